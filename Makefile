@@ -1,0 +1,75 @@
+# `make help` lists the targets. The first one that needs it makes .venv; nothing else is installed anywhere.
+
+VENV     := .venv
+PYTHON   ?= python3
+BIN      := $(VENV)/bin
+READY    := $(VENV)/.ready
+RESNET18 := $(BIN)/resnet18
+
+SCALE   ?= smoke
+SEEDS   ?=
+DEVICE  ?=
+DATA    ?=
+RESULTS ?=
+JOBS    ?= 1
+ENGINE  ?= local
+
+OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DEVICE),--device $(DEVICE)) \
+          $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)")
+BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
+
+.PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report test check format micro lock \
+        regress baseline speed verify-gpu soak mutate test-engines test-slurm supported
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | awk '{ n = $$1; $$1 = ""; printf "  make %-18s%s\n", n, $$0 }'
+	@echo "  make bench-NAME         one table: $(BENCHMARKS)"
+	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  DEVICE=cpu|cuda|…  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir"
+
+bench: $(READY) supported  ## every table, then the report (smoke scale: 2 minutes, offline)
+	@$(RESNET18) run $(OPTIONS)
+
+$(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) supported
+	@$(RESNET18) run $* $(OPTIONS)
+
+report: $(READY)  ## write the report of the recorded runs again
+	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")
+
+test: $(READY)  ## the tests
+	@$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY)  ## mend what lint and format can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+micro: $(READY)  ## benchmarks of the suite itself (pytest-benchmark)
+	@$(BIN)/python -m pytest benchmarks/micro --benchmark-only --benchmark-columns=min,median,max,stddev,rounds
+
+lock: ## install the newest versions in a fresh environment and pin them in constraints.txt
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet -e . --group test --group check
+	(echo "# Pins of every version that the Makefile installs. Made by: make lock"; \
+	 .venv-lock/bin/python -m pip freeze --all --exclude-editable) > constraints.txt
+	rm -rf .venv-lock
+
+regress baseline speed verify-gpu soak mutate test-engines test-slurm:
+	@echo "make $@ is not built yet; CHANGELOG.md says what is" >&2; exit 2
+
+# JOBS and ENGINE are reserved names: refused rather than ignored until they do something.
+supported:
+	@if [ "$(JOBS)" != 1 ]; then echo "JOBS=$(JOBS): side-by-side runs are not built yet (allowed: 1)" >&2; exit 2; fi
+	@if [ "$(ENGINE)" != local ]; then echo "ENGINE=$(ENGINE): not built yet (allowed: local)" >&2; exit 2; fi
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e . --group test --group check
+	@touch $@

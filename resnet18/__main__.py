@@ -1,0 +1,6 @@
+"""`python -m resnet18` is the command `resnet18`."""
+
+from resnet18.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What records mean: derived numbers, tables, figures and the report. No torch here."""

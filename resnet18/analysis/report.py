@@ -1,0 +1,136 @@
+"""Write the report: a README.md beside the records, and its figures."""
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+from resnet18.analysis.figures import learning_curves
+from resnet18.analysis.markdown import escape
+from resnet18.analysis.metrics import machine
+from resnet18.analysis.section import section
+from resnet18.analysis.view import BenchmarkView, look, reported_head, requests_of
+from resnet18.records.record import Record
+from resnet18.records.store import Readings, last_attempts
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.data import is_cifar10
+from resnet18.spec.resolve import DEVICE_OPTION, Request
+from resnet18.spec.scale import SCALES
+
+HEADER = """<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->
+
+# Measured beside reported
+
+What a 2022 lab report on ResNet-18 and CIFAR-10 printed, and what the records in this folder say.
+**reported**: the lab report's number, as it printed it. **measured**: ours, mean ± standard deviation over n seeds.
+**as published**: test images pass the random operations of the training images, and the best epoch counts, chosen on
+the test set. **clean**: test images are only resized and normalized, and the last epoch counts. Both come from the
+same runs.
+"""
+
+
+def write_report(
+    results: Path, benchmarks: Collection[Benchmark], readings: Readings, devices: Collection[str]
+) -> Path:
+    """Write `README.md` and `figures/` into the results directory and return the README's path."""
+    text, figures = render_report(benchmarks, readings, devices)
+    folder = results / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in figures.items():
+        (folder / name).write_bytes(content)
+    for old in folder.glob("*.svg"):
+        if old.name not in figures:
+            old.unlink()
+    path = results / "README.md"
+    path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def render_report(
+    benchmarks: Collection[Benchmark], readings: Readings, devices: Collection[str]
+) -> tuple[str, dict[str, bytes]]:
+    """Return the report's markdown, and its figures by file name. The order of the records changes no byte."""
+    records = tuple(last_attempts(readings.records).values())
+    parts, figures, shown = [HEADER], {}, set()
+    for request in requests_of(records):
+        views = look(benchmarks, request, records, devices)
+        shown |= {record.run_id for view in views for record in view.records}
+        parts.append(_heading(request, views))
+        for view in views:
+            if view.is_half_recorded:
+                name = f"{view.benchmark.name}-{_slug(request)}.svg"
+                figures[name] = learning_curves(f"{view.benchmark.title} ({_asked(request)})", view.arms)
+                parts.append(section(view, views, reported_head(request), f"figures/{name}"))
+        parts.append(_begun([view for view in views if not view.is_half_recorded]))
+    parts.append(_leftovers(records, shown, readings))
+    return "\n".join(part for part in parts if part), figures
+
+
+def _asked(request: Request) -> str:
+    options = "".join(f", {override.removeprefix('--')}" for override in request.overrides)
+    return f"{request.scale} scale, {request.data_label}{options}"
+
+
+def _slug(request: Request) -> str:
+    options = hashlib.sha256(repr(request.overrides).encode()).hexdigest()[:8] if request.overrides else ""
+    return "-".join(part for part in (request.scale, request.data_label, options) if part)
+
+
+def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
+    """Return what the tables of one request share: data, scale, machine, versions."""
+    records = [record for view in views for record in view.records]
+    scale = SCALES[request.scale]
+    size = f"{scale.train_images:,}" if isinstance(scale.train_images, int) else "all"
+    lines = [
+        f"## {escape(_asked(request).capitalize())}",
+        "",
+        f"- Data: {escape(request.data_label)}, {size} training images"
+        + ("" if scale.max_epochs is None else f", at most {scale.max_epochs} epochs")
+        + ("" if scale.width is None else f", width {scale.width} instead of 64"),
+        f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in records}))}",
+        f"- Versions: {'; '.join(sorted({_versions(record) for record in records}))}",
+        f"- Made by: `resnet18 run --scale {request.scale}{_options(request)}`",
+    ]
+    if reported_head(request) is None:
+        lines.append(f"- Reported values are left out: {_why_no_reported(request)}.")
+    return "\n".join([*lines, ""])
+
+
+def _options(request: Request) -> str:
+    data = "" if request.data_label == SCALES[request.scale].data else f" --data …{request.data_label}…"
+    return data + "".join(f" {one}" if one.startswith(DEVICE_OPTION) else f" -o {one}" for one in request.overrides)
+
+
+def _why_no_reported(request: Request) -> str:
+    if not is_cifar10(request.data_label):
+        return f"{escape(request.data_label)} is not CIFAR-10"
+    return "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
+
+
+def _versions(record: Record) -> str:
+    numerics = record.fingerprint.numerics or {}
+    torch = numerics.get("torch", "unknown")
+    identity = record.fingerprint.identity
+    commit = f", commit {identity.commit[:10]}{' with changes' if identity.dirty else ''}" if identity.commit else ""
+    return escape(f"code {identity.code_hash[:10]}{commit}, torch {torch}")
+
+
+def _begun(views: list[BenchmarkView]) -> str:
+    """Name the tables of which less than half is recorded."""
+    lines = [
+        f"- {escape(view.benchmark.title)}: {sum(bool(arm.records) for arm in view.arms)} of {len(view.arms)} "
+        f"cases recorded; `make bench-{view.benchmark.name}` runs the others."
+        for view in views
+    ]
+    return "\n".join(["### Begun", "", *lines, ""]) if lines else ""
+
+
+def _leftovers(records: Collection[Record], shown: set[str], readings: Readings) -> str:
+    """Name what is in the folder and in no table, so that nothing vanishes silently."""
+    lines = []
+    if not readings.records:
+        lines.append("There are no records here yet. `make bench` makes some.")
+    hidden = len({record.run_id for record in records} - shown)
+    if hidden:
+        lines.append(f"{hidden} recorded runs belong to no case of today's benchmarks and are shown in no table.")
+    lines += [f"Left out: {escape(str(error))}" for error in readings.refused]
+    return "\n".join([*lines, ""]) if lines else ""

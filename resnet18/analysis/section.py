@@ -1,0 +1,93 @@
+"""One table of the report, with everything that a reader needs beside it."""
+
+from pydantic import BaseModel
+
+from resnet18.analysis.markdown import escape, table
+from resnet18.analysis.metrics import SCOPES
+from resnet18.analysis.tables import build_table
+from resnet18.analysis.view import Arm, BenchmarkView
+from resnet18.records.record import Record
+from resnet18.spec.resolve import value_at
+
+
+def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], head: str | None, figure: str) -> str:
+    """Return one table with its question, notes, curves and assumptions, as markdown.
+
+    Args:
+        view: the table's benchmark with its records.
+        views: all tables of the same request, among which runs may be shared.
+        head: what the reported values are called; None leaves them out.
+        figure: path of the learning curves.
+    """
+    benchmark = view.benchmark
+    lines = [
+        f"### {escape(benchmark.title)}",
+        "",
+        f"{escape(benchmark.question)} ({escape(benchmark.source)})",
+        "",
+        table(build_table(view, head)),
+        "",
+        *_notes(view, views),
+        "",
+    ]
+    if any(arm.measured for arm in view.arms):
+        lines += [f"![Learning curves: {escape(benchmark.title)}]({figure})", ""]
+    return "\n".join([*lines, *_assumptions(view)])
+
+
+def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
+    """Return what a reader must know about the cells: scopes of time, evaluations, runs shared with other tables."""
+    notes = [
+        f"- {escape(row.title)}: seconds of the {SCOPES[row.metric]}."
+        for row in view.benchmark.table.metrics
+        if row.metric in SCOPES
+    ]
+    notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
+    for arm in view.arms:
+        twins = [
+            f"{escape(other.benchmark.title)}, {escape(twin.case.name)}"
+            for other in views
+            for twin in other.arms
+            if arm.records and twin.arm_id == arm.arm_id and twin.case != arm.case
+        ]
+        if twins:
+            notes.append(f"- {escape(arm.case.name)} is the same run as: {'; '.join(twins)}.")
+    return notes
+
+
+def _assumptions(view: BenchmarkView) -> list[str]:
+    """Return what the lab report does not state, with the value used here and its source."""
+    lines = ["<details><summary>Assumptions: what the lab report does not state</summary>", ""]
+    for assumption in view.benchmark.assumptions:
+        values = dict.fromkeys(shown for arm in view.arms if (shown := _assumed(arm, assumption.key)))
+        lines.append(f"- `{assumption.key}` = {escape(' / '.join(values))}: {escape(assumption.source)}")
+    return [*lines, "", "</details>", ""]
+
+
+def _evaluations(record: Record) -> str:
+    """Return over what the best epoch was chosen: its number is biased upwards, the more so the more evaluations."""
+    images = [epoch.as_published.images for epoch in record.epochs]
+    text = f"the highest of {len(images)} evaluations on test images, the last on {images[-1]:,}"
+    return text if images[0] == images[-1] else f"{text}, the others on {images[0]:,}"
+
+
+def _assumed(arm: Arm, key: str) -> str:
+    """Return the value that an arm has for an assumed key, in a few words; nothing where it has no such key."""
+    if key == "test_augmentation" and arm.experiment.test_augmentation == arm.experiment.augmentation:
+        return "the same list as augmentation"
+    for spec in (arm.experiment, arm.execution):
+        if (value := value_at(spec, key)) is not None:
+            return _shown(value)
+    return ""
+
+
+def _shown(value: object) -> str:
+    """Return a value of a spec in a few words: a list of operations by their names."""
+    if isinstance(value, tuple):
+        return ", ".join(_shown(item) for item in value)
+    if isinstance(value, BaseModel):
+        fields = {name: one for name, one in value if name in value.model_fields_set and name != "name"}
+        own = ", ".join(f"{name} {_shown(one)}" for name, one in fields.items())
+        name = str(getattr(value, "name", ""))
+        return f"{name} ({own})" if own else name
+    return str(value)

@@ -1,0 +1,116 @@
+"""Tables in the report's own shape: measured beside reported, n in every column, a status where a number is missing."""
+
+from collections.abc import Callable
+from statistics import fmean, stdev
+
+import pandas as pd
+
+from resnet18.analysis.metrics import METRICS, machine
+from resnet18.analysis.view import Arm, BenchmarkView
+from resnet18.records.record import Record, Status
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.plan import OUT_OF_MEMORY
+from resnet18.spec.resolve import value_at
+
+NOTHING = "\N{EN DASH}"
+STATUS_TEXT: dict[Status, str] = {
+    "ok": "ok",
+    "oom_device": OUT_OF_MEMORY,
+    "oom_host": "Out of Memory (host)",
+    "diverged": "diverged",
+    "timeout": "timed out",
+    "crashed": "crashed",
+    "interrupted": "interrupted",
+    "unsupported": "unsupported",
+}
+
+Column = tuple[str, Callable[[Arm], str]]
+
+
+def build_table(view: BenchmarkView, head: str | None) -> pd.DataFrame:
+    """Return a table of strings.
+
+    Args:
+        view: a benchmark with its records; its `table` says what is printed, and whether cases are rows or columns.
+        head: what the reported values are called; None leaves them out.
+    """
+    benchmark, arms = view.benchmark, view.arms
+    columns = [*_factor_columns(benchmark), *_metric_columns(benchmark, head), ("n (seeds)", _count)]
+    names = pd.Series([arm.case.name for arm in arms])
+    cells = pd.DataFrame({title: [text(arm) for arm in arms] for title, text in columns})
+    if benchmark.table.cases_in == "rows":
+        cells.insert(0, benchmark.table.case_title, names)
+        return cells
+    turned = cells.T
+    turned.columns = pd.Index(names)
+    turned.index.name = benchmark.table.case_title
+    return turned.reset_index()
+
+
+def _factor_columns(benchmark: Benchmark) -> list[Column]:
+    def column(key: str | None, operation: str | None) -> Callable[[Arm], str]:
+        if operation is not None:
+            return lambda arm: "yes" if operation in [one.name for one in arm.experiment.augmentation] else "no"
+        return lambda arm: str(value_at(arm.experiment, key or ""))
+
+    return [(factor.title, column(factor.key, factor.operation)) for factor in benchmark.table.factors]
+
+
+def _metric_columns(benchmark: Benchmark, head: str | None) -> list[Column]:
+    columns: list[Column] = []
+    for row in benchmark.table.metrics:
+        columns.append((f"{row.title}, {head or 'reported'}", _reported(row.metric, head)))
+        if row.metric == "best_accuracy":
+            columns.append((f"{row.title}, measured (best epoch, as published)", _measured("best_accuracy")))
+            columns.append((f"{row.title}, measured (last epoch, clean)", _measured("last_clean_accuracy")))
+        else:
+            unit = "" if row.title.endswith("(s)") else " (s)"
+            columns.append((f"{row.title}, measured{unit}", _measured(row.metric)))
+    return columns
+
+
+def _reported(metric: str, head: str | None) -> Callable[[Arm], str]:
+    if head is None:
+        return lambda _: NOTHING
+    return lambda arm: {str(key): text for key, text in arm.case.reported.items()}.get(metric, NOTHING)
+
+
+def _measured(metric: str) -> Callable[[Arm], str]:
+    def cell(arm: Arm) -> str:
+        if not arm.measured:
+            return missing(arm)
+        if len({machine(record) for record in arm.measured}) > 1:
+            return "several machines: not averaged"
+        return summary(metric, arm.measured)
+
+    return cell
+
+
+def missing(arm: Arm) -> str:
+    """Return what stands in a cell without a number: how the runs ended, or why there are none."""
+    if arm.records:
+        return ", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in arm.records))
+    return f"not run: {arm.absent}" if arm.absent else "not run"
+
+
+def summary(metric: str, records: tuple[Record, ...]) -> str:
+    """Return mean ± standard deviation over seeds (the mean alone for one seed): accuracies in %, times in s."""
+    values = [METRICS[metric](record) for record in records]
+    scale, digits, unit = (100, 2, " %") if metric.endswith("accuracy") else (1, _digits(fmean(values)), "")
+    mean = f"{scale * fmean(values):.{digits}f}"
+    spread = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean}{spread}{unit}"
+
+
+def _digits(seconds: float) -> int:
+    """Return the decimals of a time: three significant digits are more than a shared machine repeats."""
+    return 2 if seconds < 10 else 1 if seconds < 1_000 else 0
+
+
+def _count(arm: Arm) -> str:
+    """Return the number of seeds behind a cell, and how the others ended."""
+    others = [record.status for record in arm.records if record.status != "ok"]
+    text = str(len(arm.measured))
+    for status in dict.fromkeys(others):
+        text += f" + {others.count(status)} {STATUS_TEXT[status]}"
+    return text

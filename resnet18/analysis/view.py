@@ -1,0 +1,104 @@
+"""Find records for cases. A view is one way of asking: scale, data set and options; ids tie its cases to records."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark, Case
+from resnet18.spec.data import is_cifar10
+from resnet18.spec.errors import SpecError
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.identity import arm_id
+from resnet18.spec.plan import absent_device
+from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
+from resnet18.spec.scale import SCALES
+
+LARGEST_FIRST = ("paper", "small", "smoke")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A case under a view, with its records."""
+
+    case: Case
+    experiment: Experiment
+    execution: Execution
+    arm_id: str
+    records: tuple[Record, ...]
+    """One for each seed, by seed."""
+    absent: str | None
+    """Why this machine cannot run it, if so."""
+
+    @property
+    def measured(self) -> tuple[Record, ...]:
+        """The records that hold a result."""
+        return tuple(record for record in self.records if record.status == "ok")
+
+
+@dataclass(frozen=True)
+class BenchmarkView:
+    """A benchmark under a request, with the records of its cases."""
+
+    benchmark: Benchmark
+    arms: tuple[Arm, ...]
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All records of its cases."""
+        return tuple(record for arm in self.arms for record in arm.records)
+
+    @property
+    def measured(self) -> tuple[Record, ...]:
+        """The records that hold a result."""
+        return tuple(record for arm in self.arms for record in arm.measured)
+
+    @property
+    def is_half_recorded(self) -> bool:
+        """Whether half of the cases that this machine can run have records."""
+        possible = [arm for arm in self.arms if arm.records or not arm.absent]
+        return 2 * sum(bool(arm.records) for arm in self.arms) >= len(possible)
+
+
+def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
+    """Return every way in which the records were asked for, largest scale first."""
+    requests = {Request(record.scale, record.spec.experiment.data, record.spec.overrides) for record in records}
+    return tuple(sorted(requests, key=lambda one: (LARGEST_FIRST.index(one.scale), one.data_label, one.overrides)))
+
+
+def look(
+    benchmarks: Collection[Benchmark], request: Request, records: Collection[Record], devices: Collection[str]
+) -> tuple[BenchmarkView, ...]:
+    """Return the benchmarks of which there is a record under the request."""
+    by_arm: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.seed):
+        by_arm.setdefault(record.arm_id, []).append(record)
+    views = (BenchmarkView(one, _arms(one, request, by_arm, devices)) for one in benchmarks)
+    return tuple(view for view in views if view.records)
+
+
+def _arms(
+    benchmark: Benchmark, request: Request, by_arm: dict[str, list[Record]], devices: Collection[str]
+) -> tuple[Arm, ...]:
+    """Return each case with its records. A benchmark that the request's options do not fit has no cases."""
+    found = []
+    for case in benchmark.cases:
+        try:
+            experiment, execution = resolve(benchmark, case, request, seed=0)
+        except SpecError:
+            return ()
+        key = arm_id(experiment, execution)
+        absent = absent_device(execution, devices)
+        found.append(Arm(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
+    return tuple(found)
+
+
+def reported_head(request: Request) -> str | None:
+    """Return the head under which reported values may stand beside measured ones; None where they may not."""
+    changed = any(not override.startswith(DEVICE_OPTION) and _is_experiment(override) for override in request.overrides)
+    if changed or not is_cifar10(request.data_label) or request.scale == "smoke":
+        return None
+    return "reported" if SCALES[request.scale].train_images == "all" else "reported at full size"
+
+
+def _is_experiment(override: str) -> bool:
+    return override.partition("=")[0].split(".")[0].strip() in Experiment.model_fields

@@ -1,0 +1,107 @@
+"""What the runner and a worker say to each other: JSON texts of these values, so that nothing of ours is pickled."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from resnet18.records.record import Identity, RecordSpec, Status
+from resnet18.spec.data import DataSource
+from resnet18.spec.errors import SuiteError
+from resnet18.spec.experiment import CountOrAll
+from resnet18.spec.scale import ScaleName
+from resnet18.spec.strict import Items, Model
+
+
+class Place(Model):
+    """Where the data set is read from on this machine. It enters no record."""
+
+    kind: Literal["embedded", "cifar10", "imagefolder"]
+    label: str
+    path: str | None
+
+    @classmethod
+    def of(cls, source: DataSource) -> "Place":
+        """Return the place of a data set, its path made absolute."""
+        path = None if source.path is None else str(source.path.resolve())
+        return cls(kind=source.kind, label=source.label, path=path)
+
+    @property
+    def source(self) -> DataSource:
+        """The data set that a worker opens."""
+        return DataSource(self.kind, self.label, None if self.path is None else Path(self.path))
+
+
+class DataQuestion(Model):
+    """Asked once before the first run: is the data set whole, and large enough for these subsets?"""
+
+    place: Place
+    train_sizes: Items[CountOrAll]
+    test_sizes: Items[CountOrAll]
+
+
+class DataAnswer(Model):
+    """The data set's hash and size."""
+
+    sha256: str
+    train_images: int
+
+
+class Job(Model):
+    """One attempt at a run."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    scale: ScaleName
+    spec: RecordSpec
+    identity: Identity
+    place: Place
+    results: str
+    """The results directory, absolute."""
+
+
+class Problem(Model):
+    """An error that the user can mend, on its way from a worker to the runner."""
+
+    where: str
+    what: str
+    allowed: Items[str]
+    next_step: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: SuiteError) -> "Problem":
+        """Return what a worker sends instead of raising."""
+        return cls(
+            where=error.where,
+            what=error.what,
+            allowed=error.allowed,
+            next_step=error.next_step,
+            exit_code=error.exit_code,
+        )
+
+
+class EpochDone(Model):
+    """Sent after each epoch."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    test_accuracy: float
+    """as-published"""
+    seconds: float
+
+
+class RunDone(Model):
+    """Sent after the record is saved."""
+
+    attempt: int
+    status: Status
+
+
+class Message(Model):
+    """One message from a worker: exactly one of its fields is set."""
+
+    answer: DataAnswer | None = None
+    problem: Problem | None = None
+    epoch: EpochDone | None = None
+    done: RunDone | None = None

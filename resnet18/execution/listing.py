@@ -1,0 +1,50 @@
+"""What `resnet18 plan` prints: the runs, and how each stands."""
+
+from typing import Any
+
+from tabulate import tabulate
+
+from resnet18.records.record import Record
+from resnet18.records.store import Store, is_done, last_attempts
+from resnet18.spec.identity import code_hash
+from resnet18.spec.plan import Plan
+from resnet18.spec.resolve import Request
+
+
+def plan_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """Return one flat row for each run."""
+    known = last_attempts(store.read().records)
+    return [
+        {
+            "run_id": run.run_id,
+            "cases": ", ".join(run.labels),
+            "seed": run.experiment.seed,
+            "epochs": run.experiment.epochs,
+            "state": _state(known.get(run.run_id)),
+        }
+        for run in plan.runs
+    ]
+
+
+def plan_text(rows: list[dict[str, Any]], plan: Plan, request: Request) -> str:
+    """Return the rows as a table, with a summary under it."""
+    counts = {
+        state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
+    }
+    lines = [
+        tabulate(rows, headers="keys", tablefmt="plain", disable_numparse=True),
+        "",
+        f"{len(rows)} runs at {request.scale} scale on {request.data_label}: "
+        + ", ".join(f"{count} {state}" for state, count in counts.items()),
+        *(f"not run: {one.label}: {one.reason}" for one in plan.not_planned),
+    ]
+    return "\n".join(lines)
+
+
+def _state(record: Record | None) -> str:
+    """Return `to run`, `recorded`, or why a record does not settle the run. Data are compared when runs start."""
+    if record is None:
+        return "to run"
+    if is_done(record, code_hash(), None):
+        return f"recorded ({record.status})"
+    return "stale (other code)" if is_done(record, None, None) else f"to run again ({record.status})"

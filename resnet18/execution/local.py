@@ -1,0 +1,112 @@
+"""The local engine: one fresh child process for each run.
+
+Children are forked from a server process that has imported torch but started neither threads nor CUDA, so a child
+starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
+"""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
+from pathlib import Path
+
+from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem
+from resnet18.spec.errors import SuiteError
+
+PRELOADED = ["resnet18.execution.worker"]
+
+
+class ReportedError(SuiteError):
+    """An error that a worker met and the user can mend."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.where, problem.what, allowed=problem.allowed, next_step=problem.next_step)
+        self.exit_code = problem.exit_code
+
+
+def ask(question: DataQuestion) -> DataAnswer:
+    """Return a worker's answer about the data set.
+
+    Raises:
+        ReportedError: the data set is missing, damaged or too small.
+        RuntimeError: the worker died.
+    """
+    messages: list[Message] = []
+    exit_code = _in_child("question", question.model_dump_json(), None, messages.append)
+    for message in messages:
+        if message.problem:
+            raise ReportedError(message.problem)
+        if message.answer:
+            return message.answer
+    raise RuntimeError(f"the process that opens the data set ended with exit code {exit_code}")
+
+
+def run(job: Job, log: Path, on_message: Callable[[Message], None]) -> int:
+    """Carry out a job in a child process and return its exit code (negative: killed by that signal).
+
+    Args:
+        job: the attempt.
+        log: file for whatever the child prints.
+        on_message: called with each message, in order.
+    """
+    return _in_child("job", job.model_dump_json(), log, on_message)
+
+
+def _in_child(kind: str, payload: str, log: Path | None, on_message: Callable[[Message], None]) -> int:
+    context = _context()
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(
+        target=_enter, args=(kind, payload, sender, None if log is None else str(log)), daemon=False
+    )
+    child.start()
+    sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
+    try:
+        while True:
+            on_message(Message.model_validate_json(receiver.recv_bytes()))
+    except EOFError:
+        child.join()
+    except BaseException:
+        child.kill()
+        child.join()
+        raise
+    finally:
+        receiver.close()
+    return child.exitcode or 0
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
+def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None:
+    """Start of the child: everything heavy is imported here, not in the runner."""
+    from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
+
+    def send(message: Message) -> None:
+        sender.send_bytes(message.model_dump_json().encode())
+
+    if log is not None:
+        _redirect_output(log)
+    if kind == "job":
+        worker.run_job(Job.model_validate_json(payload), send)
+        return
+    try:
+        send(Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload))))
+    except SuiteError as error:
+        send(Message(problem=Problem.of(error)))
+
+
+def _redirect_output(log: str) -> None:
+    """Send what the child prints, libraries included, to a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

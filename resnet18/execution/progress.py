@@ -1,0 +1,118 @@
+"""What a person sees while runs go on: a live table on a terminal, one plain line an epoch elsewhere."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from resnet18.execution.job import EpochDone
+from resnet18.records.record import Status
+from resnet18.spec.plan import Run
+
+
+class Progress:
+    """Shows runs as they go. Work is counted in training images, since runs differ in length."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None
+        self._run: Run | None = None
+        self._position = 0
+        self._total = 0
+        self._work_done = 0
+        self._work = 0
+        self._began = 0.0
+
+    @contextmanager
+    def of(self, runs: Sequence[Run]) -> Iterator[None]:
+        """Open the display for these runs, and close it."""
+        self._total, self._position, self._work_done = len(runs), 0, 0
+        self._work = sum(_work(run) for run in runs)
+        self._began = perf_counter()
+        if not runs or not self._console.is_terminal:
+            yield
+            return
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("runs"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        with Bars(*columns, console=self._console, transient=True) as self._bars:
+            self._bars.add_task("", total=self._total)
+            yield
+        self._bars = None
+
+    def start(self, run: Run) -> None:
+        """A run begins."""
+        self._run = run
+        self._position += 1
+        self._show("")
+
+    def epoch(self, epoch: EpochDone) -> None:
+        """An epoch of the run has ended."""
+        run = self._current
+        self._work_done += _work(run) // run.experiment.epochs
+        text = (
+            f"epoch {epoch.epoch}/{run.experiment.epochs}: train loss {epoch.train_loss:.3f}, "
+            f"accuracy {epoch.train_accuracy:.1%} train, {epoch.test_accuracy:.1%} test, "
+            f"{epoch.seconds:.1f} s, {self._remaining()}"
+        )
+        if self._bars is None:
+            self._print(f"{self._name()} {text}")
+        else:
+            self._show(text)
+
+    def end(self, status: Status, log: Path) -> None:
+        """The run has ended; the log goes where it says nothing."""
+        if status != "ok":
+            self._print(f"{self._name()} ended as {status}; see {log}")
+        elif log.is_file() and log.stat().st_size == 0:
+            log.unlink()
+        if self._bars is not None:
+            self._bars.advance(self._bars.task_ids[0])
+
+    @property
+    def _current(self) -> Run:
+        if self._run is None:
+            raise RuntimeError("no run was started")
+        return self._run
+
+    def _name(self) -> str:
+        run = self._current
+        others = f" (+{len(run.labels) - 1})" if len(run.labels) > 1 else ""
+        return f"[{self._position}/{self._total}] {run.labels[0]}{others} seed {run.experiment.seed}"
+
+    def _remaining(self) -> str:
+        elapsed_s = perf_counter() - self._began
+        left_s = elapsed_s * (self._work - self._work_done) / max(self._work_done, 1)
+        return f"about {duration(left_s)} left"
+
+    def _show(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.update(self._bars.task_ids[0], description=f"{_unmarked(self._name())} {text}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _work(run: Run) -> int:
+    images = run.experiment.train_images
+    # "all" is a number that only the data set knows; within one plan it is the same for every run.
+    return run.experiment.epochs * (images if isinstance(images, int) else 1_000)
+
+
+def _unmarked(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as people say it: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -1,0 +1,163 @@
+"""The child process of one run: it trains, measures, and writes the run's record."""
+
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch._dynamo  # the first optimizer imports it: paid here once, before processes are forked
+from numpy.typing import NDArray
+
+from resnet18.execution.job import DataAnswer, DataQuestion, EpochDone, Job, Message, RunDone
+from resnet18.measure.clock import Clock
+from resnet18.measure.environment import numerics
+from resnet18.measure.memory import memory_peaks, reset_peaks
+from resnet18.records.build import build_record, utc_now
+from resnet18.records.hashes import result_hash
+from resnet18.records.record import Epoch, Outcome, Score, Segment, Status
+from resnet18.records.store import Store
+from resnet18.training.dataset import subset
+from resnet18.training.device import ready_device, synchronize
+from resnet18.training.loop import DivergedError, EpochResult, Setup, Tally, set_up, train
+from resnet18.training.model import parameter_count
+from resnet18.training.outcome import conclude
+from resnet18.training.source import open_data
+
+Send = Callable[[Message], None]
+
+
+def answer_question(question: DataQuestion) -> DataAnswer:
+    """Open and check the data set, decoding it where no decoded copy is kept.
+
+    Raises:
+        SuiteError: it is missing, damaged, or too small.
+    """
+    data = open_data(question.place.source, verify=True)
+    for size in question.train_sizes:
+        subset(data, "train", size)
+    for size in question.test_sizes:
+        subset(data, "test", size)
+    return DataAnswer(sha256=data.sha256, train_images=len(data.train.labels))
+
+
+def run_job(job: Job, send: Send) -> None:
+    """Carry out one attempt and save its record, however it ends.
+
+    Args:
+        job: what to run.
+        send: hands a message to the runner: one after each epoch, and one when the record is saved.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
+    start, start_ns = utc_now(), time.perf_counter_ns()
+    facts: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    try:
+        _train(job, send, facts, reasons)
+        status: Status = "ok"
+    except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
+        traceback.print_exc()  # into the log beside the records
+        status = classify(error)
+        facts["failure"] = {"phase": _phase(facts), "message": f"{type(error).__name__}: {error}"[:2_000]}
+    facts.setdefault("time", {})["wall_s"] = (time.perf_counter_ns() - start_ns) / 1e9
+    record = build_record(
+        spec=job.spec,
+        scale=job.scale,
+        attempt=job.attempt,
+        status=status,
+        identity=job.identity,
+        segments=(Segment(start=start, end=utc_now()),),
+        facts=facts,
+        reasons=reasons,
+    )
+    Store(Path(job.results)).save(record)
+    send(Message(done=RunDone(attempt=job.attempt, status=status)))
+
+
+def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str]) -> None:
+    """Train, and note each fact as soon as it is known, so that a failure keeps what came before it."""
+    start_ns = time.perf_counter_ns()
+    device = ready_device(job.spec.execution)
+    facts["numerics"] = numerics(job.spec.execution, device)
+    reset_peaks(device)
+    data = open_data(job.place.source, verify=False)
+    setup = set_up(job.spec.experiment, job.spec.execution, data, device)
+    clock = Clock(lambda: synchronize(device))
+    facts.update(classes=data.classes, parameters=parameter_count(setup.model), epochs=[])
+    facts["time"] = {"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9}
+    result = None
+    for result in train(setup, clock):
+        facts["epochs"].append(epoch_entry(result))
+        facts["time"].update(_total_seconds(facts["time"], result.seconds))
+        facts["memory"], memory_reasons = memory_peaks(device)
+        reasons.update(memory_reasons)
+        send(Message(epoch=_progress(facts["epochs"][-1])))
+    if result is not None:
+        facts.update(_conclusion(setup, facts["epochs"], result.predictions))
+
+
+def classify(error: Exception) -> Status:
+    """Return the status that an exception amounts to."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "oom_device"
+    # On the CPU torch raises a plain RuntimeError where memory cannot be had.
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "oom_host"
+    return "crashed"
+
+
+def epoch_entry(result: EpochResult) -> dict[str, Any]:
+    """Return the record's entry of an epoch."""
+    entry = Epoch(
+        epoch=result.epoch,
+        learning_rate=result.learning_rate,
+        steps=result.steps,
+        train=_score(result.train),
+        as_published=_score(result.as_published),
+        clean=_score(result.clean),
+        **result.seconds,
+    )
+    return entry.model_dump(mode="json")
+
+
+def _score(tally: Tally) -> Score:
+    return Score(loss=tally.loss_sum / tally.images, correct=tally.correct, images=tally.images)
+
+
+def _total_seconds(time_so_far: dict[str, float], seconds: dict[str, float]) -> dict[str, float]:
+    return {scope: time_so_far.get(scope, 0.0) + value for scope, value in seconds.items()}
+
+
+def _progress(entry: dict[str, Any]) -> EpochDone:
+    epoch = Epoch.model_validate(entry)
+    return EpochDone(
+        epoch=epoch.epoch,
+        train_loss=epoch.train.loss,
+        train_accuracy=epoch.train.accuracy,
+        test_accuracy=epoch.as_published.accuracy,
+        seconds=epoch.train_s + epoch.statistics_s + epoch.eval_as_published_s + epoch.eval_clean_s,
+    )
+
+
+def _conclusion(setup: Setup, epochs: list[dict[str, Any]], predictions: NDArray[np.uint8]) -> dict[str, Any]:
+    """Return what is known only at the end: confusion, samples, digests and the result hash."""
+    end = conclude(setup, predictions)
+    outcome = Outcome(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
+    return {
+        "confusion": end.confusion,
+        "samples": [{"index": index, "label": label, "prediction": guess} for index, label, guess in end.samples],
+        "outcome": outcome.model_dump(),
+        "result_hash": result_hash(tuple(map(Epoch.model_validate, epochs)), end.confusion, outcome),
+    }
+
+
+def _phase(facts: dict[str, Any]) -> str:
+    """Say how far the attempt had come."""
+    if "epochs" not in facts:
+        return "prepare"
+    return f"after {len(facts['epochs'])} epochs"

@@ -1,0 +1,1 @@
+"""What a run costs and where it ran: clock, memory, environment, devices."""

@@ -1,0 +1,36 @@
+"""The clock: seconds by scope, the device synchronised before each reading."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SCOPES = ("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s")
+
+
+class Clock:
+    """Counts seconds inside `with clock.scope(name)`. Monotonic; never a wall clock, which can jump.
+
+    Args:
+        synchronize: waits for the device's queued work. Without it, a GPU's time would be booked on whoever reads next.
+    """
+
+    def __init__(self, synchronize: Callable[[], None]) -> None:
+        self._synchronize = synchronize
+        self._total_ns = dict.fromkeys(SCOPES, 0)
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to a scope, also when it is left by an exception."""
+        self._synchronize()
+        start = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self._synchronize()
+            self._total_ns[name] += time.perf_counter_ns() - start
+
+    def lap(self) -> dict[str, float]:
+        """Return the seconds of each scope since the last lap, and start the next."""
+        seconds = {name: total / 1e9 for name, total in self._total_ns.items()}
+        self._total_ns = dict.fromkeys(SCOPES, 0)
+        return seconds

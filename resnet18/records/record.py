@@ -1,0 +1,197 @@
+"""The record: what one attempt at a run leaves. Raw values only; whatever can be computed from them is computed.
+
+JSON format history:
+1  first version
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from resnet18.spec.benchmark import Assumption
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.scale import ScaleName
+from resnet18.spec.strict import Items, Model
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "oom_device", "oom_host", "diverged", "timeout", "crashed", "interrupted", "unsupported"]
+Flag = Literal["contaminated", "no_learning", "not_exclusive", "resumed"]
+
+FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupported"})
+"""Statuses that are a result of the run; a run with another status is tried again."""
+
+Seconds = Annotated[float, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Score(Model):
+    """Loss and hits on a set of images under one protocol."""
+
+    loss: float
+    """Mean cross entropy, in nats."""
+    correct: Annotated[int, Field(ge=0)]
+    images: Annotated[int, Field(ge=1)]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that are classified right."""
+        return self.correct / self.images
+
+
+class Epoch(Model):
+    """One pass over the training images, and the evaluations after it."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    learning_rate: float
+    steps: Annotated[int, Field(ge=1)]
+    train: Score
+    """While training: each batch scored by the network that has not seen it in this epoch, on augmented images."""
+    as_published: Score
+    clean: Score
+    train_s: Seconds
+    data_wait_s: Seconds
+    """Part of train_s: waiting for the next batch."""
+    statistics_s: Seconds
+    """Reading training loss and accuracy; not part of train_s."""
+    eval_as_published_s: Seconds
+    eval_clean_s: Seconds
+
+
+class Time(Model):
+    """Seconds by scope, summed over the run. No scope contains another, save wall_s all and train_s data_wait_s."""
+
+    prepare_s: Seconds | None
+    """Loading data, building the network and the optimizer."""
+    compile_s: Seconds | None
+    train_s: Seconds | None
+    data_wait_s: Seconds | None
+    statistics_s: Seconds | None
+    eval_as_published_s: Seconds | None
+    eval_clean_s: Seconds | None
+    checkpoint_s: Seconds | None
+    wall_s: Seconds
+    """From the start of the child process's work (parent's view where the child died) to its end."""
+
+
+class Memory(Model):
+    """Peaks in bytes, each from its own source."""
+
+    allocated_peak_bytes: Bytes | None
+    reserved_peak_bytes: Bytes | None
+    device_peak_bytes: Bytes | None
+    device_baseline_bytes: Bytes | None
+    process_peak_bytes: Bytes | None
+    rss_peak_bytes: Bytes | None
+    """Resident memory of the child process, pages shared with other processes included."""
+
+
+class Identity(Model):
+    """What the result depends on beside the spec."""
+
+    code_hash: Sha256
+    commit: str | None
+    dirty: bool | None
+    """Whether the checkout differed from the commit."""
+    data_sha256: Sha256 | None
+    """Of the decoded pixels and labels."""
+
+
+class Fingerprint(Model):
+    """Identity, and the numerics inside which equal experiments give equal bits."""
+
+    identity: Identity
+    numerics: dict[str, str | int | bool] | None
+
+
+class Segment(Model):
+    """One uninterrupted stretch of work, in UTC."""
+
+    start: str
+    end: str
+
+
+class Sample(Model):
+    """One test image: its index in the original test set, label and prediction (last epoch, clean) as class numbers."""
+
+    index: Annotated[int, Field(ge=0)]
+    label: Annotated[int, Field(ge=0)]
+    prediction: Annotated[int, Field(ge=0)]
+
+
+class RecordSpec(Model):
+    """What was run, resolved."""
+
+    experiment: Experiment
+    execution: Execution
+    overrides: Items[str]
+    """The `-o` and `--device` options that the run was asked for with."""
+    assumptions: Items[Assumption]
+
+
+class Outcome(Model):
+    """Digests that `result_hash` covers beside the epochs."""
+
+    parameters_sha256: Sha256
+    predictions_sha256: Sha256
+
+
+class Failure(Model):
+    """Why a run did not end `ok`."""
+
+    phase: str
+    message: str
+
+
+class Record(Model):
+    """One attempt at a run. `nulls` gives the reason for every null."""
+
+    schema_version: Literal[1]
+    run_id: Id
+    arm_id: Id
+    experiment_id: Id
+    execution_id: Id
+    attempt: Annotated[int, Field(ge=1)]
+    scale: ScaleName
+    seed: int
+    status: Status
+    flags: Items[Flag] = ()
+    spec: RecordSpec
+    fingerprint: Fingerprint
+    segments: Items[Segment]
+    epochs: Items[Epoch]
+    time: Time
+    memory: Memory
+    energy_j: float | None
+    confusion: Items[Items[int]] | None
+    """Counts [label][prediction] of the last epoch (clean)."""
+    samples: Items[Sample] | None
+    classes: Items[str] | None
+    parameters: Annotated[int, Field(ge=1)] | None
+    """Trainable parameters of the network."""
+    outcome: Outcome | None
+    failure: Failure | None
+    nulls: dict[str, str]
+    result_hash: Sha256 | None
+    record_hash: Sha256
+
+    @model_validator(mode="after")
+    def _every_null_has_a_reason(self) -> Self:
+        empty = set(null_keys(self.model_dump()))
+        if missing := sorted(empty - set(self.nulls)):
+            raise ValueError(f"null without a reason in `nulls`: {', '.join(missing)}")
+        if extra := sorted(set(self.nulls) - empty):
+            raise ValueError(f"reason in `nulls` for a key that is not null: {', '.join(extra)}")
+        return self
+
+
+def null_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted key of every null of a record's content; the nulls inside `spec` are values."""
+    for key, value in content.items():
+        if value is None:
+            yield prefix + key
+        elif isinstance(value, dict) and key not in {"spec", "nulls"}:
+            yield from null_keys(value, f"{prefix}{key}.")

@@ -1,0 +1,1 @@
+"""What to run: specs as frozen values, TOML loading, ids, the plan. Only pydantic and the standard library."""

@@ -1,0 +1,107 @@
+"""The image operations of the report, as data. An experiment's list reads like the report's `Compose`.
+
+Operations before `to_tensor` work on 8-bit images, those after it on float tensors. Each random operation draws
+its own parameters per image (`training/augment.py`).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from resnet18.spec.strict import Items, Model
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=10)]
+
+
+class ColorJitter(Model):
+    """Brightness, contrast and saturation factors in [max(0, 1 - s), 1 + s], hue shift in [-hue, hue].
+
+    All zero, which is ColorJitter() without arguments, changes nothing.
+    """
+
+    name: Literal["color_jitter"] = "color_jitter"
+    brightness: Strength = 0.0
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+
+class RandomResizedCrop(Model):
+    """A random part of the image (share of its area, aspect ratio), resized to `image_size` (bilinear)."""
+
+    name: Literal["random_resized_crop"] = "random_resized_crop"
+    scale_min: Annotated[float, Field(gt=0, le=1)] = 0.08
+    scale_max: Annotated[float, Field(gt=0, le=1)] = 1.0
+    ratio_min: Annotated[float, Field(gt=0, le=10)] = 3 / 4
+    ratio_max: Annotated[float, Field(gt=0, le=10)] = 4 / 3
+
+
+class RandomRotation(Model):
+    """A rotation by an angle in [-degrees, degrees] (nearest pixel, black corners)."""
+
+    name: Literal["random_rotation"] = "random_rotation"
+    degrees: Annotated[float, Field(ge=0, le=180)]
+
+
+class RandomHorizontalFlip(Model):
+    """A mirrored image with probability `p`."""
+
+    name: Literal["random_horizontal_flip"] = "random_horizontal_flip"
+    p: Probability = 0.5
+
+
+class ToTensor(Model):
+    """8-bit image to float32 tensor in [0, 1]."""
+
+    name: Literal["to_tensor"] = "to_tensor"
+
+
+class RandomGrayscale(Model):
+    """Grey in all three channels with probability `p`."""
+
+    name: Literal["random_grayscale"] = "random_grayscale"
+    p: Probability = 0.1
+
+
+class Normalize(Model):
+    """(x - mean) / std per channel; the defaults are ImageNet's."""
+
+    name: Literal["normalize"] = "normalize"
+    mean: Annotated[Items[float], Field(min_length=3, max_length=3)] = (0.485, 0.456, 0.406)
+    std: Annotated[Items[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = (
+        0.229,
+        0.224,
+        0.225,
+    )
+
+
+Operation = Annotated[
+    ColorJitter | RandomResizedCrop | RandomRotation | RandomHorizontalFlip | ToTensor | RandomGrayscale | Normalize,
+    Field(discriminator="name"),
+]
+
+IMAGE_ONLY = {"color_jitter", "random_resized_crop", "random_rotation"}
+TENSOR_ONLY = {"normalize"}
+
+
+def check_order(operations: tuple[Operation, ...]) -> None:
+    """Raise ValueError unless each operation occurs once and stands on its side of `to_tensor`."""
+    names = [operation.name for operation in operations]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f'"{name}" occurs {names.count(name)} times; each operation may occur once')
+    if "to_tensor" not in names:
+        raise ValueError('the list needs "to_tensor": the network takes tensors')
+    before, after = names[: names.index("to_tensor")], names[names.index("to_tensor") :]
+    for name in after:
+        if name in IMAGE_ONLY:
+            raise ValueError(f'"{name}" works on images: place it before "to_tensor"')
+    for name in before:
+        if name in TENSOR_ONLY:
+            raise ValueError(f'"{name}" works on tensors: place it after "to_tensor"')
+
+
+def clean(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """Return the list of the `clean` protocol: what is left when nothing random is done to a test image."""
+    return tuple(operation for operation in operations if operation.name in {"to_tensor", "normalize"})

@@ -1,0 +1,74 @@
+"""A benchmark is one table of a report, in one TOML file: its cases, what the report printed, how it looks."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from resnet18.spec.strict import Items, Model
+
+Metric = Literal["best_accuracy", "train_s", "whole_program_s"]
+"""Best test accuracy over the epochs, seconds of training alone, seconds of the whole program."""
+
+Text = Annotated[str, Field(min_length=1, max_length=2_000)]
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^|`<>\x00-\x1f]+$")]
+
+
+class Assumption(Model):
+    """A value that the report does not state, and where ours comes from."""
+
+    key: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
+    """Dotted key of the experiment or execution; operations by name: `augmentation.random_rotation.degrees`."""
+    source: Text
+
+
+class Case(Model):
+    """One row (or column) of the table."""
+
+    name: Name
+    experiment: dict[str, Any] = {}
+    """Keys of the experiment that differ from the file's."""
+    execution: dict[str, Any] = {}
+    reported: dict[Metric, Text] = {}
+    """What the report printed, as the string that it printed."""
+    about_size: bool = False
+    """The case compares input sizes: the scale `small` leaves its size alone."""
+
+
+class Factor(Model):
+    """A leading column that says how cases differ: an operation (yes or no) or a key of the experiment."""
+
+    title: Name
+    operation: str | None = None
+    key: str | None = None
+
+
+class MetricRow(Model):
+    """A metric with the title that the report gives it."""
+
+    metric: Metric
+    title: Name
+
+
+class Table(Model):
+    """The shape in which the report printed the table."""
+
+    cases_in: Literal["rows", "columns"]
+    case_title: Name
+    factors: Items[Factor] = ()
+    metrics: Annotated[Items[MetricRow], Field(min_length=1)]
+
+
+class Benchmark(Model):
+    """One TOML file. `experiment` and `execution` hold the keys that all cases share."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    """The file's stem."""
+    title: Name
+    source: Text
+    """Where the report says it."""
+    question: Text
+    table: Table
+    experiment: dict[str, Any]
+    execution: dict[str, Any] = {}
+    cases: Annotated[Items[Case], Field(alias="case", min_length=1, max_length=10_000)]
+    assumptions: Items[Assumption] = Field(default=(), alias="assumption")

@@ -1,0 +1,75 @@
+"""Which data set a run uses: the label that enters ids, and the place, which never does."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
+
+EMBEDDED = "fashion-mnist-mini"
+CIFAR10 = "cifar10"
+IMAGE_FOLDER = "imagefolder"
+ALLOWED = (CIFAR10, EMBEDDED, f"{IMAGE_FOLDER}:PATH")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set's label, and where it is read from."""
+
+    kind: Literal["embedded", "cifar10", "imagefolder"]
+    label: str
+    path: Path | None = None
+
+
+def data_home() -> Path:
+    """Return the folder for the user's archives and for decoded copies: `RESNET18_DATA`, else the user's cache."""
+    if own := os.environ.get("RESNET18_DATA"):
+        return Path(own)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "resnet18"
+
+
+def is_cifar10(label: str) -> bool:
+    """Say whether reported values may stand beside results on this data: the archive, or a re-encoding."""
+    return label == CIFAR10 or label.startswith(f"{CIFAR10}-")
+
+
+def parse_data(text: str) -> DataSource:
+    """Return the data set that an option names.
+
+    Raises:
+        SpecError: an unknown data set.
+        EnvironmentMissingError: a folder or archive that is not there.
+    """
+    if text == EMBEDDED:
+        return DataSource("embedded", EMBEDDED)
+    if text == CIFAR10:
+        return DataSource("cifar10", CIFAR10)
+    kind, colon, place = text.partition(":")
+    if kind != IMAGE_FOLDER or not colon or not place:
+        raise SpecError(
+            f'data set "{text}"', f"unknown{did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER))}", allowed=ALLOWED
+        )
+    path = Path(place)
+    if not path.exists():
+        raise EnvironmentMissingError(
+            f'data set "{text}"',
+            "there is no such file or folder",
+            next_step="give a folder or tar archive that holds train/<class>/ and test/<class>/",
+        )
+    return DataSource("imagefolder", _label(path), path)
+
+
+def _label(path: Path) -> str:
+    """Return a folder's or archive's name without its endings, as a label."""
+    stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz|tgz))?$|\.tgz$", "", path.resolve().name.lower())
+    label = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")[:64]
+    if not label or label in {EMBEDDED, CIFAR10}:
+        raise SpecError(
+            f"data set {path.name}",
+            f'an image folder cannot be labelled "{label}"',
+            next_step=f"rename it: {CIFAR10} and {EMBEDDED} are the suite's own data sets",
+        )
+    return label

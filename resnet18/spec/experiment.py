@@ -1,0 +1,74 @@
+"""What a run is: the experiment defines the result, the execution should not change it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from resnet18.spec.augmentation import Operation, check_order
+from resnet18.spec.optimizer import Optimizer, Schedule
+from resnet18.spec.strict import Items, Model
+
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+CountOrAll = Count | Literal["all"]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$")]
+
+
+class Experiment(Model):
+    """Everything that defines the result of a run."""
+
+    data: Label
+    """The data set's label, never a path."""
+    train_images: CountOrAll
+    """A class-balanced subset of this size, or all."""
+    test_images_epoch: CountOrAll
+    """Test images evaluated after every epoch but the last."""
+    test_images_last: CountOrAll
+    """Test images evaluated after the last epoch."""
+    image_size: Annotated[int, Field(ge=8, le=1024)]
+    """Side in px of the network's input: `random_resized_crop` makes it, else a bilinear resize before the list."""
+    augmentation: Items[Operation]
+    """Operations on training images, in order."""
+    test_augmentation: Items[Operation]
+    """Operations on test images under the `as-published` protocol."""
+    model: Literal["resnet18"]
+    stem: Literal["imagenet", "cifar"]
+    """`imagenet`: 7x7 stride 2 and 3x3 max pool stride 2; `cifar`: 3x3 stride 1, no pool."""
+    width: Annotated[int, Field(ge=1, le=512)] = 64
+    """Channels of the first stage; 64 is ResNet-18."""
+    batch_norm: Literal["local"] = "local"
+    optimizer: Optimizer
+    schedule: Schedule
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    validation_images: Literal[0] = 0
+    """Training images held back to choose the epoch. None of the report's experiments holds any back."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _lists_are_in_order(self) -> Self:
+        for key in ("augmentation", "test_augmentation"):
+            try:
+                check_order(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+        return self
+
+
+class Execution(Model):
+    """How a run is carried out. `auto` stays `auto` in the identity; the fingerprint says what ran."""
+
+    device: Device = "auto"
+    precision: Literal["fp32"] = "fp32"
+    """Strict 32-bit floats: TF32 is switched off on devices that have it."""
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    compile: Literal[False] = False
+    path: Literal["reference"] = "reference"
+    """`reference`: PIL operations per image, plain optimizer loop, statistics read every step."""
+    deterministic: bool = False
+    """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    ranks: Literal[1] = 1
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Data-loader processes. They change no result, since randomness is keyed by image."""
+    memory_cap: None = None

@@ -1,0 +1,57 @@
+"""Canonical JSON, SHA-256, and the ids that records are found by. Changing anything here voids every record."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from resnet18.spec.experiment import Execution, Experiment
+
+PACKAGE = Path(__file__).parents[1]
+# The sources that can change a result. The worker alone of `execution` touches a run from inside.
+RESULT_SOURCES = ("spec", "training", "execution/worker.py")
+
+
+def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Return the one byte string of a JSON value: sorted keys, no spaces, ASCII, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return the SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def experiment_id(experiment: Experiment) -> str:
+    """Return the id of everything that defines the result, the seed included."""
+    return digest(experiment.model_dump(mode="json"))[:16]
+
+
+def execution_id(execution: Execution) -> str:
+    """Return the id of how the run was asked to be carried out."""
+    return digest(execution.model_dump(mode="json"))[:16]
+
+
+def run_id(experiment: Experiment, execution: Execution) -> str:
+    """Return the id of one run: experiment (with seed) and execution."""
+    return digest([experiment_id(experiment), execution_id(execution)])[:16]
+
+
+def arm_id(experiment: Experiment, execution: Execution) -> str:
+    """Return the id of one arm: the same without the seed."""
+    return digest([experiment.model_dump(mode="json", exclude={"seed"}), execution_id(execution)])[:16]
+
+
+@cache
+def code_hash(package: Path = PACKAGE) -> str:
+    """Return the SHA-256 of the sources that can change a result, the same on every checkout of one commit."""
+    total = hashlib.sha256()
+    for source in RESULT_SOURCES:
+        path = package / source
+        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+            content = file.read_bytes().replace(b"\r\n", b"\n")
+            total.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode())
+            total.update(content)
+    return total.hexdigest()

@@ -1,0 +1,97 @@
+"""Read benchmark files. Bytes from outside become values here, or a SpecError that says where and what."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.explain import spec_error
+from resnet18.spec.identity import PACKAGE, arm_id
+from resnet18.spec.resolve import Request, resolve, value_at
+from resnet18.spec.scale import SCALE_KEYS
+
+MAX_SPEC_BYTES = 1_000_000
+
+
+def benchmarks_dir() -> Path:
+    """Return the folder of the suite's own specs: the checkout's, else the one that the wheel carries."""
+    checkout = PACKAGE.parent / "benchmarks"
+    return checkout if (checkout / "batchsize.toml").is_file() else PACKAGE / "_benchmarks"
+
+
+def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
+    """Return the named benchmarks, each a name of the suite or a path to a TOML file; without names all of the suite.
+
+    They come in the order in which their report tells them, by `source`.
+
+    Raises:
+        SpecError: an unknown name, a file that cannot be read, or one that does not describe a benchmark.
+    """
+    own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
+    paths = []
+    for name in names or own:
+        if name in own:
+            paths.append(own[name])
+        elif name.endswith(".toml"):
+            paths.append(Path(name))
+        else:
+            raise SpecError(f'benchmark "{name}"', f"unknown name{did_you_mean(name, own)}", allowed=own)
+    loaded = [load_benchmark(path) for path in dict.fromkeys(paths)]
+    return tuple(sorted(loaded, key=lambda benchmark: (benchmark.source, benchmark.name)))
+
+
+def load_benchmark(path: Path) -> Benchmark:
+    """Return the benchmark that a TOML file describes, every case of it checked at full scale."""
+    where = path.name if path.parent == benchmarks_dir() else str(path)
+    try:
+        content = tomllib.loads(_text(path, where))
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(where, f"not valid TOML: {error}") from None
+    except RecursionError:
+        raise SpecError(where, "not valid TOML: nested too deeply") from None
+    if "name" in content:
+        raise SpecError(where, 'the key "name" is not for the file: a benchmark is called like its file')
+    try:
+        benchmark = Benchmark.model_validate({**content, "name": path.stem})
+    except ValidationError as error:
+        raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
+    _check_cases(benchmark, where)
+    return benchmark
+
+
+def _text(path: Path, where: str) -> str:
+    try:
+        if path.stat().st_size > MAX_SPEC_BYTES:
+            raise SpecError(where, f"larger than {MAX_SPEC_BYTES:,} bytes, which no benchmark file is")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise SpecError(where, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(where, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+
+
+def _check_cases(benchmark: Benchmark, where: str) -> None:
+    """Refuse what no single case shows: keys of the scale, equal names, equal experiments, idle assumptions."""
+    full = Request(scale="paper")
+    seen: dict[str, str] = {}
+    for case in benchmark.cases:
+        place = f'{where}: case "{case.name}"'
+        for key in SCALE_KEYS:
+            if key in benchmark.experiment or key in case.experiment:
+                raise SpecError(
+                    f"{place}: {key}",
+                    "is set by the scale",
+                    next_step="remove the key; use --scale, --data, --seeds or -o",
+                )
+        if [other.name for other in benchmark.cases].count(case.name) > 1:
+            raise SpecError(place, "two cases have this name")
+        arm = arm_id(*resolve(benchmark, case, full, seed=0, where=place))
+        if arm in seen:
+            raise SpecError(place, f'describes the same run as case "{seen[arm]}"')
+        seen[arm] = case.name
+    for assumption in benchmark.assumptions:
+        specs = [resolve(benchmark, case, full, seed=0) for case in benchmark.cases]
+        if all(value_at(spec, assumption.key) is None for pair in specs for spec in pair):
+            raise SpecError(f"{where}: assumption", f'no case has the key "{assumption.key}"')

@@ -1,0 +1,98 @@
+"""Optimizers and learning-rate schedules, as data. Defaults are torch's, written out so that they are hashed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from resnet18.spec.strict import Items, Model
+
+LearningRate = Annotated[float, Field(gt=0, le=100)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Tiny = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, le=1)]
+
+
+class SGD(Model):
+    """Stochastic gradient descent, with momentum where `momentum` is above 0."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: LearningRate
+    momentum: Share = 0.0
+    dampening: Share = 0.0
+    nesterov: bool = False
+    weight_decay: Decay = 0.0
+
+
+class Adam(Model):
+    """Adam (Kingma and Ba, 2014)."""
+
+    name: Literal["adam"] = "adam"
+    lr: LearningRate
+    betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
+    eps: Tiny = 1e-8
+    weight_decay: Decay = 0.0
+
+
+class RMSprop(Model):
+    """RMSprop (Hinton's lecture notes, 2012)."""
+
+    name: Literal["rmsprop"] = "rmsprop"
+    lr: LearningRate
+    alpha: Share = 0.99
+    eps: Tiny = 1e-8
+    momentum: Share = 0.0
+    weight_decay: Decay = 0.0
+
+
+class Adadelta(Model):
+    """Adadelta (Zeiler, 2012)."""
+
+    name: Literal["adadelta"] = "adadelta"
+    lr: LearningRate
+    rho: Share = 0.9
+    eps: Tiny = 1e-6
+    weight_decay: Decay = 0.0
+
+
+class ASGD(Model):
+    """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the average starts after `t0` steps."""
+
+    name: Literal["asgd"] = "asgd"
+    lr: LearningRate
+    lambd: Decay = 1e-4
+    alpha: Share = 0.75
+    t0: Annotated[float, Field(ge=0)] = 1e6
+    weight_decay: Decay = 0.0
+
+
+Optimizer = Annotated[SGD | Adam | RMSprop | Adadelta | ASGD, Field(discriminator="name")]
+
+
+class Constant(Model):
+    """The learning rate never changes."""
+
+    name: Literal["constant"] = "constant"
+
+
+class Step(Model):
+    """The rate is multiplied by `factor` after each epoch whose number is a multiple of `every`.
+
+    `first_epoch` is the number that the first epoch bears. From 0, the first epoch is such a multiple: the rate
+    falls after one epoch. From 1, it falls after epoch `every`. The report prints the rule, not the counting.
+    """
+
+    name: Literal["step"] = "step"
+    every: Annotated[int, Field(ge=1, le=100_000)]
+    factor: Annotated[float, Field(gt=0, le=1)]
+    first_epoch: Annotated[int, Field(ge=0, le=1)]
+
+
+Schedule = Annotated[Constant | Step, Field(discriminator="name")]
+
+
+def learning_rate_factor(schedule: Constant | Step, epoch: int) -> float:
+    """Return what the initial rate is multiplied by during `epoch` (1 is the first)."""
+    if isinstance(schedule, Constant):
+        return 1.0
+    finished = range(schedule.first_epoch, schedule.first_epoch + epoch - 1)
+    return float(schedule.factor ** sum(number % schedule.every == 0 for number in finished))

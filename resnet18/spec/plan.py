@@ -1,0 +1,125 @@
+"""`plan` turns benchmarks into the list of runs. It is pure: no clock, no disk, no device."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from resnet18.spec.benchmark import Assumption, Benchmark, Case
+from resnet18.spec.errors import SpecError
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.identity import arm_id, run_id
+from resnet18.spec.resolve import Request, resolve
+
+OUT_OF_MEMORY = "Out of Memory"
+"""How the report prints a case that did not fit."""
+
+DEVICE_NAMES = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU", "cpu": "CPU"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm with one seed: what one child process trains."""
+
+    run_id: str
+    arm_id: str
+    experiment: Experiment
+    execution: Execution
+    labels: tuple[str, ...]
+    """`benchmark/case` of every case that shows this run."""
+    assumptions: tuple[Assumption, ...]
+    may_run_out_of_memory: bool
+    """The report says that a case of this run did not fit: such an end is a finding, not a failure."""
+
+
+@dataclass(frozen=True)
+class NotPlanned:
+    """A case that this machine cannot run."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs in seed-major order, so that drift of the machine hits all cases alike."""
+
+    runs: tuple[Run, ...]
+    not_planned: tuple[NotPlanned, ...]
+
+
+def plan(benchmarks: Collection[Benchmark], request: Request, seeds: Collection[int], devices: Collection[str]) -> Plan:
+    """Return the runs of all cases and seeds, each distinct run once.
+
+    Args:
+        benchmarks: the tables to fill.
+        request: scale, data label and overrides.
+        seeds: the seeds of every case.
+        devices: kinds of device that the machine has, `cpu` among them.
+
+    Raises:
+        SpecError: a case that makes no sense under the request.
+    """
+    runs: dict[str, Run] = {}
+    for seed in seeds:
+        for benchmark, case in every_case(benchmarks):
+            run = _run(benchmark, case, request, seed)
+            if absent_device(run.execution, devices) is None:
+                runs[run.run_id] = _joined(runs.get(run.run_id), run)
+    first_seed = min(seeds, default=0)
+    not_planned = tuple(
+        NotPlanned(f"{benchmark.name}/{case.name}", reason)
+        for benchmark, case in every_case(benchmarks)
+        if (reason := absent_device(_run(benchmark, case, request, first_seed).execution, devices))
+    )
+    return Plan(tuple(runs.values()), not_planned)
+
+
+def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, Case]]:
+    """Yield each case with its benchmark, in the order of the files."""
+    for benchmark in benchmarks:
+        for case in benchmark.cases:
+            yield benchmark, case
+
+
+def absent_device(execution: Execution, devices: Collection[str]) -> str | None:
+    """Return why the execution cannot run on these devices, None where it can."""
+    kind = execution.device.partition(":")[0]
+    return None if kind == "auto" or kind in devices else f"no {DEVICE_NAMES[kind]} device"
+
+
+def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
+    experiment, execution = resolve(benchmark, case, request, seed=seed)
+    label = f"{benchmark.name}/{case.name}"
+    if isinstance(experiment.train_images, int):
+        check_last_batch(label, experiment, experiment.train_images)
+    return Run(
+        run_id=run_id(experiment, execution),
+        arm_id=arm_id(experiment, execution),
+        experiment=experiment,
+        execution=execution,
+        labels=(label,),
+        assumptions=benchmark.assumptions,
+        may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
+    )
+
+
+def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
+    """Raise SpecError if an epoch would end with a batch of 1: on 1x1 maps batch norm has no variance for it."""
+    size = experiment.batch_size
+    if size == 1 or train_images % size == 1:
+        raise SpecError(
+            f"{label}: batch_size",
+            f"{train_images:,} training images in batches of {size} end with a batch of 1, "
+            "for which batch norm has no variance",
+            next_step="choose a batch size that leaves another remainder",
+        )
+
+
+def _joined(known: Run | None, run: Run) -> Run:
+    """Return the run with the labels of both."""
+    if known is None:
+        return run
+    return replace(
+        known,
+        labels=tuple(dict.fromkeys(known.labels + run.labels)),
+        may_run_out_of_memory=known.may_run_out_of_memory or run.may_run_out_of_memory,
+    )

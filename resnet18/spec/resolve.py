@@ -1,0 +1,115 @@
+"""From a case to its experiment and execution: file, case, scale, then `-o` options, each over the one before."""
+
+import tomllib
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from resnet18.spec.benchmark import Benchmark, Case
+from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.explain import spec_error
+from resnet18.spec.scale import SCALES, ScaleName, at_scale
+
+DEVICE_OPTION = "--device="
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command asked for beside the benchmark: it turns a case into an experiment, and is kept in each record."""
+
+    scale: ScaleName = "smoke"
+    data: str | None = None
+    """Label of the data set; None: the scale's own."""
+    overrides: tuple[str, ...] = ()
+    """`key=value` for any key of a spec, and `--device=…` for cases that name no device."""
+
+    @property
+    def data_label(self) -> str:
+        """The label of the data set that is used."""
+        return self.data or SCALES[self.scale].data
+
+
+def resolve(
+    benchmark: Benchmark, case: Case, request: Request, *, seed: int, where: str = ""
+) -> tuple[Experiment, Execution]:
+    """Return what a case means under a request.
+
+    Raises:
+        SpecError: an unknown key, a wrong type, or a value out of range; the message names the case and the key.
+    """
+    where = where or f'{benchmark.name}: case "{case.name}"'
+    experiment: dict[str, Any] = deepcopy({**benchmark.experiment, **case.experiment})
+    execution: dict[str, Any] = deepcopy({**benchmark.execution, **case.execution})
+    scale = SCALES[request.scale]
+    experiment = at_scale(experiment, scale, request.data_label, about_size=case.about_size)
+    for override in request.overrides:
+        _override(experiment, execution, override)
+    experiment.setdefault("test_augmentation", experiment.get("augmentation"))
+    experiment["seed"] = seed
+    return _validated(Experiment, experiment, where), _validated(Execution, execution, where)
+
+
+def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise spec_error(where, model, error) from None
+
+
+def _override(experiment: dict[str, Any], execution: dict[str, Any], override: str) -> None:
+    """Lay one option over the two dictionaries, in place."""
+    if override.startswith(DEVICE_OPTION):
+        execution.setdefault("device", override.removeprefix(DEVICE_OPTION))
+        return
+    key, equals, text = override.partition("=")
+    where = f"option -o {override}"
+    if not equals:
+        raise SpecError(where, "is not of the form key=value", next_step="for example: -o optimizer.lr=0.01")
+    first, *rest = key.strip().split(".")
+    if first in {"data", "seed"}:
+        raise SpecError(
+            where, f'"{first}" has an option of its own', next_step=f"use --{first.replace('seed', 'seeds')}"
+        )
+    known = [*Experiment.model_fields, *Execution.model_fields]
+    if first not in known:
+        raise SpecError(where, f'unknown key "{first}"{did_you_mean(first, known)}', allowed=sorted(known))
+    target = experiment if first in Experiment.model_fields else execution
+    _set(target, [first, *rest], _toml_value(text.strip()), where)
+
+
+def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
+    """Return a TOML value; what is not one is a string, so that shells need no second pair of quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401
+    inner: Any = target
+    for part in path[:-1]:
+        if isinstance(inner, list):
+            inner = next((item for item in inner if isinstance(item, dict) and item.get("name") == part), None)
+        else:
+            inner = inner.get(part)
+        if not isinstance(inner, dict | list):
+            raise SpecError(where, f'"{part}" is not there to be changed')
+    if not isinstance(inner, dict):
+        raise SpecError(where, f'"{path[-1]}" is an operation; name one of its keys')
+    inner[path[-1]] = value
+
+
+def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - any value of a spec
+    """Return the value of a dotted key, None where the spec has no such key."""
+    value: Any = spec
+    for part in key.split("."):
+        if isinstance(value, tuple):
+            value = next((item for item in value if getattr(item, "name", None) == part), None)
+        else:
+            value = getattr(value, part, None) if part in getattr(value, "__pydantic_fields__", {}) else None
+    return value

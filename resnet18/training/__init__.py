@@ -1,0 +1,1 @@
+"""How a network is trained: random keys, data, augmentation, model, optimizers and the loop."""

@@ -1,0 +1,192 @@
+"""Image operations: parameters drawn per image from its key, then torchvision's own PIL functions.
+
+Drawing and applying are apart. A whole epoch's parameters are a few small tables, made from integers that are the
+same on every machine; what applies them may change, the parameters may not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torchvision.transforms.functional as F  # noqa: N812 - torchvision's documentation calls it F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from resnet18.spec.augmentation import (
+    ColorJitter,
+    Operation,
+    RandomGrayscale,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomRotation,
+)
+from resnet18.training.keys import random_words, uniform
+
+CROP_TRIES = 10
+Table = NDArray[np.float64] | NDArray[np.int64]
+Picture = Any
+"""A PIL image before `to_tensor`, a float tensor after it; torchvision's functions are untyped."""
+
+
+def draw_crop(operation: RandomResizedCrop, units: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Return [n, 4] boxes (top, left, height, width) inside a square image of `size` px.
+
+    torchvision's rule: ten tries of an area and an aspect ratio (uniform in its logarithm), the first box that fits
+    is placed at random; if none fits, the largest central box of an allowed ratio.
+
+    Args:
+        operation: the ranges of area and ratio.
+        units: [n, 22] uniform numbers.
+        size: side of the image before the crop.
+    """
+    area = size * size * _between(units[:, :CROP_TRIES], operation.scale_min, operation.scale_max)
+    ratio = np.exp(
+        _between(units[:, CROP_TRIES : 2 * CROP_TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
+    )
+    widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
+    fits = (widths > 0) & (widths <= size) & (heights > 0) & (heights <= size)
+    first, rows = fits.argmax(axis=1), np.arange(len(units))
+    found = fits[rows, first]
+    central_height, central_width = _central_box(operation, size)
+    height = np.where(found, heights[rows, first], central_height)
+    width = np.where(found, widths[rows, first], central_width)
+    top = np.where(found, np.floor(units[:, -2] * (size - height + 1)), (size - height) // 2)
+    left = np.where(found, np.floor(units[:, -1] * (size - width + 1)), (size - width) // 2)
+    return np.stack([top, left, height, width], axis=1).astype(np.int64)
+
+
+def _central_box(operation: RandomResizedCrop, size: int) -> tuple[int, int]:
+    """Return height and width of the largest box of an allowed ratio (width / height)."""
+    if operation.ratio_min > 1:
+        return round(size / operation.ratio_min), size
+    if operation.ratio_max < 1:
+        return size, round(size * operation.ratio_max)
+    return size, size
+
+
+def draw_jitter(operation: ColorJitter, units: NDArray[np.float64], _size: int) -> NDArray[np.float64]:
+    """Return [n, 8]: factors of brightness, contrast, saturation, the hue shift, and the order in which they apply."""
+    strengths = np.array([operation.brightness, operation.contrast, operation.saturation])
+    factors = _between(units[:, :3], np.maximum(0.0, 1 - strengths), 1 + strengths)
+    hue = _between(units[:, 3:4], -operation.hue, operation.hue)
+    order = np.argsort(units[:, 4:8], axis=1, kind="stable")
+    return np.concatenate([factors, hue, order], axis=1)
+
+
+def draw_angle(operation: RandomRotation, units: NDArray[np.float64], _size: int) -> NDArray[np.float64]:
+    """Return [n, 1] angles in degrees."""
+    return _between(units, -operation.degrees, operation.degrees)
+
+
+def draw_coin(
+    operation: RandomHorizontalFlip | RandomGrayscale, units: NDArray[np.float64], _size: int
+) -> NDArray[np.int64]:
+    """Return [n, 1]: 1 with probability p."""
+    return (units < operation.p).astype(np.int64)
+
+
+def _between(units: NDArray[np.float64], low: object, high: object) -> NDArray[np.float64]:
+    between: NDArray[np.float64] = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * units
+    return between
+
+
+def apply_crop(image: Picture, box: NDArray[np.int64], size: int) -> Picture:
+    """Crop, then resize to `size` px (bilinear)."""
+    top, left, height, width = (int(value) for value in box)
+    return F.resized_crop(image, top, left, height, width, [size, size])
+
+
+def apply_jitter(image: Picture, row: NDArray[np.float64], _size: int) -> Picture:
+    """Apply the four adjustments in the drawn order. A factor of exactly 1 and a shift of exactly 0 do nothing."""
+    adjust = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+    for which in row[4:].astype(int):
+        if row[which] != (0.0 if which == 3 else 1.0):
+            image = adjust[which](image, float(row[which]))
+    return image
+
+
+def apply_rotation(image: Picture, angle: NDArray[np.float64], _size: int) -> Picture:
+    """Rotate about the centre (nearest pixel, black corners)."""
+    return F.rotate(image, float(angle[0]))
+
+
+def apply_flip(image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
+    """Mirror where the coin is 1."""
+    return F.hflip(image) if coin[0] else image
+
+
+def apply_grayscale(image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
+    """Make all three channels grey where the coin is 1."""
+    if not coin[0]:
+        return image
+    if isinstance(image, Image.Image):
+        return F.to_grayscale(image, num_output_channels=3)
+    return F.rgb_to_grayscale(image, num_output_channels=3)
+
+
+# name -> (random numbers per image, how to draw the parameters, how to apply them)
+RANDOM: dict[str, tuple[int, Callable[..., Table], Callable[..., Picture]]] = {
+    "color_jitter": (8, draw_jitter, apply_jitter),
+    "random_resized_crop": (2 * CROP_TRIES + 2, draw_crop, apply_crop),
+    "random_rotation": (1, draw_angle, apply_rotation),
+    "random_horizontal_flip": (1, draw_coin, apply_flip),
+    "random_grayscale": (1, draw_coin, apply_grayscale),
+}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A list of operations with the parameters of one epoch. Calling it turns pixels into the network's input."""
+
+    on_images: tuple[Operation, ...]
+    on_tensors: tuple[Operation, ...]
+    tables: dict[str, Table]
+    size: int
+
+    def __call__(self, pixels: NDArray[np.uint8], index: int) -> Tensor:
+        """Return float32 [3, size, size] from uint8 [height, width, 3]; `index` is that in the original data set."""
+        image = Image.fromarray(pixels)
+        if "random_resized_crop" not in self.tables and pixels.shape[0] != self.size:
+            image = F.resize(image, [self.size, self.size])
+        for operation in self.on_images:
+            image = self._apply(operation, image, index)
+        tensor: Tensor = F.to_tensor(image)
+        for operation in self.on_tensors:
+            if operation.name == "normalize":
+                tensor = F.normalize(tensor, list(operation.mean), list(operation.std))
+            else:
+                tensor = self._apply(operation, tensor, index)
+        return tensor
+
+    def _apply(self, operation: Operation, image: Picture, index: int) -> Picture:
+        return RANDOM[operation.name][2](image, self.tables[operation.name][index], self.size)
+
+
+def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
+    operations: tuple[Operation, ...], *, seed: int, purpose: str, epoch: int, images: int, native: int, size: int
+) -> Pipeline:
+    """Return the pipeline of one epoch.
+
+    Args:
+        operations: the experiment's list.
+        seed: the run's seed.
+        purpose: the stream, such as `train-augmentation`; an operation's name is added to it, so that leaving one
+            operation out of a list changes no parameter of the others.
+        epoch: 1 is the first.
+        images: number of images in the original data set; one row of parameters each.
+        native: side of the images as stored, in px.
+        size: side at which they enter the network, in px.
+    """
+    tables: dict[str, Table] = {}
+    side = native
+    if all(operation.name != "random_resized_crop" for operation in operations):
+        side = size
+    for operation in operations:
+        if operation.name in RANDOM:
+            lanes, draw, _ = RANDOM[operation.name]
+            units = uniform(random_words(seed, f"{purpose}/{operation.name}", epoch, images, lanes))
+            tables[operation.name] = draw(operation, units, side)
+    border = [operation.name for operation in operations].index("to_tensor")
+    return Pipeline(operations[:border], operations[border + 1 :], tables, size)

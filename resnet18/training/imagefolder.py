@@ -1,0 +1,104 @@
+"""Image folders in torchvision's layout, `train/<class>/…` and `test/<class>/…`: a directory or a tar archive."""
+
+import hashlib
+import io
+import tarfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from resnet18.spec.data import DataSource
+from resnet18.spec.errors import IntegrityError
+from resnet18.training.dataset import DataSet, Split, arrays_sha256
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
+MAX_IMAGE_BYTES = 10_000_000
+MAX_IMAGES = 2_000_000
+
+Found = dict[tuple[str, str, str], np.ndarray]
+
+
+def source_sha256(path: Path) -> str:
+    """Return the SHA-256 of the archive, or of a directory's image names and contents."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    total = hashlib.sha256()
+    for name, content in _directory_files(path):
+        total.update(f"{name} {len(content)}\n".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def read_image_folder(source: DataSource, path: Path) -> DataSet:
+    """Decode every image. Classes and images are ordered by name, so that directory and archive give the same arrays.
+
+    Raises:
+        IntegrityError: no such layout, an image that cannot be decoded, or images that are not square and of one size.
+    """
+    try:
+        files = _archive_files(path) if path.is_file() else _directory_files(path)
+        found = {place: _pixels(path, name, content) for name, content in files if (place := _place(name))}
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise IntegrityError(path.name, f"cannot be read: {error}") from None
+    classes = tuple(sorted({label for _, label, _ in found}))
+    if not all(any(key[:2] == (split, label) for key in found) for split in ("train", "test") for label in classes):
+        raise IntegrityError(path.name, "every class needs images under train/ and under test/")
+    if not 2 <= len(classes) <= 10:
+        raise IntegrityError(
+            path.name,
+            f"{len(classes)} classes found; the network has 10 outputs, so 2 to 10 are possible",
+            next_step="the layout is train/<class>/<image> and test/<class>/<image>",
+        )
+    sides = {image.shape for image in found.values()}
+    if len(sides) > 1 or len({*next(iter(sides))[:2]}) > 1:
+        raise IntegrityError(path.name, "the images must be square and all of one size")
+    train, test = (_split(found, split, classes) for split in ("train", "test"))
+    return DataSet(source.label, classes, train, test, arrays_sha256(classes, train, test))
+
+
+def _split(found: Found, split: str, classes: tuple[str, ...]) -> Split:
+    keys = sorted(key for key in found if key[0] == split)
+    labels = np.array([classes.index(label) for _, label, _ in keys], dtype=np.uint8)
+    return Split(np.stack([found[key] for key in keys]), labels)
+
+
+def _place(name: str) -> tuple[str, str, str] | None:
+    """Return (split, class, file) of an image's path, None for any other file."""
+    parts = PurePosixPath(name).parts
+    is_image = len(parts) >= 3 and PurePosixPath(name).suffix.lower() in ENDINGS
+    return (parts[-3], parts[-2], parts[-1]) if is_image and parts[-3] in {"train", "test"} else None
+
+
+def _directory_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    for file in sorted(path.glob("*/*/*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and _place(name):
+            yield name, file.read_bytes()
+
+
+def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the images of a tar archive, read in memory: nothing is extracted to disk, links are not followed."""
+    with tarfile.open(path) as archive:
+        for number, member in enumerate(archive):
+            if number > MAX_IMAGES:
+                raise IntegrityError(path.name, f"more than {MAX_IMAGES:,} files")
+            if member.isreg() and _place(member.name):
+                if member.size > MAX_IMAGE_BYTES:
+                    raise IntegrityError(path.name, f"{member.name}: larger than {MAX_IMAGE_BYTES:,} bytes")
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield member.name, file.read()
+
+
+def _pixels(path: Path, name: str, content: bytes) -> np.ndarray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as image:
+                return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise IntegrityError(path.name, f"{name} cannot be decoded: {error}") from None

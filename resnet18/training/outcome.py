@@ -1,0 +1,48 @@
+"""What a finished network amounts to: confusion counts, samples, and digests of its parameters and predictions."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from resnet18.training.loop import Setup
+
+SAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """Outcomes of the last epoch, on clean test images."""
+
+    confusion: tuple[tuple[int, ...], ...]
+    """Counts [label][prediction]."""
+    samples: tuple[tuple[int, int, int], ...]
+    """(index in the original test set, label, prediction) of six images spread evenly over the test subset."""
+    parameters_sha256: str
+    predictions_sha256: str
+
+
+def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
+    """Return the outcomes, given the predicted class [n] of each image of the last test subset."""
+    indices = setup.test_indices_last
+    labels = setup.data.test.labels[indices]
+    confusion = np.zeros((len(setup.data.classes), setup.model.fc.out_features), dtype=np.int64)
+    np.add.at(confusion, (labels, predictions), 1)
+    spread = np.linspace(0, len(indices) - 1, SAMPLES).astype(int)
+    return Conclusion(
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        samples=tuple((int(indices[at]), int(labels[at]), int(predictions[at])) for at in spread),
+        parameters_sha256=parameters_sha256(setup.model),
+        predictions_sha256=hashlib.sha256(predictions.tobytes()).hexdigest(),
+    )
+
+
+def parameters_sha256(model: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and buffers: names, then little-endian bytes."""
+    total = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        total.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return total.hexdigest()
