@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -72,9 +73,9 @@ def plan_command(
         from resnet18.execution.listing import plan_rows, plan_text
         from resnet18.records.store import Store
 
-        _, request, planned, _ = _prepared(names, scale, seeds, data, device, options)
-        rows = plan_rows(planned, Store(results))
-        typer.echo(json.dumps(rows, indent=1) if as_json else plan_text(rows, planned, request))
+        asked = _asked(names, scale, seeds, data, device, options)
+        rows = plan_rows(asked.plan, Store(results))
+        typer.echo(json.dumps(rows, indent=1) if as_json else plan_text(rows, asked.plan, asked.request))
 
 
 @app.command("run")
@@ -98,19 +99,21 @@ def run_command(
         from resnet18.records.store import Store
 
         signal.signal(signal.SIGTERM, _stop)
-        _, request, planned, source = _prepared(names, scale, seeds, data, device, options)
-        store = Store(results)
-        finished = run_plan(planned, request, source, store, Progress(Console()), keep_stale=keep_stale)
-        typer.echo(summary(finished, planned))
-        refused = _write_report(results)
-        raise typer.Exit(exit_code_of(finished) or refused)
+        asked = _asked(names, scale, seeds, data, device, options)
+        progress = Progress(Console())
+        finished = run_plan(asked.plan, asked.request, asked.source, Store(results), progress, keep_stale=keep_stale)
+        typer.echo(summary(finished, asked.plan))
+        damaged = _write_report(results, asked.benchmarks, asked.devices)
+        raise typer.Exit(exit_code_of(finished) or damaged)
 
 
 @app.command("report")
-def report_command(results: ResultsOption = LOCAL, debug: DebugOption = False) -> None:
-    """Write README.md and figures beside the records."""
+def report_command(names: Names = None, results: ResultsOption = LOCAL, debug: DebugOption = False) -> None:
+    """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
-        raise typer.Exit(_write_report(results))
+        from resnet18.measure.devices import present_devices
+
+        raise typer.Exit(_write_report(results, load_benchmarks(tuple(names or ())), present_devices()))
 
 
 @app.command("env")
@@ -157,15 +160,25 @@ def _schema(what: str) -> dict[str, Any]:
     raise SpecError(f'schema "{what}"', "unknown", allowed=("spec", "record"))
 
 
-def _prepared(
+@dataclass(frozen=True)
+class Asked:
+    """What the options ask for, checked in full before anything is run."""
+
+    benchmarks: tuple[Benchmark, ...]
+    request: Request
+    source: DataSource
+    devices: frozenset[str]
+    plan: Plan
+
+
+def _asked(
     names: list[str] | None,
     scale: str,
     seeds: int | None,
     data: str | None,
     device: str | None,
     options: list[str] | None,
-) -> tuple[tuple[Benchmark, ...], Request, Plan, DataSource]:
-    """Return what the options ask for, checked in full before anything is run."""
+) -> Asked:
     from resnet18.measure.devices import present_devices
 
     if scale not in SCALES:
@@ -175,21 +188,23 @@ def _prepared(
     overrides = tuple([f"{DEVICE_OPTION}{device}"] if device else []) + tuple(options or ())
     request = Request(SCALES[scale].name, source.label, overrides)
     devices = present_devices()
+    planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices)
     if device and device != "auto" and device.partition(":")[0] not in devices:
         raise EnvironmentMissingError(
             f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
         )
-    return benchmarks, request, plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices), source
+    return Asked(benchmarks, request, source, devices, planned)
 
 
-def _write_report(results: Path) -> int:
-    """Write the report, name it, and return the exit code: 4 where a record could not be used."""
+def _write_report(results: Path, benchmarks: tuple[Benchmark, ...], devices: frozenset[str]) -> int:
+    """Write the report of all benchmarks of the suite and of the given ones; return 4 where a record is damaged."""
     from resnet18.analysis.report import write_report
-    from resnet18.measure.devices import present_devices
     from resnet18.records.store import Store
 
     readings = Store(results).read()
-    typer.echo(f"report: {write_report(results, load_benchmarks(), readings, present_devices())}")
+    suite = load_benchmarks()
+    others = tuple(benchmark for benchmark in benchmarks if benchmark not in suite)
+    typer.echo(f"report: {write_report(results, suite + others, readings, devices)}")
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return 4 if readings.refused else 0

@@ -57,6 +57,8 @@ def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
 
 def _assumptions(view: BenchmarkView) -> list[str]:
     """Return what the lab report does not state, with the value used here and its source."""
+    if not view.benchmark.assumptions:
+        return []
     lines = ["<details><summary>Assumptions: what the lab report does not state</summary>", ""]
     for assumption in view.benchmark.assumptions:
         values = dict.fromkeys(shown for arm in view.arms if (shown := _assumed(arm, assumption.key)))

@@ -1,8 +1,9 @@
 """What a run is: the experiment defines the result, the execution should not change it."""
 
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
 from resnet18.spec.optimizer import Optimizer, Schedule
@@ -11,7 +12,15 @@ from resnet18.spec.strict import Items, Model
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 CountOrAll = Count | Literal["all"]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|xpu|cuda(:\d{1,2})?)$")]
+
+
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d{1,2})?", name, re.ASCII):
+        raise ValueError(f'unknown device "{name}"; known are auto, cpu, cuda, cuda:N, mps and xpu')
+    return name
+
+
+Device = Annotated[str, AfterValidator(_known_device)]
 
 
 class Experiment(Model):

@@ -36,6 +36,8 @@ def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple
         case "union_tag_invalid":
             tags = tuple(sorted(tag.strip(" '") for tag in context["expected_tags"].split(",")))
             return f'{key}: unknown name "{context["tag"]}"{did_you_mean(context["tag"], tags)}', tags
+        case "string_pattern_mismatch":
+            return f"{key}: {_shown(finding['input'])} has a character that is not allowed here", ()
         case "value_error":
             text = str(context["error"])
             return (f"{key}: {text}" if key else text), ()

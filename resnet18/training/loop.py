@@ -141,7 +141,11 @@ def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
 def evaluate(
     setup: Setup, indices: NDArray[np.int64], operations: tuple[Operation, ...], epoch: int
 ) -> tuple[Tally, NDArray[np.uint8]]:
-    """Score test images; return the sums and the predicted classes, in the order of `indices`."""
+    """Score test images; return the sums and the predicted classes, in the order of `indices`.
+
+    Raises:
+        DivergedError: the last update of the epoch broke the network.
+    """
     setup.model.eval()
     tally, predictions = Tally(), []
     for batch in _batches(setup, "test", indices, operations, epoch, EVALUATION_BATCH):
@@ -151,6 +155,8 @@ def evaluate(
         correct = int((predicted == labels).sum().item())
         tally = tally.add(cross_entropy(logits, labels).item(), correct, len(labels))
         predictions.append(predicted.cpu().numpy().astype(np.uint8))
+    if not math.isfinite(tally.loss_sum):
+        raise DivergedError(f"test loss {tally.loss_sum / tally.images} after epoch {epoch}")
     return tally, np.concatenate(predictions)
 
 
