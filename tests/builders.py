@@ -1,0 +1,145 @@
+"""Small valid objects for tests; every argument changes one thing."""
+
+from pathlib import Path
+from typing import Any
+
+from resnet18.records.build import build_record
+from resnet18.records.hashes import result_hash
+from resnet18.records.record import Epoch, Identity, Outcome, Record, RecordSpec, Score, Segment
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.load import load_benchmark
+from resnet18.spec.resolve import Request
+
+TINY = (
+    "train_images=40",
+    "test_images_epoch=20",
+    "test_images_last=20",
+    "width=2",
+    "epochs=1",
+    "threads=1",
+)
+"""Options that make any case of the suite run in a moment."""
+
+TINY_ARGUMENTS = [word for option in TINY for word in ("-o", option)]
+
+TOML = """
+title = "A table"
+source = "a report, section 1"
+question = "Which is better?"
+
+[table]
+cases_in = "columns"
+case_title = "Batch"
+metrics = [{ metric = "best_accuracy", title = "Accuracy" }, { metric = "whole_program_s", title = "Time" }]
+
+[experiment]
+model = "resnet18"
+stem = "imagenet"
+image_size = 32
+epochs = 2
+optimizer = { name = "sgd", lr = 0.01 }
+schedule = { name = "constant" }
+augmentation = [{ name = "to_tensor" }]
+
+[[case]]
+name = "8"
+experiment = { batch_size = 8 }
+reported = { best_accuracy = "70%", whole_program_s = "12.5" }
+
+[[case]]
+name = "16"
+experiment = { batch_size = 16 }
+reported = { best_accuracy = "Out of Memory", whole_program_s = "Out of Memory" }
+"""
+
+
+def make_experiment(**changes: Any) -> Experiment:
+    values: dict[str, Any] = {
+        "data": "fashion-mnist-mini",
+        "train_images": 40,
+        "test_images_epoch": 20,
+        "test_images_last": 20,
+        "image_size": 32,
+        "augmentation": [{"name": "to_tensor"}],
+        "test_augmentation": [{"name": "to_tensor"}],
+        "model": "resnet18",
+        "stem": "imagenet",
+        "width": 2,
+        "optimizer": {"name": "sgd", "lr": 0.01},
+        "schedule": {"name": "constant"},
+        "batch_size": 16,
+        "epochs": 1,
+        "seed": 0,
+    }
+    return Experiment.model_validate({**values, **changes})
+
+
+def make_toml(folder: Path, text: str = TOML, name: str = "mine") -> Path:
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def make_benchmark(folder: Path, text: str = TOML) -> Benchmark:
+    return load_benchmark(make_toml(folder, text))
+
+
+def make_epoch(number: int, correct: int = 10, published: int | None = None, **changes: Any) -> Epoch:
+    values: dict[str, Any] = {
+        "epoch": number,
+        "learning_rate": 0.01,
+        "steps": 3,
+        "train": Score(loss=2.0, correct=15, images=40),
+        "as_published": Score(loss=2.1, correct=correct if published is None else published, images=20),
+        "clean": Score(loss=2.2, correct=correct, images=20),
+        "train_s": 1.0,
+        "data_wait_s": 0.25,
+        "statistics_s": 0.5,
+        "eval_as_published_s": 0.125,
+        "eval_clean_s": 4.0,
+    }
+    return Epoch.model_validate({**values, **changes})
+
+
+def make_record(
+    experiment: Experiment | None = None,
+    execution: Execution | None = None,
+    *,
+    request: Request | None = None,
+    attempt: int = 1,
+    status: str = "ok",
+    epochs: tuple[Epoch, ...] = (),
+    code: str = "c" * 64,
+    data: str = "d" * 64,
+    cpu: str = "a processor",
+) -> Record:
+    experiment = experiment or make_experiment()
+    request = request or Request(data=experiment.data)
+    facts: dict[str, Any] = {"time": {"wall_s": 9.0}}
+    if status == "ok":
+        epochs = epochs or (make_epoch(1),)
+        confusion = ((2, 0), (1, 3))
+        outcome = Outcome(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
+        facts |= {
+            "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2},
+            "epochs": [epoch.model_dump(mode="json") for epoch in epochs],
+            "confusion": confusion,
+            "outcome": outcome.model_dump(),
+            "result_hash": result_hash(epochs, confusion, outcome),
+        }
+    return build_record(
+        spec=RecordSpec(
+            experiment=experiment,
+            execution=execution or Execution(),
+            overrides=request.overrides,
+            assumptions=(),
+        ),
+        scale=request.scale,
+        attempt=attempt,
+        status=status,
+        identity=Identity(code_hash=code, commit=None, dirty=None, data_sha256=data),
+        segments=(Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),),
+        facts=facts,
+        reasons={},
+    )

@@ -1,0 +1,112 @@
+"""The house: imports go one way, heavy ones only where they are needed, and nothing is unpickled."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import resnet18
+
+PACKAGE = Path(resnet18.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# The import table of the design. A room may import itself, and what stands here.
+MAY_IMPORT = {
+    "cli.py": {"analysis", "execution", "measure", "records", "spec", "__init__"},
+    "__main__.py": {"cli"},
+    "__init__.py": set(),
+    "analysis": {"spec", "records"},
+    "execution": {"spec", "records"},
+    "training": {"spec", "measure"},
+    "measure": {"spec"},
+    "records": {"spec"},
+    "spec": set(),
+}
+WORKER = "execution/worker.py"
+NO_TORCH = ("cli.py", "__main__.py", "analysis", "execution", "records", "spec")
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0]
+
+
+def imports_of(path):
+    """Yield every imported module of a file, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+
+
+def rooms_imported(path):
+    for name in imports_of(path):
+        if name == "resnet18":
+            continue
+        if name.startswith("resnet18."):
+            room = name.split(".")[1]
+            yield "__init__" if room.startswith("__") else room
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_go_down_the_table(path):
+    """Only the worker may import how a network is trained and what it costs."""
+    name, room = path.relative_to(PACKAGE).as_posix(), room_of(path)
+    allowed = MAY_IMPORT[room] | {room} | ({"training", "measure"} if name == WORKER else set())
+
+    assert set() == set(rooms_imported(path)) - allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_torch_is_imported_only_where_networks_are(path):
+    """`env` of the command line asks it for its version, inside the handler."""
+    name, room = path.relative_to(PACKAGE).as_posix(), room_of(path)
+    heavy = {module.split(".")[0] for module in imports_of(path)} & {"torch", "torchvision"}
+
+    assert not heavy or room not in NO_TORCH or name in {WORKER, "cli.py"}
+
+
+@pytest.mark.parametrize("path", [file for file in FILES if room_of(file) == "spec"], ids=lambda path: path.name)
+def test_the_spec_needs_only_pydantic_and_the_standard_library(path):
+    """So that planning is quick and the room could be lifted out."""
+    outside = {module.split(".")[0] for module in imports_of(path)} - {"resnet18", "pydantic", "pydantic_core"}
+
+    assert outside <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_nothing_is_unpickled(path):
+    """Neither pickle and its kin, nor torch.load, nor numpy with pickles allowed."""
+    text = path.read_text(encoding="utf-8")
+    kin = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+
+    assert set() == {module.split(".")[0] for module in imports_of(path)} & kin
+    assert "torch.load" not in text
+    assert text.count("np.load(") == text.count("allow_pickle=False") - text.count("np.save(")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_file_fits_on_a_few_screens_and_says_what_it_is(path):
+    """At most 260 lines, functions of at most 60, a docstring on top."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+    assert ast.get_docstring(tree)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 260
+    assert [] == [node.name for node in functions if node.end_lineno - node.lineno > 60]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import resnet18.cli; from resnet18.cli import _asked; _asked(None, 'smoke', None, None, None, None)",
+        "import resnet18.analysis.report, resnet18.records.store, resnet18.execution.runner",
+    ],
+)
+def test_planning_and_reporting_start_without_torch(code):
+    """Nothing imports it on the way."""
+    probe = f"{code}\nimport sys; sys.exit('torch' in sys.modules)"
+
+    assert 0 == subprocess.run([sys.executable, "-c", probe], check=False).returncode

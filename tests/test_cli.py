@@ -1,0 +1,167 @@
+"""The command line: exit codes, messages, and what is written where."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from builders import TINY_ARGUMENTS, TOML, make_record, make_toml
+from typer.testing import CliRunner
+
+from resnet18.cli import app
+from resnet18.records.store import Store
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    """Call the command in an empty folder, with a data home of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["run", "batchsizes"], 2, ['unknown name (did you mean "batchsize"?)']),
+        (["run", "--scale", "smal"], 2, ['did you mean "small"', "smoke, small, paper"]),
+        (["run", "--data", "cifar"], 2, ["cifar10, fashion-mnist-mini, imagefolder:PATH"]),
+        (["run", "--data", "imagefolder:nowhere"], 5, ["no such file or folder"]),
+        (["run", "--data", "cifar10"], 5, ["curl -L", "cifar-10-python.tar.gz"]),
+        (["run", "--device", "cuda"], 5, ["--device cuda", "(allowed: auto, cpu)"]),
+        (["run", "--device", "gpu"], 2, ['unknown device "gpu"', "cpu, cuda, cuda:N"]),
+        (["run", "-o", "batch_sise=8"], 2, ['did you mean "batch_size"']),
+        (["run", "-o", "batch_size=0"], 2, ["batch_size", "greater than or equal to 1"]),
+        (["run", "--seeds", "0"], 2, ["seeds"]),
+        (["run", "broken.toml"], 2, ["broken.toml: not valid TOML", "line 1"]),
+        (["run", "none.toml"], 2, ["none.toml: cannot be read"]),
+        (["plan", "--scale", "huge"], 2, ["smoke, small, paper"]),
+        (["schema", "thing"], 2, ["spec, record"]),
+    ],
+)
+def test_a_mistake_is_answered_with_its_exit_code_and_runs_nothing(arguments, exit_code, words, cli, tmp_path):
+    """Where, what, what is allowed; no traceback, no record."""
+    (tmp_path / "broken.toml").write_text("title = \nsource", encoding="utf-8")
+    result = cli(*arguments)
+
+    assert exit_code == result.exit_code
+    for word in words:
+        assert word in result.output
+    assert "Traceback" not in result.output
+    assert [] == list(tmp_path.rglob("*.json"))
+
+
+def test_debug_shows_the_traceback(cli):
+    """For those who mend the suite."""
+    assert "Traceback" in cli("run", "--scale", "smal", "--debug").output
+
+
+def test_a_results_directory_that_cannot_be_written_is_refused(cli, tmp_path):
+    """Exit code 5, before the data are opened."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = cli("run", "basic", "--results", "file", *TINY_ARGUMENTS)
+
+    assert 5 == result.exit_code
+    assert "choose another with --results" in result.output
+
+
+def test_plan_lists_runs_as_flat_json_rows(cli):
+    """For scripts."""
+    rows = json.loads(cli("plan", "batchsize", "--seeds", "2", "--json").output)
+
+    assert 12 == len(rows)
+    assert {"run_id", "cases", "seed", "epochs", "state"} == set(rows[0])
+    assert {"to run"} == {row["state"] for row in rows}
+
+
+def test_plan_names_what_this_machine_cannot_run(cli):
+    """And why."""
+    assert "not run: device/GPU: no CUDA device" in cli("plan", "device").output
+
+
+def test_run_writes_records_and_a_report_and_the_second_run_does_nothing(cli, tmp_path):
+    """The whole way, in the folder where the command was given."""
+    path = make_toml(tmp_path)
+    first = cli("run", path, *TINY_ARGUMENTS)
+    second = cli("run", path, *TINY_ARGUMENTS)
+
+    assert (0, 0) == (first.exit_code, second.exit_code)
+    assert "2 runs (0 recorded before): 2 ok" in first.output
+    assert "2 runs (2 recorded before): 2 ok" in second.output
+    assert 2 == len(list((tmp_path / "results" / "local" / "records").iterdir()))
+    assert "A table" in (tmp_path / "results" / "local" / "README.md").read_text(encoding="utf-8")
+
+
+def test_plan_says_what_is_recorded_and_what_is_stale(cli, tmp_path, monkeypatch):
+    """After a run, and after the code has changed."""
+    path = make_toml(tmp_path)
+    cli("run", path, *TINY_ARGUMENTS)
+    recorded = cli("plan", path, *TINY_ARGUMENTS).output
+    monkeypatch.setattr("resnet18.execution.listing.code_hash", lambda: "0" * 64)
+    stale = cli("plan", path, *TINY_ARGUMENTS).output
+
+    assert "2 runs at smoke scale on fashion-mnist-mini: 2 recorded (ok)" in recorded
+    assert "2 stale (other code)" in stale
+
+
+def test_a_failed_run_gives_exit_code_3_and_still_a_report(cli, tmp_path):
+    """The other runs are in it."""
+    path = make_toml(
+        tmp_path,
+        TOML.replace(
+            "experiment = { batch_size = 8 }",
+            'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }',
+        ),
+    )
+    result = cli("run", path, *TINY_ARGUMENTS, "-o", "epochs=20")
+
+    assert 3 == result.exit_code
+    assert "diverged" in (tmp_path / "results" / "local" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_plan_without_a_run_measures_nothing_and_says_so(cli, tmp_path):
+    """Every case of the file needs a device that is absent."""
+    text = TOML.replace("batch_size = 8 }", 'batch_size = 8 }\nexecution = { device = "cuda" }')
+    text = text.replace("batch_size = 16 }", 'batch_size = 16 }\nexecution = { device = "mps" }')
+    result = cli("run", make_toml(tmp_path, text), *TINY_ARGUMENTS)
+
+    assert 3 == result.exit_code
+    assert "nothing was measured" in result.output
+
+
+def test_an_edited_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
+    """The report is written from the others."""
+    store = Store(tmp_path / "results" / "local")
+    store.make_writable()
+    path = store.save(make_record())
+    path.write_text(path.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    result = cli("report")
+
+    assert 4 == result.exit_code
+    assert f"left out: {path.name}: was changed" in result.output
+    assert "was changed after it was written" in (store.results / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_report_without_records_says_so(cli, tmp_path):
+    """And how to make some."""
+    assert 0 == cli("report").exit_code
+    assert "no records here yet" in (tmp_path / "results" / "local" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("what", "keys"), [("spec", {"case", "experiment", "table"}), ("record", {"run_id", "nulls"})])
+def test_schemas_are_printed_as_json(what, keys, cli):
+    """For editors and for those who read records."""
+    assert keys <= set(json.loads(cli("schema", what).output)["properties"])
+
+
+def test_env_tells_versions_and_devices(cli):
+    """For bug reports."""
+    assert {"resnet18", "torch", "cpu_model", "devices"} <= set(json.loads(cli("env").output))
+
+
+def test_the_module_and_the_command_are_the_same():
+    """`python -m resnet18`."""
+    done = subprocess.run([sys.executable, "-m", "resnet18", "--help"], capture_output=True, text=True, check=True)
+
+    for command in ("plan", "run", "report", "env", "schema"):
+        assert command in done.stdout

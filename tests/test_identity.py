@@ -1,0 +1,127 @@
+"""Ids depend on what was asked and on nothing else."""
+
+import json
+
+import pytest
+from builders import make_experiment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnet18.spec.experiment import Execution
+from resnet18.spec.identity import arm_id, canonical_json, code_hash, digest, execution_id, experiment_id, run_id
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def test_canonical_json_has_golden_bytes():
+    """Sorted keys, no spaces, ASCII, shortest floats."""
+    value = {"b": [1, 0.1, 1e-8, True, None], "a": "é"}
+
+    assert rb'{"a":"\u00e9","b":[1,0.1,1e-08,true,null]}' == canonical_json(value)
+
+
+def test_not_a_number_has_no_canonical_form():
+    """JSON has no NaN."""
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json(float("nan"))
+
+
+@given(JSON)
+def test_canonical_json_reads_back(value):
+    """Nothing is lost."""
+    assert value == json.loads(canonical_json(value))
+
+
+@given(st.dictionaries(st.text(), st.integers(), min_size=2))
+def test_the_order_of_keys_changes_no_digest(value):
+    """A dictionary turned round has the same digest."""
+    assert digest(value) == digest(dict(reversed(value.items())))
+
+
+def test_ids_are_golden():
+    """A change of these voids every record in the world: it needs a decision, not a new number here."""
+    experiment, execution = make_experiment(), Execution()
+
+    ids = [
+        experiment_id(experiment),
+        execution_id(execution),
+        run_id(experiment, execution),
+        arm_id(experiment, execution),
+    ]
+
+    assert ["37ebbf9c68292755", "34967d56ff086141", "9e3e11212484b5dd", "235cf6aae78fd635"] == ids
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": "cifar10"},
+        {"train_images": "all"},
+        {"test_images_epoch": 10},
+        {"test_images_last": 10},
+        {"image_size": 33},
+        {"augmentation": [{"name": "to_tensor"}, {"name": "normalize"}]},
+        {"test_augmentation": [{"name": "to_tensor"}, {"name": "normalize"}]},
+        {"stem": "cifar"},
+        {"width": 3},
+        {"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.5}},
+        {"optimizer": {"name": "asgd", "lr": 0.01}},
+        {"schedule": {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 1}},
+        {"batch_size": 8},
+        {"epochs": 2},
+    ],
+)
+def test_every_part_of_an_experiment_changes_its_arm(changes):
+    """Two experiments that differ anywhere are different arms and different runs."""
+    one, other, execution = make_experiment(), make_experiment(**changes), Execution()
+
+    assert arm_id(one, execution) != arm_id(other, execution)
+    assert run_id(one, execution) != run_id(other, execution)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"device": "cpu"}, {"memory_format": "channels_last"}, {"deterministic": True}, {"threads": 1}, {"workers": 1}],
+)
+def test_an_execution_changes_the_run_but_not_the_experiment(changes):
+    """How a run is carried out is no part of what it should give."""
+    experiment = make_experiment()
+
+    assert run_id(experiment, Execution()) != run_id(experiment, Execution(**changes))
+
+
+def test_seeds_of_one_arm_share_its_id():
+    """The seed is part of the experiment and of the run, not of the arm."""
+    one, other, execution = make_experiment(seed=1), make_experiment(seed=2), Execution()
+
+    assert arm_id(one, execution) == arm_id(other, execution)
+    assert experiment_id(one) != experiment_id(other)
+
+
+def test_a_whole_number_and_the_same_float_are_one_learning_rate():
+    """`lr = 1` and `lr = 1.0` mean the same."""
+    one, other = (make_experiment(optimizer={"name": "sgd", "lr": lr}) for lr in (1, 1.0))
+
+    assert experiment_id(one) == experiment_id(other)
+
+
+def test_the_code_hash_covers_what_can_change_a_result_and_nothing_else(tmp_path):
+    """A changed loop is other code; a changed report is not; line endings are not code."""
+    for name in ("spec/a.py", "training/b.py", "execution/worker.py", "analysis/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x = 1\n")
+
+    def hash_after(name, content):
+        (tmp_path / name).write_bytes(content)
+        code_hash.cache_clear()
+        return code_hash(tmp_path)
+
+    start = hash_after("spec/a.py", b"x = 1\n")
+
+    assert start == hash_after("analysis/c.py", b"x = 2\n")
+    assert start == hash_after("spec/a.py", b"x = 1\r\n")
+    assert start != hash_after("training/b.py", b"x = 2\n")

@@ -1,0 +1,113 @@
+"""Benchmark files from outside: what is wrong with them is said before anything runs."""
+
+import pytest
+from builders import TOML, make_benchmark, make_toml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnet18.spec.errors import SpecError
+from resnet18.spec.load import MAX_SPEC_BYTES, load_benchmark, load_benchmarks
+
+BAD = {
+    "unknown key": (
+        "epochs = 2",
+        "epochs = 2\nbatch_sise = 3",
+        ['unknown key "batch_sise"', 'did you mean "batch_size"'],
+    ),
+    "string for a number": ("batch_size = 8", 'batch_size = "8"', ['case "8"', "batch_size: must be", 'got "8"']),
+    "true for a number": ("batch_size = 8", "batch_size = true", ["batch_size: must be a valid integer", "got true"]),
+    "float for an integer": ("batch_size = 8", "batch_size = 8.0", ["batch_size: must be a valid integer", "got 8.0"]),
+    "out of range": ("batch_size = 8", "batch_size = 0", ["batch_size: must be greater than or equal to 1", "got 0"]),
+    "unknown optimizer": ('"sgd"', '"sdg"', ['unknown name "sdg"', "adadelta, adam, asgd, rmsprop, sgd"]),
+    "unknown augmentation": ('"to_tensor"', '"to_tensors"', ['unknown name "to_tensors"', "random_horizontal_flip"]),
+    "unknown schedule": ('"constant"', '"cosine"', ['unknown name "cosine"', "(allowed: constant, step)"]),
+    "unknown optimizer key": (
+        "lr = 0.01",
+        "lr = 0.01, momentun = 0.5",
+        ['"optimizer.momentun"', 'did you mean "momentum"'],
+    ),
+    "missing key": ("batch_size = 8", "", ['the key "batch_size" is missing']),
+    "duplicate case": ('name = "16"', 'name = "8"', ['case "8"', "two cases have this name"]),
+    "duplicate experiment": ("batch_size = 16", "batch_size = 8", ['case "16"', 'the same run as case "8"']),
+    "key of the scale": ("epochs = 2", 'epochs = 2\ndata = "cifar10"', ["data", "is set by the scale"]),
+    "unknown metric": ("best_accuracy = ", "best_acuracy = ", ["best_acuracy", "best_accuracy"]),
+    "unknown file key": ("question", "qestion", ['unknown key "qestion"', 'did you mean "question"']),
+    "syntax": ("[table]", "[table", ["not valid TOML", "line 6"]),
+    "its own name": ("question", 'name = "x"\nquestion', ["called like its file"]),
+    "a name with a pipe": ('name = "8"', 'name = "8|9"', ["case[1].name", '"8|9" has a character that is not allowed']),
+    "no such assumption": (
+        "[[case]]",
+        '[[assumption]]\nkey = "warp"\nsource = "x"\n[[case]]',
+        ['no case has the key "warp"'],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_refused_with_where_and_what(kind, tmp_path):
+    """The message names the file, the key, what is wrong and what is allowed."""
+    old, new, words = BAD[kind]
+
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace(old, new, 1))
+
+    for word in ["mine.toml", *words]:
+        assert word in str(caught.value)
+
+
+def test_all_mistakes_of_a_case_are_told_at_once(tmp_path):
+    """One pass of the file, not one per mistake."""
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace("batch_size = 8", 'batch_size = "8", epochs = 0'))
+
+    assert "batch_size" in str(caught.value)
+    assert "also: epochs" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + TOML.encode(), TOML.replace("\n", "\r\n").encode()])
+def test_a_byte_order_mark_and_windows_line_ends_are_fine(content, tmp_path):
+    """Editors write them."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+
+    assert "A table" == load_benchmark(path).title
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [(b"title = '\xff'", "not UTF-8"), (b"#" * (MAX_SPEC_BYTES + 1), "larger than"), (b"a = " + b"[" * 50_000, "TOML")],
+)
+def test_a_file_that_is_no_text_or_too_large_is_refused(content, word, tmp_path):
+    """A spec is a small text."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(SpecError, match=word):
+        load_benchmark(path)
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_raise_only_our_own_error(tmp_path_factory, content):
+    """No traceback of a library reaches the user."""
+    path = tmp_path_factory.mktemp("bytes") / "mine.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(SpecError):
+        load_benchmark(path)
+
+
+def test_an_unknown_benchmark_is_answered_with_the_nearest_name():
+    """And with all names."""
+    with pytest.raises(SpecError, match=r'did you mean "batchsize".*augmentation, basic'):
+        load_benchmarks(("batch-size",))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    """With the system's own reason."""
+    with pytest.raises(SpecError, match="No such file"):
+        load_benchmarks((str(tmp_path / "none.toml"),))
+
+
+def test_a_file_of_the_user_is_loaded_by_its_path(tmp_path):
+    """Its name is its stem."""
+    assert ["mine"] == [benchmark.name for benchmark in load_benchmarks((str(make_toml(tmp_path)),))]

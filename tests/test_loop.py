@@ -1,0 +1,213 @@
+"""The loop: what is counted, what is keyed, what stops it."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+from builders import make_experiment
+from torch.nn.functional import cross_entropy
+
+from resnet18.measure.clock import Clock
+from resnet18.spec.experiment import Execution
+from resnet18.training.augment import build_pipeline
+from resnet18.training.batches import batches
+from resnet18.training.embedded import read_embedded
+from resnet18.training.loop import DivergedError, Tally, evaluate, set_up, train
+from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
+from resnet18.training.outcome import conclude, parameters_sha256
+
+AUGMENTED = [
+    {"name": "random_resized_crop"},
+    {"name": "random_horizontal_flip"},
+    {"name": "to_tensor"},
+    {"name": "normalize"},
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    return read_embedded()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Equal bits need an equal number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_setup(data, execution=None, **changes):
+    values = {"augmentation": AUGMENTED, "test_augmentation": AUGMENTED, "epochs": 2, **changes}
+    return set_up(make_experiment(**values), execution or Execution(), data, torch.device("cpu"))
+
+
+def run(setup):
+    """Train; return what each epoch gave without its times, and the digest of the parameters."""
+    results = list(train(setup, Clock(lambda: None)))
+    return [(one.train, one.as_published, one.clean) for one in results], parameters_sha256(setup.model)
+
+
+def test_the_same_experiment_gives_the_same_bits(data):
+    """Whatever state torch's global generator is in."""
+    first = run(make_setup(data))
+    torch.manual_seed(123)
+
+    assert first == run(make_setup(data))
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 8}, {"stem": "cifar"}])
+def test_another_experiment_gives_other_bits(changes, data):
+    """So the test above could fail."""
+    assert run(make_setup(data))[1] != run(make_setup(data, **changes))[1]
+
+
+def test_loader_processes_change_no_bit(data):
+    """Randomness is keyed by image, not by process."""
+    assert run(make_setup(data, epochs=1)) == run(make_setup(data, Execution(workers=2), epochs=1))
+
+
+def test_batch_size_changes_no_augmented_image(data):
+    """All rows of Table 2 see the same images."""
+    setup = make_setup(data)
+    pipeline = build_pipeline(
+        setup.experiment.augmentation, seed=0, purpose="train-augmentation", epoch=1, images=4000, native=32, size=32
+    )
+    whole = [
+        torch.cat([images for images, _ in batches(data.train, setup.train_indices, pipeline, size, 0)])
+        for size in (7, 32)
+    ]
+
+    assert torch.equal(*whole)
+
+
+def test_a_short_last_batch_is_kept_and_weighs_less(data):
+    """40 images in batches of 16 are 3 steps; the mean is over images, not over batches."""
+    setup = make_setup(data)
+    result = next(train(setup, Clock(lambda: None)))
+
+    assert (3, 40) == (result.steps, result.train.images)
+    assert Tally(1.0 * 16 + 4.0 * 4, 10, 20) == Tally().add(1.0, 8, 16).add(4.0, 2, 4)
+
+
+def test_evaluation_scores_as_one_large_batch_would(data):
+    """Loss and hits of 250 images in batches of 100 against one forward pass over all."""
+    setup = make_setup(data, augmentation=[{"name": "to_tensor"}], test_augmentation=[{"name": "to_tensor"}])
+    indices = np.arange(250)
+    tally, predictions = evaluate(setup, indices, setup.experiment.test_augmentation, epoch=1)
+    images = torch.from_numpy(data.test.images[:250]).permute(0, 3, 1, 2).float() / 255
+    labels = torch.from_numpy(data.test.labels[:250]).long()
+    with torch.no_grad():
+        logits = setup.model(images)
+
+    assert logits.argmax(1).tolist() == predictions.tolist()
+    assert (250, int((logits.argmax(1) == labels).sum())) == (tally.images, tally.correct)
+    assert float(cross_entropy(logits, labels)) == pytest.approx(tally.loss_sum / 250, rel=1e-5)
+
+
+def test_evaluation_changes_nothing(data):
+    """Neither parameters nor running statistics."""
+    setup = make_setup(data)
+    before = parameters_sha256(setup.model)
+    evaluate(setup, np.arange(20), setup.experiment.test_augmentation, epoch=1)
+
+    assert before == parameters_sha256(setup.model)
+
+
+def test_the_two_protocols_score_different_images(data):
+    """Random crops against the whole image: other losses."""
+    result = next(train(make_setup(data), Clock(lambda: None)))
+
+    assert result.as_published.loss_sum != result.clean.loss_sum
+
+
+def test_the_last_epoch_is_evaluated_on_its_own_number_of_images(data):
+    """20 after each epoch, 30 after the last."""
+    results = list(train(make_setup(data, test_images_last=30), Clock(lambda: None)))
+
+    assert [(20, 20), (30, 30)] == [(one.as_published.images, one.clean.images) for one in results]
+
+
+def test_an_infinite_loss_stops_before_the_update(data):
+    """The parameters are those that gave the loss."""
+    setup = make_setup(data)
+    with torch.no_grad():
+        setup.model.fc.weight.fill_(math.inf)
+    before = [parameter.clone() for parameter in setup.model.parameters()]
+
+    with pytest.raises(DivergedError, match="epoch 1, step 1"):
+        next(train(setup, Clock(lambda: None)))
+    assert all(torch.equal(one, other) for one, other in zip(before, setup.model.parameters(), strict=True))
+
+
+def test_a_network_that_the_last_update_broke_has_diverged(data):
+    """Its training losses were finite; its test loss is not, and no accuracy is taken from it."""
+    setup = make_setup(data)
+    with torch.no_grad():
+        setup.model.fc.bias.fill_(math.nan)
+
+    with pytest.raises(DivergedError, match="test loss nan after epoch 3"):
+        evaluate(setup, np.arange(20), setup.experiment.test_augmentation, epoch=3)
+
+
+def test_the_learning_rate_follows_the_schedule(data):
+    """Counted from 0, the second epoch runs at a tenth."""
+    schedule = {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 0}
+    results = list(train(make_setup(data, schedule=schedule), Clock(lambda: None)))
+
+    assert [0.01, 0.001] == pytest.approx([one.learning_rate for one in results])
+
+
+def test_channels_last_reaches_the_network(data):
+    """Weights and inputs; the result differs from the contiguous one in rounding alone."""
+    setup = make_setup(data, Execution(memory_format="channels_last"), width=8, epochs=1)
+
+    assert setup.model.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
+    assert [one.loss_sum for one in run(make_setup(data, width=8, epochs=1))[0][0]] == pytest.approx(
+        [one.loss_sum for one in run(setup)[0][0]], rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_of_the_report_takes_torchs_default_step(name, data):
+    """The spec's written-out defaults are torch's own: five steps give the same parameters."""
+    spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
+    theirs_class = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSprop", "adadelta": "Adadelta", "asgd": "ASGD"}[name]
+    ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2))
+    pairs = [
+        (ours, build_optimizer(spec, [ours])),
+        (theirs, getattr(torch.optim, theirs_class)([theirs], lr=0.001)),
+    ]
+    for parameter, optimizer in pairs:
+        for _ in range(5):
+            optimizer.zero_grad()
+            parameter.sin().sum().backward()
+            optimizer.step()
+
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, torch.linspace(-1, 1, 50))
+
+
+def test_a_conclusion_counts_every_test_image_once(data):
+    """Rows of the confusion matrix are labels; the samples are spread over the subset."""
+    setup = make_setup(data, test_images_last=30)
+    predictions = list(train(setup, Clock(lambda: None)))[-1].predictions
+    end = conclude(setup, predictions)
+
+    assert [3] * 10 == [sum(row) for row in end.confusion]
+    assert 6 == len({index for index, _, _ in end.samples})
+    assert [int(data.test.labels[index]) for index, _, _ in end.samples] == [label for _, label, _ in end.samples]
+
+
+def test_scopes_do_not_overlap(data):
+    """Data wait lies inside training; the scopes together are no more than the whole."""
+    start = time.perf_counter()
+    result = next(train(make_setup(data), Clock(lambda: None)))
+    wall_s = time.perf_counter() - start
+    seconds = dict(result.seconds)
+
+    assert 0 < seconds["data_wait_s"] < seconds["train_s"]
+    assert sum(seconds.values()) - seconds["data_wait_s"] <= wall_s

@@ -1,0 +1,119 @@
+"""Clock, memory and devices, each against a source that the test controls."""
+
+import subprocess
+
+import pynvml
+import pytest
+import torch
+
+from resnet18.measure import clock as clock_module
+from resnet18.measure import devices
+from resnet18.measure.clock import SCOPES, Clock
+from resnet18.measure.environment import numerics
+from resnet18.measure.memory import memory_peaks
+from resnet18.spec.experiment import Execution
+
+
+@pytest.fixture
+def ticks(monkeypatch):
+    """A clock that moves by one second at each reading."""
+    seconds = iter(range(100))
+    monkeypatch.setattr(clock_module.time, "perf_counter_ns", lambda: next(seconds) * 10**9)
+
+
+@pytest.mark.usefixtures("ticks")
+def test_a_scope_counts_what_happens_inside_it():
+    """Twice one second."""
+    clock = Clock(lambda: None)
+    for _ in range(2):
+        with clock.scope("train_s"):
+            pass
+
+    assert dict.fromkeys(SCOPES, 0.0) | {"train_s": 2.0} == clock.lap()
+
+
+@pytest.mark.usefixtures("ticks")
+def test_a_lap_starts_from_zero():
+    """Each epoch has its own seconds."""
+    clock = Clock(lambda: None)
+    with clock.scope("train_s"):
+        pass
+    clock.lap()
+
+    assert 0.0 == clock.lap()["train_s"]
+
+
+@pytest.mark.usefixtures("ticks")
+def test_a_scope_left_by_an_error_is_counted():
+    """A diverged run has its time too."""
+    clock = Clock(lambda: None)
+    with pytest.raises(ZeroDivisionError), clock.scope("train_s"):
+        raise ZeroDivisionError
+
+    assert 1.0 == clock.lap()["train_s"]
+
+
+def test_the_device_is_synchronised_before_each_reading(monkeypatch):
+    """Otherwise a GPU's work would be booked on whoever reads next."""
+    events = []
+    monkeypatch.setattr(clock_module.time, "perf_counter_ns", lambda: events.append("read") or 0)
+    with Clock(lambda: events.append("synchronise")).scope("train_s"):
+        events.append("work")
+
+    assert ["synchronise", "read", "work", "synchronise", "read"] == events
+
+
+def test_a_run_on_the_cpu_has_no_device_memory_and_says_why():
+    """Null with a reason, never 0; the resident peak is known."""
+    peaks, reasons = memory_peaks(torch.device("cpu"))
+
+    assert {"memory." + key for key, value in peaks.items() if value is None} == set(reasons)
+    assert {"the run used no accelerator"} == set(reasons.values())
+    assert peaks["rss_peak_bytes"] > 50_000_000
+
+
+def test_the_fingerprint_names_what_changes_bits():
+    """Versions, processor, threads, precision and format."""
+    found = numerics(Execution(), torch.device("cpu"))
+
+    assert {"torch", "numpy", "pillow", "cpu_model", "cpu_capability", "threads", "precision", "memory_format"} <= set(
+        found
+    )
+    assert torch.get_num_threads() == found["threads"]
+
+
+def test_only_variables_that_change_bits_are_recorded(monkeypatch):
+    """The environment may hold secrets."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("MY_TOKEN", "secret")
+    found = numerics(Execution(), torch.device("cpu"))
+
+    assert "AVX2" == found["ONEDNN_MAX_CPU_ISA"]
+    assert "secret" not in str(found)
+
+
+def without_driver():
+    raise pynvml.NVMLError_LibraryNotFound
+
+
+@pytest.mark.parametrize(
+    ("init", "count", "exit_code", "kinds"),
+    [
+        (without_driver, 0, None, {"cpu"}),
+        (lambda: None, 0, None, {"cpu"}),
+        (lambda: None, 1, 1, {"cpu"}),
+        (lambda: None, 1, 0, {"cpu", "cuda"}),
+    ],
+)
+def test_a_gpu_is_present_when_a_child_could_allocate_on_it(init, count, exit_code, kinds, monkeypatch):
+    """No driver, no card, a card that torch cannot use, a card that it can."""
+    monkeypatch.setattr(pynvml, "nvmlInit", init)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: count)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(
+        devices.subprocess,
+        "run",
+        lambda *_, **__: subprocess.CompletedProcess([], exit_code) if exit_code is not None else 1 / 0,
+    )
+
+    assert kinds == devices.present_devices()

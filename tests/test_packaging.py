@@ -1,0 +1,144 @@
+"""What a user types and installs: targets, commands of the README, pins, the wheel."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from resnet18.spec import load
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.scale import SCALES
+
+ROOT = Path(__file__).parents[1]
+TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]
+NOT_BUILT = ["regress", "baseline", "speed", "verify-gpu", "soak", "mutate", "test-engines", "test-slurm"]
+TARGETS = ["help", "bench", "report", "test", "check", "micro", *NOT_BUILT, *(f"bench-{table}" for table in TABLES)]
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def make(*arguments):
+    return subprocess.run(["make", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_knows_every_target_of_the_design(target):
+    """A dry run of each."""
+    assert 0 == make("--dry-run", target).returncode
+
+
+@pytest.mark.parametrize("target", NOT_BUILT)
+def test_a_target_that_is_not_built_yet_says_so_and_fails(target):
+    """It must not look like a success to CI."""
+    done = make(target)
+
+    assert 2 == done.returncode
+    assert f"make {target} is not built yet" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["JOBS=2", "ENGINE=ray"])
+def test_a_variable_that_does_nothing_yet_is_refused(variable):
+    """Rather than ignored."""
+    done = make("supported", variable)
+
+    assert 2 == done.returncode
+    assert "not built yet" in done.stderr
+
+
+def test_help_names_the_variables_and_the_tables():
+    """And explains targets in a line."""
+    text = make("help").stdout
+
+    for word in ("SCALE=smoke|small|paper", "batchsize", "make test", "make bench "):
+        assert word in text
+
+
+def test_the_first_screen_of_the_readme_has_the_two_commands():
+    """Within the first 20 lines."""
+    first_screen = "\n".join(read("README.md").splitlines()[:20])
+
+    assert "make bench " in first_screen
+    assert "make test " in first_screen
+
+
+def test_ci_runs_the_checks_and_then_the_readmes_test_command():
+    """Nothing else, in this order."""
+    commands = [line for line in read(".ci/run").splitlines() if line.startswith("make")]
+
+    assert ["make check", "make test"] == commands
+
+
+def test_the_readmes_table_of_scales_is_that_of_the_code():
+    """Seeds and training images."""
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in read("README.md").splitlines()]
+    rows = {row[0]: row[1:] for row in cells if row}
+
+    assert [str(scale.seeds) for scale in SCALES.values()] == rows["seeds"]
+    assert [f"{scale.train_images:,}" for scale in list(SCALES.values())[:2]] == rows["training images"][:2]
+
+
+def test_every_link_between_pages_leads_somewhere():
+    """README, benchmarks, docs."""
+    pages = [path for path in ROOT.rglob("*.md") if not {".venv", "local"} & set(path.relative_to(ROOT).parts)]
+    broken = [
+        (page.name, target)
+        for page in pages
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+
+    assert [] == broken
+
+
+def test_every_installed_version_is_pinned_without_a_host_or_path():
+    """Two clones on two days install the same."""
+    pins = [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
+
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", pin) for pin in pins)
+    names = {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
+    project = tomllib.loads(read("pyproject.toml"))
+    wanted = project["project"]["dependencies"] + [
+        one for group in project["dependency-groups"].values() for one in group
+    ]
+    assert {re.match(r"[A-Za-z0-9_-]+", one).group().lower() for one in wanted} <= names
+
+
+def test_no_requirement_is_pinned_in_the_project_itself():
+    """Pins live in the constraints file."""
+    project = tomllib.loads(read("pyproject.toml"))
+
+    assert not [one for one in project["project"]["dependencies"] if "==" in one]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this checkout, built with the hatchling that is installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_holds_every_spec_and_the_embedded_data(wheel):
+    """And no top-level package but one."""
+    specs = sorted(path.name for path in (ROOT / "benchmarks").glob("*.toml"))
+
+    assert specs == sorted(path.name for path in (wheel / "resnet18" / "_benchmarks").iterdir())
+    assert (wheel / "resnet18" / "training" / "embedded" / "fashion-mnist-mini.npz").is_file()
+    assert ["resnet18"] == [path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")]
+
+
+def test_an_installed_wheel_finds_its_specs(wheel, monkeypatch):
+    """Where there is no checkout around the package."""
+    monkeypatch.setattr(load, "PACKAGE", wheel / "resnet18")
+
+    assert 7 == len(load_benchmarks())

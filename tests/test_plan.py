@@ -1,0 +1,86 @@
+"""The plan is a pure list: each run once, seeds outermost, what cannot run named."""
+
+import pytest
+from builders import TOML, make_benchmark
+
+from resnet18.spec.errors import SpecError
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+
+def test_seeds_are_the_outer_loop(tmp_path):
+    """Drift of the machine hits all cases alike."""
+    runs = plan([make_benchmark(tmp_path)], Request(), range(2), {"cpu"}).runs
+
+    assert [("8", 0), ("16", 0), ("8", 1), ("16", 1)] == [
+        (run.labels[0].removeprefix("mine/"), run.experiment.seed) for run in runs
+    ]
+
+
+def test_a_plan_repeats_itself(tmp_path):
+    """It reads no clock and no disk."""
+    benchmark = make_benchmark(tmp_path)
+
+    assert plan([benchmark], Request(), [0], {"cpu"}) == plan([benchmark], Request(), [0], {"cpu"})
+
+
+def test_equal_cases_of_two_benchmarks_are_one_run(tmp_path):
+    """It carries both labels, and may run out of memory if either report says so."""
+    (tmp_path / "other").mkdir()
+    one = make_benchmark(tmp_path)
+    other = make_benchmark(
+        tmp_path / "other", TOML.replace('name = "8"', 'name = "eight"').replace('"70%"', '"Out of Memory"')
+    )
+
+    runs = plan([one, other], Request(), [0], {"cpu"}).runs
+
+    assert [("mine/8", "mine/eight"), ("mine/16",)] == [run.labels for run in runs]
+    assert [True, True] == [run.may_run_out_of_memory for run in runs]
+
+
+def test_a_case_whose_device_is_absent_is_named_and_not_run():
+    """On a machine without a GPU."""
+    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu"})
+
+    assert ["device/CPU"] == [label for run in planned.runs for label in run.labels]
+    assert [("device/GPU", "no CUDA device")] == [(one.label, one.reason) for one in planned.not_planned]
+
+
+def test_with_a_gpu_every_case_runs():
+    """The same file."""
+    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu", "cuda"})
+
+    assert (2, ()) == (len(planned.runs), planned.not_planned)
+
+
+@pytest.mark.parametrize(("images", "batch"), [(33, 8), (33, 16), (40, 1), (17, 16)])
+def test_a_last_batch_of_one_image_is_refused(images, batch, tmp_path):
+    """Batch norm has no variance for it on 1x1 maps: torch would stop in the middle of the epoch."""
+    request = Request(overrides=(f"train_images={images}", f"batch_size={batch}"))
+
+    with pytest.raises(SpecError, match="end with a batch of 1"):
+        plan([make_benchmark(tmp_path)], request, [0], {"cpu"})
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("batch_sise=8", ["batch_sise", "batch_size"]),
+        ("batch_size", ["key=value"]),
+        ("batch_size=many", ["batch_size", "many"]),
+        ("batch_size=true", ["batch_size", "true"]),
+        ("data=cifar10", ["--data"]),
+        ("seed=3", ["--seeds"]),
+        ("optimizer.nesterof=true", ["optimizer.nesterof", "nesterov"]),
+        ("augmentation.random_rotation.degrees=3.0", ["random_rotation", "not there"]),
+        ("device=gpu", ["device", "gpu"]),
+    ],
+)
+def test_a_bad_option_is_refused_with_what_would_be_right(override, words, tmp_path):
+    """Before anything is run."""
+    with pytest.raises(SpecError) as caught:
+        plan([make_benchmark(tmp_path)], Request(overrides=(override,)), [0], {"cpu"})
+
+    for word in words:
+        assert word in str(caught.value)

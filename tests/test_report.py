@@ -1,0 +1,302 @@
+"""The report: measured beside reported where that is honest, a word where there is no number."""
+
+import itertools
+import re
+
+import pytest
+from builders import TOML, make_benchmark, make_epoch, make_record
+
+from resnet18.analysis.figures import learning_curves
+from resnet18.analysis.markdown import escape
+from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, train_s, whole_program_s
+from resnet18.analysis.report import render_report, write_report
+from resnet18.analysis.tables import build_table
+from resnet18.analysis.view import look, reported_head
+from resnet18.records.store import Readings
+from resnet18.spec.errors import IntegrityError
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+PAPER = Request(scale="paper", data="cifar10-jpeg")
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path)
+
+
+def record_all(mine, request, seeds=(0,), correct=(10, 12, 14), **options):
+    """One record for each case and seed; the seed chooses the accuracy."""
+    return [
+        make_record(
+            run.experiment,
+            run.execution,
+            request=request,
+            epochs=(make_epoch(1, correct[run.experiment.seed]),),
+            **options,
+        )
+        for run in plan([mine], request, seeds, {"cpu"}).runs
+    ]
+
+
+def cells(mine, request, records):
+    (view,) = look([mine], request, records, {"cpu"})
+    return build_table(view, reported_head(request)).set_index("Batch")
+
+
+def text_of(benchmarks, records, refused=()):
+    return render_report(benchmarks, Readings(tuple(records), tuple(refused)), {"cpu"})[0]
+
+
+def test_measured_stands_beside_reported_as_it_was_printed(mine):
+    """Mean and standard deviation over three seeds, n, and the report's own strings."""
+    table = cells(mine, PAPER, record_all(mine, PAPER, (0, 1, 2)))
+
+    assert {
+        "Accuracy, reported": "70%",
+        "Accuracy, measured (best epoch, as published)": "60.00 ± 10.00 %",
+        "Accuracy, measured (last epoch, clean)": "60.00 ± 10.00 %",
+        "Time, reported": "12.5",
+        "Time, measured (s)": "1.62 ± 0.00",
+        "n (seeds)": "3",
+    } == table["8"].to_dict()
+
+
+def test_one_seed_has_no_spread(mine):
+    """There is none to tell."""
+    assert "50.00 %" == cells(mine, PAPER, record_all(mine, PAPER)).loc["Accuracy, measured (last epoch, clean)", "8"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "head"),
+    [
+        (Request(scale="paper"), "reported"),
+        (PAPER, "reported"),
+        (Request(scale="small"), "reported at full size"),
+        (Request(scale="smoke"), None),
+        (Request(scale="smoke", data="cifar10"), None),
+        (Request(scale="paper", data="my-photos"), None),
+        (Request(scale="paper", overrides=("epochs=3",)), None),
+        (Request(scale="paper", overrides=("optimizer.lr=0.1",)), None),
+        (Request(scale="paper", overrides=("threads=1", "--device=cpu")), "reported"),
+    ],
+)
+def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
+    """CIFAR-10, at full size or under a head that says otherwise, with no key of the experiment changed."""
+    assert head == reported_head(request_)
+
+
+def test_on_other_data_the_reported_row_stays_empty(mine):
+    """With a dash, not with nothing."""
+    request = Request()
+    table = cells(mine, request, record_all(mine, request))
+
+    assert ["\N{EN DASH}"] * 2 == table.loc["Accuracy, reported"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("oom_device", "Out of Memory"),
+        ("oom_host", "Out of Memory (host)"),
+        ("diverged", "diverged"),
+        ("crashed", "crashed"),
+        ("timeout", "timed out"),
+        ("interrupted", "interrupted"),
+        ("unsupported", "unsupported"),
+    ],
+)
+def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
+    """Never dropped."""
+    one, other = record_all(mine, PAPER)
+    failed = make_record(other.spec.experiment, request=PAPER, status=status)
+    table = cells(mine, PAPER, [one, failed])
+
+    assert word == table.loc["Accuracy, measured (last epoch, clean)", "16"]
+    assert f"0 + 1 {word}" == table.loc["n (seeds)", "16"]
+
+
+def test_a_mean_over_fewer_seeds_says_how_the_others_ended(mine):
+    """2 of 3."""
+    records = record_all(mine, PAPER, (0, 1, 2))
+    records[0] = make_record(records[0].spec.experiment, request=PAPER, status="diverged")
+
+    assert "2 + 1 diverged" == cells(mine, PAPER, records).loc["n (seeds)", "8"]
+
+
+def test_a_case_that_was_not_run_says_so(mine):
+    """Half of the table is there."""
+    table = cells(mine, PAPER, record_all(mine, PAPER)[:1])
+
+    assert "not run" == table.loc["Time, measured (s)", "16"]
+
+
+def test_a_case_whose_device_is_absent_says_which():
+    """Table 4 on a machine without a GPU."""
+    (device,) = load_benchmarks(("device",))
+    (view,) = look([device], PAPER, record_all(device, PAPER), {"cpu"})
+    table = build_table(view, "reported").set_index("Device")
+
+    assert "not run: no CUDA device" == table.loc["Run Time (s), measured", "GPU"]
+    assert "791.5949" == table.loc["Run Time (s), reported", "GPU"]
+
+
+def test_runs_of_two_machines_are_not_averaged(mine):
+    """Their times have nothing in common."""
+    records = record_all(mine, PAPER) + record_all(mine, PAPER, (1,), cpu="another processor")
+
+    assert "several machines: not averaged" == cells(mine, PAPER, records).loc["Time, measured (s)", "8"]
+
+
+def test_the_last_attempt_counts(mine):
+    """Not the first, and not both."""
+    crashed = [make_record(one.spec.experiment, request=PAPER, status="crashed") for one in record_all(mine, PAPER)]
+    again = record_all(mine, PAPER, attempt=2)
+
+    text = text_of([mine], [*again, *crashed])
+
+    assert ["1", "1"] == re.findall(r"\| +(\d) (?=.*\|$)", text[text.index("| n (seeds)") :].splitlines()[0])
+
+
+def test_table_1_has_the_reports_columns_and_a_size():
+    """Rows are cases, operations are yes or no."""
+    (augmentation,) = load_benchmarks(("augmentation",))
+    (view,) = look([augmentation], PAPER, record_all(augmentation, PAPER), {"cpu"})
+    table = build_table(view, "reported")
+
+    assert ["none", "no", "no", "no", "no", "no", "no", "32", "75.49%"] == table.iloc[0, :9].tolist()
+    assert ["all", "yes", "yes", "yes", "yes", "yes", "yes", "224", "80.66%"] == table.iloc[4, :9].tolist()
+
+
+def test_cells_that_look_like_numbers_stay_as_they_are(mine):
+    """`1898.680` keeps its zero, `1e5` is no 100000."""
+    changed = mine.model_copy(
+        update={
+            "cases": (
+                mine.cases[0].model_copy(update={"reported": {"best_accuracy": "007", "whole_program_s": "1e5"}}),
+                mine.cases[1],
+            )
+        }
+    )
+    text = text_of([changed], record_all(changed, PAPER))
+
+    assert "| 007 " in text
+    assert "| 1e5 " in text
+
+
+def test_derived_numbers_follow_their_definitions():
+    """Best over epochs as published, last epoch clean, and the two scopes of time."""
+    record = make_record(epochs=(make_epoch(1, 12, published=18), make_epoch(2, 14, published=10)))
+
+    assert (0.9, 0.7, 2.0, 3.25) == (
+        best_accuracy(record),
+        last_clean_accuracy(record),
+        train_s(record),
+        whole_program_s(record),
+    )
+
+
+def test_a_shared_run_is_named_in_each_table():
+    """Table 2's batch 32 is Table 3's Adam."""
+    benchmarks = load_benchmarks(("batchsize", "optimizer"))
+    records = {record.run_id: record for one in benchmarks for record in record_all(one, PAPER)}.values()
+    text = text_of(benchmarks, records)
+
+    assert "- 32 is the same run as: Table 3: optimizer, Adam." in text
+    assert "- Adam is the same run as: Table 2: batch size, 32." in text
+
+
+def test_a_report_names_data_scale_machine_scope_and_command(mine):
+    """Whatever a number depends on."""
+    text = text_of([mine], record_all(mine, PAPER))
+
+    for part in (
+        "## Paper scale, cifar10-jpeg",
+        "a processor, 2 threads",
+        "torch 2.14.1",
+        "seconds of the whole program: training, statistics and the as-published evaluation",
+        "`resnet18 run --scale paper --data …cifar10-jpeg…`",
+        "<!-- Made by `resnet18 report`",
+    ):
+        assert part in text
+
+
+def test_assumptions_stand_under_their_table_with_value_and_source():
+    """As many as the file has."""
+    (basic,) = load_benchmarks(("basic",))
+    text = text_of([basic], record_all(basic, PAPER))
+
+    assert "- `image_size` = 32: public script: a variant with ToTensor alone, which leaves 32 px" in text
+    assert len(basic.assumptions) == len(re.findall(r"^- `[a-z_.]+` = ", text, re.MULTILINE))
+
+
+def test_a_table_with_few_of_its_cases_is_only_named():
+    """One shared run does not make a table of five."""
+    benchmarks = load_benchmarks(("augmentation", "optimizer"))
+    text = text_of(benchmarks, record_all(benchmarks[1], Request()))
+
+    assert "### Table 1" not in text
+    assert "- Table 1: augmentation: 1 of 5 cases recorded; `make bench-augmentation` runs the others." in text
+
+
+def test_nothing_in_the_folder_vanishes_silently(mine):
+    """Records of no case, and files that are no records."""
+    text = text_of([mine], [*record_all(mine, PAPER), make_record()], [IntegrityError("x.json", "is no record")])
+
+    assert "1 recorded runs belong to no case" in text
+    assert "Left out: x.json: is no record" in text
+
+
+def test_the_order_of_records_changes_no_byte(mine):
+    """Markdown and figures."""
+    records = record_all(mine, PAPER, (0, 1))
+    reports = [render_report([mine], Readings(order, ()), {"cpu"}) for order in itertools.permutations(records)]
+
+    assert all(report == reports[0] for report in reports)
+
+
+def test_figures_are_written_beside_the_report_and_old_ones_removed(mine, tmp_path):
+    """Every figure that the text names is there."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "old.svg").touch()
+    path = write_report(tmp_path, [mine], Readings(tuple(record_all(mine, PAPER)), ()), {"cpu"})
+    named = re.findall(r"\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
+
+    assert named == [f"figures/{figure.name}" for figure in (tmp_path / "figures").iterdir()]
+
+
+def test_curves_are_svg_with_a_line_for_every_case(mine):
+    """Two panels, training and test."""
+    (view,) = look([mine], PAPER, record_all(mine, PAPER, (0, 1)), {"cpu"})
+    svg = learning_curves("Title", view.arms).decode()
+
+    for text in ("Title", "8 (n = 2)", "16 (n = 2)", "training", "test, as published", "accuracy (%)", "epoch"):
+        assert f">{text}<" in svg
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("a|b", r"a\|b"),
+        ("<script>", r"\<script\>"),
+        ("*a* _b_ `c`", r"\*a\* \_b\_ \`c\`"),
+        ("[x](http://y)", r"\[x\](http://y)"),
+        ("two\nlines", "two lines"),
+        ("bell\x07 right-to-left\u202e", "bell  right-to-left "),
+        ("&amp;", r"\&amp;"),
+        ("plain, 75.49% (x)", "plain, 75.49% (x)"),
+    ],
+)
+def test_text_from_outside_cannot_become_markdown(text, escaped):
+    """Pipes, tags, emphasis, links, newlines, control and direction characters."""
+    assert escaped == escape(text)
+
+
+def test_an_error_text_cannot_break_a_table(tmp_path):
+    """A hostile case name is refused when the file is read; an override is escaped."""
+    mine = make_benchmark(tmp_path, TOML)
+    request = Request(overrides=("stem=imagenet",))
+    text = text_of([mine], record_all(mine, request))
+
+    assert "## Smoke scale, fashion-mnist-mini, stem=imagenet" in text

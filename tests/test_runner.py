@@ -1,0 +1,262 @@
+"""Runs happen in real child processes: each leaves one record, whatever becomes of it."""
+
+import io
+import json
+import multiprocessing
+import os
+import signal
+
+import pytest
+from builders import TINY, TOML, make_benchmark, make_toml
+from filelock import FileLock
+from rich.console import Console
+
+from resnet18.execution import local
+from resnet18.execution.progress import Progress, duration
+from resnet18.execution.runner import Finished, exit_code_of, run_plan
+from resnet18.records.store import Store, load_record
+from resnet18.spec.data import DataSource, parse_data
+from resnet18.spec.errors import LockedError, SuiteError
+from resnet18.spec.load import load_benchmark
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+EMBEDDED = parse_data("fashion-mnist-mini")
+
+
+class Quiet(Progress):
+    """A progress display that remembers its lines."""
+
+    def __init__(self):
+        super().__init__(Console(file=io.StringIO(), force_terminal=False))
+        self.lines = []
+
+    def _print(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a benchmark file at tiny size; returns what the runner returned."""
+
+    def carry_out(text=TOML, *, overrides=TINY, seeds=(0,), source=EMBEDDED, progress=None, **options):
+        benchmark = load_benchmark(make_toml(tmp_path, text))
+        request = Request(data=source.label, overrides=overrides)
+        planned = plan([benchmark], request, seeds, {"cpu"})
+        return run_plan(planned, request, source, Store(tmp_path / "results"), progress or Quiet(), **options)
+
+    return carry_out
+
+
+@pytest.fixture
+def records(tmp_path):
+    return lambda: Store(tmp_path / "results").read().records
+
+
+def test_each_run_leaves_one_valid_record(run, records):
+    """Two cases, two seeds, four records, all ok."""
+    finished = run(seeds=(0, 1))
+
+    assert ["ok"] * 4 == [record.status for record in records()]
+    assert {one.run.run_id for one in finished} == {record.run_id for record in records()}
+    assert 0 == exit_code_of(finished)
+
+
+def test_a_record_holds_what_its_numbers_depend_on(run, records):
+    """Spec, code, data, versions, times by scope, memory, confusion counts and samples."""
+    run()
+    record = records()[0]
+
+    assert TINY == record.spec.overrides
+    assert "cff8f513" == record.fingerprint.identity.data_sha256[:8]
+    assert 1 == record.fingerprint.numerics["threads"]
+    assert 20 == sum(sum(row) for row in record.confusion)
+    assert 6 == len(record.samples)
+    assert record.time.train_s == pytest.approx(sum(epoch.train_s for epoch in record.epochs))
+    assert record.time.train_s + record.time.prepare_s < record.time.wall_s
+    assert record.memory.rss_peak_bytes < 1_000_000_000
+
+
+def test_the_same_run_gives_the_same_result_hash(run, records, tmp_path):
+    """In another process, at another time."""
+    run()
+    first = {record.run_id: record.result_hash for record in records()}
+    for path in (tmp_path / "results" / "records").iterdir():
+        path.unlink()
+    run()
+
+    assert first == {record.run_id: record.result_hash for record in records()}
+    assert len(set(first.values())) == len(first)
+
+
+def test_a_recorded_run_is_not_run_again(run, records):
+    """The second command only looks."""
+    run()
+    before = records()
+    finished = run()
+
+    assert before == records()
+    assert [True, True] == [one.was_recorded for one in finished]
+
+
+def test_a_stale_record_is_run_again_unless_it_is_kept(run, records, monkeypatch):
+    """Code that can change a result has changed."""
+    run()
+    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda: "0" * 64)
+    run(keep_stale=True)
+    kept = len(records())
+    run()
+
+    assert (2, 4) == (kept, len(records()))
+
+
+def test_a_diverged_run_is_a_record_and_the_next_run_starts(run, records):
+    """It is final: its exit code says so, and it is not tried again."""
+    text = TOML.replace(
+        "experiment = { batch_size = 8 }", 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
+    )
+    overrides = (*TINY, "epochs=20")
+    finished = run(text, overrides=overrides)
+    run(text, overrides=overrides)
+
+    assert ["diverged", "ok"] == [one.status for one in finished]
+    assert 3 == exit_code_of(finished)
+    assert [1, 1] == [record.attempt for record in records()]
+    diverged = next(record for record in records() if record.status == "diverged")
+    assert "DivergedError: " in diverged.failure.message
+    assert diverged.result_hash is None
+
+
+def kill_child_at_first_epoch(monkeypatch, signal_number):
+    """Kill the first child when it reports an epoch; leave the later ones alone."""
+    original, killed = local.run, []
+
+    def run(job, log, on_message):
+        def listen(message):
+            if message.epoch is not None and not killed:
+                (child,) = multiprocessing.active_children()
+                killed.append(child.pid)
+                os.kill(child.pid, signal_number)
+                return
+            on_message(message)
+
+        return original(job, log, listen)
+
+    monkeypatch.setattr(local, "run", run)
+
+
+def test_a_killed_child_becomes_a_record_and_the_next_run_starts(run, records, monkeypatch):
+    """With the signal's name; it is tried again by the next command."""
+    kill_child_at_first_epoch(monkeypatch, signal.SIGKILL)
+    overrides = (*TINY, "epochs=50")
+    finished = run(overrides=overrides)
+    again = run(overrides=overrides)
+
+    assert ["crashed", "ok"] == [one.status for one in finished]
+    assert ["ok", "ok"] == [one.status for one in again]
+    crashed = next(record for record in records() if record.status == "crashed")
+    assert "the process was killed by SIGKILL" == crashed.failure.message
+    assert [1, 1, 2] == sorted(record.attempt for record in records())
+
+
+def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypatch):
+    """Ctrl-C: the run is recorded as interrupted, and its process is gone."""
+    original = local.run
+
+    def interrupted(job, log, on_message):
+        def listen(message):
+            raise KeyboardInterrupt
+
+        return original(job, log, listen)
+
+    monkeypatch.setattr(local, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+    assert ["interrupted"] == [record.status for record in records()]
+    assert [] == multiprocessing.active_children()
+
+
+def test_what_a_child_prints_goes_to_its_log(run, records, tmp_path):
+    """The traceback of a failure; an empty log is removed."""
+    run(TOML.replace("lr = 0.01", "lr = 100.0"), overrides=(*TINY, "epochs=20"))
+    logs = list((tmp_path / "results" / "logs").iterdir())
+
+    assert len([record for record in records() if record.status != "ok"]) == len(logs) > 0
+    assert "DivergedError" in logs[0].read_text(encoding="utf-8")
+
+
+def test_a_second_runner_is_kept_out(run, tmp_path):
+    """Exit code 75."""
+    (tmp_path / "results").mkdir()
+    with FileLock(tmp_path / "results" / ".lock"), pytest.raises(LockedError) as caught:
+        run()
+
+    assert 75 == caught.value.exit_code
+
+
+def test_a_data_set_that_is_too_small_is_refused_before_any_run(run, records):
+    """Nothing is run, and the message says what there is."""
+    with pytest.raises(SuiteError, match="has only 400") as caught:
+        run(overrides=(*TINY, "train_images=4008"))
+
+    assert (2, ()) == (caught.value.exit_code, records())
+
+
+def test_a_damaged_data_set_is_refused_before_any_run(run, records, tmp_path):
+    """With the exit code of its kind."""
+    (tmp_path / "broken.tar").write_bytes(b"no archive")
+
+    with pytest.raises(SuiteError, match=r"broken.tar: cannot be read") as caught:
+        run(source=DataSource("imagefolder", "broken", tmp_path / "broken.tar"))
+    assert (4, ()) == (caught.value.exit_code, records())
+
+
+def test_all_images_that_leave_a_last_batch_of_one_are_refused(run):
+    """Only the data set knows how many all are: 4,000 in batches of 31 leave 1."""
+    text = TOML.replace("batch_size = 8", "batch_size = 31")
+
+    with pytest.raises(SuiteError, match="4,000 training images in batches of 31"):
+        run(text, overrides=("train_images=all", "width=2", "epochs=1"))
+
+
+def test_no_path_enters_a_record(run, tmp_path):
+    """Nor a host's or user's name."""
+    run()
+    for path in (tmp_path / "results" / "records").iterdir():
+        text = path.read_text(encoding="utf-8")
+
+        assert str(tmp_path) not in text
+        assert os.uname().nodename not in text or len(os.uname().nodename) < 5
+
+
+def test_every_epoch_is_one_line_where_there_is_no_terminal(run):
+    """With what is left."""
+    progress = Quiet()
+    run(overrides=(*TINY, "epochs=2"), progress=progress)
+
+    assert 4 == len(progress.lines)
+    assert progress.lines[0].startswith("[1/2] mine/8 seed 0 epoch 1/2: train loss ")
+    assert "left" in progress.lines[0]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (40, "40 s"), (600, "10 min"), (12_600, "3.5 h")])
+def test_a_length_of_time_is_said_as_people_say_it(seconds, text):
+    """One unit, few digits."""
+    assert text == duration(seconds)
+
+
+def test_a_record_of_a_real_run_validates_against_the_schema(run, tmp_path):
+    """And against its own hash."""
+    run()
+    (path, *_) = (tmp_path / "results" / "records").iterdir()
+
+    assert json.loads(path.read_text(encoding="utf-8"))["record_hash"] == load_record(path).record_hash
+
+
+def test_an_expected_out_of_memory_is_no_failure(tmp_path):
+    """The report says that batch 1024 did not fit: if it does not, that is the finding."""
+    runs = plan([make_benchmark(tmp_path)], Request(), [0], {"cpu"}).runs
+
+    assert [3, 0] == [exit_code_of((Finished(run, "oom_device", was_recorded=False),)) for run in runs]
+    assert 3 == exit_code_of(())
