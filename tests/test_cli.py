@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, and what is written where."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -165,3 +166,17 @@ def test_the_module_and_the_command_are_the_same():
 
     for command in ("plan", "run", "report", "env", "schema"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_exit_code_and_a_record(number, exit_code, tmp_path):
+    """At the first epoch's line; what was running is recorded as interrupted, and no child is left."""
+    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=10000"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert "epoch 1/10000" in process.stdout.readline()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+
+    assert exit_code == process.returncode
+    assert "Traceback" not in errors
+    assert ["interrupted"] == [record.status for record in Store(tmp_path / "results" / "local").read().records]

@@ -216,7 +216,7 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
         "a processor, 2 threads",
         "torch 2.14.1",
         "seconds of the whole program: training, statistics and the as-published evaluation",
-        "`resnet18 run --scale paper --data …cifar10-jpeg…`",
+        "`resnet18 run --scale paper --data imagefolder:cifar10-jpeg`",
         "<!-- Made by `resnet18 report`",
     ):
         assert part in text

@@ -12,7 +12,7 @@ from resnet18.analysis.view import BenchmarkView, look, reported_head, requests_
 from resnet18.records.record import Record
 from resnet18.records.store import Readings, last_attempts
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import is_cifar10
+from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
 from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.spec.scale import SCALES
 
@@ -96,8 +96,12 @@ def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
 
 
 def _options(request: Request) -> str:
-    data = "" if request.data_label == SCALES[request.scale].data else f" --data …{request.data_label}…"
-    return data + "".join(f" {one}" if one.startswith(DEVICE_OPTION) else f" -o {one}" for one in request.overrides)
+    """Return the options that ask for the same again."""
+    label, options = request.data_label, []
+    if label != SCALES[request.scale].data:
+        options.append(f"--data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}")
+    options += [one if one.startswith(DEVICE_OPTION) else f"-o {one}" for one in request.overrides]
+    return "".join(f" {option}" for option in options)
 
 
 def _why_no_reported(request: Request) -> str:

@@ -4,6 +4,7 @@ Children are forked from a server process that has imported torch but started ne
 starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
 """
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -65,7 +66,7 @@ def _in_child(kind: str, payload: str, log: Path | None, on_message: Callable[[M
     try:
         while True:
             on_message(Message.model_validate_json(receiver.recv_bytes()))
-    except EOFError:
+    except (EOFError, OSError):  # the child is gone; OSError if it was killed in the middle of a message
         child.join()
     except BaseException:
         child.kill()
@@ -89,7 +90,8 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
     from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
 
     def send(message: Message) -> None:
-        sender.send_bytes(message.model_dump_json().encode())
+        with contextlib.suppress(OSError):  # a runner that is gone must not cost the run its record
+            sender.send_bytes(message.model_dump_json().encode())
 
     if log is not None:
         _redirect_output(log)

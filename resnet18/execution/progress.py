@@ -1,4 +1,4 @@
-"""What a person sees while runs go on: a live table on a terminal, one plain line an epoch elsewhere."""
+"""What a person sees while runs go on: a live line on a terminal, one plain line an epoch elsewhere."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,7 +6,8 @@ from pathlib import Path
 from time import perf_counter
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.markup import escape
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from resnet18.execution.job import EpochDone
@@ -37,14 +38,13 @@ class Progress:
             yield
             return
         columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs"),
-            TimeElapsedColumn(),
             TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
         )
         with Bars(*columns, console=self._console, transient=True) as self._bars:
-            self._bars.add_task("", total=self._total)
+            self._bars.add_task("", total=self._work, left="")
             yield
         self._bars = None
 
@@ -52,21 +52,20 @@ class Progress:
         """A run begins."""
         self._run = run
         self._position += 1
-        self._show("")
+        self._show(self._name())
 
     def epoch(self, epoch: EpochDone) -> None:
         """An epoch of the run has ended."""
         run = self._current
         self._work_done += _work(run) // run.experiment.epochs
-        text = (
-            f"epoch {epoch.epoch}/{run.experiment.epochs}: train loss {epoch.train_loss:.3f}, "
-            f"accuracy {epoch.train_accuracy:.1%} train, {epoch.test_accuracy:.1%} test, "
-            f"{epoch.seconds:.1f} s, {self._remaining()}"
+        at = f"{self._name()} epoch {epoch.epoch}/{run.experiment.epochs}"
+        if self._bars is not None:
+            self._show(f"{at}, {epoch.test_accuracy:.1%} test")
+            return
+        self._print(
+            f"{at}: train loss {epoch.train_loss:.3f}, accuracy {epoch.train_accuracy:.1%} train, "
+            f"{epoch.test_accuracy:.1%} test, {epoch.seconds:.1f} s, {self._remaining()}"
         )
-        if self._bars is None:
-            self._print(f"{self._name()} {text}")
-        else:
-            self._show(text)
 
     def end(self, status: Status, log: Path) -> None:
         """The run has ended; the log goes where it says nothing."""
@@ -74,8 +73,6 @@ class Progress:
             self._print(f"{self._name()} ended as {status}; see {log}")
         elif log.is_file() and log.stat().st_size == 0:
             log.unlink()
-        if self._bars is not None:
-            self._bars.advance(self._bars.task_ids[0])
 
     @property
     def _current(self) -> Run:
@@ -95,7 +92,9 @@ class Progress:
 
     def _show(self, text: str) -> None:
         if self._bars is not None:
-            self._bars.update(self._bars.task_ids[0], description=f"{_unmarked(self._name())} {text}")
+            task = self._bars.task_ids[0]
+            left = self._remaining() if self._work_done else ""
+            self._bars.update(task, description=escape(text), completed=self._work_done, left=left)
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -105,10 +104,6 @@ def _work(run: Run) -> int:
     images = run.experiment.train_images
     # "all" is a number that only the data set knows; within one plan it is the same for every run.
     return run.experiment.epochs * (images if isinstance(images, int) else 1_000)
-
-
-def _unmarked(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def duration(seconds: float) -> str:
