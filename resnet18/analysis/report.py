@@ -50,9 +50,12 @@ def render_report(
 ) -> tuple[str, dict[str, bytes]]:
     """Return the report's markdown, and its figures by file name. The order of the records changes no byte."""
     records = tuple(last_attempts(readings.records).values())
-    parts, figures, shown = [HEADER], {}, set()
+    parts, shown = [HEADER], set[str]()
+    figures: dict[str, bytes] = {}
     for request in requests_of(records):
         views = look(benchmarks, request, records, devices)
+        if {record.run_id for view in views for record in view.records} <= shown:
+            continue
         shown |= {record.run_id for view in views for record in view.records}
         parts.append(_heading(request, views))
         for view in views:

@@ -81,6 +81,8 @@ def _measured(metric: str) -> Callable[[Arm], str]:
             return missing(arm)
         if len({machine(record) for record in arm.measured}) > 1:
             return "several machines: not averaged"
+        if len({record.fingerprint.identity.data_sha256 for record in arm.measured}) > 1:
+            return "several data sets of one name: not averaged"
         return summary(metric, arm.measured)
 
     return cell
@@ -113,4 +115,5 @@ def _count(arm: Arm) -> str:
     text = str(len(arm.measured))
     for status in dict.fromkeys(others):
         text += f" + {others.count(status)} {STATUS_TEXT[status]}"
-    return text
+    versions = {record.fingerprint.identity.code_hash for record in arm.measured}
+    return f"{text} (of {len(versions)} code versions)" if len(versions) > 1 else text

@@ -60,8 +60,12 @@ class BenchmarkView:
 
 
 def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
-    """Return every way in which the records were asked for, largest scale first."""
+    """Return every way in which the records were asked for, largest scale first, without options before with.
+
+    The same without options is added: an option may have changed nothing, or the other run may have been skipped.
+    """
     requests = {Request(record.scale, record.spec.experiment.data, record.spec.overrides) for record in records}
+    requests |= {Request(request.scale, request.data, ()) for request in requests}
     return tuple(sorted(requests, key=lambda one: (LARGEST_FIRST.index(one.scale), one.data_label, one.overrides)))
 
 

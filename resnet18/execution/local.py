@@ -4,11 +4,12 @@ Children are forked from a server process that has imported torch but started ne
 starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
 """
 
-import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
@@ -82,6 +83,11 @@ def _context() -> ForkServerContext | SpawnContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, handler)
     return context
 
 
@@ -89,9 +95,13 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
     """Start of the child: everything heavy is imported here, not in the runner."""
     from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
+
     def send(message: Message) -> None:
-        with contextlib.suppress(OSError):  # a runner that is gone must not cost the run its record
+        try:
             sender.send_bytes(message.model_dump_json().encode())
+        except OSError:  # the runner is gone, and the next one will start this run again: leave no second record
+            raise SystemExit(1) from None
 
     if log is not None:
         _redirect_output(log)

@@ -134,7 +134,10 @@ def run_once(run: Run, session: Session) -> Status:
     def record_death(status: Status, cause: str) -> Status:
         segment = Segment(start=start, end=utc_now())
         wall_s = (perf_counter_ns() - start_ns) / 1e9
-        store.save(_record_of_the_dead(job, status, cause, segment, wall_s))
+        try:
+            store.save(_record_of_the_dead(job, status, cause, segment, wall_s))
+        except FileExistsError:  # the child had saved its own, and died before it could say so
+            return store.load(run.run_id, job.attempt).status
         return status
 
     progress.start(run)

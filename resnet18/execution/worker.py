@@ -1,6 +1,6 @@
 """The child process of one run: it trains, measures, and writes the run's record."""
 
-import signal
+import re
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from resnet18.records.build import build_record, utc_now
 from resnet18.records.hashes import result_hash
 from resnet18.records.record import Epoch, Outcome, Score, Segment, Status
 from resnet18.records.store import Store
+from resnet18.spec.errors import IntegrityError
 from resnet18.training.dataset import subset
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.loop import DivergedError, EpochResult, Setup, Tally, set_up, train
@@ -51,7 +52,6 @@ def run_job(job: Job, send: Send) -> None:
         job: what to run.
         send: hands a message to the runner: one after each epoch, and one when the record is saved.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
     start, start_ns = utc_now(), time.perf_counter_ns()
     facts: dict[str, Any] = {}
     reasons: dict[str, str] = {}
@@ -61,7 +61,7 @@ def run_job(job: Job, send: Send) -> None:
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
         status = classify(error)
-        facts["failure"] = {"phase": _phase(facts), "message": f"{type(error).__name__}: {error}"[:2_000]}
+        facts["failure"] = {"phase": _phase(facts), "message": without_folders(f"{type(error).__name__}: {error}")}
     facts.setdefault("time", {})["wall_s"] = (time.perf_counter_ns() - start_ns) / 1e9
     record = build_record(
         spec=job.spec,
@@ -84,6 +84,8 @@ def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str])
     facts["numerics"] = numerics(job.spec.execution, device)
     reset_peaks(device)
     data = open_data(job.place.source, verify=False)
+    if data.sha256 != job.identity.data_sha256:
+        raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
     setup = set_up(job.spec.experiment, job.spec.execution, data, device)
     clock = Clock(lambda: synchronize(device))
     facts.update(classes=data.classes, parameters=parameter_count(setup.model), epochs=[])
@@ -97,6 +99,11 @@ def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str])
         send(Message(epoch=_progress(facts["epochs"][-1])))
     if result is not None:
         facts.update(_conclusion(setup, facts["epochs"], result.predictions))
+
+
+def without_folders(message: str) -> str:
+    """Return an error text, paths cut to their last name: records hold no path, and at most 2,000 characters."""
+    return re.sub(r"(?<![\w.])/(?:[^/\s'\":]+/)+", "…/", message)[:2_000]
 
 
 def classify(error: Exception) -> Status:

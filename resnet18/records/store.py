@@ -72,6 +72,14 @@ class Store:
         _sync_folder(self.folder)
         return path
 
+    def load(self, run_id: str, attempt: int) -> Record:
+        """Return one record.
+
+        Raises:
+            IntegrityError: it was changed, or is none.
+        """
+        return load_record(self.folder / f"{run_id}.{attempt}.json")
+
     def attempts(self, run_id: str) -> int:
         """Return how many attempts at a run left a record."""
         return max((_attempt(path) for path in self.folder.glob(f"{run_id}.*.json")), default=0)

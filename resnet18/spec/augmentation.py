@@ -4,9 +4,9 @@ Operations before `to_tensor` work on 8-bit images, those after it on float tens
 its own parameters per image (`training/augment.py`).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resnet18.spec.strict import Items, Model
 
@@ -35,6 +35,13 @@ class RandomResizedCrop(Model):
     scale_max: Annotated[float, Field(gt=0, le=1)] = 1.0
     ratio_min: Annotated[float, Field(gt=0, le=10)] = 3 / 4
     ratio_max: Annotated[float, Field(gt=0, le=10)] = 4 / 3
+
+    @model_validator(mode="after")
+    def _ranges_are_in_order(self) -> Self:
+        for name, low, high in (("scale", self.scale_min, self.scale_max), ("ratio", self.ratio_min, self.ratio_max)):
+            if low > high:
+                raise ValueError(f"{name}_min = {low} is above {name}_max = {high}")
+        return self
 
 
 class RandomRotation(Model):
@@ -79,6 +86,16 @@ class Normalize(Model):
 Operation = Annotated[
     ColorJitter | RandomResizedCrop | RandomRotation | RandomHorizontalFlip | ToTensor | RandomGrayscale | Normalize,
     Field(discriminator="name"),
+]
+
+OperationName = Literal[
+    "color_jitter",
+    "random_resized_crop",
+    "random_rotation",
+    "random_horizontal_flip",
+    "to_tensor",
+    "random_grayscale",
+    "normalize",
 ]
 
 IMAGE_ONLY = {"color_jitter", "random_resized_crop", "random_rotation"}

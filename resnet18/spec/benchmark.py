@@ -1,9 +1,10 @@
 """A benchmark is one table of a report, in one TOML file: its cases, what the report printed, how it looks."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from resnet18.spec.augmentation import OperationName
 from resnet18.spec.strict import Items, Model
 
 Metric = Literal["best_accuracy", "train_s", "whole_program_s"]
@@ -38,8 +39,14 @@ class Factor(Model):
     """A leading column that says how cases differ: an operation (yes or no) or a key of the experiment."""
 
     title: Name
-    operation: str | None = None
+    operation: OperationName | None = None
     key: str | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_the_two(self) -> Self:
+        if (self.operation is None) == (self.key is None):
+            raise ValueError('a factor has either "operation" or "key"')
+        return self
 
 
 class MetricRow(Model):
@@ -56,6 +63,14 @@ class Table(Model):
     case_title: Name
     factors: Items[Factor] = ()
     metrics: Annotated[Items[MetricRow], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _titles_differ(self) -> Self:
+        titles = [self.case_title, *(one.title for one in self.factors), *(one.title for one in self.metrics)]
+        for title in titles:
+            if titles.count(title) > 1:
+                raise ValueError(f'two columns are called "{title}"')
+        return self
 
 
 class Benchmark(Model):

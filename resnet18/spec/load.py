@@ -91,7 +91,9 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
         if arm in seen:
             raise SpecError(place, f'describes the same run as case "{seen[arm]}"')
         seen[arm] = case.name
-    for assumption in benchmark.assumptions:
-        specs = [resolve(benchmark, case, full, seed=0) for case in benchmark.cases]
-        if all(value_at(spec, assumption.key) is None for pair in specs for spec in pair):
-            raise SpecError(f"{where}: assumption", f'no case has the key "{assumption.key}"')
+    specs = [spec for case in benchmark.cases for spec in resolve(benchmark, case, full, seed=0)]
+    keys = [("assumption", one.key) for one in benchmark.assumptions]
+    keys += [("table.factors", one.key) for one in benchmark.table.factors if one.key]
+    for place, key in keys:
+        if all(value_at(spec, key) is None for spec in specs):
+            raise SpecError(f"{where}: {place}", f'no case has the key "{key}"')

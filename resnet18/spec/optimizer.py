@@ -1,8 +1,8 @@
 """Optimizers and learning-rate schedules, as data. Defaults are torch's, written out so that they are hashed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resnet18.spec.strict import Items, Model
 
@@ -21,6 +21,12 @@ class SGD(Model):
     dampening: Share = 0.0
     nesterov: bool = False
     weight_decay: Decay = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError("nesterov needs a momentum above 0 and no dampening")
+        return self
 
 
 class Adam(Model):

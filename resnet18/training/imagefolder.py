@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import IntegrityError
@@ -41,8 +41,10 @@ def read_image_folder(source: DataSource, path: Path) -> DataSet:
     """
     try:
         files = _archive_files(path) if path.is_file() else _directory_files(path)
-        found = {place: _pixels(path, name, content) for name, content in files if (place := _place(name))}
-    except (tarfile.TarError, EOFError, OSError) as error:
+        found = _decoded(path, files)
+    except IntegrityError:
+        raise
+    except Exception as error:  # noqa: BLE001 - tarfile, gzip, bz2 and lzma raise a dozen kinds at damaged bytes
         raise IntegrityError(path.name, f"cannot be read: {error}") from None
     classes = tuple(sorted({label for _, label, _ in found}))
     if not all(any(key[:2] == (split, label) for key in found) for split in ("train", "test") for label in classes):
@@ -60,23 +62,38 @@ def read_image_folder(source: DataSource, path: Path) -> DataSet:
     return DataSet(source.label, classes, train, test, arrays_sha256(classes, train, test))
 
 
+def _decoded(path: Path, files: Iterator[tuple[str, bytes]]) -> Found:
+    found: Found = {}
+    for name, content in files:
+        place = _place(name)
+        if place in found:
+            raise IntegrityError(path.name, f"{'/'.join(place)} is there twice")
+        found[place] = _pixels(path, name, content)
+    return found
+
+
 def _split(found: Found, split: str, classes: tuple[str, ...]) -> Split:
     keys = sorted(key for key in found if key[0] == split)
     labels = np.array([classes.index(label) for _, label, _ in keys], dtype=np.uint8)
     return Split(np.stack([found[key] for key in keys]), labels)
 
 
-def _place(name: str) -> tuple[str, str, str] | None:
-    """Return (split, class, file) of an image's path, None for any other file."""
+def _is_image(name: str) -> bool:
+    """Say whether a path ends in train/<class>/<image> or test/<class>/<image>."""
     parts = PurePosixPath(name).parts
-    is_image = len(parts) >= 3 and PurePosixPath(name).suffix.lower() in ENDINGS
-    return (parts[-3], parts[-2], parts[-1]) if is_image and parts[-3] in {"train", "test"} else None
+    return len(parts) >= 3 and parts[-3] in {"train", "test"} and PurePosixPath(name).suffix.lower() in ENDINGS
+
+
+def _place(name: str) -> tuple[str, str, str]:
+    """Return (split, class, file) of an image's path."""
+    split, label, file = PurePosixPath(name).parts[-3:]
+    return split, label, file
 
 
 def _directory_files(path: Path) -> Iterator[tuple[str, bytes]]:
     for file in sorted(path.glob("*/*/*")):
         name = file.relative_to(path).as_posix()
-        if file.is_file() and _place(name):
+        if file.is_file() and _is_image(name):
             yield name, file.read_bytes()
 
 
@@ -86,7 +103,7 @@ def _archive_files(path: Path) -> Iterator[tuple[str, bytes]]:
         for number, member in enumerate(archive):
             if number > MAX_IMAGES:
                 raise IntegrityError(path.name, f"more than {MAX_IMAGES:,} files")
-            if member.isreg() and _place(member.name):
+            if member.isreg() and _is_image(member.name):
                 if member.size > MAX_IMAGE_BYTES:
                     raise IntegrityError(path.name, f"{member.name}: larger than {MAX_IMAGE_BYTES:,} bytes")
                 file = archive.extractfile(member)
@@ -100,5 +117,5 @@ def _pixels(path: Path, name: str, content: bytes) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever they like at damaged bytes
         raise IntegrityError(path.name, f"{name} cannot be decoded: {error}") from None

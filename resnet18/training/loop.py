@@ -112,9 +112,10 @@ def train(setup: Setup, clock: Clock) -> Iterator[EpochResult]:
 def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
     """Pass once over the training images; return the sums and the number of steps."""
     setup.model.train()
-    order = permutation(setup.experiment.seed, "order", epoch, setup.train_indices)
     experiment = setup.experiment
-    waiting = _batches(setup, "train", order, experiment.augmentation, epoch, experiment.batch_size)
+    with clock.scope("train_s"), clock.scope("data_wait_s"):
+        order = permutation(experiment.seed, "order", epoch, setup.train_indices)
+        waiting = _batches(setup, "train", order, experiment.augmentation, epoch, experiment.batch_size)
     tally, steps = Tally(), 0
     while True:
         with clock.scope("train_s"):
