@@ -73,6 +73,14 @@ def test_a_pipeline_equals_torchvisions_compose_with_the_same_parameters(size):
         assert torch.equal(T.Compose(steps)(Image.fromarray(image)), ours(image, index))
 
 
+def test_crop_boxes_are_those_of_the_stored_image_not_of_the_input():
+    """At 224 px a box still lies inside 32 px."""
+    top, left, height, width = pipeline(FULL, size=224).tables["random_resized_crop"].T
+
+    assert (top + height).max() <= SIZE
+    assert (left + width).max() <= SIZE
+
+
 def test_color_jitter_without_arguments_changes_nothing():
     """So the report's `ColorJitter()` is no augmentation."""
     plain, jittered = ([*extra, {"name": "to_tensor"}] for extra in ([], [{"name": "color_jitter"}]))

@@ -1,5 +1,6 @@
 """Image folders and archives of them, and the decoded copies that are kept of both."""
 
+import contextlib
 import io
 import tarfile
 
@@ -39,8 +40,8 @@ def make_folder(path, content):
     return path
 
 
-def make_tar(path, content):
-    with tarfile.open(path, "w:gz") as archive:
+def make_tar(path, content, compression="gz"):
+    with tarfile.open(path, f"w:{compression}") as archive:
         for name, data in reversed(content.items()):
             member = tarfile.TarInfo(name)
             member.size = len(data)
@@ -100,6 +101,26 @@ def test_a_truncated_archive_is_refused(share, tmp_path):
 
     with pytest.raises(IntegrityError):
         read(tmp_path / "cut.tar.gz")
+
+
+def test_an_image_that_is_there_twice_is_refused(tmp_path):
+    """Under two folders of one archive: neither may replace the other silently."""
+    twice = {f"{top}/{name}": data for top in ("a", "b") for name, data in files().items()}
+
+    with pytest.raises(IntegrityError, match="is there twice"):
+        read(make_tar(tmp_path / "mine.tar.gz", twice))
+
+
+@pytest.mark.parametrize("mode", ["gz", "bz2", "xz", ""])
+def test_a_flipped_bit_anywhere_raises_only_our_own_error(mode, tmp_path):
+    """Of an archive in each compression, or of the images in it: 40 places each, evenly spread."""
+    whole = make_tar(tmp_path / "mine.tar", files(), mode).read_bytes()
+    for place in range(0, len(whole), max(1, len(whole) // 40)):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place % 8)
+        (tmp_path / "changed.tar").write_bytes(changed)
+        with contextlib.suppress(IntegrityError):
+            read(tmp_path / "changed.tar")
 
 
 def test_an_archive_writes_nothing_outside(tmp_path):

@@ -35,6 +35,17 @@ BAD = {
     "syntax": ("[table]", "[table", ["not valid TOML", "line 6"]),
     "its own name": ("question", 'name = "x"\nquestion', ["called like its file"]),
     "a name with a pipe": ('name = "8"', 'name = "8|9"', ["case[1].name", '"8|9" has a character that is not allowed']),
+    "two columns of one title": ('title = "Time"', 'title = "Accuracy"', ['two columns are called "Accuracy"']),
+    "a factor of nothing": (
+        "[table]",
+        '[table]\nfactors = [{ title = "X" }]',
+        ["factors[1]", 'either "operation" or "key"'],
+    ),
+    "a factor of no key": (
+        "[table]",
+        '[table]\nfactors = [{ title = "X", key = "warp" }]',
+        ['no case has the key "warp"'],
+    ),
     "no such assumption": (
         "[[case]]",
         '[[assumption]]\nkey = "warp"\nsource = "x"\n[[case]]',

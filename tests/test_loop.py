@@ -1,5 +1,6 @@
 """The loop: what is counted, what is keyed, what stops it."""
 
+import contextlib
 import math
 import time
 
@@ -14,6 +15,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.embedded import read_embedded
+from resnet18.training.keys import permutation
 from resnet18.training.loop import DivergedError, Tally, evaluate, set_up, train
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
 from resnet18.training.outcome import conclude, parameters_sha256
@@ -151,6 +153,90 @@ def test_a_network_that_the_last_update_broke_has_diverged(data):
 
     with pytest.raises(DivergedError, match="test loss nan after epoch 3"):
         evaluate(setup, np.arange(20), setup.experiment.test_augmentation, epoch=3)
+
+
+@pytest.fixture
+def asked(data, monkeypatch):
+    """Train for two epochs; return what batches were asked for, as (split, order, pipeline)."""
+    calls = []
+
+    def spy(split, order, pipeline, *rest):
+        calls.append(("train" if split is data.train else "test", order.tolist(), pipeline))
+        return batches(split, order, pipeline, *rest)
+
+    monkeypatch.setattr("resnet18.training.loop.batches", spy)
+
+    def carry_out(**changes):
+        calls.clear()
+        run(make_setup(data, **changes))
+        return list(calls)
+
+    return carry_out
+
+
+def test_each_epoch_has_its_own_order_and_its_own_crops(asked):
+    """The same images, otherwise."""
+    first, second = [(order, pipeline) for split, order, pipeline in asked() if split == "train"]
+
+    assert sorted(first[0]) == sorted(second[0])
+    assert first[0] not in (second[0], sorted(first[0]))
+    assert not np.array_equal(first[1].tables["random_resized_crop"], second[1].tables["random_resized_crop"])
+
+
+def test_each_seed_has_its_own_order_and_its_own_crops(asked):
+    """In the first epoch already."""
+    (_, order, pipeline), (_, other_order, other_pipeline) = asked()[0], asked(seed=1)[0]
+
+    assert order != other_order
+    assert not np.array_equal(pipeline.tables["random_resized_crop"], other_pipeline.tables["random_resized_crop"])
+
+
+def test_test_images_have_their_own_list_and_their_own_crops(asked):
+    """As published: the spec's test list, from a stream apart from training's. Clean: no random operation."""
+    flip = [{"name": "random_horizontal_flip"}, {"name": "to_tensor"}]
+    train_call, published, cleanly = asked()[:3]
+    other = asked(test_augmentation=flip)[1]
+
+    assert ("train", "test", "test") == (train_call[0], published[0], cleanly[0])
+    for index in train_call[1][:1]:
+        crops = [call[2].tables["random_resized_crop"] for call in (train_call, published)]
+        assert not np.array_equal(crops[0][:100], crops[1][:100]), index
+    assert {} == cleanly[2].tables
+    assert {"random_horizontal_flip"} == set(other[2].tables)
+
+
+def test_training_moves_the_running_statistics(data):
+    """Batch norm is in training mode while it trains, also after an evaluation."""
+    setup = make_setup(data)
+    seen = [int(setup.model.bn1.num_batches_tracked) for _ in train(setup, Clock(lambda: None))]
+
+    assert [3, 6] == seen
+
+
+def test_every_optimizer_runs_in_the_plain_loop(data):
+    """So that a time column compares optimizers, not implementations."""
+    assert make_setup(data).optimizer.defaults["foreach"] is False
+
+
+def test_drawing_an_epochs_parameters_counts_as_waiting_for_data(data, monkeypatch):
+    """It belongs to training's time."""
+    open_scopes, seen = [], []
+
+    class Spy(Clock):
+        @contextlib.contextmanager
+        def scope(self, name):
+            open_scopes.append(name)
+            with super().scope(name):
+                yield
+            open_scopes.remove(name)
+
+    monkeypatch.setattr(
+        "resnet18.training.loop.permutation",
+        lambda *arguments: seen.append(list(open_scopes)) or permutation(*arguments),
+    )
+    next(train(make_setup(data), Spy(lambda: None)))
+
+    assert [["train_s", "data_wait_s"]] == seen
 
 
 def test_the_learning_rate_follows_the_schedule(data):

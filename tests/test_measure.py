@@ -12,6 +12,7 @@ from resnet18.measure.clock import SCOPES, Clock
 from resnet18.measure.environment import numerics
 from resnet18.measure.memory import memory_peaks
 from resnet18.spec.experiment import Execution
+from resnet18.training.device import ready_device
 
 
 @pytest.fixture
@@ -90,6 +91,19 @@ def test_only_variables_that_change_bits_are_recorded(monkeypatch):
 
     assert "AVX2" == found["ONEDNN_MAX_CPU_ISA"]
     assert "secret" not in str(found)
+
+
+def test_threads_and_determinism_are_set_as_the_spec_asks():
+    """Before the device is handed out."""
+    before = torch.get_num_threads()
+    try:
+        ready_device(Execution(device="cpu", threads=1, deterministic=True))
+        found = numerics(Execution(), torch.device("cpu"))
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(mode=False)
+
+    assert (1, True) == (found["threads"], found["deterministic"])
 
 
 def without_driver():

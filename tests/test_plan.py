@@ -47,6 +47,13 @@ def test_a_case_whose_device_is_absent_is_named_and_not_run():
     assert [("device/GPU", "no CUDA device")] == [(one.label, one.reason) for one in planned.not_planned]
 
 
+def test_a_run_carries_the_assumptions_of_its_benchmark():
+    """They go into its record."""
+    (basic,) = load_benchmarks(("basic",))
+
+    assert basic.assumptions == plan([basic], Request(), [0], {"cpu"}).runs[0].assumptions != ()
+
+
 def test_with_a_gpu_every_case_runs():
     """The same file."""
     planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu", "cuda"})

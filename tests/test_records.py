@@ -1,6 +1,7 @@
 """Records: every null has its reason, every change is noticed, no file is ever overwritten."""
 
 import json
+import os
 
 import pytest
 from builders import make_epoch, make_experiment, make_record
@@ -82,6 +83,17 @@ def test_saving_leaves_no_temporary_file(store):
         store.save(make_record())
 
     assert [f"{make_record().run_id}.1.json"] == [path.name for path in store.folder.iterdir()]
+
+
+def test_a_record_is_synced_to_disk_before_it_has_its_name(store, monkeypatch):
+    """The file first, then the name, then the folder: a power loss leaves a whole record or none."""
+    events = []
+    link, fsync = os.link, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: events.append("sync") or fsync(descriptor))
+    monkeypatch.setattr(os, "link", lambda *paths: events.append("name") or link(*paths))
+    store.save(make_record())
+
+    assert ["sync", "name", "sync"] == events
 
 
 def test_the_last_attempt_counts():

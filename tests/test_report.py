@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import make_benchmark, make_epoch, make_record
 
 from resnet18.analysis.figures import learning_curves
 from resnet18.analysis.markdown import escape
@@ -293,10 +293,42 @@ def test_text_from_outside_cannot_become_markdown(text, escaped):
     assert escaped == escape(text)
 
 
-def test_an_error_text_cannot_break_a_table(tmp_path):
-    """A hostile case name is refused when the file is read; an override is escaped."""
-    mine = make_benchmark(tmp_path, TOML)
-    request = Request(overrides=("stem=imagenet",))
-    text = text_of([mine], record_all(mine, request))
+def test_options_that_changed_the_runs_are_in_the_heading(mine):
+    """Escaped; they have tables of their own."""
+    text = text_of([mine], record_all(mine, Request(overrides=("epochs=1",))))
 
-    assert "## Smoke scale, fashion-mnist-mini, stem=imagenet" in text
+    assert "## Smoke scale, fashion-mnist-mini, epochs=1" in text
+
+
+def test_an_option_that_changed_nothing_opens_no_second_table(mine):
+    """The runs are those without it, and stand where those would."""
+    text = text_of([mine], record_all(mine, Request(overrides=("stem=imagenet",))))
+
+    assert "## Smoke scale, fashion-mnist-mini\n" in text
+    assert 1 == text.count("### A table")
+
+
+def test_two_data_sets_of_one_name_are_not_averaged(mine):
+    """Their pixels differ, whatever they are called."""
+    records = record_all(mine, PAPER) + record_all(mine, PAPER, (1,), data="e" * 64)
+
+    assert "several data sets of one name: not averaged" == cells(mine, PAPER, records).loc["Time, measured (s)", "8"]
+
+
+def test_records_of_two_code_versions_are_counted_as_such(mine):
+    """They stand together only where stale ones were accepted."""
+    records = record_all(mine, PAPER) + record_all(mine, PAPER, (1,), code="e" * 64)
+
+    assert "2 (of 2 code versions)" == cells(mine, PAPER, records).loc["n (seeds)", "8"]
+
+
+def test_a_run_of_one_table_alone_has_no_note_of_sharing(mine):
+    """Only runs that another case shows are named."""
+    assert "is the same run as" not in text_of([mine], record_all(mine, PAPER))
+
+
+def test_a_damaged_file_is_named_without_becoming_markdown(mine):
+    """Its name comes from outside."""
+    refused = [IntegrityError("<b>|x.json", "is no record")]
+
+    assert r"Left out: \<b\>\|x.json: is no record" in text_of([mine], record_all(mine, PAPER), refused)

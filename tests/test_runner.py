@@ -7,19 +7,24 @@ import os
 import signal
 
 import pytest
-from builders import TINY, TOML, make_benchmark, make_toml
+from builders import TINY, TOML, make_benchmark, make_experiment, make_toml
 from filelock import FileLock
 from rich.console import Console
 
 from resnet18.execution import local
+from resnet18.execution.job import Job, Place
 from resnet18.execution.progress import Progress, duration
 from resnet18.execution.runner import Finished, exit_code_of, run_plan
+from resnet18.execution.worker import without_folders
+from resnet18.records.record import Identity, RecordSpec
 from resnet18.records.store import Store, load_record
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.errors import LockedError, SuiteError
+from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.training.embedded import read_embedded
 
 EMBEDDED = parse_data("fashion-mnist-mini")
 
@@ -175,6 +180,48 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypa
 
     assert ["interrupted"] == [record.status for record in records()]
     assert [] == multiprocessing.active_children()
+
+
+def test_a_record_that_is_there_already_is_used(run, records, monkeypatch):
+    """The child saved its record and died before it could say so."""
+    original = local.run
+    monkeypatch.setattr(local, "run", lambda job, log, on_message: original(job, log, lambda message: None))
+    finished = run()
+
+    assert ["ok", "ok"] == [one.status for one in finished]
+    assert 2 == len(records())
+
+
+def test_a_child_whose_runner_is_gone_leaves_no_record(tmp_path):
+    """The next runner starts this run again: two would write the same attempt."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    receiver.close()
+    experiment = make_experiment(epochs=3)
+    job = Job(
+        attempt=1,
+        scale="smoke",
+        spec=RecordSpec(experiment=experiment, execution=Execution(), overrides=(), assumptions=()),
+        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=read_embedded().sha256),
+        place=Place.of(EMBEDDED),
+        results=str(tmp_path),
+    )
+    Store(tmp_path).make_writable()
+    child = multiprocessing.get_context("forkserver").Process(
+        target=local._enter, args=("job", job.model_dump_json(), sender, str(tmp_path / "log"))
+    )
+    child.start()
+    child.join()
+    sender.close()
+
+    assert (1, ()) == (child.exitcode, Store(tmp_path).read().records)
+
+
+def test_an_error_text_in_a_record_holds_no_folder():
+    """Folders have users' names."""
+    text = without_folders("OSError: '/home/alice/data set/x.npy' and /tmp/a/b.json, 3/4 of https://host/path/file")
+
+    assert "alice" not in text
+    assert "b.json" in text
 
 
 def test_what_a_child_prints_goes_to_its_log(run, records, tmp_path):
