@@ -6,13 +6,14 @@ BIN      := $(VENV)/bin
 READY    := $(VENV)/.ready
 RESNET18 := $(BIN)/resnet18
 
-SCALE   ?= smoke
-SEEDS   ?=
-DEVICE  ?=
-DATA    ?=
-RESULTS ?=
-JOBS    ?= 1
-ENGINE  ?= local
+# Given on the command line, as in SCALE=small; variables of the environment are not read.
+SCALE    = smoke
+SEEDS    =
+DEVICE   =
+DATA     =
+RESULTS  =
+JOBS     = 1
+ENGINE   = local
 
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)")
@@ -69,6 +70,7 @@ supported:
 	@if [ "$(ENGINE)" != local ]; then echo "ENGINE=$(ENGINE): not built yet (allowed: local)" >&2; exit 2; fi
 
 $(READY): pyproject.toml constraints.txt
+	@echo "installing into $(VENV): about 6 GB, a minute or more"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e . --group test --group check

@@ -1,6 +1,7 @@
 """The command `resnet18`. Each handler is a few lines; whatever is heavy is imported inside it."""
 
 import json
+import os
 import signal
 import sys
 import traceback
@@ -16,10 +17,10 @@ import typer
 from resnet18 import __version__
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import DataSource, parse_data
-from resnet18.spec.errors import EnvironmentMissingError, SpecError, SuiteError, did_you_mean
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, SuiteError, UnfinishedError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import Plan, plan
-from resnet18.spec.resolve import DEVICE_OPTION, Request
+from resnet18.spec.resolve import Request, canonical_overrides
 from resnet18.spec.scale import SCALES
 
 app = typer.Typer(
@@ -54,6 +55,7 @@ StaleOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 LOCAL = Path("results/local")
+STOPPED = "stopped; the same command goes on with what is missing"
 
 
 @app.command("plan")
@@ -98,12 +100,13 @@ def run_command(
         from resnet18.execution.runner import exit_code_of, run_plan, summary
         from resnet18.records.store import Store
 
-        signal.signal(signal.SIGTERM, _stop)
-        asked = _asked(names, scale, seeds, data, device, options)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
+        asked = _asked(names, scale, seeds, data, device, options, prove_devices=True)
         progress = Progress(Console())
         finished = run_plan(asked.plan, asked.request, asked.source, Store(results), progress, keep_stale=keep_stale)
         typer.echo(summary(finished, asked.plan))
-        damaged = _write_report(results, asked.benchmarks, asked.devices)
+        damaged = _write_report(results, asked.benchmarks)
         raise typer.Exit(exit_code_of(finished) or damaged)
 
 
@@ -111,9 +114,7 @@ def run_command(
 def report_command(names: Names = None, results: ResultsOption = LOCAL, debug: DebugOption = False) -> None:
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
-        from resnet18.measure.devices import present_devices
-
-        raise typer.Exit(_write_report(results, load_benchmarks(tuple(names or ())), present_devices()))
+        raise typer.Exit(_write_report(results, load_benchmarks(tuple(names or ()))))
 
 
 @app.command("env")
@@ -129,7 +130,7 @@ def env_command(debug: DebugOption = False) -> None:
         found = {
             "resnet18": __version__,
             **numerics(Execution(), torch.device("cpu")),
-            "devices": sorted(present_devices()),
+            "devices": sorted(present_devices(prove=True)),
         }
         typer.echo(json.dumps(found, indent=1))
 
@@ -167,7 +168,6 @@ class Asked:
     benchmarks: tuple[Benchmark, ...]
     request: Request
     source: DataSource
-    devices: frozenset[str]
     plan: Plan
 
 
@@ -178,6 +178,8 @@ def _asked(
     data: str | None,
     device: str | None,
     options: list[str] | None,
+    *,
+    prove_devices: bool = False,
 ) -> Asked:
     from resnet18.measure.devices import present_devices
 
@@ -185,26 +187,27 @@ def _asked(
         raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
     benchmarks = load_benchmarks(tuple(names or ()))
     source = parse_data(data or SCALES[scale].data)
-    overrides = tuple([f"{DEVICE_OPTION}{device}"] if device else []) + tuple(options or ())
-    request = Request(SCALES[scale].name, source.label, overrides)
-    devices = present_devices()
+    request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
+    devices = present_devices(prove=prove_devices)
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices)
     if device and device != "auto" and device.partition(":")[0] not in devices:
         raise EnvironmentMissingError(
             f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
         )
-    return Asked(benchmarks, request, source, devices, planned)
+    return Asked(benchmarks, request, source, planned)
 
 
-def _write_report(results: Path, benchmarks: tuple[Benchmark, ...], devices: frozenset[str]) -> int:
+def _write_report(results: Path, benchmarks: tuple[Benchmark, ...]) -> int:
     """Write the report of all benchmarks of the suite and of the given ones; return 4 where a record is damaged."""
     from resnet18.analysis.report import write_report
     from resnet18.records.store import Store
 
     readings = Store(results).read()
+    if not readings.records and not readings.refused:
+        raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
     suite = load_benchmarks()
     others = tuple(benchmark for benchmark in benchmarks if benchmark not in suite)
-    typer.echo(f"report: {write_report(results, suite + others, readings, devices)}")
+    typer.echo(f"report: {write_report(results, suite + others, readings)}")
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return 4 if readings.refused else 0
@@ -215,16 +218,27 @@ def errors_reported(debug: bool) -> Iterator[None]:
     """Turn exceptions into a message and an exit code."""
     try:
         yield
+    except typer.Exit:  # a RuntimeError, and no error
+        raise
     except SuiteError as error:
         if debug:
             traceback.print_exc()
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"error: {type(error).__name__}: {error}\n  next: the same with --debug shows where", err=True)
+        raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on with what is missing", err=True)
+        typer.echo(STOPPED, err=True)
         raise typer.Exit(130) from None
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for
-    """End as an interrupt does, with the exit code of SIGTERM."""
+    """End as an interrupt does: the run is recorded as interrupted, its process ended."""
+    typer.echo(STOPPED, err=True)
     sys.exit(128 + number)

@@ -75,6 +75,13 @@ def test_plan_lists_runs_as_flat_json_rows(cli):
     assert {"to run"} == {row["state"] for row in rows}
 
 
+def test_plan_lists_what_cannot_run_among_its_rows(cli):
+    """For scripts too."""
+    states = {row["cases"]: row["state"] for row in json.loads(cli("plan", "device", "--json").output)}
+
+    assert {"device/CPU": "to run", "device/GPU": "not run: no CUDA device"} == states
+
+
 def test_plan_names_what_this_machine_cannot_run(cli):
     """And why."""
     assert "not run: device/GPU: no CUDA device" in cli("plan", "device").output
@@ -143,10 +150,47 @@ def test_an_edited_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
     assert "was changed after it was written" in (store.results / "README.md").read_text(encoding="utf-8")
 
 
-def test_a_report_without_records_says_so(cli, tmp_path):
-    """And how to make some."""
-    assert 0 == cli("report").exit_code
-    assert "no records here yet" in (tmp_path / "results" / "local" / "README.md").read_text(encoding="utf-8")
+def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
+    """A mistyped folder is not made."""
+    result = cli("report", "--results", "mistyped")
+
+    assert (3, False) == (result.exit_code, (tmp_path / "mistyped").exists())
+    assert "make bench" in result.output
+
+
+def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
+    """Exit code 1 is for a regression: it must not look like one."""
+    monkeypatch.setattr("resnet18.cli.load_benchmarks", lambda _: [].index(1))
+    result = cli("plan")
+
+    assert 3 == result.exit_code
+    assert "Traceback" not in result.output
+    assert "--debug" in result.output
+
+
+def test_a_folder_where_a_record_should_be_is_left_out(cli, tmp_path):
+    """Whatever its name."""
+    store = Store(tmp_path / "results" / "local")
+    store.make_writable()
+    store.save(make_record())
+    (store.folder / "0123456789abcdef.1.json").mkdir()
+
+    assert 4 == cli("report").exit_code
+
+
+def test_equal_options_are_one_request(cli, tmp_path):
+    """In another spelling and order the same runs are asked for: nothing runs again."""
+    path = make_toml(tmp_path)
+    cli("run", path, *TINY_ARGUMENTS, "-o", "optimizer.lr=0.010")
+    again = cli("run", path, "-o", "optimizer.lr=1e-2", *TINY_ARGUMENTS)
+
+    assert "2 runs (2 recorded before)" in again.output
+
+
+@pytest.mark.parametrize("option", ["epochs=1\n\n# <img>", "epochs", "a=\x07"])
+def test_an_option_that_is_not_one_line_is_refused(option, cli):
+    """It would be printed in the report."""
+    assert 2 == cli("plan", "basic", "-o", option).exit_code
 
 
 @pytest.mark.parametrize(("what", "keys"), [("spec", {"case", "experiment", "table"}), ("record", {"run_id", "nulls"})])

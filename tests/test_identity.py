@@ -109,6 +109,13 @@ def test_a_whole_number_and_the_same_float_are_one_learning_rate():
     assert experiment_id(one) == experiment_id(other)
 
 
+def test_zero_and_minus_zero_are_one_number():
+    """They are equal, so they are no two experiments."""
+    one, other = (make_experiment(optimizer={"name": "sgd", "lr": 0.1, "momentum": zero}) for zero in (0.0, -0.0))
+
+    assert experiment_id(one) == experiment_id(other)
+
+
 def test_the_code_hash_covers_what_can_change_a_result_and_nothing_else(tmp_path):
     """A changed loop is other code; a changed report is not; line endings are not code."""
     for name in ("spec/a.py", "training/b.py", "execution/worker.py", "analysis/c.py"):

@@ -81,16 +81,24 @@ def test_a_folder_above_the_splits_changes_nothing(tmp_path):
     ("change", "word"),
     [
         (lambda content: content | {"train/cat/0.png": b"no picture"}, "train/cat/0.png cannot be decoded"),
-        (lambda content: content | {"train/cat/0.png": png(0, side=9)}, "all of one size"),
+        (
+            lambda content: content | {"train/cat/0.png": png(0, side=9)},
+            "is [89] x [89] px, where [89] x [89]",
+        ),
         (lambda content: content | {"train/bird/0.png": png(0)}, "every class needs"),
         (lambda content: {"train/cat/0.png": png(0), "test/cat/0.png": png(1)}, "1 classes"),
-        (lambda content: {"readme.txt": b"x"}, "classes found"),
     ],
 )
 def test_a_folder_that_is_none_is_refused(change, word, tmp_path):
     """Broken images, mixed sizes, classes of one split only, too few classes, no images."""
     with pytest.raises(IntegrityError, match=word):
         read(make_folder(tmp_path / "mine", change(files())))
+
+
+def test_a_folder_without_an_image_is_answered_with_the_layout(tmp_path):
+    """It is not damaged, it is another folder."""
+    with pytest.raises(EnvironmentMissingError, match=r"holds no image\n.*train/<class>/<image>"):
+        read(make_folder(tmp_path / "mine", {"some/folder/readme.txt": b"x"}))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])

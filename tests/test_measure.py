@@ -130,4 +130,4 @@ def test_a_gpu_is_present_when_a_child_could_allocate_on_it(init, count, exit_co
         lambda *_, **__: subprocess.CompletedProcess([], exit_code) if exit_code is not None else 1 / 0,
     )
 
-    assert kinds == devices.present_devices()
+    assert kinds == devices.present_devices(prove=True)

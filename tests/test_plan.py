@@ -54,6 +54,17 @@ def test_a_run_carries_the_assumptions_of_its_benchmark():
     assert basic.assumptions == plan([basic], Request(), [0], {"cpu"}).runs[0].assumptions != ()
 
 
+def test_a_shared_run_carries_the_assumptions_of_all_its_tables():
+    """Whichever table is planned first, and only those that the case has a value for."""
+    benchmarks = load_benchmarks(("batchsize", "augmentation"))
+    runs = {run.labels: run for run in plan(benchmarks, Request(), [0], {"cpu"}).runs}
+    (shared,) = [run for labels, run in runs.items() if len(labels) == 2]
+    keys = {one.key for one in shared.assumptions}
+
+    assert {"image_size", "batch_size", "epochs", "augmentation.random_rotation.degrees"} <= keys
+    assert "augmentation.color_jitter" not in keys
+
+
 def test_with_a_gpu_every_case_runs():
     """The same file."""
     planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu", "cuda"})
@@ -64,23 +75,33 @@ def test_with_a_gpu_every_case_runs():
 @pytest.mark.parametrize(("images", "batch"), [(33, 8), (33, 16), (40, 1), (17, 16)])
 def test_a_last_batch_of_one_image_is_refused(images, batch, tmp_path):
     """Batch norm has no variance for it on 1x1 maps: torch would stop in the middle of the epoch."""
-    request = Request(overrides=(f"train_images={images}", f"batch_size={batch}"))
+    text = TOML.replace("batch_size = 16", "batch_size = 20").replace("batch_size = 8", f"batch_size = {batch}")
+    request = Request(overrides=(f"train_images={images}",))
 
     with pytest.raises(SpecError, match="end with a batch of 1"):
-        plan([make_benchmark(tmp_path)], request, [0], {"cpu"})
+        plan([make_benchmark(tmp_path, text)], request, [0], {"cpu"})
+
+
+@pytest.mark.parametrize("option", ["image_size=64", "stem=cifar"])
+def test_a_last_batch_of_one_image_is_fine_where_maps_are_larger(option, tmp_path):
+    """Batch norm then has several values of that one image."""
+    request = Request(overrides=("train_images=33", option))
+
+    assert 2 == len(plan([make_benchmark(tmp_path)], request, [0], {"cpu"}).runs)
 
 
 @pytest.mark.parametrize(
     ("override", "words"),
     [
         ("batch_sise=8", ["batch_sise", "batch_size"]),
-        ("batch_size", ["key=value"]),
-        ("batch_size=many", ["batch_size", "many"]),
-        ("batch_size=true", ["batch_size", "true"]),
+        ("epochs=many", ["epochs", "many"]),
+        ("epochs=true", ["epochs", "true"]),
+        ("batch_size=64", ['cases "8" and "16" are the same run', "-o batch_size=64"]),
+        ("lr=0.1", ['did you mean "optimizer.lr"']),
         ("data=cifar10", ["--data"]),
         ("seed=3", ["--seeds"]),
         ("optimizer.nesterof=true", ["optimizer.nesterof", "nesterov"]),
-        ("augmentation.random_rotation.degrees=3.0", ["random_rotation", "not there"]),
+        ("augmentation.random_rotation.degrees=3.0", ['mine: case "8"', 'has no "random_rotation"']),
         ("device=gpu", ["device", "gpu"]),
     ],
 )

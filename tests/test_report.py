@@ -13,7 +13,7 @@ from resnet18.analysis.report import render_report, write_report
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.view import look, reported_head
 from resnet18.records.store import Readings
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -41,12 +41,12 @@ def record_all(mine, request, seeds=(0,), correct=(10, 12, 14), **options):
 
 
 def cells(mine, request, records):
-    (view,) = look([mine], request, records, {"cpu"})
-    return build_table(view, reported_head(request)).set_index("Batch")
+    (view,) = look([mine], request, records)
+    return build_table(view, request).set_index("Batch")
 
 
 def text_of(benchmarks, records, refused=()):
-    return render_report(benchmarks, Readings(tuple(records), tuple(refused)), {"cpu"})[0]
+    return render_report(benchmarks, Readings(tuple(records), tuple(refused)))[0]
 
 
 def test_measured_stands_beside_reported_as_it_was_printed(mine):
@@ -55,17 +55,22 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
 
     assert {
         "Accuracy, reported": "70%",
-        "Accuracy, measured (best epoch, as published)": "60.00 ± 10.00 %",
-        "Accuracy, measured (last epoch, clean)": "60.00 ± 10.00 %",
+        "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "60.00 ± 10.00 %",
+        "Accuracy, measured on cifar10-jpeg (last epoch, clean)": "60.00 ± 10.00 %",
         "Time, reported": "12.5",
-        "Time, measured (s)": "1.62 ± 0.00",
+        "Time, measured on cifar10-jpeg (s)": "1.62 ± 0.00",
         "n (seeds)": "3",
     } == table["8"].to_dict()
 
 
 def test_one_seed_has_no_spread(mine):
     """There is none to tell."""
-    assert "50.00 %" == cells(mine, PAPER, record_all(mine, PAPER)).loc["Accuracy, measured (last epoch, clean)", "8"]
+    assert (
+        "50.00 %"
+        == cells(mine, PAPER, record_all(mine, PAPER)).loc[
+            "Accuracy, measured on cifar10-jpeg (last epoch, clean)", "8"
+        ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,7 @@ def test_one_seed_has_no_spread(mine):
         (Request(scale="smoke"), None),
         (Request(scale="smoke", data="cifar10"), None),
         (Request(scale="paper", data="my-photos"), None),
+        (Request(scale="paper", data="cifar10-c"), None),
         (Request(scale="paper", overrides=("epochs=3",)), None),
         (Request(scale="paper", overrides=("optimizer.lr=0.1",)), None),
         (Request(scale="paper", overrides=("threads=1", "--device=cpu")), "reported"),
@@ -113,7 +119,7 @@ def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
     failed = make_record(other.spec.experiment, request=PAPER, status=status)
     table = cells(mine, PAPER, [one, failed])
 
-    assert word == table.loc["Accuracy, measured (last epoch, clean)", "16"]
+    assert word == table.loc["Accuracy, measured on cifar10-jpeg (last epoch, clean)", "16"]
     assert f"0 + 1 {word}" == table.loc["n (seeds)", "16"]
 
 
@@ -129,16 +135,16 @@ def test_a_case_that_was_not_run_says_so(mine):
     """Half of the table is there."""
     table = cells(mine, PAPER, record_all(mine, PAPER)[:1])
 
-    assert "not run" == table.loc["Time, measured (s)", "16"]
+    assert "not run" == table.loc["Time, measured on cifar10-jpeg (s)", "16"]
 
 
 def test_a_case_whose_device_is_absent_says_which():
     """Table 4 on a machine without a GPU."""
     (device,) = load_benchmarks(("device",))
-    (view,) = look([device], PAPER, record_all(device, PAPER), {"cpu"})
-    table = build_table(view, "reported").set_index("Device")
+    (view,) = look([device], PAPER, record_all(device, PAPER))
+    table = build_table(view, PAPER).set_index("Device")
 
-    assert "not run: no CUDA device" == table.loc["Run Time (s), measured", "GPU"]
+    assert "not run: no CUDA device" == table.loc["Run Time (s), measured on cifar10-jpeg", "GPU"]
     assert "791.5949" == table.loc["Run Time (s), reported", "GPU"]
 
 
@@ -146,7 +152,9 @@ def test_runs_of_two_machines_are_not_averaged(mine):
     """Their times have nothing in common."""
     records = record_all(mine, PAPER) + record_all(mine, PAPER, (1,), cpu="another processor")
 
-    assert "several machines: not averaged" == cells(mine, PAPER, records).loc["Time, measured (s)", "8"]
+    assert (
+        "several machines: not averaged" == cells(mine, PAPER, records).loc["Time, measured on cifar10-jpeg (s)", "8"]
+    )
 
 
 def test_the_last_attempt_counts(mine):
@@ -162,8 +170,8 @@ def test_the_last_attempt_counts(mine):
 def test_table_1_has_the_reports_columns_and_a_size():
     """Rows are cases, operations are yes or no."""
     (augmentation,) = load_benchmarks(("augmentation",))
-    (view,) = look([augmentation], PAPER, record_all(augmentation, PAPER), {"cpu"})
-    table = build_table(view, "reported")
+    (view,) = look([augmentation], PAPER, record_all(augmentation, PAPER))
+    table = build_table(view, PAPER)
 
     assert ["none", "no", "no", "no", "no", "no", "no", "32", "75.49%"] == table.iloc[0, :9].tolist()
     assert ["all", "yes", "yes", "yes", "yes", "yes", "yes", "224", "80.66%"] == table.iloc[4, :9].tolist()
@@ -203,8 +211,8 @@ def test_a_shared_run_is_named_in_each_table():
     records = {record.run_id: record for one in benchmarks for record in record_all(one, PAPER)}.values()
     text = text_of(benchmarks, records)
 
-    assert "- 32 is the same run as: Table 3: optimizer, Adam." in text
-    assert "- Adam is the same run as: Table 2: batch size, 32." in text
+    assert '- "32" is the same run as "Adam" of Table 3: optimizer.' in text
+    assert '- "Adam" is the same run as "32" of Table 2: batch size.' in text
 
 
 def test_a_report_names_data_scale_machine_scope_and_command(mine):
@@ -216,7 +224,7 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
         "a processor, 2 threads",
         "torch 2.14.1",
         "seconds of the whole program: training, statistics and the as-published evaluation",
-        "`resnet18 run --scale paper --data imagefolder:cifar10-jpeg`",
+        "`--scale paper --data imagefolder:cifar10-jpeg`",
         "<!-- Made by `resnet18 report`",
     ):
         assert part in text
@@ -237,39 +245,53 @@ def test_a_table_with_few_of_its_cases_is_only_named():
     text = text_of(benchmarks, record_all(benchmarks[1], Request()))
 
     assert "### Table 1" not in text
-    assert "- Table 1: augmentation: 1 of 5 cases recorded; `make bench-augmentation` runs the others." in text
+    assert (
+        "- Table 1: augmentation: 1 of 5 cases recorded; `resnet18 run augmentation --scale smoke` runs the others."
+        in text
+    )
 
 
 def test_nothing_in_the_folder_vanishes_silently(mine):
     """Records of no case, and files that are no records."""
     text = text_of([mine], [*record_all(mine, PAPER), make_record()], [IntegrityError("x.json", "is no record")])
 
-    assert "1 recorded runs belong to no case" in text
+    assert "no case of these benchmarks is meant: 1 of the recorded runs" in text
     assert "Left out: x.json: is no record" in text
 
 
 def test_the_order_of_records_changes_no_byte(mine):
     """Markdown and figures."""
     records = record_all(mine, PAPER, (0, 1))
-    reports = [render_report([mine], Readings(order, ()), {"cpu"}) for order in itertools.permutations(records)]
+    reports = [render_report([mine], Readings(order, ())) for order in itertools.permutations(records)]
 
     assert all(report == reports[0] for report in reports)
 
 
-def test_figures_are_written_beside_the_report_and_old_ones_removed(mine, tmp_path):
-    """Every figure that the text names is there."""
+def test_figures_stand_beside_the_report_and_only_its_own_old_ones_go(mine, tmp_path):
+    """Every figure that the text names is there; a figure that nobody here made stays."""
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "old.svg").touch()
-    path = write_report(tmp_path, [mine], Readings(tuple(record_all(mine, PAPER)), ()), {"cpu"})
-    named = re.findall(r"\((figures/[^)]+)\)", path.read_text(encoding="utf-8"))
+    (tmp_path / "figures" / "somebodys.svg").touch()
+    write_report(tmp_path, [mine], Readings(tuple(record_all(mine, Request())), ()))
+    path = write_report(tmp_path, [mine], Readings(tuple(record_all(mine, PAPER)), ()))
+    named = re.findall(r"\(figures/([^)]+)\)", path.read_text(encoding="utf-8"))
 
-    assert named == [f"figures/{figure.name}" for figure in (tmp_path / "figures").iterdir()]
+    assert sorted([*named, "somebodys.svg"]) == sorted(one.name for one in (tmp_path / "figures").iterdir())
+    assert 1 == len(named)
+
+
+def test_a_readme_that_nobody_here_made_is_not_replaced(mine, tmp_path):
+    """Somebody may point --results at a project."""
+    (tmp_path / "README.md").write_text("# my project", encoding="utf-8")
+
+    with pytest.raises(SpecError, match="was not made by this command"):
+        write_report(tmp_path, [mine], Readings(tuple(record_all(mine, PAPER)), ()))
+    assert "# my project" == (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_curves_are_svg_with_a_line_for_every_case(mine):
     """Two panels, training and test."""
-    (view,) = look([mine], PAPER, record_all(mine, PAPER, (0, 1)), {"cpu"})
-    svg = learning_curves("Title", view.arms).decode()
+    (view,) = look([mine], PAPER, record_all(mine, PAPER, (0, 1)))
+    svg = learning_curves("Title", "Batch", view.arms).decode()
 
     for text in ("Title", "8 (n = 2)", "16 (n = 2)", "training", "test, as published", "accuracy (%)", "epoch"):
         assert f">{text}<" in svg
@@ -312,7 +334,10 @@ def test_two_data_sets_of_one_name_are_not_averaged(mine):
     """Their pixels differ, whatever they are called."""
     records = record_all(mine, PAPER) + record_all(mine, PAPER, (1,), data="e" * 64)
 
-    assert "several data sets of one name: not averaged" == cells(mine, PAPER, records).loc["Time, measured (s)", "8"]
+    assert (
+        "several data sets of one name: not averaged"
+        == cells(mine, PAPER, records).loc["Time, measured on cifar10-jpeg (s)", "8"]
+    )
 
 
 def test_records_of_two_code_versions_are_counted_as_such(mine):

@@ -129,6 +129,8 @@ def test_a_diverged_run_is_a_record_and_the_next_run_starts(run, records):
     assert [1, 1] == [record.attempt for record in records()]
     diverged = next(record for record in records() if record.status == "diverged")
     assert "DivergedError: " in diverged.failure.message
+    assert diverged.time.train_s > 0
+    assert diverged.memory.rss_peak_bytes > 0
     assert diverged.result_hash is None
 
 
@@ -218,10 +220,13 @@ def test_a_child_whose_runner_is_gone_leaves_no_record(tmp_path):
 
 def test_an_error_text_in_a_record_holds_no_folder():
     """Folders have users' names."""
-    text = without_folders("OSError: '/home/alice/data set/x.npy' and /tmp/a/b.json, 3/4 of https://host/path/file")
+    place = Place(kind="imagefolder", label="x", path="/srv/my secrets/x.tar")
+    job = Job.model_construct(results="/var/re sults", place=place)
+    text = without_folders(
+        "OSError: '/home/alice/data set/x.npy' and /tmp/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4", job
+    )
 
-    assert "alice" not in text
-    assert "b.json" in text
+    assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == text
 
 
 def test_what_a_child_prints_goes_to_its_log(run, records, tmp_path):

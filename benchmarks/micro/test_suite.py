@@ -43,7 +43,7 @@ def test_report_of_1000_records(benchmark, tmp_path):
 
     def report():
         readings = store.read()
-        write_report(tmp_path, load_benchmarks(), readings, {"cpu"})
+        write_report(tmp_path, load_benchmarks(), readings)
         return len(readings.records)
 
     assert benchmark.pedantic(report, rounds=3) == RUNS

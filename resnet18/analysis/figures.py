@@ -36,7 +36,7 @@ SHORT_NAME = 20
 """Names up to this length stand four in a row."""
 
 
-def learning_curves(title: str, arms: tuple[Arm, ...]) -> bytes:
+def learning_curves(title: str, case_title: str, arms: tuple[Arm, ...]) -> bytes:
     """Return an SVG of loss and accuracy by epoch, means over seeds: training dashed, test (as published) solid."""
     measured = [arm for arm in arms if arm.measured]
     with mpl.rc_context(STYLE):
@@ -45,7 +45,14 @@ def learning_curves(title: str, arms: tuple[Arm, ...]) -> bytes:
         _curves(loss, measured, "cross entropy (nats)", lambda score: score.loss)
         _curves(accuracy, measured, "accuracy (%)", lambda score: 100 * score.accuracy)
         columns = 4 if all(len(arm.case.name) <= SHORT_NAME for arm in measured) else 2
-        figure.legend(handles=_legend(measured), loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+        figure.legend(
+            handles=_legend(measured),
+            title=case_title,
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize=8,
+        )
         figure.suptitle(title, fontsize=10)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

@@ -22,7 +22,7 @@ def train_s(record: Record) -> float:
 
 def whole_program_s(record: Record) -> float:
     """Return the seconds of training, its statistics and the as-published evaluation (the scope of Tables 2 and 3)."""
-    return sum(epoch.train_s + epoch.statistics_s + epoch.eval_as_published_s for epoch in record.epochs)
+    return sum(epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s for epoch in record.epochs)
 
 
 METRICS: dict[str, Callable[[Record], float]] = {

@@ -1,6 +1,7 @@
 """Write the report: a README.md beside the records, and its figures."""
 
 import hashlib
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from resnet18.records.record import Record
 from resnet18.records.store import Readings, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
+from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.spec.scale import SCALES
 
@@ -28,32 +30,47 @@ same runs.
 """
 
 
-def write_report(
-    results: Path, benchmarks: Collection[Benchmark], readings: Readings, devices: Collection[str]
-) -> Path:
-    """Write `README.md` and `figures/` into the results directory and return the README's path."""
-    text, figures = render_report(benchmarks, readings, devices)
-    folder = results / "figures"
+def write_report(results: Path, benchmarks: Collection[Benchmark], readings: Readings) -> Path:
+    """Write `README.md` and `figures/` into the results directory and return the README's path.
+
+    Raises:
+        EnvironmentMissingError: the directory cannot be written.
+        SpecError: its README.md is somebody's own.
+    """
+    text, figures = render_report(benchmarks, readings)
+    path = results / "README.md"
+    old = path.read_text(encoding="utf-8") if path.is_file() else HEADER
+    if not old.startswith(HEADER.splitlines()[0]):
+        raise SpecError(
+            str(path),
+            "was not made by this command, which would replace it",
+            next_step="choose a folder with --results, or move the file away",
+        )
+    try:
+        return _write(path, text, figures, old)
+    except OSError as error:
+        raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
+
+
+def _write(path: Path, text: str, figures: dict[str, bytes], old: str) -> Path:
+    """Write both, and remove the figures that only the old report names."""
+    folder = path.parent / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in figures.items():
         (folder / name).write_bytes(content)
-    for old in folder.glob("*.svg"):
-        if old.name not in figures:
-            old.unlink()
-    path = results / "README.md"
+    for name in set(re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old)) - set(figures):
+        (folder / name).unlink(missing_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
-def render_report(
-    benchmarks: Collection[Benchmark], readings: Readings, devices: Collection[str]
-) -> tuple[str, dict[str, bytes]]:
+def render_report(benchmarks: Collection[Benchmark], readings: Readings) -> tuple[str, dict[str, bytes]]:
     """Return the report's markdown, and its figures by file name. The order of the records changes no byte."""
     records = tuple(last_attempts(readings.records).values())
     parts, shown = [HEADER], set[str]()
     figures: dict[str, bytes] = {}
     for request in requests_of(records):
-        views = look(benchmarks, request, records, devices)
+        views = look(benchmarks, request, records)
         if {record.run_id for view in views for record in view.records} <= shown:
             continue
         shown |= {record.run_id for view in views for record in view.records}
@@ -61,9 +78,10 @@ def render_report(
         for view in views:
             if view.is_half_recorded:
                 name = f"{view.benchmark.name}-{_slug(request)}.svg"
-                figures[name] = learning_curves(f"{view.benchmark.title} ({_asked(request)})", view.arms)
-                parts.append(section(view, views, reported_head(request), f"figures/{name}"))
-        parts.append(_begun([view for view in views if not view.is_half_recorded]))
+                title = f"{view.benchmark.title} ({_asked(request)})"
+                figures[name] = learning_curves(title, view.benchmark.table.case_title, view.arms)
+                parts.append(section(view, views, request, f"figures/{name}"))
+        parts.append(_begun([view for view in views if not view.is_half_recorded], request))
     parts.append(_leftovers(records, shown, readings))
     return "\n".join(part for part in parts if part), figures
 
@@ -81,21 +99,31 @@ def _slug(request: Request) -> str:
 def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
     """Return what the tables of one request share: data, scale, machine, versions."""
     records = [record for view in views for record in view.records]
-    scale = SCALES[request.scale]
-    size = f"{scale.train_images:,}" if isinstance(scale.train_images, int) else "all"
     lines = [
         f"## {escape(_asked(request).capitalize())}",
         "",
-        f"- Data: {escape(request.data_label)}, {size} training images"
-        + ("" if scale.max_epochs is None else f", at most {scale.max_epochs} epochs")
-        + ("" if scale.width is None else f", width {scale.width} instead of 64"),
+        f"- Data: {escape(request.data_label)}; {_amounts(records)}",
         f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in records}))}",
         f"- Versions: {'; '.join(sorted({_versions(record) for record in records}))}",
-        f"- Made by: `resnet18 run --scale {request.scale}{_options(request)}`",
+        f"- Options: `--scale {request.scale}{_options(request)}`",
     ]
     if reported_head(request) is None:
         lines.append(f"- Reported values are left out: {_why_no_reported(request)}.")
     return "\n".join([*lines, ""])
+
+
+def _amounts(records: list[Record]) -> str:
+    """Return how much was run, as it was: training images, epochs, width and input size, each with all its values."""
+    specs = [record.spec.experiment for record in records]
+
+    def values(key: str) -> str:
+        found = {getattr(spec, key) for spec in specs}
+        return " or ".join(f"{one:,}" if isinstance(one, int) else one for one in sorted(found, key=str))
+
+    return (
+        f"{values('train_images')} training images; {values('epochs')} epochs; "
+        f"width {values('width')} (64 is ResNet-18); {values('image_size')} px"
+    )
 
 
 def _options(request: Request) -> str:
@@ -121,13 +149,14 @@ def _versions(record: Record) -> str:
     return escape(f"code {identity.code_hash[:10]}{commit}, torch {torch}")
 
 
-def _begun(views: list[BenchmarkView]) -> str:
+def _begun(views: list[BenchmarkView], request: Request) -> str:
     """Name the tables of which less than half is recorded."""
-    lines = [
-        f"- {escape(view.benchmark.title)}: {sum(bool(arm.records) for arm in view.arms)} of {len(view.arms)} "
-        f"cases recorded; `make bench-{view.benchmark.name}` runs the others."
-        for view in views
-    ]
+    lines = []
+    for view in views:
+        recorded = sum(bool(arm.records) for arm in view.arms)
+        command = f"resnet18 run {view.benchmark.name} --scale {request.scale}{_options(request)}"
+        title = escape(view.benchmark.title)
+        lines.append(f"- {title}: {recorded} of {len(view.arms)} cases recorded; `{command}` runs the others.")
     return "\n".join(["### Begun", "", *lines, ""]) if lines else ""
 
 
@@ -138,6 +167,6 @@ def _leftovers(records: Collection[Record], shown: set[str], readings: Readings)
         lines.append("There are no records here yet. `make bench` makes some.")
     hidden = len({record.run_id for record in records} - shown)
     if hidden:
-        lines.append(f"{hidden} recorded runs belong to no case of today's benchmarks and are shown in no table.")
+        lines.append(f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs.")
     lines += [f"Left out: {escape(str(error))}" for error in readings.refused]
     return "\n".join([*lines, ""]) if lines else ""

@@ -5,18 +5,19 @@ from pydantic import BaseModel
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import SCOPES
 from resnet18.analysis.tables import build_table
-from resnet18.analysis.view import Arm, BenchmarkView
+from resnet18.analysis.view import BenchmarkView
 from resnet18.records.record import Record
-from resnet18.spec.resolve import value_at
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.resolve import Request, resolve, value_at
 
 
-def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], head: str | None, figure: str) -> str:
+def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Request, figure: str) -> str:
     """Return one table with its question, notes, curves and assumptions, as markdown.
 
     Args:
         view: the table's benchmark with its records.
         views: all tables of the same request, among which runs may be shared.
-        head: what the reported values are called; None leaves them out.
+        request: what was asked for.
         figure: path of the learning curves.
     """
     benchmark = view.benchmark
@@ -25,7 +26,7 @@ def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], head: str | N
         "",
         f"{escape(benchmark.question)} ({escape(benchmark.source)})",
         "",
-        table(build_table(view, head)),
+        table(build_table(view, request)),
         "",
         *_notes(view, views),
         "",
@@ -45,13 +46,13 @@ def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
     notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
     for arm in view.arms:
         twins = [
-            f"{escape(other.benchmark.title)}, {escape(twin.case.name)}"
+            f'"{escape(twin.case.name)}" of {escape(other.benchmark.title)}'
             for other in views
             for twin in other.arms
             if arm.records and twin.arm_id == arm.arm_id and twin.case != arm.case
         ]
         if twins:
-            notes.append(f"- {escape(arm.case.name)} is the same run as: {'; '.join(twins)}.")
+            notes.append(f'- "{escape(arm.case.name)}" is the same run as {", ".join(twins)}.')
     return notes
 
 
@@ -60,24 +61,31 @@ def _assumptions(view: BenchmarkView) -> list[str]:
     if not view.benchmark.assumptions:
         return []
     lines = ["<details><summary>Assumptions: what the lab report does not state</summary>", ""]
+    at_full_size = [resolve(view.benchmark, arm.case, Request(scale="paper"), seed=0) for arm in view.arms]
     for assumption in view.benchmark.assumptions:
-        values = dict.fromkeys(shown for arm in view.arms if (shown := _assumed(arm, assumption.key)))
-        lines.append(f"- `{assumption.key}` = {escape(' / '.join(values))}: {escape(assumption.source)}")
+        full, here = (
+            list(dict.fromkeys(shown for specs in pairs if (shown := _assumed(specs, assumption.key))))
+            for pairs in (at_full_size, [(arm.experiment, arm.execution) for arm in view.arms])
+        )
+        changed = "" if full == here else f" (here: {escape(' / '.join(here))})"
+        lines.append(f"- `{assumption.key}` = {escape(' / '.join(full))}{changed}: {escape(assumption.source)}")
     return [*lines, "", "</details>", ""]
 
 
 def _evaluations(record: Record) -> str:
     """Return over what the best epoch was chosen: its number is biased upwards, the more so the more evaluations."""
     images = [epoch.as_published.images for epoch in record.epochs]
+    if len(images) == 1:
+        return f"the only evaluation, on {images[0]:,} test images"
     text = f"the highest of {len(images)} evaluations on test images, the last on {images[-1]:,}"
     return text if images[0] == images[-1] else f"{text}, the others on {images[0]:,}"
 
 
-def _assumed(arm: Arm, key: str) -> str:
-    """Return the value that an arm has for an assumed key, in a few words; nothing where it has no such key."""
-    if key == "test_augmentation" and arm.experiment.test_augmentation == arm.experiment.augmentation:
+def _assumed(specs: tuple[Experiment, Execution], key: str) -> str:
+    """Return the value of an assumed key, in a few words; nothing where the case has no such key."""
+    if key == "test_augmentation" and specs[0].test_augmentation == specs[0].augmentation:
         return "the same list as augmentation"
-    for spec in (arm.experiment, arm.execution):
+    for spec in specs:
         if (value := value_at(spec, key)) is not None:
             return _shown(value)
     return ""

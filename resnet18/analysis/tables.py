@@ -6,11 +6,12 @@ from statistics import fmean, stdev
 import pandas as pd
 
 from resnet18.analysis.metrics import METRICS, machine
-from resnet18.analysis.view import Arm, BenchmarkView
+from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record, Status
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.data import CIFAR10
 from resnet18.spec.plan import OUT_OF_MEMORY
-from resnet18.spec.resolve import value_at
+from resnet18.spec.resolve import Request, value_at
 
 NOTHING = "\N{EN DASH}"
 STATUS_TEXT: dict[Status, str] = {
@@ -27,15 +28,15 @@ STATUS_TEXT: dict[Status, str] = {
 Column = tuple[str, Callable[[Arm], str]]
 
 
-def build_table(view: BenchmarkView, head: str | None) -> pd.DataFrame:
+def build_table(view: BenchmarkView, request: Request) -> pd.DataFrame:
     """Return a table of strings.
 
     Args:
         view: a benchmark with its records; its `table` says what is printed, and whether cases are rows or columns.
-        head: what the reported values are called; None leaves them out.
+        request: decides whether reported values may stand beside measured ones; the measured ones name other data.
     """
     benchmark, arms = view.benchmark, view.arms
-    columns = [*_factor_columns(benchmark), *_metric_columns(benchmark, head), ("n (seeds)", _count)]
+    columns = [*_factor_columns(benchmark), *_metric_columns(benchmark, request), ("n (seeds)", _count)]
     names = pd.Series([arm.case.name for arm in arms])
     cells = pd.DataFrame({title: [text(arm) for arm in arms] for title, text in columns})
     if benchmark.table.cases_in == "rows":
@@ -56,16 +57,18 @@ def _factor_columns(benchmark: Benchmark) -> list[Column]:
     return [(factor.title, column(factor.key, factor.operation)) for factor in benchmark.table.factors]
 
 
-def _metric_columns(benchmark: Benchmark, head: str | None) -> list[Column]:
+def _metric_columns(benchmark: Benchmark, request: Request) -> list[Column]:
+    head, label = reported_head(request), request.data_label
+    measured = "measured" if head is None or label == CIFAR10 else f"measured on {label}"
     columns: list[Column] = []
     for row in benchmark.table.metrics:
         columns.append((f"{row.title}, {head or 'reported'}", _reported(row.metric, head)))
         if row.metric == "best_accuracy":
-            columns.append((f"{row.title}, measured (best epoch, as published)", _measured("best_accuracy")))
-            columns.append((f"{row.title}, measured (last epoch, clean)", _measured("last_clean_accuracy")))
+            columns.append((f"{row.title}, {measured} (best epoch, as published)", _measured("best_accuracy")))
+            columns.append((f"{row.title}, {measured} (last epoch, clean)", _measured("last_clean_accuracy")))
         else:
             unit = "" if row.title.endswith("(s)") else " (s)"
-            columns.append((f"{row.title}, measured{unit}", _measured(row.metric)))
+            columns.append((f"{row.title}, {measured}{unit}", _measured(row.metric)))
     return columns
 
 
@@ -79,7 +82,7 @@ def _measured(metric: str) -> Callable[[Arm], str]:
     def cell(arm: Arm) -> str:
         if not arm.measured:
             return missing(arm)
-        if len({machine(record) for record in arm.measured}) > 1:
+        if metric.endswith("_s") and len({machine(record) for record in arm.measured}) > 1:
             return "several machines: not averaged"
         if len({record.fingerprint.identity.data_sha256 for record in arm.measured}) > 1:
             return "several data sets of one name: not averaged"

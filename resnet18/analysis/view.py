@@ -27,7 +27,7 @@ class Arm:
     records: tuple[Record, ...]
     """One for each seed, by seed."""
     absent: str | None
-    """Why this machine cannot run it, if so."""
+    """Why it was not run, where no record comes from a device of its kind."""
 
     @property
     def measured(self) -> tuple[Record, ...]:
@@ -54,7 +54,7 @@ class BenchmarkView:
 
     @property
     def is_half_recorded(self) -> bool:
-        """Whether half of the cases that this machine can run have records."""
+        """Whether half of the cases that could be run have records."""
         possible = [arm for arm in self.arms if arm.records or not arm.absent]
         return 2 * sum(bool(arm.records) for arm in self.arms) >= len(possible)
 
@@ -69,10 +69,12 @@ def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
     return tuple(sorted(requests, key=lambda one: (LARGEST_FIRST.index(one.scale), one.data_label, one.overrides)))
 
 
-def look(
-    benchmarks: Collection[Benchmark], request: Request, records: Collection[Record], devices: Collection[str]
-) -> tuple[BenchmarkView, ...]:
-    """Return the benchmarks of which there is a record under the request."""
+def look(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[BenchmarkView, ...]:
+    """Return the benchmarks of which there is a record under the request.
+
+    A device counts as absent where no record of the folder comes from one: what the rendering machine has is no matter.
+    """
+    devices = {"cpu", *(str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in records)}
     by_arm: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.seed):
         by_arm.setdefault(record.arm_id, []).append(record)

@@ -14,7 +14,11 @@ from resnet18.spec.resolve import Request
 def plan_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """Return one flat row for each run."""
     known = last_attempts(store.read().records)
-    return [
+    absent = [
+        {"run_id": None, "cases": one.label, "seed": None, "epochs": None, "state": f"not run: {one.reason}"}
+        for one in plan.not_planned
+    ]
+    rows = [
         {
             "run_id": run.run_id,
             "cases": ", ".join(run.labels),
@@ -24,6 +28,7 @@ def plan_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
         }
         for run in plan.runs
     ]
+    return rows + absent
 
 
 def plan_text(rows: list[dict[str, Any]], plan: Plan, request: Request) -> str:

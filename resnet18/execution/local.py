@@ -4,11 +4,13 @@ Children are forked from a server process that has imported torch but started ne
 starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
 """
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -65,9 +67,8 @@ def _in_child(kind: str, payload: str, log: Path | None, on_message: Callable[[M
     child.start()
     sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
     try:
-        while True:
-            on_message(Message.model_validate_json(receiver.recv_bytes()))
-    except (EOFError, OSError):  # the child is gone; OSError if it was killed in the middle of a message
+        for message in _messages(receiver):
+            on_message(message)
         child.join()
     except BaseException:
         child.kill()
@@ -78,16 +79,27 @@ def _in_child(kind: str, payload: str, log: Path | None, on_message: Callable[[M
     return child.exitcode or 0
 
 
+def _messages(receiver: Connection) -> Iterator[Message]:
+    """Yield messages until the child is gone."""
+    while True:
+        try:
+            text = receiver.recv_bytes()
+        except (EOFError, OSError):  # OSError: it was killed in the middle of a message
+            return
+        yield Message.model_validate_json(text)
+
+
 def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.signal(signal.SIGINT, handler)
+    if threading.current_thread() is threading.main_thread():  # only it may set handlers, and only it gets Ctrl-C
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, handler)
     return context
 
 
@@ -96,6 +108,7 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
     from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
+    _die_with_the_server()
 
     def send(message: Message) -> None:
         try:
@@ -112,6 +125,13 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
         send(Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload))))
     except SuiteError as error:
         send(Message(problem=Problem.of(error)))
+
+
+def _die_with_the_server() -> None:
+    """Ask Linux to kill this process when its parent ends: the fork server ends with the runner, however that died."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _redirect_output(log: str) -> None:

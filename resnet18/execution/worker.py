@@ -20,6 +20,7 @@ from resnet18.records.build import build_record, utc_now
 from resnet18.records.hashes import result_hash
 from resnet18.records.record import Epoch, Outcome, Score, Segment, Status
 from resnet18.records.store import Store
+from resnet18.spec.data import data_home
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.dataset import subset
 from resnet18.training.device import ready_device, synchronize
@@ -28,6 +29,13 @@ from resnet18.training.model import parameter_count
 from resnet18.training.outcome import conclude
 from resnet18.training.source import open_data
 
+DEVICE_IS_FULL = (
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+)
+"""Errors of libraries under torch that are not torch.OutOfMemoryError. Read in issue threads, not seen on hardware."""
 Send = Callable[[Message], None]
 
 
@@ -61,7 +69,7 @@ def run_job(job: Job, send: Send) -> None:
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
         status = classify(error)
-        facts["failure"] = {"phase": _phase(facts), "message": without_folders(f"{type(error).__name__}: {error}")}
+        facts["failure"] = {"phase": _phase(facts), "message": without_folders(f"{type(error).__name__}: {error}", job)}
     facts.setdefault("time", {})["wall_s"] = (time.perf_counter_ns() - start_ns) / 1e9
     record = build_record(
         spec=job.spec,
@@ -91,18 +99,30 @@ def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str])
     facts.update(classes=data.classes, parameters=parameter_count(setup.model), epochs=[])
     facts["time"] = {"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9}
     result = None
-    for result in train(setup, clock):
-        facts["epochs"].append(epoch_entry(result))
-        facts["time"].update(_total_seconds(facts["time"], result.seconds))
+    try:
+        for result in train(setup, clock):
+            facts["epochs"].append(epoch_entry(result))
+            facts["time"].update(_total_seconds(facts["time"], result.seconds))
+            send(Message(epoch=_progress(facts["epochs"][-1])))
+    finally:  # an epoch that broke off has cost time and memory too
+        facts["time"].update(_total_seconds(facts["time"], clock.lap()))
         facts["memory"], memory_reasons = memory_peaks(device)
         reasons.update(memory_reasons)
-        send(Message(epoch=_progress(facts["epochs"][-1])))
     if result is not None:
         facts.update(_conclusion(setup, facts["epochs"], result.predictions))
 
 
-def without_folders(message: str) -> str:
+def without_folders(message: str, job: Job) -> str:
     """Return an error text, paths cut to their last name: records hold no path, and at most 2,000 characters."""
+    roots = [
+        job.results,
+        str(data_home()),
+        str(Path.home()),
+        str(Path(job.place.path).parent) if job.place.path else "",
+    ]
+    for root in roots:
+        message = message.replace(f"{root}/", "…/") if root else message
+    message = re.sub(r"'/[^'\n]*/([^'/\n]+)'", r"'…/\1'", message)  # quoted, as Python prints paths: may hold spaces
     return re.sub(r"(?<![\w.])/(?:[^/\s'\":]+/)+", "…/", message)[:2_000]
 
 
@@ -110,7 +130,7 @@ def classify(error: Exception) -> Status:
     """Return the status that an exception amounts to."""
     if isinstance(error, DivergedError):
         return "diverged"
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in DEVICE_IS_FULL):
         return "oom_device"
     # On the CPU torch raises a plain RuntimeError where memory cannot be had.
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
@@ -147,7 +167,7 @@ def _progress(entry: dict[str, Any]) -> EpochDone:
         train_loss=epoch.train.loss,
         train_accuracy=epoch.train.accuracy,
         test_accuracy=epoch.as_published.accuracy,
-        seconds=epoch.train_s + epoch.statistics_s + epoch.eval_as_published_s + epoch.eval_clean_s,
+        seconds=epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
     )
 
 

@@ -9,10 +9,14 @@ PROBE = "import torch; torch.zeros(1, device='cuda')"
 PROBE_LIMIT_S = 120
 
 
-def present_devices() -> frozenset[str]:
-    """Return the kinds of device that can be used, `cpu` among them."""
+def present_devices(*, prove: bool) -> frozenset[str]:
+    """Return the kinds of device that can be used, `cpu` among them.
+
+    Args:
+        prove: allocate on the device, in a child process; otherwise its driver's word is taken, in a millisecond.
+    """
     kinds = {"cpu"}
-    if _has_nvidia_driver() and _can_allocate():
+    if _has_nvidia_driver() and (not prove or _can_allocate()):
         kinds.add("cuda")
     return frozenset(kinds)
 

@@ -143,7 +143,7 @@ def load_record(path: Path) -> Record:
                 path.name, "was changed after it was written", next_step="restore the file, or delete it and run again"
             )
         return Record.model_validate(content)
-    except (ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise IntegrityError(path.name, f"is no record: {reason}", next_step="move the file away") from None
 

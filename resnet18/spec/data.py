@@ -11,6 +11,8 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mea
 EMBEDDED = "fashion-mnist-mini"
 CIFAR10 = "cifar10"
 IMAGE_FOLDER = "imagefolder"
+RE_ENCODINGS = ("cifar10-jpeg", "cifar10-png")
+"""Labels of image folders that hold CIFAR-10's own photographs. CIFAR-10-C, say, is other data."""
 ALLOWED = (CIFAR10, EMBEDDED, f"{IMAGE_FOLDER}:PATH")
 
 
@@ -33,7 +35,7 @@ def data_home() -> Path:
 
 def is_cifar10(label: str) -> bool:
     """Say whether reported values may stand beside results on this data: the archive, or a re-encoding."""
-    return label == CIFAR10 or label.startswith(f"{CIFAR10}-")
+    return label == CIFAR10 or label in RE_ENCODINGS
 
 
 def parse_data(text: str) -> DataSource:
@@ -48,11 +50,15 @@ def parse_data(text: str) -> DataSource:
     if text == CIFAR10:
         return DataSource("cifar10", CIFAR10)
     kind, colon, place = text.partition(":")
-    if kind != IMAGE_FOLDER or not colon or not place:
+    if kind == IMAGE_FOLDER and not place:
+        raise SpecError(f'data set "{text}"', "needs a path after the colon", allowed=ALLOWED)
+    if kind != IMAGE_FOLDER and Path(text).exists():
+        raise SpecError(f'data set "{text}"', "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
+    if kind != IMAGE_FOLDER or not colon:
         raise SpecError(
             f'data set "{text}"', f"unknown{did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER))}", allowed=ALLOWED
         )
-    path = Path(place)
+    path = Path(place).expanduser()
     if not path.exists():
         raise EnvironmentMissingError(
             f'data set "{text}"',

@@ -14,9 +14,19 @@ BY_TAG: dict[str, type[BaseModel]] = {
 }
 
 
+SENTENCES = {
+    "missing": 'the key "{key}" is missing',
+    "string_pattern_mismatch": "{key}: {value} has a character that is not allowed here",
+    "union_tag_not_found": '{key}: the key "name" is missing (a case replaces the whole table, not single keys of it)',
+    "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {value}',
+}
+
+
 def spec_error(where: str, model: type[BaseModel], error: ValidationError, next_step: str = "") -> SpecError:
     """Return one error that names every finding, the first one in full."""
     findings = error.errors(include_url=False)
+    # An array whose items are all wrong is also "too short": that is no second mistake.
+    findings = [one for one in findings if one["type"] != "too_short"] or findings
     text, allowed = _sentence(model, findings[0])
     more = "".join(f"\n  also: {_sentence(model, finding)[0]}" for finding in findings[1:6])
     return SpecError(where, text + more, allowed=allowed, next_step=next_step)
@@ -26,18 +36,16 @@ def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple
     """Return what is wrong, key first, and the allowed values where there is a list of them."""
     key = dotted(finding["loc"])
     context = finding.get("ctx", {})
+    if text := SENTENCES.get(finding["type"]):
+        return text.format(key=key, value=_shown(finding["input"])), ()
     match finding["type"]:
         case "extra_forbidden":
             fields = _fields(model, finding["loc"])
             word = str(finding["loc"][-1])
             return f'unknown key "{key}"{did_you_mean(word, fields)}', tuple(sorted(fields))
-        case "missing":
-            return f'the key "{key}" is missing', ()
         case "union_tag_invalid":
             tags = tuple(sorted(tag.strip(" '") for tag in context["expected_tags"].split(",")))
             return f'{key}: unknown name "{context["tag"]}"{did_you_mean(context["tag"], tags)}', tags
-        case "string_pattern_mismatch":
-            return f"{key}: {_shown(finding['input'])} has a character that is not allowed here", ()
         case "value_error":
             text = str(context["error"])
             return (f"{key}: {text}" if key else text), ()

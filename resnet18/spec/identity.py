@@ -15,8 +15,19 @@ RESULT_SOURCES = ("spec", "training", "execution/worker.py")
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """Return the one byte string of a JSON value: sorted keys, no spaces, ASCII, no NaN."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        _without_negative_zero(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
     return text.encode("ascii")
+
+
+def _without_negative_zero(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value with 0.0 for -0.0: they are equal numbers, and must not be two experiments."""
+    if isinstance(value, float):
+        return value + 0.0
+    if isinstance(value, dict):
+        return {key: _without_negative_zero(one) for key, one in value.items()}
+    return [_without_negative_zero(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -35,11 +35,24 @@ def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
         if name in own:
             paths.append(own[name])
         elif name.endswith(".toml"):
-            paths.append(Path(name))
+            paths.append(_not_called_like_another(Path(name), own))
+        elif Path(name).is_file():
+            raise SpecError(name, "a benchmark file must end in .toml")
         else:
             raise SpecError(f'benchmark "{name}"', f"unknown name{did_you_mean(name, own)}", allowed=own)
     loaded = [load_benchmark(path) for path in dict.fromkeys(paths)]
+    stems = [benchmark.name for benchmark in loaded]
+    for benchmark in loaded:
+        if stems.count(benchmark.name) > 1:
+            raise SpecError(f"{benchmark.name}.toml", "two files of this name", next_step="rename one of them")
     return tuple(sorted(loaded, key=lambda benchmark: (benchmark.source, benchmark.name)))
+
+
+def _not_called_like_another(path: Path, own: dict[str, Path]) -> Path:
+    """Return the path. Two benchmarks of one name could not be told apart."""
+    if path.stem in own and path.resolve() != own[path.stem].resolve():
+        raise SpecError(str(path), f'the suite has a benchmark "{path.stem}" of its own', next_step="rename the file")
+    return path
 
 
 def load_benchmark(path: Path) -> Benchmark:

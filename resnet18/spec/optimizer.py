@@ -71,6 +71,7 @@ class ASGD(Model):
     weight_decay: Decay = 0.0
 
 
+OPTIMIZERS = (SGD, Adam, RMSprop, Adadelta, ASGD)
 Optimizer = Annotated[SGD | Adam | RMSprop | Adadelta | ASGD, Field(discriminator="name")]
 
 

@@ -7,10 +7,13 @@ from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import arm_id, run_id
-from resnet18.spec.resolve import Request, resolve
+from resnet18.spec.resolve import Request, resolve, value_at
 
 OUT_OF_MEMORY = "Out of Memory"
 """How the report prints a case that did not fit."""
+
+LAST_MAP_IS_ONE_PIXEL = {"imagenet": 32, "cifar": 8}
+"""Largest input in px whose last feature maps are 1x1: the stems halve it five and three times."""
 
 DEVICE_NAMES = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU", "cpu": "CPU"}
 
@@ -58,6 +61,8 @@ def plan(benchmarks: Collection[Benchmark], request: Request, seeds: Collection[
     Raises:
         SpecError: a case that makes no sense under the request.
     """
+    for benchmark in benchmarks:
+        _check_cases_differ(benchmark, request)
     runs: dict[str, Run] = {}
     for seed in seeds:
         for benchmark, case in every_case(benchmarks):
@@ -97,15 +102,35 @@ def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
         experiment=experiment,
         execution=execution,
         labels=(label,),
-        assumptions=benchmark.assumptions,
+        assumptions=tuple(
+            one
+            for one in benchmark.assumptions
+            if value_at(experiment, one.key) is not None or value_at(execution, one.key) is not None
+        ),
         may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
     )
 
 
+def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
+    """Refuse a scale or options that make two cases one run: their table would compare a run with itself."""
+    seen: dict[str, str] = {}
+    for case in benchmark.cases:
+        arm = arm_id(*resolve(benchmark, case, request, seed=0))
+        if arm in seen:
+            options = "".join(f" -o {override}" for override in request.overrides)
+            raise SpecError(
+                f"benchmark {benchmark.name}",
+                f'with --scale {request.scale}{options}, cases "{seen[arm]}" and "{case.name}" are the same run',
+                next_step="leave out the option, or choose a scale that does not set what they differ in",
+            )
+        seen[arm] = case.name
+
+
 def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
-    """Raise SpecError if an epoch would end with a batch of 1: on 1x1 maps batch norm has no variance for it."""
+    """Raise SpecError if an epoch would end with a batch of 1 and the last maps are 1x1: batch norm has no variance."""
     size = experiment.batch_size
-    if size == 1 or train_images % size == 1:
+    one_pixel = experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]
+    if one_pixel and (size == 1 or train_images % size == 1):
         raise SpecError(
             f"{label}: batch_size",
             f"{train_images:,} training images in batches of {size} end with a batch of 1, "
@@ -121,5 +146,6 @@ def _joined(known: Run | None, run: Run) -> Run:
     return replace(
         known,
         labels=tuple(dict.fromkeys(known.labels + run.labels)),
+        assumptions=tuple({one.key: one for one in (*run.assumptions, *known.assumptions)}.values()),
         may_run_out_of_memory=known.may_run_out_of_memory or run.may_run_out_of_memory,
     )

@@ -1,5 +1,6 @@
 """From a case to its experiment and execution: file, case, scale, then `-o` options, each over the one before."""
 
+import json
 import tomllib
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.explain import spec_error
+from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.scale import SCALES, ScaleName, at_scale
 
 DEVICE_OPTION = "--device="
+INNER_KEYS = frozenset(key for model in OPTIMIZERS for key in model.model_fields)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,7 +51,7 @@ def resolve(
     scale = SCALES[request.scale]
     experiment = at_scale(experiment, scale, request.data_label, about_size=case.about_size)
     for override in request.overrides:
-        _override(experiment, execution, override)
+        _override(experiment, execution, override, where)
     experiment.setdefault("test_augmentation", experiment.get("augmentation"))
     experiment["seed"] = seed
     return _validated(Experiment, experiment, where), _validated(Execution, execution, where)
@@ -61,15 +64,32 @@ def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
         raise spec_error(where, model, error) from None
 
 
-def _override(experiment: dict[str, Any], execution: dict[str, Any], override: str) -> None:
+def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ...]:
+    """Return `-o` options in one form and order: `lr=0.010` and `lr=0.01` ask for the same; the last of a key counts.
+
+    Raises:
+        SpecError: an option that is not key=value on one line.
+    """
+    found = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        if not equals or not text.isprintable():
+            raise SpecError(
+                f"option -o {option!r}", "is not of the form key=value", next_step="for example: -o optimizer.lr=0.01"
+            )
+        value = _toml_value(text.strip())
+        found[key.strip()] = json.dumps(value) if isinstance(value, str | int | float) else text.strip()
+    first = [f"{DEVICE_OPTION}{device}"] if device else []
+    return (*first, *(f"{key}={value}" for key, value in sorted(found.items())))
+
+
+def _override(experiment: dict[str, Any], execution: dict[str, Any], override: str, place: str) -> None:
     """Lay one option over the two dictionaries, in place."""
     if override.startswith(DEVICE_OPTION):
         execution.setdefault("device", override.removeprefix(DEVICE_OPTION))
         return
-    key, equals, text = override.partition("=")
+    key, _, text = override.partition("=")
     where = f"option -o {override}"
-    if not equals:
-        raise SpecError(where, "is not of the form key=value", next_step="for example: -o optimizer.lr=0.01")
     first, *rest = key.strip().split(".")
     if first in {"data", "seed"}:
         raise SpecError(
@@ -77,9 +97,10 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
         )
     known = [*Experiment.model_fields, *Execution.model_fields]
     if first not in known:
-        raise SpecError(where, f'unknown key "{first}"{did_you_mean(first, known)}', allowed=sorted(known))
+        hint = f' (did you mean "optimizer.{first}"?)' if first in INNER_KEYS else did_you_mean(first, known)
+        raise SpecError(where, f'unknown key "{first}"{hint}', allowed=sorted({*known} - {"data", "seed"}))
     target = experiment if first in Experiment.model_fields else execution
-    _set(target, [first, *rest], _toml_value(text.strip()), where)
+    _set(target, [first, *rest], _toml_value(text.strip()), f"{where}: {place}")
 
 
 def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
@@ -98,7 +119,7 @@ def _set(target: dict[str, Any], path: list[str], value: Any, where: str) -> Non
         else:
             inner = inner.get(part)
         if not isinstance(inner, dict | list):
-            raise SpecError(where, f'"{part}" is not there to be changed')
+            raise SpecError(where, f'has no "{part}" that could be changed')
     if not isinstance(inner, dict):
         raise SpecError(where, f'"{path[-1]}" is an operation; name one of its keys')
     inner[path[-1]] = value

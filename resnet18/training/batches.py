@@ -31,7 +31,7 @@ def batches(
         AugmentedImages(split, pipeline),
         batch_sampler=parts,
         num_workers=workers,
-        multiprocessing_context="forkserver" if workers else None,
+        multiprocessing_context="fork" if workers else None,  # DataLoader's own way on Linux; others import torch again
         generator=torch.Generator(),  # DataLoader draws a seed that nothing here uses; not from the global generator
     )
     return iter(loader)

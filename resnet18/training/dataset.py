@@ -70,11 +70,13 @@ def subset(data: DataSet, which: Literal["train", "test"], size: CountOrAll) -> 
             raise SpecError(
                 f"data set {data.label}",
                 f"{size:,} {which} images are asked for, but class {data.classes[label]} has only {len(of_class):,}",
-                next_step=f"choose another --scale or --data, or ask for fewer, as in -o {_key(which)}=1000",
+                next_step=f"choose another --scale or --data, or ask for at most {_most(labels, len(data.classes)):,}: "
+                + ("-o train_images=N" if which == "train" else "-o test_images_epoch=N -o test_images_last=N"),
             )
         chosen.append(of_class[np.argsort(words[of_class], kind="stable")[:wanted]])
     return np.sort(np.concatenate(chosen))
 
 
-def _key(which: Literal["train", "test"]) -> str:
-    return "train_images" if which == "train" else "test_images_last"
+def _most(labels: NDArray[np.uint8], classes: int) -> int:
+    """Return the size of the largest balanced subset whose classes are all equal."""
+    return int(np.bincount(labels, minlength=classes).min()) * classes

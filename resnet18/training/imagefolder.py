@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from resnet18.spec.data import DataSource
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.training.dataset import DataSet, Split, arrays_sha256
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
@@ -46,6 +46,9 @@ def read_image_folder(source: DataSource, path: Path) -> DataSet:
         raise
     except Exception as error:  # noqa: BLE001 - tarfile, gzip, bz2 and lzma raise a dozen kinds at damaged bytes
         raise IntegrityError(path.name, f"cannot be read: {error}") from None
+    if not found:
+        layout = "the layout is train/<class>/<image>, test/<class>/<image>"
+        raise EnvironmentMissingError(f"data set {path.name}", "holds no image", next_step=layout)
     classes = tuple(sorted({label for _, label, _ in found}))
     if not all(any(key[:2] == (split, label) for key in found) for split in ("train", "test") for label in classes):
         raise IntegrityError(path.name, "every class needs images under train/ and under test/")
@@ -55,9 +58,11 @@ def read_image_folder(source: DataSource, path: Path) -> DataSet:
             f"{len(classes)} classes found; the network has 10 outputs, so 2 to 10 are possible",
             next_step="the layout is train/<class>/<image> and test/<class>/<image>",
         )
-    sides = {image.shape for image in found.values()}
-    if len(sides) > 1 or len({*next(iter(sides))[:2]}) > 1:
-        raise IntegrityError(path.name, "the images must be square and all of one size")
+    side = len(next(iter(found.values())))
+    for place, image in found.items():
+        if image.shape != (side, side, 3):
+            size = f"{image.shape[1]} x {image.shape[0]} px, where {side} x {side} px is expected"
+            raise IntegrityError(path.name, f"{'/'.join(place)} is {size}: images must be square and all of one size")
     train, test = (_split(found, split, classes) for split in ("train", "test"))
     return DataSet(source.label, classes, train, test, arrays_sha256(classes, train, test))
 
