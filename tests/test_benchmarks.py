@@ -68,6 +68,7 @@ def test_what_the_report_does_not_state_is_marked_as_an_assumption(name, benchma
 def test_every_number_of_an_operation_is_an_assumption(name, benchmarks):
     """The report names operations and gives no argument of any."""
     assumed = {assumption.key for assumption in benchmarks[name].assumptions}
+    assert {"protocol.initialisation", "protocol.loader"} <= assumed
     used = {
         operation["name"]
         for case in benchmarks[name].cases

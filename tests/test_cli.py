@@ -224,3 +224,20 @@ def test_a_signal_ends_the_run_with_its_exit_code_and_a_record(number, exit_code
     assert exit_code == process.returncode
     assert "Traceback" not in errors
     assert ["interrupted"] == [record.status for record in Store(tmp_path / "results" / "local").read().records]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+def test_a_killed_runner_takes_its_child_along_and_the_next_run_is_whole(tmp_path):
+    """Otherwise the child would train on beside the next runner, and write the same record."""
+    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS]
+    with subprocess.Popen(
+        [*command, "-o", "epochs=10000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert "epoch 1/10000" in process.stdout.readline()
+        process.kill()
+        # The child holds the other end of this pipe: reading ends when the last of them is gone.
+        process.stdout.read()
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert 0 == again.returncode
+    assert ["ok", "ok"] == [record.status for record in Store(tmp_path / "results" / "local").read().records]

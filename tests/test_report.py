@@ -236,7 +236,10 @@ def test_assumptions_stand_under_their_table_with_value_and_source():
     text = text_of([basic], record_all(basic, PAPER))
 
     assert "- `image_size` = 32: public script: a variant with ToTensor alone, which leaves 32 px" in text
-    assert len(basic.assumptions) == len(re.findall(r"^- `[a-z_.]+` = ", text, re.MULTILINE))
+    assert "- loader: public script: images shuffled" in text
+    assert len(basic.assumptions) == len(
+        re.findall(r"^- (?:`[a-z_.]+` = |initialisation: |loader: )", text, re.MULTILINE)
+    )
 
 
 def test_a_table_with_few_of_its_cases_is_only_named():

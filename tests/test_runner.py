@@ -194,6 +194,18 @@ def test_a_record_that_is_there_already_is_used(run, records, monkeypatch):
     assert 2 == len(records())
 
 
+def test_a_display_that_fails_stops_the_run_instead_of_hanging(run, records):
+    """As on a full disk: the child, which goes on writing messages, must not be waited for."""
+
+    class Broken(Quiet):
+        def epoch(self, epoch):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run(overrides=(*TINY, "epochs=2000"), progress=Broken())
+    assert [] == multiprocessing.active_children()
+
+
 def test_a_child_whose_runner_is_gone_leaves_no_record(tmp_path):
     """The next runner starts this run again: two would write the same attempt."""
     receiver, sender = multiprocessing.Pipe(duplex=False)

@@ -22,7 +22,9 @@ CROP_ROTATION_FLIP = [
 
 
 @pytest.mark.parametrize(
-    ("width", "size", "batch"), [(16, 32, 32), (64, 32, 32), (64, 224, 32)], ids=["smoke", "small", "paper"]
+    ("width", "size", "batch"),
+    [(16, 32, 32), (64, 32, 32), (64, 224, 32)],
+    ids=["width16-32px-batch32", "width64-32px-batch32", "width64-224px-batch32"],
 )
 def test_training_step(benchmark, width, size, batch):
     """Forward, backward and Adam on a batch that is already there."""
@@ -39,7 +41,7 @@ def test_training_step(benchmark, width, size, batch):
     benchmark.pedantic(step, rounds=5, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("size", [32, 224], ids=["1000-images-32px", "1000-images-224px"])
 def test_epoch_of_input(benchmark, size):
     """1,000 images through crop, rotation, flip, tensor and normalize, with the drawing of their parameters."""
     data = read_embedded()

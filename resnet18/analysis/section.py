@@ -63,6 +63,9 @@ def _assumptions(view: BenchmarkView) -> list[str]:
     lines = ["<details><summary>Assumptions: what the lab report does not state</summary>", ""]
     at_full_size = [resolve(view.benchmark, arm.case, Request(scale="paper"), seed=0) for arm in view.arms]
     for assumption in view.benchmark.assumptions:
+        if not assumption.has_value:
+            lines.append(f"- {escape(assumption.key.removeprefix('protocol.'))}: {escape(assumption.source)}")
+            continue
         full, here = (
             list(dict.fromkeys(shown for specs in pairs if (shown := _assumed(specs, assumption.key))))
             for pairs in (at_full_size, [(arm.experiment, arm.execution) for arm in view.arms])

@@ -18,8 +18,16 @@ class Assumption(Model):
     """A value that the report does not state, and where ours comes from."""
 
     key: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
-    """Dotted key of the experiment or execution; operations by name: `augmentation.random_rotation.degrees`."""
+    """Dotted key of the experiment or execution; operations by name: `augmentation.random_rotation.degrees`.
+
+    `protocol.…` names what no key can change, such as the initialisation.
+    """
     source: Text
+
+    @property
+    def has_value(self) -> bool:
+        """Whether a spec has the key."""
+        return not self.key.startswith("protocol.")
 
 
 class Case(Model):

@@ -105,7 +105,7 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
             raise SpecError(place, f'describes the same run as case "{seen[arm]}"')
         seen[arm] = case.name
     specs = [spec for case in benchmark.cases for spec in resolve(benchmark, case, full, seed=0)]
-    keys = [("assumption", one.key) for one in benchmark.assumptions]
+    keys = [("assumption", one.key) for one in benchmark.assumptions if one.has_value]
     keys += [("table.factors", one.key) for one in benchmark.table.factors if one.key]
     for place, key in keys:
         if all(value_at(spec, key) is None for spec in specs):

@@ -105,7 +105,9 @@ def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
         assumptions=tuple(
             one
             for one in benchmark.assumptions
-            if value_at(experiment, one.key) is not None or value_at(execution, one.key) is not None
+            if not one.has_value
+            or value_at(experiment, one.key) is not None
+            or value_at(execution, one.key) is not None
         ),
         may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
     )
