@@ -24,7 +24,7 @@ CROP_ROTATION_FLIP = [
 @pytest.mark.parametrize(
     ("width", "size", "batch"),
     [(16, 32, 32), (64, 32, 32), (64, 224, 32)],
-    ids=["width16-32px-batch32", "width64-32px-batch32", "width64-224px-batch32"],
+    ids=["smoke-width16-32px", "width64-32px", "width64-224px"],
 )
 def test_training_step(benchmark, width, size, batch):
     """Forward, backward and Adam on a batch that is already there."""
