@@ -78,17 +78,12 @@ def render_report(benchmarks: Collection[Benchmark], readings: Readings) -> tupl
         for view in views:
             if view.is_half_recorded:
                 name = f"{view.benchmark.name}-{_slug(request)}.svg"
-                title = f"{view.benchmark.title} ({_asked(request)})"
+                title = f"{view.benchmark.title} ({request.described})"
                 figures[name] = learning_curves(title, view.benchmark.table.case_title, view.arms)
                 parts.append(section(view, views, request, f"figures/{name}"))
         parts.append(_begun([view for view in views if not view.is_half_recorded], request))
     parts.append(_leftovers(records, shown, readings))
     return "\n".join(part for part in parts if part), figures
-
-
-def _asked(request: Request) -> str:
-    options = "".join(f", {override.removeprefix('--')}" for override in request.overrides)
-    return f"{request.scale} scale, {request.data_label}{options}"
 
 
 def _slug(request: Request) -> str:
@@ -100,7 +95,7 @@ def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
     """Return what the tables of one request share: data, scale, machine, versions."""
     records = [record for view in views for record in view.records]
     lines = [
-        f"## {escape(_asked(request).capitalize())}",
+        f"## {escape(request.described.capitalize())}",
         "",
         f"- Data: {escape(request.data_label)}; {_amounts(records)}",
         f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in records}))}",

@@ -24,7 +24,7 @@ def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Requ
     lines = [
         f"### {escape(benchmark.title)}",
         "",
-        f"{escape(benchmark.question)} ({escape(benchmark.source)})",
+        f"{escape(benchmark.question)} ({escape(benchmark.source)}) Measured at {escape(request.described)}.",
         "",
         table(build_table(view, request)),
         "",

@@ -36,6 +36,12 @@ class Request:
         """The label of the data set that is used."""
         return self.data or SCALES[self.scale].data
 
+    @property
+    def described(self) -> str:
+        """The request in a few words, as headings and tables name it."""
+        options = "".join(f", {override.removeprefix('--')}" for override in self.overrides)
+        return f"{self.scale} scale, {self.data_label}{options}"
+
 
 def resolve(
     benchmark: Benchmark, case: Case, request: Request, *, seed: int, where: str = ""
