@@ -28,6 +28,9 @@ def cli(tmp_path, monkeypatch):
         (["run", "--scale", "smal"], 2, ['did you mean "small"', "smoke, small, paper"]),
         (["run", "--data", "cifar"], 2, ["cifar10, fashion-mnist-mini, imagefolder:PATH"]),
         (["run", "--data", "imagefolder:nowhere"], 5, ["no such file or folder"]),
+        (["run", "--data", "imagefolder:" + "a" * 5000], 5, ["no such file or folder"]),
+        (["run", "--data", "imagefolder:"], 2, ["needs a path after the colon"]),
+        (["run", "--data", "broken.toml"], 2, ["write --data imagefolder:broken.toml"]),
         (["run", "--data", "cifar10"], 5, ["curl -L", "cifar-10-python.tar.gz"]),
         (["run", "--device", "cuda"], 5, ["--device cuda", "(allowed: auto, cpu)"]),
         (["run", "--device", "gpu"], 2, ['unknown device "gpu"', "cpu, cuda, cuda:N"]),
@@ -241,3 +244,15 @@ def test_a_killed_runner_takes_its_child_along_and_the_next_run_is_whole(tmp_pat
 
     assert 0 == again.returncode
     assert ["ok", "ok"] == [record.status for record in Store(tmp_path / "results" / "local").read().records]
+
+
+def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
+    """`| head -1`: exit code 1 is kept for the gate."""
+    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=500"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert 128 + signal.SIGPIPE == process.returncode
+    assert "Traceback" not in errors

@@ -151,6 +151,15 @@ def test_a_decoded_copy_is_kept_and_used(home, tmp_path, monkeypatch):
     assert ["mine-"] == [path.name[:5] for path in (home / "decoded").iterdir() if path.is_dir()]
 
 
+def test_a_data_home_that_cannot_be_written_is_an_error_of_the_environment(tmp_path, monkeypatch):
+    """A file stands where the folder should be."""
+    (tmp_path / "home").write_text("", encoding="utf-8")
+    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
+
+    with pytest.raises(EnvironmentMissingError, match="RESNET18_DATA"):
+        open_data(parse_data(f"imagefolder:{make_tar(tmp_path / 'mine.tar.gz', files())}"), verify=True)
+
+
 def test_a_changed_archive_is_decoded_again(home, tmp_path):
     """It is found by its content, not by its name."""
     path = tmp_path / "mine.tar.gz"

@@ -62,7 +62,7 @@ def learning_curves(title: str, case_title: str, arms: tuple[Arm, ...]) -> bytes
 def _curves(axes: Axes, arms: list[Arm], label: str, value: Callable[[Score], float]) -> None:
     for number, arm in enumerate(arms):
         # Earlier lines are wider, so that equal curves show as one inside the other.
-        width = 1.2 + 1.8 * (len(arms) - number - 1) / max(len(arms), 1)
+        width = 1.2 + 1.2 * (len(arms) - number - 1) / max(len(arms), 1)
         epochs = range(1, min(len(record.epochs) for record in arm.measured) + 1)
         marker = "." if len(epochs) < MANY_EPOCHS else ""
         for part, (_, style) in LINES.items():

@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem
-from resnet18.spec.errors import SuiteError
+from resnet18.spec.errors import SuiteError, UnfinishedError
 
 PRELOADED = ["resnet18.execution.worker"]
 
@@ -125,6 +125,8 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
         send(Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload))))
     except SuiteError as error:
         send(Message(problem=Problem.of(error)))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the runner says it in a line
+        send(Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}"))))
 
 
 def _die_with_the_server() -> None:

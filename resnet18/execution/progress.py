@@ -97,7 +97,11 @@ class Progress:
             self._bars.update(task, description=escape(text), completed=self._work_done, left=left)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        if self._console.is_terminal:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:  # rich would end the program with exit code 1 where nobody reads any more
+            self._console.file.write(f"{text}\n")
+            self._console.file.flush()
 
 
 def _work(run: Run) -> int:

@@ -52,14 +52,14 @@ def parse_data(text: str) -> DataSource:
     kind, colon, place = text.partition(":")
     if kind == IMAGE_FOLDER and not place:
         raise SpecError(f'data set "{text}"', "needs a path after the colon", allowed=ALLOWED)
-    if kind != IMAGE_FOLDER and Path(text).exists():
+    if kind != IMAGE_FOLDER and os.path.exists(text):  # noqa: PTH110 - as below
         raise SpecError(f'data set "{text}"', "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
     if kind != IMAGE_FOLDER or not colon:
         raise SpecError(
             f'data set "{text}"', f"unknown{did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER))}", allowed=ALLOWED
         )
     path = Path(place).expanduser()
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists it takes any text: too long is not there
         raise EnvironmentMissingError(
             f'data set "{text}"',
             "there is no such file or folder",

@@ -10,7 +10,7 @@ import numpy as np
 from filelock import FileLock
 
 from resnet18.spec.data import DataSource, data_home
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.training.cifar10 import ARCHIVES, find_archive, read_archive
 from resnet18.training.dataset import DataSet, Split, arrays_sha256
 from resnet18.training.embedded import read_embedded
@@ -39,10 +39,17 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
 
 def _cached(source: DataSource, key: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
     folder = data_home() / "decoded" / f"{source.label}-{key[:16]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
-            _write(decode(), folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                _write(decode(), folder)
+    except OSError as error:
+        raise EnvironmentMissingError(
+            str(folder.parent),
+            f"the decoded data set cannot be kept here: {error.strerror}",
+            next_step="set RESNET18_DATA to a folder with room",
+        ) from None
     data = _read(source.label, folder)
     if verify and arrays_sha256(data.classes, data.train, data.test) != data.sha256:
         raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
