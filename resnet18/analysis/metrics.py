@@ -43,4 +43,4 @@ def machine(record: Record) -> str:
     numerics = record.fingerprint.numerics or {}
     parts = [numerics.get(key) for key in ("gpu_model", "cpu_model", "threads")]
     model, threads = next((part for part in parts[:2] if part), "unknown machine"), parts[2]
-    return f"{model}, {threads} threads" if threads else str(model)
+    return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else str(model)

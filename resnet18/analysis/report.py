@@ -98,7 +98,7 @@ def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
         f"## {escape(request.described.capitalize())}",
         "",
         f"- Data: {escape(request.data_label)}; {_amounts(records)}",
-        f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in records}))}",
+        f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in records if record.fingerprint.numerics}))}",
         f"- Versions: {'; '.join(sorted({_versions(record) for record in records}))}",
         f"- Options: `--scale {request.scale}{_options(request)}`",
     ]
