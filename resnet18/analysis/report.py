@@ -94,11 +94,12 @@ def _slug(request: Request) -> str:
 def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
     """Return what the tables of one request share: data, scale, machine, versions."""
     records = [record for view in views for record in view.records]
+    known = [record for record in records if record.fingerprint.numerics]
     lines = [
         f"## {escape(request.described.capitalize())}",
         "",
         f"- Data: {escape(request.data_label)}; {_amounts(records)}",
-        f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in records if record.fingerprint.numerics}))}",
+        f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in known}))}",
         f"- Versions: {'; '.join(sorted({_versions(record) for record in records}))}",
         f"- Options: `--scale {request.scale}{_options(request)}`",
     ]
