@@ -235,7 +235,7 @@ def test_an_error_text_in_a_record_holds_no_folder():
     place = Place(kind="imagefolder", label="x", path="/srv/my secrets/x.tar")
     job = Job.model_construct(results="/var/re sults", place=place)
     text = without_folders(
-        "OSError: '/home/alice/data set/x.npy' and /tmp/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4", job
+        "OSError: '/home/alice/data set/x.npy' and /opt/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4", job
     )
 
     assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == text
