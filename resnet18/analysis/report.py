@@ -159,8 +159,6 @@ def _begun(views: list[BenchmarkView], request: Request) -> str:
 def _leftovers(records: Collection[Record], shown: set[str], readings: Readings) -> str:
     """Name what is in the folder and in no table, so that nothing vanishes silently."""
     lines = []
-    if not readings.records:
-        lines.append("There are no records here yet. `make bench` makes some.")
     hidden = len({record.run_id for record in records} - shown)
     if hidden:
         lines.append(f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs.")
