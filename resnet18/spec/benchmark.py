@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from resnet18.spec.augmentation import OperationName
+from resnet18.spec.claim import Claim, Name, Names, Text
+from resnet18.spec.errors import did_you_mean
+from resnet18.spec.experiment import Experiment
+from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
 from resnet18.spec.strict import Items, Model
 
-Metric = Literal["best_accuracy", "train_s", "whole_program_s"]
-"""Best test accuracy over the epochs, seconds of training alone, seconds of the whole program."""
-
-Text = Annotated[str, Field(min_length=1, max_length=2_000)]
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^|`<>\x00-\x1f]+$")]
+Level = str | int | float | bool
 
 
 class Assumption(Model):
@@ -37,8 +37,10 @@ class Case(Model):
     experiment: dict[str, Any] = {}
     """Keys of the experiment that differ from the file's."""
     execution: dict[str, Any] = {}
-    reported: dict[Metric, Text] = {}
-    """What the report printed, as the string that it printed."""
+    reported: dict[Name, Text] = {}
+    """What the report printed by metric, as the string that it printed."""
+    factors: dict[Name, Level] = {}
+    """What distinguishes a case that documents a report and cannot be run; such a case has no experiment."""
     about_size: bool = False
     """The case compares input sizes: the scale `small` leaves its size alone."""
 
@@ -60,8 +62,16 @@ class Factor(Model):
 class MetricRow(Model):
     """A metric with the title that the report gives it."""
 
-    metric: Metric
+    metric: Name
     title: Name
+    quantity: Quantity | None = None
+    """What is measured, where the metric is not one of the suite's own."""
+
+    @property
+    def measures(self) -> Quantity:
+        """Its quantity; of a metric that nobody explained, `other`."""
+        own = METRICS.get(self.metric)
+        return self.quantity or (own.quantity if own else "other")
 
 
 class Table(Model):
@@ -81,6 +91,85 @@ class Table(Model):
         return self
 
 
+class Candidate(Model):
+    """One reading of what the report does not say."""
+
+    name: Name
+    value: Any
+
+
+class Hypothesis(Model):
+    """A key whose value is not known, with the values that it may have had. Each is run as a case of its own."""
+
+    key: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
+    question: Text
+    cases: Annotated[Items[Name], Field(min_length=1)]
+    """The cases whose reported values the candidates are held against."""
+    candidates: Annotated[Items[Candidate], Field(alias="candidate", min_length=2)]
+
+    @model_validator(mode="after")
+    def _is_of_the_experiment(self) -> Self:
+        if self.key.split(".")[0] not in Experiment.model_fields:
+            raise ValueError(f'"{self.key}" is no key of an experiment')
+        names = [one.name for one in self.candidates]
+        if len(set(names)) < len(names):
+            raise ValueError("two candidates have one name")
+        return self
+
+
+class Derived(Model):
+    """A number that the report computed from two cells of the table."""
+
+    name: Name
+    kind: Literal["ratio", "difference"]
+    metric: Name
+    of: Name
+    to: Name
+    """The case that is divided by, or subtracted."""
+    printed: Text
+    scope: Name | None = None
+    """The metric that the report says it is computed from, where that is another."""
+
+
+class PrintedRate(Model):
+    """A learning rate that the report states for an epoch, as the epochs are counted there."""
+
+    cases: Annotated[Items[Name], Field(min_length=1)]
+    epoch: Annotated[int, Field(ge=0)]
+    """The epoch after which the rate has this value."""
+    printed: Text
+
+
+class PrintedMemory(Model):
+    """Memory that the report states for a case: a number, or "Out of Memory" on a card."""
+
+    case: Name
+    printed: Text
+    card: Text | None = None
+    """Memory of the card, as in "24 GiB"."""
+
+
+class SameWork(Model):
+    """Cases that do the same work, so that their times differ by noise alone."""
+
+    cases: Names
+    metric: Name
+    because: Text
+
+
+class Printed(Model):
+    """What the report says about its own numbers. Only `resnet18 audit` reads it."""
+
+    test_images: Annotated[int, Field(ge=1)] | None = None
+    epoch_chosen_on: Literal["test", "validation", "last"] | None = None
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Evaluations among which the best was chosen, where the cases have no experiment that says it."""
+    derived: Items[Derived] = ()
+    rates: Items[PrintedRate] = Field(default=(), alias="rate")
+    memory: Items[PrintedMemory] = ()
+    same_work: Items[SameWork] = ()
+
+
 class Benchmark(Model):
     """One TOML file. `experiment` and `execution` hold the keys that all cases share."""
 
@@ -91,7 +180,25 @@ class Benchmark(Model):
     """Where the report says it."""
     question: Text
     table: Table
-    experiment: dict[str, Any]
+    experiment: dict[str, Any] = {}
     execution: dict[str, Any] = {}
     cases: Annotated[Items[Case], Field(alias="case", min_length=1, max_length=10_000)]
     assumptions: Items[Assumption] = Field(default=(), alias="assumption")
+    claims: Items[Claim] = Field(default=(), alias="claim")
+    hypotheses: Items[Hypothesis] = Field(default=(), alias="hypothesis")
+    printed: Printed = Printed()
+
+    @property
+    def can_run(self) -> bool:
+        """Whether its cases are experiments, and not only documented."""
+        return not any(case.factors for case in self.cases)
+
+    @model_validator(mode="after")
+    def _metrics_are_known(self) -> Self:
+        if not self.can_run:
+            return self
+        for name in [row.metric for row in self.table.metrics] + [key for case in self.cases for key in case.reported]:
+            if name not in TABLE_METRICS:
+                known = ", ".join(TABLE_METRICS)
+                raise ValueError(f'unknown metric "{name}"{did_you_mean(name, TABLE_METRICS)}; known are {known}')
+        return self

@@ -5,19 +5,19 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet18.spec import augmentation, optimizer
+from resnet18.spec import augmentation, claim, optimizer
 from resnet18.spec.errors import SpecError, did_you_mean
 
 UNIONS = (augmentation.Operation, optimizer.Optimizer, optimizer.Schedule)
+CHECKS: tuple[type[BaseModel], ...] = get_args(get_args(claim.Check)[0])
 BY_TAG: dict[str, type[BaseModel]] = {
     model.model_fields["name"].default: model for union in UNIONS for model in get_args(get_args(union)[0])
-}
+} | {kind: model for model in CHECKS for kind in get_args(model.model_fields["kind"].annotation)}
 
 
 SENTENCES = {
     "missing": 'the key "{key}" is missing',
     "string_pattern_mismatch": "{key}: {value} has a character that is not allowed here",
-    "union_tag_not_found": '{key}: the key "name" is missing (a case replaces the whole table, not single keys of it)',
     "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {value}',
 }
 
@@ -43,6 +43,10 @@ def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple
             fields = _fields(model, finding["loc"])
             word = str(finding["loc"][-1])
             return f'unknown key "{key}"{did_you_mean(word, fields)}', tuple(sorted(fields))
+        case "union_tag_not_found":
+            tag = context["discriminator"].strip("'")
+            hint = " (a case replaces the whole table, not single keys of it)" if tag == "name" else ""
+            return f'{key}: the key "{tag}" is missing{hint}', ()
         case "union_tag_invalid":
             tags = tuple(sorted(tag.strip(" '") for tag in context["expected_tags"].split(",")))
             return f'{key}: unknown name "{context["tag"]}"{did_you_mean(context["tag"], tags)}', tags

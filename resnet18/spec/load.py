@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.consistency import check_consistency, check_ids_differ
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.explain import spec_error
 from resnet18.spec.identity import PACKAGE, arm_id
@@ -45,6 +46,7 @@ def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
     for benchmark in loaded:
         if stems.count(benchmark.name) > 1:
             raise SpecError(f"{benchmark.name}.toml", "two files of this name", next_step="rename one of them")
+    check_ids_differ(loaded)
     return tuple(sorted(loaded, key=lambda benchmark: (benchmark.source, benchmark.name)))
 
 
@@ -70,8 +72,31 @@ def load_benchmark(path: Path) -> Benchmark:
         benchmark = Benchmark.model_validate({**content, "name": path.stem})
     except ValidationError as error:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
-    _check_cases(benchmark, where)
+    if (twice := _repeated_case(benchmark)) is not None:
+        raise SpecError(f'{where}: case "{twice}"', "two cases have this name")
+    if benchmark.can_run:
+        _check_cases(benchmark, where)
+    else:
+        _check_documented(benchmark, where)
+    check_consistency(benchmark, where)
     return benchmark
+
+
+def _repeated_case(benchmark: Benchmark) -> str | None:
+    names = [case.name for case in benchmark.cases]
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+def _check_documented(benchmark: Benchmark, where: str) -> None:
+    """Refuse a file whose cases are partly documented, partly experiments; all must name the same factors."""
+    for case in benchmark.cases:
+        place = f'{where}: case "{case.name}"'
+        if case.experiment or benchmark.experiment or case.execution or benchmark.execution:
+            raise SpecError(place, "a report that is only documented has factors, and neither experiment nor execution")
+        if case.factors.keys() != benchmark.cases[0].factors.keys():
+            raise SpecError(place, f'must name the same factors as case "{benchmark.cases[0].name}"')
+    if benchmark.hypotheses or benchmark.table.factors:
+        raise SpecError(where, "hypotheses and table.factors belong to experiments that can be run")
 
 
 def _text(path: Path, where: str) -> str:
@@ -98,8 +123,6 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
                     "is set by the scale",
                     next_step="remove the key; use --scale, --data, --seeds or -o",
                 )
-        if [other.name for other in benchmark.cases].count(case.name) > 1:
-            raise SpecError(place, "two cases have this name")
         arm = arm_id(*resolve(benchmark, case, full, seed=0, where=place))
         if arm in seen:
             raise SpecError(place, f'describes the same run as case "{seen[arm]}"')

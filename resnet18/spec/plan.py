@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.hypothesis import with_sub_cases
 from resnet18.spec.identity import arm_id, run_id
 from resnet18.spec.resolve import Request, resolve, value_at
 
@@ -49,7 +50,14 @@ class Plan:
     not_planned: tuple[NotPlanned, ...]
 
 
-def plan(benchmarks: Collection[Benchmark], request: Request, seeds: Collection[int], devices: Collection[str]) -> Plan:
+def plan(
+    benchmarks: Collection[Benchmark],
+    request: Request,
+    seeds: Collection[int],
+    devices: Collection[str],
+    *,
+    hypotheses: bool = False,
+) -> Plan:
     """Return the runs of all cases and seeds, each distinct run once.
 
     Args:
@@ -57,12 +65,21 @@ def plan(benchmarks: Collection[Benchmark], request: Request, seeds: Collection[
         request: scale, data label and overrides.
         seeds: the seeds of every case.
         devices: kinds of device that the machine has, `cpu` among them.
+        hypotheses: whether the candidates of the files' hypotheses are run too.
 
     Raises:
-        SpecError: a case that makes no sense under the request.
+        SpecError: a case that makes no sense under the request, or a benchmark that cannot be run.
     """
     for benchmark in benchmarks:
+        if not benchmark.can_run:
+            raise SpecError(
+                f"benchmark {benchmark.name}",
+                "only documents a report: its cases have factors, and no experiment",
+                next_step="check it against itself with: resnet18 audit FILE",
+            )
         _check_cases_differ(benchmark, request)
+    if hypotheses:
+        benchmarks = [with_sub_cases(benchmark) for benchmark in benchmarks]
     runs: dict[str, Run] = {}
     for seed in seeds:
         for benchmark, case in every_case(benchmarks):

@@ -106,7 +106,7 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
         hint = f' (did you mean "optimizer.{first}"?)' if first in INNER_KEYS else did_you_mean(first, known)
         raise SpecError(where, f'unknown key "{first}"{hint}', allowed=sorted({*known} - {"data", "seed"}))
     target = experiment if first in Experiment.model_fields else execution
-    _set(target, [first, *rest], _toml_value(text.strip()), f"{where}: {place}")
+    set_value(target, [first, *rest], _toml_value(text.strip()), f"{where}: {place}")
 
 
 def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
@@ -117,7 +117,12 @@ def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
         return text
 
 
-def _set(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401
+def set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401
+    """Set a dotted key in place, an operation of a list by its name.
+
+    Raises:
+        SpecError: there is no such key that could be set; the message starts with `where`.
+    """
     inner: Any = target
     for part in path[:-1]:
         if isinstance(inner, list):
@@ -126,6 +131,9 @@ def _set(target: dict[str, Any], path: list[str], value: Any, where: str) -> Non
             inner = inner.get(part)
         if not isinstance(inner, dict | list):
             raise SpecError(where, f'has no "{part}" that could be changed')
+    if isinstance(inner, list) and isinstance(value, dict) and value.get("name") == path[-1]:
+        inner[:] = [value if item.get("name") == path[-1] else item for item in inner]
+        return
     if not isinstance(inner, dict):
         raise SpecError(where, f'"{path[-1]}" is an operation; name one of its keys')
     inner[path[-1]] = value

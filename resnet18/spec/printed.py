@@ -1,0 +1,72 @@
+"""Numbers as a report printed them: value, rounding and unit are read from the string, which is what is kept."""
+
+import re
+from dataclasses import dataclass
+
+UNITS = {
+    "%": 1.0,
+    "points": 1.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "min": 60.0,
+    "h": 3_600.0,
+    "B": 1.0,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "KiB": 2.0**10,
+    "MiB": 2.0**20,
+    "GiB": 2.0**30,
+}
+"""Known units, and what they are worth in percent, seconds or bytes."""
+
+_NUMBER = re.compile(
+    r"(?P<about>about |approximately |approx\. |circa |ca\. |~ ?)?(?P<number>[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
+    r"\s*(?P<unit>%|[A-Za-z]+)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A printed number, in percent, seconds, bytes, or without a unit."""
+
+    text: str
+    value: float
+    half_step: float
+    """Half of the last printed digit: the true value lies within it on either side."""
+    decimals: int
+    """Digits after the point, as printed."""
+    unit: str
+    """Empty where none was printed."""
+    is_approximate: bool
+    """Whether the report says "about"."""
+
+    @property
+    def low(self) -> float:
+        """The least number that rounds to this one."""
+        return self.value - self.half_step
+
+    @property
+    def high(self) -> float:
+        """The greatest number that rounds to this one."""
+        return self.value + self.half_step
+
+
+def parse_printed(text: str) -> Printed | None:
+    """Return the number that a string is, None where it is none: "Out of Memory"."""
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None or (found["unit"] and found["unit"] not in UNITS):
+        return None
+    digits = found["number"].replace(",", "")
+    mantissa, _, exponent = digits.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    worth = UNITS[found["unit"]] if found["unit"] else 1.0
+    return Printed(
+        text=text,
+        value=float(digits) * worth,
+        half_step=0.5 * 10.0 ** (int(exponent or 0) - decimals) * worth,
+        decimals=decimals,
+        unit=found["unit"] or "",
+        is_approximate=found["about"] is not None,
+    )
