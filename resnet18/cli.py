@@ -49,6 +49,9 @@ SetOption = Annotated[
     typer.Option("-o", metavar="KEY=VALUE", help="Set any key of the spec, as in -o optimizer.lr=0.01."),
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records and report.")]
+HypothesesOption = Annotated[
+    bool, typer.Option("--hypotheses", help="Also run the candidates for what the report leaves open.")
+]
 StaleOption = Annotated[
     bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
 ]
@@ -66,6 +69,7 @@ def plan_command(
     data: DataOption = None,
     device: DeviceOption = None,
     options: SetOption = None,
+    hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     as_json: JsonOption = False,
     debug: DebugOption = False,
@@ -75,7 +79,7 @@ def plan_command(
         from resnet18.execution.listing import plan_rows, plan_text
         from resnet18.records.store import Store
 
-        asked = _asked(names, scale, seeds, data, device, options)
+        asked = _asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
         rows = plan_rows(asked.plan, Store(results))
         typer.echo(json.dumps(rows, indent=1) if as_json else plan_text(rows, asked.plan, asked.request))
 
@@ -88,6 +92,7 @@ def run_command(
     data: DataOption = None,
     device: DeviceOption = None,
     options: SetOption = None,
+    hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
     debug: DebugOption = False,
@@ -102,7 +107,7 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        asked = _asked(names, scale, seeds, data, device, options, prove_devices=True)
+        asked = _asked(names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True)
         progress = Progress(Console())
         finished = run_plan(asked.plan, asked.request, asked.source, Store(results), progress, keep_stale=keep_stale)
         typer.echo(summary(finished, asked.plan))
@@ -115,6 +120,34 @@ def report_command(names: Names = None, results: ResultsOption = LOCAL, debug: D
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
         raise typer.Exit(_write_report(results, load_benchmarks(tuple(names or ()))))
+
+
+@app.command("power")
+def power_command(
+    names: Names = None,
+    difference: Annotated[
+        list[float] | None, typer.Option("--difference", min=0.001, help="In the metric's unit; may be repeated.")
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="A metric of claims.")] = "last_clean_accuracy",
+    results: ResultsOption = LOCAL,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say how many seeds a difference takes, from the spread of the recorded runs."""
+    with errors_reported(debug):
+        from resnet18.analysis.seeds import DIFFERENCES, planned, power_rows, power_text, spreads
+        from resnet18.records.store import Store, last_attempts
+        from resnet18.spec.metric import METRICS
+
+        if metric not in METRICS or metric == "epochs_to_level":
+            known = [one for one in METRICS if one != "epochs_to_level"]
+            raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
+        benchmarks = load_benchmarks(tuple(names or ()))
+        records = last_attempts(Store(results).read().records).values()
+        found = list(spreads(benchmarks, records, metric)) or planned(metric)
+        claims = sum(len(one.claims) for one in load_benchmarks())
+        rows = power_rows(found, difference or DIFFERENCES, metric, claims)
+        typer.echo(json.dumps(rows, indent=1) if as_json else power_text(rows))
 
 
 @app.command("env")
@@ -179,6 +212,7 @@ def _asked(
     device: str | None,
     options: list[str] | None,
     *,
+    hypotheses: bool = False,
     prove_devices: bool = False,
 ) -> Asked:
     from resnet18.measure.devices import present_devices
@@ -189,7 +223,7 @@ def _asked(
     source = parse_data(data or SCALES[scale].data)
     request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
     devices = present_devices(prove=prove_devices)
-    planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices)
+    planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
     if device and device != "auto" and device.partition(":")[0] not in devices:
         raise EnvironmentMissingError(
             f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))

@@ -1,8 +1,18 @@
 """Numbers computed from a record. None of them is ever stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from statistics import fmean
 
-from resnet18.records.record import Record
+from resnet18.records.record import Epoch, Record
+from resnet18.spec.metric import METRICS
+
+PLATEAU_POINTS = 2.0
+"""A run has reached its plateau when test accuracy is within this much of its own highest."""
+WINDOW = 5
+"""Epochs averaged on either side of a cut of the learning rate."""
+FEWEST = 3
+"""Epochs without which there is no window, no slope and no noise to speak of."""
 
 
 def best_accuracy(record: Record) -> float:
@@ -15,6 +25,11 @@ def last_clean_accuracy(record: Record) -> float:
     return record.epochs[-1].clean.accuracy
 
 
+def optimism_gap(record: Record) -> float:
+    """Return by how much the best epoch as published is above the last epoch of the clean protocol."""
+    return best_accuracy(record) - last_clean_accuracy(record)
+
+
 def train_s(record: Record) -> float:
     """Return the seconds of training alone, waiting for data included (the scope of Table 4)."""
     return sum(epoch.train_s for epoch in record.epochs)
@@ -25,12 +40,101 @@ def whole_program_s(record: Record) -> float:
     return sum(epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s for epoch in record.epochs)
 
 
-METRICS: dict[str, Callable[[Record], float]] = {
-    "best_accuracy": best_accuracy,
-    "last_clean_accuracy": last_clean_accuracy,
+def comparable_epochs(record: Record) -> Sequence[Epoch]:
+    """Return the epochs that were tested on as many images as the first: at small scale the last is not one."""
+    images = record.epochs[0].clean.images
+    return [epoch for epoch in record.epochs if epoch.clean.images == images]
+
+
+def slope(values: Sequence[float]) -> float:
+    """Return the least-squares slope of equally spaced values."""
+    center = (len(values) - 1) / 2
+    spread = sum((at - center) ** 2 for at in range(len(values)))
+    return sum((at - center) * value for at, value in enumerate(values)) / spread
+
+
+def second_half(record: Record) -> Sequence[Epoch]:
+    """Return the later half of the comparable epochs, nothing where that is too few for a slope."""
+    epochs = comparable_epochs(record)
+    half = epochs[len(epochs) // 2 :]
+    return half if len(half) >= FEWEST else []
+
+
+def turning_epoch(record: Record) -> int:
+    """Return the epoch of the lowest test loss (clean)."""
+    return min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch
+
+
+def _accuracies(record: Record) -> list[float]:
+    return [100 * epoch.clean.accuracy for epoch in comparable_epochs(record)]
+
+
+def _epochs_to(record: Record, level: float) -> float:
+    """Return the first epoch at a level in percent; one more than all epochs where none reaches it."""
+    reached = (epoch.epoch for epoch in comparable_epochs(record) if 100 * epoch.clean.accuracy >= level)
+    return float(next(reached, len(record.epochs) + 1))
+
+
+def _jitter(record: Record) -> float | None:
+    """Return the standard deviation of an epoch's accuracy about a smooth curve, in points.
+
+    Second differences of independent noise have six times its variance, and a straight line has none
+    (von Neumann, 1941, for first differences).
+    """
+    curve = _accuracies(record)
+    second = [first - 2 * middle + last for first, middle, last in zip(curve, curve[1:], curve[2:], strict=False)]
+    return (fmean(one**2 for one in second) / 6) ** 0.5 if len(second) >= FEWEST else None
+
+
+def _late_gain(record: Record) -> float | None:
+    curve = _accuracies(record)
+    quarter = len(curve) // 4
+    return fmean(curve[-quarter:]) - fmean(curve[-2 * quarter : -quarter]) if quarter >= 2 else None
+
+
+def _gain_at_cut(record: Record, which: int) -> float | None:
+    """Return the gain in points from the epochs just before a cut of the rate to those just after it."""
+    epochs = comparable_epochs(record)
+    cuts = [at for at, (one, after) in enumerate(pairwise(epochs), 1) if after.learning_rate < one.learning_rate]
+    if not cuts:
+        return None
+    start, cut, end = [0, *cuts, len(epochs)][which : which + 3] if which >= 0 else [0, *cuts, len(epochs)][-3:]
+    before, after = epochs[max(start, cut - WINDOW) : cut], epochs[cut : min(end, cut + WINDOW)]
+    if min(len(before), len(after)) < FEWEST:
+        return None
+    return 100 * (fmean(one.clean.accuracy for one in after) - fmean(one.clean.accuracy for one in before))
+
+
+CURVES: dict[str, Callable[[Record], float | None]] = {
+    "best_accuracy": lambda record: 100 * best_accuracy(record),
+    "last_clean_accuracy": lambda record: 100 * last_clean_accuracy(record),
     "train_s": train_s,
     "whole_program_s": whole_program_s,
+    "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
+    "final_train_accuracy": lambda record: 100 * record.epochs[-1].train.accuracy,
+    "final_train_loss": lambda record: record.epochs[-1].train.loss,
+    "train_loss_drop": lambda record: record.epochs[0].train.loss - record.epochs[-1].train.loss,
+    "test_loss_drop": lambda record: comparable_epochs(record)[0].clean.loss - comparable_epochs(record)[-1].clean.loss,
+    "generalization_gap": lambda record: 100 * (record.epochs[-1].train.accuracy - record.epochs[-1].clean.accuracy),
+    "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
+    "jitter": _jitter,
+    "late_gain": _late_gain,
+    "gain_at_first_cut": lambda record: _gain_at_cut(record, 0),
+    "gain_at_last_cut": lambda record: _gain_at_cut(record, -1),
 }
+
+
+def value_of(metric: str, record: Record, level: float | None = None) -> float | None:
+    """Return a metric of a claim: accuracies in percent, times in s, losses in nats; None where it is not defined."""
+    return _epochs_to(record, level) if level is not None else CURVES[metric](record)
+
+
+def resolution(metric: str, record: Record) -> float:
+    """Return the step in which a metric can change: runs that agree to it may still differ by less."""
+    if METRICS[metric].quantity == "epochs":
+        return 1.0
+    return 100 / record.epochs[-1].clean.images if METRICS[metric].quantity == "accuracy" else 0.0
+
 
 SCOPES = {
     "train_s": "training alone, without statistics and evaluation",

@@ -3,30 +3,33 @@
 import hashlib
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
-from resnet18.analysis.figures import learning_curves
+from resnet18.analysis.candidates import candidate_records, hypotheses_section
+from resnet18.analysis.heading import heading, options_of
+from resnet18.analysis.illustrations import figures_of
 from resnet18.analysis.markdown import escape
-from resnet18.analysis.metrics import machine
 from resnet18.analysis.section import section
-from resnet18.analysis.view import BenchmarkView, look, reported_head, requests_of
+from resnet18.analysis.summary import summary, verdict_table
+from resnet18.analysis.verdict import Verdict, judge
+from resnet18.analysis.view import BenchmarkView, look, requests_of
 from resnet18.records.record import Record
 from resnet18.records.store import Readings, last_attempts
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
-from resnet18.spec.resolve import DEVICE_OPTION, Request
-from resnet18.spec.scale import SCALES
+from resnet18.spec.resolve import Request
 
 HEADER = """<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->
 
 # Measured beside reported
 
-What a 2022 lab report on ResNet-18 and CIFAR-10 printed, and what the records in this folder say.
-**reported**: the lab report's number, as it printed it. **measured**: ours, mean ± standard deviation over n seeds.
+What a 2022 lab report on ResNet-18 and CIFAR-10 stated, and what the records in this folder say of it.
+**reported**: the lab report's number, as it printed it. **measured**: ours, over n seeds: accuracies as mean with its
+95 % interval (Student's t), times as median with the lowest and the highest.
 **as published**: test images pass the random operations of the training images, and the best epoch counts, chosen on
 the test set. **clean**: test images are only resized and normalized, and the last epoch counts. Both come from the
-same runs.
+same runs; the optimism gap is the first less the second.
 """
 
 
@@ -71,19 +74,41 @@ def render_report(benchmarks: Collection[Benchmark], readings: Readings) -> tupl
     figures: dict[str, bytes] = {}
     for request in requests_of(records):
         views = look(benchmarks, request, records)
-        if {record.run_id for view in views for record in view.records} <= shown:
+        ids = {
+            record.run_id for view in views for record in (*view.records, *candidate_records(view, request, records))
+        }
+        if ids <= shown:
             continue
-        shown |= {record.run_id for view in views for record in view.records}
-        parts.append(_heading(request, views))
-        for view in views:
-            if view.is_half_recorded:
-                name = f"{view.benchmark.name}-{_slug(request)}.svg"
-                title = f"{view.benchmark.title} ({request.described})"
-                figures[name] = learning_curves(title, view.benchmark.table.case_title, view.arms)
-                parts.append(section(view, views, request, f"figures/{name}"))
-        parts.append(_begun([view for view in views if not view.is_half_recorded], request))
+        shown |= ids
+        parts += _chapter(Chapter(request, views, judge(benchmarks, views, request), records), figures)
     parts.append(_leftovers(records, shown, readings))
     return "\n".join(part for part in parts if part), figures
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What the records of one request say."""
+
+    request: Request
+    views: tuple[BenchmarkView, ...]
+    verdicts: tuple[Verdict, ...]
+    records: tuple[Record, ...]
+    """All records of the folder."""
+
+
+def _chapter(chapter: Chapter, figures: dict[str, bytes]) -> list[str]:
+    """Return the parts of a chapter, verdicts first, and add its figures."""
+    request, views = chapter.request, chapter.views
+    parts = [heading(request, views), "### In short\n", summary(chapter.verdicts, request.described)]
+    parts += ["### Verdicts\n", verdict_table(chapter.verdicts)] if chapter.verdicts else []
+    for view in views:
+        if view.is_half_recorded:
+            drawn = {f"{name}-{_slug(request)}.svg": svg for name, svg in figures_of(view, request).items()}
+            figures |= drawn
+            mine = [verdict for verdict in chapter.verdicts if verdict.benchmark == view.benchmark]
+            parts.append(section(view, views, request, mine, [f"figures/{name}" for name in drawn]))
+            parts.append(hypotheses_section(view, request, chapter.records))
+    return [*parts, _begun([view for view in views if not view.is_half_recorded], request)]
 
 
 def _slug(request: Request) -> str:
@@ -91,66 +116,12 @@ def _slug(request: Request) -> str:
     return "-".join(part for part in (request.scale, request.data_label, options) if part)
 
 
-def _heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
-    """Return what the tables of one request share: data, scale, machine, versions."""
-    records = [record for view in views for record in view.records]
-    known = [record for record in records if record.fingerprint.numerics]
-    lines = [
-        f"## {escape(request.described.capitalize())}",
-        "",
-        f"- Data: {escape(request.data_label)}; {_amounts(records)}",
-        f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in known}))}",
-        f"- Versions: {'; '.join(sorted({_versions(record) for record in records}))}",
-        f"- Options: `--scale {request.scale}{_options(request)}`",
-    ]
-    if reported_head(request) is None:
-        lines.append(f"- Reported values are left out: {_why_no_reported(request)}.")
-    return "\n".join([*lines, ""])
-
-
-def _amounts(records: list[Record]) -> str:
-    """Return how much was run, as it was: training images, epochs, width and input size, each with all its values."""
-    specs = [record.spec.experiment for record in records]
-
-    def values(key: str) -> str:
-        found = {getattr(spec, key) for spec in specs}
-        return " or ".join(f"{one:,}" if isinstance(one, int) else one for one in sorted(found, key=str))
-
-    return (
-        f"{values('train_images')} training images; {values('epochs')} epochs; "
-        f"width {values('width')} (64 is ResNet-18); {values('image_size')} px"
-    )
-
-
-def _options(request: Request) -> str:
-    """Return the options that ask for the same again."""
-    label, options = request.data_label, []
-    if label != SCALES[request.scale].data:
-        options.append(f"--data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}")
-    options += [one if one.startswith(DEVICE_OPTION) else f"-o {one}" for one in request.overrides]
-    return "".join(f" {option}" for option in options)
-
-
-def _why_no_reported(request: Request) -> str:
-    if not is_cifar10(request.data_label):
-        return f"{escape(request.data_label)} is not CIFAR-10"
-    return "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
-
-
-def _versions(record: Record) -> str:
-    numerics = record.fingerprint.numerics or {}
-    torch = numerics.get("torch", "unknown")
-    identity = record.fingerprint.identity
-    commit = f", commit {identity.commit[:10]}{' with changes' if identity.dirty else ''}" if identity.commit else ""
-    return escape(f"code {identity.code_hash[:10]}{commit}, torch {torch}")
-
-
 def _begun(views: list[BenchmarkView], request: Request) -> str:
     """Name the tables of which less than half is recorded."""
     lines = []
     for view in views:
         recorded = sum(bool(arm.records) for arm in view.arms)
-        command = f"resnet18 run {view.benchmark.name} --scale {request.scale}{_options(request)}"
+        command = f"resnet18 run {view.benchmark.name} --scale {request.scale}{options_of(request)}"
         title = escape(view.benchmark.title)
         lines.append(f"- {title}: {recorded} of {len(view.arms)} cases recorded; `{command}` runs the others.")
     return "\n".join(["### Begun", "", *lines, ""]) if lines else ""

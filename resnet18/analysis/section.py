@@ -1,24 +1,42 @@
 """One table of the report, with everything that a reader needs beside it."""
 
+from collections.abc import Sequence
+from statistics import median
+
 from pydantic import BaseModel
 
 from resnet18.analysis.markdown import escape, table
-from resnet18.analysis.metrics import SCOPES
-from resnet18.analysis.tables import build_table
-from resnet18.analysis.view import BenchmarkView
+from resnet18.analysis.metrics import CURVES, SCOPES
+from resnet18.analysis.statistics import ratio_of_medians
+from resnet18.analysis.tables import build_table, missing
+from resnet18.analysis.verdict import Verdict
+from resnet18.analysis.view import Arm, BenchmarkView, reported_head
+from resnet18.analysis.wording import lines_of
 from resnet18.records.record import Record
+from resnet18.spec.benchmark import Derived
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.resolve import Request, resolve, value_at
 
+FEWEST_FOR_A_BOOTSTRAP = 5
+"""Values a side from which the interval of a ratio of medians covers as it says."""
+DERIVED = {"ratio": "divided by", "difference": "less"}
 
-def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Request, figure: str) -> str:
-    """Return one table with its question, notes, curves and assumptions, as markdown.
+
+def section(
+    view: BenchmarkView,
+    views: tuple[BenchmarkView, ...],
+    request: Request,
+    verdicts: Sequence[Verdict],
+    figures: Sequence[str],
+) -> str:
+    """Return one table with its question, verdicts, notes, figures and assumptions, as markdown.
 
     Args:
         view: the table's benchmark with its records.
         views: all tables of the same request, among which runs may be shared.
         request: what was asked for.
-        figure: path of the learning curves.
+        verdicts: on the benchmark's claims.
+        figures: paths of its figures.
     """
     benchmark = view.benchmark
     lines = [
@@ -29,11 +47,50 @@ def section(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Requ
         table(build_table(view, request)),
         "",
         *_notes(view, views),
+        *_derived(view, request),
         "",
+        *_claims(verdicts),
     ]
-    if any(arm.measured for arm in view.arms):
-        lines += [f"![Learning curves: {escape(benchmark.title)}]({figure})", ""]
+    for path in figures:
+        lines += [f"![{escape(benchmark.title)}]({path})", ""]
     return "\n".join([*lines, *_assumptions(view)])
+
+
+def _claims(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return each claim of the table with its verdict, and a line for each of its parts."""
+    lines = []
+    for verdict in verdicts:
+        lines.append(f"- **{verdict.claim.id} {verdict.word}**: {escape(verdict.claim.says)}")
+        lines += [f"  - {escape(one)}" for one in lines_of(verdict)]
+    return [*lines, ""] if lines else []
+
+
+def _derived(view: BenchmarkView, request: Request) -> list[str]:
+    """Return the numbers that the report computed from its cells beside ours, computed from records."""
+    arms = {arm.case.name: arm for arm in view.arms}
+    lines = []
+    for one in view.benchmark.printed.derived:
+        reported = one.printed if reported_head(request) else "left out"
+        lines.append(
+            f"- {escape(one.name)}, {escape(one.of)} {DERIVED[one.kind]} {escape(one.to)}: "
+            f"{reported_head(request) or 'reported'} {escape(reported)}; "
+            f"measured {escape(_derived_value(one, arms[one.of], arms[one.to]))}."
+        )
+    return lines
+
+
+def _derived_value(derived: Derived, of: Arm, to: Arm) -> str:
+    for arm in (of, to):
+        if not arm.measured:
+            return missing(arm)
+    value = CURVES[derived.metric]
+    one, other = ([value(record) or 0.0 for record in arm.measured] for arm in (of, to))
+    if derived.kind == "difference":
+        return f"{median(one) - median(other):.4g} (of medians; n = {len(one)} and {len(other)})"
+    ratio, low, high = ratio_of_medians(one, other)
+    enough = min(len(one), len(other)) >= FEWEST_FOR_A_BOOTSTRAP
+    interval = f" [{low:.3g}, {high:.3g}]" if enough else ""
+    return f"{ratio:.4g}{interval} (of medians; n = {len(one)} and {len(other)})"
 
 
 def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:

@@ -1,11 +1,19 @@
 """Tables in the report's own shape: measured beside reported, n in every column, a status where a number is missing."""
 
-from collections.abc import Callable
-from statistics import fmean, stdev
+from collections.abc import Callable, Sequence
+from statistics import fmean, median, stdev
 
 import pandas as pd
 
-from resnet18.analysis.metrics import METRICS, machine
+from resnet18.analysis.metrics import (
+    best_accuracy,
+    last_clean_accuracy,
+    machine,
+    optimism_gap,
+    train_s,
+    whole_program_s,
+)
+from resnet18.analysis.statistics import contrast, sampling_error
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record, Status
 from resnet18.spec.benchmark import Benchmark
@@ -24,6 +32,8 @@ STATUS_TEXT: dict[Status, str] = {
     "interrupted": "interrupted",
     "unsupported": "unsupported",
 }
+
+TIMES: dict[str, Callable[[Record], float]] = {"train_s": train_s, "whole_program_s": whole_program_s}
 
 Column = tuple[str, Callable[[Arm], str]]
 
@@ -64,11 +74,13 @@ def _metric_columns(benchmark: Benchmark, request: Request) -> list[Column]:
     for row in benchmark.table.metrics:
         columns.append((f"{row.title}, {head or 'reported'}", _reported(row.metric, head)))
         if row.metric == "best_accuracy":
-            columns.append((f"{row.title}, {measured} (best epoch, as published)", _measured("best_accuracy")))
-            columns.append((f"{row.title}, {measured} (last epoch, clean)", _measured("last_clean_accuracy")))
+            columns.append((f"{row.title}, {measured} (best epoch, as published)", _measured(best_accuracy, accuracy)))
+            columns.append((f"{row.title}, {measured} (last epoch, clean)", _measured(last_clean_accuracy, accuracy)))
+            columns.append(("Optimism gap (points)", _measured(optimism_gap, gap)))
+            columns.append(("Error of seeds / of sampling (points)", _errors))
         else:
             unit = "" if row.title.endswith("(s)") else " (s)"
-            columns.append((f"{row.title}, {measured}{unit}", _measured(row.metric)))
+            columns.append((f"{row.title}, {measured}{unit}", _measured(TIMES[row.metric], seconds, is_time=True)))
     return columns
 
 
@@ -78,15 +90,17 @@ def _reported(metric: str, head: str | None) -> Callable[[Arm], str]:
     return lambda arm: {str(key): text for key, text in arm.case.reported.items()}.get(metric, NOTHING)
 
 
-def _measured(metric: str) -> Callable[[Arm], str]:
+def _measured(
+    value: Callable[[Record], float], text: Callable[[Sequence[float]], str], *, is_time: bool = False
+) -> Callable[[Arm], str]:
     def cell(arm: Arm) -> str:
         if not arm.measured:
             return missing(arm)
-        if metric.endswith("_s") and len({machine(record) for record in arm.measured}) > 1:
+        if is_time and len({machine(record) for record in arm.measured}) > 1:
             return "several machines: not averaged"
         if len({record.fingerprint.identity.data_sha256 for record in arm.measured}) > 1:
             return "several data sets of one name: not averaged"
-        return summary(metric, arm.measured)
+        return text([value(record) for record in arm.measured])
 
     return cell
 
@@ -98,18 +112,46 @@ def missing(arm: Arm) -> str:
     return f"not run: {arm.absent}" if arm.absent else "not run"
 
 
-def summary(metric: str, records: tuple[Record, ...]) -> str:
-    """Return mean ± standard deviation over seeds (the mean alone for one seed): accuracies in %, times in s."""
-    values = [METRICS[metric](record) for record in records]
-    scale, digits, unit = (100, 2, " %") if metric.endswith("accuracy") else (1, _digits(fmean(values)), "")
-    mean = f"{scale * fmean(values):.{digits}f}"
-    spread = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean}{spread}{unit}"
+def accuracy(shares: Sequence[float]) -> str:
+    """Return the mean in percent with its 95 % interval over seeds (Student's t); the mean alone for one seed."""
+    percent = [100 * share for share in shares]
+    mean = f"{fmean(percent):.2f} %"
+    if len(percent) == 1:
+        return mean
+    low, high = contrast([percent], [1]).interval()
+    return f"{mean} [{max(low, 0):.2f}, {min(high, 100):.2f}]"
 
 
-def _digits(seconds: float) -> int:
+def gap(shares: Sequence[float]) -> str:
+    """Return the mean difference in points with its 95 % interval over seeds; the mean alone for one seed."""
+    points = [100 * share for share in shares]
+    mean = f"{fmean(points):+.2f}"
+    if len(points) == 1:
+        return mean
+    low, high = contrast([points], [1]).interval()
+    return f"{mean} [{low:+.2f}, {high:+.2f}]"
+
+
+def seconds(values: Sequence[float]) -> str:
+    """Return the median, with the lowest and the highest where they differ."""
+    digits = _digits(median(values))
+    middle, low, high = (f"{one:.{digits}f}" for one in (median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} [{low} to {high}]"
+
+
+def _errors(arm: Arm) -> str:
+    """Return the standard deviation over seeds, and the standard error of the test set (last epoch, clean)."""
+    if not arm.measured:
+        return missing(arm)
+    shares = [last_clean_accuracy(record) for record in arm.measured]
+    images = min(record.epochs[-1].clean.images for record in arm.measured)
+    seeds = f"{100 * stdev(shares):.2f}" if len(shares) > 1 else NOTHING
+    return f"{seeds} / {100 * sampling_error(fmean(shares), images):.2f}"
+
+
+def _digits(value: float) -> int:
     """Return the decimals of a time: three significant digits are more than a shared machine repeats."""
-    return 2 if seconds < 10 else 1 if seconds < 1_000 else 0
+    return 2 if value < 10 else 1 if value < 1_000 else 0
 
 
 def _count(arm: Arm) -> str:

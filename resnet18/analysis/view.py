@@ -70,22 +70,35 @@ def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
 
 
 def look(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[BenchmarkView, ...]:
-    """Return the benchmarks of which there is a record under the request.
+    """Return the benchmarks of which there is a record under the request."""
+    by_arm, devices = _by_arm(records), devices_of(records)
+    views = (BenchmarkView(one, _arms(one, request, by_arm, devices)) for one in benchmarks if one.can_run)
+    return tuple(view for view in views if view.records)
 
-    A device counts as absent where no record of the folder comes from one: what the rendering machine has is no matter.
+
+def arms_of(benchmark: Benchmark, request: Request, records: Collection[Record]) -> tuple[Arm, ...]:
+    """Return each case of a benchmark with its records. One that the request's options do not fit has no cases."""
+    return _arms(benchmark, request, _by_arm(records), devices_of(records))
+
+
+def devices_of(records: Collection[Record]) -> set[str]:
+    """Return the kinds of device that records come from, which is all that counts as present.
+
+    What the rendering machine has is no matter: the report depends on records alone.
     """
-    devices = {"cpu", *(str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in records)}
+    return {"cpu", *(str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in records)}
+
+
+def _by_arm(records: Collection[Record]) -> dict[str, list[Record]]:
     by_arm: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.seed):
         by_arm.setdefault(record.arm_id, []).append(record)
-    views = (BenchmarkView(one, _arms(one, request, by_arm, devices)) for one in benchmarks)
-    return tuple(view for view in views if view.records)
+    return by_arm
 
 
 def _arms(
     benchmark: Benchmark, request: Request, by_arm: dict[str, list[Record]], devices: Collection[str]
 ) -> tuple[Arm, ...]:
-    """Return each case with its records. A benchmark that the request's options do not fit has no cases."""
     found = []
     for case in benchmark.cases:
         try:

@@ -38,22 +38,22 @@ class MetricFacts:
 
 
 METRICS: dict[str, MetricFacts] = {
-    "best_accuracy": MetricFacts("best test accuracy over the epochs, as published", "accuracy"),
-    "last_clean_accuracy": MetricFacts("test accuracy after the last epoch, clean", "accuracy"),
+    "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
+    "last_clean_accuracy": MetricFacts("clean test accuracy, last epoch", "accuracy"),
     "train_s": MetricFacts("time of training alone", "seconds"),
-    "whole_program_s": MetricFacts("time of training, statistics and as-published evaluation", "seconds"),
-    "process_peak_bytes": MetricFacts("peak device memory of the training process", "bytes"),
-    "final_train_accuracy": MetricFacts("training accuracy of the last epoch", "accuracy"),
-    "final_train_loss": MetricFacts("training loss of the last epoch", "loss"),
-    "train_loss_drop": MetricFacts("training loss of the first epoch less that of the last", "loss"),
-    "test_loss_drop": MetricFacts("test loss (clean) after the first epoch less that after the last", "loss"),
-    "generalization_gap": MetricFacts("training accuracy less test accuracy (clean), last epoch", "accuracy"),
-    "epochs_to_level": MetricFacts("epochs until test accuracy (clean) reaches a level", "epochs"),
-    "epochs_to_plateau": MetricFacts("epochs until test accuracy (clean) is within 2 points of its highest", "epochs"),
-    "jitter": MetricFacts("noise of test accuracy (clean) from epoch to epoch, from second differences", "accuracy"),
-    "late_gain": MetricFacts("test accuracy (clean), mean of the last quarter of epochs less that before", "accuracy"),
-    "gain_at_first_cut": MetricFacts("test accuracy (clean) after the first cut of the rate less before", "accuracy"),
-    "gain_at_last_cut": MetricFacts("test accuracy (clean) after the last cut of the rate less before", "accuracy"),
+    "whole_program_s": MetricFacts("time of the whole program", "seconds"),
+    "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes"),
+    "final_train_accuracy": MetricFacts("training accuracy, last epoch", "accuracy"),
+    "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
+    "train_loss_drop": MetricFacts("fall of the training loss, first epoch to last", "loss"),
+    "test_loss_drop": MetricFacts("fall of the clean test loss, first epoch to last", "loss"),
+    "generalization_gap": MetricFacts("training less clean test accuracy, last epoch", "accuracy"),
+    "epochs_to_level": MetricFacts("epochs until clean test accuracy reaches a level", "epochs"),
+    "epochs_to_plateau": MetricFacts("epochs until clean test accuracy is within 2 points of its highest", "epochs"),
+    "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy"),
+    "late_gain": MetricFacts("clean test accuracy, last quarter of epochs less the one before", "accuracy"),
+    "gain_at_first_cut": MetricFacts("clean test accuracy after the first cut of the rate less before", "accuracy"),
+    "gain_at_last_cut": MetricFacts("clean test accuracy after the last cut of the rate less before", "accuracy"),
 }
 
 MARGIN_UNITS: dict[Quantity, str] = {

@@ -1,0 +1,159 @@
+"""Values of a metric by case and look, and whether records may be compared at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+
+from resnet18.analysis.metrics import machine, resolution, value_of
+from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast, correlation, paired_contrast, sequential_p
+from resnet18.analysis.view import Arm
+from resnet18.records.record import Flag, Record
+from resnet18.spec.claim import MetricCheck
+from resnet18.spec.metric import METRICS
+
+TIME_IS_DOUBTFUL: tuple[Flag, ...] = ("contaminated", "not_exclusive", "resumed")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How an estimate is written."""
+
+    name: str
+    is_log: bool
+    """The estimate is of logarithms: it is written as a ratio."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One sum of means that a check says lies in a region."""
+
+    about: tuple[str, ...]
+    """The cases, the one that is meant to be higher first."""
+    what: str
+    """The quantity, in words."""
+    region: Region
+    unit: Unit
+    estimates: dict[int, Estimate]
+    """By look: of seeds 0 to n - 1. With fewer than three seeds there is none."""
+    falls: bool = False
+    """The estimate counts a fall as positive: it is written with the other sign."""
+    against_one_run: bool = False
+    """The region is about one run of somebody else: the claim falls only where a further run would not fit."""
+    first_values: tuple[float, ...] = ()
+    """Values of the first case, by seed, before any look."""
+    correlation: float | None = None
+    """Of the two cases over seeds, where they are paired."""
+
+    @property
+    def last(self) -> Estimate:
+        """The estimate of the largest look."""
+        return self.estimates[max(self.estimates)]
+
+    @property
+    def p_for(self) -> float:
+        """The p for the claim, over all looks."""
+        return sequential_p({n: self.region.p_inside(one) for n, one in self.estimates.items()})
+
+    @property
+    def p_against(self) -> float:
+        """The p against the claim, over all looks."""
+        met = {n: one.for_one_more_run() if self.against_one_run else one for n, one in self.estimates.items()}
+        return sequential_p({n: self.region.p_outside(one) for n, one in met.items()})
+
+
+class CannotJudgeError(Exception):
+    """The records do not bear on a check; the text says why."""
+
+
+class TooFewSeedsError(CannotJudgeError):
+    """There are records, but no number that could be compared at the first look."""
+
+
+def check_comparable(arms: Sequence[Arm]) -> None:
+    """Raise CannotJudgeError unless every arm has records, all of one data set and one version of the code."""
+    for arm in arms:
+        if not arm.records:
+            raise CannotJudgeError(arm.absent or f'"{arm.case.name}" has no records')
+    records = [record for arm in arms for record in arm.records]
+    if len({record.fingerprint.identity.data_sha256 for record in records if record.status == "ok"}) > 1:
+        raise CannotJudgeError("several data sets of one name")
+    if len({record.fingerprint.identity.code_hash for record in records}) > 1:
+        raise CannotJudgeError("records of several versions of the code")
+
+
+def measured_in_order(arm: Arm) -> list[Record]:
+    """Return the records of seeds 0, 1, 2, … as far as there is no gap.
+
+    Raises:
+        TooFewSeedsError: one of them has no result: a mean over the others would be biased.
+    """
+    found: list[Record] = []
+    for record in arm.records:
+        if record.seed != len(found):
+            break
+        if record.status != "ok":
+            raise TooFewSeedsError(f'seed {record.seed} of "{arm.case.name}" ended {record.status}')
+        found.append(record)
+    return found
+
+
+class Sample:
+    """Values of a metric by case and look."""
+
+    def __init__(self, check: MetricCheck, arms: Sequence[Arm], *, is_log: bool) -> None:
+        self.check, self.is_log = check, is_log
+        self.resolution = 0.0
+        if METRICS[check.metric].quantity == "seconds":
+            _check_times(arms)
+        self.by_case = {arm.case.name: self._values(arm) for arm in arms}
+        seeds = min(len(values) for values in self.by_case.values())
+        self.looks = [n for n in LOOKS if n <= seeds]
+
+    def _values(self, arm: Arm) -> list[float]:
+        found = []
+        for record in measured_in_order(arm):
+            value = value_of(self.check.metric, record, self.check.level)
+            if value is None:
+                raise CannotJudgeError(f"{METRICS[self.check.metric].title}: not defined for these runs")
+            self.resolution = max(self.resolution, resolution(self.check.metric, record))
+            found.append(log(value) if self.is_log else value)
+        return found
+
+    def estimates(self, cases: Sequence[str], weights: Sequence[float]) -> dict[int, Estimate]:
+        """Return the weighted sum of the cases' means at each look."""
+        method = paired_contrast if self.check.paired else contrast
+        return {n: method([self.by_case[name][:n] for name in cases], weights, self.resolution) for n in self.looks}
+
+    def comparison(
+        self, cases: Sequence[str], weights: Sequence[float], region: Region, unit: Unit, what: str = ""
+    ) -> Comparison:
+        """Return one comparison of this sample."""
+        values = [self.by_case[name] for name in cases]
+        least = min(len(one) for one in values)
+        paired = self.check.paired and len(values) == 2 and least >= 3
+        return Comparison(
+            about=tuple(cases),
+            what=what or METRICS[self.check.metric].title,
+            region=region,
+            unit=unit,
+            estimates=self.estimates(cases, weights),
+            first_values=tuple(values[0]),
+            correlation=correlation(values[0][:least], values[1][:least]) if paired else None,
+        )
+
+
+def _check_times(arms: Sequence[Arm]) -> None:
+    """Raise CannotJudgeError for times that decide nothing: of several machines, or taken beside other work."""
+    for arm in arms:
+        if len({machine(record) for record in arm.measured}) > 1:
+            raise CannotJudgeError(f'times of "{arm.case.name}" come from several machines')
+    for one, other in pairwise(arms):
+        same_device = one.execution.device == other.execution.device
+        if same_device and {machine(record) for record in one.measured} != {
+            machine(record) for record in other.measured
+        }:
+            raise CannotJudgeError("times come from several machines")
+    flags = {flag for arm in arms for record in arm.measured for flag in record.flags if flag in TIME_IS_DOUBTFUL}
+    if flags:
+        raise CannotJudgeError(f"times are marked {', '.join(sorted(flags))}")

@@ -1,0 +1,199 @@
+"""Verdicts: what the records of one request say of each claim, at a family-wise error of 5 % over all claims."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from resnet18.analysis.comparisons import compare
+from resnet18.analysis.sample import CannotJudgeError, Comparison, TooFewSeedsError
+from resnet18.analysis.statistics import ALPHA, LOOKS, MOST_SEEDS, holm_levels, seeds_needed
+from resnet18.analysis.view import BenchmarkView, reported_head
+from resnet18.records.record import FINAL
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import Check, Claim, Close, RunStatus
+from resnet18.spec.data import is_cifar10
+from resnet18.spec.resolve import Request
+
+Word = Literal["supported", "contradicted", "inconclusive", "not run"]
+FEWEST_SEEDS = min(LOOKS)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A comparison with what it says at its claim's level."""
+
+    comparison: Comparison
+    holds: bool | None
+    """None: not resolved."""
+    seeds: int | None
+    """Seeds of each arm that would resolve it, if the estimate were the truth; None: more than anybody would run."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What became of one check of a claim: comparisons, an outcome without numbers, or the reason why there is none."""
+
+    check: Check
+    comparisons: tuple[Comparison, ...] = ()
+    status_holds: bool | None = None
+    """For a check of how runs end."""
+    reason: str = ""
+    is_missing: bool = False
+    """Whether the reason is that something was not run, or cannot be compared."""
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether it can hold or fall."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the records say of one claim."""
+
+    benchmark: Benchmark
+    claim: Claim
+    word: Word
+    results: tuple[CheckResult, ...]
+    judged: tuple[Judged, ...]
+    level: float
+    """The level that its p was held against (Holm)."""
+
+    @property
+    def reason(self) -> str:
+        """Why it is not run or inconclusive, where that is not a matter of the numbers."""
+        return "; ".join(dict.fromkeys(result.reason for result in self.results if result.reason))
+
+    @property
+    def n(self) -> int:
+        """Seeds of the smallest arm that was judged."""
+        found = [one.comparison.last.n for one in self.judged if one.comparison.estimates]
+        return min(found, default=0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more seeds could change it."""
+        return self.word == "inconclusive" and any(one.holds is None for one in self.judged)
+
+    @property
+    def seeds(self) -> int | None:
+        """Seeds of each arm that would resolve every open comparison; None: more than `MOST_SEEDS`."""
+        needed = [one.seeds for one in self.judged if one.holds is None]
+        return None if None in needed else max((one for one in needed if one is not None), default=FEWEST_SEEDS)
+
+
+def judge(benchmarks: Collection[Benchmark], views: Collection[BenchmarkView], request: Request) -> tuple[Verdict, ...]:
+    """Return the verdict on every claim of the benchmarks, in their order.
+
+    Args:
+        benchmarks: all tables of the report; a claim without records counts towards the number of claims tested, so
+            that a verdict does not depend on which other tables were run.
+        views: the tables of which there are records under the request.
+        request: scale, data and options of the records.
+    """
+    by_name = {view.benchmark.name: view for view in views}
+    claims = [(one, claim) for one in benchmarks for claim in one.claims]
+    results = [_results(claim, by_name.get(one.name), request) for one, claim in claims]
+    ps = [_p(found) for found in results]
+    return tuple(
+        _verdict(one, claim, found, level, len(claims))
+        for (one, claim), found, level in zip(claims, results, holm_levels(ps), strict=True)
+    )
+
+
+def _results(claim: Claim, view: BenchmarkView | None, request: Request) -> tuple[CheckResult, ...]:
+    return tuple(_result(check, view, request) for check in claim.checks)
+
+
+def _result(check: Check, view: BenchmarkView | None, request: Request) -> CheckResult:
+    if view is None or not view.arms:
+        return CheckResult(check, reason="no records", is_missing=True)
+    if (other := _other_terms(check, request)) is not None:
+        return CheckResult(check, reason=other, is_missing=True)
+    try:
+        comparisons = compare(check, {arm.case.name: arm for arm in view.arms})
+    except CannotJudgeError as error:
+        return CheckResult(check, reason=str(error), is_missing=not isinstance(error, TooFewSeedsError))
+    if isinstance(check, RunStatus):
+        return _status(check, view)
+    seeds = min((len(one.first_values) for one in comparisons if not one.estimates), default=FEWEST_SEEDS)
+    return CheckResult(check, comparisons, reason=_too_few(seeds) if seeds < FEWEST_SEEDS else "")
+
+
+def _too_few(seeds: int) -> str:
+    return f"{seeds} of the {FEWEST_SEEDS} seeds that a verdict needs"
+
+
+def _other_terms(check: Check, request: Request) -> str | None:
+    """Return why a claim about a value cannot be judged under the request; claims of direction always can."""
+    about_a_value = isinstance(check, RunStatus) or (isinstance(check, Close) and check.reported is not None)
+    if not about_a_value or reported_head(request) == "reported":
+        return None
+    if not is_cifar10(request.data_label):
+        return "other data"
+    return "other scale" if request.scale != "paper" else "an option changed the experiment"
+
+
+def _status(check: RunStatus, view: BenchmarkView) -> CheckResult:
+    """Return whether every run of the case ended with the status, of those on the device that the report means."""
+    arm = next(arm for arm in view.arms if arm.case.name == check.case)
+    kind = check.device.partition(":")[0]
+    here = [one for one in arm.records if str((one.fingerprint.numerics or {}).get("device", "cpu")) == kind]
+    final = [record for record in here if record.status in FINAL]
+    if not final:
+        return CheckResult(check, reason=f"no run on {kind}", is_missing=True)
+    if len(final) < FEWEST_SEEDS:
+        return CheckResult(check, reason=_too_few(len(final)))
+    endings = {record.status for record in final}
+    if endings == {check.status}:
+        return CheckResult(check, status_holds=True)
+    if check.status not in endings:
+        return CheckResult(check, status_holds=False)
+    return CheckResult(check, reason=f"runs ended differently: {', '.join(sorted(endings))}")
+
+
+def _p(results: Sequence[CheckResult]) -> float:
+    """Return the p that a claim gives to Holm: of all its parts holding, or of one of them failing.
+
+    A claim whose parts all hold needs no correction inside it (each must pass); that one of K fails is tested K times.
+    How runs end is no random matter here and has no p.
+    """
+    comparisons = [one for result in results if result.is_decidable for one in result.comparisons]
+    if not comparisons:
+        return 1.0
+    p_against = min(1.0, len(comparisons) * min(one.p_against for one in comparisons))
+    complete = all(result.is_decidable for result in results)
+    return min(max(one.p_for for one in comparisons) if complete else 1.0, p_against)
+
+
+def _verdict(
+    benchmark: Benchmark, claim: Claim, results: tuple[CheckResult, ...], level: float, claims: int
+) -> Verdict:
+    comparisons = [one for result in results if result.is_decidable for one in result.comparisons]
+    judged = tuple(_judged(one, level, len(comparisons), claims) for one in comparisons)
+    outcomes = [one.holds for one in judged] + [
+        one.status_holds for one in results if one.is_decidable and not one.comparisons
+    ]
+    if False in outcomes:
+        word: Word = "contradicted"
+    elif all(result.is_missing for result in results):
+        word = "not run"
+    elif None in outcomes or not all(result.is_decidable for result in results):
+        word = "inconclusive"
+    else:
+        word = "supported"
+    return Verdict(benchmark, claim, word, results, judged, level)
+
+
+def _judged(comparison: Comparison, level: float, count: int, claims: int) -> Judged:
+    """Return what a comparison says, and the seeds that it would take at the level of Holm's first step."""
+    if comparison.p_for <= level:
+        return Judged(comparison, holds=True, seeds=None)
+    if count * comparison.p_against <= level:
+        return Judged(comparison, holds=False, seeds=None)
+    return Judged(comparison, None, seeds_needed(comparison.last, comparison.region, ALPHA / claims))
+
+
+def seeds_text(seeds: int | None) -> str:
+    """Return how many seeds would settle a question, in words."""
+    return f"more than {MOST_SEEDS:,} seeds" if seeds is None else f"about {seeds:,} seeds"

@@ -1,0 +1,151 @@
+"""Verdicts in words. Every sentence about who wins is made here, from the verdict; none is typed."""
+
+from math import exp, inf
+
+from resnet18.analysis.sample import Comparison
+from resnet18.analysis.statistics import Estimate
+from resnet18.analysis.verdict import CheckResult, Judged, Verdict, seeds_text
+from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
+from resnet18.spec.metric import MARGIN_UNITS, METRICS
+
+OUTCOMES = {True: "holds", False: "fails", None: "open"}
+STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "diverged": "diverged", "ok": "ok"}
+
+
+def lines_of(verdict: Verdict) -> list[str]:
+    """Return a line for every part of a claim: what it says, whether it holds, the estimate, interval and n."""
+    lines = []
+    judged = list(verdict.judged)
+    for result in verdict.results:
+        if not result.is_decidable:
+            lines.append(f"{'not run' if result.is_missing else 'open'}: {_asserted(result)}: {result.reason}")
+        elif result.status_holds is not None:
+            lines.append(f"{OUTCOMES[result.status_holds]}: {_asserted(result)}")
+        else:
+            mine, judged = judged[: len(result.comparisons)], judged[len(result.comparisons) :]
+            lines += [line(result.check, one) for one in mine]
+    return lines
+
+
+def line(check: Check, judged: Judged) -> str:
+    """Return one comparison in a line."""
+    comparison = judged.comparison
+    text = f"{OUTCOMES[judged.holds]}: {statement(check, comparison)}: {estimate_text(check, comparison)}"
+    text += f", n = {comparison.last.n}"
+    if comparison.correlation is not None:
+        text += f", paired (correlation {comparison.correlation:.2f})"
+    return text if judged.holds is not None else f"{text}; {seeds_text(judged.seeds)} would settle it"
+
+
+def decisive(verdict: Verdict) -> str:
+    """Return the line that settles a verdict: what fails, what is farthest from resolved, or what held by the least."""
+    if verdict.word == "not run" or (verdict.reason and verdict.word != "contradicted"):
+        return verdict.reason
+    wanted = {"supported": True, "contradicted": False, "inconclusive": None}[verdict.word]
+    pairs = [(one, check) for one, check in zip(verdict.judged, _checks(verdict), strict=True) if one.holds is wanted]
+    if not pairs:
+        return next(one for one in lines_of(verdict) if one.startswith(OUTCOMES[wanted])).partition(": ")[2]
+    key = {True: _doubt, False: _clarity, None: _distance}[wanted]
+    judged, check = max(pairs, key=lambda pair: key(pair[0]))
+    return line(check, judged).partition(": ")[2]
+
+
+def _checks(verdict: Verdict) -> list[Check]:
+    """Return the check of each judged comparison."""
+    return [one.check for one in verdict.results if one.is_decidable for _ in one.comparisons]
+
+
+def _doubt(judged: Judged) -> float:
+    return judged.comparison.p_for
+
+
+def _clarity(judged: Judged) -> float:
+    return -judged.comparison.p_against
+
+
+def _distance(judged: Judged) -> float:
+    return inf if judged.seeds is None else judged.seeds
+
+
+def _asserted(result: CheckResult) -> str:
+    check = result.check
+    if isinstance(check, RunStatus):
+        return f'every run of "{check.case}" ends {STATUSES[check.status]}'
+    if isinstance(check, Overfits):
+        return f'"{check.case}" overfits'
+    if result.comparisons:
+        more = f" (and {len(result.comparisons) - 1} more)" if len(result.comparisons) > 1 else ""
+        return statement(check, result.comparisons[0]) + more
+    return METRICS[check.metric].title
+
+
+def statement(check: Check, comparison: Comparison) -> str:
+    """Return what a comparison asserts."""
+    first, last = f'"{comparison.about[0]}"', f'"{comparison.about[-1]}"'
+    match check:
+        case Trend():
+            text = f": {first} to {last}"
+        case Overfits():
+            text = f": {first} {_bound(comparison)}"
+        case Equivalent():
+            text = f": {first} and {last} within {_margin(check.margin, check)}"
+        case Close():
+            text = f": {first} within {_margin(check.margin, check)} of {check.reported or f'{check.value:g}'}"
+        case Ratio():
+            text = f": {first} is {check.low:g} to {check.high:g} times {last}"
+        case Difference(than=None):
+            text = f": {first} {_bound(comparison)}"
+        case Difference(by=by) if by > 0:
+            text = f": {first} above {last} by at least {_margin(by, check)}"
+        case _:
+            text = f": {first} above {last}"
+    return f"{comparison.what}{text}"
+
+
+def _bound(comparison: Comparison) -> str:
+    region = comparison.region
+    return f"above {region.low:g}" if region.high == inf else f"below {region.high:g}"
+
+
+def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
+    unit = MARGIN_UNITS[METRICS[check.metric].quantity]
+    return f"{margin:g} {'point' if unit == 'points' and margin == 1 else unit}"
+
+
+def estimate_text(check: Check, comparison: Comparison) -> str:
+    """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level."""
+    estimate, unit = comparison.last, comparison.unit
+    value, (low, high) = estimate.value, estimate.interval()
+    if comparison.falls:
+        value, low, high = -value, -high, -low
+    if unit.is_log and not isinstance(check, Close):
+        return f"{exp(value):.3g} times [{exp(low):.3g}, {exp(high):.3g}]"
+    if unit.is_log:
+        return f"{_mebibytes(value)} MiB [{_mebibytes(low)}, {_mebibytes(high)}]"
+    if len(comparison.about) == 1 and not isinstance(check, Overfits):
+        return _level(check, estimate)
+    digits = _digits(estimate.se)
+    return f"{value:+.{digits}f} {unit.name} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def _level(check: Check, estimate: Estimate) -> str:
+    """Return a level: accuracies in percent, gains in points, losses in nats."""
+    low, high = estimate.interval()
+    digits = _digits(estimate.se)
+    unit = "%" if isinstance(check, Close) and check.metric.endswith("accuracy") else ""
+    if not unit and not isinstance(check, RunStatus | Overfits):
+        unit = MARGIN_UNITS[METRICS[check.metric].quantity]
+    sign = "" if unit == "%" else "+"
+    return f"{estimate.value:{sign}.{digits}f} {unit} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def _digits(se: float) -> int:
+    """Return decimals that show two digits of the standard error, between 1 and 5."""
+    digits = 1
+    while digits < 5 and se * 10**digits < 10:
+        digits += 1
+    return digits if se > 0 else 2
+
+
+def _mebibytes(logarithm: float) -> str:
+    return f"{exp(logarithm) / 2**20:,.0f}"
