@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import fmean
 
-from resnet18.records.record import Epoch, Record
+from resnet18.records.record import Epoch, Record, Score
 from resnet18.spec.metric import METRICS
 
 PLATEAU_POINTS = 2.0
@@ -65,13 +65,18 @@ def turning_epoch(record: Record) -> int:
     return min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch
 
 
+def percent(score: Score) -> float:
+    """Return the accuracy in percent: of 58 among 100 exactly 58, which 100 times 0.58 is not."""
+    return 100 * score.correct / score.images
+
+
 def _accuracies(record: Record) -> list[float]:
-    return [100 * epoch.clean.accuracy for epoch in comparable_epochs(record)]
+    return [percent(epoch.clean) for epoch in comparable_epochs(record)]
 
 
 def _epochs_to(record: Record, level: float) -> float:
     """Return the first epoch at a level in percent; one more than all epochs where none reaches it."""
-    reached = (epoch.epoch for epoch in comparable_epochs(record) if 100 * epoch.clean.accuracy >= level)
+    reached = (epoch.epoch for epoch in comparable_epochs(record) if percent(epoch.clean) >= level)
     return float(next(reached, len(record.epochs) + 1))
 
 
@@ -102,20 +107,20 @@ def _gain_at_cut(record: Record, which: int) -> float | None:
     before, after = epochs[max(start, cut - WINDOW) : cut], epochs[cut : min(end, cut + WINDOW)]
     if min(len(before), len(after)) < FEWEST:
         return None
-    return 100 * (fmean(one.clean.accuracy for one in after) - fmean(one.clean.accuracy for one in before))
+    return fmean(percent(one.clean) for one in after) - fmean(percent(one.clean) for one in before)
 
 
 CURVES: dict[str, Callable[[Record], float | None]] = {
     "best_accuracy": lambda record: 100 * best_accuracy(record),
-    "last_clean_accuracy": lambda record: 100 * last_clean_accuracy(record),
+    "last_clean_accuracy": lambda record: percent(record.epochs[-1].clean),
     "train_s": train_s,
     "whole_program_s": whole_program_s,
     "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
-    "final_train_accuracy": lambda record: 100 * record.epochs[-1].train.accuracy,
+    "final_train_accuracy": lambda record: percent(record.epochs[-1].train),
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
     "train_loss_drop": lambda record: record.epochs[0].train.loss - record.epochs[-1].train.loss,
     "test_loss_drop": lambda record: comparable_epochs(record)[0].clean.loss - comparable_epochs(record)[-1].clean.loss,
-    "generalization_gap": lambda record: 100 * (record.epochs[-1].train.accuracy - record.epochs[-1].clean.accuracy),
+    "generalization_gap": lambda record: percent(record.epochs[-1].train) - percent(record.epochs[-1].clean),
     "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
     "jitter": _jitter,
     "late_gain": _late_gain,

@@ -1,0 +1,157 @@
+"""Hypotheses: each candidate is a case of its own, and evidence only where reported cells may be compared."""
+
+import pytest
+from builders import TOML, make_benchmark, make_epoch, make_record
+
+from resnet18.analysis.candidates import hypotheses_section
+from resnet18.analysis.report import render_report
+from resnet18.analysis.view import look
+from resnet18.records.record import Score
+from resnet18.records.store import Readings
+from resnet18.spec.errors import SpecError
+from resnet18.spec.hypothesis import sub_cases, with_sub_cases
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request, resolve
+
+PAPER = Request(scale="paper", data="cifar10-jpeg")
+HYPOTHESIS = """
+[[hypothesis]]
+key = "optimizer.lr"
+question = "Which rate was it?"
+cases = ["8"]
+candidate = [{ name = "slow", value = 0.001 }, { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }]
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path, TOML + HYPOTHESIS)
+
+
+def records_of(mine, request, by_rate, seeds=3):
+    """Runs of all cases and candidates; the learning rate chooses the accuracy in percent, the seed adds 0.1 each."""
+    found = []
+    for run in plan([mine], request, range(seeds), {"cpu"}, hypotheses=True).runs:
+        percent = by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed
+        score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
+        epochs = (make_epoch(1, clean=score, as_published=score),)
+        found.append(make_record(run.experiment, run.execution, request=request, epochs=epochs))
+    return found
+
+
+def section_of(mine, request, records):
+    (view,) = look([mine], request, records)
+    return hypotheses_section(view, request, records)
+
+
+def test_candidates_are_run_only_when_asked_for(mine):
+    """They answer another question, and each costs a run."""
+    plans = [plan([mine], PAPER, [0], {"cpu"}, hypotheses=asked).runs for asked in (False, True)]
+
+    assert [2, 4] == [len(runs) for runs in plans]
+
+
+def test_a_candidate_that_is_the_assumption_itself_is_the_same_run(mine):
+    """It is trained once, and is the case's own."""
+    (labels,) = [
+        run.labels
+        for run in plan([mine], PAPER, [0], {"cpu"}, hypotheses=True).runs
+        if run.experiment.optimizer.lr == 0.01 and run.experiment.batch_size == 8
+    ]
+
+    assert ("mine/8", "mine/8 [optimizer.lr: as assumed]") == labels
+
+
+def test_a_sub_case_differs_in_its_key_alone(mine):
+    """Dotted keys reach into tables."""
+    case = with_sub_cases(mine).cases[2]
+    changed, _ = resolve(mine, case, PAPER, seed=0)
+    own, _ = resolve(mine, mine.cases[0], PAPER, seed=0)
+
+    assert own.model_copy(update={"optimizer": own.optimizer.model_copy(update={"lr": 0.001})}) == changed
+
+
+def test_the_nearest_candidate_is_named_with_its_uncertainty(mine):
+    """Reported 70 %: 70.1 beats 50.1 and 60.1 by far."""
+    text = section_of(mine, PAPER, records_of(mine, PAPER, {0.001: 50, 0.01: 60, 0.1: 70}))
+
+    assert 'Nearest: "fast", 0.10 points from the reported cells' in text
+    assert 'the next, "as assumed", 9.90 (0.12). The difference is more than two standard errors.' in text
+    assert r"| fast        | 8      | 70 %       | 70.10 %" in text
+
+
+def test_candidates_that_lie_equally_near_are_not_resolved(mine):
+    """0.1 points on either side."""
+    text = section_of(mine, PAPER, records_of(mine, PAPER, {0.001: 50, 0.01: 69.8, 0.1: 70}))
+
+    assert "Not resolved: the difference is less than two standard errors." in text
+
+
+@pytest.mark.parametrize("request_", [Request(), Request(scale="small", data="cifar10-jpeg")])
+def test_at_another_scale_or_on_other_data_nothing_is_nearest(request_, mine):
+    """The numbers are shown; the reported ones only where they may be."""
+    text = section_of(mine, request_, records_of(mine, request_, {0.001: 50, 0.01: 60, 0.1: 70}))
+
+    assert "Which lies nearest is not said: only runs at paper scale on CIFAR-10" in text
+
+
+def test_one_seed_has_no_uncertainty_and_so_no_nearest(mine):
+    """At least two candidates need two seeds."""
+    text = section_of(mine, PAPER, records_of(mine, PAPER, {0.001: 50, 0.01: 60, 0.1: 70}, seeds=1))
+
+    assert "at least two candidates need two seeds of every case" in text
+
+
+def test_without_candidates_there_is_no_section(mine):
+    """The case itself is one of them: it alone is no comparison."""
+    records = [
+        one
+        for one in records_of(mine, PAPER, {0.001: 50, 0.01: 60, 0.1: 70})
+        if one.spec.experiment.optimizer.lr == 0.01
+    ]
+
+    assert "" == section_of(mine, PAPER, records)
+
+
+def test_runs_of_candidates_are_not_leftovers(mine):
+    """They stand in their section."""
+    text, _ = render_report([mine], Readings(tuple(records_of(mine, PAPER, {0.001: 50, 0.01: 60, 0.1: 70})), ()))
+
+    assert "no case of these benchmarks is meant" not in text
+
+
+def test_a_whole_operation_may_be_a_candidate(tmp_path):
+    """It replaces the one of its name, in place."""
+    text = TOML.replace(
+        'augmentation = [{ name = "to_tensor" }]',
+        'augmentation = [{ name = "random_rotation", degrees = 5.0 }, { name = "to_tensor" }]',
+    )
+    mine = make_benchmark(
+        tmp_path,
+        text + '[[hypothesis]]\nkey = "augmentation.random_rotation"\nquestion = "How far?"\ncases = ["8"]\n'
+        'candidate = [{ name = "far", value = { name = "random_rotation", degrees = 30.0 } }, '
+        '{ name = "near", value = { name = "random_rotation", degrees = 5.0 } }]',
+    )
+    degrees = [
+        resolve(mine, case, PAPER, seed=0)[0].augmentation[0].degrees
+        for _, _, case in sub_cases(mine, mine.hypotheses[0])
+    ]
+
+    assert [30.0, 5.0] == degrees
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('cases = ["8"]', 'cases = ["9"]', 'unknown case "9"'),
+        ('"optimizer.lr"', '"execution.threads"', "is no key of an experiment"),
+        ('"optimizer.lr"', '"optimizer.momentun"', "optimizer.momentun"),
+        ("value = 0.1 }", 'value = "quick" }', "optimizer.lr"),
+        ('name = "fast"', 'name = "slow"', "two candidates have one name"),
+        (', { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }', "", "at least 2"),
+    ],
+)
+def test_a_bad_hypothesis_is_refused(old, new, words, tmp_path):
+    """Before anything runs."""
+    with pytest.raises(SpecError, match=words):
+        make_benchmark(tmp_path, TOML + HYPOTHESIS.replace(old, new))

@@ -1,0 +1,253 @@
+"""Statistics, each against another way of computing it: scipy's tests, brute force, or simulation."""
+
+import itertools
+from math import inf, isclose, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from resnet18.analysis.statistics import (
+    LOOKS,
+    Estimate,
+    Region,
+    contrast,
+    correlation,
+    holm_levels,
+    p_above,
+    p_below,
+    paired_contrast,
+    power,
+    ratio_of_medians,
+    sampling_error,
+    seeds_needed,
+    sequential_p,
+)
+
+VALUES = st.lists(st.floats(-50, 50).map(lambda value: round(value, 3)), min_size=3, max_size=8, unique=True)
+
+
+@given(VALUES, VALUES)
+def test_a_difference_is_welchs_t(first, second):
+    """Value, degrees of freedom, p and interval agree with scipy's."""
+    mine = contrast([first, second], [1, -1])
+    theirs = stats.ttest_ind(first, second, equal_var=False)
+
+    assert isclose(theirs.df, mine.df, rel_tol=1e-6)
+    assert isclose(theirs.pvalue, min(1, 2 * min(p_above(mine, 0), p_below(mine, 0))), rel_tol=1e-6, abs_tol=1e-12)
+    assert np.allclose(theirs.confidence_interval(), mine.interval(), rtol=1e-6)
+
+
+@given(VALUES.flatmap(lambda one: st.tuples(st.just(one), st.permutations(one))))
+def test_a_paired_difference_is_the_paired_t(pair):
+    """Of equal seeds."""
+    first, second = pair
+    shifted = [one + 0.25 * at for at, one in enumerate(second)]
+    if len({round(a - b, 6) for a, b in zip(first, shifted, strict=True)}) < 2:
+        return
+    mine = paired_contrast([first, shifted], [1, -1])
+    theirs = stats.ttest_rel(first, shifted)
+
+    assert isclose(theirs.pvalue, min(1, 2 * min(p_above(mine, 0), p_below(mine, 0))), rel_tol=1e-6, abs_tol=1e-12)
+
+
+def test_golden_welch():
+    """Worked by hand: means 2 and 4, variances 1 and 4, three each."""
+    mine = contrast([[1, 2, 3], [2, 4, 6]], [1, -1])
+
+    assert (-2.0, sqrt(5 / 3), 3) == (mine.value, mine.se, mine.n)
+    assert isclose(25 / 8.5, mine.df)
+    assert 5.0 == mine.run_variance
+
+
+def test_equivalence_is_two_one_sided_tests():
+    """Both of scipy's one-sided Welch tests against shifted data."""
+    first, second, margin = [75.1, 75.6, 74.9, 75.3], [75.4, 75.0, 75.2, 75.9], 1.0
+    above = stats.ttest_ind(np.add(first, margin), second, equal_var=False, alternative="greater").pvalue
+    below = stats.ttest_ind(np.subtract(first, margin), second, equal_var=False, alternative="less").pvalue
+
+    assert isclose(max(above, below), Region(-margin, margin).p_inside(contrast([first, second], [1, -1])))
+
+
+def test_equivalence_is_a_90_percent_interval_inside_the_margin():
+    """At level 5 %."""
+    estimate = contrast([[1.0, 2.0, 1.5], [1.2, 1.9, 1.4]], [1, -1])
+    low, high = estimate.interval(0.9)
+    reach = max(abs(low), abs(high))
+
+    assert Region(-reach * 1.001, reach * 1.001).p_inside(estimate) < 0.05
+    assert Region(-reach * 0.999, reach * 0.999).p_inside(estimate) > 0.05
+
+
+def test_a_direction_is_tested_two_sided_for_and_against():
+    """The two p are of the two tails."""
+    estimate = contrast([[1.0, 2.0, 4.0], [3.0, 6.0, 5.0]], [1, -1])
+    p = stats.ttest_ind([1.0, 2.0, 4.0], [3.0, 6.0, 5.0], equal_var=False).pvalue
+
+    assert isclose(p, Region(low=0).p_outside(estimate))
+    assert isclose(min(1, 2 - p), Region(low=0).p_inside(estimate))
+
+
+def test_runs_that_agree_to_the_step_of_their_metric_are_not_taken_for_certain():
+    """Epochs 3, 3, 3 against 5, 5, 5: the variance of rounding is left."""
+    estimate = contrast([[3, 3, 3], [5, 5, 5]], [1, -1], resolution=1.0)
+
+    assert isclose(sqrt(2 / 12 / 3), estimate.se)
+    assert 0.0 == contrast([[3, 3, 3], [5, 5, 5]], [1, -1]).se
+
+
+def test_a_further_run_scatters_more_than_a_mean():
+    """The prediction interval: s times the root of 1 + 1/n."""
+    values = [75.0, 75.8, 74.9]
+    predicted = contrast([values], [1]).for_one_more_run()
+
+    assert isclose(np.std(values, ddof=1) * sqrt(1 + 1 / 3), predicted.se)
+
+
+@pytest.mark.parametrize(("n", "half"), [(3, 5.0), (5, 3.0), (10, 2.4)])
+def test_half_widths_of_prediction_intervals_are_those_of_the_plan(n, half):
+    """In units of s."""
+    low, high = Estimate(0.0, 1 / sqrt(n), n - 1, n, 1.0).for_one_more_run().interval()
+
+    assert half == round((high - low) / 2, 1)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_intervals_cover_as_they_say(n):
+    """95 % of 4,000 differences of groups with unequal variances, seeded: between 93 and 97 %."""
+    random = np.random.default_rng(n)
+    covered = 0
+    for _ in range(4_000):
+        low, high = contrast([random.normal(1, 1, n).tolist(), random.normal(0, 1.5, n).tolist()], [1, -1]).interval()
+        covered += low < 1 < high
+
+    assert 0.93 <= covered / 4_000 <= 0.97
+
+
+def test_the_bootstrap_of_a_ratio_of_medians_covers_at_five_repeats():
+    """Log-normal noise of 5 %, seeded: between 93 and 99 %."""
+    random = np.random.default_rng(5)
+    covered = 0
+    for _ in range(400):
+        one, other = np.exp(random.normal(0.5, 0.05, 5)), np.exp(random.normal(0, 0.05, 5))
+        _, low, high = ratio_of_medians(one, other)
+        covered += low <= np.exp(0.5) <= high
+
+    assert 0.93 <= covered / 400 <= 0.99
+
+
+def closed_testing(ps, alpha=0.05):
+    """Reject a hypothesis where every set of hypotheses that holds it is rejected by Bonferroni."""
+    everything = range(len(ps))
+    sets = [chosen for size in range(1, len(ps) + 1) for chosen in itertools.combinations(everything, size)]
+    rejected = {chosen for chosen in sets if min(ps[at] for at in chosen) <= alpha / len(chosen)}
+    return [all(chosen in rejected for chosen in sets if at in chosen) for at in everything]
+
+
+@given(st.lists(st.floats(0, 0.1), min_size=1, max_size=6))
+def test_holm_is_closed_testing_with_bonferroni(ps):
+    """The definition, by brute force."""
+    assert closed_testing(ps) == [p <= level for p, level in zip(ps, holm_levels(ps), strict=True)]
+
+
+def test_golden_holm():
+    """Three of four are rejected."""
+    assert [0.0125, 0.05 / 3, 0.025, 0.05] == holm_levels([0.001, 0.01, 0.02, 0.06])
+
+
+@given(st.dictionaries(st.sampled_from(sorted(LOOKS)), st.floats(0, 1), min_size=1))
+def test_looks_are_paid_for(ps):
+    """A p of a look is divided by its share; the smallest counts, capped at 1."""
+    assert min(1.0, *[p / LOOKS[n] for n, p in ps.items()], 1.0) == sequential_p(ps)
+
+
+def test_shares_of_the_looks_add_up_to_one():
+    """Else the error would."""
+    assert isclose(1.0, sum(LOOKS.values()))
+
+
+def test_three_looks_keep_the_error():
+    """4,000 simulated series without a difference: at most 5 % ever fall under 5 %."""
+    random = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(4_000):
+        one, other = random.normal(size=(2, 10)).tolist()
+        estimates = {n: contrast([one[:n], other[:n]], [1, -1]) for n in LOOKS}
+        wrong += (
+            min(
+                sequential_p({n: Region(low=0).p_inside(e) for n, e in estimates.items()}),
+                sequential_p({n: Region(low=0).p_outside(e) for n, e in estimates.items()}),
+            )
+            <= 0.05
+        )
+
+    assert wrong / 4_000 <= 0.05
+
+
+@pytest.mark.parametrize(("shift", "n"), [(1.0, 5), (2.0, 5), (3.0, 3), (0.5, 20)])
+def test_power_is_that_of_the_noncentral_t(shift, n):
+    """Where scipy's own distribution can be trusted."""
+    critical, center = stats.t.ppf(0.975, 2 * n - 2), shift * sqrt(n / 2)
+
+    assert isclose(
+        stats.nct.sf(critical, 2 * n - 2, center),
+        power(shift / sqrt(2), inf, n, 2 * n - 2, 0.025),
+        abs_tol=1e-4,
+    )
+
+
+def test_power_of_equivalence_is_what_simulation_finds():
+    """Margin 1 point, standard deviation 0.56, seven seeds: 0.87 of the plan's table."""
+    assert 0.87 == round(power(1 / 0.56 / sqrt(2), 1 / 0.56 / sqrt(2), 7, 12, 0.05), 2)
+
+
+def test_seeds_needed_have_the_power_that_they_promise():
+    """The smallest such number beyond the looks: one fewer is not enough."""
+    estimate = Estimate(value=0.5, se=0.4, df=4, n=3, run_variance=2.0)
+    seeds = seeds_needed(estimate, Region(low=0), 0.05)
+    chances = [power(0.5 / sqrt(2), inf, n, 2 * n - 2, 0.025 * LOOKS[10]) for n in (seeds - 1, seeds)]
+
+    assert chances[0] < 0.8 <= chances[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "region", "seeds"),
+    [
+        (3.0, Region(low=0), 5),
+        (-3.0, Region(low=0), 5),
+        (0.0, Region(low=0), None),
+        (0.0, Region(-2.0, 2.0), 5),
+        (1.99, Region(-2.0, 2.0), None),
+        (5.0, Region(-2.0, 2.0), 5),
+    ],
+)
+def test_seeds_are_those_that_settle_it_either_way(value, region, seeds):
+    """Inside or outside; on the bound no number is enough. Never as few as there are already."""
+    assert seeds == seeds_needed(Estimate(value, 0.4, 4, 3, 0.5), region, 0.05)
+
+
+def test_seeds_grow_with_the_number_of_claims():
+    """The corrected level is lower."""
+    estimate = Estimate(value=1.0, se=0.4, df=4, n=3, run_variance=2.0)
+    alone, among_many = (seeds_needed(estimate, Region(low=0), alpha) for alpha in (0.05, 0.05 / 18))
+
+    assert alone < among_many
+
+
+def test_correlation_is_pearsons():
+    """And 0 where one group does not vary."""
+    first, second = [1.0, 2.0, 4.0], [2.0, 3.0, 9.0]
+
+    assert isclose(np.corrcoef(first, second)[0, 1], correlation(first, second))
+    assert 0.0 == correlation(first, [1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "images", "points"),
+    [(0.5, 10_000, 0.50), (0.75, 10_000, 0.43), (0.9, 10_000, 0.30), (0.9, 1_000, 0.95)],
+)
+def test_sampling_error_is_binomial(accuracy, images, points):
+    """The figures of the plan."""
+    assert points == round(100 * sampling_error(accuracy, images), 2)

@@ -1,0 +1,430 @@
+"""Verdicts: what the records support, what they contradict, what they leave open, and what they do not bear on."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import TOML, make_benchmark, make_epoch, make_record
+
+from resnet18.analysis.comparisons import Comparison
+from resnet18.analysis.sample import Unit
+from resnet18.analysis.statistics import LOOKS, Region, contrast
+from resnet18.analysis.verdict import CheckResult, _p, _verdict, holm_levels, judge
+from resnet18.analysis.view import look
+from resnet18.analysis.wording import decisive, lines_of
+from resnet18.records.record import Record, Score
+from resnet18.records.store import seal
+from resnet18.spec.claim import Claim, Difference
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+PAPER = Request(scale="paper", data="cifar10-jpeg")
+SMALL = Request(scale="small", data="cifar10-jpeg")
+THREE = (
+    TOML
+    + """
+[[case]]
+name = "32"
+experiment = { batch_size = 32 }
+"""
+)
+NOISE = (0.0, 0.1, -0.1, 0.05, -0.05, 0.02, -0.02, 0.08, -0.08, 0.01)
+"""Points around a case's mean, by seed."""
+
+
+def claimed(folder, *checks):
+    text = "".join(f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1))
+    return make_benchmark(folder, THREE + text)
+
+
+def curve(percent, **changes):
+    """One epoch whose accuracy is that many percent of 100,000 images."""
+    score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
+    return (make_epoch(1, clean=score, as_published=score, **changes),)
+
+
+def records_of(mine, request, means, seeds=5, epochs=curve, **options):
+    """One record for each case and seed, about the case's mean."""
+    return [
+        make_record(
+            run.experiment,
+            run.execution,
+            request=request,
+            epochs=epochs(means[run.labels[0].partition("/")[2]] + NOISE[run.experiment.seed]),
+            **options,
+        )
+        for run in plan([mine], request, range(seeds), {"cpu"}).runs
+        if run.labels[0].partition("/")[2] in means
+    ]
+
+
+def verdicts(mine, request, records):
+    return judge([mine], look([mine], request, records), request)
+
+
+def words(mine, records, request=PAPER):
+    return [one.word for one in verdicts(mine, request, records)]
+
+
+MEANS = {"8": 70.0, "16": 75.0, "32": 75.05}
+
+KINDS = {
+    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8"': "supported",
+    'kind = "greater", metric = "last_clean_accuracy", case = "8", than = "16"': "contradicted",
+    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32"': "inconclusive",
+    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8", by = 4.0': "supported",
+    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8", by = 6.0': "contradicted",
+    'kind = "greater", metric = "last_clean_accuracy", case = "16", than_value = 74.0': "supported",
+    'kind = "less", metric = "last_clean_accuracy", case = "16", than_value = 74.0': "contradicted",
+    'kind = "less", metric = "last_clean_accuracy", case = "8", than = "16", paired = true': "supported",
+    'kind = "ranking", metric = "last_clean_accuracy", cases = ["16", "8"]': "supported",
+    'kind = "ranking", metric = "last_clean_accuracy", cases = ["32", "16", "8"]': "inconclusive",
+    'kind = "ranking", metric = "last_clean_accuracy", cases = ["8", "16", "32"]': "contradicted",
+    'kind = "equivalent", metric = "last_clean_accuracy", cases = ["16", "32"], margin = 1.0': "supported",
+    'kind = "equivalent", metric = "last_clean_accuracy", cases = ["8", "16", "32"], margin = 1.0': "contradicted",
+    'kind = "equivalent", metric = "last_clean_accuracy", cases = ["16", "32"], margin = 0.08': "inconclusive",
+    'kind = "close", metric = "best_accuracy", case = "16", reported = "about 75 %", margin = 1.0': "supported",
+    'kind = "close", metric = "best_accuracy", case = "16", reported = "77.2%", margin = 1.0': "contradicted",
+    'kind = "close", metric = "best_accuracy", case = "16", reported = "76.1%", margin = 1.0': "inconclusive",
+    'kind = "trend", metric = "last_clean_accuracy", cases = ["8", "16", "32"], direction = "rising"': "supported",
+    'kind = "trend", metric = "last_clean_accuracy", cases = ["8", "16", "32"], direction = "falling"': "contradicted",
+}
+KINDS[f"{next(one for one in KINDS if 'rising' in one)}, flattens = true"] = "supported"
+
+
+@pytest.mark.parametrize("check", KINDS)
+def test_each_kind_of_check_finds_its_verdict(check, tmp_path):
+    """Of five seeds with means 70, 75 and 75.05 % and a standard deviation of 0.08 points."""
+    mine = claimed(tmp_path, f"{{ {check} }}")
+
+    assert [KINDS[check]] == words(mine, records_of(mine, PAPER, MEANS))
+
+
+TIMES = {
+    'kind = "ratio", metric = "train_s", case = "8", to = "16", low = 1.5, high = 3.0': "supported",
+    'kind = "ratio", metric = "train_s", case = "8", to = "16", low = 3.0, high = 5.0': "contradicted",
+    'kind = "equivalent", metric = "train_s", cases = ["8", "16"], margin = 10.0': "contradicted",
+    'kind = "greater", metric = "train_s", case = "8", than = "16", by = 50.0': "supported",
+}
+
+
+def timed(seconds):
+    return (make_epoch(1, train_s=seconds),)
+
+
+@pytest.mark.parametrize("check", TIMES)
+def test_times_are_compared_by_ratio(check, tmp_path):
+    """20 s against 10 s: twice, 100 % more."""
+    mine = claimed(tmp_path, f"{{ {check} }}")
+
+    assert [TIMES[check]] == words(mine, records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_below_three_seeds_nothing_is_more_than_inconclusive(seeds, tmp_path):
+    """However far apart."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"8": 10.0, "16": 90.0}, seeds))
+
+    assert ("inconclusive", f"{seeds} of the 3 seeds that a verdict needs") == (verdict.word, verdict.reason)
+
+
+@pytest.mark.parametrize(("seeds", "n"), [(3, 3), (4, 3), (5, 5), (9, 5), (10, 10)])
+def test_seeds_between_looks_are_not_looked_at(seeds, n, tmp_path):
+    """A fourth seed changes nothing until there are five."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS, seeds))
+
+    assert n == verdict.n
+
+
+def test_a_missing_seed_ends_the_series(tmp_path):
+    """Looks are of seeds 0 to n - 1: choosing seeds would be choosing results."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    records = [one for one in records_of(mine, PAPER, MEANS) if one.seed != 1]
+
+    assert "1 of the 3 seeds that a verdict needs" == verdicts(mine, PAPER, records)[0].reason
+
+
+def test_a_run_without_a_result_is_no_missing_value(tmp_path):
+    """The mean of the others would be biased."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    records = records_of(mine, PAPER, MEANS)
+    records[0] = make_record(records[0].spec.experiment, request=PAPER, status="diverged")
+    (verdict,) = verdicts(mine, PAPER, records)
+
+    assert ("inconclusive", 'seed 0 of "8" ended diverged') == (verdict.word, verdict.reason)
+
+
+def test_a_missing_arm_is_not_run(tmp_path):
+    """And says which."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"16": 75.0}))
+
+    assert ("not run", '"8" has no records') == (verdict.word, verdict.reason)
+
+
+def test_without_records_every_claim_is_not_run(tmp_path):
+    """Never a verdict on nothing."""
+    mine = claimed(tmp_path, '{ kind = "close", metric = "best_accuracy", case = "16", value = 1.0, margin = 1.0 }')
+
+    assert [("not run", "no records")] == [(one.word, one.reason) for one in judge([mine], [], PAPER)]
+
+
+VALUE = '{ kind = "close", metric = "best_accuracy", case = "16", reported = "75%", margin = 1.0 }'
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (SMALL, "other scale"),
+        (Request(), "other data"),
+        (Request(scale="paper", data="my-photos"), "other data"),
+        (Request(scale="paper", data="cifar10-jpeg", overrides=("epochs=1",)), "an option changed the experiment"),
+    ],
+)
+def test_a_value_is_held_against_the_reports_only_on_its_own_terms(request_, reason, tmp_path):
+    """Other data, another scale or another experiment say nothing of it."""
+    mine = claimed(tmp_path, VALUE)
+    (verdict,) = verdicts(mine, request_, records_of(mine, request_, MEANS))
+
+    assert ("not run", reason) == (verdict.word, verdict.reason)
+
+
+def test_a_claim_of_direction_is_judged_at_every_scale(tmp_path):
+    """The heading says where."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+
+    assert ["supported"] == words(mine, records_of(mine, SMALL, MEANS), SMALL)
+
+
+def test_records_of_two_scales_are_never_compared(tmp_path):
+    """Each arm at its own scale: neither chapter has both."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    records = records_of(mine, PAPER, {"16": 75.0}) + records_of(mine, SMALL, {"8": 70.0})
+
+    assert [["not run"], ["not run"]] == [words(mine, records, request) for request in (PAPER, SMALL)]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"data": "e" * 64}, "several data sets of one name"),
+        ({"code": "e" * 64}, "records of several versions of the code"),
+    ],
+)
+def test_records_of_different_origin_are_never_compared(change, reason, tmp_path):
+    """Their difference would not be that of the cases."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    records = records_of(mine, PAPER, {"16": 75.0}) + records_of(mine, PAPER, {"8": 70.0}, **change)
+    (verdict,) = verdicts(mine, PAPER, records)
+
+    assert ("not run", reason) == (verdict.word, verdict.reason)
+
+
+def flagged(record, flag):
+    content = json.loads(record.model_dump_json())
+    return seal({**content, "flags": [flag]})
+
+
+@pytest.mark.parametrize("flag", ["contaminated", "not_exclusive", "resumed"])
+def test_a_doubtful_time_decides_nothing(flag, tmp_path):
+    """It is printed with its mark."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
+    records = [flagged(one, flag) for one in records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)]
+    (verdict,) = verdicts(mine, PAPER, records)
+
+    assert ("not run", f"times are marked {flag}") == (verdict.word, verdict.reason)
+
+
+def test_times_of_two_machines_decide_nothing(tmp_path):
+    """Unless the cases are about devices."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
+    records = records_of(mine, PAPER, {"8": 20.0}, epochs=timed)
+    records += records_of(mine, PAPER, {"16": 10.0}, epochs=timed, cpu="another processor")
+
+    assert "times come from several machines" == verdicts(mine, PAPER, records)[0].reason
+
+
+def test_a_claim_holds_only_where_all_its_checks_do(tmp_path):
+    """And falls where one of them does."""
+    good = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }'
+    bad = '{ kind = "greater", metric = "best_accuracy", case = "8", than = "32" }'
+    unclear = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }'
+    mine = claimed(tmp_path, f"{good}, {good}", f"{good}, {unclear}", f"{good}, {bad}, {unclear}")
+
+    assert ["supported", "inconclusive", "contradicted"] == words(mine, records_of(mine, PAPER, MEANS))
+
+
+def test_a_check_that_cannot_be_judged_keeps_a_claim_from_being_supported(tmp_path):
+    """But not from falling."""
+    good = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }'
+    bad = '{ kind = "greater", metric = "final_train_accuracy", case = "8", than_value = 99.0 }'
+    never = '{ kind = "greater", metric = "gain_at_first_cut", case = "16", than_value = 0.0 }'
+    mine = claimed(tmp_path, f"{good}, {never}", f"{bad}, {never}", never)
+
+    assert ["inconclusive", "contradicted", "not run"] == words(mine, records_of(mine, PAPER, MEANS))
+
+
+OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cpu" }'
+
+
+@pytest.mark.parametrize(
+    ("endings", "word"),
+    [
+        (["oom_device"] * 3, "supported"),
+        (["ok"] * 3, "contradicted"),
+        (["oom_device", "oom_device", "ok"], "inconclusive"),
+        (["oom_device"] * 2, "inconclusive"),
+    ],
+)
+def test_how_runs_end_is_a_claim(endings, word, tmp_path):
+    """All of them must, three at least."""
+    mine = claimed(tmp_path, OOM)
+    runs = [run for run in plan([mine], PAPER, range(3), {"cpu"}).runs if run.experiment.batch_size == 16]
+    records = [
+        make_record(run.experiment, run.execution, request=PAPER, status=status)
+        for run, status in zip(runs, endings, strict=False)
+    ]
+
+    assert [word] == words(mine, records)
+
+
+def test_how_runs_end_on_another_device_says_nothing(tmp_path):
+    """A large host does not contradict a small card."""
+    mine = claimed(tmp_path, OOM.replace('"cpu"', '"cuda"'))
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
+
+    assert ("not run", "no run on cuda") == (verdict.word, verdict.reason)
+
+
+def shaped(test_loss, train_loss=lambda at: 2 / at):
+    def epochs(_):
+        return tuple(
+            make_epoch(
+                at,
+                train=Score(loss=train_loss(at), correct=15, images=40),
+                clean=Score(loss=test_loss(at), correct=10, images=20),
+            )
+            for at in range(1, 13)
+        )
+
+    return epochs
+
+
+@pytest.mark.parametrize(
+    ("epochs", "word"),
+    [
+        (shaped(lambda at: 1 + abs(at - 4) / 10), "supported"),
+        (shaped(lambda at: 2 / at), "contradicted"),
+        (shaped(lambda at: 1 + abs(at - 4) / 10, lambda at: at), "contradicted"),
+        (shaped(lambda at: 1 + abs(at - 8) / 10), "contradicted"),
+    ],
+)
+def test_overfitting_is_a_falling_training_loss_and_a_rising_test_loss(epochs, word, tmp_path):
+    """In the second half of the epochs, from a lowest test loss that comes early."""
+    mine = claimed(tmp_path, '{ kind = "overfits", case = "16", turns_by = 5 }')
+
+    assert [word] == words(mine, records_of(mine, PAPER, {"16": 1.0}, epochs=epochs))
+
+
+def test_two_epochs_cannot_show_overfitting(tmp_path):
+    """Smoke scale has no more."""
+    mine = claimed(tmp_path, '{ kind = "overfits", case = "16", turns_by = 5 }')
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
+
+    assert ("not run", "too few epochs for a trend in their second half") == (verdict.word, verdict.reason)
+
+
+def test_a_verdict_does_not_depend_on_which_other_tables_were_run(tmp_path):
+    """The claims of all tables count, recorded or not."""
+    one = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    other = one.model_copy(update={"name": "other"})
+    views = look([one], PAPER, records_of(one, PAPER, MEANS))
+
+    assert [0.05, 0.025] == [judge(every, views, PAPER)[0].level for every in ([one], [one, other])]
+
+
+def test_an_open_verdict_says_how_many_seeds_would_settle_it(tmp_path):
+    """More than there are, and in words."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }')
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
+
+    assert verdict.seeds > 5
+    assert decisive(verdict).endswith(f"; about {verdict.seeds} seeds would settle it")
+
+
+def test_a_winner_is_named_by_the_verdict(tmp_path):
+    """Statement, estimate, interval and n; nothing is typed."""
+    mine = claimed(tmp_path, '{ kind = "less", metric = "last_clean_accuracy", case = "8", than = "16" }')
+
+    assert [
+        'holds: clean test accuracy, last epoch: "16" above "8": +5.000 points [+4.885, +5.115], n = 5'
+    ] == lines_of(verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))[0])
+
+
+def test_a_paired_comparison_prints_its_correlation(tmp_path):
+    """Pairing helps only where there is one."""
+    mine = claimed(
+        tmp_path, '{ kind = "less", metric = "last_clean_accuracy", case = "8", than = "16", paired = true }'
+    )
+
+    assert "paired (correlation 1.00)" in lines_of(verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))[0])[0]
+
+
+def simulated(random, truth, count=1):
+    """A check's comparisons of arms whose true difference is given, at all looks."""
+    found = []
+    for _ in range(count):
+        one, other = random.normal(truth, 1, 10).tolist(), random.normal(0, 1, 10).tolist()
+        region = Region(low=0) if truth == 0 else Region(-truth, truth)
+        estimates = {n: contrast([one[:n], other[:n]], [1, -1]) for n in LOOKS}
+        found.append(Comparison(("a", "b"), "x", region, Unit("points", is_log=False), estimates))
+    return tuple(found)
+
+
+def test_false_verdicts_on_a_whole_report_stay_under_5_percent():
+    """800 reports of 18 claims, none of which is true by more than a bound: directions, rankings, equivalences."""
+    random = np.random.default_rng(1)
+    check = Difference(kind="greater", metric="last_clean_accuracy", case="a", than="b")
+    claim = Claim.model_validate({"id": "X", "says": "x", "check": [check]})
+    wrong = 0
+    for _ in range(800):
+        reports = [(CheckResult(check, simulated(random, 0)),) for _ in range(8)]
+        reports += [(CheckResult(check, simulated(random, 0, count=6)),) for _ in range(2)]
+        reports += [(CheckResult(check, simulated(random, 1)),) for _ in range(8)]
+        levels = holm_levels([_p(one) for one in reports])
+        wrong += any(_word(claim, one, level) for one, level in zip(reports, levels, strict=True))
+
+    assert wrong / 800 <= 0.05
+
+
+def _word(claim, results, level):
+    """Say whether a verdict is given; none would be right."""
+    comparisons = [one for result in results for one in result.comparisons]
+    holds = max(one.p_for for one in comparisons) <= level
+    falls = len(comparisons) * min(one.p_against for one in comparisons) <= level
+    return holds or falls
+
+
+def test_the_word_of_a_verdict_is_that_of_the_levels():
+    """The simulation above and the verdict agree."""
+    random = np.random.default_rng(2)
+    check = Difference(kind="greater", metric="last_clean_accuracy", case="a", than="b")
+    claim = Claim.model_validate({"id": "X", "says": "x", "check": [check]})
+    reports = [(CheckResult(check, simulated(random, 0, count=2)),) for _ in range(300)]
+
+    assert [_word(claim, one, 0.1) for one in reports] == [
+        _verdict(None, claim, one, 0.1, 1).word != "inconclusive" for one in reports
+    ]
+
+
+def test_a_correlation_is_not_shown_for_unpaired_arms(tmp_path):
+    """Nothing was declared."""
+    mine = claimed(tmp_path, '{ kind = "less", metric = "last_clean_accuracy", case = "8", than = "16" }')
+    records: list[Record] = records_of(mine, PAPER, MEANS)
+    (verdict,) = verdicts(mine, PAPER, records)
+
+    assert [None] == [one.comparison.correlation for one in verdict.judged]
+    assert replace(verdict.judged[0], holds=None).holds is None
