@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -15,13 +14,24 @@ from typing import Annotated, Any
 import typer
 
 from resnet18 import __version__
+from resnet18.options import (
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    Files,
+    HypothesesOption,
+    JsonOption,
+    Names,
+    ResultsOption,
+    ScaleOption,
+    SeedsOption,
+    SetOption,
+    StaleOption,
+    asked,
+)
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import DataSource, parse_data
-from resnet18.spec.errors import EnvironmentMissingError, SpecError, SuiteError, UnfinishedError, did_you_mean
+from resnet18.spec.errors import SpecError, SuiteError, UnfinishedError, did_you_mean
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import Plan, plan
-from resnet18.spec.resolve import Request, canonical_overrides
-from resnet18.spec.scale import SCALES
 
 app = typer.Typer(
     help="A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.",
@@ -30,33 +40,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Names = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files; all of the suite if left out."),
-]
-ScaleOption = Annotated[str, typer.Option("--scale", help=f"How much to run: {', '.join(SCALES)}.")]
-SeedsOption = Annotated[
-    int | None, typer.Option("--seeds", min=1, max=1000, help="Seeds of each case; the scale's number if left out.")
-]
-DataOption = Annotated[
-    str | None, typer.Option("--data", help="cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out.")
-]
-DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("-o", metavar="KEY=VALUE", help="Set any key of the spec, as in -o optimizer.lr=0.01."),
-]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records and report.")]
-HypothesesOption = Annotated[
-    bool, typer.Option("--hypotheses", help="Also run the candidates for what the report leaves open.")
-]
-StaleOption = Annotated[
-    bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 LOCAL = Path("results/local")
 STOPPED = "stopped; the same command goes on with what is missing"
 
@@ -79,9 +62,9 @@ def plan_command(
         from resnet18.execution.listing import plan_rows, plan_text
         from resnet18.records.store import Store
 
-        asked = _asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
-        rows = plan_rows(asked.plan, Store(results))
-        typer.echo(json.dumps(rows, indent=1) if as_json else plan_text(rows, asked.plan, asked.request))
+        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
+        rows = plan_rows(wanted.plan, Store(results))
+        typer.echo(json.dumps(rows, indent=1) if as_json else plan_text(rows, wanted.plan, wanted.request))
 
 
 @app.command("run")
@@ -107,11 +90,11 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        asked = _asked(names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True)
+        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True)
         progress = Progress(Console())
-        finished = run_plan(asked.plan, asked.request, asked.source, Store(results), progress, keep_stale=keep_stale)
-        typer.echo(summary(finished, asked.plan))
-        damaged = _write_report(results, asked.benchmarks)
+        finished = run_plan(wanted.plan, wanted.request, wanted.source, Store(results), progress, keep_stale=keep_stale)
+        typer.echo(summary(finished, wanted.plan))
+        damaged = _write_report(results, wanted.benchmarks)
         raise typer.Exit(exit_code_of(finished) or damaged)
 
 
@@ -148,6 +131,18 @@ def power_command(
         claims = sum(len(one.claims) for one in load_benchmarks())
         rows = power_rows(found, difference or DIFFERENCES, metric, claims)
         typer.echo(json.dumps(rows, indent=1) if as_json else power_text(rows))
+
+
+@app.command("audit")
+def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
+    with errors_reported(debug):
+        from resnet18.analysis.audit.audit import audit
+        from resnet18.analysis.audit.text import audit_rows, audit_text
+
+        benchmarks = load_benchmarks(tuple(files or ()))
+        findings = audit(benchmarks)
+        typer.echo(json.dumps(audit_rows(findings), indent=1) if as_json else audit_text(findings, len(benchmarks)))
 
 
 @app.command("env")
@@ -192,43 +187,6 @@ def _schema(what: str) -> dict[str, Any]:
 
         return Record.model_json_schema()
     raise SpecError(f'schema "{what}"', "unknown", allowed=("spec", "record"))
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the options ask for, checked in full before anything is run."""
-
-    benchmarks: tuple[Benchmark, ...]
-    request: Request
-    source: DataSource
-    plan: Plan
-
-
-def _asked(
-    names: list[str] | None,
-    scale: str,
-    seeds: int | None,
-    data: str | None,
-    device: str | None,
-    options: list[str] | None,
-    *,
-    hypotheses: bool = False,
-    prove_devices: bool = False,
-) -> Asked:
-    from resnet18.measure.devices import present_devices
-
-    if scale not in SCALES:
-        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
-    benchmarks = load_benchmarks(tuple(names or ()))
-    source = parse_data(data or SCALES[scale].data)
-    request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
-    devices = present_devices(prove=prove_devices)
-    planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
-    if device and device != "auto" and device.partition(":")[0] not in devices:
-        raise EnvironmentMissingError(
-            f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
-        )
-    return Asked(benchmarks, request, source, planned)
 
 
 def _write_report(results: Path, benchmarks: tuple[Benchmark, ...]) -> int:

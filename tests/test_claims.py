@@ -219,7 +219,7 @@ def test_a_printed_number_has_a_value_and_a_rounding(text, value, half_step, dec
     assert decimals == printed.decimals
 
 
-@pytest.mark.parametrize("text", ["Out of Memory", "", "12 apples", "1.2.3", "\N{EN DASH}", "--5"])
+@pytest.mark.parametrize("text", ["Out of Memory", "1e999", "9" * 400, "", "12 apples", "1.2.3", "\N{EN DASH}", "--5"])
 def test_what_is_no_number_is_none(text):
     """It is printed as it stands."""
     assert parse_printed(text) is None

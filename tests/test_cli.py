@@ -41,6 +41,9 @@ def cli(tmp_path, monkeypatch):
         (["run", "none.toml"], 2, ["none.toml: cannot be read"]),
         (["plan", "--scale", "huge"], 2, ["smoke, small, paper"]),
         (["schema", "thing"], 2, ["spec, record"]),
+        (["power", "--metric", "jiter"], 2, ['did you mean "jitter"']),
+        (["power", "--metric", "train_s"], 3, ["no case has two recorded seeds", "resnet18 run"]),
+        (["power", "--difference", "0"], 2, ["difference"]),
     ],
 )
 def test_a_mistake_is_answered_with_its_exit_code_and_runs_nothing(arguments, exit_code, words, cli, tmp_path):
@@ -99,7 +102,7 @@ def test_run_writes_records_and_a_report_and_the_second_run_does_nothing(cli, tm
     assert (0, 0) == (first.exit_code, second.exit_code)
     assert "2 runs (0 recorded before): 2 ok" in first.output
     assert "2 runs (2 recorded before): 2 ok" in second.output
-    assert 2 == len(list((tmp_path / "results" / "local" / "records").iterdir()))
+    assert 2 == len(list((tmp_path / "results" / "local" / "records").glob("*.json")))
     assert "A table" in (tmp_path / "results" / "local" / "README.md").read_text(encoding="utf-8")
 
 
@@ -163,7 +166,7 @@ def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
 
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
-    monkeypatch.setattr("resnet18.cli.load_benchmarks", lambda _: [].index(1))
+    monkeypatch.setattr("resnet18.options.load_benchmarks", lambda _: [].index(1))
     result = cli("plan")
 
     assert 3 == result.exit_code
@@ -256,3 +259,21 @@ def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
 
     assert 128 + signal.SIGPIPE == process.returncode
     assert "Traceback" not in errors
+
+
+def test_power_answers_in_flat_rows(cli):
+    """Without records from assumed spreads, which it says."""
+    rows = json.loads(cli("power", "--difference", "1.0", "--json").stdout)
+
+    assert [17, 7, 3] == [row["seeds"] for row in reversed(rows)]
+    assert {"assumed, since no case has two recorded seeds"} == {row["where"] for row in rows}
+
+
+def test_hypotheses_are_planned_when_asked_for(cli):
+    """A candidate that is the assumption itself is no further run."""
+    plain, more = (
+        len(json.loads(cli("plan", "augmentation", "--scale", "paper", "--json", *asked).stdout))
+        for asked in ([], ["--hypotheses"])
+    )
+
+    assert (15, 36) == (plain, more)

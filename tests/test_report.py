@@ -1,10 +1,13 @@
 """The report: measured beside reported where that is honest, a word where there is no number."""
 
+import contextlib
 import itertools
+import locale
 import re
+import time
 
 import pytest
-from builders import make_benchmark, make_epoch, make_record
+from builders import TOML, make_benchmark, make_epoch, make_record
 
 from resnet18.analysis.figures import learning_curves
 from resnet18.analysis.markdown import escape
@@ -50,27 +53,52 @@ def text_of(benchmarks, records, refused=()):
 
 
 def test_measured_stands_beside_reported_as_it_was_printed(mine):
-    """Mean and standard deviation over three seeds, n, and the report's own strings."""
+    """Mean and 95 % interval over three seeds, optimism gap, both errors, times, n, and the report's own strings."""
     table = cells(mine, PAPER, record_all(mine, PAPER, (0, 1, 2)))
 
     assert {
         "Accuracy, reported": "70%",
-        "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "60.00 ± 10.00 %",
-        "Accuracy, measured on cifar10-jpeg (last epoch, clean)": "60.00 ± 10.00 %",
+        "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "60.00 % [35.16, 84.84]",
+        "Accuracy, measured on cifar10-jpeg (last epoch, clean)": "60.00 % [35.16, 84.84]",
+        "Optimism gap (points)": "+0.00 [+0.00, +0.00]",
+        "Error of seeds / of sampling (points)": "10.00 / 10.95",
         "Time, reported": "12.5",
-        "Time, measured on cifar10-jpeg (s)": "1.62 ± 0.00",
+        "Time, measured on cifar10-jpeg (s)": "1.62",
         "n (seeds)": "3",
     } == table["8"].to_dict()
 
 
+def test_the_optimism_gap_is_best_as_published_less_last_clean(mine):
+    """In points, from the same run: 18 of 20 less 14 of 20."""
+    epochs = (make_epoch(1, 12, published=18), make_epoch(2, 14, published=10))
+    (run,) = [one for one in plan([mine], PAPER, [0], {"cpu"}).runs if one.experiment.batch_size == 8]
+    table = cells(mine, PAPER, [make_record(run.experiment, run.execution, request=PAPER, epochs=epochs)])
+
+    assert "+20.00" == table.loc["Optimism gap (points)", "8"]
+
+
+def test_times_are_a_median_with_the_lowest_and_the_highest(mine):
+    """An outlier moves a mean."""
+    (run,) = [one for one in plan([mine], PAPER, [0], {"cpu"}).runs if one.experiment.batch_size == 8]
+    records = [
+        make_record(
+            run.experiment.model_copy(update={"seed": seed}),
+            run.execution,
+            request=PAPER,
+            epochs=(make_epoch(1, train_s=seconds, statistics_s=0.0, eval_as_published_s=0.0),),
+        )
+        for seed, seconds in enumerate((12.0, 11.0, 40.0))
+    ]
+
+    assert "12.0 [11.0 to 40.0]" == cells(mine, PAPER, records).loc["Time, measured on cifar10-jpeg (s)", "8"]
+
+
 def test_one_seed_has_no_spread(mine):
     """There is none to tell."""
-    assert (
-        "50.00 %"
-        == cells(mine, PAPER, record_all(mine, PAPER)).loc[
-            "Accuracy, measured on cifar10-jpeg (last epoch, clean)", "8"
-        ]
-    )
+    table = cells(mine, PAPER, record_all(mine, PAPER))
+
+    assert "50.00 %" == table.loc["Accuracy, measured on cifar10-jpeg (last epoch, clean)", "8"]
+    assert "\N{EN DASH} / 11.18" == table.loc["Error of seeds / of sampling (points)", "8"]
 
 
 @pytest.mark.parametrize(
@@ -360,3 +388,73 @@ def test_a_damaged_file_is_named_without_becoming_markdown(mine):
     refused = [IntegrityError("<b>|x.json", "is no record")]
 
     assert r"Left out: \<b\>\|x.json: is no record" in text_of([mine], record_all(mine, PAPER), refused)
+
+
+CLAIM = """
+[[claim]]
+id = "C9"
+says = "16 <b>beats</b> 8"
+check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+"""
+
+
+def test_verdicts_come_first_and_again_under_their_table(tmp_path):
+    """A reader who stops after a minute has seen them; every claim has one."""
+    mine = make_benchmark(tmp_path, TOML + CLAIM)
+    text = text_of([mine], record_all(mine, PAPER, (0, 1, 2)))
+
+    assert "Of 1 statements of the report: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
+    assert text.index("### In short") < text.index("### Verdicts") < text.index("### A table")
+    assert "- **C9 inconclusive**" in text[text.index("### A table") :]
+
+
+def test_a_statement_cannot_become_markdown(tmp_path):
+    """Nor HTML: it comes from a file."""
+    mine = make_benchmark(tmp_path, TOML + CLAIM)
+
+    assert "<b>" not in text_of([mine], record_all(mine, PAPER, (0, 1, 2)))
+
+
+def test_every_claim_of_the_suite_has_a_verdict():
+    """Also those of tables that nobody has run."""
+    benchmarks = load_benchmarks()
+    text = text_of(benchmarks, record_all(benchmarks[0], Request()))
+    table = text[text.index("| claim") : text.index("The chance that any verdict")]
+
+    for claim in (claim for benchmark in benchmarks for claim in benchmark.claims):
+        assert re.search(rf"^\| {claim.id} .*\| (supported|contradicted|inconclusive|not run) +\|", table, re.MULTILINE)
+
+
+def test_a_derived_number_is_computed_from_records():
+    """Never copied: 3 s by 1.5 s stands beside the printed 44.1631."""
+    (device,) = load_benchmarks(("device",))
+    records = [
+        make_record(
+            run.experiment,
+            run.execution,
+            request=PAPER,
+            epochs=(make_epoch(1, train_s=3.0 if run.execution.device == "cpu" else 1.5),),
+        )
+        for run in plan([device], PAPER, [0], {"cpu", "cuda"}).runs
+    ]
+
+    assert "- speed-up Sp, CPU divided by GPU: reported 44.1631; measured 2 (of medians; n = 1 and 1)." in text_of(
+        [device], records
+    )
+
+
+def test_locale_and_time_zone_change_no_byte(mine, monkeypatch):
+    """Records hold UTC, numbers are written by Python's own rules."""
+    readings = Readings(tuple(record_all(mine, PAPER, (0, 1, 2))), ())
+    here, own = render_report([mine], readings), locale.setlocale(locale.LC_ALL)
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    for name in ("de_DE.UTF-8", "C.UTF-8", "C"):
+        with contextlib.suppress(locale.Error):
+            locale.setlocale(locale.LC_ALL, name)
+    there = render_report([mine], readings)
+    locale.setlocale(locale.LC_ALL, own)
+    monkeypatch.undo()
+    time.tzset()
+
+    assert here == there

@@ -24,6 +24,11 @@ class DataSource:
     label: str
     path: Path | None = None
 
+    @property
+    def leaves_pictures(self) -> bool:
+        """Whether a run may leave pictures of test images: of a folder's images nobody here knows the rights."""
+        return self.kind != "imagefolder"
+
 
 def data_home() -> Path:
     """Return the folder for the user's archives and for decoded copies: `RESNET18_DATA`, else the user's cache."""

@@ -23,7 +23,7 @@ def benchmarks_dir() -> Path:
 
 
 def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
-    """Return the named benchmarks, each a name of the suite or a path to a TOML file; without names all of the suite.
+    """Return the named benchmarks: names of the suite, TOML files or folders of them; without names all of the suite.
 
     They come in the order in which their report tells them, by `source`.
 
@@ -35,6 +35,8 @@ def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
     for name in names or own:
         if name in own:
             paths.append(own[name])
+        elif name and Path(name).is_dir():
+            paths += [_not_called_like_another(path, own) for path in _files_in(Path(name))]
         elif name.endswith(".toml"):
             paths.append(_not_called_like_another(Path(name), own))
         elif Path(name).is_file():
@@ -51,10 +53,20 @@ def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
 
 
 def _not_called_like_another(path: Path, own: dict[str, Path]) -> Path:
-    """Return the path. Two benchmarks of one name could not be told apart."""
-    if path.stem in own and path.resolve() != own[path.stem].resolve():
+    """Return the path, of a file of the suite the suite's own. Two benchmarks of one name could not be told apart."""
+    if path.stem not in own:
+        return path
+    if path.resolve() != own[path.stem].resolve():
         raise SpecError(str(path), f'the suite has a benchmark "{path.stem}" of its own', next_step="rename the file")
-    return path
+    return own[path.stem]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the TOML files directly in a folder."""
+    found = sorted(folder.glob("*.toml"))
+    if not found:
+        raise SpecError(str(folder), "no TOML file in this folder", next_step="name a file, or another folder")
+    return found
 
 
 def load_benchmark(path: Path) -> Benchmark:

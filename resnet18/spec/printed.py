@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 
 UNITS = {
     "%": 1.0,
@@ -62,10 +63,13 @@ def parse_printed(text: str) -> Printed | None:
     mantissa, _, exponent = digits.lower().partition("e")
     decimals = len(mantissa.partition(".")[2])
     worth = UNITS[found["unit"]] if found["unit"] else 1.0
+    value = float(digits) * worth
+    if not isfinite(value):
+        return None
     return Printed(
         text=text,
-        value=float(digits) * worth,
-        half_step=0.5 * 10.0 ** (int(exponent or 0) - decimals) * worth,
+        value=value,
+        half_step=0.5 * float(f"1e{int(exponent or 0) - decimals}") * worth,
         decimals=decimals,
         unit=found["unit"] or "",
         is_approximate=found["about"] is not None,

@@ -1,0 +1,132 @@
+"""A benchmark file as the audit reads it: printed numbers in common units, and what was run for each of them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from resnet18.spec.benchmark import Benchmark, Case, MetricRow
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.identity import canonical_json
+from resnet18.spec.metric import Quantity
+from resnet18.spec.printed import UNITS, Printed, parse_printed
+from resnet18.spec.resolve import Request, resolve
+
+COSTS = ("seconds", "bytes")
+"""Quantities that are compared by ratio, and that depend on how an experiment is carried out."""
+UNITS_OF: dict[Quantity, tuple[str, ...]] = {
+    "accuracy": ("%", "points"),
+    "seconds": ("s", "ms", "min", "h"),
+    "bytes": ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"),
+}
+"""The units that tell what a number is; a quantity that is not listed needs none."""
+WORDS = {
+    "percent": "%",
+    "sec": "s",
+    "second": "s",
+    "seconds": "s",
+    "minute": "min",
+    "minutes": "min",
+    "hour": "h",
+    "hours": "h",
+}
+_UNIT_IN_TITLE = re.compile(
+    r"(?:[\[(/,]\s*|\bin\s+)(?P<short>[A-Za-z]+)(?=\s*(?:[\])/]|$|per\b))"
+    r"|(?P<long>%|\b(?:(?i:percent|seconds?|minutes?|hours?)|[kMG]B|[KMG]iB)\b)"
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number in a table, in percent, seconds or bytes where its unit is known."""
+
+    benchmark: str
+    case: str
+    row: MetricRow
+    number: Printed
+    identity: str
+    """Equal where the same was run: the experiment, for times and memory also how it was carried out."""
+
+    @property
+    def shown(self) -> str:
+        """The number as it was printed, with its place."""
+        return f'{self.number.text} ({self.benchmark}, "{self.case}")'
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A file with what its cases mean at full size."""
+
+    benchmark: Benchmark
+    specs: dict[str, tuple[Experiment, Execution]]
+    """By case; empty where the cases are only documented."""
+    cells: tuple[Cell, ...]
+    """Every printed number; "Out of Memory" is none."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.benchmark.name
+
+    def row(self, metric: str) -> tuple[Cell, ...]:
+        """Return the numbers of one metric, in the order of the cases."""
+        return tuple(cell for cell in self.cells if cell.row.metric == metric)
+
+    def cell(self, case: str, metric: str) -> Cell | None:
+        """Return one number, None where nothing, or no number, is printed."""
+        return next((cell for cell in self.row(metric) if cell.case == case), None)
+
+
+def read(benchmark: Benchmark) -> Reading:
+    """Return what a file says in numbers, its experiments at full size."""
+    full = Request(scale="paper")
+    specs = {case.name: resolve(benchmark, case, full, seed=0) for case in benchmark.cases if benchmark.can_run}
+    cells = tuple(
+        Cell(benchmark.name, case.name, row, number, _identity(case, specs.get(case.name), row.measures))
+        for row in benchmark.table.metrics
+        for case, number in _numbers(benchmark, row)
+    )
+    return Reading(benchmark, specs, cells)
+
+
+def unit_in_title(row: MetricRow) -> str | None:
+    """Return the unit that the title of a row names: "Run Time (s)", "Memory in GiB", "Accuracy, %"."""
+    for found in _UNIT_IN_TITLE.finditer(row.title):
+        word = found["short"] or found["long"]
+        unit = WORDS.get(word.lower(), word)
+        if unit in UNITS_OF.get(row.measures, ()):
+            return unit
+    return None
+
+
+def is_share(row: MetricRow, texts: Iterable[str]) -> bool:
+    """Say whether accuracies are printed as shares of 1, which need no unit."""
+    numbers = [number for text in texts if (number := parse_printed(text)) is not None]
+    without_unit = unit_in_title(row) is None and not any(number.unit for number in numbers)
+    return row.measures == "accuracy" and without_unit and all(number.value <= 1 for number in numbers)
+
+
+def _numbers(benchmark: Benchmark, row: MetricRow) -> list[tuple[Case, Printed]]:
+    """Return the numbers of a row in common units: a cell without a unit has the title's."""
+    texts = [(case, case.reported.get(row.metric)) for case in benchmark.cases]
+    found = [(case, number) for case, text in texts if text and (number := parse_printed(text)) is not None]
+    worth = UNITS[unit_in_title(row) or "%"]
+    if is_share(row, [number.text for _, number in found]):
+        worth = 100.0
+    return [
+        (
+            case,
+            number if number.unit else replace(number, value=number.value * worth, half_step=number.half_step * worth),
+        )
+        for case, number in found
+    ]
+
+
+def _identity(case: Case, specs: tuple[Experiment, Execution] | None, quantity: Quantity) -> str:
+    if specs is None:
+        factors = {name: float(one) if type(one) is int else one for name, one in case.factors.items()}
+        return canonical_json({"factors": factors}).decode("ascii")
+    experiment, execution = specs
+    asked = [experiment.model_dump(mode="json", exclude={"seed"})]
+    if quantity in COSTS:
+        asked.append(execution.model_dump(mode="json"))
+    return canonical_json(asked).decode("ascii")

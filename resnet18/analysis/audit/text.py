@@ -1,0 +1,41 @@
+"""Findings for people and for programs. Whatever comes from a file is made safe for a terminal."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from textwrap import fill
+
+from resnet18.analysis.audit.audit import KINDS
+from resnet18.analysis.audit.finding import Finding, counted
+
+WIDTH = 110
+# Control characters could move the cursor or rename the window, direction characters reorder what is read.
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def audit_rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """Return flat rows with the keys `kind`, `where`, `says` and `evidence`."""
+    return [asdict(finding) for finding in findings]
+
+
+def audit_text(findings: Sequence[Finding], files: int) -> str:
+    """Return the findings by kind, each with its evidence, and how many there are in how many files."""
+    groups = [_group(kind, tuple(found)) for kind, found in groupby(findings, key=lambda finding: finding.kind)]
+    total = counted(len(findings), "finding") if findings else "nothing found"
+    return "\n\n".join([*groups, f"{total} in {counted(files, 'file')}"])
+
+
+def _group(kind: str, findings: Sequence[Finding]) -> str:
+    lines = [f"{kind}: {KINDS[kind].explains}"]
+    for finding in findings:
+        lines.append(_wrapped(f"{finding.where}: {finding.says}", "  ", "    "))
+        lines.append(_wrapped(finding.evidence, "      ", "      "))
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, first: str, later: str) -> str:
+    safe = _UNSAFE.sub(" ", text)
+    return fill(
+        safe, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,0 +1,90 @@
+"""The options of the command line, and what `plan` and `run` ask for with them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.data import DataSource, parse_data
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import Plan, plan
+from resnet18.spec.resolve import Request, canonical_overrides
+from resnet18.spec.scale import SCALES
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files; all of the suite if left out."),
+]
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="TOML files, folders of them, or names; all of the suite if left out."),
+]
+ScaleOption = Annotated[str, typer.Option("--scale", help=f"How much to run: {', '.join(SCALES)}.")]
+SeedsOption = Annotated[
+    int | None, typer.Option("--seeds", min=1, max=1000, help="Seeds of each case; the scale's number if left out.")
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", help="cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("-o", metavar="KEY=VALUE", help="Set any key of the spec, as in -o optimizer.lr=0.01."),
+]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records and report.")]
+HypothesesOption = Annotated[
+    bool, typer.Option("--hypotheses", help="Also run the candidates for what the report leaves open.")
+]
+StaleOption = Annotated[
+    bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options ask for, checked in full before anything is run."""
+
+    benchmarks: tuple[Benchmark, ...]
+    request: Request
+    source: DataSource
+    plan: Plan
+
+
+def asked(
+    names: list[str] | None,
+    scale: str,
+    seeds: int | None,
+    data: str | None,
+    device: str | None,
+    options: list[str] | None,
+    *,
+    hypotheses: bool = False,
+    prove_devices: bool = False,
+) -> Asked:
+    """Return what the options of `plan` and `run` ask for.
+
+    Raises:
+        SpecError: an unknown name, scale or option.
+        EnvironmentMissingError: a device asked for by name is missing.
+    """
+    from resnet18.measure.devices import present_devices  # pynvml: only these two commands need it
+
+    if scale not in SCALES:
+        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
+    benchmarks = load_benchmarks(tuple(names or ()))
+    source = parse_data(data or SCALES[scale].data)
+    request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
+    devices = present_devices(prove=prove_devices)
+    planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
+    if device and device != "auto" and device.partition(":")[0] not in devices:
+        raise EnvironmentMissingError(
+            f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
+        )
+    return Asked(benchmarks, request, source, planned)

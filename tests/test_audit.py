@@ -1,0 +1,605 @@
+"""The audit: each kind of defect is found where it was planted, nothing where there is none, and what is said is so."""
+
+import json
+import random
+import subprocess
+import sys
+from itertools import combinations, product
+
+import pytest
+from builders import make_benchmark, make_toml
+from typer.testing import CliRunner
+
+from resnet18.analysis.audit.audit import KINDS, audit
+from resnet18.analysis.audit.design import never_alone
+from resnet18.analysis.audit.finding import Finding, plain
+from resnet18.analysis.audit.protocol import expected_maximum
+from resnet18.analysis.audit.reading import unit_in_title
+from resnet18.analysis.audit.separation import applied, extra_cases
+from resnet18.analysis.audit.text import audit_text
+from resnet18.cli import app
+from resnet18.spec.benchmark import MetricRow
+from resnet18.spec.load import benchmarks_dir, load_benchmarks
+
+CLEAN = """
+title = "A table"
+source = "a fictional report, Table 1"
+question = "Which batch size is best?"
+
+[table]
+cases_in = "columns"
+case_title = "Batch size"
+metrics = [{ metric = "best_accuracy", title = "Accuracy" }, { metric = "train_s", title = "Time (s)" }]
+
+[experiment]
+model = "resnet18"
+stem = "imagenet"
+image_size = 32
+epochs = 4
+optimizer = { name = "sgd", lr = 0.1 }
+schedule = { name = "step", every = 2, factor = 0.1, first_epoch = 1 }
+augmentation = [{ name = "random_horizontal_flip", p = 0.5 }, { name = "to_tensor" }]
+
+[[case]]
+name = "8"
+experiment = { batch_size = 8 }
+reported = { best_accuracy = "70.0%", train_s = "120.0" }
+
+[[case]]
+name = "16"
+experiment = { batch_size = 16 }
+reported = { best_accuracy = "75.0%", train_s = "90.0" }
+
+[[case]]
+name = "32"
+experiment = { batch_size = 32 }
+reported = { best_accuracy = "81.0%", train_s = "60.0" }
+
+[[claim]]
+id = "K1"
+says = "a larger batch is better and faster"
+[[claim.check]]
+kind = "ranking"
+metric = "best_accuracy"
+cases = ["32", "16", "8"]
+[[claim.check]]
+kind = "greater"
+metric = "train_s"
+case = "16"
+than = "32"
+
+[printed]
+test_images = 10_000
+epoch_chosen_on = "last"
+derived = [{ name = "gain", kind = "ratio", metric = "train_s", of = "8", to = "32", printed = "2.0" }]
+rate = [{ cases = ["8"], epoch = 2, printed = "0.01" }]
+memory = [{ case = "8", printed = "900 MiB", card = "8 GiB" }]
+"""
+
+TWIN = """
+[[case]]
+name = "8, two threads"
+experiment = { batch_size = 8 }
+execution = { threads = 2 }
+reported = { best_accuracy = "72.0%" }
+"""
+
+STRANGER = """
+[[case]]
+name = "64"
+experiment = { batch_size = 64 }
+reported = { train_s = "120.0" }
+"""
+
+FALLING = 'kind = "trend", metric = "train_s", cases = ["8", "16", "32"], direction = "falling"'
+
+PLANTED = {
+    "arithmetic": ('printed = "2.0"', 'printed = "2.5"'),
+    "scope": ('printed = "2.0"', 'printed = "2.0", scope = "whole_program_s"'),
+    "ranking": ('["32", "16", "8"]', '["32", "8", "16"]'),
+    "learning rate": ('"0.01"', '"0.001"'),
+    "memory": ('"900 MiB"', '"20 MiB"'),
+    "same experiment": ("[[claim]]", f"{TWIN}\n[[claim]]"),
+    "same value": ("[[claim]]", f"{STRANGER}\n[[claim]]"),
+    "sampling error": ('"75.0%"', '"80.5%"'),
+    "noise floor": (
+        "[printed]",
+        '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]',
+    ),
+    "confounded": ("{ batch_size = 32 }", "{ batch_size = 32, image_size = 64 }"),
+    "best epoch": ('"last"', '"test"'),
+    "identity": ("p = 0.5", "p = 0.0"),
+    "precision": ('"90.0"', '"90.25"'),
+    "unit": ('"Time (s)"', '"Time"'),
+    "unstated": ("[printed]", '[[assumption]]\nkey = "stem"\nsource = "a guess"\n\n[printed]'),
+}
+
+DOCUMENTED = """
+title = "Another table"
+source = "a fictional report, Table 2"
+question = "Which is best?"
+[table]
+cases_in = "rows"
+case_title = "Case"
+metrics = [{ metric = "score", title = "Score", quantity = "accuracy" }]
+[[case]]
+name = "a"
+factors = { dropout = 0, depth = 1 }
+reported = { score = "70.0%" }
+[[case]]
+name = "b"
+factors = { dropout = 1, depth = 1 }
+reported = { score = "80.0%" }
+"""
+
+
+def findings_of(folder, text=CLEAN, *changes):
+    """Findings of a report after replacements, each of which must apply."""
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return audit([make_benchmark(folder, text)])
+
+
+def kinds_of(folder, *changes, text=CLEAN):
+    return [finding.kind for finding in findings_of(folder, text, *changes)]
+
+
+def claim(check, identity="K9"):
+    return ("[printed]", f'[[claim]]\nid = "{identity}"\nsays = "so it is"\ncheck = [{{ {check} }}]\n\n[printed]')
+
+
+@pytest.fixture(scope="module")
+def suite():
+    """Findings of the suite's own seven files."""
+    return audit(load_benchmarks())
+
+
+def evidence_of(findings, kind):
+    return "\n".join(f"{one.where}: {one.says}: {one.evidence}" for one in findings if one.kind == kind)
+
+
+def test_a_clean_report_gives_nothing(tmp_path):
+    """Claims, rates, memory and computed numbers included."""
+    assert [] == kinds_of(tmp_path)
+
+
+def test_every_kind_is_planted_below():
+    """A kind without a test would be noticed."""
+    assert set(KINDS) == set(PLANTED)
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
+    """Exactly one, of exactly its kind."""
+    assert [kind] == kinds_of(tmp_path, PLANTED[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "words"),
+    [
+        ("arithmetic", 1, ["34933.53377 / 791.5949 = 44.1306, printed 44.1631"]),
+        ("scope", 1, ["whole_program_s", 'the row "Run Time (s)": train_s']),
+        ("ranking", 2, ['"Adadelta" above "ASGD"', "43.25%", "50.15%", "within 10 %", "15.4 %"]),
+        ("learning rate", 1, ["0.001 x 0.1^3 (cut after epochs 0, 80 and 160) = 0.000001, printed 0.00001", "give it"]),
+        ("memory", 0, []),
+        ("same experiment", 1, ["74.03%", "76%", "75.81%", "optimizer and device assume augmentation, batch_size"]),
+        (
+            "same value",
+            1,
+            ["75.81% is printed for different experiments", 'augmentation, "normalize"', 'device, "GPU"'],
+        ),
+        ("sampling error", 4, ["0.53 points", "0.43 points", "1.03 points", "0.39 points", "1.19 points"]),
+        ("noise floor", 5, ["4.8 %", "3.1 %", "1161.144239", "1.78 points"]),
+        ("confounded", 2, ["6 of 7 factors", "4 extra cases", "5 of 5 factors", "image_size (only together)"]),
+        ("best epoch", 7, ["1.54 standard deviations", "1.87 standard deviations", "best of 200"]),
+        ("identity", 1, ["color_jitter", "brightness = 0.0", 'Assumed, not stated: "public script']),
+        ("precision", 4, ["1371.9 (1 decimal), 1898.68 (2 decimals)", "76% (0 decimals)"]),
+        ("unit", 2, ['batchsize: neither the title "Running time"', 'optimizer: neither the title "Running time"']),
+        ("unstated", 7, ["basic: 8 values", "protocol.initialisation"]),
+    ],
+)
+def test_the_suites_own_report_shows_what_it_is_known_for(kind, count, words, suite):
+    """Golden evidence: numbers computed by hand from the report."""
+    found = evidence_of(suite, kind)
+
+    assert count == sum(finding.kind == kind for finding in suite)
+    for word in words:
+        assert word in found
+
+
+def test_the_order_of_files_changes_nothing(suite):
+    """Nor does the order in which they were found on disk."""
+    assert suite == audit(load_benchmarks()[::-1])
+
+
+def test_no_finding_is_told_twice(suite):
+    """Two claims that assert one order share its finding."""
+    assert len(suite) == len({(finding.kind, finding.where, finding.says) for finding in suite})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([('"2.0"', '"1.99"')], ["arithmetic"]),
+        ([('"120.0"', '"120"'), ('"60.0"', '"60"'), ('"2.0"', '"1.99"')], ["precision"]),
+        ([('"2.0"', '"about 3"')], []),
+        ([('"2.0"', '"200%"')], []),
+        ([('"2.0"', '"250%"')], ["arithmetic"]),
+        ([('"ratio", metric', '"difference", metric'), ('"2.0"', '"60.0"')], []),
+        ([('"ratio", metric', '"difference", metric'), ('"2.0"', '"60.2"')], ["arithmetic"]),
+        ([('"ratio", metric', '"difference", metric'), ('"2.0"', '"1.0 min"')], []),
+        ([('"120.0"', '"Out of Memory"')], []),
+    ],
+)
+def test_arithmetic_contradicts_only_what_no_rounding_explains(changes, expected, tmp_path):
+    """Operands are intervals, "about" is no number, units are converted."""
+    assert expected == kinds_of(tmp_path, *changes)
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        ('kind = "greater", metric = "last_clean_accuracy", case = "32", than = "8", by = 11.1', []),
+        ('kind = "greater", metric = "last_clean_accuracy", case = "32", than = "8", by = 11.2', ["ranking"]),
+        ('kind = "less", metric = "whole_program_s", case = "32", than = "8", by = 90.0', []),
+        ('kind = "less", metric = "whole_program_s", case = "32", than = "8", by = 110.0', ["ranking"]),
+        ('kind = "greater", metric = "best_accuracy", case = "8", than_value = 70.05', []),
+        ('kind = "greater", metric = "best_accuracy", case = "8", than_value = 70.06', ["ranking"]),
+        ('kind = "less", metric = "best_accuracy", case = "8", than_value = 69.0', ["ranking"]),
+        ('kind = "equivalent", metric = "best_accuracy", cases = ["8", "16"], margin = 5.0', []),
+        ('kind = "equivalent", metric = "best_accuracy", cases = ["8", "16"], margin = 4.8', ["ranking"]),
+        ('kind = "close", metric = "best_accuracy", case = "8", value = 71.0, margin = 1.0', []),
+        ('kind = "close", metric = "best_accuracy", case = "8", reported = "72%", margin = 1.5', []),
+        ('kind = "close", metric = "best_accuracy", case = "8", reported = "72%", margin = 0.5', ["ranking"]),
+        ('kind = "ratio", metric = "train_s", case = "8", to = "32", low = 1.9, high = 2.1', []),
+        ('kind = "ratio", metric = "train_s", case = "8", to = "32", low = 3.0, high = 4.0', ["ranking"]),
+        ('kind = "trend", metric = "best_accuracy", cases = ["8", "16", "32"], direction = "rising"', []),
+        (f'{FALLING}, flattens = true', ["ranking"]),
+        (FALLING, []),
+        ('kind = "greater", metric = "jitter", case = "8", than = "32"', []),
+        ('kind = "overfits", case = "8", turns_by = 2', []),
+    ],
+)  # fmt: skip
+def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_path):
+    """Margins in points for accuracies, in percent for times; what is not printed is left alone."""
+    assert expected == kinds_of(tmp_path, claim(check))
+
+
+def test_a_case_without_a_number_does_not_break_a_ranking(tmp_path):
+    """Its neighbours are compared instead."""
+    changes = [('"75.0%"', '"Out of Memory"'), ('["32", "16", "8"]', '["8", "16", "32"]')]
+
+    assert ["ranking"] == kinds_of(tmp_path, *changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"75.0%"', '"about 75.03 %"'),
+        ('"75.0%"', '"about 81 %"'),
+        ('"75.0%"', '"~90%"'),
+    ],
+)
+def test_about_is_no_number_to_compute_with(old, new, tmp_path):
+    """Neither its digits nor its rank are held against the report."""
+    assert [] == kinds_of(tmp_path, (old, new))
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        ('{ case = "8", printed = "Out of Memory", card = "24 GiB" }', ["memory"]),
+        ('{ case = "8", printed = "Out of Memory", card = "2 GiB" }', []),
+        ('{ case = "8", printed = "Out of Memory" }', []),
+        ('{ case = "8", printed = "900 MiB", card = "80 MiB" }', ["memory"] * 3),
+        ('{ case = "8", printed = "about 20 MiB" }', []),
+        ('{ case = "8", printed = "900" }', ["unit"]),
+        ('{ case = "8", printed = "900 s" }', []),
+    ],
+)
+def test_memory_is_held_against_what_training_needs_at_least(memory, expected, tmp_path):
+    """89 MiB for weights and gradients at these sizes; each case that ran must have fitted the card."""
+    assert expected == kinds_of(tmp_path, ('{ case = "8", printed = "900 MiB", card = "8 GiB" }', memory))
+
+
+def test_a_case_on_the_cpu_need_not_fit_the_card(tmp_path):
+    """The card is another device's."""
+    changes = [('"8 GiB"', '"80 MiB"'), ("[experiment]", '[execution]\ndevice = "cpu"\n\n[experiment]')]
+
+    assert [] == kinds_of(tmp_path, *changes)
+
+
+@pytest.mark.parametrize(
+    ("first_epoch", "epoch", "printed", "expected"),
+    [
+        (1, 1, "0.1", []),
+        (1, 3, "0.01", []),
+        (1, 4, "0.001", []),
+        (0, 0, "0.01", []),
+        (0, 2, "0.001", []),
+        (0, 2, "0.01", ["learning rate"]),
+        (1, 5, "0.001", ["learning rate"]),
+        (0, 4, "0.0001", ["learning rate"]),
+        (1, 10**12, "0.001", ["learning rate"]),
+    ],
+)
+def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(first_epoch, epoch, printed, expected, tmp_path):
+    """Cut by 0.1 after each even epoch; an epoch that is never reached is a finding too."""
+    changes = [
+        ("first_epoch = 1", f"first_epoch = {first_epoch}"),
+        ('epoch = 2, printed = "0.01"', f'epoch = {epoch}, printed = "{printed}"'),
+    ]
+
+    assert expected == kinds_of(tmp_path, *changes)
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ('{ name = "color_jitter" }', ["identity"]),
+        ('{ name = "color_jitter", hue = 0.1 }', []),
+        ('{ name = "random_rotation", degrees = 0.0 }', ["identity"]),
+        ('{ name = "random_grayscale", p = 0.0 }', ["identity"]),
+        ('{ name = "random_resized_crop", scale_min = 1.0, ratio_min = 1.0, ratio_max = 1.0 }', ["identity"]),
+        ('{ name = "random_resized_crop", scale_min = 1.0 }', []),
+    ],
+)
+def test_an_operation_that_changes_nothing_is_found(operation, expected, tmp_path):
+    """Whatever its name promises."""
+    assert expected == kinds_of(tmp_path, ("augmentation = [", f"augmentation = [{operation}, "))
+
+
+def test_a_time_of_nothing_divides_nothing(tmp_path):
+    """A printed zero is somebody's mistake, and no reason to fail."""
+    ratio = 'kind = "ratio", metric = "train_s", case = "8", to = "32", low = 1.5, high = 2.5'
+
+    assert ["ranking"] == kinds_of(tmp_path, ('"60.0"', '"0.0"'), claim(ratio))
+
+
+def test_normalization_by_nothing_is_found(tmp_path):
+    """Mean 0 and standard deviation 1."""
+    nothing = '{ name = "to_tensor" }, { name = "normalize", mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] }'
+
+    assert ["identity"] == kinds_of(tmp_path, ('{ name = "to_tensor" }', nothing))
+
+
+def test_times_of_two_devices_are_no_contradiction(tmp_path):
+    """Accuracy should not depend on the device, time does."""
+    twin = TWIN.replace("threads = 2", 'device = "cuda"').replace('"72.0%"', '"70.0%", train_s = "9.0"')
+
+    assert [] == kinds_of(tmp_path, ("[[claim]]", f"{twin}\n[[claim]]"))
+
+
+def test_times_of_one_experiment_in_two_tables_are_compared(tmp_path):
+    """Where it was carried out in the same way."""
+    (tmp_path / "other").mkdir()
+    one = make_benchmark(tmp_path, CLEAN)
+    other = make_benchmark(tmp_path / "other", CLEAN.replace('"120.0"', '"121.0"'))
+
+    kinds = [finding.kind for finding in audit([one, other.model_copy(update={"name": "other"})])]
+    assert ["same experiment"] == kinds
+
+
+def test_documented_cases_of_equal_factors_are_one_experiment_across_files(tmp_path):
+    """Where all their factors have the same names; 1 and 1.0 are one level."""
+    (tmp_path / "other").mkdir()
+    one = make_benchmark(tmp_path, DOCUMENTED)
+    text = DOCUMENTED.replace('"70.0%"', '"71.0%"').replace("depth = 1", "depth = 1.0")
+    other = make_benchmark(tmp_path / "other", text).model_copy(update={"name": "other"})
+
+    assert ["same experiment"] == [finding.kind for finding in audit([one, other])]
+
+
+def test_without_claims_the_best_case_is_held_against_the_second(tmp_path):
+    """A table without words names its winner too."""
+    changes = [('"70.0%"', '"79.9%"'), ("[[case]]", "[printed]\ntest_images = 1_000\n[[case]]")]
+
+    assert ["sampling error"] == kinds_of(tmp_path, *changes, text=DOCUMENTED)
+
+
+def test_shares_of_one_need_no_unit(tmp_path):
+    """And count in percent: 0.699 and 0.700 differ by a tenth of a point."""
+    changes = [('"70.0%"', '"0.799"'), ('"80.0%"', '"0.800"'), ("[[case]]", "[printed]\ntest_images = 1_000\n[[case]]")]
+    (finding,) = findings_of(tmp_path, DOCUMENTED, *changes)
+
+    assert ("sampling error", True) == (finding.kind, "0.10 points" in finding.says)
+
+
+def test_significant_digits_are_a_precision_too(tmp_path):
+    """Three digits each, whatever the decimals."""
+    assert [] == kinds_of(tmp_path, ('"120.0"', '"120"'))
+
+
+@pytest.mark.parametrize(
+    ("title", "quantity", "unit"),
+    [
+        ("Run Time (s)", "seconds", "s"),
+        ("Time [min]", "seconds", "min"),
+        ("Time, h", "seconds", "h"),
+        ("Time / s", "seconds", "s"),
+        ("Time (s/epoch)", "seconds", "s"),
+        ("Time (s per epoch)", "seconds", "s"),
+        ("Time in ms", "seconds", "ms"),
+        ("Seconds", "seconds", "s"),
+        ("Run Time (10 epochs)", "seconds", None),
+        ("Time (total)", "seconds", None),
+        ("Time in hand", "seconds", None),
+        ("Accuracy (%)", "accuracy", "%"),
+        ("Accuracy (top-1, %)", "accuracy", "%"),
+        ("Accuracy (s)", "accuracy", None),
+        ("Peak in GiB", "bytes", "GiB"),
+        ("Test accuracy epoch=10", "accuracy", None),
+    ],
+)
+def test_the_unit_of_a_title_is_read(title, quantity, unit):
+    """In brackets, behind "in" or a comma, or as a word; only a unit of what the row measures."""
+    assert unit == unit_in_title(MetricRow(metric="m", title=title, quantity=quantity))
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 0.0), (2, 0.5642), (5, 1.1630), (10, 1.5388), (20, 1.8675)])
+def test_the_expected_maximum_is_that_of_order_statistics(count, expected):
+    """Tabulated values (H. A. David); 1 / sqrt(pi) for two."""
+    assert expected == pytest.approx(expected_maximum(count), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1e-6, "0.000001"), (0.001, "0.001"), (100.0, "100"), (44.1306, "44.1306")]
+)
+def test_small_numbers_are_written_without_an_exponent(number, text):
+    """As a report prints them."""
+    assert text == plain(number)
+
+
+def two_level_design(dice):
+    """Two to five distinct cases of two to four factors, as the audit reads them."""
+    factors = dice.randint(2, 4)
+    points = dice.sample(list(product("01", repeat=factors)), dice.randint(2, min(5, 2**factors)))
+    return {str(at): {(f"f{one}",): level for one, level in enumerate(point)} for at, point in enumerate(points)}
+
+
+def fewest_by_trying(cases):
+    """The least number of points that leave no factor mixed, by trying all sets of points."""
+    keys = sorted(next(iter(cases.values())))
+    mixed = never_alone(cases.values())
+    points = [dict(zip(keys, levels, strict=True)) for levels in product("01", repeat=len(keys))]
+    return next(
+        count
+        for count in range(len(points))
+        for added in combinations(points, count)
+        if not mixed & never_alone([*cases.values(), *added])
+    )
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_extra_cases_separate_all_factors_and_none_is_too_many(seed):
+    """Against brute force on small two-level designs."""
+    cases = two_level_design(random.Random(seed))  # noqa: S311 - no secret
+    extras = extra_cases(cases)
+    added = [applied(extra, cases) for extra in extras]
+
+    assert frozenset() == never_alone([*cases.values(), *added]) & never_alone(cases.values())
+    assert fewest_by_trying(cases) == len(extras)
+
+
+def test_a_case_in_the_middle_of_three_separates_three_factors():
+    """One is enough, where paths between pairs would take two."""
+    cases = {
+        name: {(factor,): level for factor, level in zip("xyz", name, strict=True)} for name in ("110", "101", "011")
+    }
+    (extra,) = extra_cases(cases)
+
+    assert {("x",): "1", ("y",): "1", ("z",): "1"} == applied(extra, cases)
+
+
+def test_arguments_of_an_operation_are_no_factors_beside_its_absence(tmp_path):
+    """A flip of p = 0.5 against none is one factor, against p = 0.9 another."""
+    none = '{ batch_size = 16, augmentation = [{ name = "to_tensor" }] }'
+    (finding,) = findings_of(tmp_path, CLEAN, ("{ batch_size = 16 }", none))
+
+    assert "1 of 2 factors never varies alone: random_horizontal_flip (only with others)" == finding.says
+
+
+def test_a_case_that_is_tested_otherwise_differs_in_that_alone(tmp_path):
+    """Test operations count where they are not those of training."""
+    other = '{ batch_size = 16, test_augmentation = [{ name = "to_tensor" }] }'
+    (finding,) = findings_of(tmp_path, CLEAN, ("{ batch_size = 16 }", other))
+
+    assert "1 of 2 factors never varies alone: test_augmentation (only with others)" == finding.says
+
+
+def test_text_ends_with_how_much_was_found(tmp_path):
+    """One blank line between kinds; the explanation beside each kind."""
+    text = audit_text(findings_of(tmp_path, CLEAN, PLANTED["unit"], PLANTED["best epoch"]), 1)
+
+    assert 2 == text.count("\n\n")
+    assert text.endswith("\n\n2 findings in 1 file")
+    assert f"unit: {KINDS['unit'].explains}\n" in text
+
+
+def test_text_from_a_file_cannot_move_the_cursor():
+    """Control and direction characters become spaces."""
+    text = audit_text([Finding("unit", "mine", "\x1b[2J\u202egnp\x9b", "a\nb\r")], 1)
+
+    assert set() == set("\x1b\u202e\x9b\r") & set(text)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    """Call the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["audit", *arguments])
+
+
+def test_a_clean_file_is_answered_with_nothing_found(cli, tmp_path):
+    """And exit code 0."""
+    make_toml(tmp_path, CLEAN)
+    result = cli("mine.toml")
+
+    assert (0, "nothing found in 1 file\n") == (result.exit_code, result.output)
+
+
+def test_json_is_a_list_of_flat_rows(cli, tmp_path):
+    """With the four keys, and exit code 0 although something is found."""
+    make_toml(tmp_path, CLEAN.replace(*PLANTED["arithmetic"]))
+    result = cli("mine.toml", "--json")
+    (row,) = json.loads(result.output)
+
+    assert (0, ["kind", "where", "says", "evidence"]) == (result.exit_code, list(row))
+
+
+def test_a_folder_stands_for_the_files_in_it(cli, tmp_path):
+    """Those directly in it."""
+    make_toml(tmp_path, CLEAN)
+    (tmp_path / "deeper").mkdir()
+    make_toml(tmp_path / "deeper", "broken")
+
+    assert "nothing found in 1 file\n" == cli(".").output
+
+
+def test_the_suites_folder_and_its_names_are_the_same_files(cli):
+    """A file that is named twice is read once."""
+    folder = str(benchmarks_dir())
+
+    assert cli().output == cli(folder).output == cli(folder, "basic").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["empty"], "empty: no TOML file in this folder"),
+        (["none.toml"], "none.toml: cannot be read"),
+        (["broken.toml"], "broken.toml: not valid TOML"),
+        (["batchsizes"], 'did you mean "batchsize"'),
+        ([""], "unknown name"),
+        (["taken"], "has a benchmark"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(arguments, words, cli, tmp_path):
+    """With exit code 2, as everywhere."""
+    for name in ("empty", "taken"):
+        (tmp_path / name).mkdir()
+    make_toml(tmp_path, "[", name="broken")
+    make_toml(tmp_path / "taken", CLEAN, name="basic")
+    result = cli(*arguments)
+
+    assert 2 == result.exit_code
+    assert words in result.output
+
+
+def test_the_example_holds_a_few_defects(cli):
+    """It is what docs/audit.md walks through."""
+    rows = json.loads(cli(str(benchmarks_dir() / "examples"), "--json").output)
+
+    kinds = ["arithmetic", "sampling error", "confounded", "best epoch", "precision", "unstated"]
+    assert kinds == [row["kind"] for row in rows]
+
+
+def test_the_audit_loads_nothing_heavy():
+    """Neither torch nor scipy, pandas, numpy or matplotlib: so it answers at once."""
+    probe = (
+        "import sys; from resnet18.cli import app; app(['audit'], standalone_mode=False); "
+        "sys.exit(len({'torch', 'scipy', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+
+    assert 0 == subprocess.run([sys.executable, "-c", probe], check=False, capture_output=True).returncode
