@@ -1,13 +1,16 @@
 """Small valid objects for tests; every argument changes one thing."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from resnet18.analysis.view import Arm
 from resnet18.records.build import build_record
 from resnet18.records.hashes import result_hash
 from resnet18.records.record import Epoch, Identity, Outcome, Record, RecordSpec, Score, Segment
-from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.identity import arm_id
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.resolve import Request
 
@@ -99,7 +102,7 @@ def make_epoch(number: int, correct: int = 10, published: int | None = None, **c
         "eval_as_published_s": 0.125,
         "eval_clean_s": 4.0,
     }
-    return Epoch.model_validate({**values, **changes})
+    return Epoch(**{**values, **changes})
 
 
 def make_record(
@@ -113,6 +116,7 @@ def make_record(
     code: str = "c" * 64,
     data: str = "d" * 64,
     cpu: str = "a processor",
+    assumptions: tuple[Assumption, ...] = (),
 ) -> Record:
     experiment = experiment or make_experiment()
     request = request or Request(data=experiment.data)
@@ -123,7 +127,7 @@ def make_record(
         outcome = Outcome(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
         facts |= {
             "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2},
-            "epochs": [epoch.model_dump(mode="json") for epoch in epochs],
+            "epochs": [asdict(epoch) for epoch in epochs],
             "confusion": confusion,
             "outcome": outcome.model_dump(),
             "result_hash": result_hash(epochs, confusion, outcome),
@@ -133,7 +137,7 @@ def make_record(
             experiment=experiment,
             execution=execution or Execution(),
             overrides=request.overrides,
-            assumptions=(),
+            assumptions=assumptions,
         ),
         scale=request.scale,
         attempt=attempt,
@@ -143,3 +147,10 @@ def make_record(
         facts=facts,
         reasons={},
     )
+
+
+def make_arm(name: str, records: tuple[Record, ...], experiment: Experiment | None = None) -> Arm:
+    """A case with its records. The name may be any, unlike one that a TOML file gives."""
+    experiment = experiment or (records[0].spec.experiment if records else make_experiment())
+    case = Case.model_construct(name=name, reported={})
+    return Arm(case, experiment, Execution(), arm_id(experiment, Execution()), records, None)

@@ -299,7 +299,7 @@ def test_the_order_of_records_changes_no_byte(mine):
 
 
 def test_figures_stand_beside_the_report_and_only_its_own_old_ones_go(mine, tmp_path):
-    """Every figure that the text names is there; a figure that nobody here made stays."""
+    """Every figure that the text names is there: curves, against the batch size, confusion; a stranger's stays."""
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "somebodys.svg").touch()
     write_report(tmp_path, [mine], Readings(tuple(record_all(mine, Request())), ()))
@@ -307,7 +307,7 @@ def test_figures_stand_beside_the_report_and_only_its_own_old_ones_go(mine, tmp_
     named = re.findall(r"\(figures/([^)]+)\)", path.read_text(encoding="utf-8"))
 
     assert sorted([*named, "somebodys.svg"]) == sorted(one.name for one in (tmp_path / "figures").iterdir())
-    assert 1 == len(named)
+    assert 3 == len(named)
 
 
 def test_a_readme_that_nobody_here_made_is_not_replaced(mine, tmp_path):
@@ -458,3 +458,15 @@ def test_locale_and_time_zone_change_no_byte(mine, monkeypatch):
     time.tzset()
 
     assert here == there
+
+
+def test_predictions_stand_at_the_end_of_a_chapter(mine, tmp_path):
+    """Confusion of the first case; test images only where the run left a picture."""
+    text, figures = render_report([mine], Readings(tuple(record_all(mine, PAPER)), ()))
+
+    assert text.index("### A table") < text.index("### Predictions")
+    assert [
+        "confusion-paper-cifar10-jpeg.svg",
+        "mine-by-batch_size-paper-cifar10-jpeg.svg",
+        "mine-paper-cifar10-jpeg.svg",
+    ] == sorted(figures)

@@ -334,7 +334,7 @@ def test_two_epochs_cannot_show_overfitting(tmp_path):
     mine = claimed(tmp_path, '{ kind = "overfits", case = "16", turns_by = 5 }')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
 
-    assert ("not run", "too few epochs for a trend in their second half") == (verdict.word, verdict.reason)
+    assert ("not run", "overfitting: needs 5 epochs") == (verdict.word, verdict.reason)
 
 
 def test_a_verdict_does_not_depend_on_which_other_tables_were_run(tmp_path):

@@ -127,7 +127,7 @@ def _test_slope(record: Record) -> float:
 def _overfits(check: Overfits, arm: Arm) -> tuple[Comparison, ...]:
     records = measured_in_order(arm)
     if any(not second_half(record) for record in records):
-        raise CannotJudgeError("too few epochs for a trend in their second half")
+        raise CannotJudgeError("overfitting: needs 5 epochs")
     turn = Region(high=check.turns_by + 0.5)
     parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
         ("training loss per epoch, second half", "nats", Region(high=0), 0, _train_slope),

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from resnet18.analysis.candidates import candidate_records, hypotheses_section
 from resnet18.analysis.heading import heading, options_of
-from resnet18.analysis.illustrations import figures_of
+from resnet18.analysis.illustrations import Figure, PictureOf, figures_of, predictions_of
 from resnet18.analysis.markdown import escape
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
 from resnet18.analysis.verdict import Verdict, judge
 from resnet18.analysis.view import BenchmarkView, look, requests_of
 from resnet18.records.record import Record
-from resnet18.records.store import Readings, last_attempts
+from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.resolve import Request
@@ -40,7 +40,7 @@ def write_report(results: Path, benchmarks: Collection[Benchmark], readings: Rea
         EnvironmentMissingError: the directory cannot be written.
         SpecError: its README.md is somebody's own.
     """
-    text, figures = render_report(benchmarks, readings)
+    text, figures = render_report(benchmarks, readings, lambda record: _picture(Store(results), record))
     path = results / "README.md"
     old = path.read_text(encoding="utf-8") if path.is_file() else HEADER
     if not old.startswith(HEADER.splitlines()[0]):
@@ -55,6 +55,11 @@ def write_report(results: Path, benchmarks: Collection[Benchmark], readings: Rea
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
 
 
+def _picture(store: Store, record: Record) -> bytes | None:
+    path = store.picture_path(record.run_id, record.attempt)
+    return path.read_bytes() if path.is_file() else None
+
+
 def _write(path: Path, text: str, figures: dict[str, bytes], old: str) -> Path:
     """Write both, and remove the figures that only the old report names."""
     folder = path.parent / "figures"
@@ -67,7 +72,13 @@ def _write(path: Path, text: str, figures: dict[str, bytes], old: str) -> Path:
     return path
 
 
-def render_report(benchmarks: Collection[Benchmark], readings: Readings) -> tuple[str, dict[str, bytes]]:
+def _no_picture(_: Record) -> None:
+    return None
+
+
+def render_report(
+    benchmarks: Collection[Benchmark], readings: Readings, picture_of: PictureOf = _no_picture
+) -> tuple[str, dict[str, bytes]]:
     """Return the report's markdown, and its figures by file name. The order of the records changes no byte."""
     records = tuple(last_attempts(readings.records).values())
     parts, shown = [HEADER], set[str]()
@@ -80,7 +91,8 @@ def render_report(benchmarks: Collection[Benchmark], readings: Readings) -> tupl
         if ids <= shown:
             continue
         shown |= ids
-        parts += _chapter(Chapter(request, views, judge(benchmarks, views, request), records), figures)
+        chapter = Chapter(request, views, judge(benchmarks, views, request), records)
+        parts += _chapter(chapter, figures, picture_of)
     parts.append(_leftovers(records, shown, readings))
     return "\n".join(part for part in parts if part), figures
 
@@ -96,19 +108,27 @@ class Chapter:
     """All records of the folder."""
 
 
-def _chapter(chapter: Chapter, figures: dict[str, bytes]) -> list[str]:
+def _chapter(chapter: Chapter, figures: dict[str, bytes], picture_of: PictureOf) -> list[str]:
     """Return the parts of a chapter, verdicts first, and add its figures."""
     request, views = chapter.request, chapter.views
     parts = [heading(request, views), "### In short\n", summary(chapter.verdicts, request.described)]
     parts += ["### Verdicts\n", verdict_table(chapter.verdicts)] if chapter.verdicts else []
-    for view in views:
-        if view.is_half_recorded:
-            drawn = {f"{name}-{_slug(request)}.svg": svg for name, svg in figures_of(view, request).items()}
-            figures |= drawn
-            mine = [verdict for verdict in chapter.verdicts if verdict.benchmark == view.benchmark]
-            parts.append(section(view, views, request, mine, [f"figures/{name}" for name in drawn]))
-            parts.append(hypotheses_section(view, request, chapter.records))
+    shown = tuple(view for view in views if view.is_half_recorded)
+    for view in shown:
+        mine = [verdict for verdict in chapter.verdicts if verdict.benchmark == view.benchmark]
+        links = _links(figures_of(view, request), request, figures)
+        parts.append(section(view, views, request, mine, links))
+        parts.append(hypotheses_section(view, request, chapter.records))
+    if predicted := _links(predictions_of(shown, request, picture_of), request, figures):
+        parts += ["### Predictions\n", "After the last epoch, on clean test images.\n", *predicted]
     return [*parts, _begun([view for view in views if not view.is_half_recorded], request)]
+
+
+def _links(drawn: Collection[Figure], request: Request, figures: dict[str, bytes]) -> list[str]:
+    """Return the lines that show figures, and add their files."""
+    names = {one: f"{one.name}-{_slug(request)}.svg" for one in drawn}
+    figures |= {name: one.svg for one, name in names.items()}
+    return [f"![{escape(one.alt)}](figures/{name})\n" for one, name in names.items()]
 
 
 def _slug(request: Request) -> str:

@@ -115,7 +115,8 @@ class Sample:
         for record in measured_in_order(arm):
             value = value_of(self.check.metric, record, self.check.level)
             if value is None:
-                raise CannotJudgeError(f"{METRICS[self.check.metric].title}: not defined for these runs")
+                facts = METRICS[self.check.metric]
+                raise CannotJudgeError(f"{facts.title}: needs {facts.needs}")
             self.resolution = max(self.resolution, resolution(self.check.metric, record))
             found.append(log(value) if self.is_log else value)
         return found

@@ -36,7 +36,7 @@ def section(
         views: all tables of the same request, among which runs may be shared.
         request: what was asked for.
         verdicts: on the benchmark's claims.
-        figures: paths of its figures.
+        figures: lines that show its figures.
     """
     benchmark = view.benchmark
     lines = [
@@ -51,8 +51,7 @@ def section(
         "",
         *_claims(verdicts),
     ]
-    for path in figures:
-        lines += [f"![{escape(benchmark.title)}]({path})", ""]
+    lines += figures
     return "\n".join([*lines, *_assumptions(view)])
 
 

@@ -18,7 +18,8 @@ def lines_of(verdict: Verdict) -> list[str]:
     judged = list(verdict.judged)
     for result in verdict.results:
         if not result.is_decidable:
-            lines.append(f"{'not run' if result.is_missing else 'open'}: {_asserted(result)}: {result.reason}")
+            reason = result.reason.removeprefix(f"{_asserted(result)}: ")
+            lines.append(f"{'not run' if result.is_missing else 'open'}: {_asserted(result)}: {reason}")
         elif result.status_holds is not None:
             lines.append(f"{OUTCOMES[result.status_holds]}: {_asserted(result)}")
         else:

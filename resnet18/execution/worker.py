@@ -4,6 +4,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from resnet18.measure.environment import numerics
 from resnet18.measure.memory import memory_peaks, reset_peaks
 from resnet18.records.build import build_record, utc_now
 from resnet18.records.hashes import result_hash
-from resnet18.records.record import Epoch, Outcome, Score, Segment, Status
+from resnet18.records.picture import encode_picture
+from resnet18.records.record import Epoch, Outcome, Record, Score, Segment, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import data_home
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.dataset import subset
 from resnet18.training.device import ready_device, synchronize
-from resnet18.training.loop import DivergedError, EpochResult, Setup, Tally, set_up, train
+from resnet18.training.loop import DivergedError, EpochResult, Tally, set_up, train
 from resnet18.training.model import parameter_count
-from resnet18.training.outcome import conclude
+from resnet18.training.outcome import Conclusion, conclude
 from resnet18.training.source import open_data
 
 DEVICE_IS_FULL = (
@@ -63,8 +65,9 @@ def run_job(job: Job, send: Send) -> None:
     start, start_ns = utc_now(), time.perf_counter_ns()
     facts: dict[str, Any] = {}
     reasons: dict[str, str] = {}
+    end: Conclusion | None = None
     try:
-        _train(job, send, facts, reasons)
+        end = _train(job, send, facts, reasons)
         status: Status = "ok"
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
@@ -81,11 +84,22 @@ def run_job(job: Job, send: Send) -> None:
         facts=facts,
         reasons=reasons,
     )
-    Store(Path(job.results)).save(record)
+    store = Store(Path(job.results))
+    if end is not None and job.place.source.leaves_pictures:
+        _leave_picture(store, record, end.sample_images)
+    store.save(record)
     send(Message(done=RunDone(attempt=job.attempt, status=status)))
 
 
-def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str]) -> None:
+def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> None:
+    """Write the sample images [6, side, side, 3] first, so that no reader finds an `ok` record before its picture."""
+    try:
+        store.save_picture(record.run_id, record.attempt, encode_picture(images))
+    except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
+        traceback.print_exc()
+
+
+def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str]) -> Conclusion | None:
     """Train, and note each fact as soon as it is known, so that a failure keeps what came before it."""
     start_ns = time.perf_counter_ns()
     device = ready_device(job.spec.execution)
@@ -108,8 +122,11 @@ def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str])
         facts["time"].update(_total_seconds(facts["time"], clock.lap()))
         facts["memory"], memory_reasons = memory_peaks(device)
         reasons.update(memory_reasons)
-    if result is not None:
-        facts.update(_conclusion(setup, facts["epochs"], result.predictions))
+    if result is None:
+        return None
+    end = conclude(setup, result.predictions)
+    facts.update(_conclusion(end, facts["epochs"]))
+    return end
 
 
 def without_folders(message: str, job: Job) -> str:
@@ -149,7 +166,7 @@ def epoch_entry(result: EpochResult) -> dict[str, Any]:
         clean=_score(result.clean),
         **result.seconds,
     )
-    return entry.model_dump(mode="json")
+    return asdict(entry)
 
 
 def _score(tally: Tally) -> Score:
@@ -161,7 +178,7 @@ def _total_seconds(time_so_far: dict[str, float], seconds: dict[str, float]) -> 
 
 
 def _progress(entry: dict[str, Any]) -> EpochDone:
-    epoch = Epoch.model_validate(entry)
+    epoch = Epoch(**entry)
     return EpochDone(
         epoch=epoch.epoch,
         train_loss=epoch.train.loss,
@@ -171,15 +188,14 @@ def _progress(entry: dict[str, Any]) -> EpochDone:
     )
 
 
-def _conclusion(setup: Setup, epochs: list[dict[str, Any]], predictions: NDArray[np.uint8]) -> dict[str, Any]:
+def _conclusion(end: Conclusion, epochs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what is known only at the end: confusion, samples, digests and the result hash."""
-    end = conclude(setup, predictions)
     outcome = Outcome(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
     return {
         "confusion": end.confusion,
         "samples": [{"index": index, "label": label, "prediction": guess} for index, label, guess in end.samples],
         "outcome": outcome.model_dump(),
-        "result_hash": result_hash(tuple(map(Epoch.model_validate, epochs)), end.confusion, outcome),
+        "result_hash": result_hash(tuple(Epoch(**epoch) for epoch in epochs), end.confusion, outcome),
     }
 
 

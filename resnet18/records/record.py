@@ -7,7 +7,8 @@ JSON format history:
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic.dataclasses import dataclass
 
 from resnet18.spec.benchmark import Assumption
 from resnet18.spec.experiment import Execution, Experiment
@@ -22,19 +23,24 @@ Flag = Literal["contaminated", "no_learning", "not_exclusive", "resumed"]
 FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupported"})
 """Statuses that are a result of the run; a run with another status is tried again."""
 
-Seconds = Annotated[float, Field(ge=0)]
+# A report holds hundreds of thousands of epochs: without slots they would not fit. Strict config would refuse the
+# dictionaries that JSON has for them, so their fields are strict one by one.
+COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Seconds = Annotated[float, Strict(), Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
-class Score(Model):
+@dataclass(frozen=True, slots=True, config=COMPACT)
+class Score:
     """Loss and hits on a set of images under one protocol."""
 
-    loss: float
+    loss: Annotated[float, Strict()]
     """Mean cross entropy, in nats."""
-    correct: Annotated[int, Field(ge=0)]
-    images: Annotated[int, Field(ge=1)]
+    correct: Annotated[int, Strict(), Field(ge=0)]
+    images: Annotated[int, Strict(), Field(ge=1)]
 
     @property
     def accuracy(self) -> float:
@@ -42,12 +48,13 @@ class Score(Model):
         return self.correct / self.images
 
 
-class Epoch(Model):
+@dataclass(frozen=True, slots=True, config=COMPACT)
+class Epoch:
     """One pass over the training images, and the evaluations after it."""
 
-    epoch: Annotated[int, Field(ge=1)]
-    learning_rate: float
-    steps: Annotated[int, Field(ge=1)]
+    epoch: Annotated[int, Strict(), Field(ge=1)]
+    learning_rate: Annotated[float, Strict()]
+    steps: Annotated[int, Strict(), Field(ge=1)]
     train: Score
     """While training: each batch scored by the network that has not seen it in this epoch, on augmented images."""
     as_published: Score

@@ -26,7 +26,7 @@ class Readings:
 
 
 class Store:
-    """Records under `<results>/records/`."""
+    """Records under `<results>/records/`, each with a picture beside it where the data may be shown."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
@@ -72,6 +72,27 @@ class Store:
         _sync_folder(self.folder)
         return path
 
+    def save_picture(self, run_id: str, attempt: int, png: bytes) -> Path:
+        """Write the picture of an attempt, whole or not at all, and return the path.
+
+        One that is there is replaced: its attempt ended before it left a record, and the same attempt is made again.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.picture_path(run_id, attempt)
+        temporary = self.folder / f".{path.name}.{secrets.token_hex(4)}"
+        try:
+            temporary.write_bytes(png)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def picture_path(self, run_id: str, attempt: int) -> Path:
+        """Return where the picture of a record's sample images is, if the attempt left one (`records.picture`)."""
+        return self.folder / f"{run_id}.{attempt}.png"
+
     def load(self, run_id: str, attempt: int) -> Record:
         """Return one record.
 
@@ -91,9 +112,10 @@ class Store:
     def read(self) -> Readings:
         """Return every record, ordered by file name, and the files that are none or were edited."""
         records, refused = [], []
+        parts: dict[object, object] = {}
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(load_record(path))
+                records.append(_sharing(load_record(path), parts))
             except IntegrityError as error:
                 refused.append(error)
         return Readings(tuple(records), tuple(refused))
@@ -146,6 +168,14 @@ def load_record(path: Path) -> Record:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise IntegrityError(path.name, f"is no record: {reason}", next_step="move the file away") from None
+
+
+def _sharing(record: Record, parts: dict[object, object]) -> Record:
+    """Return the record with those parts that others hold too taken from `parts`: half of its memory."""
+    spec = record.spec
+    same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
+    nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
+    return record.model_copy(update={"spec": spec.model_copy(update=same), "nulls": nulls})
 
 
 def _as_stored(content: dict[str, Any]) -> dict[str, Any]:

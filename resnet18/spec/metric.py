@@ -35,6 +35,8 @@ class MetricFacts:
 
     title: str
     quantity: Quantity
+    needs: str = ""
+    """Without which a run has no such value."""
 
 
 METRICS: dict[str, MetricFacts] = {
@@ -42,7 +44,7 @@ METRICS: dict[str, MetricFacts] = {
     "last_clean_accuracy": MetricFacts("clean test accuracy, last epoch", "accuracy"),
     "train_s": MetricFacts("time of training alone", "seconds"),
     "whole_program_s": MetricFacts("time of the whole program", "seconds"),
-    "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes"),
+    "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
     "final_train_accuracy": MetricFacts("training accuracy, last epoch", "accuracy"),
     "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
     "train_loss_drop": MetricFacts("fall of the training loss, first epoch to last", "loss"),
@@ -50,10 +52,18 @@ METRICS: dict[str, MetricFacts] = {
     "generalization_gap": MetricFacts("training less clean test accuracy, last epoch", "accuracy"),
     "epochs_to_level": MetricFacts("epochs until clean test accuracy reaches a level", "epochs"),
     "epochs_to_plateau": MetricFacts("epochs until clean test accuracy is within 2 points of its highest", "epochs"),
-    "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy"),
-    "late_gain": MetricFacts("clean test accuracy, last quarter of epochs less the one before", "accuracy"),
-    "gain_at_first_cut": MetricFacts("clean test accuracy after the first cut of the rate less before", "accuracy"),
-    "gain_at_last_cut": MetricFacts("clean test accuracy after the last cut of the rate less before", "accuracy"),
+    "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy", "5 epochs"),
+    "late_gain": MetricFacts("clean test accuracy, last quarter of epochs less the one before", "accuracy", "8 epochs"),
+    "gain_at_first_cut": MetricFacts(
+        "clean test accuracy after the first cut of the rate less before",
+        "accuracy",
+        "a cut of the rate with 3 epochs on either side",
+    ),
+    "gain_at_last_cut": MetricFacts(
+        "clean test accuracy after the last cut of the rate less before",
+        "accuracy",
+        "a cut of the rate with 3 epochs on either side",
+    ),
 }
 
 MARGIN_UNITS: dict[Quantity, str] = {

@@ -20,6 +20,8 @@ class Conclusion:
     """Counts [label][prediction]."""
     samples: tuple[tuple[int, int, int], ...]
     """(index in the original test set, label, prediction) of six images spread evenly over the test subset."""
+    sample_images: NDArray[np.uint8]
+    """[6, side, side, 3]: the samples' pixels, as the data set stores them."""
     parameters_sha256: str
     predictions_sha256: str
 
@@ -34,6 +36,7 @@ def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
     return Conclusion(
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         samples=tuple((int(indices[at]), int(labels[at]), int(predictions[at])) for at in spread),
+        sample_images=setup.data.test.images[indices[spread]],
         parameters_sha256=parameters_sha256(setup.model),
         predictions_sha256=hashlib.sha256(predictions.tobytes()).hexdigest(),
     )
