@@ -61,7 +61,11 @@ lock: ## install the newest versions in a fresh environment and pin them in cons
 	 .venv-lock/bin/python -m pip freeze --all --exclude-editable) > constraints.txt
 	rm -rf .venv-lock
 
-regress baseline speed verify-gpu soak mutate test-engines test-slurm:
+verify-gpu: $(READY)  ## on a machine with a GPU: check and measure what no other machine can
+	@$(BIN)/python -m pytest tests/gpu -rA
+	@$(RESNET18) run device batchsize --seeds 5 --device cuda --results results/verify-gpu
+
+regress baseline speed soak mutate test-engines test-slurm:
 	@echo "make $@ is not built yet; CHANGELOG.md says what is" >&2; exit 2
 
 # JOBS and ENGINE are reserved names: refused rather than ignored until they do something.

@@ -1,20 +1,18 @@
 """The command `resnet18`. Each handler is a few lines; whatever is heavy is imported inside it."""
 
 import json
-import os
 import signal
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from resnet18 import __version__
+from resnet18.failures import STOPPED, errors_reported
+from resnet18.inquiries import INQUIRIES
 from resnet18.options import (
+    LOCAL,
     DataOption,
     DebugOption,
     DeviceOption,
@@ -30,7 +28,8 @@ from resnet18.options import (
     asked,
 )
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import SpecError, SuiteError, UnfinishedError, did_you_mean
+from resnet18.spec.consistency import check_ids_differ
+from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.load import load_benchmarks
 
 app = typer.Typer(
@@ -39,9 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-LOCAL = Path("results/local")
-STOPPED = "stopped; the same command goes on with what is missing"
 
 
 @app.command("plan")
@@ -105,88 +101,36 @@ def report_command(names: Names = None, results: ResultsOption = LOCAL, debug: D
         raise typer.Exit(_write_report(results, load_benchmarks(tuple(names or ()))))
 
 
-@app.command("power")
-def power_command(
-    names: Names = None,
-    difference: Annotated[
-        list[float] | None, typer.Option("--difference", min=0.001, help="In the metric's unit; may be repeated.")
-    ] = None,
-    metric: Annotated[str, typer.Option("--metric", help="A metric of claims.")] = "last_clean_accuracy",
-    results: ResultsOption = LOCAL,
+@app.command("forecast")
+def forecast_command(
+    files: Files = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Of the card, as in 24GiB: asks for verdicts.")] = None,
+    scale: ScaleOption = "paper",
+    options: SetOption = None,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Say how many seeds a difference takes, from the spread of the recorded runs."""
+    """Predict the peak memory of each case, without a GPU and without data."""
     with errors_reported(debug):
-        from resnet18.analysis.seeds import DIFFERENCES, planned, power_rows, power_text, spreads
-        from resnet18.records.store import Store, last_attempts
-        from resnet18.spec.metric import METRICS
+        from resnet18.analysis.forecast import card_bytes, forecast_rows, forecast_text
+        from resnet18.spec.resolve import Request
 
-        if metric not in METRICS or metric == "epochs_to_level":
-            known = [one for one in METRICS if one != "epochs_to_level"]
-            raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
-        benchmarks = load_benchmarks(tuple(names or ()))
-        records = last_attempts(Store(results).read().records).values()
-        found = list(spreads(benchmarks, records, metric)) or planned(metric)
-        claims = sum(len(one.claims) for one in load_benchmarks())
-        rows = power_rows(found, difference or DIFFERENCES, metric, claims)
-        typer.echo(json.dumps(rows, indent=1) if as_json else power_text(rows))
+        card = card_bytes(memory) if memory is not None else None
+        wanted = asked(files, scale, 1, None, None, options)
+        from resnet18.training.forecast import forecasts  # torch: a mistake above is answered without it
+
+        found, usual = forecasts(wanted.benchmarks, (wanted.request, Request(wanted.request.scale)))
+        rows = forecast_rows(wanted.benchmarks, wanted.request, (found, usual), card)
+        typer.echo(json.dumps(rows, indent=1) if as_json else forecast_text(rows))
 
 
-@app.command("audit")
-def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
-    """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
-    with errors_reported(debug):
-        from resnet18.analysis.audit.audit import audit
-        from resnet18.analysis.audit.text import audit_rows, audit_text
-
-        benchmarks = load_benchmarks(tuple(files or ()))
-        findings = audit(benchmarks)
-        typer.echo(json.dumps(audit_rows(findings), indent=1) if as_json else audit_text(findings, len(benchmarks)))
-
-
-@app.command("env")
-def env_command(debug: DebugOption = False) -> None:
-    """Print versions and devices as JSON, for bug reports."""
-    with errors_reported(debug):
-        import torch
-
-        from resnet18.measure.devices import present_devices
-        from resnet18.measure.environment import numerics
-        from resnet18.spec.experiment import Execution
-
-        found = {
-            "resnet18": __version__,
-            **numerics(Execution(), torch.device("cpu")),
-            "devices": sorted(present_devices(prove=True)),
-        }
-        typer.echo(json.dumps(found, indent=1))
-
-
-@app.command("schema")
-def schema_command(
-    what: Annotated[str, typer.Argument(help="spec or record")] = "spec", debug: DebugOption = False
-) -> None:
-    """Print the JSON schema of benchmark files or of records."""
-    with errors_reported(debug):
-        typer.echo(json.dumps(_schema(what), indent=1))
+for _name, _command in INQUIRIES.items():
+    app.command(_name)(_command)
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _schema(what: str) -> dict[str, Any]:
-    if what == "spec":
-        from resnet18.spec.schema import spec_schema
-
-        return spec_schema()
-    if what == "record":
-        from resnet18.records.record import Record
-
-        return Record.model_json_schema()
-    raise SpecError(f'schema "{what}"', "unknown", allowed=("spec", "record"))
 
 
 def _write_report(results: Path, benchmarks: tuple[Benchmark, ...]) -> int:
@@ -198,36 +142,18 @@ def _write_report(results: Path, benchmarks: tuple[Benchmark, ...]) -> int:
     if not readings.records and not readings.refused:
         raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
     suite = load_benchmarks()
-    others = tuple(benchmark for benchmark in benchmarks if benchmark not in suite)
+    others = tuple(_apart(benchmark) for benchmark in benchmarks if benchmark not in suite)
+    check_ids_differ(suite + others)
     typer.echo(f"report: {write_report(results, suite + others, readings)}")
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return 4 if readings.refused else 0
 
 
-@contextmanager
-def errors_reported(debug: bool) -> Iterator[None]:
-    """Turn exceptions into a message and an exit code."""
-    try:
-        yield
-    except typer.Exit:  # a RuntimeError, and no error
-        raise
-    except SuiteError as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(128 + signal.SIGPIPE) from None
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"error: {type(error).__name__}: {error}\n  next: the same with --debug shows where", err=True)
-        raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
-    except KeyboardInterrupt:
-        typer.echo(STOPPED, err=True)
-        raise typer.Exit(130) from None
+def _apart(benchmark: Benchmark) -> Benchmark:
+    """Return a file of the user's own as a report of its own: a copy of the suite's must not count with it."""
+    name = benchmark.report_name
+    return benchmark.model_copy(update={"report": name if name == benchmark.name else f"{name} ({benchmark.name})"})
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for

@@ -47,6 +47,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
+LOCAL = Path("results/local")
+"""Where results go unless --results says otherwise; git ignores it."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the options ask for, checked in full before anything is run."""

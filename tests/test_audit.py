@@ -17,6 +17,7 @@ from resnet18.analysis.audit.protocol import expected_maximum
 from resnet18.analysis.audit.reading import unit_in_title
 from resnet18.analysis.audit.separation import applied, extra_cases
 from resnet18.analysis.audit.text import audit_text
+from resnet18.analysis.audit.unchecked import Unchecked, unchecked
 from resnet18.cli import app
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
@@ -93,6 +94,13 @@ reported = { train_s = "120.0" }
 
 FALLING = 'kind = "trend", metric = "train_s", cases = ["8", "16", "32"], direction = "falling"'
 
+FASTER = """[[claim.check]]
+kind = "greater"
+metric = "train_s"
+case = "16"
+than = "32"
+"""
+
 PLANTED = {
     "arithmetic": ('printed = "2.0"', 'printed = "2.5"'),
     "scope": ('printed = "2.0"', 'printed = "2.0", scope = "whole_program_s"'),
@@ -103,12 +111,13 @@ PLANTED = {
     "same value": ("[[claim]]", f"{STRANGER}\n[[claim]]"),
     "sampling error": ('"75.0%"', '"80.5%"'),
     "noise floor": (
-        "[printed]",
+        f"{FASTER}\n[printed]",
         '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]',
     ),
     "confounded": ("{ batch_size = 32 }", "{ batch_size = 32, image_size = 64 }"),
     "best epoch": ('"last"', '"test"'),
     "identity": ("p = 0.5", "p = 0.0"),
+    "unread": ('"90.0"', '"1:30"'),
     "precision": ('"90.0"', '"90.25"'),
     "unit": ('"Time (s)"', '"Time"'),
     "unstated": ("[printed]", '[[assumption]]\nkey = "stem"\nsource = "a guess"\n\n[printed]'),
@@ -139,6 +148,16 @@ def findings_of(folder, text=CLEAN, *changes):
         assert old in text
         text = text.replace(old, new, 1)
     return audit([make_benchmark(folder, text)])
+
+
+def two_files(folder, text, other, reports=("one report", "one report")):
+    """Two files, `mine` and `other`, of the reports that are named."""
+    (folder / "other").mkdir(exist_ok=True)
+    found = [make_benchmark(folder, text), make_benchmark(folder / "other", other)]
+    return [
+        one.model_copy(update={"name": name, "report": report})
+        for one, name, report in zip(found, ("mine", "other"), reports, strict=True)
+    ]
 
 
 def kinds_of(folder, *changes, text=CLEAN):
@@ -179,8 +198,8 @@ def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
     ("kind", "count", "words"),
     [
         ("arithmetic", 1, ["34933.53377 / 791.5949 = 44.1306, printed 44.1631"]),
-        ("scope", 1, ["whole_program_s", 'the row "Run Time (s)": train_s']),
-        ("ranking", 2, ['"Adadelta" above "ASGD"', "43.25%", "50.15%", "within 10 %", "15.4 %"]),
+        ("scope", 1, ['for "time of the whole program", its operands are "time of training alone"', '"Run Time (s)"']),
+        ("ranking", 1, ['"SGD" above "ASGD" and "Adadelta" above "ASGD"', "43.25%", "50.15%"]),
         ("learning rate", 1, ["0.001 x 0.1^3 (cut after epochs 0, 80 and 160) = 0.000001, printed 0.00001", "give it"]),
         ("memory", 0, []),
         ("same experiment", 1, ["74.03%", "76%", "75.81%", "optimizer and device assume augmentation, batch_size"]),
@@ -189,14 +208,20 @@ def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
             1,
             ["75.81% is printed for different experiments", 'augmentation, "normalize"', 'device, "GPU"'],
         ),
-        ("sampling error", 4, ["0.53 points", "0.43 points", "1.03 points", "0.39 points", "1.19 points"]),
-        ("noise floor", 5, ["4.8 %", "3.1 %", "1161.144239", "1.78 points"]),
+        ("sampling error", 3, ["0.53 points", "0.43 points", "0.39 points", "1.19 points"]),
+        ("noise floor", 4, ["1.78 points", "(device assumes augmentation", "75.81% may be a copy"]),
+        (
+            "noise floor",
+            4,
+            ["4.8 % apart", '"128" and "512" (batchsize) 3.1 %', "1161.144239", '"ASGD" (optimizer) 2.0 %'],
+        ),
         ("confounded", 2, ["6 of 7 factors", "4 extra cases", "5 of 5 factors", "image_size (only together)"]),
-        ("best epoch", 7, ["1.54 standard deviations", "1.87 standard deviations", "best of 200"]),
+        ("best epoch", 1, ["of 10, 1.54 standard", "of 20, 1.87 standard", "overfitting and schedule: 0.82 points"]),
         ("identity", 1, ["color_jitter", "brightness = 0.0", 'Assumed, not stated: "public script']),
         ("precision", 4, ["1371.9 (1 decimal), 1898.68 (2 decimals)", "76% (0 decimals)"]),
         ("unit", 2, ['batchsize: neither the title "Running time"', 'optimizer: neither the title "Running time"']),
-        ("unstated", 7, ["basic: 8 values", "protocol.initialisation"]),
+        ("unread", 0, []),
+        ("unstated", 1, ["the lab report: 24 values", "basic 8, augmentation 21", "protocol.initialisation"]),
     ],
 )
 def test_the_suites_own_report_shows_what_it_is_known_for(kind, count, words, suite):
@@ -295,7 +320,7 @@ def test_about_is_no_number_to_compute_with(old, new, tmp_path):
         ('{ case = "8", printed = "900 MiB", card = "80 MiB" }', ["memory"] * 3),
         ('{ case = "8", printed = "about 20 MiB" }', []),
         ('{ case = "8", printed = "900" }', ["unit"]),
-        ('{ case = "8", printed = "900 s" }', []),
+        ('{ case = "8", printed = "900 s" }', ["unread"]),
     ],
 )
 def test_memory_is_held_against_what_training_needs_at_least(memory, expected, tmp_path):
@@ -373,22 +398,160 @@ def test_times_of_two_devices_are_no_contradiction(tmp_path):
 
 def test_times_of_one_experiment_in_two_tables_are_compared(tmp_path):
     """Where it was carried out in the same way."""
-    (tmp_path / "other").mkdir()
-    one = make_benchmark(tmp_path, CLEAN)
-    other = make_benchmark(tmp_path / "other", CLEAN.replace('"120.0"', '"121.0"'))
+    both = two_files(tmp_path, CLEAN, CLEAN.replace('"120.0"', '"121.0"'))
 
-    kinds = [finding.kind for finding in audit([one, other.model_copy(update={"name": "other"})])]
-    assert ["same experiment"] == kinds
+    assert ["same experiment"] == [finding.kind for finding in audit(both)]
+
+
+def test_tables_of_different_reports_are_not_held_against_each_other(tmp_path):
+    """A file that names no report is one of its own; floors and equal values stay within a report too."""
+    (tmp_path / "deeper").mkdir()
+    other = CLEAN.replace('"60.0"', '"61.0"').replace("batch_size = 8", "batch_size = 48")
+
+    assert {"same experiment", "same value"} <= {one.kind for one in audit(two_files(tmp_path, CLEAN, other))}
+    assert () == audit(two_files(tmp_path / "deeper", CLEAN, other, reports=("one", "two")))
+    assert () == audit(two_files(tmp_path / "deeper", CLEAN, other, reports=(None, None)))
 
 
 def test_documented_cases_of_equal_factors_are_one_experiment_across_files(tmp_path):
     """Where all their factors have the same names; 1 and 1.0 are one level."""
-    (tmp_path / "other").mkdir()
-    one = make_benchmark(tmp_path, DOCUMENTED)
     text = DOCUMENTED.replace('"70.0%"', '"71.0%"').replace("depth = 1", "depth = 1.0")
-    other = make_benchmark(tmp_path / "other", text).model_copy(update={"name": "other"})
+    both = two_files(tmp_path, DOCUMENTED, text)
 
-    assert ["same experiment"] == [finding.kind for finding in audit([one, other])]
+    assert ["same experiment"] == [finding.kind for finding in audit(both)]
+
+
+@pytest.mark.parametrize(("taste", "expected"), [("0.32", ["ranking"]), ("0.31", []), ("0.29", [])])
+def test_a_claim_may_be_about_any_metric_of_a_documented_table(taste, expected, tmp_path):
+    """Though the suite knows nothing of it; 0.31 and 0.30 may both have been 0.305."""
+    row = '{ metric = "score", title = "Score", quantity = "accuracy" }'
+    check = '{ kind = "greater", metric = "taste", case = "b", than = "a" }'
+    changes = [
+        (row, f'{row}, {{ metric = "taste", title = "Taste", quantity = "other" }}'),
+        ('"70.0%"', f'"70.0%", taste = "{taste}"'),
+        ('"80.0%"', '"80.0%", taste = "0.30"'),
+        ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{check}]\n[[case]]'),
+    ]
+
+    assert expected == kinds_of(tmp_path, *changes, text=DOCUMENTED)
+
+
+def test_numbers_without_a_unit_of_gaps_are_told_apart_without_one(tmp_path):
+    """Three digits, and no word that is none."""
+    check = '{ kind = "equivalent", metric = "score", cases = ["a", "b"], margin = 0.002 }'
+    changes = [
+        ('quantity = "accuracy"', 'quantity = "other"'),
+        ('"70.0%"', '"0.041"'),
+        ('"80.0%"', '"0.045"'),
+        ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{check}]\n[[case]]'),
+    ]
+    (finding,) = findings_of(tmp_path, DOCUMENTED, *changes)
+
+    assert "(as the claim reads it, within 0.002), the table has 0.004" in finding.says
+
+
+@pytest.mark.parametrize("text", ["3:00", "180 ± 5", "7.4 (best)", "90 parsecs", "12%", "1e999"])
+def test_a_cell_that_is_not_read_is_said_to_be(text, tmp_path):
+    """A unit of another quantity is not read either."""
+    (finding,) = findings_of(tmp_path, CLEAN, ('"90.0"', f'"{text}"'))
+
+    assert ("unread", True) == (finding.kind, f'"16" (Time (s)): {text}' in finding.evidence)
+
+
+def test_cells_that_are_not_read_are_one_finding_of_a_table(tmp_path):
+    """With every cell named, and what is printed beside the table."""
+    changes = [('"90.0"', '"1:30"'), ('"75.0%"', '"75.0 (best)"'), ('printed = "2.0"', 'printed = "twice"')]
+    (finding,) = findings_of(tmp_path, CLEAN, *changes)
+
+    assert '"75.0 (best)", "1:30" and "twice" are not read as numbers' == finding.says
+    assert '"16" (Accuracy): 75.0 (best); "16" (Time (s)): 1:30; "gain": twice' == finding.evidence
+
+
+@pytest.mark.parametrize("word", ["Out of Memory", "OOM", "\u2013", "-", "n/a", "N/A", " diverged ", "Failed"])
+def test_a_word_that_stands_for_no_number_is_no_finding(word, tmp_path):
+    """It is read, and means that there is none."""
+    assert [] == kinds_of(tmp_path, ('"90.0"', f'"{word}"'))
+
+
+def test_a_ranking_is_turned_round_by_any_of_its_pairs(tmp_path):
+    """Neighbours or not; one finding lists them all."""
+    (finding,) = findings_of(tmp_path, CLEAN, ('["32", "16", "8"]', '["16", "8", "32"]'))
+
+    assert 'the text puts "16" above "32" and "8" above "32", the table does not' == finding.says
+    assert 'Accuracy: "16" 75.0%, "32" 81.0%, "8" 70.0%. The statement' in finding.evidence
+
+
+def test_neighbours_below_a_floor_are_five_and_a_count(tmp_path):
+    """In the order of the table; the work itself is left out, and so are equal numbers."""
+    case = '[[case]]\nname = "{0}"\nexperiment = {{ batch_size = {0} }}\nreported = {{ train_s = "{1}" }}\n'
+    more = "".join(case.format(at, f"{61 + at / 10}") for at in range(40, 47))
+    floor = 'same_work = [{ cases = ["8", "16"], metric = "train_s", because = "it is so" }]'
+    changes = [("[[claim]]", f"{more}\n[[claim]]"), (f"{FASTER}\n[printed]", f"[printed]\n{floor}")]
+    (finding,) = findings_of(tmp_path, CLEAN, *changes)
+
+    assert "times 33.3 % apart: no smaller difference between times" in finding.says
+    assert 'differ by less: "32" and "40" (mine) 8.3 %; "40" and "41"' in finding.evidence
+    assert (5, True) == (finding.evidence.count(" (mine) "), finding.evidence.endswith("; and 2 more"))
+
+
+def test_an_order_below_the_floor_is_found_beside_the_floor(tmp_path):
+    """The claim that the smaller batch takes longer is then none of times."""
+    found = findings_of(
+        tmp_path,
+        CLEAN,
+        ("[printed]", '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]'),
+    )
+
+    assert ["noise floor", "noise floor"] == [finding.kind for finding in found]
+    assert "mine: claim K1" == found[0].where
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], []),
+        ([claim('kind = "greater", metric = "jitter", case = "8", than = "32"')], [("K9", "jitter")]),
+        ([claim('kind = "overfits", case = "8", turns_by = 2')], [("K9", "losses by epoch")]),
+        (
+            [claim('kind = "run_status", case = "8", status = "ok", device = "cuda"')],
+            [("K9", "run_status")],
+        ),
+        ([('"75.0%"', '"about 75 %"')], [("K1", 'no exact number of "16"')]),
+        (
+            [('"120.0"', '"n/a"')],
+            [('"gain"', 'no exact number of "8"')],
+        ),
+        ([('"2.0"', '"about 2"')], [('"gain"', "no exact result")]),
+        ([('"900 MiB"', '"OOM"'), (', card = "8 GiB"', "")], [('memory of "8"', "no memory of the card")]),
+        ([('"0.01"', '"about 0.01"')], [("learning rate of epoch 2", "no exact number")]),
+    ],
+)
+def test_what_no_printed_number_bears_on_is_told(changes, expected, tmp_path):
+    """Claims, and what the report prints about its own numbers."""
+    text = CLEAN
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    found = unchecked([make_benchmark(tmp_path, text)])
+
+    assert expected == [(one.what, one.lacks) for one in found]
+
+
+def test_an_accuracy_that_two_rows_may_be_is_not_checked(tmp_path):
+    """Rather than guessed."""
+    row = '{ metric = "score", title = "Score", quantity = "accuracy" }'
+    check = '{ kind = "greater", metric = "best_accuracy", case = "a", than = "b" }'
+    changes = [
+        (row, f'{row}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }}'),
+        ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{check}]\n[[case]]'),
+    ]
+    text = DOCUMENTED
+    for old, new in changes:
+        text = text.replace(old, new, 1)
+
+    assert (Unchecked("mine", "T", "best_accuracy, which 2 rows may be"),) == unchecked(
+        [make_benchmark(tmp_path, text)]
+    )
 
 
 def test_without_claims_the_best_case_is_held_against_the_second(tmp_path):
@@ -517,6 +680,23 @@ def test_text_ends_with_how_much_was_found(tmp_path):
     assert f"unit: {KINDS['unit'].explains}\n" in text
 
 
+def test_text_ends_with_what_was_not_checked_per_file():
+    """A line for each file, behind the count."""
+    left = [Unchecked("one", "A", "jitter"), Unchecked("one", "B", "late_gain"), Unchecked("two", "A", "run_status")]
+    text = audit_text([], 2, left)
+
+    first = "not checked, as no printed number bears on it:\n"
+    assert f"nothing found in 2 files\n\n{first}  one: A (jitter), B (late_gain)\n  two: A (run_status)" == text
+
+
+def test_the_suites_own_claims_are_checked_or_named():
+    """Those on losses, curves and the end of a run are not printed."""
+    found = [(one.file, one.what) for one in unchecked(load_benchmarks())]
+
+    names = {"A1": "basic", "B4": "augmentation", "C1": "batchsize", "C4": "batchsize", "G1": "overfitting"}
+    assert [*((file, name) for name, file in names.items()), ("schedule", "E1"), ("device", "F3")] == found
+
+
 def test_text_from_a_file_cannot_move_the_cursor():
     """Control and direction characters become spaces."""
     text = audit_text([Finding("unit", "mine", "\x1b[2J\u202egnp\x9b", "a\nb\r")], 1)
@@ -591,7 +771,8 @@ def test_the_example_holds_a_few_defects(cli):
     """It is what docs/audit.md walks through."""
     rows = json.loads(cli(str(benchmarks_dir() / "examples"), "--json").output)
 
-    kinds = ["arithmetic", "sampling error", "confounded", "best epoch", "precision", "unstated"]
+    kinds = ["arithmetic", "ranking", "sampling error", "noise floor", "confounded", "best epoch", "precision"]
+    kinds.append("unstated")
     assert kinds == [row["kind"] for row in rows]
 
 

@@ -26,7 +26,7 @@ TABLES = {
         ["74.03%", "1150.083"],
         ["50.15%", "1127.653"],
     ],
-    "device": [["34933.53377", "76%"], ["791.5949", "75.81%"]],
+    "device": [["34933.53377", "76%"], [], [], ["791.5949", "75.81%"], []],
     "schedule": [["about 90 %"], ["about 90 %"], ["about 90 %"], [], []],
     "overfitting": [["about 90 %"], ["74 %"]],
     "basic": [["about 75 %"]],
@@ -180,4 +180,11 @@ def test_a_device_option_leaves_cases_alone_that_name_their_device(benchmarks):
         for case in benchmarks[name].cases
     }
 
-    assert {"basic/base": "cuda", "device/CPU": "cpu", "device/GPU": "cuda"} == devices
+    assert {
+        "basic/base": "cuda",
+        "device/CPU": "cpu",
+        "device/CPU, one thread": "cpu",
+        "device/CPU, tuned": "cpu",
+        "device/GPU": "cuda",
+        "device/GPU, tuned": "cuda",
+    } == devices

@@ -155,3 +155,16 @@ def test_a_bad_hypothesis_is_refused(old, new, words, tmp_path):
     """Before anything runs."""
     with pytest.raises(SpecError, match=words):
         make_benchmark(tmp_path, TOML + HYPOTHESIS.replace(old, new))
+
+
+def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
+    """Smoke scale sets the image size itself: one run is no two candidates."""
+    mine = make_benchmark(
+        tmp_path,
+        TOML + '[[hypothesis]]\nkey = "image_size"\nquestion = "How large?"\ncases = ["8"]\n'
+        'candidate = [{ name = "32 px", value = 32 }, { name = "64 px", value = 64 }]\n',
+    )
+    runs = plan([mine], Request(), [0], {"cpu"}, hypotheses=True).runs
+    records = [make_record(run.experiment, run.execution, request=Request()) for run in runs]
+
+    assert "" == section_of(mine, Request(), records)

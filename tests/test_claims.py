@@ -39,12 +39,19 @@ BAD = {
         '{ kind = "less", metric = "train_s", case = "8", than = "17" }',
         ['unknown case "17" (allowed: 8, 16)'],
     ),
-    "unknown metric": ('{ kind = "less", metric = "train_m", case = "8", than = "16" }', ["metric", "train_s"]),
+    "unknown metric": (
+        '{ kind = "less", metric = "train_m", case = "8", than = "16" }',
+        ['claim "X1"', 'unknown metric "train_m" (did you mean "train_s"?)'],
+    ),
     "unknown kind": ('{ kind = "lower", metric = "train_s", case = "8", than = "16" }', ['name "lower"', "equivalent"]),
     "no kind": ('{ metric = "train_s", case = "8", than = "16" }', ['the key "kind" is missing']),
     "no margin": (
         '{ kind = "equivalent", metric = "train_s", cases = ["8", "16"] }',
         ["check[1].margin", "is missing"],
+    ),
+    "a margin of less than nothing": (
+        '{ kind = "close", metric = "best_accuracy", case = "8", value = 1.0, margin = -1.0 }',
+        ["margin: must be greater than or equal to 0"],
     ),
     "a margin of nothing": (
         '{ kind = "equivalent", metric = "train_s", cases = ["8", "16"], margin = 0.0 }',
@@ -127,12 +134,20 @@ def test_two_claims_of_one_id_are_refused(tmp_path):
         make_benchmark(tmp_path, TOML + claim(GOOD) + claim(GOOD))
 
 
-def test_two_files_with_claims_of_one_id_are_refused(tmp_path):
+def test_two_tables_of_one_report_with_claims_of_one_id_are_refused(tmp_path):
     """They would stand in one table of verdicts."""
+    text = f'report = "a report"\n{TOML}{claim(GOOD)}'
+    paths = [str(make_toml(tmp_path, text, name)) for name in ("one", "other")]
+
+    with pytest.raises(SpecError, match='claim "X1": two tables of the report'):
+        load_benchmarks(tuple(paths))
+
+
+def test_two_reports_may_have_claims_of_one_id(tmp_path):
+    """A file that names no report is one of its own."""
     paths = [str(make_toml(tmp_path, TOML + claim(GOOD), name)) for name in ("one", "other")]
 
-    with pytest.raises(SpecError, match='claim "X1": two benchmarks have a claim with this id'):
-        load_benchmarks(tuple(paths))
+    assert ["one", "other"] == [benchmark.report_name for benchmark in load_benchmarks(tuple(paths))]
 
 
 def test_orders_of_different_levels_do_not_contradict_each_other(tmp_path):

@@ -85,7 +85,13 @@ def test_plan_lists_what_cannot_run_among_its_rows(cli):
     """For scripts too."""
     states = {row["cases"]: row["state"] for row in json.loads(cli("plan", "device", "--json").output)}
 
-    assert {"device/CPU": "to run", "device/GPU": "not run: no CUDA device"} == states
+    assert {
+        "device/CPU": "to run",
+        "device/CPU, one thread": "to run",
+        "device/CPU, tuned": "to run",
+        "device/GPU": "not run: no CUDA device",
+        "device/GPU, tuned": "not run: no CUDA device",
+    } == states
 
 
 def test_plan_names_what_this_machine_cannot_run(cli):

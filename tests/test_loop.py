@@ -14,6 +14,8 @@ from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
+from resnet18.training.compilation import compile_network
+from resnet18.training.device import UnsupportedError, ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.keys import permutation
 from resnet18.training.loop import DivergedError, Tally, evaluate, set_up, train
@@ -351,3 +353,46 @@ def test_scopes_do_not_overlap(data):
 
     assert 0 < seconds["data_wait_s"] < seconds["train_s"]
     assert sum(seconds.values()) - seconds["data_wait_s"] <= wall_s
+
+
+def test_half_precision_learns_from_other_bits(data):
+    """bf16 by autocast: other losses, near those of fp32, and parameters that stay fp32."""
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        setup = set_up(make_experiment(), Execution(precision=precision, threads=1), data, torch.device("cpu"))
+        losses[precision] = [result.train.loss_sum for result in train(setup, Clock(lambda: None))]
+        assert {torch.float32} == {parameter.dtype for parameter in setup.model.parameters()}
+
+    assert losses["fp32"] != losses["bf16"]
+    assert losses["fp32"] == pytest.approx(losses["bf16"], rel=0.05)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "tf32"])
+def test_a_device_without_the_precision_is_an_answer(precision):
+    """Status `unsupported`, with what the device has."""
+    with pytest.raises(UnsupportedError, match=rf"precision {precision} on cpu \(allowed: fp32, bf16\)"):
+        ready_device(Execution(precision=precision, device="cpu"))
+
+
+def test_compiling_leaves_the_network_as_it_was(data, monkeypatch):
+    """Statistics are put back, gradients dropped; full and short batches are compiled, and those of the test set."""
+    shapes = []
+
+    def compiled(model, *, dynamic):
+        assert not dynamic
+
+        def call(images):
+            shapes.append(len(images))
+            return model(images)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    plain = set_up(make_experiment(), Execution(), data, torch.device("cpu"))
+    setup = set_up(make_experiment(), Execution(compile=True), data, torch.device("cpu"))
+    compile_network(setup)
+
+    assert [16, 8, 20] == shapes
+    assert all(parameter.grad is None for parameter in setup.model.parameters())
+    for (name, one), other in zip(setup.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name

@@ -15,8 +15,18 @@ from resnet18.spec.scale import SCALES
 
 ROOT = Path(__file__).parents[1]
 TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]
-NOT_BUILT = ["regress", "baseline", "speed", "verify-gpu", "soak", "mutate", "test-engines", "test-slurm"]
-TARGETS = ["help", "bench", "report", "test", "check", "micro", *NOT_BUILT, *(f"bench-{table}" for table in TABLES)]
+NOT_BUILT = ["regress", "baseline", "speed", "soak", "mutate", "test-engines", "test-slurm"]
+TARGETS = [
+    "help",
+    "bench",
+    "report",
+    "test",
+    "check",
+    "micro",
+    "verify-gpu",
+    *NOT_BUILT,
+    *(f"bench-{table}" for table in TABLES),
+]
 
 
 def read(name):
@@ -143,3 +153,12 @@ def test_an_installed_wheel_finds_its_specs(wheel, monkeypatch):
     monkeypatch.setattr(load, "PACKAGE", wheel / "resnet18")
 
     assert 7 == len(load_benchmarks())
+
+
+def test_verifying_without_a_gpu_is_no_success():
+    """Nothing was verified, and it says so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/gpu", "-q"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+    assert (5, True) == (done.returncode, "no CUDA device: nothing was verified" in done.stdout + done.stderr)

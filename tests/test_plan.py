@@ -43,8 +43,12 @@ def test_a_case_whose_device_is_absent_is_named_and_not_run():
     """On a machine without a GPU."""
     planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu"})
 
-    assert ["device/CPU"] == [label for run in planned.runs for label in run.labels]
-    assert [("device/GPU", "no CUDA device")] == [(one.label, one.reason) for one in planned.not_planned]
+    assert ["device/CPU", "device/CPU, one thread", "device/CPU, tuned"] == [
+        label for run in planned.runs for label in run.labels
+    ]
+    assert [("device/GPU", "no CUDA device"), ("device/GPU, tuned", "no CUDA device")] == [
+        (one.label, one.reason) for one in planned.not_planned
+    ]
 
 
 def test_a_run_carries_the_assumptions_of_its_benchmark():
@@ -69,7 +73,7 @@ def test_with_a_gpu_every_case_runs():
     """The same file."""
     planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu", "cuda"})
 
-    assert (2, ()) == (len(planned.runs), planned.not_planned)
+    assert (5, ()) == (len(planned.runs), planned.not_planned)
 
 
 @pytest.mark.parametrize(("images", "batch"), [(33, 8), (33, 16), (40, 1), (17, 16)])

@@ -334,7 +334,8 @@ def test_curves_are_svg_with_a_line_for_every_case(mine):
         ("a|b", r"a\|b"),
         ("<script>", r"\<script\>"),
         ("*a* _b_ `c`", r"\*a\* \_b\_ \`c\`"),
-        ("[x](http://y)", r"\[x\](http://y)"),
+        ("[x](http://y)", r"\[x\](http&#58;//y)"),
+        ("$a$ and @somebody", r"\$a\$ and &#64;somebody"),
         ("two\nlines", "two lines"),
         ("bell\x07 right-to-left\u202e", "bell  right-to-left "),
         ("&amp;", r"\&amp;"),
@@ -403,7 +404,7 @@ def test_verdicts_come_first_and_again_under_their_table(tmp_path):
     mine = make_benchmark(tmp_path, TOML + CLAIM)
     text = text_of([mine], record_all(mine, PAPER, (0, 1, 2)))
 
-    assert "Of 1 statements of the report: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
+    assert "Of 1 statement of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
     assert text.index("### In short") < text.index("### Verdicts") < text.index("### A table")
     assert "- **C9 inconclusive**" in text[text.index("### A table") :]
 
@@ -438,9 +439,9 @@ def test_a_derived_number_is_computed_from_records():
         for run in plan([device], PAPER, [0], {"cpu", "cuda"}).runs
     ]
 
-    assert "- speed-up Sp, CPU divided by GPU: reported 44.1631; measured 2 (of medians; n = 1 and 1)." in text_of(
-        [device], records
-    )
+    line = "- speed-up Sp, CPU divided by GPU: reported 44.1631; measured 2 (n = 1 and 1: no interval), medians on "
+
+    assert f"{line}a processor, 2 threads." in text_of([device], records)
 
 
 def test_locale_and_time_zone_change_no_byte(mine, monkeypatch):
@@ -470,3 +471,26 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine, tmp_path):
         "mine-by-batch_size-paper-cifar10-jpeg.svg",
         "mine-paper-cifar10-jpeg.svg",
     ] == sorted(figures)
+
+
+def test_reports_are_judged_each_by_itself(tmp_path):
+    """A file of one's own is no part of the lab report: its claims do not count with those, nor those with its."""
+    one = make_benchmark(tmp_path, TOML + CLAIM)
+    other = one.model_copy(update={"name": "other", "title": "Another table"})
+    text = text_of([one, other], record_all(one, PAPER, (0, 1, 2)))
+
+    assert "### In short: mine" in text
+    assert "### In short: other" in text
+    assert 2 == text.count("over all 1 claims")
+
+
+def test_a_report_of_which_nothing_is_recorded_is_not_judged(mine, tmp_path):
+    """Eighteen statements "not run" beside one's own table would say nothing."""
+    text = text_of([mine, *load_benchmarks()], record_all(mine, PAPER))
+
+    assert "statements of the lab report" not in text
+
+
+def test_runs_of_a_file_that_is_not_named_say_how_to_show_them(mine):
+    """They are not lost."""
+    assert "name it: `resnet18 report FILE`" in text_of(load_benchmarks(("basic",)), record_all(mine, PAPER))

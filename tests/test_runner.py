@@ -4,15 +4,19 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import signal
+import sys
 
 import pytest
 from builders import TINY, TOML, make_benchmark, make_experiment, make_toml
+from fakes import children
 from filelock import FileLock
 from rich.console import Console
 
 from resnet18.execution import local
 from resnet18.execution.job import Job, Place
+from resnet18.execution.kernel import oom_kills
 from resnet18.execution.progress import Progress, duration
 from resnet18.execution.runner import Finished, exit_code_of, run_plan
 from resnet18.execution.worker import without_folders
@@ -27,6 +31,7 @@ from resnet18.spec.resolve import Request
 from resnet18.training.embedded import read_embedded
 
 EMBEDDED = parse_data("fashion-mnist-mini")
+CAP = "memory_cap=200MiB"
 
 
 class Quiet(Progress):
@@ -134,8 +139,8 @@ def test_a_diverged_run_is_a_record_and_the_next_run_starts(run, records):
     assert diverged.result_hash is None
 
 
-def kill_child_at_first_epoch(monkeypatch, signal_number):
-    """Kill the first child when it reports an epoch; leave the later ones alone."""
+def kill_child_at_first_epoch(monkeypatch, signal_number, before=lambda: None):
+    """Kill the first child when it reports an epoch, after what comes before; leave the later ones alone."""
     original, killed = local.run, []
 
     def run(job, log, on_message):
@@ -143,6 +148,7 @@ def kill_child_at_first_epoch(monkeypatch, signal_number):
             if message.epoch is not None and not killed:
                 (child,) = multiprocessing.active_children()
                 killed.append(child.pid)
+                before()
                 os.kill(child.pid, signal_number)
                 return
             on_message(message)
@@ -164,6 +170,55 @@ def test_a_killed_child_becomes_a_record_and_the_next_run_starts(run, records, m
     crashed = next(record for record in records() if record.status == "crashed")
     assert "the process was killed by SIGKILL" == crashed.failure.message
     assert [1, 1, 2] == sorted(record.attempt for record in records())
+
+
+@pytest.mark.parametrize(("kills", "status"), [("0", "crashed"), ("1", "oom_host")])
+def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(
+    kills, status, run, records, monkeypatch, tmp_path
+):
+    """The control group's counter rose between start and end; either way it is tried once, and the next run starts."""
+    counter = tmp_path / "proc" / "vmstat"
+    counter.parent.mkdir()
+    counter.write_text("oom_kill 0\n", encoding="utf-8")
+    monkeypatch.setattr("resnet18.execution.runner.oom_kills", lambda: oom_kills(tmp_path))
+    kill_child_at_first_epoch(monkeypatch, signal.SIGKILL, before=lambda: counter.write_text(f"oom_kill {kills}\n"))
+    finished = run(overrides=(*TINY, "epochs=50"))
+
+    assert [status, "ok"] == [one.status for one in finished]
+    assert [1, 1] == [record.attempt for record in records()]
+
+
+def test_another_signal_is_no_want_of_memory(run, monkeypatch):
+    """Whatever the kernel killed meanwhile."""
+    counts = iter(range(100))
+    monkeypatch.setattr("resnet18.execution.runner.oom_kills", lambda: next(counts))
+    kill_child_at_first_epoch(monkeypatch, signal.SIGTERM)
+
+    assert ["crashed", "ok"] == [one.status for one in run(overrides=(*TINY, "epochs=50"))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's address space")
+def test_a_run_that_the_host_has_no_memory_for_is_a_record_and_the_next_run_starts(run, records):
+    """Under a cap, 2,000 images at once are too many and 16 are not; the failure says how much was asked for."""
+    text = TOML.replace("batch_size = 8", "batch_size = 2000")
+    finished = run(text, overrides=("train_images=2000", *TINY[1:3], "width=16", "epochs=1", "threads=1", CAP))
+
+    assert ["oom_host", "ok"] == [one.status for one in finished]
+    failed = next(record for record in records() if record.status == "oom_host")
+    assert "can't allocate memory" in failed.failure.message
+    assert 1_000_000 < failed.failure.requested_bytes < 1_000_000_000
+    assert "the message does not say" == failed.nulls["failure.free_bytes"]
+    assert "200MiB" == failed.spec.execution.memory_cap
+
+
+def test_a_loader_process_that_is_killed_is_a_record_that_names_it(run, records, monkeypatch):
+    """Its number and the signal; the runner does not wait for images that never come."""
+    monkeypatch.setattr(local, "_enter", children.with_loader_that_is_killed)
+    finished = run(overrides=(*TINY, "workers=1"))
+
+    assert ["crashed", "crashed"] == [one.status for one in finished]
+    for record in records():
+        assert re.search(r"DataLoader worker \(pid \d+\) is killed by signal: Killed", record.failure.message)
 
 
 def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypatch):

@@ -13,7 +13,9 @@ from resnet18.analysis.statistics import Estimate, contrast
 from resnet18.analysis.view import Arm, BenchmarkView, arms_of, reported_head
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Hypothesis
+from resnet18.spec.experiment import Experiment
 from resnet18.spec.hypothesis import sub_cases
+from resnet18.spec.optimizer import learning_rate_factor
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
 
@@ -53,7 +55,9 @@ def hypotheses_section(view: BenchmarkView, request: Request, records: Collectio
     parts = []
     for hypothesis in view.benchmark.hypotheses:
         cells = list(_cells(view.benchmark, hypothesis, request, records))
-        if len({cell.candidate for cell in cells if cell.arm.measured}) > 1:
+        # A scale may set the key itself: then candidates are one run, and nothing is compared.
+        told_apart = len({cell.arm.arm_id for cell in cells}) == len(cells)
+        if told_apart and len({cell.candidate for cell in cells if cell.arm.measured}) > 1:
             parts.append(_section(hypothesis, cells, request))
     return "\n".join(["#### What the report leaves open", "", *parts]) if parts else ""
 
@@ -106,10 +110,11 @@ def _conclusion(cells: Sequence[Cell], head: str | None) -> str:
             "Which lies nearest is not said: only runs at paper scale on CIFAR-10 may be held against reported cells."
         )
     distances = {}
-    for name in dict.fromkeys(cell.candidate for cell in cells):
-        mine = [cell for cell in cells if cell.candidate == name]
+    for names in _told_apart(cells):
+        mine = [cell for cell in cells if cell.candidate in names]
         if all(cell.estimate for cell in mine):
-            distances[name] = _distance([cell.estimate for cell in mine if cell.estimate])
+            label = '" and "'.join(names)
+            distances[label] = _distance([cell.estimate for cell in mine if cell.estimate])
     if len(distances) < 2:
         return "Which lies nearest is not said: at least two candidates need two seeds of every case."
     (nearest, (first, error)), (second, (next_one, next_error)), *_ = sorted(distances.items(), key=lambda one: one[1])
@@ -120,6 +125,21 @@ def _conclusion(cells: Sequence[Cell], head: str | None) -> str:
         + ("The difference is more than" if far else "Not resolved: the difference is less than")
         + " two standard errors. This is evidence, not proof."
     )
+
+
+def _told_apart(cells: Sequence[Cell]) -> list[list[str]]:
+    """Return the candidates, those together that train alike: a rate cut after the last epoch is no other rate."""
+    groups: dict[str, list[str]] = {}
+    for name in dict.fromkeys(cell.candidate for cell in cells):
+        alike = [_training(cell.arm.experiment) for cell in cells if cell.candidate == name]
+        groups.setdefault(str(alike), []).append(name)
+    return list(groups.values())
+
+
+def _training(experiment: Experiment) -> str:
+    """Return what an experiment does, its schedule as the rate of every epoch."""
+    rates = [learning_rate_factor(experiment.schedule, epoch) for epoch in range(1, experiment.epochs + 1)]
+    return f"{experiment.model_dump_json(exclude={'schedule'})} {rates}"
 
 
 def _distance(estimates: Sequence[Estimate]) -> tuple[float, float]:

@@ -30,7 +30,6 @@ from resnet18.spec.claim import (
     cases_of,
 )
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
-from resnet18.spec.printed import parse_printed
 
 
 def compare(check: Check, arms: dict[str, Arm]) -> tuple[Comparison, ...]:
@@ -80,12 +79,11 @@ def _ratio(check: Ratio, sample: Sample, unit: Unit) -> list[Comparison]:
 
 
 def _close(check: Close, sample: Sample, unit: Unit) -> list[Comparison]:
-    printed = parse_printed(check.reported) if check.reported else None
-    low, high = (printed.low, printed.high) if printed else (check.value or 0.0, check.value or 0.0)
+    low, high = check.target
     margin = _widened(check.margin, is_log=sample.is_log)
     low, high = (log(low), log(high)) if sample.is_log else (low, high)
     made = sample.comparison([check.case], [1], Region(low - margin, high + margin), unit)
-    return [replace(made, against_one_run=printed is not None)]
+    return [replace(made, against_one_run=check.reported is not None)]
 
 
 def _trend(check: Trend, sample: Sample, unit: Unit) -> list[Comparison]:
@@ -97,6 +95,10 @@ def _trend(check: Trend, sample: Sample, unit: Unit) -> list[Comparison]:
     title = METRICS[check.metric].title
     steps = sample.comparison(check.cases, line, Region(low=0.0), unit, f"{title} per step, {check.direction}")
     found = [replace(steps, falls=sign < 0)]
+    # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
+    for pair in pairwise(check.cases):
+        step = sample.comparison(pair, [-sign, sign], Region(low=0.0), unit, f"{title}, {check.direction} step by step")
+        found.append(replace(step, can_only_fail=True))
     if check.flattens:
         bend = [0.0] * count
         for at, weight in ((0, -sign), (1, sign), (-2, sign), (-1, -sign)):

@@ -1,5 +1,7 @@
 """What all tables of one request share: data, sizes, machines, versions, and the options that ask for it again."""
 
+from shlex import quote
+
 from resnet18.analysis.markdown import escape
 from resnet18.analysis.metrics import machine
 from resnet18.analysis.view import BenchmarkView, reported_head
@@ -45,7 +47,7 @@ def options_of(request: Request) -> str:
     label, options = request.data_label, []
     if label != SCALES[request.scale].data:
         options.append(f"--data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}")
-    options += [one if one.startswith(DEVICE_OPTION) else f"-o {one}" for one in request.overrides]
+    options += [one if one.startswith(DEVICE_OPTION) else f"-o {quote(one)}" for one in request.overrides]
     return "".join(f" {option}" for option in options)
 
 

@@ -11,6 +11,8 @@ PLATEAU_POINTS = 2.0
 """A run has reached its plateau when test accuracy is within this much of its own highest."""
 WINDOW = 5
 """Epochs averaged on either side of a cut of the learning rate."""
+FEWEST_TO_TIME = 5
+"""Epochs without which "early" and "late" mean nothing."""
 FEWEST = 3
 """Epochs without which there is no window, no slope and no noise to speak of."""
 
@@ -74,8 +76,10 @@ def _accuracies(record: Record) -> list[float]:
     return [percent(epoch.clean) for epoch in comparable_epochs(record)]
 
 
-def _epochs_to(record: Record, level: float) -> float:
+def _epochs_to(record: Record, level: float) -> float | None:
     """Return the first epoch at a level in percent; one more than all epochs where none reaches it."""
+    if len(comparable_epochs(record)) < FEWEST_TO_TIME:
+        return None
     reached = (epoch.epoch for epoch in comparable_epochs(record) if percent(epoch.clean) >= level)
     return float(next(reached, len(record.epochs) + 1))
 
@@ -110,6 +114,11 @@ def _gain_at_cut(record: Record, which: int) -> float | None:
     return fmean(percent(one.clean) for one in after) - fmean(percent(one.clean) for one in before)
 
 
+def _drop(epochs: Sequence[Epoch], loss: Callable[[Epoch], float]) -> float | None:
+    """Return by how much a loss fell from the first epoch to the last; an epoch is not compared with itself."""
+    return loss(epochs[0]) - loss(epochs[-1]) if len(epochs) > 1 else None
+
+
 CURVES: dict[str, Callable[[Record], float | None]] = {
     "best_accuracy": lambda record: 100 * best_accuracy(record),
     "last_clean_accuracy": lambda record: percent(record.epochs[-1].clean),
@@ -118,8 +127,8 @@ CURVES: dict[str, Callable[[Record], float | None]] = {
     "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
     "final_train_accuracy": lambda record: percent(record.epochs[-1].train),
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
-    "train_loss_drop": lambda record: record.epochs[0].train.loss - record.epochs[-1].train.loss,
-    "test_loss_drop": lambda record: comparable_epochs(record)[0].clean.loss - comparable_epochs(record)[-1].clean.loss,
+    "train_loss_drop": lambda record: _drop(record.epochs, lambda epoch: epoch.train.loss),
+    "test_loss_drop": lambda record: _drop(comparable_epochs(record), lambda epoch: epoch.clean.loss),
     "generalization_gap": lambda record: percent(record.epochs[-1].train) - percent(record.epochs[-1].clean),
     "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
     "jitter": _jitter,
@@ -145,6 +154,12 @@ SCOPES = {
     "train_s": "training alone, without statistics and evaluation",
     "whole_program_s": "whole program: training, statistics and the as-published evaluation",
 }
+
+
+def installation(record: Record) -> tuple[str, ...]:
+    """Return what must agree before times or memory of two cases are compared: machine and libraries."""
+    numerics = record.fingerprint.numerics or {}
+    return machine(record), *(str(numerics.get(key, "")) for key in ("torch", "cuda", "cudnn", "driver"))
 
 
 def machine(record: Record) -> str:

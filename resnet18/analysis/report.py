@@ -91,7 +91,7 @@ def render_report(
         if ids <= shown:
             continue
         shown |= ids
-        chapter = Chapter(request, views, judge(benchmarks, views, request), records)
+        chapter = Chapter(request, views, _verdicts(benchmarks, views, request), records)
         parts += _chapter(chapter, figures, picture_of)
     parts.append(_leftovers(records, shown, readings))
     return "\n".join(part for part in parts if part), figures
@@ -103,7 +103,8 @@ class Chapter:
 
     request: Request
     views: tuple[BenchmarkView, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: dict[str, tuple[Verdict, ...]]
+    """By report: the claims of one report are judged together."""
     records: tuple[Record, ...]
     """All records of the folder."""
 
@@ -111,17 +112,31 @@ class Chapter:
 def _chapter(chapter: Chapter, figures: dict[str, bytes], picture_of: PictureOf) -> list[str]:
     """Return the parts of a chapter, verdicts first, and add its figures."""
     request, views = chapter.request, chapter.views
-    parts = [heading(request, views), "### In short\n", summary(chapter.verdicts, request.described)]
-    parts += ["### Verdicts\n", verdict_table(chapter.verdicts)] if chapter.verdicts else []
+    parts = [heading(request, views)]
+    for name, verdicts in chapter.verdicts.items():
+        which = f": {escape(name)}" if len(chapter.verdicts) > 1 else ""
+        parts += [f"### In short{which}\n", summary(name, verdicts, request.described)]
+        parts += [f"### Verdicts{which}\n", verdict_table(verdicts)]
     shown = tuple(view for view in views if view.is_half_recorded)
     for view in shown:
-        mine = [verdict for verdict in chapter.verdicts if verdict.benchmark == view.benchmark]
+        verdicts = chapter.verdicts.get(view.benchmark.report_name, ())
+        mine = [verdict for verdict in verdicts if verdict.benchmark == view.benchmark]
         links = _links(figures_of(view, request), request, figures)
         parts.append(section(view, views, request, mine, links))
         parts.append(hypotheses_section(view, request, chapter.records))
     if predicted := _links(predictions_of(shown, request, picture_of), request, figures):
         parts += ["### Predictions\n", "After the last epoch, on clean test images.\n", *predicted]
     return [*parts, _begun([view for view in views if not view.is_half_recorded], request)]
+
+
+def _verdicts(
+    benchmarks: Collection[Benchmark], views: tuple[BenchmarkView, ...], request: Request
+) -> dict[str, tuple[Verdict, ...]]:
+    """Return the verdicts of every report of which a table is recorded and has something to say."""
+    names = dict.fromkeys(view.benchmark.report_name for view in views)
+    families = {name: [one for one in benchmarks if one.report_name == name] for name in names}
+    found = {name: judge(family, views, request) for name, family in families.items()}
+    return {name: verdicts for name, verdicts in found.items() if verdicts}
 
 
 def _links(drawn: Collection[Figure], request: Request, figures: dict[str, bytes]) -> list[str]:
@@ -152,6 +167,9 @@ def _leftovers(records: Collection[Record], shown: set[str], readings: Readings)
     lines = []
     hidden = len({record.run_id for record in records} - shown)
     if hidden:
-        lines.append(f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs.")
+        lines.append(
+            f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs. "
+            "If a TOML file of your own asked for them, name it: `resnet18 report FILE`."
+        )
     lines += [f"Left out: {escape(str(error))}" for error in readings.refused]
     return "\n".join([*lines, ""]) if lines else ""

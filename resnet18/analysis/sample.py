@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import log
 
-from resnet18.analysis.metrics import machine, resolution, value_of
+from resnet18.analysis.metrics import installation, resolution, value_of
 from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Flag, Record
@@ -13,6 +12,11 @@ from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
 
 TIME_IS_DOUBTFUL: tuple[Flag, ...] = ("contaminated", "not_exclusive", "resumed")
+
+
+def is_doubtful(record: Record) -> bool:
+    """Say whether a record's times are printed with a mark and decide nothing."""
+    return any(flag in TIME_IS_DOUBTFUL for flag in record.flags)
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Comparison:
     unit: Unit
     estimates: dict[int, Estimate]
     """By look: of seeds 0 to n - 1. With fewer than three seeds there is none."""
+    can_only_fail: bool = False
+    """The claim does not need it to be shown, but falls where the opposite is."""
     falls: bool = False
     """The estimate counts a fall as positive: it is written with the other sign."""
     against_one_run: bool = False
@@ -49,6 +55,11 @@ class Comparison:
     def last(self) -> Estimate:
         """The estimate of the largest look."""
         return self.estimates[max(self.estimates)]
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the last estimate agrees with the claim."""
+        return self.region.low < self.last.value < self.region.high
 
     @property
     def p_for(self) -> float:
@@ -72,6 +83,8 @@ class TooFewSeedsError(CannotJudgeError):
 
 def check_comparable(arms: Sequence[Arm]) -> None:
     """Raise CannotJudgeError unless every arm has records, all of one data set and one version of the code."""
+    if len({arm.arm_id for arm in arms}) < len(arms):
+        raise CannotJudgeError("two of its cases are one run under these options")
     for arm in arms:
         if not arm.records:
             raise CannotJudgeError(arm.absent or f'"{arm.case.name}" has no records')
@@ -88,14 +101,10 @@ def measured_in_order(arm: Arm) -> list[Record]:
     Raises:
         TooFewSeedsError: one of them has no result: a mean over the others would be biased.
     """
-    found: list[Record] = []
     for record in arm.records:
-        if record.seed != len(found):
-            break
         if record.status != "ok":
             raise TooFewSeedsError(f'seed {record.seed} of "{arm.case.name}" ended {record.status}')
-        found.append(record)
-    return found
+    return [record for at, record in enumerate(arm.records) if record.seed == at]
 
 
 class Sample:
@@ -104,21 +113,27 @@ class Sample:
     def __init__(self, check: MetricCheck, arms: Sequence[Arm], *, is_log: bool) -> None:
         self.check, self.is_log = check, is_log
         self.resolution = 0.0
+        runs = {arm.case.name: measured_in_order(arm) for arm in arms}
+        if is_log:
+            _check_costs(arms)
         if METRICS[check.metric].quantity == "seconds":
-            _check_times(arms)
-        self.by_case = {arm.case.name: self._values(arm) for arm in arms}
+            _check_flags(arms)
+        self.by_case = {name: self._values(records) for name, records in runs.items()}
         seeds = min(len(values) for values in self.by_case.values())
         self.looks = [n for n in LOOKS if n <= seeds]
 
-    def _values(self, arm: Arm) -> list[float]:
-        found = []
-        for record in measured_in_order(arm):
+    def _values(self, records: Sequence[Record]) -> list[float]:
+        facts, found = METRICS[self.check.metric], []
+        for record in records:
             value = value_of(self.check.metric, record, self.check.level)
             if value is None:
-                facts = METRICS[self.check.metric]
                 raise CannotJudgeError(f"{facts.title}: needs {facts.needs}")
+            if self.is_log and value <= 0:
+                raise CannotJudgeError(f"{facts.title}: {value:g}, which no ratio can be taken of")
             self.resolution = max(self.resolution, resolution(self.check.metric, record))
             found.append(log(value) if self.is_log else value)
+        if not self.resolution and len(found) > 1 and len(set(found)) == 1:
+            raise CannotJudgeError(f"{facts.title}: equal to the last bit over seeds, so that nothing tells its noise")
         return found
 
     def estimates(self, cases: Sequence[str], weights: Sequence[float]) -> dict[int, Estimate]:
@@ -131,8 +146,8 @@ class Sample:
     ) -> Comparison:
         """Return one comparison of this sample."""
         values = [self.by_case[name] for name in cases]
-        least = min(len(one) for one in values)
-        paired = self.check.paired and len(values) == 2 and least >= 3
+        least = max(self.looks, default=0)
+        paired = self.check.paired and len(values) == 2 and least > 0
         return Comparison(
             about=tuple(cases),
             what=what or METRICS[self.check.metric].title,
@@ -144,17 +159,19 @@ class Sample:
         )
 
 
-def _check_times(arms: Sequence[Arm]) -> None:
-    """Raise CannotJudgeError for times that decide nothing: of several machines, or taken beside other work."""
+def _check_costs(arms: Sequence[Arm]) -> None:
+    """Raise CannotJudgeError for times and memory of several machines or installations."""
     for arm in arms:
-        if len({machine(record) for record in arm.measured}) > 1:
-            raise CannotJudgeError(f'times of "{arm.case.name}" come from several machines')
-    for one, other in pairwise(arms):
-        same_device = one.execution.device == other.execution.device
-        if same_device and {machine(record) for record in one.measured} != {
-            machine(record) for record in other.measured
-        }:
-            raise CannotJudgeError("times come from several machines")
+        if len({installation(record) for record in arm.measured}) > 1:
+            raise CannotJudgeError(f'runs of "{arm.case.name}" come from several machines or installations')
+    by_device: dict[str, set[tuple[str, ...]]] = {}
+    for arm in arms:
+        by_device.setdefault(arm.execution.device, set()).update(installation(record) for record in arm.measured)
+    if any(len(found) > 1 for found in by_device.values()):
+        raise CannotJudgeError("runs come from several machines or installations")
+
+
+def _check_flags(arms: Sequence[Arm]) -> None:
     flags = {flag for arm in arms for record in arm.measured for flag in record.flags if flag in TIME_IS_DOUBTFUL}
     if flags:
         raise CannotJudgeError(f"times are marked {', '.join(sorted(flags))}")

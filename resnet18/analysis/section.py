@@ -5,10 +5,12 @@ from statistics import median
 
 from pydantic import BaseModel
 
+from resnet18.analysis.cells import missing
+from resnet18.analysis.costs import loader_notes, marks, memory_lines
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import CURVES, SCOPES
-from resnet18.analysis.statistics import ratio_of_medians
-from resnet18.analysis.tables import build_table, missing
+from resnet18.analysis.speedup import machines_of, speed_up
+from resnet18.analysis.tables import build_table
 from resnet18.analysis.verdict import Verdict
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.analysis.wording import lines_of
@@ -17,8 +19,6 @@ from resnet18.spec.benchmark import Derived
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.resolve import Request, resolve, value_at
 
-FEWEST_FOR_A_BOOTSTRAP = 5
-"""Values a side from which the interval of a ratio of medians covers as it says."""
 DERIVED = {"ratio": "divided by", "difference": "less"}
 
 
@@ -40,7 +40,7 @@ def section(
     """
     benchmark = view.benchmark
     lines = [
-        f"### {escape(benchmark.title)}",
+        f"### {escape(_title(view, views))}",
         "",
         f"{escape(benchmark.question)} ({escape(benchmark.source)}) Measured at {escape(request.described)}.",
         "",
@@ -49,10 +49,18 @@ def section(
         *_notes(view, views),
         *_derived(view, request),
         "",
+        *memory_lines(view, request),
         *_claims(verdicts),
     ]
     lines += figures
     return "\n".join([*lines, *_assumptions(view)])
+
+
+def _title(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> str:
+    """Return the table's title, with the file's name where two tables have one title."""
+    title = view.benchmark.title
+    same = [one for one in views if one.benchmark.title == title]
+    return f"{title} ({view.benchmark.name}.toml)" if len(same) > 1 else title
 
 
 def _claims(verdicts: Sequence[Verdict]) -> list[str]:
@@ -82,14 +90,10 @@ def _derived_value(derived: Derived, of: Arm, to: Arm) -> str:
     for arm in (of, to):
         if not arm.measured:
             return missing(arm)
-    value = CURVES[derived.metric]
-    one, other = ([value(record) or 0.0 for record in arm.measured] for arm in (of, to))
-    if derived.kind == "difference":
-        return f"{median(one) - median(other):.4g} (of medians; n = {len(one)} and {len(other)})"
-    ratio, low, high = ratio_of_medians(one, other)
-    enough = min(len(one), len(other)) >= FEWEST_FOR_A_BOOTSTRAP
-    interval = f" [{low:.3g}, {high:.3g}]" if enough else ""
-    return f"{ratio:.4g}{interval} (of medians; n = {len(one)} and {len(other)})"
+    if derived.kind == "ratio" and derived.metric in SCOPES:
+        return f"{speed_up(of, to, derived.metric).text}, medians on {' and '.join(machines_of([of, to]))}"
+    one, other = ([CURVES[derived.metric](record) or 0.0 for record in arm.measured] for arm in (of, to))
+    return f"{median(one) - median(other):.4g} (of medians; n = {len(one)} and {len(other)})"
 
 
 def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
@@ -100,6 +104,7 @@ def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
         if row.metric in SCOPES
     ]
     notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
+    notes += [*marks(view), *loader_notes(view)]
     for arm in view.arms:
         twins = [
             f'"{escape(twin.case.name)}" of {escape(other.benchmark.title)}'

@@ -11,7 +11,8 @@ from statistics import variance
 from scipy.special import chdtri
 from tabulate import tabulate
 
-from resnet18.analysis.metrics import value_of
+from resnet18.analysis.metrics import installation, value_of
+from resnet18.analysis.sample import is_doubtful
 from resnet18.analysis.statistics import ALPHA, MOST_SEEDS, POWER, power
 from resnet18.analysis.view import look, requests_of
 from resnet18.records.record import Record
@@ -48,10 +49,14 @@ class Spread:
 
 def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metric: str) -> Iterator[Spread]:
     """Yield the spread of a metric in every table that has two seeds of a case, by request."""
+    seen = set[frozenset[str]]()
     for request in requests_of(records):
         for view in look(benchmarks, request, records):
-            groups = [_values(metric, arm.measured) for arm in view.arms]
-            groups = [group for group in groups if len(group) > 1]
+            runs = frozenset(record.run_id for record in view.measured)
+            if runs in seen:  # an option that changed nothing asks for the same runs
+                continue
+            seen.add(runs)
+            groups = [group for arm in view.arms if len(group := _values(metric, arm.measured)) > 1]
             df = sum(len(group) - 1 for group in groups)
             if df:
                 pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
@@ -59,9 +64,17 @@ def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metr
 
 
 def _values(metric: str, records: Sequence[Record]) -> list[float]:
-    """Return the metric of runs where it is defined; times and memory as logarithms in percent."""
-    values = [value for record in records if (value := value_of(metric, record)) is not None]
-    return [100 * log(value) for value in values] if MARGIN_UNITS[METRICS[metric].quantity] == "%" else values
+    """Return the metric of runs where it is defined; times and memory as logarithms in percent.
+
+    Nothing where runs differ in more than their seeds: code, data, or, for times and memory, the installation.
+    """
+    is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
+    origins = {(one.fingerprint.identity.code_hash, one.fingerprint.identity.data_sha256) for one in records}
+    if len(origins) > 1 or (is_cost and len({installation(record) for record in records}) > 1):
+        return []
+    quiet = [record for record in records if not (is_cost and is_doubtful(record))]
+    values = [value for record in quiet if (value := value_of(metric, record)) is not None]
+    return [100 * log(value) for value in values if value > 0] if is_cost else values
 
 
 def planned(metric: str) -> list[Spread]:

@@ -140,13 +140,13 @@ def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
     return levels
 
 
-def power(distance_low: float, distance_high: float, n: int, df: float, alpha: float) -> float:
+def power(distance_low: float, distance_high: float, n: float, df: float, alpha: float) -> float:
     """Return the chance that an estimate of n seeds proves to lie inside its region.
 
     Args:
         distance_low: from the lower bound up to the true value, in standard deviations of a single run's sum.
         distance_high: from the true value up to the upper bound, in the same unit.
-        n: seeds of each arm.
+        n: seeds of each arm; the standard error is that of a single run over its root.
         df: degrees of freedom of the standard error.
         alpha: one-sided level.
     """
@@ -157,7 +157,7 @@ def power(distance_low: float, distance_high: float, n: int, df: float, alpha: f
     return float(np.mean(np.clip(high - low, 0, None)))
 
 
-def seeds_needed(estimate: Estimate, region: Region, alpha: float) -> int | None:
+def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: bool = False) -> int | None:
     """Return the seeds of each arm that settle a question with power .8, if the estimate were the truth.
 
     Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the
@@ -167,6 +167,7 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float) -> int | None
         estimate: of at least 2 seeds; its variance and degrees of freedom per seed are kept.
         region: what the claim says.
         alpha: level of the question before looks: two-sided for a direction, of each one-sided test otherwise.
+        one_run: the region is about one further run, whose own scatter no number of seeds takes away.
     """
     low, high = region.low, region.high
     if estimate.value <= low:
@@ -181,7 +182,8 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float) -> int | None
     per_seed = estimate.df / (estimate.n - 1)
 
     def enough(n: int, share: float) -> bool:
-        return power(below, above, n, per_seed * (n - 1), one_sided * share) >= POWER
+        runs = n / (n + 1) if one_run else n
+        return power(below, above, runs, per_seed * (n - 1), one_sided * share) >= POWER
 
     for look, share in LOOKS.items():
         if look > estimate.n and enough(look, share):

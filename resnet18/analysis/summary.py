@@ -1,6 +1,7 @@
 """The first minute of a report: how the statements stand, which fell, which held, and what would settle the rest."""
 
 from collections.abc import Sequence
+from math import inf
 
 import pandas as pd
 
@@ -12,33 +13,39 @@ from resnet18.analysis.wording import decisive
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 
 
-def summary(verdicts: Sequence[Verdict], terms: str) -> str:
+def summary(report: str, verdicts: Sequence[Verdict], terms: str) -> str:
     """Return the count of verdicts and a line for each statement that is settled.
 
     Args:
-        verdicts: of all claims of one report.
+        report: its name.
+        verdicts: of all its claims.
         terms: data, size and scale that the verdicts hold for.
     """
     if not verdicts:
         return ""
     by_word = {word: [one for one in verdicts if one.word == word] for word in WORDS}
     counts = ", ".join(f"{len(found)} {word}" for word, found in by_word.items())
-    lines = [f"Of {len(verdicts)} statements of the report: **{counts}** ({escape(terms)}).", ""]
+    statements = f"{len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'}"
+    lines = [f"Of {statements} of {escape(report)}: **{counts}** ({escape(terms)}).", ""]
     for word in ("contradicted", "supported"):
         lines += [
             f"- **{one.claim.id} {word}** ({escape(one.claim.says)}): {escape(decisive(one))}." for one in by_word[word]
         ]
     open_ones = [one for one in by_word["inconclusive"] if one.is_open]
     if open_ones:
-        text = ", ".join(f"{one.claim.id} ({seeds_text(one.seeds)})" for one in sorted(open_ones, key=_closeness))
+        text = ", ".join(f"{one.claim.id} ({_cost_text(one)})" for one in sorted(open_ones, key=_cost))
         lines.append(f"- Inconclusive, nearest to settled first: {escape(text)}.")
     lines += _without_numbers([one for one in by_word["inconclusive"] if not one.is_open], "Inconclusive")
     lines += _without_numbers(by_word["not run"], "Not run")
     return "\n".join([*lines, ""])
 
 
-def _closeness(verdict: Verdict) -> tuple[bool, int]:
-    return verdict.seeds is None, verdict.seeds or 0
+def _cost(verdict: Verdict) -> float:
+    return verdict.deciding.cost if verdict.deciding else inf
+
+
+def _cost_text(verdict: Verdict) -> str:
+    return seeds_text(verdict.deciding) if verdict.deciding else "no number would"
 
 
 def _without_numbers(verdicts: Sequence[Verdict], head: str) -> list[str]:
@@ -64,9 +71,10 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     ]
     looks = ", ".join(str(n) for n in LOOKS)
     note = (
-        "The chance that any verdict here, of support or of contradiction, is wrong is at most "
+        "The chance that any verdict of this table, of support or of contradiction, is wrong is at most "
         f"{100 * ALPHA:g} %: Holm's procedure over all {len(verdicts)} claims, with looks at {looks} seeds and at no "
-        "other number. Brackets are 95 % intervals of one comparison alone. docs/methodology.md says how verdicts are "
-        "reached."
+        "other number. Brackets are 95 % intervals of one comparison alone, without that correction: an interval can "
+        "leave out what its verdict leaves open. *Not run*: records are missing, or do not bear on the claim. "
+        "docs/methodology.md says how verdicts are reached."
     )
     return "\n".join([table(pd.DataFrame(rows)), "", note, ""])

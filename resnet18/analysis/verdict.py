@@ -2,20 +2,26 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from resnet18.analysis.comparisons import compare
 from resnet18.analysis.sample import CannotJudgeError, Comparison, TooFewSeedsError
 from resnet18.analysis.statistics import ALPHA, LOOKS, MOST_SEEDS, holm_levels, seeds_needed
-from resnet18.analysis.view import BenchmarkView, reported_head
-from resnet18.records.record import FINAL
+from resnet18.analysis.view import BenchmarkView, device_of, reported_head
+from resnet18.records.record import Record, Status
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Check, Claim, Close, RunStatus
+from resnet18.spec.claim import Check, Claim, RunStatus, is_about_a_value
 from resnet18.spec.data import is_cifar10
+from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
 
 Word = Literal["supported", "contradicted", "inconclusive", "not run"]
 FEWEST_SEEDS = min(LOOKS)
+LAST_LOOK = max(LOOKS)
+ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
+"""How a run can end that was carried out: other endings say nothing of it."""
+CARD_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,16 @@ class Judged:
     """None: not resolved."""
     seeds: int | None
     """Seeds of each arm that would resolve it, if the estimate were the truth; None: more than anybody would run."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the claim waits for it: a comparison that can only fail counts where it does."""
+        return self.holds is False or not self.comparison.can_only_fail
+
+    @property
+    def cost(self) -> float:
+        """Its seeds as a number that can be ordered."""
+        return inf if self.seeds is None else self.seeds
 
 
 @dataclass(frozen=True)
@@ -73,17 +89,23 @@ class Verdict:
     @property
     def is_open(self) -> bool:
         """Whether more seeds could change it."""
-        return self.word == "inconclusive" and any(one.holds is None for one in self.judged)
+        return self.word == "inconclusive" and self.deciding is not None
 
     @property
-    def seeds(self) -> int | None:
-        """Seeds of each arm that would resolve every open comparison; None: more than `MOST_SEEDS`."""
-        needed = [one.seeds for one in self.judged if one.holds is None]
-        return None if None in needed else max((one for one in needed if one is not None), default=FEWEST_SEEDS)
+    def deciding(self) -> Judged | None:
+        """The open comparison that would settle the claim first, if estimates were the truth.
+
+        A claim falls with the first of its parts that does; it holds with the last of them.
+        """
+        still_open = [one for one in self.judged if one.holds is None and one.counts]
+        failing = [one for one in still_open if not one.comparison.is_inside]
+        if failing:
+            return min(failing, key=lambda one: one.cost)
+        return max(still_open, key=lambda one: one.cost, default=None)
 
 
 def judge(benchmarks: Collection[Benchmark], views: Collection[BenchmarkView], request: Request) -> tuple[Verdict, ...]:
-    """Return the verdict on every claim of the benchmarks, in their order.
+    """Return the verdict on every claim of one report, in the order of its tables.
 
     Args:
         benchmarks: all tables of the report; a claim without records counts towards the number of claims tested, so
@@ -126,8 +148,7 @@ def _too_few(seeds: int) -> str:
 
 def _other_terms(check: Check, request: Request) -> str | None:
     """Return why a claim about a value cannot be judged under the request; claims of direction always can."""
-    about_a_value = isinstance(check, RunStatus) or (isinstance(check, Close) and check.reported is not None)
-    if not about_a_value or reported_head(request) == "reported":
+    if not is_about_a_value(check) or reported_head(request) == "reported":
         return None
     if not is_cifar10(request.data_label):
         return "other data"
@@ -138,10 +159,14 @@ def _status(check: RunStatus, view: BenchmarkView) -> CheckResult:
     """Return whether every run of the case ended with the status, of those on the device that the report means."""
     arm = next(arm for arm in view.arms if arm.case.name == check.case)
     kind = check.device.partition(":")[0]
-    here = [one for one in arm.records if str((one.fingerprint.numerics or {}).get("device", "cpu")) == kind]
-    final = [record for record in here if record.status in FINAL]
+    final = [record for record in arm.records if record.status in ENDINGS and device_of(record) == kind]
     if not final:
         return CheckResult(check, reason=f"no run on {kind}", is_missing=True)
+    card = parse_printed(check.card) if check.card else None
+    if card is not None:
+        final = [record for record in final if _is_card(record, card.value)]
+        if not final:
+            return CheckResult(check, reason=f"no run on a card of {check.card}", is_missing=True)
     if len(final) < FEWEST_SEEDS:
         return CheckResult(check, reason=_too_few(len(final)))
     endings = {record.status for record in final}
@@ -150,6 +175,14 @@ def _status(check: RunStatus, view: BenchmarkView) -> CheckResult:
     if check.status not in endings:
         return CheckResult(check, status_holds=False)
     return CheckResult(check, reason=f"runs ended differently: {', '.join(sorted(endings))}")
+
+
+def _is_card(record: Record, card_bytes: float) -> bool:
+    """Say whether a run had as much device memory as the card: drivers keep a few percent for themselves."""
+    numerics = record.fingerprint.numerics or {}
+    cap = parse_printed(record.spec.execution.memory_cap or "")
+    found = cap.value if cap else float(numerics.get("gpu_memory_bytes", 0))
+    return abs(found - card_bytes) <= CARD_TOLERANCE * card_bytes
 
 
 def _p(results: Sequence[CheckResult]) -> float:
@@ -163,7 +196,7 @@ def _p(results: Sequence[CheckResult]) -> float:
         return 1.0
     p_against = min(1.0, len(comparisons) * min(one.p_against for one in comparisons))
     complete = all(result.is_decidable for result in results)
-    return min(max(one.p_for for one in comparisons) if complete else 1.0, p_against)
+    return min(max(one.p_for for one in comparisons if not one.can_only_fail) if complete else 1.0, p_against)
 
 
 def _verdict(
@@ -171,7 +204,7 @@ def _verdict(
 ) -> Verdict:
     comparisons = [one for result in results if result.is_decidable for one in result.comparisons]
     judged = tuple(_judged(one, level, len(comparisons), claims) for one in comparisons)
-    outcomes = [one.holds for one in judged] + [
+    outcomes = [one.holds for one in judged if one.counts] + [
         one.status_holds for one in results if one.is_decidable and not one.comparisons
     ]
     if False in outcomes:
@@ -187,13 +220,19 @@ def _verdict(
 
 def _judged(comparison: Comparison, level: float, count: int, claims: int) -> Judged:
     """Return what a comparison says, and the seeds that it would take at the level of Holm's first step."""
-    if comparison.p_for <= level:
+    if comparison.p_for <= level and not comparison.can_only_fail:
         return Judged(comparison, holds=True, seeds=None)
     if count * comparison.p_against <= level:
         return Judged(comparison, holds=False, seeds=None)
-    return Judged(comparison, None, seeds_needed(comparison.last, comparison.region, ALPHA / claims))
+    alpha = ALPHA / claims if comparison.is_inside else ALPHA / claims / count
+    one_run = comparison.against_one_run and not comparison.is_inside
+    return Judged(comparison, None, seeds_needed(comparison.last, comparison.region, alpha, one_run=one_run))
 
 
-def seeds_text(seeds: int | None) -> str:
-    """Return how many seeds would settle a question, in words."""
-    return f"more than {MOST_SEEDS:,} seeds" if seeds is None else f"about {seeds:,} seeds"
+def seeds_text(judged: Judged) -> str:
+    """Return how many seeds would settle a comparison, in words: a look, or more than the last look has."""
+    if judged.seeds is None:
+        return f"more than {MOST_SEEDS:,} seeds"
+    if judged.seeds <= LAST_LOOK:
+        return f"about {judged.seeds} seeds"
+    return f"about {judged.seeds:,} seeds, beyond the last look at {LAST_LOOK}"

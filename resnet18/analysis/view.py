@@ -86,7 +86,13 @@ def devices_of(records: Collection[Record]) -> set[str]:
 
     What the rendering machine has is no matter: the report depends on records alone.
     """
-    return {"cpu", *(str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in records)}
+    return {"cpu", *(device_of(record) for record in records)}
+
+
+def device_of(record: Record) -> str:
+    """Return the kind of device that a record comes from; of a run that ended early, the one that was asked for."""
+    asked = record.spec.execution.device.partition(":")[0]
+    return str((record.fingerprint.numerics or {}).get("device", "cpu" if asked == "auto" else asked))
 
 
 def _by_arm(records: Collection[Record]) -> dict[str, list[Record]]:

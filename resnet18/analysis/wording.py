@@ -1,14 +1,19 @@
 """Verdicts in words. Every sentence about who wins is made here, from the verdict; none is typed."""
 
-from math import exp, inf
+from math import exp, expm1, inf
 
 from resnet18.analysis.sample import Comparison
-from resnet18.analysis.statistics import Estimate
 from resnet18.analysis.verdict import CheckResult, Judged, Verdict, seeds_text
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 
 OUTCOMES = {True: "holds", False: "fails", None: "open"}
+COSTS = {"seconds": (1.0, "s"), "bytes": (2.0**20, "MiB")}
+"""Units of times and memory, and what they are worth."""
+SHARES = frozenset({"best_accuracy", "last_clean_accuracy", "final_train_accuracy"})
+"""Metrics whose value is a percentage; a difference of two is in points."""
+NEAR_ONE = 0.2
+"""Logarithm of a ratio up to which it is written as a difference in percent."""
 STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "diverged": "diverged", "ok": "ok"}
 
 
@@ -24,7 +29,7 @@ def lines_of(verdict: Verdict) -> list[str]:
             lines.append(f"{OUTCOMES[result.status_holds]}: {_asserted(result)}")
         else:
             mine, judged = judged[: len(result.comparisons)], judged[len(result.comparisons) :]
-            lines += [line(result.check, one) for one in mine]
+            lines += [line(result.check, one) for one in mine if one.counts]
     return lines
 
 
@@ -35,37 +40,33 @@ def line(check: Check, judged: Judged) -> str:
     text += f", n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
-    return text if judged.holds is not None else f"{text}; {seeds_text(judged.seeds)} would settle it"
+    return text if judged.holds is not None else f"{text}; {seeds_text(judged)} would settle it"
 
 
 def decisive(verdict: Verdict) -> str:
-    """Return the line that settles a verdict: what fails, what is farthest from resolved, or what held by the least."""
+    """Return the line that settles a verdict: what fails, what would settle it first, or what held by the least."""
     if verdict.word == "not run" or (verdict.reason and verdict.word != "contradicted"):
         return verdict.reason
-    wanted = {"supported": True, "contradicted": False, "inconclusive": None}[verdict.word]
-    pairs = [(one, check) for one, check in zip(verdict.judged, _checks(verdict), strict=True) if one.holds is wanted]
-    if not pairs:
-        return next(one for one in lines_of(verdict) if one.startswith(OUTCOMES[wanted])).partition(": ")[2]
-    key = {True: _doubt, False: _clarity, None: _distance}[wanted]
-    judged, check = max(pairs, key=lambda pair: key(pair[0]))
-    return line(check, judged).partition(": ")[2]
+    checks = dict(zip(map(id, verdict.judged), _checks(verdict), strict=True))
+    shown = _shown(verdict)
+    if shown is None:
+        return next(one for one in lines_of(verdict) if one.startswith(("holds", "fails"))).partition(": ")[2]
+    return line(checks[id(shown)], shown).partition(": ")[2]
+
+
+def _shown(verdict: Verdict) -> Judged | None:
+    """Return the comparison that a verdict rests on; None where it rests on how runs ended."""
+    if verdict.word == "inconclusive":
+        return verdict.deciding
+    if verdict.word == "contradicted":
+        failed = [one for one in verdict.judged if one.holds is False]
+        return min(failed, key=lambda one: one.comparison.p_against, default=None)
+    return max(verdict.judged, key=lambda one: one.comparison.p_for, default=None)
 
 
 def _checks(verdict: Verdict) -> list[Check]:
     """Return the check of each judged comparison."""
     return [one.check for one in verdict.results if one.is_decidable for _ in one.comparisons]
-
-
-def _doubt(judged: Judged) -> float:
-    return judged.comparison.p_for
-
-
-def _clarity(judged: Judged) -> float:
-    return -judged.comparison.p_against
-
-
-def _distance(judged: Judged) -> float:
-    return inf if judged.seeds is None else judged.seeds
 
 
 def _asserted(result: CheckResult) -> str:
@@ -110,7 +111,7 @@ def _bound(comparison: Comparison) -> str:
 
 def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
     unit = MARGIN_UNITS[METRICS[check.metric].quantity]
-    return f"{margin:g} {'point' if unit == 'points' and margin == 1 else unit}"
+    return f"{margin:g} {unit.removesuffix('s') if margin == 1 else unit}"
 
 
 def estimate_text(check: Check, comparison: Comparison) -> str:
@@ -119,34 +120,28 @@ def estimate_text(check: Check, comparison: Comparison) -> str:
     value, (low, high) = estimate.value, estimate.interval()
     if comparison.falls:
         value, low, high = -value, -high, -low
-    if unit.is_log and not isinstance(check, Close):
-        return f"{exp(value):.3g} times [{exp(low):.3g}, {exp(high):.3g}]"
+    if unit.is_log and isinstance(check, Close):
+        scale, name = COSTS[METRICS[check.metric].quantity]
+        return _with_interval((exp(value) / scale, exp(low) / scale, exp(high) / scale), name, sign="")
+    if unit.is_log and max(abs(low), abs(high)) < NEAR_ONE:
+        return _with_interval((100 * expm1(value), 100 * expm1(low), 100 * expm1(high)), "%", sign="+")
     if unit.is_log:
-        return f"{_mebibytes(value)} MiB [{_mebibytes(low)}, {_mebibytes(high)}]"
-    if len(comparison.about) == 1 and not isinstance(check, Overfits):
-        return _level(check, estimate)
-    digits = _digits(estimate.se)
-    return f"{value:+.{digits}f} {unit.name} [{low:+.{digits}f}, {high:+.{digits}f}]"
+        return f"{exp(value):.3g} times [{exp(low):.3g}, {exp(high):.3g}]"
+    is_level = len(comparison.about) == 1 and not isinstance(check, Overfits)
+    if is_level and not isinstance(check, RunStatus | Overfits) and check.metric in SHARES:
+        return _with_interval((value, low, high), "%", sign="")
+    return _with_interval((value, low, high), unit.name, sign="+")
 
 
-def _level(check: Check, estimate: Estimate) -> str:
-    """Return a level: accuracies in percent, gains in points, losses in nats."""
-    low, high = estimate.interval()
-    digits = _digits(estimate.se)
-    unit = "%" if isinstance(check, Close) and check.metric.endswith("accuracy") else ""
-    if not unit and not isinstance(check, RunStatus | Overfits):
-        unit = MARGIN_UNITS[METRICS[check.metric].quantity]
-    sign = "" if unit == "%" else "+"
-    return f"{estimate.value:{sign}.{digits}f} {unit} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+def _with_interval(ends: tuple[float, float, float], unit: str, *, sign: str) -> str:
+    value, low, high = ends
+    digits = _digits((high - low) / 4)
+    return f"{value:{sign}.{digits}f} {unit} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
 def _digits(se: float) -> int:
-    """Return decimals that show two digits of the standard error, between 1 and 5."""
+    """Return decimals that show two digits of a standard error, between 1 and 5."""
     digits = 1
     while digits < 5 and se * 10**digits < 10:
         digits += 1
     return digits if se > 0 else 2
-
-
-def _mebibytes(logarithm: float) -> str:
-    return f"{exp(logarithm) / 2**20:,.0f}"

@@ -11,7 +11,9 @@ from time import perf_counter_ns
 from filelock import FileLock, Timeout
 
 from resnet18.execution import git, local
+from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import DataQuestion, Job, Message, Place, RunDone
+from resnet18.execution.kernel import oom_kills
 from resnet18.execution.progress import Progress
 from resnet18.records.build import build_record, utc_now
 from resnet18.records.record import Identity, Record, RecordSpec, Segment, Status
@@ -122,7 +124,7 @@ def run_once(run: Run, session: Session) -> Status:
         results=str(store.results.resolve()),
     )
     log = store.log_path(run.run_id, job.attempt)
-    start, start_ns = utc_now(), perf_counter_ns()
+    start, start_ns, kills = utc_now(), perf_counter_ns(), oom_kills()
     done: list[RunDone] = []
 
     def listen(message: Message) -> None:
@@ -146,13 +148,14 @@ def run_once(run: Run, session: Session) -> Status:
     except (KeyboardInterrupt, SystemExit):
         record_death("interrupted", "stopped by the user")
         raise
-    status = done[0].status if done else record_death("crashed", _cause(exit_code))
+    status = done[0].status if done else record_death(*_ending(exit_code, kills, oom_kills()))
     progress.end(status, log)
     return status
 
 
 def _record_of_the_dead(job: Job, status: Status, cause: str, segment: Segment, wall_s: float) -> Record:
     """Return the record of a child that could not write its own."""
+    failure, reasons = failure_facts(status, "unknown", cause)
     return build_record(
         spec=job.spec,
         scale=job.scale,
@@ -160,9 +163,17 @@ def _record_of_the_dead(job: Job, status: Status, cause: str, segment: Segment, 
         status=status,
         identity=job.identity,
         segments=(segment,),
-        facts={"time": {"wall_s": wall_s}, "failure": {"phase": "unknown", "message": cause}},
-        reasons={},
+        facts={"time": {"wall_s": wall_s}, "failure": failure},
+        reasons=reasons,
     )
+
+
+def _ending(exit_code: int, kills_before: int | None, kills_after: int | None) -> tuple[Status, str]:
+    """Return the status of a child that left no record, and how it ended, in words."""
+    is_counted = kills_before is not None and kills_after is not None and kills_after > kills_before
+    if exit_code == -signal.SIGKILL and is_counted:
+        return "oom_host", "the kernel killed the process: memory had run out"
+    return "crashed", _cause(exit_code)
 
 
 def _cause(exit_code: int) -> str:

@@ -13,10 +13,13 @@ import torch
 import torch._dynamo  # the first optimizer imports it: paid here once, before processes are forked
 from numpy.typing import NDArray
 
+from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import DataAnswer, DataQuestion, EpochDone, Job, Message, RunDone
 from resnet18.measure.clock import Clock
+from resnet18.measure.contamination import contamination
 from resnet18.measure.environment import numerics
-from resnet18.measure.memory import memory_peaks, reset_peaks
+from resnet18.measure.host import watch_host
+from resnet18.measure.nvml import watch_device
 from resnet18.records.build import build_record, utc_now
 from resnet18.records.hashes import result_hash
 from resnet18.records.picture import encode_picture
@@ -24,9 +27,12 @@ from resnet18.records.record import Epoch, Outcome, Record, Score, Segment, Stat
 from resnet18.records.store import Store
 from resnet18.spec.data import data_home
 from resnet18.spec.errors import IntegrityError
+from resnet18.training.chance import learned_nothing
+from resnet18.training.compilation import compile_network
 from resnet18.training.dataset import subset
-from resnet18.training.device import ready_device, synchronize
+from resnet18.training.device import UnsupportedError, ready_device, synchronize
 from resnet18.training.loop import DivergedError, EpochResult, Tally, set_up, train
+from resnet18.training.memory_cap import memory_capped
 from resnet18.training.model import parameter_count
 from resnet18.training.outcome import Conclusion, conclude
 from resnet18.training.source import open_data
@@ -38,6 +44,14 @@ DEVICE_IS_FULL = (
     "MPS backend out of memory",
 )
 """Errors of libraries under torch that are not torch.OutOfMemoryError. Read in issue threads, not seen on hardware."""
+HOST_IS_FULL = (
+    "can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "[Errno 12] Cannot allocate memory",
+)
+"""What torch's allocator says in plain RuntimeErrors (the second on Windows), and the system that cannot fork."""
+CANNOT_BE_HAD = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
+"""What oneDNN says of any failure: want of memory where a cap is in force, and nothing certain elsewhere."""
 Send = Callable[[Message], None]
 
 
@@ -67,12 +81,16 @@ def run_job(job: Job, send: Send) -> None:
     reasons: dict[str, str] = {}
     end: Conclusion | None = None
     try:
-        end = _train(job, send, facts, reasons)
+        device = ready_device(job.spec.execution)
+        with memory_capped(job.spec.execution, device):  # lifted before the record is written, which takes memory too
+            end = _measured(job, device, send, facts, reasons)
         status: Status = "ok"
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
-        status = classify(error)
-        facts["failure"] = {"phase": _phase(facts), "message": without_folders(f"{type(error).__name__}: {error}", job)}
+        status = classify(error, is_capped=job.spec.execution.memory_cap is not None)
+        message = without_folders(_in_words(error), job)
+        facts["failure"], unsaid = failure_facts(status, _phase(facts), message)
+        reasons.update(unsaid)
     facts.setdefault("time", {})["wall_s"] = (time.perf_counter_ns() - start_ns) / 1e9
     record = build_record(
         spec=job.spec,
@@ -99,12 +117,32 @@ def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> N
         traceback.print_exc()
 
 
-def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str]) -> Conclusion | None:
+def _measured(
+    job: Job, device: torch.device, send: Send, facts: dict[str, Any], reasons: dict[str, str]
+) -> Conclusion | None:
+    """Train under watch, and note what was seen, however the training ended."""
+    facts["numerics"] = numerics(job.spec.execution, device)
+    watch = watch_device(device)
+    try:
+        with watch:
+            return _train(job, device, send, facts, reasons)
+    finally:  # monitoring masks no error of the run
+        found = watch.facts()
+        facts["memory"], facts["energy_j"] = found.memory, found.energy_j
+        facts["numerics"] |= found.numerics
+        facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
+        reasons.update(found.reasons)
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        seconds = [epoch["train_s"] for epoch in facts.get("epochs", [])]
+        facts["contamination"] = contamination(facts["conditions"], seconds, threads=threads)
+        facts["flags"] = [*facts.get("flags", []), *(["contaminated"] if facts["contamination"] else [])]
+
+
+def _train(
+    job: Job, device: torch.device, send: Send, facts: dict[str, Any], reasons: dict[str, str]
+) -> Conclusion | None:
     """Train, and note each fact as soon as it is known, so that a failure keeps what came before it."""
     start_ns = time.perf_counter_ns()
-    device = ready_device(job.spec.execution)
-    facts["numerics"] = numerics(job.spec.execution, device)
-    reset_peaks(device)
     data = open_data(job.place.source, verify=False)
     if data.sha256 != job.identity.data_sha256:
         raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
@@ -112,21 +150,35 @@ def _train(job: Job, send: Send, facts: dict[str, Any], reasons: dict[str, str])
     clock = Clock(lambda: synchronize(device))
     facts.update(classes=data.classes, parameters=parameter_count(setup.model), epochs=[])
     facts["time"] = {"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9}
-    result = None
+    if job.spec.execution.compile:
+        start_ns = time.perf_counter_ns()
+        compile_network(setup)
+        facts["time"]["compile_s"] = (time.perf_counter_ns() - start_ns) / 1e9
+    result, host = None, watch_host()
     try:
-        for result in train(setup, clock):
-            facts["epochs"].append(epoch_entry(result))
-            facts["time"].update(_total_seconds(facts["time"], result.seconds))
-            send(Message(epoch=_progress(facts["epochs"][-1])))
-    finally:  # an epoch that broke off has cost time and memory too
+        with host:
+            for result in train(setup, clock):
+                facts["epochs"].append(epoch_entry(result))
+                facts["time"].update(_total_seconds(facts["time"], result.seconds))
+                send(Message(epoch=_progress(facts["epochs"][-1])))
+    finally:  # an epoch that broke off has cost time too
         facts["time"].update(_total_seconds(facts["time"], clock.lap()))
-        facts["memory"], memory_reasons = memory_peaks(device)
-        reasons.update(memory_reasons)
+        seen = host.facts()
+        facts["conditions"] = seen.conditions
+        reasons.update(seen.reasons)
     if result is None:
         return None
+    if learned_nothing(setup, result):
+        facts.setdefault("flags", []).append("no_learning")
     end = conclude(setup, result.predictions)
     facts.update(_conclusion(end, facts["epochs"]))
     return end
+
+
+def _in_words(error: BaseException) -> str:
+    """Return kind and text of an error, and of what it came from: only there does torch say how a loader died."""
+    text = f"{type(error).__name__}: {error}"
+    return text if error.__cause__ is None else f"{text}, from {_in_words(error.__cause__)}"
 
 
 def without_folders(message: str, job: Job) -> str:
@@ -143,14 +195,16 @@ def without_folders(message: str, job: Job) -> str:
     return re.sub(r"(?<![\w.])/(?:[^/\s'\":]+/)+", "…/", message)[:2_000]
 
 
-def classify(error: Exception) -> Status:
-    """Return the status that an exception amounts to."""
+def classify(error: Exception, *, is_capped: bool = False) -> Status:
+    """Return the status that an exception amounts to, under a `memory_cap` or without one."""
+    if isinstance(error, UnsupportedError):
+        return "unsupported"
     if isinstance(error, DivergedError):
         return "diverged"
     if isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in DEVICE_IS_FULL):
         return "oom_device"
-    # On the CPU torch raises a plain RuntimeError where memory cannot be had.
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    host_is_full = HOST_IS_FULL + (CANNOT_BE_HAD if is_capped else ())
+    if isinstance(error, MemoryError) or any(text in str(error) for text in host_is_full):
         return "oom_host"
     return "crashed"
 

@@ -47,6 +47,7 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
 def _cuda(device: torch.device) -> dict[str, str | int | bool]:
     return {
         "gpu_model": torch.cuda.get_device_name(device),
+        "gpu_memory_bytes": torch.cuda.get_device_properties(device).total_memory,
         "cuda": str(torch.version.cuda),
         "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]  # torch ships no types for it
         "cudnn_benchmark": torch.backends.cudnn.benchmark,

@@ -2,35 +2,32 @@
 
 import resource
 import sys
+from contextlib import suppress
 
 import torch
 
 NO_DEVICE = "the run used no accelerator"
-NOT_SAMPLED = "this version of the suite does not sample NVML"
+NO_STATISTICS = "torch's allocator keeps no statistics for this device, or nothing was allocated"
+UNKNOWN_PEAKS = (RuntimeError, AttributeError, AssertionError)
+"""What torch raises of a device kind whose allocator keeps no statistics. Measuring must not end a run."""
 
 
 def reset_peaks(device: torch.device) -> None:
-    """Forget the allocator's peaks so far."""
+    """Forget the allocator's peaks so far, where it keeps them."""
     if device.type != "cpu":
-        torch.accelerator.reset_peak_memory_stats(device)
+        with suppress(*UNKNOWN_PEAKS):
+            torch.accelerator.reset_peak_memory_stats(device)
 
 
-def memory_peaks(device: torch.device) -> tuple[dict[str, int | None], dict[str, str]]:
-    """Return the `memory` part of a record, and the reasons for its nulls (bytes)."""
-    peaks: dict[str, int | None] = {
-        "allocated_peak_bytes": None,
-        "reserved_peak_bytes": None,
-        "device_peak_bytes": None,
-        "device_baseline_bytes": None,
-        "process_peak_bytes": None,
-    }
+def allocator_peaks(device: torch.device) -> dict[str, int | None]:
+    """Return the peaks of torch's allocator since the last reset (bytes), under the record's keys; None: not known."""
+    allocated = reserved = 0
     if device.type != "cpu":
-        # An allocator that keeps no statistics answers 0, which is no measurement.
-        peaks["allocated_peak_bytes"] = torch.accelerator.max_memory_allocated(device) or None
-        peaks["reserved_peak_bytes"] = torch.accelerator.max_memory_reserved(device) or None
-    reason = NO_DEVICE if device.type == "cpu" else NOT_SAMPLED
-    reasons = {f"memory.{key}": reason for key, value in peaks.items() if value is None}
-    return {**peaks, "rss_peak_bytes": rss_peak_bytes()}, reasons
+        with suppress(*UNKNOWN_PEAKS):
+            allocated = torch.accelerator.max_memory_allocated(device)
+            reserved = torch.accelerator.max_memory_reserved(device)
+    # An allocator that keeps no statistics answers 0, which is no measurement.
+    return {"allocated_peak_bytes": allocated or None, "reserved_peak_bytes": reserved or None}
 
 
 def rss_peak_bytes() -> int:

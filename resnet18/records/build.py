@@ -5,6 +5,7 @@ from typing import Any
 
 from resnet18.records.record import (
     SCHEMA_VERSION,
+    Conditions,
     Identity,
     Memory,
     Record,
@@ -20,7 +21,6 @@ from resnet18.spec.identity import arm_id, execution_id, experiment_id, run_id
 STANDING_REASONS = {
     "time.compile_s": "the spec asks for no compilation",
     "time.checkpoint_s": "this version of the suite writes no checkpoints",
-    "energy_j": "this version of the suite reads no energy counter",
     "fingerprint.identity.commit": "the package does not lie in a git checkout",
     "fingerprint.identity.dirty": "the package does not lie in a git checkout",
     "failure": "the attempt did not fail",
@@ -68,12 +68,18 @@ def build_record(  # noqa: PLR0913 - the parts of a record that are always known
         "epochs": facts.get("epochs", []),
         "time": {key: facts.get("time", {}).get(key) for key in Time.model_fields},
         "memory": {key: facts.get("memory", {}).get(key) for key in Memory.model_fields},
+        "conditions": _conditions(facts.get("conditions")),
+        "contamination": facts.get("contamination", []),
         **{key: facts.get(key) for key in SINGLE_FACTS},
     }
     early = f"the attempt ended as {status} before this was known"
     known = {**STANDING_REASONS, **reasons}
     content["nulls"] = {key: known.get(key, early) for key in null_keys(content)}
     return seal(content)
+
+
+def _conditions(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if found is None else {key: found.get(key) for key in Conditions.model_fields}
 
 
 def utc_now() -> str:

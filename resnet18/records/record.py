@@ -29,6 +29,7 @@ COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Seconds = Annotated[float, Strict(), Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1)]
+BytesInUse = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -89,11 +90,44 @@ class Memory(Model):
 
     allocated_peak_bytes: Bytes | None
     reserved_peak_bytes: Bytes | None
-    device_peak_bytes: Bytes | None
-    device_baseline_bytes: Bytes | None
+    device_peak_bytes: BytesInUse | None
+    """Of the whole device; 0 bytes in use are known, not unknown."""
+    device_baseline_bytes: BytesInUse | None
     process_peak_bytes: Bytes | None
     rss_peak_bytes: Bytes | None
     """Resident memory of the child process, pages shared with other processes included."""
+
+
+class Conditions(Model):
+    """What else went on while the run was measured. Shares are of the CPU time that the run could have used."""
+
+    cpus: Annotated[int, Field(ge=1)] | None
+    """Processors that the run may use: affinity and the container's quota, whichever is less."""
+    cpu_quota: Annotated[float, Field(gt=0)] | None
+    """Processors that the container may use, null where it has no limit."""
+    cpu_steal_share: Annotated[float, Field(ge=0)] | None
+    """Taken by the hypervisor."""
+    cpu_others_share: Annotated[float, Field(ge=0)] | None
+    """Used by other processes."""
+    cpu_pressure_share: Annotated[float, Field(ge=0)] | None
+    """Share of the time in which something waited for a processor (Linux's pressure stall information)."""
+    load_average: Annotated[float, Field(ge=0)] | None
+    """Of the minute before the run."""
+    governor: str | None
+    on_battery: bool | None
+    suspended_s: Seconds | None
+    """How long the machine slept."""
+    sampling_period_s: Seconds | None
+    """Of memory, clocks and processes of the device: a peak between two samples is missed."""
+    samples: Annotated[int, Field(ge=0)] | None
+    gpu_reserved_bytes: Annotated[int, Field(ge=0)] | None
+    """Reserved by the driver, which some memory figures include."""
+    gpu_other_processes: Annotated[int, Field(ge=0)] | None
+    """The most that were seen at once."""
+    gpu_throttle: Items[str] | None
+    """Reasons for which clocks were lowered, as NVML names them."""
+    gpu_clock_mhz: Items[int] | None
+    """Lowest, median and highest clock of the processors."""
 
 
 class Identity(Model):
@@ -151,6 +185,10 @@ class Failure(Model):
 
     phase: str
     message: str
+    requested_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Size of the request that could not be met, as the message says it: rounded to hundredths of a GiB or MiB."""
+    free_bytes: Annotated[int, Field(ge=0)] | None = None
+    """What the device had free then, as the message says it. Under a `memory_cap` the run may have had less."""
 
 
 class Record(Model):
@@ -173,6 +211,9 @@ class Record(Model):
     time: Time
     memory: Memory
     energy_j: float | None
+    conditions: Conditions | None
+    contamination: Items[str] = ()
+    """Why the flag `contaminated` is set."""
     confusion: Items[Items[int]] | None
     """Counts [label][prediction] of the last epoch (clean)."""
     samples: Items[Sample] | None

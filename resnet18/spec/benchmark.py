@@ -46,7 +46,7 @@ class Case(Model):
 
 
 class Factor(Model):
-    """A leading column that says how cases differ: an operation (yes or no) or a key of the experiment."""
+    """A leading column that says how cases differ: an operation (yes or no) or a key of experiment or execution."""
 
     title: Name
     operation: OperationName | None = None
@@ -81,6 +81,8 @@ class Table(Model):
     case_title: Name
     factors: Items[Factor] = ()
     metrics: Annotated[Items[MetricRow], Field(min_length=1)]
+    speed_up_over: Name | None = None
+    """The case whose times are divided by those of the others."""
 
     @model_validator(mode="after")
     def _titles_differ(self) -> Self:
@@ -175,6 +177,8 @@ class Benchmark(Model):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     """The file's stem."""
+    report: Name | None = None
+    """The report that the table belongs to; tables of one report are judged, and checked, together."""
     title: Name
     source: Text
     """Where the report says it."""
@@ -187,6 +191,11 @@ class Benchmark(Model):
     claims: Items[Claim] = Field(default=(), alias="claim")
     hypotheses: Items[Hypothesis] = Field(default=(), alias="hypothesis")
     printed: Printed = Printed()
+
+    @property
+    def report_name(self) -> str:
+        """The report; a file that names none is a report of its own."""
+        return self.report or self.name
 
     @property
     def can_run(self) -> bool:

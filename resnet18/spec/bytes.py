@@ -23,7 +23,7 @@ TENSORS = {"adam": 2, "adadelta": 2, "rmsprop": 1, "asgd": 1, "sgd": 0}
 def parameter_count(stem: str, width: int, classes: int = 10) -> int:
     """Return the number of trainable parameters: 11,181,642 at width 64 and 10 classes with the ImageNet stem."""
     side = 7 if stem == "imagenet" else 3
-    widths = _widths(width)
+    widths = stage_widths(width)
     count = _convolution(CHANNELS, width, side)
     for channels_in, channels in [(width, width), *pairwise(widths)]:
         count += _convolution(channels_in, channels, 3) + 3 * _convolution(channels, channels, 3)
@@ -45,26 +45,27 @@ def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int =
     the probabilities and the label. Statistics of a batch norm belong to the batch and are not counted.
     """
     if stem == "imagenet":
-        half = _halved(image_size)
-        side = _halved(half)
+        half = halved(image_size)
+        side = halved(half)
         stem_bytes = FLOAT * 2 * width * half**2 + (FLOAT + LONG) * width * side**2
     else:
         side = image_size
         stem_bytes = FLOAT * 2 * width * side**2
     total = FLOAT * CHANNELS * image_size**2 + stem_bytes
-    for stage, channels in enumerate(_widths(width)):
-        side = side if stage == 0 else _halved(side)
+    for stage, channels in enumerate(stage_widths(width)):
+        side = side if stage == 0 else halved(side)
         # Two blocks of two convolutions, each with its sum and its ReLU; the later stages' shortcut convolves too.
         maps = 8 if stage == 0 else 9
         total += FLOAT * maps * channels * side**2
-    return total + FLOAT * (_widths(width)[-1] + classes) + LONG
+    return total + FLOAT * (stage_widths(width)[-1] + classes) + LONG
 
 
-def _widths(width: int) -> list[int]:
+def stage_widths(width: int) -> list[int]:
+    """Return the channels of the four stages."""
     return [width << stage for stage in range(STAGES)]
 
 
-def _halved(side: int) -> int:
+def halved(side: int) -> int:
     """Return the side of a map behind a layer of stride 2, each padded by half of its kernel."""
     return (side + 1) // 2
 

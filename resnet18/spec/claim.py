@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from resnet18.spec.experiment import Device
-from resnet18.spec.metric import METRICS, Metric
+from resnet18.spec.metric import CHANGES, quantity_of
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.strict import Items, Model
 
@@ -24,7 +24,8 @@ Names = Annotated[Items[Name], Field(min_length=2)]
 class _OfMetric(Model):
     """What checks on a metric share."""
 
-    metric: Metric
+    metric: Name
+    """One of `METRICS`; in a file that only documents a report, any that its table prints."""
     level: Annotated[float, Field(gt=0, lt=100)] | None = None
     """Accuracy in percent, for `epochs_to_level` alone."""
     paired: bool = False
@@ -53,7 +54,7 @@ class Difference(_OfMetric):
             raise ValueError('a comparison has either "than" (a case) or "than_value" (a number)')
         if self.than == self.case:
             raise ValueError(f'compares "{self.case}" with itself')
-        if self.than_value is not None and METRICS[self.metric].quantity in {"seconds", "bytes"}:
+        if self.than_value is not None and quantity_of(self.metric) in {"seconds", "bytes"}:
             raise ValueError("times and memory are compared between cases, not with a number")
         return self
 
@@ -72,7 +73,8 @@ class Close(_OfMetric):
     case: Name
     reported: Text | None = None
     value: float | None = None
-    margin: Margin
+    margin: Annotated[float, Field(ge=0, le=1_000)]
+    """0 where the number is meant exactly as printed: its rounding is added."""
 
     @model_validator(mode="after")
     def _has_one_target(self) -> Self:
@@ -82,7 +84,15 @@ class Close(_OfMetric):
             raise ValueError(f'"{self.reported}" is no number')
         if self.paired:
             raise ValueError("one case has no partner to be paired with")
+        if quantity_of(self.metric) in {"seconds", "bytes"} and self.target[0] <= 0:
+            raise ValueError("times and memory are compared by ratio: the number must be above 0")
         return self
+
+    @property
+    def target(self) -> tuple[float, float]:
+        """The least and the largest number that is meant: a printed one with its rounding."""
+        printed = parse_printed(self.reported) if self.reported else None
+        return (printed.low, printed.high) if printed else (self.value or 0.0, self.value or 0.0)
 
 
 class Ratio(_OfMetric):
@@ -98,7 +108,7 @@ class Ratio(_OfMetric):
     def _is_a_range(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
-        if METRICS[self.metric].quantity not in {"seconds", "bytes"}:
+        if quantity_of(self.metric) not in {"seconds", "bytes"}:
             raise ValueError("ratios are of times or memory")
         return self
 
@@ -129,6 +139,15 @@ class RunStatus(Model):
     status: Literal["ok", "oom_device", "oom_host", "diverged"]
     device: Device
     """Kind of device that the report means: what happens on another says nothing."""
+    card: Text | None = None
+    """Memory of the card that the report means, as in "24 GiB": what fits a larger one says nothing either."""
+
+    @model_validator(mode="after")
+    def _card_is_an_amount(self) -> Self:
+        printed = parse_printed(self.card) if self.card is not None else None
+        if self.card is not None and (printed is None or not printed.unit):
+            raise ValueError(f'"{self.card}" is no amount of memory, such as "24 GiB"')
+        return self
 
 
 class Overfits(Model):
@@ -160,6 +179,22 @@ class Claim(Model):
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
 
 
+def is_about_a_value(check: Check) -> bool:
+    """Say whether a check is about how much something is: such a number means nothing at another size or on other data.
+
+    Bounds on changes within a run, such as a gain at a cut of the rate, are directions.
+    """
+    match check:
+        case RunStatus() | Ratio():
+            return True
+        case Close():
+            return check.reported is not None or check.metric not in CHANGES
+        case Difference(than=None):
+            return check.metric not in CHANGES
+        case _:
+            return False
+
+
 def cases_of(check: Check) -> tuple[str, ...]:
     """Return the names of the cases that a check is about."""
     match check:
@@ -174,7 +209,7 @@ def cases_of(check: Check) -> tuple[str, ...]:
 
 
 def orders(check: Check) -> Iterator[tuple[str, str]]:
-    """Yield the pairs (higher, lower) of cases that a check asserts."""
+    """Yield the pairs (higher, lower) of cases that a check asserts: of a trend its ends, since steps may differ."""
     match check:
         case Difference(kind="greater", than=str(than)):
             yield check.case, than
@@ -183,9 +218,9 @@ def orders(check: Check) -> Iterator[tuple[str, str]]:
         case Ranking():
             yield from zip(check.cases, check.cases[1:], strict=False)
         case Trend(direction="falling"):
-            yield from zip(check.cases, check.cases[1:], strict=False)
+            yield check.cases[0], check.cases[-1]
         case Trend():
-            yield from zip(check.cases[1:], check.cases, strict=False)
+            yield check.cases[-1], check.cases[0]
         case Ratio(low=low) if low > 1:
             yield check.case, check.to
         case _:

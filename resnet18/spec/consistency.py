@@ -8,6 +8,7 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Claim, Difference, Equivalent, MetricCheck, Overfits, RunStatus, cases_of, orders
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.hypothesis import sub_cases
+from resnet18.spec.metric import METRICS
 from resnet18.spec.resolve import Request, resolve
 
 T = TypeVar("T")
@@ -23,9 +24,14 @@ def check_consistency(benchmark: Benchmark, where: str) -> None:
 
 
 def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
-    """Raise SpecError if two benchmarks have claims of one id: a verdict is found by it."""
-    if (found := _repeated(claim.id for one in benchmarks for claim in one.claims)) is not None:
-        raise SpecError(f'claim "{found}"', "two benchmarks have a claim with this id", next_step="rename one of them")
+    """Raise SpecError if two tables of one report have claims of one id: a verdict is found by it."""
+    ids = ((one.report_name, claim.id) for one in benchmarks for claim in one.claims)
+    if (found := _repeated(ids)) is not None:
+        raise SpecError(
+            f'claim "{found[1]}"',
+            f'two tables of the report "{found[0]}" have a claim with this id',
+            next_step="rename one of them, or the key `report` of a file",
+        )
 
 
 def _repeated(names: Iterable[T]) -> T | None:
@@ -43,6 +49,13 @@ def _check_names(benchmark: Benchmark, where: str) -> None:
     for place, name in _named_cases(benchmark):
         if name not in cases:
             raise SpecError(f"{where}: {place}", f'unknown case "{name}"{did_you_mean(name, cases)}', allowed=cases)
+    judged = [*METRICS] if benchmark.can_run else [*metrics, *METRICS]
+    for claim, check in _of_metrics(benchmark):
+        if check.metric not in judged:
+            place = f'{where}: claim "{claim.id}"'
+            raise SpecError(
+                place, f'unknown metric "{check.metric}"{did_you_mean(check.metric, judged)}', allowed=judged
+            )
     for place, name in _named_metrics(benchmark):
         if name not in metrics:
             raise SpecError(
@@ -55,6 +68,8 @@ def _check_names(benchmark: Benchmark, where: str) -> None:
 def _named_cases(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
     """Yield (place, case name) wherever the file refers to a case."""
     printed = benchmark.printed
+    if benchmark.table.speed_up_over is not None:
+        yield "table.speed_up_over", benchmark.table.speed_up_over
     for claim in benchmark.claims:
         for check in claim.checks:
             yield from ((f'claim "{claim.id}"', name) for name in cases_of(check))

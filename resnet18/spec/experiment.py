@@ -3,10 +3,11 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
 from resnet18.spec.optimizer import Optimizer, Schedule
+from resnet18.spec.size import canonical_size
 from resnet18.spec.strict import Items, Model
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -21,6 +22,7 @@ def _known_device(name: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
+MemoryCap = Annotated[str, BeforeValidator(canonical_size)]
 
 
 class Experiment(Model):
@@ -68,10 +70,11 @@ class Execution(Model):
     """How a run is carried out. `auto` stays `auto` in the identity; the fingerprint says what ran."""
 
     device: Device = "auto"
-    precision: Literal["fp32"] = "fp32"
-    """Strict 32-bit floats: TF32 is switched off on devices that have it."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    """`fp32`: strict 32-bit floats, TF32 switched off. `tf32`: CUDA's 19-bit products. `bf16`, `fp16`: autocast."""
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
-    compile: Literal[False] = False
+    compile: bool = False
+    """Compile the network with torch.compile before training; the time that takes is `compile_s`."""
     path: Literal["reference"] = "reference"
     """`reference`: PIL operations per image, plain optimizer loop, statistics read every step."""
     deterministic: bool = False
@@ -80,4 +83,5 @@ class Execution(Model):
     ranks: Literal[1] = 1
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Data-loader processes. They change no result, since randomness is keyed by image."""
-    memory_cap: None = None
+    memory_cap: MemoryCap | None = None
+    """Memory that a run may take, as `24GiB`: of a CUDA device, or of the CPU's address space beyond the libraries."""

@@ -5,26 +5,6 @@ from typing import Literal
 
 Quantity = Literal["accuracy", "seconds", "bytes", "loss", "epochs", "other"]
 
-Metric = Literal[
-    "best_accuracy",
-    "last_clean_accuracy",
-    "train_s",
-    "whole_program_s",
-    "process_peak_bytes",
-    "final_train_accuracy",
-    "final_train_loss",
-    "train_loss_drop",
-    "test_loss_drop",
-    "generalization_gap",
-    "epochs_to_level",
-    "epochs_to_plateau",
-    "jitter",
-    "late_gain",
-    "gain_at_first_cut",
-    "gain_at_last_cut",
-]
-"""A closed vocabulary. `METRICS` says what each one is."""
-
 TABLE_METRICS = ("best_accuracy", "train_s", "whole_program_s")
 """Metrics that a table of a benchmark that can be run may print."""
 
@@ -47,11 +27,11 @@ METRICS: dict[str, MetricFacts] = {
     "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
     "final_train_accuracy": MetricFacts("training accuracy, last epoch", "accuracy"),
     "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
-    "train_loss_drop": MetricFacts("fall of the training loss, first epoch to last", "loss"),
-    "test_loss_drop": MetricFacts("fall of the clean test loss, first epoch to last", "loss"),
+    "train_loss_drop": MetricFacts("fall of the training loss", "loss", "2 epochs"),
+    "test_loss_drop": MetricFacts("fall of the clean test loss", "loss", "2 epochs tested on as many images"),
     "generalization_gap": MetricFacts("training less clean test accuracy, last epoch", "accuracy"),
-    "epochs_to_level": MetricFacts("epochs until clean test accuracy reaches a level", "epochs"),
-    "epochs_to_plateau": MetricFacts("epochs until clean test accuracy is within 2 points of its highest", "epochs"),
+    "epochs_to_level": MetricFacts("epochs until clean test accuracy reaches a level", "epochs", "5 epochs"),
+    "epochs_to_plateau": MetricFacts("epochs until clean test accuracy nears its highest", "epochs", "5 epochs"),
     "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy", "5 epochs"),
     "late_gain": MetricFacts("clean test accuracy, last quarter of epochs less the one before", "accuracy", "8 epochs"),
     "gain_at_first_cut": MetricFacts(
@@ -66,6 +46,9 @@ METRICS: dict[str, MetricFacts] = {
     ),
 }
 
+CHANGES = frozenset({"train_loss_drop", "test_loss_drop", "late_gain", "gain_at_first_cut", "gain_at_last_cut"})
+"""Metrics that are a change within one run: a bound on one of them is a direction, on any other metric a value."""
+
 MARGIN_UNITS: dict[Quantity, str] = {
     "accuracy": "points",
     "seconds": "%",
@@ -75,3 +58,8 @@ MARGIN_UNITS: dict[Quantity, str] = {
     "other": "",
 }
 """The unit of a margin. Times and memory are compared by ratio: their margin is a percentage."""
+
+
+def quantity_of(metric: str) -> Quantity:
+    """Return what a metric measures; of one that is not the suite's own, `other`."""
+    return METRICS[metric].quantity if metric in METRICS else "other"

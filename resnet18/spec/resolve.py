@@ -131,6 +131,8 @@ def set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -
             inner = inner.get(part)
         if not isinstance(inner, dict | list):
             raise SpecError(where, f'has no "{part}" that could be changed')
+    if isinstance(inner, list) and path[-1] not in [item.get("name") for item in inner if isinstance(item, dict)]:
+        raise SpecError(where, f'has no "{path[-1]}" that could be changed')
     if isinstance(inner, list) and isinstance(value, dict) and value.get("name") == path[-1]:
         inner[:] = [value if item.get("name") == path[-1] else item for item in inner]
         return

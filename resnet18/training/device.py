@@ -1,16 +1,36 @@
 """The device of a run, with the threads and flags that the spec asks for."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from resnet18.measure.cgroup import usable_cpus
 from resnet18.spec.experiment import Execution
+
+PRECISIONS = {
+    "cpu": ("fp32", "bf16"),
+    "cuda": ("fp32", "tf32", "bf16", "fp16"),
+    "mps": ("fp32", "bf16", "fp16"),
+    "xpu": ("fp32", "bf16", "fp16"),
+}
+"""What a kind of device can train in; any other kind in fp32 alone."""
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class UnsupportedError(Exception):
+    """The spec asks for something that the device does not have."""
 
 
 def ready_device(execution: Execution) -> torch.device:
-    """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator where there is one."""
-    if execution.threads != "auto":
-        torch.set_num_threads(execution.threads)
+    """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator where there is one.
+
+    Raises:
+        UnsupportedError: the device cannot compute in the precision that is asked for.
+    """
+    # torch's own number is that of the machine's cores; a container may have fewer.
+    usual = min(torch.get_num_threads(), usable_cpus())
+    torch.set_num_threads(usual if execution.threads == "auto" else execution.threads)
     if execution.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
         torch.use_deterministic_algorithms(mode=True)
@@ -18,10 +38,19 @@ def ready_device(execution: Execution) -> torch.device:
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     else:
         device = torch.device(execution.device)
+    allowed = PRECISIONS.get(device.type, ("fp32",))
+    if execution.precision not in allowed:
+        raise UnsupportedError(f"precision {execution.precision} on {device.type} (allowed: {', '.join(allowed)})")
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False  # torch's default is True
+        torch.backends.cuda.matmul.allow_tf32 = execution.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = execution.precision == "tf32"  # torch's default is True
     return device
+
+
+def autocast(execution: Execution, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the network and its loss are computed."""
+    half = HALVES.get(execution.precision)
+    return nullcontext() if half is None else torch.autocast(device.type, half)
 
 
 def synchronize(device: torch.device) -> None:

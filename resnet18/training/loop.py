@@ -1,7 +1,7 @@
 """The training loop. What the clock counts can be seen in it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,7 @@ from resnet18.spec.optimizer import learning_rate_factor
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.dataset import DataSet, subset
+from resnet18.training.device import autocast
 from resnet18.training.keys import permutation
 from resnet18.training.model import ResNet18, build_model
 from resnet18.training.optimizers import build_optimizer, set_learning_rate
@@ -67,6 +68,10 @@ class Setup:
     data: DataSet
     device: torch.device
     model: ResNet18
+    network: Callable[[Tensor], Tensor]
+    """The model, compiled where the spec asks for it: what is called."""
+    scaler: torch.amp.GradScaler
+    """Scales the loss for fp16, whose small gradients would vanish; passes everything through otherwise."""
     optimizer: torch.optim.Optimizer
     train_indices: NDArray[np.int64]
     test_indices_epoch: NDArray[np.int64]
@@ -83,7 +88,9 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         data,
         device,
         model,
-        build_optimizer(experiment.optimizer, model.parameters()),
+        network=torch.compile(model, dynamic=False) if execution.compile else model,
+        scaler=torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16"),
+        optimizer=build_optimizer(experiment.optimizer, model.parameters()),
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),
@@ -116,7 +123,7 @@ def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
     with clock.scope("train_s"), clock.scope("data_wait_s"):
         order = permutation(experiment.seed, "order", epoch, setup.train_indices)
         waiting = _batches(setup, "train", order, experiment.augmentation, epoch, experiment.batch_size)
-    tally, steps = Tally(), 0
+    tally, steps, last_loss = Tally(), 0, math.nan
     while True:
         with clock.scope("train_s"):
             with clock.scope("data_wait_s"):
@@ -125,17 +132,19 @@ def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
                 return tally, steps
             images, labels = _to_device(batch, setup)
             setup.optimizer.zero_grad()
-            logits = setup.model(images)
-            loss = cross_entropy(logits, labels)
+            with autocast(setup.execution, setup.device):
+                logits = setup.network(images)
+                loss = cross_entropy(logits, labels)
         with clock.scope("statistics_s"):
             mean_loss = loss.item()
             correct = int((logits.argmax(1) == labels).sum().item())
         if not math.isfinite(mean_loss):
-            raise DivergedError(f"loss {mean_loss} in epoch {epoch}, step {steps + 1}")
+            raise DivergedError(f"loss {mean_loss} in epoch {epoch}, step {steps + 1} (the loss before: {last_loss})")
         with clock.scope("train_s"):
-            loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
-            setup.optimizer.step()
-        tally, steps = tally.add(mean_loss, correct, len(labels)), steps + 1
+            setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
+            setup.scaler.step(setup.optimizer)
+            setup.scaler.update()
+        tally, steps, last_loss = tally.add(mean_loss, correct, len(labels)), steps + 1, mean_loss
 
 
 @torch.no_grad()
@@ -151,7 +160,9 @@ def evaluate(
     tally, predictions = Tally(), []
     for batch in _batches(setup, "test", indices, operations, epoch, EVALUATION_BATCH):
         images, labels = _to_device(batch, setup)
-        logits = setup.model(images)
+        with autocast(setup.execution, setup.device):
+            logits = setup.network(images)
+        logits = logits.float()
         predicted = logits.argmax(1)
         correct = int((predicted == labels).sum().item())
         tally = tally.add(cross_entropy(logits, labels).item(), correct, len(labels))

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from resnet18.analysis.audit.confounding import confounded_factors
 from resnet18.analysis.audit.derived import other_scope, wrong_arithmetic
 from resnet18.analysis.audit.finding import Finding, Remark
-from resnet18.analysis.audit.form import missing_units, uneven_precision
+from resnet18.analysis.audit.form import missing_units, uneven_precision, unread_cells
 from resnet18.analysis.audit.memory import impossible_memory
 from resnet18.analysis.audit.noise import below_noise_floor, within_sampling_error
 from resnet18.analysis.audit.protocol import best_on_test, idle_operations, unstated_values
 from resnet18.analysis.audit.rates import wrong_rates
-from resnet18.analysis.audit.reading import Reading, read
+from resnet18.analysis.audit.reading import Reading, reports
 from resnet18.analysis.audit.repeated import equal_strangers, unequal_twins
 from resnet18.analysis.audit.statements import contradicted
 from resnet18.spec.benchmark import Benchmark
@@ -23,22 +23,24 @@ class Kind:
 
     explains: str
     find: Callable[[Sequence[Reading]], Iterable[Remark]]
+    """What it remarks on the tables of one report."""
 
 
 KINDS = {
     "arithmetic": Kind("a computed number does not follow from the printed cells", wrong_arithmetic),
-    "scope": Kind("a computed number is stated for another metric than that of its operands", other_scope),
+    "scope": Kind("a number is stated for one metric and computed from another", other_scope),
     "ranking": Kind("the text says what the table does not", contradicted),
     "learning rate": Kind("a printed learning rate does not follow from the schedule", wrong_rates),
     "memory": Kind("printed memory, or a card, does not fit what training needs at least", impossible_memory),
     "same experiment": Kind("one experiment is printed with several values", unequal_twins),
     "same value": Kind("several experiments are printed with one value", equal_strangers),
-    "sampling error": Kind("a difference is made of what another test set might turn round", within_sampling_error),
-    "noise floor": Kind("a difference is made of less than the report's own repetitions differ by", below_noise_floor),
-    "confounded": Kind("effects cannot be told apart, because factors never vary alone", confounded_factors),
-    "best epoch": Kind("the test set chose the epoch, which flatters accuracy; the size given is rough", best_on_test),
+    "sampling error": Kind("a difference smaller than another test set of this size could make", within_sampling_error),
+    "noise floor": Kind("a difference smaller than the same work shows when it is repeated", below_noise_floor),
+    "confounded": Kind("effects cannot be told apart, as their factors never vary alone", confounded_factors),
+    "best epoch": Kind("the test set chose the epoch, which flatters accuracy", best_on_test),
     "identity": Kind("an operation changes nothing", idle_operations),
-    "precision": Kind("numbers of one row are printed to different digits", uneven_precision),
+    "unread": Kind("a cell is not read as a number, so nothing is checked with it", unread_cells),
+    "precision": Kind("numbers of one metric are printed to different digits", uneven_precision),
     "unit": Kind("numbers are printed without their unit", missing_units),
     "unstated": Kind("the numbers depend on values that the report does not state", unstated_values),
 }
@@ -46,6 +48,8 @@ KINDS = {
 
 
 def audit(benchmarks: Collection[Benchmark]) -> tuple[Finding, ...]:
-    """Return what the files say against themselves and each other, by kind, whatever order the files come in."""
-    readings = [read(one) for one in sorted(benchmarks, key=lambda one: (one.source, one.name))]
-    return tuple(Finding(name, *remark) for name, kind in KINDS.items() for remark in kind.find(readings))
+    """Return what each report says against itself, by kind, whatever order the files come in."""
+    together = reports(benchmarks)
+    return tuple(
+        Finding(name, *remark) for name, kind in KINDS.items() for report in together for remark in kind.find(report)
+    )

@@ -1,6 +1,6 @@
 """Numbers that a report computed from cells of its table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
 from resnet18.analysis.audit.finding import Remark, quoted
@@ -15,11 +15,9 @@ def wrong_arithmetic(readings: Sequence[Reading]) -> Iterator[Remark]:
     """Find derived numbers that no numbers rounding to the printed cells give."""
     for reading in readings:
         for derived in reading.benchmark.printed.derived:
-            of, to = (reading.cell(name, derived.metric) for name in (derived.of, derived.to))
+            of, to = (reading.exact_cell(name, derived.metric) for name in (derived.of, derived.to))
             printed = parse_printed(derived.printed)
-            if of is None or to is None or printed is None:
-                continue
-            if printed.is_approximate or of.number.is_approximate or to.number.is_approximate:
+            if of is None or to is None or printed is None or printed.is_approximate:
                 continue
             if (evidence := _contradiction(derived, of.number, to.number, printed)) is not None:
                 says = f"the number is not the {derived.kind} of the printed cells, however they were rounded"
@@ -53,13 +51,12 @@ def other_scope(readings: Sequence[Reading]) -> Iterator[Remark]:
         for derived in reading.benchmark.printed.derived:
             if derived.scope is None or derived.scope == derived.metric:
                 continue
-            says = f"the number is stated for {_named(derived.scope)}, its operands are of another metric"
-            evidence = (
-                f'{quoted([derived.of, derived.to])} are cells of the row "{titles[derived.metric]}": '
-                f"{_named(derived.metric)}"
-            )
+            stated, used = (_named(metric, titles) for metric in (derived.scope, derived.metric))
+            says = f'the number is stated for "{stated}", its operands are "{used}"'
+            evidence = f'{quoted([derived.of, derived.to])} are cells of the row "{titles[derived.metric]}"'
             yield Remark(f'{reading.name}: "{derived.name}"', says, evidence)
 
 
-def _named(metric: str) -> str:
-    return f"{metric} ({METRICS[metric].title})" if metric in METRICS else metric
+def _named(metric: str, titles: Mapping[str, str]) -> str:
+    """Return what a metric is; one that is not the suite's own has the table's title."""
+    return METRICS[metric].title if metric in METRICS else titles.get(metric, metric)

@@ -10,7 +10,7 @@ class Remark(NamedTuple):
     """What a check found, without its kind."""
 
     where: str
-    """The file, and the place in it."""
+    """The report, or the file and the place in it."""
     says: str
     """What is wrong, in a sentence."""
     evidence: str

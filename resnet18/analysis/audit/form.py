@@ -2,13 +2,39 @@
 
 from collections.abc import Iterator, Sequence
 
-from resnet18.analysis.audit.finding import Remark, counted, listed
-from resnet18.analysis.audit.reading import UNITS_OF, Cell, Reading, is_share, unit_in_title
+from resnet18.analysis.audit.finding import Remark, counted, listed, quoted
+from resnet18.analysis.audit.reading import NO_NUMBER, UNITS_OF, Cell, Reading, is_share, number_of, unit_in_title
 from resnet18.analysis.audit.repeated import digits
 from resnet18.spec.printed import parse_printed
 
 SHOWN = 3
 """Cells that are quoted as examples."""
+
+
+def unread_cells(readings: Sequence[Reading]) -> Iterator[Remark]:
+    """Find what is neither read as a number nor known as a word that stands for none."""
+    for reading in readings:
+        found = [(place, text) for place, text in _unread(reading) if text.strip().lower() not in NO_NUMBER]
+        if found:
+            texts = dict.fromkeys(text for _, text in found)
+            says = f"{quoted(texts)} {'is not read as a number' if len(texts) == 1 else 'are not read as numbers'}"
+            yield Remark(reading.name, says, "; ".join(f"{place}: {text}" for place, text in found))
+
+
+def _unread(reading: Reading) -> Iterator[tuple[str, str]]:
+    """Yield (place, text) of what is printed and is no number."""
+    numbers = {(cell.case, cell.row.metric) for cell in reading.cells}
+    for row in reading.benchmark.table.metrics:
+        for case in reading.benchmark.cases:
+            if row.metric in case.reported and (case.name, row.metric) not in numbers:
+                yield f'"{case.name}" ({row.title})', case.reported[row.metric]
+    printed = reading.benchmark.printed
+    others = [(f'"{one.name}"', one.printed, parse_printed(one.printed)) for one in printed.derived]
+    others += [(f"learning rate, epoch {one.epoch}", one.printed, parse_printed(one.printed)) for one in printed.rates]
+    for memory in printed.memory:
+        for place, text in (("memory", memory.printed), ("card", memory.card or "")):
+            others.append((f'{place} of "{memory.case}"', text, number_of(text, "bytes")))
+    yield from ((place, text) for place, text, number in others if number is None)
 
 
 def uneven_precision(readings: Sequence[Reading]) -> Iterator[Remark]:

@@ -38,5 +38,11 @@ def differ(one: Printed, other: Printed) -> bool:
 
 
 def shown_gap(quantity: Quantity, size: float) -> str:
-    """Return a gap with its unit: `0.39 points`, `4.8 %`."""
-    return f"{size:.1f} %" if quantity in COSTS else f"{size:.2f} {MARGIN_UNITS[quantity]}".rstrip()
+    """Return a gap with its unit: `0.39 points`, `4.8 %`; of what has no unit of its own three digits."""
+    digits = ".1f" if quantity in COSTS else ".2f" if quantity == "accuracy" else ".3g"
+    return with_unit(quantity, format(size, digits))
+
+
+def with_unit(quantity: Quantity, number: str) -> str:
+    """Return a number with the unit of gaps, where there is one."""
+    return f"{number} {MARGIN_UNITS[quantity]}".rstrip()

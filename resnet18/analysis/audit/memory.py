@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from resnet18.analysis.audit.finding import Remark
-from resnet18.analysis.audit.reading import UNITS_OF, Reading
+from resnet18.analysis.audit.reading import OUT_OF_MEMORY, Reading, number_of
 from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.bytes import least_training_bytes
-from resnet18.spec.printed import Printed, parse_printed
+from resnet18.spec.printed import Printed
 
 MIB = 2**20
 BESIDE = 2 * 2**30
 """Bytes that a driver's context and workspaces may take beside the training itself."""
-OUT_OF_MEMORY = ("out of memory", "oom")
 AS_SOLD = {"GB": 2**30 / 1e9, "MB": 2**20 / 1e6}
 """Memory of cards is sold in powers of two under decimal names."""
 
@@ -52,10 +51,17 @@ def _too_large(reading: Reading, least: dict[str, int]) -> Iterator[Remark]:
 
 def _in_bytes(text: str) -> Printed | None:
     """Return exact memory with a unit; nothing else can be held against a bound."""
-    printed = parse_printed(text)
-    if printed is None or printed.is_approximate or printed.unit not in UNITS_OF["bytes"]:
-        return None
-    return printed
+    printed = number_of(text, "bytes")
+    return None if printed is None or printed.is_approximate or not printed.unit else printed
+
+
+def memory_lacks(memory: PrintedMemory) -> str:
+    """Return what printed memory would need to be checked, nothing where it is."""
+    if _in_bytes(memory.printed) is not None:
+        return ""
+    if memory.printed.strip().lower() in OUT_OF_MEMORY:
+        return "" if _card(memory) is not None else "no memory of the card"
+    return "no exact number with a unit"
 
 
 def _card(memory: PrintedMemory) -> float | None:

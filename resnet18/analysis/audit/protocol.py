@@ -1,11 +1,11 @@
 """What a report's way of measuring does to its numbers, and what it leaves unsaid."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from statistics import NormalDist
 
 from resnet18.analysis.audit.finding import Remark, counted, listed, quoted
-from resnet18.analysis.audit.reading import Cell, Reading
+from resnet18.analysis.audit.reading import Reading
 from resnet18.spec.augmentation import (
     ColorJitter,
     Normalize,
@@ -22,42 +22,53 @@ STEPS = 1_000
 
 
 def best_on_test(readings: Sequence[Reading]) -> Iterator[Remark]:
-    """Find tables whose numbers are the best of several evaluations on the test set."""
+    """Find reports whose numbers are the best of several evaluations on the test set."""
+    by_number: dict[int, list[Reading]] = {}
+    unknown: list[str] = []
     for reading in readings:
         if reading.benchmark.printed.epoch_chosen_on != "test":
             continue
-        numbers = sorted({experiment.epochs for experiment, _ in reading.specs.values()})
-        numbers = numbers or [one for one in [reading.benchmark.printed.epochs] if one is not None]
-        if numbers == [1]:
-            continue
-        of = listed(f"{number:,}" for number in numbers) if numbers else "an unstated number of"
-        says = f"accuracy is the best of {of} evaluations on the test set, which chose the epoch"
-        evidence = " ".join(_optimism(number, reading) for number in numbers)
-        yield Remark(reading.name, says, evidence or "without their number the bias cannot be told")
+        for number in (numbers := _evaluations(reading)):
+            by_number.setdefault(number, []).append(reading)
+        if not numbers:
+            unknown.append(reading.name)
+    counts = sorted(number for number in by_number if number > 1)
+    if not counts and not unknown:
+        return
+    of = listed([*(f"{number:,}" for number in counts), *(["an unstated number of"] if unknown else [])])
+    says = f"accuracy is the best of {of} evaluations on the test set"
+    yield Remark(readings[0].report, says, _optimism({number: by_number[number] for number in counts}, unknown))
 
 
-def _optimism(evaluations: int, reading: Reading) -> str:
+def _evaluations(reading: Reading) -> set[int]:
+    """Return among how many evaluations the best was chosen, in one case or another."""
+    numbers = {experiment.epochs for experiment, _ in reading.specs.values()}
+    return numbers or {one for one in [reading.benchmark.printed.epochs] if one is not None}
+
+
+def _optimism(by_number: Mapping[int, Sequence[Reading]], unknown: Sequence[str]) -> str:
     """Return what choosing the best of so many evaluations is worth."""
-    excess = expected_maximum(evaluations)
-    text = (
-        f"Of {evaluations:,} equally good and independent evaluations, the best is {excess:.2f} standard deviations "
-        f"above their mean"
-    )
-    accuracies = [cell for cell in reading.cells if cell.row.measures == "accuracy"]
+    parts = []
+    for number, tables in by_number.items():
+        excess = expected_maximum(number)
+        points = [excess * one for one in map(_sampling_deviation, tables) if one is not None]
+        ends = dict.fromkeys(f"{one:.2f}" for one in (min(points), max(points))) if points else ()
+        worth = f": {' to '.join(ends)} points" if points else ""
+        parts.append(f"of {number:,}, {excess:.2f} standard deviations ({listed(one.name for one in tables)}{worth})")
+    told = "The best of equally good and independent evaluations lies above their mean: "
+    rough = ". Points are those of drawing the test images; epochs are neither independent nor equally good"
+    missing = f"of an unstated number, the bias cannot be told ({listed(unknown)})" if unknown else ""
+    return f"{told}{'; '.join([*parts, *filter(None, [missing])])}{rough if parts else ''}"
+
+
+def _sampling_deviation(reading: Reading) -> float | None:
+    """Return the standard deviation, in points, that drawing the test images gives a table's best accuracy."""
+    accuracies = [cell.number.value for cell in reading.cells if cell.row.measures == "accuracy"]
     images = reading.benchmark.printed.test_images
     if images is None or not accuracies:
-        return f"{text}."
-    best = max(accuracies, key=_value)
-    share = min(max(_value(best) / 100, 0.0), 1.0)
-    points = 100 * sqrt(share * (1 - share) / images)
-    return (
-        f"{text}: {excess * points:.2f} points, if drawing {images:,} test images (a standard deviation of "
-        f"{points:.2f} points at {best.number.text}) were all that varies."
-    )
-
-
-def _value(cell: Cell) -> float:
-    return cell.number.value
+        return None
+    share = min(max(max(accuracies) / 100, 0.0), 1.0)
+    return 100 * sqrt(share * (1 - share) / images)
 
 
 def expected_maximum(count: int) -> float:
@@ -116,9 +127,11 @@ def _source(reading: Reading, operation: Operation) -> str:
 
 def unstated_values(readings: Sequence[Reading]) -> Iterator[Remark]:
     """Find what a report does not say although its numbers depend on it."""
-    for reading in readings:
-        keys = [assumption.key for assumption in reading.benchmark.assumptions]
-        if keys:
-            verb = "is" if len(keys) == 1 else "are"
-            says = f"{counted(len(keys), 'value')} on which the numbers depend {verb} not stated"
-            yield Remark(reading.name, says, ", ".join(keys))
+    by_file = {one.name: [each.key for each in one.benchmark.assumptions] for one in readings}
+    keys = list(dict.fromkeys(key for found in by_file.values() for key in found))
+    if keys:
+        verb = "is" if len(keys) == 1 else "are"
+        says = f"{counted(len(keys), 'value')} on which the numbers depend {verb} not stated"
+        counts = ", ".join(f"{name} {len(found)}" for name, found in by_file.items())
+        per_file = f"By file: {counts}. " if len(by_file) > 1 else ""
+        yield Remark(readings[0].report, says, f"{per_file}{', '.join(keys)}")

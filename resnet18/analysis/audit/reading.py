@@ -1,7 +1,7 @@
 """A benchmark file as the audit reads it: printed numbers in common units, and what was run for each of them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from resnet18.spec.benchmark import Benchmark, Case, MetricRow
@@ -29,6 +29,14 @@ WORDS = {
     "hour": "h",
     "hours": "h",
 }
+OUT_OF_MEMORY = ("out of memory", "oom")
+NO_NUMBER = {
+    *OUT_OF_MEMORY,
+    *("", "-", "--", "\u2013", "\u2014", "/", "?"),
+    *("n/a", "n.a.", "na", "nan", "none", "not available", "not reported"),
+    *("crashed", "diverged", "failed", "timeout"),
+}
+"""Words that are printed where there is no number, in lower case."""
 _UNIT_IN_TITLE = re.compile(
     r"(?:[\[(/,]\s*|\bin\s+)(?P<short>[A-Za-z]+)(?=\s*(?:[\])/]|$|per\b))"
     r"|(?P<long>%|\b(?:(?i:percent|seconds?|minutes?|hours?)|[kMG]B|[KMG]iB)\b)"
@@ -60,12 +68,17 @@ class Reading:
     specs: dict[str, tuple[Experiment, Execution]]
     """By case; empty where the cases are only documented."""
     cells: tuple[Cell, ...]
-    """Every printed number; "Out of Memory" is none."""
+    """Every printed number; words are none."""
 
     @property
     def name(self) -> str:
         """The file's name."""
         return self.benchmark.name
+
+    @property
+    def report(self) -> str:
+        """The report that its table belongs to."""
+        return self.benchmark.report_name
 
     def row(self, metric: str) -> tuple[Cell, ...]:
         """Return the numbers of one metric, in the order of the cases."""
@@ -74,6 +87,19 @@ class Reading:
     def cell(self, case: str, metric: str) -> Cell | None:
         """Return one number, None where nothing, or no number, is printed."""
         return next((cell for cell in self.row(metric) if cell.case == case), None)
+
+    def exact_cell(self, case: str, metric: str) -> Cell | None:
+        """Return one number, None also where the report says "about"."""
+        found = self.cell(case, metric)
+        return None if found is None or found.number.is_approximate else found
+
+
+def reports(benchmarks: Collection[Benchmark]) -> list[list[Reading]]:
+    """Return the files of each report as they are read, in the order in which the report tells them."""
+    found: dict[str, list[Reading]] = {}
+    for benchmark in sorted(benchmarks, key=lambda one: (one.source, one.name)):
+        found.setdefault(benchmark.report_name, []).append(read(benchmark))
+    return list(found.values())
 
 
 def read(benchmark: Benchmark) -> Reading:
@@ -98,6 +124,13 @@ def unit_in_title(row: MetricRow) -> str | None:
     return None
 
 
+def number_of(text: str, quantity: Quantity) -> Printed | None:
+    """Return the number that a string is; one whose unit is of another quantity is none."""
+    number = parse_printed(text)
+    known = UNITS_OF.get(quantity)
+    return None if number is None or (number.unit and known and number.unit not in known) else number
+
+
 def is_share(row: MetricRow, texts: Iterable[str]) -> bool:
     """Say whether accuracies are printed as shares of 1, which need no unit."""
     numbers = [number for text in texts if (number := parse_printed(text)) is not None]
@@ -108,7 +141,7 @@ def is_share(row: MetricRow, texts: Iterable[str]) -> bool:
 def _numbers(benchmark: Benchmark, row: MetricRow) -> list[tuple[Case, Printed]]:
     """Return the numbers of a row in common units: a cell without a unit has the title's."""
     texts = [(case, case.reported.get(row.metric)) for case in benchmark.cases]
-    found = [(case, number) for case, text in texts if text and (number := parse_printed(text)) is not None]
+    found = [(case, number) for case, text in texts if text and (number := number_of(text, row.measures)) is not None]
     worth = UNITS[unit_in_title(row) or "%"]
     if is_share(row, [number.text for _, number in found]):
         worth = 100.0

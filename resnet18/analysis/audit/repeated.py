@@ -20,7 +20,8 @@ def unequal_twins(readings: Sequence[Reading]) -> Iterator[Remark]:
         names = list(dict.fromkeys(cell.benchmark for cell in cells))
         title = cells[0].row.title
         says = f'one experiment has different numbers of "{title}"'
-        yield Remark(listed(names), says, f"{listed(cell.shown for cell in cells)}{_assumed(readings, names)}")
+        if_right = f". They are one if what is assumed is right: {part}" if (part := assumed(readings, names)) else ""
+        yield Remark(listed(names), says, f"{listed(cell.shown for cell in cells)}{if_right}")
 
 
 def twins(readings: Sequence[Reading]) -> Iterator[tuple[Cell, ...]]:
@@ -37,7 +38,7 @@ def _experiment_and_metric(cell: Cell) -> tuple[str, str]:
     return cell.identity, cell.row.metric
 
 
-def _assumed(readings: Sequence[Reading], names: Sequence[str]) -> str:
+def assumed(readings: Sequence[Reading], names: Sequence[str]) -> str:
     """Return which values some of the files assume and others state: what makes the experiments one may be wrong."""
     by_file = {one.name: {each.key for each in one.benchmark.assumptions} for one in readings if one.name in names}
     stated_elsewhere = sorted(set[str]().union(*by_file.values()) - set[str].intersection(*by_file.values()))
@@ -49,21 +50,27 @@ def _assumed(readings: Sequence[Reading], names: Sequence[str]) -> str:
         f"{listed(files)} {'assumes' if len(files) == 1 else 'assume'} {listed(keys)}"
         for files, keys in groupby(sorted(stated_elsewhere, key=holders), key=holders)
     ]
-    return f". One experiment as the files have it: {', '.join(parts)}, which others state" if parts else ""
+    return f"{', '.join(parts)}, which others state" if parts else ""
 
 
 def equal_strangers(readings: Sequence[Reading]) -> Iterator[Remark]:
     """Find numbers of at least four digits that are printed for different experiments."""
+    for quantity, same, cells in strangers(readings):
+        names = listed(dict.fromkeys(cell.benchmark for cell in same))
+        says = f"{same[0].number.text} is printed for different experiments: copied, mixed up, or chance"
+        places = listed(f'{cell.benchmark}, "{cell.case}" ({cell.row.title})' for cell in same)
+        yield Remark(names, says, f"{places}. {_chance(quantity, same[0].number, cells)}")
+
+
+def strangers(readings: Sequence[Reading]) -> Iterator[tuple[Quantity, list[Cell], list[Cell]]]:
+    """Yield cells of different experiments with one value, and all cells among which they were found."""
     for quantity in UNITS_OF:
         cells = [cell for one in readings for cell in one.cells if cell.row.measures == quantity and _is_telling(cell)]
         cells.sort(key=lambda cell: cell.number.value)
         for _, group in groupby(cells, key=lambda cell: cell.number.value):
             same = list(group)
             if len({cell.identity for cell in same}) > 1:
-                names = listed(dict.fromkeys(cell.benchmark for cell in same))
-                says = f"{same[0].number.text} is printed for different experiments: copied, mixed up, or chance"
-                places = listed(f'{cell.benchmark}, "{cell.case}" ({cell.row.title})' for cell in same)
-                yield Remark(names, says, f"{places}. {_chance(quantity, same[0].number, cells)}")
+                yield quantity, same, cells
 
 
 def _is_telling(cell: Cell) -> bool:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, groupby, permutations
 from math import log
 
-from resnet18.analysis.audit.finding import Remark
-from resnet18.analysis.audit.gaps import TOLERANCE, gap, largest_gap, least_gap, shown_gap
+from resnet18.analysis.audit.finding import Remark, listed
+from resnet18.analysis.audit.gaps import TOLERANCE, gap, largest_gap, least_gap, shown_gap, with_unit
 from resnet18.analysis.audit.reading import COSTS, Cell, Reading
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.claim import (
@@ -55,8 +55,7 @@ class Statement:
 
     def cell(self, case: str) -> Cell | None:
         """Return the printed number of a case; none where the report says "about"."""
-        found = self.reading.cell(case, self.row.metric)
-        return None if found is None or found.number.is_approximate else found
+        return self.reading.exact_cell(case, self.row.metric)
 
     def cells(self, cases: Sequence[str]) -> list[Cell]:
         """Return the printed numbers of some cases; those without one are left out."""
@@ -73,10 +72,21 @@ class Statement:
             if len(cells) == 2:
                 yield cells[0], cells[1]
 
+    def implied(self) -> Iterator[tuple[Cell, Cell]]:
+        """Yield the pairs (higher, lower) that follow from the check: of a ranking all, not only neighbours."""
+        if isinstance(self.check, Ranking):
+            yield from combinations(self.cells(self.check.cases), 2)
+        else:
+            yield from self.ordered()
+
     def remark(self, says: str, cells: Sequence[Cell]) -> Remark:
         """Return what is wrong with the statement, with the cells that show it."""
-        numbers = ", ".join(f'"{cell.case}" {cell.number.text}' for cell in cells)
-        return Remark(self.where, says, f'{self.row.title}: {numbers}. The statement: "{self.claim.says}"')
+        return Remark(self.where, says, f'{_shown(self.row, cells)}. The statement: "{self.claim.says}"')
+
+
+def _shown(row: MetricRow, cells: Sequence[Cell]) -> str:
+    numbers = ", ".join(f'"{cell.case}" {cell.number.text}' for cell in cells)
+    return f"{row.title}: {numbers}"
 
 
 def statements(reading: Reading) -> Iterator[Statement]:
@@ -85,52 +95,66 @@ def statements(reading: Reading) -> Iterator[Statement]:
         for check in claim.checks:
             if isinstance(check, RunStatus | Overfits):
                 continue
-            if (row := _row_of(reading, check.metric)) is not None:
-                yield Statement(claim, check, row, reading)
+            rows = rows_of(reading, check.metric)
+            if len(rows) == 1:
+                yield Statement(claim, check, rows[0], reading)
 
 
-def _row_of(reading: Reading, metric: str) -> MetricRow | None:
-    """Return the row that prints a metric, or the only one that prints what it stands for."""
+def rows_of(reading: Reading, metric: str) -> list[MetricRow]:
+    """Return the row that prints a metric, else those that print what it stands for: of several none is meant."""
     rows = reading.benchmark.table.metrics
-    if (same := next((row for row in rows if row.metric == metric), None)) is not None:
-        return same
-    alike = [row for row in rows if row.measures == STANDS_FOR.get(metric)]
-    return alike[0] if len(alike) == 1 else None
+    same = [row for row in rows if row.metric == metric][:1]
+    return same or [row for row in rows if row.measures == STANDS_FOR.get(metric)]
 
 
 def contradicted(readings: Sequence[Reading]) -> Iterator[Remark]:
     """Find statements that the printed cells contradict, whatever their last digits were."""
     for reading in readings:
-        for statement in statements(reading):
-            match statement.check:
-                case Difference(than=None) | Close() as check:
-                    yield from _off_target(statement, check)
-                case Equivalent() as check:
-                    yield from _too_far_apart(statement, check)
-                case Ratio() as check:
-                    yield from _outside(statement, check)
-                case _:
-                    yield from _other_way_round(statement)
-                    yield from _not_flattening(statement)
+        for _, group in groupby(statements(reading), key=lambda statement: statement.claim.id):
+            same_claim = tuple(group)
+            yield from _other_way_round([one for one in same_claim if not isinstance(one.check, Ratio)])
+            for statement in same_claim:
+                yield from _of_check(statement)
 
 
-def _other_way_round(statement: Statement) -> Iterator[Remark]:
-    by = statement.check.by if isinstance(statement.check, Difference) else 0.0
-    for higher, lower in statement.ordered():
-        if largest_gap(statement.quantity, higher.number, lower.number) < by - TOLERANCE:
-            least = f" by at least {by:g} {shown_gap(statement.quantity, by).split()[-1]}" if by else ""
-            says = f'the text puts "{higher.case}" above "{lower.case}"{least}, the table does not'
-            yield statement.remark(says, (higher, lower))
+def _of_check(statement: Statement) -> Iterator[Remark]:
+    """Find what one check says of sizes; orders are held against the table for all checks of a claim at once."""
+    match statement.check:
+        case Difference(than=None) | Close() as check:
+            yield from _off_target(statement, check)
+        case Equivalent() as check:
+            yield from _too_far_apart(statement, check)
+        case Ratio() as check:
+            yield from _outside(statement, check)
+        case Trend(flattens=True) as check:
+            yield from _not_flattening(statement, check)
 
 
-def _not_flattening(statement: Statement) -> Iterator[Remark]:
+def _other_way_round(same_claim: Sequence[Statement]) -> Iterator[Remark]:
+    """Find the orders of a claim that the table turns round."""
+    pairs: list[str] = []
+    by_row: dict[str, tuple[MetricRow, list[Cell]]] = {}
+    for statement in same_claim:
+        by = statement.check.by if isinstance(statement.check, Difference) else 0.0
+        least = f" by at least {with_unit(statement.quantity, f'{by:g}')}" if by else ""
+        for higher, lower in statement.implied():
+            if largest_gap(statement.quantity, higher.number, lower.number) < by - TOLERANCE:
+                pairs.append(f'"{higher.case}" above "{lower.case}"{least}')
+                _, cells = by_row.setdefault(statement.row.metric, (statement.row, []))
+                cells += [cell for cell in (higher, lower) if cell not in cells]
+    if pairs:
+        where, claim = same_claim[0].where, same_claim[0].claim
+        shown = "; ".join(_shown(row, cells) for row, cells in by_row.values())
+        says = f"the text puts {listed(pairs)}, the table does not"
+        yield Remark(where, says, f'{shown}. The statement: "{claim.says}"')
+
+
+def _not_flattening(statement: Statement, check: Trend) -> Iterator[Remark]:
     """Find a last step that is larger than the first: of logarithms, for times and memory."""
-    if not isinstance(statement.check, Trend) or not statement.check.flattens:
-        return
-    cells = statement.cells(statement.check.cases)
+    cells = statement.cells(check.cases)
     if len(cells) < 3 or any(cell.number.low <= 0 for cell in cells):
         return
-    sign = 1 if statement.check.direction == "rising" else -1
+    sign = 1 if check.direction == "rising" else -1
     first, last = (_steps(statement.quantity, pair, sign) for pair in (cells[:2], cells[-2:]))
     if last[0] > first[1] + TOLERANCE:
         yield statement.remark("the text has the trend flatten, the last step is larger than the first", cells)
@@ -151,8 +175,8 @@ def _too_far_apart(statement: Statement, check: Equivalent) -> Iterator[Remark]:
     if far:
         higher, lower = max(far, key=lambda pair: gap(statement.quantity, pair[0].number, pair[1].number))
         apart = shown_gap(statement.quantity, gap(statement.quantity, higher.number, lower.number))
-        unit = apart.split()[-1]
-        says = f"the text calls cases alike (as the claim reads it, within {margin:g} {unit}), the table has {apart}"
+        within = with_unit(statement.quantity, f"{margin:g}")
+        says = f"the text calls cases alike (as the claim reads it, within {within}), the table has {apart}"
         yield statement.remark(says, (higher, lower))
 
 

@@ -8,6 +8,7 @@ from textwrap import fill
 
 from resnet18.analysis.audit.audit import KINDS
 from resnet18.analysis.audit.finding import Finding, counted
+from resnet18.analysis.audit.unchecked import Unchecked
 
 WIDTH = 110
 # Control characters could move the cursor or rename the window, direction characters reorder what is read.
@@ -19,11 +20,20 @@ def audit_rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
     return [asdict(finding) for finding in findings]
 
 
-def audit_text(findings: Sequence[Finding], files: int) -> str:
-    """Return the findings by kind, each with its evidence, and how many there are in how many files."""
+def audit_text(findings: Sequence[Finding], files: int, unchecked: Sequence[Unchecked] = ()) -> str:
+    """Return the findings by kind, each with its evidence, how many there are in how many files, what is unchecked."""
     groups = [_group(kind, tuple(found)) for kind, found in groupby(findings, key=lambda finding: finding.kind)]
     total = counted(len(findings), "finding") if findings else "nothing found"
-    return "\n\n".join([*groups, f"{total} in {counted(files, 'file')}"])
+    parts = [*groups, f"{total} in {counted(files, 'file')}"]
+    return "\n\n".join([*parts, _left_alone(unchecked)] if unchecked else parts)
+
+
+def _left_alone(unchecked: Sequence[Unchecked]) -> str:
+    """Return what was not checked, a line per file."""
+    lines = ["not checked, as no printed number bears on it:"]
+    for name, found in groupby(unchecked, key=lambda one: one.file):
+        lines.append(_wrapped(f"{name}: {', '.join(f'{one.what} ({one.lacks})' for one in found)}", "  ", "    "))
+    return "\n".join(lines)
 
 
 def _group(kind: str, findings: Sequence[Finding]) -> str:

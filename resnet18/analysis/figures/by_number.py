@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from resnet18.analysis.cells import STATUS_TEXT, missing
 from resnet18.analysis.figures.style import (
     COLORS,
     INK,
@@ -24,7 +25,7 @@ from resnet18.analysis.figures.style import (
 )
 from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, machine
 from resnet18.analysis.sample import TIME_IS_DOUBTFUL
-from resnet18.analysis.tables import STATUS_TEXT, TIMES, missing
+from resnet18.analysis.tables import TIMES
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Record
 from resnet18.spec.resolve import value_at

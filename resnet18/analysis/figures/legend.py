@@ -6,9 +6,9 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from resnet18.analysis.cells import STATUS_TEXT, missing
 from resnet18.analysis.figures.series import images_at_the_end
 from resnet18.analysis.figures.style import INK, Pen, entry, plain
-from resnet18.analysis.tables import STATUS_TEXT, missing
 from resnet18.analysis.view import Arm
 
 CLEAN = (0, (4, 2))

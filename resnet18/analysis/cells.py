@@ -1,0 +1,73 @@
+"""Cells of tables: a number with its spread, or a word where there is none."""
+
+from collections.abc import Sequence
+from statistics import fmean, median, stdev
+
+from resnet18.analysis.metrics import last_clean_accuracy
+from resnet18.analysis.statistics import contrast, sampling_error
+from resnet18.analysis.view import Arm
+from resnet18.records.record import Status
+from resnet18.spec.plan import OUT_OF_MEMORY
+
+NOTHING = "\N{EN DASH}"
+STATUS_TEXT: dict[Status, str] = {
+    "ok": "ok",
+    "oom_device": OUT_OF_MEMORY,
+    "oom_host": "Out of Memory (host)",
+    "diverged": "diverged",
+    "timeout": "timed out",
+    "crashed": "crashed",
+    "interrupted": "interrupted",
+    "unsupported": "unsupported",
+}
+MARK = " \N{DAGGER}"
+"""Beside a time that was taken while something else went on."""
+
+
+def missing(arm: Arm) -> str:
+    """Return what stands in a cell without a number: how the runs ended, or why there are none."""
+    if arm.records:
+        return ", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in arm.records))
+    return f"not run: {arm.absent}" if arm.absent else "not run"
+
+
+def accuracy(shares: Sequence[float]) -> str:
+    """Return the mean in percent with its 95 % interval over seeds (Student's t); the mean alone for one seed."""
+    percent = [100 * share for share in shares]
+    mean = f"{fmean(percent):.2f} %"
+    if len(percent) == 1:
+        return mean
+    low, high = contrast([percent], [1]).interval()
+    return f"{mean} [{max(low, 0):.2f}, {min(high, 100):.2f}]"
+
+
+def gap(shares: Sequence[float]) -> str:
+    """Return the mean difference in points with its 95 % interval over seeds; the mean alone for one seed."""
+    points = [100 * share for share in shares]
+    mean = f"{fmean(points):+.2f}"
+    if len(points) == 1:
+        return mean
+    low, high = contrast([points], [1]).interval()
+    return f"{mean} [{low:+.2f}, {high:+.2f}]"
+
+
+def seconds(values: Sequence[float]) -> str:
+    """Return the median, with the lowest and the highest where they differ."""
+    digits = _digits(median(values))
+    middle, low, high = (f"{one:.{digits}f}" for one in (median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} [{low} to {high}]"
+
+
+def errors(arm: Arm) -> str:
+    """Return the standard deviation over seeds, and the standard error of the test set (last epoch, clean)."""
+    if not arm.measured:
+        return missing(arm)
+    shares = [last_clean_accuracy(record) for record in arm.measured]
+    images = min(record.epochs[-1].clean.images for record in arm.measured)
+    seeds = f"{100 * stdev(shares):.2f}" if len(shares) > 1 else NOTHING
+    return f"{seeds} / {100 * sampling_error(fmean(shares), images):.2f}"
+
+
+def _digits(value: float) -> int:
+    """Return the decimals of a time: three significant digits are more than a shared machine repeats."""
+    return 2 if value < 10 else 1 if value < 1_000 else 0

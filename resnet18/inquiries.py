@@ -1,0 +1,120 @@
+"""Commands that train nothing: they ask records, files or the machine. Whatever is heavy is imported inside."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from resnet18 import __version__
+from resnet18.failures import errors_reported
+from resnet18.options import LOCAL, DebugOption, Files, JsonOption, Names, ResultsOption
+from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.load import load_benchmarks
+
+
+def power_command(
+    names: Names = None,
+    difference: Annotated[
+        list[float] | None,
+        typer.Option("--difference", min=0.001, max=1_000, help="In the metric's unit; may be repeated."),
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="A metric of claims.")] = "last_clean_accuracy",
+    results: ResultsOption = LOCAL,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say how many seeds a difference takes, from the spread of the recorded runs."""
+    with errors_reported(debug):
+        from resnet18.analysis.seeds import DIFFERENCES, planned, power_rows, power_text, spreads
+        from resnet18.records.store import Store, last_attempts
+        from resnet18.spec.metric import METRICS
+
+        if metric not in METRICS or metric == "epochs_to_level":
+            known = [one for one in METRICS if one != "epochs_to_level"]
+            raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
+        benchmarks = load_benchmarks(tuple(names or ()))
+        records = last_attempts(Store(results).read().records).values()
+        found = list(spreads(benchmarks, records, metric)) or planned(metric)
+        claims = sum(len(one.claims) for one in load_benchmarks())
+        rows = power_rows(found, difference or DIFFERENCES, metric, claims)
+        typer.echo(json.dumps(rows, indent=1) if as_json else power_text(rows))
+
+
+def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
+    with errors_reported(debug):
+        from resnet18.analysis.audit.audit import audit
+        from resnet18.analysis.audit.text import audit_rows, audit_text
+        from resnet18.analysis.audit.unchecked import unchecked
+
+        benchmarks = load_benchmarks(tuple(files or ()))
+        findings = audit(benchmarks)
+        text = audit_text(findings, len(benchmarks), unchecked(benchmarks))
+        typer.echo(json.dumps(audit_rows(findings), indent=1) if as_json else text)
+
+
+def merge_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the one that wins first.")],
+    into: Annotated[Path, typer.Option("--into", help="Results folder that they are copied to.")],
+    debug: DebugOption = False,
+) -> None:
+    """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
+    with errors_reported(debug):
+        from resnet18.records.merge import merge
+
+        merged = merge(folders, into)
+        typer.echo(f"{merged.copied} records copied to {into}, {merged.known} there already")
+        for text in merged.left_out:
+            typer.echo(f"left out: {text}")
+        for error in merged.refused:
+            typer.echo(f"refused: {error}", err=True)
+        typer.echo(f"next: resnet18 report --results {into}")
+        raise typer.Exit(4 if merged.refused else 0)
+
+
+def env_command(debug: DebugOption = False) -> None:
+    """Print versions and devices as JSON, for bug reports."""
+    with errors_reported(debug):
+        import torch
+
+        from resnet18.measure.devices import present_devices
+        from resnet18.measure.environment import numerics
+        from resnet18.spec.experiment import Execution
+
+        found = {
+            "resnet18": __version__,
+            **numerics(Execution(), torch.device("cpu")),
+            "devices": sorted(present_devices(prove=True)),
+        }
+        typer.echo(json.dumps(found, indent=1))
+
+
+def schema_command(
+    what: Annotated[str, typer.Argument(help="spec or record")] = "spec", debug: DebugOption = False
+) -> None:
+    """Print the JSON schema of benchmark files or of records."""
+    with errors_reported(debug):
+        typer.echo(json.dumps(_schema(what), indent=1))
+
+
+def _schema(what: str) -> dict[str, Any]:
+    if what == "spec":
+        from resnet18.spec.schema import spec_schema
+
+        return spec_schema()
+    if what == "record":
+        from resnet18.records.record import Record
+
+        return Record.model_json_schema()
+    raise SpecError(f'schema "{what}"', "unknown", allowed=("spec", "record"))
+
+
+INQUIRIES: dict[str, Callable[..., None]] = {
+    "audit": audit_command,
+    "power": power_command,
+    "merge": merge_command,
+    "env": env_command,
+    "schema": schema_command,
+}

@@ -1,0 +1,200 @@
+"""The memory forecast: the suite's own training step and evaluation on fake tensors, which have sizes and no data.
+
+Every tensor that a torch operation makes is followed from its birth to its death, on the CPU, in about a second,
+whatever the batch would take. What is counted is what torch would hold on a device at the worst moment. What a
+library allocates inside an operation, the driver's context and the allocator's waste are not seen: a lower bound.
+"""
+
+import weakref
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.forecast import PARTS, Forecast, evaluation_batch, training_batch
+from resnet18.spec.plan import DEVICE_NAMES, Run, plan
+from resnet18.spec.resolve import Request
+from resnet18.training.device import autocast
+from resnet18.training.loop import MEMORY_FORMATS
+from resnet18.training.model import ResNet18
+from resnet18.training.optimizers import build_optimizer
+
+GRANULE = 512
+"""Bytes to whose multiples torch's CUDA allocator rounds each tensor (kMinBlockSize of CUDACachingAllocator)."""
+STEPS = 2
+"""The optimizer's state is made in the first step; the second has everything that a later one has."""
+CPU = torch.device("cpu")
+"""Where the fake tensors are: torch cannot differentiate fake tensors of a device that the machine lacks."""
+IMAGE_DIMENSIONS = 4
+ADD, ADD_IN_PLACE = torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor
+READ_SCALAR = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001 - the operation behind Tensor.item()
+
+
+@dataclass
+class Block:
+    """One storage: its rounded bytes, and which part of the forecast it is. The part is known only later."""
+
+    size: int
+    part: str = "transient"
+
+
+class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ships no types for it
+    """Follows the storages that operations make, and keeps those that are live when their sum is largest."""
+
+    def __init__(self, granule: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.granule = granule
+        self.phase = "preparation"
+        self.live: dict[int, Block] = {}
+        self.total = self.peak = 0
+        self.peak_phase = self.phase
+        self.at_peak: tuple[Block, ...] = ()
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., object],
+        types: Collection[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        """Run an operation and enter what it made.
+
+        Fake tensors have no values: whatever is read of one is 1. ASGD computes its rates so, the loop reads losses.
+        """
+        if func is READ_SCALAR:
+            return 1.0
+        if func is ADD and self.phase == "backward":
+            func = ADD_IN_PLACE  # autograd adds up the gradients of a map in place, but not those of a tensor subclass
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self._enter(tensor.untyped_storage())
+        return made
+
+    def _enter(self, storage: torch.UntypedStorage) -> None:
+        if id(storage) in self.live:
+            return
+        block = Block(-(-storage.nbytes() // self.granule) * self.granule)
+        self.live[id(storage)] = block
+        weakref.finalize(storage, self._forget, id(storage)).atexit = False
+        self.total += block.size
+        if self.total > self.peak:
+            self.peak, self.peak_phase, self.at_peak = self.total, self.phase, tuple(self.live.values())
+
+    def _forget(self, key: int) -> None:
+        self.total -= self.live.pop(key).size
+
+    def mark(self, part: str, tensors: Iterable[Tensor]) -> None:
+        """Say which part of the forecast tensors are. What has a part keeps it: autograd saves weights too."""
+        for tensor in tensors:
+            block = self.live.get(id(tensor.untyped_storage()))
+            if block is not None and block.part == "transient":
+                block.part = part
+
+    def saved(self, tensor: Tensor) -> Tensor:
+        """Mark a tensor that autograd saves."""
+        self.mark("activations", [tensor])
+        return tensor
+
+    def held(self, *parts: str) -> int:
+        """Return the live bytes of these parts."""
+        return sum(block.size for block in self.live.values() if block.part in parts)
+
+
+def forecast(experiment: Experiment, execution: Execution, granule: int = GRANULE) -> Forecast:
+    """Return the peak memory of a run in bytes, and what it is made of.
+
+    Args:
+        experiment: network, optimizer, batch and image size.
+        execution: precision and memory format; the device plays no part.
+        granule: bytes to whose multiples each tensor is rounded; 1 gives the tensors' own sizes.
+    """
+    with FakeTensorMode(), Ledger(granule) as ledger:
+        model = ResNet18(experiment.stem, experiment.width)
+        for parameter in model.parameters():
+            if parameter.dim() == IMAGE_DIMENSIONS:  # what Module.to does; on fake tensors it fails
+                parameter.data = parameter.data.to(memory_format=MEMORY_FORMATS[execution.memory_format])
+        ledger.mark("weights", (*model.parameters(), *model.buffers()))
+        optimizer = build_optimizer(experiment.optimizer, model.parameters())
+        saved = _train(model, optimizer, experiment, execution, ledger)
+        training_bytes = ledger.peak
+        _evaluate(model, experiment, execution, ledger)
+    parts = {part: sum(block.size for block in ledger.at_peak if block.part == part) for part in PARTS}
+    return Forecast(ledger.peak_phase, training_bytes=training_bytes, saved_bytes=saved, **parts)
+
+
+def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) -> list[dict[str, Forecast]]:
+    """Return, for each request, the forecast of each `benchmark/case`, whatever devices this machine has.
+
+    Raises:
+        SpecError: a case that makes no sense under a request.
+    """
+    known: dict[tuple[object, ...], Forecast] = {}
+    found = []
+    for request in requests:
+        runs = plan(benchmarks, request, (0,), DEVICE_NAMES).runs
+        for run in runs:
+            if _key(run) not in known:
+                known[_key(run)] = forecast(run.experiment, run.execution)
+        found.append({label: known[_key(run)] for run in runs for label in run.labels})
+    return found
+
+
+def _key(run: Run) -> tuple[object, ...]:
+    """Return all that memory depends on: runs that agree in it share a forecast."""
+    one, how = run.experiment, run.execution
+    network = (one.model, one.stem, one.width, one.image_size, one.optimizer)
+    return (*network, training_batch(one), evaluation_batch(one), how.precision, how.memory_format)
+
+
+def _train(
+    model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, execution: Execution, ledger: Ledger
+) -> int:
+    """Make the loop's steps, in its order and with its lifetimes; return the bytes that autograd saves of a batch."""
+    saved = 0
+    for _ in range(STEPS):
+        ledger.phase = "loading"
+        images, labels = _batch(training_batch(experiment), experiment, execution, ledger)
+        ledger.phase = "forward"
+        optimizer.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(ledger.saved, _unchanged), autocast(execution, CPU):
+            logits = model(images)
+            loss = cross_entropy(logits, labels)
+        saved = ledger.held("activations", "input")
+        (logits.argmax(1) == labels).sum().item()
+        ledger.phase = "backward"
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
+        ledger.mark("gradients", (one.grad for one in model.parameters() if one.grad is not None))
+        ledger.phase = "optimizer step"
+        optimizer.step()
+        ledger.mark("state", (one for one in tree_leaves(dict(optimizer.state)) if isinstance(one, Tensor)))
+    return saved
+
+
+@torch.no_grad()
+def _evaluate(model: nn.Module, experiment: Experiment, execution: Execution, ledger: Ledger) -> None:
+    """Evaluate one batch, while the gradients of the last step are still there: the loop drops them in the next."""
+    ledger.phase = "evaluation"
+    model.eval()
+    images, labels = _batch(evaluation_batch(experiment), experiment, execution, ledger)
+    with autocast(execution, CPU):
+        cross_entropy(model(images), labels)
+
+
+def _batch(count: int, experiment: Experiment, execution: Execution, ledger: Ledger) -> tuple[Tensor, Tensor]:
+    shape = (count, 3, experiment.image_size, experiment.image_size)
+    images = torch.empty(shape, memory_format=MEMORY_FORMATS[execution.memory_format])
+    labels = torch.empty(count, dtype=torch.int64)
+    ledger.mark("input", (images, labels))
+    return images, labels
+
+
+def _unchanged(tensor: Tensor) -> Tensor:
+    return tensor

@@ -1,0 +1,126 @@
+"""Child processes that differ from a run's own in one thing, and questions that only such a process can answer.
+
+Whatever starts here is found by its name in a fresh process of the local engine's server.
+"""
+
+import contextlib
+import gc
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+from builders import make_experiment
+from fakes.accelerator import NAME, Accelerator, install
+
+from resnet18.execution import local, worker
+from resnet18.execution.job import Job
+from resnet18.measure.clock import Clock
+from resnet18.spec.experiment import Execution
+from resnet18.training import loop
+from resnet18.training.batches import AugmentedImages
+from resnet18.training.device import ready_device, synchronize
+from resnet18.training.embedded import read_embedded
+from resnet18.training.loop import Setup, set_up, train
+
+ENTER = local._enter
+"""The real start of a child, which tests put another in place of."""
+
+
+def with_accelerator(capacity: int, *arguments: Any) -> None:
+    """Start a child that has the fake accelerator, of so many bytes."""
+    install(capacity)
+    ENTER(*arguments)
+
+
+def with_loader_that_is_killed(*arguments: Any) -> None:
+    """Start a child whose loader processes die by a signal when they are asked for an image."""
+    AugmentedImages.__getitem__ = lambda images, index: os.kill(os.getpid(), signal.SIGKILL)
+    ENTER(*arguments)
+
+
+def answer(question: Callable[..., Any], *arguments: Any) -> Any:
+    """Return a question's answer from a fresh process; its errors are raised here."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=local._context()) as process:
+        return process.submit(question, *arguments).result()
+
+
+def what_it_is() -> tuple[str, str, float, int]:
+    """The device that `auto` finds, where a tensor lies on it, a sum read back from it, and the bytes then taken."""
+    state = install()
+    numbers = torch.arange(4.0).to(ready_device(Execution()))
+    return ready_device(Execution()).type, str(numbers.device), (2 * numbers).sum().item(), state.allocated
+
+
+def after_registration_is_gone() -> None:
+    """Install the fake on a torch that no longer registers devices written in Python."""
+    del torch.utils.backend_registration._setup_privateuseone_for_python_backend
+    install()
+
+
+def mistake(kind: str) -> str:
+    """The error that a forgotten transfer gives: of labels in training, or of one operand."""
+    install()
+    if kind == "operand":
+        return _error_of(lambda: torch.ones(3, device=NAME) + torch.ones(3))
+    forgetful = loop._to_device
+    loop._to_device = lambda batch, setup: (forgetful(batch, setup)[0], batch[1])
+    return _error_of(lambda: list(train(_setup({"name": "sgd", "lr": 0.1}), Clock(lambda: None))))
+
+
+def waits(optimizer: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """How often the host waits for the device inside each scope of the clock, over one epoch of three steps."""
+    state = install()
+    setup = _setup(optimizer)
+
+    class Marking(Clock):
+        @contextlib.contextmanager
+        def scope(self, name):
+            with super().scope(name):  # the clock's own waits, before and after it reads, lie outside the marks
+                state.events.append(f"open {name}")
+                yield
+                state.events.append("close")
+
+    list(train(setup, Marking(lambda: synchronize(setup.device))))
+    return _by_scope(state)
+
+
+def sequel(big: Job, small: Job) -> tuple[list[str], list[int]]:
+    """Statuses of two jobs that share one process, and the bytes that are taken after each."""
+    state = install(capacity=1_000_000)
+    statuses, left = [], []
+    for job in (big, small):
+        worker.run_job(job, lambda message: statuses.extend([message.done.status] if message.done else []))
+        gc.collect()
+        left.append(state.allocated)
+    return statuses, left
+
+
+def _setup(optimizer: dict[str, Any]) -> Setup:
+    torch.set_num_threads(1)
+    return set_up(make_experiment(optimizer=optimizer), Execution(), read_embedded(), torch.device(NAME))
+
+
+def _error_of(action: Callable[[], object]) -> str:
+    try:
+        action()
+    except RuntimeError as error:
+        return str(error)
+    return "no error"
+
+
+def _by_scope(state: Accelerator) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    scopes: list[str] = []
+    for event in state.events:
+        if event.startswith("open "):
+            scopes.append(event.removeprefix("open "))
+            found.setdefault(scopes[-1], Counter())
+        elif event == "close":
+            scopes.pop()
+        elif scopes:
+            found[scopes[-1]][event] += 1
+    return {scope: dict(counts) for scope, counts in found.items()}

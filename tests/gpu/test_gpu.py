@@ -1,0 +1,104 @@
+"""What docs/methodology.md lists as unverified without hardware, one check each. Sizes are tiny: a minute in all."""
+
+import pytest
+import torch
+
+from resnet18.measure.clock import Clock
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.training.device import ready_device, synchronize
+from resnet18.training.model import build_model
+
+
+def one_of(records, status="ok"):
+    """Return the first record with a status; the message of the others says what went wrong."""
+    found = [record for record in records if record.status == status]
+    assert found, [(record.status, record.failure) for record in records]
+    return found[0]
+
+
+def test_a_run_on_the_gpu_ends_ok_and_says_where_it_ran(run):
+    """Device, model, driver's CUDA and cuDNN are in the fingerprint."""
+    numerics = one_of(run("basic")).fingerprint.numerics
+
+    assert "cuda" == numerics["device"]
+    assert {"gpu_model", "cuda", "cudnn", "tf32_matmul", "tf32_convolution"} <= set(numerics)
+
+
+def test_every_source_of_memory_gives_a_number(run):
+    """Allocated is at most reserved, reserved at most what the device lost; none is null without a reason."""
+    record = one_of(run("basic"))
+    memory = record.memory
+
+    assert 0 < memory.allocated_peak_bytes <= memory.reserved_peak_bytes
+    assert memory.device_peak_bytes is not None, record.nulls
+    assert memory.device_peak_bytes - memory.device_baseline_bytes >= memory.reserved_peak_bytes
+
+
+def test_energy_and_clocks_were_read(run):
+    """From Volta on, and with the right to read them; otherwise the reason is printed here."""
+    record = one_of(run("basic"))
+
+    assert record.energy_j is not None, record.nulls
+    assert record.conditions.gpu_clock_mhz is not None, record.nulls
+
+
+def test_deterministic_runs_give_equal_bits(run):
+    """Twice the same run, in two folders."""
+    hashes = [one_of(run("basic", "deterministic=true", results=name)).result_hash for name in ("one", "two")]
+
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_a_precision_trains_to_a_finite_loss(precision, run):
+    """And is written into the fingerprint."""
+    record = one_of(run("basic", f"precision={precision}", "memory_format=channels_last"))
+
+    assert precision == record.fingerprint.numerics["precision"]
+
+
+def test_first_logits_agree_with_those_of_the_cpu():
+    """Equal weights, strict fp32: relative difference at most 1e-4."""
+    experiment = Experiment.model_validate(
+        {
+            "data": "x", "train_images": 8, "test_images_epoch": 8, "test_images_last": 8, "image_size": 32,
+            "augmentation": [{"name": "to_tensor"}], "test_augmentation": [{"name": "to_tensor"}],
+            "model": "resnet18", "stem": "imagenet", "optimizer": {"name": "sgd", "lr": 0.1},
+            "schedule": {"name": "constant"}, "batch_size": 8, "epochs": 1, "seed": 0,
+        }
+    )  # fmt: skip
+    device = ready_device(Execution(device="cuda"))
+    images = torch.rand(8, 3, 32, 32)
+    model = build_model(experiment).eval()
+    with torch.no_grad():
+        expected = model(images)
+        actual = model.to(device)(images.to(device)).cpu()
+
+    assert torch.allclose(expected, actual, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cap_replays_a_smaller_card(run):
+    """Status, requested and free bytes."""
+    record = one_of(run("basic", "memory_cap=1MiB", "batch_size=40"), "oom_device")
+
+    assert record.failure.requested_bytes > 0
+
+
+def test_a_compiled_network_trains(run):
+    """Its compilation has a time of its own."""
+    assert one_of(run("basic", "compile=true")).time.compile_s > 0
+
+
+def test_the_clock_waits_for_the_device():
+    """Queued products are booked on the scope that queued them: a second's worth is not over in a millisecond."""
+    device = torch.device("cuda")
+    matrix = torch.rand(4096, 4096, device=device)
+    clock = Clock(lambda: synchronize(device))
+    with clock.scope("train_s"):
+        for _ in range(50):
+            matrix @ matrix
+    queued_s = clock.lap()["train_s"]
+    with clock.scope("train_s"):
+        pass
+
+    assert queued_s > 10 * clock.lap()["train_s"]

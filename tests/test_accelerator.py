@@ -1,0 +1,176 @@
+"""Whole runs on an accelerator, by the code that CUDA uses: the fake one of `fakes/accelerator.py`.
+
+What only hardware can show is not here: kernels of cuDNN and their rounding, streams and events, TF32, half precision,
+what the driver takes beside torch's allocator, and fragmentation.
+"""
+
+from functools import partial
+
+import pytest
+from builders import TINY, TOML, make_experiment, make_toml
+from fakes import children
+from rich.console import Console
+
+from resnet18.execution import local
+from resnet18.execution.job import Job, Place
+from resnet18.execution.progress import Progress
+from resnet18.execution.runner import run_plan
+from resnet18.records.record import Identity, RecordSpec
+from resnet18.records.store import Store
+from resnet18.spec.data import parse_data
+from resnet18.spec.experiment import Execution
+from resnet18.spec.load import load_benchmark
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+from resnet18.training.embedded import read_embedded
+from resnet18.training.model import build_model
+
+EMBEDDED = parse_data("fashion-mnist-mini")
+PLENTY = 2**40
+CASES = {
+    "SGD": '{ optimizer = { name = "sgd", lr = 0.01 } }',
+    "Momentum": '{ optimizer = { name = "sgd", lr = 0.01, momentum = 0.9 } }',
+    "Adadelta": '{ optimizer = { name = "adadelta", lr = 0.01 } }',
+    "RMSprop": '{ optimizer = { name = "rmsprop", lr = 0.001 } }',
+    "Adam": '{ optimizer = { name = "adam", lr = 0.001 } }',
+    "ASGD": '{ optimizer = { name = "asgd", lr = 0.01, t0 = 2 } }',
+    "NHWC": '{ optimizer = { name = "sgd", lr = 0.01 } }\nexecution = { memory_format = "channels_last" }',
+}
+"""The optimizers of Table 3 (the average of ASGD starts early enough to matter), and the other memory format."""
+AROUND_DATA = {"synchronize": 2 * (1 + 4)}
+"""The clock's own waits where it starts and stops `data_wait_s`: for the order, three batches, and their end."""
+BATCHES = TOML.split("[[case]]")[0]
+
+
+def toml_of(cases):
+    """A benchmark of the cases, with random crops of training and test images."""
+    text = BATCHES.replace('[{ name = "to_tensor" }]', '[{ name = "random_resized_crop" }, { name = "to_tensor" }]')
+    text = text.replace('optimizer = { name = "sgd", lr = 0.01 }', "batch_size = 16")
+    return text + "".join(f'\n[[case]]\nname = "{name}"\nexperiment = {lines}\n' for name, lines in cases.items())
+
+
+def records_of(folder, text, overrides, capacity=PLENTY):
+    """Run a benchmark in children that have the accelerator; return the record of each case, by name."""
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
+        patched.setattr(local, "_enter", partial(children.with_accelerator, capacity))
+        request = Request(data=EMBEDDED.label, overrides=overrides)
+        planned = plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu"})
+        run_plan(planned, request, EMBEDDED, Store(folder / "results"), Progress(Console(file=file)))
+    found = {record.run_id: record for record in Store(folder / "results").read().records}
+    return {run.labels[0].partition("/")[2]: found[run.run_id] for run in planned.runs}
+
+
+def make_job(results, batch_size):
+    experiment = make_experiment(batch_size=batch_size)
+    return Job(
+        attempt=1,
+        scale="smoke",
+        spec=RecordSpec(experiment=experiment, execution=Execution(), overrides=(), assumptions=()),
+        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=read_embedded().sha256),
+        place=Place.of(EMBEDDED),
+        results=str(results),
+    )
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Records of every case on the CPU and on the accelerator: two epochs, of batches of 16, 16 and 8."""
+    folder = tmp_path_factory.mktemp("both")
+    overrides = (*TINY[:4], "epochs=2", "threads=1")
+    return [records_of(folder / device, toml_of(CASES), (*overrides, f"device={device}")) for device in ("cpu", "auto")]
+
+
+def test_auto_finds_the_accelerator():
+    """As it finds CUDA; what lies there can be read back, and its bytes are counted in blocks of 512."""
+    assert ("fakegpu", "fakegpu:0", 12.0, 512) == children.answer(children.what_it_is)
+
+
+def test_a_torch_without_the_experimental_registration_is_named():
+    """Not an obscure failure of each test below."""
+    with pytest.raises(AssertionError, match=r"torch \d.*: its experimental registration of Python devices is gone"):
+        children.answer(children.after_registration_is_gone)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_on_the_accelerator_gives_the_bits_of_the_cpu(case, both):
+    """Losses, hits, confusion, parameters and predictions: weights, batches and order do not depend on the device."""
+    cpu, accelerator = (records[case] for records in both)
+
+    assert ("cpu", "fakegpu") == (cpu.fingerprint.numerics["device"], accelerator.fingerprint.numerics["device"])
+    assert ("ok", "ok") == (cpu.status, accelerator.status)
+    assert cpu.result_hash == accelerator.result_hash
+
+
+def test_each_case_gives_bits_of_its_own(both):
+    """So the test above compares what it says."""
+    assert len(CASES) == len({record.result_hash for record in both[0].values()})
+
+
+def test_the_peak_of_memory_counts_the_state_of_the_optimizer(both):
+    """Adam keeps two tensors a parameter, in blocks of 512 bytes; momentum keeps one."""
+    sizes = [4 * parameter.numel() for parameter in build_model(make_experiment()).parameters()]
+    state = sum(-(-size // 512) * 512 for size in sizes)
+    peaks = {case: record.memory.allocated_peak_bytes for case, record in both[1].items()}
+
+    assert [state, 2 * state] == [peaks["Momentum"] - peaks["SGD"], peaks["Adam"] - peaks["SGD"]]
+
+
+def test_what_does_not_fit_ends_as_a_record_and_the_next_run_works(tmp_path):
+    """Batch 40 runs out of the card's memory, batch 8 does not; the first says what it asked for and what was free."""
+    cases = {size: f'{{ batch_size = {size}, optimizer = {{ name = "sgd", lr = 0.01 }} }}' for size in ("40", "8")}
+    records = records_of(tmp_path, toml_of(cases).replace("batch_size = 16\n", "\n"), TINY, capacity=700_000)
+    failure = records["40"].failure
+
+    assert ["oom_device", "ok"] == [record.status for record in records.values()]
+    assert "OutOfMemoryError: fakegpu out of memory. Tried to allocate " in failure.message
+    assert 0 <= failure.free_bytes < failure.requested_bytes < 700_000
+    assert records["40"].memory.allocated_peak_bytes <= 700_000
+    assert "after 0 epochs" == failure.phase
+
+
+def test_memory_is_given_back_after_a_run_and_after_one_that_did_not_fit(tmp_path):
+    """Also where both share a process, which the suite's runs never do."""
+    Store(tmp_path).make_writable()
+    jobs = [make_job(tmp_path, batch_size) for batch_size in (40, 8)]
+
+    assert (["oom_device", "ok"], [0, 0]) == children.answer(children.sequel, *jobs)
+
+
+def test_a_cap_is_refused_where_the_device_has_none(tmp_path):
+    """The run ends as unsupported; nothing is trained without the limit that was asked for."""
+    (record,) = records_of(tmp_path, toml_of({"SGD": CASES["SGD"]}), (*TINY, "memory_cap=1GiB")).values()
+
+    assert ("unsupported", "UnsupportedError: memory_cap on fakegpu (allowed: cpu, cuda)") == (
+        record.status,
+        record.failure.message,
+    )
+
+
+@pytest.mark.parametrize("kind", ["operand", "labels"])
+def test_a_forgotten_transfer_is_refused(kind):
+    """As a GPU refuses it: the fake would be no test of the device path if it computed across devices."""
+    assert "Expected all tensors to be on the same device" in children.answer(children.mistake, kind)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adadelta", "rmsprop", "adam"])
+def test_the_host_waits_for_the_device_only_where_the_scope_says_so(name):
+    """In three steps: loss and hits are read as statistics; training's time waits around each wait for data only."""
+    evaluation = {"item": 2, "to_host": 1}
+
+    assert {
+        "train_s": AROUND_DATA,
+        "data_wait_s": {},
+        "statistics_s": {"item": 2 * 3},
+        "eval_as_published_s": evaluation,
+        "eval_clean_s": evaluation,
+    } == children.answer(children.waits, {"name": name, "lr": 0.01})
+
+
+def test_asgd_makes_the_host_wait_three_times_for_each_parameter():
+    """Torch keeps its step, rate and weight of the average on the device and reads them in every step: its time."""
+    parameters = len(list(build_model(make_experiment()).parameters()))
+
+    waits = children.answer(children.waits, {"name": "asgd", "lr": 0.01})
+
+    assert AROUND_DATA | {"item": 3 * 3 * parameters} == waits["train_s"]

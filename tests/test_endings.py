@@ -1,0 +1,217 @@
+"""How a run ends: which kind of memory had run out, what diverged, and what trained without learning."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from builders import make_experiment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnet18.execution import worker
+from resnet18.execution.failure import failure_facts
+from resnet18.execution.job import Job, Place
+from resnet18.execution.kernel import oom_kills
+from resnet18.execution.worker import classify
+from resnet18.measure.clock import Clock
+from resnet18.records.record import Failure, Identity, RecordSpec
+from resnet18.records.store import Store
+from resnet18.spec.data import parse_data
+from resnet18.spec.experiment import Execution
+from resnet18.training import chance
+from resnet18.training.chance import is_at_chance, learned_nothing
+from resnet18.training.embedded import read_embedded
+from resnet18.training.loop import DivergedError, EpochResult, Tally, set_up, train
+
+MIB, GIB = 2**20, 2**30
+CUDA = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.69 GiB of which 1.05 GiB is "
+    "free. Process 7 has 22.62 GiB memory in use. Of the allocated memory 21.00 GiB is allocated by PyTorch"
+)
+CPU = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+BALANCED = np.arange(100) % 10
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Some tests run a job in this process, which sets the threads of its spec."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (torch.OutOfMemoryError(CUDA), "oom_device"),
+        (RuntimeError("CUDA error: out of memory"), "oom_device"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "oom_device"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), "oom_device"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1.00 GiB)"), "oom_device"),
+        (RuntimeError(CPU + "123 bytes."), "oom_host"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 123 bytes."), "oom_host"),
+        (MemoryError("std::bad_alloc"), "oom_host"),
+        (OSError(12, "Cannot allocate memory"), "oom_host"),
+        (RuntimeError("the teacher has not enough memory"), "crashed"),
+        (ValueError("something else"), "crashed"),
+    ],
+)
+def test_memory_of_the_device_and_of_the_host_are_told_apart(error, status):
+    """The first is a result of the run, the second of the machine on that day: only it is tried again."""
+    assert status == classify(error)
+
+
+@pytest.mark.parametrize(("is_capped", "status"), [(True, "oom_host"), (False, "crashed")])
+def test_a_failure_of_onednn_is_want_of_memory_only_under_a_cap(is_capped, status):
+    """It says the same of whatever went wrong."""
+    assert status == classify(RuntimeError("could not create a primitive"), is_capped=is_capped)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "requested", "free"),
+    [
+        ("oom_device", CUDA, 2 * GIB, round(1.05 * GIB)),
+        ("oom_device", "Tried to allocate 20.50 MiB. GPU 0 … of which 0 bytes is free.", round(20.5 * MIB), 0),
+        ("oom_device", "Tried to allocate 512 bytes. GPU 0 … of which 1.50 KiB is free.", 512, 1_536),
+        ("oom_host", CPU + "123 bytes. Error code 12", 123, None),
+        ("oom_host", "MemoryError: Unable to allocate 7.45 GiB for an array", round(7.45 * GIB), None),
+    ],
+)
+def test_the_bytes_of_an_allocators_message_are_kept(status, message, requested, free):
+    """As far as it says them."""
+    found, _ = failure_facts(status, "prepare", message)
+
+    assert (requested, free) == (found["requested_bytes"], found["free_bytes"])
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [("oom_device", "the message does not say"), ("diverged", "the attempt did not run out of memory")],
+)
+def test_bytes_that_nobody_said_are_null_with_a_reason(status, reason):
+    """A message about something else is not searched for sizes."""
+    message = "no sizes" if status == "oom_device" else CUDA
+
+    assert {"failure.requested_bytes": reason, "failure.free_bytes": reason} == failure_facts(status, "", message)[1]
+
+
+@given(st.text())
+def test_any_message_makes_a_valid_failure(text):
+    """Also one that only looks like an allocator's."""
+    for message in (text, f"Tried to allocate {text} bytes", f"Tried to allocate {'9' * 30}.99 GiB"):
+        Failure.model_validate(failure_facts("oom_device", "", message)[0])
+
+
+V1 = "4:memory:/docker/abc\n2:cpuacct,cpu:/\n0::/\n"
+V2 = "0::/user.slice/run.scope\n"
+
+
+@pytest.mark.parametrize(
+    ("group", "file", "text"),
+    [
+        (V2, "sys/fs/cgroup/user.slice/run.scope/memory.events", "low 0\noom 9\noom_kill 3\noom_group_kill 1\n"),
+        (V2, "sys/fs/cgroup/memory.events", "oom_kill 3\n"),
+        (V1, "sys/fs/cgroup/memory/docker/abc/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"),
+        (V1, "sys/fs/cgroup/memory/memory.oom_control", "oom_kill 3\n"),
+        (V1, "sys/fs/cgroup/unified/memory.events", "oom_kill 3\n"),
+        (V2, "proc/vmstat", "nr_free_pages 7\noom_kill 3\n"),
+        (None, "proc/vmstat", "oom_kill 3\n"),
+    ],
+)
+def test_the_kernels_counter_of_its_kills_is_found(group, file, text, tmp_path):
+    """Both versions of control groups, a container that sees its own group as the root, and no groups at all."""
+    for name, content in ((file, text), ("proc/self/cgroup", group)):
+        if content is not None:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(content, encoding="utf-8")
+
+    assert 3 == oom_kills(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "oom 9\n", "oom_kill many\n", "oom_kill\n"])
+def test_a_kernel_that_does_not_count_is_no_zero(text, tmp_path):
+    """Unknown is not "never"."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "vmstat").write_text(text, encoding="utf-8")
+
+    assert oom_kills(tmp_path) is None
+
+
+def flat_weights(model):
+    """The trainable parameters as bytes; the running statistics of batch norm follow the forward pass."""
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy().tobytes()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_before_its_update(step, loss):
+    """Whichever step it is, the short last one too: every step's loss is read. The step and the last loss are kept."""
+    weights, losses = [], []
+
+    def broken(images):
+        weights.append(flat_weights(setup.model))
+        return setup.model(images) * (loss if len(weights) == step else 1)
+
+    healthy = set_up(make_experiment(), Execution(), read_embedded(), torch.device("cpu"))
+    setup = dataclasses.replace(healthy, network=broken)
+    with pytest.raises(DivergedError, match=rf"loss \S+ in epoch 1, step {step} \(the loss before: (\S+)\)") as caught:
+        losses += train(setup, Clock(lambda: None))
+
+    assert step == len(weights) == len(set(weights))
+    assert weights[-1] == flat_weights(setup.model)
+    assert [] == losses
+    assert (step == 1) == ("before: nan" in str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("correct", "labels", "at_chance"),
+    [
+        (10, BALANCED, True),
+        (19, BALANCED, True),
+        (20, BALANCED, False),
+        (60, np.zeros(100, int) + (np.arange(100) < 40), True),
+        (100, np.zeros(100, int), True),
+    ],
+)
+def test_chance_is_what_naming_the_commonest_label_gets(correct, labels, at_chance):
+    """100 images: 10 + 3 * 3 hits in balanced classes, 60 of two unequal ones, and all where there is one label."""
+    assert at_chance == is_at_chance(Tally(230.0, correct, 100), labels)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "train_hits", "test_hits", "flagged"),
+    [(50, 4, 2, True), (49, 4, 2, False), (50, 40, 2, False), (50, 4, 20, False)],
+)
+def test_nothing_was_learned_where_a_thousand_steps_leave_both_scores_at_chance(epoch, train_hits, test_hits, flagged):
+    """50 epochs of 20 steps are enough, 49 are not; hits on training images alone are something learned."""
+    setup = set_up(make_experiment(batch_size=2), Execution(), read_embedded(), torch.device("cpu"))
+    last = EpochResult(
+        epoch, 0.01, 20, Tally(92.0, train_hits, 40), Tally(), Tally(46.0, test_hits, 20), {}, np.zeros(20, np.uint8)
+    )
+
+    assert flagged == learned_nothing(setup, last)
+
+
+@pytest.mark.parametrize(("least_steps", "flags"), [(3, ("no_learning",)), (4, ())])
+def test_a_network_that_stays_where_it_began_is_flagged(least_steps, flags, tmp_path, monkeypatch):
+    """A rate of almost nothing: the record is ok and says `no_learning`, unless there was no time to learn."""
+    monkeypatch.setattr(chance, "LEAST_STEPS", least_steps)
+    experiment = make_experiment(optimizer={"name": "sgd", "lr": 1e-12})
+    store = Store(tmp_path)
+    store.make_writable()
+    job = Job(
+        attempt=1,
+        scale="smoke",
+        spec=RecordSpec(
+            experiment=experiment, execution=Execution(device="cpu", threads=1), overrides=(), assumptions=()
+        ),
+        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=read_embedded().sha256),
+        place=Place.of(parse_data("fashion-mnist-mini")),
+        results=str(tmp_path),
+    )
+    worker.run_job(job, lambda message: None)
+    (record,) = store.read().records
+
+    assert ("ok", flags) == (record.status, tuple(flag for flag in record.flags if flag != "contaminated"))

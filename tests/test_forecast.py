@@ -1,0 +1,282 @@
+"""The memory forecast: against the real loop, against closed forms, and what it says of a card."""
+
+import json
+from itertools import cycle, product
+
+import pytest
+import torch
+from builders import make_experiment, make_toml
+from torch.profiler import ProfilerActivity, profile
+from typer.testing import CliRunner
+
+from resnet18.analysis.forecast import SMALL_ALLOWANCE, allowance, card_bytes, memory_verdict
+from resnet18.cli import app
+from resnet18.measure.clock import Clock
+from resnet18.spec.bytes import FLOAT, parameter_count, saved_bytes_per_image, state_tensors
+from resnet18.spec.errors import SpecError
+from resnet18.spec.experiment import Execution
+from resnet18.spec.forecast import EVALUATION_BATCH, forecast_bytes
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.resolve import Request
+from resnet18.training import loop
+from resnet18.training.embedded import read_embedded
+from resnet18.training.forecast import GRANULE, forecast, forecasts
+
+MIB, GIB = 2**20, 2**30
+OPTIMIZERS = [
+    {"name": "sgd"},
+    {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    {"name": "adam"},
+    {"name": "adam", "weight_decay": 0.1},
+    {"name": "rmsprop"},
+    {"name": "rmsprop", "momentum": 0.9},
+    {"name": "adadelta"},
+    {"name": "asgd"},
+]
+REAL = [  # optimizer, stem, width, px, batch, precision
+    ("sgd", "imagenet", 16, 96, 20, "fp32"),
+    ("sgd", "cifar", 16, 32, 20, "fp32"),
+    ("adam", "imagenet", 16, 224, 10, "fp32"),
+    ("adam", "imagenet", 64, 32, 20, "fp32"),
+    ("asgd", "cifar", 16, 32, 20, "fp32"),
+    ("adadelta", "imagenet", 16, 64, 40, "fp32"),
+    ("rmsprop", "cifar", 16, 48, 10, "fp32"),
+    ("adam", "imagenet", 16, 96, 20, "bf16"),
+]
+OF_CASE = {"weights_bytes", "gradients_bytes", "state_bytes", "activations_bytes", "input_bytes", "transient_bytes"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """More do not help at these sizes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    """Call the command in an empty folder; without data."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, ["forecast", *(str(argument) for argument in arguments)])
+
+
+def make(optimizer, **changes):
+    return make_experiment(optimizer={"lr": 0.001, **optimizer}, **{"train_images": "all", **changes})
+
+
+def real_peak(experiment, execution):
+    """The largest sum of live bytes that torch's CPU allocator reports to the profiler over a whole run."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        setup = loop.set_up(experiment, execution, read_embedded(), torch.device("cpu"))
+        list(loop.train(setup, Clock(lambda: None)))
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    live = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak
+
+
+@pytest.mark.parametrize(("optimizer", "stem", "width", "size", "batch", "precision"), REAL)
+def test_the_real_loop_takes_at_most_5_percent_more(optimizer, stem, width, size, batch, precision):
+    """Training of two steps and both evaluations, by the profiler. More, since oneDNN reorders weights and maps."""
+    experiment = make(
+        {"name": optimizer}, stem=stem, width=width, image_size=size, batch_size=batch, train_images=2 * batch
+    )
+    execution = Execution(precision=precision)
+    peak = forecast(experiment, execution, granule=1).peak_bytes
+
+    assert 0.95 <= peak / real_peak(experiment, execution) <= 1.0005
+
+
+@pytest.mark.parametrize(("stem", "width", "size"), [("imagenet", 64, 224), ("imagenet", 16, 33), ("cifar", 64, 32)])
+def test_saved_bytes_of_an_image_are_the_closed_forms(stem, width, size):
+    """What three images need beyond two, to the byte: what belongs to the batch cancels. Labels are saved, and held."""
+    two, three = (
+        forecast(make({"name": "sgd"}, stem=stem, width=width, image_size=size, batch_size=count), Execution(), 1)
+        for count in (2, 3)
+    )
+
+    assert saved_bytes_per_image(stem, width, size) == three.saved_bytes - two.saved_bytes
+
+
+def test_saved_bytes_grow_linearly_with_the_batch():
+    """From 8 to 1,024 images: nothing needs to be extrapolated, but it could be."""
+    saved = {
+        batch: forecast(make({"name": "sgd"}, width=16, image_size=64, batch_size=batch), Execution(), 1).saved_bytes
+        for batch in (8, 16, 1024)
+    }
+
+    assert saved[1024] - saved[8] == 127 * (saved[16] - saved[8])
+
+
+def test_the_closed_form_gives_the_same_peak_within_half_a_percent():
+    """Over 48 experiments: stems, widths, sizes, batches and evaluations, each optimizer six times."""
+    grid = product(["imagenet", "cifar"], [4, 64], [32, 97], [2, 32, 1024], [20, 10_000])
+    worst = 0.0
+    for (stem, width, size, batch, tested), optimizer in zip(grid, cycle(OPTIMIZERS), strict=False):
+        one = make(optimizer, stem=stem, width=width, image_size=size, batch_size=batch, test_images_last=tested)
+        worst = max(worst, abs(forecast_bytes(one) / forecast(one, Execution(), 1).peak_bytes - 1))
+
+    assert worst < 0.005
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_state_is_what_the_closed_form_says(optimizer):
+    """In tensors of the parameters' sizes; the counters of steps are scalars."""
+    one = make(optimizer, width=16)
+    expected = FLOAT * parameter_count(one.stem, one.width) * state_tensors(one.optimizer)
+
+    assert expected == pytest.approx(forecast(one, Execution(), 1).state, abs=3 * 62 * FLOAT)
+
+
+def test_tensors_are_rounded_up_as_the_device_does():
+    """To 512 bytes each: a little more, and each part a multiple."""
+    one = make({"name": "adam"}, width=16)
+    rounded = forecast(one, Execution())
+
+    assert rounded.peak_bytes > forecast(one, Execution(), granule=1).peak_bytes
+    assert 0 == rounded.peak_bytes % GRANULE
+
+
+def test_of_a_small_training_batch_the_evaluation_is_the_peak():
+    """It takes 100 images at once, and the gradients of the last step are still there."""
+    one = forecast(make({"name": "adam"}, width=16, image_size=64, batch_size=8, test_images_last=10_000), Execution())
+
+    assert "evaluation" == one.phase
+    assert one.gradients > 0
+    assert one.training_bytes < one.peak_bytes
+
+
+def test_the_closed_form_evaluates_as_many_images_as_the_loop():
+    """The spec may not import the loop."""
+    assert loop.EVALUATION_BATCH == EVALUATION_BATCH
+
+
+def test_memory_format_changes_no_byte():
+    """Channels last is another order of the same numbers."""
+    one = make({"name": "adam"}, width=16)
+
+    assert forecast(one, Execution()) == forecast(one, Execution(memory_format="channels_last"))
+
+
+def test_half_precision_saves_about_half():
+    """Autocast keeps maps in 16 bits; images and pooled positions stay, copies of images and weights are added."""
+    full, half = (
+        forecast(make({"name": "sgd"}, width=16, image_size=96, batch_size=32), Execution(precision=p))
+        for p in ("fp32", "bf16")
+    )
+
+    assert 0.5 < half.saved_bytes / full.saved_bytes < 0.7
+
+
+def test_a_forecast_leaves_torchs_generator_alone():
+    """As everything in the suite does."""
+    before = torch.get_rng_state()
+    forecast(make({"name": "adam"}), Execution())
+
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_equal_experiments_are_computed_once(monkeypatch):
+    """Tables 2, 3 and 4 share batch 32 with Adam; the rows differ in what memory does not depend on."""
+    computed = []
+    monkeypatch.setattr("resnet18.training.forecast.forecast", lambda *asked: computed.append(asked))
+    benchmarks = load_benchmarks(("batchsize", "optimizer", "augmentation"))
+    found, _ = forecasts(benchmarks, [Request("paper"), Request("paper")])
+
+    assert sum(len(one.cases) for one in benchmarks) == len(found)
+    assert len(computed) < len(found)
+    assert len({(one.optimizer, one.batch_size, one.image_size) for one, _ in computed}) == len(computed)
+
+
+@pytest.mark.parametrize(("text", "size"), [("24GiB", 24 * GIB), ("24 GB", 24 * GIB), ("24576 MiB", 24 * GIB)])
+def test_a_card_is_given_as_it_is_printed(text, size):
+    """Cards are sold in powers of two under decimal names."""
+    assert size == card_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["24", "about 24GiB", "24 s", "0GiB", "-1GiB", "much", ""])
+def test_what_is_no_amount_of_memory_is_refused_with_an_example(text):
+    """Nothing is guessed."""
+    with pytest.raises(SpecError, match="write --memory 24GiB"):
+        card_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("peak", "verdict"), [(23 * GIB, "out of memory"), (22 * GIB, "unsure"), (14 * GIB, "unsure"), (13 * GIB, "fits")]
+)
+def test_between_the_two_bounds_the_verdict_is_unsure(peak, verdict):
+    """On a card of 22 GiB: the tensors alone are too large, or half as much again and 2 GiB fit beside them."""
+    assert verdict == memory_verdict(peak, 22 * GIB)
+
+
+def test_the_small_allowance_is_what_the_report_showed_beside_tensors():
+    """2141 MiB of the training process, less the forecast of its training steps."""
+    (device,) = load_benchmarks(("device",))
+    (found,) = forecasts([device], [Request("paper")])
+
+    assert 2141 * MIB - found["device/GPU"].training_bytes == pytest.approx(SMALL_ALLOWANCE, abs=0.03 * GIB)
+
+
+def test_the_large_allowance_stays_below_what_the_report_bounds():
+    """Batch 512 ran on a card of 24 GiB."""
+    (batchsize,) = load_benchmarks(("batchsize",))
+    (found,) = forecasts([batchsize], [Request("paper")])
+    peak = found["batchsize/512"].peak_bytes
+
+    assert allowance(peak)[1] < 24 * GIB - peak
+
+
+def test_the_reports_card_holds_all_batches_but_perhaps_1024(cli):
+    """21.5 GiB of tensors leave less than the allowance. Table 2 printed "Out of Memory" there."""
+    result = cli("batchsize", "--memory", "24GiB", "--json")
+    rows = {row["case"]: row for row in json.loads(result.stdout)}
+
+    assert ["fits"] * 5 + ["unsure"] == [row["verdict"] for row in rows.values()]
+    assert "activations for 1,024 images of 224 px" in rows["batchsize/1024"]["says"]
+    for row in rows.values():
+        assert row["peak_bytes"] == sum(row[part] for part in OF_CASE)
+
+
+def test_an_option_that_changes_a_verdict_is_told(cli):
+    """At 32 px, batch 1024 is small."""
+    result = cli("batchsize", "--memory", "24GiB", "-o", "image_size=32")
+    said = " ".join(result.stdout.split())
+
+    assert "batchsize/1024: fits (without the options unsure). 424 MiB of activations for 1,024 images" in said
+    assert "batchsize/512: " not in result.stdout
+
+
+def test_without_a_card_there_are_bytes_and_no_verdicts(cli, tmp_path):
+    """And the option that asks for them."""
+    path = make_toml(tmp_path)
+
+    assert {None} == {row["verdict"] for row in json.loads(cli(path, "--json").stdout)}
+    assert "--memory 24GiB" in cli(path).stdout
+
+
+def test_cases_of_absent_devices_are_forecast_all_the_same(cli):
+    """No GPU is needed, nor data."""
+    rows = json.loads(cli("device", "--json").stdout)
+
+    assert {"device/CPU", "device/GPU"} <= {row["case"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--memory", "lots"], 'error: --memory "lots": is no amount of memory'),
+        (["--scale", "papr"], 'did you mean "paper"'),
+        (["-o", "batch_sise=8"], 'did you mean "batch_size"'),
+        (["batchsizes"], 'did you mean "batchsize"'),
+    ],
+)
+def test_a_mistake_is_answered_with_exit_code_2(arguments, words, cli):
+    """As everywhere."""
+    result = cli(*arguments)
+
+    assert 2 == result.exit_code
+    assert words in result.output

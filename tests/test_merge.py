@@ -1,0 +1,191 @@
+"""Merging: records of several machines in one folder, copied and never edited, with a licence to divide their times."""
+
+import pytest
+from builders import make_epoch, make_record
+
+from resnet18.analysis.report import render_report
+from resnet18.analysis.speedup import speed_up
+from resnet18.analysis.view import look
+from resnet18.records.build import build_record
+from resnet18.records.merge import merge
+from resnet18.records.store import Readings, Store
+from resnet18.spec.errors import SpecError
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+PAPER = Request(scale="paper", data="cifar10-jpeg")
+SECONDS = {"cpu": 30.0, "cuda": 1.5}
+
+
+def record_of(run, seconds=None, **options):
+    kind = run.execution.device
+    epochs = (make_epoch(1, train_s=(SECONDS[kind] if seconds is None else seconds) + run.experiment.seed / 100),)
+    return make_record(
+        run.experiment, run.execution, request=PAPER, epochs=epochs, **{"cpu": f"a {kind} machine", **options}
+    )
+
+
+def runs_of(kind, seeds=5):
+    (device,) = load_benchmarks(("device",))
+    return [run for run in plan([device], PAPER, range(seeds), {"cpu", "cuda"}).runs if run.execution.device == kind]
+
+
+def store_of(folder, records):
+    store = Store(folder)
+    store.make_writable()
+    for record in records:
+        store.save(record)
+    return folder
+
+
+def on_gpu(record):
+    """Say in the fingerprint what a real run on a GPU would."""
+    numerics = {**record.fingerprint.numerics, "device": "cuda", "gpu_model": "a GPU"}
+    facts = {
+        "numerics": numerics,
+        "epochs": record.model_dump(mode="json")["epochs"],
+        "time": {"wall_s": 9.0},
+        "outcome": record.outcome.model_dump(),
+        "confusion": record.confusion,
+        "result_hash": record.result_hash,
+    }
+    return build_record(
+        spec=record.spec,
+        scale=record.scale,
+        attempt=record.attempt,
+        status=record.status,
+        identity=record.fingerprint.identity,
+        segments=record.segments,
+        facts=facts,
+        reasons={},
+    )
+
+
+def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
+    """No cell of it is left "not run", and the speed-up has an interval and names both machines."""
+    cpu = store_of(tmp_path / "cpu", [record_of(run) for run in runs_of("cpu")])
+    gpu = store_of(tmp_path / "gpu", [on_gpu(record_of(run)) for run in runs_of("cuda")])
+    merge([cpu, gpu], tmp_path / "both")
+    text, _ = render_report(load_benchmarks(("device",)), Store(tmp_path / "both").read())
+
+    assert "not run" not in text[text.index("### Table 4") : text.index("Peak memory")]
+    assert r"measured 19.8 \[19.5, 20\], medians on a GPU, 2 threads and a cpu machine, 2 threads." in text
+
+
+def arms(records):
+    (view,) = look(load_benchmarks(("device",)), PAPER, records)
+    by_name = {arm.case.name: arm for arm in view.arms}
+    return by_name["CPU"], by_name["GPU"]
+
+
+def test_a_speed_up_has_an_interval_from_five_runs_a_side():
+    """And says how many there were otherwise."""
+    few = [record_of(run) for kind in SECONDS for run in runs_of(kind, 3)]
+
+    assert "20 (n = 3 and 3: no interval)" == speed_up(*arms(few), "train_s").text.replace("19.9", "20")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"data": "e" * 64}, "not computed: data differ"),
+        ({"code": "e" * 64}, "not computed: versions of the code differ"),
+        ({"seconds": 1.0}, ""),
+        ({"status": "oom_device"}, "not computed: no time of GPU"),
+    ],
+)
+def test_only_runs_of_one_experiment_are_divided(change, reason):
+    """Equal data, code and epochs, a result on both sides."""
+    records = [record_of(run) for run in runs_of("cpu")] + [record_of(run, **change) for run in runs_of("cuda")]
+    found = speed_up(*arms(records), "train_s")
+
+    assert reason == found.reason
+
+
+def test_a_time_of_nothing_divides_nothing():
+    """It was not measured."""
+    records = [record_of(run) for run in runs_of("cpu")]
+    records += [
+        make_record(run.experiment, run.execution, request=PAPER, epochs=(make_epoch(1, train_s=0.0),))
+        for run in runs_of("cuda")
+    ]
+
+    assert "not computed: a time of 0 s" == speed_up(*arms(records), "train_s").reason
+
+
+def test_records_are_copied_byte_for_byte(tmp_path):
+    """With the picture that lies beside one."""
+    (run, *_) = runs_of("cpu", 1)
+    record = record_of(run)
+    source = store_of(tmp_path / "one", [record])
+    Store(source).save_picture(record.run_id, 1, b"picture")
+    merge([source], tmp_path / "all")
+    files = [sorted(path.name for path in (folder / "records").iterdir()) for folder in (source, tmp_path / "all")]
+
+    assert files[0] == files[1]
+    for name in files[0]:
+        assert (source / "records" / name).read_bytes() == (tmp_path / "all" / "records" / name).read_bytes()
+
+
+def test_merging_twice_changes_nothing(tmp_path):
+    """What is there is known."""
+    source = store_of(tmp_path / "one", [record_of(run) for run in runs_of("cpu", 1)])
+    counts = [(one.copied, one.known) for one in (merge([source], tmp_path / "all"), merge([source], tmp_path / "all"))]
+
+    assert [(3, 0), (0, 3)] == counts
+
+
+def test_a_run_of_two_machines_stays_that_of_the_first(tmp_path):
+    """Their times have nothing in common, and one of them must count."""
+    run = runs_of("cpu", 1)[0]
+    folders = [store_of(tmp_path / name, [record_of(run, cpu=name)]) for name in ("first", "second")]
+    merged = merge(folders, tmp_path / "all")
+    (kept,) = Store(tmp_path / "all").read().records
+
+    assert "first" == kept.fingerprint.numerics["cpu_model"]
+    assert ["this run is recorded already, by another folder or machine"] == [
+        one.partition(": ")[2] for one in merged.left_out
+    ]
+
+
+def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
+    """One of them is wrong, and nobody knows which."""
+    run = runs_of("cpu", 1)[0]
+    other = make_record(run.experiment, run.execution, request=PAPER, cpu="a cpu machine", epochs=(make_epoch(1, 3),))
+    folders = [store_of(tmp_path / name, [one]) for name, one in (("a", record_of(run)), ("b", other))]
+
+    assert ["contradicts a record of the same run on an equal machine: their results differ"] == [
+        error.what for error in merge(folders, tmp_path / "all").refused
+    ]
+
+
+def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
+    """By name."""
+    source = store_of(tmp_path / "one", [record_of(run) for run in runs_of("cpu", 1)])
+    damaged = sorted((source / "records").iterdir())[0]
+    damaged.write_text(damaged.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 7'), encoding="utf-8")
+    merged = merge([source], tmp_path / "all")
+
+    assert (2, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
+
+
+@pytest.mark.parametrize(("names", "words"), [(["nothing"], "holds no records"), (["all"], "merged into itself")])
+def test_folders_that_cannot_be_merged_are_refused(names, words, tmp_path):
+    """Before anything is copied."""
+    store_of(tmp_path / "all", [])
+
+    with pytest.raises(SpecError, match=words):
+        merge([tmp_path / name for name in names], tmp_path / "all")
+
+
+def test_merged_readings_keep_every_machine(tmp_path):
+    """The heading of the report names all of them."""
+    cpu = store_of(tmp_path / "cpu", [record_of(run) for run in runs_of("cpu", 1)])
+    gpu = store_of(tmp_path / "gpu", [on_gpu(record_of(run)) for run in runs_of("cuda", 1)])
+    merge([cpu, gpu], tmp_path / "both")
+    readings: Readings = Store(tmp_path / "both").read()
+
+    assert {"cpu", "cuda"} == {
+        str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in readings.records
+    }
