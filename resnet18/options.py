@@ -78,7 +78,7 @@ def asked(
         SpecError: an unknown name, scale or option.
         EnvironmentMissingError: a device asked for by name is missing.
     """
-    from resnet18.measure.devices import present_devices  # pynvml: only these two commands need it
+    from resnet18.measure.devices import device_count, present_devices  # pynvml: only these two commands need it
 
     if scale not in SCALES:
         raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
@@ -87,7 +87,11 @@ def asked(
     request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
     devices = present_devices(prove=prove_devices)
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
-    if device and device != "auto" and device.partition(":")[0] not in devices:
+    kind, _, index = (device or "auto").partition(":")
+    if prove_devices and kind in devices and index and int(index) >= (count := device_count(kind)):
+        names = [f"{kind}:{number}" for number in range(count)]
+        raise EnvironmentMissingError(f"--device {device}", "this machine has no such device", allowed=names)
+    if device and device != "auto" and kind not in devices:
         raise EnvironmentMissingError(
             f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
         )

@@ -11,6 +11,7 @@ from resnet18.analysis.metrics import SCOPES
 from resnet18.analysis.sample import is_doubtful
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record
+from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.resolve import Request
 
 MOST_CAUSES = 3
@@ -107,6 +108,7 @@ def memory_lines(view: BenchmarkView, request: Request) -> list[str]:
     for arm in view.arms:
         row = {view.benchmark.table.case_title: arm.case.name}
         row[f"{head or 'reported'}"] = printed.get(arm.case.name, NOTHING) if head else NOTHING
+        row["forecast of allocated, MiB"] = _forecast(arm)
         row |= {f"{title}, MiB": _peaks(arm, value) for title, (_, value) in SOURCES.items()}
         rows.append({**row, "n (seeds)": str(len(arm.measured))})
     lines = ["Peak memory of a run, median with the lowest and the highest:", "", table(pd.DataFrame(rows)), ""]
@@ -117,6 +119,16 @@ def memory_lines(view: BenchmarkView, request: Request) -> list[str]:
         if value(record) is None and key in record.nulls
     }
     return [*lines, *(f"- {escape(one)}." for one in sorted(reasons)), ""]
+
+
+def _forecast(arm: Arm) -> str:
+    """Return what torch would allocate on a device, in closed form, and how far the measured peak is from it."""
+    if arm.execution.precision != "fp32" or arm.execution.compile:
+        return f"{NOTHING} (fp32 alone)"
+    expected = forecast_bytes(arm.experiment)
+    found = [peak for record in arm.measured if (peak := record.memory.allocated_peak_bytes) is not None]
+    score = f" (measured {100 * (median(found) / expected - 1):+.1f} %)" if found else ""
+    return f"{expected / MEBIBYTE:,.0f}{score}"
 
 
 def _peaks(arm: Arm, value: Callable[[Record], int | None]) -> str:
