@@ -19,6 +19,7 @@ from resnet18.options import (
     Files,
     HypothesesOption,
     JsonOption,
+    MarkedOption,
     Names,
     ResultsOption,
     ScaleOption,
@@ -95,10 +96,13 @@ def run_command(
 
 
 @app.command("report")
-def report_command(names: Names = None, results: ResultsOption = LOCAL, debug: DebugOption = False) -> None:
+def report_command(
+    names: Names = None, results: ResultsOption = LOCAL, accept_marked: MarkedOption = False, debug: DebugOption = False
+) -> None:
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
-        raise typer.Exit(_write_report(results, load_benchmarks(tuple(names or ()))))
+        benchmarks = load_benchmarks(tuple(names or ()))
+        raise typer.Exit(_write_report(results, benchmarks, accept_marked=accept_marked))
 
 
 @app.command("forecast")
@@ -133,7 +137,7 @@ def main() -> None:
     app()
 
 
-def _write_report(results: Path, benchmarks: tuple[Benchmark, ...]) -> int:
+def _write_report(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_marked: bool = False) -> int:
     """Write the report of all benchmarks of the suite and of the given ones; return 4 where a record is damaged."""
     from resnet18.analysis.report import write_report
     from resnet18.records.store import Store
@@ -144,7 +148,7 @@ def _write_report(results: Path, benchmarks: tuple[Benchmark, ...]) -> int:
     suite = load_benchmarks()
     others = tuple(_apart(benchmark) for benchmark in benchmarks if benchmark not in suite)
     check_ids_differ(suite + others)
-    typer.echo(f"report: {write_report(results, suite + others, readings)}")
+    typer.echo(f"report: {write_report(results, suite + others, readings, accept_marked=accept_marked)}")
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return 4 if readings.refused else 0

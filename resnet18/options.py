@@ -43,6 +43,10 @@ HypothesesOption = Annotated[
 StaleOption = Annotated[
     bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
 ]
+MarkedOption = Annotated[
+    bool,
+    typer.Option("--accept-marked", help="Let times that were taken beside other work decide verdicts and speed-ups."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 

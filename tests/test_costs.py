@@ -6,9 +6,10 @@ import pytest
 from builders import TOML, make_benchmark, make_epoch, make_record
 
 from resnet18.analysis.costs import loader_notes, marks, memory_lines
+from resnet18.analysis.report import write_report
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.view import look
-from resnet18.records.store import seal
+from resnet18.records.store import Readings, seal
 from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -158,3 +159,32 @@ def test_a_table_whose_report_says_nothing_of_memory_has_no_memory_table(tmp_pat
     mine = make_benchmark(tmp_path)
 
     assert [] == memory_lines(view_of(mine, records_of(mine)), PAPER)
+
+
+def test_the_first_epoch_stands_apart(tmp_path):
+    """3 s, then 2 s and 2 s."""
+    mine = make_benchmark(tmp_path)
+    records = [
+        make_record(
+            run.experiment,
+            run.execution,
+            request=PAPER,
+            epochs=tuple(make_epoch(at, train_s=seconds) for at, seconds in enumerate((3.0, 2.0, 2.0), 1)),
+        )
+        for run in plan([mine], PAPER, [0], {"cpu"}).runs
+    ]
+
+    assert ["- The first epoch takes +50 % beside the later ones (median of 2 runs)."] == loader_notes(
+        view_of(mine, records)
+    )
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_marked_times_count_only_where_asked_for(accepted, tmp_path):
+    """And the report says so."""
+    mine = make_benchmark(tmp_path)
+    records = records_of(mine, flags=["contaminated"], contamination=["other work"])
+    path = write_report(tmp_path / "results", [mine], Readings(tuple(records), ()), accept_marked=accepted)
+    text = path.read_text(encoding="utf-8")
+
+    assert (accepted, not accepted) == ("`--accept-marked`" in text, "\N{DAGGER}" in text)

@@ -43,7 +43,21 @@ def loader_notes(view: BenchmarkView) -> list[str]:
         notes.append(
             f"- These times measure the data loader, not the device (share of training spent waiting): {escape(cases)}."
         )
-    return notes + _step_note(view)
+    return notes + _first_epoch_note(view) + _step_note(view)
+
+
+def _first_epoch_note(view: BenchmarkView) -> list[str]:
+    """Return what the first epoch costs beside the later ones: caches fill, libraries choose their kernels."""
+    runs = [record for record in view.measured if len(record.epochs) > 1]
+    shares = [one.epochs[0].train_s / later_s for one in runs if (later_s := _later_s(one)) > 0]
+    if not shares:
+        return []
+    middle = 100 * (median(shares) - 1)
+    return [f"- The first epoch takes {middle:+.0f} % beside the later ones (median of {len(shares)} runs)."]
+
+
+def _later_s(record: Record) -> float:
+    return median(epoch.train_s for epoch in record.epochs[1:])
 
 
 def _waiting_share(records: Sequence[Record]) -> float:

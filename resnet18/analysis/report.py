@@ -3,13 +3,14 @@
 import hashlib
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet18.analysis.candidates import candidate_records, hypotheses_section
 from resnet18.analysis.heading import heading, options_of
 from resnet18.analysis.illustrations import Figure, PictureOf, figures_of, predictions_of
 from resnet18.analysis.markdown import escape
+from resnet18.analysis.sample import TIME_IS_DOUBTFUL
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
 from resnet18.analysis.verdict import Verdict, judge
@@ -32,15 +33,29 @@ the test set. **clean**: test images are only resized and normalized, and the la
 same runs; the optimism gap is the first less the second.
 """
 
+ACCEPTED = "**Times that were taken while something else went on count like any other here: `--accept-marked`.**"
 
-def write_report(results: Path, benchmarks: Collection[Benchmark], readings: Readings) -> Path:
+
+def write_report(
+    results: Path, benchmarks: Collection[Benchmark], readings: Readings, *, accept_marked: bool = False
+) -> Path:
     """Write `README.md` and `figures/` into the results directory and return the README's path.
+
+    Args:
+        results: the directory.
+        benchmarks: tables to fill.
+        readings: its records.
+        accept_marked: take times with a mark like any other; the report says so.
 
     Raises:
         EnvironmentMissingError: the directory cannot be written.
         SpecError: its README.md is somebody's own.
     """
+    if accept_marked:
+        readings = replace(readings, records=tuple(_unmarked(record) for record in readings.records))
     text, figures = render_report(benchmarks, readings, lambda record: _picture(Store(results), record))
+    if accept_marked:
+        text = text.replace("\n## ", f"\n{ACCEPTED}\n\n## ", 1)
     path = results / "README.md"
     old = path.read_text(encoding="utf-8") if path.is_file() else HEADER
     if not old.startswith(HEADER.splitlines()[0]):
@@ -53,6 +68,10 @@ def write_report(results: Path, benchmarks: Collection[Benchmark], readings: Rea
         return _write(path, text, figures, old)
     except OSError as error:
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
+
+
+def _unmarked(record: Record) -> Record:
+    return record.model_copy(update={"flags": tuple(flag for flag in record.flags if flag not in TIME_IS_DOUBTFUL)})
 
 
 def _picture(store: Store, record: Record) -> bytes | None:

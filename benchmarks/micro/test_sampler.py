@@ -1,6 +1,6 @@
 """What watching a GPU through NVML costs the run: one sample, and a busy loop with and without the thread.
 
-    python -m pytest benchmarks/micro/bench_sampler.py --benchmark-only
+    python -m pytest benchmarks/micro/test_sampler.py --benchmark-only
 
 Against a fake, whose answers are Python callbacks: they hold the interpreter's lock, which real ones release, and take
 no driver's time, which real ones do. The share is an estimate from above for Python's part, and none of the driver's.
