@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from builders import TINY_ARGUMENTS, TOML, make_record, make_toml
+from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli import app
@@ -283,3 +283,27 @@ def test_hypotheses_are_planned_when_asked_for(cli):
     )
 
     assert (15, 36) == (plain, more)
+
+
+def test_merge_joins_folders_and_says_what_comes_next(cli, tmp_path):
+    """Copied, known, and the command that makes the report of both."""
+    for name, size in (("one", 8), ("other", 16)):
+        store = Store(tmp_path / name)
+        store.make_writable()
+        store.save(make_record(make_experiment(batch_size=size)))
+    result = cli("merge", tmp_path / "one", tmp_path / "other", "--into", tmp_path / "both")
+
+    assert 0 == result.exit_code
+    assert "2 records copied" in result.output
+    assert "next: resnet18 report --results" in result.output
+
+
+def test_a_damaged_record_makes_a_merge_end_with_4(cli, tmp_path):
+    """The others are copied."""
+    store = Store(tmp_path / "one")
+    store.make_writable()
+    store.save(make_record())
+    (tmp_path / "one" / "records" / "0000000000000000.1.json").write_text("{}", encoding="utf-8")
+
+    assert 4 == cli("merge", tmp_path / "one", "--into", tmp_path / "both").exit_code
+    assert 1 == len(Store(tmp_path / "both").read().records)

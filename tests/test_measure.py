@@ -64,6 +64,18 @@ def test_the_device_is_synchronised_before_each_reading(monkeypatch):
     assert ["synchronise", "read", "work", "synchronise", "read"] == events
 
 
+def test_a_wall_clock_that_jumps_back_changes_no_duration(monkeypatch):
+    """Seconds come from the monotonic clock alone."""
+    ticks = iter((0, 2_000_000_000))
+    monkeypatch.setattr(clock_module.time, "perf_counter_ns", lambda: next(ticks))
+    monkeypatch.setattr(clock_module.time, "time", lambda: -1e9)
+    clock = Clock(lambda: None)
+    with clock.scope("train_s"):
+        pass
+
+    assert 2.0 == clock.lap()["train_s"]
+
+
 def test_a_run_on_the_cpu_has_no_device_memory_and_says_why():
     """Null with a reason, never 0; the resident peak is known."""
     with watch_device(torch.device("cpu")) as watch:
