@@ -131,6 +131,7 @@ def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
             if batch is None:
                 return tally, steps
             images, labels = _to_device(batch, setup)
+            del batch  # in another memory format it would stay beside its copy
             setup.optimizer.zero_grad()
             with autocast(setup.execution, setup.device):
                 logits = setup.network(images)
@@ -160,6 +161,7 @@ def evaluate(
     tally, predictions = Tally(), []
     for batch in _batches(setup, "test", indices, operations, epoch, EVALUATION_BATCH):
         images, labels = _to_device(batch, setup)
+        del batch
         with autocast(setup.execution, setup.device):
             logits = setup.network(images)
         logits = logits.float()
