@@ -33,22 +33,22 @@ def missing(arm: Arm) -> str:
 
 def accuracy(shares: Sequence[float]) -> str:
     """Return the mean in percent with its 95 % interval over seeds (Student's t); the mean alone for one seed."""
-    percent = [100 * share for share in shares]
-    mean = f"{fmean(percent):.2f} %"
-    if len(percent) == 1:
-        return mean
-    low, high = contrast([percent], [1]).interval()
-    return f"{mean} [{max(low, 0):.2f}, {min(high, 100):.2f}]"
+    return _mean(shares, ".2f", " %", (0, 100))
 
 
 def gap(shares: Sequence[float]) -> str:
     """Return the mean difference in points with its 95 % interval over seeds; the mean alone for one seed."""
-    points = [100 * share for share in shares]
-    mean = f"{fmean(points):+.2f}"
-    if len(points) == 1:
+    return _mean(shares, "+.2f", "", (-100, 100))
+
+
+def _mean(shares: Sequence[float], form: str, unit: str, ends: tuple[float, float]) -> str:
+    """Return a mean of shares in percent, its interval cut at what a share can be."""
+    values = [100 * share for share in shares]
+    mean = f"{fmean(values):{form}}{unit}"
+    if len(values) == 1:
         return mean
-    low, high = contrast([points], [1]).interval()
-    return f"{mean} [{low:+.2f}, {high:+.2f}]"
+    low, high = contrast([values], [1]).interval()
+    return f"{mean} [{max(low, ends[0]):{form}}, {min(high, ends[1]):{form}}]"
 
 
 def seconds(values: Sequence[float]) -> str:
