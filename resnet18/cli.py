@@ -9,16 +9,19 @@ from typing import Annotated
 
 import typer
 
+from resnet18.execution.job import CHECKPOINT_EVERY_S
 from resnet18.failures import STOPPED, errors_reported
 from resnet18.inquiries import INQUIRIES
 from resnet18.options import (
     LOCAL,
+    CheckpointOption,
     DataOption,
     DebugOption,
     DeviceOption,
     Files,
     HypothesesOption,
     JsonOption,
+    LimitOption,
     MarkedOption,
     Names,
     ResultsOption,
@@ -75,6 +78,8 @@ def run_command(
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
+    checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
+    time_limit: LimitOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
@@ -83,13 +88,20 @@ def run_command(
 
         from resnet18.execution.progress import Progress
         from resnet18.execution.runner import exit_code_of, run_plan, summary
+        from resnet18.execution.supervision import Policy
         from resnet18.records.store import Store
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
         wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True)
-        progress = Progress(Console())
-        finished = run_plan(wanted.plan, wanted.request, wanted.source, Store(results), progress, keep_stale=keep_stale)
+        finished = run_plan(
+            wanted.plan,
+            wanted.request,
+            wanted.source,
+            Store(results),
+            Progress(Console()),
+            Policy(keep_stale, checkpoint_every, time_limit),
+        )
         typer.echo(summary(finished, wanted.plan))
         damaged = _write_report(results, wanted.benchmarks)
         raise typer.Exit(exit_code_of(finished) or damaged)
@@ -103,6 +115,30 @@ def report_command(
     with errors_reported(debug):
         benchmarks = load_benchmarks(tuple(names or ()))
         raise typer.Exit(_write_report(results, benchmarks, accept_marked=accept_marked))
+
+
+@app.command("verify")
+def verify_command(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's file, DIR/records/RUN.ATTEMPT.json.")],
+    data: DataOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Carry a recorded run out again: bit-equal (0), another fingerprint (3, with its fields), or a mismatch (4)."""
+    with errors_reported(debug):
+        from rich.console import Console
+
+        from resnet18.execution.progress import Progress
+        from resnet18.execution.verify import verify
+        from resnet18.records.store import load_record
+        from resnet18.spec.data import parse_data
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _stop)
+        loaded = load_record(record)
+        label = loaded.spec.experiment.data
+        found = verify(loaded, parse_data(data or label), Progress(Console()))
+        typer.echo(f"{record.name}: {found.text}")
+        raise typer.Exit(found.exit_code)
 
 
 @app.command("forecast")

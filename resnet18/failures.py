@@ -1,5 +1,6 @@
 """How a command ends: exceptions become a message and an exit code, never a traceback unless asked for."""
 
+import io
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from resnet18.spec.errors import SuiteError
+from resnet18.spec.text import printable
 
 STOPPED = "stopped; the same command goes on with what is missing"
 
@@ -17,23 +19,34 @@ STOPPED = "stopped; the same command goes on with what is missing"
 @contextmanager
 def errors_reported(debug: bool) -> Iterator[None]:
     """Turn exceptions into a message and an exit code."""
+    _write_whatever_the_locale()
     try:
         yield
     except typer.Exit:  # a RuntimeError, and no error
         raise
     except SuiteError as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"error: {error}", err=True)
+        _say(f"error: {error}", debug)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + signal.SIGPIPE) from None
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"error: {type(error).__name__}: {error}\n  next: the same with --debug shows where", err=True)
+        _say(f"error: {type(error).__name__}: {error}\n  next: the same with --debug shows where", debug)
         raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
     except KeyboardInterrupt:
         typer.echo(STOPPED, err=True)
         raise typer.Exit(130) from None
+
+
+def _say(text: str, debug: bool) -> None:
+    """Print a text that a file or a library may have written, behind the traceback where that was asked for."""
+    if debug:
+        text = f"{traceback.format_exc()}{text}"
+    typer.echo(printable(text), err=True)
+
+
+def _write_whatever_the_locale() -> None:
+    r"""Let no character end a command: one that the terminal's encoding lacks is written out, as `\xd7`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -47,6 +47,16 @@ MarkedOption = Annotated[
     bool,
     typer.Option("--accept-marked", help="Let times that were taken beside other work decide verdicts and speed-ups."),
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="How much work a power loss may cost a run."),
+]
+LimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit", min=0.001, metavar="SECONDS", help="Give a run up after so long; the same command goes on."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 

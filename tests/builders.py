@@ -1,5 +1,6 @@
 """Small valid objects for tests; every argument changes one thing."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -154,3 +155,11 @@ def make_arm(name: str, records: tuple[Record, ...], experiment: Experiment | No
     experiment = experiment or (records[0].spec.experiment if records else make_experiment())
     case = Case.model_construct(name=name, reported={})
     return Arm(case, experiment, Execution(), arm_id(experiment, Execution()), records, None)
+
+
+def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:
+    """Train, and yield what each epoch gave; the positions between the steps are left out."""
+    from resnet18.measure.clock import Clock  # noqa: PLC0415 - torch, which most tests do without
+    from resnet18.training.loop import EpochResult, train  # noqa: PLC0415 - the same
+
+    return (one for one in train(setup, clock or Clock(lambda: None)) if isinstance(one, EpochResult))

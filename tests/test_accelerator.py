@@ -174,3 +174,11 @@ def test_asgd_makes_the_host_wait_three_times_for_each_parameter():
     waits = children.answer(children.waits, {"name": "asgd", "lr": 0.01})
 
     assert AROUND_DATA | {"item": 3 * 3 * parameters} == waits["train_s"]
+
+
+@pytest.mark.parametrize("name", ["adam", "asgd", "rmsprop"])
+def test_a_training_on_a_device_goes_on_with_equal_bits(name):
+    """Parameters and what the optimizer keeps go to the host and back, those that stay on the host among them."""
+    whole, resumed = children.answer(children.digests_of_resuming, {"name": name, "lr": 0.001})
+
+    assert whole == resumed

@@ -5,13 +5,12 @@ from itertools import cycle, product
 
 import pytest
 import torch
-from builders import make_experiment, make_toml
+from builders import epochs_of, make_experiment, make_toml
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 from resnet18.analysis.forecast import SMALL_ALLOWANCE, allowance, card_bytes, memory_verdict
 from resnet18.cli import app
-from resnet18.measure.clock import Clock
 from resnet18.spec.bytes import FLOAT, parameter_count, saved_bytes_per_image, state_tensors
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
@@ -70,7 +69,7 @@ def real_peak(experiment, execution):
     """The largest sum of live bytes that torch's CPU allocator reports to the profiler over a whole run."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         setup = loop.set_up(experiment, execution, read_embedded(), torch.device("cpu"))
-        list(loop.train(setup, Clock(lambda: None)))
+        list(epochs_of(setup))
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     live = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from builders import make_experiment
+from builders import epochs_of, make_experiment
 from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
@@ -18,7 +18,7 @@ from resnet18.training.compilation import compile_network
 from resnet18.training.device import UnsupportedError, ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.keys import permutation
-from resnet18.training.loop import DivergedError, Tally, evaluate, set_up, train
+from resnet18.training.loop import DivergedError, Tally, evaluate, set_up
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
 from resnet18.training.outcome import conclude, parameters_sha256
@@ -52,7 +52,7 @@ def make_setup(data, execution=None, **changes):
 
 def run(setup):
     """Train; return what each epoch gave without its times, and the digest of the parameters."""
-    results = list(train(setup, Clock(lambda: None)))
+    results = list(epochs_of(setup))
     return [(one.train, one.as_published, one.clean) for one in results], parameters_sha256(setup.model)
 
 
@@ -92,7 +92,7 @@ def test_batch_size_changes_no_augmented_image(data):
 def test_a_short_last_batch_is_kept_and_weighs_less(data):
     """40 images in batches of 16 are 3 steps; the mean is over images, not over batches."""
     setup = make_setup(data)
-    result = next(train(setup, Clock(lambda: None)))
+    result = next(epochs_of(setup))
 
     assert (3, 40) == (result.steps, result.train.images)
     assert Tally(1.0 * 16 + 4.0 * 4, 10, 20) == Tally().add(1.0, 8, 16).add(4.0, 2, 4)
@@ -124,14 +124,14 @@ def test_evaluation_changes_nothing(data):
 
 def test_the_two_protocols_score_different_images(data):
     """Random crops against the whole image: other losses."""
-    result = next(train(make_setup(data), Clock(lambda: None)))
+    result = next(epochs_of(make_setup(data)))
 
     assert result.as_published.loss_sum != result.clean.loss_sum
 
 
 def test_the_last_epoch_is_evaluated_on_its_own_number_of_images(data):
     """20 after each epoch, 30 after the last."""
-    results = list(train(make_setup(data, test_images_last=30), Clock(lambda: None)))
+    results = list(epochs_of(make_setup(data, test_images_last=30)))
 
     assert [(20, 20), (30, 30)] == [(one.as_published.images, one.clean.images) for one in results]
 
@@ -144,7 +144,7 @@ def test_an_infinite_loss_stops_before_the_update(data):
     before = [parameter.clone() for parameter in setup.model.parameters()]
 
     with pytest.raises(DivergedError, match="epoch 1, step 1"):
-        next(train(setup, Clock(lambda: None)))
+        next(epochs_of(setup))
     assert all(torch.equal(one, other) for one, other in zip(before, setup.model.parameters(), strict=True))
 
 
@@ -211,7 +211,7 @@ def test_test_images_have_their_own_list_and_their_own_crops(asked):
 def test_training_moves_the_running_statistics(data):
     """Batch norm is in training mode while it trains, also after an evaluation."""
     setup = make_setup(data)
-    seen = [int(setup.model.bn1.num_batches_tracked) for _ in train(setup, Clock(lambda: None))]
+    seen = [int(setup.model.bn1.num_batches_tracked) for _ in epochs_of(setup)]
 
     assert [3, 6] == seen
 
@@ -251,7 +251,7 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
             theirs.step()
             loss_sum, hits = loss_sum + loss.item() * len(part), hits + int((logits.argmax(1) == labels).sum())
         tallies.append(Tally(loss_sum, hits, 40))
-    results = list(train(setup, Clock(lambda: None)))
+    results = list(epochs_of(setup))
 
     assert tallies == [one.train for one in results]
     assert parameters_sha256(model) == parameters_sha256(setup.model)
@@ -290,7 +290,7 @@ def test_drawing_an_epochs_parameters_counts_as_waiting_for_data(data, monkeypat
         "resnet18.training.loop.permutation",
         lambda *arguments: seen.append(list(open_scopes)) or permutation(*arguments),
     )
-    next(train(make_setup(data), Spy(lambda: None)))
+    next(epochs_of(make_setup(data), Spy(lambda: None)))
 
     assert [["train_s", "data_wait_s"]] == seen
 
@@ -298,7 +298,7 @@ def test_drawing_an_epochs_parameters_counts_as_waiting_for_data(data, monkeypat
 def test_the_learning_rate_follows_the_schedule(data):
     """Counted from 0, the second epoch runs at a tenth."""
     schedule = {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 0}
-    results = list(train(make_setup(data, schedule=schedule), Clock(lambda: None)))
+    results = list(epochs_of(make_setup(data, schedule=schedule)))
 
     assert [0.01, 0.001] == pytest.approx([one.learning_rate for one in results])
 
@@ -336,7 +336,7 @@ def test_every_optimizer_of_the_report_takes_torchs_default_step(name, data):
 def test_a_conclusion_counts_every_test_image_once(data):
     """Rows of the confusion matrix are labels; the samples are spread over the subset."""
     setup = make_setup(data, test_images_last=30)
-    predictions = list(train(setup, Clock(lambda: None)))[-1].predictions
+    predictions = list(epochs_of(setup))[-1].predictions
     end = conclude(setup, predictions)
 
     assert [3] * 10 == [sum(row) for row in end.confusion]
@@ -347,7 +347,7 @@ def test_a_conclusion_counts_every_test_image_once(data):
 def test_scopes_do_not_overlap(data):
     """Data wait lies inside training; the scopes together are no more than the whole."""
     start = time.perf_counter()
-    result = next(train(make_setup(data), Clock(lambda: None)))
+    result = next(epochs_of(make_setup(data)))
     wall_s = time.perf_counter() - start
     seconds = dict(result.seconds)
 
@@ -360,7 +360,7 @@ def test_half_precision_learns_from_other_bits(data):
     losses = {}
     for precision in ("fp32", "bf16"):
         setup = set_up(make_experiment(), Execution(precision=precision, threads=1), data, torch.device("cpu"))
-        losses[precision] = [result.train.loss_sum for result in train(setup, Clock(lambda: None))]
+        losses[precision] = [result.train.loss_sum for result in epochs_of(setup)]
         assert {torch.float32} == {parameter.dtype for parameter in setup.model.parameters()}
 
     assert losses["fp32"] != losses["bf16"]

@@ -1,19 +1,21 @@
 """Merging: records of several machines in one folder, copied and never edited, with a licence to divide their times."""
 
 import pytest
-from builders import make_epoch, make_record
+from builders import make_epoch, make_experiment, make_record
 
 from resnet18.analysis.report import render_report
 from resnet18.analysis.speedup import speed_up
 from resnet18.analysis.view import look
+from resnet18.records import disk
 from resnet18.records.build import build_record
 from resnet18.records.merge import merge
 from resnet18.records.store import Readings, Store
-from resnet18.spec.errors import SpecError
+from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
+RUN, OTHER = make_record(), make_record(make_experiment(seed=1))
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 SECONDS = {"cpu": 30.0, "cuda": 1.5}
 
@@ -155,9 +157,9 @@ def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
     other = make_record(run.experiment, run.execution, request=PAPER, cpu="a cpu machine", epochs=(make_epoch(1, 3),))
     folders = [store_of(tmp_path / name, [one]) for name, one in (("a", record_of(run)), ("b", other))]
 
-    assert ["contradicts a record of the same run on an equal machine: their results differ"] == [
-        error.what for error in merge(folders, tmp_path / "all").refused
-    ]
+    assert [
+        "contradicts a record of the same run on an equal machine: epoch 1, test as published correct: 10 and 3"
+    ] == [error.what for error in merge(folders, tmp_path / "all").refused]
 
 
 def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
@@ -168,6 +170,45 @@ def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
     merged = merge([source], tmp_path / "all")
 
     assert (2, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda one, every, secret: (one / "records" / f"{RUN.run_id}.1.png").symlink_to(secret),
+        lambda one, every, secret: (every / "records" / f"{RUN.run_id}.1.json").symlink_to(secret),
+        lambda one, every, secret: (one / "records" / "copy.json").write_bytes(secret.read_bytes()),
+    ],
+    ids=["picture", "target", "name"],
+)
+def test_what_was_planted_is_refused_and_the_others_are_merged(plant, tmp_path):
+    """A link in the place of a picture, one in the place of the copy, and a record under another's name."""
+    one, every = store_of(tmp_path / "one", [RUN, OTHER]), store_of(tmp_path / "all", [])
+    (tmp_path / "secret").write_bytes((one / "records" / f"{RUN.run_id}.1.json").read_bytes())
+    plant(one, every, tmp_path / "secret")
+    merged = merge([one], every)
+
+    assert 1 == len(merged.refused)
+    assert OTHER in Store(every).read().records
+    assert not (every / "records" / f"{RUN.run_id}.1.png").exists()
+
+
+def test_a_target_that_cannot_be_written_is_an_error_of_the_environment(tmp_path, monkeypatch):
+    """With the record that was being copied; those before it are whole."""
+    one, every = store_of(tmp_path / "one", [RUN, OTHER]), store_of(tmp_path / "all", [])
+    write_new, written = disk.write_new, []
+
+    def full(path, *parts):
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        write_new(path, *parts)
+
+    monkeypatch.setattr(disk, "write_new", full)
+    with pytest.raises(EnvironmentMissingError, match="cannot be copied: No space left on device"):
+        merge([one], every)
+
+    assert (1, ()) == (len(Store(every).read().records), Store(every).read().refused)
 
 
 @pytest.mark.parametrize(("names", "words"), [(["nothing"], "holds no records"), (["all"], "merged into itself")])

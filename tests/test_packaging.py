@@ -15,7 +15,7 @@ from resnet18.spec.scale import SCALES
 
 ROOT = Path(__file__).parents[1]
 TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]
-NOT_BUILT = ["regress", "baseline", "speed", "soak", "mutate", "test-engines", "test-slurm"]
+NOT_BUILT = ["regress", "baseline", "speed", "test-engines", "test-slurm"]
 TARGETS = [
     "help",
     "bench",
@@ -24,6 +24,8 @@ TARGETS = [
     "check",
     "micro",
     "verify-gpu",
+    "soak",
+    "mutate",
     *NOT_BUILT,
     *(f"bench-{table}" for table in TABLES),
 ]

@@ -1,18 +1,21 @@
 """Records: every null has its reason, every change is noticed, no file is ever overwritten."""
 
 import json
-import os
 
 import pytest
 from builders import make_epoch, make_experiment, make_record
+from fakes.disk import FaultyOs
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from resnet18.records import disk
+from resnet18.records.compare import first_difference
 from resnet18.records.hashes import record_hash, result_hash
-from resnet18.records.record import FINAL, Outcome, Record
+from resnet18.records.record import FINAL, Outcome, Record, Score
 from resnet18.records.store import Store, is_done, last_attempts, load_record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.strict import strict_json
 
 DESIGNED_KEYS = {
     "schema_version", "run_id", "arm_id", "experiment_id", "execution_id", "attempt", "scale", "seed", "status",
@@ -50,7 +53,7 @@ def test_every_null_carries_its_reason():
     record = make_record(status="crashed")
 
     assert "the attempt ended as crashed before this was known" == record.nulls["result_hash"]
-    assert "no checkpoints" in record.nulls["time.checkpoint_s"]
+    assert "the attempt ended as crashed before this was known" == record.nulls["time.checkpoint_s"]
     assert record.time.train_s is None
 
 
@@ -98,17 +101,6 @@ def test_saving_leaves_no_temporary_file(store):
     assert [f"{make_record().run_id}.1.json"] == [path.name for path in store.folder.iterdir()]
 
 
-def test_a_record_is_synced_to_disk_before_it_has_its_name(store, monkeypatch):
-    """The file first, then the name, then the folder: a power loss leaves a whole record or none."""
-    events = []
-    link, fsync = os.link, os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: events.append("sync") or fsync(descriptor))
-    monkeypatch.setattr(os, "link", lambda *paths: events.append("name") or link(*paths))
-    store.save(make_record())
-
-    assert ["sync", "name", "sync"] == events
-
-
 def test_the_last_attempt_counts():
     """In whichever order they are read."""
     first, second = make_record(status="crashed"), make_record(attempt=2)
@@ -146,6 +138,30 @@ def test_arbitrary_bytes_are_no_record(tmp_path_factory, content):
         load_record(path)
 
 
+@given(st.data())
+def test_a_flipped_bit_of_a_record_is_refused_or_changes_nothing(tmp_path_factory, data):
+    """It changes nothing where it makes one kind of white space another."""
+    store = Store(tmp_path_factory.mktemp("bits"))
+    disk.make_folder(store.folder)
+    path = store.save(make_record())
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    readings = store.read()
+
+    assert (make_record(),) == readings.records or 1 == len(readings.refused)
+
+
+def test_a_cut_record_is_refused(store):
+    """Wherever it ends."""
+    path = store.save(make_record())
+    content = path.read_bytes()
+    for end in range(0, len(content) - len("\n}\n"), 97):
+        path.write_bytes(content[:end])
+
+        assert (0, 1) == (len(store.read().records), len(store.read().refused))
+
+
 def test_a_record_of_a_newer_version_is_refused_by_name(store):
     """With what to do."""
     path = store.save(make_record())
@@ -154,6 +170,228 @@ def test_a_record_of_a_newer_version_is_refused_by_name(store):
 
     with pytest.raises(IntegrityError, match=r"schema version 2 is not known.*\n.*update the suite"):
         load_record(path)
+
+
+def rewritten(path, **changes):
+    """Change a record's JSON and seal it again, as only the suite could."""
+    content = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(content | {"record_hash": record_hash(content)}), encoding="utf-8")
+    return content
+
+
+def test_keys_of_a_later_minor_version_are_left_out_and_stay_in_the_file(store):
+    """At any depth, with the reason for a null among them."""
+    path = store.save(make_record())
+    before = make_record()
+    content = before.model_dump(mode="json")
+    (epoch,) = content["epochs"]
+    rewritten(
+        path,
+        colour="blue",
+        time={**content["time"], "tea_s": None},
+        epochs=[{**epoch, "kettle": 1, "train": {**epoch["train"], "top5": 20}}],
+        fingerprint={**content["fingerprint"], "room": "north"},
+        nulls={**before.nulls, "time.tea_s": "no tea"},
+    )
+    (record,) = store.read().records
+
+    assert (before.epochs, before.time, before.fingerprint) == (record.epochs, record.time, record.fingerprint)
+    assert '"colour": "blue"' in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("change", [{"colour": "green"}, {"record_hash": "0" * 64}])
+def test_keys_of_a_later_minor_version_are_covered_by_the_hash(change, store):
+    """Whoever edits one is noticed by a version that does not know it."""
+    path = store.save(make_record())
+    rewritten(path, colour="blue")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+
+    assert ["was changed after it was written"] == [error.what for error in store.read().refused]
+
+
+def test_unknown_keys_of_the_spec_are_refused(store):
+    """Ids are made of it: without them it would be another run's."""
+    path = store.save(make_record())
+    spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
+    rewritten(path, spec={**spec, "experiment": {**spec["experiment"], "dropout": 0.5}})
+
+    assert ["is no record: experiment.dropout: Extra inputs are not permitted"] == [
+        error.what for error in store.read().refused
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"seed": 0,', '"seed": 0, "seed": 0,', 'key "seed" is there twice'),
+        ('"wall_s": 9.0', '"wall_s": NaN', "NaN is no JSON"),
+        ('"wall_s": 9.0', '"wall_s": Infinity', "Infinity is no JSON"),
+        ('"wall_s": 9.0', '"wall_s": 1e999', "Out of range float values are not JSON compliant"),
+        ('"wall_s": 9.0', '"wall_s": ' + "[" * 100_000, "is nested too deeply"),
+    ],
+)
+def test_json_that_leaves_a_doubt_is_no_record(old, new, words, store):
+    """Of two equal keys json would keep the last, and it would take what is no number."""
+    path = store.save(make_record())
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+
+    assert [f"is no record: {words}"] == [error.what for error in store.read().refused]
+
+
+@pytest.mark.parametrize(
+    "content", [b'"\xff"', "[" * 100_000, "9" * 5_000, "NaN", '{"a": {"b": 1, "b": 2}}', "-Infinity", "{", "\ufeff1"]
+)
+def test_doubtful_json_is_a_value_error(content):
+    """Not one of its many kin, such as RecursionError, and nothing else."""
+    with pytest.raises(ValueError):  # noqa: PT011 - every kind of it
+        strict_json(content)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda one: st.lists(one) | st.dictionaries(st.text(), one),
+        max_leaves=20,
+    )
+)
+def test_sound_json_is_read_as_it_was_written(value):
+    """As bytes and as text."""
+    text = json.dumps(value)
+
+    assert value == strict_json(text) == strict_json(text.encode())
+
+
+def test_a_copy_of_a_record_under_another_name_is_refused(store):
+    """It would be a second measurement of nothing."""
+    path = store.save(make_record())
+    path.with_name(f"{make_record().run_id}.2.json").write_bytes(path.read_bytes())
+    readings = store.read()
+
+    assert (make_record(),) == readings.records
+    assert [f"holds the record {path.name}"] == [error.what for error in readings.refused]
+
+
+def test_a_record_that_cannot_be_read_is_told_from_one_that_is_none(store, monkeypatch):
+    """The disk is to blame, not the file."""
+    store.save(make_record())
+    monkeypatch.setattr(disk, "os", FaultyOs(1, error=OSError(5, "Input/output error")))
+
+    assert ["cannot be read: Input/output error"] == [error.what for error in store.read().refused]
+
+
+def contradicting(**changes):
+    """A second attempt that comes to another result."""
+    return make_record(attempt=2, epochs=(make_epoch(1, 3),), **changes)
+
+
+def test_two_results_of_one_run_are_a_conflict_and_neither_is_used(store):
+    """One is wrong, and nobody knows which; other runs stay."""
+    other, other_run = make_record(make_experiment(seed=1)), make_record().run_id
+    for record in (make_record(), contradicting(), other):
+        store.save(record)
+    readings = store.read()
+
+    assert (other,) == readings.records
+    assert [f"{other_run}.1.json and {other_run}.2.json"] == [error.where for error in readings.refused]
+    assert ["contradict each other, and neither is used: epoch 1, test as published correct: 10 and 3"] == [
+        error.what for error in readings.refused
+    ]
+
+
+def test_attempts_that_do_not_contradict_each_other_stay(store):
+    """One that crashed before, and one of other code that came after."""
+    before, after = make_record(status="crashed", attempt=3), make_record(attempt=4, code="0" * 64)
+    for record in (make_record(), contradicting(), before, after):
+        store.save(record)
+
+    assert (before, after) == store.read().records
+
+
+@pytest.mark.parametrize("changes", [{"code": "0" * 64}, {"data": "0" * 64}, {"cpu": "another"}])
+def test_results_under_other_fingerprints_do_not_contradict_each_other(changes, store):
+    """Equal bits are promised inside one."""
+    store.save(make_record())
+    store.save(contradicting(**changes))
+
+    assert (2, ()) == (len(store.read().records), store.read().refused)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"steps": 4}, "epoch 1, steps: 3 and 4"),
+        (
+            {"train": Score(loss=2.0000000000000004, correct=15, images=40)},
+            "epoch 1, training loss: 2.0 and 2.0000000000000004",
+        ),
+        ({"clean": Score(loss=2.2, correct=9, images=20)}, "epoch 1, test clean correct: 10 and 9"),
+        ({"train_s": 99.0}, None),
+    ],
+)
+def test_the_first_difference_of_two_results_is_named(changes, text):
+    """To the last bit, and no time among them."""
+    assert text == first_difference(make_record(), make_record(epochs=(make_epoch(1, **changes),)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"confusion": ((1, 1), (1, 3))}, "confusion counts"),
+        (
+            {"outcome": Outcome(parameters_sha256="c" * 64, predictions_sha256="d" * 64)},
+            f"parameters_sha256: {'a' * 64} and {'c' * 64}",
+        ),
+        (
+            {"outcome": Outcome(parameters_sha256="a" * 64, predictions_sha256="d" * 64)},
+            f"predictions_sha256: {'b' * 64} and {'d' * 64}",
+        ),
+        ({"result_hash": "e" * 64}, f"result_hash alone: {RESULT_HASH} and {'e' * 64}"),
+    ],
+)
+def test_results_of_equal_epochs_may_differ_in_the_network(changes, text):
+    """In what it says of the test images, or in its parameters."""
+    assert text == first_difference(make_record(), make_record().model_copy(update=changes))
+
+
+def test_results_of_different_length_differ_in_their_epochs():
+    """What both have is compared first."""
+    assert "1 epochs and 2" == first_difference(make_record(), make_record(epochs=(make_epoch(1), make_epoch(2))))
+
+
+@pytest.mark.parametrize("name", ["0123456789abcdef.1.json"])
+def test_a_planted_link_is_no_record(name, store, tmp_path):
+    """Whatever it leads to, a whole record even."""
+    path = store.save(make_record())
+    (tmp_path / "elsewhere").write_bytes(path.read_bytes())
+    (store.folder / name).symlink_to(tmp_path / "elsewhere")
+    readings = store.read()
+
+    assert (1, ["is a symbolic link"]) == (len(readings.records), [error.what for error in readings.refused])
+
+
+def leaves(content, prefix=()):
+    """Every path to a value in a JSON content."""
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        if isinstance(value, dict | list) and value:
+            yield from leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key)
+
+
+@pytest.mark.parametrize(
+    "keys", list(leaves(make_record().model_dump(mode="json"))), ids=lambda keys: ".".join(map(str, keys))
+)
+def test_whichever_value_of_a_record_is_edited_it_is_refused(keys, store):
+    """None is outside its hash."""
+    path = store.save(make_record())
+    content = json.loads(path.read_text(encoding="utf-8"))
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = "edited" if inner[keys[-1]] != "edited" else "again"
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+    assert (0, 1) == (len(store.read().records), len(store.read().refused))
 
 
 def test_the_result_hash_covers_outcomes_and_no_time():
@@ -216,9 +454,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_environment(tmp_path):
 def test_a_folder_that_refuses_new_files_is_an_error_of_the_environment(tmp_path, monkeypatch):
     """As a read-only file system does."""
     store = Store(tmp_path)
-    monkeypatch.setattr(
-        "pathlib.Path.touch", lambda *_, **__: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
-    )
+    monkeypatch.setattr(disk, "os", FaultyOs(1, error=OSError(30, "Read-only file system")))
 
     with pytest.raises(EnvironmentMissingError, match="Read-only file system"):
         store.make_writable()

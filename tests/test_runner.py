@@ -1,5 +1,6 @@
 """Runs happen in real child processes: each leaves one record, whatever becomes of it."""
 
+import errno
 import io
 import json
 import multiprocessing
@@ -7,23 +8,25 @@ import os
 import re
 import signal
 import sys
+import time
 
 import pytest
 from builders import TINY, TOML, make_benchmark, make_experiment, make_toml
 from fakes import children
-from filelock import FileLock
 from rich.console import Console
 
 from resnet18.execution import local
 from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
+from resnet18.execution.lock import run_lock
 from resnet18.execution.progress import Progress, duration
 from resnet18.execution.runner import Finished, exit_code_of, run_plan
-from resnet18.execution.worker import without_folders
+from resnet18.execution.supervision import DEFAULT, Policy
+from resnet18.execution.worker_ending import told
 from resnet18.records.record import Identity, RecordSpec
 from resnet18.records.store import Store, load_record
 from resnet18.spec.data import DataSource, parse_data
-from resnet18.spec.errors import LockedError, SuiteError
+from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
@@ -49,11 +52,11 @@ class Quiet(Progress):
 def run(tmp_path):
     """Run a benchmark file at tiny size; returns what the runner returned."""
 
-    def carry_out(text=TOML, *, overrides=TINY, seeds=(0,), source=EMBEDDED, progress=None, **options):
+    def carry_out(text=TOML, *, overrides=TINY, seeds=(0,), source=EMBEDDED, progress=None, policy=DEFAULT):
         benchmark = load_benchmark(make_toml(tmp_path, text))
         request = Request(data=source.label, overrides=overrides)
         planned = plan([benchmark], request, seeds, {"cpu"})
-        return run_plan(planned, request, source, Store(tmp_path / "results"), progress or Quiet(), **options)
+        return run_plan(planned, request, source, Store(tmp_path / "results"), progress or Quiet(), policy)
 
     return carry_out
 
@@ -113,7 +116,7 @@ def test_a_stale_record_is_run_again_unless_it_is_kept(run, records, monkeypatch
     """Code that can change a result has changed."""
     run()
     monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda: "0" * 64)
-    run(keep_stale=True)
+    run(policy=Policy(keep_stale=True))
     kept = len(records())
     run()
 
@@ -180,7 +183,7 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(
     counter = tmp_path / "proc" / "vmstat"
     counter.parent.mkdir()
     counter.write_text("oom_kill 0\n", encoding="utf-8")
-    monkeypatch.setattr("resnet18.execution.runner.oom_kills", lambda: oom_kills(tmp_path))
+    monkeypatch.setattr("resnet18.execution.supervision.oom_kills", lambda: oom_kills(tmp_path))
     kill_child_at_first_epoch(monkeypatch, signal.SIGKILL, before=lambda: counter.write_text(f"oom_kill {kills}\n"))
     finished = run(overrides=(*TINY, "epochs=50"))
 
@@ -191,8 +194,8 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(
 def test_another_signal_is_no_want_of_memory(run, monkeypatch):
     """Whatever the kernel killed meanwhile."""
     counts = iter(range(100))
-    monkeypatch.setattr("resnet18.execution.runner.oom_kills", lambda: next(counts))
-    kill_child_at_first_epoch(monkeypatch, signal.SIGTERM)
+    monkeypatch.setattr("resnet18.execution.supervision.oom_kills", lambda: next(counts))
+    kill_child_at_first_epoch(monkeypatch, signal.SIGABRT)
 
     assert ["crashed", "ok"] == [one.status for one in run(overrides=(*TINY, "epochs=50"))]
 
@@ -233,7 +236,7 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypa
 
     monkeypatch.setattr(local, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run()
+        run(overrides=(*TINY, "epochs=2000"))
 
     assert ["interrupted"] == [record.status for record in records()]
     assert [] == multiprocessing.active_children()
@@ -289,9 +292,8 @@ def test_an_error_text_in_a_record_holds_no_folder():
     """Folders have users' names."""
     place = Place(kind="imagefolder", label="x", path="/srv/my secrets/x.tar")
     job = Job.model_construct(results="/var/re sults", place=place)
-    text = without_folders(
-        "OSError: '/home/alice/data set/x.npy' and /opt/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4", job
-    )
+    error = OSError("'/home/alice/data set/x.npy' and /opt/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4")
+    text = told(error, job)
 
     assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == text
 
@@ -305,13 +307,153 @@ def test_what_a_child_prints_goes_to_its_log(run, records, tmp_path):
     assert "DivergedError" in logs[0].read_text(encoding="utf-8")
 
 
-def test_a_second_runner_is_kept_out(run, tmp_path):
-    """Exit code 75."""
-    (tmp_path / "results").mkdir()
-    with FileLock(tmp_path / "results" / ".lock"), pytest.raises(LockedError) as caught:
+def test_a_run_of_another_runner_is_left_to_it(run, records, tmp_path):
+    """The others are carried out, and exit code 75 says that not all are there."""
+    first = plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu"}).runs[0]
+    progress = Quiet()
+    with run_lock(tmp_path / "results", first.run_id):
+        finished = run(progress=progress)
+    again = run()
+
+    assert [None, "ok"] == [one.status for one in finished]
+    assert 75 == exit_code_of(finished)
+    assert re.search(rf"^\[1/2\] mine/8 seed 0 left to process {os.getpid()} of ", progress.lines[0])
+    assert (["ok", "ok"], 0) == ([one.status for one in again], exit_code_of(again))
+
+
+def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(run, records, monkeypatch):
+    """Between the look at the records and the run's turn."""
+    run()
+    before = records()
+    monkeypatch.setattr("resnet18.execution.runner.settled_runs", lambda *_: {})
+    finished = run()
+
+    assert before == records()
+    assert [True, True] == [one.was_recorded for one in finished]
+
+
+def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(run, tmp_path):
+    """The kernel has let go of the lock; what its last holder wrote is still there."""
+    (tmp_path / "results" / "locks").mkdir(parents=True)
+    for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu"}).runs:
+        (tmp_path / "results" / "locks" / f"{one.run_id}.lock").write_text("process 1 of \x1b[31melsewhere")
+    progress = Quiet()
+    finished = run(progress=progress)
+
+    assert ["ok", "ok"] == [one.status for one in finished]
+    assert "[1/2] mine/8 seed 0 taken over from process 1 of [31melsewhere, which is gone" == progress.lines[0]
+
+
+def test_a_lock_is_let_go_of_whatever_happens(tmp_path):
+    """And says then that nobody left it behind."""
+    with pytest.raises(KeyboardInterrupt), run_lock(tmp_path, "f" * 16):
+        raise KeyboardInterrupt
+    with run_lock(tmp_path, "f" * 16) as left_by:
+        assert "" == left_by
+
+
+def test_without_flock_a_file_that_must_not_exist_is_the_lock(run, records, monkeypatch):
+    """As on some network file systems: it is found out and said, and works."""
+    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "no flock")))
+    with pytest.warns(UserWarning, match="flock not supported"):
+        finished = run()
+
+    assert ["ok", "ok"] == [one.status for one in finished]
+
+
+def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(run, records):
+    """`timeout` is tried again, from the checkpoint on."""
+    overrides = (*TINY, "epochs=2000")
+    finished = run(overrides=overrides, policy=Policy(time_limit_s=0.5))
+    first = records()
+    run(overrides=overrides, policy=Policy(time_limit_s=0.5))
+
+    assert ["timeout", "timeout"] == [one.status for one in finished]
+    assert 3 == exit_code_of(finished)
+    assert all("the time limit of 0.5 s was over in epoch" in record.failure.message for record in first)
+    assert all(0 < len(record.epochs) < 2000 for record in first)
+    again = [record for record in records() if record.attempt == 2]
+    assert [2, 2] == [len(record.segments) for record in again]
+    assert all(len(after.epochs) > len(before.epochs) for before, after in zip(first, again, strict=True))
+
+
+def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(run, records, monkeypatch):
+    """It hangs outside its steps; the parent gives it some seconds, and records for it."""
+    monkeypatch.setattr(local, "GRACE_S", 0.1)
+    monkeypatch.setattr(local, "_enter", children.that_hangs)
+    finished = run(policy=Policy(time_limit_s=0.1))
+
+    assert ["timeout", "timeout"] == [one.status for one in finished]
+    assert {"the time limit was over, and the process did not end by itself"} == {
+        record.failure.message for record in records()
+    }
+    assert [] == multiprocessing.active_children()
+
+
+def test_a_second_interrupt_ends_the_child_at_once(run, records, monkeypatch):
+    """The first asks it to finish its step; who presses Ctrl-C again does not want to wait ten minutes for that."""
+    original, waits = local.run, []
+
+    def interrupted(receiver, end_s):
+        waits.append(end_s)
+        raise KeyboardInterrupt
+
+    def carry_out(job, log, on_message):
+        monkeypatch.setattr(local, "_messages", interrupted)
+        return original(job, log, on_message)
+
+    monkeypatch.setattr(local, "GRACE_S", 600.0)
+    monkeypatch.setattr(local, "_enter", children.that_hangs)
+    monkeypatch.setattr(local, "run", carry_out)
+    with pytest.raises(KeyboardInterrupt):
         run()
 
-    assert 75 == caught.value.exit_code
+    assert (None, True) == (waits[0], waits[1] > time.monotonic() + 500)
+    assert ["stopped by the user"] == [record.failure.message for record in records()]
+    assert [] == multiprocessing.active_children()
+
+
+def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(run, records, monkeypatch):
+    """Neither the child nor the runner can write a record: it is an error of the machine, and nothing is torn."""
+    run()
+    before = records()
+    monkeypatch.setattr(local, "_enter", children.with_full_disk)
+    monkeypatch.setattr(Store, "save", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+    with pytest.raises(OSError, match="No space left"):
+        run(seeds=(1,))
+
+    assert before == records()
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(run, records, monkeypatch):
+    """The last one stands, and the user is told."""
+    monkeypatch.setattr(local, "_enter", children.without_room_for_checkpoints)
+    progress = Quiet()
+    finished = run(progress=progress, policy=Policy(checkpoint_every_s=0.0))
+
+    assert ["ok", "ok"] == [one.status for one in finished]
+    assert "[1/2] mine/8 seed 0 no checkpoint could be written: [Errno 28] No space left on device" == progress.lines[0]
+
+
+def test_a_link_in_place_of_a_log_is_not_written_through(run, records, tmp_path):
+    """What it leads to stays as it is; the run ends, and its runner says so."""
+    run_ids = [one.run_id for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu"}).runs]
+    (tmp_path / "results" / "logs").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret", encoding="utf-8")
+    (tmp_path / "results" / "logs" / f"{run_ids[0]}.1.log").symlink_to(tmp_path / "secret")
+    finished = run()
+
+    assert ["crashed", "ok"] == [one.status for one in finished]
+    assert "secret" == (tmp_path / "secret").read_text(encoding="utf-8")
+
+
+def test_a_loader_process_that_hangs_is_a_record(run, records, monkeypatch):
+    """Nobody waits for images that never come."""
+    monkeypatch.setattr(local, "_enter", children.with_loader_that_hangs)
+    finished = run(overrides=(*TINY, "workers=1"))
+
+    assert ["crashed", "crashed"] == [one.status for one in finished]
+    assert {"RuntimeError: DataLoader timed out after 1 seconds"} == {record.failure.message for record in records()}
 
 
 def test_a_data_set_that_is_too_small_is_refused_before_any_run(run, records):

@@ -2,7 +2,7 @@
 
 from shlex import quote
 
-from resnet18.analysis.markdown import escape
+from resnet18.analysis.markdown import code, escape
 from resnet18.analysis.metrics import machine
 from resnet18.analysis.view import BenchmarkView, reported_head
 from resnet18.records.record import Record
@@ -21,7 +21,7 @@ def heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
         f"- Data: {escape(request.data_label)}; {_amounts(records)}",
         f"- Machine: {'; '.join(sorted({escape(machine(record)) for record in known}))}",
         f"- Versions: {'; '.join(sorted({_versions(record) for record in records}))}",
-        f"- Options: `--scale {request.scale}{options_of(request)}`",
+        f"- Options: {code(f'--scale {request.scale}{options_of(request)}')}",
     ]
     if reported_head(request) is None:
         lines.append(f"- Reported values are left out: {_why_no_reported(request)}.")

@@ -4,17 +4,31 @@ import re
 
 import pandas as pd
 
+from resnet18.spec.text import plain
+
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BLOCK = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|-{2,}$)")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+_BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
 def escape(text: str) -> str:
     """Return text that markdown prints as it is, on one line; control and direction characters are dropped.
 
-    Neither formulas, links nor mentions of people come of it, which code forges make of bare text.
+    Neither formulas, links nor mentions of people come of it, which code forges make of bare text, nor a heading or a
+    list where it begins a line.
     """
-    plain = _SPECIAL.sub(r"\\\1", _CONTROL.sub(" ", text))
-    return plain.replace("://", "&#58;//").replace("@", "&#64;")
+    harmless = _SPECIAL.sub(r"\\\1", plain(text).lstrip())
+    harmless = _BLOCK.sub(r"\\\g<0>", _NUMBERED.sub(r"\1\\\2", harmless))
+    return _BARE_LINK.sub(lambda found: f"{found[1]}&#46;", harmless.replace("://", "&#58;//").replace("@", "&#64;"))
+
+
+def code(text: str) -> str:
+    """Return text as markdown's code, on one line: its fence is longer than any row of backticks inside."""
+    inside = plain(text)
+    fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", inside)), default=0))
+    space = " " if "`" in inside else ""
+    return f"{fence}{space}{inside}{space}{fence}"
 
 
 def table(frame: pd.DataFrame) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from resnet18.analysis.candidates import candidate_records, hypotheses_section
 from resnet18.analysis.heading import heading, options_of
 from resnet18.analysis.illustrations import Figure, PictureOf, figures_of, predictions_of
-from resnet18.analysis.markdown import escape
+from resnet18.analysis.markdown import code, escape
 from resnet18.analysis.sample import TIME_IS_DOUBTFUL
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
 from resnet18.analysis.verdict import Verdict, judge
 from resnet18.analysis.view import BenchmarkView, look, requests_of
+from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.spec.benchmark import Benchmark
@@ -80,14 +81,14 @@ def _picture(store: Store, record: Record) -> bytes | None:
 
 
 def _write(path: Path, text: str, figures: dict[str, bytes], old: str) -> Path:
-    """Write both, and remove the figures that only the old report names."""
+    """Write both, then remove the figures that only the old report names: a report is never without its own."""
     folder = path.parent / "figures"
-    folder.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(folder)
     for name, content in figures.items():
-        (folder / name).write_bytes(content)
+        disk.replace(folder / name, content)
+    disk.replace(path, text.encode())
     for name in set(re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old)) - set(figures):
         (folder / name).unlink(missing_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
@@ -177,12 +178,12 @@ def _begun(views: list[BenchmarkView], request: Request) -> str:
         recorded = sum(bool(arm.records) for arm in view.arms)
         command = f"resnet18 run {view.benchmark.name} --scale {request.scale}{options_of(request)}"
         title = escape(view.benchmark.title)
-        lines.append(f"- {title}: {recorded} of {len(view.arms)} cases recorded; `{command}` runs the others.")
+        lines.append(f"- {title}: {recorded} of {len(view.arms)} cases recorded; {code(command)} runs the others.")
     return "\n".join(["### Begun", "", *lines, ""]) if lines else ""
 
 
 def _leftovers(records: Collection[Record], shown: set[str], readings: Readings) -> str:
-    """Name what is in the folder and in no table, so that nothing vanishes silently."""
+    """Name what is in the folder and in no table, and what the folder held: nothing vanishes silently."""
     lines = []
     hidden = len({record.run_id for record in records} - shown)
     if hidden:
@@ -191,4 +192,7 @@ def _leftovers(records: Collection[Record], shown: set[str], readings: Readings)
             "If a TOML file of your own asked for them, name it: `resnet18 report FILE`."
         )
     lines += [f"Left out: {escape(str(error))}" for error in readings.refused]
-    return "\n".join([*lines, ""]) if lines else ""
+    hashes = sorted(record.record_hash for record in readings.records)
+    index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    index_line = f"Records: {len(hashes)}; SHA-256 over their sorted record hashes: `{index}`."
+    return "\n".join([*lines, *([""] if lines else []), index_line, ""])

@@ -88,11 +88,19 @@ def check_comparable(arms: Sequence[Arm]) -> None:
     for arm in arms:
         if not arm.records:
             raise CannotJudgeError(arm.absent or f'"{arm.case.name}" has no records')
+        _check_seeds(arm)
     records = [record for arm in arms for record in arm.records]
     if len({record.fingerprint.identity.data_sha256 for record in records if record.status == "ok"}) > 1:
         raise CannotJudgeError("several data sets of one name")
     if len({record.fingerprint.identity.code_hash for record in records}) > 1:
         raise CannotJudgeError("records of several versions of the code")
+
+
+def _check_seeds(arm: Arm) -> None:
+    """Raise CannotJudgeError for a seed that counts twice: its runs are no two draws, and make the spread too small."""
+    seeds = [record.seed for record in arm.records]
+    if repeated := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
+        raise CannotJudgeError(f'seed {repeated[0]} of "{arm.case.name}" is in two records')
 
 
 def measured_in_order(arm: Arm) -> list[Record]:

@@ -1,16 +1,24 @@
 """What the runner and a worker say to each other: JSON texts of these values, so that nothing of ours is pickled."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from resnet18.records.record import Identity, RecordSpec, Status
-from resnet18.spec.data import DataSource
+from resnet18.spec.data import DataSource, path_from_text, path_to_text
 from resnet18.spec.errors import SuiteError
-from resnet18.spec.experiment import CountOrAll
+from resnet18.spec.experiment import CountOrAll, Execution
 from resnet18.spec.scale import ScaleName
 from resnet18.spec.strict import Items, Model
+
+CHECKPOINT_EVERY_S = 60.0
+"""How much work a power loss may cost. Writing one takes well under a second."""
+
+
+class Stop:
+    """Asks a worker to stop between two steps. A signal sets it, so it is no lock that the signal could meet held."""
+
+    is_requested = False
 
 
 class Place(Model):
@@ -19,17 +27,18 @@ class Place(Model):
     kind: Literal["embedded", "cifar10", "imagefolder"]
     label: str
     path: str | None
+    """As `path_to_text` writes it."""
 
     @classmethod
     def of(cls, source: DataSource) -> "Place":
         """Return the place of a data set, its path made absolute."""
-        path = None if source.path is None else str(source.path.resolve())
+        path = None if source.path is None else path_to_text(source.path.resolve())
         return cls(kind=source.kind, label=source.label, path=path)
 
     @property
     def source(self) -> DataSource:
         """The data set that a worker opens."""
-        return DataSource(self.kind, self.label, None if self.path is None else Path(self.path))
+        return DataSource(self.kind, self.label, None if self.path is None else path_from_text(self.path))
 
 
 class DataQuestion(Model):
@@ -38,6 +47,8 @@ class DataQuestion(Model):
     place: Place
     train_sizes: Items[CountOrAll]
     test_sizes: Items[CountOrAll]
+    execution: Execution | None = None
+    """Asks for the numerics of a run that is carried out so."""
 
 
 class DataAnswer(Model):
@@ -45,6 +56,8 @@ class DataAnswer(Model):
 
     sha256: str
     train_images: int
+    numerics: dict[str, str | int | bool] | None = None
+    """As far as they are known before a run."""
 
 
 class Job(Model):
@@ -56,7 +69,10 @@ class Job(Model):
     identity: Identity
     place: Place
     results: str
-    """The results directory, absolute."""
+    """The results directory, absolute, as `path_to_text` writes it."""
+    checkpoint_every_s: Annotated[float, Field(ge=0)] = CHECKPOINT_EVERY_S
+    time_limit_s: Annotated[float, Field(gt=0)] | None = None
+    """After it the attempt is given up between two steps, and recorded as `timeout`."""
 
 
 class Problem(Model):
@@ -102,6 +118,8 @@ class Message(Model):
     """One message from a worker: exactly one of its fields is set."""
 
     answer: DataAnswer | None = None
+    note: str | None = None
+    """For the user: what was found when the run began."""
     problem: Problem | None = None
     epoch: EpochDone | None = None
     done: RunDone | None = None

@@ -11,14 +11,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from time import monotonic
+from types import FrameType
 
-from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem
+from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem, Stop
 from resnet18.spec.errors import SuiteError, UnfinishedError
 
+GRACE_S = 5.0
+"""How long a child may take to finish its step, save a checkpoint and leave its record."""
 PRELOADED = ["resnet18.execution.worker"]
 
 
@@ -50,15 +56,24 @@ def ask(question: DataQuestion) -> DataAnswer:
 def run(job: Job, log: Path, on_message: Callable[[Message], None]) -> int:
     """Carry out a job in a child process and return its exit code (negative: killed by that signal).
 
+    A signal to this process (KeyboardInterrupt, SystemExit) asks the child to finish its step, save a checkpoint and
+    leave its record, for which it has a few seconds; a second one ends it at once. So does a job's time limit.
+
     Args:
         job: the attempt.
         log: file for whatever the child prints.
         on_message: called with each message, in order.
+
+    Raises:
+        TimeoutError: the child had not ended a few seconds after the job's time limit.
     """
-    return _in_child("job", job.model_dump_json(), log, on_message)
+    end_s = None if job.time_limit_s is None else monotonic() + job.time_limit_s + GRACE_S
+    return _in_child("job", job.model_dump_json(), log, on_message, end_s)
 
 
-def _in_child(kind: str, payload: str, log: Path | None, on_message: Callable[[Message], None]) -> int:
+def _in_child(
+    kind: str, payload: str, log: Path | None, on_message: Callable[[Message], None], end_s: float | None = None
+) -> int:
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(
@@ -67,21 +82,40 @@ def _in_child(kind: str, payload: str, log: Path | None, on_message: Callable[[M
     child.start()
     sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
     try:
-        for message in _messages(receiver):
+        for message in _messages(receiver, end_s):
             on_message(message)
         child.join()
-    except BaseException:
-        child.kill()
-        child.join()
+    except (KeyboardInterrupt, SystemExit):
+        child.terminate()
+        with suppress(TimeoutError):
+            for message in _messages(receiver, monotonic() + GRACE_S):
+                on_message(message)
+            child.join()
         raise
     finally:
+        _end(child)
         receiver.close()
     return child.exitcode or 0
 
 
-def _messages(receiver: Connection) -> Iterator[Message]:
-    """Yield messages until the child is gone."""
+def _end(child: BaseProcess) -> None:
+    """Kill a child that still lives, and the loader processes that it has started."""
+    if child.is_alive() and child.pid is not None:
+        with suppress(ProcessLookupError):  # it has not made itself the first of a group yet
+            os.killpg(child.pid, signal.SIGKILL)
+        child.kill()
+    child.join()
+
+
+def _messages(receiver: Connection, end_s: float | None) -> Iterator[Message]:
+    """Yield messages until the child is gone.
+
+    Raises:
+        TimeoutError: it is still there at that time of the monotonic clock.
+    """
     while True:
+        if not receiver.poll(None if end_s is None else max(0.0, end_s - monotonic())):
+            raise TimeoutError
         try:
             text = receiver.recv_bytes()
         except (EOFError, OSError):  # OSError: it was killed in the middle of a message
@@ -109,6 +143,7 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
     _die_with_the_server()
+    os.setpgid(0, 0)  # with its loader processes it can be killed as one group
 
     def send(message: Message) -> None:
         try:
@@ -119,7 +154,7 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
     if log is not None:
         _redirect_output(log)
     if kind == "job":
-        worker.run_job(Job.model_validate_json(payload), send)
+        worker.run_job(Job.model_validate_json(payload), send, _stop_on_request())
         return
     try:
         send(Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload))))
@@ -127,6 +162,17 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
         send(Message(problem=Problem.of(error)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the runner says it in a line
         send(Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}"))))
+
+
+def _stop_on_request() -> Stop:
+    """Return a stop sign that SIGTERM sets."""
+    stop = Stop()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for
+        stop.is_requested = True
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    return stop
 
 
 def _die_with_the_server() -> None:
@@ -138,7 +184,7 @@ def _die_with_the_server() -> None:
 
 def _redirect_output(log: str) -> None:
     """Send what the child prints, libraries included, to a file."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
     sys.stdout.flush()
     sys.stderr.flush()
     os.dup2(descriptor, 1)

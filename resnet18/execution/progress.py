@@ -67,6 +67,15 @@ class Progress:
             f"{epoch.test_accuracy:.1%} test, {epoch.seconds:.1f} s, {self._remaining()}"
         )
 
+    def note(self, text: str) -> None:
+        """Something about the run that the user must know."""
+        self._print(f"{self._name()} {text}")
+
+    def skip(self, text: str) -> None:
+        """The run is not carried out here, for this reason."""
+        self._work -= _work(self._current)
+        self.note(text)
+
     def end(self, status: Status, log: Path) -> None:
         """The run has ended; the log goes where it says nothing."""
         if status != "ok":

@@ -1,25 +1,18 @@
 """The runner: takes a plan and carries it out, one child process and one record for each run."""
 
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from time import perf_counter_ns
-
-from filelock import FileLock, Timeout
 
 from resnet18.execution import git, local
-from resnet18.execution.failure import failure_facts
-from resnet18.execution.job import DataQuestion, Job, Message, Place, RunDone
-from resnet18.execution.kernel import oom_kills
+from resnet18.execution.job import DataQuestion, Place
+from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.progress import Progress
-from resnet18.records.build import build_record, utc_now
-from resnet18.records.record import Identity, Record, RecordSpec, Segment, Status
+from resnet18.execution.supervision import DEFAULT, Policy, Session, run_once
+from resnet18.records.checkpoints import Checkpoints
+from resnet18.records.record import Identity, Record, Status
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.data import DataSource
-from resnet18.spec.errors import LockedError
+from resnet18.spec.errors import IntegrityError, LockedError
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
@@ -30,52 +23,58 @@ class Finished:
     """How a run of the plan stands when the runner ends."""
 
     run: Run
-    status: Status
+    status: Status | None
+    """None: another runner is carrying it out."""
     was_recorded: bool
-    """A record settled it before the runner started."""
+    """A record settled it before the runner came to it."""
 
     @property
     def is_failure(self) -> bool:
         """Whether the exit code must say so. Running out of memory where the report did is a finding."""
-        return self.status != "ok" and not (self.status == "oom_device" and self.run.may_run_out_of_memory)
+        is_expected = self.status == "oom_device" and self.run.may_run_out_of_memory
+        return self.status not in {"ok", None} and not is_expected
 
 
 def run_plan(
-    plan: Plan, request: Request, source: DataSource, store: Store, progress: Progress, *, keep_stale: bool = False
+    plan: Plan, request: Request, source: DataSource, store: Store, progress: Progress, policy: Policy = DEFAULT
 ) -> tuple[Finished, ...]:
     """Carry out every run of the plan that no record settles, and return how all of them stand.
+
+    Runs that another runner carries out in the same results directory are left to it.
 
     Raises:
         EnvironmentMissingError: the results directory cannot be written, or the data set is missing.
         IntegrityError: the data set is damaged.
         SpecError: the data set is too small for the plan.
-        LockedError: another runner uses the results directory.
     """
     store.make_writable()
-    with _lock(store.results):
-        place = Place.of(source)
-        answer = local.ask(_question(plan, place))
-        _check_last_batches(plan, answer.train_images)
-        identity = Identity(code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256)
-        settled = settled_runs(plan, store, None if keep_stale else identity)
-        finished = [
-            Finished(run, settled[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in settled
-        ]
-        pending = [run for run in plan.runs if run.run_id not in settled]
-        session = Session(request, place, identity, store, progress)
-        with progress.of(pending):
-            finished += [Finished(run, run_once(run, session), was_recorded=False) for run in pending]
-    return tuple(finished)
+    place = Place.of(source)
+    answer = local.ask(_question(plan, place))
+    _check_last_batches(plan, answer.train_images)
+    identity = Identity(code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256)
+    session = Session(request, place, identity, store, progress, policy)
+    settled = settled_runs(plan, store, None if policy.keep_stale else identity)
+    finished = [
+        Finished(run, settled[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in settled
+    ]
+    for run_id in settled:  # a runner may have died between the record and this
+        Checkpoints(store.results, run_id).clear()
+    pending = [run for run in plan.runs if run.run_id not in settled]
+    with progress.of(pending):
+        tried = [_in_turn(run, session) for run in pending]
+    return tuple(finished + [_looked_up(one, session) if one.status is None else one for one in tried])
 
 
 def exit_code_of(finished: tuple[Finished, ...]) -> int:
-    """Return 0, or 3 where a run did not end ok or there was nothing to run."""
-    return 3 if not finished or any(one.is_failure for one in finished) else 0
+    """Return 0; 3 where a run did not end ok or there was nothing to run; 75 where another runner has some of them."""
+    if not finished or any(one.is_failure for one in finished):
+        return 3
+    return LockedError.exit_code if any(one.status is None for one in finished) else 0
 
 
 def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
     """Return what happened, in a few lines."""
-    counts = Counter(one.status for one in finished)
+    counts = Counter(one.status or "being run by another runner" for one in finished)
     before = sum(one.was_recorded for one in finished)
     lines = [
         f"{len(finished)} runs ({before} recorded before): "
@@ -96,91 +95,36 @@ def settled_runs(plan: Plan, store: Store, identity: Identity | None) -> dict[st
     }
 
 
-@dataclass(frozen=True)
-class Session:
-    """What all runs of one command share."""
-
-    request: Request
-    place: Place
-    identity: Identity
-    store: Store
-    progress: Progress
-
-
-def run_once(run: Run, session: Session) -> Status:
-    """Carry out one attempt and return how it ended. If the child dies without a record, one is written for it."""
+def _in_turn(run: Run, session: Session) -> Finished:
+    """Carry out a run, unless another runner does or has done so."""
     store, progress = session.store, session.progress
-    job = Job(
-        attempt=store.attempts(run.run_id) + 1,
-        scale=session.request.scale,
-        spec=RecordSpec(
-            experiment=run.experiment,
-            execution=run.execution,
-            overrides=session.request.overrides,
-            assumptions=run.assumptions,
-        ),
-        identity=session.identity,
-        place=session.place,
-        results=str(store.results.resolve()),
-    )
-    log = store.log_path(run.run_id, job.attempt)
-    start, start_ns, kills = utc_now(), perf_counter_ns(), oom_kills()
-    done: list[RunDone] = []
-
-    def listen(message: Message) -> None:
-        if message.epoch is not None:
-            progress.epoch(message.epoch)
-        if message.done is not None:
-            done.append(message.done)
-
-    def record_death(status: Status, cause: str) -> Status:
-        segment = Segment(start=start, end=utc_now())
-        wall_s = (perf_counter_ns() - start_ns) / 1e9
-        try:
-            store.save(_record_of_the_dead(job, status, cause, segment, wall_s))
-        except FileExistsError:  # the child had saved its own, and died before it could say so
-            return store.load(run.run_id, job.attempt).status
-        return status
-
     progress.start(run)
     try:
-        exit_code = local.run(job, log, listen)
-    except (KeyboardInterrupt, SystemExit):
-        record_death("interrupted", "stopped by the user")
-        raise
-    status = done[0].status if done else record_death(*_ending(exit_code, kills, oom_kills()))
-    progress.end(status, log)
-    return status
+        with run_lock(store.results, run.run_id) as left_by:
+            recorded = _looked_up(Finished(run, None, was_recorded=False), session)
+            if recorded.status is not None:
+                progress.skip("another runner has recorded it")
+                return recorded
+            if left_by:
+                progress.note(f"taken over from {left_by}, which is gone")
+            return Finished(run, run_once(run, session), was_recorded=False)
+    except RunIsTakenError as error:
+        progress.skip(f"left to {error}")
+        return Finished(run, None, was_recorded=False)
 
 
-def _record_of_the_dead(job: Job, status: Status, cause: str, segment: Segment, wall_s: float) -> Record:
-    """Return the record of a child that could not write its own."""
-    failure, reasons = failure_facts(status, "unknown", cause)
-    return build_record(
-        spec=job.spec,
-        scale=job.scale,
-        attempt=job.attempt,
-        status=status,
-        identity=job.identity,
-        segments=(segment,),
-        facts={"time": {"wall_s": wall_s}, "failure": failure},
-        reasons=reasons,
-    )
-
-
-def _ending(exit_code: int, kills_before: int | None, kills_after: int | None) -> tuple[Status, str]:
-    """Return the status of a child that left no record, and how it ended, in words."""
-    is_counted = kills_before is not None and kills_after is not None and kills_after > kills_before
-    if exit_code == -signal.SIGKILL and is_counted:
-        return "oom_host", "the kernel killed the process: memory had run out"
-    return "crashed", _cause(exit_code)
-
-
-def _cause(exit_code: int) -> str:
-    """Return how a child ended, in words."""
-    if exit_code >= 0:
-        return f"the process ended with exit code {exit_code}"
-    return f"the process was killed by {signal.Signals(-exit_code).name}"
+def _looked_up(finished: Finished, session: Session) -> Finished:
+    """Return how a run stands that another runner may have recorded meanwhile."""
+    store, run, identity = session.store, finished.run, session.identity
+    hashes = (None, None) if session.policy.keep_stale else (identity.code_hash, identity.data_sha256)
+    try:
+        attempt = store.attempts(run.run_id)
+        record = store.load(run.run_id, attempt) if attempt else None
+    except IntegrityError:
+        record = None
+    if record is None or not is_done(record, *hashes):
+        return finished
+    return Finished(run, record.status, was_recorded=True)
 
 
 def _question(plan: Plan, place: Place) -> DataQuestion:
@@ -199,21 +143,3 @@ def _check_last_batches(plan: Plan, train_images: int) -> None:
     for run in plan.runs:
         if run.experiment.train_images == "all":
             check_last_batch(run.labels[0], run.experiment, train_images)
-
-
-@contextmanager
-def _lock(results: Path) -> Iterator[None]:
-    """Keep a second runner out of the results directory."""
-    lock = FileLock(results / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise LockedError(
-            str(results),
-            "another run is using this results directory",
-            next_step="wait for it, or choose --results DIR",
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

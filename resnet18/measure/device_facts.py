@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-import pynvml
-
+from resnet18.measure.bindings import pynvml
 from resnet18.measure.sampler import Findings, Tally
 
 THROTTLING: Mapping[str, int] = MappingProxyType(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import pynvml
+from resnet18.measure.bindings import pynvml
 
 PROBE = "import torch; torch.zeros(1, device='{kind}'); print(torch.{kind}.device_count())"
 PROBE_LIMIT_S = 120

@@ -15,6 +15,8 @@ from resnet18.spec.experiment import Execution
 VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "CUBLAS_WORKSPACE_CONFIG")
 """Environment variables that change bits; no other is recorded."""
 
+CPU_INFO = Path("/proc/cpuinfo")
+
 
 def numerics(execution: Execution, device: torch.device) -> dict[str, str | int | bool]:
     """Return the numerics part of the fingerprint, flat. Call it after threads and flags are set."""
@@ -38,6 +40,8 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "path": execution.path,
     }
+    if (flags := cpu_flags_sha256()) is not None:
+        found["cpu_flags_sha256"] = flags
     found.update({name: os.environ[name] for name in VARIABLES if name in os.environ})
     if device.type == "cuda":
         found.update(_cuda(device))
@@ -58,9 +62,20 @@ def _cuda(device: torch.device) -> dict[str, str | int | bool]:
 
 def cpu_model() -> str:
     """Return the processor's name, `unknown` where the system does not tell."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
+    return _of_cpu("model name") or platform.processor() or "unknown"
+
+
+def cpu_flags_sha256() -> str | None:
+    """Return the SHA-256 of what the processor can do, in order: two of one name may differ in it. None if untold."""
+    flags = _of_cpu("flags") or _of_cpu("Features")  # the second on ARM
+    return hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest() if flags else None
+
+
+def _of_cpu(key: str) -> str:
+    """Return a value of the first processor that Linux lists, empty where there is none."""
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    found = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in found if name.strip() == key), "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import pynvml
+from resnet18.measure.bindings import MissingBindingsError, pynvml
 
 T = TypeVar("T")
 Sizes = dict[int, int | None]
@@ -140,6 +140,8 @@ def reason_of(error: Exception) -> str:
     """Put a failure into words, with NVML's code. Not with str(error), which asks the library that has just failed."""
     if isinstance(error, pynvml.NVMLError):
         return f"{REASONS.get(error.value, 'NVML gave an error')} (NVML code {error.value})"
+    if isinstance(error, MissingBindingsError):
+        return str(error)
     return f"NVML could not be asked ({type(error).__name__})"
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-import pynvml
-
+from resnet18.measure.bindings import pynvml
 from resnet18.measure.nvml_device import (
     FAILURES,
     Gpu,

@@ -20,7 +20,6 @@ from resnet18.spec.identity import arm_id, execution_id, experiment_id, run_id
 
 STANDING_REASONS = {
     "time.compile_s": "the spec asks for no compilation",
-    "time.checkpoint_s": "this version of the suite writes no checkpoints",
     "fingerprint.identity.commit": "the package does not lie in a git checkout",
     "fingerprint.identity.dirty": "the package does not lie in a git checkout",
     "failure": "the attempt did not fail",

@@ -1,13 +1,14 @@
 """Join the records of several machines in one folder. Records are copied byte for byte, never edited."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet18.records import disk
+from resnet18.records.compare import contradict, first_difference
 from resnet18.records.record import Record
-from resnet18.records.store import Store, load_record
-from resnet18.spec.errors import IntegrityError, SpecError
+from resnet18.records.store import LIMIT, Store, load_stored
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
 KNOWN = "the same record"
 
@@ -33,7 +34,7 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
 
     Raises:
         SpecError: a folder without records, or one that is merged into itself.
-        EnvironmentMissingError: the target cannot be written.
+        EnvironmentMissingError: the target cannot be written; what is in it by then is whole.
     """
     target = Store(into)
     sources = [_readable(Store(folder), into) for folder in folders]
@@ -42,13 +43,10 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     files = [(source, path) for source in sources for path in sorted(source.folder.glob("*.json"))]
     for source, path in files:
         try:
-            record = load_record(path)
-            other = _counterpart(target, record, path)
+            other = _take(source, target, path)
         except IntegrityError as error:
             refused.append(error)
             continue
-        if other is None:
-            _copy(source, target, record, path)
         copied, known = copied + (other is None), known + (other == KNOWN)
         if other not in {None, KNOWN}:
             left_out.append(f"{path.name} of {source.results}: {other}")
@@ -64,25 +62,40 @@ def _readable(source: Store, into: Path) -> Store:
     return source
 
 
+def _take(source: Store, target: Store, path: Path) -> str | None:
+    """Copy a record unless the target has the run; return what it has, as `_counterpart` does."""
+    record = load_stored(path)
+    other = _counterpart(target, record, path)
+    if other is None:
+        try:
+            _copy(source, target, record, path)
+        except OSError as error:
+            raise EnvironmentMissingError(
+                str(target.results),
+                f"{path.name} cannot be copied: {error.strerror}",
+                next_step="the same command goes on with what is missing",
+            ) from None
+    return other
+
+
 def _counterpart(target: Store, record: Record, path: Path) -> str | None:
     """Return what the target has of a run: None, the same record, or why another one is kept.
 
     Raises:
         IntegrityError: two results of one run that must be equal and are not.
     """
-    same_file = target.folder / path.name
-    if same_file.is_file() and same_file.read_bytes() == path.read_bytes():
+    same_file = _content(target.folder / path.name)
+    if same_file is not None and same_file == _content(path):
         return KNOWN
-    others = [load_record(one) for one in sorted(target.folder.glob(f"{record.run_id}.*.json"))]
+    others = [load_stored(one) for one in sorted(target.folder.glob(f"{record.run_id}.*.json"))]
     for other in others:
-        equal_numerics = other.fingerprint.numerics == record.fingerprint.numerics
-        if {other.status, record.status} == {"ok"} and equal_numerics and other.result_hash != record.result_hash:
+        if contradict(other, record):
             raise IntegrityError(
                 path.name,
-                "contradicts a record of the same run on an equal machine: their results differ",
+                f"contradicts a record of the same run on an equal machine: {first_difference(other, record)}",
                 next_step="run it again; a changed machine or a defect made one of them",
             )
-    if same_file.is_file() or _from_elsewhere(others, record):
+    if same_file is not None or _from_elsewhere(others, record):
         return "this run is recorded already, by another folder or machine"
     return None
 
@@ -94,9 +107,16 @@ def _from_elsewhere(others: Sequence[Record], record: Record) -> bool:
 
 def _copy(source: Store, target: Store, record: Record, path: Path) -> None:
     """Copy a record, its picture first: a record without one would be taken for a run that left none."""
-    picture = source.picture_path(record.run_id, record.attempt)
-    if picture.is_file():
-        shutil.copyfile(picture, target.picture_path(record.run_id, record.attempt))
-    temporary = target.folder / f".{path.name}.merging"
-    shutil.copyfile(path, temporary)
-    temporary.replace(target.folder / path.name)
+    content = disk.read(path, LIMIT)
+    picture = _content(source.picture_path(record.run_id, record.attempt))
+    if picture is not None:
+        target.save_picture(record.run_id, record.attempt, picture)
+    disk.write_new(target.folder / path.name, content)
+
+
+def _content(path: Path) -> bytes | None:
+    """Return the bytes of a file, None where there is none."""
+    try:
+        return disk.read(path, LIMIT)
+    except FileNotFoundError:
+        return None

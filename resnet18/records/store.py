@@ -1,9 +1,6 @@
 """The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
 
-import contextlib
 import json
-import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +8,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from resnet18.records import disk
+from resnet18.records.compare import conflicts, first_difference
 from resnet18.records.hashes import record_hash
-from resnet18.records.record import FINAL, SCHEMA_VERSION, Record
+from resnet18.records.record import FINAL, SCHEMA_VERSION, Record, RecordSpec
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.strict import strict_json
+
+WRITTEN = ("records", "checkpoints", "figures")
+"""Folders of results that hold files written whole, and temporary ones where the writing was cut short."""
+LIMIT = 64 << 20
+"""Bytes of the largest file that is read as a record; a thousand epochs take less than one mebibyte."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +39,21 @@ class Store:
         self.logs = results / "logs"
 
     def make_writable(self) -> None:
-        """Create the folder and prove that it can be written, before anything is trained.
+        """Create the folders, remove what dead writers left, and prove that files can be made, before any training.
 
         Raises:
-            EnvironmentMissingError: it cannot.
+            EnvironmentMissingError: they cannot.
+            IntegrityError: a folder inside is a symbolic link.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.logs.mkdir(exist_ok=True)
-            probe = self.folder / f".probe-{secrets.token_hex(4)}"
-            probe.touch(exist_ok=False)
-            probe.unlink()
+            for folder in (self.folder, self.logs):
+                disk.make_folder(folder)
+            inside = (self.results / name for name in WRITTEN)
+            for folder in (self.results, *(one for one in inside if not one.is_symlink())):
+                disk.sweep(folder)
+            probe = self.folder / ".probe"
+            disk.replace(probe, b"")
+            probe.unlink(missing_ok=True)  # another runner's, which is as good
         except OSError as error:
             raise EnvironmentMissingError(
                 str(self.results),
@@ -57,19 +66,11 @@ class Store:
 
         Raises:
             FileExistsError: this attempt has a record already.
+            OSError: it cannot be written; nothing is left of it.
         """
-        path = self.folder / f"{record.run_id}.{record.attempt}.json"
+        path = self.folder / _name(record.run_id, record.attempt)
         text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
-        temporary = self.folder / f".{path.name}.{secrets.token_hex(4)}"
-        try:
-            with temporary.open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(temporary, path)  # unlike a rename, a link never replaces
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(self.folder)
+        disk.write_new(path, text.encode())
         return path
 
     def save_picture(self, run_id: str, attempt: int, png: bytes) -> Path:
@@ -81,12 +82,7 @@ class Store:
             OSError: it cannot be written.
         """
         path = self.picture_path(run_id, attempt)
-        temporary = self.folder / f".{path.name}.{secrets.token_hex(4)}"
-        try:
-            temporary.write_bytes(png)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        disk.replace(path, png)
         return path
 
     def picture_path(self, run_id: str, attempt: int) -> Path:
@@ -99,7 +95,7 @@ class Store:
         Raises:
             IntegrityError: it was changed, or is none.
         """
-        return load_record(self.folder / f"{run_id}.{attempt}.json")
+        return load_stored(self.folder / _name(run_id, attempt))
 
     def attempts(self, run_id: str) -> int:
         """Return how many attempts at a run left a record."""
@@ -110,15 +106,22 @@ class Store:
         return self.logs / f"{run_id}.{attempt}.log"
 
     def read(self) -> Readings:
-        """Return every record, ordered by file name, and the files that are none or were edited."""
-        records, refused = [], []
+        """Return every record, ordered by file name, and the files that cannot be used.
+
+        Those are no records, were edited, or contradict each other.
+        """
+        records, refused = list[Record](), list[IntegrityError]()
         parts: dict[object, object] = {}
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(_sharing(load_record(path), parts))
+                records.append(_sharing(load_stored(path), parts))
             except IntegrityError as error:
                 refused.append(error)
-        return Readings(tuple(records), tuple(refused))
+        pairs = conflicts(records)
+        refused += [_conflict(*pair) for pair in pairs]
+        unusable = {(one.run_id, one.attempt) for pair in pairs for one in pair}
+        usable = tuple(one for one in records if (one.run_id, one.attempt) not in unusable)
+        return Readings(usable, tuple(refused))
 
 
 def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
@@ -152,7 +155,7 @@ def load_record(path: Path) -> Record:
         IntegrityError: not JSON, another schema, or changed since it was written.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = strict_json(disk.read(path, LIMIT))
         version = content["schema_version"]
         if version != SCHEMA_VERSION:
             raise IntegrityError(
@@ -164,10 +167,47 @@ def load_record(path: Path) -> Record:
             raise IntegrityError(
                 path.name, "was changed after it was written", next_step="restore the file, or delete it and run again"
             )
-        return Record.model_validate(content)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, ValidationError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise IntegrityError(path.name, f"is no record: {reason}", next_step="move the file away") from None
+        return _known_keys(content)
+    except OSError as error:
+        what, where_to_look = f"cannot be read: {error.strerror}", "look at its permissions, and at the disk"
+        raise IntegrityError(path.name, what, next_step=where_to_look) from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(path.name, f"is no record: {_reason(error)}", next_step="move the file away") from None
+
+
+def _reason(error: Exception) -> str:
+    """Say what an error says, on one line: of a value that does not fit, the first one, with its key."""
+    if isinstance(error, ValidationError):
+        (first, *_) = error.errors(include_url=False, include_input=False)
+        return f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg']}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def load_stored(path: Path) -> Record:
+    """Read a record from a results folder, where a copy beside it would be a second measurement of nothing.
+
+    Raises:
+        IntegrityError: as `load_record`, or its file is not called by its run and attempt.
+    """
+    record = load_record(path)
+    if path.name != (name := _name(record.run_id, record.attempt)):
+        raise IntegrityError(path.name, f"holds the record {name}", next_step="rename it, or move the copy away")
+    return record
+
+
+def _conflict(first: Record, second: Record) -> IntegrityError:
+    names = [_name(one.run_id, one.attempt) for one in (first, second)]
+    return IntegrityError(
+        " and ".join(names),
+        f"contradict each other, and neither is used: {first_difference(first, second)}",
+        next_step=f"`resnet18 verify records/{names[1]}` says which is right; move the other away",
+    )
+
+
+def _known_keys(content: dict[str, Any]) -> Record:
+    """Return a record; keys that a later version has added are left out, except in the spec, which ids are made of."""
+    RecordSpec.model_validate(content["spec"])
+    return Record.model_validate(content, extra="ignore")
 
 
 def _sharing(record: Record, parts: dict[object, object]) -> Record:
@@ -184,16 +224,10 @@ def _as_stored(content: dict[str, Any]) -> dict[str, Any]:
     return Record.model_validate(stub).model_dump(mode="json")
 
 
+def _name(run_id: str, attempt: int) -> str:
+    return f"{run_id}.{attempt}.json"
+
+
 def _attempt(path: Path) -> int:
     number = path.name.split(".")[1]
     return int(number) if number.isdecimal() else 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power loss. Where folders cannot be opened, the file's own sync must do."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,8 +10,9 @@ from resnet18.spec.errors import did_you_mean
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
 from resnet18.spec.strict import Items, Model
+from resnet18.spec.text import NO_CONTROLS
 
-Level = str | int | float | bool
+Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
 
 
 class Assumption(Model):

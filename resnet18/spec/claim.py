@@ -14,9 +14,10 @@ from resnet18.spec.experiment import Device
 from resnet18.spec.metric import CHANGES, quantity_of
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.strict import Items, Model
+from resnet18.spec.text import NO_CONTROLS, NO_CONTROLS_BUT_LINES
 
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^|`<>\x00-\x1f]+$")]
-Text = Annotated[str, Field(min_length=1, max_length=2_000)]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
 Margin = Annotated[float, Field(gt=0, le=1_000)]
 Names = Annotated[Items[Name], Field(min_length=2)]
 
@@ -174,7 +175,7 @@ class Claim(Model):
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$")]
     says: Text
     """The statement, in our words."""
-    section: Annotated[str, Field(max_length=20)] = ""
+    section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""
     """Where the report says it."""
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
 

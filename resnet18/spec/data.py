@@ -38,6 +38,16 @@ def data_home() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "resnet18"
 
 
+def path_to_text(path: Path) -> str:
+    """Return a path as text that JSON can hold: one of its bytes, for which the locale may have no letters."""
+    return os.fsencode(path).decode("latin-1")
+
+
+def path_from_text(text: str) -> Path:
+    """Return the path that `path_to_text` wrote."""
+    return Path(os.fsdecode(text.encode("latin-1")))
+
+
 def is_cifar10(label: str) -> bool:
     """Say whether reported values may stand beside results on this data: the archive, or a re-encoding."""
     return label == CIFAR10 or label in RE_ENCODINGS

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from resnet18.spec.text import one_line, printable
+
 
 class SuiteError(Exception):
     """Something the user can mend: where it is, what is wrong, which values are allowed, what to do next."""
@@ -10,8 +12,9 @@ class SuiteError(Exception):
     exit_code = 2
 
     def __init__(self, where: str, what: str, *, allowed: Iterable[object] = (), next_step: str = "") -> None:
-        self.where, self.what, self.next_step = where, what, next_step
-        self.allowed = tuple(str(value) for value in allowed)
+        # Names of files and keys come from outside: none of them may move the cursor of a terminal.
+        self.where, self.what, self.next_step = one_line(where), printable(what), printable(next_step)
+        self.allowed = tuple(one_line(str(value)) for value in allowed)
         super().__init__(str(self))
 
     def __str__(self) -> str:

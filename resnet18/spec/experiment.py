@@ -52,7 +52,7 @@ class Experiment(Model):
     schedule: Schedule
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    validation_images: Literal[0] = 0
+    validation_images: Annotated[int, Field(ge=0, le=0)] = 0
     """Training images held back to choose the epoch. None of the report's experiments holds any back."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -80,7 +80,7 @@ class Execution(Model):
     deterministic: bool = False
     """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    ranks: Literal[1] = 1
+    ranks: Annotated[int, Field(ge=1, le=1)] = 1
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Data-loader processes. They change no result, since randomness is keyed by image."""
     memory_cap: MemoryCap | None = None

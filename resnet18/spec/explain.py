@@ -7,8 +7,10 @@ from pydantic_core import ErrorDetails
 
 from resnet18.spec import augmentation, claim, optimizer
 from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.text import one_line
 
 UNIONS = (augmentation.Operation, optimizer.Optimizer, optimizer.Schedule)
+TYPES = frozenset({"int", "constrained-int", "constrained-str"})
 CHECKS: tuple[type[BaseModel], ...] = get_args(get_args(claim.Check)[0])
 BY_TAG: dict[str, type[BaseModel]] = {
     model.model_fields["name"].default: model for union in UNIONS for model in get_args(get_args(union)[0])
@@ -70,8 +72,8 @@ def dotted(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             words.append(f"[{part + 1}]")
-        elif part not in BY_TAG and part not in {"int", "constrained-int"} and not part.startswith("literal["):
-            words.append(part)
+        elif part not in BY_TAG and part not in TYPES and not part.startswith("literal["):
+            words.append(one_line(part))
     return ".".join(words).replace(".[", "[")
 
 

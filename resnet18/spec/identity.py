@@ -10,7 +10,7 @@ from resnet18.spec.experiment import Execution, Experiment
 
 PACKAGE = Path(__file__).parents[1]
 # The sources that can change a result. The worker alone of `execution` touches a run from inside.
-RESULT_SOURCES = ("spec", "training", "execution/worker.py")
+RESULT_SOURCES = ("spec/**/*.py", "training/**/*.py", "execution/worker*.py")
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
@@ -60,8 +60,7 @@ def code_hash(package: Path = PACKAGE) -> str:
     """Return the SHA-256 of the sources that can change a result, the same on every checkout of one commit."""
     total = hashlib.sha256()
     for source in RESULT_SOURCES:
-        path = package / source
-        for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
+        for file in sorted(package.glob(source)):
             content = file.read_bytes().replace(b"\r\n", b"\n")
             total.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode())
             total.update(content)

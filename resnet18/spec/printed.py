@@ -64,12 +64,13 @@ def parse_printed(text: str) -> Printed | None:
     decimals = len(mantissa.partition(".")[2])
     worth = UNITS[found["unit"]] if found["unit"] else 1.0
     value = float(digits) * worth
-    if not isfinite(value):
+    half_step = 0.5 * float(f"1e{int(exponent or 0) - decimals}") * worth
+    if not isfinite(value) or not isfinite(half_step):  # 0e999 is 0 to the nearest infinity
         return None
     return Printed(
         text=text,
         value=value,
-        half_step=0.5 * float(f"1e{int(exponent or 0) - decimals}") * worth,
+        half_step=half_step,
         decimals=decimals,
         unit=found["unit"] or "",
         is_approximate=found["about"] is not None,

@@ -1,7 +1,6 @@
 """From a case to its experiment and execution: file, case, scale, then `-o` options, each over the one before."""
 
 import json
-import tomllib
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.explain import spec_error
 from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.scale import SCALES, ScaleName, at_scale
+from resnet18.spec.toml import parse_toml
 
 DEVICE_OPTION = "--device="
 INNER_KEYS = frozenset(key for model in OPTIMIZERS for key in model.model_fields)
@@ -112,8 +112,8 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
 def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
     """Return a TOML value; what is not one is a string, so that shells need no second pair of quotes."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 

@@ -1,5 +1,6 @@
 """Batches of augmented images, by torch's DataLoader: one PIL image at a time, as the report did it."""
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnet18.training.augment import Pipeline
 from resnet18.training.dataset import Split
+
+LOADER_TIMEOUT_S = 300
+"""A loader process that gives nothing for so long hangs; the slowest batch of the suite takes seconds."""
 
 
 class AugmentedImages(Dataset[tuple[Tensor, int]]):
@@ -32,6 +36,13 @@ def batches(
         batch_sampler=parts,
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,  # DataLoader's own way on Linux; others import torch again
+        timeout=LOADER_TIMEOUT_S if workers else 0,
+        worker_init_fn=_end_when_asked if workers else None,
         generator=torch.Generator(),  # DataLoader draws a seed that nothing here uses; not from the global generator
     )
     return iter(loader)
+
+
+def _end_when_asked(_: int) -> None:
+    """Let a loader process end by SIGTERM, which its parent, a worker, takes as a wish."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,20 +7,27 @@ same arrays. Checked on archives of this layout that the tests make; the officia
 
 import hashlib
 import pickletools
-import tarfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.spec.data import CIFAR10
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.training.archive import content, members, open_archive
 from resnet18.training.dataset import DataSet, Split, arrays_sha256
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PIXELS = 3 * 32 * 32
 TRAIN_BATCHES = 5
+MAX_BATCH_BYTES = 40_000_000
+"""Of one member. A python batch is the larger of the two, with 31 MB."""
+MAX_ARCHIVE_BYTES = 250_000_000
+"""Of all members. Six batches and two small texts are 186 MB."""
+MAX_MEMBERS = 100
 
 # SHA-256 as published by third parties whose MD5 agrees with the data set's own page.
 ARCHIVES = {
@@ -44,8 +51,9 @@ def find_archive(home: Path) -> Path:
     raise EnvironmentMissingError(
         "data set cifar10",
         f"neither {' nor '.join(ARCHIVES)} is in {home}",
-        next_step=f"curl -L --create-dirs -o '{target}' {MIRROR_URL}\n"
-        f"        (170 MB, checked by SHA-256 when it is read; official host, slow: {OFFICIAL_URL}{target.name})\n"
+        next_step=f"curl -L --create-dirs -o {quote(str(target))} {MIRROR_URL}\n"
+        f"        (170 MB, SHA-256 {ARCHIVES[target.name]},\n"
+        f"        checked when it is read; official host, slow: {OFFICIAL_URL}{target.name})\n"
         "        or run without it: --data fashion-mnist-mini, --data imagefolder:PATH",
     )
 
@@ -65,9 +73,13 @@ def read_archive(path: Path, sha256: str | None = None) -> DataSet:
         )
     parse = parse_python_batch if "python" in path.name else parse_binary_batch
     try:
-        batches = {name: parse(content) for name, content in _members(path)}
-    except (tarfile.TarError, ValueError, EOFError) as error:
+        batches = {name: parse(batch) for name, batch in _batches(path)}
+    except IntegrityError:
+        raise
+    except Exception as error:  # noqa: BLE001 - tarfile, gzip and pickletools raise a dozen kinds at damaged bytes
         raise IntegrityError(str(path), f"not a CIFAR-10 archive: {error}") from None
+    if len({len(one.labels) for one in batches.values()}) > 1:
+        raise IntegrityError(str(path), "not a CIFAR-10 archive: its batches hold different numbers of images")
     train = [batches[f"data_batch_{number}"] for number in range(1, TRAIN_BATCHES + 1)]
     return _data_set(train, batches["test_batch"])
 
@@ -77,34 +89,54 @@ def _data_set(train: list[Split], test: Split) -> DataSet:
     return DataSet(CIFAR10, CLASSES, joined, test, arrays_sha256(CLASSES, joined, test))
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _batches(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the six batches of an archive, read in memory: nothing is extracted to disk."""
     wanted = {f"data_batch_{number}" for number in range(1, TRAIN_BATCHES + 1)} | {"test_batch"}
-    with tarfile.open(path) as archive:
-        for member in archive:
-            name = member.name.rsplit("/", 1)[-1].removesuffix(".bin")
-            file = archive.extractfile(member) if member.isfile() and name in wanted else None
-            if file is not None:
+    with open_archive(path, most_at_once=MAX_BATCH_BYTES, most_in_all=MAX_ARCHIVE_BYTES) as archive:
+        for place, member in members(archive, most=MAX_MEMBERS, largest=MAX_BATCH_BYTES):
+            name = place.rsplit("/", 1)[-1].removesuffix(".bin")
+            if name in wanted:
                 wanted.remove(name)
-                yield name, file.read()
+                yield name, content(path, archive, member)
     if wanted:
         raise ValueError(f"lacks {', '.join(sorted(wanted))}")
 
 
-def parse_binary_batch(content: bytes) -> Split:
-    """Return the images of a binary batch: records of one label byte and 3,072 pixels, channel by channel."""
-    if not content or len(content) % (1 + PIXELS):
-        raise ValueError(f"a batch of {len(content):,} bytes is no whole number of {1 + PIXELS:,}-byte records")
-    rows = np.frombuffer(content, dtype=np.uint8).reshape(-1, 1 + PIXELS)
+def parse_binary_batch(batch: bytes) -> Split:
+    """Return the images of a binary batch: records of one label byte and 3,072 pixels, channel by channel.
+
+    Raises:
+        ValueError: another length, or a label above 9.
+    """
+    if not batch or len(batch) % (1 + PIXELS):
+        raise ValueError(f"a batch of {len(batch):,} bytes is no whole number of {1 + PIXELS:,}-byte records")
+    rows = np.frombuffer(batch, dtype=np.uint8).reshape(-1, 1 + PIXELS)
     return _split(rows[:, 1:], rows[:, 0])
 
 
-def parse_python_batch(content: bytes) -> Split:
-    """Return the images of a python batch: a pickled dict with `data` (uint8 [n, 3072]) and `labels` (list of ints)."""
+def parse_python_batch(batch: bytes) -> Split:
+    """Return the images of a python batch: a pickled dict with `data` (uint8 [n, 3072]) and `labels` (list of ints).
+
+    Raises:
+        ValueError: no such pickle, or labels that are not from 0 to 9.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # strings that no pickle of these has, escaped wrongly
+        pixels, labels = _picked_out(batch)
+    if not labels or len(pixels) != len(labels) * PIXELS:
+        raise ValueError(f"{len(labels):,} labels and {len(pixels):,} bytes of pixels do not fit together")
+    if not 0 <= min(labels) <= max(labels) < len(CLASSES):  # before numpy, which has no room for larger ones
+        raise ValueError(f"labels from {min(labels)} to {max(labels)}, where 0 to {len(CLASSES) - 1} are possible")
+    rows = np.frombuffer(pixels, dtype=np.uint8).reshape(len(labels), PIXELS)
+    return _split(rows, np.array(labels, dtype=np.uint8))
+
+
+def _picked_out(batch: bytes) -> tuple[bytes, list[int]]:
+    """Return the longest string of a pickle, and the numbers that follow the word `labels`."""
     pixels: bytes = b""
     labels: list[int] = []
     in_labels = False
-    for opcode, argument, _ in pickletools.genops(content):
+    for opcode, argument, _ in pickletools.genops(batch):
         if opcode.name in {"MARK", "APPENDS", "EMPTY_LIST", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
             continue
         if in_labels and isinstance(argument, int):
@@ -113,10 +145,7 @@ def parse_python_batch(content: bytes) -> Split:
         in_labels = argument == "labels"
         if opcode.name == "BINSTRING" and isinstance(argument, str) and len(argument) > len(pixels):
             pixels = argument.encode("latin-1")  # how genops turns the bytes of a Python 2 string into text
-    if not labels or len(pixels) != len(labels) * PIXELS:
-        raise ValueError(f"{len(labels):,} labels and {len(pixels):,} bytes of pixels do not fit together")
-    rows = np.frombuffer(pixels, dtype=np.uint8).reshape(len(labels), PIXELS)
-    return _split(rows, np.array(labels, dtype=np.uint8))
+    return pixels, labels
 
 
 def _split(rows: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:

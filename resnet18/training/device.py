@@ -15,6 +15,7 @@ PRECISIONS = {
     "xpu": ("fp32", "bf16", "fp16"),
 }
 """What a kind of device can train in; any other kind in fp32 alone."""
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -26,14 +27,13 @@ def ready_device(execution: Execution) -> torch.device:
     """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator where there is one.
 
     Raises:
-        UnsupportedError: the device cannot compute in the precision that is asked for.
+        UnsupportedError: the device cannot compute in the precision that is asked for, or not deterministically.
     """
     # torch's own number is that of the machine's cores; a container may have fewer.
     usual = min(torch.get_num_threads(), usable_cpus())
     torch.set_num_threads(usual if execution.threads == "auto" else execution.threads)
     if execution.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when CUDA starts
-        torch.use_deterministic_algorithms(mode=True)
+        _be_deterministic()
     if execution.device == "auto":
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     else:
@@ -45,6 +45,15 @@ def ready_device(execution: Execution) -> torch.device:
         torch.backends.cuda.matmul.allow_tf32 = execution.precision == "tf32"
         torch.backends.cudnn.allow_tf32 = execution.precision == "tf32"  # torch's default is True
     return device
+
+
+def _be_deterministic() -> None:
+    """Ask torch for deterministic algorithms, and refuse the label where it is too late for one of them."""
+    if WORKSPACE not in os.environ and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise UnsupportedError(f"deterministic: CUDA has started without {WORKSPACE}, which cuBLAS reads at its start")
+    os.environ.setdefault(WORKSPACE, ":4096:8")
+    torch.backends.cudnn.benchmark = False  # which takes the fastest algorithm of the moment
+    torch.use_deterministic_algorithms(mode=True)
 
 
 def autocast(execution: Execution, device: torch.device) -> AbstractContextManager[object]:

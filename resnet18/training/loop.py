@@ -45,6 +45,21 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Position:
+    """Where training stands between two steps: with the tensors of the setup, all that it takes to go on."""
+
+    epoch: int = 1
+    steps: int = 0
+    """Steps that this epoch has made."""
+    tally: Tally = Tally()
+    """Over the images of those steps."""
+    last_loss: float | None = None
+
+
+START = Position()
+
+
+@dataclass(frozen=True)
 class EpochResult:
     """What an epoch gave; the worker makes the record's entry of it."""
 
@@ -97,39 +112,47 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
     )
 
 
-def train(setup: Setup, clock: Clock) -> Iterator[EpochResult]:
-    """Train, and yield each epoch's result as soon as it is there.
+def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | EpochResult]:
+    """Train, and yield the position after each step and the result after each epoch, as soon as they are there.
+
+    Whoever takes them may stop here, or save the position and begin again there: the results are the same.
 
     Raises:
         DivergedError: a loss that is no finite number.
     """
     experiment = setup.experiment
-    for epoch in range(1, experiment.epochs + 1):
+    for epoch in range(begin.epoch, experiment.epochs + 1):
         learning_rate = experiment.optimizer.lr * learning_rate_factor(experiment.schedule, epoch)
         set_learning_rate(setup.optimizer, learning_rate)
-        trained, steps = train_epoch(setup, epoch, clock)
+        position = begin if epoch == begin.epoch else Position(epoch)
+        for after_a_step in train_epoch(setup, clock, position):
+            position = after_a_step
+            yield position
         indices = setup.test_indices_last if epoch == experiment.epochs else setup.test_indices_epoch
         with clock.scope("eval_as_published_s"):
             as_published, _ = evaluate(setup, indices, experiment.test_augmentation, epoch)
         with clock.scope("eval_clean_s"):
             cleanly, predictions = evaluate(setup, indices, clean(experiment.test_augmentation), epoch)
-        yield EpochResult(epoch, learning_rate, steps, trained, as_published, cleanly, clock.lap(), predictions)
+        yield EpochResult(
+            epoch, learning_rate, position.steps, position.tally, as_published, cleanly, clock.lap(), predictions
+        )
 
 
-def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
-    """Pass once over the training images; return the sums and the number of steps."""
+def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Position]:
+    """Pass once over the training images, from a position in the epoch on; yield the position after each step."""
     setup.model.train()
     experiment = setup.experiment
     with clock.scope("train_s"), clock.scope("data_wait_s"):
-        order = permutation(experiment.seed, "order", epoch, setup.train_indices)
-        waiting = _batches(setup, "train", order, experiment.augmentation, epoch, experiment.batch_size)
-    tally, steps, last_loss = Tally(), 0, math.nan
+        order = permutation(experiment.seed, "order", begin.epoch, setup.train_indices)
+        left = order[begin.steps * experiment.batch_size :]
+        waiting = _batches(setup, "train", left, experiment.augmentation, begin.epoch, experiment.batch_size)
+    tally, steps, last_loss = begin.tally, begin.steps, begin.last_loss
     while True:
         with clock.scope("train_s"):
             with clock.scope("data_wait_s"):
                 batch = next(waiting, None)
             if batch is None:
-                return tally, steps
+                return
             images, labels = _to_device(batch, setup)
             del batch  # in another memory format it would stay beside its copy
             setup.optimizer.zero_grad()
@@ -140,12 +163,15 @@ def train_epoch(setup: Setup, epoch: int, clock: Clock) -> tuple[Tally, int]:
             mean_loss = loss.item()
             correct = int((logits.argmax(1) == labels).sum().item())
         if not math.isfinite(mean_loss):
-            raise DivergedError(f"loss {mean_loss} in epoch {epoch}, step {steps + 1} (the loss before: {last_loss})")
+            raise DivergedError(
+                f"loss {mean_loss} in epoch {begin.epoch}, step {steps + 1} (the loss before: {last_loss})"
+            )
         with clock.scope("train_s"):
             setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
             setup.scaler.step(setup.optimizer)
             setup.scaler.update()
         tally, steps, last_loss = tally.add(mean_loss, correct, len(labels)), steps + 1, mean_loss
+        yield Position(begin.epoch, steps, tally, last_loss)
 
 
 @torch.no_grad()

@@ -1,20 +1,27 @@
 """Open a data set. Archives are decoded once, and kept as plain arrays found by the archive's hash."""
 
+import hashlib
 import json
+import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
 from resnet18.spec.data import DataSource, data_home
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.strict import strict_json
 from resnet18.training.cifar10 import ARCHIVES, find_archive, read_archive
 from resnet18.training.dataset import DataSet, Split, arrays_sha256
 from resnet18.training.embedded import read_embedded
 from resnet18.training.imagefolder import read_image_folder, source_sha256
+
+LOG = logging.getLogger(__name__)
 
 
 def open_data(source: DataSource, *, verify: bool) -> DataSet:
@@ -28,6 +35,14 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
         EnvironmentMissingError: the archive is not there.
         IntegrityError: it is damaged.
     """
+    data = _opened(source, verify=verify)
+    if verify and (shared := shared_images(data)):
+        text = "data set %s: %d of %d test images are training images too, so that accuracies flatter"
+        LOG.warning(text, data.label, shared, len(data.test.labels))
+    return data
+
+
+def _opened(source: DataSource, *, verify: bool) -> DataSet:
     if source.kind == "embedded":
         return read_embedded()
     if source.kind == "cifar10" or source.path is None:
@@ -35,6 +50,12 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
         return _cached(source, ARCHIVES[archive.name], lambda: read_archive(archive), verify=verify)
     path = source.path
     return _cached(source, source_sha256(path), lambda: read_image_folder(source, path), verify=verify)
+
+
+def shared_images(data: DataSet) -> int:
+    """Return how many test images are training images too, pixel by pixel."""
+    known = {hashlib.sha256(image.tobytes()).digest() for image in data.train.images}
+    return sum(hashlib.sha256(image.tobytes()).digest() in known for image in data.test.images)
 
 
 def _cached(source: DataSource, key: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
@@ -72,14 +93,28 @@ def _write(data: DataSet, folder: Path) -> None:
 
 def _read(label: str, folder: Path) -> DataSet:
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        train, test = (
-            Split(
-                np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False),
-                np.load(folder / f"{name}_labels.npy", allow_pickle=False),
-            )
-            for name in ("train", "test")
-        )
-    except (OSError, ValueError) as error:
+        return _checked(label, strict_json((folder / "about.json").read_bytes()), folder)
+    except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
         raise IntegrityError(str(folder), f"cannot be read: {error}", next_step="delete this folder") from None
-    return DataSet(label, tuple(about["classes"]), train, test, about["sha256"])
+
+
+def _checked(label: str, about: dict[str, Any], folder: Path) -> DataSet:
+    """Return the data set of a decoded copy whose parts fit together: what a run does not look at again.
+
+    Raises:
+        ValueError: they do not.
+    """
+    classes, sha256 = tuple(about["classes"]), about["sha256"]
+    if not all(isinstance(name, str) for name in classes) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError("about.json names neither classes nor a SHA-256")
+    splits = []
+    for name in ("train", "test"):
+        images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
+        side = images.shape[1] if images.ndim == 4 else 0
+        if not len(labels) or (images.shape, labels.shape) != ((len(labels), side, side, 3), (len(labels),)):
+            raise ValueError(f"{name}: images of shape {images.shape}, labels of shape {labels.shape}")
+        if not images.dtype == labels.dtype == np.uint8 or labels.max() >= len(classes):
+            raise ValueError(f"{name}: no 8-bit pixels, or a label above {len(classes) - 1}")
+        splits.append(Split(images, labels))
+    return DataSet(label, classes, splits[0], splits[1], sha256)

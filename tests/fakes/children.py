@@ -4,27 +4,34 @@ Whatever starts here is found by its name in a fresh process of the local engine
 """
 
 import contextlib
+import errno
 import gc
+import itertools
 import os
 import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
-from builders import make_experiment
+from builders import epochs_of, make_experiment
 from fakes.accelerator import NAME, Accelerator, install
+from fakes.disk import FaultyOs
 
 from resnet18.execution import local, worker
 from resnet18.execution.job import Job
 from resnet18.measure.clock import Clock
+from resnet18.records import disk
 from resnet18.spec.experiment import Execution
-from resnet18.training import loop
+from resnet18.training import batches, loop
 from resnet18.training.batches import AugmentedImages
+from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import Setup, set_up, train
+from resnet18.training.outcome import parameters_sha256
 
 ENTER = local._enter
 """The real start of a child, which tests put another in place of."""
@@ -40,6 +47,41 @@ def with_loader_that_is_killed(*arguments: Any) -> None:
     """Start a child whose loader processes die by a signal when they are asked for an image."""
     AugmentedImages.__getitem__ = lambda images, index: os.kill(os.getpid(), signal.SIGKILL)
     ENTER(*arguments)
+
+
+def with_loader_that_hangs(*arguments: Any) -> None:
+    """Start a child whose loader processes wait for ever, and which waits for them one second."""
+    AugmentedImages.__getitem__ = lambda images, index: signal.pause()
+    batches.LOADER_TIMEOUT_S = 1
+    ENTER(*arguments)
+
+
+def with_full_disk(*arguments: Any) -> None:
+    """Start a child that can write nothing."""
+    disk.os = FaultyOs(1, persistent=True)
+    ENTER(*arguments)
+
+
+def without_room_for_checkpoints(*arguments: Any) -> None:
+    """Start a child in which there is room for records alone."""
+    write_new, replace = disk.write_new, disk.replace
+
+    def refuse(path: Path, *parts: Any) -> None:
+        if path.suffix == ".checkpoint":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        (write_new if path.suffix == ".json" else replace)(path, *parts)
+
+    disk.write_new = refuse
+    ENTER(*arguments)
+
+
+def that_hangs(kind: str, *arguments: Any) -> None:
+    """Start a child that, asked for a run, waits for ever and hears no wish."""
+    if kind == "job":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            signal.pause()
+    ENTER(kind, *arguments)
 
 
 def answer(question: Callable[..., Any], *arguments: Any) -> Any:
@@ -68,7 +110,7 @@ def mistake(kind: str) -> str:
         return _error_of(lambda: torch.ones(3, device=NAME) + torch.ones(3))
     forgetful = loop._to_device
     loop._to_device = lambda batch, setup: (forgetful(batch, setup)[0], batch[1])
-    return _error_of(lambda: list(train(_setup({"name": "sgd", "lr": 0.1}), Clock(lambda: None))))
+    return _error_of(lambda: list(epochs_of(_setup({"name": "sgd", "lr": 0.1}))))
 
 
 def waits(optimizer: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -84,7 +126,7 @@ def waits(optimizer: dict[str, Any]) -> dict[str, dict[str, int]]:
                 yield
                 state.events.append("close")
 
-    list(train(setup, Marking(lambda: synchronize(setup.device))))
+    list(epochs_of(setup, Marking(lambda: synchronize(setup.device))))
     return _by_scope(state)
 
 
@@ -97,6 +139,19 @@ def sequel(big: Job, small: Job) -> tuple[list[str], list[int]]:
         gc.collect()
         left.append(state.allocated)
     return statuses, left
+
+
+def digests_of_resuming(optimizer: dict[str, Any]) -> tuple[str, str]:
+    """Digests of the parameters of a training on the accelerator: in one piece, and stopped after its second step."""
+    install()
+    whole, first, second = (_setup(optimizer) for _ in range(3))
+    list(train(whole, Clock(lambda: None)))
+    clock = Clock(lambda: None)
+    position = next(itertools.islice(train(first, clock), 1, None))
+    moment, arrays = snapshot(first, position, clock)
+    begin = restore(second, clock, moment, {name: array.copy() for name, array in arrays.items()})
+    list(train(second, clock, begin))
+    return parameters_sha256(whole.model), parameters_sha256(second.model)
 
 
 def _setup(optimizer: dict[str, Any]) -> Setup:

@@ -20,10 +20,10 @@ def run(tmp_path, monkeypatch):
     """Run a benchmark on the GPU with tiny sizes, and return its records by seed."""
     monkeypatch.chdir(tmp_path)
 
-    def call(name, *options, results="results", seeds=1):
-        arguments = ["run", name, "--device", "cuda", "--seeds", str(seeds), "--results", results, *TINY_ARGUMENTS]
-        arguments += [word for option in options for word in ("-o", option)]
-        CliRunner().invoke(app, arguments)
+    def call(name, *options, results="results", seeds=1, arguments=()):
+        words = ["run", name, "--device", "cuda", "--seeds", str(seeds), "--results", results, *TINY_ARGUMENTS]
+        words += [word for option in options for word in ("-o", option)]
+        CliRunner().invoke(app, [*words, *arguments])
         return Store(tmp_path / results).read().records
 
     return call

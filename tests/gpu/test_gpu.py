@@ -49,6 +49,18 @@ def test_deterministic_runs_give_equal_bits(run):
     assert hashes[0] == hashes[1]
 
 
+def test_a_stopped_run_goes_on_with_equal_bits(run):
+    """With deterministic algorithms: stopped at its time limit again and again until it is done."""
+    options = ("deterministic=true", "epochs=60")
+    whole = one_of(run("basic", *options, results="whole"))
+    for _ in range(20):
+        (*_, last) = run("basic", *options, results="pieces", arguments=("--time-limit", "1.5"))
+        if last.status == "ok":
+            break
+
+    assert (whole.result_hash, True) == (last.result_hash, "resumed" in last.flags)
+
+
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
 def test_a_precision_trains_to_a_finite_loss(precision, run):
     """And is written into the fingerprint."""

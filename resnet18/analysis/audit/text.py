@@ -1,6 +1,5 @@
 """Findings for people and for programs. Whatever comes from a file is made safe for a terminal."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -9,10 +8,9 @@ from textwrap import fill
 from resnet18.analysis.audit.audit import KINDS
 from resnet18.analysis.audit.finding import Finding, counted
 from resnet18.analysis.audit.unchecked import Unchecked
+from resnet18.spec.text import plain
 
 WIDTH = 110
-# Control characters could move the cursor or rename the window, direction characters reorder what is read.
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def audit_rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
@@ -45,7 +43,7 @@ def _group(kind: str, findings: Sequence[Finding]) -> str:
 
 
 def _wrapped(text: str, first: str, later: str) -> str:
-    safe = _UNSAFE.sub(" ", text)
+    safe = plain(text)
     return fill(
         safe, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
     )

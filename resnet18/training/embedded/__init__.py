@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.spec.data import EMBEDDED
+from resnet18.spec.errors import IntegrityError
 from resnet18.training.dataset import DataSet, Split, arrays_sha256
 
 CLASSES = (
@@ -21,14 +22,28 @@ CLASSES = (
     "ankle boot",
 )
 SIDE = 32
+FILE = Path(__file__).with_name(f"{EMBEDDED}.npz")
+SHA256 = "cff8f513cd0ff3b1138bc93c5b1c7c825c9681b2f20d473f0d52049bc36d498f"
+"""Of the decoded arrays."""
+REPAIR = "install the package again"
 
 
-def read_embedded() -> DataSet:
-    """Return the 4,000 training and 1,000 test images, grey 28 px padded to 32 px and repeated in three channels."""
-    with np.load(Path(__file__).with_name(f"{EMBEDDED}.npz"), allow_pickle=False) as archive:
-        train = Split(_padded(archive["train_images"]), archive["train_labels"])
-        test = Split(_padded(archive["test_images"]), archive["test_labels"])
-    return DataSet(EMBEDDED, CLASSES, train, test, arrays_sha256(CLASSES, train, test))
+def read_embedded(path: Path = FILE) -> DataSet:
+    """Return the 4,000 training and 1,000 test images, grey 28 px padded to 32 px and repeated in three channels.
+
+    Raises:
+        IntegrityError: the file is not the one that the package came with.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            train = Split(_padded(archive["train_images"]), archive["train_labels"])
+            test = Split(_padded(archive["test_images"]), archive["test_labels"])
+        found = arrays_sha256(CLASSES, train, test)
+    except Exception as error:  # noqa: BLE001 - zipfile, zlib and numpy raise a dozen kinds at damaged bytes
+        raise IntegrityError(path.name, f"cannot be read: {error}", next_step=REPAIR) from None
+    if found != SHA256:
+        raise IntegrityError(path.name, f"SHA-256 is {found}, not {SHA256}", next_step=REPAIR)
+    return DataSet(EMBEDDED, CLASSES, train, test, found)
 
 
 def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

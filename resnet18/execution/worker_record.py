@@ -1,0 +1,65 @@
+"""What a training gave, under the record's keys."""
+
+from dataclasses import asdict
+from typing import Any
+
+from resnet18.execution.job import EpochDone
+from resnet18.records.hashes import result_hash
+from resnet18.records.record import Epoch, Outcome, Score
+from resnet18.training.loop import EpochResult, Tally
+from resnet18.training.outcome import Conclusion
+
+
+def epoch_entry(result: EpochResult) -> dict[str, Any]:
+    """Return the record's entry of an epoch."""
+    entry = Epoch(
+        epoch=result.epoch,
+        learning_rate=result.learning_rate,
+        steps=result.steps,
+        train=_score(result.train),
+        as_published=_score(result.as_published),
+        clean=_score(result.clean),
+        **result.seconds,
+    )
+    return asdict(entry)
+
+
+def _score(tally: Tally) -> Score:
+    return Score(loss=tally.loss_sum / tally.images, correct=tally.correct, images=tally.images)
+
+
+def add_seconds(facts: dict[str, Any], seconds: dict[str, float]) -> None:
+    """Add seconds by scope to the record's `time`."""
+    time = facts.setdefault("time", {})
+    for scope, value in seconds.items():
+        time[scope] = time.get(scope, 0.0) + value
+
+
+def epoch_done(entry: dict[str, Any]) -> EpochDone:
+    """Return what the user is told of an epoch, given its entry."""
+    epoch = Epoch(**entry)
+    return EpochDone(
+        epoch=epoch.epoch,
+        train_loss=epoch.train.loss,
+        train_accuracy=epoch.train.accuracy,
+        test_accuracy=epoch.as_published.accuracy,
+        seconds=epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
+    )
+
+
+def conclusion(end: Conclusion, epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is known only at the end: confusion, samples, digests and the result hash."""
+    outcome = Outcome(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
+    return {
+        "confusion": end.confusion,
+        "samples": [{"index": index, "label": label, "prediction": guess} for index, label, guess in end.samples],
+        "outcome": outcome.model_dump(),
+        "result_hash": result_hash(tuple(Epoch(**epoch) for epoch in epochs), end.confusion, outcome),
+    }
+
+
+def phase(facts: dict[str, Any]) -> str:
+    """Say how far the attempt had come."""
+    if "epochs" not in facts:
+        return "prepare"
+    return f"after {len(facts['epochs'])} epochs"

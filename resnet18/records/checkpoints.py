@@ -1,0 +1,189 @@
+"""Checkpoints of a run: how far it had come, in files that are whole or not there, named by their own SHA-256.
+
+A file is one line that says what it is, one line of JSON, and the arrays' bytes one after the other. The last two of a
+run are kept: a new one counts only when it has been written, synced and read back.
+
+Format history:
+1  first version
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from resnet18.records import disk
+from resnet18.records.record import Epoch, Id, Segment, Sha256
+from resnet18.spec.errors import IntegrityError
+from resnet18.spec.identity import canonical_json
+from resnet18.spec.strict import Items, Model, strict_json
+
+FIRST_LINE = b"resnet18 checkpoint 1\n"
+KEPT = 2
+LIMIT = 64 << 30
+"""Bytes of the largest file that is read; the largest network of the suite takes a sixth of that."""
+
+
+class Entry(Model):
+    """One array: its name, kind of number (as numpy writes it, least significant byte first) and shape."""
+
+    name: str
+    kind: Literal["<f8", "<f4", "<f2", "<i8", "<i4", "|u1", "|b1"]
+    shape: Items[Annotated[int, Field(ge=0)]]
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes its numbers take."""
+        return math.prod(self.shape) * np.dtype(self.kind).itemsize
+
+
+class Head(Model):
+    """The JSON part of a checkpoint."""
+
+    run_id: Id
+    code_hash: Sha256
+    data_sha256: Sha256 | None
+    numerics: dict[str, str | int | bool]
+    segments: Items[Segment]
+    """What went before, the stretch that wrote this included."""
+    epochs: Items[Epoch]
+    """Those that are complete."""
+    time: dict[str, Annotated[float, Field(ge=0)]]
+    """Seconds by scope, over the complete epochs and all segments."""
+    training: dict[str, Any]
+    """The state of the loop, in its own words (`training.checkpoint.Moment`)."""
+    arrays: Items[Entry] = ()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds."""
+
+    head: Head
+    arrays: Mapping[str, NDArray[Any]]
+
+
+class Checkpoints:
+    """The checkpoints of one run, under `<results>/checkpoints/`."""
+
+    def __init__(self, results: Path, run_id: str) -> None:
+        self.folder = results / "checkpoints"
+        self.run_id = run_id
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint, read it back, and drop all but the last two. It is on disk when this returns.
+
+        Raises:
+            OSError: it cannot be written; those that are there stay.
+            IntegrityError: the disk gives back other bytes.
+        """
+        disk.make_folder(self.folder)
+        parts = encode(checkpoint)
+        total = hashlib.sha256()
+        for part in parts:
+            total.update(part)
+        before = self.files()
+        serial = _serial(before[-1]) + 1 if before else 1
+        path = self.folder / f"{self.run_id}.{serial:08d}.{total.hexdigest()}.checkpoint"
+        disk.write_new(path, *parts)
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != total.hexdigest():
+                path.unlink()
+                raise IntegrityError(path.name, "reads back otherwise than it was written")
+        for old in before[: 1 - KEPT]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def files(self) -> list[Path]:
+        """Return the run's files, the oldest first."""
+        named = re.compile(rf"{re.escape(self.run_id)}\.\d{{8}}\.[0-9a-f]{{64}}\.checkpoint")
+        return sorted(path for path in self.folder.glob(f"{self.run_id}.*") if named.fullmatch(path.name))
+
+    def latest(self) -> tuple[Checkpoint | None, tuple[IntegrityError, ...]]:
+        """Return the last checkpoint that is whole, and what is wrong with those after it."""
+        refused: list[IntegrityError] = []
+        for path in reversed(self.files()):
+            try:
+                return load_checkpoint(path), tuple(refused)
+            except IntegrityError as error:
+                refused.append(error)
+        return None, tuple(refused)
+
+    def clear(self) -> None:
+        """Remove them: the run has its result."""
+        for path in self.files():
+            path.unlink(missing_ok=True)
+
+
+def encode(checkpoint: Checkpoint) -> list[bytes | memoryview]:
+    """Return the parts of a file, in order. Arrays are not copied where they lie in order already."""
+    arrays = {
+        name: np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+        for name, array in checkpoint.arrays.items()
+    }
+    entries = tuple(
+        Entry.model_validate({"name": name, "kind": array.dtype.str, "shape": array.shape})
+        for name, array in arrays.items()
+    )
+    head = checkpoint.head.model_copy(update={"arrays": entries})
+    text = canonical_json(head.model_dump(mode="json"))
+    return [FIRST_LINE, text, b"\n", *(array.reshape(-1).view(np.uint8).data for array in arrays.values())]
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read one checkpoint.
+
+    Raises:
+        IntegrityError: it is damaged, or none.
+    """
+    try:
+        content = disk.read(path, LIMIT)
+    except OSError as error:
+        raise IntegrityError(path.name, f"cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != path.name.split(".")[2]:
+        raise IntegrityError(path.name, "is damaged: its SHA-256 is another")
+    try:
+        return decode(content)
+    except (ValueError, ValidationError) as error:
+        raise IntegrityError(path.name, f"is no checkpoint: {str(error).splitlines()[0]}") from None
+
+
+def decode(content: bytes) -> Checkpoint:
+    """Return what the bytes of a file hold.
+
+    Raises:
+        ValueError: they are not those of a checkpoint.
+    """
+    if not content.startswith(FIRST_LINE):
+        raise ValueError("its first line is another")
+    end = content.find(b"\n", len(FIRST_LINE))
+    if end < 0:
+        raise ValueError("it ends within its second line")
+    head = Head.model_validate(strict_json(content[len(FIRST_LINE) : end]))
+    return Checkpoint(head, _arrays(head.arrays, content, end + 1))
+
+
+def _arrays(entries: Iterable[Entry], content: bytes, start: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays that lie one after the other from `start` on."""
+    found: dict[str, NDArray[Any]] = {}
+    for entry in entries:
+        end = start + entry.size_bytes
+        if end > len(content) or entry.name in found:
+            raise ValueError(f"array {entry.name} is cut off or there twice")
+        numbers = np.frombuffer(memoryview(content)[start:end], dtype=entry.kind)
+        found[entry.name] = numbers.reshape(entry.shape).copy()  # of its own: it can be written to
+        start = end
+    if start != len(content):
+        raise ValueError(f"{len(content) - start} bytes are left over")
+    return found
+
+
+def _serial(path: Path) -> int:
+    return int(path.name.split(".")[1])

@@ -1,0 +1,198 @@
+"""Checkpoint files: whole or not used, never unpickled, and the one before still there."""
+
+import hashlib
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resnet18.records import disk
+from resnet18.records.checkpoints import FIRST_LINE, Checkpoint, Checkpoints, Head, decode, encode, load_checkpoint
+from resnet18.records.record import Segment
+from resnet18.spec.errors import IntegrityError
+
+RUN = "0123456789abcdef"
+GOLDEN = "c53da2c88f48f4cefbe82d1c1e826718fcf22597eaee3e89c39af8d65c7e01de"
+
+
+def make_checkpoint(step=1, **arrays):
+    head = Head(
+        run_id=RUN,
+        code_hash="c" * 64,
+        data_sha256="d" * 64,
+        numerics={"threads": 1, "mkldnn": True},
+        segments=(Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),),
+        epochs=(),
+        time={"wall_s": 9.0},
+        training={"epoch": 1, "steps": step},
+    )
+    given = arrays or {"model/w": np.arange(6, dtype=np.float32).reshape(2, 3), "optimizer/0/step": np.float32(step)}
+    return Checkpoint(head, {name: np.asarray(array) for name, array in given.items()})
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    return Checkpoints(tmp_path, RUN)
+
+
+def contents(checkpoint):
+    return checkpoint.head.model_copy(update={"arrays": ()}), {
+        name: (array.dtype.str, array.shape, array.tobytes()) for name, array in checkpoint.arrays.items()
+    }
+
+
+def test_a_checkpoint_reads_back_as_it_was_written(checkpoints):
+    """Kind, shape and every bit, a single number and no numbers at all among them."""
+    arrays = {"a": np.float64(-0.0), "b": np.zeros((0, 3), np.int64), "c": np.array([np.nan, np.inf], np.float32)}
+    checkpoints.save(make_checkpoint(**arrays))
+    found, refused = checkpoints.latest()
+
+    assert (contents(make_checkpoint(**arrays)), ()) == (contents(found), refused)
+
+
+def test_the_bytes_of_a_checkpoint_are_golden():
+    """The same on every machine."""
+    assert GOLDEN == hashlib.sha256(b"".join(encode(make_checkpoint()))).hexdigest()
+
+
+def test_an_array_in_another_order_is_written_in_its_own():
+    """Rows first and least significant byte first, however it lies in memory."""
+    straight = np.arange(6, dtype="<i4").reshape(2, 3)
+    turned = np.asfortranarray(straight).astype(">i4")
+
+    assert encode(make_checkpoint(a=straight)) == [bytes(part) for part in encode(make_checkpoint(a=turned))]
+
+
+def test_arrays_that_were_read_can_be_written_to(checkpoints):
+    """The optimizer goes on in them."""
+    checkpoints.save(make_checkpoint())
+    found, _ = checkpoints.latest()
+
+    assert all(array.flags.writeable for array in found.arrays.values())
+
+
+def test_the_last_two_are_kept(checkpoints):
+    """The one before stands until a third is there."""
+    for step in (1, 2, 3):
+        checkpoints.save(make_checkpoint(step))
+
+    assert [2, 3] == [load_checkpoint(path).head.training["steps"] for path in checkpoints.files()]
+    assert 3 == checkpoints.latest()[0].head.training["steps"]
+
+
+def test_checkpoints_of_other_runs_are_left_alone(checkpoints, tmp_path):
+    """Also by `clear`."""
+    other = Checkpoints(tmp_path, "f" * 16)
+    other.save(make_checkpoint())
+    checkpoints.save(make_checkpoint())
+    checkpoints.clear()
+
+    assert ([], 1) == (checkpoints.files(), len(other.files()))
+
+
+def test_a_cut_checkpoint_is_refused_and_the_one_before_is_used(checkpoints):
+    """Wherever it was cut."""
+    checkpoints.save(make_checkpoint(1))
+    path = checkpoints.save(make_checkpoint(2))
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        found, refused = checkpoints.latest()
+
+        assert (1, ["is damaged: its SHA-256 is another"]) == (
+            found.head.training["steps"],
+            [one.what for one in refused],
+        )
+
+
+def test_a_flipped_bit_is_noticed(checkpoints):
+    """In the JSON and in the numbers."""
+    path = checkpoints.save(make_checkpoint())
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+
+        assert checkpoints.latest()[0] is None
+
+
+def test_without_a_whole_checkpoint_there_is_none(checkpoints):
+    """A run then begins anew."""
+    assert (None, ()) == checkpoints.latest()
+
+
+def test_a_disk_that_gives_back_other_bytes_is_found_out_at_once(checkpoints, monkeypatch):
+    """And the checkpoint before stays."""
+    checkpoints.save(make_checkpoint(1))
+    write_new = disk.write_new
+    monkeypatch.setattr(disk, "write_new", lambda path, *parts: write_new(path, *parts[:-1]))
+    with pytest.raises(IntegrityError, match="reads back otherwise"):
+        checkpoints.save(make_checkpoint(2))
+
+    assert [1] == [load_checkpoint(path).head.training["steps"] for path in checkpoints.files()]
+
+
+def named(folder, content):
+    """A file whose name says its hash, as any attacker can make it."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{RUN}.00000001.{hashlib.sha256(content).hexdigest()}.checkpoint"
+    path.write_bytes(content)
+    return path
+
+
+class Payload:
+    """What a pickle that is read carries out."""
+
+    def __reduce__(self):
+        return os.abort, ()
+
+
+@pytest.mark.parametrize("start", [b"", FIRST_LINE, FIRST_LINE + b"{}\n"])
+def test_a_pickle_in_a_checkpoint_is_never_read(start, checkpoints):
+    """It would end this process."""
+    named(checkpoints.folder, start + pickle.dumps(Payload()))
+
+    assert checkpoints.latest()[0] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arrays": [{"name": "a", "kind": "|O", "shape": [1]}]},
+        {"arrays": [{"name": "a", "kind": "<f4", "shape": [-1]}]},
+        {"arrays": [{"name": "a", "kind": "<f4", "shape": [2**60]}]},
+        {"arrays": [{"name": "a", "kind": "<f4", "shape": [0]}] * 2},
+        {"arrays": []},
+        {"run_id": "../../x"},
+        {"unknown": 1},
+        {"time": {"wall_s": -1.0}},
+    ],
+    ids=["objects", "negative", "too large", "twice", "left over", "run id", "unknown key", "negative time"],
+)
+def test_a_head_that_does_not_fit_is_refused(change, checkpoints):
+    """Objects would be pointers, and sizes beyond the file would be somebody else's memory."""
+    parts = [bytes(part) for part in encode(make_checkpoint())]
+    head = {**json.loads(parts[1]), **change}
+    path = named(checkpoints.folder, b"".join([parts[0], json.dumps(head).encode(), *parts[2:]]))
+
+    with pytest.raises(IntegrityError, match="is no checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_link_in_place_of_a_checkpoint_is_not_followed(checkpoints, tmp_path):
+    """Whatever it leads to."""
+    path = checkpoints.save(make_checkpoint())
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+
+    assert checkpoints.latest()[0] is None
+
+
+@given(st.binary(max_size=300), st.booleans())
+def test_arbitrary_bytes_are_no_checkpoint(content, has_first_line):
+    """And raise only our own error."""
+    with pytest.raises(ValueError, match=r"\S"):
+        decode((FIRST_LINE if has_first_line else b"") + content)

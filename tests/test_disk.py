@@ -1,0 +1,393 @@
+"""Whatever fails while a file is written, and whenever the power goes: what was there stays, what is there is whole."""
+
+import errno
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from builders import make_experiment, make_record
+from fakes.disk import FaultyOs, RecordingOs
+
+from resnet18.analysis import report
+from resnet18.records import disk
+from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
+from resnet18.records.merge import merge
+from resnet18.records.store import Readings, Store, load_record
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+
+OLD, NEW = make_record(), make_record(make_experiment(seed=1))
+GOLDEN = "423cc06a3b414a21ebe90f38ee6afaca501619c0a8fc658ba5b7ed029ebfcba5"
+NUMBERS = np.arange(10_000, dtype=np.float32)
+
+
+def make_store(folder):
+    """One that holds an old record and its picture."""
+    store = Store(folder)
+    store.make_writable()
+    store.save(OLD)
+    store.save_picture(OLD.run_id, 1, b"an old picture")
+    return store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return make_store(tmp_path / "results")
+
+
+def save(store):
+    store.save(NEW)
+
+
+def save_picture(store):
+    store.save_picture(OLD.run_id, 1, b"a new picture")
+
+
+def save_checkpoint(store):
+    head = Head(
+        run_id=NEW.run_id,
+        code_hash="c" * 64,
+        data_sha256=None,
+        numerics={},
+        segments=(),
+        epochs=(),
+        time={},
+        training={},
+    )
+    Checkpoints(store.results, NEW.run_id).save(Checkpoint(head, {"w": NUMBERS}))
+
+
+def merge_another(store):
+    merge([store.results.parent / "other"], store.results)
+
+
+WRITES = [save, save_picture, save_checkpoint, merge_another]
+
+
+@pytest.fixture
+def another(tmp_path):
+    """What `merge_another` merges: a new record with its picture."""
+    other = make_store(tmp_path / "other")
+    other.save_picture(NEW.run_id, 1, b"another picture")
+    save(other)
+
+
+def check_whole(store):
+    """Every file that readers see is whole, and the old record is among them."""
+    readings = store.read()
+    assert () == readings.refused
+    assert OLD in readings.records
+    assert all(record in (OLD, NEW) for record in readings.records)
+    assert store.picture_path(OLD.run_id, 1).read_bytes() in {b"an old picture", b"a new picture"}
+    assert () == Checkpoints(store.results, NEW.run_id).latest()[1]
+
+
+def check_merged(store):
+    """No record has come without its picture: it would be taken for one that left none."""
+    assert NEW not in store.read().records or store.picture_path(NEW.run_id, 1).read_bytes() == b"another picture"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
+@pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.usefixtures("another")
+def test_the_store_is_whole_whichever_call_fails(write, persistent, code, tmp_path, monkeypatch):
+    """Every open, write, fsync, link, replace and unlink in turn; afterwards the same write succeeds."""
+    monkeypatch.setattr(disk, "os", FaultyOs(0))
+    for at in itertools.count(1):
+        store = make_store(tmp_path / f"results-{at}")
+        faulty = FaultyOs(at, persistent=persistent, error=OSError(code, os.strerror(code)))
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, "os", faulty)
+            error = error_of(write, store)
+        check_whole(store)
+        assert write is not merge_another or check_merged(store) is None
+        if not faulty.has_failed:
+            break
+        assert error is None or os.strerror(code) in str(error)
+        assert "unlink" in faulty.failed or [] == list(store.results.rglob(".*.tmp"))
+        assert error_of(write, store) is None or NEW in store.read().records  # it was whole, though nobody knew
+        check_whole(store)
+
+    assert error is None
+    assert at > 5
+
+
+def error_of(write, store):
+    try:
+        write(store)
+    except (OSError, EnvironmentMissingError) as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("write", [save, save_picture, merge_another])
+@pytest.mark.usefixtures("another")
+def test_a_power_loss_leaves_the_old_or_the_new_file_whole(write, store, tmp_path, monkeypatch):
+    """After each call, any of the unsynced names there or not, and unsynced data cut off, zero or there."""
+    recording = RecordingOs(store.folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "os", recording)
+        write(store)
+    number = itertools.count()
+    for moment, found in enumerate(recording.moments):
+        for files in found:
+            after = Store(tmp_path / f"after-{next(number)}")
+            after.folder.mkdir(parents=True)
+            for name, content in files.items():
+                (after.folder / name).write_bytes(content)
+            check_whole(after)
+            assert write is not merge_another or check_merged(after) is None
+            if moment == len(recording.moments) - 1:  # the call had returned: what was written is there
+                assert write is save_picture or NEW in after.read().records
+                assert write is not save_picture or b"a new picture" == after.picture_path(OLD.run_id, 1).read_bytes()
+
+
+def test_a_system_that_takes_few_bytes_at_once_gets_all_of_them(store, monkeypatch):
+    """Seven at a time."""
+    monkeypatch.setattr(disk.os, "write", lambda descriptor, part, write=os.write: write(descriptor, part[:7]))
+
+    assert NEW == load_record(store.save(NEW))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file sizes cannot be limited")
+def test_a_file_that_may_not_grow_leaves_nothing_of_itself(tmp_path):
+    """As a quota does: the write fails half-way."""
+    script = (
+        "import resource, sys, pathlib; from resnet18.records import disk\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "disk.write_new(pathlib.Path(sys.argv[1]) / 'file', b'x' * 5000)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert (1, True) == (done.returncode, "File too large" in done.stderr)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_what_is_written_is_synced_before_it_has_its_name(tmp_path, monkeypatch):
+    """Then the folder, without which the name may be lost."""
+    recording = RecordingOs(tmp_path)
+    monkeypatch.setattr(disk, "os", recording)
+    disk.write_new(tmp_path / "file", b"content")
+
+    assert ["open", "write", "fsync", "link", "unlink", "open", "fsync"] == recording.calls
+
+
+def test_a_file_system_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch):
+    """It says so with one error of its own, as PostgreSQL found; any other is raised."""
+    monkeypatch.setattr(disk, "os", FaultyOs(0))
+    calls = ["open", "write", "fsync", "link", "unlink", "open", "fsync"]
+    for code, works in ((errno.EINVAL, True), (errno.EIO, False)):
+        monkeypatch.setattr(disk, "os", FaultyOs(len(calls), error=OSError(code, os.strerror(code))))
+        error = error_of(lambda folder, name=f"file {code}": disk.write_new(folder / name, b"x"), tmp_path)
+
+        assert works == (error is None)
+
+
+def test_folders_are_on_disk_when_they_are_made(tmp_path, monkeypatch):
+    """Otherwise a power loss could take them back with every record in them."""
+    synced, sync = [], disk._sync_folder
+    monkeypatch.setattr(disk, "_sync_folder", lambda folder: synced.append(folder) or sync(folder))
+    disk.make_folder(tmp_path / "results" / "records")
+    disk.make_folder(tmp_path / "results" / "records")
+
+    assert [tmp_path, tmp_path / "results"] == synced
+
+
+def test_a_file_is_replaced_only_where_it_is_asked_for(tmp_path):
+    """`write_new` leaves it alone."""
+    disk.write_new(tmp_path / "file", b"one")
+    with pytest.raises(FileExistsError):
+        disk.write_new(tmp_path / "file", b"two")
+    kept = (tmp_path / "file").read_bytes()
+    disk.replace(tmp_path / "file", b"th", memoryview(b"ree"))
+
+    assert (b"one", b"three") == (kept, (tmp_path / "file").read_bytes())
+    assert ["file"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("plant", ["link", "dangling link", "folder", "pipe", "too large"])
+def test_only_a_regular_file_of_bounded_size_is_read(plant, tmp_path):
+    """A link may lead anywhere, and a pipe would never end."""
+    path = tmp_path / "file"
+    (tmp_path / "secret").write_bytes(b"secret")
+    plants = {
+        "link": lambda: path.symlink_to(tmp_path / "secret"),
+        "dangling link": lambda: path.symlink_to(tmp_path / "nowhere"),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "too large": lambda: path.write_bytes(b"x" * 101),
+    }
+    plants[plant]()
+
+    with pytest.raises(IntegrityError):
+        disk.read(path, 100)
+
+
+def test_a_file_of_the_largest_size_is_read(tmp_path):
+    """And one that is not there is told apart."""
+    (tmp_path / "file").write_bytes(b"x" * 100)
+
+    assert b"x" * 100 == disk.read(tmp_path / "file", 100)
+    with pytest.raises(FileNotFoundError):
+        disk.read(tmp_path / "none", 100)
+
+
+@pytest.mark.parametrize("write", [disk.write_new, disk.replace])
+def test_a_planted_link_is_not_written_through(write, tmp_path):
+    """What it leads to stays as it is."""
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "file").symlink_to(tmp_path / "secret")
+    if write is disk.write_new:
+        with pytest.raises(FileExistsError):
+            write(tmp_path / "file", b"mine")
+    else:
+        write(tmp_path / "file", b"mine")
+
+    assert b"secret" == (tmp_path / "secret").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["records", "logs", "checkpoints", "locks"])
+def test_a_folder_that_is_a_link_is_refused(name, tmp_path):
+    """The results directory itself may be one; what lies inside may not, wherever it leads."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "results").mkdir()
+    for target in ("elsewhere", "nowhere"):
+        (tmp_path / "results" / name).unlink(missing_ok=True)
+        (tmp_path / "results" / name).symlink_to(tmp_path / target)
+
+        with pytest.raises(IntegrityError, match="is a symbolic link"):
+            disk.make_folder(tmp_path / "results" / name)
+
+
+def test_a_results_directory_that_is_a_link_is_used(tmp_path):
+    """The user has named it."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "results").symlink_to(tmp_path / "elsewhere")
+
+    assert (OLD,) == make_store(tmp_path / "results").read().records
+
+
+def temporary(folder, pid, boot=None, age_s=0.0):
+    path = folder / f".file.{boot or disk._boot()}-{pid}-01234567.tmp"
+    path.touch()
+    os.utime(path, (path.stat().st_atime - age_s, path.stat().st_mtime - age_s))
+    return path
+
+
+def dead_pid():
+    """The number of a process that has ended and was waited for."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path):
+    """Those of a living process, of another start of the system not long ago, and files of other names stay."""
+    gone = [temporary(tmp_path, dead_pid()), temporary(tmp_path, 1, boot="f" * 8, age_s=90_000)]
+    kept = [temporary(tmp_path, os.getpid()), temporary(tmp_path, 1, boot="e" * 8), tmp_path / ".mine.tmp"]
+    kept.append(temporary(tmp_path, "9" * 10))  # no number of a process
+    kept[2].touch()
+
+    assert len(gone) == disk.sweep(tmp_path)
+    assert set(kept) == set(tmp_path.iterdir())
+
+
+def test_process_numbers_of_another_container_say_nothing_here(tmp_path, monkeypatch):
+    """Both have started with the same system, and each counts its own."""
+    left = temporary(tmp_path, dead_pid())
+    (tmp_path / "numbers").symlink_to("pid:[1]")
+    monkeypatch.setattr(disk, "PROCESS_NUMBERS", tmp_path / "numbers")
+
+    assert 0 == disk.sweep(tmp_path)
+    assert left.exists()
+
+
+def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store):
+    """Of every file that is written whole. Readers never took them for records."""
+    folders = [store.results, store.folder, store.results / "checkpoints", store.results / "figures"]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        temporary(folder, dead_pid())
+    before = store.read()
+    store.make_writable()
+
+    assert before == store.read()
+    assert [] == [path for path in store.results.rglob(".*") if path.is_file()]
+
+
+def test_nothing_is_swept_behind_a_link(store, tmp_path):
+    """Those files are somebody else's."""
+    (tmp_path / "elsewhere").mkdir()
+    left = temporary(tmp_path / "elsewhere", dead_pid())
+    (store.results / "figures").symlink_to(tmp_path / "elsewhere")
+    store.make_writable()
+
+    assert left.exists()
+
+
+OLD_REPORT = f"{report.HEADER}![old](figures/old.svg) ![both](figures/both.svg)"
+NEW_REPORT = f"{report.HEADER}![new](figures/new.svg) ![both](figures/both.svg)"
+
+
+def write_old_report(results):
+    results.mkdir()
+    report._write(results / "README.md", OLD_REPORT, {"old.svg": b"old", "both.svg": b"both, old"}, report.HEADER)
+
+
+def write_new_report(results):
+    report._write(results / "README.md", NEW_REPORT, {"new.svg": b"new", "both.svg": b"both, new"}, OLD_REPORT)
+
+
+@pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
+def test_a_report_whose_writing_fails_is_the_old_or_the_new_one(persistent, tmp_path, monkeypatch):
+    """With every figure that it shows."""
+    monkeypatch.setattr(disk, "os", FaultyOs(0))
+    for at in itertools.count(1):
+        results, faulty = tmp_path / f"results-{at}", FaultyOs(at, persistent=persistent)
+        write_old_report(results)
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, "os", faulty)
+            error_of(write_new_report, results)
+        text = (results / "README.md").read_text(encoding="utf-8")
+        figures = {path.name: path.read_bytes() for path in (results / "figures").glob("*.svg")}
+
+        assert text in {OLD_REPORT, NEW_REPORT}
+        assert {"both.svg", "old.svg" if text == OLD_REPORT else "new.svg"} <= set(figures)
+        assert set(figures.values()) <= {b"old", b"new", b"both, old", b"both, new"}
+        if not faulty.has_failed:
+            break
+
+    assert (NEW_REPORT, {"new.svg": b"new", "both.svg": b"both, new"}) == (text, figures)
+
+
+def test_a_report_is_not_written_through_a_planted_link(tmp_path):
+    """Neither its text nor a figure; a folder of figures that is a link is refused."""
+    write_old_report(tmp_path / "results")
+    for name in ("README.md", "figures/both.svg"):
+        (tmp_path / "secret").write_text(report.HEADER, encoding="utf-8")
+        (tmp_path / "results" / name).unlink()
+        (tmp_path / "results" / name).symlink_to(tmp_path / "secret")
+        write_new_report(tmp_path / "results")
+
+        assert report.HEADER == (tmp_path / "secret").read_text(encoding="utf-8")
+        assert not (tmp_path / "results" / name).is_symlink()
+
+
+def test_a_report_whose_figures_are_a_link_is_refused(tmp_path):
+    """Nothing is written behind it."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "results" / "figures").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(IntegrityError, match="is a symbolic link"):
+        report.write_report(tmp_path / "results", [], Readings((), ()))
+    assert [] == list((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_bytes_of_a_record_on_disk_are_golden(store):
+    """The same on every machine."""
+    assert GOLDEN == hashlib.sha256(store.save(NEW).read_bytes()).hexdigest()

@@ -1,0 +1,247 @@
+"""The machine around a run: locales, folders, libraries that are missing or other, processes, the network."""
+
+import ast
+import hashlib
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+from builders import TINY_ARGUMENTS, TOML, make_toml
+
+import resnet18
+from resnet18.execution.local import PRELOADED
+from resnet18.measure import environment
+from resnet18.measure.environment import cpu_flags_sha256, numerics
+from resnet18.records.store import Store
+from resnet18.spec.data import path_from_text, path_to_text
+from resnet18.spec.experiment import Execution
+from resnet18.training.device import UnsupportedError, ready_device
+
+PACKAGE = Path(resnet18.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+PROJECT = PACKAGE.parent
+CPU = torch.device("cpu")
+
+
+def named(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def calls_of(path):
+    """Yield (name of the function or method, call) of every call of a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            yield name, node
+
+
+def is_binary(call):
+    """Whether a call of `open` has a mode with a b in it, or is one of `os`, of a picture or of an archive."""
+    owner = getattr(getattr(call.func, "value", None), "id", "")
+    words = [one.value for one in (*call.args, *(key.value for key in call.keywords)) if isinstance(one, ast.Constant)]
+    return owner in {"os", "Image"} or any(isinstance(word, str) and "b" in word and len(word) <= 3 for word in words)
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_every_text_file_is_opened_with_its_encoding(path):
+    """That of the locale is another on every machine."""
+    texts = {"open", "read_text", "write_text", "fdopen", "TextIOWrapper", "NamedTemporaryFile"}
+    bare = [
+        f"{name} in line {call.lineno}"
+        for name, call in calls_of(path)
+        if name in texts and "encoding" not in {key.arg for key in call.keywords} and not is_binary(call)
+    ]
+
+    assert [] == bare
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_no_module_can_reach_the_network(path):
+    """None imports a client; of `socket` only the name of this machine is asked for."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    clients = {"urllib.request", "http.client", "ftplib", "requests", "httpx", "torch.hub", "torchvision.datasets"}
+    text = path.read_text(encoding="utf-8")
+
+    assert set() == modules & clients
+    assert text.count("socket.") == text.count("socket.gethostname")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a locale that is not UTF-8 is common there alone")
+def test_a_run_works_in_any_folder_without_a_home_under_an_ascii_locale(tmp_path):
+    """Spaces, letters beyond ASCII, a long name; the home can be written by nobody."""
+    here = tmp_path / f"na\u00efve \u4e16\u754c {'d' * 180}"
+    here.mkdir()
+    make_toml(here, TOML.replace("A table", "T\u00e4ble \u4e16"))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
+    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "HOME": "/proc/nobody", "PYTHONPATH": str(PROJECT)}
+    fonts = {"MPLCONFIGDIR": mpl.get_cachedir()}
+    command = [sys.executable, "-m", "resnet18", "run", "mine.toml", *TINY_ARGUMENTS, "--results", "my results"]
+    done = subprocess.run(command, cwd=here, env=clean | settings | fonts, capture_output=True, check=False)
+
+    assert (b"", 0) == (done.stderr, done.returncode)
+    assert ["ok", "ok"] == [record.status for record in Store(here / "my results").read().records]
+    assert "T\u00e4ble \u4e16" in (here / "my results" / "README.md").read_text(encoding="utf-8")
+
+
+CPU_INFO = "processor\t: 0\nmodel name\t: A processor\n{key}\t\t: {flags}\n\nprocessor\t: 1\n{key}\t: other\n"
+
+
+@pytest.mark.parametrize("key", ["flags", "Features"])
+def test_what_the_processor_can_do_is_part_of_the_fingerprint_whatever_the_order(key, tmp_path, monkeypatch):
+    """Two of one name may differ in it: a hypervisor hides what it likes."""
+    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    found = []
+    for flags in ("fpu sse avx2", "avx2 fpu sse", "fpu sse"):
+        (tmp_path / "cpuinfo").write_text(CPU_INFO.format(key=key, flags=flags), encoding="utf-8")
+        found.append(numerics(Execution(), CPU)["cpu_flags_sha256"])
+
+    assert hashlib.sha256(b"avx2 fpu sse").hexdigest() == found[0] == found[1]
+    assert found[2] != found[0]
+
+
+@pytest.mark.parametrize("text", [None, "", "processor : 0\n"])
+def test_a_system_that_does_not_tell_what_its_processor_can_do_has_no_such_key(text, tmp_path, monkeypatch):
+    """Rather than the hash of nothing."""
+    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+
+    assert cpu_flags_sha256() is None
+    assert "cpu_flags_sha256" not in numerics(Execution(), CPU)
+
+
+@pytest.mark.parametrize(("module", "key"), [(torch, "torch"), (environment.torchvision, "torchvision")])
+def test_another_version_is_another_fingerprint_in_that_key_alone(module, key, monkeypatch):
+    """So that a comparison can name what changed."""
+    before = numerics(Execution(), CPU)
+    monkeypatch.setattr(module, "__version__", "0.0.1")
+    after = numerics(Execution(), CPU)
+
+    assert {key: "0.0.1"} == {name: value for name, value in after.items() if before[name] != value}
+
+
+@pytest.fixture
+def flags(monkeypatch):
+    """Torch's flags, given back after the test."""
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    threads = torch.get_num_threads()
+    yield
+    torch.use_deterministic_algorithms(mode=False)
+    torch.set_num_threads(threads)
+
+
+def test_a_deterministic_run_lets_cudnn_choose_nothing(flags):
+    """Its benchmark takes the fastest algorithm of the moment."""
+    ready_device(Execution(device="cpu", threads=1, deterministic=True))
+
+    assert (False, True) == (torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled())
+    assert ":4096:8" == os.environ["CUBLAS_WORKSPACE_CONFIG"]
+
+
+def test_another_run_leaves_cudnn_alone(flags):
+    """The timing profile promises no bits."""
+    ready_device(Execution(device="cpu", threads=1))
+
+    assert torch.backends.cudnn.benchmark
+
+
+def test_a_run_is_not_called_deterministic_where_cuda_has_started_without_its_workspace(flags, monkeypatch):
+    """CuBLAS reads the variable when it starts: afterwards it is too late."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+
+    with pytest.raises(UnsupportedError, match="CUDA has started without CUBLAS_WORKSPACE_CONFIG"):
+        ready_device(Execution(device="cpu", threads=1, deterministic=True))
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+def test_a_workspace_that_was_set_before_is_kept(flags, monkeypatch):
+    """There are two that cuBLAS is deterministic with."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    ready_device(Execution(device="cpu", threads=1, deterministic=True))
+
+    assert ":16:8" == os.environ["CUBLAS_WORKSPACE_CONFIG"]
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training_goes_on():
+    """Every module that asks NVML can be imported, and a watch closes with a reason."""
+    done = python(
+        "import sys; sys.modules['pynvml'] = None\n"
+        "import types, torch\n"
+        "torch.cuda.get_device_properties = lambda _: types.SimpleNamespace(uuid='00')\n"
+        "from resnet18.measure.devices import present_devices\n"
+        "from resnet18.measure.nvml import watch_device\n"
+        "with watch_device(torch.device('cuda:0')) as watch:\n"
+        "    trained = torch.ones(2).sum()\n"
+        "facts = watch.facts()\n"
+        "print(present_devices(prove=False), facts.memory['device_peak_bytes'], float(trained))\n"
+        "print(facts.reasons['memory.device_peak_bytes'])\n"
+    )
+
+    assert "" == done.stderr
+    assert [
+        "frozenset({'cpu'}) None 2.0",
+        "nvidia-ml-py is not installed, so that NVML cannot be asked",
+    ] == done.stdout.splitlines()
+
+
+def test_the_deprecated_bindings_are_never_asked_for():
+    """The distribution `pynvml`: its name is that of the module that `nvidia-ml-py` installs."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = [one for group in project["dependency-groups"].values() for one in group if isinstance(one, str)]
+    pins = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+
+    assert [] == [one for one in [*project["project"]["dependencies"], *groups, *pins] if one.startswith("pynvml")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of threads is read from /proc")
+def test_what_the_fork_server_loads_starts_neither_threads_nor_cuda():
+    """A thread, or CUDA, that is forked hangs: the kernel counts the threads, those of libraries too."""
+    done = python(
+        f"import importlib, torch\n"
+        f"for name in {PRELOADED}: importlib.import_module(name)\n"
+        "status = open('/proc/self/status', encoding='ascii').read()\n"
+        "print([line for line in status.splitlines() if line.startswith('Threads')], torch.cuda.is_initialized())\n"
+    )
+
+    assert "['Threads:\\t1'] False\n" == done.stdout
+
+
+def test_processes_are_never_forked_from_the_runner_itself():
+    """Which may have threads of its own: they are forked from a server that has none, or spawned."""
+    methods = [
+        ast.unparse(call.args[0])
+        for path in FILES
+        for name, call in calls_of(path)
+        if name in {"get_context", "set_start_method"} and call.args
+    ]
+
+    assert {"'forkserver'", "'spawn'"} >= set(methods)
+    assert methods
+    assert [] == [named(path) for path in FILES for name, call in calls_of(path) if name in {"fork", "forkpty"}]
+
+
+@pytest.mark.parametrize("name", ["plain", "na\u00efve \u4e16\u754c", "\udcff\udcfe", "a b"])
+def test_a_path_survives_as_text_that_json_can_hold(name):
+    """Also one whose bytes are no text: under an ASCII locale that is any letter beyond it."""
+    text = path_to_text(Path(name))
+
+    assert text == text.encode("utf-8").decode("utf-8")
+    assert Path(name) == path_from_text(text)

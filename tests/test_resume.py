@@ -1,0 +1,167 @@
+"""A training that is stopped between any two steps and goes on in a fresh setup gives the same bits."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from builders import make_experiment
+
+from resnet18.measure.clock import Clock
+from resnet18.spec.errors import IntegrityError
+from resnet18.spec.experiment import Execution
+from resnet18.training.checkpoint import restore, snapshot
+from resnet18.training.embedded import read_embedded
+from resnet18.training.loop import START, EpochResult, Position, set_up, train
+from resnet18.training.outcome import parameters_sha256
+
+OPTIMIZERS = [
+    {"name": "sgd", "lr": 0.05},
+    {"name": "sgd", "lr": 0.05, "momentum": 0.9},
+    {"name": "adam", "lr": 0.01},
+    {"name": "rmsprop", "lr": 0.001, "momentum": 0.5},
+    {"name": "adadelta", "lr": 1.0},
+    {"name": "asgd", "lr": 0.05},
+]
+STEPS = 3
+"""Of an epoch: 40 images in batches of 16, the last one short."""
+
+
+@pytest.fixture(scope="module")
+def data():
+    return read_embedded()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Equal bits need an equal number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_setup(data, optimizer=OPTIMIZERS[1], execution=None):
+    """Three epochs, the rate falling after each, on augmented images."""
+    experiment = make_experiment(
+        optimizer=optimizer,
+        schedule={"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1},
+        epochs=3,
+        augmentation=[{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}],
+    )
+    return set_up(experiment, execution or Execution(), data, torch.device("cpu"))
+
+
+def outcome(setup, moments):
+    """What the epochs gave, without their times, and the digest of the parameters."""
+    results = [
+        (one.epoch, one.learning_rate, one.steps, one.train, one.as_published, one.clean, one.predictions.tobytes())
+        for one in moments
+        if isinstance(one, EpochResult)
+    ]
+    return results, parameters_sha256(setup.model)
+
+
+def stopped_after(setup, clock, steps):
+    """Train so many steps, and return the position."""
+    positions = (one for one in train(setup, clock) if isinstance(one, Position))
+    return next(itertools.islice(positions, steps - 1, None))
+
+
+def copied(arrays):
+    return {name: np.array(array) for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: f"{one['name']}{one.get('momentum', '')}")
+@pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 2 * STEPS], ids=["mid", "end", "one after", "second end"])
+def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, data):
+    """In the middle of an epoch, at its end before it is scored, and one step into the next; rates fall after it."""
+    whole = make_setup(data, optimizer)
+    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
+    first, clock = make_setup(data, optimizer), Clock(lambda: None)
+    moment, arrays = snapshot(first, stopped_after(first, clock, steps), clock)
+    second, clock = make_setup(data, optimizer), Clock(lambda: None)
+    begin = restore(second, clock, type(moment).model_validate_json(moment.model_dump_json()), copied(arrays))
+    done = results[: begin.epoch - 1]
+    rest, ended = outcome(second, train(second, clock, begin))
+
+    assert (results, parameters) == (done + rest, ended)
+
+
+@pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])
+def test_each_part_of_the_state_matters(lost, data):
+    """So the test above could fail: without it, other parameters come out."""
+    whole = make_setup(data)
+    _, parameters = outcome(whole, train(whole, Clock(lambda: None)))
+    first, clock = make_setup(data), Clock(lambda: None)
+    moment, arrays = snapshot(first, stopped_after(first, clock, STEPS + 1), clock)
+    second = make_setup(data)
+    given = {name: np.zeros_like(array) if name == lost else np.array(array) for name, array in arrays.items()}
+    begin = restore(second, Clock(lambda: None), moment, given)
+    _, ended = outcome(second, train(second, Clock(lambda: None), START if lost == "position" else begin))
+
+    assert parameters != ended
+
+
+def test_the_epochs_times_go_on_where_they_stood(data):
+    """What the clock had counted of the epoch is part of its seconds."""
+    setup, clock = make_setup(data), Clock(lambda: None)
+    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
+    late = moment.model_copy(update={"clock_ns": {**moment.clock_ns, "train_s": 7_000_000_000_000}})
+    second, clock = make_setup(data), Clock(lambda: None)
+    begin = restore(second, clock, late, copied(arrays))
+    first = next(one for one in train(second, clock, begin) if isinstance(one, EpochResult))
+
+    assert 7_000 < first.seconds["train_s"] < 7_060
+
+
+def test_a_loss_scale_goes_on_where_it_stood(data):
+    """That of fp16, which grows and shrinks with what overflowed."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
+    setup, clock = make_setup(data), Clock(lambda: None)
+    object.__setattr__(setup, "scaler", scaler)
+    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
+    second = make_setup(data)
+    object.__setattr__(second, "scaler", torch.amp.GradScaler("cpu"))
+    restore(second, clock, moment, copied(arrays))
+
+    assert scaler.state_dict() == second.scaler.state_dict()
+
+
+def test_tensors_lie_in_memory_as_the_spec_says(data):
+    """Parameters and momenta in channels last: a buffer in another order would cost a copy at each step."""
+    execution = Execution(memory_format="channels_last")
+    setup, clock = make_setup(data, execution=execution), Clock(lambda: None)
+    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
+    second = make_setup(data, execution=execution)
+    restore(second, clock, moment, copied(arrays))
+    weight = second.model.layer1[0].conv1.weight
+    momentum = second.optimizer.state[weight]["momentum_buffer"]
+
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert weight.stride() == momentum.stride()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda arrays: arrays.pop("model/fc.weight"),
+        lambda arrays: arrays.update({"model/fc.weight": np.zeros((10, 17), np.float32)}),
+        lambda arrays: arrays.update({"optimizer/99/momentum_buffer": np.zeros(1, np.float32)}),
+        lambda arrays: arrays.update({"optimizer/0": np.zeros(1, np.float32)}),
+        lambda arrays: arrays.update({"other/0/x": np.zeros(1, np.float32)}),
+    ],
+    ids=["missing", "other shape", "no such parameter", "no key", "other part"],
+)
+def test_a_state_of_something_else_is_refused_and_changes_nothing(change, data):
+    """The run then begins anew in the same setup."""
+    setup, clock = make_setup(data), Clock(lambda: None)
+    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
+    given = copied(arrays)
+    change(given)
+    second = make_setup(data)
+    with pytest.raises(IntegrityError, match="checkpoint: "):
+        restore(second, Clock(lambda: None), moment, given)
+
+    assert parameters_sha256(make_setup(data).model) == parameters_sha256(second.model)
+    assert {} == dict(second.optimizer.state)

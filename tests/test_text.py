@@ -1,0 +1,258 @@
+"""Text from outside, in reports, on the terminal and in records: it is shown as it is, and does nothing."""
+
+import platform
+import re
+
+import pandas as pd
+import pytest
+from builders import TOML, make_benchmark, make_epoch, make_record
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+
+from resnet18.analysis.markdown import code, table
+from resnet18.analysis.report import render_report
+from resnet18.cli import app
+from resnet18.execution.redact import LONGEST, redacted
+from resnet18.failures import errors_reported
+from resnet18.records.store import Readings, seal
+from resnet18.spec.errors import IntegrityError, SpecError
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+from resnet18.spec.text import one_line, plain, printable
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<!-- gone",
+    "[click](javascript:alert(1)) ![seen](https://example.com/x.png)",
+    "`code` ```` **bold** _em_ ~~gone~~ $x$",
+    "two\n\n# heads\n\n| a | b |\n| --- | --- |\n| c | d |",
+    "# a heading",
+    "- an item",
+    "1. an item",
+    "    an indented block",
+    "---",
+    "&lt;b&gt; &#60;b&#62; \\<b\\> \\",
+    "https://example.com www.example.com someone@example.com <https://example.com>",
+    "\x1b[31mred\x00 \u202egnp.exe \u2028next",
+)
+OPTIONS = re.compile(r"-[0-9a-f]{8}(?=\.svg$)")
+"""What the options, which differ, make of a figure's name."""
+MARKDOWN = MarkdownIt("commonmark").enable("table")
+FREE_TEXT = """
+[printed]
+memory = [{ case = "8", printed = "3 GiB" }]
+derived = [{ name = "gap", kind = "difference", metric = "best_accuracy", of = "8", to = "16", printed = "1" }]
+
+[[assumption]]
+key = "width"
+source = "nobody says"
+
+[[claim]]
+id = "C1"
+says = "sixteen wins"
+check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+"""
+
+
+def shape(tokens):
+    """What a document is made of, its words and their line ends left out."""
+    return [
+        (token.type, token.tag, OPTIONS.sub("", str(token.attrs.get("src"))), shape(token.children or ()))
+        for token in tokens
+        if token.type not in {"text", "softbreak", "text_special"}
+    ]
+
+
+def asked_with(text):
+    """A request of another number of epochs, whose option goes on with the text: a comment, as TOML has it."""
+    comment = " ".join(re.sub(r"[\x00-\x1f]", " ", text).split())
+    return Request(overrides=(f"epochs=1 # {comment}",))
+
+
+def hostile_record(run, text):
+    """A record whose every free text is the given one."""
+    request = asked_with(text)
+    record = make_record(run.experiment, run.execution, request=request, epochs=(make_epoch(1),), cpu=text)
+    content = record.model_dump(mode="json")
+    content["fingerprint"]["identity"]["commit"] = text[:40]
+    content["fingerprint"]["numerics"] |= {"gpu_model": text, "torch": text}
+    content["nulls"] |= {key: text for key in content["nulls"] if key.startswith("memory.")}
+    content |= {"flags": ["contaminated"], "contamination": [text], "classes": [text, "other"]}
+    for key in ("classes", "fingerprint.identity.commit"):
+        content["nulls"].pop(key)
+    return seal(content)
+
+
+def rendered(folder, text):
+    """The report of a benchmark and records whose every text is the given one. Names may not hold all characters."""
+    name = re.sub(r"[|`<>\x00-\x1f\x7f-\x9f\u2028\u202e]", " ", text)
+    mine = make_benchmark(folder, TOML + FREE_TEXT)
+    words = {"title": name, "source": text, "question": text}
+    claims = [one.model_copy(update={"says": text}) for one in mine.claims]
+    rows = [row.model_copy(update={"title": f"{name} {at}"}) for at, row in enumerate(mine.table.metrics)]
+    hostile = mine.model_copy(
+        update={
+            **words,
+            "claims": tuple(claims),
+            "assumptions": tuple(one.model_copy(update={"source": text}) for one in mine.assumptions),
+            "table": mine.table.model_copy(update={"metrics": tuple(rows), "case_title": name}),
+        }
+    )
+    records = [hostile_record(run, text) for run in plan([mine], asked_with(text), [0], {"cpu"}).runs]
+    return render_report([hostile], Readings(tuple(records), (IntegrityError(text, text),)))[0]
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch):
+    """Figures are named in the report as ever, and not drawn, which takes a second each."""
+    for name in ("learning_curves", "against", "confusion_matrix"):
+        monkeypatch.setattr(f"resnet18.analysis.illustrations.{name}", lambda *_: b"")
+
+
+@pytest.fixture
+def harmless(tmp_path_factory):
+    return shape(MARKDOWN.parse(rendered(tmp_path_factory.mktemp("harmless"), "harmless")))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_report_of_hostile_texts_has_the_shape_of_a_harmless_one(text, harmless, tmp_path):
+    """As a real parser reads it: no tag, link, image, heading, item, cell or emphasis more."""
+    assert harmless == shape(MARKDOWN.parse(rendered(tmp_path, text)))
+
+
+@given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=6))
+def test_a_cell_is_read_back_as_it_was_written(cells):
+    """By a real parser: text alone, in as many cells."""
+    tokens = MARKDOWN.parse(table(pd.DataFrame({"head": cells})))
+    found = [token.content for token in tokens if token.type == "inline"][1:]
+    inner = [child for token in tokens if token.type == "inline" for child in token.children]
+
+    assert [" ".join(plain(cell).split()) for cell in cells] == [
+        " ".join("".join(child.content for child in MARKDOWN.parseInline(text)[0].children).split()) for text in found
+    ]
+    assert {"text", "text_special"} >= {child.type for child in inner}
+
+
+@given(st.text(alphabet="`a <\n", min_size=1, max_size=20).filter(lambda text: text.strip(" \n`") != ""))
+def test_code_is_read_back_as_it_was_written(text):
+    """However many backticks it holds."""
+    (inline,) = MARKDOWN.parseInline(f"Options: {code(text)}")
+
+    assert ["text", "code_inline"] == [child.type for child in inline.children]
+    assert plain(text).strip() == inline.children[1].content.strip()
+
+
+@given(st.text(alphabet=st.characters(), max_size=40))
+def test_printable_text_holds_nothing_that_a_terminal_obeys(text):
+    """Nor a character that no encoding has; lines stay."""
+    shown = printable(text)
+
+    assert text.count("\n") == shown.count("\n")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown)
+    assert shown == shown.encode("utf-8").decode("utf-8")
+
+
+def test_ordinary_text_is_printed_as_it_is():
+    """Letters of any language, quotes and signs."""
+    text = 'Gr\u00fc\u00dfe, \u4e16\u754c: "a|b" 100 % \u2026'
+
+    assert text == printable(text) == one_line(text)
+
+
+def test_an_error_of_the_suite_holds_nothing_that_a_terminal_obeys():
+    """Its parts come from file names and keys; a line end in one of them starts no line."""
+    error = SpecError("a\x1b[2J\nb.toml", "is \x9b5m", allowed=["\u202ex"], next_step="\x07")
+
+    assert "a\\x1b[2J\\nb.toml: is \\x9b5m (allowed: \\u202ex)\n  next: \\x07" == str(error)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("kind", [ValueError, OSError])
+def test_what_a_library_says_is_printed_without_what_a_terminal_obeys(kind, debug, capsys):
+    """Also in the traceback that was asked for."""
+    with pytest.raises(Exception, match=r"3|5"), errors_reported(debug):
+        raise kind("\x1b]0;owned\x07")
+
+    errors = capsys.readouterr().err
+    assert "\\x1b]0;owned\\x07" in errors
+    assert "\x1b" not in errors
+
+
+@pytest.mark.parametrize(
+    "arguments", [["audit", "\x1b[2Jx"], ["plan", "--data", "\x1b[2Jx"], ["plan", "-o", "\x1b[2J=1"]]
+)
+def test_an_argument_is_repeated_without_what_a_terminal_obeys(arguments):
+    """Whoever composes a command line for somebody else writes nothing on their screen."""
+    result = CliRunner().invoke(app, arguments)
+
+    assert 2 == result.exit_code
+    assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200f", "\u2028", "\ufeff"]
+)
+@pytest.mark.parametrize("place", ['name = "8"', '"A table"', '"a report, section 1"', '"Which is better?"', '"12.5"'])
+def test_a_spec_with_a_character_that_a_terminal_obeys_is_refused(place, character, tmp_path):
+    """In names, titles, prose and printed cells; the message shows which."""
+    escaped = f"\\u{ord(character):04x}"
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace(place, f'{place[:-1]}{escaped}"'))
+
+    assert character not in str(caught.value)
+
+
+def test_prose_of_several_lines_is_fine(tmp_path):
+    """Line ends and tabs are no harm where they are expected."""
+    text = TOML.replace('"Which is better?"', '"""Which\n\tis better?"""')
+
+    assert "Which\n\tis better?" == make_benchmark(tmp_path, text).question
+
+
+@pytest.fixture
+def person(monkeypatch):
+    """Somebody's machine."""
+    for name in ("LOGNAME", "USER"):
+        monkeypatch.setenv(name, "annlee")
+    monkeypatch.setenv("HOME", "/home/Ann Lee")
+    monkeypatch.setenv("MY_API_TOKEN", "s3cr3t-value")
+    monkeypatch.setenv("DEBUG_KEY", "1")
+    monkeypatch.setattr(platform, "node", lambda: "annsbox.example.org")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no file '/home/Ann Lee/x/y z.png'", "no file '\u2026/x/y z.png'"),
+        ("at /home/Ann Lee/results/a.json: bad", "at \u2026/results/a.json: bad"),
+        ("in /work/my results/records/a.json", "in \u2026/records/a.json"),
+        ("the folder /work/my results is full", "the folder \u2026/my results is full"),
+        ("/usr/lib/python3/site.py, line 1", "\u2026/site.py, line 1"),
+        ("C:\\Users\\ann\\x.txt", "\u2026/x.txt"),
+        ("annlee@annsbox.example.org and annsbox", "[user]@[host] and [host]"),
+        ("401: s3cr3t-value is no token", "401: [secret] is no token"),
+        ("1 of 11", "1 of 11"),
+        ("\x1b[31mred\x1b[0m\x07 \u202etxt", "red   txt"),
+        ("first\nsecond", "first\nsecond"),
+        ("Tried to allocate 2.00 GiB. and/or 3/4, https://pytorch.org/docs", None),
+    ],
+)
+def test_an_error_text_loses_who_and_where_and_keeps_what(text, expected, person):
+    """Folders, home, user, host, secrets of the environment, control characters."""
+    assert (text if expected is None else expected) == redacted(text, folders=["/work/my results/", ""])
+
+
+def test_a_long_text_is_cut():
+    """A library may print a whole tensor."""
+    assert "x" * LONGEST == redacted("x" * 10**6, folders=[])
+
+
+@given(st.text(alphabet=st.characters(), max_size=3_000))
+def test_a_redacted_text_fits_a_record(text):
+    """Whatever a library says: no surrogate, which JSON cannot hold, and at most 2,000 characters."""
+    found = redacted(text, folders=["/somewhere"])
+
+    assert len(found) <= LONGEST
+    assert found == found.encode("utf-8").decode("utf-8")

@@ -1,0 +1,153 @@
+"""`verify`: a recorded run is carried out again, and its record proves itself or does not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import TINY_ARGUMENTS, make_record, make_toml
+from typer.testing import CliRunner
+
+from resnet18.cli import app
+from resnet18.execution.verify import judged
+from resnet18.records.store import Store, seal
+
+OTHER = "0" * 64
+HERE = f"imagefolder:{Path(__file__).parent}"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A folder with the records of two real runs."""
+    folder = tmp_path_factory.mktemp("verify")
+    CliRunner().invoke(app, ["run", str(make_toml(folder)), *TINY_ARGUMENTS, "--results", str(folder / "results")])
+    return Store(folder / "results")
+
+
+@pytest.fixture
+def verify(recorded, tmp_path):
+    """Change the first record's JSON, seal it again, and verify it."""
+
+    def call(change=lambda content: None, sealed=True, arguments=()):
+        record = recorded.read().records[0]
+        content = record.model_dump(mode="json", by_alias=True)
+        change(content)
+        path = tmp_path / f"{record.run_id}.1.json"
+        path.write_text(json.dumps(seal(content).model_dump(mode="json") if sealed else content), encoding="utf-8")
+        return CliRunner().invoke(app, ["verify", str(path), *arguments])
+
+    return call
+
+
+def set_in(*keys, value):
+    """A change of one value of a record."""
+
+    def change(content):
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = value
+
+    return change
+
+
+def test_an_honest_record_is_bit_equal(verify, recorded):
+    """Exit code 0, with the hash that came out again."""
+    done = verify()
+
+    assert (0, f"bit-equal: result_hash {recorded.read().records[0].result_hash}") == (
+        done.exit_code,
+        done.stdout.splitlines()[-1].split(": ", 1)[1].removesuffix(" came out again"),
+    )
+
+
+def test_a_record_with_another_result_is_a_mismatch(verify):
+    """Sealed as if it were honest: only carrying it out again shows it."""
+
+    def change(content):
+        content["epochs"][0]["clean"]["correct"] += 1
+        content["result_hash"] = OTHER
+
+    done = verify(change)
+
+    assert 4 == done.exit_code
+    assert "mismatch under an equal fingerprint" in done.stdout
+    assert "epoch 1" in done.stdout
+
+
+def test_a_record_that_was_edited_is_refused_before_any_run(verify):
+    """Its own hash shows it."""
+    done = verify(set_in("seed", value=7), sealed=False)
+
+    assert 4 == done.exit_code
+    assert "was changed after it was written" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("fingerprint", "numerics", "torch"), "1.0.0"),
+        (("fingerprint", "numerics", "threads"), 64),
+        (("fingerprint", "identity", "data_sha256"), OTHER),
+    ],
+)
+def test_another_fingerprint_is_named_by_its_fields_and_nothing_is_run(keys, value, verify):
+    """Bits are promised inside one fingerprint alone."""
+    done = verify(set_in(*keys, value=value))
+
+    assert 3 == done.exit_code
+    assert f"{keys[-1]}: {value} in the record" in done.stdout
+    assert "epoch" not in done.stdout
+
+
+def test_other_code_that_gives_the_same_bits_is_bit_equal(verify):
+    """What changed had nothing to do with it."""
+    assert 0 == verify(set_in("fingerprint", "identity", "code_hash", value=OTHER)).exit_code
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "exit_code", "words"),
+    [
+        (set_in("run_id", value="f" * 16), (), 4, "its ids are not those of its spec"),
+        (
+            lambda content: None,
+            ("--data", HERE),
+            2,
+            "the record is of fashion-mnist-mini",
+        ),
+    ],
+)
+def test_what_cannot_be_verified_is_an_error(change, arguments, exit_code, words, verify):
+    """With its exit code."""
+    done = verify(change, arguments=arguments)
+
+    assert exit_code == done.exit_code
+    assert words in done.stderr
+
+
+def test_a_record_without_a_result_cannot_be_verified(tmp_path):
+    """A crashed run has none."""
+    store = Store(tmp_path)
+    store.make_writable()
+    done = CliRunner().invoke(app, ["verify", str(store.save(make_record(status="crashed")))])
+
+    assert 2 == done.exit_code
+    assert "ended crashed: it has no result" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("numerics", "exit_code"),
+    [
+        ({"device": "cuda", "deterministic": False}, 3),
+        ({"device": "cuda", "deterministic": True}, 4),
+        ({"device": "cpu", "deterministic": False}, 4),
+    ],
+)
+def test_without_deterministic_algorithms_a_device_promises_no_bits(numerics, exit_code):
+    """Other results there are no mismatch."""
+    code = judged.__globals__["code_hash"]()
+    records = []
+    for result in ("a" * 64, "b" * 64):
+        content = make_record(code=code).model_dump(mode="json")
+        content["fingerprint"]["numerics"] = numerics
+        records.append(seal({**content, "result_hash": result}))
+
+    assert exit_code == judged(*records).exit_code
