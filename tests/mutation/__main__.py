@@ -30,6 +30,8 @@ from mutants import Mutant, mutants
 ROOT = Path(__file__).parents[2]
 LEAST_KILLED = 0.85
 LIMIT_S = 120
+QUIETLY = ("-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""The last: hypothesis is loaded before pytest could rewrite it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def is_killed(module: str, mutant: Mutant, tests: list[str]) -> bool:
         path = ROOT / f"{module.replace('.', '/')}.py"
         sys.meta_path.insert(0, Mutated(module, path, mutant.source))
         try:
-            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests])
+            code = pytest.main([*QUIETLY, *tests])
         except BaseException:  # noqa: BLE001 - a mutant may end the process in any way
             code = 1
         os._exit(int(code != 0))
@@ -116,6 +118,9 @@ def run_group(name: str, sample: int | None, jobs: int) -> tuple[int, int]:
         for file in group.modules.split()
         for mutant in mutants((ROOT / "resnet18" / group.room / f"{file}.py").read_text(encoding="utf-8"))
     ]
+    unharmed = Mutant(0, "", (ROOT / "resnet18" / group.room / "__init__.py").read_text(encoding="utf-8"))
+    if is_killed(f"resnet18.{group.room}.__init__", unharmed, paths):
+        raise SystemExit(f"{name}: the tests fail without any mistake; run them first: pytest {' '.join(paths)}")
     if sample is not None and sample < len(found):
         found = random.Random(0).sample(found, sample)  # noqa: S311 - no secret
     start = time.monotonic()

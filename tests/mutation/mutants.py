@@ -108,6 +108,11 @@ def _constant(node: ast.Constant) -> list[Any]:
     return [lambda: ast.Constant(f"{value}X")] if isinstance(value, str) else []
 
 
+def _is_plain(value: ast.expr | None) -> bool:
+    """Say whether a value is a constant, which is changed by itself: None for False would be no mistake."""
+    return value is None or isinstance(value, ast.Constant)
+
+
 def _statement(node: ast.AST) -> list[Any]:
     return [ast.Pass]
 
@@ -120,7 +125,7 @@ CHANGES: dict[type[ast.AST], Any] = {
     ast.UnaryOp: lambda node: [lambda: node.operand],
     ast.IfExp: lambda node: [lambda: ast.IfExp(node.test, node.orelse, node.body)],
     ast.If: lambda node: [lambda: ast.If(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)],
-    ast.Return: lambda node: [lambda: ast.Return(None)] if node.value else [],
+    ast.Return: lambda node: [] if _is_plain(node.value) else [lambda: ast.Return(None)],
     ast.Expr: _statement,
     ast.AugAssign: _statement,
     ast.Raise: _statement,
