@@ -20,16 +20,19 @@ from resnet18.options import (
     DeviceOption,
     Files,
     HypothesesOption,
+    JobsOption,
     JsonOption,
     LimitOption,
     MarkedOption,
     Names,
+    ProcessorsOption,
     ResultsOption,
     ScaleOption,
     SeedsOption,
     SetOption,
     StaleOption,
     asked,
+    usable_processors,
 )
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.consistency import check_ids_differ
@@ -78,8 +81,10 @@ def run_command(
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
+    jobs: JobsOption = 1,
     checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
     time_limit: LimitOption = None,
+    on_processors: ProcessorsOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
@@ -88,21 +93,24 @@ def run_command(
 
         from resnet18.execution.progress import Progress
         from resnet18.execution.runner import exit_code_of, run_plan, summary
+        from resnet18.execution.side_by_side import pin, run_side_by_side, shares, without_timed_runs
         from resnet18.execution.supervision import Policy
         from resnet18.records.store import Store
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
+        groups = shares(jobs, usable_processors()) if jobs > 1 and on_processors is None else []
+        if on_processors is not None:
+            pin(on_processors)
         wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True)
-        finished = run_plan(
-            wanted.plan,
-            wanted.request,
-            wanted.source,
-            Store(results),
-            Progress(Console()),
-            Policy(keep_stale, checkpoint_every, time_limit),
-        )
-        typer.echo(summary(finished, wanted.plan))
+        if groups:
+            run_side_by_side(groups, sys.argv[1:])
+        plan = wanted.plan if on_processors is None else without_timed_runs(wanted.plan)
+        policy = Policy(keep_stale, checkpoint_every, time_limit, is_exclusive=on_processors is None)
+        finished = run_plan(plan, wanted.request, wanted.source, Store(results), Progress(Console()), policy)
+        if on_processors is not None:
+            return
+        typer.echo(summary(finished, plan))
         damaged = _write_report(results, wanted.benchmarks)
         raise typer.Exit(exit_code_of(finished) or damaged)
 

@@ -57,6 +57,12 @@ LimitOption = Annotated[
         "--time-limit", min=0.001, metavar="SECONDS", help="Give a run up after so long; the same command goes on."
     ),
 ]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", min=1, help="Runs side by side, on processors of their own; compared times run alone.")
+]
+ProcessorsOption = Annotated[
+    str | None, typer.Option("--on-processors", hidden=True, help="One of several runners: the processors it has.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -110,3 +116,10 @@ def asked(
             f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
         )
     return Asked(benchmarks, request, source, planned)
+
+
+def usable_processors() -> list[int]:
+    """Return the numbers of the processors that can compute at once: our affinity, as far as the quota reaches."""
+    from resnet18.measure.cgroup import affinity, usable_cpus
+
+    return sorted(affinity())[: usable_cpus()]

@@ -168,3 +168,34 @@ def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
     records = [make_record(run.experiment, run.execution, request=Request()) for run in runs]
 
     assert "" == section_of(mine, Request(), records)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "about_size"), [("image_size", (32, 64), True), ("optimizer.lr", (0.1, 0.2), False)]
+)
+def test_a_candidate_for_the_size_is_about_size(key, values, about_size, tmp_path):
+    """A scale that fixes the size would make all such candidates one run."""
+    candidates = ", ".join(f'{{ name = "{value}", value = {value} }}' for value in values)
+    text = f'[[hypothesis]]\nkey = "{key}"\nquestion = "Which?"\ncases = ["8"]\ncandidate = [{candidates}]\n'
+    mine = make_benchmark(tmp_path, TOML + text)
+    own = mine.cases[0].model_copy(update={"about_size": True})
+    sized = mine.model_copy(update={"cases": (own, *mine.cases[1:])})
+
+    assert [about_size, about_size] == [case.about_size for _, _, case in sub_cases(mine, mine.hypotheses[0])]
+    assert [True, True] == [case.about_size for _, _, case in sub_cases(sized, mine.hypotheses[0])]
+
+
+def test_a_candidate_of_a_deep_key_leaves_the_rest_of_the_case_alone(tmp_path):
+    """Its top key is the case's own from then on, the file's stays as it is."""
+    mine = make_benchmark(tmp_path, TOML + HYPOTHESIS)
+    before = mine.model_dump()
+    (_, own, slow), *_ = sub_cases(mine, mine.hypotheses[0])
+
+    assert {"batch_size": 8, "optimizer": {"name": "sgd", "lr": 0.001}} == slow.experiment
+    assert ("8 [optimizer.lr: slow]", own.reported, own.execution) == (slow.name, slow.reported, slow.execution)
+    assert before == mine.model_dump()
+
+
+def test_without_being_asked_a_plan_has_no_candidates(mine):
+    """Nobody pays for what they did not ask for."""
+    assert plan([mine], PAPER, [0], {"cpu"}) == plan([mine], PAPER, [0], {"cpu"}, hypotheses=False)

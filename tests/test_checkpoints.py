@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.records import disk
-from resnet18.records.checkpoints import FIRST_LINE, Checkpoint, Checkpoints, Head, decode, encode, load_checkpoint
+from resnet18.records.checkpoints import (
+    FIRST_LINE,
+    LIMIT,
+    Checkpoint,
+    Checkpoints,
+    Entry,
+    Head,
+    decode,
+    encode,
+    load_checkpoint,
+)
 from resnet18.records.record import Segment
 from resnet18.spec.errors import IntegrityError
 
@@ -196,3 +206,87 @@ def test_arbitrary_bytes_are_no_checkpoint(content, has_first_line):
     """And raise only our own error."""
     with pytest.raises(ValueError, match=r"\S"):
         decode((FIRST_LINE if has_first_line else b"") + content)
+
+
+def test_checkpoints_are_numbered_from_one_on(checkpoints):
+    """Eight digits, so that names sort as numbers do; one of another run or of no such name is none."""
+    for name in (f"{RUN}.1.{'a' * 64}.checkpoint", f"{RUN}.00000009.{'a' * 64}.checkpoint.tmp", f"{RUN}.txt"):
+        checkpoints.folder.mkdir(exist_ok=True)
+        (checkpoints.folder / name).touch()
+    names = [checkpoints.save(make_checkpoint(step)).name for step in (1, 2, 3)]
+
+    assert [f"{RUN}.0000000{at}" for at in (1, 2, 3)] == [name[: len(RUN) + 9] for name in names]
+    assert names[1:] == [path.name for path in checkpoints.files()]
+
+
+def test_a_checkpoint_is_named_by_its_own_hash(checkpoints):
+    """Over all of its parts."""
+    path = checkpoints.save(make_checkpoint())
+
+    assert f"{RUN}.00000001.{GOLDEN}.checkpoint" == path.name
+
+
+def test_what_is_wrong_with_the_checkpoints_after_the_one_that_is_used_is_told(checkpoints):
+    """The last one first."""
+    checkpoints.save(make_checkpoint(1))
+    last = checkpoints.save(make_checkpoint(2))
+    last.write_bytes(b"")
+    found, refused = checkpoints.latest()
+
+    assert (1, [last.name]) == (found.head.training["steps"], [one.where for one in refused])
+
+
+def test_a_checkpoint_that_cannot_be_read_is_told_from_a_damaged_one(checkpoints):
+    """The disk is to blame; here it is gone."""
+    path = checkpoints.save(make_checkpoint())
+    path.unlink()
+
+    with pytest.raises(IntegrityError, match="cannot be read: No such file"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "its first line is another"),
+        (FIRST_LINE + b"{}", "it ends within its second line"),
+        (FIRST_LINE + b"\n", "Expecting value"),
+    ],
+)
+def test_bytes_that_are_no_checkpoint_are_refused_with_the_reason(content, words):
+    """Each part is looked at before the next."""
+    with pytest.raises(ValueError, match=words):
+        decode(content)
+
+
+def test_an_array_has_the_bytes_of_its_numbers():
+    """Product of its sides and the size of one; a single number has no side."""
+    sizes = [Entry(name="a", kind=kind, shape=shape).size_bytes for kind, shape in (("<f8", (2, 3)), ("<f2", ()))]
+
+    assert [48, 2] == sizes
+
+
+@pytest.mark.parametrize("kind", ["<f8", "<f4", "<f2", "<i8", "<i4", "|u1", "|b1"])
+def test_every_kind_of_number_reads_back(kind):
+    """Those that torch's optimizers and generators keep."""
+    whole = make_checkpoint(a=np.ones((2, 2), kind))
+
+    assert contents(whole) == contents(decode(b"".join(bytes(part) for part in encode(whole))))
+
+
+def test_left_over_bytes_are_counted():
+    """So that it can be told what was appended."""
+    content = b"".join(bytes(part) for part in encode(make_checkpoint()))
+
+    with pytest.raises(ValueError, match=r"^3 bytes are left over"):
+        decode(content + b"abc")
+
+
+def test_a_head_holds_times_of_nothing():
+    """A run may be cut short at once."""
+    assert {"wall_s": 0.0} == Head.model_validate({**make_checkpoint().head.model_dump(), "time": {"wall_s": 0.0}}).time
+
+
+def test_a_checkpoint_of_gigabytes_is_read():
+    """The largest network of the suite takes ten; beyond 64 GiB it is no checkpoint."""
+    assert 64 * 2**30 == LIMIT

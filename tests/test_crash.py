@@ -45,7 +45,7 @@ def store(tmp_path):
 
 def finished(process):
     """Wait for the end, and return what was printed."""
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=1_800)
     return output
 
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -391,3 +392,83 @@ def test_a_report_whose_figures_are_a_link_is_refused(tmp_path):
 def test_the_bytes_of_a_record_on_disk_are_golden(store):
     """The same on every machine."""
     assert GOLDEN == hashlib.sha256(store.save(NEW).read_bytes()).hexdigest()
+
+
+def open_files():
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_no_file_stays_open(tmp_path):
+    """Neither what is written, nor its folder, nor what is read or refused: a suite of many runs would run out."""
+    before = open_files()
+    disk.write_new(tmp_path / "file", b"content")
+    disk.read(tmp_path / "file", 100)
+    with pytest.raises(IntegrityError):
+        disk.read(tmp_path / "file", 1)
+
+    assert before == open_files()
+
+
+def test_what_is_written_may_be_read_by_all_and_changed_by_its_owner(tmp_path):
+    """Also where the shell would let everybody write."""
+    mask = os.umask(0)
+    disk.write_new(tmp_path / "file", b"content")
+    os.umask(mask)
+
+    assert 0o100644 == (tmp_path / "file").stat().st_mode
+
+
+@pytest.mark.parametrize(("age_s", "is_swept"), [(86_300, False), (86_500, True)])
+def test_temporary_files_from_elsewhere_stay_for_a_day(age_s, is_swept, tmp_path):
+    """Their writer may live on another machine."""
+    left = temporary(tmp_path, os.getpid(), boot="f" * 8, age_s=age_s)
+
+    assert (int(is_swept), not is_swept) == (disk.sweep(tmp_path), left.exists())
+
+
+def test_a_system_that_does_not_say_when_it_started_has_one_name(tmp_path, monkeypatch):
+    """Eight digits, the same each time."""
+    monkeypatch.setattr(disk, "BOOT_ID", tmp_path / "none")
+
+    assert hashlib.sha256(b"unknown").hexdigest()[:8] == disk._boot()
+
+
+def test_another_start_of_the_system_has_another_name(tmp_path, monkeypatch):
+    """It is told by the system's own number."""
+    names = []
+    for number in ("one", "other"):
+        (tmp_path / "boot_id").write_text(number, encoding="ascii")
+        monkeypatch.setattr(disk, "BOOT_ID", tmp_path / "boot_id")
+        names.append(disk._boot())
+
+    assert [8, 8] == [len(name) for name in names]
+    assert names[0] != names[1]
+
+
+def test_a_folder_that_another_makes_at_the_same_moment_is_used(tmp_path, monkeypatch):
+    """A file in its place is an error."""
+
+    def meanwhile(make):
+        def mkdir(path):
+            make(path)
+            raise FileExistsError(errno.EEXIST, "File exists")
+
+        return mkdir
+
+    monkeypatch.setattr(disk.os, "mkdir", meanwhile(lambda path, mkdir=os.mkdir: mkdir(path)))
+    disk.make_folder(tmp_path / "folder")
+    monkeypatch.setattr(disk.os, "mkdir", meanwhile(lambda path: path.write_bytes(b"")))
+
+    with pytest.raises(FileExistsError):
+        disk.make_folder(tmp_path / "file")
+    assert (tmp_path / "folder").is_dir()
+
+
+def test_files_of_results_have_names_that_others_rely_on(tmp_path):
+    """By run and attempt."""
+    store = Store(tmp_path)
+
+    assert [tmp_path / "logs" / "f.2.log", tmp_path / "records" / "f.2.png"] == [
+        store.log_path("f", 2),
+        store.picture_path("f", 2),
+    ]

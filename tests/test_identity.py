@@ -1,14 +1,26 @@
 """Ids depend on what was asked and on nothing else."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from builders import make_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
+import resnet18
 from resnet18.spec.experiment import Execution
-from resnet18.spec.identity import arm_id, canonical_json, code_hash, digest, execution_id, experiment_id, run_id
+from resnet18.spec.identity import (
+    PACKAGE,
+    arm_id,
+    canonical_json,
+    code_hash,
+    digest,
+    execution_id,
+    experiment_id,
+    run_id,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -132,3 +144,65 @@ def test_the_code_hash_covers_what_can_change_a_result_and_nothing_else(tmp_path
     assert start == hash_after("analysis/c.py", b"x = 2\n")
     assert start == hash_after("spec/a.py", b"x = 1\r\n")
     assert start != hash_after("training/b.py", b"x = 2\n")
+
+
+SOURCES = {"spec/a.py": b"1", "spec/b/c.py": b"2", "training/d.py": b"3", "execution/worker_e.py": b"45"}
+
+
+def hash_of(folder, sources):
+    for name, content in sources.items():
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_bytes(content)
+    return code_hash(folder)
+
+
+def test_the_code_hash_has_golden_input(tmp_path):
+    """Each file with its name and length, in order: `spec`, `training`, then the worker."""
+    text = b"spec/a.py 1\n1spec/b/c.py 1\n2training/d.py 1\n3execution/worker_e.py 2\n45"
+
+    assert hashlib.sha256(text).hexdigest() == hash_of(tmp_path, dict(reversed(SOURCES.items())))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_change_of_any_source_that_can_change_a_result_is_other_code(name, tmp_path):
+    """Deep folders and each module of the worker included."""
+    start = hash_of(tmp_path / "before", SOURCES)
+
+    assert start != hash_of(tmp_path / "after", SOURCES | {name: b"9"})
+
+
+def test_the_code_is_hashed_where_the_package_lies():
+    """Not the folder around it, which may hold anything."""
+    assert Path(resnet18.__file__).parent == PACKAGE
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("", '""'),
+        ({}, "{}"),
+        ([], "[]"),
+        ((1, (2,)), "[1,[2]]"),
+        ({"b": 1, "a": {"d": 2, "c": 3}}, '{"a":{"c":3,"d":2},"b":1}'),
+        ('"\\/\b\n\x7f', r'"\"\\/\b\n\u007f"'),
+        ("\u00e9\u20ac\U0001f600", r'"\u00e9\u20ac\ud83d\ude00"'),
+        ([-0.0, {"a": -0.0}, (-0.0,)], '[0.0,{"a":0.0},[0.0]]'),
+        ([1.0, 1e16, 1e-7, 5e-324, 0.1 + 0.2], "[1.0,1e+16,1e-07,5e-324,0.30000000000000004]"),
+        ([2**64, -1, True, False, None], "[18446744073709551616,-1,true,false,null]"),
+    ],
+)
+def test_canonical_json_is_golden_whatever_is_in_it(value, text):
+    """Every kind of value; a property alone sees neither separators nor the escape of letters."""
+    assert text.encode("ascii") == canonical_json(value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), [float("-inf")], {"a": float("nan")}])
+def test_no_number_that_json_lacks_has_a_canonical_form(value):
+    """However deep it lies."""
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json(value)
+
+
+def test_a_digest_is_golden():
+    """SHA-256 of the bytes, in small hexadecimal digits."""
+    assert hashlib.sha256(b'{"a":[1]}').hexdigest() == digest({"a": (1,)})

@@ -122,3 +122,13 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_a_file_of_the_user_is_loaded_by_its_path(tmp_path):
     """Its name is its stem."""
     assert ["mine"] == [benchmark.name for benchmark in load_benchmarks((str(make_toml(tmp_path)),))]
+
+
+@pytest.mark.parametrize("key", ["data", "train_images", "test_images_epoch", "test_images_last", "seed"])
+@pytest.mark.parametrize("place", ["epochs = 2", "experiment = { batch_size = 8"])
+def test_what_the_scale_sets_stands_in_no_file(key, place, tmp_path):
+    """Neither for all cases nor for one: the numbers of two files could not be told apart."""
+    text = TOML.replace(place, f"{place}\n{key} = 1" if place.startswith("epochs") else f"{place}, {key} = 1")
+
+    with pytest.raises(SpecError, match=f"{key}: is set by the scale"):
+        make_benchmark(tmp_path, text)

@@ -230,3 +230,34 @@ def test_merged_readings_keep_every_machine(tmp_path):
     assert {"cpu", "cuda"} == {
         str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in readings.records
     }
+
+
+@pytest.mark.parametrize(("status", "is_kept"), [("crashed", False), ("oom_host", False), ("ok", True)])
+def test_only_a_result_keeps_attempts_of_another_machine_out(status, is_kept, tmp_path):
+    """A run that failed on one machine may succeed on another, as a later attempt."""
+    first = store_of(tmp_path / "one", [make_record(status=status, cpu="one")])
+    second = store_of(tmp_path / "other", [make_record(attempt=2, cpu="other")])
+    merged = merge([first, second], tmp_path / "all")
+
+    assert ((1, 1) if is_kept else (2, 0)) == (merged.copied, len(merged.left_out))
+
+
+def test_attempts_of_one_machine_belong_together(tmp_path):
+    """Though they come from two folders."""
+    first = store_of(tmp_path / "one", [make_record()])
+    second = store_of(tmp_path / "other", [make_record(attempt=2)])
+    merged = merge([first, second], tmp_path / "all")
+
+    assert (2, ()) == (merged.copied, merged.left_out)
+
+
+def test_what_is_left_out_is_named_with_its_folder(tmp_path):
+    """So that it can be looked at; known ones are only counted."""
+    first = store_of(tmp_path / "one", [make_record(cpu="one"), OTHER])
+    second = store_of(tmp_path / "other", [make_record(cpu="other"), OTHER])
+    merged = merge([first, second], tmp_path / "all")
+
+    assert (2, 1, ()) == (merged.copied, merged.known, merged.refused)
+    assert (
+        f"{RUN.run_id}.1.json of {second}: this run is recorded already, by another folder or machine",
+    ) == merged.left_out

@@ -5,7 +5,17 @@ from builders import make_epoch, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.analysis.metrics import comparable_epochs, resolution, slope, turning_epoch, value_of
+from resnet18.analysis.metrics import (
+    comparable_epochs,
+    installation,
+    machine,
+    optimism_gap,
+    resolution,
+    second_half,
+    slope,
+    turning_epoch,
+    value_of,
+)
 from resnet18.records.record import Score
 
 
@@ -116,3 +126,148 @@ def test_the_slope_of_a_line_is_its_slope(offset, rise, count):
 def test_memory_that_was_not_measured_has_no_value():
     """Never 0."""
     assert value_of("process_peak_bytes", make_record()) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "accuracies", "expected"),
+    [
+        ("epochs_to_plateau", [10, 20, 30, 40], None),
+        ("epochs_to_plateau", [10, 20, 30, 40, 42], 4.0),
+        ("late_gain", [0, 0, 50, 50, 10, 10, 20, 20, 40], 15.0),
+        ("late_gain", [90, 9, 9, 9, 9, 9, 1, 2, 3, 5, 7, 9], 5.0),
+        ("jitter", [10, 20, 30, 40], None),
+        ("generalization_gap", [10, 30], 7.5),
+    ],
+)
+def test_a_metric_at_the_edge_of_what_it_needs(metric, accuracies, expected):
+    """The fewest epochs that it takes, one fewer, and lengths that do not divide by four."""
+    assert expected == value_of(metric, record_of(accuracies))
+
+
+@pytest.mark.parametrize(
+    ("lengths", "first", "last"),
+    [
+        ((3, 3), 10.0, 10.0),
+        ((2, 3), None, None),
+        ((3, 2), None, None),
+        ((6, 6), 10.0, 10.0),
+        ((3, 3, 3), 10.0, 20.0),
+        ((3, 2, 3), None, None),
+        ((3, 3, 3, 3), 10.0, 30.0),
+        ((2, 3, 3, 3), None, 30.0),
+    ],
+)
+def test_a_gain_at_a_cut_needs_three_epochs_of_each_rate(lengths, first, last):
+    """Steps of 10, 20 and 30 points at the cuts; each window ends where the rate changes again."""
+    heights = (0, 10, 30, 60)
+    accuracies = [heights[at] for at, length in enumerate(lengths) for _ in range(length)]
+    rates = [0.1**at for at, length in enumerate(lengths) for _ in range(length)]
+    record = record_of(accuracies, rates)
+
+    assert (first, last) == (value_of("gain_at_first_cut", record), value_of("gain_at_last_cut", record))
+
+
+def test_a_gain_at_a_cut_is_of_the_five_epochs_on_either_side():
+    """The sixth is not in it."""
+    record = record_of([90] + [10] * 5 + [40] * 5 + [99], [0.1] * 6 + [0.01] * 6)
+
+    assert 30.0 == value_of("gain_at_first_cut", record)
+
+
+def test_a_rate_that_rises_is_no_cut():
+    """Nor is one that stays."""
+    assert value_of("gain_at_first_cut", record_of([10] * 10, [0.01] * 5 + [0.1] * 5)) is None
+
+
+def test_losses_fall_from_the_first_epoch_to_the_last():
+    """Of training over all epochs, of the test over those of as many images."""
+    epochs = tuple(
+        make_epoch(
+            at,
+            train=Score(loss=train, correct=15, images=40),
+            clean=Score(loss=test, correct=10, images=images),
+        )
+        for at, (train, test, images) in enumerate([(3.0, 2.5, 20), (2.0, 2.25, 20), (0.5, 9.0, 40)], 1)
+    )
+    record = make_record(epochs=epochs)
+
+    assert (2.5, 0.25) == (value_of("train_loss_drop", record), value_of("test_loss_drop", record))
+
+
+def test_one_epoch_has_no_drop():
+    """It would be compared with itself."""
+    assert (None, None) == tuple(value_of(one, make_record()) for one in ("train_loss_drop", "test_loss_drop"))
+
+
+def test_accuracies_are_of_their_own_protocol():
+    """The best is as published, the last is clean, and their difference is the optimism."""
+    record = make_record(epochs=(make_epoch(1, 8, 18), make_epoch(2, 12, 16)))
+
+    assert (90.0, 60.0) == (value_of("best_accuracy", record), value_of("last_clean_accuracy", record))
+    assert 0.3 == pytest.approx(optimism_gap(record))
+
+
+@pytest.mark.parametrize(("statistics_s", "whole"), [(0.5, 3.25), (None, 2.25)])
+def test_times_are_sums_over_the_epochs(statistics_s, whole):
+    """Training alone; with its statistics, where they are apart, and the evaluation as published."""
+    record = make_record(epochs=tuple(make_epoch(at, statistics_s=statistics_s) for at in (1, 2)))
+
+    assert (2.0, whole) == (value_of("train_s", record), value_of("whole_program_s", record))
+
+
+def with_numerics(**changes):
+    record = make_record()
+    numerics = {**record.fingerprint.numerics, **changes}
+    known = {key: value for key, value in numerics.items() if value is not None}
+    return record.model_copy(update={"fingerprint": record.fingerprint.model_copy(update={"numerics": known})})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "a processor, 2 threads"),
+        ({"threads": 1}, "a processor, 1 thread"),
+        ({"threads": None}, "a processor"),
+        ({"gpu_model": "a card"}, "a card, 2 threads"),
+        ({"cpu_model": None}, "unknown machine, 2 threads"),
+    ],
+)
+def test_a_machine_is_its_device_and_threads(changes, expected):
+    """Times of other machines are not averaged with its own."""
+    assert expected == machine(with_numerics(**changes))
+
+
+def test_a_record_without_numerics_is_of_an_unknown_machine():
+    """And of an installation of which nothing is known."""
+    record = make_record(status="crashed")
+
+    assert ("unknown machine", "", "", "", "") == installation(record)
+
+
+@pytest.mark.parametrize("key", ["torch", "cuda", "cudnn", "driver", "cpu_model", "gpu_model", "threads"])
+def test_an_installation_is_told_by_each_of_its_parts(key):
+    """One other part, and times are not compared."""
+    assert installation(make_record()) != installation(with_numerics(**{key: "7"}))
+
+
+@pytest.mark.parametrize("key", ["cuda", "cudnn", "driver"])
+def test_two_versions_of_a_library_are_two_installations(key):
+    """Also where both are known."""
+    one, other = (installation(with_numerics(**{key: version})) for version in ("7", "8"))
+
+    assert one != other
+
+
+def test_the_second_half_of_six_epochs_is_the_last_three():
+    """Of five as well; four are too few for a slope."""
+    halves = [[one.epoch for one in second_half(record_of([10] * count))] for count in (4, 5, 6)]
+
+    assert [[], [3, 4, 5], [4, 5, 6]] == halves
+
+
+def test_what_is_final_is_of_the_last_epoch():
+    """Loss and accuracy of training."""
+    epochs = tuple(make_epoch(at, train=Score(loss=3.0 / at, correct=10 * at, images=40)) for at in (1, 2, 3))
+    record = make_record(epochs=epochs)
+
+    assert (1.0, 75.0) == (value_of("final_train_loss", record), value_of("final_train_accuracy", record))

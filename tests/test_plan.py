@@ -4,9 +4,10 @@ import pytest
 from builders import TOML, make_benchmark
 
 from resnet18.spec.errors import SpecError
+from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
+from resnet18.spec.plan import absent_device, plan
+from resnet18.spec.resolve import Request, canonical_overrides
 
 
 def test_seeds_are_the_outer_loop(tmp_path):
@@ -116,3 +117,110 @@ def test_a_bad_option_is_refused_with_what_would_be_right(override, words, tmp_p
 
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(("stem", "largest"), [("imagenet", 32), ("cifar", 8)])
+def test_the_largest_input_whose_last_map_is_one_pixel_is_known(stem, largest, tmp_path):
+    """Five halvings, or three."""
+    mine = make_benchmark(tmp_path)
+    requests = [Request(overrides=("train_images=33", f"stem={stem}", f"image_size={largest + by}")) for by in (0, 1)]
+
+    with pytest.raises(SpecError, match="end with a batch of 1"):
+        plan([mine], requests[0], [0], {"cpu"})
+    assert 2 == len(plan([mine], requests[1], [0], {"cpu"}).runs)
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ("auto", None),
+        ("cpu", None),
+        ("cuda", "no CUDA device"),
+        ("cuda:1", "no CUDA device"),
+        ("mps", "no MPS device"),
+        ("xpu", "no XPU device"),
+    ],
+)
+def test_an_absent_device_is_called_by_its_name(device, reason):
+    """One of several is a device of its kind."""
+    assert reason == absent_device(Execution(device=device), {"cpu"})
+    assert absent_device(Execution(device=device), {"cpu", device.partition(":")[0]}) is None
+    assert "no CPU device" == absent_device(Execution(device="cpu"), {"cuda"})
+
+
+def test_all_options_that_make_two_cases_one_run_are_named(tmp_path):
+    """In the form in which they can be typed again."""
+    request = Request(overrides=("batch_size=64", "epochs=1"))
+
+    with pytest.raises(SpecError, match=r"with --scale smoke -o batch_size=64 -o epochs=1, cases"):
+        plan([make_benchmark(tmp_path)], request, [0], {"cpu"})
+
+
+def test_options_have_one_form_and_one_order():
+    """Numbers as JSON has them, words in quotes, tables as they were typed; the last of a key counts."""
+    options = ["optimizer.lr=0.010", " stem = cifar ", "optimizer.lr=1e-1", "a.b={ name = 'x' }", "compile=true", "c="]
+
+    assert (
+        "--device=cuda",
+        "a.b={ name = 'x' }",
+        'c=""',
+        "compile=true",
+        "optimizer.lr=0.1",
+        'stem="cifar"',
+    ) == canonical_overrides(options, "cuda")
+    assert () == canonical_overrides([], None)
+
+
+@pytest.mark.parametrize("option", ["epochs", "epochs=1\n", "epochs=\x1b", ""])
+def test_an_option_that_is_no_key_and_value_is_refused(option):
+    """Before it is looked up, with an example."""
+    with pytest.raises(SpecError, match=r"is not of the form key=value(.|\n)*-o optimizer.lr=0.01"):
+        canonical_overrides([option], None)
+
+
+def test_a_request_is_described_as_it_was_asked_for():
+    """Scale, data and options, as headings have them."""
+    assert "smoke scale, fashion-mnist-mini" == Request().described
+    assert (
+        "small scale, mine, device=cuda, epochs=1"
+        == Request(scale="small", data="mine", overrides=("--device=cuda", "epochs=1")).described
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("augmentation.random_warp={ name = 'random_warp' }", 'has no "random_warp" that could be changed'),
+        ("augmentation.random_warp.degrees=3.0", 'has no "random_warp" that could be changed'),
+        ("augmentation.to_tensor=3", '"to_tensor" is an operation; name one of its keys'),
+        ("augmentation.to_tensor={ name = 'normalize' }", '"to_tensor" is an operation; name one of its keys'),
+        ("epochs.many=3", 'has no "epochs" that could be changed'),
+    ],
+)
+def test_a_key_that_cannot_be_set_is_named(option, words, tmp_path):
+    """Nothing is added to a list, and no operation becomes another."""
+    with pytest.raises(SpecError) as caught:
+        plan([make_benchmark(tmp_path)], Request(overrides=(option,)), [0], {"cpu"})
+    assert words in str(caught.value)
+
+
+def test_an_operation_is_set_as_a_whole_in_its_place(tmp_path):
+    """The others stay where they are."""
+    operations = "[{ name = 'random_rotation', degrees = 5.0 }, { name = 'to_tensor' }, { name = 'normalize' }]"
+    text = TOML.replace('[{ name = "to_tensor" }]', operations)
+    overrides = ("augmentation.to_tensor={ name = 'to_tensor' }", "augmentation.random_rotation.degrees=7.0")
+    (run, _) = plan([make_benchmark(tmp_path, text)], Request(overrides=overrides), [0], {"cpu"}).runs
+
+    assert ["random_rotation", "to_tensor", "normalize"] == [one.name for one in run.experiment.augmentation]
+    assert 7.0 == run.experiment.augmentation[0].degrees
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_run_that_one_of_its_tables_times_is_timed(order, tmp_path):
+    """Whichever table comes first."""
+    (tmp_path / "other").mkdir()
+    timed = TOML.replace("[table]", '[table]\nspeed_up_over = "8"')
+    both = [make_benchmark(tmp_path), make_benchmark(tmp_path / "other", timed)]
+
+    assert [True, True] == [run.is_timed for run in plan([both[at] for at in order], Request(), [0], {"cpu"}).runs]
+    assert [False, False] == [run.is_timed for run in plan(both[:1], Request(), [0], {"cpu"}).runs]

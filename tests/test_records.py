@@ -1,20 +1,35 @@
 """Records: every null has its reason, every change is noticed, no file is ever overwritten."""
 
 import json
+import re
 
 import pytest
 from builders import make_epoch, make_experiment, make_record
 from fakes.disk import FaultyOs
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from resnet18.records import disk
-from resnet18.records.compare import first_difference
+from resnet18.records.build import build_record, utc_now
+from resnet18.records.compare import contradict, first_difference
 from resnet18.records.hashes import record_hash, result_hash
-from resnet18.records.record import FINAL, Outcome, Record, Score
+from resnet18.records.record import (
+    FINAL,
+    Conditions,
+    Epoch,
+    Failure,
+    Identity,
+    Memory,
+    Outcome,
+    Record,
+    Sample,
+    Score,
+    Time,
+)
 from resnet18.records.store import Store, is_done, last_attempts, load_record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.identity import arm_id, execution_id, experiment_id, run_id
 from resnet18.spec.strict import strict_json
 
 DESIGNED_KEYS = {
@@ -316,6 +331,16 @@ def test_results_under_other_fingerprints_do_not_contradict_each_other(changes, 
     assert (2, ()) == (len(store.read().records), store.read().refused)
 
 
+@pytest.mark.parametrize("status", ["diverged", "interrupted"])
+def test_a_record_without_a_result_contradicts_none(status):
+    """Under the same fingerprint too: only two results can."""
+    other = contradicting().model_copy(update={"status": status})
+
+    assert contradict(make_record(), contradicting())
+    assert not contradict(make_record(), other)
+    assert not contradict(other, make_record())
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -452,9 +477,170 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_environment(tmp_path):
 
 
 def test_a_folder_that_refuses_new_files_is_an_error_of_the_environment(tmp_path, monkeypatch):
-    """As a read-only file system does."""
+    """As a read-only file system does, and somebody else's folder: the folders are there."""
     store = Store(tmp_path)
+    store.make_writable()
     monkeypatch.setattr(disk, "os", FaultyOs(1, error=OSError(30, "Read-only file system")))
 
     with pytest.raises(EnvironmentMissingError, match="Read-only file system"):
         store.make_writable()
+
+
+SCORE = {"loss": 2.0, "correct": 0, "images": 1}
+EPOCH = make_record().model_dump(mode="json")["epochs"][0]
+SAMPLE = {"index": 0, "label": 0, "prediction": 0}
+
+
+def all_null(model, **values):
+    return {**dict.fromkeys(model.model_fields), **values}
+
+
+LEAST = [
+    *((Score, SCORE, key, least) for key, least in (("correct", 0), ("images", 1))),
+    *((Epoch, EPOCH, key, least) for key, least in (("epoch", 1), ("steps", 1))),
+    *((Epoch, EPOCH, key, 0.0) for key in EPOCH if key.endswith("_s")),
+    *((Time, all_null(Time, wall_s=0.0), key, 0.0) for key in Time.model_fields),
+    *((Memory, all_null(Memory), key, int("device" not in key)) for key in Memory.model_fields),
+    (Conditions, all_null(Conditions), "cpus", 1),
+    *((Conditions, all_null(Conditions), key, 0.0) for key in Conditions.model_fields if key.endswith(("share", "_s"))),
+    *((Conditions, all_null(Conditions), key, 0) for key in ("samples", "gpu_reserved_bytes", "gpu_other_processes")),
+    (Conditions, all_null(Conditions), "load_average", 0.0),
+    *((Sample, SAMPLE, key, 0) for key in SAMPLE),
+    *((Failure, {"phase": "x", "message": "x"}, key, 0) for key in ("requested_bytes", "free_bytes")),
+]
+
+
+def accepts(model, content):
+    try:
+        TypeAdapter(model).validate_json(json.dumps(content))
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "key", "least"), LEAST, ids=[f"{model.__name__}.{key}" for model, _, key, _ in LEAST]
+)
+def test_a_number_of_a_record_has_a_least_value(model, content, key, least):
+    """Which is allowed, and nothing below it: nothing was measured, or nothing was there."""
+    assert [True, False] == [accepts(model, {**content, key: value}) for value in (least, least - 1)]
+
+
+def test_a_container_without_processors_is_none():
+    """A quota may be less than one, and is never nothing."""
+    assert [True, False] == [accepts(Conditions, all_null(Conditions, cpu_quota=value)) for value in (1e-3, 0.0)]
+
+
+@pytest.mark.parametrize(("key", "digits"), [("run_id", 16), ("arm_id", 16), ("record_hash", 64), ("result_hash", 64)])
+@pytest.mark.parametrize("text", ["{}0", "0{}", "A{1}", "g{1}", "{1}", "{}\n"])
+def test_an_id_has_so_many_hexadecimal_digits(key, digits, text):
+    """In small letters, and nothing around them: it names files."""
+    content = make_record().model_dump(mode="json")
+
+    assert accepts(Record, {**content, key: "f" * digits})
+    assert not accepts(Record, {**content, key: text.format("f" * digits, "f" * (digits - 1))})
+
+
+@pytest.mark.parametrize("changes", [{"attempt": 0}, {"parameters": 0}, {"schema_version": 2}, {"status": "fine"}])
+def test_a_record_refuses_what_no_attempt_has(changes):
+    """Attempts are counted from 1, and a network has parameters."""
+    content = make_record().model_dump(mode="json")
+    nulls = {key: reason for key, reason in content["nulls"].items() if key not in changes}
+
+    assert accepts(Record, content)
+    assert not accepts(Record, {**content, "nulls": nulls, **changes})
+
+
+@pytest.mark.parametrize("flag", ["contaminated", "no_learning", "not_exclusive", "resumed"])
+def test_a_flag_is_one_of_the_known_names(flag):
+    """They are read by reports."""
+    content = make_record().model_dump(mode="json")
+
+    assert accepts(Record, {**content, "flags": [flag]})
+    assert not accepts(Record, {**content, "flags": [flag.upper()]})
+
+
+def test_the_time_for_people_is_in_utc_and_of_whole_seconds():
+    """As `2026-01-01T00:00:00+00:00`."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", utc_now())
+
+
+def built(facts, reasons=None):
+    record = make_record()
+    return build_record(
+        spec=record.spec,
+        scale="smoke",
+        attempt=3,
+        status="crashed",
+        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=None),
+        segments=(),
+        facts={"time": {"wall_s": 0.0}, **facts},
+        reasons=reasons or {},
+    )
+
+
+def test_a_record_is_built_of_what_is_known():
+    """Flags, what disturbed the run, and the parts of its conditions; what is not known of them is null."""
+    facts = {"flags": ["contaminated"], "contamination": ["a compiler"], "conditions": {"cpus": 2}, "energy_j": 1.5}
+    record = built({**facts, "memory": {"rss_peak_bytes": 7}})
+
+    assert (("contaminated",), ("a compiler",), 1.5) == (record.flags, record.contamination, record.energy_j)
+    assert (2, None, 7, None) == (
+        record.conditions.cpus,
+        record.conditions.governor,
+        record.memory.rss_peak_bytes,
+        record.memory.reserved_peak_bytes,
+    )
+
+
+def test_a_record_of_nothing_has_no_flags_and_no_conditions():
+    """As a whole, not key by key."""
+    record = built({})
+
+    assert ((), (), (), None) == (record.flags, record.contamination, record.epochs, record.conditions)
+    assert "conditions" in record.nulls
+
+
+def test_reasons_that_always_hold_give_way_to_those_that_are_given():
+    """And those to what is said of every early end."""
+    nulls = built({}, {"failure": "a bug"}).nulls
+
+    assert ("the spec asks for no compilation", "the package does not lie in a git checkout", "a bug") == tuple(
+        nulls[key] for key in ("time.compile_s", "fingerprint.identity.commit", "failure")
+    )
+    assert "the attempt ended as crashed before this was known" == nulls["fingerprint.identity.data_sha256"]
+
+
+def test_the_ids_of_a_record_are_those_of_its_spec():
+    """It is found by them."""
+    record = built({})
+    experiment, execution = record.spec.experiment, record.spec.execution
+
+    assert (run_id(experiment, execution), arm_id(experiment, execution)) == (record.run_id, record.arm_id)
+    assert (experiment_id(experiment), execution_id(execution)) == (record.experiment_id, record.execution_id)
+    assert (3, 0, "smoke", 1) == (record.attempt, record.seed, record.scale, record.schema_version)
+
+
+def test_a_run_without_records_has_no_attempts(store):
+    """And a file whose name has no number counts for none."""
+    (store.folder / f"{make_record().run_id}.copy.json").touch()
+
+    assert 0 == store.attempts(make_record().run_id)
+
+
+def test_the_last_of_many_attempts_counts(store):
+    """Ten is more than nine, though its name sorts before."""
+    for attempt in (9, 10):
+        store.save(make_record(attempt=attempt))
+
+    assert 10 == store.attempts(make_record().run_id)
+
+
+def test_reading_shares_what_records_have_in_common(store):
+    """Half of the memory of a large report."""
+    for seed in (0, 1):
+        store.save(make_record(make_experiment(seed=seed)))
+    one, other = store.read().records
+
+    assert one.nulls is other.nulls
+    assert one.spec.execution is other.spec.execution

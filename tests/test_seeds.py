@@ -3,7 +3,7 @@
 import pytest
 from builders import make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.seeds import planned, power_rows, power_text, seeds_for, spreads
+from resnet18.analysis.seeds import DIFFERENCES, Spread, planned, power_rows, power_text, seeds_for, spreads
 from resnet18.records.record import Score
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan
@@ -93,3 +93,123 @@ def test_the_answer_names_unit_spread_degrees_of_freedom_and_claims(mine):
 
     for part in ("0.707 points [", "2 degrees of freedom", "a rough guide", "difference (points)", "among 18 claims"):
         assert part in text
+
+
+def marked(record, **changes):
+    """The record with flags, or with another identity or numerics."""
+    flags = changes.pop("flags", ())
+    identity = record.fingerprint.identity.model_copy(update={k: v for k, v in changes.items() if k in HASHES})
+    numerics = {**record.fingerprint.numerics, **{k: v for k, v in changes.items() if k not in HASHES}}
+    fingerprint = record.fingerprint.model_copy(update={"identity": identity, "numerics": numerics})
+    return record.model_copy(update={"flags": flags, "fingerprint": fingerprint})
+
+
+HASHES = {"code_hash", "data_sha256"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "changes", "df"),
+    [
+        ("last_clean_accuracy", {"code_hash": "e" * 64}, 2),
+        ("last_clean_accuracy", {"data_sha256": "e" * 64}, 2),
+        ("last_clean_accuracy", {"torch": "1.9.0"}, 4),
+        ("last_clean_accuracy", {"flags": ("contaminated",)}, 4),
+        ("train_s", {"code_hash": "e" * 64}, 2),
+        ("train_s", {"torch": "1.9.0"}, 2),
+        ("train_s", {"flags": ("contaminated",)}, 3),
+        ("train_s", {"flags": ("no_learning",)}, 4),
+    ],
+)
+def test_a_spread_is_of_runs_that_differ_in_their_seed_alone(metric, changes, df, mine):
+    """One of the three records of a case is of another origin, which leaves that case out, or its time is doubtful."""
+    first, *others = records_of(mine, [70.0, 71.0, 72.0])
+    (spread,) = spreads([mine], [marked(first, **changes), *others], metric)
+
+    assert df == spread.df
+
+
+def test_cases_count_by_their_degrees_of_freedom(mine):
+    """Variance 1 of three seeds, 8 of two: (2 * 1 + 1 * 8) / 3."""
+    one, other = (
+        [record for record in records_of(mine, percents) if record.spec.experiment.batch_size == size]
+        for size, percents in ((8, [70.0, 71.0, 72.0]), (16, [70.0, 74.0]))
+    )
+    (spread,) = spreads([mine], [*one, *other], "last_clean_accuracy")
+
+    assert (3, pytest.approx((10 / 3) ** 0.5)) == (spread.df, spread.sigma)
+
+
+def test_a_time_of_nothing_has_no_logarithm(mine):
+    """It is left out."""
+    (spread,) = spreads([mine], records_of(mine, [0.0, 70.0, 70.7]), "train_s")
+
+    assert 2 == spread.df
+
+
+def test_options_that_change_nothing_do_not_count_runs_twice(mine):
+    """Nor does a request that is made again."""
+    records = records_of(mine, [70.0, 71.0])
+
+    assert 1 == len(list(spreads([mine, mine], [*records, *records], "last_clean_accuracy")))
+
+
+def test_an_assumed_spread_has_no_interval():
+    """Nothing was measured."""
+    assert [(None, 0.3), (None, 0.56), (None, 1.0)] == [
+        (one.interval, one.sigma) for one in planned("last_clean_accuracy")
+    ]
+
+
+def test_runs_without_scatter_take_two_seeds():
+    """Fewer show nothing."""
+    assert 2 == seeds_for(1.0, 0.0)
+
+
+@pytest.mark.parametrize(("difference", "seeds"), [(9.0, 2), (5.0, 3), (0.13, 930), (0.12, None)])
+def test_golden_seeds_for_a_difference(difference, seeds):
+    """With a standard deviation of 1, from the fewest to the most."""
+    assert seeds == seeds_for(difference, 1.0)
+
+
+def test_a_row_has_all_that_its_text_is_made_of():
+    """Seeds alone, and at the level of Holm's first step."""
+    measured, assumed = power_rows([Spread("there", 1.0, 4), Spread("nowhere", 0.5, 0)], [1.0], "best_accuracy", 20)
+
+    assert {
+        "where": "there",
+        "metric": "best_accuracy",
+        "unit": "points",
+        "sigma": 1.0,
+        "sigma_low": pytest.approx(0.5991, abs=1e-4),
+        "sigma_high": pytest.approx(2.8736, abs=1e-4),
+        "df": 4,
+        "difference": 1.0,
+        "seeds": 17,
+        "seeds_corrected": 33,
+        "claims": 20,
+    } == measured
+    assert (None, None, 6, 10) == tuple(assumed[key] for key in ("sigma_low", "sigma_high", "seeds", "seeds_corrected"))
+
+
+@pytest.mark.parametrize(("df", "is_rough"), [(0, False), (1, True), (3, True), (4, False)])
+def test_fewer_than_five_seeds_are_called_a_rough_guide(df, is_rough):
+    """An assumed spread is none at all."""
+    text = power_text(power_rows([Spread("there", 1.0, df)], [1.0], "best_accuracy", 20))
+
+    assert is_rough == ("a rough guide" in text)
+
+
+def test_each_spread_has_its_table():
+    """A line for each difference, and what it would take too many seeds for."""
+    found = [Spread("here", 1.0, 4), Spread("there", 1.0, 4)]
+    text = power_text(power_rows(found, [0.1, 2.0], "best_accuracy", 20))
+
+    assert ["here", "there"] == [part.partition(":")[0] for part in text.split("\n\n")[:-1]]
+    assert 4 == text.count("more than 1,000")
+    assert [["2.0", "6", "10"]] * 2 == [line.split() for line in text.splitlines() if line.startswith("2.0")]
+    assert text.endswith("Power 0.8, two-sided level 5 %, one look.")
+
+
+def test_differences_that_are_asked_for_by_default():
+    """In points, as docs/methodology.md discusses them."""
+    assert (0.25, 0.5, 1.0, 2.0, 5.0) == DIFFERENCES

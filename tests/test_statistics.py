@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import integrate, stats
 
 from resnet18.analysis.statistics import (
+    ALPHA,
     LOOKS,
+    MOST_SEEDS,
+    POWER,
     Estimate,
     Region,
     contrast,
@@ -251,3 +254,166 @@ def test_correlation_is_pearsons():
 def test_sampling_error_is_binomial(accuracy, images, points):
     """The figures of the plan."""
     assert points == round(100 * sampling_error(accuracy, images), 2)
+
+
+@pytest.mark.parametrize(("value", "above", "below"), [(-0.5, 1.0, 0.0), (0.0, 1.0, 1.0), (0.5, 0.0, 1.0)])
+def test_without_an_error_a_side_is_certain(value, above, below):
+    """On the bound neither is shown."""
+    certain = Estimate(value, 0.0, 4, 3, 0.0)
+
+    assert (above, below) == (p_above(certain, 0.0), p_below(certain, 0.0))
+
+
+@pytest.mark.parametrize("value", [-100.0, -0.1, 0.0, 0.1, 100.0])
+@pytest.mark.parametrize("region", [Region(low=0), Region(high=0), Region(-1, 1)])
+def test_a_p_is_a_probability(value, region):
+    """Doubled ones are capped at 1."""
+    estimate = Estimate(value, 1.0, 4, 3, 3.0)
+
+    assert 0 <= min(region.p_inside(estimate), region.p_outside(estimate))
+    assert 1 >= max(region.p_inside(estimate), region.p_outside(estimate))
+
+
+def test_a_claim_that_is_wide_of_the_mark_has_a_p_of_one():
+    """For it where the value lies outside, against it where it lies inside."""
+    estimate = Estimate(-5.0, 1.0, 4, 3, 3.0)
+
+    assert (1.0, 1.0) == (Region(low=0).p_inside(estimate), Region(high=0).p_outside(estimate))
+
+
+@pytest.mark.parametrize(("region", "doubled"), [(Region(low=0), 2), (Region(high=2), 2), (Region(0, 2), 1)])
+def test_a_direction_alone_is_doubled(region, doubled):
+    """At 1 of 0 to 2 both bounds have the same p."""
+    estimate = Estimate(1.0, 0.25, 4, 3, 3.0)
+
+    assert doubled * stats.t.sf(4.0, 4) == pytest.approx(region.p_inside(estimate))
+
+
+def test_a_paired_sum_believes_no_less_than_its_rounding():
+    """As an unpaired one."""
+    estimate = paired_contrast([[3, 4, 5], [2, 3, 4]], [1, -1], resolution=1.0)
+
+    assert (1.0, sqrt(1 / 36), 2.0) == (estimate.value, pytest.approx(estimate.se), estimate.df)
+
+
+def test_degrees_of_freedom_without_any_spread_are_those_of_the_groups():
+    """Three and four values: five."""
+    assert 5 == contrast([[1, 1, 1], [2, 2, 2, 2]], [1, -1]).df
+
+
+def test_weights_enter_a_sum_by_their_square():
+    """Twice one less three times another, variances 1 and 4, three each."""
+    mine = contrast([[1, 2, 3], [2, 4, 6]], [2, -3])
+
+    assert (-8.0, 40.0) == (mine.value, mine.run_variance)
+    assert 40 / 3 == pytest.approx(mine.se**2)
+
+
+def test_correlation_does_not_depend_on_scale_or_sign_of_a_group():
+    """A falling line has -1."""
+    assert [1.0, -1.0] == pytest.approx([correlation([1, 2, 3, 4], [at * one for at in range(4)]) for one in (7, -7)])
+
+
+def expected_power(low, high, n, df, alpha):
+    """By integrating over the chi distribution of the estimated standard deviation."""
+    critical = stats.t.ppf(1 - alpha, df)
+
+    def inside(scaled):
+        margin = critical * scaled / sqrt(df)
+        width = stats.norm.cdf(high * sqrt(n) - margin) - stats.norm.cdf(margin - low * sqrt(n))
+        return max(width, 0) * stats.chi.pdf(scaled, df)
+
+    return integrate.quad(inside, 0, 20, limit=200)[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "n", "df", "alpha"),
+    [
+        (1.0, inf, 5, 8, 0.025),
+        (inf, 1.0, 5, 8, 0.025),
+        (1.0, 2.0, 5, 8, 0.05),
+        (2.0, 1.0, 5, 8, 0.05),
+        (1.5, 1.5, 3, 2.5, 0.01),
+        (0.3, 0.3, 3, 4, 0.05),
+    ],
+)
+def test_power_is_an_expectation_over_the_estimated_scatter(low, high, n, df, alpha):
+    """The last: where a region is narrow it is mostly too wide an interval that keeps an estimate out."""
+    assert expected_power(low, high, n, df, alpha) == pytest.approx(power(low, high, n, df, alpha), abs=3e-4)
+
+
+@pytest.mark.parametrize(("low", "high"), [(inf, inf), (0.0, 0.0), (-1.0, 1.0)])
+def test_power_is_a_probability(low, high):
+    """1 where nothing bounds the value, 0 where nothing lies between the bounds."""
+    assert float(low == inf) == power(low, high, 5, 8, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("value", "n", "one_run", "expected"),
+    [
+        (0.5, 3, False, 74),
+        (1.0, 3, False, 20),
+        (1.5, 3, False, 10),
+        (2.2, 3, False, 10),
+        (2.2, 10, False, 11),
+        (4.0, 3, False, 5),
+        (4.0, 5, False, 10),
+        (4.0, 12, False, 13),
+        (4.0, 3, True, None),
+        (5.0, 3, True, 10),
+        (9.0, 3, True, 5),
+    ],
+)
+def test_golden_seeds_needed(value, n, one_run, expected):
+    """A difference with a variance of 2 for single runs; the one after those there are, where that would do."""
+    estimate = Estimate(value, 0.4, 2 * (n - 1), n, 2.0)
+
+    assert expected == seeds_needed(estimate, Region(low=0), 0.05, one_run=one_run)
+
+
+@pytest.mark.parametrize("value", [-3.0, 3.0])
+def test_seeds_are_the_same_on_either_side_of_a_bound(value):
+    """And of a region's other bound."""
+    estimate, mirrored = (Estimate(one, 0.4, 4, 3, 2.0) for one in (value, -value))
+
+    assert seeds_needed(estimate, Region(low=0), 0.05) == seeds_needed(mirrored, Region(high=0), 0.05)
+    assert seeds_needed(estimate, Region(-1, 2), 0.05) == seeds_needed(mirrored, Region(-2, 1), 0.05)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_a_value_on_a_bound_is_not_settled_by_any_number(value):
+    """Neither inside nor outside is true of it."""
+    assert seeds_needed(Estimate(value, 0.4, 4, 3, 2.0), Region(0.0, 2.0), 0.05) is None
+
+
+def test_a_certain_estimate_takes_the_next_look():
+    """With no variance any number is enough."""
+    assert [5, 10, 11] == [seeds_needed(Estimate(1.0, 0.0, 4, n, 0.0), Region(low=0), 0.05) for n in (3, 5, 10)]
+
+
+def test_golden_ratio_of_medians():
+    """The resamples are a fixed sequence: the figures of a report do not change from one printing to the next."""
+    found = ratio_of_medians([10.0, 11.0, 12.0, 13.0, 14.0], [5.0, 5.5, 6.0, 6.5, 7.0])
+
+    assert (2.0, 11 / 7, 28 / 11) == pytest.approx(found)
+
+
+def test_the_interval_of_a_ratio_of_medians_leaves_out_a_fortieth_on_either_side():
+    """Of 4,000 resamples of 41 spread values, drawn one after the other from one sequence."""
+    one, other = np.geomspace(1, 3, 41), np.geomspace(2, 5, 41)
+    random = np.random.default_rng(0)
+    above = np.median(random.choice(one, (4_000, 41)), axis=1)
+    below = np.median(random.choice(other, (4_000, 41)), axis=1)
+    ratios = sorted(above / below)
+
+    assert (ratios[100], ratios[-101]) == pytest.approx(ratio_of_medians(one, other)[1:], rel=1e-3)
+
+
+def test_no_looks_no_evidence():
+    """A p of 1."""
+    assert 1.0 == sequential_p({})
+
+
+def test_constants_of_the_plan():
+    """Level, power, most seeds and the spending of the looks are promises of docs/methodology.md."""
+    assert (0.05, 0.8, 1_000, {3: 0.1, 5: 0.3, 10: 0.6}) == (ALPHA, POWER, MOST_SEEDS, LOOKS)

@@ -1,20 +1,22 @@
 """Verdicts: what the records support, what they contradict, what they leave open, and what they do not bear on."""
 
 import json
+from dataclasses import replace
+from math import inf, log
 
 import numpy as np
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, make_arm, make_benchmark, make_epoch, make_experiment, make_record
 
-from resnet18.analysis.comparisons import Comparison
+from resnet18.analysis.comparisons import Comparison, compare
 from resnet18.analysis.sample import Unit
-from resnet18.analysis.statistics import LOOKS, Region, contrast
-from resnet18.analysis.verdict import CheckResult, _p, _verdict, holm_levels, judge
+from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast
+from resnet18.analysis.verdict import CheckResult, Judged, Verdict, _p, _verdict, holm_levels, judge
 from resnet18.analysis.view import look
-from resnet18.analysis.wording import decisive, lines_of
+from resnet18.analysis.wording import decisive, estimate_text, line, lines_of, statement
 from resnet18.records.record import Score
 from resnet18.records.store import seal
-from resnet18.spec.claim import Claim, Difference
+from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -648,3 +650,364 @@ def test_losses_that_agree_to_the_last_bit_are_no_sample(tmp_path):
     mine = claimed(tmp_path, '{ kind = "greater", metric = "final_train_loss", case = "8", than = "16" }')
 
     assert ["not run"] == words(mine, records_of(mine, PAPER, MEANS))
+
+
+ABOVE = Region(low=0)
+
+
+def compared(estimates, region=ABOVE, **changes):
+    """A comparison of "a" with "b" whose estimate at the last look is given."""
+    values = {"about": ("a", "b"), "what": "x", "unit": Unit("points", is_log=False), **changes}
+    return Comparison(region=region, estimates=estimates, **values)
+
+
+def estimate(value, se=0.5, n=5):
+    return Estimate(value, se, 2 * n - 2, n, n * se**2)
+
+
+BETWEEN = Difference(kind="greater", metric="last_clean_accuracy", case="a", than="b")
+AT_LEAST = BETWEEN.model_copy(update={"by": 1.0})
+AGAINST = Difference(kind="greater", metric="last_clean_accuracy", case="a", than_value=70.0)
+SAME = Equivalent(kind="equivalent", metric="train_s", cases=("a", "b"), margin=5.0)
+PRINTED = Close(kind="close", metric="best_accuracy", case="a", reported="75 %", margin=1.0)
+NUMBER = Close(kind="close", metric="train_s", case="a", value=12.5, margin=10.0)
+TIMES_ = Ratio(kind="ratio", metric="train_s", case="a", to="b", low=1.5, high=3.0)
+RISES = Trend(kind="trend", metric="jitter", cases=("a", "c", "b"), direction="rising")
+ALL = Ranking(kind="ranking", metric="jitter", cases=("a", "b"))
+OVERFITS = Overfits(kind="overfits", case="a", turns_by=5)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "text"),
+    [
+        (BETWEEN, {}, 'x: "a" above "b"'),
+        (AT_LEAST, {}, 'x: "a" above "b" by at least 1 point'),
+        (AGAINST, {"region": Region(low=70.0), "about": ("a",)}, 'x: "a" above 70'),
+        (AGAINST, {"region": Region(high=70.0), "about": ("a",)}, 'x: "a" below 70'),
+        (SAME, {}, 'x: "a" and "b" within 5 %'),
+        (PRINTED, {"about": ("a",)}, 'x: "a" within 1 point of 75 %'),
+        (NUMBER, {"about": ("a",)}, 'x: "a" within 10 % of 12.5'),
+        (TIMES_, {}, 'x: "a" is 1.5 to 3 times "b"'),
+        (RISES, {"about": ("a", "c", "b")}, 'x: "a" to "b"'),
+        (ALL, {}, 'x: "a" above "b"'),
+        (OVERFITS, {"region": Region(high=5.5), "about": ("a",)}, 'x: "a" below 5.5'),
+    ],
+)
+def test_a_statement_says_what_its_check_asserts(check, changes, text):
+    """Cases, bound and margin, in the words of its kind."""
+    assert text == statement(check, compared({}, **changes))
+
+
+PERCENT, PLAIN = Unit("%", is_log=True), Unit("points", is_log=False)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "value", "se", "text"),
+    [
+        (BETWEEN, {}, 1.25, 0.5, "+1.25 points [+0.10, +2.40]"),
+        (BETWEEN, {}, -12.5, 5.0, "-12.5 points [-24.0, -1.0]"),
+        (BETWEEN, {}, 0.0125, 0.005, "+0.0125 points [+0.0010, +0.0240]"),
+        (BETWEEN, {}, 0.5, 0.0, "+0.50 points [+0.50, +0.50]"),
+        (BETWEEN, {}, 0.5, 1e-9, "+0.50000 points [+0.50000, +0.50000]"),
+        (RISES, {"falls": True}, 1.25, 0.5, "-1.25 points [-2.40, -0.10]"),
+        (AGAINST, {"about": ("a",)}, 71.25, 0.5, "71.25 % [70.10, 72.40]"),
+        (OVERFITS, {"about": ("a",), "unit": Unit("nats", is_log=False)}, -1.25, 0.5, "-1.25 nats [-2.40, -0.10]"),
+        (SAME, {"unit": PERCENT}, log(1.05), 0.01, "+5.0 % [+2.6, +7.4]"),
+        (SAME, {"unit": PERCENT}, log(0.95), 0.01, "-5.0 % [-7.2, -2.8]"),
+        (TIMES_, {"unit": PERCENT}, log(2.0), 0.01, "2 times [1.95, 2.05]"),
+        (TIMES_, {"unit": PERCENT}, log(0.5), 0.01, "0.5 times [0.489, 0.512]"),
+        (NUMBER, {"about": ("a",), "unit": PERCENT}, log(12.0), 0.01, "12.00 s [11.73, 12.28]"),
+    ],
+)
+def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
+    """With the digits that its error leaves, a sign for a difference, a ratio where it is far from one."""
+    assert text == estimate_text(check, compared({5: estimate(value, se)}, **changes))
+
+
+def test_memory_is_written_in_mebibytes():
+    """Not in bytes."""
+    check = Close(kind="close", metric="process_peak_bytes", case="a", value=2.0**31, margin=10.0)
+    comparison = compared({5: estimate(log(2.0**31), 0.01)}, about=("a",), unit=PERCENT)
+
+    assert "2048.0 MiB [2001.3, 2095.8]" == estimate_text(check, comparison)
+
+
+def test_a_level_that_is_no_share_has_its_own_unit():
+    """A gap in points may be below nothing."""
+    check = Difference(kind="less", metric="generalization_gap", case="a", than_value=5.0)
+
+    assert "+1.25 points [+0.10, +2.40]" == estimate_text(check, compared({5: estimate(1.25)}, about=("a",)))
+
+
+@pytest.mark.parametrize(
+    ("holds", "seeds", "correlation", "text"),
+    [
+        (True, None, None, "holds: %, n = 5"),
+        (False, None, 0.5, "fails: %, n = 5, paired (correlation 0.50)"),
+        (None, 10, None, "open: %, n = 5; about 10 seeds would settle it"),
+        (None, 1_000, None, "open: %, n = 5; about 1,000 seeds, beyond the last look at 10 would settle it"),
+        (None, None, None, "open: %, n = 5; more than 1,000 seeds would settle it"),
+    ],
+)
+def test_a_line_says_whether_its_comparison_holds(holds, seeds, correlation, text):
+    """And, where that is open, what would settle it."""
+    judged = Judged(compared({5: estimate(1.25)}, correlation=correlation), holds, seeds)
+    what = 'x: "a" above "b": +1.25 points [+0.10, +2.40]'
+
+    assert text.replace("%", what) == line(BETWEEN, judged)
+
+
+STATUS = RunStatus(kind="run_status", case="a", status="oom_device", device="cpu")
+
+
+def verdict_of(word, results, judged=()):
+    claim = Claim.model_validate({"id": "X", "says": "x", "check": [result.check for result in results]})
+    return Verdict(None, claim, word, tuple(results), tuple(judged), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (CheckResult(STATUS, status_holds=True), 'holds: every run of "a" ends out of memory'),
+        (CheckResult(STATUS, status_holds=False), 'fails: every run of "a" ends out of memory'),
+        (
+            CheckResult(STATUS, reason="no run on cpu", is_missing=True),
+            'not run: every run of "a" ends out of memory: no run on cpu',
+        ),
+        (CheckResult(OVERFITS, reason="why"), 'open: "a" overfits: why'),
+        (CheckResult(BETWEEN, reason="why"), "open: clean test accuracy, last epoch: why"),
+        (CheckResult(BETWEEN, (compared({}),), reason="why"), 'open: x: "a" above "b": why'),
+        (CheckResult(BETWEEN, (compared({}),) * 3, reason="why"), 'open: x: "a" above "b" (and 2 more): why'),
+        (
+            CheckResult(BETWEEN, reason="clean test accuracy, last epoch: needs more", is_missing=True),
+            "not run: clean test accuracy, last epoch: needs more",
+        ),
+    ],
+)
+def test_a_check_without_numbers_has_a_line_of_its_own(result, text):
+    """With the reason, which is not said twice."""
+    assert [text] == lines_of(verdict_of("inconclusive", [result]))
+
+
+def test_each_check_has_the_lines_of_its_own_comparisons():
+    """In order; a part that can only fail has one where it does."""
+    parts = [compared({5: estimate(at)}, what=f"x{at}", can_only_fail=at == 2) for at in range(4)]
+    judged = [Judged(one, None if at == 2 else True, None) for at, one in enumerate(parts)]
+    results = [CheckResult(BETWEEN, tuple(parts[:1])), CheckResult(ALL, tuple(parts[1:]))]
+
+    assert ["x0", "x1", "x3"] == [one.split(": ")[1] for one in lines_of(verdict_of("supported", results, judged))]
+
+
+@pytest.mark.parametrize(("word", "shown"), [("supported", "x1"), ("contradicted", "x2"), ("inconclusive", "x4")])
+def test_the_decisive_line_is_what_the_verdict_rests_on(word, shown):
+    """What held by the least, what failed by the most, what would settle it first."""
+    values = {
+        "supported": (5.0, 1.5, 3.0),
+        "contradicted": (5.0, -1.5, -5.0),
+        "inconclusive": (5.0, 0.3, 0.2, 0.1, 0.4),
+    }
+    holds = {"supported": True, "contradicted": False, "inconclusive": None}[word]
+    parts = [compared({5: estimate(one)}, what=f"x{at}") for at, one in enumerate(values[word])]
+    judged = [
+        Judged(one, True if one.last.value == 5.0 and word != "inconclusive" else holds, 10 * at)
+        for at, one in enumerate(parts)
+    ]
+
+    assert shown == decisive(verdict_of(word, [CheckResult(ALL, tuple(parts))], judged)).partition(":")[0]
+
+
+def test_a_verdict_that_rests_on_how_runs_ended_says_so():
+    """There is no number."""
+    results = [CheckResult(STATUS, status_holds=False)]
+
+    assert 'every run of "a" ends out of memory' == decisive(verdict_of("contradicted", results))
+
+
+def test_a_verdict_without_a_number_gives_its_reason():
+    """Each once."""
+    results = [CheckResult(BETWEEN, reason="one"), CheckResult(ALL, reason="other"), CheckResult(ALL, reason="one")]
+
+    assert "one; other" == decisive(verdict_of("inconclusive", results))
+
+
+def test_a_contradicted_claim_shows_what_failed_though_another_part_is_missing():
+    """The reason is of the other part."""
+    part = compared({5: estimate(-5.0)})
+    results = [CheckResult(BETWEEN, (part,)), CheckResult(ALL, reason="other", is_missing=True)]
+    verdict = verdict_of("contradicted", results, [Judged(part, False, None)])
+
+    assert decisive(verdict).startswith('x: "a" above "b": -5.00 points')
+
+
+def test_the_seeds_of_a_verdict_are_those_of_its_smallest_arm():
+    """0 where nothing was judged."""
+    results = [CheckResult(BETWEEN, reason="why")]
+    judged = [Judged(compared({3: estimate(1.0, n=3), n: estimate(1.0, n=n)}), True, None) for n in (5, 10)]
+
+    assert (5, 0) == (verdict_of("supported", results, judged).n, verdict_of("not run", results).n)
+
+
+@pytest.mark.parametrize(
+    ("holds", "can_only_fail", "counts"),
+    [(True, False, True), (None, False, True), (None, True, False), (False, True, True)],
+)
+def test_a_part_that_can_only_fail_counts_where_it_does(holds, can_only_fail, counts):
+    """A claim does not wait for it."""
+    assert counts == Judged(compared({}, can_only_fail=can_only_fail), holds, None).counts
+
+
+@pytest.mark.parametrize(("value", "is_inside"), [(-1.0, False), (0.0, False), (0.5, True), (1.0, False), (2.0, False)])
+def test_an_estimate_agrees_with_a_claim_inside_its_region(value, is_inside):
+    """Not on its bounds."""
+    assert is_inside == compared({5: estimate(value)}, Region(0.0, 1.0)).is_inside
+
+
+def test_the_last_look_is_the_largest():
+    """In whatever order they are held."""
+    assert 10 == compared({10: estimate(1.0, n=10), 3: estimate(2.0, n=3)}).last.n
+
+
+def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
+    """The largest for it; the smallest against it, times the parts; a part that can only fail counts against alone."""
+    holds, fails = compared({5: estimate(2.0)}), compared({5: estimate(-2.0)})
+    only = compared({5: estimate(-0.1)}, can_only_fail=True)
+
+    assert holds.p_for == _p([CheckResult(BETWEEN, (holds,))])
+    assert 2 * fails.p_against == _p([CheckResult(BETWEEN, (holds, fails))])
+    assert holds.p_for == _p([CheckResult(BETWEEN, (holds, only))])
+    assert 1.0 == _p([CheckResult(BETWEEN, (holds,)), CheckResult(ALL, reason="missing")])
+    assert 1.0 == _p([CheckResult(STATUS, status_holds=True)])
+
+
+def comparisons_of(check, means, epochs=curve, seeds=3):
+    """The comparisons of a check on cases whose runs scatter by seed."""
+    arms = {
+        name: make_arm(
+            name,
+            tuple(
+                make_record(make_experiment(seed=seed, batch_size=at + 1), epochs=epochs(mean + NOISE[seed]))
+                for seed in range(seeds)
+            ),
+        )
+        for at, (name, mean) in enumerate(means.items())
+    }
+    return compare(check, {name: replace(arm, arm_id=name) for name, arm in arms.items()})
+
+
+ABC = {"a": 70.0, "b": 72.0, "c": 75.0}
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        ({"kind": "greater", "case": "a", "than": "b", "by": 1.0}, [("ab", -2.0, 1.0, inf)]),
+        ({"kind": "less", "case": "a", "than": "b"}, [("ba", 2.0, 0.0, inf)]),
+        ({"kind": "greater", "case": "a", "than_value": 69.0, "by": 0.5}, [("a", 70.0, 69.5, inf)]),
+        ({"kind": "less", "case": "a", "than_value": 69.0, "by": 0.5}, [("a", 70.0, -inf, 68.5)]),
+        ({"kind": "ranking", "cases": ["c", "b", "a"]}, [("cb", 3.0, 0.0, inf), ("ba", 2.0, 0.0, inf)]),
+        (
+            {"kind": "equivalent", "cases": ["a", "b", "c"], "margin": 1.0},
+            [("ab", -2.0, -1.0, 1.0), ("ac", -5.0, -1.0, 1.0), ("bc", -3.0, -1.0, 1.0)],
+        ),
+        ({"kind": "close", "case": "a", "value": 71.0, "margin": 2.0}, [("a", 70.0, 69.0, 73.0)]),
+        ({"kind": "close", "case": "a", "reported": "71 %", "margin": 2.0}, [("a", 70.0, 68.5, 73.5)]),
+        (
+            {"kind": "trend", "cases": ["a", "b", "c"], "direction": "rising", "flattens": True},
+            [("abc", 2.5, 0.0, inf), ("ab", 2.0, 0.0, inf), ("bc", 3.0, 0.0, inf), ("abc", -1.0, 0.0, inf)],
+        ),
+        (
+            {"kind": "trend", "cases": ["c", "b", "a"], "direction": "falling", "flattens": True},
+            [("cba", 2.5, 0.0, inf), ("cb", 3.0, 0.0, inf), ("ba", 2.0, 0.0, inf), ("cba", 1.0, 0.0, inf)],
+        ),
+    ],
+    ids=lambda one: one["kind"] if isinstance(one, dict) else "",
+)
+def test_a_check_amounts_to_these_comparisons(check, expected):
+    """Cases in order, the estimate and the region in which the check says that it lies."""
+    (check,) = Claim.model_validate(
+        {"id": "X", "says": "x", "check": [{**check, "metric": "last_clean_accuracy"}]}
+    ).checks
+    found = comparisons_of(check, ABC)
+
+    assert expected == [
+        ("".join(one.about), pytest.approx(one.last.value), one.region.low, one.region.high) for one in found
+    ]
+
+
+def test_ratios_are_compared_by_logarithm():
+    """And a margin in percent is one of the ratio."""
+    times = {"a": 20.0, "b": 10.0}
+    (ratio,) = comparisons_of(TIMES_, times, timed)
+    (same,) = comparisons_of(SAME, times, timed)
+    (near,) = comparisons_of(NUMBER, times, timed)
+
+    assert (log(2), log(1.5), log(3)) == pytest.approx(
+        (ratio.last.value, ratio.region.low, ratio.region.high), abs=0.01
+    )
+    assert (-log(1.05), log(1.05)) == pytest.approx((same.region.low, same.region.high))
+    assert (log(12.5 / 1.1), log(12.5 * 1.1)) == pytest.approx((near.region.low, near.region.high))
+    assert [PERCENT] * 3 == [one.unit for one in (ratio, same, near)]
+
+
+def test_parts_of_a_trend_are_marked_by_what_they_can_do():
+    """Steps can only fail; the line of a fall is written with the other sign."""
+    check = Trend(kind="trend", metric="last_clean_accuracy", cases=("c", "b", "a"), direction="falling", flattens=True)
+    found = comparisons_of(check, ABC)
+
+    assert [(False, True), (True, False), (True, False), (False, False)] == [
+        (one.can_only_fail, one.falls) for one in found
+    ]
+
+
+def test_a_line_through_four_means_is_of_least_squares():
+    """Weights -3, -1, 1, 3 by tenths."""
+    check = Trend(kind="trend", metric="last_clean_accuracy", cases=("a", "b", "c", "d"), direction="rising")
+
+    assert 3.0 == pytest.approx(comparisons_of(check, {**ABC, "d": 79.0})[0].last.value)
+
+
+def test_only_a_printed_number_is_that_of_one_run():
+    """A number that somebody else computed is not."""
+    found = [
+        comparisons_of(one, ABC)[0].against_one_run
+        for one in (PRINTED, PRINTED.model_copy(update={"reported": None, "value": 75.0}))
+    ]
+
+    assert [True, False] == found
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
+def test_a_pair_is_correlated_over_the_seeds_of_its_last_look(seeds):
+    """None before the first."""
+    check = BETWEEN.model_copy(update={"paired": True})
+    (found,) = comparisons_of(check, {"a": 70.0, "b": 72.0}, seeds=seeds)
+
+    assert (None if seeds < 3 else pytest.approx(1.0)) == found.correlation
+    assert [look for look in LOOKS if look <= seeds] == list(found.estimates)
+
+
+def overfitting(seeds):
+    arm = make_arm(
+        "a",
+        tuple(
+            make_record(make_experiment(seed=seed), epochs=shaped(lambda at, s=seed: 1 + abs(at - 4) * (1 + s) / 10)(0))
+            for seed in range(seeds)
+        ),
+    )
+    return compare(OVERFITS, {"a": arm})
+
+
+def test_overfitting_is_three_comparisons():
+    """Of slopes over the second half, and of the epoch at which the test loss turns, whose step is one."""
+    found = overfitting(3)
+
+    assert [(-inf, 0), (0, inf), (-inf, 5.5)] == [(one.region.low, one.region.high) for one in found]
+    assert ["nats", "nats", "epochs"] == [one.unit.name for one in found]
+    assert [0.2, 4.0] == pytest.approx([one.last.value for one in found[1:]])
+    assert (1 / 12 / 3) ** 0.5 == pytest.approx(found[2].last.se)
+    assert ((4, 4, 4), [3]) == (found[2].first_values, list(found[2].estimates))
+
+
+def test_overfitting_of_two_seeds_is_not_estimated():
+    """There is no look at so few."""
+    assert [{}, {}, {}] == [one.estimates for one in overfitting(2)]

@@ -7,7 +7,7 @@ import pandas as pd
 from resnet18.spec.text import plain
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
-_BLOCK = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|-{2,}$)")
+_BLOCK = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|-[-\s]*$|=+\s*$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
@@ -15,8 +15,8 @@ _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 def escape(text: str) -> str:
     """Return text that markdown prints as it is, on one line; control and direction characters are dropped.
 
-    Neither formulas, links nor mentions of people come of it, which code forges make of bare text, nor a heading or a
-    list where it begins a line.
+    Neither formulas, links nor mentions of people come of it, which code forges make of bare text, nor a heading, a
+    rule or a list where it begins a line.
     """
     harmless = _SPECIAL.sub(r"\\\1", plain(text).lstrip())
     harmless = _BLOCK.sub(r"\\\g<0>", _NUMBERED.sub(r"\1\\\2", harmless))

@@ -17,9 +17,9 @@ from resnet18.analysis.verdict import Verdict, judge
 from resnet18.analysis.view import BenchmarkView, look, requests_of
 from resnet18.records import disk
 from resnet18.records.record import Record
-from resnet18.records.store import Readings, Store, last_attempts
+from resnet18.records.store import LIMIT, Readings, Store, last_attempts
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import EnvironmentMissingError, SpecError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.resolve import Request
 
 HEADER = """<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->
@@ -76,8 +76,10 @@ def _unmarked(record: Record) -> Record:
 
 
 def _picture(store: Store, record: Record) -> bytes | None:
-    path = store.picture_path(record.run_id, record.attempt)
-    return path.read_bytes() if path.is_file() else None
+    try:
+        return disk.read(store.picture_path(record.run_id, record.attempt), LIMIT)
+    except (OSError, IntegrityError):  # none was left, or something else lies there
+        return None
 
 
 def _write(path: Path, text: str, figures: dict[str, bytes], old: str) -> Path:

@@ -72,6 +72,14 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
+def _paths(view: BenchmarkView) -> list[str]:
+    """Return on which path and in which precision the cases were carried out."""
+    ways = {arm.case.name: f"{arm.execution.path} path, {arm.execution.precision}" for arm in view.arms if arm.measured}
+    if len(set(ways.values())) <= 1:
+        return [f"- Carried out on the {way}." for way in set(ways.values())]
+    return ["- Carried out: " + "; ".join(f"{escape(name)} on the {way}" for name, way in ways.items()) + "."]
+
+
 def _derived(view: BenchmarkView, request: Request) -> list[str]:
     """Return the numbers that the report computed from its cells beside ours, computed from records."""
     arms = {arm.case.name: arm for arm in view.arms}
@@ -104,7 +112,7 @@ def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
         if row.metric in SCOPES
     ]
     notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
-    notes += [*marks(view), *loader_notes(view)]
+    notes += [*_paths(view), *marks(view), *loader_notes(view)]
     for arm in view.arms:
         twins = [
             f'"{escape(twin.case.name)}" of {escape(other.benchmark.title)}'

@@ -73,6 +73,8 @@ class Job(Model):
     checkpoint_every_s: Annotated[float, Field(ge=0)] = CHECKPOINT_EVERY_S
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
     """After it the attempt is given up between two steps, and recorded as `timeout`."""
+    is_exclusive: bool = True
+    """False: other runs go on beside it, and the record says so."""
 
 
 class Problem(Model):

@@ -19,11 +19,12 @@ from resnet18.spec.resolve import Request
 
 @dataclass(frozen=True)
 class Policy:
-    """What counts as done already, how often an attempt saves how far it has come, and how long it may take."""
+    """What counts as done already, how an attempt is saved and given up, and whether it has the machine for itself."""
 
     keep_stale: bool = False
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
     time_limit_s: float | None = None
+    is_exclusive: bool = True
 
 
 DEFAULT = Policy()
@@ -85,6 +86,7 @@ def _job(run: Run, session: Session) -> Job:
         results=path_to_text(session.store.results.resolve()),
         checkpoint_every_s=session.policy.checkpoint_every_s,
         time_limit_s=session.policy.time_limit_s,
+        is_exclusive=session.policy.is_exclusive,
     )
 
 

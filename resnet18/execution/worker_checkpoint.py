@@ -33,7 +33,7 @@ class Attempt:
 
     def __init__(self, job: Job, stop: Stop, tell: Callable[[str], None]) -> None:
         self.job, self.stop, self.tell = job, stop, tell
-        self.facts: dict[str, Any] = {"time": {}}
+        self.facts: dict[str, Any] = {"time": {}, "flags": [] if job.is_exclusive else ["not_exclusive"]}
         """Values under the record's own keys, each noted as soon as it is known: a failure keeps what came before."""
         self.reasons: dict[str, str] = {}
         """Why a key is null."""
@@ -71,7 +71,7 @@ class Attempt:
             return START
         self._earlier = checkpoint.head.segments
         self.facts["epochs"] = [asdict(epoch) for epoch in checkpoint.head.epochs]
-        self.facts.setdefault("flags", []).append("resumed")
+        self.facts["flags"].append("resumed")
         add_seconds(self.facts, checkpoint.head.time)
         self.tell(f"goes on in epoch {position.epoch} after step {position.steps}")
         return position

@@ -75,8 +75,10 @@ class Execution(Model):
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     compile: bool = False
     """Compile the network with torch.compile before training; the time that takes is `compile_s`."""
-    path: Literal["reference"] = "reference"
-    """`reference`: PIL operations per image, plain optimizer loop, statistics read every step."""
+    path: Literal["reference", "fast"] = "reference"
+    """`reference`: PIL operations per image, a data loader, plain optimizer loop. `fast`: the same operations on whole
+    batches, to the same bits, and optimizers in the form that is fastest on the device.
+    """
     deterministic: bool = False
     """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
@@ -85,3 +87,9 @@ class Execution(Model):
     """Data-loader processes. They change no result, since randomness is keyed by image."""
     memory_cap: MemoryCap | None = None
     """Memory that a run may take, as `24GiB`: of a CUDA device, or of the CPU's address space beyond the libraries."""
+
+    @model_validator(mode="after")
+    def _the_fast_path_needs_no_loader(self) -> Self:
+        if self.path == "fast" and self.workers:
+            raise ValueError("workers: the fast path has no data-loader processes (allowed: 0)")
+        return self

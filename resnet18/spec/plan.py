@@ -32,6 +32,8 @@ class Run:
     assumptions: tuple[Assumption, ...]
     may_run_out_of_memory: bool
     """The report says that a case of this run did not fit: such an end is a finding, not a failure."""
+    is_timed: bool = False
+    """A table compares its time with another's: it needs the machine for itself."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
             or value_at(execution, one.key) is not None
         ),
         may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
+        is_timed=benchmark.table.speed_up_over is not None,
     )
 
 
@@ -167,4 +170,5 @@ def _joined(known: Run | None, run: Run) -> Run:
         labels=tuple(dict.fromkeys(known.labels + run.labels)),
         assumptions=tuple({one.key: one for one in (*run.assumptions, *known.assumptions)}.values()),
         may_run_out_of_memory=known.may_run_out_of_memory or run.may_run_out_of_memory,
+        is_timed=known.is_timed or run.is_timed,
     )

@@ -16,9 +16,11 @@ from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import learning_rate_factor
 from resnet18.training.augment import build_pipeline
+from resnet18.training.batched.pipeline import from_tables
 from resnet18.training.batches import batches
 from resnet18.training.dataset import DataSet, subset
 from resnet18.training.device import autocast
+from resnet18.training.fast_batches import fast_batches
 from resnet18.training.keys import permutation
 from resnet18.training.model import ResNet18, build_model
 from resnet18.training.optimizers import build_optimizer, set_learning_rate
@@ -105,7 +107,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         model,
         network=torch.compile(model, dynamic=False) if execution.compile else model,
         scaler=torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16"),
-        optimizer=build_optimizer(experiment.optimizer, model.parameters()),
+        optimizer=build_optimizer(experiment.optimizer, model.parameters(), execution.path, device.type),
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),
@@ -218,7 +220,10 @@ def _batches(
         native=setup.data.native_size,
         size=setup.experiment.image_size,
     )
-    return batches(split, order, pipeline, batch_size, setup.execution.workers)
+    if setup.execution.path == "reference":
+        return batches(split, order, pipeline, batch_size, setup.execution.workers)
+    batched = from_tables(pipeline, images=len(split.labels), native=setup.data.native_size, device=setup.device)
+    return fast_batches(split, order, batched, batch_size)
 
 
 def _to_device(batch: tuple[Tensor, Tensor], setup: Setup) -> tuple[Tensor, Tensor]:

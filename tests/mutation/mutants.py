@@ -43,10 +43,13 @@ class Mutant:
     line: int
     what: str
     source: str
+    function: range | None
+    """Lines of the function that holds the mistake; None outside of any, as for what runs when it is defined."""
 
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Yield every mutant of a module."""
+    functions = _functions(ast.parse(source))
     for index, (node, _) in enumerate(_sites(ast.parse(source))):
         for which in range(len(_changes(node))):
             tree = ast.parse(source)
@@ -56,7 +59,18 @@ def mutants(source: str) -> Iterator[Mutant]:
             _put(parent, site, changed)
             after = ast.unparse(changed)
             what = f"{before.splitlines()[0][:70]}  ->  {after.splitlines()[0][:70]}"
-            yield Mutant(getattr(node, "lineno", 0), what, ast.unparse(ast.fix_missing_locations(tree)))
+            text = ast.unparse(ast.fix_missing_locations(tree))
+            yield Mutant(getattr(node, "lineno", 0), what, text, functions.get(getattr(node, "lineno", 0)))
+
+
+def _functions(tree: ast.AST) -> dict[int, range]:
+    """Return the lines of the outermost function around each line of a body; a head belongs to what is around it."""
+    found: dict[int, range] = {}
+    for node in ast.walk(tree):  # from outside to inside
+        if isinstance(node, ast.FunctionDef) and node.lineno not in found:
+            lines = range(min(one.lineno for one in (node, *node.decorator_list)), (node.end_lineno or 0) + 1)
+            found |= dict.fromkeys(range(node.body[0].lineno, lines.stop), lines)
+    return found
 
 
 def _sites(tree: ast.AST) -> list[tuple[ast.AST, ast.AST]]:

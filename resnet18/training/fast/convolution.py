@@ -1,0 +1,106 @@
+"""Convolutions of float32 parameters in the precision of their input, by oneDNN or by the tile kernels.
+
+In bfloat16 the tile kernels replace oneDNN where they are faster (measured on AMX, one thread): for the gradient of
+the weight on maps up to 14x14, and for the two other products with 512 channels, or on maps up to 4x4.
+In float32 all of them are oneDNN's.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import conv2d
+
+from resnet18.training.fast.native import TILE, kernels
+from resnet18.training.fast.taps import Geometry, sources, users
+
+SMALL_GRADIENT, SMALL, DEEP = 14, 4, 512
+
+
+class Convolution(nn.Module):
+    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds live taps only."""
+
+    def __init__(self, channels_in: int, channels: int, geometry: Geometry, begin: int = 0, kernel: int = 0) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.begin = begin
+        """First row and column of the whole kernel that this one holds."""
+        self.kernel = kernel or geometry.kernel
+        """Side of the whole kernel."""
+        self.whole: Tensor | None = None
+        """The whole kernel, whose other taps are dead: its part that lives is out of date."""
+        shape = (channels, channels_in, geometry.kernel, geometry.kernel)
+        self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of [n, channels_in, s, s], in its dtype."""
+        g, native = self.geometry, kernels()
+        outs, ins = self.weight.shape[:2]
+        tiled = native is not None and native.tiles and ins % TILE == 0 and outs % TILE == 0
+        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and tiled and x.shape[2] == g.size:
+            y: Tensor = _Tiled.apply(x, self.weight, g)
+            return y
+        return conv2d(x, self.weight.to(x.dtype), None, g.stride, g.padding)
+
+
+class _Tiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, g: Geometry) -> Tensor:  # noqa: ANN401 - torch has no type with what it puts there
+        native = kernels()
+        assert native is not None  # noqa: S101 - Convolution asked
+        x = x.contiguous(memory_format=torch.channels_last)
+        outs, ins = weight.shape[:2]
+        ctx.geometry = g
+        if max(outs, ins) < DEEP and g.out > SMALL:
+            half = weight.to(torch.bfloat16)
+            ctx.save_for_backward(x, half, None)
+            return conv2d(x, half, None, g.stride, g.padding)
+        forward, backward = (torch.empty(weight.numel(), dtype=torch.bfloat16) for _ in range(2))
+        taps = g.kernel**2
+        native.call("pack_weight", weight, forward, backward, outs, taps, ins)
+        n = x.shape[0]
+        source = sources(n, g)
+        pixels = source.shape[1]
+        y = _image(n, outs, g.out)
+        order = torch.arange(max(pixels, taps), dtype=torch.int32)
+        native.call("multiply_pixels", x, y, forward, source, order, order, pixels, taps, taps, ins, outs)
+        ctx.save_for_backward(x, weight, backward)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor, None]:  # noqa: ANN401 - as above
+        native = kernels()
+        assert native is not None  # noqa: S101 - forward had it
+        x, weight, packed = ctx.saved_tensors
+        g: Geometry = ctx.geometry
+        outs, ins = weight.shape[:2]
+        n, taps = x.shape[0], g.kernel**2
+        dy = dy.contiguous(memory_format=torch.channels_last)
+        tiled = g.out <= SMALL_GRADIENT
+        dx, dw = None, None
+        if packed is None or not tiled:
+            half = weight.to(torch.bfloat16)
+            wanted = [packed is None, not tiled, False]
+            sides = ([g.stride] * 2, [g.padding] * 2, [1, 1], False, [0, 0], 1)
+            dx, dw, _ = torch.ops.aten.convolution_backward(dy, x, half, None, *sides, wanted)
+        if packed is not None:
+            dx = _image(n, ins, g.size)
+            for group in users(n, g):
+                if not len(group.taps):
+                    dx.permute(0, 2, 3, 1).view(-1, ins)[group.pixels] = 0  # no tap sees them
+                    continue
+                sizes = (len(group.pixels), len(group.taps), taps, outs, ins)
+                native.call("multiply_pixels", dy, dx, packed, group.outputs, group.pixels, group.taps, *sizes)
+        if tiled:
+            dw = torch.empty_like(weight, dtype=torch.float32)
+            source = sources(n, g)
+            native.call("weight_gradient", x, dy, dw, source, source.shape[1], taps, ins, outs)
+        assert dw is not None  # noqa: S101 - one of the two made it
+        return dx, dw.float(), None
+
+
+def _image(n: int, channels: int, size: int) -> Tensor:
+    shape = (n, channels, size, size)
+    return torch.empty(shape, dtype=torch.bfloat16, memory_format=torch.channels_last)

@@ -1,0 +1,141 @@
+"""Batch norm with what follows it: the addition of a shortcut, ReLU, and the max pool of the ImageNet stem.
+
+The native form reads and writes each activation as seldom as it can, and keeps for backward the convolution's output
+and, after an addition, its own; the mask of a plain ReLU is computed again. torch's operations are the other form.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import batch_norm, max_pool2d, relu
+
+from resnet18.training.fast.native import fits, kernels
+
+MOMENTUM, EPS = 0.1, 1e-5  # torch's defaults
+_POINTERS = ("dy", "dy2", "y", "x", "dz", "dx", "scale", "shift", "mean", "invstd", "sums")
+
+
+class _Backward(ctypes.Structure):
+    """`Backward` of norm.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in _POINTERS),
+        ("rows", ctypes.c_long),
+        ("channels", ctypes.c_long),
+        ("relu", ctypes.c_int),
+    ]
+
+
+class Norm(nn.Module):
+    """Batch norm of [n, channels, s, s], with the parameters, buffers and running statistics of `nn.BatchNorm2d`."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(
+        self, x: Tensor, other: Tensor | None = None, *, activate: bool = True, pool: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return relu(norm(x) + other), pooled or not, twice: a user of each gives a gradient of its own.
+
+        The native backward adds the two gradients where it reads them, which saves autograd a pass over memory.
+        """
+        if self.training:
+            self.num_batches_tracked += 1
+            if x.numel() == x.shape[1]:
+                raise ValueError(f"batch norm needs more than 1 value per channel in training, got {tuple(x.shape)}")
+        if kernels() is not None and fits(x) and (self.training or not torch.is_grad_enabled()):
+            statistics = (self.running_mean, self.running_var)
+            arguments = (x, other, self.weight, self.bias, *statistics, self.training, activate, pool)
+            once, again = _Native.apply(*arguments)
+            return once, again
+        y = batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM, EPS)
+        y = y if other is None else y + other
+        y = relu(y) if activate else y
+        y = max_pool2d(y, 3, 2, padding=1) if pool else y
+        return y, y
+
+
+class _Native(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0913, PLR0917 - apply() takes every tensor as an argument of its own
+        ctx: Any,  # noqa: ANN401 - torch has no type with what it puts there
+        x: Tensor,
+        other: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        training: bool,
+        activate: bool,
+        pool: bool,
+    ) -> tuple[Tensor, Tensor]:
+        native = kernels()
+        assert native is not None  # noqa: S101 - Norm asked
+        channels, bf16 = x.shape[1], int(x.dtype == torch.bfloat16)
+        rows = x.numel() // channels
+        mean, invstd = running_mean, (running_var + EPS).rsqrt()
+        if training:
+            mean = torch.empty_like(running_mean)
+            native.call(
+                "norm_statistics", x, rows, channels, bf16, mean, invstd, running_mean, running_var, MOMENTUM, EPS
+            )
+        scale = weight * invstd
+        shift = torch.addcmul(bias, mean, scale, value=-1)
+        taken: Tensor | None = None
+        if pool:
+            n, height, width = x.shape[0], x.shape[2], x.shape[3]
+            y = _empty_image(x, (n, channels, (height + 1) // 2, (width + 1) // 2), x.dtype)
+            taken = _empty_image(x, tuple(y.shape), torch.uint8)
+            native.call("pool_forward", x, y, taken, scale, shift, n, height, width, channels, bf16)
+        else:
+            y = torch.empty_like(x)
+            native.call("norm_apply", x, other, y, rows, channels, scale, shift, int(activate), bf16)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, y if other is not None else None, taken, scale, shift, mean, invstd)
+        ctx.activate, ctx.added = activate, other is not None
+        return y, y.view_as(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor | None, dy2: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as above
+        native = kernels()
+        assert native is not None  # noqa: S101 - forward had it
+        x, y, taken, scale, shift, mean, invstd = ctx.saved_tensors
+        first, second = (dy, dy2) if dy is not None else (dy2, None)
+        assert first is not None  # noqa: S101 - else autograd would not have called
+        first = first.contiguous(memory_format=torch.channels_last)
+        second = None if second is None else second.contiguous(memory_format=torch.channels_last)
+        channels, bf16 = x.shape[1], int(x.dtype == torch.bfloat16)
+        relu_here = ctx.activate
+        if taken is not None:
+            pooled, pooled2, first, second, relu_here = first, second, torch.empty_like(x), None, False
+            sizes = (x.shape[0], x.shape[2], x.shape[3], channels)
+            native.call("pool_backward", pooled, pooled2, taken, first, *sizes, bf16)
+        dz = torch.empty_like(x) if ctx.added else None
+        dx = torch.empty_like(x)
+        sums = torch.empty(2, channels)
+        tensors = (first, second, y, x, dz, dx, scale, shift, mean, invstd, sums)
+        what = _Backward(
+            *(None if tensor is None else tensor.data_ptr() for tensor in tensors),
+            x.numel() // channels,
+            channels,
+            int(relu_here),
+        )
+        native.call("norm_backward", ctypes.byref(what), bf16)
+        return dx, dz, sums[1], sums[0], None, None, None, None, None
+
+
+def _empty_image(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)

@@ -1,0 +1,259 @@
+"""The batched operations give the bits of torchvision's PIL functions, compiled and in torch."""
+
+import hashlib
+import shutil
+from itertools import pairwise
+
+import numpy as np
+import PIL
+import pytest
+import torch
+from builders import make_experiment
+
+from resnet18.spec.hypothesis import sub_cases
+from resnet18.spec.load import load_benchmarks
+from resnet18.training.augment import Pipeline, build_pipeline
+from resnet18.training.batched import build_batched_pipeline
+from resnet18.training.batched.kernels import load_kernels
+from resnet18.training.batched.pipeline import from_tables
+from resnet18.training.embedded import read_embedded
+
+CPU = torch.device("cpu")
+MANY, LARGE = 2_000, 200
+KEY = {"seed": 0, "purpose": "train-augmentation", "epoch": 1}
+CROP = {"name": "random_resized_crop", "scale_min": 0.5}
+WILD_CROP = {"name": "random_resized_crop", "scale_min": 0.001, "ratio_min": 0.1, "ratio_max": 10.0}
+ROTATION = {"name": "random_rotation", "degrees": 30.0}
+ANY_ROTATION = {"name": "random_rotation", "degrees": 180.0}
+FLIP = {"name": "random_horizontal_flip"}
+GREY = {"name": "random_grayscale", "p": 0.5}
+TENSOR = {"name": "to_tensor"}
+NORMALIZE = {"name": "normalize"}
+JITTER = {"name": "color_jitter", "brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
+HUE_ONLY, BRIGHTNESS, CONTRAST, SATURATION = (
+    {"name": "color_jitter", **strength}
+    for strength in ({"hue": 0.5}, {"brightness": 1.0}, {"contrast": 10.0}, {"saturation": 2.0})
+)
+LISTS = {
+    "nothing": [TENSOR],
+    "crop": [CROP, TENSOR],
+    "wild crop": [WILD_CROP, TENSOR],
+    "rotation": [ROTATION, TENSOR],
+    "any rotation": [ANY_ROTATION, TENSOR],
+    "flip": [FLIP, TENSOR],
+    "flip of the tensor": [TENSOR, FLIP],
+    "flip, rotation": [FLIP, ANY_ROTATION, TENSOR],
+    "rotation, crop, flip": [ROTATION, CROP, FLIP, TENSOR],
+    "grayscale": [GREY, TENSOR],
+    "grayscale of the tensor": [TENSOR, GREY],
+    "normalize": [TENSOR, NORMALIZE],
+    "normalize, grayscale": [TENSOR, NORMALIZE, GREY],
+    "brightness": [BRIGHTNESS, TENSOR],
+    "contrast": [CONTRAST, TENSOR],
+    "saturation": [SATURATION, TENSOR],
+    "hue": [HUE_ONLY, TENSOR],
+    "all": [JITTER, CROP, ROTATION, FLIP, TENSOR, GREY, NORMALIZE],
+    "all, in another order": [GREY, FLIP, WILD_CROP, JITTER, ANY_ROTATION, TENSOR, NORMALIZE],
+}
+GOLDEN = {"13.0.0": "02b1f0718d2354c1"}
+ENGINES = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
+
+
+def operations(items):
+    return make_experiment(augmentation=items).augmentation
+
+
+def pictures(count, side=32):
+    """Return black, white, grey and random images, and real ones whose channels come from three images."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    stored = read_embedded().train.images
+    real = stored[rng.integers(0, len(stored), (count, 3)), ..., 0].transpose(0, 2, 3, 1)
+    repeats = -(-side // 32)
+    images[::2] = np.tile(real, (1, repeats, repeats, 1))[::2, :side, :side]
+    images[1::8] = images[1::8, :, :, :1]
+    images[0], images[min(3, count - 1)], images[min(5, count - 1)] = 0, 255, 77
+    return images
+
+
+def reference_batch(pipeline, images):
+    return torch.stack([pipeline(image, index) for index, image in enumerate(images)])
+
+
+def differing(items, *, count=MANY, native=32, size=32):
+    """Return of how many images any bit differs: with the compiled kernels, and in torch alone."""
+    arguments = {**KEY, "images": count, "native": native, "size": size}
+    images = pictures(count, native)
+    expected = reference_batch(build_pipeline(items, **arguments), images)
+    pipelines = [
+        build_batched_pipeline(items, **arguments, device=CPU, compiled=compiled) for compiled in (True, False)
+    ]
+    return [count_differing(expected, batched(torch.from_numpy(images), np.arange(count))) for batched in pipelines]
+
+
+def count_differing(expected, actual):
+    assert expected.dtype == actual.dtype
+    return int((expected != actual).flatten(1).any(1).sum())
+
+
+def lists_of_the_benchmarks():
+    """Return every list that a case, a candidate of a hypothesis or a test protocol uses, once."""
+    found = {}
+    for benchmark in load_benchmarks():
+        candidates = [case for one in benchmark.hypotheses for _, _, case in sub_cases(benchmark, one)]
+        for case in [*benchmark.cases, *candidates]:
+            values = {**benchmark.experiment, **case.experiment}
+            for key in ("augmentation", "test_augmentation"):
+                if key in values:
+                    found.setdefault(repr(values[key]), operations(values[key]))
+    return list(found.values())
+
+
+def pipeline_of(name, table, size=32):
+    """Return the reference pipeline of one operation with a given table."""
+    items = operations([{"name": name, **({"degrees": 180.0} if name == "random_rotation" else {})}, TENSOR])
+    return Pipeline(items[:1], items[2:], {name: np.array(table)}, size)
+
+
+def differing_with(name, table, *, compiled, native=32, size=32):
+    reference = pipeline_of(name, table, size)
+    images = pictures(len(table), native)
+    batched = from_tables(reference, images=len(table), native=native, device=CPU, compiled=compiled)
+    return count_differing(reference_batch(reference, images), batched(torch.from_numpy(images), np.arange(len(table))))
+
+
+@pytest.mark.parametrize("items", LISTS.values(), ids=LISTS)
+def test_an_operation_gives_the_bits_of_pillow(items):
+    """2,000 images of 32 px: real, random, grey, black and white."""
+    assert [0, 0] == differing(operations(items))
+
+
+@pytest.mark.parametrize("items", lists_of_the_benchmarks(), ids=lambda items: "-".join(one.name for one in items))
+def test_a_list_of_a_benchmark_gives_the_bits_of_pillow(items):
+    """2,000 images at 32 px, 200 at 224 px."""
+    assert [0, 0] == differing(items)
+    assert [0, 0] == differing(items, count=LARGE, size=224)
+
+
+@pytest.mark.parametrize(("native", "size"), [(50, 32), (90, 24), (61, 61), (224, 32), (37, 64), (2, 3), (3, 1)])
+@pytest.mark.parametrize("first", [WILD_CROP, ROTATION], ids=["crop", "resize"])
+def test_larger_images_shrink_as_pillow_shrinks_them(first, native, size):
+    """More than two taps, and columns before rows where the height shrinks much more than the width."""
+    assert [0, 0] == differing(operations([first, TENSOR]), count=LARGE, native=native, size=size)
+
+
+@ENGINES
+def test_right_angles_and_angles_next_to_them_are_exact(compiled):
+    """Zero, quarter and half turns, and what rounds to them: Pillow has shortcuts for some."""
+    right = [sign * (angle + by) for sign in (1, -1) for angle in (0, 90, 180) for by in (0, 1e-20, 1e-15, 1e-13, 1e-6)]
+    table = [[angle] for angle in [*right, 30.0, -30.0, 45.0, -60.0]]
+
+    for side in (32, 33):
+        assert 0 == differing_with("random_rotation", table, compiled=compiled, native=side, size=side)
+
+
+@ENGINES
+@pytest.mark.parametrize("size", [1, 2, 31, 32, 33, 224])
+def test_boxes_at_the_limits_are_exact(size, compiled):
+    """The whole image, one pixel, lines one pixel wide, and boxes that touch a border."""
+    table = [
+        [0, 0, 32, 32],
+        [31, 31, 1, 1],
+        [0, 0, 1, 32],
+        [0, 31, 32, 1],
+        [0, 0, 31, 32],
+        [1, 0, 31, 32],
+        [5, 7, 2, 3],
+    ]
+
+    assert 0 == differing_with("random_resized_crop", table, compiled=compiled, size=size)
+
+
+@ENGINES
+def test_factors_at_the_limits_are_exact(compiled):
+    """0, 1, 2 and their neighbours, all shifts of the hue from -0.5 to 0.5; 0 leaves an image alone, almost 0 not."""
+    factors = [0.0, 1e-46, 0.5, 1.0, 1.0 - 1e-12, 1.0 + 1e-12, 2.0, 11.0]
+    rng = np.random.default_rng(1)
+    hues = [0.0, 1e-9, -1e-9, 0.5, -0.5, *np.arange(-127, 128) / 255]
+    table = [[*rng.choice(factors, 3), hue, *rng.permutation(4)] for hue in hues for _ in range(4)]
+
+    assert 0 == differing_with("color_jitter", table, compiled=compiled)
+
+
+@ENGINES
+def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
+    """Slices of 65,536 colours each; all 256 of them, 16.8 million colours, where asked for."""
+    count = repetitions(256)
+    red, green = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8), indexing="ij")
+    for blue in np.linspace(0, 255, count).astype(int):
+        image = np.stack([red, green, np.full_like(red, blue)], axis=-1)
+        shift = (blue * 37 % 255 - 127) / 254
+        reference = pipeline_of("color_jitter", [[1.0, 1.0, 1.0, shift, 0, 1, 2, 3]], 256)
+        batched = from_tables(reference, images=1, native=256, device=CPU, compiled=compiled)
+
+        assert torch.equal(reference(image, 0)[None], batched(torch.from_numpy(image)[None], np.array([0])))
+
+
+@ENGINES
+def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
+    """0, 1, a few and many images: nothing depends on the neighbours."""
+    items = operations(LISTS["all"])
+    batched = build_batched_pipeline(items, **KEY, images=500, native=32, size=32, device=CPU, compiled=compiled)
+    images = torch.from_numpy(pictures(500))
+    order = torch.from_numpy(np.random.default_rng(2).permutation(500))
+    at_once = batched(images[order], order)
+    parts = [batched(images[order[low:high]], order[low:high]) for low, high in pairwise([0, 0, 1, 8, 9, 135, 500])]
+
+    assert torch.equal(at_once, torch.cat(parts))
+
+
+@ENGINES
+def test_images_that_do_not_lie_row_by_row_in_memory_are_exact(compiled):
+    """A view of a larger tensor, and every second index of a list."""
+    items = operations(LISTS["all"])
+    batched = build_batched_pipeline(items, **KEY, images=20, native=32, size=32, device=CPU, compiled=compiled)
+    images, rows = torch.from_numpy(pictures(20)).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1), torch.arange(20)
+
+    assert torch.equal(batched(images[::2].contiguous(), rows[::2].contiguous()), batched(images[::2], rows[::2]))
+
+
+def test_pixels_of_another_shape_are_refused():
+    """The message says what is needed."""
+    batched = build_batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
+
+    with pytest.raises(ValueError, match=r"needs torch.uint8 \[2, 32, 32, 3\]"):
+        batched(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), np.arange(2))
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_an_index_outside_the_data_set_is_refused(index):
+    """The kernels would read beyond the tables."""
+    batched = build_batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
+
+    with pytest.raises(ValueError, match="not one of 8 images"):
+        batched(torch.zeros(1, 32, 32, 3, dtype=torch.uint8), np.array([index]))
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_with_a_compiler_there_are_kernels():
+    """So what is called compiled here is compiled."""
+    assert load_kernels() is not None
+
+
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_without_a_compiler_there_are_no_kernels(compiler, monkeypatch, tmp_path):
+    """Missing, or failing: then torch does it all."""
+    monkeypatch.setenv("CC", compiler)
+    monkeypatch.setenv("RESNET18_DATA", str(tmp_path))
+
+    assert load_kernels.__wrapped__() is None
+
+
+def test_one_batch_is_golden():
+    """All operations on 64 images; the key is Pillow's version, whose bits these are."""
+    batched = build_batched_pipeline(operations(LISTS["all"]), **KEY, images=64, native=32, size=32, device=CPU)
+    batch = batched(torch.from_numpy(pictures(64)), np.arange(64))
+    if PIL.__version__ not in GOLDEN:
+        pytest.skip(f"no hash is kept for Pillow {PIL.__version__}")
+
+    assert GOLDEN[PIL.__version__] == hashlib.sha256(batch.numpy().tobytes()).hexdigest()[:16]

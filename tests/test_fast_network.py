@@ -1,0 +1,332 @@
+"""The fast network is the reference network: the same outputs, gradients, statistics and training, up to rounding."""
+
+import copy
+
+import pytest
+import torch
+from builders import make_experiment
+from torch.nn.functional import cross_entropy
+
+from resnet18.spec.experiment import Execution
+from resnet18.training.fast import (
+    build_fast_network,
+    build_fast_optimizer,
+    convolution,
+    full_optimizer_state,
+    full_state,
+    load_full_optimizer_state,
+    load_full_state,
+    memory_format_of,
+    native,
+    norm,
+)
+from resnet18.training.fast.state import shortened_weights
+from resnet18.training.fast.taps import Geometry, live
+from resnet18.training.model import build_model
+from resnet18.training.optimizers import build_optimizer
+
+CPU = torch.device("cpu")
+EPS = torch.finfo(torch.float32).eps
+ROUNDING = 2000 * EPS
+"""Of the largest value, or of a tensor's length: sums of up to 4,608 products, and of all pixels of a batch, in
+another order through 20 layers and as many norms, each of which divides by a sum of differences."""
+HALF = 2.0**-8
+"""bfloat16's rounding of one value."""
+OPTIMIZERS = [
+    {"name": "sgd", "lr": 0.01},
+    {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+    {"name": "adam", "lr": 1e-5},
+    {"name": "rmsprop", "lr": 1e-6},
+    {"name": "adadelta", "lr": 1e-3},
+    {"name": "asgd", "lr": 0.01},
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Compile the kernels into one folder of the test session, not into the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp()))
+
+
+@pytest.fixture(params=["native", "torch"])
+def form(request, monkeypatch):
+    """Run a test with the native kernels, and with torch's operations."""
+    if request.param == "torch":
+        switch_off(monkeypatch)
+    elif native.kernels() is None:
+        pytest.skip("no native kernels on this machine")
+    return request.param
+
+
+def switch_off(monkeypatch):
+    for module in (convolution, norm):
+        monkeypatch.setattr(module, "kernels", lambda: None)
+
+
+def make_pair(precision="fp32", **changes):
+    experiment = make_experiment(**{"width": 32, **changes})
+    fast = build_fast_network(experiment, Execution(precision=precision), CPU)
+    return experiment, build_model(experiment), fast
+
+
+def make_batch(experiment, count=8):
+    size = experiment.image_size
+    images = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+    wanted = memory_format_of(experiment, Execution())
+    return images.contiguous(memory_format=wanted), torch.arange(count) % 10
+
+
+def assert_close(expected, actual, share, what=""):
+    """Compare within a share of the largest expected value."""
+    assert expected.shape == actual.shape, what
+    assert expected.dtype == actual.dtype, what
+    worst = (expected.double() - actual.double()).abs().max().item()
+    assert worst <= share * max(expected.double().abs().max().item(), 1e-6), (what, worst)
+
+
+def distance(expected, actual):
+    """Return the length of the difference, as a share of the length of what is expected."""
+    assert expected.shape == actual.shape
+    return ((expected.double() - actual.double()).norm() / expected.double().norm().clamp(min=1e-6)).item()
+
+
+def gradients_of(network, images, labels):
+    network.train()
+    loss = cross_entropy(network(images), labels)
+    loss.backward()
+    return {name: parameter.grad for name, parameter in network.named_parameters()}
+
+
+def one_step(network, optimizer, images, labels):
+    network.train()
+    optimizer.zero_grad()
+    loss = cross_entropy(network(images), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def living(network, name, whole):
+    convolution_ = shortened_weights(network).get(name)
+    if convolution_ is None:
+        return whole
+    part = slice(convolution_.begin, convolution_.begin + convolution_.geometry.kernel)
+    return whole[:, :, part, part]
+
+
+@pytest.mark.parametrize(("stem", "size"), [("imagenet", 32), ("imagenet", 64), ("cifar", 32), ("cifar", 20)])
+def test_gradients_and_statistics_are_the_reference_networks(form, stem, size):
+    """One step in float32 against the reference network in float64, for three networks.
+
+    Where a value before a ReLU is 0 within rounding, float32 may let a gradient pass that float64 stops, in either
+    network. That moves gradients by up to some percent, in some seeds; a wrong formula would move them in all.
+    """
+    errors = []
+    for seed in range(3):
+        experiment, reference, fast = make_pair(stem=stem, image_size=size, seed=seed)
+        images, labels = make_batch(experiment)
+        expected = gradients_of(reference.double(), images.double(), labels)
+        actual = gradients_of(fast, images, labels)
+        errors.append(max(distance(living(fast, name, expected[name]), actual[name]) for name in expected))
+        for name in shortened_weights(fast):
+            assert expected[name].count_nonzero() == living(fast, name, expected[name]).count_nonzero(), name
+        for name, tensor in reference.state_dict().items():
+            assert distance(tensor, full_state(fast)[name]) <= ROUNDING, name
+
+    assert min(errors) <= ROUNDING
+    assert max(errors) <= 0.1
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+def test_evaluation_uses_the_running_statistics(form, stem):
+    """As they are after a step; and a batch of one image is enough."""
+    experiment, reference, fast = make_pair(stem=stem)
+    images, labels = make_batch(experiment)
+    for network in (reference, fast):
+        gradients_of(network, images, labels)
+    with torch.no_grad():
+        expected, actual = (network.eval()(images) for network in (reference, fast))
+        alone = fast(images[:1])
+
+    assert_close(expected, actual, ROUNDING)
+    assert_close(actual[:1], alone, ROUNDING)
+
+
+def test_the_forward_pass_at_224_px_is_the_reference_networks(form):
+    """The size at which the sums over pixels are longest."""
+    experiment, reference, fast = make_pair(image_size=224)
+    images, _ = make_batch(experiment, 2)
+
+    with torch.no_grad():
+        assert_close(reference.train()(images), fast.train()(images), ROUNDING)
+
+
+@pytest.mark.parametrize("spec", OPTIMIZERS, ids=lambda spec: "-".join(map(str, spec.values())))
+def test_five_steps_of_each_optimizer_are_the_reference_loops(form, spec):
+    """Losses agree, the way that each weight has gone too, and dead taps are the initial weights to the bit.
+
+    The last batch is short by one image. Rates are small, since Adam and its like divide by the gradient's size:
+    the rounding of a gradient near 0 makes a whole step of another sign.
+    """
+    experiment, reference, fast = make_pair(optimizer=spec)
+    initial = {name: tensor.clone() for name, tensor in reference.state_dict().items()}
+    theirs = build_optimizer(experiment.optimizer, reference.parameters())
+    ours = build_fast_optimizer(experiment.optimizer, fast)
+    for count in (8, 8, 8, 8, 7):
+        images, labels = make_batch(experiment, count)
+        losses = [one_step(reference, theirs, images, labels), one_step(fast, ours, images, labels)]
+        assert_close(*losses, ROUNDING, count)
+
+    state = full_state(fast)
+    for name, tensor in reference.named_parameters():
+        assert distance(tensor - initial[name], state[name] - initial[name]) <= 0.05, name
+        if name in shortened_weights(fast):
+            dead = torch.ones_like(tensor, dtype=torch.bool)
+            living(fast, name, dead).zero_()
+            assert torch.equal(initial[name][dead], state[name][dead])
+            assert torch.equal(tensor[dead], state[name][dead])
+
+
+@pytest.mark.parametrize("spec", [OPTIMIZERS[1], OPTIMIZERS[2], OPTIMIZERS[4]], ids=lambda spec: spec["name"])
+def test_whole_state_goes_out_and_comes_back_bit_for_bit(spec):
+    """Network and optimizer go on from it as they would have."""
+    experiment, _, fast = make_pair(optimizer=spec)
+    _, _, other = make_pair(optimizer=spec, seed=1)
+    ours, others = (build_fast_optimizer(experiment.optimizer, network) for network in (fast, other))
+    images, labels = make_batch(experiment)
+    one_step(fast, ours, images, labels)
+    load_full_state(other, {name: tensor.clone() for name, tensor in full_state(fast).items()})
+    load_full_optimizer_state(others, other, full_optimizer_state(ours, fast))
+    one_step(fast, ours, images, labels)
+    one_step(other, others, images, labels)
+
+    assert list(build_model(experiment).state_dict()) == list(full_state(other))
+    for name, tensor in full_state(fast).items():
+        assert torch.equal(tensor, full_state(other)[name]), name
+
+
+def test_whole_optimizer_state_is_the_reference_optimizers_in_shape():
+    """So that a checkpoint fits either; a momentum of dead taps is 0."""
+    experiment, reference, fast = make_pair(optimizer=OPTIMIZERS[1])
+    theirs = build_optimizer(experiment.optimizer, reference.parameters())
+    ours = build_fast_optimizer(experiment.optimizer, fast)
+    images, labels = make_batch(experiment)
+    one_step(reference, theirs, images, labels)
+    one_step(fast, ours, images, labels)
+
+    whole = full_optimizer_state(ours, fast)
+    for index, kept in theirs.state_dict()["state"].items():
+        assert_close(kept["momentum_buffer"], whole[index]["momentum_buffer"], ROUNDING, index)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "expected"),
+    [
+        (Geometry(3, 1, 1, 1), (1, 2)),
+        (Geometry(3, 2, 1, 2), (1, 3)),
+        (Geometry(3, 2, 1, 1), (1, 2)),
+        (Geometry(3, 1, 1, 2), (0, 3)),
+        (Geometry(3, 2, 1, 3), (0, 3)),
+        (Geometry(7, 2, 3, 8), (0, 7)),
+        (Geometry(1, 2, 0, 2), (0, 1)),
+    ],
+)
+def test_live_taps_follow_from_the_size_of_the_map(geometry, expected):
+    """Those rows of the kernel that ever see a pixel."""
+    assert expected == live(geometry)
+
+
+def test_6946816_parameters_are_dead_with_the_imagenet_stem_at_32_px():
+    """Of layer 4: 5 of 9 taps of the first convolution, 256 to 512 channels, and 8 of 9 of three of 512 to 512."""
+    _, reference, fast = make_pair(width=64)
+    counts = [sum(parameter.numel() for parameter in network.parameters()) for network in (reference, fast)]
+
+    assert 6_946_816 == counts[0] - counts[1]
+
+
+@pytest.mark.parametrize("optimizer", [{"name": "asgd", "lr": 0.01}, {"name": "sgd", "lr": 0.01, "weight_decay": 0.1}])
+def test_taps_that_an_optimizer_moves_without_a_gradient_are_kept(optimizer):
+    """ASGD decays every parameter, as any weight decay does."""
+    _, _, fast = make_pair(optimizer=optimizer)
+
+    assert {} == shortened_weights(fast)
+
+
+@pytest.mark.parametrize(("stem", "size"), [("imagenet", 32), ("cifar", 32)])
+def test_bfloat16_stays_near_float32(form, stem, size):
+    """After one step of 20 layers: logits within some roundings, gradients as near as torch's autocast comes."""
+    experiment, reference, fast = make_pair("bf16", stem=stem, image_size=size, width=64)
+    images, labels = make_batch(experiment, 32)
+    with torch.no_grad():
+        assert_close(reference.train()(images), fast.train()(images), 16 * HALF, "logits")
+    expected, actual = gradients_of(reference, images, labels), gradients_of(fast, images, labels)
+    reference.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = gradients_of(reference, images, labels)
+
+    assert {torch.float32} == {gradient.dtype for gradient in actual.values()}
+    ours = [distance(living(fast, name, gradient), actual[name]) for name, gradient in expected.items()]
+    theirs = [distance(gradient, rounded[name]) for name, gradient in expected.items()]
+    assert sum(ours) <= 1.25 * sum(theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("added", "activate", "pool"), [(0, 1, 0), (1, 1, 0), (0, 0, 0), (0, 1, 1)])
+def test_native_norm_agrees_with_torchs_operations(dtype, added, activate, pool, monkeypatch):
+    """Forward and backward, with an odd number of rows and two users of the output; torch's in float32.
+
+    In bfloat16 torch pools rounded values, of which more are equal, and would give the gradient to another pixel.
+    """
+    if native.kernels() is None:
+        pytest.skip("no native kernels on this machine")
+    torch.manual_seed(0)
+    layer, images = norm.Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype)
+    weights = torch.randn(3, 48, 9, 9)
+    torch.nn.init.normal_(layer.weight)
+    torch.nn.init.normal_(layer.bias)
+    results = []
+    for in_torch in (False, True):
+        mine = copy.deepcopy(layer)
+        x, other = (
+            image.to(torch.float32 if in_torch else dtype, memory_format=torch.channels_last).requires_grad_()
+            for image in images
+        )
+        if in_torch:
+            switch_off(monkeypatch)
+        once, twice = mine(x, other if added else None, activate=bool(activate), pool=bool(pool))
+        (
+            once.float().sin().sum()
+            + (twice.float() * weights[: once.shape[0], :, : once.shape[2], : once.shape[3]]).sum()
+        ).backward()
+        results.append([once, x.grad, mine.weight.grad, mine.bias.grad, mine.running_mean, mine.running_var])
+        results[-1] += [other.grad] if added else []
+
+    allowed = 64 * EPS if dtype == torch.float32 else 4 * HALF
+    for expected, actual in zip(results[1], results[0], strict=True):
+        assert_close(expected.detach(), actual.detach().float(), allowed)
+
+
+@pytest.mark.parametrize(
+    "geometry", [Geometry(3, 1, 1, 5), Geometry(3, 2, 1, 7), Geometry(1, 2, 0, 6), Geometry(2, 2, 0, 2)]
+)
+@pytest.mark.parametrize("every", [True, False])
+def test_tiled_convolutions_agree_with_torchs(geometry, every, monkeypatch):
+    """In bfloat16, all three products, with pixels that fill no whole tile."""
+    if native.kernels() is None or not native.kernels().tiles:
+        pytest.skip("no tile kernels on this machine")
+    monkeypatch.setattr(convolution, "SMALL", 100 if every else 0)
+    torch.manual_seed(0)
+    layer = convolution.Convolution(64, 96, geometry)
+    torch.nn.init.normal_(layer.weight, std=0.1)
+    x = torch.randn(5, 64, geometry.size, geometry.size, dtype=torch.bfloat16).requires_grad_()
+    results = []
+    for which in ("native", "torch"):
+        if which == "torch":
+            switch_off(monkeypatch)
+        x.grad = layer.weight.grad = None
+        y = layer(x)
+        y.float().sin().sum().backward()
+        results.append((y.detach(), x.grad, layer.weight.grad))
+
+    for expected, actual in zip(results[1], results[0], strict=True):
+        assert_close(expected, actual, 2 * HALF)

@@ -1,0 +1,113 @@
+"""Properties of the order and the look of images: every image once in an epoch, and nothing lost by normalizing."""
+
+import numpy as np
+from builders import make_experiment
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from resnet18.training.augment import build_pipeline
+from resnet18.training.batches import batches
+from resnet18.training.dataset import Split
+from resnet18.training.keys import permutation, philox_key, random_words, uniform
+
+SEEDS = st.integers(0, 2**32 - 1)
+INDICES = st.lists(st.integers(0, 3_000), min_size=1, max_size=50, unique=True).map(sorted).map(np.array)
+PLAIN = make_experiment().augmentation
+NORMALIZED = make_experiment(augmentation=[{"name": "to_tensor"}, {"name": "normalize"}]).augmentation
+
+
+def pipeline(operations, side, images=1):
+    return build_pipeline(operations, seed=0, purpose="any", epoch=1, images=images, native=side, size=side)
+
+
+@given(SEEDS, st.integers(1, 100_000), INDICES)
+def test_an_epoch_has_every_image_once(seed, epoch, indices):
+    """Whichever subset, seed and epoch; asked again, in the same order."""
+    order = permutation(seed, "order", epoch, indices)
+
+    assert indices.tolist() == sorted(order.tolist())
+    assert order.tolist() == permutation(seed, "order", epoch, indices).tolist()
+
+
+@given(SEEDS, INDICES, st.data())
+def test_images_keep_their_order_whichever_others_are_there(seed, indices, data):
+    """A subset's order is the whole order with the others left out."""
+    some = np.array(sorted(data.draw(st.sets(st.sampled_from(indices.tolist()), min_size=1))))
+    order = permutation(seed, "order", 1, indices)
+
+    assert [index for index in order.tolist() if index in some] == permutation(seed, "order", 1, some).tolist()
+
+
+def test_an_order_is_golden():
+    """Worked out from the definition: images by their random word."""
+    indices = np.arange(12)
+    words = random_words(7, "order", 3, 12, 1)[:, 0]
+
+    assert sorted(range(12), key=lambda index: words[index]) == permutation(7, "order", 3, indices).tolist()
+    assert [int(word) for word in np.random.Philox(key=philox_key(7, "order", 3)).random_raw(4)[:1]] == [int(words[0])]
+
+
+@given(SEEDS, st.integers(1, 30), st.integers(1, 9), st.integers(1, 9))
+def test_a_word_belongs_to_its_image_however_many_there_are(seed, rows, more, lanes):
+    """More images or more numbers for each leave the words of the others alone."""
+    words = random_words(seed, "any", 1, rows, lanes)
+
+    assert (rows, lanes) == words.shape
+    assert (words == random_words(seed, "any", 1, rows + more, lanes)[:rows]).all()
+    assert ((uniform(words) >= 0) & (uniform(words) < 1)).all()
+
+
+def numbered(count):
+    """Images that are told apart by their label and by their first pixel."""
+    pixels = np.zeros((count, 2, 2, 3), dtype=np.uint8)
+    pixels[:, 0, 0, 0] = np.arange(count)
+    return Split(pixels, np.arange(count, dtype=np.uint8))
+
+
+@given(SEEDS, st.integers(1, 60), st.integers(1, 70))
+@example(0, 60, 60)
+@example(0, 60, 59)
+def test_batches_are_disjoint_and_hold_every_image_in_order(seed, count, batch_size):
+    """All full but the last; an image comes with its own label."""
+    order = permutation(seed, "order", 1, np.arange(count))
+    found = list(batches(numbered(count), order, pipeline(PLAIN, 2, count), batch_size, workers=0))
+    labels = [labels.tolist() for _, labels in found]
+    first_pixels = [round(float(image[0, 0, 0]) * 255) for images, _ in found for image in images]
+
+    assert order.tolist() == [label for batch in labels for label in batch] == first_pixels
+    assert [batch_size] * (count // batch_size) == [len(batch) for batch in labels][: count // batch_size]
+    assert -(-count // batch_size) == len(labels)
+
+
+@given(arrays(np.uint8, (4, 4, 3)))
+@example(np.zeros((4, 4, 3), np.uint8))
+@example(np.full((4, 4, 3), 255, np.uint8))
+def test_a_normalized_image_taken_back_is_the_image(image):
+    """Times the deviation, plus the mean, of each channel: the 8 bits that went in."""
+    (operation,) = [one for one in NORMALIZED if one.name == "normalize"]
+    deviation, mean = (np.array(values)[:, None, None] for values in (operation.std, operation.mean))
+    back = pipeline(NORMALIZED, 4)(image, 0).numpy() * deviation + mean
+
+    assert (image == np.rint(back * 255).transpose(1, 2, 0)).all()
+    assert np.allclose(back * 255, np.rint(back * 255), atol=1e-3)
+
+
+def test_a_normalized_pixel_is_golden():
+    """ImageNet's mean and deviation, channel by channel: black and white."""
+    image = np.array([[[0, 0, 0], [255, 255, 255]]] * 2, np.uint8)
+    normalized = pipeline(NORMALIZED, 2)(image, 0).numpy()[:, 0]
+
+    assert np.allclose(
+        [[-0.485 / 0.229, 0.515 / 0.229], [-0.456 / 0.224, 0.544 / 0.224], [-0.406 / 0.225, 0.594 / 0.225]], normalized
+    )
+
+
+@given(arrays(np.uint8, (6, 6, 3)))
+def test_an_image_mirrored_twice_is_the_image(image):
+    """And mirrored once it is read from the right."""
+    flip = make_experiment(augmentation=[{"name": "random_horizontal_flip", "p": 1.0}, {"name": "to_tensor"}])
+    mirrored = pipeline(flip.augmentation, 6)(image, 0).numpy()
+    plain = pipeline(PLAIN, 6)(image, 0).numpy()
+
+    assert (plain == mirrored[:, :, ::-1]).all()
