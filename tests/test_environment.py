@@ -177,7 +177,9 @@ def test_a_workspace_that_was_set_before_is_kept(flags, monkeypatch):
 
 
 def python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # numpy's OpenBLAS keeps a pool of threads from its import on, and ends it before a fork by itself.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
 
 
 def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training_goes_on():

@@ -10,7 +10,7 @@ from resnet18.spec.experiment import Execution, Experiment
 
 PACKAGE = Path(__file__).parents[1]
 # The sources that can change a result. The worker alone of `execution` touches a run from inside.
-RESULT_SOURCES = ("spec/**/*.py", "training/**/*.py", "execution/worker*.py")
+RESULT_SOURCES = ("spec/**/*.py", "training/**/*.py", "training/**/*.[ch]", "execution/worker*.py")
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
