@@ -138,7 +138,7 @@ def test_a_batch_of_cifar_that_is_no_file_is_missing(kind, tmp_path):
         read_archive(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-@pytest.mark.parametrize("name", ["../train/cat/9.png", "/train/cat/9.png", "../../../../tmp/train/cat/9.png"])
+@pytest.mark.parametrize("name", ["../train/cat/9.png", "/train/cat/9.png", "../../../../etc/train/cat/9.png"])
 def test_a_member_that_climbs_out_is_read_and_written_nowhere(name, tmp_path):
     """Nothing is ever extracted."""
     sealed = tmp_path / "sealed"

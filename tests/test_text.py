@@ -227,8 +227,8 @@ def person(monkeypatch):
     [
         ("no file '/home/Ann Lee/x/y z.png'", "no file '\u2026/x/y z.png'"),
         ("at /home/Ann Lee/results/a.json: bad", "at \u2026/results/a.json: bad"),
-        ("in /work/my results/records/a.json", "in \u2026/records/a.json"),
-        ("the folder /work/my results is full", "the folder \u2026/my results is full"),
+        ("in /srv/my results/records/a.json", "in \u2026/records/a.json"),
+        ("the folder /srv/my results is full", "the folder \u2026/my results is full"),
         ("/usr/lib/python3/site.py, line 1", "\u2026/site.py, line 1"),
         ("C:\\Users\\ann\\x.txt", "\u2026/x.txt"),
         ("annlee@annsbox.example.org and annsbox", "[user]@[host] and [host]"),
@@ -241,7 +241,7 @@ def person(monkeypatch):
 )
 def test_an_error_text_loses_who_and_where_and_keeps_what(text, expected, person):
     """Folders, home, user, host, secrets of the environment, control characters."""
-    assert (text if expected is None else expected) == redacted(text, folders=["/work/my results/", ""])
+    assert (text if expected is None else expected) == redacted(text, folders=["/srv/my results/", ""])
 
 
 def test_a_long_text_is_cut():
