@@ -30,3 +30,35 @@ def pytest_configure(config):
 def repetitions(request):
     """Return how often to repeat something: as often as is asked for under `--soak`, a few times otherwise."""
     return lambda full: full if request.config.getoption("--soak") else min(full, FEW)
+
+
+@pytest.fixture
+def one_thread():
+    """Train on one thread, and leave the number as it was."""
+    import torch  # noqa: PLC0415 - most tests do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A data home of the test's own."""
+    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def decoded(home, tmp_path):
+    """An image folder whose decoded copy is kept, and the folder of the copy."""
+    from test_imagefolder import files, make_tar  # noqa: PLC0415 - torch
+
+    from resnet18.spec.data import DataSource  # noqa: PLC0415 - as few tests as possible wait for it
+    from resnet18.training.source import open_data  # noqa: PLC0415 - the same
+
+    source = DataSource("imagefolder", "mine", make_tar(tmp_path / "mine.tar", files(), ""))
+    open_data(source, verify=True)
+    (copy,) = (path for path in (home / "decoded").iterdir() if path.is_dir())
+    return source, copy

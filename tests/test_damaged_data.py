@@ -22,12 +22,6 @@ def read(path):
     return read_image_folder(DataSource("imagefolder", "mine", path), path)
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def test_a_missing_data_set_is_named_with_its_place_and_hash_and_never_replaced(home, monkeypatch):
     """No socket is opened to look for it; what could be used instead is offered by name."""
     monkeypatch.setattr(socket, "socket", None)
@@ -88,15 +82,6 @@ def test_embedded_data_of_other_pixels_are_refused(tmp_path):
 
     with pytest.raises(IntegrityError, match=f"not {SHA256}"):
         read_embedded(tmp_path / FILE.name)
-
-
-@pytest.fixture
-def decoded(home, tmp_path):
-    """An image folder whose decoded copy is kept, and the folder of the copy."""
-    source = DataSource("imagefolder", "mine", make_tar(tmp_path / "mine.tar", files(), ""))
-    open_data(source, verify=True)
-    (copy,) = (path for path in (home / "decoded").iterdir() if path.is_dir())
-    return source, copy
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=["0", "1", "third", "n-1"])

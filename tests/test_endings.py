@@ -33,12 +33,9 @@ CPU = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't 
 BALANCED = np.arange(100) % 10
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Some tests run a job in this process, which sets the threads of its spec."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures(
+    "one_thread"
+)  # jobs in this process set those of their spec
 
 
 @pytest.mark.parametrize(

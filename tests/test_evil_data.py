@@ -20,21 +20,6 @@ def read(path):
     return read_image_folder(DataSource("imagefolder", "mine", path), path)
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def decoded(home, tmp_path):
-    """An image folder whose decoded copy is kept, and the folder of the copy."""
-    source = DataSource("imagefolder", "mine", make_tar(tmp_path / "mine.tar", files(), ""))
-    open_data(source, verify=True)
-    (copy,) = (path for path in (home / "decoded").iterdir() if path.is_dir())
-    return source, copy
-
-
 def payload(target):
     """A pickle that makes a file when it is loaded."""
     return f"cbuiltins\nopen\n(S'{target}'\nS'w'\ntR.".encode()

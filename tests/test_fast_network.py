@@ -10,7 +10,6 @@ from torch.nn.functional import cross_entropy
 from resnet18.spec.experiment import Execution
 from resnet18.training.fast import (
     build_fast_network,
-    build_fast_optimizer,
     convolution,
     full_optimizer_state,
     full_state,
@@ -42,13 +41,9 @@ OPTIMIZERS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """The tolerances were set for one: with two, torch's own sums differ by more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures(
+    "one_thread"
+)  # with two, torch's sums differ by more
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +175,7 @@ def test_five_steps_of_each_optimizer_are_the_reference_loops(form, spec):
     experiment, reference, fast = make_pair(optimizer=spec)
     initial = {name: tensor.clone() for name, tensor in reference.state_dict().items()}
     theirs = build_optimizer(experiment.optimizer, reference.parameters())
-    ours = build_fast_optimizer(experiment.optimizer, fast)
+    ours = build_optimizer(experiment.optimizer, fast.parameters(), "fast")
     for count in (8, 8, 8, 8, 7):
         images, labels = make_batch(experiment, count)
         losses = [one_step(reference, theirs, images, labels), one_step(fast, ours, images, labels)]
@@ -201,7 +196,7 @@ def test_whole_state_goes_out_and_comes_back_bit_for_bit(spec):
     """Network and optimizer go on from it as they would have."""
     experiment, _, fast = make_pair(optimizer=spec)
     _, _, other = make_pair(optimizer=spec, seed=1)
-    ours, others = (build_fast_optimizer(experiment.optimizer, network) for network in (fast, other))
+    ours, others = (build_optimizer(experiment.optimizer, network.parameters(), "fast") for network in (fast, other))
     images, labels = make_batch(experiment)
     one_step(fast, ours, images, labels)
     load_full_state(other, {name: tensor.clone() for name, tensor in full_state(fast).items()})
@@ -218,7 +213,7 @@ def test_whole_optimizer_state_is_the_reference_optimizers_in_shape():
     """So that a checkpoint fits either; a momentum of dead taps is 0."""
     experiment, reference, fast = make_pair(optimizer=OPTIMIZERS[1])
     theirs = build_optimizer(experiment.optimizer, reference.parameters())
-    ours = build_fast_optimizer(experiment.optimizer, fast)
+    ours = build_optimizer(experiment.optimizer, fast.parameters(), "fast")
     images, labels = make_batch(experiment)
     one_step(reference, theirs, images, labels)
     one_step(fast, ours, images, labels)

@@ -45,13 +45,7 @@ REAL = [  # optimizer, stem, width, px, batch, precision
 OF_CASE = {"weights_bytes", "gradients_bytes", "state_bytes", "activations_bytes", "input_bytes", "transient_bytes"}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More do not help at these sizes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")  # more do not help at these sizes
 
 
 @pytest.fixture

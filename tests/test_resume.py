@@ -32,13 +32,7 @@ def data():
     return read_embedded()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Equal bits need an equal number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
 
 
 def make_setup(data, optimizer=OPTIMIZERS[1], execution=None):

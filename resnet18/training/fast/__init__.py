@@ -1,7 +1,6 @@
-"""The fast path's network and optimizer: the same experiment as the reference path, in fewer passes over memory."""
+"""The fast path's network: the same experiment as the reference path, in fewer passes over memory."""
 
 from resnet18.training.fast.network import FastNetwork, build_fast_network, memory_format_of
-from resnet18.training.fast.optimizers import build_fast_optimizer
 from resnet18.training.fast.state import (
     full_optimizer_state,
     full_state,
@@ -12,7 +11,6 @@ from resnet18.training.fast.state import (
 __all__ = [
     "FastNetwork",
     "build_fast_network",
-    "build_fast_optimizer",
     "full_optimizer_state",
     "full_state",
     "load_full_optimizer_state",
