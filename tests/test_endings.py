@@ -33,9 +33,7 @@ CPU = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't 
 BALANCED = np.arange(100) % 10
 
 
-pytestmark = pytest.mark.usefixtures(
-    "one_thread"
-)  # jobs in this process set those of their spec
+pytestmark = pytest.mark.usefixtures("one_thread")  # jobs in this process set those of their spec
 
 
 @pytest.mark.parametrize(

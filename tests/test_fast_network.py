@@ -41,9 +41,7 @@ OPTIMIZERS = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures(
-    "one_thread"
-)  # with two, torch's sums differ by more
+pytestmark = pytest.mark.usefixtures("one_thread")  # with two, torch's sums differ by more
 
 
 @pytest.fixture(autouse=True)

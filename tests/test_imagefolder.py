@@ -49,12 +49,6 @@ def make_tar(path, content, compression="gz"):
     return path
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def read(path):
     return read_image_folder(DataSource("imagefolder", "mine", path), path)
 
