@@ -118,6 +118,7 @@ def make_record(
     data: str = "d" * 64,
     cpu: str = "a processor",
     assumptions: tuple[Assumption, ...] = (),
+    numerics: dict[str, Any] | None = None,
 ) -> Record:
     experiment = experiment or make_experiment()
     request = request or Request(data=experiment.data)
@@ -127,7 +128,7 @@ def make_record(
         confusion = ((2, 0), (1, 3))
         outcome = Outcome(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
         facts |= {
-            "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2},
+            "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2, **(numerics or {})},
             "epochs": [asdict(epoch) for epoch in epochs],
             "confusion": confusion,
             "outcome": outcome.model_dump(),
@@ -160,6 +161,7 @@ def make_arm(name: str, records: tuple[Record, ...], experiment: Experiment | No
 def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:
     """Train, and yield what each epoch gave; the positions between the steps are left out."""
     from resnet18.measure.clock import Clock  # noqa: PLC0415 - torch, which most tests do without
-    from resnet18.training.loop import EpochResult, train  # noqa: PLC0415 - the same
+    from resnet18.training.loop import train  # noqa: PLC0415 - the same
+    from resnet18.training.results import EpochResult  # noqa: PLC0415 - the same
 
     return (one for one in train(setup, clock or Clock(lambda: None)) if isinstance(one, EpochResult))

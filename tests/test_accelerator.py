@@ -107,6 +107,20 @@ def test_each_case_gives_bits_of_its_own(both):
     assert len(CASES) == len({record.result_hash for record in both[0].values()})
 
 
+def test_the_fast_path_on_the_accelerator_gives_the_bits_of_torchs_layers(tmp_path):
+    """Images made on the device, steps that nobody waits for: the bits of the reference path in the same format."""
+    cases, options = toml_of({"Adam": CASES["Adam"]}), (*TINY[:4], "epochs=2", "threads=1")
+    records = [
+        records_of(tmp_path / how[0], cases, (*options, *how))["Adam"]
+        for how in (("device=cpu", "memory_format=channels_last"), ("device=auto", "path=fast"))
+    ]
+
+    assert ("cpu", "fakegpu") == tuple(record.fingerprint.numerics["device"] for record in records)
+    assert records[0].result_hash == records[1].result_hash
+    assert records[1].time.statistics_s is None
+    assert "does not wait for" in records[1].nulls["time.statistics_s"]
+
+
 def test_the_peak_of_memory_counts_the_state_of_the_optimizer(both):
     """Adam keeps two tensors a parameter, in blocks of 512 bytes; momentum keeps one."""
     sizes = [4 * parameter.numel() for parameter in build_model(make_experiment()).parameters()]
@@ -156,7 +170,7 @@ def test_a_forgotten_transfer_is_refused(kind):
 @pytest.mark.parametrize("name", ["sgd", "adadelta", "rmsprop", "adam"])
 def test_the_host_waits_for_the_device_only_where_the_scope_says_so(name):
     """In three steps: loss and hits are read as statistics; training's time waits around each wait for data only."""
-    evaluation = {"item": 2, "to_host": 1}
+    evaluation = {"to_host": 2}
 
     assert {
         "train_s": AROUND_DATA,
@@ -165,6 +179,18 @@ def test_the_host_waits_for_the_device_only_where_the_scope_says_so(name):
         "eval_as_published_s": evaluation,
         "eval_clean_s": evaluation,
     } == children.answer(children.waits, {"name": name, "lr": 0.01})
+
+
+def test_the_fast_path_reads_once_an_epoch():
+    """Loss and hits of the three steps together, as part of the training's time; the waits are the clock's own."""
+    waits = children.answer(children.waits, {"name": "sgd", "lr": 0.01}, "fast")
+
+    assert {
+        "train_s": {"to_host": 1},
+        "data_wait_s": {},
+        "eval_as_published_s": {"to_host": 2},
+        "eval_clean_s": {"to_host": 2},
+    } == waits
 
 
 def test_asgd_makes_the_host_wait_three_times_for_each_parameter():
@@ -176,9 +202,11 @@ def test_asgd_makes_the_host_wait_three_times_for_each_parameter():
     assert AROUND_DATA | {"item": 3 * 3 * parameters} == waits["train_s"]
 
 
-@pytest.mark.parametrize("name", ["adam", "asgd", "rmsprop"])
-def test_a_training_on_a_device_goes_on_with_equal_bits(name):
+@pytest.mark.parametrize(
+    ("name", "path"), [("adam", "reference"), ("asgd", "reference"), ("rmsprop", "reference"), ("adam", "fast")]
+)
+def test_a_training_on_a_device_goes_on_with_equal_bits(name, path):
     """Parameters and what the optimizer keeps go to the host and back, those that stay on the host among them."""
-    whole, resumed = children.answer(children.digests_of_resuming, {"name": name, "lr": 0.001})
+    whole, resumed = children.answer(children.digests_of_resuming, {"name": name, "lr": 0.001}, path)
 
     assert whole == resumed

@@ -21,7 +21,7 @@ from resnet18.records.store import Readings, Store, load_record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "423cc06a3b414a21ebe90f38ee6afaca501619c0a8fc658ba5b7ed029ebfcba5"
+GOLDEN = "6e3a32f20856e98fccf050fb0bb7cb7d5ab482491948cadddc2d84b2cca07fa3"
 NUMBERS = np.arange(10_000, dtype=np.float32)
 
 

@@ -22,7 +22,8 @@ from resnet18.spec.experiment import Execution
 from resnet18.training import chance
 from resnet18.training.chance import is_at_chance, learned_nothing
 from resnet18.training.embedded import read_embedded
-from resnet18.training.loop import DivergedError, EpochResult, Tally, set_up
+from resnet18.training.results import DivergedError, EpochResult, Tally
+from resnet18.training.setup import set_up
 
 MIB, GIB = 2**20, 2**30
 CUDA = (

@@ -44,12 +44,6 @@ OPTIMIZERS = [
 pytestmark = pytest.mark.usefixtures("one_thread")  # with two, torch's sums differ by more
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    """Compile the kernels into one folder of the test session, not into the user's."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp()))
-
-
 @pytest.fixture(params=["native", "torch"])
 def form(request, monkeypatch):
     """Run a test with the native kernels, and with torch's operations."""

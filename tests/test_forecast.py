@@ -18,6 +18,7 @@ from resnet18.spec.forecast import EVALUATION_BATCH, forecast_bytes
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 from resnet18.training import loop
+from resnet18.training import setup as setting_up
 from resnet18.training.embedded import read_embedded
 from resnet18.training.forecast import GRANULE, forecast, forecasts
 
@@ -62,7 +63,7 @@ def make(optimizer, **changes):
 def real_peak(experiment, execution):
     """The largest sum of live bytes that torch's CPU allocator reports to the profiler over a whole run."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        setup = loop.set_up(experiment, execution, read_embedded(), torch.device("cpu"))
+        setup = setting_up.set_up(experiment, execution, read_embedded(), torch.device("cpu"))
         list(epochs_of(setup))
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     live = peak = 0

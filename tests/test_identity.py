@@ -65,7 +65,7 @@ def test_ids_are_golden():
         arm_id(experiment, execution),
     ]
 
-    assert ["37ebbf9c68292755", "34967d56ff086141", "9e3e11212484b5dd", "235cf6aae78fd635"] == ids
+    assert ["37ebbf9c68292755", "97891306c0654ff0", "42c76d2927a6f31d", "4b7dce96b589a210"] == ids
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,15 @@ from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.compilation import compile_network
-from resnet18.training.device import UnsupportedError, ready_device
+from resnet18.training.device import UnsupportedError, carried_out, ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.keys import permutation
-from resnet18.training.loop import DivergedError, Tally, evaluate, set_up
+from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
-from resnet18.training.outcome import conclude, parameters_sha256
+from resnet18.training.outcome import conclude, parameter_count, parameters_sha256
+from resnet18.training.results import DivergedError, Position, Tally
+from resnet18.training.setup import set_up
 
 AUGMENTED = [
     {"name": "random_resized_crop"},
@@ -70,21 +72,38 @@ def test_loader_processes_change_no_bit(data):
     assert run(make_setup(data, epochs=1)) == run(make_setup(data, Execution(workers=1), epochs=1))
 
 
-@pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.01}, {"name": "rmsprop", "lr": 0.001}])
-def test_the_fast_path_gives_the_bits_of_the_reference_path(optimizer, data):
-    """The images are the same to the bit, and so is an optimizer whose form is the same."""
-    assert run(make_setup(data, optimizer=optimizer)) == run(
-        make_setup(data, Execution(path="fast"), optimizer=optimizer)
+def losses_of_steps(setup):
+    return [moment.last_loss for moment in train(setup, Clock(lambda: None)) if isinstance(moment, Position)]
+
+
+@pytest.mark.parametrize("width", [2, 32])
+@pytest.mark.parametrize(
+    ("name", "lr"), [("sgd", 1e-4), ("adam", 1e-6), ("rmsprop", 1e-6), ("adadelta", 1e-3), ("asgd", 1e-4)]
+)
+def test_losses_of_the_fast_path_are_the_reference_paths_within_rounding(name, lr, width, data):
+    """Five steps in fp32, the last batch short; width 32 runs the compiled kernels, where there are some.
+
+    Rates are small: at the report's own, batch norm on maps of one pixel makes a thousandfold of any rounding in each
+    step, on the reference path too where it runs in another memory format.
+    """
+    changes = {"optimizer": {"name": name, "lr": lr}, "width": width, "train_images": 150, "batch_size": 32}
+    plain, fast = (
+        losses_of_steps(make_setup(data, Execution(path=path), **{**changes, "epochs": 1}))
+        for path in ("reference", "fast")
     )
 
+    assert 5 == len(plain)
+    assert plain[:3] == pytest.approx(fast[:3], rel=1e-5)
+    assert plain == pytest.approx(fast, rel=1e-3)
 
-def test_a_fused_optimizer_agrees_within_rounding(data):
-    """Adam in one kernel: the losses of the first epoch agree to seven digits, the bits do not."""
-    adam = {"name": "adam", "lr": 0.001}
-    plain, fused = (run(make_setup(data, Execution(path=path), optimizer=adam)) for path in ("reference", "fast"))
 
-    assert plain[0][0][0].loss_sum == pytest.approx(fused[0][0][0].loss_sum, rel=1e-6)
-    assert plain[1] != fused[1]
+def test_the_fast_path_has_all_parameters(data):
+    """Taps that never see data too: its digest is of the whole network, and covers what training leaves alone."""
+    setup = make_setup(data, Execution(path="fast"))
+    plain = make_setup(data)
+
+    assert parameter_count(plain.model) == parameter_count(setup.model)
+    assert parameters_sha256(plain.model) == parameters_sha256(setup.model)
 
 
 def test_batch_size_changes_no_augmented_image(data):
@@ -179,7 +198,7 @@ def asked(data, monkeypatch):
         calls.append(("train" if split is data.train else "test", order.tolist(), pipeline))
         return batches(split, order, pipeline, *rest)
 
-    monkeypatch.setattr("resnet18.training.loop.batches", spy)
+    monkeypatch.setattr("resnet18.training.feed.batches", spy)
 
     def carry_out(**changes):
         calls.clear()
@@ -299,7 +318,7 @@ def test_drawing_an_epochs_parameters_counts_as_waiting_for_data(data, monkeypat
             open_scopes.remove(name)
 
     monkeypatch.setattr(
-        "resnet18.training.loop.permutation",
+        "resnet18.training.feed.permutation",
         lambda *arguments: seen.append(list(open_scopes)) or permutation(*arguments),
     )
     next(epochs_of(make_setup(data), Spy(lambda: None)))
@@ -382,8 +401,51 @@ def test_half_precision_learns_from_other_bits(data):
 @pytest.mark.parametrize("precision", ["fp16", "tf32"])
 def test_a_device_without_the_precision_is_an_answer(precision):
     """Status `unsupported`, with what the device has."""
-    with pytest.raises(UnsupportedError, match=rf"precision {precision} on cpu \(allowed: fp32, bf16\)"):
+    with pytest.raises(UnsupportedError, match=rf"precision {precision} on cpu \(allowed: fp32, bf16, or fallback"):
         ready_device(Execution(precision=precision, device="cpu"))
+
+
+@pytest.mark.parametrize(("fallback", "ran"), [(True, "fp32"), (False, None)])
+def test_another_precision_is_taken_only_where_the_spec_says_so(fallback, ran):
+    """The fingerprint has what ran."""
+    execution = Execution(precision="fp16", device="cpu", fallback=fallback)
+    if ran is None:
+        with pytest.raises(UnsupportedError, match="fallback = true"):
+            carried_out(execution, torch.device("cpu"))
+    else:
+        assert ran == carried_out(execution, ready_device(execution)).precision
+
+
+@pytest.mark.parametrize(("capability", "allowed"), [((7, 0), False), ((8, 0), True)])
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_a_gpu_before_ampere_lacks_two_precisions(precision, capability, allowed, monkeypatch):
+    """Torch would emulate the one and ignore the other."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    context = contextlib.nullcontext() if allowed else pytest.raises(UnsupportedError, match="on cuda")
+
+    with context:
+        carried_out(Execution(precision=precision), torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("path", "expected"), [("reference", "contiguous"), ("fast", "channels_last")])
+def test_the_memory_format_is_the_paths_own_unless_the_spec_says_one(path, expected):
+    """`auto` is in no fingerprint."""
+    assert expected == carried_out(Execution(path=path), torch.device("cpu")).memory_format
+    assert "channels_last" == carried_out(Execution(memory_format="channels_last"), torch.device("cpu")).memory_format
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"workers": 2}, "no data-loader processes"),
+        ({"compile": True}, "has its own network"),
+        ({"memory_format": "contiguous"}, "reads channels_last"),
+    ],
+)
+def test_what_the_fast_path_has_not_is_refused(changes, message):
+    """With what is allowed."""
+    with pytest.raises(ValueError, match=message):
+        Execution(path="fast", **changes)
 
 
 def test_compiling_leaves_the_network_as_it_was(data, monkeypatch):

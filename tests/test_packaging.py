@@ -151,6 +151,15 @@ def test_the_wheel_holds_every_spec_and_the_embedded_data(wheel):
     assert ["resnet18"] == [path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")]
 
 
+def test_the_wheel_holds_the_c_sources(wheel):
+    """Without them an installed suite would be slow, and nobody would know why."""
+    here, there = (folder / "training" for folder in (ROOT / "resnet18", wheel / "resnet18"))
+    sources = sorted(path.relative_to(here) for path in here.rglob("*.[ch]"))
+
+    assert 5 == len(sources)
+    assert sources == sorted(path.relative_to(there) for path in there.rglob("*.[ch]"))
+
+
 def test_an_installed_wheel_finds_its_specs(wheel, monkeypatch):
     """Where there is no checkout around the package."""
     monkeypatch.setattr(load, "PACKAGE", wheel / "resnet18")

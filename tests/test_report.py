@@ -13,6 +13,7 @@ from resnet18.analysis.figures import learning_curves
 from resnet18.analysis.markdown import escape
 from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, train_s, whole_program_s
 from resnet18.analysis.report import render_report, write_report
+from resnet18.analysis.section import carried_out_on
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.view import look, reported_head
 from resnet18.records.store import Readings
@@ -119,6 +120,28 @@ def test_one_seed_has_no_spread(mine):
 def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
     """CIFAR-10, at full size or under a head that says otherwise, with no key of the experiment changed."""
     assert head == reported_head(request_)
+
+
+def test_a_table_says_on_which_path_and_in_which_precision_it_was_made(mine):
+    """Both as they ran: the second case was asked for in bf16 and fell back."""
+    one, other = plan([mine], PAPER, [0], {"cpu"}).runs
+    asked = other.execution.model_copy(update={"precision": "bf16", "fallback": True})
+    text = text_of([mine], [make_record(one.experiment, one.execution, request=PAPER)])
+    fell_back = make_record(other.experiment, asked, request=PAPER, numerics={"precision": "fp32"})
+
+    assert "\n- Carried out on the reference path, fp32.\n" in text
+    assert "reference path, fp32 instead of bf16" == carried_out_on(fell_back)
+
+
+def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
+    """A time column then compares forms too."""
+    records = [
+        make_record(run.experiment, run.execution, request=PAPER, numerics={"optimizer_form": form})
+        for run, form in zip(plan([mine], PAPER, [0], {"cpu"}).runs, ("loop", "fused"), strict=True)
+    ]
+
+    assert "\n- Optimizer in the form: loop (8); fused (16).\n" in text_of([mine], records)
+    assert "Optimizer in" not in text_of([mine], records[:1])
 
 
 def test_on_other_data_the_reported_row_stays_empty(mine):

@@ -12,8 +12,10 @@ from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.embedded import read_embedded
-from resnet18.training.loop import START, EpochResult, Position, set_up, train
+from resnet18.training.loop import train
 from resnet18.training.outcome import parameters_sha256
+from resnet18.training.results import START, EpochResult, Position
+from resnet18.training.setup import set_up
 
 OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},
@@ -35,13 +37,14 @@ def data():
 pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
 
 
-def make_setup(data, optimizer=OPTIMIZERS[1], execution=None):
+def make_setup(data, optimizer=OPTIMIZERS[1], execution=None, **changes):
     """Three epochs, the rate falling after each, on augmented images."""
     experiment = make_experiment(
         optimizer=optimizer,
         schedule={"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1},
         epochs=3,
         augmentation=[{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}],
+        **changes,
     )
     return set_up(experiment, execution or Execution(), data, torch.device("cpu"))
 
@@ -80,6 +83,22 @@ def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, da
     rest, ended = outcome(second, train(second, clock, begin))
 
     assert (results, parameters) == (done + rest, ended)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: f"{one['name']}{one.get('momentum', '')}")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, data):
+    """Its network holds no dead taps, the checkpoint holds them all; width 16 runs the compiled kernels."""
+    execution = Execution(path="fast", precision=precision)
+    setups = [make_setup(data, optimizer, execution, width=16) for _ in range(3)]
+    whole, first, second = setups
+    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
+    clock = Clock(lambda: None)
+    moment, arrays = snapshot(first, stopped_after(first, clock, STEPS + 1), clock)
+    begin = restore(second, Clock(lambda: None), moment, copied(arrays))
+    rest, ended = outcome(second, train(second, Clock(lambda: None), begin))
+
+    assert (results, parameters) == (results[:1] + rest, ended)
 
 
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])

@@ -10,7 +10,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.embedded import read_embedded
-from resnet18.training.loop import set_up
+from resnet18.training.setup import set_up
 
 CROP_ROTATION_FLIP = [
     {"name": "random_resized_crop", "scale_min": 0.5},

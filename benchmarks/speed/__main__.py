@@ -29,7 +29,9 @@ from resnet18.measure.environment import cpu_model
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.training.device import ready_device
 from resnet18.training.embedded import read_embedded
-from resnet18.training.loop import Position, set_up, train
+from resnet18.training.loop import train
+from resnet18.training.results import Position
+from resnet18.training.setup import set_up
 
 CROPS = [
     {"name": "random_resized_crop", "scale_min": 0.5, "scale_max": 1.0},

@@ -72,12 +72,30 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _paths(view: BenchmarkView) -> list[str]:
-    """Return on which path and in which precision the cases were carried out."""
-    ways = {arm.case.name: f"{arm.execution.path} path, {arm.execution.precision}" for arm in view.arms if arm.measured}
-    if len(set(ways.values())) <= 1:
-        return [f"- Carried out on the {way}." for way in set(ways.values())]
-    return ["- Carried out: " + "; ".join(f"{escape(name)} on the {way}" for name, way in ways.items()) + "."]
+def _ways(view: BenchmarkView) -> list[str]:
+    """Return how the cases were carried out: path and precision, and the optimizers' forms where they differ."""
+    lines = []
+    for text, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", _optimizer_form)):
+        found: dict[str, list[str]] = {}
+        for arm in view.arms:
+            if way := " / ".join(sorted({way_of(record) for record in arm.measured})):
+                found.setdefault(way, []).append(escape(arm.case.name))
+        if len(found) == 1 and way_of is carried_out_on:
+            lines.append(f"- {text} {next(iter(found))}.")
+        elif len(found) > 1:
+            lines.append(f"- {text} " + "; ".join(f"{way} ({', '.join(names)})" for way, names in found.items()) + ".")
+    return lines
+
+
+def carried_out_on(record: Record) -> str:
+    """Return the path and the precision that ran, with the one that was asked for where it is another."""
+    asked, numerics = record.spec.execution, record.fingerprint.numerics or {}
+    ran = numerics.get("precision", asked.precision)
+    return f"{asked.path} path, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
+
+
+def _optimizer_form(record: Record) -> str:
+    return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))
 
 
 def _derived(view: BenchmarkView, request: Request) -> list[str]:
@@ -112,7 +130,7 @@ def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
         if row.metric in SCOPES
     ]
     notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
-    notes += [*_paths(view), *marks(view), *loader_notes(view)]
+    notes += [*_ways(view), *marks(view), *loader_notes(view)]
     for arm in view.arms:
         twins = [
             f'"{escape(twin.case.name)}" of {escape(other.benchmark.title)}'

@@ -25,14 +25,17 @@ from resnet18.records.record import FINAL, Memory, Record, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text
 from resnet18.spec.errors import IntegrityError
+from resnet18.spec.experiment import Execution
 from resnet18.training.chance import learned_nothing
 from resnet18.training.compilation import compile_network
 from resnet18.training.dataset import subset
-from resnet18.training.device import ready_device, synchronize
-from resnet18.training.loop import EpochResult, set_up, train
+from resnet18.training.device import carried_out, ready_device, synchronize
+from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
-from resnet18.training.model import parameter_count
-from resnet18.training.outcome import Conclusion, conclude
+from resnet18.training.optimizers import form_of
+from resnet18.training.outcome import Conclusion, conclude, parameter_count
+from resnet18.training.results import EpochResult
+from resnet18.training.setup import path_numerics, set_up
 from resnet18.training.source import open_data
 
 Send = Callable[[Message], None]
@@ -49,9 +52,14 @@ def answer_question(question: DataQuestion) -> DataAnswer:
         subset(data, "train", size)
     for size in question.test_sizes:
         subset(data, "test", size)
-    asked = question.execution
-    found = None if asked is None else numerics(asked, ready_device(asked))
+    found = None if question.execution is None else _numerics(question.execution, ready_device(question.execution))
     return DataAnswer(sha256=data.sha256, train_images=len(data.train.labels), numerics=found)
+
+
+def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:
+    """Return the numerics fingerprint of what runs; compiled code is made on the way."""
+    execution = carried_out(asked, device)
+    return {**numerics(execution, device), **path_numerics(execution, device)}
 
 
 def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
@@ -105,8 +113,11 @@ def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> N
 
 def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
     """Train under watch, and note what was seen, however the training ended."""
-    facts = attempt.facts
-    facts["numerics"] = numerics(attempt.job.spec.execution, device)
+    facts, execution = attempt.facts, attempt.job.spec.execution
+    optimizer = attempt.job.spec.experiment.optimizer.name
+    facts["numerics"] = _numerics(execution, device) | {
+        "optimizer_form": form_of(optimizer, execution.path, device.type)
+    }
     watch = watch_device(device)
     try:
         with watch:
@@ -143,6 +154,10 @@ def _train(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | N
     clock = Clock(lambda: synchronize(device))
     begin = attempt.begin(setup, clock)
     facts.setdefault("epochs", [])
+    if setup.runs_ahead:
+        attempt.reasons["time.statistics_s"] = (
+            "the fast path reads loss and hits with the step, which it does not wait for"
+        )
     facts.update(classes=data.classes, parameters=parameter_count(setup.model))
     add_seconds(facts, {"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
     if job.spec.execution.compile:
@@ -161,7 +176,7 @@ def _train(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | N
                 else:
                     attempt.after(setup, clock, moment)
     finally:  # an epoch that broke off has cost time too
-        add_seconds(facts, clock.lap())
+        add_seconds(facts, lap(setup, clock))
         seen = host.facts()
         facts["conditions"] = seen.conditions
         attempt.reasons.update(seen.reasons)

@@ -19,7 +19,8 @@ from resnet18.spec.data import path_from_text
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.identity import run_id
 from resnet18.training.checkpoint import Moment, restore, snapshot
-from resnet18.training.loop import START, Position, Setup
+from resnet18.training.results import START, Position
+from resnet18.training.setup import Setup
 
 
 class Attempt:

@@ -7,7 +7,7 @@ from resnet18.execution.redact import redacted
 from resnet18.records.record import Status
 from resnet18.spec.data import data_home, path_from_text
 from resnet18.training.device import UnsupportedError
-from resnet18.training.loop import DivergedError
+from resnet18.training.results import DivergedError
 
 DEVICE_IS_FULL = (
     "CUDA error: out of memory",

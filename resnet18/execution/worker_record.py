@@ -6,12 +6,13 @@ from typing import Any
 from resnet18.execution.job import EpochDone
 from resnet18.records.hashes import result_hash
 from resnet18.records.record import Epoch, Outcome, Score
-from resnet18.training.loop import EpochResult, Tally
 from resnet18.training.outcome import Conclusion
+from resnet18.training.results import EpochResult, Tally
 
 
 def epoch_entry(result: EpochResult) -> dict[str, Any]:
     """Return the record's entry of an epoch."""
+    seconds: dict[str, Any] = {"statistics_s": None, **result.seconds}
     entry = Epoch(
         epoch=result.epoch,
         learning_rate=result.learning_rate,
@@ -19,7 +20,7 @@ def epoch_entry(result: EpochResult) -> dict[str, Any]:
         train=_score(result.train),
         as_published=_score(result.as_published),
         clean=_score(result.clean),
-        **result.seconds,
+        **seconds,
     )
     return asdict(entry)
 

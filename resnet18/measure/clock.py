@@ -20,14 +20,20 @@ class Clock:
         """Since the last lap. A run that goes on elsewhere begins with what it had come to."""
 
     @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a scope, also when it is left by an exception."""
-        self._synchronize()
+    def scope(self, name: str, *, synchronized: bool = True) -> Iterator[None]:
+        """Add the time spent inside to a scope, also when it is left by an exception.
+
+        Args:
+            name: of the scope.
+            synchronized: whether to wait for the device; without, it is the host's own time.
+        """
+        wait = self._synchronize if synchronized else _no_wait
+        wait()
         start = time.perf_counter_ns()
         try:
             yield
         finally:
-            self._synchronize()
+            wait()
             self.total_ns[name] += time.perf_counter_ns() - start
 
     def lap(self) -> dict[str, float]:
@@ -35,3 +41,7 @@ class Clock:
         seconds = {name: total / 1e9 for name, total in self.total_ns.items()}
         self.total_ns = dict.fromkeys(SCOPES, 0)
         return seconds
+
+
+def _no_wait() -> None:
+    """Leave the device to its work."""

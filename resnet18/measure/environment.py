@@ -67,8 +67,13 @@ def cpu_model() -> str:
 
 def cpu_flags_sha256() -> str | None:
     """Return the SHA-256 of what the processor can do, in order: two of one name may differ in it. None if untold."""
-    flags = _of_cpu("flags") or _of_cpu("Features")  # the second on ARM
-    return hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest() if flags else None
+    flags = cpu_flags()
+    return hashlib.sha256(" ".join(sorted(flags)).encode()).hexdigest() if flags else None
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return what the processor can do, by Linux's names; nothing where the system does not tell."""
+    return frozenset((_of_cpu("flags") or _of_cpu("Features")).split())  # the second on ARM
 
 
 def _of_cpu(key: str) -> str:

@@ -71,13 +71,19 @@ class Execution(Model):
 
     device: Device = "auto"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    """`fp32`: strict 32-bit floats, TF32 switched off. `tf32`: CUDA's 19-bit products. `bf16`, `fp16`: autocast."""
-    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    """`fp32`: strict 32-bit floats, TF32 switched off. `tf32`: CUDA's 19-bit products. `bf16`, `fp16`: activations
+    of 16 bits, parameters of 32.
+    """
+    fallback: bool = False
+    """Train in fp32 where the device lacks the precision, instead of ending `unsupported`."""
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
+    """`auto`: contiguous on the reference path, channels_last on the fast one, which has no other."""
     compile: bool = False
     """Compile the network with torch.compile before training; the time that takes is `compile_s`."""
     path: Literal["reference", "fast"] = "reference"
-    """`reference`: PIL operations per image, a data loader, plain optimizer loop. `fast`: the same operations on whole
-    batches, to the same bits, and optimizers in the form that is fastest on the device.
+    """`reference`: what the report did. PIL operations per image, a data loader, torch's layers, plain optimizer loop,
+    loss and hits read at every step. `fast`: the same images to the bit, whole batches at a time, and the same
+    mathematics in fewer passes over memory: equal up to rounding.
     """
     deterministic: bool = False
     """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
@@ -89,7 +95,11 @@ class Execution(Model):
     """Memory that a run may take, as `24GiB`: of a CUDA device, or of the CPU's address space beyond the libraries."""
 
     @model_validator(mode="after")
-    def _the_fast_path_needs_no_loader(self) -> Self:
+    def _the_fast_path_has_its_own_ways(self) -> Self:
         if self.path == "fast" and self.workers:
             raise ValueError("workers: the fast path has no data-loader processes (allowed: 0)")
+        if self.path == "fast" and self.compile:
+            raise ValueError("compile: the fast path has its own network (allowed: false)")
+        if self.path == "fast" and self.memory_format == "contiguous":
+            raise ValueError('memory_format: the fast path reads channels_last (allowed: "auto", "channels_last")')
         return self

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet18.training.loop import EpochResult, Setup, Tally
+from resnet18.training.results import EpochResult, Tally
+from resnet18.training.setup import Setup
 
 LEAST_STEPS = 1_000
 """Updates before a network is expected to show anything: a smoke run makes 64, and slow optimizers need more."""

@@ -15,7 +15,9 @@ from torch import Tensor
 from resnet18.measure.clock import SCOPES, Clock
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.strict import Model
-from resnet18.training.loop import Position, Setup, Tally
+from resnet18.training.fast import full_optimizer_state, full_state, load_full_optimizer_state, load_full_state
+from resnet18.training.results import Position, Tally
+from resnet18.training.setup import Setup
 
 Whole = Annotated[int, Field(ge=0)]
 MODEL, OPTIMIZER = "model/", "optimizer/"
@@ -61,8 +63,8 @@ def snapshot(setup: Setup, position: Position, clock: Clock) -> tuple[Moment, Ar
 
 
 def _tensors(setup: Setup) -> dict[str, Tensor]:
-    found = {f"{MODEL}{name}": tensor for name, tensor in setup.model.state_dict().items()}
-    for index, kept in setup.optimizer.state_dict()["state"].items():
+    found = {f"{MODEL}{name}": tensor for name, tensor in full_state(setup.model).items()}
+    for index, kept in full_optimizer_state(setup.optimizer, setup.model).items():
         found |= {f"{OPTIMIZER}{index}/{key}": value for key, value in kept.items() if value is not None}
     return found
 
@@ -74,10 +76,9 @@ def restore(setup: Setup, clock: Clock, moment: Moment, arrays: Arrays) -> Posit
         IntegrityError: the state does not fit the setup, which is left as it was.
     """
     _check(setup, moment, arrays)
-    with torch.no_grad():
-        for name, tensor in setup.model.state_dict().items():
-            tensor.copy_(torch.from_numpy(arrays[f"{MODEL}{name}"]))  # in place: the memory format stays its own
-    setup.optimizer.load_state_dict({**setup.optimizer.state_dict(), "state": _optimizer_state(setup, arrays)})
+    model = {name.removeprefix(MODEL): torch.from_numpy(array) for name, array in arrays.items() if MODEL in name}
+    load_full_state(setup.model, model)
+    load_full_optimizer_state(setup.optimizer, setup.model, _optimizer_state(arrays))
     if setup.scaler.is_enabled():
         setup.scaler.load_state_dict(dict(moment.scaler))
     clock.total_ns = dict(moment.clock_ns)
@@ -86,7 +87,7 @@ def restore(setup: Setup, clock: Clock, moment: Moment, arrays: Arrays) -> Posit
 
 def _check(setup: Setup, moment: Moment, arrays: Arrays) -> None:
     """Raise IntegrityError for a state of something else, before anything of the setup is changed."""
-    own = {f"{MODEL}{name}": tuple(tensor.shape) for name, tensor in setup.model.state_dict().items()}
+    own = {f"{MODEL}{name}": tuple(tensor.shape) for name, tensor in full_state(setup.model).items()}
     given = {name: array.shape for name, array in arrays.items() if name.startswith(MODEL)}
     if own != given:
         raise IntegrityError("checkpoint", "is of another network")
@@ -98,14 +99,11 @@ def _check(setup: Setup, moment: Moment, arrays: Arrays) -> None:
         raise IntegrityError("checkpoint", "is of another clock or precision")
 
 
-def _optimizer_state(setup: Setup, arrays: Arrays) -> dict[int, dict[str, Tensor]]:
-    """Return what the optimizer keeps, by parameter. A momentum lies in memory as its parameter does."""
-    parameters = list(setup.model.parameters())
+def _optimizer_state(arrays: Arrays) -> dict[int, dict[str, Tensor]]:
+    """Return what the optimizer keeps, by parameter."""
     state: dict[int, dict[str, Tensor]] = {}
     for index, key in _kept(arrays):
-        value, like = torch.from_numpy(arrays[f"{OPTIMIZER}{index}/{key}"]), parameters[int(index)]
-        alike = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-        state.setdefault(int(index), {})[key] = alike.detach()
+        state.setdefault(int(index), {})[key] = torch.from_numpy(arrays[f"{OPTIMIZER}{index}/{key}"])
     return state
 
 

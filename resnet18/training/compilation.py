@@ -4,7 +4,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from resnet18.training.device import autocast, synchronize
-from resnet18.training.loop import EVALUATION_BATCH, MEMORY_FORMATS, Setup
+from resnet18.training.loop import EVALUATION_BATCH
+from resnet18.training.setup import MEMORY_FORMATS, Setup
 
 
 def compile_network(setup: Setup) -> None:

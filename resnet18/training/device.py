@@ -17,6 +17,9 @@ PRECISIONS = {
 """What a kind of device can train in; any other kind in fp32 alone."""
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+SINCE = {"tf32": (8, 0), "bf16": (8, 0)}
+"""The first compute capability (Ampere) that multiplies so; older GPUs ignore the one and emulate the other."""
+PATH_FORMATS = {"reference": "contiguous", "fast": "channels_last"}
 
 
 class UnsupportedError(Exception):
@@ -38,13 +41,37 @@ def ready_device(execution: Execution) -> torch.device:
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     else:
         device = torch.device(execution.device)
-    allowed = PRECISIONS.get(device.type, ("fp32",))
-    if execution.precision not in allowed:
-        raise UnsupportedError(f"precision {execution.precision} on {device.type} (allowed: {', '.join(allowed)})")
+    precision = carried_out(execution, device).precision
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = execution.precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = execution.precision == "tf32"  # torch's default is True
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"  # torch's default is True
     return device
+
+
+def carried_out(execution: Execution, device: torch.device) -> Execution:
+    """Return the execution with the precision and the memory format in which it runs on a device.
+
+    Raises:
+        UnsupportedError: the device lacks the precision, and the spec allows no other.
+    """
+    precision = execution.precision
+    if precision not in (allowed := _precisions(device)):
+        if not execution.fallback:
+            raise UnsupportedError(
+                f"precision {precision} on {device.type} (allowed: {', '.join(allowed)}, "
+                "or fallback = true to train in fp32 instead)"
+            )
+        precision = "fp32"
+    memory_format = PATH_FORMATS[execution.path] if execution.memory_format == "auto" else execution.memory_format
+    return execution.model_copy(update={"precision": precision, "memory_format": memory_format})
+
+
+def _precisions(device: torch.device) -> tuple[str, ...]:
+    kinds = PRECISIONS.get(device.type, ("fp32",))
+    if device.type != "cuda":
+        return kinds
+    capability = torch.cuda.get_device_capability(device)
+    return tuple(kind for kind in kinds if capability >= SINCE.get(kind, (0, 0)))
 
 
 def _be_deterministic() -> None:
@@ -57,9 +84,11 @@ def _be_deterministic() -> None:
 
 
 def autocast(execution: Execution, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which the network and its loss are computed."""
+    """Return the context in which the network and its loss are computed. The fast network on the CPU needs none."""
     half = HALVES.get(execution.precision)
-    return nullcontext() if half is None else torch.autocast(device.type, half)
+    if half is None or (execution.path == "fast" and device.type == "cpu"):
+        return nullcontext()
+    return torch.autocast(device.type, half)
 
 
 def synchronize(device: torch.device) -> None:

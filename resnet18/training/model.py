@@ -97,8 +97,3 @@ def initialise(model: nn.Module, seed: int) -> None:
                 words = random_words(seed, f"weights/{prefix}.{name}", 0, 1, parameter.numel())[0]
                 values = (2 * uniform(words) - 1) * bound
                 parameter.copy_(torch.from_numpy(values).view_as(parameter))
-
-
-def parameter_count(model: nn.Module) -> int:
-    """Return the number of trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

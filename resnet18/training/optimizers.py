@@ -20,19 +20,29 @@ FUSED = frozenset({"sgd", "adam"})
 """Those of which torch has a form in one kernel, for CPU and CUDA."""
 
 
+def form_of(name: str, path: str, device_type: str) -> str:
+    """Return in which form torch runs an optimizer: `loop` over the parameters, `foreach` or `fused`.
+
+    `reference`: the loop, the only form that every one of them has, so that a time column compares optimizers and not
+    forms. `fast`: fused where torch has it, else the loop on a CPU, where foreach is slower, and foreach on a device.
+    """
+    if path == "reference" or device_type not in {"cpu", "cuda"}:
+        return "loop"
+    return "fused" if name in FUSED else "loop" if device_type == "cpu" else "foreach"
+
+
 def build_optimizer(
     spec: Optimizer, parameters: Iterable[nn.Parameter], path: str = "reference", device_type: str = "cpu"
 ) -> torch.optim.Optimizer:
-    """Return the optimizer in the form that the path asks for.
+    """Return the optimizer in the form that the path asks for (`form_of`).
 
-    `reference`: torch's plain loop over parameters, the only form that every one of them has, so that a time column
-    compares optimizers and not forms. `fast`: fused where torch has it, else the loop on a CPU, where foreach is
-    slower, and foreach on a device.
+    On CUDA the fast path counts steps on the device, so that a CUDA graph can hold the update; SGD counts none.
     """
-    form = {"foreach": False}
-    if path == "fast" and device_type in {"cpu", "cuda"}:
-        form = {"fused": True} if spec.name in FUSED else {"foreach": device_type != "cpu"}
-    return OPTIMIZERS[spec.name](parameters, **spec.model_dump(exclude={"name"}), **form)
+    form = form_of(spec.name, path, device_type)
+    how = {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
+    if path == "fast" and device_type == "cuda" and spec.name != "sgd":
+        how["capturable"] = True
+    return OPTIMIZERS[spec.name](parameters, **spec.model_dump(exclude={"name"}), **how)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from resnet18.training.loop import Setup
+from resnet18.training.fast import full_state
+from resnet18.training.model import CLASSES
+from resnet18.training.setup import Setup
 
 SAMPLES = 6
 
@@ -30,7 +32,7 @@ def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
     """Return the outcomes, given the predicted class [n] of each image of the last test subset."""
     indices = setup.test_indices_last
     labels = setup.data.test.labels[indices]
-    confusion = np.zeros((len(setup.data.classes), setup.model.fc.out_features), dtype=np.int64)
+    confusion = np.zeros((len(setup.data.classes), CLASSES), dtype=np.int64)
     np.add.at(confusion, (labels, predictions), 1)
     spread = np.linspace(0, len(indices) - 1, SAMPLES).astype(int)
     return Conclusion(
@@ -43,9 +45,15 @@ def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
 
 
 def parameters_sha256(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers: names, then little-endian bytes."""
+    """Return the SHA-256 of all parameters and buffers, dead taps too: names, then little-endian bytes."""
     total = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in full_state(model).items():
         total.update(f"{name} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of trainable parameters, dead taps too."""
+    whole = full_state(model)
+    return sum(whole[name].numel() for name, _ in model.named_parameters())

@@ -25,13 +25,14 @@ from resnet18.execution.job import Job
 from resnet18.measure.clock import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
-from resnet18.training import batches, loop
+from resnet18.training import batches, loop, queued
 from resnet18.training.batches import AugmentedImages
 from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.embedded import read_embedded
-from resnet18.training.loop import Setup, set_up, train
+from resnet18.training.loop import train
 from resnet18.training.outcome import parameters_sha256
+from resnet18.training.setup import Setup, set_up
 
 ENTER = local._enter
 """The real start of a child, which tests put another in place of."""
@@ -108,20 +109,20 @@ def mistake(kind: str) -> str:
     install()
     if kind == "operand":
         return _error_of(lambda: torch.ones(3, device=NAME) + torch.ones(3))
-    forgetful = loop._to_device
-    loop._to_device = lambda batch, setup: (forgetful(batch, setup)[0], batch[1])
+    forgetful = loop.to_device
+    loop.to_device = lambda batch, setup: (forgetful(batch, setup)[0], batch[1])
     return _error_of(lambda: list(epochs_of(_setup({"name": "sgd", "lr": 0.1}))))
 
 
-def waits(optimizer: dict[str, Any]) -> dict[str, dict[str, int]]:
+def waits(optimizer: dict[str, Any], path: str = "reference") -> dict[str, dict[str, int]]:
     """How often the host waits for the device inside each scope of the clock, over one epoch of three steps."""
     state = install()
-    setup = _setup(optimizer)
+    setup = _setup(optimizer, path)
 
     class Marking(Clock):
         @contextlib.contextmanager
-        def scope(self, name):
-            with super().scope(name):  # the clock's own waits, before and after it reads, lie outside the marks
+        def scope(self, name, **how):
+            with super().scope(name, **how):  # the clock's own waits, before and after it reads, lie outside the marks
                 state.events.append(f"open {name}")
                 yield
                 state.events.append("close")
@@ -141,22 +142,23 @@ def sequel(big: Job, small: Job) -> tuple[list[str], list[int]]:
     return statuses, left
 
 
-def digests_of_resuming(optimizer: dict[str, Any]) -> tuple[str, str]:
+def digests_of_resuming(optimizer: dict[str, Any], path: str) -> tuple[str, str]:
     """Digests of the parameters of a training on the accelerator: in one piece, and stopped after its second step."""
     install()
-    whole, first, second = (_setup(optimizer) for _ in range(3))
+    whole, first, second = (_setup(optimizer, path) for _ in range(3))
     list(train(whole, Clock(lambda: None)))
     clock = Clock(lambda: None)
-    position = next(itertools.islice(train(first, clock), 1, None))
+    queued.FIRST_STEPS = 1  # so that there is a position inside the epoch
+    position = next(itertools.islice(train(first, clock), 1 if path == "reference" else 0, None))
     moment, arrays = snapshot(first, position, clock)
     begin = restore(second, clock, moment, {name: array.copy() for name, array in arrays.items()})
     list(train(second, clock, begin))
     return parameters_sha256(whole.model), parameters_sha256(second.model)
 
 
-def _setup(optimizer: dict[str, Any]) -> Setup:
+def _setup(optimizer: dict[str, Any], path: str = "reference") -> Setup:
     torch.set_num_threads(1)
-    return set_up(make_experiment(optimizer=optimizer), Execution(), read_embedded(), torch.device(NAME))
+    return set_up(make_experiment(optimizer=optimizer), Execution(path=path), read_embedded(), torch.device(NAME))
 
 
 def _error_of(action: Callable[[], object]) -> str:

@@ -1,32 +1,23 @@
-"""`kernels.c`, compiled by the system's compiler when it is first needed, and kept in the user's cache.
-
-Without a compiler there are no kernels, and the same operations run in torch: slower, with the same results.
-"""
+"""`kernels.c`, called through ctypes. Where it cannot be compiled, torch gives the same results, slower."""
 
 import ctypes
-import hashlib
-import os
-import platform
-import subprocess
-import tempfile
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from resnet18.spec.data import data_home
 from resnet18.training.batched.colour import Jitter
 from resnet18.training.batched.floats import FloatStep, Standardize, ToTensor
 from resnet18.training.batched.packed import CHANNELS
 from resnet18.training.batched.resize import Resize
 from resnet18.training.batched.turn import Turn
+from resnet18.training.native import load_library
 
 SOURCE = Path(__file__).with_name("kernels.c")
-FLAGS = ("-O3", "-std=c11", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 """No fused multiply-add: it rounds once where Pillow rounds twice. The other two change no value."""
-COMPILE_LIMIT_S = 60
 ImageStep = Callable[[Tensor, Tensor], Tensor]
 """Takes packed images and the row of each image in the parameter tables; returns packed images."""
 
@@ -109,30 +100,8 @@ def _sizes(*numbers: int) -> tuple[ctypes.c_int64, ...]:
     return tuple(ctypes.c_int64(number) for number in numbers)
 
 
-@lru_cache(maxsize=1)
+@cache
 def load_kernels() -> Kernels | None:
-    """Return the kernels, compiled if they are not yet in the cache; None where that fails."""
-    compiler = os.environ.get("CC", "cc")
-    name = hashlib.sha256(SOURCE.read_bytes() + repr((FLAGS, compiler, platform.platform())).encode()).hexdigest()
-    library = data_home() / f"kernels-{name[:16]}.so"
-    try:
-        if not library.exists():
-            compile_to(library, compiler)
-        return Kernels(ctypes.CDLL(str(library)))
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def compile_to(library: Path, compiler: str) -> None:
-    """Compile under another name first: processes that start together never load half a file.
-
-    Raises:
-        OSError: no such compiler, or the folder cannot be written.
-        SubprocessError: the compiler failed.
-    """
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        built = Path(folder) / library.name
-        command = [compiler, *FLAGS, "-o", str(built), str(SOURCE)]
-        subprocess.run(command, check=True, capture_output=True, timeout=COMPILE_LIMIT_S)
-        built.replace(library)
+    """Return the kernels; None without a compiler."""
+    library = load_library("augment", [SOURCE], [], FLAGS)
+    return None if library is None else Kernels(library)

@@ -1,25 +1,21 @@
-"""The optional C kernels: compiled once for this processor, kept in the user's cache, called through ctypes.
-
-Without a C compiler, or a processor that has AVX-512 and bfloat16, there are none, and torch computes the same.
-"""
+"""The C kernels of the fast network, called through ctypes; without them torch computes the same, slower."""
 
 import ctypes
-import functools
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-SOURCES = ("norm.c", "pool.c", "convolution.c")
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-shared", "-fPIC")
-OFF = "RESNET18_NATIVE"
-"""Set to `off` in the environment, it switches the kernels off."""
+from resnet18.measure.environment import cpu_flags
+from resnet18.training.native import load_library
+
+HERE = Path(__file__).parent
+SOURCES = tuple(HERE / name for name in ("norm.c", "pool.c", "convolution.c"))
+FLAGS = ("-O3", "-march=native", "-fopenmp")
+NEEDED = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"}
+"""Of the processor, by Linux's names: the sources are compiled for all of them."""
 VECTOR = 16
 TILE = 32
 
@@ -45,48 +41,13 @@ def _as_c(argument: object) -> object:
     return ctypes.c_long(argument) if isinstance(argument, int) else argument
 
 
-@functools.cache
+@cache
 def kernels() -> Kernels | None:
-    """Return the kernels, compiled if need be, or None where there can be none."""
-    if os.environ.get(OFF) == "off" or not _processor_fits():
+    """Return the kernels; None without a compiler, or on a processor that they are not for."""
+    if not cpu_flags() >= NEEDED:
         return None
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return None
-    try:
-        library = ctypes.CDLL(str(_compiled(compiler)))
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return Kernels(library, tiles=library.tiles_missing() == 0)
-
-
-def _processor_fits() -> bool:
-    """Whether the processor has AVX-512 with bfloat16, and AMX: the sources are compiled for all three or not."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), [])
-    return {"avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"} <= set(flags)
-
-
-def _compiled(compiler: str) -> Path:
-    """Return the library of these sources, this compiler and this processor; it is made where it is missing."""
-    here = Path(__file__).parent
-    cpu = next(x for x in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if x.startswith("flags"))
-    key = hashlib.sha256("\n".join((compiler, torch.__version__, cpu, *FLAGS)).encode())
-    for source in (*SOURCES, "vector.h"):
-        key.update((here / source).read_bytes())
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet18" / "native"
-    folder.mkdir(parents=True, exist_ok=True)
-    library = folder / f"{key.hexdigest()[:24]}.so"
-    if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            made = Path(work) / "kernels.so"
-            sources = [str(here / source) for source in SOURCES]
-            subprocess.run([compiler, *FLAGS, *sources, "-o", str(made)], check=True, capture_output=True, timeout=120)
-            made.replace(library)  # atomic: another process may be doing the same
-    return library
+    library = load_library("network", SOURCES, [HERE / "vector.h"], FLAGS)
+    return None if library is None else Kernels(library, tiles=library.tiles_missing() == 0)
 
 
 def fits(x: Tensor) -> bool:
