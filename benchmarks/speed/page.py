@@ -1,0 +1,94 @@
+"""The page of the figures."""
+
+from typing import Any
+
+HEAD = """# Speed
+
+Made by `make speed`; the figures are in speed.json beside this page. Each row sets the fast path beside a reference
+loop on the same machine, in turns: *ratio* is the geometric mean over n rounds, with a 95 % interval. Absolute rates
+are those of this machine on that day. `lab` is the loop that the lab report describes, `kuangliu-style` that of a
+widely used repository (benchmarks/speed/loops.py); both train in fp32, one PIL image at a time.
+"""
+COLUMNS = (
+    "workload",
+    "precision",
+    "against",
+    "loop (images/s)",
+    "fast path (images/s)",
+    "ratio",
+    "target",
+    "n",
+    "of matmul peak",
+    "of memory peak",
+    "waiting for images",
+    "peak memory (MB)",
+)
+NOTES = """
+- *of matmul peak*: operations of forward and backward, as torch counts them on the reference network, by this machine's
+  best rate of a 2048 x 2048 product in the same precision. Taps that never see data count as work here, and are not
+  computed.
+- *of memory peak*: the least that must move without caches (saved activations written and read once, the optimizer's
+  passes over the parameters) by the rate of a large copy. Above 100 %, caches have held some of it.
+- *waiting for images*: share of the training time in which images are drawn, cropped and made floats.
+- *peak memory*: resident set of the fast side's process, torch, torchvision and embedded data included; of two jobs the
+  larger.
+"""
+
+
+def page(found: dict[str, Any]) -> str:
+    """Return the figures as markdown."""
+    lines = [
+        HEAD,
+        _machine(found["machine"]),
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + " --- |" * len(COLUMNS),
+        *("| " + " | ".join(_cells(one)) + " |" for one in found["workloads"]),
+        NOTES,
+    ]
+    if found["overhead"]:
+        cost = {key: 100 * (found["overhead"][key] - 1) for key in ("value", "low", "high")}
+        lines.append(
+            f"What the suite adds to a bare loop over the same steps (32px, clock, positions, checks): "
+            f"{cost['value']:+.2f} % of the rate [{cost['low']:+.2f}, {cost['high']:+.2f}] "
+            f"(n = {found['overhead']['rounds']} rounds).\n"
+        )
+    if found["growth"]:
+        lines += [
+            "How `resnet18 run` grows, from its start to its report (500 images, 1 epoch, 1 run unless said):",
+            "",
+            "| axis | values | seconds | one more costs (s) | exponent |",
+            "|" + " --- |" * 5,
+        ]
+        for one in found["growth"]:
+            values, seconds = ", ".join(map(str, one["values"])), ", ".join(f"{value:.1f}" for value in one["seconds"])
+            lines.append(f"| {one['axis']} | {values} | {seconds} | {one['slope_s']:.3g} | {one['exponent']:.2f} |")
+        lines += ["", "*exponent*: of the time beyond the fixed part, from the last value but one to the last.", ""]
+    return "\n".join(lines)
+
+
+def _machine(about: dict[str, Any]) -> str:
+    rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in about["matmul_flop_per_s"].items())
+    return (
+        f"Machine: {about['cpu']}, {about['processors']} processors, {about['threads']} threads, "
+        f"torch {about['torch']}, Python {about['python']}; matrix product {rates}; "
+        f"copy {about['memory_bytes_per_s'] / 1e9:.0f} GB/s; load before {about['load_before']}."
+    )
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    ratio = one["ratio"]
+    return [
+        one["workload"],
+        one["precision"],
+        one["loop"],
+        f"{one['reference_rate']:.1f}",
+        f"{one['fast_rate']:.1f}",
+        f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]",
+        "" if one["target"] is None else f"{one['target']:.1f}",
+        str(ratio["rounds"]),
+        f"{100 * one['matmul_share']:.0f} %",
+        f"{100 * one['memory_share']:.0f} %",
+        f"{100 * one['data_wait_share']:.1f} %",
+        f"{one['fast_peak_bytes'] / 1e6:,.0f}",
+    ]

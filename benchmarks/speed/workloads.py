@@ -1,0 +1,87 @@
+"""What is compared: the report's workloads, and what each asks of a machine."""
+
+from dataclasses import dataclass
+
+from loops import NETWORKS
+from torch import Tensor, zeros
+from torch.utils.flop_counter import FlopCounterMode
+
+from resnet18.spec.bytes import FLOAT, saved_bytes_per_image
+from resnet18.spec.experiment import Experiment
+
+CROPS = [
+    {"name": "random_resized_crop", "scale_min": 0.5, "scale_max": 1.0},
+    {"name": "random_rotation", "degrees": 30.0},
+    {"name": "random_horizontal_flip"},
+]
+PLAIN = [{"name": "to_tensor"}, {"name": "normalize"}]
+OPTIMIZERS = {"lab": {"name": "adam", "lr": 0.001}, "kuangliu-style": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
+PASSES = {"adam": 10, "sgd": 8}
+"""Times that a step reads or writes as many numbers as there are parameters: forward and backward read them, backward
+writes gradients, the optimizer reads gradient, parameter and state and writes parameter and state."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What both sides train on."""
+
+    loop: str
+    """Name of the reference loop."""
+    stem: str
+    size: int
+    batch_size: int
+    precision: str
+    steps: int
+    """Of one turn, on each side."""
+    processes: int = 1
+    """Of the fast side, each on processors of its own, with one thread each where there are several."""
+    target: float | None = None
+    """Ratio that was to be reached on two cores."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment of the fast side."""
+        operations = (CROPS if self.size != 32 or self.stem == "cifar" else []) + PLAIN
+        return Experiment.model_validate({
+            "data": "fashion-mnist-mini", "train_images": "all", "test_images_epoch": 100, "test_images_last": 100,
+            "image_size": self.size, "augmentation": operations, "test_augmentation": operations, "model": "resnet18",
+            "stem": self.stem, "optimizer": OPTIMIZERS[self.loop], "schedule": {"name": "constant"},
+            "batch_size": self.batch_size, "epochs": 1_000, "seed": 0,
+        })  # fmt: skip
+
+
+WORKLOADS = {
+    "224px": Workload("lab", "imagenet", 224, 32, "bf16", 3, target=4.3),
+    "224px, fp32": Workload("lab", "imagenet", 224, 32, "fp32", 3, target=1.1),
+    "32px": Workload("lab", "imagenet", 32, 32, "bf16", 40, target=2.4),
+    "32px, 2 jobs": Workload("lab", "imagenet", 32, 32, "bf16", 40, processes=2, target=3.1),
+    "32px, fp32": Workload("lab", "imagenet", 32, 32, "fp32", 40, target=1.5),
+    "cifar-stem": Workload("kuangliu-style", "cifar", 32, 128, "bf16", 2, target=4.4),
+    "cifar-stem, 2 jobs": Workload("kuangliu-style", "cifar", 32, 128, "bf16", 2, processes=2, target=6.0),
+    "cifar-stem, fp32": Workload("kuangliu-style", "cifar", 32, 128, "fp32", 2, target=1.2),
+    **{
+        f"32px, batch {size}, {precision}": Workload("lab", "imagenet", 32, size, precision, max(1, 1_200 // size))
+        for size in (8, 16, 128, 512, 1024)
+        for precision in ("bf16", "fp32")
+    },
+}
+
+
+def flops_per_image(workload: Workload) -> float:
+    """Return the floating-point operations of forward and backward, counted on the reference network by torch."""
+    model = NETWORKS[workload.loop]()
+    images: Tensor = zeros(2, 3, workload.size, workload.size)
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    return counter.get_total_flops() / 2
+
+
+def bytes_per_image(workload: Workload, parameters: int) -> float:
+    """Return the least that must move between processor and memory, of parameters and activations that no cache holds.
+
+    What autograd saves of an image is written once and read once; a step's passes over the parameters are shared by
+    its images.
+    """
+    saved = saved_bytes_per_image(workload.stem, 64, workload.size) / (2 if workload.precision == "bf16" else 1)
+    passes = PASSES[workload.experiment.optimizer.name]
+    return 2 * saved + passes * FLOAT * parameters / workload.batch_size
