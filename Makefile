@@ -16,6 +16,7 @@ JOBS     = 1
 SAMPLE   =
 ROUNDS   =
 ENGINE   = local
+BASE     =
 
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS))
@@ -30,7 +31,7 @@ help:  ## list the targets
 	@echo "  make bench-NAME         one table: $(BENCHMARKS)"
 	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  DEVICE=cpu|cuda|…  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir"
 
-bench: $(READY) supported  ## every table, then the report (smoke scale: 2 minutes, offline)
+bench: $(READY) supported  ## every table, then the report (smoke scale: a minute, offline)
 	@$(RESNET18) run $(OPTIONS)
 
 $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) supported
@@ -52,7 +53,7 @@ format: $(READY)  ## mend what lint and format can mend
 	@$(BIN)/ruff format .
 
 soak: $(READY)  ## the tests of crashes and hostile input at their full counts (an hour)
-	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_store_machine.py tests/test_hostile_input.py tests/test_checkpoints.py
+	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_store_machine.py tests/test_hostile_input.py tests/test_checkpoints.py tests/test_equivalence.py
 
 mutate: $(READY)  ## how many small mistakes in the pure modules the tests notice (hours; SAMPLE=150 of each group: half of one)
 	@$(BIN)/python tests/mutation $(if $(SAMPLE),--sample $(SAMPLE))
@@ -69,14 +70,20 @@ lock: ## install the newest versions in a fresh environment and pin them in cons
 	 .venv-lock/bin/python -m pip freeze --all --exclude-editable) > constraints.txt
 	rm -rf .venv-lock
 
-speed: $(READY)  ## the fast path against the lab's loop and another, in turns (half an hour; on a quiet machine)
-	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS))
+speed: $(READY)  ## the fast path against the lab's loop and another, in turns (20 minutes; on a quiet machine)
+	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
 verify-gpu: $(READY)  ## on a machine with a GPU: check and measure what no other machine can
 	@$(BIN)/python -m pytest tests/gpu -rA
 	@$(RESNET18) run device batchsize --seeds 5 --device cuda --results results/verify-gpu
 
-regress baseline test-engines test-slurm:
+regress: $(READY)  ## CI regression check against the committed baseline; BASE=commit compares times and memory too
+	@$(BIN)/python benchmarks/ci $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
+
+baseline: $(READY)  ## make this commit's runs the baseline of this machine (results/baseline)
+	@$(BIN)/python benchmarks/ci --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
+
+test-engines test-slurm:
 	@echo "make $@ is not built yet; CHANGELOG.md says what is" >&2; exit 2
 
 # ENGINE is a reserved name: refused rather than ignored until it does something.

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from resnet18 import __version__
+from resnet18.exports import export_command
 from resnet18.failures import errors_reported
+from resnet18.gating import check_command, compare_command
 from resnet18.options import LOCAL, DebugOption, Files, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
@@ -113,6 +115,9 @@ def _schema(what: str) -> dict[str, Any]:
 
 INQUIRIES: dict[str, Callable[..., None]] = {
     "audit": audit_command,
+    "check": check_command,
+    "compare": compare_command,
+    "export": export_command,
     "power": power_command,
     "merge": merge_command,
     "env": env_command,

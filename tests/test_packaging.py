@@ -15,7 +15,7 @@ from resnet18.spec.scale import SCALES
 
 ROOT = Path(__file__).parents[1]
 TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]
-NOT_BUILT = ["regress", "baseline", "test-engines", "test-slurm"]
+NOT_BUILT = ["test-engines", "test-slurm"]
 TARGETS = [
     "help",
     "bench",
@@ -27,6 +27,8 @@ TARGETS = [
     "soak",
     "mutate",
     "speed",
+    "regress",
+    "baseline",
     *NOT_BUILT,
     *(f"bench-{table}" for table in TABLES),
 ]

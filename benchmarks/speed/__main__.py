@@ -29,7 +29,7 @@ SIDE = 2048
 """Of the matrices whose product shows the processor's rate."""
 COPIED = 1 << 28
 """Bytes of the tensor whose copy shows the memory's rate."""
-OVERHEAD_ROUNDS = 20
+OVERHEAD_ROUNDS = 40
 
 
 def machine() -> dict[str, object]:

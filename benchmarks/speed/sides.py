@@ -16,11 +16,12 @@ from workloads import Workload
 
 from resnet18.execution.job import Stop
 from resnet18.measure.clock import Clock
+from resnet18.spec.augmentation import clean
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.feed import feed_training, to_device
-from resnet18.training.loop import train
+from resnet18.training.loop import evaluate, train
 from resnet18.training.outcome import parameter_count
 from resnet18.training.results import Position
 from resnet18.training.setup import Setup, set_up
@@ -103,6 +104,8 @@ def bare(workload: Workload, _: Clock) -> tuple[Iterator[int], int]:
                 loss.backward()
                 setup.optimizer.step()
                 yield len(labels)
+            for operations in (setup.experiment.test_augmentation, clean(setup.experiment.test_augmentation)):
+                evaluate(setup, setup.test_indices_epoch, operations, epoch)
 
     return steps(), parameter_count(setup.model)
 

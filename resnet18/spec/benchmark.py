@@ -8,6 +8,7 @@ from resnet18.spec.augmentation import OperationName
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import did_you_mean
 from resnet18.spec.experiment import Experiment
+from resnet18.spec.gate import Gate
 from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
 from resnet18.spec.strict import Items, Model
 from resnet18.spec.text import NO_CONTROLS
@@ -192,6 +193,8 @@ class Benchmark(Model):
     claims: Items[Claim] = Field(default=(), alias="claim")
     hypotheses: Items[Hypothesis] = Field(default=(), alias="hypothesis")
     printed: Printed = Printed()
+    gate: Gate | None = None
+    """Thresholds of `resnet18 check`, where the benchmark is one."""
 
     @property
     def report_name(self) -> str:

@@ -131,6 +131,19 @@ def waits(optimizer: dict[str, Any], path: str = "reference") -> dict[str, dict[
     return _by_scope(state)
 
 
+def waits_with_a_planted_read(optimizer: dict[str, Any], path: str) -> dict[str, dict[str, int]]:
+    """The same, of a suite that looks at a value of each batch."""
+    genuine = loop.to_device
+
+    def reading(batch, setup):
+        images, labels = genuine(batch, setup)
+        images.sum().item()
+        return images, labels
+
+    loop.to_device = queued.to_device = reading
+    return waits(optimizer, path)
+
+
 def sequel(big: Job, small: Job) -> tuple[list[str], list[int]]:
     """Statuses of two jobs that share one process, and the bytes that are taken after each."""
     state = install(capacity=1_000_000)

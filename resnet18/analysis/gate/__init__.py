@@ -1,0 +1,1 @@
+"""The regression check: is a head as good as its baseline? Exact where bits are promised, statistical elsewhere."""

@@ -1,0 +1,96 @@
+"""The command `export`: recorded results for dashboards. Whatever is heavy is imported inside."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnet18.failures import errors_reported
+from resnet18.options import LOCAL, DebugOption, Names, ResultsOption
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, did_you_mean
+from resnet18.spec.load import load_benchmarks
+
+if TYPE_CHECKING:
+    from resnet18.analysis.exports.rows import Row
+    from resnet18.records.record import Record
+
+KNOWN = "bmf, github-smaller, github-bigger, pytest-benchmark, csv, tensorboard"
+
+
+def export_command(
+    form: Annotated[str, typer.Argument(metavar="FORMAT", help=f"{KNOWN}.")],
+    names: Names = None,
+    results: ResultsOption = LOCAL,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File, for tensorboard a folder; the terminal if left out.")
+    ] = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write recorded results in the format of a dashboard. Nothing is run."""
+    with errors_reported(debug):
+        from resnet18.analysis.exports import FOLDER_FORMATS, FORMATS
+        from resnet18.analysis.exports.rows import rows_of
+        from resnet18.records.store import Store
+
+        known = [*FORMATS, *FOLDER_FORMATS]
+        if form not in known:
+            raise SpecError(f'export "{form}"', f"unknown format{did_you_mean(form, known)}", allowed=known)
+        if form in FOLDER_FORMATS and to is None:
+            raise SpecError(f"export {form}", "writes a folder", next_step="name it with --to DIR")
+        benchmarks = load_benchmarks(tuple(names or ()))
+        readings = Store(results).read()
+        for error in readings.refused:
+            typer.echo(f"left out: {error}", err=True)
+        if not readings.records and not readings.refused:
+            raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
+        rows = rows_of(benchmarks, readings.records)
+        for note in _notes(form, rows, () if names else readings.records):
+            typer.echo(note, err=True)
+        if readings.records:
+            _export(form, rows, results, to)
+        raise typer.Exit(4 if readings.refused else 0)
+
+
+def _export(form: str, rows: Sequence["Row"], results: Path, to: Path | None) -> None:
+    """Write what was asked for, whole or not at all."""
+    from resnet18.analysis.exports import FOLDER_FORMATS, FORMATS
+
+    if not rows:
+        what = "no recorded run is of these benchmarks"
+        raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
+    if to is None:
+        typer.echo(FORMATS[form](rows), nl=False)
+        return
+    try:
+        if form in FOLDER_FORMATS:
+            typer.echo(f"{form}: {to}, {FOLDER_FORMATS[form](rows, to)} runs")
+            return
+        _write(to, FORMATS[form](rows))
+        typer.echo(f"{form}: {to}")
+    except OSError as error:
+        raise EnvironmentMissingError(str(to), f"cannot be written: {error.strerror}") from None
+
+
+def _write(path: Path, text: str) -> None:
+    from resnet18.records import disk
+
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise SpecError(str(path), "is no file", next_step="name a new one, or leave --to out and redirect the output")
+    disk.make_folder(path.parent)
+    disk.replace(path, text.encode())
+
+
+def _notes(form: str, rows: Sequence["Row"], records: Sequence["Record"]) -> Iterator[str]:
+    """Yield what the export leaves out, for people: the output itself has no place for it."""
+    from resnet18.analysis.exports import AVERAGED, TIMED
+    from resnet18.analysis.exports.rows import mixture_notes, time_notes
+
+    if form in TIMED:
+        yield from time_notes(rows)
+    if form in AVERAGED:
+        yield from mixture_notes(rows)
+    hidden = {record.run_id for record in records} - {record.run_id for row in rows for record in row.records}
+    if hidden:
+        which = "candidates of a hypothesis, or runs of a TOML file of your own, which can be named"
+        yield f"left out: {len(hidden)} recorded runs that are no case of the suite's tables ({which})"

@@ -1,0 +1,155 @@
+"""Baselines: folders of committed records, one for each machine that made one, each with an index of its cases.
+
+    results/baseline/KEY/index.json, results/baseline/KEY/records/RUN.ATTEMPT.json
+
+KEY is a digest of the numerics of its runs: inside equal ones bits are promised. Statistics are compared within a
+coarser class: data, torch's minor version, precision.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from resnet18.records import disk
+from resnet18.records.record import Record
+from resnet18.records.store import Store
+from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
+from resnet18.spec.identity import digest
+from resnet18.spec.strict import Model, strict_json
+
+INDEX = "index.json"
+VERSION: Literal[1] = 1
+MAKE_ONE = "make one with: make baseline"
+
+
+class KeptCase(Model):
+    """One case of a baseline."""
+
+    arm_id: str
+    saved_bytes: Annotated[int, Field(ge=1)]
+    """That autograd saves of a training batch."""
+
+
+class Index(Model):
+    """What a baseline holds."""
+
+    schema_version: Literal[1]
+    commit: str
+    cases: dict[str, KeptCase]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline that was read."""
+
+    folder: Path
+    index: Index
+    records: tuple[Record, ...]
+
+    def of_case(self, label: str) -> tuple[Record, ...]:
+        """Return the records of a case."""
+        kept = self.index.cases.get(label)
+        return () if kept is None else tuple(one for one in self.records if one.arm_id == kept.arm_id)
+
+
+def statistics_class(record: Record) -> tuple[object, ...]:
+    """Return what accuracies must agree in to be compared: data, torch's minor version, precision."""
+    numerics = record.fingerprint.numerics or {}
+    minor = ".".join(str(numerics.get("torch", "")).split(".")[:2])
+    return record.fingerprint.identity.data_sha256, minor, numerics.get("precision")
+
+
+def numerics_key(records: Sequence[Record]) -> str:
+    """Return the name of the baseline of records: a digest of data and numerics of every arm."""
+    found = {
+        record.arm_id: [record.fingerprint.identity.data_sha256, record.fingerprint.numerics] for record in records
+    }
+    return digest(found)[:12]
+
+
+def keep(root: Path, cases: Mapping[str, Sequence[Record]], saved_bytes: Mapping[str, int], source: Store) -> Path:
+    """Copy records into the baseline of their numerics, in place of the one that was there, and return its folder.
+
+    Raises:
+        UnfinishedError: no record, or a case without a result.
+        SpecError: they were made by code that no commit names.
+    """
+    records = [record for of_case in cases.values() for record in of_case]
+    if not records or not all(cases.values()) or any(record.status != "ok" for record in records):
+        raise UnfinishedError(str(source.results), "a baseline needs results of every case")
+    commits = {record.fingerprint.identity.commit for record in records}
+    if len(commits) != 1 or None in commits or any(record.fingerprint.identity.dirty for record in records):
+        raise SpecError(
+            str(source.results),
+            "the records are not of one clean commit",
+            next_step="commit, then: make baseline",
+        )
+    folder = root / numerics_key(records)
+    shutil.rmtree(folder, ignore_errors=True)
+    store = Store(folder)
+    store.make_writable()
+    for record in records:
+        store.save(record)
+    shutil.rmtree(store.logs)
+    index = Index(
+        schema_version=VERSION,
+        commit=str(commits.pop()),
+        cases={
+            label: KeptCase(arm_id=of_case[0].arm_id, saved_bytes=saved_bytes[label])
+            for label, of_case in cases.items()
+        },
+    )
+    disk.replace(folder / INDEX, (json.dumps(index.model_dump(), indent=1) + "\n").encode())
+    return folder
+
+
+def read_baseline(folder: Path) -> Baseline:
+    """Return the baseline of a folder.
+
+    Raises:
+        IntegrityError: its index or a record is damaged, or of a later version.
+        UnfinishedError: it has no records.
+    """
+    try:
+        content = strict_json((folder / INDEX).read_bytes())
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > VERSION:
+            raise IntegrityError(
+                str(folder / INDEX), f"has format {version}; this suite reads {VERSION}", next_step="update the suite"
+            )
+        index = Index.model_validate(content)
+    except (OSError, ValueError, ValidationError) as error:
+        raise IntegrityError(
+            str(folder / INDEX), f"is no index of a baseline: {str(error).splitlines()[0]}", next_step=MAKE_ONE
+        ) from None
+    readings = Store(folder).read()
+    if readings.refused:
+        raise IntegrityError(str(folder), f"damaged: {readings.refused[0]}", next_step=MAKE_ONE)
+    if not readings.records:
+        raise UnfinishedError(str(folder), "the baseline has no records", next_step=MAKE_ONE)
+    return Baseline(folder, index, readings.records)
+
+
+def baseline_for(root: Path, cases: Mapping[str, Sequence[Record]]) -> Baseline:
+    """Return the baseline to judge records by: that of their numerics, else the largest of their class.
+
+    Raises:
+        UnfinishedError: there is none.
+        IntegrityError: as `read_baseline`.
+    """
+    found = [read_baseline(path.parent) for path in sorted(root.glob(f"*/{INDEX}"))]
+    if not found:
+        raise UnfinishedError(str(root), "no baseline", next_step=MAKE_ONE)
+    head = [record for of_case in cases.values() for record in of_case if record.status == "ok"]
+    key = numerics_key(head)
+    classes = {statistics_class(record) for record in head}
+    fitting = [one for one in found if classes <= {statistics_class(record) for record in one.records}]
+    if not fitting:
+        ours = "; ".join(sorted("data {:.8}…, torch {}, precision {}".format(*map(str, one)) for one in classes))
+        raise UnfinishedError(str(root), f"no baseline of this class ({ours})", next_step=MAKE_ONE)
+    return next((one for one in fitting if one.folder.name == key), max(fitting, key=lambda one: len(one.records)))

@@ -1,0 +1,130 @@
+"""Regressions planted into the real code: the check finds each, by one run, and names what differs."""
+
+import pytest
+import torch
+from builders import make_experiment
+from fakes import children
+from torch import nn
+
+from resnet18.analysis.gate.judge import Sides, check
+from resnet18.execution import worker
+from resnet18.execution.job import Job, Place
+from resnet18.records.record import Identity, RecordSpec
+from resnet18.records.store import Store
+from resnet18.spec import optimizer
+from resnet18.spec.data import parse_data
+from resnet18.spec.experiment import Execution
+from resnet18.spec.gate import Gate
+from resnet18.training import augment, forecast, loop, model
+from resnet18.training.embedded import read_embedded
+
+CASE = "regress/fast"
+AUGMENTED = [
+    {"name": "random_horizontal_flip", "p": 0.2},
+    {"name": "to_tensor"},
+]
+STEPS = {"name": "step", "every": 1, "factor": 0.1, "first_epoch": 1}
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def make_run(folder, path="fast"):
+    """One attempt at a small run by the worker itself; return its record."""
+    experiment = make_experiment(
+        augmentation=AUGMENTED, test_augmentation=AUGMENTED, schedule=STEPS, epochs=2, train_images=80
+    )
+    Store(folder).make_writable()
+    job = Job(
+        attempt=1,
+        scale="smoke",
+        spec=RecordSpec(experiment=experiment, execution=Execution(path=path, threads=1), overrides=(), assumptions=()),
+        identity=Identity(code_hash="c" * 64, commit="a" * 40, dirty=False, data_sha256=read_embedded().sha256),
+        place=Place.of(parse_data("fashion-mnist-mini")),
+        results=str(folder),
+    )
+    worker.run_job(job, lambda _: None)
+    (record,) = Store(folder).read().records
+    assert "ok" == record.status, record.failure
+    return record
+
+
+def findings(baseline, head):
+    """What the check says of one run, by metric."""
+    judged = check(Sides({CASE: [head]}, {CASE: [baseline]}), Gate())
+    return {one.metric: (one.verdict, one.says) for one in judged.findings}
+
+
+@pytest.fixture(params=["reference", "fast"])
+def path(request):
+    return request.param
+
+
+def test_nothing_planted_is_nothing_found(path, tmp_path):
+    """So the tests below could fail."""
+    found = findings(make_run(tmp_path / "one", path), make_run(tmp_path / "two", path))
+
+    assert ("ok", "equal to the last bit for 1 of 1 seeds") == found["bits"]
+
+
+def flip_the_flips(monkeypatch):
+    genuine = augment.uniform
+    monkeypatch.setattr(augment, "uniform", lambda words: 1 - genuine(words))
+
+
+def forget_the_last_layer(monkeypatch):
+    genuine = model.initialise
+
+    def initialise(network, seed):
+        genuine(network, seed)
+        with torch.no_grad():
+            network.fc.weight.zero_()
+
+    monkeypatch.setattr(model, "initialise", initialise)
+
+
+def cut_one_epoch_late(monkeypatch):
+    genuine = optimizer.learning_rate_factor
+    monkeypatch.setattr(loop, "learning_rate_factor", lambda schedule, epoch: genuine(schedule, max(1, epoch - 1)))
+
+
+@pytest.mark.parametrize(
+    ("plant", "where"),
+    [
+        (flip_the_flips, "epoch 1, training"),
+        (forget_the_last_layer, "epoch 1, training"),
+        (cut_one_epoch_late, "epoch 2, training"),
+    ],
+)
+def test_a_change_of_training_is_found_by_its_first_epoch(plant, where, path, tmp_path, monkeypatch):
+    """A probability, an initialisation, a schedule: at n = 1, by the bits."""
+    baseline = make_run(tmp_path / "before", path)
+    plant(monkeypatch)
+    verdict, says = findings(baseline, make_run(tmp_path / "after", path))["bits"]
+
+    assert "regression" == verdict
+    assert says.startswith(f"seed 0: {where}")
+
+
+def test_a_doubled_buffer_is_found_by_the_saved_bytes(monkeypatch):
+    """A ReLU that no longer works in place keeps its input too."""
+    experiment, execution = make_experiment(), Execution()
+    before = forecast.forecast(experiment, execution).saved_bytes
+    monkeypatch.setattr(nn.ReLU, "forward", lambda _, x: torch.relu(x.clone()))
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", doubled(nn.BatchNorm2d.forward))
+    after = forecast.forecast(experiment, execution).saved_bytes
+    judged = check(Sides({CASE: []}, {}, saved_bytes={CASE: (before, after)}), Gate())
+
+    assert "regression" in [one.verdict for one in judged.findings if one.metric == "saved_bytes"]
+
+
+def doubled(forward):
+    """Keep the input of a layer a second time."""
+    return lambda layer, x: forward(layer, x) + 0 * (x.clone() * x.clone())
+
+
+@pytest.mark.parametrize("path_", ["reference", "fast"])
+def test_an_extra_wait_for_the_device_is_counted(path_):
+    """On the executing accelerator: one more read in each of three steps, where the scope says that there is none."""
+    clean = children.answer(children.waits, {"name": "sgd", "lr": 0.01}, path_)
+    planted = children.answer(children.waits_with_a_planted_read, {"name": "sgd", "lr": 0.01}, path_)
+
+    assert clean["train_s"] | {"item": 3} == planted["train_s"]
