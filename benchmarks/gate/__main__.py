@@ -61,16 +61,17 @@ def other_sizes(seed: int, gate: Gate, checks: int) -> list[Row]:
     return [row for one in gates for row in quiet(seed, one, checks, noises=(NORMAL, HEAVY, TAIL, SKEWED))]
 
 
-def variants(gate: Gate, lower: float) -> Iterator[tuple[str, Setting]]:
+def variants(gate: Gate, levels: dict[str, float]) -> Iterator[tuple[str, Setting]]:
     """Yield other ways to judge accuracies, the one in use first."""
     for rule in [IN_USE, *(rule for rule in RULES if rule != IN_USE)]:
         yield rule, Setting(gate, NORMAL, rule=rule)
-    yield f"{IN_USE}, baseline of {4 * gate.seeds}", Setting(gate, NORMAL, baseline=4)
-    strict = gate.model_copy(update={"false_alarm_rate": lower})
-    yield f"{IN_USE}, a rate of {100 * lower:.2g} % inside", Setting(strict, NORMAL)
+    for rule, level in levels.items():
+        yield f"{rule}, baseline of {4 * gate.seeds}", Setting(gate, NORMAL, rule=rule, baseline=4)
+        other = gate.model_copy(update={"false_alarm_rate": level})
+        yield f"{rule}, a rate of {100 * level:.2g} % inside", Setting(other, NORMAL, rule=rule)
 
 
-def rules(seed: int, gate: Gate, checks: int, lower: float) -> list[Row]:
+def rules(seed: int, gate: Gate, checks: int, levels: dict[str, float]) -> list[Row]:
     """Return what each way to judge accuracies costs and finds, at the gate's own number of seeds."""
     noises = (NORMAL, HEAVY, TAIL, SKEWED)
     return [
@@ -82,7 +83,7 @@ def rules(seed: int, gate: Gate, checks: int, lower: float) -> list[Row]:
                 for what, change in HARM.items()
             },
         }
-        for name, way in variants(gate, lower)
+        for name, way in variants(gate, levels)
     ]
 
 
@@ -137,12 +138,13 @@ def figures(seed: int, checks: int, powers: int) -> Row:
         rule: {one.name: level_that_holds(seed, Setting(gate, one, rule=rule), checks) for one in QUIET}
         for rule in DEGREES
     }
+    lowest = {rule: min(of_rule.values()) for rule, of_rule in levels.items()}
     return {
         "gate": gate.model_dump(mode="json"), "rule": IN_USE, "seed": seed,
         "checks": {"quiet": checks, "power": powers},
         "quiet": quiet(seed, gate, checks), "sizes": other_sizes(seed, gate, checks),
         "edge": quiet(seed, gate, checks, (NORMAL, HEAVY, SLOWED, DRIFT, WALK, HUGE, ARENA), overlooked),
-        "levels": levels, "rules": rules(seed, gate, checks, min(levels[IN_USE].values())), "given": given(seed, gate),
+        "levels": levels, "rules": rules(seed, gate, checks, lowest), "given": given(seed, gate),
         "power": power_rows(seed, gate, powers), "needed": needed_rows(seed, gate, powers),
     }  # fmt: skip
 

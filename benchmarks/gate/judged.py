@@ -25,31 +25,32 @@ def _two_sided(gap: Floats, variance: Floats, df: float | Floats) -> Floats:
     return np.where(variance == 0, np.where(gap == 0, 1.0, 0.0), p)
 
 
-def _spreads(old: Floats, new: Floats, step: float) -> tuple[Floats, Floats, Floats]:
-    floor = step**2 / 12
-    variances = (np.maximum(side.var(-1, ddof=1), floor) for side in (old, new))
-    return new.mean(-1) - old.mean(-1), *variances
+def _gap(old: Floats, new: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the gap of the means and the variance of each side."""
+    return new.mean(-1) - old.mean(-1), old.var(-1, ddof=1), new.var(-1, ddof=1)
 
 
 def of_baseline(old: Floats, new: Floats, step: float) -> Floats:
     """Return p by the spread of the baseline alone: the prediction interval."""
-    gap, variance, _ = _spreads(old, new, step)
-    return _two_sided(gap, variance * (1 / new.shape[-1] + 1 / old.shape[-1]), old.shape[-1] - 1)
+    gap, variance, _ = _gap(old, new)
+    return _two_sided(
+        gap, np.maximum(variance, step**2 / 12) * (1 / new.shape[-1] + 1 / old.shape[-1]), old.shape[-1] - 1
+    )
 
 
 def of_both(old: Floats, new: Floats, step: float) -> Floats:
     """Return p by the pooled spread of both sides: Student's t, the same interval with n + k - 2 degrees of freedom."""
     n, k = old.shape[-1], new.shape[-1]
-    gap, before, after = _spreads(old, new, step)
-    pooled = ((n - 1) * before + (k - 1) * after) / (n + k - 2)
+    gap, before, after = _gap(old, new)
+    pooled = np.maximum(((n - 1) * before + (k - 1) * after) / (n + k - 2), step**2 / 12)
     return _two_sided(gap, pooled * (1 / k + 1 / n), n + k - 2)
 
 
 def of_each(old: Floats, new: Floats, step: float) -> Floats:
     """Return p by the spread of each side: Welch's t."""
     n, k = old.shape[-1], new.shape[-1]
-    gap, before, after = _spreads(old, new, step)
-    before, after = before / n, after / k
+    gap, before, after = _gap(old, new)
+    before, after = np.maximum(before, step**2 / 12) / n, np.maximum(after, step**2 / 12) / k
     below = np.maximum(before**2 / (n - 1) + after**2 / (k - 1), 1e-300)
     return _two_sided(gap, before + after, np.maximum((before + after) ** 2 / below, 1e-9))
 
@@ -84,7 +85,7 @@ RULES: dict[str, Rule] = {
     "spread of each (Welch)": of_each,
     "ranks (Mann-Whitney)": of_ranks,
 }
-IN_USE = "baseline's spread"
+IN_USE = "spread of both"
 """The gate's own: what `prediction` and `p_of_change` do."""
 DEGREES: dict[str, Callable[[int], int]] = {
     "baseline's spread": lambda seeds: 2 * seeds - 1,

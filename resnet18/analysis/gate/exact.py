@@ -23,7 +23,7 @@ def exact_findings(case: str, base: Sequence[Record], head: Sequence[Record]) ->
     yield Finding(case, "spec", "ok", f"experiment and execution are equal (arm {new.arm_id})")
     for metric, a, b in (
         ("parameters", old.parameters, new.parameters),
-        ("steps", [one.steps for one in old.epochs], [one.steps for one in new.epochs]),
+        ("steps", _steps(old), _steps(new)),
     ):
         yield Finding(case, metric, "ok" if a == b else "regression", f"{b}" if a == b else f"{a} and now {b}")
     yield _bits(case, base, head)
@@ -50,6 +50,10 @@ def other_numerics(first: Record, second: Record) -> Iterator[str]:
         yield "data_sha256"
     a, b = (one.fingerprint.numerics or {} for one in (first, second))
     yield from (key for key in sorted({*a, *b}) if a.get(key) != b.get(key))
+
+
+def _steps(record: Record) -> str:
+    return f"{sum(epoch.steps for epoch in record.epochs)} in {len(record.epochs)} epochs"
 
 
 def _spec(record: Record) -> dict[str, Any]:
