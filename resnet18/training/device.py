@@ -39,9 +39,7 @@ def ready_device(execution: Execution) -> torch.device:
     # torch's own number is that of the machine's cores; a container may have fewer.
     usual = min(torch.get_num_threads(), usable_cpus())
     torch.set_num_threads(usual if execution.threads == "auto" else execution.threads)
-    if (
-        torch.get_num_interop_threads() != 1
-    ):  # whole operations never run side by side here: the machine's number is idle
+    if torch.get_num_interop_threads() != 1:  # no two operations run side by side here
         torch.set_num_interop_threads(1)
     if execution.deterministic:
         _be_deterministic()
