@@ -82,11 +82,11 @@ def test_the_first_screen_of_the_readme_has_the_two_commands():
     assert "make test " in first_screen
 
 
-def test_ci_runs_the_checks_and_then_the_readmes_test_command():
+def test_ci_runs_the_checks_the_readmes_test_command_and_the_regression_check():
     """Nothing else, in this order."""
     commands = [line for line in read(".ci/run").splitlines() if line.startswith("make")]
 
-    assert ["make check", "make test"] == commands
+    assert ["make check", "make test", "make regress"] == commands
 
 
 def test_the_readmes_table_of_scales_is_that_of_the_code():

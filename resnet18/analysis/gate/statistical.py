@@ -23,9 +23,8 @@ RESOLUTION = 1e-4
 def prediction(old: Sequence[float], new: Sequence[float], resolution: float = 0.0) -> Estimate:
     """Return the gap of the means, with its standard error s·√(1/k + 1/n), df = n + k - 2.
 
-    s² pools the variances of both sides and is at least that of rounding to `resolution`. With the n old values alone a
-    baseline that happens to lie close together alarms for ever, and skewed accuracies four times in a hundred
-    (results/gate/gate.md). One new value adds nothing to s.
+    s² pools the variances of both sides and is at least that of rounding to `resolution`. With the n old values alone,
+    skewed accuracies alarm four times in a hundred (results/gate/gate.md). One new value adds nothing to s.
     """
     n, k = len(old), len(new)
     squares = (n - 1) * variance(old) + ((k - 1) * variance(new) if k > 1 else 0.0)
