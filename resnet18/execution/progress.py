@@ -72,9 +72,10 @@ class Progress:
         self._print(f"{self._name()} {text}")
 
     def skip(self, text: str) -> None:
-        """The run is not carried out here, for this reason."""
+        """The run is not carried out here, for this reason; an empty one is not worth a line."""
         self._work -= _work(self._current)
-        self.note(text)
+        if text:
+            self.note(text)
 
     def end(self, status: Status, log: Path) -> None:
         """The run has ended; the log goes where it says nothing."""

@@ -98,18 +98,19 @@ def settled_runs(plan: Plan, store: Store, identity: Identity | None) -> dict[st
 def _in_turn(run: Run, session: Session) -> Finished:
     """Carry out a run, unless another runner does or has done so."""
     store, progress = session.store, session.progress
+    is_one_of_several = not session.policy.is_exclusive  # they share the runs out so: nothing to tell
     progress.start(run)
     try:
         with run_lock(store.results, run.run_id) as left_by:
             recorded = _looked_up(Finished(run, None, was_recorded=False), session)
             if recorded.status is not None:
-                progress.skip("another runner has recorded it")
+                progress.skip("" if is_one_of_several else "another runner has recorded it")
                 return recorded
             if left_by:
                 progress.note(f"taken over from {left_by}, which is gone")
             return Finished(run, run_once(run, session), was_recorded=False)
     except RunIsTakenError as error:
-        progress.skip(f"left to {error}")
+        progress.skip("" if is_one_of_several else f"left to {error}")
         return Finished(run, None, was_recorded=False)
 
 

@@ -1,6 +1,6 @@
 """The fast path's network: the same experiment as the reference path, in fewer passes over memory."""
 
-from resnet18.training.fast.network import FastNetwork, build_fast_network, memory_format_of
+from resnet18.training.fast.network import FastNetwork, build_fast_network
 from resnet18.training.fast.state import (
     full_optimizer_state,
     full_state,
@@ -15,5 +15,4 @@ __all__ = [
     "full_state",
     "load_full_optimizer_state",
     "load_full_state",
-    "memory_format_of",
 ]

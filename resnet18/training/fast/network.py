@@ -16,11 +16,6 @@ from resnet18.training.model import CLASSES, build_model
 STAGES = 4
 
 
-def memory_format_of(experiment: Experiment, execution: Execution) -> torch.memory_format:  # noqa: ARG001 - the choice may come to depend on both
-    """Return the format in which the network wants its images: channels_last, which all its kernels read."""
-    return torch.channels_last
-
-
 class Block(nn.Module):
     """Two 3x3 convolutions beside a shortcut, as `model.BasicBlock`; takes and gives an activation twice (see Norm)."""
 
