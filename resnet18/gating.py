@@ -52,15 +52,12 @@ def check_command(
             typer.echo(f"baseline: {kept.keep(baseline, head, saved, Store(results))}")
             return
         found = kept.baseline_for(baseline, head)
+        cases = found.index.cases
         sides = Sides(
             head=head,
-            baseline={label: found.of_case(label) for label in head},
+            baseline={label: found.of_case(label) for label in {**head, **cases}},
             base=None if base is None else alike(head, _records(base)),
-            saved_bytes={
-                label: (found.index.cases[label].saved_bytes, saved[label])
-                for label in saved
-                if label in found.index.cases
-            },
+            saved_bytes={one: (cases[one].saved_bytes, saved[one]) for one in saved if one in cases},
         )
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
@@ -87,9 +84,10 @@ def compare_command(
         a, b = (every_case(benchmarks, _records(folder)) for folder in (first, second))
         if reasons := obstacles(a, b):
             raise SpecError(f"{first} and {second}", "cannot be compared:\n  " + "\n  ".join(reasons))
-        gate = PEOPLE
-        judged = check(Sides(head={case: b[case] for case in a if b.get(case)}, baseline=a, base=a), gate)
-        text = check_text(judged, f"records of {second}", f"those of {first}", gate.false_alarm_rate)
+        both = [case for case in a if case in b]
+        ours = {case: a[case] for case in both}
+        judged = check(Sides(head={case: b[case] for case in both}, baseline=ours, base=ours), PEOPLE)
+        text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
         typer.echo(json.dumps(check_rows(judged), indent=1) if as_json else f"{text}\n\n{NOT_IN_TURNS}")
         raise typer.Exit(judged.exit_code)
 

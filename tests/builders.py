@@ -1,5 +1,6 @@
 """Small valid objects for tests; every argument changes one thing."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from resnet18.analysis.view import Arm
 from resnet18.records.build import build_record
 from resnet18.records.hashes import result_hash
 from resnet18.records.record import Epoch, Identity, Outcome, Record, RecordSpec, Score, Segment
+from resnet18.records.store import seal
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import arm_id
@@ -149,6 +151,20 @@ def make_record(
         facts=facts,
         reasons={},
     )
+
+
+def changed(record: Record, **changes: Any) -> Record:
+    """The record with other content, sealed again; a dictionary is laid over the one that is there."""
+    content = json.loads(record.model_dump_json())
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            content[key].update(value)
+            content["nulls"] = {
+                one: why for one, why in content["nulls"].items() if one.removeprefix(f"{key}.") not in value
+            }
+        else:
+            content[key] = value
+    return seal(content)
 
 
 def make_arm(name: str, records: tuple[Record, ...], experiment: Experiment | None = None) -> Arm:

@@ -1,15 +1,13 @@
 """What stands beside times and memory: marks, warnings, sources and reasons."""
 
-import json
-
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
 from resnet18.analysis.costs import loader_notes, marks, memory_lines
 from resnet18.analysis.report import write_report
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.view import look
-from resnet18.records.store import Readings, seal
+from resnet18.records.store import Readings
 from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -24,16 +22,7 @@ def records_of(mine, epoch=lambda run: make_epoch(1), **changes):
     found = []
     for run in plan([mine], PAPER, [0], {"cpu"}).runs:
         record = make_record(run.experiment, run.execution, request=PAPER, epochs=(epoch(run),))
-        content = json.loads(record.model_dump_json())
-        for key, value in changes.items():
-            if isinstance(value, dict):
-                content[key].update(value)
-                content["nulls"] = {
-                    one: why for one, why in content["nulls"].items() if one.removeprefix(f"{key}.") not in value
-                }
-            else:
-                content[key] = value
-        found.append(seal(content))
+        found.append(changed(record, **changes))
     return found
 
 

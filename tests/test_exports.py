@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typer
-from builders import make_arm, make_benchmark, make_epoch, make_record, make_toml
+from builders import changed, make_arm, make_benchmark, make_epoch, make_record, make_toml
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
@@ -20,7 +20,7 @@ from resnet18.analysis.exports.long_table import cell
 from resnet18.analysis.exports.pytest_json import _stats
 from resnet18.analysis.exports.rows import Row, rows_of
 from resnet18.exports import KNOWN, export_command
-from resnet18.records.store import Store, seal
+from resnet18.records.store import Store
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -38,20 +38,6 @@ HOSTILE = (
     "9c7a0b1e-0000-4000-8000-000000000000",
     "x" * 5_000,
 )
-
-
-def changed(record, **changes):
-    """The record with other content, sealed again; a dictionary is laid over the one that is there."""
-    content = json.loads(record.model_dump_json())
-    for key, value in changes.items():
-        if isinstance(value, dict):
-            content[key].update(value)
-            content["nulls"] = {
-                one: why for one, why in content["nulls"].items() if one.removeprefix(f"{key}.") not in value
-            }
-        else:
-            content[key] = value
-    return seal(content)
 
 
 def records_of(mine, request=SMOKE, seeds=(0, 1, 2), **options):

@@ -211,6 +211,15 @@ def test_a_check_passes_on_nothing(head, baseline, says):
     assert says in str(judged.findings)
 
 
+def test_a_case_that_the_check_lost_is_missing():
+    """Taken out of the file, it would never be measured again."""
+    side = make_side(range(6), noisy)
+    judged = check(Sides({CASE: side[:3]}, {CASE: side, "mine/16": side}), GATE)
+
+    assert 3 == judged.exit_code
+    assert "among the cases no longer" in str([one for one in judged.findings if one.case == "mine/16"])
+
+
 def test_a_regression_outweighs_what_is_missing():
     """Exit code 1."""
     judged = judge(make_side([0], lambda _: 1), make_side(range(2), noisy))

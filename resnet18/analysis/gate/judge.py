@@ -10,6 +10,7 @@ from resnet18.analysis.statistics import holm_levels
 from resnet18.records.record import Record
 from resnet18.spec.gate import Gate
 
+GONE = "in the baseline, and among the cases no longer; if that was meant: make baseline"
 STOPPED = frozenset({"interrupted", "timeout"})
 """Ends that say nothing of the code."""
 Cases = Mapping[str, Sequence[Record]]
@@ -47,7 +48,8 @@ class Sides:
 
 def check(sides: Sides, gate: Gate) -> Check:
     """Judge the records of a head."""
-    found: list[Finding | Suspicion] = []
+    gone = [case for case in sides.baseline if case not in sides.head]
+    found: list[Finding | Suspicion] = [Finding(case, "status", "missing", GONE) for case in gone]
     for case, records in sides.head.items():
         found += _of_case(case, sides.baseline.get(case, ()), records, gate)
         if case in sides.saved_bytes:
