@@ -11,7 +11,7 @@ from builders import TINY, TOML, make_experiment, make_toml
 from fakes import children
 from rich.console import Console
 
-from resnet18.execution import local
+from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan
@@ -53,7 +53,7 @@ def records_of(folder, text, overrides, capacity=PLENTY):
     """Run a benchmark in children that have the accelerator; return the record of each case, by name."""
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
-        patched.setattr(local, "_enter", partial(children.with_accelerator, capacity))
+        patched.setattr(process, "_enter", partial(children.with_accelerator, capacity))
         request = Request(data=EMBEDDED.label, overrides=overrides)
         planned = plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu"})
         run_plan(planned, request, EMBEDDED, Store(folder / "results"), Progress(Console(file=file)))

@@ -14,7 +14,7 @@ import torch
 from builders import TINY_ARGUMENTS, TOML, make_toml
 
 import resnet18
-from resnet18.execution.local import PRELOADED
+from resnet18.execution.process import PRELOADED
 from resnet18.measure import environment
 from resnet18.measure.environment import cpu_flags_sha256, numerics
 from resnet18.records.store import Store

@@ -15,7 +15,7 @@ from builders import TINY, TOML, make_benchmark, make_experiment, make_toml
 from fakes import children
 from rich.console import Console
 
-from resnet18.execution import local
+from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.lock import run_lock
@@ -144,7 +144,7 @@ def test_a_diverged_run_is_a_record_and_the_next_run_starts(run, records):
 
 def kill_child_at_first_epoch(monkeypatch, signal_number, before=lambda: None):
     """Kill the first child when it reports an epoch, after what comes before; leave the later ones alone."""
-    original, killed = local.run, []
+    original, killed = process.run, []
 
     def run(job, log, on_message):
         def listen(message):
@@ -158,7 +158,7 @@ def kill_child_at_first_epoch(monkeypatch, signal_number, before=lambda: None):
 
         return original(job, log, listen)
 
-    monkeypatch.setattr(local, "run", run)
+    monkeypatch.setattr(process, "run", run)
 
 
 def test_a_killed_child_becomes_a_record_and_the_next_run_starts(run, records, monkeypatch):
@@ -216,7 +216,7 @@ def test_a_run_that_the_host_has_no_memory_for_is_a_record_and_the_next_run_star
 
 def test_a_loader_process_that_is_killed_is_a_record_that_names_it(run, records, monkeypatch):
     """Its number and the signal; the runner does not wait for images that never come."""
-    monkeypatch.setattr(local, "_enter", children.with_loader_that_is_killed)
+    monkeypatch.setattr(process, "_enter", children.with_loader_that_is_killed)
     finished = run(overrides=(*TINY, "workers=1"))
 
     assert ["crashed", "crashed"] == [one.status for one in finished]
@@ -226,7 +226,7 @@ def test_a_loader_process_that_is_killed_is_a_record_that_names_it(run, records,
 
 def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypatch):
     """Ctrl-C: the run is recorded as interrupted, and its process is gone."""
-    original = local.run
+    original = process.run
 
     def interrupted(job, log, on_message):
         def listen(message):
@@ -234,7 +234,7 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypa
 
         return original(job, log, listen)
 
-    monkeypatch.setattr(local, "run", interrupted)
+    monkeypatch.setattr(process, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(overrides=(*TINY, "epochs=2000"))
 
@@ -244,8 +244,8 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records, monkeypa
 
 def test_a_record_that_is_there_already_is_used(run, records, monkeypatch):
     """The child saved its record and died before it could say so."""
-    original = local.run
-    monkeypatch.setattr(local, "run", lambda job, log, on_message: original(job, log, lambda message: None))
+    original = process.run
+    monkeypatch.setattr(process, "run", lambda job, log, on_message: original(job, log, lambda message: None))
     finished = run()
 
     assert ["ok", "ok"] == [one.status for one in finished]
@@ -279,7 +279,7 @@ def test_a_child_whose_runner_is_gone_leaves_no_record(tmp_path):
     )
     Store(tmp_path).make_writable()
     child = multiprocessing.get_context("forkserver").Process(
-        target=local._enter, args=("job", job.model_dump_json(), sender, str(tmp_path / "log"))
+        target=process._enter, args=("job", job.model_dump_json(), sender, str(tmp_path / "log"))
     )
     child.start()
     child.join()
@@ -379,8 +379,8 @@ def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(run,
 
 def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(run, records, monkeypatch):
     """It hangs outside its steps; the parent gives it some seconds, and records for it."""
-    monkeypatch.setattr(local, "GRACE_S", 0.1)
-    monkeypatch.setattr(local, "_enter", children.that_hangs)
+    monkeypatch.setattr(process, "GRACE_S", 0.1)
+    monkeypatch.setattr(process, "_enter", children.that_hangs)
     finished = run(policy=Policy(time_limit_s=0.1))
 
     assert ["timeout", "timeout"] == [one.status for one in finished]
@@ -392,19 +392,19 @@ def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(run
 
 def test_a_second_interrupt_ends_the_child_at_once(run, records, monkeypatch):
     """The first asks it to finish its step; who presses Ctrl-C again does not want to wait ten minutes for that."""
-    original, waits = local.run, []
+    original, waits = process.run, []
 
     def interrupted(receiver, end_s):
         waits.append(end_s)
         raise KeyboardInterrupt
 
     def carry_out(job, log, on_message):
-        monkeypatch.setattr(local, "_messages", interrupted)
+        monkeypatch.setattr(process, "_messages", interrupted)
         return original(job, log, on_message)
 
-    monkeypatch.setattr(local, "GRACE_S", 600.0)
-    monkeypatch.setattr(local, "_enter", children.that_hangs)
-    monkeypatch.setattr(local, "run", carry_out)
+    monkeypatch.setattr(process, "GRACE_S", 600.0)
+    monkeypatch.setattr(process, "_enter", children.that_hangs)
+    monkeypatch.setattr(process, "run", carry_out)
     with pytest.raises(KeyboardInterrupt):
         run()
 
@@ -417,7 +417,7 @@ def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(run, record
     """Neither the child nor the runner can write a record: it is an error of the machine, and nothing is torn."""
     run()
     before = records()
-    monkeypatch.setattr(local, "_enter", children.with_full_disk)
+    monkeypatch.setattr(process, "_enter", children.with_full_disk)
     monkeypatch.setattr(Store, "save", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
     with pytest.raises(OSError, match="No space left"):
         run(seeds=(1,))
@@ -427,7 +427,7 @@ def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(run, record
 
 def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(run, records, monkeypatch):
     """The last one stands, and the user is told."""
-    monkeypatch.setattr(local, "_enter", children.without_room_for_checkpoints)
+    monkeypatch.setattr(process, "_enter", children.without_room_for_checkpoints)
     progress = Quiet()
     finished = run(progress=progress, policy=Policy(checkpoint_every_s=0.0))
 
@@ -449,7 +449,7 @@ def test_a_link_in_place_of_a_log_is_not_written_through(run, records, tmp_path)
 
 def test_a_loader_process_that_hangs_is_a_record(run, records, monkeypatch):
     """Nobody waits for images that never come."""
-    monkeypatch.setattr(local, "_enter", children.with_loader_that_hangs)
+    monkeypatch.setattr(process, "_enter", children.with_loader_that_hangs)
     finished = run(overrides=(*TINY, "workers=1"))
 
     assert ["crashed", "crashed"] == [one.status for one in finished]

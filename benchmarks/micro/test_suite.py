@@ -8,7 +8,7 @@ from builders import TOML, make_benchmark, make_epoch, make_record
 from rich.console import Console
 
 from resnet18.analysis.report import write_report
-from resnet18.execution import local
+from resnet18.execution import process
 from resnet18.execution.job import DataQuestion, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan
@@ -64,7 +64,7 @@ def test_runner_overhead(benchmark, tmp_path):
 
     def run():
         start = perf_counter()
-        local.ask(question)
+        process.ask(question)
         start_up_s = perf_counter() - start
         store = Store(tmp_path / f"round-{len(overheads)}")
         start = perf_counter()

@@ -75,6 +75,10 @@ class Job(Model):
     """After it the attempt is given up between two steps, and recorded as `timeout`."""
     is_exclusive: bool = True
     """False: other runs go on beside it, and the record says so."""
+    keep_stale: bool = False
+    """Whether a record made by other code or from other data settles the run."""
+    gpus: str | None = None
+    """What CUDA_VISIBLE_DEVICES says to the run; None: what it says already."""
 
 
 class Problem(Model):
@@ -96,6 +100,19 @@ class Problem(Model):
             next_step=error.next_step,
             exit_code=error.exit_code,
         )
+
+
+class Delivery(Model):
+    """What a node sends back: a record and what lies beside it, or why runs cannot be carried out there."""
+
+    record: str | None = None
+    """JSON, as it is stored."""
+    picture: str | None = None
+    """PNG in base64, where the run left one."""
+    log: str = ""
+    notes: Items[str] = ()
+    """For the user: what was found when the run began."""
+    problem: Problem | None = None
 
 
 class EpochDone(Model):

@@ -71,6 +71,20 @@ class Progress:
         """Something about the run that the user must know."""
         self._print(f"{self._name()} {text}")
 
+    def say(self, text: str) -> None:
+        """Something that concerns more than one run."""
+        self._print(text)
+
+    def came_back(self, run: Run, status: Status | None, text: str) -> None:
+        """A run that went on elsewhere, beside others, has ended."""
+        self._run = run
+        self._position += 1
+        self._work_done += _work(run)
+        if self._bars is not None:
+            self._show(self._name())
+        if self._bars is None or status != "ok":
+            self._print(f"{self._name()}: {status or 'not run'}{text}, {self._remaining()}")
+
     def skip(self, text: str) -> None:
         """The run is not carried out here, for this reason; an empty one is not worth a line."""
         self._work -= _work(self._current)

@@ -1,46 +1,45 @@
 """The runner: takes a plan and carries it out, one child process and one record for each run."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import replace
 
-from resnet18.execution import git, local
+from resnet18.execution import git, process
+from resnet18.execution.engines.engine import Finished, Opening
+from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.job import DataQuestion, Place
-from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.progress import Progress
-from resnet18.execution.supervision import DEFAULT, Policy, Session, run_once
+from resnet18.execution.supervision import DEFAULT, Policy, Session
 from resnet18.records.checkpoints import Checkpoints
-from resnet18.records.record import Identity, Record, Status
+from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.data import DataSource
-from resnet18.spec.errors import IntegrityError, LockedError
+from resnet18.spec.errors import LockedError
 from resnet18.spec.identity import code_hash
-from resnet18.spec.plan import Plan, Run, check_last_batch
+from resnet18.spec.plan import Plan, check_last_batch
 from resnet18.spec.resolve import Request
 
 
-@dataclass(frozen=True)
-class Finished:
-    """How a run of the plan stands when the runner ends."""
-
-    run: Run
-    status: Status | None
-    """None: another runner is carrying it out."""
-    was_recorded: bool
-    """A record settled it before the runner came to it."""
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether the exit code must say so. Running out of memory where the report did is a finding."""
-        is_expected = self.status == "oom_device" and self.run.may_run_out_of_memory
-        return self.status not in {"ok", None} and not is_expected
-
-
-def run_plan(
-    plan: Plan, request: Request, source: DataSource, store: Store, progress: Progress, policy: Policy = DEFAULT
+def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command decides
+    plan: Plan,
+    request: Request,
+    source: DataSource,
+    store: Store,
+    progress: Progress,
+    policy: Policy = DEFAULT,
+    opening: Opening = LocalEngine,
 ) -> tuple[Finished, ...]:
     """Carry out every run of the plan that no record settles, and return how all of them stand.
 
     Runs that another runner carries out in the same results directory are left to it.
+
+    Args:
+        plan: the runs.
+        request: what was asked for, kept in each record.
+        source: of the images.
+        store: where the records go, and those are that settle runs.
+        progress: what the user sees.
+        policy: what counts as done, and how an attempt is saved and given up.
+        opening: makes the engine that carries the runs out.
 
     Raises:
         EnvironmentMissingError: the results directory cannot be written, or the data set is missing.
@@ -49,7 +48,7 @@ def run_plan(
     """
     store.make_writable()
     place = Place.of(source)
-    answer = local.ask(_question(plan, place))
+    answer = process.ask(_question(plan, place))
     _check_last_batches(plan, answer.train_images)
     identity = Identity(code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256)
     session = Session(request, place, identity, store, progress, policy)
@@ -60,8 +59,10 @@ def run_plan(
     for run_id in settled:  # a runner may have died between the record and this
         Checkpoints(store.results, run_id).clear()
     pending = [run for run in plan.runs if run.run_id not in settled]
-    with progress.of(pending):
-        tried = [_in_turn(run, session) for run in pending]
+    with progress.of(pending), opening(session) as engine:
+        for run in pending:
+            engine.submit(run)
+        tried = [engine.wait() for _ in pending]
     return tuple(finished + [_looked_up(one, session) if one.status is None else one for one in tried])
 
 
@@ -95,37 +96,9 @@ def settled_runs(plan: Plan, store: Store, identity: Identity | None) -> dict[st
     }
 
 
-def _in_turn(run: Run, session: Session) -> Finished:
-    """Carry out a run, unless another runner does or has done so."""
-    store, progress = session.store, session.progress
-    is_one_of_several = not session.policy.is_exclusive  # they share the runs out so: nothing to tell
-    progress.start(run)
-    try:
-        with run_lock(store.results, run.run_id) as left_by:
-            recorded = _looked_up(Finished(run, None, was_recorded=False), session)
-            if recorded.status is not None:
-                progress.skip("" if is_one_of_several else "another runner has recorded it")
-                return recorded
-            if left_by:
-                progress.note(f"taken over from {left_by}, which is gone")
-            return Finished(run, run_once(run, session), was_recorded=False)
-    except RunIsTakenError as error:
-        progress.skip("" if is_one_of_several else f"left to {error}")
-        return Finished(run, None, was_recorded=False)
-
-
 def _looked_up(finished: Finished, session: Session) -> Finished:
     """Return how a run stands that another runner may have recorded meanwhile."""
-    store, run, identity = session.store, finished.run, session.identity
-    hashes = (None, None) if session.policy.keep_stale else (identity.code_hash, identity.data_sha256)
-    try:
-        attempt = store.attempts(run.run_id)
-        record = store.load(run.run_id, attempt) if attempt else None
-    except IntegrityError:
-        record = None
-    if record is None or not is_done(record, *hashes):
-        return finished
-    return Finished(run, record.status, was_recorded=True)
+    return replace(finished, status=session.recorded(finished.run.run_id), was_recorded=True)
 
 
 def _question(plan: Plan, place: Place) -> DataQuestion:

@@ -1,10 +1,11 @@
 """One attempt at a run as its parent sees it: a child process that ends with a record, or has one written for it."""
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter_ns
 
-from resnet18.execution import local
+from resnet18.execution import process
 from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Job, Message, Place, RunDone
 from resnet18.execution.kernel import oom_kills
@@ -12,7 +13,8 @@ from resnet18.execution.progress import Progress
 from resnet18.records.build import build_record, utc_now
 from resnet18.records.record import Identity, RecordSpec, Segment, Status
 from resnet18.records.store import Store
-from resnet18.spec.data import path_to_text
+from resnet18.spec.data import path_from_text, path_to_text
+from resnet18.spec.identity import run_id
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
 
@@ -41,6 +43,12 @@ class Session:
     progress: Progress
     policy: Policy = DEFAULT
 
+    def recorded(self, run_id: str) -> Status | None:
+        """Return the status of the record that settles a run by now, None where none does."""
+        hashes = (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
+        record = self.store.settled(run_id, *hashes)
+        return None if record is None else record.status
+
 
 @dataclass(frozen=True)
 class Begin:
@@ -52,26 +60,42 @@ class Begin:
 
 
 def run_once(run: Run, session: Session) -> Status:
-    """Carry out one attempt and return how it ended. If the child dies without a record, one is written for it."""
-    store, progress = session.store, session.progress
-    job = _job(run, session)
-    log = store.log_path(run.run_id, job.attempt)
+    """Carry out one attempt here, telling the progress of it, and return how it ended."""
+    job = job_of(run, session)
+    status = attend(job, lambda message: _pass_on(message, session.progress))
+    session.progress.end(status, session.store.log_path(run.run_id, job.attempt))
+    return status
+
+
+def attend(job: Job, tell: Callable[[Message], None]) -> Status:
+    """Carry out one attempt in a child process and return how it ended; if that dies without a record, write one.
+
+    Raises:
+        OSError: no record can be written.
+    """
+    store = Store(path_from_text(job.results))
+    log = store.log_path(run_id(job.spec.experiment, job.spec.execution), job.attempt)
     begin, done = Begin(utc_now(), perf_counter_ns(), oom_kills()), list[RunDone]()
+
+    def listen(message: Message) -> None:
+        if message.done is not None:
+            done.append(message.done)
+        tell(message)
+
     try:
-        exit_code = local.run(job, log, lambda message: _pass_on(message, progress, done))
+        exit_code = process.run(job, log, listen)
         ending = _ending(exit_code, begin.kills, oom_kills())
     except TimeoutError:
         ending = ("timeout", "the time limit was over, and the process did not end by itself")
     except (KeyboardInterrupt, SystemExit):
         if not done:
-            _record_death(job, store, begin, "interrupted", "stopped by the user")
+            record_death(job, store, "interrupted", "stopped by the user", begin)
         raise
-    status = done[0].status if done else _record_death(job, store, begin, *ending)
-    progress.end(status, log)
-    return status
+    return done[0].status if done else record_death(job, store, *ending, begin)
 
 
-def _job(run: Run, session: Session) -> Job:
+def job_of(run: Run, session: Session) -> Job:
+    """Return the next attempt at a run."""
     return Job(
         attempt=session.store.attempts(run.run_id) + 1,
         scale=session.request.scale,
@@ -87,23 +111,24 @@ def _job(run: Run, session: Session) -> Job:
         checkpoint_every_s=session.policy.checkpoint_every_s,
         time_limit_s=session.policy.time_limit_s,
         is_exclusive=session.policy.is_exclusive,
+        keep_stale=session.policy.keep_stale,
     )
 
 
-def _pass_on(message: Message, progress: Progress, done: list[RunDone]) -> None:
+def _pass_on(message: Message, progress: Progress) -> None:
     if message.epoch is not None:
         progress.epoch(message.epoch)
     if message.note is not None:
         progress.note(message.note)
-    if message.done is not None:
-        done.append(message.done)
 
 
-def _record_death(job: Job, store: Store, begin: Begin, status: Status, cause: str) -> Status:
+def record_death(job: Job, store: Store, status: Status, cause: str, begin: Begin | None = None) -> Status:
     """Write the record of a child that could not write its own, and return its status.
 
-    Where the child had saved its record and died before it could say so, that one counts.
+    Where the child had saved its record and died before it could say so, that one counts. Without a begin nobody saw
+    the attempt: it is recorded with the present as its only time.
     """
+    begin = begin or Begin(utc_now(), perf_counter_ns(), None)
     failure, reasons = failure_facts(status, "unknown", cause)
     record = build_record(
         spec=job.spec,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from resnet18.execution import git, local
+from resnet18.execution import git, process
 from resnet18.execution.job import DataAnswer, DataQuestion, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.supervision import Session, run_once
@@ -42,7 +42,7 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
         UnfinishedError: the run did not end this time.
     """
     _check(record, source)
-    answer = local.ask(_question(record, Place.of(source)))
+    answer = process.ask(_question(record, Place.of(source)))
     before = list(_differing(record, answer))
     if any(not one.startswith("code") for one in before):  # hours of training would prove nothing
         return Verification(3, _other(before))

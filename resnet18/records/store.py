@@ -38,8 +38,11 @@ class Store:
         self.folder = results / "records"
         self.logs = results / "logs"
 
-    def make_writable(self) -> None:
+    def make_writable(self, room_bytes: int = 0) -> None:
         """Create the folders, remove what dead writers left, and prove that files can be made, before any training.
+
+        Args:
+            room_bytes: size of a file that there must be room for.
 
         Raises:
             EnvironmentMissingError: they cannot.
@@ -52,7 +55,7 @@ class Store:
             for folder in (self.results, *(one for one in inside if not one.is_symlink())):
                 disk.sweep(folder)
             probe = self.folder / ".probe"
-            disk.replace(probe, b"")
+            disk.replace(probe, bytes(room_bytes))
             probe.unlink(missing_ok=True)  # another runner's, which is as good
         except OSError as error:
             raise EnvironmentMissingError(
@@ -72,6 +75,25 @@ class Store:
         text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
         disk.write_new(path, text.encode())
         return path
+
+    def keep(self, run_id: str, attempt: int, content: bytes) -> Record:
+        """Write a record that was made elsewhere, byte for byte, and return it.
+
+        One that is there already stays, and counts: the same attempt was made twice where an answer was lost.
+
+        Raises:
+            IntegrityError: it is no record, or that of another attempt.
+            OSError: it cannot be written; nothing is left of it.
+        """
+        path = self.folder / _name(run_id, attempt)
+        record = parse_record(content, path.name)
+        if (record.run_id, record.attempt) != (run_id, attempt):
+            raise IntegrityError(path.name, f"holds the record {_name(record.run_id, record.attempt)}")
+        try:
+            disk.write_new(path, content)
+        except FileExistsError:
+            return self.load(run_id, attempt)
+        return record
 
     def save_picture(self, run_id: str, attempt: int, png: bytes) -> Path:
         """Write the picture of an attempt, whole or not at all, and return the path.
@@ -100,6 +122,15 @@ class Store:
     def attempts(self, run_id: str) -> int:
         """Return how many attempts at a run left a record."""
         return max((_attempt(path) for path in self.folder.glob(f"{run_id}.*.json")), default=0)
+
+    def settled(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
+        """Return the last attempt's record where it settles the run, as `is_done` says; None where one is damaged."""
+        try:
+            attempt = self.attempts(run_id)
+            record = self.load(run_id, attempt) if attempt else None
+        except IntegrityError:
+            return None
+        return record if record is not None and is_done(record, code_hash, data_sha256) else None
 
     def log_path(self, run_id: str, attempt: int) -> Path:
         """Return where an attempt's output goes."""
@@ -155,24 +186,40 @@ def load_record(path: Path) -> Record:
         IntegrityError: not JSON, another schema, or changed since it was written.
     """
     try:
-        content = strict_json(disk.read(path, LIMIT))
+        return parse_record(disk.read(path, LIMIT), path.name)
+    except OSError as error:
+        what, where_to_look = f"cannot be read: {error.strerror}", "look at its permissions, and at the disk"
+        raise IntegrityError(path.name, what, next_step=where_to_look) from None
+    except ValueError as error:  # larger than any record
+        raise _no_record(path.name, error) from None
+
+
+def parse_record(text: bytes, name: str) -> Record:
+    """Return the record that the bytes of a file hold.
+
+    Raises:
+        IntegrityError: as `load_record`; the message names the file.
+    """
+    try:
+        content = strict_json(text)
         version = content["schema_version"]
         if version != SCHEMA_VERSION:
             raise IntegrityError(
-                path.name,
+                name,
                 f"schema version {version} is not known to this version of the suite ({SCHEMA_VERSION})",
                 next_step="update the suite, or move the file away",
             )
         if content["record_hash"] != record_hash(content):
             raise IntegrityError(
-                path.name, "was changed after it was written", next_step="restore the file, or delete it and run again"
+                name, "was changed after it was written", next_step="restore the file, or delete it and run again"
             )
         return _known_keys(content)
-    except OSError as error:
-        what, where_to_look = f"cannot be read: {error.strerror}", "look at its permissions, and at the disk"
-        raise IntegrityError(path.name, what, next_step=where_to_look) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(path.name, f"is no record: {_reason(error)}", next_step="move the file away") from None
+        raise _no_record(name, error) from None
+
+
+def _no_record(name: str, error: Exception) -> IntegrityError:
+    return IntegrityError(name, f"is no record: {_reason(error)}", next_step="move the file away")
 
 
 def _reason(error: Exception) -> str:

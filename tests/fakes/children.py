@@ -20,7 +20,7 @@ from builders import epochs_of, make_experiment
 from fakes.accelerator import NAME, Accelerator, install
 from fakes.disk import FaultyOs
 
-from resnet18.execution import local, worker
+from resnet18.execution import process, worker
 from resnet18.execution.job import Job
 from resnet18.measure.clock import Clock
 from resnet18.records import disk
@@ -34,7 +34,7 @@ from resnet18.training.loop import train
 from resnet18.training.outcome import parameters_sha256
 from resnet18.training.setup import Setup, set_up
 
-ENTER = local._enter
+ENTER = process._enter
 """The real start of a child, which tests put another in place of."""
 
 
@@ -87,8 +87,8 @@ def that_hangs(kind: str, *arguments: Any) -> None:
 
 def answer(question: Callable[..., Any], *arguments: Any) -> Any:
     """Return a question's answer from a fresh process; its errors are raised here."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=local._context()) as process:
-        return process.submit(question, *arguments).result()
+    with ProcessPoolExecutor(max_workers=1, mp_context=process._context()) as pool:
+        return pool.submit(question, *arguments).result()
 
 
 def what_it_is() -> tuple[str, str, float, int]:

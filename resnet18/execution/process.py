@@ -1,4 +1,4 @@
-"""The local engine: one fresh child process for each run.
+"""One fresh child process for each run, whatever engine brought it to this machine.
 
 Children are forked from a server process that has imported torch but started neither threads nor CUDA, so a child
 starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
@@ -154,7 +154,10 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
     if log is not None:
         _redirect_output(log)
     if kind == "job":
-        worker.run_job(Job.model_validate_json(payload), send, _stop_on_request())
+        job = Job.model_validate_json(payload)
+        if job.gpus is not None:  # torch is imported, but has not looked for GPUs yet
+            os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
+        worker.run_job(job, send, _stop_on_request())
         return
     try:
         send(Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload))))

@@ -1,0 +1,133 @@
+"""What a node of a cluster does with a job that an engine has brought: a JSON text in, a JSON text back."""
+
+import base64
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+from resnet18.execution import process
+from resnet18.execution.job import DataQuestion, Delivery, Job, Message, Problem
+from resnet18.execution.lock import RunIsTakenError, run_lock
+from resnet18.execution.supervision import attend
+from resnet18.records import disk
+from resnet18.records.store import LIMIT, Store
+from resnet18.spec.data import data_home, path_to_text
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
+from resnet18.spec.identity import code_hash, run_id
+
+ROOM_BYTES = 1 << 20
+"""A node without so much room for records, logs and checkpoints is given no run. A record takes far less."""
+LOG_BYTES = 64 << 10
+"""How much of a log's end travels back."""
+TAKEN_LIMIT_S = 60.0
+"""How long a process that carries out the same run here, and is about to be ended, is waited for."""
+
+
+def carry_out_apart(text: str) -> str:
+    """Carry out a job on a node that shares no folder with the runner, and return a `Delivery`.
+
+    The node keeps a results folder of its own for the run, so that a run that was lost with its process goes on from
+    its checkpoint when it comes back, and a record that was written but not delivered is delivered then.
+    """
+    job = Job.model_validate_json(text)
+    run = run_id(job.spec.experiment, job.spec.execution)
+    store = Store(data_home() / "scratch" / run)
+    job = job.model_copy(update={"results": path_to_text(store.results)})
+    notes: list[str] = []
+    try:
+        check_fit(job, store)
+        with _alone(store.results, run):
+            if not _is_undelivered(job, run, store):
+                _carry_out(job, notes)
+            return _delivery(job, run, store, notes).model_dump_json()
+    except SuiteError as error:
+        return Delivery(problem=Problem.of(error)).model_dump_json()
+    except OSError as error:
+        where, what = f"node {socket.gethostname()}", f"{store.results} cannot be written: {error.strerror}"
+        return Delivery(problem=Problem.of(EnvironmentMissingError(where, what))).model_dump_json()
+
+
+def check_fit(job: Job, store: Store) -> None:
+    """Prove that a run can be carried out here: room on the disk, the same code, the same data.
+
+    Raises:
+        SuiteError: it cannot, for a reason that has nothing to do with the run.
+    """
+    node = f"node {socket.gethostname()}"
+    store.make_writable(ROOM_BYTES)
+    if code_hash() != job.identity.code_hash:
+        raise EnvironmentMissingError(
+            node, "has another version of resnet18", next_step="install the version that the runner has"
+        )
+    if _data_sha256(job.place.model_dump_json(), job.identity.data_sha256 or "") != job.identity.data_sha256:
+        raise IntegrityError(
+            f"{node}: data set {job.place.label}", "has other pixels or labels here", next_step="copy it again"
+        )
+
+
+@cache
+def _data_sha256(place: str, expected: str) -> str:  # noqa: ARG001 - another one expected is another question
+    """Return the hash of the data set that this node has. Asked once in a process: it reads all of the images."""
+    question = DataQuestion.model_validate_json(f'{{"place": {place}, "train_sizes": [], "test_sizes": []}}')
+    return process.ask(question).sha256
+
+
+@contextmanager
+def _alone(results: Path, run: str) -> Iterator[None]:
+    """Hold the run's lock; a task that was given up, but has not ended yet, may hold it still.
+
+    Raises:
+        EnvironmentMissingError: it still does after a minute.
+    """
+    give_up_s = time.monotonic() + TAKEN_LIMIT_S
+    while True:
+        try:
+            with run_lock(results, run):
+                yield
+                return
+        except RunIsTakenError as error:
+            if time.monotonic() > give_up_s:
+                raise EnvironmentMissingError(
+                    f"node {socket.gethostname()}", f"carries the run out already: {error}"
+                ) from None
+            time.sleep(0.2)
+
+
+def _is_undelivered(job: Job, run: str, store: Store) -> bool:
+    """Say whether the record of this attempt is here, and remove those that are of no use any more."""
+    for path in store.folder.glob(f"{run}.*.json"):
+        with suppress(IntegrityError):
+            record = store.load(run, int(path.name.split(".")[1]))
+            if record.attempt == job.attempt and record.fingerprint.identity == job.identity:
+                return True
+        path.unlink()
+    return False
+
+
+def _carry_out(job: Job, notes: list[str]) -> None:
+    def tell(message: Message) -> None:
+        if message.note is not None:
+            notes.append(message.note)
+
+    with suppress(KeyboardInterrupt):  # cancelled: the record, which says so, is delivered
+        attend(job.model_copy(update={"gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}), tell)
+
+
+def _delivery(job: Job, run: str, store: Store, notes: list[str]) -> Delivery:
+    """Return what the attempt left, and remove it here, save a checkpoint that the run may go on from."""
+    record = disk.read(store.folder / f"{run}.{job.attempt}.json", LIMIT).decode()
+    picture, log = store.picture_path(run, job.attempt), store.log_path(run, job.attempt)
+    delivery = Delivery(
+        record=record,
+        picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
+        log=log.read_bytes()[-LOG_BYTES:].decode(errors="replace") if log.is_file() else "",
+        notes=tuple(notes),
+    )
+    for folder in (store.folder, store.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+    return delivery
