@@ -9,8 +9,8 @@ from typing import Any
 from resnet18.analysis.view import Arm
 from resnet18.records.build import build_record
 from resnet18.records.hashes import result_hash
+from resnet18.records.parse import seal
 from resnet18.records.record import Epoch, Identity, Outcome, Record, RecordSpec, Score, Segment
-from resnet18.records.store import seal
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import arm_id

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from test_cifar10 import batch, binary, make_archive, python2_pickle
 from test_imagefolder import files, make_tar
 
+from resnet18.records.parse import load_record
 from resnet18.records.picture import decode_picture, encode_picture
-from resnet18.records.store import Store, load_record
+from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
 from resnet18.spec.load import benchmarks_dir, load_benchmark

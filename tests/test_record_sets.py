@@ -11,8 +11,9 @@ from resnet18.analysis.report import render_report, write_report
 from resnet18.analysis.sample import CannotJudgeError, check_comparable, is_doubtful, measured_in_order
 from resnet18.analysis.speedup import machines_of, speed_up
 from resnet18.analysis.view import look
+from resnet18.records.parse import seal
 from resnet18.records.record import Score
-from resnet18.records.store import Readings, Store, seal
+from resnet18.records.store import Readings, Store
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 

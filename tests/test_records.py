@@ -14,6 +14,7 @@ from resnet18.records import disk
 from resnet18.records.build import build_record, utc_now
 from resnet18.records.compare import contradict, first_difference
 from resnet18.records.hashes import record_hash, result_hash
+from resnet18.records.parse import load_record
 from resnet18.records.record import (
     FINAL,
     Conditions,
@@ -27,7 +28,7 @@ from resnet18.records.record import (
     Score,
     Time,
 )
-from resnet18.records.store import Store, is_done, last_attempts, load_record
+from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.spec.identity import arm_id, execution_id, experiment_id, run_id
 from resnet18.spec.strict import strict_json

@@ -16,7 +16,8 @@ from resnet18.analysis.report import render_report
 from resnet18.cli import app
 from resnet18.execution.redact import LONGEST, redacted
 from resnet18.failures import errors_reported
-from resnet18.records.store import Readings, seal
+from resnet18.records.parse import seal
+from resnet18.records.store import Readings
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

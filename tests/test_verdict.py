@@ -14,8 +14,8 @@ from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast
 from resnet18.analysis.verdict import CheckResult, Judged, Verdict, _p, _verdict, holm_levels, judge
 from resnet18.analysis.view import look
 from resnet18.analysis.wording import decisive, estimate_text, line, lines_of, statement
+from resnet18.records.parse import seal
 from resnet18.records.record import Score
-from resnet18.records.store import seal
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

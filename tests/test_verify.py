@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from resnet18.cli import app
 from resnet18.execution.verify import judged
-from resnet18.records.store import Store, seal
+from resnet18.records.parse import seal
+from resnet18.records.store import Store
 
 OTHER = "0" * 64
 HERE = f"imagefolder:{Path(__file__).parent}"

@@ -16,8 +16,9 @@ from resnet18.analysis.summary import summary, verdict_table
 from resnet18.analysis.verdict import Verdict, judge
 from resnet18.analysis.view import BenchmarkView, look, requests_of
 from resnet18.records import disk
+from resnet18.records.parse import LIMIT
 from resnet18.records.record import Record
-from resnet18.records.store import LIMIT, Readings, Store, last_attempts
+from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.resolve import Request

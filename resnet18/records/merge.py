@@ -6,8 +6,9 @@ from pathlib import Path
 
 from resnet18.records import disk
 from resnet18.records.compare import contradict, first_difference
+from resnet18.records.parse import LIMIT, load_stored
 from resnet18.records.record import Record
-from resnet18.records.store import LIMIT, Store, load_stored
+from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
 KNOWN = "the same record"

@@ -4,21 +4,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from resnet18.records import disk
 from resnet18.records.compare import conflicts, first_difference
-from resnet18.records.hashes import record_hash
-from resnet18.records.record import FINAL, SCHEMA_VERSION, Record, RecordSpec
+from resnet18.records.parse import file_name, load_stored, parse_record
+from resnet18.records.record import FINAL, Record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
-from resnet18.spec.strict import strict_json
 
 WRITTEN = ("records", "checkpoints", "figures")
 """Folders of results that hold files written whole, and temporary ones where the writing was cut short."""
-LIMIT = 64 << 20
-"""Bytes of the largest file that is read as a record; a thousand epochs take less than one mebibyte."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ class Store:
             FileExistsError: this attempt has a record already.
             OSError: it cannot be written; nothing is left of it.
         """
-        path = self.folder / _name(record.run_id, record.attempt)
+        path = self.folder / file_name(record.run_id, record.attempt)
         text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
         disk.write_new(path, text.encode())
         return path
@@ -85,10 +79,10 @@ class Store:
             IntegrityError: it is no record, or that of another attempt.
             OSError: it cannot be written; nothing is left of it.
         """
-        path = self.folder / _name(run_id, attempt)
+        path = self.folder / file_name(run_id, attempt)
         record = parse_record(content, path.name)
         if (record.run_id, record.attempt) != (run_id, attempt):
-            raise IntegrityError(path.name, f"holds the record {_name(record.run_id, record.attempt)}")
+            raise IntegrityError(path.name, f"holds the record {file_name(record.run_id, record.attempt)}")
         try:
             disk.write_new(path, content)
         except FileExistsError:
@@ -117,7 +111,7 @@ class Store:
         Raises:
             IntegrityError: it was changed, or is none.
         """
-        return load_stored(self.folder / _name(run_id, attempt))
+        return load_stored(self.folder / file_name(run_id, attempt))
 
     def attempts(self, run_id: str) -> int:
         """Return how many attempts at a run left a record."""
@@ -174,87 +168,13 @@ def is_done(record: Record, code_hash: str | None, data_sha256: str | None) -> b
     )
 
 
-def seal(content: dict[str, Any]) -> Record:
-    """Return the record of a JSON content, with the hash of it."""
-    return Record.model_validate({**content, "record_hash": record_hash(_as_stored(content))})
-
-
-def load_record(path: Path) -> Record:
-    """Read one record.
-
-    Raises:
-        IntegrityError: not JSON, another schema, or changed since it was written.
-    """
-    try:
-        return parse_record(disk.read(path, LIMIT), path.name)
-    except OSError as error:
-        what, where_to_look = f"cannot be read: {error.strerror}", "look at its permissions, and at the disk"
-        raise IntegrityError(path.name, what, next_step=where_to_look) from None
-    except ValueError as error:  # larger than any record
-        raise _no_record(path.name, error) from None
-
-
-def parse_record(text: bytes, name: str) -> Record:
-    """Return the record that the bytes of a file hold.
-
-    Raises:
-        IntegrityError: as `load_record`; the message names the file.
-    """
-    try:
-        content = strict_json(text)
-        version = content["schema_version"]
-        if version != SCHEMA_VERSION:
-            raise IntegrityError(
-                name,
-                f"schema version {version} is not known to this version of the suite ({SCHEMA_VERSION})",
-                next_step="update the suite, or move the file away",
-            )
-        if content["record_hash"] != record_hash(content):
-            raise IntegrityError(
-                name, "was changed after it was written", next_step="restore the file, or delete it and run again"
-            )
-        return _known_keys(content)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _no_record(name, error) from None
-
-
-def _no_record(name: str, error: Exception) -> IntegrityError:
-    return IntegrityError(name, f"is no record: {_reason(error)}", next_step="move the file away")
-
-
-def _reason(error: Exception) -> str:
-    """Say what an error says, on one line: of a value that does not fit, the first one, with its key."""
-    if isinstance(error, ValidationError):
-        (first, *_) = error.errors(include_url=False, include_input=False)
-        return f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def load_stored(path: Path) -> Record:
-    """Read a record from a results folder, where a copy beside it would be a second measurement of nothing.
-
-    Raises:
-        IntegrityError: as `load_record`, or its file is not called by its run and attempt.
-    """
-    record = load_record(path)
-    if path.name != (name := _name(record.run_id, record.attempt)):
-        raise IntegrityError(path.name, f"holds the record {name}", next_step="rename it, or move the copy away")
-    return record
-
-
 def _conflict(first: Record, second: Record) -> IntegrityError:
-    names = [_name(one.run_id, one.attempt) for one in (first, second)]
+    names = [file_name(one.run_id, one.attempt) for one in (first, second)]
     return IntegrityError(
         " and ".join(names),
         f"contradict each other, and neither is used: {first_difference(first, second)}",
         next_step=f"`resnet18 verify records/{names[1]}` says which is right; move the other away",
     )
-
-
-def _known_keys(content: dict[str, Any]) -> Record:
-    """Return a record; keys that a later version has added are left out, except in the spec, which ids are made of."""
-    RecordSpec.model_validate(content["spec"])
-    return Record.model_validate(content, extra="ignore")
 
 
 def _sharing(record: Record, parts: dict[object, object]) -> Record:
@@ -263,16 +183,6 @@ def _sharing(record: Record, parts: dict[object, object]) -> Record:
     same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
     nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
     return record.model_copy(update={"spec": spec.model_copy(update=same), "nulls": nulls})
-
-
-def _as_stored(content: dict[str, Any]) -> dict[str, Any]:
-    """Return the content as it reads back from disk, defaults filled in, so that the hash fits the file."""
-    stub = {**content, "record_hash": "0" * 64}
-    return Record.model_validate(stub).model_dump(mode="json")
-
-
-def _name(run_id: str, attempt: int) -> str:
-    return f"{run_id}.{attempt}.json"
 
 
 def _attempt(path: Path) -> int:

@@ -1,5 +1,6 @@
 """What all engines have in common: they are given runs, and give back how each of them stands."""
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Protocol
 
 from resnet18.execution.supervision import Session
 from resnet18.records.record import Status
+from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.plan import Run
 
@@ -61,30 +63,49 @@ class Site:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a run takes of a node."""
+    """What a run takes of a node, as the user says it. None: what `needs` says."""
 
     cpus: int | None = None
-    """None: all that the node has."""
     gpus: float | None = None
-    """None: one for each rank of a run that uses a GPU. Less than one: several runs share it."""
+    """Less than one: several runs share a GPU."""
+
+
+def parse_claim(text: str | None) -> Claim:
+    """Return the claim that `--claim cpus=4,gpus=0.5` means.
+
+    Raises:
+        SpecError: it means none.
+    """
+    found: dict[str, str] = dict(part.partition("=")[::2] for part in (text or "").split(",") if part)
+    try:
+        claim = Claim(
+            int(found.pop("cpus")) if "cpus" in found else None, float(found.pop("gpus")) if "gpus" in found else None
+        )
+        is_possible = (claim.cpus or 1) >= 1 and 0 <= (claim.gpus or 0) < math.inf
+    except ValueError:
+        is_possible = False
+    if not is_possible or found:
+        raise SpecError(f"--claim {text}", "is no claim", allowed=["cpus=N", "gpus=N", "gpus=0.5", "cpus=N,gpus=N"])
+    return claim
 
 
 @dataclass(frozen=True)
 class Needs:
     """What an engine must ask for on behalf of one run."""
 
+    whole: bool
+    """The run has the node for itself."""
     cpus: int | None
-    """None: the whole node."""
+    """None: all of the node's, or as many as belong to the GPUs."""
     gpus: float
-
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether nothing else goes on beside the run."""
-        return self.cpus is None
 
 
 def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
-    """Return what a run takes: a timed one the whole node whatever is claimed, since its time must mean something.
+    """Return what a run takes.
+
+    A timed run takes the whole node whatever is claimed, since its time must mean something. Another takes what is
+    claimed: by default the whole node where it uses no GPU, which trains as it would on that machine alone, and else
+    a GPU for each of its ranks.
 
     Args:
         run: of the plan.
@@ -93,8 +114,10 @@ def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
     """
     gpus = float(run.execution.ranks) if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
     if run.is_timed:
-        return Needs(None, gpus)
-    return Needs(claim.cpus, claim.gpus if gpus == 1 and claim.gpus is not None else gpus)
+        return Needs(whole=True, cpus=None, gpus=gpus)
+    if gpus == 1 and claim.gpus is not None:
+        gpus = claim.gpus
+    return Needs(whole=claim.cpus is None and gpus == 0, cpus=claim.cpus, gpus=gpus)
 
 
 def uses_gpu(execution: Execution, *, has_gpus: bool) -> bool:

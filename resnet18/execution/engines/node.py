@@ -1,8 +1,6 @@
 """What a node of a cluster does with a job that an engine has brought: a JSON text in, a JSON text back."""
 
-import base64
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -11,19 +9,17 @@ from functools import cache
 from pathlib import Path
 
 from resnet18.execution import process
+from resnet18.execution.engines.delivery import packed
 from resnet18.execution.job import DataQuestion, Delivery, Job, Message, Problem
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.supervision import attend
-from resnet18.records import disk
-from resnet18.records.store import LIMIT, Store
+from resnet18.records.store import Store
 from resnet18.spec.data import data_home, path_to_text
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 from resnet18.spec.identity import code_hash, run_id
 
 ROOM_BYTES = 1 << 20
 """A node without so much room for records, logs and checkpoints is given no run. A record takes far less."""
-LOG_BYTES = 64 << 10
-"""How much of a log's end travels back."""
 TAKEN_LIMIT_S = 60.0
 """How long a process that carries out the same run here, and is about to be ended, is waited for."""
 
@@ -44,7 +40,7 @@ def carry_out_apart(text: str) -> str:
         with _alone(store.results, run):
             if not _is_undelivered(job, run, store):
                 _carry_out(job, notes)
-            return _delivery(job, run, store, notes).model_dump_json()
+            return packed(job, run, store, notes).model_dump_json()
     except SuiteError as error:
         return Delivery(problem=Problem.of(error)).model_dump_json()
     except OSError as error:
@@ -116,18 +112,3 @@ def _carry_out(job: Job, notes: list[str]) -> None:
 
     with suppress(KeyboardInterrupt):  # cancelled: the record, which says so, is delivered
         attend(job.model_copy(update={"gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}), tell)
-
-
-def _delivery(job: Job, run: str, store: Store, notes: list[str]) -> Delivery:
-    """Return what the attempt left, and remove it here, save a checkpoint that the run may go on from."""
-    record = disk.read(store.folder / f"{run}.{job.attempt}.json", LIMIT).decode()
-    picture, log = store.picture_path(run, job.attempt), store.log_path(run, job.attempt)
-    delivery = Delivery(
-        record=record,
-        picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
-        log=log.read_bytes()[-LOG_BYTES:].decode(errors="replace") if log.is_file() else "",
-        notes=tuple(notes),
-    )
-    for folder in (store.folder, store.logs):
-        shutil.rmtree(folder, ignore_errors=True)
-    return delivery
