@@ -88,8 +88,11 @@ def test_plan_lists_what_cannot_run_among_its_rows(cli):
     assert {
         "device/CPU": "to run",
         "device/CPU, one thread": "to run",
+        "device/CPU, two ranks": "to run",
         "device/CPU, tuned": "to run",
         "device/GPU": "not run: no CUDA device",
+        "device/GPU, two ranks": "not run: no CUDA device",
+        "device/GPU, four ranks": "not run: no CUDA device",
         "device/GPU, tuned": "not run: no CUDA device",
     } == states
 
