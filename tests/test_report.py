@@ -15,9 +15,10 @@ from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, train_
 from resnet18.analysis.report import render_report, write_report
 from resnet18.analysis.section import carried_out_on
 from resnet18.analysis.tables import build_table
-from resnet18.analysis.view import look, reported_head
+from resnet18.analysis.view import devices_of, look, reported_head
 from resnet18.records.store import Readings
 from resnet18.spec.errors import IntegrityError, SpecError
+from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -197,6 +198,17 @@ def test_a_case_whose_device_is_absent_says_which():
 
     assert "not run: no CUDA device" == table.loc["Run Time (s), measured on cifar10-jpeg", "GPU"]
     assert "791.5949" == table.loc["Run Time (s), reported", "GPU"]
+
+
+@pytest.mark.parametrize(
+    ("device", "ranks", "present"),
+    [("cpu", 4, {"cpu": 1}), ("cuda", 1, {"cuda": 1}), ("cuda:3", 1, {"cuda": 4}), ("cuda", 2, {"cuda": 2})],
+)
+def test_a_record_tells_of_as_many_devices_as_its_run_needed(device, ranks, present):
+    """One for each rank, and those before its own number; a CPU is one whatever shares it."""
+    record = make_record(execution=Execution(device=device, ranks=ranks), numerics={"device": device.partition(":")[0]})
+
+    assert {"cpu": 1, **present} == devices_of([record])
 
 
 def test_runs_of_two_machines_are_not_averaged(mine):
