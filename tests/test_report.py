@@ -141,7 +141,7 @@ def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
         for run, form in zip(plan([mine], PAPER, [0], {"cpu": 1}).runs, ("loop", "fused"), strict=True)
     ]
 
-    assert "\n- Optimizer in the form: loop (8); fused (16).\n" in text_of([mine], records)
+    assert '\n- Optimizer in the form: loop ("8"); fused ("16").\n' in text_of([mine], records)
     assert "Optimizer in" not in text_of([mine], records[:1])
 
 

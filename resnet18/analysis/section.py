@@ -81,7 +81,7 @@ def _ways(view: BenchmarkView) -> list[str]:
         found: dict[str, list[str]] = {}
         for arm in view.arms:
             if way := " / ".join(sorted({way_of(record) for record in arm.measured})):
-                found.setdefault(way, []).append(escape(arm.case.name))
+                found.setdefault(way, []).append(f'"{escape(arm.case.name)}"')
         if len(found) == 1 and way_of is carried_out_on:
             lines.append(f"- {text} {next(iter(found))}.")
         elif len(found) > 1:
