@@ -179,7 +179,7 @@ def test_an_absent_device_is_called_by_its_name(device, reason):
         ("auto", 64, {}, None),
         ("auto", 2, {"cuda": 1}, "2 ranks need 2 CUDA devices, this machine has 1"),
         ("auto", 2, {"cuda": 2}, None),
-        ("mps", 2, {"mps": 1}, "2 ranks need 2 MPS devices, this machine has 1"),
+        ("auto", 2, {"mps": 1}, "2 ranks need 2 MPS devices, this machine has 1"),
     ],
 )
 def test_devices_are_counted(device, ranks, devices, reason):
