@@ -88,7 +88,7 @@ def env_command(debug: DebugOption = False) -> None:
         found = {
             "resnet18": __version__,
             **numerics(Execution(), torch.device("cpu")),
-            "devices": sorted(present_devices(prove=True)),
+            "devices": dict(present_devices(prove=True)),
         }
         typer.echo(json.dumps(found, indent=1))
 

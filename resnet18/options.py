@@ -1,5 +1,6 @@
 """The options of the command line, and what `plan` and `run` ask for with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -98,7 +99,7 @@ def asked(
         SpecError: an unknown name, scale or option.
         EnvironmentMissingError: a device asked for by name is missing.
     """
-    from resnet18.measure.devices import device_count, present_devices  # pynvml: only these two commands need it
+    from resnet18.measure.devices import present_devices  # pynvml: only these two commands need it
 
     if scale not in SCALES:
         raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
@@ -107,15 +108,20 @@ def asked(
     request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
     devices = present_devices(prove=prove_devices)
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
-    kind, _, index = (device or "auto").partition(":")
-    if prove_devices and kind in devices and index and int(index) >= (count := device_count(kind)):
-        names = [f"{kind}:{number}" for number in range(count)]
-        raise EnvironmentMissingError(f"--device {device}", "this machine has no such device", allowed=names)
-    if device and device != "auto" and kind not in devices:
+    _check_device(device or "auto", devices)
+    return Asked(benchmarks, request, source, planned)
+
+
+def _check_device(device: str, devices: Mapping[str, int]) -> None:
+    """Raise EnvironmentMissingError for a device that was asked for by name and is missing."""
+    kind, _, index = device.partition(":")
+    numbered = [f"{kind}:{number}" for number in range(devices.get(kind, 0))]
+    if index and numbered and device not in numbered:
+        raise EnvironmentMissingError(f"--device {device}", "this machine has no such device", allowed=numbered)
+    if kind != "auto" and not numbered:
         raise EnvironmentMissingError(
             f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
         )
-    return Asked(benchmarks, request, source, planned)
 
 
 def usable_processors() -> list[int]:

@@ -55,7 +55,7 @@ def records_of(folder, text, overrides, capacity=PLENTY):
     with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
         patched.setattr(process, "_enter", partial(children.with_accelerator, capacity))
         request = Request(data=EMBEDDED.label, overrides=overrides)
-        planned = plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu"})
+        planned = plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu": 1})
         run_plan(planned, request, EMBEDDED, Store(folder / "results"), Progress(Console(file=file)))
     found = {record.run_id: record for record in Store(folder / "results").read().records}
     return {run.labels[0].partition("/")[2]: found[run.run_id] for run in planned.runs}

@@ -23,7 +23,7 @@ SEEDS = 4
 def records_of(toml, seeds=range(SEEDS), *, hits=lambda seed: 10 + seed % 3, commit="a" * 40, dirty=False, **options):
     """Records of both cases; the seed chooses the accuracy."""
     found = []
-    for run in plan([load_benchmark(toml)], Request(), seeds, {"cpu"}).runs:
+    for run in plan([load_benchmark(toml)], Request(), seeds, {"cpu": 1}).runs:
         epochs = (make_epoch(1, hits(run.experiment.seed)), make_epoch(2, hits(run.experiment.seed)))
         record = make_record(run.experiment, run.execution, epochs=epochs, **options)
         identity = record.fingerprint.identity.model_copy(update={"commit": commit, "dirty": dirty})

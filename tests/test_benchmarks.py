@@ -26,7 +26,7 @@ TABLES = {
         ["74.03%", "1150.083"],
         ["50.15%", "1127.653"],
     ],
-    "device": [["34933.53377", "76%"], [], [], ["791.5949", "75.81%"], []],
+    "device": [["34933.53377", "76%"], [], [], [], ["791.5949", "75.81%"], [], [], []],
     "schedule": [["about 90 %"], ["about 90 %"], ["about 90 %"], [], []],
     "overfitting": [["about 90 %"], ["74 %"]],
     "basic": [["about 75 %"]],
@@ -103,7 +103,7 @@ def test_test_images_pass_the_random_operations_of_training_images(benchmarks):
 
 def test_adam_at_batch_32_is_trained_once_for_all_its_tables(benchmarks):
     """Table 2's batch 32, Table 3's Adam and the rate 0.001 held constant are one arm at small scale."""
-    runs = plan(benchmarks.values(), Request(scale="small"), [0], {"cpu"}).runs
+    runs = plan(benchmarks.values(), Request(scale="small"), [0], {"cpu": 1}).runs
 
     shared = [run.labels for run in runs if "batchsize/32" in run.labels]
 
@@ -184,7 +184,10 @@ def test_a_device_option_leaves_cases_alone_that_name_their_device(benchmarks):
         "basic/base": "cuda",
         "device/CPU": "cpu",
         "device/CPU, one thread": "cpu",
+        "device/CPU, two ranks": "cpu",
         "device/CPU, tuned": "cpu",
         "device/GPU": "cuda",
+        "device/GPU, two ranks": "cuda",
+        "device/GPU, four ranks": "cuda",
         "device/GPU, tuned": "cuda",
     } == devices

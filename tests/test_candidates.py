@@ -31,7 +31,7 @@ def mine(tmp_path):
 def records_of(mine, request, by_rate, seeds=3):
     """Runs of all cases and candidates; the learning rate chooses the accuracy in percent, the seed adds 0.1 each."""
     found = []
-    for run in plan([mine], request, range(seeds), {"cpu"}, hypotheses=True).runs:
+    for run in plan([mine], request, range(seeds), {"cpu": 1}, hypotheses=True).runs:
         percent = by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed
         score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
         epochs = (make_epoch(1, clean=score, as_published=score),)
@@ -46,7 +46,7 @@ def section_of(mine, request, records):
 
 def test_candidates_are_run_only_when_asked_for(mine):
     """They answer another question, and each costs a run."""
-    plans = [plan([mine], PAPER, [0], {"cpu"}, hypotheses=asked).runs for asked in (False, True)]
+    plans = [plan([mine], PAPER, [0], {"cpu": 1}, hypotheses=asked).runs for asked in (False, True)]
 
     assert [2, 4] == [len(runs) for runs in plans]
 
@@ -55,7 +55,7 @@ def test_a_candidate_that_is_the_assumption_itself_is_the_same_run(mine):
     """It is trained once, and is the case's own."""
     (labels,) = [
         run.labels
-        for run in plan([mine], PAPER, [0], {"cpu"}, hypotheses=True).runs
+        for run in plan([mine], PAPER, [0], {"cpu": 1}, hypotheses=True).runs
         if run.experiment.optimizer.lr == 0.01 and run.experiment.batch_size == 8
     ]
 
@@ -164,7 +164,7 @@ def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
         TOML + '[[hypothesis]]\nkey = "image_size"\nquestion = "How large?"\ncases = ["8"]\n'
         'candidate = [{ name = "32 px", value = 32 }, { name = "64 px", value = 64 }]\n',
     )
-    runs = plan([mine], Request(), [0], {"cpu"}, hypotheses=True).runs
+    runs = plan([mine], Request(), [0], {"cpu": 1}, hypotheses=True).runs
     records = [make_record(run.experiment, run.execution, request=Request()) for run in runs]
 
     assert "" == section_of(mine, Request(), records)
@@ -198,4 +198,4 @@ def test_a_candidate_of_a_deep_key_leaves_the_rest_of_the_case_alone(tmp_path):
 
 def test_without_being_asked_a_plan_has_no_candidates(mine):
     """Nobody pays for what they did not ask for."""
-    assert plan([mine], PAPER, [0], {"cpu"}) == plan([mine], PAPER, [0], {"cpu"}, hypotheses=False)
+    assert plan([mine], PAPER, [0], {"cpu": 1}) == plan([mine], PAPER, [0], {"cpu": 1}, hypotheses=False)

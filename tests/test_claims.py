@@ -196,7 +196,7 @@ def test_a_report_of_anything_can_be_written_down(tmp_path):
 def test_a_documented_report_cannot_be_run(tmp_path):
     """And says what can be done with it."""
     with pytest.raises(SpecError, match=r"only documents a report(.|\n)*resnet18 audit"):
-        plan([load_benchmark(make_toml(tmp_path, DOCUMENTED))], Request(), [0], {"cpu"})
+        plan([load_benchmark(make_toml(tmp_path, DOCUMENTED))], Request(), [0], {"cpu": 1})
 
 
 @pytest.mark.parametrize(

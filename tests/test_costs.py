@@ -20,7 +20,7 @@ MEMORY = '[printed]\nmemory = [{ case = "8", printed = "2141 MiB" }]\n'
 def records_of(mine, epoch=lambda run: make_epoch(1), **changes):
     """One record a case; `changes` are laid over each record's content."""
     found = []
-    for run in plan([mine], PAPER, [0], {"cpu"}).runs:
+    for run in plan([mine], PAPER, [0], {"cpu": 1}).runs:
         record = make_record(run.experiment, run.execution, request=PAPER, epochs=(epoch(run),))
         found.append(changed(record, **changes))
     return found
@@ -115,7 +115,7 @@ def test_memory_stands_by_source_beside_what_was_printed(tmp_path):
 def test_the_forecast_is_scored_where_the_allocator_was_read(tmp_path):
     """Measured less forecast, in percent of the forecast; without a measurement the forecast alone."""
     mine = make_benchmark(tmp_path, TOML + MEMORY)
-    runs = plan([mine], PAPER, [0], {"cpu"}).runs
+    runs = plan([mine], PAPER, [0], {"cpu": 1}).runs
     peak = {"allocated_peak_bytes": round(1.02 * forecast_bytes(runs[0].experiment))}
     texts = [
         "\n".join(memory_lines(view_of(mine, records_of(mine, **changes)), PAPER)) for changes in ({}, {"memory": peak})
@@ -137,7 +137,7 @@ def test_a_source_that_gave_nothing_says_why(tmp_path):
 def test_printed_memory_stands_only_where_it_may_be_compared(request_, cell, tmp_path):
     """As every reported value."""
     mine = make_benchmark(tmp_path, TOML + MEMORY)
-    (run, *_) = plan([mine], request_, [0], {"cpu"}).runs
+    (run, *_) = plan([mine], request_, [0], {"cpu": 1}).runs
     (view,) = look([mine], request_, [make_record(run.experiment, run.execution, request=request_)])
 
     assert cell in next(one for one in memory_lines(view, request_) if one.startswith("| Batch")).splitlines()[2]
@@ -160,7 +160,7 @@ def test_the_first_epoch_stands_apart(tmp_path):
             request=PAPER,
             epochs=tuple(make_epoch(at, train_s=seconds) for at, seconds in enumerate((3.0, 2.0, 2.0), 1)),
         )
-        for run in plan([mine], PAPER, [0], {"cpu"}).runs
+        for run in plan([mine], PAPER, [0], {"cpu": 1}).runs
     ]
 
     assert ["- The first epoch takes +50 % beside the later ones (median of 2 runs)."] == loader_notes(

@@ -199,7 +199,7 @@ def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training
 
     assert "" == done.stderr
     assert [
-        "frozenset({'cpu'}) None 2.0",
+        "{'cpu': 1} None 2.0",
         "nvidia-ml-py is not installed, so that NVML cannot be asked",
     ] == done.stdout.splitlines()
 

@@ -53,7 +53,7 @@ def records_of(mine, request=SMOKE, seeds=(0, 1, 2), **options):
             ),
             memory={"rss_peak_bytes": 1_000_000_000 + run.experiment.seed},
         )
-        for run in plan([mine], request, seeds, {"cpu"}).runs
+        for run in plan([mine], request, seeds, {"cpu": 1}).runs
     ]
 
 
@@ -236,7 +236,7 @@ def test_outliers_are_those_of_pytest_benchmark(seconds):
 
 def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
     """Every value of the epoch, and what it belongs to."""
-    (run,) = [one for one in plan([mine], SMOKE, [0], {"cpu"}).runs if one.experiment.batch_size == 8]
+    (run,) = [one for one in plan([mine], SMOKE, [0], {"cpu": 1}).runs if one.experiment.batch_size == 8]
     epochs = (make_epoch(1, 10, published=12), make_epoch(2, 14, statistics_s=None))
     record = make_record(run.experiment, run.execution, request=SMOKE, epochs=epochs)
     table = read_back(FORMATS["csv"](rows_of([mine], [record])))
@@ -260,7 +260,7 @@ def test_the_long_table_names_its_columns(rows):
 
 def test_a_run_without_epochs_has_a_row_with_its_status(mine):
     """It does not vanish."""
-    (run, _) = plan([mine], SMOKE, [0], {"cpu"}).runs
+    (run, _) = plan([mine], SMOKE, [0], {"cpu": 1}).runs
     record = make_record(run.experiment, run.execution, request=SMOKE, status="oom_device")
     table = read_back(FORMATS["csv"](rows_of([mine], [record])))
 
@@ -282,7 +282,7 @@ def test_a_hostile_case_stays_one_cell_of_the_long_table():
 
 def test_a_number_below_zero_stays_a_number(mine):
     """Only texts get an apostrophe."""
-    (run, _) = plan([mine], SMOKE, [0], {"cpu"}).runs
+    (run, _) = plan([mine], SMOKE, [0], {"cpu": 1}).runs
     epochs = (make_epoch(1, learning_rate=-0.5),)
     record = make_record(run.experiment, run.execution, request=SMOKE, epochs=epochs)
 

@@ -270,7 +270,7 @@ def test_json_rows_are_flat():
 def test_head_records_are_found_by_case_and_a_case_without_any_is_there(tmp_path):
     """So that it can be called missing."""
     benchmark = make_benchmark(tmp_path)
-    one, _ = plan([benchmark], Request(), [0], {"cpu"}).runs
+    one, _ = plan([benchmark], Request(), [0], {"cpu": 1}).runs
     record = make_record(one.experiment, one.execution)
 
     assert {"mine/8": (record,), "mine/16": ()} == head_cases(benchmark, [record], "here")
@@ -289,7 +289,7 @@ def test_records_of_two_ways_of_asking_are_refused(tmp_path):
     records = [
         make_record(run.experiment, run.execution, request=request)
         for request in requests
-        for run in plan([benchmark], request, [0], {"cpu"}).runs[:1]
+        for run in plan([benchmark], request, [0], {"cpu": 1}).runs[:1]
     ]
 
     with pytest.raises(UnfinishedError, match="several scales, data sets or options"):

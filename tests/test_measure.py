@@ -126,15 +126,15 @@ def without_driver():
 
 
 @pytest.mark.parametrize(
-    ("init", "count", "exit_code", "kinds"),
+    ("init", "count", "exit_code", "present"),
     [
-        (without_driver, 0, None, {"cpu"}),
-        (lambda: None, 0, None, {"cpu"}),
-        (lambda: None, 1, 1, {"cpu"}),
-        (lambda: None, 1, 0, {"cpu", "cuda"}),
+        (without_driver, 0, None, {"cpu": 1}),
+        (lambda: None, 0, None, {"cpu": 1}),
+        (lambda: None, 1, 1, {"cpu": 1}),
+        (lambda: None, 1, 0, {"cpu": 1, "cuda": 1}),
     ],
 )
-def test_a_gpu_is_present_when_a_child_could_allocate_on_it(init, count, exit_code, kinds, monkeypatch):
+def test_a_gpu_is_present_when_a_child_could_allocate_on_it(init, count, exit_code, present, monkeypatch):
     """No driver, no card, a card that torch cannot use, a card that it can."""
     monkeypatch.setattr(pynvml, "nvmlInit", init)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: count)
@@ -142,7 +142,7 @@ def test_a_gpu_is_present_when_a_child_could_allocate_on_it(init, count, exit_co
     monkeypatch.setattr(
         devices.subprocess,
         "run",
-        lambda *_, **__: subprocess.CompletedProcess([], exit_code) if exit_code is not None else 1 / 0,
+        lambda *_, **__: subprocess.CompletedProcess([], exit_code, b"1\n") if exit_code is not None else 1 / 0,
     )
 
-    assert kinds == devices.present_devices(prove=True)
+    assert present == devices.present_devices(prove=True)

@@ -595,39 +595,44 @@ def child(exit_code, out=b""):
     return lambda *_, **__: subprocess.CompletedProcess([], exit_code, out)
 
 
-@pytest.mark.parametrize(("kind", "answer", "count"), [("cuda", child(0, b"2\n"), 2), ("cuda", child(1), 0)])
-def test_devices_are_counted_by_torch(kind, answer, count, monkeypatch):
-    """In a child; where it cannot allocate there is none."""
-    monkeypatch.setattr(devices.subprocess, "run", answer)
+@pytest.mark.parametrize(
+    ("prove", "answer", "present"),
+    [
+        (False, None, {"cpu": 1, "cuda": 4}),
+        (True, child(0, b"2\n"), {"cpu": 1, "cuda": 2}),
+        (True, child(1), {"cpu": 1}),
+    ],
+)
+def test_the_driver_counts_devices_and_torch_those_that_it_may_use(prove, answer, present, monkeypatch):
+    """Torch in a child, and only for a proof: it numbers fewer where CUDA_VISIBLE_DEVICES names fewer."""
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 4)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(devices.subprocess, "run", answer or (lambda *_, **__: 1 / 0))
 
-    assert count == devices.device_count(kind)
-
-
-def test_there_is_one_cpu():
-    """And no child to ask."""
-    assert 1 == devices.device_count("cpu")
+    assert present == devices.present_devices(prove=prove)
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "prove", "exit_code", "kinds"),
+    ("system", "machine", "prove", "exit_code", "present"),
     [
-        ("darwin", "arm64", False, None, {"cpu", "mps"}),
-        ("darwin", "arm64", True, 1, {"cpu"}),
-        ("darwin", "x86_64", True, None, {"cpu"}),
+        ("darwin", "arm64", False, None, {"cpu": 1, "mps": 1}),
+        ("darwin", "arm64", True, 1, {"cpu": 1}),
+        ("darwin", "x86_64", True, None, {"cpu": 1}),
     ],
 )
-def test_an_apple_processor_has_mps(system, machine, prove, exit_code, kinds, monkeypatch):
+def test_an_apple_processor_has_mps(system, machine, prove, exit_code, present, monkeypatch):
     """Unless torch cannot allocate on it."""
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: (_ for _ in ()).throw(pynvml.NVMLError(12)))
     monkeypatch.setattr(devices.sys, "platform", system)
     monkeypatch.setattr(devices.platform, "machine", lambda: machine)
     monkeypatch.setattr(devices.subprocess, "run", child(exit_code) if exit_code is not None else lambda *_: 1 / 0)
 
-    assert kinds == devices.present_devices(prove=prove)
+    assert present == devices.present_devices(prove=prove)
 
 
-@pytest.mark.parametrize(("prove", "kinds"), [(False, {"cpu"}), (True, {"cpu", "xpu"})])
-def test_xpu_is_present_only_when_it_is_proved(prove, kinds, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("prove", "present"), [(False, {"cpu": 1}), (True, {"cpu": 1, "xpu": 1})])
+def test_xpu_is_present_only_when_it_is_proved(prove, present, tmp_path, monkeypatch):
     """A torch that was built for it is no device."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "libtorch_xpu.so").touch()
@@ -636,4 +641,4 @@ def test_xpu_is_present_only_when_it_is_proved(prove, kinds, tmp_path, monkeypat
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: (_ for _ in ()).throw(pynvml.NVMLError(12)))
     monkeypatch.setattr(devices.subprocess, "run", child(0, b"1\n"))
 
-    assert kinds == devices.present_devices(prove=prove)
+    assert present == devices.present_devices(prove=prove)

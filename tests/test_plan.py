@@ -12,7 +12,7 @@ from resnet18.spec.resolve import Request, canonical_overrides
 
 def test_seeds_are_the_outer_loop(tmp_path):
     """Drift of the machine hits all cases alike."""
-    runs = plan([make_benchmark(tmp_path)], Request(), range(2), {"cpu"}).runs
+    runs = plan([make_benchmark(tmp_path)], Request(), range(2), {"cpu": 1}).runs
 
     assert [("8", 0), ("16", 0), ("8", 1), ("16", 1)] == [
         (run.labels[0].removeprefix("mine/"), run.experiment.seed) for run in runs
@@ -23,7 +23,7 @@ def test_a_plan_repeats_itself(tmp_path):
     """It reads no clock and no disk."""
     benchmark = make_benchmark(tmp_path)
 
-    assert plan([benchmark], Request(), [0], {"cpu"}) == plan([benchmark], Request(), [0], {"cpu"})
+    assert plan([benchmark], Request(), [0], {"cpu": 1}) == plan([benchmark], Request(), [0], {"cpu": 1})
 
 
 def test_equal_cases_of_two_benchmarks_are_one_run(tmp_path):
@@ -34,7 +34,7 @@ def test_equal_cases_of_two_benchmarks_are_one_run(tmp_path):
         tmp_path / "other", TOML.replace('name = "8"', 'name = "eight"').replace('"70%"', '"Out of Memory"')
     )
 
-    runs = plan([one, other], Request(), [0], {"cpu"}).runs
+    runs = plan([one, other], Request(), [0], {"cpu": 1}).runs
 
     assert [("mine/8", "mine/eight"), ("mine/16",)] == [run.labels for run in runs]
     assert [True, True] == [run.may_run_out_of_memory for run in runs]
@@ -42,27 +42,28 @@ def test_equal_cases_of_two_benchmarks_are_one_run(tmp_path):
 
 def test_a_case_whose_device_is_absent_is_named_and_not_run():
     """On a machine without a GPU."""
-    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu"})
+    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1})
 
-    assert ["device/CPU", "device/CPU, one thread", "device/CPU, tuned"] == [
+    assert ["device/CPU", "device/CPU, one thread", "device/CPU, two ranks", "device/CPU, tuned"] == [
         label for run in planned.runs for label in run.labels
     ]
-    assert [("device/GPU", "no CUDA device"), ("device/GPU, tuned", "no CUDA device")] == [
-        (one.label, one.reason) for one in planned.not_planned
-    ]
+    assert {"device/GPU", "device/GPU, two ranks", "device/GPU, four ranks", "device/GPU, tuned"} == {
+        one.label for one in planned.not_planned
+    }
+    assert {"no CUDA device"} == {one.reason for one in planned.not_planned}
 
 
 def test_a_run_carries_the_assumptions_of_its_benchmark():
     """They go into its record."""
     (basic,) = load_benchmarks(("basic",))
 
-    assert basic.assumptions == plan([basic], Request(), [0], {"cpu"}).runs[0].assumptions != ()
+    assert basic.assumptions == plan([basic], Request(), [0], {"cpu": 1}).runs[0].assumptions != ()
 
 
 def test_a_shared_run_carries_the_assumptions_of_all_its_tables():
     """Whichever table is planned first, and only those that the case has a value for."""
     benchmarks = load_benchmarks(("batchsize", "augmentation"))
-    runs = {run.labels: run for run in plan(benchmarks, Request(), [0], {"cpu"}).runs}
+    runs = {run.labels: run for run in plan(benchmarks, Request(), [0], {"cpu": 1}).runs}
     (shared,) = [run for labels, run in runs.items() if len(labels) == 2]
     keys = {one.key for one in shared.assumptions}
 
@@ -70,11 +71,32 @@ def test_a_shared_run_carries_the_assumptions_of_all_its_tables():
     assert "augmentation.color_jitter" not in keys
 
 
-def test_with_a_gpu_every_case_runs():
+def test_with_four_gpus_every_case_runs():
     """The same file."""
-    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu", "cuda"})
+    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1, "cuda": 4})
 
-    assert (5, ()) == (len(planned.runs), planned.not_planned)
+    assert (8, ()) == (len(planned.runs), planned.not_planned)
+
+
+@pytest.mark.parametrize(
+    ("count", "reasons"),
+    [
+        (
+            1,
+            {
+                "device/GPU, two ranks": "2 ranks need 2 CUDA devices, this machine has 1",
+                "device/GPU, four ranks": "4 ranks need 4 CUDA devices, this machine has 1",
+            },
+        ),
+        (3, {"device/GPU, four ranks": "4 ranks need 4 CUDA devices, this machine has 3"}),
+    ],
+)
+def test_a_case_with_more_ranks_than_gpus_is_named_and_not_run(count, reasons):
+    """Each rank needs one of its own; the other cases are planned."""
+    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1, "cuda": count})
+
+    assert reasons == {one.label: one.reason for one in planned.not_planned}
+    assert 8 - len(reasons) == len(planned.runs)
 
 
 @pytest.mark.parametrize(("images", "batch"), [(33, 8), (33, 16), (40, 1), (17, 16)])
@@ -84,7 +106,7 @@ def test_a_last_batch_of_one_image_is_refused(images, batch, tmp_path):
     request = Request(overrides=(f"train_images={images}",))
 
     with pytest.raises(SpecError, match="end with a batch of 1"):
-        plan([make_benchmark(tmp_path, text)], request, [0], {"cpu"})
+        plan([make_benchmark(tmp_path, text)], request, [0], {"cpu": 1})
 
 
 @pytest.mark.parametrize("option", ["image_size=64", "stem=cifar"])
@@ -92,7 +114,7 @@ def test_a_last_batch_of_one_image_is_fine_where_maps_are_larger(option, tmp_pat
     """Batch norm then has several values of that one image."""
     request = Request(overrides=("train_images=33", option))
 
-    assert 2 == len(plan([make_benchmark(tmp_path)], request, [0], {"cpu"}).runs)
+    assert 2 == len(plan([make_benchmark(tmp_path)], request, [0], {"cpu": 1}).runs)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +135,7 @@ def test_a_last_batch_of_one_image_is_fine_where_maps_are_larger(option, tmp_pat
 def test_a_bad_option_is_refused_with_what_would_be_right(override, words, tmp_path):
     """Before anything is run."""
     with pytest.raises(SpecError) as caught:
-        plan([make_benchmark(tmp_path)], Request(overrides=(override,)), [0], {"cpu"})
+        plan([make_benchmark(tmp_path)], Request(overrides=(override,)), [0], {"cpu": 1})
 
     for word in words:
         assert word in str(caught.value)
@@ -126,8 +148,8 @@ def test_the_largest_input_whose_last_map_is_one_pixel_is_known(stem, largest, t
     requests = [Request(overrides=("train_images=33", f"stem={stem}", f"image_size={largest + by}")) for by in (0, 1)]
 
     with pytest.raises(SpecError, match="end with a batch of 1"):
-        plan([mine], requests[0], [0], {"cpu"})
-    assert 2 == len(plan([mine], requests[1], [0], {"cpu"}).runs)
+        plan([mine], requests[0], [0], {"cpu": 1})
+    assert 2 == len(plan([mine], requests[1], [0], {"cpu": 1}).runs)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +165,26 @@ def test_the_largest_input_whose_last_map_is_one_pixel_is_known(stem, largest, t
 )
 def test_an_absent_device_is_called_by_its_name(device, reason):
     """One of several is a device of its kind."""
-    assert reason == absent_device(Execution(device=device), {"cpu"})
-    assert absent_device(Execution(device=device), {"cpu", device.partition(":")[0]}) is None
-    assert "no CPU device" == absent_device(Execution(device="cpu"), {"cuda"})
+    assert reason == absent_device(Execution(device=device), {"cpu": 1})
+    assert absent_device(Execution(device=device), {"cpu": 1, device.partition(":")[0]: 2}) is None
+    assert "no CPU device" == absent_device(Execution(device="cpu"), {"cuda": 1})
+
+
+@pytest.mark.parametrize(
+    ("device", "ranks", "devices", "reason"),
+    [
+        ("cuda:5", 1, {"cuda": 5}, "no CUDA device 5"),
+        ("cuda:4", 1, {"cuda": 5}, None),
+        ("cpu", 64, {}, None),
+        ("auto", 64, {}, None),
+        ("auto", 2, {"cuda": 1}, "2 ranks need 2 CUDA devices, this machine has 1"),
+        ("auto", 2, {"cuda": 2}, None),
+        ("auto", 2, {"mps": 1}, "2 ranks need 2 MPS devices, this machine has 1"),
+    ],
+)
+def test_devices_are_counted(device, ranks, devices, reason):
+    """From 0; any number of ranks shares the CPU, and `auto` is an accelerator where there is one."""
+    assert reason == absent_device(Execution(device=device, ranks=ranks), {"cpu": 1, **devices})
 
 
 def test_all_options_that_make_two_cases_one_run_are_named(tmp_path):
@@ -153,7 +192,7 @@ def test_all_options_that_make_two_cases_one_run_are_named(tmp_path):
     request = Request(overrides=("batch_size=64", "epochs=1"))
 
     with pytest.raises(SpecError, match=r"with --scale smoke -o batch_size=64 -o epochs=1, cases"):
-        plan([make_benchmark(tmp_path)], request, [0], {"cpu"})
+        plan([make_benchmark(tmp_path)], request, [0], {"cpu": 1})
 
 
 def test_options_have_one_form_and_one_order():
@@ -200,7 +239,7 @@ def test_a_request_is_described_as_it_was_asked_for():
 def test_a_key_that_cannot_be_set_is_named(option, words, tmp_path):
     """Nothing is added to a list, and no operation becomes another."""
     with pytest.raises(SpecError) as caught:
-        plan([make_benchmark(tmp_path)], Request(overrides=(option,)), [0], {"cpu"})
+        plan([make_benchmark(tmp_path)], Request(overrides=(option,)), [0], {"cpu": 1})
     assert words in str(caught.value)
 
 
@@ -209,7 +248,7 @@ def test_an_operation_is_set_as_a_whole_in_its_place(tmp_path):
     operations = "[{ name = 'random_rotation', degrees = 5.0 }, { name = 'to_tensor' }, { name = 'normalize' }]"
     text = TOML.replace('[{ name = "to_tensor" }]', operations)
     overrides = ("augmentation.to_tensor={ name = 'to_tensor' }", "augmentation.random_rotation.degrees=7.0")
-    (run, _) = plan([make_benchmark(tmp_path, text)], Request(overrides=overrides), [0], {"cpu"}).runs
+    (run, _) = plan([make_benchmark(tmp_path, text)], Request(overrides=overrides), [0], {"cpu": 1}).runs
 
     assert ["random_rotation", "to_tensor", "normalize"] == [one.name for one in run.experiment.augmentation]
     assert 7.0 == run.experiment.augmentation[0].degrees
@@ -222,5 +261,5 @@ def test_a_run_that_one_of_its_tables_times_is_timed(order, tmp_path):
     timed = TOML.replace("[table]", '[table]\nspeed_up_over = "8"')
     both = [make_benchmark(tmp_path), make_benchmark(tmp_path / "other", timed)]
 
-    assert [True, True] == [run.is_timed for run in plan([both[at] for at in order], Request(), [0], {"cpu"}).runs]
-    assert [False, False] == [run.is_timed for run in plan(both[:1], Request(), [0], {"cpu"}).runs]
+    assert [True, True] == [run.is_timed for run in plan([both[at] for at in order], Request(), [0], {"cpu": 1}).runs]
+    assert [False, False] == [run.is_timed for run in plan(both[:1], Request(), [0], {"cpu": 1}).runs]

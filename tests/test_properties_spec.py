@@ -135,7 +135,6 @@ ONE_VALUE = {
     ("model",),
     ("batch_norm",),
     ("validation_images",),
-    ("ranks",),
     ("schedule", "name"),
     ("optimizer", "name"),
 }

@@ -21,7 +21,7 @@ from resnet18.spec.resolve import Request
 def records_of(mine, seeds=(0, 1, 2)):
     return [
         make_record(run.experiment, run.execution, request=Request())
-        for run in plan([mine], Request(), seeds, {"cpu"}).runs
+        for run in plan([mine], Request(), seeds, {"cpu": 1}).runs
     ]
 
 
@@ -83,7 +83,7 @@ def test_everything_that_is_written_lies_inside_the_results_folder(tmp_path):
         seal({**record.model_dump(mode="json"), "classes": ["../../z", "NUL"], "nulls": nulls_without_classes(record)})
         for record in (
             make_record(run.experiment, run.execution, request=request)
-            for run in plan([mine], request, [0], {"cpu"}).runs
+            for run in plan([mine], request, [0], {"cpu": 1}).runs
         )
     ]
     store = Store(tmp_path / "deep" / "er" / "results")

@@ -15,9 +15,10 @@ from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, train_
 from resnet18.analysis.report import render_report, write_report
 from resnet18.analysis.section import carried_out_on
 from resnet18.analysis.tables import build_table
-from resnet18.analysis.view import look, reported_head
+from resnet18.analysis.view import devices_of, look, reported_head
 from resnet18.records.store import Readings
 from resnet18.spec.errors import IntegrityError, SpecError
+from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -40,7 +41,7 @@ def record_all(mine, request, seeds=(0,), correct=(10, 12, 14), **options):
             epochs=(make_epoch(1, correct[run.experiment.seed]),),
             **options,
         )
-        for run in plan([mine], request, seeds, {"cpu"}).runs
+        for run in plan([mine], request, seeds, {"cpu": 1}).runs
     ]
 
 
@@ -72,7 +73,7 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
 def test_the_optimism_gap_is_best_as_published_less_last_clean(mine):
     """In points, from the same run: 18 of 20 less 14 of 20."""
     epochs = (make_epoch(1, 12, published=18), make_epoch(2, 14, published=10))
-    (run,) = [one for one in plan([mine], PAPER, [0], {"cpu"}).runs if one.experiment.batch_size == 8]
+    (run,) = [one for one in plan([mine], PAPER, [0], {"cpu": 1}).runs if one.experiment.batch_size == 8]
     table = cells(mine, PAPER, [make_record(run.experiment, run.execution, request=PAPER, epochs=epochs)])
 
     assert "+20.00" == table.loc["Optimism gap (points)", "8"]
@@ -80,7 +81,7 @@ def test_the_optimism_gap_is_best_as_published_less_last_clean(mine):
 
 def test_times_are_a_median_with_the_lowest_and_the_highest(mine):
     """An outlier moves a mean."""
-    (run,) = [one for one in plan([mine], PAPER, [0], {"cpu"}).runs if one.experiment.batch_size == 8]
+    (run,) = [one for one in plan([mine], PAPER, [0], {"cpu": 1}).runs if one.experiment.batch_size == 8]
     records = [
         make_record(
             run.experiment.model_copy(update={"seed": seed}),
@@ -124,7 +125,7 @@ def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
 
 def test_a_table_says_on_which_path_and_in_which_precision_it_was_made(mine):
     """Both as they ran: the second case was asked for in bf16 and fell back."""
-    one, other = plan([mine], PAPER, [0], {"cpu"}).runs
+    one, other = plan([mine], PAPER, [0], {"cpu": 1}).runs
     asked = other.execution.model_copy(update={"precision": "bf16", "fallback": True})
     text = text_of([mine], [make_record(one.experiment, one.execution, request=PAPER)])
     fell_back = make_record(other.experiment, asked, request=PAPER, numerics={"precision": "fp32"})
@@ -137,10 +138,10 @@ def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
     """A time column then compares forms too."""
     records = [
         make_record(run.experiment, run.execution, request=PAPER, numerics={"optimizer_form": form})
-        for run, form in zip(plan([mine], PAPER, [0], {"cpu"}).runs, ("loop", "fused"), strict=True)
+        for run, form in zip(plan([mine], PAPER, [0], {"cpu": 1}).runs, ("loop", "fused"), strict=True)
     ]
 
-    assert "\n- Optimizer in the form: loop (8); fused (16).\n" in text_of([mine], records)
+    assert '\n- Optimizer in the form: loop ("8"); fused ("16").\n' in text_of([mine], records)
     assert "Optimizer in" not in text_of([mine], records[:1])
 
 
@@ -197,6 +198,17 @@ def test_a_case_whose_device_is_absent_says_which():
 
     assert "not run: no CUDA device" == table.loc["Run Time (s), measured on cifar10-jpeg", "GPU"]
     assert "791.5949" == table.loc["Run Time (s), reported", "GPU"]
+
+
+@pytest.mark.parametrize(
+    ("device", "ranks", "present"),
+    [("cpu", 4, {"cpu": 1}), ("cuda", 1, {"cuda": 1}), ("cuda:3", 1, {"cuda": 4}), ("cuda", 2, {"cuda": 2})],
+)
+def test_a_record_tells_of_as_many_devices_as_its_run_needed(device, ranks, present):
+    """One for each rank, and those before its own number; a CPU is one whatever shares it."""
+    record = make_record(execution=Execution(device=device, ranks=ranks), numerics={"device": device.partition(":")[0]})
+
+    assert {"cpu": 1, **present} == devices_of([record])
 
 
 def test_runs_of_two_machines_are_not_averaged(mine):
@@ -459,7 +471,7 @@ def test_a_derived_number_is_computed_from_records():
             request=PAPER,
             epochs=(make_epoch(1, train_s=3.0 if run.execution.device == "cpu" else 1.5),),
         )
-        for run in plan([device], PAPER, [0], {"cpu", "cuda"}).runs
+        for run in plan([device], PAPER, [0], {"cpu": 1, "cuda": 1}).runs
     ]
 
     line = "- speed-up Sp, CPU divided by GPU: reported 44.1631; measured 2 (n = 1 and 1: no interval), medians on "

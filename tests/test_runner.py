@@ -56,7 +56,7 @@ def run(tmp_path):
     def carry_out(text=TOML, *, overrides=TINY, seeds=(0,), source=EMBEDDED, progress=None, policy=DEFAULT):
         benchmark = load_benchmark(make_toml(tmp_path, text))
         request = Request(data=source.label, overrides=overrides)
-        planned = plan([benchmark], request, seeds, {"cpu"})
+        planned = plan([benchmark], request, seeds, {"cpu": 1})
         return run_plan(planned, request, source, Store(tmp_path / "results"), progress or Quiet(), policy)
 
     return carry_out
@@ -310,7 +310,7 @@ def test_what_a_child_prints_goes_to_its_log(run, records, tmp_path):
 
 def test_a_run_of_another_runner_is_left_to_it(run, records, tmp_path):
     """The others are carried out, and exit code 75 says that not all are there."""
-    first = plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu"}).runs[0]
+    first = plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu": 1}).runs[0]
     progress = Quiet()
     with run_lock(tmp_path / "results", first.run_id):
         finished = run(progress=progress)
@@ -336,7 +336,7 @@ def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(run, re
 def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(run, tmp_path):
     """The kernel has let go of the lock; what its last holder wrote is still there."""
     (tmp_path / "results" / "locks").mkdir(parents=True)
-    for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu"}).runs:
+    for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu": 1}).runs:
         (tmp_path / "results" / "locks" / f"{one.run_id}.lock").write_text("process 1 of \x1b[31melsewhere")
     progress = Quiet()
     finished = run(progress=progress)
@@ -438,7 +438,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(run, records,
 
 def test_a_link_in_place_of_a_log_is_not_written_through(run, records, tmp_path):
     """What it leads to stays as it is; the run ends, and its runner says so."""
-    run_ids = [one.run_id for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu"}).runs]
+    run_ids = [one.run_id for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu": 1}).runs]
     (tmp_path / "results" / "logs").mkdir(parents=True)
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
     (tmp_path / "results" / "logs" / f"{run_ids[0]}.1.log").symlink_to(tmp_path / "secret")
@@ -518,7 +518,7 @@ def test_a_record_of_a_real_run_validates_against_the_schema(run, tmp_path):
 
 def test_an_expected_out_of_memory_is_no_failure(tmp_path):
     """The report says that batch 1024 did not fit: if it does not, that is the finding."""
-    runs = plan([make_benchmark(tmp_path)], Request(), [0], {"cpu"}).runs
+    runs = plan([make_benchmark(tmp_path)], Request(), [0], {"cpu": 1}).runs
 
     assert [3, 0] == [exit_code_of((Finished(run, "oom_device", was_recorded=False),)) for run in runs]
     assert 3 == exit_code_of(())

@@ -32,7 +32,7 @@ def records_of(mine, percents):
                 ),
             ),
         )
-        for run in plan([mine], PAPER, range(len(percents)), {"cpu"}).runs
+        for run in plan([mine], PAPER, range(len(percents)), {"cpu": 1}).runs
     ]
 
 

@@ -101,7 +101,7 @@ def rendered(folder, text):
             "table": mine.table.model_copy(update={"metrics": tuple(rows), "case_title": name}),
         }
     )
-    records = [hostile_record(run, text) for run in plan([mine], asked_with(text), [0], {"cpu"}).runs]
+    records = [hostile_record(run, text) for run in plan([mine], asked_with(text), [0], {"cpu": 1}).runs]
     return render_report([hostile], Readings(tuple(records), (IntegrityError(text, text),)))[0]
 
 

@@ -56,7 +56,7 @@ def records_of(mine, request, means, seeds=5, epochs=curve, **options):
             epochs=epochs(means[run.labels[0].partition("/")[2]] + NOISE[run.experiment.seed]),
             **options,
         )
-        for run in plan([mine], request, range(seeds), {"cpu"}).runs
+        for run in plan([mine], request, range(seeds), {"cpu": 1}).runs
         if run.labels[0].partition("/")[2] in means
     ]
 
@@ -284,7 +284,7 @@ OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cpu"
 def test_how_runs_end_is_a_claim(endings, word, tmp_path):
     """All of them must, three at least."""
     mine = claimed(tmp_path, OOM)
-    runs = [run for run in plan([mine], PAPER, range(3), {"cpu"}).runs if run.experiment.batch_size == 16]
+    runs = [run for run in plan([mine], PAPER, range(3), {"cpu": 1}).runs if run.experiment.batch_size == 16]
     records = [
         make_record(run.experiment, run.execution, request=PAPER, status=status)
         for run, status in zip(runs, endings, strict=False)
@@ -585,7 +585,7 @@ def test_a_failed_run_of_other_data_is_no_other_data(tmp_path):
 def test_a_run_that_was_not_carried_out_says_nothing_of_how_it_would_end(status, tmp_path):
     """Neither for nor against."""
     mine = claimed(tmp_path, OOM)
-    runs = [run for run in plan([mine], PAPER, range(3), {"cpu"}).runs if run.experiment.batch_size == 16]
+    runs = [run for run in plan([mine], PAPER, range(3), {"cpu": 1}).runs if run.experiment.batch_size == 16]
     records = [make_record(run.experiment, run.execution, request=PAPER, status=status) for run in runs]
 
     assert ["not run"] == words(mine, records)
@@ -616,7 +616,7 @@ def test_times_of_two_devices_may_come_from_two_machines(tmp_path):
             epochs=(make_epoch(1, train_s=means[name] * (1 + NOISE[run.experiment.seed] / 10)),),
             cpu=f"a machine with {name}",
         )
-        for run in plan([device], PAPER, range(5), {"cpu", "cuda"}).runs
+        for run in plan([device], PAPER, range(5), {"cpu": 1, "cuda": 1}).runs
         if (name := run.labels[0].partition("/")[2]) in means
     ]
     found = {one.claim.id: one.word for one in judge([device], look([device], PAPER, records), PAPER)}

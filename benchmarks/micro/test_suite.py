@@ -25,7 +25,7 @@ MAX_SHARE = 0.01
 
 def a_thousand_runs():
     """Return the first runs of the suite with 50 seeds."""
-    return tuple(islice(plan(load_benchmarks(), Request(scale="paper"), range(50), {"cpu"}).runs, RUNS))
+    return tuple(islice(plan(load_benchmarks(), Request(scale="paper"), range(50), {"cpu": 1}).runs, RUNS))
 
 
 def test_planning_1000_runs(benchmark):
@@ -58,7 +58,7 @@ def test_runner_overhead(benchmark, tmp_path):
     tiny = ("train_images=40", "test_images_epoch=20", "test_images_last=20", "width=2", "epochs=60", "threads=1")
     request = Request(overrides=tiny)
     one_case = TOML[: TOML.rindex("[[case]]")]
-    planned = plan([make_benchmark(tmp_path, one_case)], request, [0], {"cpu"})
+    planned = plan([make_benchmark(tmp_path, one_case)], request, [0], {"cpu": 1})
     question = DataQuestion(place=Place.of(source), train_sizes=(), test_sizes=())
     overheads = []
 

@@ -158,13 +158,22 @@ SCOPES = {
 
 def installation(record: Record) -> tuple[str, ...]:
     """Return what must agree before times or memory of two cases are compared: machine and libraries."""
+    return machine(record), *libraries(record)
+
+
+def libraries(record: Record) -> tuple[str, ...]:
+    """Return the versions that times depend on, empty where a machine has no such library."""
     numerics = record.fingerprint.numerics or {}
-    return machine(record), *(str(numerics.get(key, "")) for key in ("torch", "cuda", "cudnn", "driver"))
+    return tuple(str(numerics.get(key, "")) for key in ("torch", "cuda", "cudnn", "driver"))
 
 
 def machine(record: Record) -> str:
-    """Return what must agree before times are averaged: processor, device and threads."""
+    """Return what must agree before times are averaged: processor, device and threads. Threads are those of a rank."""
+    model, threads = processor(record), (record.fingerprint.numerics or {}).get("threads")
+    return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else model
+
+
+def processor(record: Record) -> str:
+    """Return the model of what computed: the GPU, or the CPU where there was none; ranks are several of one model."""
     numerics = record.fingerprint.numerics or {}
-    parts = [numerics.get(key) for key in ("gpu_model", "cpu_model", "threads")]
-    model, threads = next((part for part in parts[:2] if part), "unknown machine"), parts[2]
-    return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else str(model)
+    return str(numerics.get("gpu_model") or numerics.get("cpu_model") or "unknown machine")

@@ -9,6 +9,7 @@ from resnet18.analysis.cells import missing
 from resnet18.analysis.costs import loader_notes, marks, memory_lines
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import CURVES, SCOPES
+from resnet18.analysis.scaling import scaling_lines
 from resnet18.analysis.speedup import machines_of, speed_up
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.verdict import Verdict
@@ -49,6 +50,7 @@ def section(
         *_notes(view, views),
         *_derived(view, request),
         "",
+        *scaling_lines(view),
         *memory_lines(view, request),
         *_claims(verdicts),
     ]
@@ -79,7 +81,7 @@ def _ways(view: BenchmarkView) -> list[str]:
         found: dict[str, list[str]] = {}
         for arm in view.arms:
             if way := " / ".join(sorted({way_of(record) for record in arm.measured})):
-                found.setdefault(way, []).append(escape(arm.case.name))
+                found.setdefault(way, []).append(f'"{escape(arm.case.name)}"')
         if len(found) == 1 and way_of is carried_out_on:
             lines.append(f"- {text} {next(iter(found))}.")
         elif len(found) > 1:

@@ -34,7 +34,7 @@ def build_table(view: BenchmarkView, request: Request) -> pd.DataFrame:
         request: decides whether reported values may stand beside measured ones; the measured ones name other data.
     """
     benchmark, arms = view.benchmark, view.arms
-    columns = [*_factor_columns(benchmark), *_metric_columns(view, request), ("n (seeds)", _count)]
+    columns = [*_factor_columns(benchmark), *_metric_columns(view, request), ("n (seeds)", count_cell)]
     names = pd.Series([arm.case.name for arm in arms])
     cells = pd.DataFrame({title: [text(arm) for arm in arms] for title, text in columns})
     if benchmark.table.cases_in == "rows":
@@ -68,13 +68,17 @@ def _metric_columns(view: BenchmarkView, request: Request) -> list[Column]:
     for row in benchmark.table.metrics:
         columns.append((f"{row.title}, {head or 'reported'}", _reported(row.metric, head)))
         if row.metric == "best_accuracy":
-            columns.append((f"{row.title}, {measured} (best epoch, as published)", _measured(best_accuracy, accuracy)))
-            columns.append((f"{row.title}, {measured} (last epoch, clean)", _measured(last_clean_accuracy, accuracy)))
-            columns.append(("Optimism gap (points)", _measured(optimism_gap, gap)))
+            columns.append(
+                (f"{row.title}, {measured} (best epoch, as published)", measured_cell(best_accuracy, accuracy))
+            )
+            columns.append(
+                (f"{row.title}, {measured} (last epoch, clean)", measured_cell(last_clean_accuracy, accuracy))
+            )
+            columns.append(("Optimism gap (points)", measured_cell(optimism_gap, gap)))
             columns.append(("Error of seeds / of sampling (points)", errors))
         else:
             unit = "" if row.title.endswith("(s)") else " (s)"
-            columns.append((f"{row.title}, {measured}{unit}", _measured(TIMES[row.metric], seconds, is_time=True)))
+            columns.append((f"{row.title}, {measured}{unit}", measured_cell(TIMES[row.metric], seconds, is_time=True)))
             columns += _speed_up_column(view, row.metric)
     return columns
 
@@ -98,9 +102,11 @@ def _reported(metric: str, head: str | None) -> Callable[[Arm], str]:
     return lambda arm: {str(key): text for key, text in arm.case.reported.items()}.get(metric, NOTHING)
 
 
-def _measured(
+def measured_cell(
     value: Callable[[Record], float], text: Callable[[Sequence[float]], str], *, is_time: bool = False
 ) -> Callable[[Arm], str]:
+    """Return what makes a cell of a case: its runs' values as text, a time's mark, or why there are none."""
+
     def cell(arm: Arm) -> str:
         if not arm.measured:
             return missing(arm)
@@ -114,7 +120,7 @@ def _measured(
     return cell
 
 
-def _count(arm: Arm) -> str:
+def count_cell(arm: Arm) -> str:
     """Return the number of seeds behind a cell, and how the others ended."""
     others = [record.status for record in arm.records if record.status != "ok"]
     text = str(len(arm.measured))

@@ -1,6 +1,6 @@
 """Find records for cases. A view is one way of asking: scale, data set and options; ids tie its cases to records."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from resnet18.records.record import Record
@@ -13,6 +13,8 @@ from resnet18.spec.plan import absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
 from resnet18.spec.scale import SCALES
 
+TOO_FEW = "fewer than {ranks} {name} devices"
+"""Why a case was not run whose ranks need more devices than any record comes from."""
 LARGEST_FIRST = ("paper", "small", "smoke")
 
 
@@ -81,12 +83,17 @@ def arms_of(benchmark: Benchmark, request: Request, records: Collection[Record])
     return _arms(benchmark, request, _by_arm(records), devices_of(records))
 
 
-def devices_of(records: Collection[Record]) -> set[str]:
-    """Return the kinds of device that records come from, which is all that counts as present.
+def devices_of(records: Collection[Record]) -> Mapping[str, int]:
+    """Return how many devices of each kind records come from, which is all that counts as present.
 
     What the rendering machine has is no matter: the report depends on records alone.
     """
-    return {"cpu", *(device_of(record) for record in records)}
+    found = {"cpu": 1}
+    for record in records:
+        kind, asked = device_of(record), record.spec.execution
+        index = asked.device.partition(":")[2]
+        found[kind] = max(found.get(kind, 1), asked.ranks, int(index or 0) + 1)
+    return {**found, "cpu": 1}
 
 
 def device_of(record: Record) -> str:
@@ -103,7 +110,7 @@ def _by_arm(records: Collection[Record]) -> dict[str, list[Record]]:
 
 
 def _arms(
-    benchmark: Benchmark, request: Request, by_arm: dict[str, list[Record]], devices: Collection[str]
+    benchmark: Benchmark, request: Request, by_arm: dict[str, list[Record]], devices: Mapping[str, int]
 ) -> tuple[Arm, ...]:
     found = []
     for case in benchmark.cases:
@@ -112,7 +119,7 @@ def _arms(
         except SpecError:
             return ()
         key = arm_id(experiment, execution)
-        absent = absent_device(execution, devices)
+        absent = absent_device(execution, devices, too_few=TOO_FEW)
         found.append(Arm(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
     return tuple(found)
 

@@ -88,7 +88,7 @@ class Execution(Model):
     deterministic: bool = False
     """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    ranks: Annotated[int, Field(ge=1, le=1)] = 1
+    ranks: Annotated[int, Field(ge=1, le=64)] = 1
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Data-loader processes. They change no result, since randomness is keyed by image."""
     memory_cap: MemoryCap | None = None

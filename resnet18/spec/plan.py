@@ -1,7 +1,8 @@
 """`plan` turns benchmarks into the list of runs. It is pure: no clock, no disk, no device."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.errors import SpecError
@@ -17,6 +18,11 @@ LAST_MAP_IS_ONE_PIXEL = {"imagenet": 32, "cifar": 8}
 """Largest input in px whose last feature maps are 1x1: the stems halve it five and three times."""
 
 DEVICE_NAMES = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU", "cpu": "CPU"}
+EVERY_DEVICE: Mapping[str, int] = MappingProxyType(dict.fromkeys(DEVICE_NAMES, 100))
+"""As many of each kind as a spec can ask for, for those who plan what no machine need run: `cuda:99` is the last."""
+
+TOO_FEW = "{ranks} ranks need {ranks} {name} devices, this machine has {count}"
+"""Why a case is not planned whose ranks have no device each."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def plan(
     benchmarks: Collection[Benchmark],
     request: Request,
     seeds: Collection[int],
-    devices: Collection[str],
+    devices: Mapping[str, int],
     *,
     hypotheses: bool = False,
 ) -> Plan:
@@ -66,7 +72,7 @@ def plan(
         benchmarks: the tables to fill.
         request: scale, data label and overrides.
         seeds: the seeds of every case.
-        devices: kinds of device that the machine has, `cpu` among them.
+        devices: how many devices of each kind the machine has, `cpu` among them.
         hypotheses: whether the candidates of the files' hypotheses are run too.
 
     Raises:
@@ -104,10 +110,25 @@ def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, C
             yield benchmark, case
 
 
-def absent_device(execution: Execution, devices: Collection[str]) -> str | None:
-    """Return why the execution cannot run on these devices, None where it can."""
-    kind = execution.device.partition(":")[0]
-    return None if kind == "auto" or kind in devices else f"no {DEVICE_NAMES[kind]} device"
+def absent_device(execution: Execution, devices: Mapping[str, int], *, too_few: str = TOO_FEW) -> str | None:
+    """Return why the execution cannot run on these devices, None where it can.
+
+    Args:
+        execution: its device, and its ranks, each of which needs a device of its own; any number of them shares a CPU.
+        devices: how many there are of each kind. `auto` takes the first that is not the CPU.
+        too_few: the reason where there are fewer devices than ranks, with {ranks}, {name} of the kind, and {count}.
+    """
+    kind, _, index = execution.device.partition(":")
+    if kind == "auto":
+        kind = next((one for one in devices if one != "cpu"), "cpu")
+    name, count, ranks = DEVICE_NAMES.get(kind, kind), devices.get(kind, 0), execution.ranks
+    if not count:
+        return f"no {name} device"
+    if kind == "cpu":
+        return None
+    if index and int(index) >= count:
+        return f"no {name} device {int(index)}"
+    return too_few.format(ranks=ranks, name=name, count=count) if ranks > count else None
 
 
 def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:

@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.forecast import PARTS, Forecast, evaluation_batch, training_batch
-from resnet18.spec.plan import DEVICE_NAMES, Run, plan
+from resnet18.spec.plan import EVERY_DEVICE, Run, plan
 from resnet18.spec.resolve import Request
 from resnet18.training.device import PATH_FORMATS, autocast
 from resnet18.training.model import ResNet18
@@ -139,7 +139,7 @@ def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) ->
     known: dict[tuple[object, ...], Forecast] = {}
     found = []
     for request in requests:
-        runs = plan(benchmarks, request, (0,), DEVICE_NAMES).runs
+        runs = plan(benchmarks, request, (0,), EVERY_DEVICE).runs
         for run in runs:
             if _key(run) not in known:
                 known[_key(run)] = forecast(run.experiment, run.execution)
