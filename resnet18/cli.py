@@ -15,9 +15,11 @@ from resnet18.inquiries import INQUIRIES
 from resnet18.options import (
     LOCAL,
     CheckpointOption,
+    ClaimOption,
     DataOption,
     DebugOption,
     DeviceOption,
+    EngineOption,
     Files,
     HypothesesOption,
     JobsOption,
@@ -32,6 +34,7 @@ from resnet18.options import (
     SetOption,
     StaleOption,
     asked,
+    several_gpus,
     usable_processors,
 )
 from resnet18.spec.benchmark import Benchmark
@@ -81,7 +84,9 @@ def run_command(
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
-    jobs: JobsOption = 1,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
+    claim: ClaimOption = None,
     checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
     time_limit: LimitOption = None,
     on_processors: ProcessorsOption = None,
@@ -91,6 +96,8 @@ def run_command(
     with errors_reported(debug):
         from rich.console import Console
 
+        from resnet18.execution.engines.local import LocalEngine
+        from resnet18.execution.engines.sites import reach
         from resnet18.execution.progress import Progress
         from resnet18.execution.runner import exit_code_of, run_plan, summary
         from resnet18.execution.side_by_side import pin, run_side_by_side, shares, without_timed_runs
@@ -99,15 +106,25 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
-        groups = shares(jobs, usable_processors()) if jobs > 1 and on_processors is None else []
+        site = reach(engine, claim, jobs)
+        is_one_of_several = on_processors is not None
+        is_split = site is None and (jobs or 1) > 1 and not is_one_of_several
+        groups = shares(jobs or 1, usable_processors()) if is_split else []
         if on_processors is not None:
             pin(on_processors)
-        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True)
+        devices = None if site is None else site.devices
+        wanted = asked(
+            names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True, devices=devices
+        )
         if groups:
             run_side_by_side(groups, sys.argv[1:])
-        plan = wanted.plan if on_processors is None else without_timed_runs(wanted.plan)
-        policy = Policy(keep_stale, checkpoint_every, time_limit, is_exclusive=on_processors is None)
-        finished = run_plan(plan, wanted.request, wanted.source, Store(results), Progress(Console()), policy)
+        plan = without_timed_runs(wanted.plan) if is_one_of_several else wanted.plan
+        policy = Policy(
+            keep_stale, checkpoint_every, time_limit, is_exclusive=not is_one_of_several, gpus=several_gpus()
+        )
+        opening = LocalEngine if site is None else site.open
+        store, progress = Store(results), Progress(Console())
+        finished = run_plan(plan, wanted.request, wanted.source, store, progress, policy, opening)
         if on_processors is not None:
             return
         typer.echo(summary(finished, plan))

@@ -59,7 +59,22 @@ LimitOption = Annotated[
     ),
 ]
 JobsOption = Annotated[
-    int, typer.Option("--jobs", min=1, help="Runs side by side, on processors of their own; compared times run alone.")
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=1,
+        help="Runs side by side: here 1, each on processors of its own, and compared times alone; on a cluster as many "
+        "as it has room for.",
+    ),
+]
+EngineOption = Annotated[str, typer.Option("--engine", help="Where runs happen: local, ray or slurm.")]
+ClaimOption = Annotated[
+    str | None,
+    typer.Option(
+        "--claim",
+        metavar="cpus=N,gpus=N",
+        help="What a run takes of a cluster's node; compared times take all of it.",
+    ),
 ]
 ProcessorsOption = Annotated[
     str | None, typer.Option("--on-processors", hidden=True, help="One of several runners: the processors it has.")
@@ -92,8 +107,12 @@ def asked(
     *,
     hypotheses: bool = False,
     prove_devices: bool = False,
+    devices: Mapping[str, int] | None = None,
 ) -> Asked:
     """Return what the options of `plan` and `run` ask for.
+
+    With `prove_devices` this machine's devices are tried instead of taking their drivers' word; `devices` are those of
+    a cluster, which is asked instead of this machine.
 
     Raises:
         SpecError: an unknown name, scale or option.
@@ -106,7 +125,7 @@ def asked(
     benchmarks = load_benchmarks(tuple(names or ()))
     source = parse_data(data or SCALES[scale].data)
     request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
-    devices = present_devices(prove=prove_devices)
+    devices = present_devices(prove=prove_devices) if devices is None else devices
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
     _check_device(device or "auto", devices)
     return Asked(benchmarks, request, source, planned)
@@ -117,10 +136,10 @@ def _check_device(device: str, devices: Mapping[str, int]) -> None:
     kind, _, index = device.partition(":")
     numbered = [f"{kind}:{number}" for number in range(devices.get(kind, 0))]
     if index and numbered and device not in numbered:
-        raise EnvironmentMissingError(f"--device {device}", "this machine has no such device", allowed=numbered)
+        raise EnvironmentMissingError(f"--device {device}", "there is no such device", allowed=numbered)
     if kind != "auto" and not numbered:
         raise EnvironmentMissingError(
-            f"--device {device}", "this machine has no such device", allowed=("auto", *sorted(devices))
+            f"--device {device}", "there is no such device", allowed=("auto", *sorted(devices))
         )
 
 
@@ -129,3 +148,11 @@ def usable_processors() -> list[int]:
     from resnet18.measure.cgroup import affinity, usable_cpus
 
     return sorted(affinity())[: usable_cpus()]
+
+
+def several_gpus() -> tuple[str, ...]:
+    """Return the names of this machine's GPUs, none where there is one or none."""
+    from resnet18.measure.devices import nvidia_gpus
+
+    names = nvidia_gpus()
+    return names if len(names) > 1 else ()

@@ -11,14 +11,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
-from types import FrameType
+from types import FrameType, ModuleType
 
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem, Stop
 from resnet18.spec.errors import SuiteError, UnfinishedError
@@ -79,7 +79,8 @@ def _in_child(
     child = context.Process(
         target=_enter, args=(kind, payload, sender, None if log is None else str(log)), daemon=False
     )
-    child.start()
+    with _without_main_module():
+        child.start()
     sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
     try:
         for message in _messages(receiver, end_s):
@@ -96,6 +97,17 @@ def _in_child(
         _end(child)
         receiver.close()
     return child.exitcode or 0
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keep a child from importing what the caller's program is, of which it needs nothing: Ray's worker, say."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _end(child: BaseProcess) -> None:

@@ -27,6 +27,8 @@ class Policy:
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
     time_limit_s: float | None = None
     is_exclusive: bool = True
+    gpus: tuple[str, ...] = ()
+    """Names of this machine's GPUs, where it has several: each run leases its own."""
 
 
 DEFAULT = Policy()
@@ -59,9 +61,9 @@ class Begin:
     kills: int | None
 
 
-def run_once(run: Run, session: Session) -> Status:
-    """Carry out one attempt here, telling the progress of it, and return how it ended."""
-    job = job_of(run, session)
+def run_once(run: Run, session: Session, gpus: str | None = None) -> Status:
+    """Carry out one attempt here, on these GPUs, telling the progress of it, and return how it ended."""
+    job = job_of(run, session).model_copy(update={"gpus": gpus})
     status = attend(job, lambda message: _pass_on(message, session.progress))
     session.progress.end(status, session.store.log_path(run.run_id, job.attempt))
     return status

@@ -1,6 +1,7 @@
 """How many devices of each kind this machine has, found without importing torch where there is none but the CPU."""
 
 import importlib.util
+import os
 import platform
 import subprocess
 import sys
@@ -29,6 +30,23 @@ def present_devices(*, prove: bool) -> Mapping[str, int]:
     else:
         found = {kind: count for kind, count in hinted.items() if kind != "xpu"}
     return {"cpu": 1, **{kind: count for kind, count in found.items() if count}}
+
+
+def nvidia_gpus() -> tuple[str, ...]:
+    """Return the names by which CUDA_VISIBLE_DEVICES may call this machine's GPUs: those it lists, else all UUIDs.
+
+    Numbers would mislead: CUDA counts the fastest first, NVML by the place on the bus.
+    """
+    if (listed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(name.strip() for name in listed.split(",") if name.strip())
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        names = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+        pynvml.nvmlShutdown()
+    except (pynvml.NVMLError, OSError):
+        return ()
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 
 def _proved(kind: str) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from resnet18.execution.job import Delivery, Job
 from resnet18.records import disk
-from resnet18.records.parse import LIMIT
-from resnet18.records.record import Status
+from resnet18.records.parse import LIMIT, file_name, parse_record
+from resnet18.records.record import FINAL, Status
 from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError
 
@@ -17,15 +17,16 @@ LOG_BYTES = 64 << 10
 
 def packed(job: Job, run: str, store: Store, notes: Sequence[str]) -> Delivery:
     """Return what the attempt left, and remove it here, save a checkpoint that the run may go on from."""
-    record = disk.read(store.folder / f"{run}.{job.attempt}.json", LIMIT).decode()
+    record = disk.read(store.folder / file_name(run, job.attempt), LIMIT)
     picture, log = store.picture_path(run, job.attempt), store.log_path(run, job.attempt)
     delivery = Delivery(
-        record=record,
+        record=record.decode(),
         picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
         log=log.read_bytes()[-LOG_BYTES:].decode(errors="replace") if log.is_file() else "",
         notes=tuple(notes),
     )
-    for folder in (store.folder, store.logs):
+    is_final = parse_record(record, "the record").status in FINAL
+    for folder in (store.results,) if is_final else (store.folder, store.logs):
         shutil.rmtree(folder, ignore_errors=True)
     return delivery
 

@@ -12,8 +12,6 @@ from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.plan import Run
 
-ENGINES = ("local", "ray", "slurm")
-
 
 @dataclass(frozen=True)
 class Finished:

@@ -157,11 +157,14 @@ class RayEngine:
     def _send(self, flight: Flight) -> None:
         wanted = self._needs(flight.run)
         # A run with the node for itself claims all processors of the largest: on a smaller one it would not be alone.
-        node = max(self._able(flight.run), key=lambda one: one.cpus)
+        fit = self._able(flight.run)  # none while the last one is lost: the task then waits for another
+        node = max(fit, key=lambda one: one.cpus, default=Node("", "", wanted.cpus or 1, 0))
         cpus = wanted.cpus or node.cpus
         if wanted.cpus is None and not wanted.whole and node.gpus:
             cpus = max(1, int(node.cpus * wanted.gpus / node.gpus))
-        job = flight.job.model_copy(update={"is_exclusive": flight.job.is_exclusive and cpus == node.cpus})
+        job = flight.job.model_copy(
+            update={"is_exclusive": flight.job.is_exclusive and node in fit and cpus == node.cpus}
+        )
         task = self._task.options(
             num_cpus=cpus,
             num_gpus=wanted.gpus,
