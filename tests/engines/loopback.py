@@ -15,14 +15,13 @@ HEAD = "127.0.0.2"  # Ray rewrites 127.0.0.1 to the address of a network card, a
 class Loopback:
     """The cluster: a head without processors, and one node for each data folder."""
 
-    def __init__(self, folder, nodes):
+    def __init__(self, folder, nodes, cpus):
         self.folder = folder
         head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False, "node_ip_address": HEAD}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.nodes = [self.add(number) for number in range(nodes)]
-        ray.init(
-            address=self.cluster.address, _node_ip_address=HEAD, logging_level="ERROR", log_to_driver=False
-        )
+        self.folders = [folder / f"node{number}" for number in range(nodes)]
+        self.nodes = [self.add(number, cpus=cpus) for number in range(nodes)]
+        ray.init(address=self.cluster.address, _node_ip_address=HEAD, logging_level="ERROR", log_to_driver=False)
 
     def add(self, number, *, cpus=1, data=None):
         """Start a node; its address tells its number."""
@@ -44,9 +43,9 @@ class Loopback:
 
 
 @contextmanager
-def loopback(folder, nodes=3):
+def loopback(folder, nodes=3, cpus=1):
     """Start a cluster of so many nodes, and end it."""
-    cluster = Loopback(folder, nodes)
+    cluster = Loopback(folder, nodes, cpus)
     try:
         yield cluster
     finally:

@@ -32,12 +32,13 @@ def carry_out_apart(text: str) -> str:
     """
     job = Job.model_validate_json(text)
     run = run_id(job.spec.experiment, job.spec.execution)
-    store = Store(data_home() / "scratch" / run)
+    scratch = data_home() / "scratch"
+    store = Store(scratch / run)
     job = job.model_copy(update={"results": path_to_text(store.results)})
     notes: list[str] = []
     try:
         check_fit(job, store)
-        with _alone(store.results, run):
+        with _alone(scratch, run):  # not in the run's own folder, which is removed before the lock is let go
             if not _is_undelivered(job, run, store):
                 _carry_out(job, notes)
             return packed(job, run, store, notes).model_dump_json()
@@ -74,7 +75,7 @@ def _data_sha256(place: str, expected: str) -> str:  # noqa: ARG001 - another on
 
 
 @contextmanager
-def _alone(results: Path, run: str) -> Iterator[None]:
+def _alone(scratch: Path, run: str) -> Iterator[None]:
     """Hold the run's lock; a task that was given up, but has not ended yet, may hold it still.
 
     Raises:
@@ -83,7 +84,7 @@ def _alone(results: Path, run: str) -> Iterator[None]:
     give_up_s = time.monotonic() + TAKEN_LIMIT_S
     while True:
         try:
-            with run_lock(results, run):
+            with run_lock(scratch, run):
                 yield
                 return
         except RunIsTakenError as error:

@@ -1,0 +1,295 @@
+"""Ray for real: three loopback nodes, and every fault that a cluster can have."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from builders import TINY, TINY_ARGUMENTS, TOML, make_toml
+from engines.loopback import HEAD, loopback
+from test_imagefolder import files, make_tar
+from test_runner import EMBEDDED, Quiet
+
+from resnet18.execution.engines import ray_engine
+from resnet18.execution.engines.engine import Claim
+from resnet18.execution.engines.local import LocalEngine
+from resnet18.execution.runner import run_plan
+from resnet18.execution.supervision import Policy
+from resnet18.records.store import Store
+from resnet18.spec.data import DataSource
+from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.load import load_benchmark
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+DRIVER = Path(__file__).with_name("driver.py")
+SECOND_CASE = '[[case]]\nname = "16"'
+ONE_CASE = TOML[: TOML.index(SECOND_CASE)]
+LONG = tuple("epochs=200" if one == "epochs=1" else one for one in TINY)
+TIMED = TOML.replace('case_title = "Batch"', 'case_title = "Batch"\nspeed_up_over = "8"')
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Three nodes of two processors."""
+    with loopback(tmp_path_factory.mktemp("cluster"), nodes=3, cpus=2) as started:
+        yield started
+
+
+@pytest.fixture
+def run(cluster, tmp_path):
+    """Run a benchmark file under Ray, or under another engine, and return how its runs stand."""
+
+    def carry_out(
+        text=TOML,
+        *,
+        seeds=1,
+        overrides=TINY,
+        source=EMBEDDED,
+        claim=Claim(),
+        progress=None,
+        opening=None,
+        folder="results",
+    ):
+        request = Request(data=source.label, overrides=overrides)
+        planned = plan([load_benchmark(make_toml(tmp_path, text))], request, range(seeds), {"cpu": 1, "cuda": 1})
+        opening = opening or ray_engine.connect(claim, None).open
+        policy = Policy(checkpoint_every_s=0.0)
+        return run_plan(planned, request, source, Store(tmp_path / folder), progress or Quiet(), policy, opening)
+
+    return carry_out
+
+
+@pytest.fixture
+def records(tmp_path):
+    return lambda folder="results": Store(tmp_path / folder).read().records
+
+
+def hashes(records):
+    return {record.run_id: record.result_hash for record in records}
+
+
+def busy(folder):
+    """Return the process numbers of Ray's workers that carry a run out on the node of a data folder."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        try:
+            is_there = f"RESNET18_DATA={folder}".encode() in (one / "environ").read_bytes().split(b"\0")
+            if is_there and (one / "cmdline").read_bytes().startswith(b"ray::on_a_node"):
+                found.append(int(one.name))
+        except OSError:
+            continue
+    return found
+
+
+def checkpoints(cluster):
+    """Return the checkpoints on all nodes."""
+    return {path for folder in cluster.folders for path in folder.rglob("*.checkpoint")}
+
+
+def when(condition, action, limit_s=60.0):
+    """Do something in the background as soon as something is so."""
+
+    def watch():
+        end_s = time.monotonic() + limit_s
+        while time.monotonic() < end_s:
+            if condition():
+                action()
+                return
+            threading.Event().wait(0.02)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_the_bits_are_those_of_the_local_engine(run, records):
+    """The same result hash for each run, whoever carried it out."""
+    run(seeds=2)
+    run(seeds=2, opening=LocalEngine, folder="local")
+
+    assert hashes(records("local")) == hashes(records())
+    assert ["ok"] * 4 == [record.status for record in records()]
+
+
+def test_what_is_recorded_is_not_run_again(run, records):
+    """The second command only looks."""
+    run()
+    before = records()
+
+    assert [True, True] == [one.was_recorded for one in run()]
+    assert before == records()
+
+
+def test_the_threads_are_those_of_the_claim(run, records):
+    """Ray would say one thread, or what it likes: a run of one processor has one, and says that it was not alone."""
+    run(overrides=tuple(one for one in TINY if not one.startswith("threads")), claim=Claim(cpus=1))
+
+    assert [1, 1] == [record.fingerprint.numerics["threads"] for record in records()]
+    assert ["not_exclusive", "not_exclusive"] == [record.flags[0] for record in records()]
+
+
+def test_a_timed_run_has_the_node_for_itself_whatever_is_claimed(run, records):
+    """Its time must mean something."""
+    run(TIMED, claim=Claim(cpus=1))
+
+    assert not any("not_exclusive" in record.flags for record in records())
+
+
+def test_a_killed_worker_is_noticed_and_its_run_goes_on_elsewhere(cluster, run, records):
+    """From its checkpoint where it comes back to the same node; one record, of the first attempt."""
+    progress = Quiet()
+
+    def kill():
+        for folder in cluster.folders:
+            for pid in busy(folder):
+                os.kill(pid, signal.SIGKILL)
+
+    before = checkpoints(cluster)
+    when(lambda: checkpoints(cluster) - before, kill)
+    finished = run(ONE_CASE, overrides=LONG, progress=progress)
+
+    assert ["ok"] == [one.status for one in finished]
+    assert [1] == [record.attempt for record in records()]
+    assert any("was lost (WorkerCrashedError), and is given out again" in line for line in progress.lines)
+
+
+def test_a_run_that_fails_is_not_given_out_again(run, records):
+    """A network that diverges on one node diverges on the next."""
+    progress = Quiet()
+    text = ONE_CASE.replace(
+        "experiment = { batch_size = 8 }", 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
+    )
+    finished = run(text, overrides=tuple("epochs=20" if one == "epochs=1" else one for one in TINY), progress=progress)
+
+    assert ["diverged"] == [one.status for one in finished]
+    assert [1] == [record.attempt for record in records()]
+    assert not any("given out again" in line for line in progress.lines)
+
+
+def test_a_gpu_that_no_node_has_is_said_before_anything_runs(run, records):
+    """With what the nodes have."""
+    text = ONE_CASE + 'execution = { device = "cuda" }\n'
+    with pytest.raises(EnvironmentMissingError, match="no node has the 1 CPUs and 1 GPUs that mine/8 needs"):
+        run(text)
+
+    assert () == records()
+
+
+def test_a_claim_beyond_every_node_is_refused(run):
+    """Sixty-four processors of two."""
+    with pytest.raises(EnvironmentMissingError, match=r"no node has the 64 CPUs .*2 CPUs, 0 GPUs.*\n.*--claim"):
+        run(claim=Claim(cpus=64))
+
+
+def test_nodes_with_other_code_are_refused(run, monkeypatch):
+    """Their records would be of another experiment."""
+    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda: "0" * 64)
+    with pytest.raises(Exception, match="has another version of resnet18\n.*install the version"):
+        run()
+
+
+def test_a_node_whose_data_are_damaged_gets_no_more_runs(cluster, run, records, tmp_path):
+    """The others carry its runs out."""
+    source = DataSource("imagefolder", "pictures", make_tar(tmp_path / "pictures.tar.gz", files(10)))
+    sizes = ("train_images=20", "test_images_epoch=20", "test_images_last=20", *TINY[3:])
+    run(source=source, overrides=sizes, seeds=3)  # every node keeps a decoded copy
+    for path in (cluster.folders[0] / "decoded").rglob("train_images.npy"):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for pid in busy(cluster.folders[0]):  # what it has seen whole it does not look at again
+        os.kill(pid, signal.SIGKILL)
+    progress = Quiet()
+    finished = run(source=source, overrides=(*sizes, "epochs=2"), seeds=3, progress=progress)
+
+    assert ["ok"] * 6 == [one.status for one in finished]
+    assert 12 == len(records())
+
+
+def test_two_hundred_runs_outlive_a_node(cluster, run, records):
+    """Each is recorded once."""
+    folder = cluster.folder / "node9"
+    extra = cluster.add(9, cpus=2)
+    progress = Quiet()
+    began = time.monotonic()
+    when(lambda: any("127.0.0.12" in line for line in progress.lines) and busy(folder), lambda: cluster.kill(extra))
+    finished = run(seeds=100, progress=progress)
+    print(f"\n200 runs on 4 nodes, one of them killed: {time.monotonic() - began:.1f} s")
+    assert any("127.0.0.12" in line for line in progress.lines)
+
+    assert ["ok"] * 200 == [one.status for one in finished]
+    assert 200 == len(records()) == len({record.run_id for record in records()})
+    assert {1} == {record.attempt for record in records()}
+    assert any("NodeDiedError" in line or "given out again" in line for line in progress.lines)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
+def test_a_node_with_a_full_disk_gets_no_more_runs(cluster, run, records, tmp_path):
+    """Its runs go to the others, and the user is told why."""
+    full = tmp_path / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(full)], check=True)
+    node = cluster.add(8, cpus=2, data=full)
+    try:
+        progress = Quiet()
+        finished = run(seeds=6, progress=progress)
+    finally:
+        cluster.kill(node)
+        subprocess.run(["umount", "-l", str(full)], check=True)
+
+    assert ["ok"] * 12 == [one.status for one in finished]
+    assert any(re.search(r"127.0.0.11 gets no more runs: .*No space left on device", line) for line in progress.lines)
+
+
+@pytest.fixture
+def driver(cluster, tmp_path):
+    """Start the command in a process of its own, connected to the cluster."""
+    make_toml(tmp_path, ONE_CASE)
+
+    def start():
+        arguments = [word.replace("epochs=1", "epochs=200") for word in TINY_ARGUMENTS]
+        return subprocess.Popen(
+            [sys.executable, DRIVER, cluster.cluster.address, HEAD, "run", "mine.toml", "--engine", "ray"]
+            + [*arguments, "--results", "results", "--checkpoint-every", "0"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def end_when_it_trains(cluster, process, number):
+    """Send a signal once a checkpoint is there, and return what was printed."""
+    before = checkpoints(cluster)
+    when(lambda: checkpoints(cluster) - before, lambda: process.send_signal(number))
+    output, _ = process.communicate(timeout=120)
+    return output
+
+
+def test_a_killed_runner_begins_again_with_what_is_missing(cluster, driver, records):
+    """Its tasks end with it; the run is recorded once."""
+    process = driver()
+    end_when_it_trains(cluster, process, signal.SIGKILL)
+    nothing = records()
+    output, _ = driver().communicate(timeout=120)
+
+    assert (-signal.SIGKILL, ()) == (process.returncode, nothing)
+    assert [(1, "ok")] == [(record.attempt, record.status) for record in records()], output
+
+
+def test_an_interrupt_ends_the_run_on_its_node_and_the_command_goes_on(cluster, driver, records):
+    """Ctrl-C: the node saves a checkpoint, and its record comes back."""
+    process = driver()
+    output = end_when_it_trains(cluster, process, signal.SIGINT)
+    first = [(record.attempt, record.status) for record in records()]
+    driver().communicate(timeout=120)
+
+    assert (130, [(1, "interrupted")]) == (process.returncode, first), output
+    assert [(1, "interrupted"), (2, "ok")] == [(record.attempt, record.status) for record in records()]
