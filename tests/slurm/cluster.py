@@ -40,7 +40,7 @@ class SlurmCluster:
         *,
         cpus: int = 1,
         gpus: int = 0,
-        node_timeout_s: int = 5,
+        node_timeout_s: int = 2,
     ) -> None:
         """Choose the size; `cpus` and `gpus` are of each node and need not exist."""
         self.folder = folder.absolute()

@@ -22,7 +22,7 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/none
 CredType=cred/none
-AuthInfo=cred_expire=1
+AuthInfo=cred_expire=5
 PlugStackConfig=/dev/null
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n
@@ -32,7 +32,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
 SlurmctldDebug=verbose
 SlurmdDebug=verbose
-ProctrackType=proctrack/pgid
+ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres
@@ -41,7 +41,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 SlurmdParameters=config_overrides
 SlurmdTimeout={node_timeout_s}
-MessageTimeout=10
+MessageTimeout=3
 TCPTimeout=1
 KillWait=2
 MinJobAge=2
