@@ -41,8 +41,9 @@ class SlurmCluster:
         cpus: int = 1,
         gpus: int = 0,
         node_timeout_s: int = 2,
+        settings: str = "",
     ) -> None:
-        """Choose the size; `cpus` and `gpus` are of each node and need not exist."""
+        """Choose the size (`cpus` and `gpus` of each node need not exist) and more lines for slurm.conf."""
         self.folder = folder.absolute()
         if len(str(self.folder)) > LONGEST_FOLDER:
             raise ValueError(
@@ -55,6 +56,7 @@ class SlurmCluster:
         self._text = configuration(
             self.folder, ports, self._slurm.plugins(), cpus=cpus, gpus=gpus, node_timeout_s=node_timeout_s
         )
+        self._text += settings
         self._gpus = gpus
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -84,6 +86,11 @@ class SlurmCluster:
             raise RuntimeError(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def version(self) -> tuple[int, int]:
+        """Return Slurm's version, as (22, 5): the year and the month."""
+        year, month = self.call("slurmd", "-V").split()[1].split(".")[:2]
+        return int(year), int(month)
+
     def states(self) -> dict[str, str]:
         """Return the state of each node, as `idle` or `down*` (the star: it does not answer)."""
         return dict(line.split() for line in self.call("sinfo", "-h", "-N", "-o", "%N %t").splitlines())
@@ -91,9 +98,7 @@ class SlurmCluster:
     def __enter__(self) -> Self:
         for name in ("state", *self.nodes):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.conf.write_text(self._text)
-        devices = (f"Name=gpu File=/dev/tty[1-{self._gpus}]\n") if self._gpus else ""
-        (self.folder / "gres.conf").write_text(devices)
+        self._configure()
         try:
             self._begin("slurmctld", ["slurmctld", "-D", "-c"])
             for name in self.nodes:
@@ -129,6 +134,16 @@ class SlurmCluster:
     def processes(self) -> set[int]:
         """Return every process of the cluster: daemons, steps, jobs."""
         return jobs(self.conf).union(*map(self._of, ("slurmctld", *self.nodes)))
+
+    def _configure(self) -> None:
+        """Write the configuration. The GPUs are plain files: slurmd complains in its log, and counts them."""
+        self.conf.write_text(self._text)
+        if self.version() >= (23, 2):  # whose slurmd takes part in control groups unless it is told not to
+            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+        for number in range(self._gpus):
+            (self.folder / f"gpu{number}").touch()
+        gpus = f"Name=gpu File={self.folder}/gpu[0-{self._gpus - 1}]\n" if self._gpus else ""
+        (self.folder / "gres.conf").write_text(gpus)
 
     def _of(self, name: str) -> set[int]:
         return descendants(holders(self.folder / f"{name}.log"))

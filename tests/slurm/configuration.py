@@ -1,12 +1,15 @@
 """The configuration of a small Slurm whose every wait is as short as Slurm allows.
 
-What costs time after a node has died (22.05, from its log):
+After a node has died, a job of it waits for two things (seconds, measured with Slurm 22.05):
 
-- slurmctld asks a silent node again every few seconds, and sets it DOWN once SlurmdTimeout has passed twice or so: 14 s
-  with 5, 7 s with 2.
-- A job that is requeued is held until no credential of its first start could still be valid, which is 121 s by default.
-  `AuthInfo=cred_expire=1` makes that 2 s. Any user can do the same for one job, with no right but to own it:
-  `scontrol update JobId=N StartTime=now`.
+- The node is set DOWN: 26 with SlurmdTimeout=5 and Slurm's MessageTimeout (10), 11 with 2 and 3, 5 with 1 and 2. Almost
+  all of that is MessageTimeout, which slurmctld waits for each answer; shorter ones make busy machines look dead.
+- Its first start's credential expires: 121, as a credential lives 120 by default. `AuthInfo=cred_expire=5` makes it 6;
+  less than 5 is refused, and then the default holds. Without a say in the configuration, whoever owns the job can cut
+  it short: `scontrol update JobId=N StartTime=now`.
+
+Process tracking is by parent (linuxproc), the nearest thing without root to the control groups that real clusters use.
+With process groups (pgid) each job that has used srun ends 3 s late.
 """
 
 import os

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from slurm.cluster import SlurmCluster, wait_until
+from slurm.packages import NoSlurmError, find_slurm
 from slurm.processes import alive
 
 submitit = pytest.importorskip("submitit")
@@ -101,6 +102,37 @@ def test_exclusive_jobs_share_no_node(roomy):
     """Two jobs of one CPU that ask for a node alone run one after the other."""
     submit_two(roomy, "alone", "--exclusive")
     wait_until(lambda: states(roomy, "alone") == ["PD", "R"], "one runs")
+
+
+def test_gpus_are_counted(tmp_path_factory):
+    """A node can have GPUs that stand for nothing: one job of one GPU runs on a node of one, a second waits."""
+    with SlurmCluster(tmp_path_factory.mktemp("slurm"), ["n1"], cpus=2, gpus=1) as cluster:
+        submit_two(cluster, "gpu", "--gpus-per-node=1")
+        wait_until(lambda: states(cluster, "gpu") == ["PD", "R"], "one runs")
+
+
+def test_more_can_be_set(tmp_path_factory):
+    """Lines for slurm.conf can be added: here sbatch refuses at once what no node has."""
+    folder = tmp_path_factory.mktemp("slurm")
+    with (
+        SlurmCluster(folder, ["n1"], settings="EnforcePartLimits=ALL\n") as cluster,
+        pytest.raises(RuntimeError, match="More processors requested than permitted"),
+    ):
+        cluster.call("sbatch", "--cpus-per-task=99", "--wrap", "true")
+
+
+def test_a_folder_too_deep_for_sockets_is_refused(tmp_path):
+    """A folder whose name is too long is refused by name, not by a job that never starts."""
+    with pytest.raises(ValueError, match="characters"):
+        SlurmCluster(tmp_path / ("x" * 60))
+
+
+def test_a_machine_without_apt_is_told_what_to_do(tmp_path, monkeypatch):
+    """Without Slurm and without apt, the error names the three ways to get one."""
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("RESNET18_SLURM", str(tmp_path / "none"))
+    with pytest.raises(NoSlurmError, match=r"apt-get.*RESNET18_SLURM.*PATH"):
+        find_slurm()
 
 
 def test_nothing_is_left(tmp_path_factory):
