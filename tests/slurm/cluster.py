@@ -12,7 +12,6 @@ machine can run jobs as the user who started the cluster. How long things take i
 """
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slurm.configuration import configuration
+from slurm.configuration import configuration, free_ports
 from slurm.packages import find_slurm
 from slurm.processes import descendants, destroy, holders, jobs
 
@@ -52,7 +51,7 @@ class SlurmCluster:
         self.nodes = tuple(nodes)
         self.conf = self.folder / "slurm.conf"
         self._slurm = find_slurm()
-        ports = _free_ports(("slurmctld", *nodes))
+        ports = free_ports(("slurmctld", *nodes))
         self._text = configuration(
             self.folder, ports, self._slurm.plugins(), cpus=cpus, gpus=gpus, node_timeout_s=node_timeout_s
         )
@@ -152,9 +151,15 @@ class SlurmCluster:
         self._begin(name, ["slurmd", "-D", "-N", name, *self._slurm.stepd()])
 
     def _begin(self, name: str, words: list[str]) -> None:
+        """Start a daemon that dies with this process, however that ends."""
         with (self.folder / f"{name}.out").open("ab") as out:
             self._daemons[name] = subprocess.Popen(
-                words, env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                ["setpriv", "--pdeathsig", "KILL", *words],
+                env=self.env,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
             )
 
     def _wait_for(self, name: str) -> None:
@@ -185,12 +190,3 @@ def wait_until(condition: Callable[[], object], what: str, limit_s: float = 30.0
             raise TimeoutError(f"after {limit_s:.0f} s still not so: {what}")
         time.sleep(0.1)
     return time.monotonic() - start
-
-
-def _free_ports(names: Sequence[str]) -> dict[str, int]:
-    """Return a port that nobody uses for each name."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return dict(zip(names, ports, strict=True))

@@ -14,6 +14,8 @@ With process groups (pgid) each job that has used srun ends 3 s late.
 
 import os
 import pwd
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 TEMPLATE = """\
@@ -80,3 +82,12 @@ def configuration(
     return text + "".join(
         f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} {has}\n" for name, port in ports.items()
     )
+
+
+def free_ports(names: Sequence[str]) -> dict[str, int]:
+    """Return a port that nobody uses for each name."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return dict(zip(names, ports, strict=True))

@@ -56,7 +56,8 @@ def find_slurm() -> Slurm:
         NoSlurmError: none of these is possible.
     """
     if all(shutil.which(name) for name in ("slurmctld", "slurmd", "sbatch")):
-        return Slurm()
+        root = Path(shutil.which("slurmctld") or "").resolve().parents[2]  # of ROOT/usr/sbin/slurmctld
+        return Slurm(root) if root != Path("/") and (root / "usr/bin/sbatch").exists() else Slurm()
     folder = Path(os.environ.get("RESNET18_SLURM") or "~/.cache/resnet18/slurm").expanduser().absolute()
     program = folder / "usr/bin/sbatch"
     if not program.exists():

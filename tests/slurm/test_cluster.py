@@ -8,8 +8,6 @@ from slurm.cluster import SlurmCluster, wait_until
 from slurm.packages import NoSlurmError, find_slurm
 from slurm.processes import alive
 
-submitit = pytest.importorskip("submitit")
-
 STAYS_ON_ITS_FIRST_NODE = """\
 echo ${SLURM_RESTART_COUNT:-0} $SLURMD_NODENAME $SLURM_JOB_ID >> starts.txt
 if [ -z "$SLURM_RESTART_COUNT" ]; then sleep 600; fi
@@ -53,6 +51,7 @@ def test_an_array_runs(cluster):
 
 def test_submitit_finds_the_cluster(cluster, tmp_path, monkeypatch):
     """An array that submitit submits leaves what its function writes."""
+    submitit = pytest.importorskip("submitit")
     for name, value in cluster.variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # where the job finds `touch`
