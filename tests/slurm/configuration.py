@@ -8,8 +8,9 @@ After a node has died, a job of it waits for two things (seconds, measured with 
   less than 5 is refused, and then the default holds. Without a say in the configuration, whoever owns the job can cut
   it short: `scontrol update JobId=N StartTime=now`.
 
-Process tracking is by parent (linuxproc), the nearest thing without root to the control groups that real clusters use.
-With process groups (pgid) each job that has used srun ends 3 s late.
+Processes are tracked by group, the nearest thing without root to the control groups of real clusters: when a job is
+cancelled, what its script started dies too, though the script was first. (By parent, linuxproc, it would escape.) Where
+process 1 is slow to reap, as in some containers, a job that used srun ends 3 s late: srun leaves a zombie in the group.
 """
 
 import os
@@ -37,7 +38,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
 SlurmctldDebug=verbose
 SlurmdDebug=verbose
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 MpiDefault=none
 SelectType=select/cons_tres

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from slurm.cluster import SlurmCluster, wait_until
 from slurm.packages import NoSlurmError, find_slurm
-from slurm.processes import alive
+from slurm.processes import alive, jobs
 
 STAYS_ON_ITS_FIRST_NODE = """\
 echo ${SLURM_RESTART_COUNT:-0} $SLURMD_NODENAME $SLURM_JOB_ID >> starts.txt
@@ -72,6 +72,15 @@ def test_a_job_on_a_killed_node_is_requeued(cluster):
     wait_until(lambda: len(lines(starts)) > 1, "the job has started again", 120)
     (other,) = {"n1", "n2"} - {first}
     assert f"1 {other} {job}" == lines(starts)[1]
+
+
+def test_a_cancelled_job_leaves_no_child(cluster):
+    """What the script of a job started dies with it, though it does not listen to SIGTERM and the script does."""
+    cluster.call("sbatch", "--wrap", "(trap '' TERM; touch ran.txt; sleep 600; sleep 600) ; true")
+    wait_until((cluster.folder / "ran.txt").exists, "the job has started")
+    assert jobs(cluster.conf)
+    cluster.call("scancel", "-u", str(os.getuid()))
+    wait_until(lambda: not jobs(cluster.conf), "the job's processes have ended")
 
 
 def test_a_killed_node_can_come_back(cluster):
