@@ -2,11 +2,10 @@
 
 After a node has died, a job of it waits for two things (seconds, measured with Slurm 22.05):
 
-- The node is set DOWN: 26 with SlurmdTimeout=5 and Slurm's MessageTimeout (10), 11 with 2 and 3, 5 with 1 and 2. Almost
-  all of that is MessageTimeout, which slurmctld waits for each answer; shorter ones make busy machines look dead.
+- The node is set DOWN: 26 with SlurmdTimeout=5 and Slurm's MessageTimeout (10), 7 to 11 with 2 and 3, 5 with 1 and 2.
+  Almost all of that is MessageTimeout, which slurmctld waits for each answer; shorter ones make busy nodes look dead.
 - Its first start's credential expires: 121, as a credential lives 120 by default. `AuthInfo=cred_expire=5` makes it 6;
-  less than 5 is refused, and then the default holds. Without a say in the configuration, whoever owns the job can cut
-  it short: `scontrol update JobId=N StartTime=now`.
+  less than 5 is refused, and then the default holds. For one job, `scontrol update JobId=N StartTime=now` does it too.
 
 Processes are tracked by group, the nearest thing without root to the control groups of real clusters: when a job is
 cancelled, what its script started dies too, though the script was first. (By parent, linuxproc, it would escape.) Where
