@@ -83,7 +83,10 @@ regress: $(READY)  ## CI regression check against the committed baseline; BASE=c
 baseline: $(READY)  ## make this commit's runs the baseline of this machine (results/baseline)
 	@$(BIN)/python benchmarks/ci --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
 
-test-engines test-slurm:
+test-slurm: $(READY)  ## the tests that need a Slurm: two nodes on this machine (Linux with apt)
+	@$(BIN)/python -m pytest tests/slurm --durations=5
+
+test-engines:
 	@echo "make $@ is not built yet; CHANGELOG.md says what is" >&2; exit 2
 
 # ENGINE is a reserved name: refused rather than ignored until it does something.

@@ -15,7 +15,7 @@ from resnet18.spec.scale import SCALES
 
 ROOT = Path(__file__).parents[1]
 TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]
-NOT_BUILT = ["test-engines", "test-slurm"]
+NOT_BUILT = ["test-engines"]
 TARGETS = [
     "help",
     "bench",
@@ -28,6 +28,7 @@ TARGETS = [
     "mutate",
     "speed",
     "regress",
+    "test-slurm",
     "baseline",
     *NOT_BUILT,
     *(f"bench-{table}" for table in TABLES),

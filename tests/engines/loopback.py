@@ -38,6 +38,7 @@ class Loopback:
         self.cluster.remove_node(node, allow_graceful=False)
 
     def close(self):
+        """End all of it."""
         ray.shutdown()
         self.cluster.shutdown()
 

@@ -5,13 +5,12 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from builders import TINY, TINY_ARGUMENTS, TOML, make_toml
 from engines.loopback import HEAD, loopback
+from engines.watching import ONE_CASE, hashes, when
 from test_imagefolder import files, make_tar
 from test_runner import EMBEDDED, Quiet
 
@@ -28,9 +27,8 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
 DRIVER = Path(__file__).with_name("driver.py")
-SECOND_CASE = '[[case]]\nname = "16"'
-ONE_CASE = TOML[: TOML.index(SECOND_CASE)]
 LONG = tuple("epochs=200" if one == "epochs=1" else one for one in TINY)
+ALL = Claim()
 TIMED = TOML.replace('case_title = "Batch"', 'case_title = "Batch"\nspeed_up_over = "8"')
 
 
@@ -51,7 +49,7 @@ def run(cluster, tmp_path):
         seeds=1,
         overrides=TINY,
         source=EMBEDDED,
-        claim=Claim(),
+        claim=ALL,
         progress=None,
         opening=None,
         folder="results",
@@ -70,10 +68,6 @@ def records(tmp_path):
     return lambda folder="results": Store(tmp_path / folder).read().records
 
 
-def hashes(records):
-    return {record.run_id: record.result_hash for record in records}
-
-
 def busy(folder):
     """Return the process numbers of Ray's workers that carry a run out on the node of a data folder."""
     found = []
@@ -90,22 +84,6 @@ def busy(folder):
 def checkpoints(cluster):
     """Return the checkpoints on all nodes."""
     return {path for folder in cluster.folders for path in folder.rglob("*.checkpoint")}
-
-
-def when(condition, action, limit_s=60.0):
-    """Do something in the background as soon as something is so."""
-
-    def watch():
-        end_s = time.monotonic() + limit_s
-        while time.monotonic() < end_s:
-            if condition():
-                action()
-                return
-            threading.Event().wait(0.02)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
 
 
 def test_the_bits_are_those_of_the_local_engine(run, records):
@@ -190,7 +168,7 @@ def test_a_claim_beyond_every_node_is_refused(run):
 def test_nodes_with_other_code_are_refused(run, monkeypatch):
     """Their records would be of another experiment."""
     monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda: "0" * 64)
-    with pytest.raises(Exception, match="has another version of resnet18\n.*install the version"):
+    with pytest.raises(Exception, match=r"has another version of resnet18\n.*install the version"):
         run()
 
 
@@ -216,10 +194,8 @@ def test_two_hundred_runs_outlive_a_node(cluster, run, records):
     folder = cluster.folder / "node9"
     extra = cluster.add(9, cpus=2)
     progress = Quiet()
-    began = time.monotonic()
     when(lambda: any("127.0.0.12" in line for line in progress.lines) and busy(folder), lambda: cluster.kill(extra))
     finished = run(seeds=100, progress=progress)
-    print(f"\n200 runs on 4 nodes, one of them killed: {time.monotonic() - began:.1f} s")
     assert any("127.0.0.12" in line for line in progress.lines)
 
     assert ["ok"] * 200 == [one.status for one in finished]
@@ -253,9 +229,9 @@ def driver(cluster, tmp_path):
 
     def start():
         arguments = [word.replace("epochs=1", "epochs=200") for word in TINY_ARGUMENTS]
+        command = [sys.executable, DRIVER, cluster.cluster.address, HEAD, "run", "mine.toml", "--engine", "ray"]
         return subprocess.Popen(
-            [sys.executable, DRIVER, cluster.cluster.address, HEAD, "run", "mine.toml", "--engine", "ray"]
-            + [*arguments, "--results", "results", "--checkpoint-every", "0"],
+            [*command, *arguments, "--results", "results", "--checkpoint-every", "0"],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

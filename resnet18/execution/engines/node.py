@@ -1,25 +1,31 @@
 """What a node of a cluster does with a job that an engine has brought: a JSON text in, a JSON text back."""
 
 import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from types import FrameType
 
 from resnet18.execution import process
 from resnet18.execution.engines.delivery import packed
 from resnet18.execution.job import DataQuestion, Delivery, Job, Message, Problem
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.supervision import attend
+from resnet18.records import disk
 from resnet18.records.store import Store
-from resnet18.spec.data import data_home, path_to_text
+from resnet18.spec.data import data_home, path_from_text, path_to_text
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 from resnet18.spec.identity import code_hash, run_id
 
 ROOM_BYTES = 1 << 20
 """A node without so much room for records, logs and checkpoints is given no run. A record takes far less."""
+ENDINGS = (signal.SIGTERM, signal.SIGUSR2)
+"""What Slurm sends before it ends a job, and what submitit lets it send before that."""
 TAKEN_LIMIT_S = 60.0
 """How long a process that carries out the same run here, and is about to be ended, is waited for."""
 
@@ -47,6 +53,34 @@ def carry_out_apart(text: str) -> str:
     except OSError as error:
         where, what = f"node {socket.gethostname()}", f"{store.results} cannot be written: {error.strerror}"
         return Delivery(problem=Problem.of(EnvironmentMissingError(where, what))).model_dump_json()
+
+
+def carry_out_here(text: str) -> None:
+    """Carry out a job in the results directory that the nodes share; what becomes of it is read there.
+
+    Whoever starts again a job that was lost with its node, as Slurm does, finds a checkpoint, or the record.
+    """
+    for number in ENDINGS:
+        signal.signal(number, _end)
+    job = Job.model_validate_json(text)
+    run = run_id(job.spec.experiment, job.spec.execution)
+    store = Store(path_from_text(job.results))
+    problem = store.results / "slurm" / f"{run}.problem"
+    hashes = (None, None) if job.keep_stale else (job.identity.code_hash, job.identity.data_sha256)
+    try:
+        check_fit(job, store)
+    except SuiteError as error:
+        disk.replace(problem, Problem.of(error).model_dump_json().encode())
+        return
+    problem.unlink(missing_ok=True)
+    with _alone(store.results, run):
+        if store.settled(run, *hashes) is None:
+            attend(job.model_copy(update={"attempt": store.attempts(run) + 1}), lambda _: None)
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for
+    """End as a wish to stop: the run saves a checkpoint, and is recorded as interrupted."""
+    sys.exit(128 + number)
 
 
 def check_fit(job: Job, store: Store) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from resnet18.execution.engines.delivery import kept
 from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, needs
 from resnet18.execution.engines.node import carry_out_apart
-from resnet18.execution.engines.ray_nodes import Node, able, cannot_be_had, connected, living
+from resnet18.execution.engines.ray_nodes import Ask, Node, able, ask_for, cannot_be_had, connected, living
 from resnet18.execution.job import Delivery, Job
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
@@ -32,6 +32,9 @@ LOSSES = 3
 MOST_IN_FLIGHT = 2_000
 
 
+NOTHING = Ask(0, 0.0, is_alone=False)
+
+
 @dataclass(frozen=True)
 class Flight:
     """A run that was given out."""
@@ -40,9 +43,7 @@ class Flight:
     job: Job
     held: ExitStack
     """The run's lock in the results directory."""
-    cpus: int = 1
-    gpus: float = 0.0
-    """What was asked for."""
+    ask: Ask = NOTHING
 
 
 def connect(claim: Claim, at_once: int | None) -> Site:
@@ -155,25 +156,16 @@ class RayEngine:
         self._send(Flight(run, job_of(run, session), held))
 
     def _send(self, flight: Flight) -> None:
-        wanted = self._needs(flight.run)
-        # A run with the node for itself claims all processors of the largest: on a smaller one it would not be alone.
-        fit = self._able(flight.run)  # none while the last one is lost: the task then waits for another
-        node = max(fit, key=lambda one: one.cpus, default=Node("", "", wanted.cpus or 1, 0))
-        cpus = wanted.cpus or node.cpus
-        if wanted.cpus is None and not wanted.whole and node.gpus:
-            cpus = max(1, int(node.cpus * wanted.gpus / node.gpus))
-        job = flight.job.model_copy(
-            update={"is_exclusive": flight.job.is_exclusive and node in fit and cpus == node.cpus}
-        )
+        ask = ask_for(self._needs(flight.run), self._able(flight.run))
+        job = flight.job.model_copy(update={"is_exclusive": flight.job.is_exclusive and ask.is_alone})
         task = self._task.options(
-            num_cpus=cpus,
-            num_gpus=wanted.gpus,
+            num_cpus=ask.cpus,
+            num_gpus=ask.gpus,
             # Ray sets it to 1 or to num_cpus by rules of its own, and a process with another environment is another.
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(cpus)}},
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(ask.cpus)}},
             label_selector={"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
         )
-        ref = task.remote(job.model_dump_json())
-        self._flying[ref] = replace(flight, cpus=cpus, gpus=wanted.gpus)
+        self._flying[task.remote(job.model_dump_json())] = replace(flight, ask=ask)
 
     def _take_back(self) -> None:
         """Wait until something comes back, and deal with all that has; look at the nodes where nothing does."""
@@ -263,7 +255,7 @@ class RayEngine:
         stuck = [
             ref
             for ref, flight in self._flying.items()
-            if not any(node.cpus >= flight.cpus and node.gpus >= flight.gpus for node in self._fit())
+            if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in self._fit())
         ]
         hopeless = [self._flying[ref].run for ref in stuck if not self._able(self._flying[ref].run)]
         if not hopeless:

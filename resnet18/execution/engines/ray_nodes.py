@@ -22,6 +22,16 @@ class Node:
     gpus: int
 
 
+@dataclass(frozen=True)
+class Ask:
+    """What Ray is asked for on behalf of a run."""
+
+    cpus: int
+    gpus: float
+    is_alone: bool
+    """Whether no other run fits beside it."""
+
+
 def connected() -> ModuleType:
     """Return Ray, connected to the cluster that RAY_ADDRESS names, or that this machine belongs to.
 
@@ -73,6 +83,21 @@ def living(ray: Any) -> list[Node]:  # noqa: ANN401 - the module, or what stands
 def able(nodes: Sequence[Node], wanted: Needs) -> list[Node]:
     """Return the nodes that have what a run needs."""
     return [node for node in nodes if node.cpus >= (wanted.cpus or 1) and node.gpus >= wanted.gpus]
+
+
+def ask_for(wanted: Needs, nodes: Sequence[Node]) -> Ask:
+    """Return what to ask for, given the nodes that have what a run needs.
+
+    A run with the node for itself claims all processors of the largest: on a smaller one, which has fewer, it cannot
+    come, so it is alone. One with a GPU gets the processors that belong to it.
+    """
+    largest = max(nodes, key=lambda one: one.cpus, default=None)
+    if largest is None:  # the last one is lost: the task waits for another
+        return Ask(wanted.cpus or 1, wanted.gpus, is_alone=False)
+    cpus = wanted.cpus or largest.cpus
+    if wanted.cpus is None and not wanted.whole and largest.gpus:
+        cpus = max(1, int(largest.cpus * wanted.gpus / largest.gpus))
+    return Ask(cpus, wanted.gpus, is_alone=cpus == largest.cpus)
 
 
 def cannot_be_had(label: str, wanted: Needs, nodes: Sequence[Node]) -> EnvironmentMissingError:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from resnet18.execution.engines import ray_engine
+from resnet18.execution.engines import ray_engine, slurm_engine
 from resnet18.execution.engines.engine import Claim, Site, parse_claim
 from resnet18.spec.errors import SpecError, did_you_mean
 
 LOCAL = "local"
-SITES: Mapping[str, Callable[[Claim, int | None], Site]] = MappingProxyType({"ray": ray_engine.connect})
+SITES: Mapping[str, Callable[[Claim, int | None], Site]] = MappingProxyType(
+    {"ray": ray_engine.connect, "slurm": slurm_engine.connect}
+)
 ENGINES = (LOCAL, *SITES)
 
 
