@@ -2,7 +2,8 @@
 
 import copy
 import os
-import socket
+import resource
+import select
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from resnet18.execution import local
 from resnet18.execution.job import Job, Place
 from resnet18.execution.worker_ranks import call_when_one_fails
 from resnet18.measure.children import running_cpu_s
-from resnet18.measure.clock import Clock
 from resnet18.records.record import Identity, RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data, path_to_text
@@ -31,22 +31,19 @@ from resnet18.spec.resolve import Request
 from resnet18.training.device import UnsupportedError, ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.feed import feed_training
-from resnet18.training.loop import train
-from resnet18.training.model import build_model
 from resnet18.training.ranks import ALONE, Ranks, part, ranks_numerics, shard
 from resnet18.training.results import START, Position
 
 AUGMENTED = [{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}]
-# Maps of 4x4 at the end, and a small rate: rounding stays rounding.
+# Maps of 4x4 at the end, and a small rate: at ten times that, batch norm makes a hundredth of a rounding in five steps,
+# in one process too where it runs in another memory format.
 SMALL = {
     "stem": "cifar",
     "augmentation": AUGMENTED,
-    "optimizer": {"name": "sgd", "lr": 0.001, "momentum": 0.9},
+    "optimizer": {"name": "sgd", "lr": 0.0001, "momentum": 0.9},
     "train_images": 44,
     "batch_size": 8,
 }
-STEPS = 6
-"""Of an epoch of SMALL, the last with 4 images: of three ranks the first has 2."""
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
@@ -88,7 +85,10 @@ def test_statistics_over_ranks_are_refused_on_the_fast_path(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("train_images=34", "ranks=3"), "34 training images in batches of 8 end with a batch of 2, which has no image"),
+        (
+            ("train_images=34", "ranks=3"),
+            "34 training images in batches of 8 end with a batch of 2, which has no image",
+        ),
         (("train_images=36", "ranks=4"), "end with a batch of 4, and a rank's part of 1 .of 4 ranks., for which"),
         (("train_images=40", "ranks=9"), "end with a batch of 8, which has no image for each of 9 ranks"),
     ],
@@ -224,7 +224,7 @@ def differing(one, other, tolerance):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_synchronised_ranks_train_as_one_process_does(count):
-    """Losses of all steps, parameters and running statistics up to rounding; 44 images in batches of 8, cut unevenly."""
+    """Losses of all steps, parameters and running statistics up to rounding; 44 images in batches of 8, cut as may be."""
     changes = {**SMALL, "batch_norm": "synchronised"}
     alone, end = fakes.trained(ALONE, {}, changes)
     together, ended = on_ranks(count, fakes.trained, {}, changes)[0]
@@ -241,14 +241,14 @@ def test_synchronised_ranks_do_not_train_as_local_ones_do():
     assert losses(alone) != pytest.approx(losses(together), rel=1e-3)
 
 
-def textbook(count):
+def textbook(count, execution, changes):
     """Losses, hits and the network of a training in which each part of a batch has statistics of its own.
 
     One process, plain torch: gradients of the mean over the batch; running statistics follow the first part alone.
     """
-    setup = fakes.make_setup(ALONE, {}, SMALL)
-    model = build_model(setup.experiment)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
+    setup = fakes.make_setup(ALONE, execution, changes)
+    model = setup.model
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0001, momentum=0.9)
     found, hits = [], 0
     for images, labels in feed_training(setup, START):
         optimizer.zero_grad()
@@ -274,7 +274,7 @@ def textbook(count):
 def local_ranks():
     """What three ranks found in local mode, and the textbook."""
     torch.set_num_threads(1)
-    return on_ranks(3, fakes.trained, {}, SMALL), textbook(3)
+    return on_ranks(3, fakes.trained, {}, SMALL), textbook(3, {}, SMALL)
 
 
 def test_local_ranks_train_as_the_textbook_does(local_ranks):
@@ -303,14 +303,14 @@ def test_hits_and_images_of_training_are_counted_over_all_ranks(local_ranks):
 
 
 @pytest.mark.parametrize("width", [2, 16])
-def test_the_fast_path_trains_on_ranks_as_the_reference_path_does(width):
-    """Losses and parameters up to rounding; width 16 runs the compiled kernels, where there are some."""
+def test_the_fast_path_trains_on_ranks_as_its_own_textbook_does(width):
+    """Width 16 runs the compiled kernels, where there are some. Its agreement with the reference is tested alone."""
     changes = {**SMALL, "width": width}
-    plain, end = on_ranks(2, fakes.trained, {}, changes)[0]
-    fast, ended = on_ranks(2, fakes.trained, {"path": "fast"}, changes)[0]
+    found, _, end = textbook(3, {"path": "fast"}, changes)
+    moments, ended = on_ranks(3, fakes.trained, {"path": "fast"}, changes)[0]
 
-    assert losses(plain) == pytest.approx(losses(fast), rel=1e-4)
-    assert [] == differing(end, ended, 1e-4)
+    assert found == pytest.approx(losses(moments), rel=1e-5)
+    assert [] == differing(end, ended, 1e-5)
 
 
 @pytest.mark.parametrize("path", ["reference", "fast"])
@@ -371,13 +371,23 @@ def run(tmp_path, monkeypatch):
     return carry_out
 
 
+def has_ended(number):
+    """Whether a process has, within seconds. One whose parent is gone may stay listed until somebody waits for it."""
+    try:
+        process = os.pidfd_open(number)
+    except ProcessLookupError:
+        return True
+    with open(process, "rb") as handle:  # noqa: PTH123 - a descriptor
+        return bool(select.select([handle], [], [], 10)[0])
+
+
 @pytest.fixture
 def left(tmp_path):
     """Return the peers that have been, and those of them that are still there."""
 
     def find(results="results"):
         been = [int(path.stem) for path in (tmp_path / results).glob("*.peer")]
-        return len(been), [number for number in been if os.path.exists(f"/proc/{number}")]  # noqa: PTH110 - no file
+        return len(been), [number for number in been if not has_ended(number)]
 
     return find
 
@@ -456,17 +466,19 @@ def test_peers_die_with_rank_0(run, left):
 
 def test_diverging_is_said_by_rank_0(run):
     """It happens to all ranks alike."""
-    record = run(optimizer={"name": "sgd", "lr": 1e30})
+    record = run(optimizer={"name": "sgd", "lr": 100.0}, epochs=20)
 
     assert "diverged" == record.status
     assert record.failure.message.startswith("DivergedError: ")
 
 
-def test_a_cap_holds_in_every_rank(run):
-    """The least that is no cap for training is too little for the batch of one of them."""
-    record = run(execution={"memory_cap": "1MiB"})
+@pytest.mark.parametrize(("cap", "is_limited"), [("64GiB", True), (None, False)])
+def test_a_cap_holds_in_every_rank(cap, is_limited, run, tmp_path):
+    """Each has its own, of its own address space."""
+    run(execution={"memory_cap": cap}, epochs=1)
+    (limit,) = [int(path.read_text(encoding="ascii")) for path in (tmp_path / "results").glob("*.peer")]
 
-    assert "oom_host" == record.status or "memory" in record.failure.message
+    assert is_limited == (limit != resource.getrlimit(resource.RLIMIT_AS)[0])
 
 
 # What it costs
@@ -475,7 +487,9 @@ def test_a_cap_holds_in_every_rank(run):
 def test_work_of_running_children_is_counted_with_that_of_their_own(tmp_path):
     """In ticks of a hundredth of a second, after a name that holds anything; one that has ended adds nothing."""
     (tmp_path / "proc" / "7").mkdir(parents=True)
-    (tmp_path / "proc" / "7" / "stat").write_text("7 (a) b) R 1 2 3 4 5 6 7 8 9 10 150 50 20 30 15 0 1", encoding="ascii")
+    (tmp_path / "proc" / "7" / "stat").write_text(
+        "7 (a) b) R 1 2 3 4 5 6 7 8 9 10 150 50 20 30 15 0 1", encoding="ascii"
+    )
 
     assert 2.5 == running_cpu_s((7, 8), tmp_path)
 

@@ -6,6 +6,7 @@ Whatever starts here is found by its name in a fresh process of the local engine
 import itertools
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -154,7 +155,8 @@ def _with_peers_that(do: Callable[[], None], kind: str, payload: str, *rest: Any
 
 
 def _noted(folder: Path, setup: Setup, moments: Iterator[Any], do: Callable[[], None], last: int) -> Iterator[Any]:
-    (folder / f"{os.getpid()}.peer").touch()
+    limit = str(resource.getrlimit(resource.RLIMIT_AS)[0])
+    (folder / f"{os.getpid()}.peer").write_text(limit, encoding="ascii")
     for number, moment in enumerate(moments):
         if number == 2 and setup.ranks.number == last:
             do()
