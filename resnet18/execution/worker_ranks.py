@@ -22,7 +22,7 @@ from resnet18.execution.job import Job
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.worker_ending import RankError, classify
 from resnet18.execution.worker_peer import Begin, Said, enter
-from resnet18.training.ranks import BACKENDS, LOOPBACK, Ranks, environment, joined, open_store
+from resnet18.training.ranks import BACKENDS, Ranks, environment, joined, listen, open_store
 from resnet18.training.results import Position
 
 CAUSE_S = 2.0
@@ -65,7 +65,7 @@ class Peers:
 
     def __enter__(self) -> Self:
         if self.ranks.count > 1:
-            self._listener = socket.create_server((LOOPBACK, 0))  # the port is taken from now on
+            self._listener = listen()
             context = _context()
             text, port = self._job.model_dump_json(), self._listener.getsockname()[1]
             try:

@@ -54,6 +54,11 @@ def environment(ranks: Ranks, port: int) -> dict[str, str]:
     }
 
 
+def listen() -> socket.socket:
+    """Return a socket that listens on a free port, which nobody can take from then on, and no other machine reach."""
+    return socket.create_server((LOOPBACK, 0))
+
+
 def open_store(listener: socket.socket) -> TCPStore:
     """Return rank 0's store, which answers on a socket of the loopback interface that listens already."""
     port: int = listener.getsockname()[1]

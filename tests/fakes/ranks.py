@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +29,7 @@ from resnet18.training.checkpoint import Arrays, Moment, restore, snapshot
 from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import evaluate, train
 from resnet18.training.outcome import parameters_sha256
-from resnet18.training.ranks import LOOPBACK, Ranks, environment, joined, open_store, store_of_environment
+from resnet18.training.ranks import Ranks, environment, joined, listen, open_store, store_of_environment
 from resnet18.training.results import START, DivergedError, Position
 from resnet18.training.setup import Setup, set_up
 from resnet18.training.synchronised import synchronised
@@ -44,7 +43,7 @@ def on_ranks(count: int, question: Callable[..., Any], *arguments: Any) -> list[
 
 
 def _ask_all(count: int, question: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
-    listener = socket.create_server((LOOPBACK, 0))
+    listener = listen()
     port = listener.getsockname()[1]
     context = multiprocessing.get_context("fork")
     links = []
