@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from resnet18.execution import local
 from resnet18.execution.job import Job, Place
 from resnet18.execution.worker_ranks import call_when_one_fails
+from resnet18.execution.worker_record import forget_costs
 from resnet18.measure.children import running_cpu_s
 from resnet18.records.record import Identity, RecordSpec
 from resnet18.records.store import Store
@@ -493,6 +494,17 @@ def test_work_of_running_children_is_counted_with_that_of_their_own(tmp_path):
     )
 
     assert 2.5 == running_cpu_s((7, 8), tmp_path)
+
+
+def test_the_energy_of_one_device_is_not_that_of_all():
+    """Of one rank it is."""
+    alone, reasons = {"energy_j": 5.0, "flags": []}, {}
+    forget_costs(alone, reasons, ranks=1)
+    together = dict(alone)
+    forget_costs(together, reasons, ranks=2)
+
+    assert (5.0, None) == (alone["energy_j"], together["energy_j"])
+    assert {"energy_j": "one device of 2 was read: that of rank 0"} == reasons
 
 
 def test_the_end_of_a_rank_is_noticed_where_the_backend_does_not_notice_it():

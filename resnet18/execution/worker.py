@@ -15,7 +15,7 @@ from resnet18.execution.worker_checkpoint import Attempt
 from resnet18.execution.worker_ending import classify, told
 from resnet18.execution.worker_peer import data_of
 from resnet18.execution.worker_ranks import Peers
-from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, phase
+from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
 from resnet18.measure.contamination import contamination
 from resnet18.measure.environment import numerics
@@ -23,7 +23,7 @@ from resnet18.measure.host import watch_host
 from resnet18.measure.nvml import watch_device
 from resnet18.records.build import build_record
 from resnet18.records.picture import encode_picture
-from resnet18.records.record import FINAL, Memory, Record, Status
+from resnet18.records.record import FINAL, Record, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text
 from resnet18.spec.experiment import Execution
@@ -131,22 +131,11 @@ def _measured(attempt: Attempt, device: torch.device, send: Send, peers: Peers) 
         facts["numerics"] |= found.numerics
         facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
         attempt.reasons.update(found.reasons)
-        if execution.ranks > 1 and found.energy_j is not None:
-            facts["energy_j"] = None
-            attempt.reasons["energy_j"] = f"one device of {execution.ranks} was read: that of rank 0"
         threads = execution.ranks * (torch.get_num_threads() if device.type == "cpu" else 1)
         seconds = [epoch["train_s"] for epoch in facts.get("epochs", [])]
         facts["contamination"] = contamination(facts["conditions"], seconds, threads=threads)
         facts["flags"] = [*facts.get("flags", []), *(["contaminated"] if facts["contamination"] else [])]
-        if "resumed" in facts["flags"]:
-            _forget_costs(attempt)
-
-
-def _forget_costs(attempt: Attempt) -> None:
-    """Leave out what only a run in one piece can tell: nobody knows the peaks and the energy of what was lost."""
-    attempt.facts["memory"], attempt.facts["energy_j"] = {}, None
-    keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
-    attempt.reasons.update(dict.fromkeys(keys, "the run was resumed: this process did not see all of it"))
+        forget_costs(facts, attempt.reasons, ranks=execution.ranks)
 
 
 def _train(attempt: Attempt, device: torch.device, send: Send, peers: Peers) -> Conclusion | None:

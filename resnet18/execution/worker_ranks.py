@@ -2,15 +2,13 @@
 
 import multiprocessing
 import os
-import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -20,26 +18,16 @@ import torch
 
 from resnet18.execution.job import Job
 from resnet18.execution.kernel import oom_kills
+from resnet18.execution.worker_cause import CAUSE_S, Peer, cause, death, said_by
 from resnet18.execution.worker_ending import RankError, classify
-from resnet18.execution.worker_peer import Begin, Said, enter
+from resnet18.execution.worker_peer import Begin, enter
 from resnet18.training.ranks import BACKENDS, Ranks, environment, joined, listen, open_store
 from resnet18.training.results import Position
 
-CAUSE_S = 2.0
-"""How long rank 0 looks for the cause of an error that it cannot explain: whoever died first is known by then."""
 ENDING_S = 5.0
 """How long a peer may take to leave after its last epoch."""
 READY_S = 60.0
 """How long a peer may take to find its device."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """One of the other ranks."""
-
-    number: int
-    process: BaseProcess
-    link: Connection
 
 
 class Peers:
@@ -82,13 +70,13 @@ class Peers:
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        cause = None
+        found = None
         if isinstance(error, Exception) and not isinstance(error, RankError):
             patience_s = CAUSE_S if classify(error) == "crashed" else 0.0
-            cause = self._cause(self._failed_ns or time.monotonic_ns(), patience_s)
+            found = cause(self._peers, self._failed_ns or time.monotonic_ns(), patience_s, self._kills)
         self._end(ENDING_S if error is None else 0.0)
-        if cause is not None:
-            raise cause  # with rank 0's own error as its context, for the log
+        if found is not None:
+            raise found  # with rank 0's own error as its context, for the log
 
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
@@ -138,42 +126,12 @@ class Peers:
         """
         if not peer.link.poll(READY_S):
             raise RankError("crashed", f"rank {peer.number} was not ready after {READY_S:.0f} s")
-        said = _said(peer)
+        said = said_by(peer)
         if said is None:
             peer.process.join(CAUSE_S)
-            raise self._death(peer)
+            raise death(peer, self._kills)
         if said.status is not None:
             raise RankError(said.status, f"rank {peer.number}: {said.words}")
-
-    def _cause(self, before_ns: int, patience_s: float) -> RankError | None:
-        """Return the failure of a peer that came first, None where rank 0's own did.
-
-        One that was killed comes before all that others said: they met its absence. A peer speaks before it leaves, so
-        that only the news of a kill can be late.
-        """
-        end_s, words = time.monotonic() + patience_s, list[tuple[Peer, Said]]()
-        while True:
-            dead = [peer for peer in self._peers if peer.process.exitcode is not None]  # before what they said is read
-            words += [(peer, said) for peer in self._peers for said in _all_said(peer)]
-            if killed := [peer for peer in dead if (peer.process.exitcode or 0) < 0]:
-                return self._death(killed[0])
-            cause = _first([one for one in words if one[1].at_ns < before_ns])
-            left_s, alive = end_s - time.monotonic(), [one.process.sentinel for one in self._peers if one not in dead]
-            if left_s <= 0 or not alive or (cause is not None and cause.status != "crashed"):
-                break
-            wait(alive, left_s)
-        silent = [peer for peer in dead if peer.process.exitcode and peer not in [one for one, _ in words]]
-        return cause or (self._death(silent[0]) if silent else None)
-
-    def _death(self, peer: Peer) -> RankError:
-        """Return the failure of a peer that ended without a word."""
-        code = peer.process.exitcode
-        if code is None or code >= 0:
-            return RankError("crashed", f"rank {peer.number} ended with exit code {code}")
-        kills = oom_kills()
-        if code == -signal.SIGKILL and self._kills is not None and kills is not None and kills > self._kills:
-            return RankError("oom_host", f"the kernel killed rank {peer.number}: memory had run out")
-        return RankError("crashed", f"rank {peer.number} was killed by {signal.Signals(-code).name}")
 
 
 def _context() -> ForkContext | SpawnContext:
@@ -193,25 +151,3 @@ def call_when_one_fails(action: Callable[[], None], processes: Sequence[BaseProc
             action()
             return
         running = [process for process in running if process.exitcode is None]
-
-
-def _first(words: Sequence[tuple[Peer, Said]]) -> RankError | None:
-    if not words:
-        return None
-    peer, said = min(words, key=lambda one: one[1].at_ns)
-    return RankError(said.status or "crashed", f"rank {peer.number}: {said.words}")
-
-
-def _all_said(peer: Peer) -> Iterator[Said]:
-    """Yield what a peer has said of its failure and nobody has read yet."""
-    while peer.link.poll() and (said := _said(peer)) is not None:
-        if said.status is not None:
-            yield said
-
-
-def _said(peer: Peer) -> Said | None:
-    """Return a peer's next message, None where it has ended."""
-    try:
-        return Said.model_validate_json(peer.link.recv_bytes())
-    except (EOFError, OSError):  # OSError: it was killed in the middle of a message
-        return None

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,10 +89,11 @@ def joined(ranks: Ranks, device: torch.device, store: Store) -> Iterator[Callabl
     try:
         yield group.abort
     except BaseException:
-        group.abort()  # which waits for nobody
+        with suppress(Exception):  # the first error counts
+            group.abort()  # which waits for nobody
+            dist.destroy_process_group()
         raise
-    finally:
-        dist.destroy_process_group()
+    dist.destroy_process_group()
 
 
 def parallel(model: nn.Module, *, shares_buffers: bool) -> nn.Module:
