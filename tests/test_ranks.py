@@ -29,9 +29,11 @@ from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.training.dataset import subset
 from resnet18.training.device import UnsupportedError, ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.feed import feed_training
+from resnet18.training.loop import evaluate
 from resnet18.training.ranks import ALONE, Ranks, part, ranks_numerics, shard
 from resnet18.training.results import START, Position
 
@@ -325,6 +327,19 @@ def test_evaluation_gives_the_bits_of_one_process(count, path):
     assert [alone] * count == on_ranks(count, fakes.scored, {"path": path}, changes, 250)
 
 
+@pytest.mark.parametrize("execution", [{}, {"path": "fast"}])
+def test_all_ranks_evaluate_with_the_running_statistics_of_rank_0(execution):
+    """After an epoch in which each had its own: the scores are those of one process with rank 0's network."""
+    moments, end = on_ranks(2, fakes.trained, execution, {**SMALL, "test_images_last": 150})[0]
+    alone = fakes.make_setup(ALONE, execution, SMALL)
+    alone.model.load_state_dict({name: torch.from_numpy(array) for name, array in end.items()})
+    tally, predictions = evaluate(
+        alone, subset(read_embedded(), "test", 150), alone.experiment.test_augmentation, epoch=1
+    )
+
+    assert (tally, predictions.tolist()) == moments[-1][2:]
+
+
 def test_a_loss_that_is_no_number_ends_all_ranks_alike():
     """Also those whose own part is healthy."""
     said = on_ranks(3, fakes.words_of_divergence, 1, SMALL)
@@ -335,7 +350,7 @@ def test_a_loss_that_is_no_number_ends_all_ranks_alike():
 @pytest.mark.parametrize("batch_norm", ["local", "synchronised"])
 def test_three_ranks_that_go_on_give_the_bits_of_a_training_in_one_piece(batch_norm):
     """Three add up in an order that the place in torch's buckets decides, which must not depend on the step."""
-    changes = {**SMALL, "width": 16, "epochs": 2, "batch_norm": batch_norm, "train_images": 24}
+    changes = {**SMALL, "width": 16, "epochs": 2, "batch_norm": batch_norm, "train_images": 24, "image_size": 16}
     whole, went_on = on_ranks(3, fakes.resumed, 1, {}, changes)[0]
 
     assert whole == went_on

@@ -96,16 +96,14 @@ def joined(ranks: Ranks, device: torch.device, store: Store) -> Iterator[Callabl
     dist.destroy_process_group()
 
 
-def parallel(model: nn.Module, *, shares_buffers: bool) -> nn.Module:
+def parallel(model: nn.Module) -> nn.Module:
     """Return the network that is called in training: its gradients are means over the ranks.
 
-    Args:
-        model: on the rank's device, with the same parameters everywhere.
-        shares_buffers: whether rank 0's running statistics replace those of the others before each step.
+    Running statistics are each rank's own until they are shared (`share_buffers`): training does not read them.
     """
     # `find_unused_parameters` keeps the buckets of the first step: torch would arrange them anew after it, three ranks
     # and more add up in an order that depends on the place in a bucket, and a run that goes on would lose its bits.
-    return DistributedDataParallel(model, forward_sync_buffers=shares_buffers, find_unused_parameters=True)
+    return DistributedDataParallel(model, forward_sync_buffers=False, find_unused_parameters=True)
 
 
 def part(total: int, ranks: Ranks) -> slice:

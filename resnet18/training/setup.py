@@ -80,7 +80,7 @@ def set_up(
         data,
         device,
         model,
-        network=_called(model, experiment, execution, ranks),
+        network=_called(model, execution, ranks),
         scaler=torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16"),
         optimizer=build_optimizer(experiment.optimizer, model.parameters(), execution.path, device.type),
         train_indices=subset(data, "train", experiment.train_images),
@@ -91,9 +91,9 @@ def set_up(
     )
 
 
-def _called(model: nn.Module, experiment: Experiment, execution: Execution, ranks: Ranks) -> Callable[[Tensor], Tensor]:
+def _called(model: nn.Module, execution: Execution, ranks: Ranks) -> Callable[[Tensor], Tensor]:
     if ranks.count > 1:
-        return parallel(model, shares_buffers=experiment.batch_norm == "local")
+        return parallel(model)
     return torch.compile(model, dynamic=False) if execution.compile else model
 
 
