@@ -81,8 +81,8 @@ def enter(text: str, variables: Mapping[str, str], parent: int, link: Connection
         link: carries `Begin` from rank 0, and `Said` to it.
     """
     die_with_the_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # rank 0, whose handler a fork inherits, takes it as a wish
+    for number in (signal.SIGINT, signal.SIGTERM):  # rank 0 decides, and saves a checkpoint before it ends the others
+        signal.signal(number, signal.SIG_IGN)
     os.environ.update(variables)
     job = Job.model_validate_json(text)
     try:

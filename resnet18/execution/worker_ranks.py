@@ -19,7 +19,7 @@ import torch
 from resnet18.execution.job import Job
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.worker_cause import CAUSE_S, Peer, cause, death, said_by
-from resnet18.execution.worker_ending import RankError, classify
+from resnet18.execution.worker_ending import InterruptedRunError, RankError, TimeLimitError, classify
 from resnet18.execution.worker_peer import Begin, enter
 from resnet18.training.ranks import BACKENDS, Ranks, environment, joined, listen, open_store
 from resnet18.training.results import Position
@@ -71,7 +71,7 @@ class Peers:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         found = None
-        if isinstance(error, Exception) and not isinstance(error, RankError):
+        if isinstance(error, Exception) and not isinstance(error, RankError | InterruptedRunError | TimeLimitError):
             patience_s = CAUSE_S if classify(error) == "crashed" else 0.0
             found = cause(self._peers, self._failed_ns or time.monotonic_ns(), patience_s, self._kills)
         self._end(ENDING_S if error is None else 0.0)

@@ -144,7 +144,7 @@ def normalised(ranks: Ranks, shards: list[np.ndarray[Any, Any]], weights: list[n
     return [one.detach().numpy() for one in found]
 
 
-def _with_peers_that(do: Callable[[], None], kind: str, payload: str, *rest: Any) -> None:
+def _with_peers_that(do: Callable[[], object], kind: str, payload: str, *rest: Any) -> None:
     """Start a child whose ranks note that they are there, and of which the last does something after two steps."""
     if kind == "job":
         job = Job.model_validate_json(payload)
@@ -153,7 +153,7 @@ def _with_peers_that(do: Callable[[], None], kind: str, payload: str, *rest: Any
     ENTER(kind, payload, *rest)
 
 
-def _noted(folder: Path, setup: Setup, moments: Iterator[Any], do: Callable[[], None], last: int) -> Iterator[Any]:
+def _noted(folder: Path, setup: Setup, moments: Iterator[Any], do: Callable[[], object], last: int) -> Iterator[Any]:
     limit = str(resource.getrlimit(resource.RLIMIT_AS)[0])
     (folder / f"{os.getpid()}.peer").write_text(limit, encoding="ascii")
     for number, moment in enumerate(moments):
@@ -197,13 +197,13 @@ def with_a_mistake_in_rank_0(*arguments: Any) -> None:
 
 
 def with_rank_0_killed(*arguments: Any) -> None:
-    """Rank 0 dies by a signal after two steps."""
-    _with_rank_0_that(lambda: os.kill(os.getpid(), signal.SIGKILL), *arguments)
+    """Rank 0 dies by a signal, while the last rank hangs and notices nothing."""
+    _with_peers_that(lambda: (os.kill(os.getppid(), signal.SIGKILL), signal.pause()), *arguments)
 
 
 def with_a_stop(*arguments: Any) -> None:
-    """Rank 0 is asked to stop after two steps."""
-    _with_rank_0_that(lambda: os.kill(os.getpid(), signal.SIGTERM), *arguments)
+    """All ranks are asked to stop after two steps of rank 0."""
+    _with_rank_0_that(lambda: os.killpg(os.getpgrp(), signal.SIGTERM), *arguments)
 
 
 def _with_rank_0_that(do: Callable[[], None], *arguments: Any) -> None:
