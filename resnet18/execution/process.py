@@ -4,7 +4,6 @@ Children are forked from a server process that has imported torch but started ne
 starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
 """
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -20,6 +19,7 @@ from pathlib import Path
 from time import monotonic
 from types import FrameType, ModuleType
 
+from resnet18.execution.descent import die_with_the_parent
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem, Stop
 from resnet18.spec.errors import SuiteError, UnfinishedError
 
@@ -154,7 +154,7 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
     from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
-    _die_with_the_server()
+    die_with_the_parent()  # the fork server ends with the runner, however that died
     os.setpgid(0, 0)  # with its loader processes it can be killed as one group
 
     def send(message: Message) -> None:
@@ -188,13 +188,6 @@ def _stop_on_request() -> Stop:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     return stop
-
-
-def _die_with_the_server() -> None:
-    """Ask Linux to kill this process when its parent ends: the fork server ends with the runner, however that died."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def _redirect_output(log: str) -> None:

@@ -13,7 +13,9 @@ from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, RunDone, Stop
 from resnet18.execution.worker_checkpoint import Attempt
 from resnet18.execution.worker_ending import classify, told
-from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, phase
+from resnet18.execution.worker_peer import data_of
+from resnet18.execution.worker_ranks import Peers
+from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
 from resnet18.measure.contamination import contamination
 from resnet18.measure.environment import numerics
@@ -21,10 +23,9 @@ from resnet18.measure.host import watch_host
 from resnet18.measure.nvml import watch_device
 from resnet18.records.build import build_record
 from resnet18.records.picture import encode_picture
-from resnet18.records.record import FINAL, Memory, Record, Status
+from resnet18.records.record import FINAL, Record, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text
-from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.chance import learned_nothing
 from resnet18.training.compilation import compile_network
@@ -34,8 +35,9 @@ from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
 from resnet18.training.optimizers import form_of
 from resnet18.training.outcome import Conclusion, conclude, parameter_count
-from resnet18.training.results import EpochResult
-from resnet18.training.setup import path_numerics, set_up
+from resnet18.training.ranks import ranks_numerics
+from resnet18.training.results import EpochResult, Position
+from resnet18.training.setup import Setup, path_numerics, set_up
 from resnet18.training.source import open_data
 
 Send = Callable[[Message], None]
@@ -59,7 +61,7 @@ def answer_question(question: DataQuestion) -> DataAnswer:
 def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:
     """Return the numerics fingerprint of what runs; compiled code is made on the way."""
     execution = carried_out(asked, device)
-    return {**numerics(execution, device), **path_numerics(execution, device)}
+    return {**numerics(execution, device), **path_numerics(execution, device), **ranks_numerics(execution, device)}
 
 
 def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
@@ -74,9 +76,10 @@ def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
     facts, reasons = attempt.facts, attempt.reasons
     end: Conclusion | None = None
     try:
-        device = ready_device(job.spec.execution)
-        with memory_capped(job.spec.execution, device):  # lifted before the record is written, which takes memory too
-            end = _measured(attempt, device, send)
+        with Peers(job) as peers:  # first of all: they are forked from what has started neither threads nor CUDA
+            device = ready_device(job.spec.execution, peers.ranks)
+            with memory_capped(job.spec.execution, device):  # lifted before the record is written, which takes memory
+                end = _measured(attempt, device, send, peers)
         status: Status = "ok"
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
@@ -111,7 +114,7 @@ def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> N
         traceback.print_exc()
 
 
-def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
+def _measured(attempt: Attempt, device: torch.device, send: Send, peers: Peers) -> Conclusion | None:
     """Train under watch, and note what was seen, however the training ended."""
     facts, execution = attempt.facts, attempt.job.spec.execution
     optimizer = attempt.job.spec.experiment.optimizer.name
@@ -121,50 +124,62 @@ def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion 
     watch = watch_device(device)
     try:
         with watch:
-            return _train(attempt, device, send)
+            return _train(attempt, device, send, peers)
     finally:  # monitoring masks no error of the run
         found = watch.facts()
         facts["memory"], facts["energy_j"] = found.memory, found.energy_j
         facts["numerics"] |= found.numerics
         facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
         attempt.reasons.update(found.reasons)
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        threads = execution.ranks * (torch.get_num_threads() if device.type == "cpu" else 1)
         seconds = [epoch["train_s"] for epoch in facts.get("epochs", [])]
         facts["contamination"] = contamination(facts["conditions"], seconds, threads=threads)
         facts["flags"] = [*facts.get("flags", []), *(["contaminated"] if facts["contamination"] else [])]
-        if "resumed" in facts["flags"]:
-            _forget_costs(attempt)
+        forget_costs(facts, attempt.reasons, ranks=execution.ranks)
 
 
-def _forget_costs(attempt: Attempt) -> None:
-    """Leave out what only a run in one piece can tell: nobody knows the peaks and the energy of what was lost."""
-    attempt.facts["memory"], attempt.facts["energy_j"] = {}, None
-    keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
-    attempt.reasons.update(dict.fromkeys(keys, "the run was resumed: this process did not see all of it"))
-
-
-def _train(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
-    """Train, from the last checkpoint on."""
-    job, facts = attempt.job, attempt.facts
+def _train(attempt: Attempt, device: torch.device, send: Send, peers: Peers) -> Conclusion | None:
+    """Train, from the last checkpoint on, alone or with the other ranks."""
     start_ns = time.perf_counter_ns()
-    data = open_data(job.place.source, verify=False)
-    if data.sha256 != job.identity.data_sha256:
-        raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
-    setup = set_up(job.spec.experiment, job.spec.execution, data, device)
-    clock = Clock(lambda: synchronize(device))
-    begin = attempt.begin(setup, clock)
+    data = data_of(attempt.job)
+    with peers.joined(device):
+        setup = set_up(attempt.job.spec.experiment, attempt.job.spec.execution, data, device, peers.ranks)
+        clock = Clock(lambda: synchronize(device))
+        begin = attempt.begin(setup, clock)
+        peers.begin(begin)
+        _note_what_is_prepared(attempt, setup, start_ns)
+        result = _watched(attempt, setup, clock, begin, send, peers)
+    if result is None:
+        return None
+    if learned_nothing(setup, result):
+        attempt.facts.setdefault("flags", []).append("no_learning")
+    end = conclude(setup, result.predictions)
+    attempt.facts.update(conclusion(end, attempt.facts["epochs"]))
+    return end
+
+
+def _note_what_is_prepared(attempt: Attempt, setup: Setup, start_ns: int) -> None:
+    """Note what is known before the first step, and compile where the spec asks for it."""
+    facts = attempt.facts
     facts.setdefault("epochs", [])
     if setup.runs_ahead:
         attempt.reasons["time.statistics_s"] = (
             "the fast path reads loss and hits with the step, which it does not wait for"
         )
-    facts.update(classes=data.classes, parameters=parameter_count(setup.model))
+    facts.update(classes=setup.data.classes, parameters=parameter_count(setup.model))
     add_seconds(facts, {"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
-    if job.spec.execution.compile:
+    if setup.execution.compile:
         start_ns = time.perf_counter_ns()
         compile_network(setup)
         add_seconds(facts, {"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
-    result, host = None, watch_host()
+
+
+def _watched(
+    attempt: Attempt, setup: Setup, clock: Clock, begin: Position, send: Send, peers: Peers
+) -> EpochResult | None:
+    """Train while the host is watched, and return what the last epoch gave."""
+    facts = attempt.facts
+    result, host = None, watch_host(helpers=peers.processes)
     try:
         with host:
             for moment in train(setup, clock, begin):
@@ -180,10 +195,4 @@ def _train(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | N
         seen = host.facts()
         facts["conditions"] = seen.conditions
         attempt.reasons.update(seen.reasons)
-    if result is None:
-        return None
-    if learned_nothing(setup, result):
-        facts.setdefault("flags", []).append("no_learning")
-    end = conclude(setup, result.predictions)
-    facts.update(conclusion(end, facts["epochs"]))
-    return end
+    return result

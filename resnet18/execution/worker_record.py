@@ -5,7 +5,7 @@ from typing import Any
 
 from resnet18.execution.job import EpochDone
 from resnet18.records.hashes import result_hash
-from resnet18.records.record import Epoch, Outcome, Score
+from resnet18.records.record import Epoch, Memory, Outcome, Score
 from resnet18.training.outcome import Conclusion
 from resnet18.training.results import EpochResult, Tally
 
@@ -34,6 +34,16 @@ def add_seconds(facts: dict[str, Any], seconds: dict[str, float]) -> None:
     time = facts.setdefault("time", {})
     for scope, value in seconds.items():
         time[scope] = time.get(scope, 0.0) + value
+
+
+def forget_costs(facts: dict[str, Any], reasons: dict[str, str], *, ranks: int) -> None:
+    """Leave out what this process alone cannot tell: the energy of other devices, the peaks of what was lost."""
+    if ranks > 1 and facts["energy_j"] is not None:
+        facts["energy_j"], reasons["energy_j"] = None, f"one device of {ranks} was read: that of rank 0"
+    if "resumed" in facts["flags"]:
+        facts["memory"], facts["energy_j"] = {}, None
+        keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
+        reasons.update(dict.fromkeys(keys, "the run was resumed: this process did not see all of it"))
 
 
 def epoch_done(entry: dict[str, Any]) -> EpochDone:

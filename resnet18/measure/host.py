@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from resnet18.measure.cgroup import UnknownError, affinity, count, cpu_quota, known, read, told, usable_cpus
+from resnet18.measure.children import running_cpu_s
 
 STAT, LOAD, PRESSURE = "proc/stat", "proc/loadavg", "proc/pressure/cpu"
 GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
@@ -58,20 +59,20 @@ class Snapshot:
 class HostWatch:
     """Looks at the host when it is made and when it is left. Costs nothing in between: no thread, no sampling."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, helpers: tuple[int, ...]) -> None:
+        self._root, self._helpers = root, helpers
         self._end: Snapshot | None = None
-        self._begin = _look(root)
+        self._begin = _look(root, helpers)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end = _look(self._root)
+        self._end = _look(self._root, self._helpers)
 
     def facts(self) -> HostFacts:
         """Return what went on until the watch was left, or until now. Raises nothing: what is unknown is a reason."""
-        end = self._end or _look(self._root)
+        end = self._end or _look(self._root, self._helpers)
         conditions: dict[str, object] = {}
         reasons: dict[str, str] = {}
         for key, figure in FIGURES.items():
@@ -82,13 +83,17 @@ class HostWatch:
         return HostFacts(conditions, reasons)
 
 
-def watch_host(root: Path = Path("/")) -> HostWatch:
+def watch_host(root: Path = Path("/"), helpers: tuple[int, ...] = ()) -> HostWatch:
     """Start to watch the host; leave the watch (`with`) after the work that is timed, then ask for its facts.
 
-    Work of this process, and of children that have ended and been waited for, is its own. A child that still runs
-    when the watch is left counts among the others.
+    Work of this process, of children that have ended and been waited for, and of helpers is its own. Any other child
+    that still runs when the watch is left counts among the others.
+
+    Args:
+        root: the system's root; tests give a tree of their own.
+        helpers: numbers of child processes that work for this one, already when the watch begins.
     """
-    return HostWatch(root)
+    return HostWatch(root, helpers)
 
 
 def own_cpu_s() -> float:
@@ -108,7 +113,7 @@ def asleep_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def _look(root: Path) -> Snapshot:
+def _look(root: Path, helpers: tuple[int, ...]) -> Snapshot:
     return Snapshot(
         stat=known(lambda: read(root, STAT)),
         pressure=known(lambda: read(root, PRESSURE)),
@@ -120,7 +125,7 @@ def _look(root: Path) -> Snapshot:
         usable=usable_cpus(root),
         affinity=affinity(),
         monotonic_s=time.monotonic(),
-        own_cpu_s=own_cpu_s(),
+        own_cpu_s=own_cpu_s() + running_cpu_s(helpers, root),
     )
 
 

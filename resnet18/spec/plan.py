@@ -134,8 +134,9 @@ def absent_device(execution: Execution, devices: Mapping[str, int], *, too_few: 
 def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
     experiment, execution = resolve(benchmark, case, request, seed=seed)
     label = f"{benchmark.name}/{case.name}"
+    _check_batch_norm(label, experiment, execution)
     if isinstance(experiment.train_images, int):
-        check_last_batch(label, experiment, experiment.train_images)
+        check_last_batch(label, experiment, execution.ranks, experiment.train_images)
     return Run(
         run_id=run_id(experiment, execution),
         arm_id=arm_id(experiment, execution),
@@ -169,16 +170,46 @@ def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
         seen[arm] = case.name
 
 
-def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
-    """Raise SpecError if an epoch would end with a batch of 1 and the last maps are 1x1: batch norm has no variance."""
+def _check_batch_norm(label: str, experiment: Experiment, execution: Execution) -> None:
+    """Raise SpecError for statistics over all ranks on the fast path, whose kernels take them of one batch."""
+    if experiment.batch_norm == "synchronised" and execution.path == "fast" and execution.ranks > 1:
+        raise SpecError(
+            f"{label}: batch_norm",
+            f"the fast path has no batch norm over {execution.ranks} ranks",
+            allowed=['"local"'],
+            next_step='choose it, or path = "reference"',
+        )
+
+
+def check_last_batch(label: str, experiment: Experiment, ranks: int, train_images: int) -> None:
+    """Refuse an epoch whose last batch is too small: for its ranks, or for a variance where the last maps are 1x1.
+
+    Args:
+        label: of the case, for the message.
+        experiment: of which the batch size, the network's input and the batch norm matter.
+        ranks: how many share each batch. Their parts are equal or differ by 1, so the last batch has the smallest.
+        train_images: of an epoch.
+
+    Raises:
+        SpecError: a rank would have no image of it, or batch norm a single value per channel.
+    """
     size = experiment.batch_size
+    last = train_images % size or min(size, train_images)
     one_pixel = experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]
-    if one_pixel and (size == 1 or train_images % size == 1):
+    end = f"{train_images:,} training images in batches of {size} end with a batch of {last}"
+    if last < ranks:
         raise SpecError(
             f"{label}: batch_size",
-            f"{train_images:,} training images in batches of {size} end with a batch of 1, "
-            "for which batch norm has no variance",
-            next_step="choose a batch size that leaves another remainder",
+            f"{end}, which has no image for each of {ranks} ranks",
+            next_step="choose fewer ranks, or a batch size that leaves another remainder",
+        )
+    if one_pixel and last // ranks == 1 and (ranks == 1 or experiment.batch_norm == "local"):
+        part = "" if ranks == 1 else f", and a rank's part of 1 (of {ranks} ranks)"
+        either = "" if ranks == 1 else ', fewer ranks, or batch_norm = "synchronised"'
+        raise SpecError(
+            f"{label}: batch_size",
+            f"{end}{part}, for which batch norm has no variance",
+            next_step=f"choose a batch size that leaves another remainder{either}",
         )
 
 
