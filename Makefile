@@ -16,25 +16,28 @@ JOBS     = 1
 SAMPLE   =
 ROUNDS   =
 ENGINE   = local
+CLAIM    =
 BASE     =
 
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DEVICE),--device $(DEVICE)) \
-          $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS))
+          $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
+          $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(CLAIM),--claim $(CLAIM))
+CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report test check format micro lock \
-        regress baseline speed verify-gpu soak mutate test-engines test-slurm supported
+        regress baseline speed verify-gpu soak mutate test-engines test-slurm
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | awk '{ n = $$1; $$1 = ""; printf "  make %-18s%s\n", n, $$0 }'
 	@echo "  make bench-NAME         one table: $(BENCHMARKS)"
-	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  DEVICE=cpu|cuda|…  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir"
+	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  DEVICE=cpu|cuda|…  ENGINE=local|ray|slurm  CLAIM=cpus=n,gpus=n  JOBS=n  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir"
 
-bench: $(READY) supported  ## every table, then the report (smoke scale: a minute, offline)
+bench: $(READY) ## every table, then the report (smoke scale: a minute, offline)
 	@$(RESNET18) run $(OPTIONS)
 
-$(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) supported
+$(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 	@$(RESNET18) run $* $(OPTIONS)
 
 report: $(READY)  ## write the report of the recorded runs again
@@ -65,7 +68,7 @@ lock: ## install the newest versions in a fresh environment and pin them in cons
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
-	.venv-lock/bin/python -m pip install --quiet -e . --group test --group check
+	.venv-lock/bin/python -m pip install --quiet -e ".[ray,slurm]" --group test --group check
 	(echo "# Pins of every version that the Makefile installs. Made by: make lock"; \
 	 .venv-lock/bin/python -m pip freeze --all --exclude-editable) > constraints.txt
 	rm -rf .venv-lock
@@ -83,19 +86,20 @@ regress: $(READY)  ## CI regression check against the committed baseline; BASE=c
 baseline: $(READY)  ## make this commit's runs the baseline of this machine (results/baseline)
 	@$(BIN)/python benchmarks/ci --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
 
-test-slurm: $(READY)  ## the tests that need a Slurm: two nodes on this machine (Linux with apt)
+test-engines: $(VENV)/.ray  ## the tests that start Ray: three nodes on this machine
+	@$(BIN)/python -m pytest tests/engines --durations=5
+
+test-slurm: $(VENV)/.slurm  ## the tests that need a Slurm: two nodes on this machine (Linux with apt)
 	@$(BIN)/python -m pytest tests/slurm --durations=5
-
-test-engines:
-	@echo "make $@ is not built yet; CHANGELOG.md says what is" >&2; exit 2
-
-# ENGINE is a reserved name: refused rather than ignored until it does something.
-supported:
-	@if [ "$(ENGINE)" != local ]; then echo "ENGINE=$(ENGINE): not built yet (allowed: local)" >&2; exit 2; fi
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 6 GB, a minute or more"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' constraints.txt)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e . --group test --group check
+	@touch $@
+
+# What an engine other than this machine's own needs, installed when it is first asked for.
+$(VENV)/.ray $(VENV)/.slurm: $(VENV)/.%: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --build-constraint constraints.txt -e ".[$*]"
 	@touch $@

@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from resnet18.execution.engines.engine import Needs
@@ -32,7 +31,7 @@ class Ask:
     """Whether no other run fits beside it."""
 
 
-def connected() -> ModuleType:
+def connected() -> Any:  # noqa: ANN401 - the module
     """Return Ray, connected to the cluster that RAY_ADDRESS names, or that this machine belongs to.
 
     Raises:
