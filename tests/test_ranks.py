@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from resnet18.execution import local
+from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.worker_ranks import call_when_one_fails
 from resnet18.execution.worker_record import forget_costs
@@ -380,8 +380,8 @@ def run(tmp_path, monkeypatch):
             place=Place.of(parse_data("fashion-mnist-mini")),
             results=path_to_text(folder),
         )
-        monkeypatch.setattr(local, "_enter", start)
-        local.run(job, tmp_path / f"{results}.log", lambda message: None)
+        monkeypatch.setattr(process, "_enter", start)
+        process.run(job, tmp_path / f"{results}.log", lambda message: None)
         found = [record for record in store.read().records if record.attempt == attempt]
         return found[0] if found else None
 
@@ -391,10 +391,10 @@ def run(tmp_path, monkeypatch):
 def has_ended(number):
     """Whether a process has, within seconds. One whose parent is gone may stay listed until somebody waits for it."""
     try:
-        process = os.pidfd_open(number)
+        descriptor = os.pidfd_open(number)
     except ProcessLookupError:
         return True
-    with open(process, "rb") as handle:  # noqa: PTH123 - a descriptor
+    with open(descriptor, "rb") as handle:  # noqa: PTH123 - a descriptor
         return bool(select.select([handle], [], [], 10)[0])
 
 
@@ -524,14 +524,14 @@ def test_the_energy_of_one_device_is_not_that_of_all():
 
 def test_the_end_of_a_rank_is_noticed_where_the_backend_does_not_notice_it():
     """Once one has failed, not while all end well."""
-    context = local._context()
+    context = process._context()
     calls = []
     for codes in ((0, 0), (0, 3)):
         processes = [context.Process(target=os._exit, args=(code,)) for code in codes]
-        for process in processes:
-            process.start()
+        for one in processes:
+            one.start()
         call_when_one_fails(lambda codes=codes: calls.append(codes), processes)
-        for process in processes:
-            process.join()
+        for one in processes:
+            one.join()
 
     assert [(0, 3)] == calls
