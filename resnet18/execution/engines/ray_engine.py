@@ -20,7 +20,7 @@ from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
 from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records.record import Status
-from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.errors import EnvironmentMissingError, SuiteError
 from resnet18.spec.plan import Run
 
 LOOK_S = 5.0
@@ -87,6 +87,8 @@ class RayEngine:
         """Nodes that get no more runs, and why."""
         self._losses: Counter[str] = Counter()
         self._nodes = living(ray)
+        self._has_gpus = any(node.gpus for node in self._nodes)
+        """When the runs were planned: `auto` means the same for all of them, whatever nodes are lost."""
         self._all_well_s = time.monotonic()
         self._at_once = at_once
         self._task = ray.remote(max_retries=0, max_calls=0)(on_a_node)
@@ -132,13 +134,16 @@ class RayEngine:
         self._flying.clear()
 
     def _keep_if_any(self, ref: object, flight: Flight) -> None:
+        """Keep the record of a run that was interrupted; where that fails, the others are kept all the same."""
         try:
             _, text = self._ray.get(ref)
+            delivery = Delivery.model_validate_json(text)
+            if delivery.problem is None:
+                kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
         except self._ray.exceptions.RayError:  # it had not begun, or its node is gone
             return
-        delivery = Delivery.model_validate_json(text)
-        if delivery.problem is None:
-            kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
+        except SuiteError as error:
+            self._session.progress.say(str(error))
 
     def _give_out(self, run: Run) -> None:
         """Send a run to a node, unless another runner does or has done so."""
@@ -199,8 +204,8 @@ class RayEngine:
             if delivery.problem is not None:
                 self._exclude(node, ReportedError(delivery.problem), flight)
                 return
-            status = kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
-            flight.held.close()
+            with flight.held:
+                status = kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
             self._finish(flight.run, status, f" on {self._address(node)}")
 
     def _exclude(self, node: str, why: ReportedError, flight: Flight) -> None:
@@ -236,7 +241,7 @@ class RayEngine:
         self._ended.append(Finished(run, status, was_recorded))
 
     def _needs(self, run: Run) -> Needs:
-        return needs(run, self._claim, has_gpus=any(node.gpus for node in self._nodes))
+        return needs(run, self._claim, has_gpus=self._has_gpus)
 
     def _able(self, run: Run) -> list[Node]:
         return able(self._fit(), self._needs(run))
@@ -258,11 +263,12 @@ class RayEngine:
             if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in self._fit())
         ]
         hopeless = [self._flying[ref].run for ref in stuck if not self._able(self._flying[ref].run)]
-        if not hopeless:
-            self._all_well_s = time.monotonic()
-            for ref in stuck:
+        for ref in stuck:
+            if self._able(self._flying[ref].run):
                 self._ray.cancel(ref)
                 self._send(self._flying.pop(ref))
+        if not hopeless:
+            self._all_well_s = time.monotonic()
         elif time.monotonic() - self._all_well_s > PATIENCE_S:
             raise cannot_be_had(hopeless[0].labels[0], self._needs(hopeless[0]), self._nodes)
 
