@@ -8,14 +8,14 @@ need not share a folder.
 import time
 from collections import Counter, deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from resnet18.execution.engines.delivery import kept
 from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, needs
-from resnet18.execution.engines.node import carry_out_apart
-from resnet18.execution.engines.ray_nodes import Ask, Node, able, ask_for, cannot_be_had, connected, living
-from resnet18.execution.job import Delivery, Job
+from resnet18.execution.engines.ray_nodes import Node, able, ask_for, cannot_be_had, connected, living
+from resnet18.execution.engines.ray_tasks import Flight, on_a_node, options_of
+from resnet18.execution.job import Delivery
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
 from resnet18.execution.supervision import Session, job_of, record_death
@@ -32,20 +32,6 @@ LOSSES = 3
 MOST_IN_FLIGHT = 2_000
 
 
-NOTHING = Ask(0, 0.0, is_alone=False)
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A run that was given out."""
-
-    run: Run
-    job: Job
-    held: ExitStack
-    """The run's lock in the results directory."""
-    ask: Ask = NOTHING
-
-
 def connect(claim: Claim, at_once: int | None) -> Site:
     """Connect to the cluster that RAY_ADDRESS names, or that this machine belongs to.
 
@@ -59,13 +45,6 @@ def connect(claim: Claim, at_once: int | None) -> Site:
     ray = connected()
     gpus = max((node.gpus for node in living(ray)), default=0)
     return Site({"cpu": 1, **({"cuda": gpus} if gpus else {})}, lambda session: RayEngine(session, ray, claim, at_once))
-
-
-def on_a_node(text: str) -> tuple[str, str]:
-    """Carry a job out; the task of each run. Returns the node's id and the `Delivery`."""
-    import ray  # noqa: PLC0415 - as above
-
-    return ray.get_runtime_context().get_node_id(), carry_out_apart(text)
 
 
 class RayEngine:
@@ -163,13 +142,7 @@ class RayEngine:
     def _send(self, flight: Flight) -> None:
         ask = ask_for(self._needs(flight.run), self._able(flight.run))
         job = flight.job.model_copy(update={"is_exclusive": flight.job.is_exclusive and ask.is_alone})
-        task = self._task.options(
-            num_cpus=ask.cpus,
-            num_gpus=ask.gpus,
-            # Ray sets it to 1 or to num_cpus by rules of its own, and a process with another environment is another.
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(ask.cpus)}},
-            label_selector={"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
-        )
+        task = self._task.options(**options_of(ask, self._unfit))
         self._flying[task.remote(job.model_dump_json())] = replace(flight, ask=ask)
 
     def _take_back(self) -> None:
