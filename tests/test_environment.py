@@ -62,7 +62,10 @@ def test_every_text_file_is_opened_with_its_encoding(path):
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_no_module_can_reach_the_network(path):
-    """None imports a client; of `socket` only this machine's name is asked for, and a port that no other can reach."""
+    """None imports a client; of `socket` only this machine's name is asked for, and a port that no other can reach.
+
+    One knocks at the cluster that the user has named.
+    """
     modules = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -74,6 +77,8 @@ def test_no_module_can_reach_the_network(path):
 
     assert set() == modules & clients
     within = ("socket.gethostname", "socket.create_server((LOOPBACK, 0))", "socket.socket")
+    if named(path) == "execution/engines/ray_nodes.py":
+        within += ("socket.create_connection((host",)
     assert text.count("socket.") == sum(text.count(one) for one in within)
     assert "socket.socket(" not in text  # a type alone
 
