@@ -10,7 +10,8 @@ from fakes.slurm import programs
 
 from resnet18.execution.engines import ray_nodes
 from resnet18.execution.engines.engine import Claim, Finished, Needs, needs, parse_claim
-from resnet18.execution.engines.ray_nodes import Ask, Node, able, ask_for, cannot_be_had, living
+from resnet18.execution.engines.ray_nodes import NOBODY_HAS, Ask, Node, able, ask_for, cannot_be_had, living
+from resnet18.execution.engines.ray_tasks import NOTHING
 from resnet18.execution.engines.sites import reach
 from resnet18.execution.runner import exit_code_of
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
@@ -95,28 +96,42 @@ def test_ranks_take_a_gpu_each_whatever_is_claimed(tmp_path):
 
 def test_a_whole_node_is_all_processors_of_the_largest():
     """On a smaller one, which has fewer, it cannot come."""
-    assert Ask(64, 0, is_alone=True) == ask_for(Needs(whole=True, cpus=None, gpus=0), [SMALL, LARGE, PLAIN])
+    assert Ask(64, 0, is_alone=True) == ask_for(Needs(whole=True, cpus=None, gpus=0), [SMALL, LARGE, PLAIN], NOTHING)
 
 
 @pytest.mark.parametrize(("gpus", "cpus"), [(1, 16), (0.5, 8), (2, 32), (0.01, 1)])
 def test_a_gpu_comes_with_its_share_of_the_processors(gpus, cpus):
     """One at least."""
-    assert Ask(cpus, gpus, is_alone=False) == ask_for(Needs(whole=False, cpus=None, gpus=gpus), [SMALL, LARGE])
+    assert Ask(cpus, gpus, is_alone=False) == ask_for(Needs(whole=False, cpus=None, gpus=gpus), [SMALL, LARGE], NOTHING)
 
 
 def test_the_only_gpu_of_the_largest_node_brings_all_processors():
     """Nobody fits beside that run."""
-    assert Ask(8, 1, is_alone=True) == ask_for(Needs(whole=False, cpus=None, gpus=1), [SMALL])
+    assert Ask(8, 1, is_alone=True) == ask_for(Needs(whole=False, cpus=None, gpus=1), [SMALL], NOTHING)
 
 
 def test_fewer_processors_than_the_largest_node_has_are_shared():
     """Though another node may have no more."""
-    assert Ask(8, 0, is_alone=False) == ask_for(Needs(whole=False, cpus=8, gpus=0), [SMALL, LARGE])
+    assert Ask(8, 0, is_alone=False) == ask_for(Needs(whole=False, cpus=8, gpus=0), [SMALL, LARGE], NOTHING)
 
 
 def test_where_no_node_is_left_the_task_waits_for_another():
     """With what is certain."""
-    assert Ask(2, 1, is_alone=False) == ask_for(Needs(whole=False, cpus=2, gpus=1), [])
+    assert Ask(2, 1, is_alone=False) == ask_for(Needs(whole=False, cpus=2, gpus=1), [], NOTHING)
+
+
+def test_a_run_that_had_a_lost_node_for_itself_waits_for_its_like():
+    """On whatever comes first it would train with other threads, or not alone."""
+    before = Ask(64, 0, is_alone=True)
+
+    assert before == ask_for(Needs(whole=True, cpus=None, gpus=0), [], before)
+    assert NOBODY_HAS == ask_for(Needs(whole=True, cpus=None, gpus=0), [], NOTHING).cpus
+
+
+def test_a_gpu_by_its_number_is_refused_on_a_cluster(tmp_path):
+    """A run is given its own, which is number 0 there."""
+    with pytest.raises(SpecError, match="names a GPU of this machine"):
+        needs(run_of(tmp_path, ON_GPU.replace('"cuda"', '"cuda:1"')), Claim(), has_gpus=True)
 
 
 def test_nodes_are_able_that_have_enough_of_both():

@@ -114,7 +114,16 @@ def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
         run: of the plan.
         claim: what the user says of a run that is not timed.
         has_gpus: whether there are GPUs, which a run on `auto` would use.
+
+    Raises:
+        SpecError: the run names a GPU by its number.
     """
+    if ":" in run.execution.device:
+        raise SpecError(
+            f"{run.labels[0]}: device {run.execution.device}",
+            "names a GPU of this machine; on a cluster a run is given its own",
+            allowed=["auto", "cpu", "cuda"],
+        )
     gpus = float(run.execution.ranks) if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
     if run.is_timed:
         return Needs(whole=True, cpus=None, gpus=gpus)

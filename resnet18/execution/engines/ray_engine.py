@@ -140,7 +140,7 @@ class RayEngine:
         self._send(Flight(run, job_of(run, session), held))
 
     def _send(self, flight: Flight) -> None:
-        ask = ask_for(self._needs(flight.run), self._able(flight.run))
+        ask = ask_for(self._needs(flight.run), self._able(flight.run), flight.ask)
         job = flight.job.model_copy(update={"is_exclusive": flight.job.is_exclusive and ask.is_alone})
         task = self._task.options(**options_of(ask, self._unfit))
         self._flying[task.remote(job.model_dump_json())] = replace(flight, ask=ask)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet18.execution.engines.node import carry_out_apart
-from resnet18.execution.engines.ray_nodes import Ask
+from resnet18.execution.engines.ray_nodes import Ask, living
 from resnet18.execution.job import Job
 from resnet18.spec.plan import Run
 
@@ -25,10 +25,18 @@ class Flight:
 
 
 def on_a_node(text: str) -> tuple[str, str]:
-    """Carry a job out; the task of each run. Returns the node's id and the `Delivery`."""
+    """Carry a job out; the task of each run. Returns the node's id and the `Delivery`.
+
+    A node that is larger than those that the runner knew has room for others: the run then says so.
+    """
     import ray  # noqa: PLC0415 - an extra, which a node of Ray has
 
-    return ray.get_runtime_context().get_node_id(), carry_out_apart(text)
+    context = ray.get_runtime_context()
+    own, job = context.get_node_id(), Job.model_validate_json(text)
+    largest = max((node.cpus for node in living(ray) if node.id == own), default=0)
+    is_alone = context.get_assigned_resources().get("CPU", 0) >= largest
+    job = job.model_copy(update={"is_exclusive": job.is_exclusive and is_alone})
+    return own, carry_out_apart(job.model_dump_json())
 
 
 def options_of(ask: Ask, unfit: Collection[str]) -> dict[str, Any]:

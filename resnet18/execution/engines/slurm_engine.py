@@ -213,10 +213,8 @@ class SlurmEngine:
         self._say_why_they_wait(tasks)
 
     def _say_why_they_wait(self, tasks: Sequence[Queued]) -> None:
-        reasons = sorted(
-            {task.reason for task in tasks if task.state == "PD" and task.reason not in {"None", "Priority"}}
-        )
-        if (text := ", ".join(reasons)) and text != self._waits:
+        reasons = {task.reason for task in tasks if task.state == "PD"} - {"None", "Priority"}
+        if (text := ", ".join(sorted(reasons))) and text != self._waits:
             count = sum(task.state == "PD" for task in tasks)
             self._session.progress.say(f"{count} runs wait in Slurm: {text}")
         self._waits = text
@@ -226,7 +224,8 @@ class SlurmEngine:
         run_id, session = flight.run.run_id, self._session
         attempt = session.store.attempts(run_id)
         if attempt >= flight.first_attempt:
-            self._finish(flight, session.store.load(run_id, attempt).status)
+            status = self._status(run_id, attempt)
+            self._finish(flight, status or "crashed", "" if status else ": its record is damaged")
             return
         if not flight.is_ours:  # it was on its way out when this command came
             self._again(flight)
