@@ -87,7 +87,7 @@ baseline: $(READY)  ## make this commit's runs the baseline of this machine (res
 	@$(BIN)/python benchmarks/ci --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
 
 test-engines: $(VENV)/.ray  ## the tests that start Ray: three nodes on this machine
-	@$(BIN)/python -m pytest tests/engines --durations=5
+	@$(BIN)/python -m pytest tests/engines --soak --durations=5
 
 test-slurm: $(VENV)/.slurm  ## the tests that need a Slurm: two nodes on this machine (Linux with apt)
 	@$(BIN)/python -m pytest tests/slurm --durations=5
