@@ -104,8 +104,8 @@ def redirecting(handler):
 
 
 def hostile(handler):
-    """Its reason moves the cursor."""
-    handler.wfile.write(b"HTTP/1.0 500 \x1b[2J\x1b]0;owned\x07\r\n\r\n")
+    """Its reason moves the cursor, and is long."""
+    handler.wfile.write(b"HTTP/1.0 500 \x1b[2J\x1b]0;owned\x07" + 10_000 * b"long " + b"\r\n\r\n")
 
 
 BEHAVIOURS = (

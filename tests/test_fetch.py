@@ -223,6 +223,26 @@ def test_a_slow_source_is_asked_again_where_the_others_give_nothing(fetched, ser
     assert [("good", 0), ("missing", 3_000), ("good", 3_000)] == server.asked
 
 
+def test_of_the_slow_sources_the_fastest_is_asked_again_first(home):
+    """Here the second: it sends twice as much at once."""
+    asked = []
+
+    def slow_or_none(url, start, *_):
+        asked.append(url)
+        if url == "https://c/":
+            raise SourceError("gone")
+        body = Scripted("gives", start)
+        size = 1_000 if url == "https://a/" else 2_000
+        body.read = lambda _, read=body.read: read(size)
+        return body
+
+    terms = Terms(slow_or_none, ticking(8.0), Limits(low_bytes_per_s=300.0))
+    archive = make_archive("https://a/", "https://b/", "https://c/")
+    fetch(archive, (), home, terms, Display(io.StringIO(), ticking()))
+
+    assert ["https://a/", "https://b/", "https://c/", "https://b/"] == asked
+
+
 def test_a_source_that_takes_longer_than_any_patience_is_given_up(fetched):
     """Of one that is slow without end."""
     with pytest.raises(EnvironmentMissingError, match="was not done in 2 min"):
@@ -265,6 +285,15 @@ def test_what_a_server_says_moves_no_cursor(fetched):
     assert "\x1b" not in fetched.said
 
 
+def test_what_a_server_says_is_cut(server):
+    """However long it is; and a reason of a source is printable whoever prints it."""
+    with pytest.raises(SourceError) as caught:
+        connect(server.url("hostile"), 0, len(CONTENT), QUICK)
+
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200
+
+
 def test_every_source_that_failed_is_named_with_its_reason(fetched):
     """And what to do next."""
     with pytest.raises(EnvironmentMissingError) as caught:
@@ -274,20 +303,25 @@ def test_every_source_that_failed_is_named_with_its_reason(fetched):
         assert word in str(caught.value)
 
 
-def test_a_full_disk_is_a_message_and_the_part_is_kept(fetched, home, monkeypatch):
-    """The same command goes on when there is room."""
-    write = os.write
+def full_at_half(write):
+    """A disk on which no file gets longer than half of the archive."""
 
     def full(descriptor, data):
-        if os.fstat(descriptor).st_size >= HALF:
+        room = HALF - os.fstat(descriptor).st_size
+        if room <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(descriptor, data)
+        return write(descriptor, data[:room])
 
-    monkeypatch.setattr(os, "write", full)
+    return full
+
+
+def test_a_full_disk_is_a_message_and_the_part_is_kept(fetched, home, monkeypatch):
+    """The same command goes on when there is room."""
+    monkeypatch.setattr(os, "write", full_at_half(os.write))
     with pytest.raises(EnvironmentMissingError, match=r"No space left on device\n  next: make room"):
         fetched("good", "good")
 
-    assert HALF <= (home / f"{NAME}.part").stat().st_size < len(CONTENT)
+    assert CONTENT[:HALF] == (home / f"{NAME}.part").read_bytes()
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(fetched, server, monkeypatch):
@@ -453,10 +487,7 @@ def test_a_file_that_is_not_there_is_refused(home, tmp_path):
 def test_a_copy_that_does_not_fit_leaves_nothing(brought, home, monkeypatch):
     """No half of it, under any name."""
 
-    def full(descriptor, data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "write", full_at_half(os.write))
     with pytest.raises(EnvironmentMissingError, match="No space left"):
         brought(CONTENT)
 
