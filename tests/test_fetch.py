@@ -486,7 +486,6 @@ def test_a_file_that_is_not_there_is_refused(home, tmp_path):
 
 def test_a_copy_that_does_not_fit_leaves_nothing(brought, home, monkeypatch):
     """No half of it, under any name."""
-
     monkeypatch.setattr(os, "write", full_at_half(os.write))
     with pytest.raises(EnvironmentMissingError, match="No space left"):
         brought(CONTENT)
