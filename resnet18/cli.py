@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from resnet18.data_commands import data_app
 from resnet18.execution.job import CHECKPOINT_EVERY_S
 from resnet18.failures import STOPPED, errors_reported
 from resnet18.inquiries import INQUIRIES
@@ -34,6 +35,7 @@ from resnet18.options import (
     SetOption,
     StaleOption,
     asked,
+    demand_data,
     several_gpus,
     usable_processors,
 )
@@ -106,6 +108,7 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
+        demand_data(scale, data)
         site = reach(engine, claim, jobs)
         is_one_of_several = on_processors is not None
         is_split = site is None and (jobs or 1) > 1 and not is_one_of_several
@@ -191,6 +194,7 @@ def forecast_command(
 
 for _name, _command in INQUIRIES.items():
     app.command(_name)(_command)
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def cli(tmp_path, monkeypatch):
         (["run", "--data", "imagefolder:" + "a" * 5000], 5, ["no such file or folder"]),
         (["run", "--data", "imagefolder:"], 2, ["needs a path after the colon"]),
         (["run", "--data", "broken.toml"], 2, ["write --data imagefolder:broken.toml"]),
-        (["run", "--data", "cifar10"], 5, ["curl -L", "cifar-10-python.tar.gz"]),
+        (["run", "--data", "cifar10"], 5, ["resnet18 data fetch", "cifar-10-python.tar.gz"]),
         (["run", "--device", "cuda"], 5, ["--device cuda", "(allowed: auto, cpu)"]),
         (["run", "--device", "gpu"], 2, ['unknown device "gpu"', "cpu, cuda, cuda:N"]),
         (["run", "-o", "batch_sise=8"], 2, ['did you mean "batch_size"']),

@@ -12,6 +12,7 @@ from rich.progress import Progress as Bars
 
 from resnet18.execution.job import EpochDone
 from resnet18.records.record import Status
+from resnet18.spec.duration import duration
 from resnet18.spec.plan import Run
 
 
@@ -132,10 +133,3 @@ def _work(run: Run) -> int:
     images = run.experiment.train_images
     # "all" is a number that only the data set knows; within one plan it is the same for every run.
     return run.experiment.epochs * (images if isinstance(images, int) else 1_000)
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time as people say it: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
