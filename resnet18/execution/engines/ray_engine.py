@@ -16,7 +16,7 @@ from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, need
 from resnet18.execution.engines.node import carry_out_apart
 from resnet18.execution.engines.ray_nodes import Ask, Node, able, ask_for, cannot_be_had, connected, living
 from resnet18.execution.job import Delivery, Job
-from resnet18.execution.lock import RunIsTakenError, run_lock
+from resnet18.execution.lock import RunIsTakenError, locks_at_most, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
 from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records.record import Status
@@ -89,6 +89,7 @@ class RayEngine:
         self._nodes = living(ray)
         self._all_well_s = time.monotonic()
         self._at_once = at_once
+        self._most = min(MOST_IN_FLIGHT, locks_at_most())
         self._task = ray.remote(max_retries=0, max_calls=0)(on_a_node)
 
     def __enter__(self) -> Self:
@@ -243,7 +244,7 @@ class RayEngine:
 
     def _room(self) -> int:
         """Return how many runs may be out at once: twice what the nodes can hold, so that none of them waits."""
-        return self._at_once or min(MOST_IN_FLIGHT, 2 * sum(node.cpus for node in self._nodes) + 2)
+        return min(self._most, self._at_once or 2 * sum(node.cpus for node in self._nodes) + 2)
 
     def _look_at_nodes(self) -> None:
         """Count the nodes anew. What waits for one that is gone asks for another; give up where there is none.
