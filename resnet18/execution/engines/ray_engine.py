@@ -24,7 +24,7 @@ from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.plan import Run
 
 LOOK_S = 5.0
-"""How often the nodes are counted while nothing comes back."""
+"""How often the nodes are counted."""
 PATIENCE_S = 60.0
 """How long a run waits for a node that has what it needs, after the last one was lost."""
 LOSSES = 3
@@ -87,7 +87,7 @@ class RayEngine:
         """Nodes that get no more runs, and why."""
         self._losses: Counter[str] = Counter()
         self._nodes = living(ray)
-        self._all_well_s = time.monotonic()
+        self._looked_s = self._all_well_s = time.monotonic()
         self._at_once = at_once
         self._most = min(MOST_IN_FLIGHT, locks_at_most())
         self._task = ray.remote(max_retries=0, max_calls=0)(on_a_node)
@@ -169,15 +169,15 @@ class RayEngine:
         self._flying[task.remote(job.model_dump_json())] = replace(flight, ask=ask)
 
     def _take_back(self) -> None:
-        """Wait until something comes back, and deal with all that has; look at the nodes where nothing does."""
+        """Wait until something comes back, and deal with all that has; now and then look which nodes there are."""
         back, _ = self._ray.wait(list(self._flying), num_returns=1, timeout=LOOK_S)
-        if not back:
-            self._look_at_nodes()
-            return
-        self._all_well_s = time.monotonic()
-        back, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
+        if back:
+            self._all_well_s = time.monotonic()
+            back, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
         for ref in back:
             self._judge(ref, self._flying.pop(ref))
+        if not back or time.monotonic() - self._looked_s > LOOK_S:
+            self._look_at_nodes()
 
     def _judge(self, ref: object, flight: Flight) -> None:
         """Keep the record that came back, or give the run out again."""
@@ -252,11 +252,12 @@ class RayEngine:
         Raises:
             EnvironmentMissingError: for a minute no node has had what a run needs.
         """
-        self._nodes = living(self._ray)
+        self._nodes, self._looked_s = living(self._ray), time.monotonic()
+        fit = self._fit()  # once: there may be thousands of both
         stuck = [
             ref
             for ref, flight in self._flying.items()
-            if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in self._fit())
+            if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in fit)
         ]
         hopeless = [self._flying[ref].run for ref in stuck if not self._able(self._flying[ref].run)]
         if not hopeless:
