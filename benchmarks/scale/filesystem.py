@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import engine_runs
 from cluster import NONE
 from engine_runs import standing_in
+
+if TYPE_CHECKING:
+    from _typeshed import HasFileno
 
 RUNS = 100
 WATCHED = {
@@ -29,9 +33,9 @@ def counted() -> Iterator[Counter[str]]:
         if is_on and event in WATCHED:
             found[WATCHED[event]] += 1
 
-    def sync(descriptor: int) -> None:
+    def sync(fd: "int | HasFileno") -> None:
         found["fsyncs"] += 1
-        kept(descriptor)
+        kept(fd)
 
     sys.addaudithook(hear)  # it cannot be taken away again
     kept, os.fsync = os.fsync, sync

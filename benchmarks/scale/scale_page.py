@@ -1,6 +1,7 @@
 """The page of the figures."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -202,7 +203,7 @@ def _limits(found: Row) -> Iterator[str]:
     yield "Where it would break first, by straight lines through the processor times of the sizes above:\n"
     rows = _by(found["suite"], "workload")
     for step, title in STEPS.items():
-        ends = [reaches(of_one, lambda row, step=step: row[step]["cpu_s"], MOST_S) for of_one in rows.values()]
+        ends = [reaches(of_one, partial(_cpu_s, step), MOST_S) for of_one in rows.values()]
         yield f"- {title}: {MOST_S:.0f} s at {' or '.join(map(_runs, ends))} runs"
     scans = [reaches(of_one, lambda row: 2e3 * row["scan"]["cpu_s"], MOST_MS) for of_one in rows.values()]
     yield (
@@ -216,6 +217,11 @@ def _limits(found: Row) -> Iterator[str]:
         f"{nodes:,} workers, runs shorter than {nodes / max(rates):.0f} to {nodes / min(rates):.0f} s would wait for it"
     )
     yield "- `squeue`'s own time for so many tasks is not measured: there is no Slurm here"
+
+
+def _cpu_s(step: str, row: Row) -> float:
+    found: float = row[step]["cpu_s"]
+    return found
 
 
 def _runs(number: float | None) -> str:

@@ -55,7 +55,8 @@ def costs(workload: str, runs: int, folder: Path) -> dict[str, Any]:
     if not store.folder.is_dir():
         fill(store, planned)
     before = peak_bytes()
-    report.figures_of = report.predictions_of = lambda *_: []  # figures aside: their number does not grow with the runs
+    for name in ("figures_of", "predictions_of"):  # figures aside: their number does not grow with the runs
+        setattr(report, name, lambda *_: [])
     read_took, report_took = reported(benchmarks, store)
     peak = peak_bytes()
     settled, look_took = timed(lambda: settled_runs(planned, store, IDENTITY))
