@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import re
+import resource
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from rich.console import Console
 from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
-from resnet18.execution.lock import run_lock
+from resnet18.execution.lock import locks_at_most, run_lock
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import Finished, exit_code_of, run_plan
 from resnet18.execution.supervision import DEFAULT, Policy
@@ -523,3 +524,16 @@ def test_an_expected_out_of_memory_is_no_failure(tmp_path):
 
     assert [3, 0] == [exit_code_of((Finished(run, "oom_device", was_recorded=False),)) for run in runs]
     assert 3 == exit_code_of(())
+
+
+def test_a_process_may_hold_the_locks_of_many_runs():
+    """Each is an open file, of which most systems allow 1,024 until they are asked for more."""
+    kept = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, kept[1]))
+    try:
+        most = locks_at_most()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, kept)
+
+    assert (min(hard, 1 << 16), min(hard, 1 << 16) // 2) == (soft, most)

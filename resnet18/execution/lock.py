@@ -16,6 +16,15 @@ from filelock import FileLock, SoftFileLock, Timeout
 from resnet18.records import disk
 from resnet18.records.build import utc_now
 
+try:
+    import resource
+except ImportError:  # Windows has no such limit
+    resource = None  # type: ignore[assignment]
+
+
+MOST_FILES = 1 << 16
+"""As many open files as are asked for where the system allows more."""
+
 
 class RunIsTakenError(Exception):
     """Another runner carries the run out; the text says which."""
@@ -46,6 +55,23 @@ def run_lock(results: Path, run_id: str) -> Iterator[str]:
         if is_native:
             _write(path, "")
         lock.release()
+
+
+def locks_at_most() -> int:
+    """Return how many runs this process may hold the locks of, after its limit of open files was raised.
+
+    Each lock is an open file. Half of the limit is left for whatever else a process has open, such as connections to
+    nodes. Most systems begin with a limit of 1,024 that any process may raise.
+    """
+    if resource is None:
+        return MOST_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MOST_FILES
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, max(soft, wanted) // 2)
 
 
 def _holder(path: Path) -> str:

@@ -90,8 +90,7 @@ def load_stored(path: Path) -> Record:
 
 def _known_keys(content: dict[str, Any]) -> Record:
     """Return a record; keys that a later version has added are left out, except in the spec, which ids are made of."""
-    RecordSpec.model_validate(content["spec"])
-    return Record.model_validate(content, extra="ignore")
+    return Record.model_validate({**content, "spec": RecordSpec.model_validate(content["spec"])}, extra="ignore")
 
 
 def _as_stored(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
 
+import gc
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,11 +139,12 @@ class Store:
         """
         records, refused = list[Record](), list[IntegrityError]()
         parts: dict[object, object] = {}
-        for path in sorted(self.folder.glob("*.json")):
-            try:
-                records.append(_sharing(load_stored(path), parts))
-            except IntegrityError as error:
-                refused.append(error)
+        with _uncollected():
+            for path in sorted(self.folder.glob("*.json")):
+                try:
+                    records.append(_sharing(load_stored(path), parts))
+                except IntegrityError as error:
+                    refused.append(error)
         pairs = conflicts(records)
         refused += [_conflict(*pair) for pair in pairs]
         unusable = {(one.run_id, one.attempt) for pair in pairs for one in pair}
@@ -183,6 +186,18 @@ def _sharing(record: Record, parts: dict[object, object]) -> Record:
     same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
     nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
     return record.model_copy(update={"spec": spec.model_copy(update=same), "nulls": nulls})
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for cycles again and again in values that stay: a quarter of the time of 10,000."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _attempt(path: Path) -> int:

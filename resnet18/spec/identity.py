@@ -15,10 +15,14 @@ RESULT_SOURCES = ("spec/**/*.py", "training/**/*.py", "training/**/*.[ch]", "exe
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """Return the one byte string of a JSON value: sorted keys, no spaces, ASCII, no NaN."""
-    text = json.dumps(
-        _without_negative_zero(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    text = _json(value)
+    if "-0.0" in text:  # seldom: looking for it in the text costs far less than a copy of the value
+        text = _json(_without_negative_zero(value))
     return text.encode("ascii")
+
+
+def _json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _without_negative_zero(value: Any) -> Any:  # noqa: ANN401 - any JSON value

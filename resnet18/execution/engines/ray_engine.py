@@ -16,7 +16,7 @@ from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, need
 from resnet18.execution.engines.ray_nodes import Node, able, ask_for, cannot_be_had, connected, living
 from resnet18.execution.engines.ray_tasks import Flight, on_a_node, options_of
 from resnet18.execution.job import Delivery
-from resnet18.execution.lock import RunIsTakenError, run_lock
+from resnet18.execution.lock import RunIsTakenError, locks_at_most, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
 from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records.record import Status
@@ -24,7 +24,7 @@ from resnet18.spec.errors import EnvironmentMissingError, SuiteError
 from resnet18.spec.plan import Run
 
 LOOK_S = 5.0
-"""How often the nodes are counted while nothing comes back."""
+"""How often the nodes are counted."""
 PATIENCE_S = 60.0
 """How long a run waits for a node that has what it needs, after the last one was lost."""
 LOSSES = 3
@@ -68,8 +68,9 @@ class RayEngine:
         self._nodes = living(ray)
         self._has_gpus = any(node.gpus for node in self._nodes)
         """When the runs were planned: `auto` means the same for all of them, whatever nodes are lost."""
-        self._all_well_s = time.monotonic()
+        self._looked_s = self._all_well_s = time.monotonic()
         self._at_once = at_once
+        self._most = min(MOST_IN_FLIGHT, locks_at_most())
         self._task = ray.remote(max_retries=0, max_calls=0)(on_a_node)
 
     def __enter__(self) -> Self:
@@ -146,15 +147,15 @@ class RayEngine:
         self._flying[task.remote(job.model_dump_json())] = replace(flight, ask=ask)
 
     def _take_back(self) -> None:
-        """Wait until something comes back, and deal with all that has; look at the nodes where nothing does."""
+        """Wait until something comes back, and deal with all that has; now and then look which nodes there are."""
         back, _ = self._ray.wait(list(self._flying), num_returns=1, timeout=LOOK_S)
-        if not back:
-            self._look_at_nodes()
-            return
-        self._all_well_s = time.monotonic()
-        back, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
+        if back:
+            self._all_well_s = time.monotonic()
+            back, _ = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=0)
         for ref in back:
             self._judge(ref, self._flying.pop(ref))
+        if not back or time.monotonic() - self._looked_s > LOOK_S:
+            self._look_at_nodes()
 
     def _judge(self, ref: object, flight: Flight) -> None:
         """Keep the record that came back, or give the run out again."""
@@ -221,7 +222,7 @@ class RayEngine:
 
     def _room(self) -> int:
         """Return how many runs may be out at once: twice what the nodes can hold, so that none of them waits."""
-        return self._at_once or min(MOST_IN_FLIGHT, 2 * sum(node.cpus for node in self._nodes) + 2)
+        return min(self._most, self._at_once or 2 * sum(node.cpus for node in self._nodes) + 2)
 
     def _look_at_nodes(self) -> None:
         """Count the nodes anew. What waits for one that is gone asks for another; give up where there is none.
@@ -229,11 +230,12 @@ class RayEngine:
         Raises:
             EnvironmentMissingError: for a minute no node has had what a run needs.
         """
-        self._nodes = living(self._ray)
+        self._nodes, self._looked_s = living(self._ray), time.monotonic()
+        fit = self._fit()  # once: there may be thousands of both
         stuck = [
             ref
             for ref, flight in self._flying.items()
-            if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in self._fit())
+            if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in fit)
         ]
         hopeless = [self._flying[ref].run for ref in stuck if not self._able(self._flying[ref].run)]
         for ref in stuck:

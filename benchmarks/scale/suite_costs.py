@@ -1,0 +1,75 @@
+"""What the suite itself takes for many runs, in a process of its own: prints JSON.
+
+python benchmarks/scale/suite_costs.py WORKLOAD RUNS FOLDER
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from canned import IDENTITY, WORKLOADS, fill
+
+from resnet18.analysis import report
+from resnet18.execution.listing import plan_rows
+from resnet18.execution.runner import settled_runs
+from resnet18.records.store import Store
+from resnet18.spec.benchmark import Benchmark
+
+T = TypeVar("T")
+
+
+def timed(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
+    """Return what work returns, and the seconds that it took: on the wall, and of the processor."""
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    result = work()
+    return result, {"wall_s": time.perf_counter() - wall_s, "cpu_s": time.process_time() - cpu_s}
+
+
+def peak_bytes() -> int:
+    """Return the largest resident set that this process has had."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
+def reported(benchmarks: tuple[Benchmark, ...], store: Store) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what reading the records takes, and what tables and claims do."""
+    readings, read_took = timed(store.read)
+    _, report_took = timed(lambda: report.render_report(benchmarks, readings))
+    return read_took, report_took
+
+
+def costs(workload: str, runs: int, folder: Path) -> dict[str, Any]:
+    """Return seconds of each step for a plan of so many recorded runs.
+
+    Args:
+        workload: one of `WORKLOADS`.
+        runs: at least so many.
+        folder: for the results; kept records are read, not made again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (benchmarks, planned), plan_took = timed(lambda: WORKLOADS[workload](folder, runs))
+    store = Store(folder / "results")
+    if not store.folder.is_dir():
+        fill(store, planned)
+    before = peak_bytes()
+    for name in ("figures_of", "predictions_of"):  # figures aside: their number does not grow with the runs
+        setattr(report, name, lambda *_: [])
+    read_took, report_took = reported(benchmarks, store)
+    peak = peak_bytes()
+    settled, look_took = timed(lambda: settled_runs(planned, store, IDENTITY))
+    _, rows_took = timed(lambda: plan_rows(planned, store))
+    _, scan_took = timed(lambda: [store.attempts(run.run_id) for run in planned.runs[:20]])
+    return {
+        "workload": workload, "runs": len(planned.runs), "settled": len(settled),
+        "plan": plan_took, "read": read_took, "report": report_took, "look": look_took, "rows": rows_took,
+        "scan": {key: value / 20 for key, value in scan_took.items()},
+        "peak_bytes": peak, "peak_bytes_before": before,
+        "record_bytes": sum(path.stat().st_size for path in store.folder.iterdir()) / len(planned.runs),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    print(json.dumps(costs(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))))  # noqa: T201 - read by the program that starts it
