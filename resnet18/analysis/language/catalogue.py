@@ -35,6 +35,11 @@ class Template:
     """Of the translation: text, a place's name, text, … in turns."""
 
     @property
+    def has_words(self) -> bool:
+        """Whether it is more than what joins others: signs, "or", "and"."""
+        return re.search("[A-Za-z]{4}", PLACE.sub("", self.phrase)) is not None
+
+    @property
     def weight(self) -> int:
         """How much it says of a text: characters outside its places, and a few for each number."""
         return len(PLACE.sub("", self.phrase)) + 3 * self.phrase.count("{n")

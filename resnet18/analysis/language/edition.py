@@ -62,10 +62,10 @@ def own_texts(benchmarks: Collection[Benchmark]) -> frozenset[str]:
 def texts_of(benchmark: Benchmark) -> Iterator[str]:
     """Yield every text of a benchmark file that a report shows."""
     table = benchmark.table
-    titles = (table.case_title, *(one.title for one in table.factors), *(one.title for one in table.metrics))
     yield from (benchmark.report_name, benchmark.title, benchmark.source, benchmark.question)
-    for title in titles:
-        yield from (title, title.lower())
+    yield from (table.case_title, table.case_title.lower())
+    yield from (one.title for one in table.factors)
+    yield from (one.title for one in table.metrics)
     for case in benchmark.cases:
         yield from (case.name, *case.reported.values())
     yield from (claim.says for claim in benchmark.claims)

@@ -25,6 +25,8 @@ class Found:
     """Its parts that are not known and stayed as they were."""
     phrases: frozenset[str] = frozenset()
     """The phrases of the catalogue that it took."""
+    tells: bool = False
+    """Whether one of them is more than what joins others."""
 
     @property
     def loss(self) -> int:
@@ -59,7 +61,7 @@ class Translator:
             if one in self.kept:
                 return Found(text)
             if one in self.catalogue.exact:
-                return Found(self.catalogue.exact[one], phrases=frozenset({one}))
+                return Found(self.catalogue.exact[one], phrases=frozenset({one}), tells=True)
         return Found(text) if _NEUTRAL.fullmatch(text) else None
 
     def _by_template(self, text: str, depth: int) -> Found:
@@ -70,7 +72,8 @@ class Translator:
                 found = self._filled(template, match, depth)
                 if not found.missing:
                     return found
-                best = min(best, found, key=lambda one: one.loss)
+                if found.tells:  # a comma between two unknown texts does not
+                    best = min(best, found, key=lambda one: one.loss)
         return best
 
     def _filled(self, template: Template, match: re.Match[str], depth: int) -> Found:
@@ -81,7 +84,8 @@ class Translator:
         for one in parts[1:]:
             text = _joined(text, one.text)
         missing = tuple(one for part in parts for one in part.missing)
-        return Found(text, missing, frozenset({template.phrase}).union(*(part.phrases for part in parts)))
+        phrases = frozenset({template.phrase}).union(*(part.phrases for part in parts))
+        return Found(text, missing, phrases, template.has_words or any(part.tells for part in parts))
 
     def _part(self, place: str, text: str, depth: int) -> Found:
         if place.startswith("n"):
