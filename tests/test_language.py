@@ -1,6 +1,7 @@
 """The report in Chinese: every fragment is known, nothing but words changes, what is not ours stays as it is."""
 
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from report_branches import reports
 from typer.testing import CliRunner
 
 import resnet18
-from resnet18.analysis.language.catalogue import catalogue_of, make_catalogue
+from resnet18.analysis.language.catalogue import FOLDER, catalogue_of, make_catalogue
 from resnet18.analysis.language.document import translated_document
 from resnet18.analysis.language.edition import UNKNOWN, editions, own_texts, texts_of
 from resnet18.analysis.language.markup import marked, unmarked
@@ -260,6 +261,21 @@ def test_a_translation_with_other_places_is_refused():
     """A number would be lost."""
     with pytest.raises(ValueError, match="has other places"):
         make_catalogue({"{n1} of {n2}": "{n1}"})
+
+
+def test_a_space_stands_between_chinese_and_latin_letters_numbers_or_places():
+    """The space before or after a place goes where a Chinese text comes to stand there."""
+    close = "[\u4e00-\u9fff](?=[A-Za-z0-9{])|[A-Za-z0-9}%](?=[\u4e00-\u9fff])"
+    phrases = {
+        key: own for path in FOLDER.glob("zh/*.toml") for key, own in tomllib.loads(path.read_text("utf-8")).items()
+    }
+
+    assert [] == [own for own in phrases.values() if re.search(close, own)]
+    assert [] == [own for own in phrases.values() if re.search("[\u4e00-\u9fff] ?[,;:?!]", own)]
+    assert ("准确率与用时随 x 的变化", "准确率与用时随批大小的变化") == (
+        translated("Accuracy and time against x"),
+        translated("Accuracy and time against batch size"),
+    )
 
 
 def test_of_two_phrases_the_one_that_says_more_is_taken():

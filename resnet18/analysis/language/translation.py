@@ -10,7 +10,7 @@ LONGEST = 1_500
 DEEPEST = 40
 """How often parts are looked up inside parts: a list of the report is shorter."""
 
-_NEUTRAL = re.compile(r"(?:\x02[^\x02]*\x02|[^A-Za-z]|(?<![A-Za-z])(?:s|ms|MiB|GiB|px|n|x|[A-Z]\d+)(?![A-Za-z]))*")
+_NEUTRAL = re.compile(r"(?:\x02[^\x02]*\x02|[^A-Za-z\x22]|(?<![A-Za-z])(?:s|ms|MiB|GiB|px|n|x|[A-Z]\d+)(?![A-Za-z]))*")
 """Numbers, signs, units and ids of statements are the same in every language; so is code."""
 _WIDE = r"[\u2014\u201c\u201d\u2026\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 _ENDS_WIDE, _STARTS_WIDE = re.compile(rf"{_WIDE} $"), re.compile(rf" (?={_WIDE})")
