@@ -25,6 +25,7 @@ from resnet18.options import (
     HypothesesOption,
     JobsOption,
     JsonOption,
+    LangOption,
     LimitOption,
     MarkedOption,
     Names,
@@ -35,6 +36,7 @@ from resnet18.options import (
     SetOption,
     StaleOption,
     asked,
+    check_language,
     demand_data,
     several_gpus,
     usable_processors,
@@ -92,6 +94,7 @@ def run_command(
     checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
     time_limit: LimitOption = None,
     on_processors: ProcessorsOption = None,
+    lang: LangOption = "en",
     debug: DebugOption = False,
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
@@ -108,6 +111,7 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _stop)
+        check_language(lang)
         demand_data(scale, data)
         site = reach(engine, claim, jobs)
         is_one_of_several = on_processors is not None
@@ -131,18 +135,23 @@ def run_command(
         if on_processors is not None:
             return
         typer.echo(summary(finished, plan))
-        damaged = _write_report(results, wanted.benchmarks)
+        damaged = _write_report(results, wanted.benchmarks, lang)
         raise typer.Exit(exit_code_of(finished) or damaged)
 
 
 @app.command("report")
 def report_command(
-    names: Names = None, results: ResultsOption = LOCAL, accept_marked: MarkedOption = False, debug: DebugOption = False
+    names: Names = None,
+    results: ResultsOption = LOCAL,
+    accept_marked: MarkedOption = False,
+    lang: LangOption = "en",
+    debug: DebugOption = False,
 ) -> None:
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
+        check_language(lang)
         benchmarks = load_benchmarks(tuple(names or ()))
-        raise typer.Exit(_write_report(results, benchmarks, accept_marked=accept_marked))
+        raise typer.Exit(_write_report(results, benchmarks, lang, accept_marked=accept_marked))
 
 
 @app.command("verify")
@@ -202,7 +211,7 @@ def main() -> None:
     app()
 
 
-def _write_report(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_marked: bool = False) -> int:
+def _write_report(results: Path, benchmarks: tuple[Benchmark, ...], lang: str, *, accept_marked: bool = False) -> int:
     """Write the report of all benchmarks of the suite and of the given ones; return 4 where a record is damaged."""
     from resnet18.analysis.report import write_report
     from resnet18.records.store import Store
@@ -213,7 +222,8 @@ def _write_report(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_ma
     suite = load_benchmarks()
     others = tuple(_apart(benchmark) for benchmark in benchmarks if benchmark not in suite)
     check_ids_differ(suite + others)
-    typer.echo(f"report: {write_report(results, suite + others, readings, accept_marked=accept_marked)}")
+    path = write_report(results, suite + others, readings, accept_marked=accept_marked, language=lang)
+    typer.echo(f"report: {path}" if lang == "en" else f"report: {path} and {path.with_suffix(f'.{lang}.md').name}")
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return 4 if readings.refused else 0

@@ -56,6 +56,13 @@ def test_an_engine_and_what_it_claims_reach_the_command():
     assert "--engine ray --claim cpus=4" in done.stdout
 
 
+@pytest.mark.parametrize("target", ["report", "bench", "bench-optimizer"])
+def test_another_language_of_the_report_is_a_variable_of_its_own(target):
+    """The shell's LANG is another matter."""
+    assert "--lang zh" in make("--dry-run", target, "REPORT_LANG=zh").stdout
+    assert "--lang" not in make("--dry-run", target).stdout
+
+
 def test_help_names_the_variables_and_the_tables():
     """And explains targets in a line."""
     text = make("help").stdout
@@ -141,6 +148,14 @@ def test_the_wheel_holds_every_spec_and_the_embedded_data(wheel):
     assert specs == sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
     assert (wheel / "resnet18" / "training" / "embedded" / "fashion-mnist-mini.npz").is_file()
     assert ["resnet18"] == [path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")]
+
+
+def test_the_wheel_holds_the_catalogue_of_the_chinese_report(wheel):
+    """Without it an installed suite would write English under another name."""
+    here, there = (folder / "analysis" / "language" / "zh" for folder in (ROOT / "resnet18", wheel / "resnet18"))
+
+    assert ["report.toml", "suite.toml"] == sorted(path.name for path in there.iterdir())
+    assert all((there / path.name).read_bytes() == path.read_bytes() for path in here.iterdir())
 
 
 def test_the_wheel_holds_the_c_sources(wheel):

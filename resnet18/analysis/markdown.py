@@ -18,8 +18,13 @@ def escape(text: str) -> str:
     Neither formulas, links nor mentions of people come of it, which code forges make of bare text, nor a heading, a
     rule or a list where it begins a line.
     """
-    harmless = _SPECIAL.sub(r"\\\1", plain(text).lstrip())
-    harmless = _BLOCK.sub(r"\\\g<0>", _NUMBERED.sub(r"\1\\\2", harmless))
+    harmless = escape_inline(text.lstrip()).lstrip()
+    return _BLOCK.sub(r"\\\g<0>", _NUMBERED.sub(r"\1\\\2", harmless))
+
+
+def escape_inline(text: str) -> str:
+    """Return text that markdown prints as it is inside a line, at whose beginning it does not stand."""
+    harmless = _SPECIAL.sub(r"\\\1", plain(text))
     return _BARE_LINK.sub(lambda found: f"{found[1]}&#46;", harmless.replace("://", "&#58;//").replace("@", "&#64;"))
 
 

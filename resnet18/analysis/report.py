@@ -1,7 +1,6 @@
 """Write the report: a README.md beside the records, and its figures."""
 
 import hashlib
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +8,9 @@ from pathlib import Path
 from resnet18.analysis.candidates import candidate_records, hypotheses_section
 from resnet18.analysis.heading import heading, options_of
 from resnet18.analysis.illustrations import Figure, PictureOf, figures_of, predictions_of
+from resnet18.analysis.language.edition import editions, written_in
 from resnet18.analysis.markdown import code, escape
+from resnet18.analysis.pages import ENGLISH, MADE_BY, own_page, write_pages
 from resnet18.analysis.sample import TIME_IS_DOUBTFUL
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
@@ -20,10 +21,10 @@ from resnet18.records.parse import LIMIT
 from resnet18.records.record import Record
 from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.spec.resolve import Request
 
-HEADER = """<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->
+HEADER = f"""{MADE_BY}
 
 # Measured beside reported
 
@@ -39,7 +40,12 @@ ACCEPTED = "**Times that were taken while something else went on count like any 
 
 
 def write_report(
-    results: Path, benchmarks: Collection[Benchmark], readings: Readings, *, accept_marked: bool = False
+    results: Path,
+    benchmarks: Collection[Benchmark],
+    readings: Readings,
+    *,
+    accept_marked: bool = False,
+    language: str = "en",
 ) -> Path:
     """Write `README.md` and `figures/` into the results directory and return the README's path.
 
@@ -48,28 +54,24 @@ def write_report(
         benchmarks: tables to fill.
         readings: its records.
         accept_marked: take times with a mark like any other; the report says so.
+        language: of a second page, unless `en`. A page in another language that is there is written again in any case.
 
     Raises:
         EnvironmentMissingError: the directory cannot be written.
-        SpecError: its README.md is somebody's own.
+        SpecError: one of the pages is somebody's own.
     """
     if accept_marked:
         readings = replace(readings, records=tuple(_unmarked(record) for record in readings.records))
     text, figures = render_report(benchmarks, readings, lambda record: _picture(Store(results), record))
     if accept_marked:
         text = text.replace("\n## ", f"\n{ACCEPTED}\n\n## ", 1)
-    path = results / "README.md"
-    old = path.read_text(encoding="utf-8") if path.is_file() else HEADER
-    if not old.startswith(HEADER.splitlines()[0]):
-        raise SpecError(
-            str(path),
-            "was not made by this command, which would replace it",
-            next_step="choose a folder with --results, or move the file away",
-        )
+    pages = editions(text, benchmarks, written_in(results, language))
+    old = [own_page(results / name) for name in pages]
     try:
-        return _write(path, text, figures, old)
+        write_pages(results, pages, figures, old)
     except OSError as error:
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
+    return results / ENGLISH
 
 
 def _unmarked(record: Record) -> Record:
@@ -81,18 +83,6 @@ def _picture(store: Store, record: Record) -> bytes | None:
         return disk.read(store.picture_path(record.run_id, record.attempt), LIMIT)
     except (OSError, IntegrityError):  # none was left, or something else lies there
         return None
-
-
-def _write(path: Path, text: str, figures: dict[str, bytes], old: str) -> Path:
-    """Write both, then remove the figures that only the old report names: a report is never without its own."""
-    folder = path.parent / "figures"
-    disk.make_folder(folder)
-    for name, content in figures.items():
-        disk.replace(folder / name, content)
-    disk.replace(path, text.encode())
-    for name in set(re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old)) - set(figures):
-        (folder / name).unlink(missing_ok=True)
-    return path
 
 
 def _no_picture(_: Record) -> None:

@@ -1,0 +1,43 @@
+"""The files of a report: its pages and figures, of which only its own are ever replaced or removed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from resnet18.records import disk
+from resnet18.spec.errors import SpecError
+
+ENGLISH = "README.md"
+MADE_BY = "<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->"
+"""The first line of every page."""
+
+
+def own_page(path: Path) -> str:
+    """Return the page that is there, nothing where there is none.
+
+    Raises:
+        SpecError: somebody else wrote it.
+    """
+    old = path.read_text(encoding="utf-8") if path.is_file() else MADE_BY
+    if not old.startswith(MADE_BY):
+        raise SpecError(
+            str(path),
+            "was not made by this command, which would replace it",
+            next_step="choose a folder with --results, or move the file away",
+        )
+    return old
+
+
+def write_pages(
+    results: Path, pages: Mapping[str, str], figures: Mapping[str, bytes], old_pages: Sequence[str]
+) -> None:
+    """Write all, then remove the figures that only old pages name: a report is never without its own."""
+    folder = results / "figures"
+    disk.make_folder(folder)
+    for name, content in figures.items():
+        disk.replace(folder / name, content)
+    for name, text in pages.items():
+        disk.replace(results / name, text.encode())
+    named = {name for old in old_pages for name in re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old)}
+    for name in named - set(figures):
+        (folder / name).unlink(missing_ok=True)
