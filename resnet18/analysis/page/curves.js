@@ -2,7 +2,7 @@
 
 const CURVES = JSON.parse(document.getElementById('curves').textContent);
 const SAID_AFTER_MS = 400; // a reader who moves on is not told every epoch on the way
-const ROOM = { left: 46, right: 8, top: 8, bottom: 40 };
+const ROOM = { left: 46, right: 14, top: 8, bottom: 40 };
 
 // What the controls of a chart say.
 function shownIn(chart) {
@@ -27,7 +27,7 @@ function axesFor(chart, shown, box) {
     isLog,
     x: linear(1 - pad, last + pad, box.left, box.right),
     y: (isLog ? logarithmic : linear)(low, high, box.bottom, box.top),
-    yTicks: isLog ? logTicks(low, high) : linearTicks(low, high, tall / 55),
+    yTicks: isLog ? logTicks(low, high) : linearTicks(low, high, tall / 42),
     xTicks: epochTicks(last, (box.right - box.left) / 75),
   };
 }
@@ -59,7 +59,7 @@ function draw(chart) {
   drawAxes(svg, chart.axis);
   for (const one of chosenOf(chart)) drawCase(chart, shown, one);
   svg.append(svgElement(svg, 'g', { class: 'reading' }));
-  root.querySelector('.axis').textContent = `${titleOf(shown, chart.axis.isLog)}, by epoch`;
+  root.querySelector('.axis').textContent = titleOf(shown, chart.axis.isLog);
   const signs = signsOf(chosenOf(chart).map((one) => one.arm), shown);
   root.querySelector('.signs').replaceChildren(...signs.map((text) => Object.assign(document.createElement('li'), { textContent: text })));
   read(chart);
@@ -82,8 +82,8 @@ function read(chart) {
 
 function showValues(one, epoch, shown) {
   const { value, seeds } = one.box.checked ? valuesAt(one, epoch, shown) : { value: '', seeds: '' };
-  one.row.querySelector('td.value').textContent = value;
-  one.row.querySelector('td.range').textContent = seeds;
+  one.row.querySelector('.value').textContent = value;
+  one.row.querySelector('.range').textContent = seeds;
   return value && `${one.name} ${value}`;
 }
 
@@ -129,7 +129,8 @@ function startChart(root) {
   const epochs = [...new Set(drawable.flatMap((one) => one.arm.epochs))].sort((one, other) => one - other);
   const [svg, slider] = [root.querySelector('.plot'), root.querySelector('input[type="range"]')];
   const chart = { root, cases, drawable, epochs, svg, slider, axis: null };
-  slider.max = slider.value = String(epochs.length - 1);
+  slider.max = String(epochs.length - 1);
+  slider.value = slider.max;
   slider.addEventListener('input', () => say(read(chart)));
   svg.addEventListener('pointermove', (event) => point(chart, event));
   svg.addEventListener('pointerdown', (event) => point(chart, event));

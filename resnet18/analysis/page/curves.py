@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from resnet18.analysis.figures.series import images_at_the_end, overfitting_epoch, series
@@ -19,11 +20,11 @@ MEASURES: dict[str, tuple[Callable[[Score], float], Callable[[float], float]]] =
     "accuracy": (percent, lambda value: round(value, 2)),
 }
 """With how they are rounded: losses to four digits, percents to hundredths."""
-MOST_VALUES = 250_000
-"""Numbers in one page; at some five letters each, a little over a megabyte."""
+MOST_VALUES = 120_000
+"""Numbers in one page, at some five letters each: all tables at paper scale with five seeds take half of them."""
 SHORT = 50
 """Epochs up to which none is left out."""
-STEPS = (1, 2, 5, 10)
+STEPS = (1, 2, 3, 4, 5, 10)
 
 
 @dataclass
@@ -87,7 +88,7 @@ def _curves(records: Sequence[Record], step: int) -> dict[str, Any]:
     kept = _kept(lengths, step)
     ended = [record for record in records if len(record.epochs) == min(lengths)]
     lines = {
-        f"{name}_{measure}": _line(records, kept, lambda epoch, of=score, by=value: by(of(epoch)), rounded)
+        f"{name}_{measure}": _line(records, kept, partial(_value, score, value), rounded)
         for name, score in SCORES.items()
         for measure, (value, rounded) in MEASURES.items()
     }
@@ -98,6 +99,10 @@ def _curves(records: Sequence[Record], step: int) -> dict[str, Any]:
         "other_images": any(images_at_the_end(record) for record in ended),
         "lines": lines,
     }
+
+
+def _value(score: Callable[[Epoch], Score], value: Callable[[Score], float], epoch: Epoch) -> float:
+    return value(score(epoch))
 
 
 def _line(

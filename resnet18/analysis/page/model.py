@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from resnet18.analysis.page.blocks import Block
 from resnet18.analysis.page.curves import CurveData
 from resnet18.analysis.page.grid import Grid
+from resnet18.analysis.page.pictures import FigureShown
 from resnet18.analysis.page.predictions import Predictions
 from resnet18.analysis.page.runs import RunList
 
@@ -41,14 +42,6 @@ class CaseShown:
     name: str
     absent: str
     """Why it has no curve."""
-
-
-@dataclass(frozen=True)
-class FigureShown:
-    """A figure of the markdown report."""
-
-    alt: str
-    uri: str
 
 
 @dataclass(frozen=True)

@@ -85,10 +85,10 @@ def _samples(record: Record, picture_of: PictureOf) -> tuple[SampleShown, ...]:
 def _pictures(png: bytes | None, count: int) -> list[str]:
     """Return each image as a data URI; empty ones where there is no picture, a damaged one, or one of other samples."""
     try:
-        images = decode_picture(png) if png else []
+        images = decode_picture(png) if png else None
     except ValueError:
-        images = []
-    if len(images) != count:
+        images = None
+    if images is None or len(images) != count:
         return [""] * count
     files = (encode_picture(image[None]) for image in images)
     return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]

@@ -23,7 +23,7 @@ function seedsText(one, lines, at, shown) {
   const text = (value) => shownValue(value, shown.isLoss);
   if (lines.runs.length === 1) return `seed ${one.arm.seeds[0]}`;
   if (shown.eachSeed) return lines.runs.map((run) => text(run[at])).join(', ');
-  return rangeAt(lines, at).map(text).join(' to ');
+  return rangeAt(lines, at).map(text).join(' to ').replace(' %', ''); // the unit once
 }
 
 // The values of one case at an epoch: mean or only seed, then what the seeds span or each of them.
@@ -43,6 +43,7 @@ function signsOf(arms, shown) {
   const onTest = shown.images !== 'train';
   return [
     [!shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), 'Line: mean over the seeds. Band: from the lowest seed to the highest.'],
+    [shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), 'Thin lines: one for each seed. The upper value is the mean over them.'],
     [onTest && arms.some((arm) => arm.other_images), 'Hollow last point: tested on more images than those before it.'],
     [onTest && shown.isLoss && arms.some((arm) => arm.turn), 'Star: the lowest clean test loss, from which it rises (overfitting).'],
   ].filter(([applies]) => applies).map(([, text]) => text);

@@ -146,7 +146,7 @@ def _facts(record: Record, places: Sequence[Fact]) -> Iterator[Fact]:
     if record.contamination:
         yield "Meanwhile", "; ".join(record.contamination)
     yield "Ids", f"run {record.run_id}, arm {record.arm_id}"
-    yield "Of its parts", f"experiment {record.experiment_id}, execution {record.execution_id}"
+    yield "Ids of its spec", f"experiment {record.experiment_id}, execution {record.execution_id}"
     yield "Result hash", record.result_hash or "none"
     yield "Record hash", record.record_hash
     if record.outcome is not None:
