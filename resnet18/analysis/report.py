@@ -67,7 +67,7 @@ def write_report(
     intro = [HEADER, PAGE_LINE, *([f"{ACCEPTED}\n"] if accept_marked else [])]
     page = render_page(contents, HEADER.partition("\n\n")[2], ACCEPTED if accept_marked else "", picture_of)
     try:
-        return _write(results, _markdown(contents, intro), page, contents.figures, old)
+        return _write(results, markdown_of(contents, intro), page, contents.figures, old)
     except OSError as error:
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
 
@@ -119,10 +119,11 @@ def render_report(
 ) -> tuple[str, dict[str, bytes]]:
     """Return the report's markdown, and its figures by file name. The order of the records changes no byte."""
     contents = contents_of(benchmarks, readings, picture_of)
-    return _markdown(contents, [HEADER]), contents.figures
+    return markdown_of(contents, [HEADER]), contents.figures
 
 
-def _markdown(contents: Contents, intro: list[str]) -> str:
+def markdown_of(contents: Contents, intro: list[str]) -> str:
+    """Return the report as markdown, after the parts of an introduction."""
     parts = [*intro, *(part for chapter in contents.chapters for part in _chapter(chapter))]
     parts.append("\n".join([*contents.leftovers, ""]))
     return "\n".join(part for part in parts if part)

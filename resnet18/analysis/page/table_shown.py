@@ -51,7 +51,7 @@ def table_shown(
         anchor,
         title_of(view, chapter.views),
         benchmark.question,
-        f"{benchmark.source}. Measured at {request.described}.",
+        f"({benchmark.source}) Measured at {request.described}.",
         _grid(view, chapter),
         blocks([*notes, "", *beside]),
         tuple(verdicts),
