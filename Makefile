@@ -29,7 +29,7 @@ CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report test check format micro lock \
-        regress baseline speed verify-gpu soak mutate test-engines test-slurm
+        regress baseline speed verify-gpu soak mutate test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -94,6 +94,9 @@ test-engines: $(VENV)/.ray  ## the tests that start Ray: three nodes on this mac
 
 test-slurm: $(VENV)/.slurm  ## the tests that need a Slurm: two nodes on this machine (Linux with apt)
 	@$(BIN)/python -m pytest tests/slurm --durations=5
+
+test-browser: $(READY)  ## the tests that open the report's page in a Chromium, where there is one
+	@$(BIN)/python -m pytest tests/browser
 
 $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 6 GB, a minute or more"

@@ -337,11 +337,11 @@ NEW_REPORT = f"{report.HEADER}![new](figures/new.svg) ![both](figures/both.svg)"
 
 def write_old_report(results):
     results.mkdir()
-    report._write(results / "README.md", OLD_REPORT, {"old.svg": b"old", "both.svg": b"both, old"}, report.HEADER)
+    report._write(results, OLD_REPORT, "old page", {"old.svg": b"old", "both.svg": b"both, old"}, report.HEADER)
 
 
 def write_new_report(results):
-    report._write(results / "README.md", NEW_REPORT, {"new.svg": b"new", "both.svg": b"both, new"}, OLD_REPORT)
+    report._write(results, NEW_REPORT, "new page", {"new.svg": b"new", "both.svg": b"both, new"}, OLD_REPORT)
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
@@ -358,6 +358,7 @@ def test_a_report_whose_writing_fails_is_the_old_or_the_new_one(persistent, tmp_
         figures = {path.name: path.read_bytes() for path in (results / "figures").glob("*.svg")}
 
         assert text in {OLD_REPORT, NEW_REPORT}
+        assert (results / "report.html").read_text(encoding="utf-8") in {"old page", "new page"}
         assert {"both.svg", "old.svg" if text == OLD_REPORT else "new.svg"} <= set(figures)
         assert set(figures.values()) <= {b"old", b"new", b"both, old", b"both, new"}
         if not faulty.has_failed:
@@ -369,7 +370,7 @@ def test_a_report_whose_writing_fails_is_the_old_or_the_new_one(persistent, tmp_
 def test_a_report_is_not_written_through_a_planted_link(tmp_path):
     """Neither its text nor a figure; a folder of figures that is a link is refused."""
     write_old_report(tmp_path / "results")
-    for name in ("README.md", "figures/both.svg"):
+    for name in ("README.md", "report.html", "figures/both.svg"):
         (tmp_path / "secret").write_text(report.HEADER, encoding="utf-8")
         (tmp_path / "results" / name).unlink()
         (tmp_path / "results" / name).symlink_to(tmp_path / "secret")

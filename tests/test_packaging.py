@@ -30,6 +30,7 @@ TARGETS = [
     "test-slurm",
     "baseline",
     "test-engines",
+    "test-browser",
     *(f"bench-{table}" for table in TABLES),
 ]
 
@@ -80,10 +81,10 @@ def test_the_first_screen_of_the_readme_has_the_two_commands():
 
 
 def test_ci_runs_the_checks_the_readmes_test_command_and_the_regression_check():
-    """Nothing else, in this order."""
+    """And opens the report's page in a browser; nothing else, in this order."""
     commands = [line for line in read(".ci/run").splitlines() if line.startswith("make")]
 
-    assert ["make check", "make test", "make regress"] == commands
+    assert ["make check", "make test", "make test-browser", "make regress"] == commands
 
 
 def test_the_readmes_table_of_scales_is_that_of_the_code():
@@ -165,6 +166,15 @@ def test_the_wheel_holds_the_c_sources(wheel):
 
     assert 5 == len(sources)
     assert sources == sorted(path.relative_to(there) for path in there.rglob("*.[ch]"))
+
+
+def test_the_wheel_holds_the_pages_template_style_and_scripts(wheel):
+    """Without them an installed suite could write no report."""
+    here, there = (folder / "analysis" / "page" for folder in (ROOT / "resnet18", wheel / "resnet18"))
+    parts = sorted(path.name for path in here.iterdir() if path.suffix in {".j2", ".css", ".js"})
+
+    assert 14 == len(parts)
+    assert parts == sorted(path.name for path in there.iterdir() if path.suffix != ".py")
 
 
 def test_an_installed_wheel_finds_its_specs(wheel, monkeypatch):

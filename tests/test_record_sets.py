@@ -62,7 +62,7 @@ def test_a_report_is_an_index_of_its_records(tmp_path):
 
 def test_a_report_of_many_records_counts_every_one(tmp_path, repetitions, monkeypatch):
     """Up to 10,000 of one case, under `--soak`."""
-    monkeypatch.setattr("resnet18.analysis.report.figures_of", lambda *_: [])
+    monkeypatch.setattr("resnet18.analysis.contents.figures_of", lambda *_: [])
     mine = make_benchmark(tmp_path)
     count = 20 * repetitions(500)
     text = render_report([mine], Readings(tuple(records_of(mine, range(count // 2))), ()))[0]

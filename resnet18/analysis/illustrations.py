@@ -50,16 +50,21 @@ def figures_of(view: BenchmarkView, request: Request) -> list[Figure]:
 
 def predictions_of(views: tuple[BenchmarkView, ...], request: Request, picture_of: PictureOf) -> list[Figure]:
     """Return the confusion counts of the first case that has a result, and six test images of its first seed."""
-    pairs = ((view, arm) for view in views for arm in view.arms if summed_confusion(arm.measured))
-    view, arm = next(pairs, (None, None))
-    if view is None or arm is None:
+    if (found := predicted_case(views)) is None:
         return []
+    view, arm = found
     title = f"{view.benchmark.title}: {arm.case.name} ({request.described})"
     classes = arm.measured[0].classes or ()
     seeds = f"n = {len(arm.measured)} {'seed' if len(arm.measured) == 1 else 'seeds'}"
     matrix = confusion_matrix(f"{title}, {seeds}", classes, summed_confusion(arm.measured))
-    found = [Figure("confusion", f"True and predicted classes: {arm.case.name}", matrix)]
-    return [*found, *_samples(arm, title, picture_of)]
+    drawn = [Figure("confusion", f"True and predicted classes: {arm.case.name}", matrix)]
+    return [*drawn, *_samples(arm, title, picture_of)]
+
+
+def predicted_case(views: tuple[BenchmarkView, ...]) -> tuple[BenchmarkView, Arm] | None:
+    """Return the first case that has a result, with its table: the one whose predictions are shown."""
+    pairs = ((view, arm) for view in views for arm in view.arms if summed_confusion(arm.measured))
+    return next(pairs, None)
 
 
 def _samples(arm: Arm, title: str, picture_of: PictureOf) -> list[Figure]:

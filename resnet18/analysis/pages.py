@@ -12,14 +12,14 @@ MADE_BY = "<!-- Made by `resnet18 report` from the records beside it. Do not edi
 """The first line of every page."""
 
 
-def own_page(path: Path) -> str:
-    """Return the page that is there, nothing where there is none.
+def own_page(path: Path, beginning: str = MADE_BY) -> str:
+    """Return the page that is there, or how one of this kind begins where there is none.
 
     Raises:
         SpecError: somebody else wrote it.
     """
-    old = path.read_text(encoding="utf-8") if path.is_file() else MADE_BY
-    if not old.startswith(MADE_BY):
+    old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else beginning
+    if not old.startswith(beginning):
         raise SpecError(
             str(path),
             "was not made by this command, which would replace it",

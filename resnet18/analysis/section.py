@@ -20,6 +20,7 @@ from resnet18.spec.benchmark import Derived
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.resolve import Request, resolve, value_at
 
+ASSUMPTIONS = "Assumptions: what the lab report does not state"
 DERIVED = {"ratio": "divided by", "difference": "less"}
 
 
@@ -41,24 +42,25 @@ def section(
     """
     benchmark = view.benchmark
     lines = [
-        f"### {escape(_title(view, views))}",
+        f"### {escape(title_of(view, views))}",
         "",
         f"{escape(benchmark.question)} ({escape(benchmark.source)}) Measured at {escape(request.described)}.",
         "",
         table(build_table(view, request)),
         "",
-        *_notes(view, views),
-        *_derived(view, request),
+        *notes_of(view, views, request),
         "",
         *scaling_lines(view),
         *memory_lines(view, request),
         *_claims(verdicts),
     ]
     lines += figures
-    return "\n".join([*lines, *_assumptions(view)])
+    if assumed := assumptions_of(view):
+        lines += [f"<details><summary>{ASSUMPTIONS}</summary>", "", *assumed, "", "</details>", ""]
+    return "\n".join(lines)
 
 
-def _title(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> str:
+def title_of(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> str:
     """Return the table's title, with the file's name where two tables have one title."""
     title = view.benchmark.title
     same = [one for one in views if one.benchmark.title == title]
@@ -124,8 +126,11 @@ def _derived_value(derived: Derived, of: Arm, to: Arm) -> str:
     return f"{median(one) - median(other):.4g} (of medians; n = {len(one)} and {len(other)})"
 
 
-def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
-    """Return what a reader must know about the cells: scopes of time, evaluations, runs shared with other tables."""
+def notes_of(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Request) -> list[str]:
+    """Return what a reader must know about the cells, as items of a list in markdown.
+
+    Scopes of time, evaluations, runs shared with other tables, and the numbers that the report computed from cells.
+    """
     notes = [
         f"- {escape(row.title)}: seconds of the {SCOPES[row.metric]}."
         for row in view.benchmark.table.metrics
@@ -142,14 +147,12 @@ def _notes(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> list[str]:
         ]
         if twins:
             notes.append(f'- "{escape(arm.case.name)}" is the same run as {", ".join(twins)}.')
-    return notes
+    return [*notes, *_derived(view, request)]
 
 
-def _assumptions(view: BenchmarkView) -> list[str]:
-    """Return what the lab report does not state, with the value used here and its source."""
-    if not view.benchmark.assumptions:
-        return []
-    lines = ["<details><summary>Assumptions: what the lab report does not state</summary>", ""]
+def assumptions_of(view: BenchmarkView) -> list[str]:
+    """Return what the lab report does not state, with the value used here and its source, as items in markdown."""
+    lines = []
     at_full_size = [resolve(view.benchmark, arm.case, Request(scale="paper"), seed=0) for arm in view.arms]
     for assumption in view.benchmark.assumptions:
         if not assumption.has_value:
@@ -161,7 +164,7 @@ def _assumptions(view: BenchmarkView) -> list[str]:
         )
         changed = "" if full == here else f" (here: {escape(' / '.join(here))})"
         lines.append(f"- `{assumption.key}` = {escape(' / '.join(full))}{changed}: {escape(assumption.source)}")
-    return [*lines, "", "</details>", ""]
+    return lines
 
 
 def _evaluations(record: Record) -> str:

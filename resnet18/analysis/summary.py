@@ -69,12 +69,16 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
         }
         for one in verdicts
     ]
+    return "\n".join([table(pd.DataFrame(rows)), "", note_on(verdicts), ""])
+
+
+def note_on(verdicts: Sequence[Verdict]) -> str:
+    """Return how sure verdicts are, and what their brackets mean, as markdown."""
     looks = ", ".join(str(n) for n in LOOKS)
-    note = (
+    return (
         "The chance that any verdict of this table, of support or of contradiction, is wrong is at most "
         f"{100 * ALPHA:g} %: Holm's procedure over all {len(verdicts)} claims, with looks at {looks} seeds and at no "
         "other number. Brackets are 95 % intervals of one comparison alone, without that correction: an interval can "
         "leave out what its verdict leaves open. *Not run*: records are missing, or do not bear on the claim. "
         "docs/methodology.md says how verdicts are reached."
     )
-    return "\n".join([table(pd.DataFrame(rows)), "", note, ""])

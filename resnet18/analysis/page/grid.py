@@ -1,0 +1,39 @@
+"""A table of strings for the page: which cells head a row, and which hold numbers."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:\s|%|$|\[)|\N{EN DASH}(?:$| /)")
+"""How a cell begins that belongs under the units of the others: with a number, or with the dash for none."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell."""
+
+    text: str
+    is_number: bool = False
+    shade: int | None = None
+    """Of a confusion matrix: the share of its row in tenths, for a reader who sees colours."""
+    is_marked: bool = False
+    """Of a confusion matrix: the prediction is right."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table. The first cell of each row names it."""
+
+    caption: str
+    heads: tuple[Cell, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    is_sortable: bool = False
+
+
+def grid(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, is_sortable: bool = False) -> Grid:
+    """Return a table; a head stands above numbers where most of its cells are."""
+    cells = tuple(tuple(Cell(text, bool(_NUMBER.match(text))) for text in row) for row in rows)
+    columns = list(zip(*cells, strict=True)) or [() for _ in heads]
+    numeric = [2 * sum(cell.is_number for cell in column) > len(column) for column in columns]
+    titles = tuple(Cell(head, is_number) for head, is_number in zip(heads, numeric, strict=True))
+    return Grid(caption, titles, cells, is_sortable and len(cells) > 1)

@@ -1,0 +1,77 @@
+"""One table of the page: cells, notes and figures as the markdown report has them, and its curves as data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resnet18.analysis.candidates import hypotheses_section
+from resnet18.analysis.cells import missing
+from resnet18.analysis.contents import Chapter
+from resnet18.analysis.costs import memory_lines
+from resnet18.analysis.page.blocks import blocks
+from resnet18.analysis.page.curves import CurveData
+from resnet18.analysis.page.grid import Grid, grid
+from resnet18.analysis.page.model import CaseShown, TableShown, VerdictShown
+from resnet18.analysis.page.pictures import FigureRoom
+from resnet18.analysis.scaling import scaling_lines
+from resnet18.analysis.section import assumptions_of, notes_of, title_of
+from resnet18.analysis.tables import build_table
+from resnet18.analysis.view import Arm, BenchmarkView
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a table's curves and figures go: a page of thousands of runs must still open."""
+
+    curves: CurveData
+    figures: FigureRoom
+
+
+def table_shown(
+    anchor: str,
+    view: BenchmarkView,
+    chapter: Chapter,
+    verdicts: Sequence[VerdictShown],
+    space: Space,
+) -> TableShown:
+    """Return one table with everything beside it, and add its curves to the page's.
+
+    Args:
+        anchor: under which links find it.
+        view: the table's benchmark with its records.
+        chapter: which it is of.
+        verdicts: on its claims.
+        space: what the page still has, and what of it other tables took.
+    """
+    request, benchmark = chapter.request, view.benchmark
+    notes = notes_of(view, chapter.views, request)
+    beside = [*scaling_lines(view), *memory_lines(view, request)]
+    # The learning curves come first among a table's figures; the page draws them itself where it has room.
+    drawn = [space.figures.show(file, figure) for file, figure in chapter.figures[benchmark.name].items()]
+    return TableShown(
+        anchor,
+        title_of(view, chapter.views),
+        benchmark.question,
+        f"({benchmark.source}) Measured at {request.described}.",
+        _grid(view, chapter),
+        blocks([*notes, "", *beside]),
+        tuple(verdicts),
+        benchmark.table.case_title,
+        tuple(_case(arm) for arm in view.arms),
+        space.curves.add(anchor, view.arms),
+        drawn[0] if drawn else None,
+        tuple(drawn[1:]),
+        blocks(assumptions_of(view)),
+        blocks([hypotheses_section(view, request, chapter.records)]),
+    )
+
+
+def _grid(view: BenchmarkView, chapter: Chapter) -> Grid:
+    frame = build_table(view, chapter.request)
+    heads, rows = [str(head) for head in frame.columns], frame.astype(str).to_numpy().tolist()
+    has_cases_in_rows = view.benchmark.table.cases_in == "rows"
+    caption = f"{title_of(view, chapter.views)}, at {chapter.request.described}"
+    return grid(caption, heads, rows, is_sortable=has_cases_in_rows)
+
+
+def _case(arm: Arm) -> CaseShown:
+    return CaseShown(arm.case.name, "" if arm.measured else missing(arm))

@@ -1,0 +1,313 @@
+"""The web page in a browser: at two sizes and in both themes it is quiet, fits, and does what its controls say."""
+
+import os
+import random
+import re
+from pathlib import Path
+
+import pytest
+from builders import make_epoch, make_record
+from chromium import Chromium, find_chromium
+
+from resnet18.analysis.report import write_report
+from resnet18.records.record import Score
+from resnet18.records.store import Readings
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+REQUEST = Request(scale="paper", data="cifar10")
+SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
+WINDOWS = [(size, theme) for size in SIZES for theme in ("light", "dark")]
+TABLE = "#chapter-1-table-2"  # augmentation, whose cases are rows
+CHART = '[data-chart="chapter-1-table-2"]'
+AA = 4.5
+"""Contrast of text that WCAG 2 asks for at level AA."""
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8").partition("\n")[2].rstrip()
+VISIBLE = "(s) => [...document.querySelectorAll(s)].filter((one) => one.checkVisibility())"
+"""A function of the page: the elements of a selector that can be seen."""
+
+
+def epochs_of(run):
+    """Return a learning curve with some noise, its own for each case and seed."""
+    noise, cases = random.Random(f"{run.experiment.batch_size} {run.experiment.seed}"), len(run.experiment.augmentation)  # noqa: S311 - no secret
+
+    def score(at, images):
+        share = min(0.95 - 0.8 / (1 + at / 4) - 0.02 * cases + noise.gauss(0, 0.01), 0.99)
+        return Score(
+            loss=2.3 / (1 + at / 5) + abs(noise.gauss(0, 0.02)), correct=int(max(share, 0.1) * images), images=images
+        )
+
+    return tuple(
+        make_epoch(at, train=score(at, 50_000), as_published=score(at, 10_000), clean=score(at, 10_000))
+        for at in range(1, run.experiment.epochs + 1)
+    )
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The report of all tables with three seeds, one case out of memory."""
+    suite, folder = load_benchmarks(), tmp_path_factory.mktemp("results")
+    records = [
+        make_record(run.experiment, run.execution, request=REQUEST, epochs=epochs_of(run))
+        if run.experiment.batch_size < 1024
+        else make_record(run.experiment, run.execution, request=REQUEST, status="oom_device")
+        for run in plan(suite, REQUEST, range(3), {"cpu": 1, "cuda": 4}).runs
+    ]
+    write_report(folder, suite, Readings(tuple(records), ()))
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = find_chromium()
+    if path is None:
+        reason = "no chromium: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}; where CI is set, a page that nobody opened is no success")
+        pytest.skip(reason)
+    browser = Chromium(path)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(params=WINDOWS, ids="-".join)
+def window(request, chromium, page):
+    """The page, freshly opened; whatever it complained of fails the test afterwards."""
+    size, theme = request.param
+    width, height = SIZES[size]
+    chromium.open(page, width=width, height=height, theme=theme)
+    yield chromium
+    assert [] == chromium.complaints()
+
+
+@pytest.fixture
+def desktop(chromium, page):
+    """The page in one window, for what does not depend on its size."""
+    chromium.open(page, width=1280, height=800, theme="light")
+    yield chromium
+    assert [] == chromium.complaints()
+
+
+def show(browser, selector):
+    """Scroll to something, and wait until what is drawn only when near is drawn."""
+    browser.evaluate(f"document.querySelector({selector!r}).scrollIntoView()")
+    browser.settle()
+    browser.settle()
+
+
+def texts(browser, selector):
+    return browser.evaluate(f"[...document.querySelectorAll({selector!r})].map((one) => one.textContent.trim())")
+
+
+def click(browser, selector):
+    browser.evaluate(f"document.querySelector({selector!r}).click()")
+    browser.settle()
+
+
+def lines(browser):
+    return browser.evaluate(f"document.querySelectorAll('{CHART} .plot .line').length")
+
+
+def test_the_page_does_not_overflow_and_its_texts_have_contrast(window):
+    """Wide tables scroll inside their own box; every text of the page reaches 4.5 to 1, and charts are drawn."""
+    window.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    window.evaluate("[...document.querySelectorAll('.opener')].slice(0, 3).forEach((one) => one.click())")
+    show(window, CHART)
+
+    assert 0 == window.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert [] == window.evaluate(f"({CONTRAST})({AA})")
+    assert 5 == lines(window)
+
+
+def test_the_page_opens_within_a_second(chromium, page, capsys):
+    """The best of three, so that a busy machine does not fail it; all are printed."""
+    found = []
+    for _ in range(3):
+        chromium.open(page, width=1280, height=800, theme="light")
+        chromium.settle()
+        times = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+        paint = "performance.getEntriesByName('first-paint')[0]?.startTime ?? 0"
+        found.append((chromium.evaluate(times), chromium.evaluate(paint)))
+    with capsys.disabled():
+        size = page.stat().st_size
+        print(f"\n{size:,} bytes; DOMContentLoaded and first paint in ms: {[tuple(map(round, one)) for one in found]}")  # noqa: T201
+
+    assert min(loaded for loaded, _ in found) < 1000
+
+
+def test_verdicts_are_filtered_by_their_word(desktop):
+    """And all come back."""
+    everything = texts(desktop, ".verdict .claim")
+    click(desktop, '.tile[data-word="inconclusive"]')
+    shown = f"({VISIBLE})('.verdict').map((one) => one.dataset.word)"
+    some = desktop.evaluate(shown)
+    click(desktop, '.tile[data-word=""]')
+
+    assert {"inconclusive"} == set(some)
+    assert len(everything) == len(desktop.evaluate(shown))
+
+
+def test_a_link_to_a_verdict_opens_it_even_where_a_filter_hid_it(desktop):
+    """From the chips above a table."""
+    click(desktop, '.tile[data-word="contradicted"]')
+    target = desktop.evaluate("document.querySelector('.chip.inconclusive, .chip.supported').getAttribute('href')")
+    click(desktop, f'.chip[href="{target}"]')
+    desktop.evaluate("new Promise((done) => setTimeout(done, 50))")
+
+    assert desktop.evaluate(
+        f"document.querySelector('{target}').open && document.querySelector('{target}').checkVisibility()"
+    )
+
+
+def test_columns_sort_up_and_down(desktop):
+    """Numbers as numbers; a screen reader is told."""
+    head = f"{TABLE} th[scope=col].num .sorter"
+    column = desktop.evaluate(f"document.querySelector('{head}').closest('th').cellIndex + 1")
+    cells = f"{TABLE} table.main tbody tr > :nth-child({column})"
+    click(desktop, head)
+    up, said = texts(desktop, cells), desktop.evaluate(f"document.querySelector('{head}').closest('th').ariaSort")
+    click(desktop, head)
+    down = texts(desktop, cells)
+    numbers = [float(re.match(r"[-+]?[\d.]+", one).group()) for one in up if re.match(r"[-+]?\d", one)]
+
+    assert sorted(numbers) == numbers
+    assert ("ascending", up[::-1]) == (said, down)
+
+
+def test_choosing_cases_measures_and_seeds_changes_the_chart(desktop):
+    """Five cases with their means; one less; three seeds each."""
+    show(desktop, CHART)
+    five = lines(desktop)
+    click(desktop, f"{CHART} .legend input")
+    four = lines(desktop)
+    click(desktop, f'{CHART} input[value="each"]')
+    seeds, title = lines(desktop), texts(desktop, f"{CHART} .axis")
+    click(desktop, f'{CHART} input[value="loss"]')
+
+    assert (5, 4, 12) == (five, four, seeds)
+    assert title == ["Accuracy (%), test images, clean"]
+    assert ["Cross entropy (nats), test images, clean"] == texts(desktop, f"{CHART} .axis")
+
+
+def test_pointing_and_arrow_keys_show_the_values_of_all_chosen_cases(desktop):
+    """The legend has them at that epoch, and a screen reader is told once it rests."""
+    show(desktop, CHART)
+    last = texts(desktop, f"{CHART} .value")
+    left, top = desktop.evaluate(
+        f"(({{ left, top }}) => [left, top])(document.querySelector('{CHART} .plot').getBoundingClientRect())"
+    )
+    desktop.move(left + 50, top + 60)
+    desktop.settle()
+    first, caption = texts(desktop, f"{CHART} .value"), texts(desktop, f"{CHART} caption")
+    desktop.evaluate(f"document.querySelector('{CHART} input[type=range]').focus()")
+    desktop.press("ArrowRight")
+    desktop.settle()
+    second = texts(desktop, f"{CHART} caption")
+    desktop.evaluate("new Promise((done) => setTimeout(done, 600))")
+
+    assert ["Epoch 1: Accuracy (%), test images, clean"] == caption
+    assert ["Epoch 2: Accuracy (%), test images, clean"] == second
+    assert all(re.fullmatch(r"\d+\.\d\d %", one) for one in first + last)
+    assert first != last
+    assert texts(desktop, "#said")[0].startswith("Epoch 2: none ")
+
+
+def test_runs_are_searched_filtered_and_opened(desktop):
+    """What opens holds the facts that runs share, too."""
+    every = desktop.evaluate("document.querySelectorAll('table.runs tbody').length")
+    desktop.evaluate("document.getElementById('runs-status').value = 'Out of Memory'")
+    desktop.evaluate("document.getElementById('runs-status').dispatchEvent(new Event('change'))")
+    shown = texts(desktop, "#runs-count")
+    click(desktop, "table.runs tbody:not(.filtered) .opener")
+    opened = texts(desktop, "table.runs .detail:not(.closed)")
+
+    assert [f"3 of {every} listed runs"] == shown
+    assert "Code, SHA-256" in opened[0]
+    assert "Setup" in opened[0]
+
+
+def test_the_keyboard_reaches_every_control_in_order(desktop):
+    """From the link that skips to the verdicts on; what has the focus can be seen, and is marked."""
+    reach = (
+        "(one => [one.tagName, one.className, one.checkVisibility(), getComputedStyle(one).outlineStyle,"
+        " one.closest('label, tr')?.matches(':focus-within') ?? false])(document.activeElement)"
+    )
+    seen = []
+    for _ in range(70):
+        desktop.press("Tab")
+        seen.append(desktop.evaluate(reach))
+    tags = {tag for tag, *_ in seen}
+
+    assert seen[0][:2] == ["A", "skip"]
+    assert {"A", "BUTTON", "SUMMARY", "DIV", "INPUT"} <= tags
+    assert all(visible and (outline != "none" or inside) for *_, visible, outline, inside in seen)
+
+
+def test_the_theme_can_be_chosen(desktop):
+    """Against the system's."""
+    colour = "getComputedStyle(document.body).backgroundColor"
+    before, name = desktop.evaluate(colour), texts(desktop, "#theme")
+    click(desktop, "#theme")
+
+    assert ["Dark theme"] == name
+    assert before != desktop.evaluate(colour)
+    click(desktop, "#theme")
+    assert before == desktop.evaluate(colour)
+
+
+def test_paper_shows_everything_and_no_controls(desktop):
+    """Whatever a filter hid, closed details and provenance; charts that never came into view are drawn."""
+    click(desktop, '.tile[data-word="supported"]')
+    desktop.evaluate("dispatchEvent(new Event('beforeprint'))")
+    desktop.call("Emulation.setEmulatedMedia", media="print")
+    count = "document.querySelectorAll"
+    hidden = [
+        selector
+        for selector in (".verdict .evidence", ".detail", ".facts", ".chart", ".more ul")
+        if desktop.evaluate(f"({VISIBLE})({selector!r}).length") != desktop.evaluate(f"{count}({selector!r}).length")
+    ]
+    controls = desktop.evaluate(f"({VISIBLE})('.top, .toc, .controls, .opener, input[type=range], .pick').length")
+    undrawn = desktop.evaluate(
+        "[...document.querySelectorAll('.plot')].filter((one) => !one.querySelector('.line')).length"
+    )
+    desktop.call("Emulation.setEmulatedMedia", media="")
+
+    assert ([], 0, 0) == (hidden, controls, undrawn)
+
+
+def test_without_a_script_the_page_still_shows_verdicts_tables_and_figures(chromium, page):
+    """Runs and their provenance lie open; nothing is offered that would not work."""
+    chromium.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        chromium.open(page, width=1280, height=800, theme="light")
+        tree = chromium.call("DOMSnapshot.captureSnapshot", computedStyles=["display"])
+    finally:
+        chromium.call("Emulation.setScriptExecutionDisabled", value=False)
+    strings, document = tree["strings"], tree["documents"][0]
+    shown = " ".join(strings[at] for at in document["layout"]["text"] if at >= 0)
+    names = [strings[at] for at in document["nodes"]["nodeName"]]
+    drawn = sum(names[at] == "IMG" for at in document["layout"]["nodeIndex"])
+
+    assert all(word in shown for word in ("contradicted", "Table 2: batch size", "Result hash", "How to read it"))
+    assert "Search" not in shown
+    assert drawn >= 8
+    assert [] == chromium.complaints()
+
+
+def test_hostile_text_runs_nothing(chromium, tmp_path):
+    """A page whose statements, classes and titles are scripts raises nothing and asks for nothing."""
+    hostile = "</script><img src=x onerror=alert(1)><svg onload=alert(2)>"
+    (basic,) = load_benchmarks(("basic",))
+    mine = basic.model_copy(update={"title": hostile, "question": hostile, "report": hostile})
+    records = [
+        make_record(run.experiment, run.execution, request=REQUEST, epochs=epochs_of(run))
+        for run in plan([basic], REQUEST, range(3), {"cpu": 1}).runs
+    ]
+    write_report(tmp_path, [mine], Readings(tuple(records), ()))
+    chromium.open(tmp_path / "report.html", width=1280, height=800, theme="light")
+    chromium.settle()
+
+    assert hostile in texts(chromium, "h3")[1]
+    assert [] == chromium.complaints()
+    assert [] == [one for one in chromium.events if one.get("method") == "Page.javascriptDialogOpening"]
