@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnet18.failures import errors_reported
+from resnet18.failures import echo, errors_reported
 from resnet18.options import LOCAL, DebugOption, JsonOption, ResultsOption
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
@@ -49,7 +49,8 @@ def check_command(
         head = head_cases(benchmark, _records(results), str(results))
         saved = _saved_bytes(head)
         if keep:
-            typer.echo(f"baseline: {kept.keep(baseline, head, saved, Store(results))}")
+            folder = kept.keep(baseline, head, saved, Store(results))
+            echo(json.dumps({"baseline": str(folder)}, indent=1) if as_json else f"baseline: {folder}")
             return
         found = kept.baseline_for(baseline, head)
         cases = found.index.cases
@@ -62,7 +63,7 @@ def check_command(
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
         text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
-        typer.echo(json.dumps(check_rows(judged), indent=1) if as_json else text)
+        echo(json.dumps(check_rows(judged), indent=1) if as_json else text)
         raise typer.Exit(judged.exit_code)
 
 
@@ -88,7 +89,7 @@ def compare_command(
         ours = {case: a[case] for case in both}
         judged = check(Sides(head={case: b[case] for case in both}, baseline=ours, base=ours), PEOPLE)
         text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
-        typer.echo(json.dumps(check_rows(judged), indent=1) if as_json else f"{text}\n\n{NOT_IN_TURNS}")
+        echo(json.dumps(check_rows(judged), indent=1) if as_json else f"{text}\n\n{NOT_IN_TURNS}")
         raise typer.Exit(judged.exit_code)
 
 

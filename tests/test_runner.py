@@ -19,7 +19,7 @@ from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.lock import run_lock
-from resnet18.execution.progress import Progress, duration
+from resnet18.execution.progress import Progress
 from resnet18.execution.runner import Finished, exit_code_of, run_plan
 from resnet18.execution.supervision import DEFAULT, Policy
 from resnet18.execution.worker_ending import told
@@ -27,6 +27,7 @@ from resnet18.records.parse import load_record
 from resnet18.records.record import Identity, RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource, parse_data
+from resnet18.spec.duration import duration
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
