@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml
+from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml, wait_for_an_epoch
 from typer.testing import CliRunner
 
 from resnet18.cli import app
@@ -77,7 +77,7 @@ def test_plan_lists_runs_as_flat_json_rows(cli):
     rows = json.loads(cli("plan", "batchsize", "--seeds", "2", "--json").output)
 
     assert 12 == len(rows)
-    assert {"run_id", "cases", "seed", "epochs", "state"} == set(rows[0])
+    assert {"run_id", "cases", "seed", "epochs", "state", "seconds"} == set(rows[0])
     assert {"to run"} == {row["state"] for row in rows}
 
 
@@ -238,7 +238,7 @@ def test_schemas_are_printed_as_json(what, keys, cli):
 
 def test_env_tells_versions_and_devices(cli):
     """For bug reports."""
-    assert {"resnet18", "torch", "cpu_model", "devices"} <= set(json.loads(cli("env").output))
+    assert {"resnet18", "torch", "cpu_model", "devices"} <= set(json.loads(cli("env", "--json").output))
 
 
 def test_the_module_and_the_command_are_the_same():
@@ -254,7 +254,7 @@ def test_a_signal_ends_the_run_with_its_exit_code_and_a_record(number, exit_code
     """At the first epoch's line; what was running is recorded as interrupted, and no child is left."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=10000"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert "epoch 1/10000" in process.stdout.readline()
+        assert "epoch 1/10000" in wait_for_an_epoch(process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
 
@@ -270,7 +270,7 @@ def test_a_killed_runner_takes_its_child_along_and_the_next_run_is_whole(tmp_pat
     with subprocess.Popen(
         [*command, "-o", "epochs=10000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        assert "epoch 1/10000" in process.stdout.readline()
+        assert "epoch 1/10000" in wait_for_an_epoch(process)
         process.kill()
         # The child holds the other end of this pipe: reading ends when the last of them is gone.
         process.stdout.read()
@@ -284,7 +284,7 @@ def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
     """`| head -1`: exit code 1 is kept for the gate."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=500"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
+        wait_for_an_epoch(process)
         process.stdout.close()
         errors = process.stderr.read()
 

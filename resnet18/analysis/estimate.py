@@ -153,7 +153,8 @@ def scaled(run: Run, known: Collection[tuple[Run, Pace]]) -> Pace | None:
 
     def distance(other: Run) -> tuple[bool, bool, float]:
         own, its = run.execution, other.execution
-        return own.path != its.path, own.device != its.device, abs(log(work(run.experiment) / work(other.experiment)))
+        ratios = work(run.experiment) / work(other.experiment), run.experiment.batch_size / other.experiment.batch_size
+        return own.path != its.path, own.device != its.device, sum(abs(log(ratio)) for ratio in ratios)
 
     if not known:
         return None

@@ -77,6 +77,7 @@ class TimingAnswer(Model):
     """The pace of an experiment on this machine."""
 
     steps: int
+    """That were timed; 0: the first alone, which warms up."""
     prepare_s: float
     train_image_s: float
     """For each image of a step."""

@@ -188,24 +188,24 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
             os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
         worker.run_job(job, send, _stop_on_request())
         return
-    try:
-        for message in _answers(kind, payload):
-            send(message)
-    except SuiteError as error:
-        send(Message(problem=Problem.of(error)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the runner says it in a line
-        send(Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}"))))
+    for message in _answers(kind, payload):
+        send(message)
 
 
 def _answers(kind: str, payload: str) -> Iterator[Message]:
-    """Yield a worker's answers to a question; the last one is the best."""
+    """Yield a worker's answers to a question, of which the last is the best, or the error that it met."""
     from resnet18.execution import worker, worker_timing  # noqa: PLC0415 - torch, as above
 
-    if kind == "timing":
-        for timing in worker_timing.answer_timing(TimingQuestion.model_validate_json(payload)):
-            yield Message(timing=timing)
-    else:
-        yield Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload)))
+    try:
+        if kind == "timing":
+            for timing in worker_timing.answer_timing(TimingQuestion.model_validate_json(payload)):
+                yield Message(timing=timing)
+        else:
+            yield Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload)))
+    except SuiteError as error:
+        yield Message(problem=Problem.of(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the runner says it in a line
+        yield Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}")))
 
 
 def _stop_on_request() -> Stop:

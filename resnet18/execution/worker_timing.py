@@ -26,8 +26,8 @@ CIFAR_STEM_WORK = 16
 def answer_timing(question: TimingQuestion) -> Iterator[TimingAnswer]:
     """Yield the pace of an experiment here, better each time: whoever asks may not wait for the last answer.
 
-    The first step, which warms up, counts only until another has been made. Scoring is timed last; until then an image
-    is said to take a third of what it takes in training.
+    The first step, which warms up, is given as no step timed, and counts only where there is no other. Scoring is timed
+    last; until then an image is said to take a third of what it takes in training.
     """
     start_s = perf_counter()
     execution = question.execution.model_copy(update={"ranks": 1, "compile": False})
@@ -62,10 +62,11 @@ def _paces(setup: Setup, wanted: int, enough_s: float) -> Iterator[tuple[int, fl
         now_s = perf_counter()
         if first is None:
             first, first_s = position, now_s
-            yield position.steps, (now_s - begin_s) / position.tally.images
-        else:
-            yield position.steps - first.steps, (now_s - first_s) / (position.tally.images - first.tally.images)
-        if now_s - begin_s > enough_s or position.steps - first.steps >= wanted:
+            yield 0, (now_s - begin_s) / position.tally.images
+            continue
+        timed = position.steps - first.steps
+        yield timed, (now_s - first_s) / (position.tally.images - first.tally.images)
+        if now_s - first_s > enough_s or timed >= wanted:
             return
 
 
