@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -43,10 +44,13 @@ from resnet18.options import (
 from resnet18.spec.errors import SpecError
 
 if TYPE_CHECKING:
-    from resnet18.execution.engines.engine import Opening, Site
+    from collections.abc import Callable
+
+    from resnet18.execution.engines.engine import Finished, Site
     from resnet18.execution.progress import Progress
     from resnet18.execution.supervision import Policy
     from resnet18.previewing import Timing
+    from resnet18.records.record import Record
     from resnet18.records.store import Store
 
 
@@ -143,6 +147,7 @@ def run_command(
 def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | None") -> int:
     """Say what will run, run it, write the report, and return the exit code."""
     from resnet18.execution.engines.local import LocalEngine
+    from resnet18.execution.runner import run_plan
     from resnet18.execution.side_by_side import run_side_by_side, shares
     from resnet18.records.store import Store
 
@@ -152,21 +157,24 @@ def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | 
         _share(wanted, orders, policy, store)
         return 0
     groups = shares(orders.jobs, usable_processors()) if site is None and orders.jobs > 1 else []
-    chosen = _announce(wanted, orders, policy, store, is_here=site is None)
+    chosen, records = _announce(wanted, orders, policy, store, is_here=site is None)
     if groups:
         only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget_s else []
         run_side_by_side(groups, sys.argv[1:], only)
-    return _run(chosen, orders, policy, store, opening)
+    carry_out = partial(run_plan, opening=opening, records=None if groups else records)
+    return _run(chosen, orders, policy, store, carry_out)
 
 
-def _run(wanted: Asked, orders: Orders, policy: "Policy", store: "Store", opening: "Opening") -> int:
+def _run(
+    wanted: Asked, orders: Orders, policy: "Policy", store: "Store", carry_out: "Callable[..., tuple[Finished, ...]]"
+) -> int:
     """Run the plan, write the report, and return the exit code."""
     from resnet18.execution.events import Events
-    from resnet18.execution.runner import exit_code_of, run_plan, summary
+    from resnet18.execution.runner import exit_code_of, summary
     from resnet18.reporting import write
 
     progress = _progress(orders)
-    finished = run_plan(wanted.plan, wanted.request, wanted.source, store, progress, policy, opening)
+    finished = carry_out(wanted.plan, wanted.request, wanted.source, store, progress, policy)
     if not orders.as_json:
         echo(summary(finished, wanted.plan))
     written = write(orders.results, wanted.benchmarks)
@@ -193,15 +201,18 @@ def _share(wanted: Asked, orders: Orders, policy: "Policy", store: "Store") -> N
     run_plan(plan, wanted.request, wanted.source, store, _progress(orders), policy)
 
 
-def _announce(wanted: Asked, orders: Orders, policy: "Policy", store: "Store", *, is_here: bool) -> Asked:
-    """Say what will run, and return what is left of it by the budget."""
+def _announce(
+    wanted: Asked, orders: Orders, policy: "Policy", store: "Store", *, is_here: bool
+) -> "tuple[Asked, tuple[Record, ...]]":
+    """Say what will run; return what is left of it by the budget, and the records of its runs."""
     from resnet18.execution.events import Events
     from resnet18.previewing import announced
 
     timing: Timing = "never" if not is_here else "always" if orders.budget_s is not None else "if long"
+    records = store.read().records
     found = announced(
         wanted,
-        store.read().records,
+        records,
         timing,
         budget_s=orders.budget_s,
         keep_stale=policy.keep_stale,
@@ -213,7 +224,8 @@ def _announce(wanted: Asked, orders: Orders, policy: "Policy", store: "Store", *
             progress.send(event, **row)
     else:
         progress.say(found.text)
-    return replace(wanted, plan=found.plan)
+    planned = {run.run_id for run in found.plan.runs}
+    return replace(wanted, plan=found.plan), tuple(record for record in records if record.run_id in planned)
 
 
 def _progress(orders: Orders) -> "Progress":
