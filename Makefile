@@ -44,7 +44,7 @@ report: $(READY)  ## write the report of the recorded runs again
 	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")
 
 test: $(READY)  ## the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 check: $(READY)  ## lint, format and types
 	@$(BIN)/ruff check .

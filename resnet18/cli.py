@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from resnet18.data_commands import data_app
 from resnet18.failures import echo, errors_reported
 from resnet18.inquiries import INQUIRIES
 from resnet18.options import DataOption, DebugOption, Files, JsonOption, ScaleOption, SetOption, asked
@@ -80,6 +81,7 @@ def forecast_command(
 
 for _name, _command in INQUIRIES.items():
     app.command(_name)(_command)
+app.add_typer(data_app, name="data")
 
 
 def main() -> None:

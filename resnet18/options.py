@@ -10,7 +10,7 @@ import typer
 
 from resnet18.completion import benchmark_names, data_sets, device_names, engines, scales
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import DataSource, parse_data
+from resnet18.spec.data import CIFAR10, DataSource, data_home, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import Plan, plan
@@ -167,6 +167,20 @@ def asked(
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
     _check_device(device or "auto", devices)
     return Asked(benchmarks, request, source, planned, devices)
+
+
+def demand_data(scale: str, data: str | None) -> None:
+    """Refuse a run whose archive is missing, before a cluster, a device or torch is asked for.
+
+    Raises:
+        EnvironmentMissingError: it is; the message holds the command that fetches it.
+    """
+    from resnet18.training.cifar10 import find_archive
+
+    if data is None and scale in SCALES:  # an unknown scale is refused where all of the request is read
+        data = SCALES[scale].data
+    if data == CIFAR10:
+        find_archive(data_home())
 
 
 def _check_device(device: str, devices: Mapping[str, int]) -> None:

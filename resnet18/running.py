@@ -37,6 +37,7 @@ from resnet18.options import (
     StaleOption,
     TimeOption,
     asked,
+    demand_data,
     seconds_of,
     several_gpus,
     usable_processors,
@@ -130,6 +131,7 @@ def run_command(
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
         budget_s = None if budget is None else seconds_of(budget)
+        demand_data(scale, data)
         site = reach(engine, claim, jobs)
         if site is not None and budget_s is not None:
             raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")

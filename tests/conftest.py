@@ -8,6 +8,8 @@ from hypothesis import settings
 
 # Before any fork server starts, which keeps the environment of its start: tests leave the user's cache alone.
 os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")
+if "PYTEST_XDIST_WORKER" in os.environ:  # beside another: two threads each on two processors take ten times as long
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 # The same examples every time: a test that fails, fails for everybody.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=60, database=None)

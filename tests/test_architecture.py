@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "cli.py": {
         "analysis",
+        "data_commands",
         "execution",
         "failures",
         "inquiries",
@@ -26,6 +27,7 @@ MAY_IMPORT = {
         "spec",
         "training",
     },
+    "data_commands.py": {"failures", "fetching", "options", "spec", "training"},
     "running.py": {"execution", "failures", "options", "previewing", "records", "reporting", "spec"},
     "previewing.py": {"analysis", "execution", "measure", "options", "records", "spec"},
     "reporting.py": {"analysis", "failures", "options", "records", "spec"},
@@ -44,12 +46,13 @@ MAY_IMPORT = {
     "gating.py": {"analysis", "failures", "options", "records", "spec", "training"},
     "exports.py": {"analysis", "failures", "options", "records", "spec"},
     "failures.py": {"spec"},
-    "options.py": {"completion", "measure", "spec"},
+    "options.py": {"completion", "measure", "spec", "training"},
     "completion.py": set(),
     "__main__.py": {"cli"},
     "__init__.py": set(),
     "analysis": {"spec", "records"},
     "execution": {"spec", "records"},
+    "fetching": {"spec", "training"},
     "training": {"spec", "measure"},
     "measure": {"spec"},
     "records": {"spec"},
@@ -59,6 +62,7 @@ WORKER = "execution/worker"  # and what it is made of, execution/worker_*.py
 NO_TORCH = (
     "cli.py",
     "completion.py",
+    "data_commands.py",
     "inquiries.py",
     "exports.py",
     "gating.py",
@@ -71,6 +75,7 @@ NO_TORCH = (
     "__main__.py",
     "analysis",
     "execution",
+    "fetching",
     "records",
     "spec",
 )

@@ -139,5 +139,5 @@ def test_a_missing_archive_is_answered_with_the_command_that_fetches_it(tmp_path
     with pytest.raises(EnvironmentMissingError) as caught:
         find_archive(tmp_path)
 
-    for word in ("curl -L", str(tmp_path), "cifar-10-python.tar.gz", "--data fashion-mnist-mini"):
+    for word in ("resnet18 data fetch", str(tmp_path), "cifar-10-python.tar.gz", "--data fashion-mnist-mini"):
         assert word in str(caught.value)

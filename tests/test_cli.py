@@ -31,12 +31,21 @@ def cli(tmp_path, monkeypatch):
         (["run", "--data", "imagefolder:" + "a" * 5000], 5, ["no such file or folder"]),
         (["run", "--data", "imagefolder:"], 2, ["needs a path after the colon"]),
         (["run", "--data", "broken.toml"], 2, ["write --data imagefolder:broken.toml"]),
-        (["run", "--data", "cifar10"], 5, ["curl -L", "cifar-10-python.tar.gz"]),
+        (["run", "--data", "cifar10"], 5, ["resnet18 data fetch", "cifar-10-python.tar.gz"]),
         (["run", "--device", "cuda"], 5, ["--device cuda", "(allowed: auto, cpu)"]),
         (["run", "--device", "gpu"], 2, ['unknown device "gpu"', "cpu, cuda, cuda:N"]),
         (["run", "-o", "batch_sise=8"], 2, ['did you mean "batch_size"']),
         (["run", "-o", "batch_size=0"], 2, ["batch_size", "greater than or equal to 1"]),
         (["run", "--seeds", "0"], 2, ["seeds"]),
+        (
+            ["run", "--engine", "rai"],
+            2,
+            ['--engine rai: unknown (did you mean "ray"?)', "(allowed: local, ray, slurm)"],
+        ),
+        (["run", "--engine", "nonsense"], 2, ["--engine nonsense: unknown (allowed: local, ray, slurm)"]),
+        (["run", "--claim", "cpus=2"], 2, ["--claim cpus=2: is for nodes of a cluster", "--engine (ray or slurm)"]),
+        (["run", "--engine", "ray", "--claim", "gpus=x"], 2, ["--claim gpus=x: is no claim", "cpus=N,gpus=N"]),
+        (["run", "--engine", "slurm", "--claim", "cpus=0"], 2, ["--claim cpus=0: is no claim"]),
         (["run", "broken.toml"], 2, ["broken.toml: not valid TOML", "line 1"]),
         (["run", "none.toml"], 2, ["none.toml: cannot be read"]),
         (["plan", "--scale", "huge"], 2, ["smoke, small, paper"]),
@@ -56,6 +65,16 @@ def test_a_mistake_is_answered_with_its_exit_code_and_runs_nothing(arguments, ex
         assert word in result.output
     assert "Traceback" not in result.output
     assert [] == list(tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_is_answered_with_the_way_to_install_it(engine, module, cli, monkeypatch):
+    """Exit code 5, before anything is planned."""
+    monkeypatch.setitem(sys.modules, module, None)
+    result = cli("run", "basic", "--engine", engine)
+
+    assert 5 == result.exit_code
+    assert f'next: pip install "resnet18[{engine}]"' in result.output
 
 
 def test_debug_shows_the_traceback(cli):

@@ -29,7 +29,7 @@ def test_a_missing_data_set_is_named_with_its_place_and_hash_and_never_replaced(
     with pytest.raises(EnvironmentMissingError) as caught:
         open_data(parse_data("cifar10"), verify=True)
 
-    for word in (str(home), ARCHIVES["cifar-10-python.tar.gz"], "--data fashion-mnist-mini", "curl -L"):
+    for word in (str(home), ARCHIVES["cifar-10-python.tar.gz"], "--data fashion-mnist-mini", "resnet18 data fetch"):
         assert word in str(caught.value)
     assert 5 == caught.value.exit_code
 

@@ -134,9 +134,9 @@ def wheel(tmp_path_factory):
 
 
 def test_the_wheel_holds_every_spec_and_the_embedded_data(wheel):
-    """And no top-level package but one."""
+    """The specs with their schema, and no top-level package but one."""
     here, there = ROOT / "benchmarks", wheel / "resnet18" / "_benchmarks"
-    specs = sorted(path.relative_to(here) for path in here.rglob("*.toml"))
+    specs = sorted(path.relative_to(here) for pattern in ("*.toml", "spec.schema.json") for path in here.rglob(pattern))
 
     assert specs == sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
     assert (wheel / "resnet18" / "training" / "embedded" / "fashion-mnist-mini.npz").is_file()
@@ -166,3 +166,11 @@ def test_verifying_without_a_gpu_is_no_success():
     )
 
     assert (5, True) == (done.returncode, "no CUDA device: nothing was verified" in done.stdout + done.stderr)
+
+
+def test_the_citation_names_the_version_and_the_developers():
+    """As the package does."""
+    citation = read("CITATION.cff")
+
+    assert f"version: {tomllib.loads(read('pyproject.toml'))['project']['version']}\n" in citation
+    assert "name: the resnet18 developers" in citation

@@ -70,7 +70,7 @@ def test_an_execution_that_ranks_cannot_carry_out_is_refused(values, words):
 
 
 def planned(folder, *overrides):
-    return plan([make_benchmark(folder, TOML)], Request(overrides=overrides), [0], {"cpu"})
+    return plan([make_benchmark(folder, TOML)], Request(overrides=overrides), [0], {"cpu": 1})
 
 
 def test_statistics_over_ranks_are_refused_on_the_fast_path(tmp_path):

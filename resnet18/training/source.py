@@ -71,7 +71,16 @@ def _cached(source: DataSource, key: str, decode: Callable[[], DataSet], *, veri
             f"the decoded data set cannot be kept here: {error.strerror}",
             next_step="set RESNET18_DATA to a folder with room",
         ) from None
-    data = _read(source.label, folder)
+    return read_copy(source.label, folder, verify=verify)
+
+
+def read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
+    """Return the data set of a decoded copy, its arrays memory-mapped.
+
+    Raises:
+        IntegrityError: it cannot be read or, where that is to be verified, holds other arrays than those decoded.
+    """
+    data = _read(label, folder)
     if verify and arrays_sha256(data.classes, data.train, data.test) != data.sha256:
         raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
     return data

@@ -79,12 +79,17 @@ def parse_claim(text: str | None) -> Claim:
         claim = Claim(
             int(found.pop("cpus")) if "cpus" in found else None, float(found.pop("gpus")) if "gpus" in found else None
         )
-        is_possible = (claim.cpus or 1) >= 1 and 0 <= (claim.gpus or 0) < math.inf
+        is_possible = (claim.cpus is None or claim.cpus >= 1) and (claim.gpus is None or _can_be_given(claim.gpus))
     except ValueError:
         is_possible = False
     if not is_possible or found:
         raise SpecError(f"--claim {text}", "is no claim", allowed=["cpus=N", "gpus=N", "gpus=0.5", "cpus=N,gpus=N"])
     return claim
+
+
+def _can_be_given(gpus: float) -> bool:
+    """Say whether there is such a number of GPUs: a part of one, or whole ones."""
+    return 0 <= gpus < math.inf and (gpus <= 1 or gpus % 1 == 0)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,16 @@ def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
         run: of the plan.
         claim: what the user says of a run that is not timed.
         has_gpus: whether there are GPUs, which a run on `auto` would use.
+
+    Raises:
+        SpecError: the run names a GPU by its number.
     """
+    if ":" in run.execution.device:
+        raise SpecError(
+            f"{run.labels[0]}: device {run.execution.device}",
+            "names a GPU of this machine; on a cluster a run is given its own",
+            allowed=["auto", "cpu", "cuda"],
+        )
     gpus = float(run.execution.ranks) if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
     if run.is_timed:
         return Needs(whole=True, cpus=None, gpus=gpus)

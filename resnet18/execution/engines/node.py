@@ -43,8 +43,8 @@ def carry_out_apart(text: str) -> str:
     job = job.model_copy(update={"results": path_to_text(store.results)})
     notes: list[str] = []
     try:
-        check_fit(job, store)
         with _alone(scratch, run):  # not in the run's own folder, which is removed before the lock is let go
+            check_fit(job, store)
             if not _is_undelivered(job, run, store):
                 _carry_out(job, notes)
             return packed(job, run, store, notes).model_dump_json()
@@ -105,7 +105,10 @@ def check_fit(job: Job, store: Store) -> None:
 def _data_sha256(place: str, expected: str) -> str:  # noqa: ARG001 - another one expected is another question
     """Return the hash of the data set that this node has. Asked once in a process: it reads all of the images."""
     question = DataQuestion.model_validate_json(f'{{"place": {place}, "train_sizes": [], "test_sizes": []}}')
-    return process.ask(question).sha256
+    try:
+        return process.ask(question).sha256
+    except RuntimeError as error:  # killed for want of memory, say: the next node may have more
+        raise EnvironmentMissingError(f"node {socket.gethostname()}", str(error)) from None
 
 
 @contextmanager
@@ -130,11 +133,15 @@ def _alone(scratch: Path, run: str) -> Iterator[None]:
 
 
 def _is_undelivered(job: Job, run: str, store: Store) -> bool:
-    """Say whether the record of this attempt is here, and remove those that are of no use any more."""
+    """Say whether the record of this attempt is here, and remove those that are of no use any more.
+
+    One that was interrupted is of none: whoever wished that is gone, and the run is asked for again.
+    """
     for path in store.folder.glob(f"{run}.*.json"):
         with suppress(IntegrityError):
             record = store.load(run, int(path.name.split(".")[1]))
-            if record.attempt == job.attempt and record.fingerprint.identity == job.identity:
+            is_asked_for = (record.attempt, record.fingerprint.identity) == (job.attempt, job.identity)
+            if is_asked_for and record.status != "interrupted":
                 return True
         path.unlink()
     return False

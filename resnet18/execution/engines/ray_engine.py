@@ -8,19 +8,19 @@ need not share a folder.
 import time
 from collections import Counter, deque
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from resnet18.execution.engines.delivery import kept
 from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, needs
-from resnet18.execution.engines.node import carry_out_apart
-from resnet18.execution.engines.ray_nodes import Ask, Node, able, ask_for, cannot_be_had, connected, living
-from resnet18.execution.job import Delivery, Job
+from resnet18.execution.engines.ray_nodes import Node, able, ask_for, cannot_be_had, connected, living
+from resnet18.execution.engines.ray_tasks import Flight, on_a_node, options_of
+from resnet18.execution.job import Delivery
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
 from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records.record import Status
-from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.errors import EnvironmentMissingError, SuiteError
 from resnet18.spec.plan import Run
 
 LOOK_S = 5.0
@@ -30,20 +30,6 @@ PATIENCE_S = 60.0
 LOSSES = 3
 """So often a run is given out again after its process or its node was lost."""
 MOST_IN_FLIGHT = 2_000
-
-
-NOTHING = Ask(0, 0.0, is_alone=False)
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A run that was given out."""
-
-    run: Run
-    job: Job
-    held: ExitStack
-    """The run's lock in the results directory."""
-    ask: Ask = NOTHING
 
 
 def connect(claim: Claim, at_once: int | None) -> Site:
@@ -59,13 +45,6 @@ def connect(claim: Claim, at_once: int | None) -> Site:
     ray = connected()
     gpus = max((node.gpus for node in living(ray)), default=0)
     return Site({"cpu": 1, **({"cuda": gpus} if gpus else {})}, lambda session: RayEngine(session, ray, claim, at_once))
-
-
-def on_a_node(text: str) -> tuple[str, str]:
-    """Carry a job out; the task of each run. Returns the node's id and the `Delivery`."""
-    import ray  # noqa: PLC0415 - as above
-
-    return ray.get_runtime_context().get_node_id(), carry_out_apart(text)
 
 
 class RayEngine:
@@ -87,6 +66,8 @@ class RayEngine:
         """Nodes that get no more runs, and why."""
         self._losses: Counter[str] = Counter()
         self._nodes = living(ray)
+        self._has_gpus = any(node.gpus for node in self._nodes)
+        """When the runs were planned: `auto` means the same for all of them, whatever nodes are lost."""
         self._all_well_s = time.monotonic()
         self._at_once = at_once
         self._task = ray.remote(max_retries=0, max_calls=0)(on_a_node)
@@ -132,13 +113,16 @@ class RayEngine:
         self._flying.clear()
 
     def _keep_if_any(self, ref: object, flight: Flight) -> None:
+        """Keep the record of a run that was interrupted; where that fails, the others are kept all the same."""
         try:
             _, text = self._ray.get(ref)
+            delivery = Delivery.model_validate_json(text)
+            if delivery.problem is None:
+                kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
         except self._ray.exceptions.RayError:  # it had not begun, or its node is gone
             return
-        delivery = Delivery.model_validate_json(text)
-        if delivery.problem is None:
-            kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
+        except SuiteError as error:
+            self._session.progress.say(str(error))
 
     def _give_out(self, run: Run) -> None:
         """Send a run to a node, unless another runner does or has done so."""
@@ -156,15 +140,9 @@ class RayEngine:
         self._send(Flight(run, job_of(run, session), held))
 
     def _send(self, flight: Flight) -> None:
-        ask = ask_for(self._needs(flight.run), self._able(flight.run))
+        ask = ask_for(self._needs(flight.run), self._able(flight.run), flight.ask)
         job = flight.job.model_copy(update={"is_exclusive": flight.job.is_exclusive and ask.is_alone})
-        task = self._task.options(
-            num_cpus=ask.cpus,
-            num_gpus=ask.gpus,
-            # Ray sets it to 1 or to num_cpus by rules of its own, and a process with another environment is another.
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(ask.cpus)}},
-            label_selector={"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
-        )
+        task = self._task.options(**options_of(ask, self._unfit))
         self._flying[task.remote(job.model_dump_json())] = replace(flight, ask=ask)
 
     def _take_back(self) -> None:
@@ -199,8 +177,8 @@ class RayEngine:
             if delivery.problem is not None:
                 self._exclude(node, ReportedError(delivery.problem), flight)
                 return
-            status = kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
-            flight.held.close()
+            with flight.held:
+                status = kept(delivery, self._session.store, flight.run.run_id, flight.job.attempt)
             self._finish(flight.run, status, f" on {self._address(node)}")
 
     def _exclude(self, node: str, why: ReportedError, flight: Flight) -> None:
@@ -236,7 +214,7 @@ class RayEngine:
         self._ended.append(Finished(run, status, was_recorded))
 
     def _needs(self, run: Run) -> Needs:
-        return needs(run, self._claim, has_gpus=any(node.gpus for node in self._nodes))
+        return needs(run, self._claim, has_gpus=self._has_gpus)
 
     def _able(self, run: Run) -> list[Node]:
         return able(self._fit(), self._needs(run))
@@ -258,11 +236,12 @@ class RayEngine:
             if not any(node.cpus >= flight.ask.cpus and node.gpus >= flight.ask.gpus for node in self._fit())
         ]
         hopeless = [self._flying[ref].run for ref in stuck if not self._able(self._flying[ref].run)]
-        if not hopeless:
-            self._all_well_s = time.monotonic()
-            for ref in stuck:
+        for ref in stuck:
+            if self._able(self._flying[ref].run):
                 self._ray.cancel(ref)
                 self._send(self._flying.pop(ref))
+        if not hopeless:
+            self._all_well_s = time.monotonic()
         elif time.monotonic() - self._all_well_s > PATIENCE_S:
             raise cannot_be_had(hopeless[0].labels[0], self._needs(hopeless[0]), self._nodes)
 

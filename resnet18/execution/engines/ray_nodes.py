@@ -21,6 +21,10 @@ class Node:
     gpus: int
 
 
+NOBODY_HAS = 1_000_000
+"""Processors."""
+
+
 @dataclass(frozen=True)
 class Ask:
     """What Ray is asked for on behalf of a run."""
@@ -84,15 +88,15 @@ def able(nodes: Sequence[Node], wanted: Needs) -> list[Node]:
     return [node for node in nodes if node.cpus >= (wanted.cpus or 1) and node.gpus >= wanted.gpus]
 
 
-def ask_for(wanted: Needs, nodes: Sequence[Node]) -> Ask:
+def ask_for(wanted: Needs, nodes: Sequence[Node], before: Ask) -> Ask:
     """Return what to ask for, given the nodes that have what a run needs.
 
     A run with the node for itself claims all processors of the largest: on a smaller one, which has fewer, it cannot
     come, so it is alone. One with a GPU gets the processors that belong to it.
     """
     largest = max(nodes, key=lambda one: one.cpus, default=None)
-    if largest is None:  # the last one is lost: the task waits for another
-        return Ask(wanted.cpus or 1, wanted.gpus, is_alone=False)
+    if largest is None:  # the last one is lost: the task waits for its like, or until the nodes are looked at again
+        return before if before.cpus else Ask(wanted.cpus or NOBODY_HAS, wanted.gpus, is_alone=False)
     cpus = wanted.cpus or largest.cpus
     if wanted.cpus is None and not wanted.whole and largest.gpus:
         cpus = max(1, int(largest.cpus * wanted.gpus / largest.gpus))

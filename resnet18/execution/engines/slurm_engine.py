@@ -10,22 +10,23 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from filelock import FileLock, Timeout
 
 from resnet18.execution.engines import slurm_queue
 from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, needs
+from resnet18.execution.engines.slurm_arrays import Array, left_over
 from resnet18.execution.engines.slurm_queue import Queued
 from resnet18.execution.job import Problem
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.process import ReportedError
 from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records import disk
-from resnet18.records.record import Status
+from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError
 from resnet18.spec.plan import Run
-from resnet18.spec.strict import Items, Model
 
 LOOK_S = 1.0
 """How often the records are looked at."""
@@ -35,13 +36,6 @@ LAG_S = 60.0
 """How long a record may take to be seen here after its job has ended: NFS keeps what a folder holds for so long."""
 LARGEST_ARRAY = 1_000
 """Slurm's own default (MaxArraySize 1001)."""
-
-
-class Array(Model):
-    """What was submitted at once, kept beside the records."""
-
-    name: str
-    run_ids: Items[str]
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ class SlurmEngine:
         """When a run was first missed in Slurm's queue."""
         self._waits = ""
         self._asked_s = 0.0
-        self._left = self._left_over()
+        self._left = left_over(self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -140,22 +134,12 @@ class SlurmEngine:
 
     def cancel(self) -> None:
         """Ask Slurm to end the jobs; those that run save a checkpoint, and leave a record that says so."""
-        for name in {flight.array.name for flight in self._flying.values()}:
-            slurm_queue.end(name)
+        for name in sorted({flight.array.name for flight in self._flying.values()}):
+            try:
+                slurm_queue.end(name)
+            except EnvironmentMissingError as error:  # the others are ended all the same
+                self._session.progress.say(f"{error.what}; {name} goes on")
         self._flying.clear()
-
-    def _left_over(self) -> dict[str, Array]:
-        """Return the array of each run that earlier commands submitted and that has not ended; forget the others."""
-        files = {
-            file: Array.model_validate_json(disk.read(file, 1 << 24)) for file in self._folder.glob("*/array.json")
-        }
-        tasks = slurm_queue.queued([array.name for array in files.values()])
-        alive = [task for task in tasks if task.state != "CG"]  # what is completing has left its record
-        for file, array in files.items():
-            if array.name not in {task.array for task in alive}:
-                file.unlink()
-        by_name = {array.name: array for array in files.values()}
-        return {by_name[task.array].run_ids[task.index]: by_name[task.array] for task in alive}
 
     def _submit_new(self) -> None:
         by_needs: dict[Needs, list[Run]] = {}
@@ -173,6 +157,8 @@ class SlurmEngine:
         folder = (self._folder / array.name).resolve()
         disk.make_folder(folder)
         disk.write_new(folder / "array.json", array.model_dump_json().encode())
+        for run in runs:  # what a node found for an earlier command
+            self._problem(run.run_id).unlink(missing_ok=True)
         jobs = [job_of(run, session).model_copy(update={"is_exclusive": wanted.whole}) for run in runs]
         texts = [job.model_dump_json() for job in jobs]
         slurm_queue.submit(folder, array.name, texts, wanted, self._at_once or LARGEST_ARRAY)
@@ -185,7 +171,11 @@ class SlurmEngine:
         for run_id, attempt in self._attempts().items():
             flight = self._flying[run_id]
             status = self._status(run_id, attempt) if attempt >= flight.first_attempt else None
-            if status not in {None, "interrupted"}:  # an interrupted one Slurm may begin again
+            if status in {None, "interrupted"}:  # an interrupted one Slurm may begin again
+                continue
+            if status in FINAL and not flight.is_ours and self._session.recorded(run_id) is None:
+                self._again(flight)  # its job was in the queue when the code or the data were changed
+            else:
                 self._finish(flight, status)
         if self._flying and time.monotonic() - self._asked_s > ASK_S:
             self._asked_s = time.monotonic()
@@ -223,10 +213,8 @@ class SlurmEngine:
         self._say_why_they_wait(tasks)
 
     def _say_why_they_wait(self, tasks: Sequence[Queued]) -> None:
-        reasons = sorted(
-            {task.reason for task in tasks if task.state == "PD" and task.reason not in {"None", "Priority"}}
-        )
-        if (text := ", ".join(reasons)) and text != self._waits:
+        reasons = {task.reason for task in tasks if task.state == "PD"} - {"None", "Priority"}
+        if (text := ", ".join(sorted(reasons))) and text != self._waits:
             count = sum(task.state == "PD" for task in tasks)
             self._session.progress.say(f"{count} runs wait in Slurm: {text}")
         self._waits = text
@@ -236,12 +224,13 @@ class SlurmEngine:
         run_id, session = flight.run.run_id, self._session
         attempt = session.store.attempts(run_id)
         if attempt >= flight.first_attempt:
-            self._finish(flight, session.store.load(run_id, attempt).status)
+            status = self._status(run_id, attempt)
+            self._finish(flight, status or "crashed", "" if status else ": its record is damaged")
             return
         if not flight.is_ours:  # it was on its way out when this command came
-            self._new.append(self._flying.pop(run_id).run)
+            self._again(flight)
             return
-        problem = self._folder / f"{run_id}.problem"
+        problem = self._problem(run_id)
         if problem.is_file():
             raise ReportedError(Problem.model_validate_json(problem.read_bytes()))
         folder = self._folder / flight.array.name
@@ -253,6 +242,16 @@ class SlurmEngine:
                 self._finish(flight, record_death(job, session.store, "crashed", cause), f": {cause}")
         except RunIsTakenError as error:
             self._finish(flight, None, f", left to {error}")
+
+    def _again(self, flight: Flight) -> None:
+        """Submit a run of an earlier command anew."""
+        run = self._flying.pop(flight.run.run_id).run
+        self._gone_s.pop(run.run_id, None)
+        self._new.append(run)
+
+    def _problem(self, run_id: str) -> Path:
+        """Return where a node says why it cannot carry a run out."""
+        return self._folder / f"{run_id}.problem"
 
     def _finish(self, flight: Flight, status: Status | None, text: str = "") -> None:
         self._flying.pop(flight.run.run_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet18.execution.engines.engine import Needs
+from resnet18.execution.redact import redacted
 from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
 
@@ -32,7 +33,7 @@ def most_gpus() -> int:
     Raises:
         EnvironmentMissingError: there is no Slurm here, or it does not answer.
     """
-    listed = re.findall(r"gpu(?::[^:,()\s]+)?:(\d+)", answer(["sinfo", "--noheader", "--format=%G"]))
+    listed = re.findall(r"\bgpu(?::[^:,()\s]+)?:(\d+)", answer(["sinfo", "--noheader", "--format=%G"]))
     return max(map(int, listed), default=0)
 
 
@@ -66,14 +67,16 @@ def answer(command: Sequence[str]) -> str:
         EnvironmentMissingError: it is not there, or fails.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_LIMIT_S, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=ANSWER_LIMIT_S, check=True
+        )
     except FileNotFoundError:
         raise EnvironmentMissingError("--engine slurm", f"{command[0]} {NOT_HERE}") from None
     except subprocess.TimeoutExpired:
         raise EnvironmentMissingError("--engine slurm", f"{command[0]} gave no answer in a minute") from None
     except subprocess.CalledProcessError as error:
-        words = (error.stderr or error.stdout or f"exit code {error.returncode}").strip().splitlines()
-        raise EnvironmentMissingError("--engine slurm", f"{command[0]}: {words[0]}") from None
+        words = error.stderr.strip() or error.stdout.strip() or f"exit code {error.returncode}"
+        raise EnvironmentMissingError("--engine slurm", f"{command[0]}: {words.splitlines()[0]}") from None
     return done.stdout
 
 
@@ -131,10 +134,13 @@ def not_installed() -> EnvironmentMissingError:
 
 
 def last_words(folder: Path, index: int, *, is_only_one: bool) -> str:
-    """Return the last line that a job of an array printed to its error output, "" where it printed none."""
+    """Return the last line that a job of an array printed to its error output, "" where it printed none.
+
+    It goes into a record, which says neither who ran it nor where.
+    """
     files = sorted(folder.glob("*_0_log.err" if is_only_one else f"*_{index}_0_log.err"))
     try:
         lines = disk.read(files[-1], 1 << 24).decode(errors="replace").strip().splitlines() if files else []
     except OSError:
         return ""
-    return lines[-1] if lines else ""
+    return redacted(lines[-1], folders=[str(folder)]) if lines else ""

@@ -1,0 +1,129 @@
+"""A stand-in for the module `ray`, as far as the engine uses it: said nodes, and tasks that end as told.
+
+Nothing takes time: where the engine waits and nothing can come back, the clock is moved on by as much.
+"""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+from resnet18.execution.job import Job
+
+PENDING = object()
+"""A task that has not ended."""
+
+
+class RayError(Exception):
+    """The errors, with the real ones' names and parents."""
+
+
+class RayTaskError(RayError):
+    """The task raised an exception."""
+
+
+class OutOfMemoryError(RayError):
+    """Ray ended the worker for want of memory."""
+
+
+class WorkerCrashedError(RayError):
+    """The worker's process is gone."""
+
+
+class NodeDiedError(RayError):
+    """The worker's node is gone."""
+
+
+class TaskCancelledError(RayError):
+    """The task was cancelled before it began."""
+
+
+@dataclass(eq=False)
+class Task:
+    """A task that was given out, and the reference to what it will return."""
+
+    text: str
+    options: dict[str, Any]
+    outcome: Any = PENDING
+    was_cancelled: bool = False
+
+    @property
+    def job(self) -> Job:
+        """What it carries out."""
+        return Job.model_validate_json(self.text)
+
+    @property
+    def label(self) -> str:
+        """Seed and batch size: which run it is."""
+        experiment = self.job.spec.experiment
+        return f"{experiment.batch_size}/{experiment.seed}"
+
+
+@dataclass
+class FakeRay:
+    """The module.
+
+    Args:
+        script: says how a task ends: with (node, text), an exception, or not yet (`PENDING`); asked at every wait.
+        rows: the nodes, as `node_row` makes them.
+        at_cancel: the same for a task that is cancelled.
+    """
+
+    script: Any
+    rows: list[dict[str, Any]]
+    at_cancel: Any = lambda task: TaskCancelledError("cancelled")
+    now_s: float = 1000.0
+    sent: list[Task] = field(default_factory=list)
+    declared: list[dict[str, Any]] = field(default_factory=list)
+    exceptions = SimpleNamespace(
+        RayError=RayError,
+        RayTaskError=RayTaskError,
+        OutOfMemoryError=OutOfMemoryError,
+        WorkerCrashedError=WorkerCrashedError,
+        NodeDiedError=NodeDiedError,
+        TaskCancelledError=TaskCancelledError,
+    )
+
+    def nodes(self):
+        """The nodes, as Ray lists them."""
+        return self.rows
+
+    def remote(self, **options):
+        """What makes a function a task."""
+        self.declared.append(options)
+        return lambda function: SimpleNamespace(options=lambda **more: SimpleNamespace(remote=self._sender(more)))
+
+    def _sender(self, options):
+        def send(text):
+            self.sent.append(Task(text, options))
+            return self.sent[-1]
+
+        return send
+
+    def wait(self, refs, *, num_returns, timeout):
+        """Ask the script, and let time pass where too few have ended."""
+        for task in refs:
+            if task.outcome is PENDING:
+                task.outcome = self.script(task)
+        back = [task for task in refs if task.outcome is not PENDING][:num_returns]
+        if len(back) < num_returns:
+            self.now_s += timeout
+        return back, [task for task in refs if task not in back]
+
+    def get(self, task):
+        """What a task returned, or raise what it raised."""
+        if isinstance(task.outcome, BaseException):
+            raise task.outcome
+        return task.outcome
+
+    def cancel(self, task, *, force=False):
+        """End a task as an interrupt does."""
+        assert not force
+        task.was_cancelled = True
+        if task.outcome is PENDING:
+            task.outcome = self.at_cancel(task)
+
+
+def node_row(name, cpus=4, gpus=0, *, alive=True):
+    """A node as `ray.nodes()` lists it."""
+    resources = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
+    return {"NodeID": name, "NodeManagerAddress": f"address-{name}", "Alive": alive, "Resources": resources}

@@ -1,0 +1,85 @@
+"""Stand-ins for Slurm: its programs as shell scripts, and a queue that holds what was submitted until a test says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resnet18.execution.engines.slurm_queue import Queued
+from resnet18.execution.job import Job
+from resnet18.spec.errors import EnvironmentMissingError
+
+
+def programs(folder: Path, **scripts: str) -> str:
+    """Write programs that are shell scripts, and return the PATH on which they are alone with the shell's own."""
+    for name, script in scripts.items():
+        path = folder / name
+        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+    return f"{folder}:/bin:/usr/bin"
+
+
+@dataclass
+class Submitted:
+    """An array that was submitted."""
+
+    folder: Path
+    name: str
+    jobs: list[Job]
+    wanted: Any
+    at_once: int
+
+
+@dataclass
+class FakeSlurm:
+    """Stands for `slurm_queue.submit`, `queued` and `end`, and for the time: it passes where the engine sleeps.
+
+    Args:
+        begins: called with each job when its array is submitted; what it returns is the task's state, "" for gone.
+    """
+
+    begins: Callable[[Job], str]
+    now_s: float = 1000.0
+    arrays: list[Submitted] = field(default_factory=list)
+    tasks: dict[tuple[str, int], str] = field(default_factory=dict)
+    reason: str = "Priority"
+    ended: list[str] = field(default_factory=list)
+    is_silent: bool = False
+    asked: int = 0
+    slept: Callable[[], None] = lambda: None
+    """Called whenever the engine sleeps: what happens meanwhile."""
+
+    def submit(self, folder, name, texts, wanted, at_once):
+        """Take an array in."""
+        jobs = [Job.model_validate_json(text) for text in texts]
+        self.arrays.append(Submitted(folder, name, jobs, wanted, at_once))
+        for index, job in enumerate(jobs):
+            if state := self.begins(job):
+                self.tasks[name, index] = state
+
+    def queued(self, arrays):
+        """List the tasks of these arrays that have not ended."""
+        if not arrays:
+            return []
+        self.asked += 1
+        if self.is_silent:
+            raise EnvironmentMissingError("--engine slurm", "squeue: Socket timed out")
+        return [
+            Queued(name, index, state, self.reason if state == "PD" else "None")
+            for (name, index), state in self.tasks.items()
+            if name in arrays
+        ]
+
+    def end(self, array):
+        """Remember that an array was to end."""
+        self.ended.append(array)
+
+    def monotonic(self):
+        """Tell the time."""
+        return self.now_s
+
+    def sleep(self, seconds):
+        """Let time pass."""
+        assert self.now_s < 100_000, "the engine waits for ever"
+        self.now_s += seconds
+        self.slept()
