@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resnet18.data_commands import data_app
-from resnet18.failures import echo, errors_reported
+from resnet18.failures import echo, echo_either, errors_reported
 from resnet18.inquiries import INQUIRIES
 from resnet18.options import DataOption, DebugOption, Files, JsonOption, ScaleOption, SetOption, asked
 from resnet18.reporting import report_command
@@ -76,7 +76,7 @@ def forecast_command(
 
         found, usual = forecasts(wanted.benchmarks, (wanted.request, Request(wanted.request.scale)))
         rows = forecast_rows(wanted.benchmarks, wanted.request, (found, usual), card)
-        echo(json.dumps(rows, indent=1) if as_json else forecast_text(rows))
+        echo_either(rows, forecast_text(rows), as_json=as_json)
 
 
 for _name, _command in INQUIRIES.items():

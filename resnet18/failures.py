@@ -1,6 +1,7 @@
 """How a command ends: exceptions become a message and an exit code, never a traceback unless asked for."""
 
 import io
+import json
 import os
 import shlex
 import shutil
@@ -56,6 +57,14 @@ def errors_reported(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo(stopped(), err=True)
         raise typer.Exit(130) from None
+
+
+def echo_either(value: object, text: str, *, as_json: bool) -> None:
+    """Print a value as JSON, or the text that people read instead."""
+    if as_json:
+        typer.echo(json.dumps(value, indent=1))
+    else:
+        echo(text)
 
 
 def _say(text: str, debug: bool) -> None:

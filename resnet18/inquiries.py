@@ -10,7 +10,7 @@ import typer
 
 from resnet18.completion import SCHEMAS, schemas
 from resnet18.exports import export_command
-from resnet18.failures import echo, errors_reported
+from resnet18.failures import echo, echo_either, errors_reported
 from resnet18.gating import check_command, compare_command
 from resnet18.options import LOCAL, DebugOption, Files, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import SpecError, did_you_mean
@@ -43,7 +43,7 @@ def power_command(
         found = list(spreads(benchmarks, records, metric)) or planned(metric)
         claims = sum(len(one.claims) for one in load_benchmarks())
         rows = power_rows(found, difference or DIFFERENCES, metric, claims)
-        echo(json.dumps(rows, indent=1) if as_json else power_text(rows))
+        echo_either(rows, power_text(rows), as_json=as_json)
 
 
 def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
@@ -56,7 +56,7 @@ def audit_command(files: Files = None, as_json: JsonOption = False, debug: Debug
         benchmarks = load_benchmarks(tuple(files or ()))
         findings = audit(benchmarks)
         text = audit_text(findings, len(benchmarks), unchecked(benchmarks))
-        echo(json.dumps(audit_rows(findings), indent=1) if as_json else text)
+        echo_either(audit_rows(findings), text, as_json=as_json)
 
 
 def merge_command(
