@@ -1,13 +1,14 @@
 """The command `export`: recorded results for dashboards. Whatever is heavy is imported inside."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnet18.failures import errors_reported
-from resnet18.options import LOCAL, DebugOption, Names, ResultsOption
+from resnet18.failures import echo, errors_reported
+from resnet18.options import LOCAL, DebugOption, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 
@@ -25,6 +26,7 @@ def export_command(
     to: Annotated[
         Path | None, typer.Option("--to", help="File, for tensorboard a folder; the terminal if left out.")
     ] = None,
+    as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Write recorded results in the format of a dashboard. Nothing is run."""
@@ -48,28 +50,35 @@ def export_command(
         for note in _notes(form, rows, () if names else readings.records):
             typer.echo(note, err=True)
         if readings.records:
-            _export(form, rows, results, to)
+            _export(form, rows, results, to, as_json=as_json)
         raise typer.Exit(4 if readings.refused else 0)
 
 
-def _export(form: str, rows: Sequence["Row"], results: Path, to: Path | None) -> None:
-    """Write what was asked for, whole or not at all."""
+def _export(form: str, rows: Sequence["Row"], results: Path, to: Path | None, *, as_json: bool) -> None:
+    """Write what was asked for, whole or not at all, and say so."""
     from resnet18.analysis.exports import FOLDER_FORMATS, FORMATS
 
     if not rows:
         what = "no recorded run is of these benchmarks"
         raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
-    if to is None:
-        typer.echo(FORMATS[form](rows), nl=False)
-        return
+    runs: int | None = None
+    text: str | None = None
     try:
-        if form in FOLDER_FORMATS:
-            typer.echo(f"{form}: {to}, {FOLDER_FORMATS[form](rows, to)} runs")
-            return
-        _write(to, FORMATS[form](rows))
-        typer.echo(f"{form}: {to}")
+        if to is None:
+            text = FORMATS[form](rows)
+        elif form in FOLDER_FORMATS:
+            runs = FOLDER_FORMATS[form](rows, to)
+        else:
+            _write(to, FORMATS[form](rows))
     except OSError as error:
         raise EnvironmentMissingError(str(to), f"cannot be written: {error.strerror}") from None
+    if as_json:
+        row = {"format": form, "to": None if to is None else str(to), "runs": runs, "text": text}
+        typer.echo(json.dumps(row, indent=1))
+    elif text is not None:
+        typer.echo(text, nl=False)
+    else:
+        echo(f"{form}: {to}" if runs is None else f"{form}: {to}, {runs} runs")
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,19 +1,40 @@
 """How a command ends: exceptions become a message and an exit code, never a traceback unless asked for."""
 
 import io
+import json
 import os
+import shlex
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.text import printable
 
-STOPPED = "stopped; the same command goes on with what is missing"
+HIDDEN = "--on-processors"
+"""Says that another command of ours gave this one, and speaks for it."""
+
+
+def stopped() -> str:
+    """Return what is said after a signal: the very command that goes on with what is missing."""
+    program, *words = sys.argv
+    name = Path(program).name
+    if name == "__main__.py":
+        name = "python -m resnet18"
+    elif shutil.which(name) != program:
+        name = program
+    return printable(f"stopped; to go on with what is missing: {name} {shlex.join(words)}".rstrip())
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a text that may hold what a file or a user has written: nothing in it moves the cursor."""
+    typer.echo(printable(text), err=err)
 
 
 @contextmanager
@@ -34,8 +55,16 @@ def errors_reported(debug: bool) -> Iterator[None]:
         _say(f"error: {type(error).__name__}: {error}\n  next: the same with --debug shows where", debug)
         raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
     except KeyboardInterrupt:
-        typer.echo(STOPPED, err=True)
+        typer.echo(stopped(), err=True)
         raise typer.Exit(130) from None
+
+
+def echo_either(value: object, text: str, *, as_json: bool) -> None:
+    """Print a value as JSON, or the text that people read instead."""
+    if as_json:
+        typer.echo(json.dumps(value, indent=1))
+    else:
+        echo(text)
 
 
 def _say(text: str, debug: bool) -> None:

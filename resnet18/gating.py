@@ -1,13 +1,12 @@
 """The commands that compare records with records: `check` for CI, `compare` for people."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnet18.failures import errors_reported
+from resnet18.failures import echo_either, errors_reported
 from resnet18.options import LOCAL, DebugOption, JsonOption, ResultsOption
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
@@ -49,7 +48,8 @@ def check_command(
         head = head_cases(benchmark, _records(results), str(results))
         saved = _saved_bytes(head)
         if keep:
-            typer.echo(f"baseline: {kept.keep(baseline, head, saved, Store(results))}")
+            folder = kept.keep(baseline, head, saved, Store(results))
+            echo_either({"baseline": str(folder)}, f"baseline: {folder}", as_json=as_json)
             return
         found = kept.baseline_for(baseline, head)
         cases = found.index.cases
@@ -62,7 +62,7 @@ def check_command(
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
         text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
-        typer.echo(json.dumps(check_rows(judged), indent=1) if as_json else text)
+        echo_either(check_rows(judged), text, as_json=as_json)
         raise typer.Exit(judged.exit_code)
 
 
@@ -88,7 +88,7 @@ def compare_command(
         ours = {case: a[case] for case in both}
         judged = check(Sides(head={case: b[case] for case in both}, baseline=ours, base=ours), PEOPLE)
         text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
-        typer.echo(json.dumps(check_rows(judged), indent=1) if as_json else f"{text}\n\n{NOT_IN_TURNS}")
+        echo_either(check_rows(judged), f"{text}\n\n{NOT_IN_TURNS}", as_json=as_json)
         raise typer.Exit(judged.exit_code)
 
 

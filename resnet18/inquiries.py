@@ -1,19 +1,21 @@
 """Commands that train nothing: they ask records, files or the machine. Whatever is heavy is imported inside."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from resnet18 import __version__
+from resnet18.completion import SCHEMAS, schemas
 from resnet18.exports import export_command
-from resnet18.failures import errors_reported
+from resnet18.failures import echo, echo_either, errors_reported
 from resnet18.gating import check_command, compare_command
 from resnet18.options import LOCAL, DebugOption, Files, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
+from resnet18.surroundings import env_command
 
 
 def power_command(
@@ -41,7 +43,7 @@ def power_command(
         found = list(spreads(benchmarks, records, metric)) or planned(metric)
         claims = sum(len(one.claims) for one in load_benchmarks())
         rows = power_rows(found, difference or DIFFERENCES, metric, claims)
-        typer.echo(json.dumps(rows, indent=1) if as_json else power_text(rows))
+        echo_either(rows, power_text(rows), as_json=as_json)
 
 
 def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
@@ -54,12 +56,13 @@ def audit_command(files: Files = None, as_json: JsonOption = False, debug: Debug
         benchmarks = load_benchmarks(tuple(files or ()))
         findings = audit(benchmarks)
         text = audit_text(findings, len(benchmarks), unchecked(benchmarks))
-        typer.echo(json.dumps(audit_rows(findings), indent=1) if as_json else text)
+        echo_either(audit_rows(findings), text, as_json=as_json)
 
 
 def merge_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the one that wins first.")],
     into: Annotated[Path, typer.Option("--into", help="Results folder that they are copied to.")],
+    as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
@@ -67,34 +70,23 @@ def merge_command(
         from resnet18.records.merge import merge
 
         merged = merge(folders, into)
-        typer.echo(f"{merged.copied} records copied to {into}, {merged.known} there already")
-        for text in merged.left_out:
-            typer.echo(f"left out: {text}")
         for error in merged.refused:
             typer.echo(f"refused: {error}", err=True)
-        typer.echo(f"next: resnet18 report --results {into}")
+        if as_json:
+            row = {"into": str(into), "copied": merged.copied, "known": merged.known, "left_out": merged.left_out}
+            typer.echo(json.dumps({**row, "refused": [str(error) for error in merged.refused]}, indent=1))
+        else:
+            echo(f"{merged.copied} records copied to {into}, {merged.known} there already")
+            for text in merged.left_out:
+                echo(f"left out: {text}")
+            echo(f"next: resnet18 report --results {shlex.quote(str(into))}")
         raise typer.Exit(4 if merged.refused else 0)
 
 
-def env_command(debug: DebugOption = False) -> None:
-    """Print versions and devices as JSON, for bug reports."""
-    with errors_reported(debug):
-        import torch
-
-        from resnet18.measure.devices import present_devices
-        from resnet18.measure.environment import numerics
-        from resnet18.spec.experiment import Execution
-
-        found = {
-            "resnet18": __version__,
-            **numerics(Execution(), torch.device("cpu")),
-            "devices": dict(present_devices(prove=True)),
-        }
-        typer.echo(json.dumps(found, indent=1))
-
-
 def schema_command(
-    what: Annotated[str, typer.Argument(help="spec or record")] = "spec", debug: DebugOption = False
+    what: Annotated[str, typer.Argument(help="spec or record", autocompletion=schemas)] = "spec",
+    as_json: JsonOption = False,  # noqa: ARG001 - as everywhere; it prints nothing else
+    debug: DebugOption = False,
 ) -> None:
     """Print the JSON schema of benchmark files or of records."""
     with errors_reported(debug):
@@ -110,7 +102,7 @@ def _schema(what: str) -> dict[str, Any]:
         from resnet18.records.record import Record
 
         return Record.model_json_schema()
-    raise SpecError(f'schema "{what}"', "unknown", allowed=("spec", "record"))
+    raise SpecError(f'schema "{what}"', f"unknown{did_you_mean(what, SCHEMAS)}", allowed=SCHEMAS)
 
 
 INQUIRIES: dict[str, Callable[..., None]] = {

@@ -1,5 +1,6 @@
 """The options of the command line, and what `plan` and `run` ask for with them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from resnet18.completion import benchmark_names, data_sets, device_names, engines, scales
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import CIFAR10, DataSource, data_home, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
@@ -17,21 +19,41 @@ from resnet18.spec.scale import SCALES
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files; all of the suite if left out."),
+    typer.Argument(
+        metavar="[BENCHMARK]...",
+        help="Names or TOML files; all of the suite if left out.",
+        autocompletion=benchmark_names,
+    ),
 ]
 Files = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FILE]...", help="TOML files, folders of them, or names; all of the suite if left out."),
+    typer.Argument(
+        metavar="[FILE]...",
+        help="TOML files, folders of them, or names; all of the suite if left out.",
+        autocompletion=benchmark_names,
+    ),
 ]
-ScaleOption = Annotated[str, typer.Option("--scale", help=f"How much to run: {', '.join(SCALES)}.")]
+ScaleOption = Annotated[
+    str, typer.Option("--scale", help=f"How much to run: {', '.join(SCALES)}.", autocompletion=scales)
+]
 SeedsOption = Annotated[
     int | None, typer.Option("--seeds", min=1, max=1000, help="Seeds of each case; the scale's number if left out.")
 ]
 DataOption = Annotated[
-    str | None, typer.Option("--data", help="cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out.")
+    str | None,
+    typer.Option(
+        "--data",
+        help="cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out.",
+        autocompletion=data_sets,
+    ),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device.")
+    str | None,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device.",
+        autocompletion=device_names,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -71,7 +93,18 @@ JobsOption = Annotated[
         "as it has room for.",
     ),
 ]
-EngineOption = Annotated[str, typer.Option("--engine", help="Where runs happen: local, ray or slurm.")]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="Where runs happen: local, ray or slurm.", autocompletion=engines)
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", metavar="30m|2h|90s", help="Run only what lets the most claims be decided in so much time."
+    ),
+]
+TimeOption = Annotated[
+    bool, typer.Option("--time", help="Time a few steps of what no record tells the pace of: ten seconds at most.")
+]
 ClaimOption = Annotated[
     str | None,
     typer.Option(
@@ -82,6 +115,9 @@ ClaimOption = Annotated[
 ]
 ProcessorsOption = Annotated[
     str | None, typer.Option("--on-processors", hidden=True, help="One of several runners: the processors it has.")
+]
+OnlyOption = Annotated[
+    str | None, typer.Option("--only", hidden=True, help="One of several runners: the runs that a budget chose.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
@@ -99,6 +135,8 @@ class Asked:
     request: Request
     source: DataSource
     plan: Plan
+    devices: Mapping[str, int]
+    """How many there are of each kind."""
 
 
 def asked(
@@ -132,7 +170,7 @@ def asked(
     devices = present_devices(prove=prove_devices) if devices is None else devices
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
     _check_device(device or "auto", devices)
-    return Asked(benchmarks, request, source, planned)
+    return Asked(benchmarks, request, source, planned, devices)
 
 
 def demand_data(scale: str, data: str | None) -> None:
@@ -159,6 +197,18 @@ def _check_device(device: str, devices: Mapping[str, int]) -> None:
         raise EnvironmentMissingError(
             f"--device {device}", "there is no such device", allowed=("auto", *sorted(devices))
         )
+
+
+def seconds_of(budget: str) -> float:
+    """Return the seconds that `--budget` means.
+
+    Raises:
+        SpecError: it is no length of time.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|m|min|h)", budget.strip(), re.ASCII)
+    if found is None or not float(found[1]):
+        raise SpecError(f'--budget "{budget}"', "is no length of time", allowed=("90s", "30m", "2h", "1.5h"))
+    return float(found[1]) * {"s": 1, "m": 60, "min": 60, "h": 3_600}[found[2]]
 
 
 def usable_processors() -> list[int]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from resnet18.analysis.view import Arm
@@ -172,6 +173,11 @@ def make_arm(name: str, records: tuple[Record, ...], experiment: Experiment | No
     experiment = experiment or (records[0].spec.experiment if records else make_experiment())
     case = Case.model_construct(name=name, reported={})
     return Arm(case, experiment, Execution(), arm_id(experiment, Execution()), records, None)
+
+
+def wait_for_an_epoch(process: Popen[str]) -> str:
+    """Read what `run` prints until a line tells of an epoch, and return that: what will run is said before."""
+    return next((line for line in process.stdout or () if " epoch " in line), "")
 
 
 def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:

@@ -6,11 +6,17 @@ import subprocess
 import sys
 
 import pytest
-from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml
+from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml, wait_for_an_epoch
 from typer.testing import CliRunner
 
+from resnet18 import completion
+from resnet18.analysis.estimate import KNOWN_SIZES, Pace, kinds_of
 from resnet18.cli import app
+from resnet18.execution.engines.sites import ENGINES
+from resnet18.failures import stopped
 from resnet18.records.store import Store
+from resnet18.spec.data import ALLOWED
+from resnet18.spec.scale import SCALES
 
 
 @pytest.fixture
@@ -96,7 +102,7 @@ def test_plan_lists_runs_as_flat_json_rows(cli):
     rows = json.loads(cli("plan", "batchsize", "--seeds", "2", "--json").output)
 
     assert 12 == len(rows)
-    assert {"run_id", "cases", "seed", "epochs", "state"} == set(rows[0])
+    assert {"run_id", "cases", "seed", "epochs", "state", "seconds"} == set(rows[0])
     assert {"to run"} == {row["state"] for row in rows}
 
 
@@ -150,6 +156,8 @@ def test_run_writes_records_and_a_report_and_the_second_run_does_nothing(cli, tm
     second = cli("run", path, *TINY_ARGUMENTS)
 
     assert (0, 0) == (first.exit_code, second.exit_code)
+    assert first.output.startswith("mine: 2 runs; under a minute\n")
+    assert second.output.startswith("mine: 2 runs, 2 recorded; nothing is left to run\n")
     assert "2 runs (0 recorded before): 2 ok" in first.output
     assert "2 runs (2 recorded before): 2 ok" in second.output
     assert 2 == len(list((tmp_path / "results" / "local" / "records").glob("*.json")))
@@ -257,7 +265,7 @@ def test_schemas_are_printed_as_json(what, keys, cli):
 
 def test_env_tells_versions_and_devices(cli):
     """For bug reports."""
-    assert {"resnet18", "torch", "cpu_model", "devices"} <= set(json.loads(cli("env").output))
+    assert {"resnet18", "torch", "cpu_model", "devices"} <= set(json.loads(cli("env", "--json").output))
 
 
 def test_the_module_and_the_command_are_the_same():
@@ -273,7 +281,7 @@ def test_a_signal_ends_the_run_with_its_exit_code_and_a_record(number, exit_code
     """At the first epoch's line; what was running is recorded as interrupted, and no child is left."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=10000"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert "epoch 1/10000" in process.stdout.readline()
+        assert "epoch 1/10000" in wait_for_an_epoch(process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
 
@@ -289,7 +297,7 @@ def test_a_killed_runner_takes_its_child_along_and_the_next_run_is_whole(tmp_pat
     with subprocess.Popen(
         [*command, "-o", "epochs=10000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
-        assert "epoch 1/10000" in process.stdout.readline()
+        assert "epoch 1/10000" in wait_for_an_epoch(process)
         process.kill()
         # The child holds the other end of this pipe: reading ends when the last of them is gone.
         process.stdout.read()
@@ -303,7 +311,7 @@ def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
     """`| head -1`: exit code 1 is kept for the gate."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=500"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
+        wait_for_an_epoch(process)
         process.stdout.close()
         errors = process.stderr.read()
 
@@ -351,3 +359,135 @@ def test_a_damaged_record_makes_a_merge_end_with_4(cli, tmp_path):
 
     assert 4 == cli("merge", tmp_path / "one", "--into", tmp_path / "both").exit_code
     assert 1 == len(Store(tmp_path / "both").read().records)
+
+
+def objects(result):
+    """What a command that must print nothing but JSON has printed, one object a line."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_a_run_is_told_as_events_for_programs(cli, tmp_path):
+    """The plan, epochs, ends of runs, the report; one flat object a line, and nothing else on stdout."""
+    events = objects(cli("run", make_toml(tmp_path), *TINY_ARGUMENTS, "--json"))
+
+    assert ["plan", "plan", "epoch", "run", "epoch", "run", "report"] == [one["event"] for one in events]
+    assert ("mine", 2, 0) == tuple(events[0][key] for key in ("benchmark", "runs", "recorded"))
+    assert {"ok"} == {one["status"] for one in events if one["event"] == "run"}
+    assert (0, 2) == (events[-1]["exit_code"], events[-1]["ok"])
+    assert not [value for one in events for value in one.values() if isinstance(value, dict)]
+
+
+def test_every_other_command_says_the_same_as_json(cli, tmp_path):
+    """Flat, alone on stdout, whatever the progress says."""
+    cli("run", make_toml(tmp_path), *TINY_ARGUMENTS)
+    record = next((tmp_path / "results" / "local" / "records").glob("*.json"))
+    asked = {
+        "report": ["report"],
+        "verdict": ["verify", record],
+        "copied": ["merge", "results/local", "--into", "both"],
+        "text": ["export", "csv", "mine.toml"],
+        "to": ["export", "csv", "mine.toml", "--to", "out.csv"],
+        "properties": ["schema", "record"],
+        "torch_works": ["env"],
+    }
+    answers = {key: cli(*words, "--json") for key, words in asked.items()}
+
+    assert [] == [key for key, answer in answers.items() if key not in json.loads(answer.stdout)]
+    assert "bit-equal" == json.loads(answers["verdict"].stdout)["verdict"]
+    assert {0} == {answer.exit_code for answer in answers.values()}
+
+
+CLAIMED = """
+[[claim]]
+id = "X1"
+says = "it is so"
+check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+"""
+
+
+def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tmp_path, monkeypatch):
+    """Its claims, or, where none fits, that nothing is run."""
+    pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="timed", steps=3)
+    monkeypatch.setattr(
+        "resnet18.previewing.time_some",
+        lambda runs, *_: (KNOWN_SIZES["fashion-mnist-mini"], dict.fromkeys(kinds_of(runs).values(), pace)),
+    )
+    path = make_toml(tmp_path, TOML + CLAIMED)
+    enough = cli("plan", path, "--seeds", "3", "--budget", "1m")
+    rows = json.loads(cli("plan", path, "--seeds", "5", "--budget", "1m", "--json").stdout)
+    none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s", "--seeds", "3")
+
+    assert "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s of 60 s." in enough.output
+    assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
+    assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
+    assert "left out: X1 (takes about 60 s, and 59 s is left): it is so" in none.output
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "text"),
+    [
+        (["--budget", "soon"], 2, "(allowed: 90s, 30m, 2h, 1.5h)"),
+        (["--engine", "slrum"], 2, 'did you mean "slurm"'),
+        (["--scael", "smoke"], 2, "--scale"),
+    ],
+)
+def test_a_mistaken_word_is_answered_with_the_right_one(words, exit_code, text, cli, tmp_path):
+    """Options and their values; commands, names, scales and keys are tried elsewhere."""
+    result = cli("run", make_toml(tmp_path), *words)
+
+    assert (exit_code, True) == (result.exit_code, text in result.output)
+
+
+def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch):
+    """Quoted for the shell; without what moves the cursor."""
+    monkeypatch.setattr("sys.argv", ["/x/__main__.py", "run", "my file.toml", "-o", "a=\x1b[31m"])
+
+    assert "stopped; to go on with what is missing: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'" == stopped()
+
+
+def test_what_the_shell_completes_is_what_there_is(tmp_path, monkeypatch):
+    """The lists are written out, so that Tab need not import what they come from."""
+    monkeypatch.chdir(tmp_path)
+    make_toml(tmp_path)
+
+    assert (tuple(SCALES), ENGINES) == (completion.SCALES, completion.ENGINES)
+    assert {one.partition(":")[0] for one in ALLOWED} == {one.partition(":")[0] for one in completion.DATA}
+    assert (["batchsize"], ["mine.toml"]) == (completion.benchmark_names("bat"), completion.benchmark_names("mi"))
+    assert (["small", "smoke"], ["cuda", "cuda:0"]) == (
+        sorted(completion.scales("s"))[:2],
+        completion.device_names("cu"),
+    )
+    assert (["ray"], ["cifar10"], ["spec"]) == (
+        completion.engines("r"),
+        completion.data_sets("c"),
+        completion.schemas("s"),
+    )
+
+
+def test_env_can_be_pasted_into_a_report_of_a_bug(cli, tmp_path, monkeypatch):
+    """A line each; the home folder, which often has a person's name, is written as ~."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = cli("env").output
+
+    assert {"python", "torch", "cpu_model", "driver", "memory_gib"} <= {line.split()[0] for line in text.splitlines()}
+    assert "~/home" in text
+    assert str(tmp_path) not in text
+
+
+def test_env_works_where_torch_does_not(cli, monkeypatch):
+    """And says so: that is when it is needed."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = cli("env", "--json")
+
+    assert 0 == result.exit_code
+    assert json.loads(result.stdout)["torch_works"].startswith("no: ModuleNotFoundError")
+
+
+def test_a_record_of_hostile_text_reaches_no_terminal(cli, tmp_path):
+    """Escape sequences are written out, in texts; in JSON they are escaped anyway."""
+    store = Store(tmp_path / "results" / "local")
+    store.make_writable()
+    path = store.save(make_record(numerics={"torch": "\x1b[2J", "cpu_model": "\x1b]0;x\x07"}))
+    outputs = [cli(*words).output for words in (["verify", path], ["verify", path, "--json"], ["plan"], ["report"])]
+
+    assert [] == [text for text in outputs if "\x1b" in text or "\x07" in text]

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 import pytest
-from builders import TINY_ARGUMENTS, TOML, make_toml
+from builders import TINY_ARGUMENTS, TOML, make_toml, wait_for_an_epoch
 
 from resnet18.records.store import Store
 
@@ -54,7 +54,7 @@ def whole(tmp_path_factory):
     """The record of the same run, never stopped, and the seconds that it took."""
     folder = tmp_path_factory.mktemp("whole")
     process = begin(folder)
-    process.stdout.readline()
+    wait_for_an_epoch(process)
     began = time.monotonic()
     finished(process)
     (record,) = Store(folder / "results").read().records
@@ -71,7 +71,7 @@ def test_a_killed_run_goes_on_and_gives_the_result_of_one_that_was_not(start, st
         for _ in range(chance.choice([1, 1, 2, 4])):
             process = start(results=results)
             if chance.random() < 0.8:
-                process.stdout.readline()  # it trains
+                wait_for_an_epoch(process)  # it trains
             delay = chance.uniform(0, seconds)
             try:
                 process.wait(delay)
@@ -93,7 +93,7 @@ def test_a_killed_run_goes_on_and_gives_the_result_of_one_that_was_not(start, st
 def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(number, exit_code, start, store, whole):
     """The step is finished and saved; the record says how far it came, and the next one lists both stretches."""
     process = start()
-    assert "epoch 1/" in process.stdout.readline()
+    assert "epoch 1/" in wait_for_an_epoch(process)
     process.send_signal(number)
     finished(process)
     (stopped,) = store().read().records
@@ -112,7 +112,7 @@ def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(number, exit_code,
 def test_a_resumed_run_tells_no_peak_of_memory_and_no_energy(start, store):
     """Nobody saw all of it; its seconds are the sum over both stretches."""
     process = start()
-    process.stdout.readline()
+    wait_for_an_epoch(process)
     process.kill()
     process.communicate()
     finished(start())

@@ -15,8 +15,9 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 
 import resnet18
 from resnet18.execution.process import PRELOADED
-from resnet18.measure import environment
-from resnet18.measure.environment import cpu_flags_sha256, numerics
+from resnet18.measure import environment, processor
+from resnet18.measure.environment import numerics
+from resnet18.measure.processor import cpu_flags_sha256
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.experiment import Execution
@@ -134,7 +135,7 @@ CPU_INFO = "processor\t: 0\nmodel name\t: A processor\n{key}\t\t: {flags}\n\npro
 @pytest.mark.parametrize("key", ["flags", "Features"])
 def test_what_the_processor_can_do_is_part_of_the_fingerprint_whatever_the_order(key, tmp_path, monkeypatch):
     """Two of one name may differ in it: a hypervisor hides what it likes."""
-    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
     found = []
     for flags in ("fpu sse avx2", "avx2 fpu sse", "fpu sse"):
         (tmp_path / "cpuinfo").write_text(CPU_INFO.format(key=key, flags=flags), encoding="utf-8")
@@ -147,7 +148,7 @@ def test_what_the_processor_can_do_is_part_of_the_fingerprint_whatever_the_order
 @pytest.mark.parametrize("text", [None, "", "processor : 0\n"])
 def test_a_system_that_does_not_tell_what_its_processor_can_do_has_no_such_key(text, tmp_path, monkeypatch):
     """Rather than the hash of nothing."""
-    monkeypatch.setattr(environment, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
     if text is not None:
         (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
 

@@ -504,6 +504,33 @@ def test_every_epoch_is_one_line_where_there_is_no_terminal(run):
     assert "left" in progress.lines[0]
 
 
+LIVE = ["2 of 2 done, 0 running, 0 waiting", "mine/8 seed 0: epoch 1/2, "]
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_on_a_terminal_two_lines_live_and_every_run_that_has_ended_stays(width, run, monkeypatch):
+    """They wrap where it is narrow; without colour, and in letters that every locale has."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=width, _environ={"TERM": "xterm", "NO_COLOR": "1"})
+    run(overrides=(*TINY, "epochs=2"), progress=Progress(console))
+    shown = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", file.getvalue()).replace("\r", "\n")
+
+    assert [line for line in (*LIVE, "[1/2] mine/8 seed 0: ", "[2/2] mine/16 seed 0: ") if line not in shown] == []
+    assert file.getvalue().isascii()
+    assert not re.search(r"\x1b\[[0-9;]*m", file.getvalue())
+    assert max(map(len, shown.splitlines())) <= width
+
+
+def test_on_a_dumb_terminal_lines_are_plain(run):
+    """It cannot move its cursor."""
+    file = io.StringIO()
+    run(progress=Progress(Console(file=file, force_terminal=True, _environ={"TERM": "dumb"})))
+
+    assert "\x1b" not in file.getvalue()
+    assert 2 == file.getvalue().count(" epoch 1/1: train loss ")
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (40, "40 s"), (600, "10 min"), (12_600, "3.5 h")])
 def test_a_length_of_time_is_said_as_people_say_it(seconds, text):
     """One unit, few digits."""

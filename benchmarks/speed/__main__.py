@@ -22,7 +22,7 @@ from growth import VALUES, growth
 from page import page
 from workloads import WORKLOADS, bytes_per_image, flops_per_image
 
-from resnet18.measure.environment import cpu_model
+from resnet18.measure.processor import cpu_model
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 SIDE = 2048

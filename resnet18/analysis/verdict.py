@@ -130,7 +130,7 @@ def _results(claim: Claim, view: BenchmarkView | None, request: Request) -> tupl
 def _result(check: Check, view: BenchmarkView | None, request: Request) -> CheckResult:
     if view is None or not view.arms:
         return CheckResult(check, reason="no records", is_missing=True)
-    if (other := _other_terms(check, request)) is not None:
+    if (other := other_terms(check, request)) is not None:
         return CheckResult(check, reason=other, is_missing=True)
     try:
         comparisons = compare(check, {arm.case.name: arm for arm in view.arms})
@@ -146,8 +146,8 @@ def _too_few(seeds: int) -> str:
     return f"{seeds} of the {FEWEST_SEEDS} seeds that a verdict needs"
 
 
-def _other_terms(check: Check, request: Request) -> str | None:
-    """Return why a claim about a value cannot be judged under the request; claims of direction always can."""
+def other_terms(check: Check, request: Request) -> str | None:
+    """Return why a check of a value cannot be judged under the request; those of direction always can."""
     if not is_about_a_value(check) or reported_head(request) == "reported":
         return None
     if not is_cifar10(request.data_label):

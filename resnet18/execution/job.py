@@ -7,7 +7,7 @@ from pydantic import Field
 from resnet18.records.record import Identity, RecordSpec, Status
 from resnet18.spec.data import DataSource, path_from_text, path_to_text
 from resnet18.spec.errors import SuiteError
-from resnet18.spec.experiment import CountOrAll, Execution
+from resnet18.spec.experiment import CountOrAll, Execution, Experiment
 from resnet18.spec.scale import ScaleName
 from resnet18.spec.strict import Items, Model
 
@@ -56,8 +56,33 @@ class DataAnswer(Model):
 
     sha256: str
     train_images: int
+    test_images: int = 0
     numerics: dict[str, str | int | bool] | None = None
     """As far as they are known before a run."""
+
+
+class TimingQuestion(Model):
+    """Asked before the first run: how long do a few training steps of this experiment take here?"""
+
+    place: Place
+    experiment: Experiment
+    execution: Execution
+    steps: Annotated[int, Field(ge=1)]
+    """To time, after one that is not."""
+    enough_s: Annotated[float, Field(gt=0)]
+    """After so many seconds no further step is begun."""
+
+
+class TimingAnswer(Model):
+    """The pace of an experiment on this machine."""
+
+    steps: int
+    """That were timed; 0: the first alone, which warms up."""
+    prepare_s: float
+    train_image_s: float
+    """For each image of a step."""
+    eval_image_s: float
+    """For each image of one evaluation."""
 
 
 class Job(Model):
@@ -137,6 +162,7 @@ class Message(Model):
     """One message from a worker: exactly one of its fields is set."""
 
     answer: DataAnswer | None = None
+    timing: TimingAnswer | None = None
     note: str | None = None
     """For the user: what was found when the run began."""
     problem: Problem | None = None

@@ -1,23 +1,29 @@
 """What `resnet18 plan` prints: the runs, and how each stands."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tabulate import tabulate
 
 from resnet18.records.record import Record
-from resnet18.records.store import Store, is_done, last_attempts
+from resnet18.records.store import is_done, last_attempts
+from resnet18.spec.duration import duration
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan
 from resnet18.spec.resolve import Request
 
 
-def plan_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """Return one flat row for each run."""
-    known = last_attempts(store.read().records)
-    absent = [
-        {"run_id": None, "cases": one.label, "seed": None, "epochs": None, "state": f"not run: {one.reason}"}
-        for one in plan.not_planned
-    ]
+def plan_rows(plan: Plan, records: Iterable[Record], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return one flat row for each run.
+
+    Args:
+        plan: the runs.
+        records: all that there are.
+        seconds: that runs are expected to take here, by id, as far as they are known.
+    """
+    known = last_attempts(records)
+    empty = dict.fromkeys(("run_id", "cases", "seed", "epochs", "state", "seconds"))
+    absent = [{**empty, "cases": one.label, "state": f"not run: {one.reason}"} for one in plan.not_planned]
     rows = [
         {
             "run_id": run.run_id,
@@ -25,6 +31,7 @@ def plan_rows(plan: Plan, store: Store) -> list[dict[str, Any]]:
             "seed": run.experiment.seed,
             "epochs": run.experiment.epochs,
             "state": _state(known.get(run.run_id)),
+            "seconds": seconds.get(run.run_id),
         }
         for run in plan.runs
     ]
@@ -36,14 +43,19 @@ def plan_text(rows: list[dict[str, Any]], plan: Plan, request: Request) -> str:
     counts = {
         state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
     }
+    shown = [{**{key: row[key] for key in row if key != "seconds"}, "time": _time(row["seconds"])} for row in rows]
     lines = [
-        tabulate(rows, headers="keys", tablefmt="plain", disable_numparse=True),
+        tabulate(shown, headers="keys", tablefmt="plain", disable_numparse=True),
         "",
         f"{len(rows)} runs at {request.scale} scale on {request.data_label}: "
         + ", ".join(f"{count} {state}" for state, count in counts.items()),
         *(f"not run: {one.label}: {one.reason}" for one in plan.not_planned),
     ]
     return "\n".join(lines)
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
 
 
 def _state(record: Record | None) -> str:

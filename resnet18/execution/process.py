@@ -20,7 +20,16 @@ from time import monotonic
 from types import FrameType, ModuleType
 
 from resnet18.execution.descent import die_with_the_parent
-from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, Problem, Stop
+from resnet18.execution.job import (
+    DataAnswer,
+    DataQuestion,
+    Job,
+    Message,
+    Problem,
+    Stop,
+    TimingAnswer,
+    TimingQuestion,
+)
 from resnet18.spec.errors import SuiteError, UnfinishedError
 
 GRACE_S = 5.0
@@ -51,6 +60,14 @@ def ask(question: DataQuestion) -> DataAnswer:
         if message.answer:
             return message.answer
     raise RuntimeError(f"the process that opens the data set ended with exit code {exit_code}")
+
+
+def time_steps(question: TimingQuestion, limit_s: float) -> TimingAnswer | None:
+    """Return how long a few steps take in a child process, as far as it comes; None where it comes to no step."""
+    messages: list[Message] = []
+    with suppress(TimeoutError):
+        _in_child("timing", question.model_dump_json(), Path(os.devnull), messages.append, monotonic() + limit_s)
+    return next((message.timing for message in reversed(messages) if message.timing), None)
 
 
 def run(job: Job, log: Path, on_message: Callable[[Message], None]) -> int:
@@ -171,12 +188,24 @@ def _enter(kind: str, payload: str, sender: Connection, log: str | None) -> None
             os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
         worker.run_job(job, send, _stop_on_request())
         return
+    for message in _answers(kind, payload):
+        send(message)
+
+
+def _answers(kind: str, payload: str) -> Iterator[Message]:
+    """Yield a worker's answers to a question, of which the last is the best, or the error that it met."""
+    from resnet18.execution import worker, worker_timing  # noqa: PLC0415 - torch, as above
+
     try:
-        send(Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload))))
+        if kind == "timing":
+            for timing in worker_timing.answer_timing(TimingQuestion.model_validate_json(payload)):
+                yield Message(timing=timing)
+        else:
+            yield Message(answer=worker.answer_question(DataQuestion.model_validate_json(payload)))
     except SuiteError as error:
-        send(Message(problem=Problem.of(error)))
+        yield Message(problem=Problem.of(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, the runner says it in a line
-        send(Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}"))))
+        yield Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}")))
 
 
 def _stop_on_request() -> Stop:

@@ -1,6 +1,7 @@
 """The runner: takes a plan and carries it out, one child process and one record for each run."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from resnet18.execution import git, process
@@ -27,6 +28,8 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     progress: Progress,
     policy: Policy = DEFAULT,
     opening: Opening = LocalEngine,
+    *,
+    records: Iterable[Record] | None = None,
 ) -> tuple[Finished, ...]:
     """Carry out every run of the plan that no record settles, and return how all of them stand.
 
@@ -40,6 +43,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
         progress: what the user sees.
         policy: what counts as done, and how an attempt is saved and given up.
         opening: makes the engine that carries the runs out.
+        records: those of the store, where it has been read just now; what was added since is seen run by run.
 
     Raises:
         EnvironmentMissingError: the results directory cannot be written, or the data set is missing.
@@ -52,7 +56,8 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     _check_last_batches(plan, answer.train_images)
     identity = Identity(code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256)
     session = Session(request, place, identity, store, progress, policy)
-    settled = settled_runs(plan, store, None if policy.keep_stale else identity)
+    known = last_attempts(store.read().records if records is None else records)
+    settled = settled_runs(plan, known, None if policy.keep_stale else identity)
     finished = [
         Finished(run, settled[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in settled
     ]
@@ -85,9 +90,8 @@ def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def settled_runs(plan: Plan, store: Store, identity: Identity | None) -> dict[str, Record]:
+def settled_runs(plan: Plan, known: Mapping[str, Record], identity: Identity | None) -> dict[str, Record]:
     """Return the record of each run of the plan that needs no further attempt; without identity, stale ones count."""
-    known = last_attempts(store.read().records)
     code, data = (None, None) if identity is None else (identity.code_hash, identity.data_sha256)
     return {
         run.run_id: known[run.run_id]

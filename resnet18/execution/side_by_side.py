@@ -28,14 +28,15 @@ def shares(jobs: int, processors: Collection[int]) -> list[list[int]]:
     return [ours[number * each : (number + 1) * each] for number in range(jobs)]
 
 
-def run_side_by_side(groups: Sequence[Sequence[int]], arguments: Sequence[str]) -> None:
+def run_side_by_side(groups: Sequence[Sequence[int]], arguments: Sequence[str], only: Sequence[str] = ()) -> None:
     """Start a runner on each group of processors, and wait for the last; they print as they go on.
 
     Args:
         groups: numbers of processors.
         arguments: of the command line, after the program's name.
+        only: more of them, which leave out what a budget left out.
     """
-    command = [sys.executable, "-m", "resnet18", *arguments, "--on-processors"]
+    command = [sys.executable, "-m", "resnet18", *arguments, *only, "--on-processors"]
     # Groups of their own: Ctrl-C reaches this process alone, which passes it on once; twice would end them at once.
     runners = [subprocess.Popen([*command, ",".join(map(str, group))], process_group=0) for group in groups]
     try:

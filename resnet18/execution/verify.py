@@ -31,6 +31,11 @@ class Verification:
     """0: the same bits; 3: another fingerprint, under which none are promised; 4: other bits under the same one."""
     text: str
 
+    @property
+    def verdict(self) -> str:
+        """The exit code in words."""
+        return {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}[self.exit_code]
+
 
 def verify(record: Record, source: DataSource, progress: Progress) -> Verification:
     """Carry a record's run out again, in a folder that is gone afterwards.

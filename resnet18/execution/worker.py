@@ -55,7 +55,12 @@ def answer_question(question: DataQuestion) -> DataAnswer:
     for size in question.test_sizes:
         subset(data, "test", size)
     found = None if question.execution is None else _numerics(question.execution, ready_device(question.execution))
-    return DataAnswer(sha256=data.sha256, train_images=len(data.train.labels), numerics=found)
+    return DataAnswer(
+        sha256=data.sha256,
+        train_images=len(data.train.labels),
+        test_images=len(data.test.labels),
+        numerics=found,
+    )
 
 
 def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:

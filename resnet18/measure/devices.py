@@ -49,6 +49,18 @@ def nvidia_gpus() -> tuple[str, ...]:
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 
+def nvidia_models() -> tuple[str, ...]:
+    """Return the models of this machine's NVIDIA GPUs, as torch calls them too; none where there is no driver."""
+    try:
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        names = [pynvml.nvmlDeviceGetName(handle) for handle in handles]
+        pynvml.nvmlShutdown()
+    except (pynvml.NVMLError, OSError):
+        return ()
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+
+
 def _proved(kind: str) -> int:
     """Return how many devices of a kind torch numbers; 0 where it cannot allocate on one."""
     child = _probe(kind)

@@ -3,19 +3,17 @@
 import hashlib
 import os
 import platform
-from pathlib import Path
 
 import numpy as np
 import PIL
 import torch
 import torchvision
 
+from resnet18.measure.processor import cpu_flags_sha256, cpu_model
 from resnet18.spec.experiment import Execution
 
 VARIABLES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "CUBLAS_WORKSPACE_CONFIG")
 """Environment variables that change bits; no other is recorded."""
-
-CPU_INFO = Path("/proc/cpuinfo")
 
 
 def numerics(execution: Execution, device: torch.device) -> dict[str, str | int | bool]:
@@ -58,29 +56,3 @@ def _cuda(device: torch.device) -> dict[str, str | int | bool]:
         "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
         "tf32_convolution": torch.backends.cudnn.allow_tf32,
     }
-
-
-def cpu_model() -> str:
-    """Return the processor's name, `unknown` where the system does not tell."""
-    return _of_cpu("model name") or platform.processor() or "unknown"
-
-
-def cpu_flags_sha256() -> str | None:
-    """Return the SHA-256 of what the processor can do, in order: two of one name may differ in it. None if untold."""
-    flags = cpu_flags()
-    return hashlib.sha256(" ".join(sorted(flags)).encode()).hexdigest() if flags else None
-
-
-def cpu_flags() -> frozenset[str]:
-    """Return what the processor can do, by Linux's names; nothing where the system does not tell."""
-    return frozenset((_of_cpu("flags") or _of_cpu("Features")).split())  # the second on ARM
-
-
-def _of_cpu(key: str) -> str:
-    """Return a value of the first processor that Linux lists, empty where there is none."""
-    try:
-        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    found = (line.partition(":") for line in lines)
-    return next((value.strip() for name, _, value in found if name.strip() == key), "")

@@ -1,5 +1,6 @@
 """Turn pydantic's findings into sentences: where, what, which values are allowed."""
 
+import re
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -57,7 +58,9 @@ def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple
             return (f"{key}: {text}" if key else text), ()
         case _:
             message = finding["msg"].removeprefix("Input should be ")
-            return f"{key}: must be {message}, got {_shown(finding['input'])}", ()
+            known = re.findall("'([^']*)'", str(context.get("expected", "")))
+            hint = did_you_mean(str(finding["input"]), known)
+            return f"{key}: must be {message}, got {_shown(finding['input'])}{hint}", ()
 
 
 def _shown(value: object) -> str:

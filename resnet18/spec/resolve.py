@@ -125,20 +125,28 @@ def set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -
     """
     inner: Any = target
     for part in path[:-1]:
+        known = _names(inner)
         if isinstance(inner, list):
             inner = next((item for item in inner if isinstance(item, dict) and item.get("name") == part), None)
         else:
             inner = inner.get(part)
         if not isinstance(inner, dict | list):
-            raise SpecError(where, f'has no "{part}" that could be changed')
-    if isinstance(inner, list) and path[-1] not in [item.get("name") for item in inner if isinstance(item, dict)]:
-        raise SpecError(where, f'has no "{path[-1]}" that could be changed')
+            raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, known)}')
+    if isinstance(inner, list) and path[-1] not in (known := _names(inner)):
+        raise SpecError(where, f'has no "{path[-1]}" that could be changed{did_you_mean(path[-1], known)}')
     if isinstance(inner, list) and isinstance(value, dict) and value.get("name") == path[-1]:
         inner[:] = [value if item.get("name") == path[-1] else item for item in inner]
         return
     if not isinstance(inner, dict):
         raise SpecError(where, f'"{path[-1]}" is an operation; name one of its keys')
     inner[path[-1]] = value
+
+
+def _names(value: Any) -> list[str]:  # noqa: ANN401 - any TOML value
+    """Return what can be named inside a table, or inside a list of operations."""
+    if isinstance(value, dict):
+        return list(value)
+    return [str(item["name"]) for item in value if isinstance(item, dict) and "name" in item]
 
 
 def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - any value of a spec

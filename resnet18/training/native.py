@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from resnet18.measure.environment import cpu_flags_sha256
+from resnet18.measure.processor import cpu_flags_sha256
 from resnet18.spec.data import data_home
 
 OFF = "RESNET18_NATIVE"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from resnet18.measure.environment import cpu_flags
+from resnet18.measure.processor import cpu_flags
 from resnet18.training.native import load_library
 
 HERE = Path(__file__).parent

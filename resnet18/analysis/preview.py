@@ -1,0 +1,95 @@
+"""What is said before runs begin: for each table how many there are, how many are recorded, and how long they take."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from resnet18.analysis.estimate import Estimate
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.duration import duration
+from resnet18.spec.plan import NotPlanned, Plan, Run
+
+BRIEFLY = "under a minute"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is known before the runs."""
+
+    benchmarks: tuple[Benchmark, ...]
+    plan: Plan
+    settled: frozenset[str]
+    """Ids of runs that need no attempt, as far as the data are the same."""
+    estimate: Estimate
+    """Of the others."""
+    is_short: bool = False
+    """By the rule of thumb the runs take less than a minute, and nothing was timed."""
+
+    def pending(self, runs: Iterable[Run]) -> list[Run]:
+        """Return the runs without a record."""
+        return [run for run in runs if run.run_id not in self.settled]
+
+
+def preview_rows(preview: Preview) -> list[dict[str, Any]]:
+    """Return one flat row for each table, and a last one, without a name, for all of them: shared runs count once."""
+    tables = {one.name: one for one in preview.benchmarks}
+    rows = [_row(preview, name, _runs(preview.plan, name), list(_absent(preview.plan, name))) for name in tables]
+    return [*rows, _row(preview, None, preview.plan.runs, list(preview.plan.not_planned))]
+
+
+def _row(preview: Preview, name: str | None, runs: tuple[Run, ...], absent: list[NotPlanned]) -> dict[str, Any]:
+    pending = preview.pending(runs)
+    return {
+        "benchmark": name,
+        "runs": len(runs),
+        "recorded": len(runs) - len(pending),
+        "not_planned": len(absent),
+        "reasons": list(dict.fromkeys(one.reason for one in absent)),
+        "seconds": preview.estimate.total_s(pending),
+        "basis": "rule of thumb: under a minute" if preview.is_short else preview.estimate.described or None,
+    }
+
+
+def preview_text(preview: Preview) -> str:
+    """Return a line for each table, and one for all of them where there are several."""
+    rows = preview_rows(preview)
+    names = {one.name: _title(one) for one in preview.benchmarks}
+    *tables, everything = rows
+    basis = preview.estimate.described
+    if len(tables) == 1:
+        return _line(preview, names[tables[0]["benchmark"]], tables[0], basis)
+    return "\n".join(
+        [*(_line(preview, names[row["benchmark"]], row) for row in tables), _line(preview, "In all", everything, basis)]
+    )
+
+
+def _line(preview: Preview, title: str, row: dict[str, Any], basis: str = "") -> str:
+    parts = [f"{row['runs']} run{'' if row['runs'] == 1 else 's'}"]
+    if row["recorded"]:
+        parts.append(f"{row['recorded']} recorded")
+    if row["not_planned"]:
+        parts.append(f"{row['not_planned']} not planned ({', '.join(row['reasons'])})")
+    return f"{title}: {', '.join(parts)}{_time(preview, row, basis)}"
+
+
+def _time(preview: Preview, row: dict[str, Any], basis: str) -> str:
+    if row["recorded"] == row["runs"]:
+        return "; nothing is left to run" if row["runs"] else ""
+    if preview.is_short:
+        return f"; {BRIEFLY}"
+    if row["seconds"] is None:
+        return "; nobody knows yet how long"
+    return f"; about {duration(row['seconds'])} here{f', {basis}' if basis else ''}"
+
+
+def _title(benchmark: Benchmark) -> str:
+    table = benchmark.source.rpartition(", ")[2]
+    return f"{table} ({benchmark.name})" if table.startswith("Table ") else benchmark.name
+
+
+def _runs(plan: Plan, name: str) -> tuple[Run, ...]:
+    return tuple(run for run in plan.runs if any(label.startswith(f"{name}/") for label in run.labels))
+
+
+def _absent(plan: Plan, name: str) -> Iterator[NotPlanned]:
+    return (one for one in plan.not_planned if one.label.startswith(f"{name}/"))

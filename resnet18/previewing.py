@@ -1,0 +1,182 @@
+"""Find out what `plan` and `run` say before anything runs: what is recorded, and how long the others take here."""
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnet18.analysis.estimate import (
+    KNOWN_SIZES,
+    Pace,
+    Sizes,
+    by_rule_s,
+    estimate,
+    images_of,
+    kinds_of,
+    paces_of,
+    work,
+)
+from resnet18.analysis.preview import Preview, preview_rows, preview_text
+from resnet18.options import Asked
+from resnet18.records.record import Record
+from resnet18.records.store import is_done, last_attempts
+from resnet18.spec.data import DataSource
+from resnet18.spec.errors import SpecError, UnfinishedError
+from resnet18.spec.identity import code_hash
+from resnet18.spec.plan import Plan, Run
+
+if TYPE_CHECKING:
+    from resnet18.analysis.budget import Choice
+
+WORTH_TIMING_S = 30.0
+"""By the rule of thumb: what takes less is done in about the time in which it could be foretold."""
+MOST_TIMING_S = 10.0
+TIMING_SHARE = 1 / 30
+"""Of what the runs take by the rule of thumb: nobody shall wait for a forecast of a minute."""
+
+
+Timing = Literal["never", "if long", "always"]
+"""Whether a few steps are timed of what no record tells the pace of."""
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What is said before anything runs, and what runs then."""
+
+    view: Preview
+    choice: "Choice | None"
+    """By the budget."""
+    plan: Plan
+    """All that is asked for, or what the budget left of it."""
+    text: str
+
+    @property
+    def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The same for a program."""
+        yield from (("plan", row) for row in preview_rows(self.view))
+        if self.choice is not None:
+            from resnet18.analysis.budget_text import choice_rows
+
+            yield from (("claim", row) for row in choice_rows(self.choice))
+
+
+def announced(
+    wanted: Asked,
+    records: Collection[Record],
+    timing: Timing,
+    *,
+    budget_s: float | None = None,
+    keep_stale: bool = False,
+    is_here: bool = True,
+) -> Announced:
+    """Return what is known of the runs that are asked for, and what the budget leaves of them.
+
+    Raises:
+        SpecError: a budget for benchmarks without claims.
+        UnfinishedError: no claim fits the budget.
+    """
+    view = preview(wanted, records, timing, keep_stale=keep_stale, is_here=is_here)
+    if budget_s is None:
+        return Announced(view, None, wanted.plan, preview_text(view))
+    from resnet18.analysis.budget import Situation, choose
+    from resnet18.analysis.budget_text import choice_text
+
+    if not any(one.claims for one in wanted.benchmarks):
+        raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")
+    device = next((kind for kind in wanted.devices if kind != "cpu"), "cpu")
+    situation = Situation(wanted.plan, wanted.request, view.estimate.seconds, view.settled, device)
+    choice = choose(wanted.benchmarks, situation, budget_s)
+    text = choice_text(choice, budget_s)
+    if not choice.taken:
+        raise UnfinishedError("--budget", f"no claim can be decided:\n{text}")
+    plan = replace(wanted.plan, runs=choice.runs)
+    return Announced(view, choice, plan, f"{preview_text(view)}\n{text}")
+
+
+def preview(
+    wanted: Asked,
+    records: Collection[Record],
+    timing: Timing,
+    *,
+    keep_stale: bool = False,
+    is_here: bool = True,
+) -> Preview:
+    """Return what is known of the runs that are asked for.
+
+    Args:
+        wanted: the plan.
+        records: all that there are.
+        timing: whether a few steps may be timed, for up to ten seconds; `if long`: not where the runs take half a
+            minute by the rule of thumb, and for a thirtieth of their time at most.
+        keep_stale: whether records made by other code settle a run.
+        is_here: whether the runs happen on this machine: nobody knows how long they take elsewhere.
+    """
+    settled = settled_ids(wanted.plan, records, keep_stale=keep_stale)
+    pending = [run for run in wanted.plan.runs if run.run_id not in settled]
+    paces = paces_of(records, on_this_machine()) if is_here else {}
+    sizes = KNOWN_SIZES.get(wanted.source.label)
+    kinds = kinds_of(pending)
+    new = [run for run in pending if kinds[run.arm_id] not in paces]
+    rule_s = by_rule_s(new, sizes or Sizes(50_000, 10_000))
+    is_short = timing == "if long" and rule_s < WORTH_TIMING_S
+    if new and timing != "never" and not is_short:
+        limit_s = MOST_TIMING_S if timing == "always" else min(MOST_TIMING_S, rule_s * TIMING_SHARE)
+        sizes, timed = time_some(new, wanted.source, limit_s)
+        paces = {**paces, **timed}
+    is_short = is_short and len(new) == len(pending) > 0
+    return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), is_short)
+
+
+def on_this_machine() -> Callable[[Record], bool]:
+    """Return what tells whether a record comes from a machine like this one: its processor and its GPU."""
+    from resnet18.measure.devices import nvidia_models
+    from resnet18.measure.processor import cpu_flags_sha256, cpu_model
+
+    here = {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "cpu_model": cpu_model(),
+        "cpu_flags_sha256": cpu_flags_sha256(),
+    }
+    models = {None, *nvidia_models()}
+
+    def is_here(record: Record) -> bool:
+        numerics = record.fingerprint.numerics or {}
+        return all(numerics.get(key) == value for key, value in here.items()) and numerics.get("gpu_model") in models
+
+    return is_here
+
+
+def settled_ids(plan: Plan, records: Collection[Record], *, keep_stale: bool) -> frozenset[str]:
+    """Return the ids of runs that a record settles, so far as the data are those of the record."""
+    known, code = last_attempts(records), None if keep_stale else code_hash()
+    return frozenset(run.run_id for run in plan.runs if run.run_id in known and is_done(known[run.run_id], code, None))
+
+
+def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[Sizes, dict[str, Pace]]:
+    """Return the sizes of the data set, and the pace of as many kinds of run as there is time for.
+
+    Raises:
+        ReportedError: the data set is missing or damaged.
+    """
+    from resnet18.execution import process
+    from resnet18.execution.job import DataQuestion, Place
+    from resnet18.execution.timing import timed
+
+    place = Place.of(source)
+    answer = process.ask(DataQuestion(place=place, train_sizes=(), test_sizes=()))
+    sizes = Sizes(answer.train_images, answer.test_images)
+    kinds = kinds_of(runs)
+    examples, weights = dict[str, Run](), Counter[str]()
+    for run in runs:
+        kind = kinds[run.arm_id]
+        examples[kind] = run
+        weights[kind] += int(images_of(run.experiment, sizes)[0] * work(run.experiment) / 1e6) + 1
+    heaviest_first = [examples[kind] for kind, _ in weights.most_common()]
+    found = timed(heaviest_first, place, limit_s)
+    return sizes, {
+        kinds[run.arm_id]: Pace(one.prepare_s, one.train_image_s, one.eval_image_s, "timed", one.steps)
+        for run in heaviest_first
+        if (one := found.get(run.run_id))
+    }

@@ -1,0 +1,255 @@
+"""The commands `plan` and `run`. Whatever is heavy is imported inside."""
+
+import json
+import signal
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from resnet18.execution.job import CHECKPOINT_EVERY_S
+from resnet18.failures import HIDDEN, echo, errors_reported, stopped
+from resnet18.options import (
+    LOCAL,
+    Asked,
+    BudgetOption,
+    CheckpointOption,
+    ClaimOption,
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    EngineOption,
+    HypothesesOption,
+    JobsOption,
+    JsonOption,
+    LangOption,
+    LimitOption,
+    Names,
+    OnlyOption,
+    ProcessorsOption,
+    ResultsOption,
+    ScaleOption,
+    SeedsOption,
+    SetOption,
+    StaleOption,
+    TimeOption,
+    asked,
+    check_language,
+    demand_data,
+    seconds_of,
+    several_gpus,
+    usable_processors,
+)
+from resnet18.spec.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from resnet18.execution.engines.engine import Finished, Site
+    from resnet18.execution.progress import Progress
+    from resnet18.execution.supervision import Policy
+    from resnet18.previewing import Timing
+    from resnet18.records.record import Record
+    from resnet18.records.store import Store
+
+
+def plan_command(
+    names: Names = None,
+    scale: ScaleOption = "smoke",
+    seeds: SeedsOption = None,
+    data: DataOption = None,
+    device: DeviceOption = None,
+    options: SetOption = None,
+    hypotheses: HypothesesOption = False,
+    results: ResultsOption = LOCAL,
+    budget: BudgetOption = None,
+    time_steps: TimeOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
+    with errors_reported(debug):
+        from resnet18.execution.listing import plan_rows, plan_text
+        from resnet18.previewing import announced
+        from resnet18.records.store import Store
+
+        budget_s = None if budget is None else seconds_of(budget)
+        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
+        records = Store(results).read().records
+        timing: Timing = "always" if time_steps or budget_s else "never"
+        found = announced(wanted, records, timing, budget_s=budget_s)
+        rows = plan_rows(found.plan, records, found.view.estimate.seconds)
+        if as_json:
+            typer.echo(json.dumps(rows, indent=1))
+        else:
+            echo(f"{plan_text(rows, found.plan, wanted.request)}\n\n{found.text}")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """How `run` carries out what is asked for."""
+
+    results: Path
+    budget_s: float | None
+    jobs: int
+    as_json: bool
+    on_processors: str | None
+    """This is one of several runners that share the work."""
+    only: str | None
+    """Ids of the runs that a budget chose, for one of several runners."""
+    lang: str
+    """Of a second page of the report, unless `en`."""
+
+
+def run_command(
+    names: Names = None,
+    scale: ScaleOption = "smoke",
+    seeds: SeedsOption = None,
+    data: DataOption = None,
+    device: DeviceOption = None,
+    options: SetOption = None,
+    hypotheses: HypothesesOption = False,
+    results: ResultsOption = LOCAL,
+    keep_stale: StaleOption = False,
+    jobs: JobsOption = None,
+    budget: BudgetOption = None,
+    engine: EngineOption = "local",
+    claim: ClaimOption = None,
+    checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
+    time_limit: LimitOption = None,
+    lang: LangOption = "en",
+    as_json: JsonOption = False,
+    on_processors: ProcessorsOption = None,
+    only: OnlyOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run what is not recorded yet, one record a run, then write the report."""
+    with errors_reported(debug):
+        from resnet18.execution.engines.sites import reach
+        from resnet18.execution.side_by_side import pin
+        from resnet18.execution.supervision import Policy
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        check_language(lang)
+        budget_s = None if budget is None else seconds_of(budget)
+        demand_data(scale, data)
+        site = reach(engine, claim, jobs)
+        if site is not None and budget_s is not None:
+            raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")
+        if on_processors is not None:
+            pin(on_processors)
+        devices = None if site is None else site.devices
+        wanted = asked(
+            names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True, devices=devices
+        )
+        policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
+        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang)
+        raise typer.Exit(_carried_out(wanted, orders, policy, site))
+
+
+def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | None") -> int:
+    """Say what will run, run it, write the report, and return the exit code."""
+    from resnet18.execution.engines.local import LocalEngine
+    from resnet18.execution.runner import run_plan
+    from resnet18.execution.side_by_side import run_side_by_side, shares
+    from resnet18.records.store import Store
+
+    store = Store(orders.results)
+    opening = LocalEngine if site is None else site.open
+    if orders.on_processors is not None:
+        _share(wanted, orders, policy, store)
+        return 0
+    groups = shares(orders.jobs, usable_processors()) if site is None and orders.jobs > 1 else []
+    chosen, records = _announce(wanted, orders, policy, store, is_here=site is None)
+    if groups:
+        only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget_s else []
+        run_side_by_side(groups, sys.argv[1:], only)
+    carry_out = partial(run_plan, opening=opening, records=None if groups else records)
+    return _run(chosen, orders, policy, store, carry_out)
+
+
+def _run(
+    wanted: Asked, orders: Orders, policy: "Policy", store: "Store", carry_out: "Callable[..., tuple[Finished, ...]]"
+) -> int:
+    """Run the plan, write the report, and return the exit code."""
+    from resnet18.execution.events import Events
+    from resnet18.execution.runner import exit_code_of, summary
+    from resnet18.reporting import write
+
+    progress = _progress(orders)
+    finished = carry_out(wanted.plan, wanted.request, wanted.source, store, progress, policy)
+    if not orders.as_json:
+        echo(summary(finished, wanted.plan))
+    written = write(orders.results, wanted.benchmarks, orders.lang)
+    exit_code = exit_code_of(finished) or written.exit_code
+    if isinstance(progress, Events):
+        ok = sum(one.status == "ok" for one in finished)
+        recorded = sum(one.was_recorded for one in finished)
+        counts = {"runs": len(finished), "recorded": recorded, "ok": ok}
+        progress.send("report", report=str(written.path), **counts, exit_code=exit_code)
+    else:
+        echo(f"report: {written.where}")
+    return exit_code
+
+
+def _share(wanted: Asked, orders: Orders, policy: "Policy", store: "Store") -> None:
+    """Carry out one runner's part of what several share."""
+    from resnet18.execution.runner import run_plan
+    from resnet18.execution.side_by_side import without_timed_runs
+
+    plan = without_timed_runs(wanted.plan)
+    if orders.only is not None:
+        ids = set(orders.only.split(","))
+        plan = replace(plan, runs=tuple(run for run in plan.runs if run.run_id in ids))
+    run_plan(plan, wanted.request, wanted.source, store, _progress(orders), policy)
+
+
+def _announce(
+    wanted: Asked, orders: Orders, policy: "Policy", store: "Store", *, is_here: bool
+) -> "tuple[Asked, tuple[Record, ...]]":
+    """Say what will run; return what is left of it by the budget, and the records of its runs."""
+    from resnet18.execution.events import Events
+    from resnet18.previewing import announced
+
+    timing: Timing = "never" if not is_here else "always" if orders.budget_s is not None else "if long"
+    records = store.read().records
+    found = announced(
+        wanted,
+        records,
+        timing,
+        budget_s=orders.budget_s,
+        keep_stale=policy.keep_stale,
+        is_here=is_here,
+    )
+    progress = _progress(orders)
+    if isinstance(progress, Events):
+        for event, row in found.events:
+            progress.send(event, **row)
+    else:
+        progress.say(found.text)
+    planned = {run.run_id for run in found.plan.runs}
+    return replace(wanted, plan=found.plan), tuple(record for record in records if record.run_id in planned)
+
+
+def _progress(orders: Orders) -> "Progress":
+    """Return what shows the runs: events for a program, lines for people, which live where nobody else writes."""
+    from rich.console import Console
+
+    from resnet18.execution.events import Events
+    from resnet18.execution.progress import Progress
+
+    if orders.as_json:
+        return Events(sys.stdout)
+    return Progress(Console(), is_alone=orders.on_processors is None)
+
+
+def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for
+    """End as an interrupt does: the run is recorded as interrupted, its process ended."""
+    if HIDDEN not in sys.argv:  # of several runners, the one that started the others says it
+        typer.echo(stopped(), err=True)
+    sys.exit(128 + number)
