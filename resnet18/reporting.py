@@ -65,7 +65,9 @@ def report_command(
         raise typer.Exit(written.exit_code)
 
 
-def write(results: Path, benchmarks: tuple[Benchmark, ...], lang: str = "en", *, accept_marked: bool = False) -> Written:
+def write(
+    results: Path, benchmarks: tuple[Benchmark, ...], lang: str = "en", *, accept_marked: bool = False
+) -> Written:
     """Write the report of all benchmarks of the suite and of the given ones, and tell of damaged records."""
     from resnet18.analysis.report import write_report
     from resnet18.records.store import Store
