@@ -43,6 +43,15 @@ def test_every_fragment_of_the_report_is_known(pages):
     assert [] == sorted({one for _, _, done in pages for one in done.missing})
 
 
+def test_no_english_joint_is_left_inside_a_chinese_sentence(pages):
+    """A place for a name must not take in half a sentence, which would stay in English unnoticed."""
+    for _, chinese, done in pages[:5]:
+        sentences = re.sub(r"<!--.*|`[^`]*`", "", chinese)
+
+        assert () == done.missing
+        assert [] == re.findall(r".* (?:within|above|below|and|or|to|is|seeds|threads) .*", sentences)
+
+
 def numbers(text):
     return Counter(re.findall(r"\d+(?:[.,]\d+)*", text))
 

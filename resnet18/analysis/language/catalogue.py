@@ -41,8 +41,10 @@ class Template:
 
     @property
     def weight(self) -> int:
-        """How much it says of a text: characters outside its places, and a few for each number."""
-        return len(PLACE.sub("", self.phrase)) + 3 * self.phrase.count("{n")
+        """How much it says of a text: characters outside its places, of mere joints only the signs, and each number."""
+        text = PLACE.sub("", self.phrase)
+        signs = text if self.has_words else re.sub("[A-Za-z]", "", text)
+        return len(signs) + 3 * self.phrase.count("{n")
 
 
 @dataclass(frozen=True)
