@@ -1,7 +1,6 @@
 """The report in Chinese: every fragment is known, nothing but words changes, what is not ours stays as it is."""
 
 import re
-import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -11,11 +10,10 @@ from report_branches import reports
 from typer.testing import CliRunner
 
 import resnet18
-from resnet18.analysis.language.catalogue import FOLDER, catalogue_of, make_catalogue
+from resnet18.analysis.language.catalogue import catalogue_of
 from resnet18.analysis.language.document import translated_document
 from resnet18.analysis.language.edition import UNKNOWN, editions, own_texts, texts_of
-from resnet18.analysis.language.markup import marked, unmarked
-from resnet18.analysis.language.translation import Translator, missing, translated, translator
+from resnet18.analysis.language.translation import missing, translated, translator
 from resnet18.analysis.markdown import escape
 from resnet18.analysis.report import render_report, write_report
 from resnet18.cli import app
@@ -43,6 +41,15 @@ def pages():
 def test_every_fragment_of_the_report_is_known(pages):
     """What is missing is listed here."""
     assert [] == sorted({one for _, _, done in pages for one in done.missing})
+
+
+def test_no_english_joint_is_left_inside_a_chinese_sentence(pages):
+    """A place for a name must not take in half a sentence, which would stay in English unnoticed."""
+    for _, chinese, done in pages[:5]:
+        sentences = re.sub(r"<!--.*|`[^`]*`", "", chinese)
+
+        assert () == done.missing
+        assert [] == re.findall(r".* (?:within|above|below|and|or|to|is|seeds|threads) .*", sentences)
 
 
 def numbers(text):
@@ -148,7 +155,13 @@ def test_no_phrase_of_the_catalogue_is_dead(pages):
     """Each is used by a report or by a file of the suite, or the sources word it for a case that no record here has."""
     used = {phrase for _, _, done in pages for found in done.fragments for phrase in found.phrases}
     used |= {text for one in SUITE for text in texts_of(one)}
-    used |= translator("zh").find("code 0a1b, commit 2c3d with changes, torch 2.14").phrases
+    used |= translator("zh").find("x, medians on one, 2 threads and another, 4 threads").phrases
+    for version in ("2.14", "unknown"):  # made-up records have no commit
+        used |= (
+            translator("zh")
+            .find(f"code 0a, commit 0b with changes, torch {version}; code 0a, commit 0b, torch {version}")
+            .phrases
+        )
     source = "".join(path.read_text(encoding="utf-8") for path in SOURCES.rglob("*.py"))
     words = re.sub(r'"\s+f?"', "", source).replace('\\"', '"')
     needles = {one.phrase: one.needle for one in catalogue_of("zh").templates}
@@ -169,41 +182,6 @@ def test_texts_of_a_file_of_ones_own_stay_as_they_are(tmp_path):
 
     assert f"### not run\n\n{escape(own.question)}\n\n- 数据不同" == found.text
     assert report
-
-
-HOSTILE = (
-    "{0}",
-    "{n1}",
-    "{t1} {v1}",
-    r"\1 \g<0>",
-    "%s",
-    "**bold** `code`",
-    "[x](http://y)",
-    "| a | b |",
-    "{",
-    "“{q1}”",
-)
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_inert(text):
-    """It comes out of a sentence as it went in: as plain text, and escaped in markdown."""
-    line = f"seed 3 of {chr(34)}{text}{chr(34)} ended diverged"
-
-    assert f"“{text}”的种子 3 以“发散”结束" == translated(line)
-    assert (
-        f"- {escape(f'“{text}”的种子 3 以“发散”结束')}"
-        == translated_document(f"- {escape(line)}", translator("zh")).text
-    )
-
-
-@pytest.mark.parametrize("separator", [", ", "; ", ": ", '", "', " (", " or "])
-def test_a_long_hostile_text_takes_no_time_and_stays(separator):
-    """Lists inside lists are followed only so far."""
-    text = separator.join(["word"] * 2_000)
-
-    assert text == translated(text)
-    assert text[:1_400] == translated(text[:1_400])
 
 
 def test_an_unknown_text_stays_and_is_counted():
@@ -249,38 +227,3 @@ def test_another_language_is_refused_with_those_that_are_allowed(command):
     done = CliRunner().invoke(app, [command, "--lang", "fr"])
 
     assert (2, True) == (done.exit_code, 'error: --lang "fr": unknown (allowed: en, zh)' in done.output)
-
-
-@pytest.mark.parametrize("text", ["a_b *c* `d` [e]", "# x", "1. y", "- z", "www.x.org @a :// &amp; $5$", "a\\|b"])
-def test_markdown_comes_back_as_it_was(text):
-    """What a translation does not touch is the same line."""
-    assert escape(text) == unmarked(marked(escape(text)))
-
-
-def test_a_translation_with_other_places_is_refused():
-    """A number would be lost."""
-    with pytest.raises(ValueError, match="has other places"):
-        make_catalogue({"{n1} of {n2}": "{n1}"})
-
-
-def test_a_space_stands_between_chinese_and_latin_letters_numbers_or_places():
-    """The space before or after a place goes where a Chinese text comes to stand there."""
-    close = "[\u4e00-\u9fff](?=[A-Za-z0-9{])|[A-Za-z0-9}%](?=[\u4e00-\u9fff])"
-    phrases = {
-        key: own for path in FOLDER.glob("zh/*.toml") for key, own in tomllib.loads(path.read_text("utf-8")).items()
-    }
-
-    assert [] == [own for own in phrases.values() if re.search(close, own)]
-    assert [] == [own for own in phrases.values() if re.search("[\u4e00-\u9fff] ?[,;:?!]", own)]
-    assert ("准确率与用时随 x 的变化", "准确率与用时随批大小的变化") == (
-        translated("Accuracy and time against x"),
-        translated("Accuracy and time against batch size"),
-    )
-
-
-def test_of_two_phrases_the_one_that_says_more_is_taken():
-    """And of two that leave something out, the one that leaves out less."""
-    one = Translator(make_catalogue({"{t1}; {t2}": "{t1}、{t2}", "{t1}; once": "{t1}一次", "a": "甲"}))
-
-    assert ("甲一次", "甲、b") == (one.find("a; once").text, one.find("a; b").text)
-    assert ("b",) == one.find("a; b").missing

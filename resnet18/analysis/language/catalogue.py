@@ -1,8 +1,8 @@
 """The catalogue of a language: TOML files of English phrases and what stands for them, read once.
 
 A phrase may have places: `{n1}` for a number, `{t1}` for a text that is looked up again, `{v1}` for a name or a value,
-which is looked up again and stays as it is where nothing is known, `{q1}` for such a name in quotes. A number in each
-name tells places of a kind apart.
+which is looked up again and stays as it is where nothing is known, `{q1}` for such a name in quotes, `{w1}` for one
+word that stays, such as a version. A number in each name tells places of a kind apart.
 """
 
 import re
@@ -18,9 +18,9 @@ FOLDER = Path(__file__).parent
 LANGUAGES = ("zh",)
 """Each is a folder of TOML files beside this one."""
 
-PLACE = re.compile(r"\{([nqtv]\d)\}")
+PLACE = re.compile(r"\{([nqtvw]\d)\}")
 _NUMBER = r"[-+]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|inf|nan)%?"
-_PATTERNS = {"n": _NUMBER, "q": r"[^\"]+", "t": r".+?", "v": r".+?"}
+_PATTERNS = {"n": _NUMBER, "q": r"[^\"]+", "t": r".+?", "v": r".+?", "w": r"\S+"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class Template:
 
     @property
     def weight(self) -> int:
-        """How much it says of a text: characters outside its places, and a few for each number."""
-        return len(PLACE.sub("", self.phrase)) + 3 * self.phrase.count("{n")
+        """How much it says of a text: characters outside its places, of mere joints only the signs, and each number."""
+        text = PLACE.sub("", self.phrase)
+        signs = text if self.has_words else re.sub("[A-Za-z]", "", text)
+        return len(signs) + 3 * self.phrase.count("{n")
 
 
 @dataclass(frozen=True)

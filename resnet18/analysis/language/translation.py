@@ -88,7 +88,7 @@ class Translator:
         return Found(text, missing, phrases, template.has_words or any(part.tells for part in parts))
 
     def _part(self, place: str, text: str, depth: int) -> Found:
-        if place.startswith("n"):
+        if place[0] in "nw":
             return Found(text)
         found = self.find(text, depth + 1)
         return Found(text) if place[0] in "qv" and found.missing else found
