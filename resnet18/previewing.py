@@ -10,6 +10,7 @@ from resnet18.analysis.estimate import (
     KNOWN_SIZES,
     Pace,
     Sizes,
+    by_rule,
     by_rule_s,
     estimate,
     images_of,
@@ -123,7 +124,7 @@ def preview(
     if new and timing != "never" and not is_short:
         limit_s = MOST_TIMING_S if timing == "always" else min(MOST_TIMING_S, rule_s * TIMING_SHARE)
         sizes, timed = time_some(new, wanted.source, limit_s)
-        paces = {**paces, **timed}
+        paces = {**paces, **timed} or {kinds[run.arm_id]: by_rule(run.experiment) for run in new}
     is_short = is_short and len(new) == len(pending) > 0
     return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), is_short)
 

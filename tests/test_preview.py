@@ -160,6 +160,14 @@ def test_short_plans_are_not_timed(wanted, monkeypatch):
     assert previewing.preview(small, (), "if long").is_short
 
 
+def test_where_no_step_could_be_timed_the_rule_of_thumb_is_told_as_that(wanted, monkeypatch):
+    """On a machine that is busy with other things: an order of magnitude is better than nothing."""
+    monkeypatch.setattr(previewing, "time_some", lambda *_: (SIZES, {}))
+    view = previewing.preview(wanted, (), "always")
+
+    assert preview_text(view).endswith(" here, by a rule of thumb, since no step could be timed")
+
+
 @pytest.mark.parametrize(("kind", "limit_s"), [("if long", 1.5), ("always", 10.0)])
 def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s, wanted, monkeypatch):
     """And never for more than ten seconds."""

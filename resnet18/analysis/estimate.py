@@ -24,7 +24,7 @@ RULE_RUN_S, RULE_STEP_S, RULE_WORKS_S = 1.0, 0.01, 10e9
 TRAINING_WORK = 3
 """Forward, and backward for weights and for maps."""
 
-Basis = Literal["records", "timed", "scaled"]
+Basis = Literal["records", "timed", "scaled", "rule"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Estimate:
         texts = {
             "timed": f"from {_count(steps, 'timed step')} of {_each(bases.count('timed'))}",
             "records": "from records",
+            "rule": "by a rule of thumb, since no step could be timed",
             "scaled": f"scaled for {_count(bases.count('scaled'), 'other case')}",
         }
         return ", ".join(text for basis, text in texts.items() if basis in bases)
@@ -205,11 +206,12 @@ def images_of(experiment: Experiment, sizes: Sizes) -> tuple[int, int]:
     return trained, 2 * (scored + sizes.of_test(experiment.test_images_last))
 
 
+def by_rule(experiment: Experiment) -> Pace:
+    """Return a run's pace by the rule of thumb, which suits two slow cores."""
+    image_s = work(experiment) / RULE_WORKS_S
+    return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + TRAINING_WORK * image_s, image_s, "rule")
+
+
 def by_rule_s(runs: Iterable[Run], sizes: Sizes) -> float:
-    """Return the seconds of runs by the rule of thumb, which suits two slow cores."""
-    total_s = 0.0
-    for run in runs:
-        trained, tested = images_of(run.experiment, sizes)
-        works = (TRAINING_WORK * trained + tested) * work(run.experiment)
-        total_s += RULE_RUN_S + RULE_STEP_S * trained / run.experiment.batch_size + works / RULE_WORKS_S
-    return total_s
+    """Return the seconds of runs by the rule of thumb."""
+    return sum(_seconds(run.experiment, by_rule(run.experiment), sizes) for run in runs)
