@@ -8,7 +8,7 @@ from unittest import mock
 
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.report import ACCEPTED, render_report
+from resnet18.analysis.report import ACCEPTED, PAGE_LINE, render_report
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
 from resnet18.spec.errors import IntegrityError
@@ -140,7 +140,7 @@ def reports():
         found = [of_suite(PAPER, 3), of_suite(Request(), 1, 2), of_suite(Request("small", "cifar10-jpeg"), 2, 1)]
         suite = load_benchmarks()
         half = records_of(suite, JPEG, 1, 1, {"cpu": 1})
-        found.append((suite, f"{text_of(suite, half[::2])}\n{ACCEPTED}\n"))
+        found.append((suite, f"{text_of(suite, half[::2])}\n{PAGE_LINE}\n{ACCEPTED}\n"))
         changed_options = Request("paper", "cifar10", ("epochs=1",))
         found.append((suite, text_of(suite, records_of(suite[:1], changed_options, 1, 1))))
         return (*found, *of_own(Path(folder)))
