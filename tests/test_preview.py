@@ -233,7 +233,7 @@ def test_a_few_steps_are_timed_after_one_that_warms_up(one_thread):
     assert min(answers[-1].train_image_s, answers[-1].eval_image_s, answers[-1].prepare_s) > 0
 
 
-@pytest.mark.parametrize(("size", "width", "images"), [(224, 64, 7), (32, 64, 390), (1024, 512, 2)])
+@pytest.mark.parametrize(("size", "width", "images"), [(224, 64, 2), (32, 64, 146), (1024, 512, 2)])
 def test_a_timed_step_on_the_cpu_is_small(size, width, images):
     """A preview must not fill the memory."""
     assert images == images_at_most(make_experiment(image_size=size, width=width))
