@@ -31,7 +31,7 @@ CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report test check format micro lock \
-        regress baseline speed verify-gpu soak mutate test-engines test-slurm test-browser
+        regress baseline speed scale verify-gpu soak mutate test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -80,6 +80,9 @@ lock: ## install the newest versions in a fresh environment and pin them in cons
 
 speed: $(READY)  ## the fast path against the lab's loop and another, in turns (20 minutes; on a quiet machine)
 	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
+
+scale: $(READY)  ## 10,000 runs on 1,000 workers that die, simulated: what the suite takes (an hour)
+	@$(BIN)/python benchmarks/scale $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
 verify-gpu: $(READY)  ## on a machine with a GPU: check and measure what no other machine can
 	@$(BIN)/python -m pytest tests/gpu -rA

@@ -84,7 +84,7 @@ def test_fetch_that_is_interrupted_ends_with_130_and_keeps_the_part(cli, home, m
 
     assert 130 == result.exit_code
     assert "20 kB of 40 kB are kept" in result.output
-    assert "the same command goes on" in result.output
+    assert "to go on with what is missing" in result.output
     assert CONTENT[:HALF] == (home / f"{NAME}.part").read_bytes()
 
 

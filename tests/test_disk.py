@@ -14,6 +14,7 @@ from builders import make_experiment, make_record
 from fakes.disk import FaultyOs, RecordingOs
 
 from resnet18.analysis import report
+from resnet18.analysis.pages import write_pages
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
 from resnet18.records.merge import merge
@@ -337,11 +338,13 @@ NEW_REPORT = f"{report.HEADER}![new](figures/new.svg) ![both](figures/both.svg)"
 
 def write_old_report(results):
     results.mkdir()
-    report._write(results, OLD_REPORT, "old page", {"old.svg": b"old", "both.svg": b"both, old"}, report.HEADER)
+    pages = {"report.html": "old page", "README.md": OLD_REPORT}
+    write_pages(results, pages, {"old.svg": b"old", "both.svg": b"both, old"}, [report.HEADER])
 
 
 def write_new_report(results):
-    report._write(results, NEW_REPORT, "new page", {"new.svg": b"new", "both.svg": b"both, new"}, OLD_REPORT)
+    pages = {"report.html": "new page", "README.md": NEW_REPORT}
+    write_pages(results, pages, {"new.svg": b"new", "both.svg": b"both, new"}, [OLD_REPORT])
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])

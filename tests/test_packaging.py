@@ -26,6 +26,7 @@ TARGETS = [
     "soak",
     "mutate",
     "speed",
+    "scale",
     "regress",
     "test-slurm",
     "baseline",

@@ -99,8 +99,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=asked.to) as name:  # on the disk that results are on
         for part, value in figures(Path(name), tuple(asked.sizes), asked.rounds):
             found[part] = value
+            (asked.to / "scale.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
             print(part, flush=True)  # noqa: T201 - a script
-    (asked.to / "scale.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (asked.to / "scale.md").write_text(page(found), encoding="utf-8")
     print(page(found))  # noqa: T201 - a script
     return 0

@@ -75,7 +75,7 @@ def write_report(
     own_page(results / PAGE, MADE_HERE)
     page = render_page(contents, HEADER.partition("\n\n")[2], ACCEPTED if accept_marked else "", picture_of)
     try:
-        write_pages(results, {**pages, PAGE: page}, contents.figures, old)
+        write_pages(results, {PAGE: page, **pages}, contents.figures, old)
     except OSError as error:
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
     return results / ENGLISH
