@@ -23,7 +23,7 @@ from resnet18.execution.job import Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import settled_runs
 from resnet18.execution.supervision import Session
-from resnet18.records.store import Store
+from resnet18.records.store import Store, last_attempts
 from resnet18.spec.data import DataSource
 from resnet18.spec.plan import Plan
 
@@ -106,7 +106,7 @@ def outcome(planned: Plan, store: Store, finished: list[Finished]) -> Row:
     files = sum(path.name.endswith(".json") for path in store.folder.iterdir())
     return {
         "records": files,
-        "settled": len(settled_runs(planned, store, IDENTITY)),
+        "settled": len(settled_runs(planned, last_attempts(store.read().records), IDENTITY)),
         "finished_ok": sum(one.status == "ok" for one in finished),
         "each_ended_once": len({one.run.run_id for one in finished}) == len(finished),
     }

@@ -15,7 +15,7 @@ from canned import IDENTITY, WORKLOADS, fill
 from resnet18.analysis import report
 from resnet18.execution.listing import plan_rows
 from resnet18.execution.runner import settled_runs
-from resnet18.records.store import Store
+from resnet18.records.store import Store, last_attempts
 from resnet18.spec.benchmark import Benchmark
 
 T = TypeVar("T")
@@ -59,8 +59,8 @@ def costs(workload: str, runs: int, folder: Path) -> dict[str, Any]:
         setattr(report, name, lambda *_: [])
     read_took, report_took = reported(benchmarks, store)
     peak = peak_bytes()
-    settled, look_took = timed(lambda: settled_runs(planned, store, IDENTITY))
-    _, rows_took = timed(lambda: plan_rows(planned, store))
+    settled, look_took = timed(lambda: settled_runs(planned, last_attempts(store.read().records), IDENTITY))
+    _, rows_took = timed(lambda: plan_rows(planned, store.read().records, {}))
     _, scan_took = timed(lambda: [store.attempts(run.run_id) for run in planned.runs[:20]])
     return {
         "workload": workload, "runs": len(planned.runs), "settled": len(settled),
