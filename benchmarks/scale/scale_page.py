@@ -8,7 +8,7 @@ from typing import Any
 from paper import MOST_MS, MOST_S, at_most_size, expected, reaches
 
 Row = dict[str, Any]
-HEAD = """# Ten thousand runs on a thousand workers
+HEAD = """# {runs:,} runs on {nodes:,} workers
 
 Made by `make scale`; the figures are in scale.json beside this page. No run is trained: workers answer with canned
 records of ten epochs, which are checked and kept like any other. Numbers are medians over n rounds with the lowest and
@@ -52,7 +52,9 @@ simulation leaves out checkpoints, from which it would go on where it comes back
 
 def page(found: Row) -> str:
     """Return the figures as markdown."""
-    return "\n".join([HEAD, *_machine(found), "", *_target(found), "", *_parts(found)])
+    largest = max(row["runs"] for row in found["ray"])
+    head = HEAD.format(runs=largest, nodes=found["cluster"]["nodes"])
+    return "\n".join([head, *_machine(found), "", *_target(found), "", *_parts(found)])
 
 
 def _parts(found: Row) -> Iterator[str]:
