@@ -84,7 +84,7 @@ def test_the_kept_runs_are_recorded_once(kept):
     """Of every size and engine on the page."""
     rows = [*kept["ray"], *kept["slurm"]]
 
-    assert rows
+    assert 10_000 in {row["runs"] for row in rows}
     assert all(row["runs"] == row["records"] == row["settled"] == row["finished_ok"] for row in rows)
 
 

@@ -24,7 +24,7 @@ from engine_runs import under_ray, under_slurm
 from filesystem import operations
 from scale_page import page
 
-from resnet18.measure.environment import cpu_model
+from resnet18.measure.processor import cpu_model
 
 HERE = Path(__file__).parent
 SIZES = (1_000, 3_000, 10_000)

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from canned import IDENTITY, WORKLOADS, fill
 
-from resnet18.analysis import report
+from resnet18.analysis import contents
+from resnet18.analysis.report import render_report
 from resnet18.execution.listing import plan_rows
 from resnet18.execution.runner import settled_runs
 from resnet18.records.store import Store, last_attempts
@@ -34,11 +35,23 @@ def peak_bytes() -> int:
     return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
-def reported(benchmarks: tuple[Benchmark, ...], store: Store) -> tuple[dict[str, float], dict[str, float]]:
-    """Return what reading the records takes, and what tables and claims do."""
+def reported(benchmarks: tuple[Benchmark, ...], store: Store) -> dict[str, dict[str, float]]:
+    """Return what reading the records takes, what drawing figures does, and what tables and claims do."""
+    drawn = {"wall_s": 0.0, "cpu_s": 0.0}
+
+    def with_a_clock(draw: Callable[..., T]) -> Callable[..., T]:
+        def draw_timed(*arguments: object) -> T:
+            figures, took = timed(lambda: draw(*arguments))
+            drawn.update({clock: drawn[clock] + took[clock] for clock in drawn})
+            return figures
+
+        return draw_timed
+
+    for name in ("figures_of", "predictions_of"):
+        setattr(contents, name, with_a_clock(getattr(contents, name)))
     readings, read_took = timed(store.read)
-    _, report_took = timed(lambda: report.render_report(benchmarks, readings))
-    return read_took, report_took
+    _, all_took = timed(lambda: render_report(benchmarks, readings))
+    return {"read": read_took, "figures": drawn, "report": {clock: all_took[clock] - drawn[clock] for clock in drawn}}
 
 
 def costs(workload: str, runs: int, folder: Path) -> dict[str, Any]:
@@ -55,16 +68,14 @@ def costs(workload: str, runs: int, folder: Path) -> dict[str, Any]:
     if not store.folder.is_dir():
         fill(store, planned)
     before = peak_bytes()
-    for name in ("figures_of", "predictions_of"):  # figures aside: their number does not grow with the runs
-        setattr(report, name, lambda *_: [])
-    read_took, report_took = reported(benchmarks, store)
+    took = reported(benchmarks, store)
     peak = peak_bytes()
     settled, look_took = timed(lambda: settled_runs(planned, last_attempts(store.read().records), IDENTITY))
     _, rows_took = timed(lambda: plan_rows(planned, store.read().records, {}))
     _, scan_took = timed(lambda: [store.attempts(run.run_id) for run in planned.runs[:20]])
     return {
         "workload": workload, "runs": len(planned.runs), "settled": len(settled),
-        "plan": plan_took, "read": read_took, "report": report_took, "look": look_took, "rows": rows_took,
+        "plan": plan_took, **took, "look": look_took, "rows": rows_took,
         "scan": {key: value / 20 for key, value in scan_took.items()},
         "peak_bytes": peak, "peak_bytes_before": before,
         "record_bytes": sum(path.stat().st_size for path in store.folder.iterdir()) / len(planned.runs),
