@@ -1,0 +1,136 @@
+"""The commands in README.md and docs/: carried out, or read to the end by the program that they are for."""
+
+import shlex
+import shutil
+import subprocess
+
+import pytest
+import typer
+from builders import TINY_ARGUMENTS, TOML, make_record
+from documented import ROOT, calls_of, commands
+from typer.testing import CliRunner
+
+from resnet18.cli import app
+from resnet18.options import asked
+from resnet18.records.store import Store
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+OF_OTHERS = ("cd", "cp", "export", "git", "squeue")
+"""Programs whose commands nobody here tries."""
+UNDERSTOOD = {
+    ("data", "fetch"): ("takes a network", []),
+    ("--install-completion",): ("writes into the shell's settings", []),
+    ("plan", "batchsize", "--scale", "paper", "--time"): ("times steps on CIFAR-10", []),
+    ("forecast",): ("takes seconds; its own tests carry it out", []),
+    ("forecast", "batchsize", "--memory", "24GiB"): ("the same", []),
+    ("forecast", "batchsize", "--memory", "24GiB", "-o", "image_size=32"): ("the same", []),
+    ("check",): ("is called by make regress, with what it needs", ["mine.toml"]),
+    ("merge",): ("is named, and carried out elsewhere with its folders", ["A", "--into", "B"]),
+    ("verify", "RECORD"): ("stands for any record", []),
+}
+"""Calls that are only read to the end, why, and what they need to be whole."""
+ENDS = {"compare": 3}
+"""Exit codes other than 0: of two seeds not everything can be compared."""
+COMMANDS = list(commands())
+CALLS = [call for _, command in COMMANDS for call in calls_of(command)]
+RUNS = [call for call in CALLS if call[0] == "run"]
+OTHERS = [call for call in CALLS if call[0] != "run" and tuple(call) not in UNDERSTOOD]
+MAKES = [command for _, command in COMMANDS if command[0] == "make"]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A folder with the suite's benchmarks, a file of one's own, and what runs of both leave behind."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
+    for name in ("mine.toml", "my.toml"):
+        (folder / name).write_text(TOML, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("RESNET18_DATA", str(folder / "home"))
+        answer = CliRunner().invoke(app, ["run", "mine.toml", *TINY_ARGUMENTS])
+    assert 0 == answer.exit_code, answer.output
+    store = Store(folder / "results" / "local")
+    (folder / "trained").write_text(min(path.name for path in store.folder.iterdir()), encoding="utf-8")
+    request = Request(data="fashion-mnist-mini", scale="smoke")
+    for run in plan(load_benchmarks(("batchsize",)), request, range(2), {"cpu": 1}).runs:
+        store.save(make_record(run.experiment, execution=run.execution))
+    for name in ("A", "B", "laptop", "server"):
+        shutil.copytree(store.folder.parent, folder / name)
+    return folder
+
+
+@pytest.fixture
+def cli(checkout, monkeypatch):
+    """Call the command in that folder."""
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("RESNET18_DATA", str(checkout / "home"))
+    record = (checkout / "trained").read_text(encoding="utf-8")
+    return lambda words: CliRunner().invoke(app, [word.replace("RUN.1.json", record) for word in words])
+
+
+def understood(words):
+    """Return the parameters that a call of `resnet18` means; it fails where an option or a value is unknown."""
+    root = typer.main.get_command(app)
+    with root.make_context("resnet18", list(words), resilient_parsing=words[0].startswith("-")) as context:
+        if words[0].startswith("-"):
+            assert words[0] in {option for one in root.params for option in one.opts}
+            return {}
+        _, command, rest = root.resolve_command(context, list(words))
+        while hasattr(command, "resolve_command") and rest:
+            _, command, rest = command.resolve_command(context, rest)
+        with command.make_context(command.name, rest, parent=context) as inner:
+            return inner.params
+
+
+def planned(words):
+    """Return the plan that a `run` asks for, with data and a device that are here."""
+    given = understood(words)
+    return asked(given["names"], given["scale"], given["seeds"], None, None, given["options"]).plan
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one[0]}: {' '.join(one[1])}")
+def test_every_documented_command_is_of_a_program_that_is_known(command):
+    """Those of make and resnet18 are tried below; a new program would have to be added there."""
+    _, words = command
+
+    assert words[0] == "make" or list(calls_of(words)) or words[0] in OF_OTHERS
+
+
+@pytest.mark.parametrize("words", MAKES, ids=" ".join)
+def test_make_knows_what_is_documented_and_calls_what_resnet18_understands(words, checkout, monkeypatch):
+    """Without carrying it out; a run that it would start can be planned."""
+    targets = [word.replace("NAME", "basic") for word in words[1:]]
+    command = ["make", "--dry-run", "--old-file=.venv/.ready", *targets]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    monkeypatch.chdir(checkout)
+
+    for line in done.stdout.splitlines():
+        for call in calls_of(tuple(shlex.split(line))) if line.startswith(".venv/bin/resnet18") else ():
+            assert planned(call).runs if call[0] == "run" else understood(call)
+
+
+@pytest.mark.parametrize("words", [list(one) for one in UNDERSTOOD], ids=" ".join)
+def test_what_cannot_be_tried_here_is_read_to_the_end(words):
+    """It is documented, and its options exist."""
+    assert words in CALLS
+    understood([*words, *UNDERSTOOD[tuple(words)][1]])
+
+
+@pytest.mark.parametrize("words", [one for one in RUNS if "--help" not in one], ids=" ".join)
+def test_what_is_documented_to_be_run_can_be_planned(words, checkout, monkeypatch):
+    """Whatever scale it asks for."""
+    monkeypatch.chdir(checkout)
+
+    assert planned(words).runs
+
+
+@pytest.mark.parametrize("words", OTHERS, ids=" ".join)
+def test_what_is_documented_for_everything_else_is_carried_out(words, cli):
+    """And ends as it should."""
+    answer = cli(words)
+
+    assert ENDS.get(words[0], 0) == answer.exit_code, answer.output
