@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resnet18.data_commands import data_app
-from resnet18.failures import echo, echo_either, errors_reported
+from resnet18.failures import echo, echo_either, errors_reported, write_whatever_the_locale
 from resnet18.inquiries import INQUIRIES
 from resnet18.options import DataOption, DebugOption, Files, JsonOption, ScaleOption, SetOption, asked
 from resnet18.reporting import report_command
@@ -86,4 +86,5 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Run the command line."""
+    write_whatever_the_locale("replace")  # for the boxes of help, until a command begins
     app()

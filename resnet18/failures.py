@@ -40,7 +40,7 @@ def echo(text: str, *, err: bool = False) -> None:
 @contextmanager
 def errors_reported(debug: bool) -> Iterator[None]:
     """Turn exceptions into a message and an exit code."""
-    _write_whatever_the_locale()
+    write_whatever_the_locale()
     try:
         yield
     except typer.Exit:  # a RuntimeError, and no error
@@ -74,8 +74,11 @@ def _say(text: str, debug: bool) -> None:
     typer.echo(printable(text), err=True)
 
 
-def _write_whatever_the_locale() -> None:
-    r"""Let no character end a command: one that the terminal's encoding lacks is written out, as `\xd7`."""
+def write_whatever_the_locale(instead: str = "backslashreplace") -> None:
+    r"""Let no character end a command: one that the terminal's encoding lacks is written out, as `\xd7`.
+
+    `instead` is what else codecs know: `replace` writes `?`, which takes the place that the character had in a box.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=instead)

@@ -129,6 +129,18 @@ def test_a_run_works_in_any_folder_without_a_home_under_an_ascii_locale(tmp_path
     assert "T\u00e4ble \u4e16" in (here / "my results" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["nonsense"]])
+def test_help_is_written_on_a_narrow_terminal_under_an_ascii_locale(words, tmp_path):
+    """With whatever stands for a letter that the locale lacks."""
+    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "40", "NO_COLOR": "1", "PYTHONPATH": str(PROJECT)}
+    command = [sys.executable, "-m", "resnet18", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, check=False)
+
+    assert b"Traceback" not in done.stderr
+    assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 40
+    assert (2 if words == ["nonsense"] else 0) == done.returncode
+
+
 CPU_INFO = "processor\t: 0\nmodel name\t: A processor\n{key}\t\t: {flags}\n\nprocessor\t: 1\n{key}\t: other\n"
 
 
