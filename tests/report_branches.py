@@ -8,7 +8,8 @@ from unittest import mock
 
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.report import ACCEPTED, PAGE_LINE, render_report
+from resnet18.analysis.contents import contents_of
+from resnet18.analysis.report import ACCEPTED, HEADER, PAGE_LINE, markdown_of
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
 from resnet18.spec.errors import IntegrityError
@@ -103,9 +104,9 @@ def ended(record, status, request):
     against=lambda *_: b"",
     confusion_matrix=lambda *_: b"",
 )
-def text_of(benchmarks, records, refused=()):
-    """The report without its drawings, which take the time."""
-    return render_report(benchmarks, Readings(tuple(records), tuple(refused)))[0]
+def made_of(benchmarks, records, refused=()):
+    """The benchmarks and their report without its drawings, which take the time."""
+    return benchmarks, contents_of(benchmarks, Readings(tuple(records), tuple(refused)), lambda _: None)
 
 
 def of_suite(request, seeds, epochs=10):
@@ -116,7 +117,7 @@ def of_suite(request, seeds, epochs=10):
     large = [at for at, one in enumerate(records) if one.spec.experiment.batch_size == 1024]
     for at in large:
         records[at] = ended(records[at], "oom_device", request)
-    return suite, text_of(suite, records)
+    return made_of(suite, records)
 
 
 def of_own(folder):
@@ -130,17 +131,23 @@ def of_own(folder):
     marked = [changed(one, flags=["contaminated"], contamination=["the machine ran on its battery"]) for one in records]
     other = [*records[:3], *records_of([own], JPEG, 3, 8, cpu="another processor")[3:]]
     for some in (records, ends, [*stale, stranger], marked, other):
-        yield (own,), text_of([own], some, [IntegrityError("<b>|x.json", "is no record")])
+        yield made_of((own,), some, [IntegrityError("<b>|x.json", "is no record")])
 
 
 @cache
-def reports():
-    """Every benchmark list with its report's text."""
+def all_contents():
+    """Every benchmark list with what its report consists of."""
     with TemporaryDirectory() as folder:
         found = [of_suite(PAPER, 3), of_suite(Request(), 1, 2), of_suite(Request("small", "cifar10-jpeg"), 2, 1)]
         suite = load_benchmarks()
         half = records_of(suite, JPEG, 1, 1, {"cpu": 1})
-        found.append((suite, f"{text_of(suite, half[::2])}\n{PAGE_LINE}\n{ACCEPTED}\n"))
+        found.append(made_of(suite, half[::2]))
         changed_options = Request("paper", "cifar10", ("epochs=1",))
-        found.append((suite, text_of(suite, records_of(suite[:1], changed_options, 1, 1))))
+        found.append(made_of(suite, records_of(suite[:1], changed_options, 1, 1)))
         return (*found, *of_own(Path(folder)))
+
+
+def reports():
+    """Every benchmark list with its report's text; one has the lines that only some reports have."""
+    for at, (benchmarks, contents) in enumerate(all_contents()):
+        yield benchmarks, markdown_of(contents, [HEADER]) + (f"\n{PAGE_LINE}\n{ACCEPTED}\n" if at == 3 else "")

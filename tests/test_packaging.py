@@ -156,7 +156,7 @@ def test_the_wheel_holds_the_catalogue_of_the_chinese_report(wheel):
     """Without it an installed suite would write English under another name."""
     here, there = (folder / "analysis" / "language" / "zh" for folder in (ROOT / "resnet18", wheel / "resnet18"))
 
-    assert ["report.toml", "suite.toml"] == sorted(path.name for path in there.iterdir())
+    assert ["page.toml", "report.toml", "suite.toml"] == sorted(path.name for path in there.iterdir())
     assert all((there / path.name).read_bytes() == path.read_bytes() for path in here.iterdir())
 
 
@@ -174,7 +174,7 @@ def test_the_wheel_holds_the_pages_template_style_and_scripts(wheel):
     here, there = (folder / "analysis" / "page" for folder in (ROOT / "resnet18", wheel / "resnet18"))
     parts = sorted(path.name for path in here.iterdir() if path.suffix in {".j2", ".css", ".js"})
 
-    assert 14 == len(parts)
+    assert 15 == len(parts)
     assert parts == sorted(path.name for path in there.iterdir() if path.suffix != ".py")
 
 

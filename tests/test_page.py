@@ -6,10 +6,10 @@ import itertools
 import json
 import re
 import time
-from html.parser import HTMLParser
 
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, make_benchmark, make_record
+from pages import HOSTILE, PAPER, Text, noisy_epochs, record_all, with_content
 
 from resnet18.analysis import report
 from resnet18.analysis.contents import contents_of
@@ -20,17 +20,12 @@ from resnet18.analysis.page.render import json_block
 from resnet18.analysis.page.runs import MOST_RUNS
 from resnet18.analysis.report import HEADER, write_report
 from resnet18.analysis.wording import lines_of
-from resnet18.records.parse import seal
 from resnet18.records.picture import encode_picture
-from resnet18.records.record import Score
 from resnet18.records.store import Readings
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
 
-PAPER = Request(scale="paper", data="cifar10")
-HOSTILE = "</script><img src=x onerror=alert(1)>"
 CLAIM = f"""
 [[claim]]
 id = "C9"
@@ -39,52 +34,9 @@ check = [{{ kind = "greater", metric = "last_clean_accuracy", case = "16", than 
 """
 
 
-class Text(HTMLParser):
-    """What a page shows, its tags with their attributes, and what stands in its style and scripts."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.text, self.tags, self.raw, self.inside = [], [], {}, None
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):  # noqa: D102 - as inherited
-        self.tags.append((tag, dict(attrs)))
-        if tag in {"style", "script"}:
-            self.inside = f"{tag} {dict(attrs).get('type', '')}".strip()
-
-    def handle_endtag(self, tag):  # noqa: D102 - as inherited
-        if tag in {"style", "script"}:
-            self.inside = None
-
-    def handle_data(self, data):  # noqa: D102 - as inherited
-        if self.inside:
-            self.raw[self.inside] = self.raw.get(self.inside, "") + data
-        else:
-            self.text.append(data)
-
-    @property
-    def words(self):
-        """All text on one line."""
-        return " ".join("".join(self.text).split())
-
-
 def page_of(benchmarks, records, picture_of=lambda _: None, accepted=""):
     contents = contents_of(benchmarks, Readings(tuple(records), ()), picture_of)
     return render_page(contents, HEADER.partition("\n\n")[2], accepted, picture_of)
-
-
-def record_all(benchmarks, request=PAPER, seeds=(0, 1, 2), epochs=2, **options):
-    return [
-        make_record(
-            run.experiment,
-            run.execution,
-            request=request,
-            epochs=tuple(make_epoch(at, (7 * at + run.experiment.seed) % 20) for at in range(1, epochs + 1)),
-            **options,
-        )
-        for run in plan(benchmarks, request, seeds, {"cpu": 1, "cuda": 4}).runs
-    ]
 
 
 @pytest.fixture
@@ -135,12 +87,6 @@ def test_every_verdict_opens_its_evidence(contents, suite_page):
     assert [one.word for one in verdicts] == [word for word, _ in opening]
     for verdict, (_, inside) in zip(verdicts, opening, strict=True):
         assert all(line in Text(inside).words for line in (verdict.claim.says, *lines_of(verdict)))
-
-
-def with_content(record, **content):
-    """The record with other content, where nulls of the same keys need no reason any more."""
-    nulls = {key: reason for key, reason in record.nulls.items() if key not in content}
-    return seal({"nulls": nulls, **json.loads(record.model_dump_json(exclude={"nulls"})), **content})
 
 
 def hostile_records(mine):
@@ -237,19 +183,6 @@ def test_the_order_of_records_changes_no_byte(mine):
     assert 1 == len(pages)
 
 
-def noisy_epochs(count, seed):
-    """Return epochs whose numbers are as long as real ones."""
-
-    def score(at, images):
-        share = 0.9 - 0.7 / (1 + at / 9 + seed / 7)
-        return Score(loss=2.302585 / (1 + at / 13 + seed / 17), correct=int(share * images), images=images)
-
-    return tuple(
-        make_epoch(at, train=score(at, 49_999), as_published=score(at + 1, 9_999), clean=score(at + 2, 9_998))
-        for at in range(1, count + 1)
-    )
-
-
 def test_all_tables_with_five_seeds_take_less_than_two_megabytes(suite):
     """All cases at paper scale, every epoch of them."""
     records = [
@@ -260,7 +193,7 @@ def test_all_tables_with_five_seeds_take_less_than_two_megabytes(suite):
     page = page_of(suite, records)
 
     assert len(page.encode()) < 2_000_000
-    assert "epoch is kept here" not in page
+    assert "is kept here" not in page
 
 
 def test_fifty_long_cases_are_thinned_and_the_page_says_so(tmp_path):
@@ -277,7 +210,7 @@ def test_fifty_long_cases_are_thinned_and_the_page_says_so(tmp_path):
 
     assert len(page.encode()) < 2_000_000
     assert 50 == len(data["arms"])
-    assert re.search(r"Of curves longer than 50 epochs every \dth epoch is kept here", page)
+    assert re.search(r"Of curves longer than 50 epochs one epoch in \d is kept here", page)
     assert all(arm["epochs"][0] == 1 and arm["epochs"][-1] == 200 for arm in data["arms"])
 
 

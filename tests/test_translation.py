@@ -52,6 +52,13 @@ def test_markdown_comes_back_as_it_was(text):
     assert escape(text) == unmarked(marked(escape(text)))
 
 
+def test_a_link_stays_a_link():
+    """Inside a sentence that is translated; what only looks like one was escaped, and stays so."""
+    one = Translator(make_catalogue({"open {v1} or {v2}": "打开 {v1} 或 {v2}"}))
+
+    assert "打开 [a.html](a.html) 或 \\[b\\](c)" == translated_document(r"open [a.html](a.html) or \[b\](c)", one).text
+
+
 def test_a_translation_with_other_places_is_refused():
     """A number would be lost."""
     with pytest.raises(ValueError, match="has other places"):

@@ -8,8 +8,14 @@ from resnet18.records import disk
 from resnet18.spec.errors import SpecError
 
 ENGLISH = "README.md"
+WEB = "report.html"
 MADE_BY = "<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->"
 """The first line of every page."""
+
+
+def link_to(name: str) -> str:
+    """Return a link to a file beside the page, as markdown."""
+    return f"[{name}]({name})"
 
 
 def own_page(path: Path, beginning: str = MADE_BY) -> str:

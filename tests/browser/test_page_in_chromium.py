@@ -1,74 +1,15 @@
 """The web page in a browser: at two sizes and in both themes it is quiet, fits, and does what its controls say."""
 
-import os
-import random
 import re
-from pathlib import Path
 
 import pytest
-from builders import make_epoch, make_record
-from chromium import Chromium, find_chromium
+from acting import AA, CHART, CONTRAST, REQUEST, SIZES, TABLE, VISIBLE, WINDOWS, click, epochs_of, lines, show, texts
+from builders import make_record
 
 from resnet18.analysis.report import write_report
-from resnet18.records.record import Score
 from resnet18.records.store import Readings
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
-
-REQUEST = Request(scale="paper", data="cifar10")
-SIZES = {"phone": (360, 740), "desktop": (1280, 800)}
-WINDOWS = [(size, theme) for size in SIZES for theme in ("light", "dark")]
-TABLE = "#chapter-1-table-2"  # augmentation, whose cases are rows
-CHART = '[data-chart="chapter-1-table-2"]'
-AA = 4.5
-"""Contrast of text that WCAG 2 asks for at level AA."""
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8").partition("\n")[2].rstrip()
-VISIBLE = "(s) => [...document.querySelectorAll(s)].filter((one) => one.checkVisibility())"
-"""A function of the page: the elements of a selector that can be seen."""
-
-
-def epochs_of(run):
-    """Return a learning curve with some noise, its own for each case and seed."""
-    noise, cases = random.Random(f"{run.experiment.batch_size} {run.experiment.seed}"), len(run.experiment.augmentation)  # noqa: S311 - no secret
-
-    def score(at, images):
-        share = min(0.95 - 0.8 / (1 + at / 4) - 0.02 * cases + noise.gauss(0, 0.01), 0.99)
-        return Score(
-            loss=2.3 / (1 + at / 5) + abs(noise.gauss(0, 0.02)), correct=int(max(share, 0.1) * images), images=images
-        )
-
-    return tuple(
-        make_epoch(at, train=score(at, 50_000), as_published=score(at, 10_000), clean=score(at, 10_000))
-        for at in range(1, run.experiment.epochs + 1)
-    )
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """The report of all tables with three seeds, one case out of memory."""
-    suite, folder = load_benchmarks(), tmp_path_factory.mktemp("results")
-    records = [
-        make_record(run.experiment, run.execution, request=REQUEST, epochs=epochs_of(run))
-        if run.experiment.batch_size < 1024
-        else make_record(run.experiment, run.execution, request=REQUEST, status="oom_device")
-        for run in plan(suite, REQUEST, range(3), {"cpu": 1, "cuda": 4}).runs
-    ]
-    write_report(folder, suite, Readings(tuple(records), ()))
-    return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = find_chromium()
-    if path is None:
-        reason = "no chromium: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(f"{reason}; where CI is set, a page that nobody opened is no success")
-        pytest.skip(reason)
-    browser = Chromium(path)
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(params=WINDOWS, ids="-".join)
@@ -87,26 +28,6 @@ def desktop(chromium, page):
     chromium.open(page, width=1280, height=800, theme="light")
     yield chromium
     assert [] == chromium.complaints()
-
-
-def show(browser, selector):
-    """Scroll to something, and wait until what is drawn only when near is drawn."""
-    browser.evaluate(f"document.querySelector({selector!r}).scrollIntoView()")
-    browser.settle()
-    browser.settle()
-
-
-def texts(browser, selector):
-    return browser.evaluate(f"[...document.querySelectorAll({selector!r})].map((one) => one.textContent.trim())")
-
-
-def click(browser, selector):
-    browser.evaluate(f"document.querySelector({selector!r}).click()")
-    browser.settle()
-
-
-def lines(browser):
-    return browser.evaluate(f"document.querySelectorAll('{CHART} .plot .line').length")
 
 
 def test_the_page_does_not_overflow_and_its_texts_have_contrast(window):

@@ -60,6 +60,13 @@ class Catalogue:
         """All English phrases."""
         return frozenset(self.exact) | {one.phrase for one in self.templates}
 
+    def own(self, phrase: str) -> str | None:
+        """Return the translation of a phrase with its places still in it, None where it is not known."""
+        found = next((one.parts for one in self.templates if one.phrase == phrase), None)
+        if found is None:
+            return self.exact.get(phrase)
+        return "".join(f"{{{part}}}" if at % 2 else part for at, part in enumerate(found))
+
 
 @cache
 def catalogue_of(language: str) -> Catalogue:

@@ -1,4 +1,4 @@
-"""The report in several languages: one page for each, with a line on top that leads to the other."""
+"""The report in several languages: a README and a web page for each, and links on top that lead to the others."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 from resnet18.analysis.language.catalogue import LANGUAGES
 from resnet18.analysis.language.document import translated_document
 from resnet18.analysis.language.translation import translator
-from resnet18.analysis.pages import ENGLISH
+from resnet18.analysis.pages import ENGLISH, WEB, link_to
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.load import load_benchmarks
 
 NAMES = {"zh": "中文"}
+TAGS = {"zh": "zh-CN"}
+"""As HTML names them."""
 UNKNOWN = "Texts that no translation is known of and that stay in English: {}."
 """The last line of a page in another language, where there are such."""
 
@@ -20,12 +22,21 @@ def page_of(language: str) -> str:
     return f"README.{language}.md"
 
 
+def web_page_of(language: str) -> str:
+    """Return the file name of the web page in another language."""
+    return f"report.{language}.html"
+
+
 def written_in(results: Path, language: str) -> list[str]:
     """Return the other languages in which a report is written: the one asked for, and those that are there already.
 
     A page that was left as it was would soon tell something else than the English one.
     """
-    return [one for one in LANGUAGES if one == language or (results / page_of(one)).is_file()]
+    return [
+        one
+        for one in LANGUAGES
+        if one == language or any((results / name).is_file() for name in (page_of(one), web_page_of(one)))
+    ]
 
 
 def editions(text: str, benchmarks: Collection[Benchmark], languages: Collection[str]) -> dict[str, str]:
@@ -41,7 +52,8 @@ def editions(text: str, benchmarks: Collection[Benchmark], languages: Collection
     pages = {ENGLISH: _linked(text, " · ".join(f"[{NAMES[one]}]({page_of(one)})" for one in languages))}
     kept = own_texts(benchmarks)
     for one in languages:
-        other, found = translator(one, kept), translated_document(text, translator(one, kept))
+        other, own = translator(one, kept), text.replace(link_to(WEB), link_to(web_page_of(one)))
+        found = translated_document(own, other)
         rest = f"\n{other.find(UNKNOWN.format(len(found.missing))).text}\n" if found.missing else ""
         pages[page_of(one)] = _linked(found.text + rest, f"[English]({ENGLISH})")
     return pages

@@ -1,6 +1,7 @@
 """One line of the report's markdown as plain text and back.
 
 Marks of emphasis and code become control characters in between, which no text of the report has: `escape` drops them.
+A link stays as it is, like code: text from outside cannot make one, since its brackets are escaped.
 """
 
 import re
@@ -8,9 +9,12 @@ import re
 from resnet18.analysis.markdown import escape, escape_inline
 
 BOLD, CODE, EMPHASIS = "\x01", "\x02", "\x03"
-"""Code keeps its backticks, between two of these."""
+"""Code keeps its backticks between two of these, a link all of its signs."""
 
-_TOKEN = re.compile(r"\\(?P<escaped>.)|(?P<ticks>`+)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)|\*\*|\*|&#(?P<entity>58|64|46);")
+_TOKEN = re.compile(
+    r"\\(?P<escaped>.)|(?P<ticks>`+)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)|(?P<link>\[[^\[\]]+\]\([^()]+\))"
+    r"|\*\*|\*|&#(?P<entity>58|64|46);"
+)
 _MARKS = {"**": BOLD, "*": EMPHASIS}
 _MARKDOWN = {mark: text for text, mark in _MARKS.items()}
 _PIECE = re.compile(f"([{BOLD}{EMPHASIS}]|{CODE}[^{CODE}]*{CODE})")
@@ -22,7 +26,7 @@ def marked(line: str) -> str:
 
 
 def _as_text(token: re.Match[str]) -> str:
-    if token["code"] is not None:
+    if token["code"] or token["link"]:
         return f"{CODE}{token[0]}{CODE}"
     if token["entity"] is not None:
         return chr(int(token["entity"]))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from resnet18.analysis.contents import Chapter, Contents, begun
 from resnet18.analysis.heading import heading
 from resnet18.analysis.illustrations import PictureOf
-from resnet18.analysis.page.blocks import blocks
+from resnet18.analysis.page.blocks import plain_text
 from resnet18.analysis.page.curves import CurveData, step_for
 from resnet18.analysis.page.model import ChapterShown, Judgement, Page, TableShown, VerdictShown
 from resnet18.analysis.page.pictures import FigureRoom
@@ -21,33 +21,35 @@ def lay_out(contents: Contents, intro: str, accepted: str, picture_of: PictureOf
     """Return the page of a report."""
     arms = [arm for chapter in contents.chapters for view in chapter.shown for arm in view.arms]
     space = Space(CurveData(step_for(arms)), FigureRoom())
+    _, stated, terms = intro.split("\n\n", 2)
     chapters = [_chapter(at, one, space, picture_of) for at, one in enumerate(contents.chapters, 1)]
     return Page(
-        blocks([intro]),
-        blocks([accepted]),
+        (stated,),
+        (terms,),
+        (accepted,),
         WORDS,
         tuple(chapters),
         run_list(contents),
         space.curves,
-        blocks(line for text in contents.leftovers for line in (text, "")),
+        tuple(line for text in contents.leftovers for line in (text, "")),
     )
 
 
 def _chapter(number: int, chapter: Chapter, space: Space, picture_of: PictureOf) -> ChapterShown:
     anchor = f"chapter-{number}"
-    title, *terms = blocks([heading(chapter.request, chapter.views)])
+    title, _, terms = heading(chapter.request, chapter.views).partition("\n\n")
     judgements = tuple(
         _judgement(f"{anchor}-report-{at}", name, verdicts, chapter)
         for at, (name, verdicts) in enumerate(chapter.verdicts.items(), 1)
     )
     return ChapterShown(
         anchor,
-        "".join(span.text for span in title.lines[0]),
-        tuple(terms),
+        plain_text(title.removeprefix("## ")),
+        (terms,),
         judgements,
         tuple(_tables(anchor, chapter, judgements, space)),
         predictions_shown(chapter, picture_of),
-        blocks(begun(chapter)),
+        tuple(begun(chapter)),
     )
 
 
@@ -66,9 +68,9 @@ def _judgement(anchor: str, name: str, verdicts: Sequence[Verdict], chapter: Cha
         anchor,
         name if len(chapter.verdicts) > 1 else "",
         tuple((word, found.count(word)) for word in WORDS),
-        blocks([summary(name, verdicts, chapter.request.described)]),
+        (summary(name, verdicts, chapter.request.described),),
         tuple(_verdict(f"{anchor}-claim-{at}", one) for at, one in enumerate(verdicts, 1)),
-        blocks([note_on(verdicts)]),
+        (note_on(verdicts),),
     )
 
 

@@ -1,13 +1,28 @@
-"""What the page shows, as plain values: texts, tables and figures in the order in which the template prints them."""
+"""What the page shows, as plain values: texts, tables and figures in the order in which the template prints them.
+
+All texts are English: the template looks them up in the language of the page.
+"""
 
 from dataclasses import dataclass
 
-from resnet18.analysis.page.blocks import Block
 from resnet18.analysis.page.curves import CurveData
 from resnet18.analysis.page.grid import Grid
 from resnet18.analysis.page.pictures import FigureShown
 from resnet18.analysis.page.predictions import Predictions
 from resnet18.analysis.page.runs import RunList
+
+Markdown = tuple[str, ...]
+"""Lines, or parts of several lines."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where the same page is in another language."""
+
+    file: str
+    name: str
+    tag: str
+    """As HTML names the language."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +45,9 @@ class Judgement:
     anchor: str
     title: str
     counts: tuple[tuple[str, int], ...]
-    summary: tuple[Block, ...]
+    summary: Markdown
     verdicts: tuple[VerdictShown, ...]
-    note: tuple[Block, ...]
+    note: Markdown
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,7 @@ class TableShown:
     question: str
     source: str
     grid: Grid
-    notes: tuple[Block, ...]
+    notes: Markdown
     verdicts: tuple[VerdictShown, ...]
     case_title: str
     cases: tuple[CaseShown, ...]
@@ -61,8 +76,8 @@ class TableShown:
     """Whether its curves are in the data; else its figure stands there."""
     curves: FigureShown | None
     figures: tuple[FigureShown, ...]
-    assumptions: tuple[Block, ...]
-    hypotheses: tuple[Block, ...]
+    assumptions: Markdown
+    hypotheses: Markdown
 
 
 @dataclass(frozen=True)
@@ -71,21 +86,24 @@ class ChapterShown:
 
     anchor: str
     title: str
-    terms: tuple[Block, ...]
+    terms: Markdown
     judgements: tuple[Judgement, ...]
     tables: tuple[TableShown, ...]
     predictions: Predictions | None
-    begun: tuple[Block, ...]
+    begun: Markdown
 
 
 @dataclass(frozen=True)
 class Page:
     """All of it."""
 
-    intro: tuple[Block, ...]
-    accepted: tuple[Block, ...]
+    stated: Markdown
+    """What the report is about."""
+    terms: Markdown
+    """What its words mean."""
+    accepted: Markdown
     words: tuple[str, ...]
     chapters: tuple[ChapterShown, ...]
     runs: RunList
     curves: CurveData
-    leftovers: tuple[Block, ...]
+    leftovers: Markdown

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnet18.analysis.contents import Chapter
 from resnet18.analysis.figures import summed_confusion
@@ -17,8 +17,8 @@ class SampleShown:
     """One test image with its label and prediction."""
 
     index: int
-    label: str
-    prediction: str
+    label: Cell
+    prediction: Cell
     picture: str
     """A data URI; empty where none was kept."""
 
@@ -32,8 +32,8 @@ class SampleShown:
 class Predictions:
     """What the network of one case took test images for, after the last epoch."""
 
-    of: str
-    right: str
+    said: str
+    """How many are right."""
     confusion: Grid
     seed: int
     samples: tuple[SampleShown, ...]
@@ -50,18 +50,19 @@ def predictions_shown(chapter: Chapter, picture_of: PictureOf) -> Predictions | 
     right, total = sum(row[at] for at, row in enumerate(counts) if at < len(row)), sum(map(sum, counts))
     share = f"{right:,} of {total:,} predictions are right ({100 * right / max(total, 1):.1f} %)"
     n = f"n = {len(arm.measured)} {'seed' if len(arm.measured) == 1 else 'seeds'}"
-    title = f"{view.benchmark.title}: {arm.case.name}, {n}"
-    return Predictions(title, share, _matrix(title, counts, classes), first.seed, _samples(first, picture_of))
+    title = f'"{arm.case.name}" of {view.benchmark.title}, {n}'
+    said = f"After the last epoch, on clean test images. {title}: {share}."
+    return Predictions(said, _matrix(title, counts, classes), first.seed, _samples(first, picture_of))
 
 
 def _matrix(title: str, counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Grid:
     heads = [
-        Cell("true \N{RIGHTWARDS ARROW} predicted"),
-        *(Cell(_name(classes, at), True) for at in range(len(counts[0]))),
+        Cell("true → predicted"),
+        *(replace(_name(classes, at), is_number=True) for at in range(len(counts[0]))),
     ]
     rows = [
         (
-            Cell(_name(classes, at)),
+            _name(classes, at),
             *(_count(count, sum(row), is_right=at == column) for column, count in enumerate(row)),
         )
         for at, row in enumerate(counts)
@@ -94,5 +95,5 @@ def _pictures(png: bytes | None, count: int) -> list[str]:
     return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]
 
 
-def _name(classes: Sequence[str], label: int) -> str:
-    return classes[label] if label < len(classes) else f"(no class {label})"
+def _name(classes: Sequence[str], label: int) -> Cell:
+    return Cell(classes[label], is_name=True) if label < len(classes) else Cell(f"(no class {label})")

@@ -1,4 +1,4 @@
-"""Write the page: data into the template, styles and scripts into the page, and their hashes into its policy.
+"""Write the page: data and texts into the template, styles and scripts into the page, their hashes into its policy.
 
 The page may load nothing. Its content security policy allows its own style sheet and script, by their hashes, and
 images that are part of it; text from records that came to be read as a script would not be run.
@@ -6,7 +6,9 @@ images that are part of it; text from records that came to be read as a script w
 
 import hashlib
 import json
+import re
 from base64 import b64encode
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from resnet18.analysis.contents import Contents
 from resnet18.analysis.illustrations import PictureOf
 from resnet18.analysis.page.curves import SHORT
 from resnet18.analysis.page.layout import lay_out
+from resnet18.analysis.page.model import Link, Page
 from resnet18.analysis.page.runs import HEADS
+from resnet18.analysis.page.speech import Speech
 from resnet18.spec.text import plain
 
 FOLDER = Path(__file__).parent
 MADE_HERE = "<!doctype html>\n<!-- Made by `resnet18 report` from the records beside it. -->"
 SCRIPTS = (
+    "words.js",
     "theme.js",
     "verdicts.js",
     "tables.js",
@@ -36,10 +41,12 @@ SCRIPTS = (
 """In this order: a later one may use an earlier one's functions."""
 ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 """What could end a script element, or a line of one."""
+_SAID = re.compile(r"\bt\('([^']*)'")
+"""A phrase of a script that a reader sees."""
 
 
 def render_page(contents: Contents, intro: str, accepted: str, picture_of: PictureOf) -> str:
-    """Return the web page of a report. The order of its records changes no byte.
+    """Return the web page of a report in English. The order of its records changes no byte.
 
     Args:
         contents: what the report consists of.
@@ -47,22 +54,40 @@ def render_page(contents: Contents, intro: str, accepted: str, picture_of: Pictu
         accepted: markdown that says that marked times were accepted; empty where they were not.
         picture_of: gives the picture beside a record.
     """
+    return render(lay_out(contents, intro, accepted, picture_of), Speech(), ())
+
+
+def render(page: Page, speech: Speech, links: Collection[Link]) -> str:
+    """Return the page in the language of a speech.
+
+    Args:
+        page: what it shows, in English.
+        speech: gives its texts, and is told of each.
+        links: to the same page in other languages.
+    """
     style, script = _read("page.css"), _script()
-    page = lay_out(contents, intro, accepted, picture_of)
+    words = speech.words(script_phrases())
     body = (
-        _environment()
+        _environment(speech)
         .get_template("page.html.j2")
         .render(
             page=page,
+            links=links,
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - the same
             data=Markup(json_block(page.curves.content)),  # noqa: S704 - escaped there
+            words=Markup(json_block(words)) if words else "",  # noqa: S704 - the same
             policy=policy(style, script),
             run_heads=HEADS,
             short_curve=SHORT,
         )
     )
     return f"{MADE_HERE}\n{body}\n"
+
+
+def script_phrases() -> tuple[str, ...]:
+    """Return all phrases of the scripts that a reader sees, each once."""
+    return tuple(dict.fromkeys(phrase for name in SCRIPTS for phrase in _SAID.findall(_read(name))))
 
 
 def policy(style: str, script: str) -> str:
@@ -92,8 +117,8 @@ def _script() -> str:
     return f"(function () {{\n'use strict';\n{parts}}}());\n"
 
 
-def _environment() -> Environment:
-    return Environment(
+def _environment(speech: Speech) -> Environment:
+    made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
@@ -101,6 +126,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    made.globals.update(
+        t=speech.text, blocks=speech.blocks, sentence=speech.sentence, spoken=speech.grid, speech=speech
+    )
+    return made
 
 
 def _shown(value: object) -> object:

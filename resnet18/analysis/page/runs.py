@@ -1,13 +1,13 @@
 """The runs of a folder as a list, and what each comes from. What many runs share is printed once, with a number."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from resnet18.analysis.candidates import candidate_records
 from resnet18.analysis.cells import NOTHING, STATUS_TEXT, accuracy, seconds
 from resnet18.analysis.contents import Chapter, Contents
 from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, machine, train_s, whole_program_s
+from resnet18.analysis.page.facts import Fact, Place, facts_of, setup_of
 from resnet18.analysis.page.grid import Cell
 from resnet18.records.record import Record
 
@@ -29,7 +29,6 @@ HEADS = (
 """Columns, and whether they hold numbers."""
 
 CANDIDATE = "a candidate for what is left open"
-Fact = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,9 @@ def run_list(contents: Contents) -> RunList:
     return RunList(runs, len(contents.records), setups.members, nulls.members, statuses)
 
 
-def _labelled(contents: Contents) -> dict[str, list[Fact]]:
+def _labelled(contents: Contents) -> dict[str, list[Place]]:
     """Return all runs, in order, with the tables and cases that show them."""
-    found: dict[str, list[Fact]] = {}
+    found: dict[str, list[Place]] = {}
     for chapter in contents.chapters:
         for run_id, place in _places(chapter):
             places = found.setdefault(run_id, [])
@@ -101,7 +100,7 @@ def _labelled(contents: Contents) -> dict[str, list[Fact]]:
     return found
 
 
-def _places(chapter: Chapter) -> Iterator[tuple[str, Fact]]:
+def _places(chapter: Chapter) -> Iterator[tuple[str, Place]]:
     for view in chapter.views:
         for arm in view.arms:
             for record in arm.records:
@@ -111,19 +110,19 @@ def _places(chapter: Chapter) -> Iterator[tuple[str, Fact]]:
             yield record.run_id, (view.benchmark.title, CANDIDATE)
 
 
-def _run(record: Record, places: Sequence[Fact], setups: Pool, nulls: Pool) -> Run:
+def _run(record: Record, places: Sequence[Place], setups: Pool, nulls: Pool) -> Run:
     table, case = places[0] if places else ("in no table", NOTHING)
     status = STATUS_TEXT[record.status]
     cells = [Cell(table), Cell(case), Cell(str(record.seed), is_number=True), Cell(status)]
-    cells.append(Cell(", ".join(record.flags) or NOTHING))
-    cells += [Cell(text, is_number=True) for text in _numbers(record)]
+    cells.append(Cell(", ".join(record.flags) or NOTHING, is_name=True))
+    cells += [Cell(text, is_number=True, is_name=True) for text in _numbers(record)]
     cells.append(Cell(machine(record) if record.fingerprint.numerics else NOTHING))
-    reasons = tuple(sorted(record.nulls.items()))
+    reasons = [Fact(key, why, is_worded=True, is_key=True) for key, why in sorted(record.nulls.items())]
     return Run(
         tuple(cells),
         status,
-        tuple(_facts(record, places)),
-        setups.add(_setup(record)),
+        tuple(facts_of(record, places)),
+        setups.add(setup_of(record)),
         nulls.add(reasons) if reasons else None,
     )
 
@@ -134,45 +133,3 @@ def _numbers(record: Record) -> list[str]:
         return [NOTHING] * 4 + [wall]
     shares = [accuracy([value(record)]) for value in (best_accuracy, last_clean_accuracy)]
     return [*shares, *(seconds([value(record)]) for value in (train_s, whole_program_s)), wall]
-
-
-def _facts(record: Record, places: Sequence[Fact]) -> Iterator[Fact]:
-    """Yield what is this run's alone: ids, hashes, spans, and what its numbers were measured beside."""
-    if len(places) > 1:
-        yield "Shown in", "; ".join(f"{table}: {case}" for table, case in places)
-    yield "File", f"records/{record.run_id}.{record.attempt}.json"
-    if record.failure is not None:
-        yield f"Failed in {record.failure.phase}", record.failure.message
-    if record.contamination:
-        yield "Meanwhile", "; ".join(record.contamination)
-    yield "Ids", f"run {record.run_id}, arm {record.arm_id}"
-    yield "Ids of its spec", f"experiment {record.experiment_id}, execution {record.execution_id}"
-    yield "Result hash", record.result_hash or "none"
-    yield "Record hash", record.record_hash
-    if record.outcome is not None:
-        yield "Parameters, SHA-256", record.outcome.parameters_sha256
-        yield "Predictions, SHA-256", record.outcome.predictions_sha256
-    yield "Worked (UTC)", "; ".join(f"{one.start} to {one.end}" for one in record.segments) or "never"
-    yield "Seconds by scope", _known(record.time.model_dump(), lambda value: f"{value:.4g}", "_s")
-    yield "Peaks (bytes)", _known(record.memory.model_dump(), lambda value: f"{value:,}", "_bytes")
-    if record.energy_j is not None:
-        yield "Energy (J)", f"{record.energy_j:.4g}"
-
-
-def _known(values: dict[str, Any], text: Callable[[Any], str], unit: str) -> str:
-    shown = [f"{key.removesuffix(unit)} {text(value)}" for key, value in values.items() if value is not None]
-    return ", ".join(shown) or "none is known"
-
-
-def _setup(record: Record) -> list[Fact]:
-    """Return what runs of one machine, code and data have in common."""
-    identity, numerics = record.fingerprint.identity, record.fingerprint.numerics or {}
-    changes = {True: "with changes", False: "unchanged", None: "not known"}[identity.dirty]
-    facts = [
-        ("Code, SHA-256", identity.code_hash),
-        ("Commit", f"{identity.commit} ({changes})" if identity.commit else "none"),
-        ("Data", record.spec.experiment.data),
-        ("Data, SHA-256", identity.data_sha256 or "none"),
-        ("Scale and options", " ".join([record.scale, *record.spec.overrides])),
-    ]
-    return [*facts, *((key, str(value)) for key, value in sorted(numerics.items()))]

@@ -7,7 +7,6 @@ from resnet18.analysis.candidates import hypotheses_section
 from resnet18.analysis.cells import missing
 from resnet18.analysis.contents import Chapter
 from resnet18.analysis.costs import memory_lines
-from resnet18.analysis.page.blocks import blocks
 from resnet18.analysis.page.curves import CurveData
 from resnet18.analysis.page.grid import Grid, grid
 from resnet18.analysis.page.model import CaseShown, TableShown, VerdictShown
@@ -53,15 +52,15 @@ def table_shown(
         benchmark.question,
         f"({benchmark.source}) Measured at {request.described}.",
         _grid(view, chapter),
-        blocks([*notes, "", *beside]),
+        (*notes, "", *beside),
         tuple(verdicts),
         benchmark.table.case_title,
         tuple(_case(arm) for arm in view.arms),
         space.curves.add(anchor, view.arms),
         drawn[0] if drawn else None,
         tuple(drawn[1:]),
-        blocks(assumptions_of(view)),
-        blocks([hypotheses_section(view, request, chapter.records)]),
+        tuple(assumptions_of(view)),
+        (hypotheses_section(view, request, chapter.records),),
     )
 
 

@@ -7,9 +7,9 @@ function rankOf(text) {
 
 function compareTexts(one, other) {
   const [first, second] = [rankOf(one), rankOf(other)];
-  if (first !== null && second !== null) return first - second || one.localeCompare(other, 'en');
+  if (first !== null && second !== null) return first - second || one.localeCompare(other, document.documentElement.lang);
   if (first !== null || second !== null) return first !== null ? -1 : 1; // words come after numbers
-  return one.localeCompare(other, 'en');
+  return one.localeCompare(other, document.documentElement.lang);
 }
 
 // What moves: the rows of a table, or its groups where a row has another one under it.

@@ -24,7 +24,7 @@ function isDark() {
 }
 
 function nameTheme(button) {
-  button.textContent = isDark() ? 'Light theme' : 'Dark theme';
+  button.textContent = isDark() ? t('Light theme') : t('Dark theme');
 }
 
 function startTheme() {
