@@ -35,17 +35,3 @@ def calls_of(command: Command) -> Iterator[list[str]]:
     for number, word in enumerate(command):
         if word.rpartition("/")[2] == "resnet18":
             yield list(command[number + 1 :])
-
-
-def links() -> Iterator[tuple[str, str]]:
-    """Yield each link within the project, relative to the page that has it, with that page."""
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                yield str(page.relative_to(ROOT)), target
-
-
-def anchors(page: Path) -> set[str]:
-    """Return what a link may name behind `#` on a page: its headings, as GitHub writes them."""
-    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}

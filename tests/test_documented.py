@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import typer
 from builders import TINY_ARGUMENTS, TOML, make_record
-from documented import ROOT, anchors, calls_of, commands, links
+from documented import ROOT, calls_of, commands
 from typer.testing import CliRunner
 
 from resnet18.cli import app
@@ -134,14 +134,3 @@ def test_what_is_documented_for_everything_else_is_carried_out(words, cli):
     answer = cli(words)
 
     assert ENDS.get(words[0], 0) == answer.exit_code, answer.output
-
-
-@pytest.mark.parametrize("link", sorted(set(links())), ids=" ".join)
-def test_a_link_leads_somewhere(link):
-    """To a file or folder of the project, and to a heading that is there."""
-    page, target = link
-    path, _, anchor = target.partition("#")
-    place = (ROOT / page).parent / path if path else ROOT / page
-
-    assert place.exists()
-    assert not anchor or anchor in anchors(place)

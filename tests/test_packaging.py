@@ -52,7 +52,7 @@ def test_make_knows_every_target_of_the_design(target):
 
 def test_an_engine_and_what_it_claims_reach_the_command():
     """`make bench-batchsize ENGINE=ray CLAIM=cpus=4` installs what that engine needs, and passes both on."""
-    done = make("--dry-run", "bench-batchsize", "ENGINE=ray", "CLAIM=cpus=4")
+    done = make("--dry-run", "bench-batchsize", "ENGINE=ray", "CLAIM=cpus=4", "VENV=.not-made-yet")
 
     assert '-e ".[ray]"' in done.stdout
     assert "--engine ray --claim cpus=4" in done.stdout
