@@ -1,6 +1,5 @@
-"""The commands `plan` and `run`. Whatever is heavy is imported inside."""
+"""The command `run`. Whatever is heavy is imported inside."""
 
-import json
 import signal
 import sys
 from dataclasses import dataclass, replace
@@ -36,7 +35,6 @@ from resnet18.options import (
     SeedsOption,
     SetOption,
     StaleOption,
-    TimeOption,
     asked,
     check_language,
     demand_data,
@@ -55,38 +53,6 @@ if TYPE_CHECKING:
     from resnet18.previewing import Timing
     from resnet18.records.record import Record
     from resnet18.records.store import Store
-
-
-def plan_command(
-    names: Names = None,
-    scale: ScaleOption = "smoke",
-    seeds: SeedsOption = None,
-    data: DataOption = None,
-    device: DeviceOption = None,
-    options: SetOption = None,
-    hypotheses: HypothesesOption = False,
-    results: ResultsOption = LOCAL,
-    budget: BudgetOption = None,
-    time_steps: TimeOption = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
-    with errors_reported(debug):
-        from resnet18.execution.listing import plan_rows, plan_text
-        from resnet18.previewing import announced
-        from resnet18.records.store import Store
-
-        budget_s = None if budget is None else seconds_of(budget)
-        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
-        records = Store(results).read().records
-        timing: Timing = "always" if time_steps or budget_s else "never"
-        found = announced(wanted, records, timing, budget_s=budget_s)
-        rows = plan_rows(found.plan, records, found.view.estimate.seconds)
-        if as_json:
-            typer.echo(json.dumps(rows, indent=1))
-        else:
-            echo(f"{plan_text(rows, found.plan, wanted.request)}\n\n{found.text}")
 
 
 @dataclass(frozen=True)
