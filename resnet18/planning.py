@@ -9,6 +9,7 @@ from resnet18.failures import echo, errors_reported
 from resnet18.options import (
     LOCAL,
     BudgetOption,
+    CaseOption,
     DataOption,
     DebugOption,
     DeviceOption,
@@ -35,6 +36,7 @@ def plan_command(
     data: DataOption = None,
     device: DeviceOption = None,
     options: SetOption = None,
+    cases: CaseOption = None,
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     budget: BudgetOption = None,
@@ -49,7 +51,7 @@ def plan_command(
         from resnet18.records.store import Store
 
         budget_s = None if budget is None else seconds_of(budget)
-        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
+        wanted = asked(names, scale, seeds, data, device, options, cases=cases, hypotheses=hypotheses)
         records = Store(results).read().records
         timing: Timing = "always" if time_steps or budget_s else "never"
         found = announced(wanted, records, timing, budget_s=budget_s)

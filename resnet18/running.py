@@ -16,6 +16,7 @@ from resnet18.options import (
     LOCAL,
     Asked,
     BudgetOption,
+    CaseOption,
     CheckpointOption,
     ClaimOption,
     DataOption,
@@ -78,6 +79,7 @@ def run_command(
     data: DataOption = None,
     device: DeviceOption = None,
     options: SetOption = None,
+    cases: CaseOption = None,
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
@@ -111,7 +113,16 @@ def run_command(
             pin(on_processors)
         devices = None if site is None else site.devices
         wanted = asked(
-            names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True, devices=devices
+            names,
+            scale,
+            seeds,
+            data,
+            device,
+            options,
+            cases=cases,
+            hypotheses=hypotheses,
+            prove_devices=True,
+            devices=devices,
         )
         policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
         orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang)

@@ -31,10 +31,14 @@ class Preview:
 
 
 def preview_rows(preview: Preview) -> list[dict[str, Any]]:
-    """Return one flat row for each table, and a last one, without a name, for all of them: shared runs count once."""
+    """Return one flat row for each table of which anything is asked for, and a last one, without a name, for them all.
+
+    Shared runs count once in that.
+    """
     tables = {one.name: one for one in preview.benchmarks}
     rows = [_row(preview, name, _runs(preview.plan, name), list(_absent(preview.plan, name))) for name in tables]
-    return [*rows, _row(preview, None, preview.plan.runs, list(preview.plan.not_planned))]
+    asked_for = [row for row in rows if row["runs"] or row["not_planned"]]
+    return [*asked_for, _row(preview, None, preview.plan.runs, list(preview.plan.not_planned))]
 
 
 def _row(preview: Preview, name: str | None, runs: tuple[Run, ...], absent: list[NotPlanned]) -> dict[str, Any]:
