@@ -201,7 +201,7 @@ def _announce(
         timing,
         budget_s=orders.budget_s,
         keep_stale=policy.keep_stale,
-        is_here=is_here,
+        jobs=orders.jobs if is_here else None,
     )
     progress = _progress(orders)
     if isinstance(progress, Events):
