@@ -222,7 +222,8 @@ def _progress(orders: Orders) -> "Progress":
 
     if orders.as_json:
         return Events(sys.stdout)
-    return Progress(Console(), is_alone=orders.on_processors is None)
+    is_alone = orders.on_processors is None
+    return Progress(Console(), is_alone=is_alone, jobs=1 if is_alone else orders.jobs)
 
 
 def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for

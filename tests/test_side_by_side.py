@@ -12,6 +12,7 @@ from resnet18.cli import app
 from resnet18.execution.side_by_side import pin, shares, without_timed_runs
 from resnet18.options import usable_processors
 from resnet18.records.store import Store
+from resnet18.running import Orders, _progress
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -83,3 +84,11 @@ def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_pa
         CliRunner().invoke(app, words)
 
     assert [1, 2] == heard
+
+
+@pytest.mark.parametrize(("on_processors", "jobs"), [("0", 2), (None, 1)], ids=["one of two", "alone afterwards"])
+def test_a_runner_counts_on_the_others_only_while_there_are_any(on_processors, jobs, tmp_path):
+    """The first command carries out what is left, timed runs above all, by itself."""
+    orders = Orders(tmp_path, None, 2, as_json=False, on_processors=on_processors, only=None, lang="en")
+
+    assert jobs == _progress(orders)._jobs
