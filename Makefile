@@ -9,6 +9,7 @@ RESNET18 := $(BIN)/resnet18
 # Given on the command line, as in SCALE=small; variables of the environment are not read.
 SCALE    = smoke
 SEEDS    =
+CASE     =
 DEVICE   =
 DATA     =
 RESULTS  =
@@ -21,7 +22,7 @@ CLAIM    =
 BASE     =
 REPORT_LANG =
 
-OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(DEVICE),--device $(DEVICE)) \
+OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
           $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(CLAIM),--claim $(CLAIM)) \
           $(if $(BUDGET),--budget $(BUDGET)) $(IN)
@@ -37,7 +38,7 @@ BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 help:  ## list the targets
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | awk '{ n = $$1; $$1 = ""; printf "  make %-18s%s\n", n, $$0 }'
 	@echo "  make bench-NAME         one table: $(BENCHMARKS)"
-	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  DEVICE=cpu|cuda|…  ENGINE=local|ray|slurm  CLAIM=cpus=n,gpus=n  JOBS=n  BUDGET=30m|2h|90s  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir  REPORT_LANG=zh"
+	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  CASE='CPU, tuned'  DEVICE=cpu|cuda|…  ENGINE=local|ray|slurm  CLAIM=cpus=n,gpus=n  JOBS=n  BUDGET=30m|2h|90s  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir  REPORT_LANG=zh"
 
 bench: $(READY) ## every table, then the report (smoke scale: a minute, offline)
 	@$(RESNET18) run $(OPTIONS)

@@ -11,8 +11,9 @@ from resnet18.data_commands import data_app
 from resnet18.failures import echo, echo_either, errors_reported, write_whatever_the_locale
 from resnet18.inquiries import INQUIRIES
 from resnet18.options import DataOption, DebugOption, Files, JsonOption, ScaleOption, SetOption, asked
+from resnet18.planning import plan_command
 from resnet18.reporting import report_command
-from resnet18.running import plan_command, run_command, stop
+from resnet18.running import run_command, stop
 
 app = typer.Typer(
     help="A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from resnet18.cases import only_cases
 from resnet18.completion import benchmark_names, data_sets, device_names, engines, scales
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import CIFAR10, DataSource, data_home, parse_data
@@ -58,6 +59,12 @@ DeviceOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("-o", metavar="KEY=VALUE", help="Set any key of the spec, as in -o optimizer.lr=0.01."),
+]
+CaseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--case", metavar="NAME", help="Only this case, CASE or BENCHMARK/CASE as `plan` lists them; may be repeated."
+    ),
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records and report.")]
 HypothesesOption = Annotated[
@@ -147,17 +154,18 @@ def asked(
     device: str | None,
     options: list[str] | None,
     *,
+    cases: list[str] | None = None,
     hypotheses: bool = False,
     prove_devices: bool = False,
     devices: Mapping[str, int] | None = None,
 ) -> Asked:
     """Return what the options of `plan` and `run` ask for.
 
-    With `prove_devices` this machine's devices are tried instead of taking their drivers' word; `devices` are those of
-    a cluster, which is asked instead of this machine.
+    `cases` are the only ones of the tables, if there are any. With `prove_devices` this machine's devices are tried
+    instead of taking their drivers' word; `devices` are those of a cluster, which is asked instead of this machine.
 
     Raises:
-        SpecError: an unknown name, scale or option.
+        SpecError: an unknown name, case, scale or option.
         EnvironmentMissingError: a device asked for by name is missing.
     """
     from resnet18.measure.devices import present_devices  # pynvml: only these two commands need it
@@ -169,6 +177,7 @@ def asked(
     request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
     devices = present_devices(prove=prove_devices) if devices is None else devices
     planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
+    planned = only_cases(planned, cases or (), benchmarks, names or ())
     _check_device(device or "auto", devices)
     return Asked(benchmarks, request, source, planned, devices)
 

@@ -69,15 +69,15 @@ def announced(
     *,
     budget_s: float | None = None,
     keep_stale: bool = False,
-    is_here: bool = True,
+    jobs: int | None = 1,
 ) -> Announced:
-    """Return what is known of the runs that are asked for, and what the budget leaves of them.
+    """Return what is known of the runs that are asked for, and what the budget leaves of them; see `preview`.
 
     Raises:
         SpecError: a budget for benchmarks without claims.
         UnfinishedError: no claim fits the budget.
     """
-    view = preview(wanted, records, timing, keep_stale=keep_stale, is_here=is_here)
+    view = preview(wanted, records, timing, keep_stale=keep_stale, jobs=jobs)
     if budget_s is None:
         return Announced(view, None, wanted.plan, preview_text(view))
     from resnet18.analysis.budget import Situation, choose
@@ -88,7 +88,7 @@ def announced(
     device = next((kind for kind in wanted.devices if kind != "cpu"), "cpu")
     situation = Situation(wanted.plan, wanted.request, view.estimate.seconds, view.settled, device)
     choice = choose(wanted.benchmarks, situation, budget_s)
-    text = choice_text(choice, budget_s)
+    text = choice_text(choice, budget_s, one_at_a_time=view.jobs == 1)
     if not choice.taken:
         raise UnfinishedError("--budget", f"no claim can be decided:\n{text}")
     plan = replace(wanted.plan, runs=choice.runs)
@@ -101,7 +101,7 @@ def preview(
     timing: Timing,
     *,
     keep_stale: bool = False,
-    is_here: bool = True,
+    jobs: int | None = 1,
 ) -> Preview:
     """Return what is known of the runs that are asked for.
 
@@ -111,11 +111,11 @@ def preview(
         timing: whether a few steps may be timed, for up to ten seconds; `if long`: not where the runs take half a
             minute by the rule of thumb, and for a thirtieth of their time at most.
         keep_stale: whether records made by other code settle a run.
-        is_here: whether the runs happen on this machine: nobody knows how long they take elsewhere.
+        jobs: how many runs there are at a time on this machine; None: they go on elsewhere, and nobody knows how long.
     """
     settled = settled_ids(wanted.plan, records, keep_stale=keep_stale)
     pending = [run for run in wanted.plan.runs if run.run_id not in settled]
-    paces = paces_of(records, on_this_machine()) if is_here else {}
+    paces = paces_of(records, on_this_machine()) if jobs is not None else {}
     sizes = KNOWN_SIZES.get(wanted.source.label)
     kinds = kinds_of(pending)
     new = [run for run in pending if kinds[run.arm_id] not in paces]
@@ -126,7 +126,7 @@ def preview(
         sizes, timed = time_some(new, wanted.source, limit_s)
         paces = {**paces, **timed} or {kinds[run.arm_id]: by_rule(run.experiment) for run in new}
     is_short = is_short and len(new) == len(pending) > 0
-    return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), is_short)
+    return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), is_short, jobs or 1)
 
 
 def on_this_machine() -> Callable[[Record], bool]:

@@ -1,6 +1,5 @@
-"""The commands `plan` and `run`. Whatever is heavy is imported inside."""
+"""The command `run`. Whatever is heavy is imported inside."""
 
-import json
 import signal
 import sys
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from resnet18.options import (
     LOCAL,
     Asked,
     BudgetOption,
+    CaseOption,
     CheckpointOption,
     ClaimOption,
     DataOption,
@@ -36,7 +36,6 @@ from resnet18.options import (
     SeedsOption,
     SetOption,
     StaleOption,
-    TimeOption,
     asked,
     check_language,
     demand_data,
@@ -55,38 +54,6 @@ if TYPE_CHECKING:
     from resnet18.previewing import Timing
     from resnet18.records.record import Record
     from resnet18.records.store import Store
-
-
-def plan_command(
-    names: Names = None,
-    scale: ScaleOption = "smoke",
-    seeds: SeedsOption = None,
-    data: DataOption = None,
-    device: DeviceOption = None,
-    options: SetOption = None,
-    hypotheses: HypothesesOption = False,
-    results: ResultsOption = LOCAL,
-    budget: BudgetOption = None,
-    time_steps: TimeOption = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
-    with errors_reported(debug):
-        from resnet18.execution.listing import plan_rows, plan_text
-        from resnet18.previewing import announced
-        from resnet18.records.store import Store
-
-        budget_s = None if budget is None else seconds_of(budget)
-        wanted = asked(names, scale, seeds, data, device, options, hypotheses=hypotheses)
-        records = Store(results).read().records
-        timing: Timing = "always" if time_steps or budget_s else "never"
-        found = announced(wanted, records, timing, budget_s=budget_s)
-        rows = plan_rows(found.plan, records, found.view.estimate.seconds)
-        if as_json:
-            typer.echo(json.dumps(rows, indent=1))
-        else:
-            echo(f"{plan_text(rows, found.plan, wanted.request)}\n\n{found.text}")
 
 
 @dataclass(frozen=True)
@@ -112,6 +79,7 @@ def run_command(
     data: DataOption = None,
     device: DeviceOption = None,
     options: SetOption = None,
+    cases: CaseOption = None,
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
@@ -145,7 +113,16 @@ def run_command(
             pin(on_processors)
         devices = None if site is None else site.devices
         wanted = asked(
-            names, scale, seeds, data, device, options, hypotheses=hypotheses, prove_devices=True, devices=devices
+            names,
+            scale,
+            seeds,
+            data,
+            device,
+            options,
+            cases=cases,
+            hypotheses=hypotheses,
+            prove_devices=True,
+            devices=devices,
         )
         policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
         orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang)
@@ -224,7 +201,7 @@ def _announce(
         timing,
         budget_s=orders.budget_s,
         keep_stale=policy.keep_stale,
-        is_here=is_here,
+        jobs=orders.jobs if is_here else None,
     )
     progress = _progress(orders)
     if isinstance(progress, Events):
@@ -245,7 +222,8 @@ def _progress(orders: Orders) -> "Progress":
 
     if orders.as_json:
         return Events(sys.stdout)
-    return Progress(Console(), is_alone=orders.on_processors is None)
+    is_alone = orders.on_processors is None
+    return Progress(Console(), is_alone=is_alone, jobs=1 if is_alone else orders.jobs)
 
 
 def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for

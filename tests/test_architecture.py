@@ -21,6 +21,7 @@ MAY_IMPORT = {
         "failures",
         "inquiries",
         "options",
+        "planning",
         "records",
         "reporting",
         "running",
@@ -28,6 +29,7 @@ MAY_IMPORT = {
         "training",
     },
     "data_commands.py": {"failures", "fetching", "options", "spec", "training"},
+    "planning.py": {"execution", "failures", "options", "previewing", "records"},
     "running.py": {"execution", "failures", "options", "previewing", "records", "reporting", "spec"},
     "previewing.py": {"analysis", "execution", "measure", "options", "records", "spec"},
     "reporting.py": {"analysis", "failures", "options", "records", "spec"},
@@ -46,7 +48,8 @@ MAY_IMPORT = {
     "gating.py": {"analysis", "failures", "options", "records", "spec", "training"},
     "exports.py": {"analysis", "failures", "options", "records", "spec"},
     "failures.py": {"spec"},
-    "options.py": {"completion", "measure", "spec", "training"},
+    "cases.py": {"spec"},
+    "options.py": {"cases", "completion", "measure", "spec", "training"},
     "completion.py": set(),
     "__main__.py": {"cli"},
     "__init__.py": set(),
@@ -60,6 +63,7 @@ MAY_IMPORT = {
 }
 WORKER = "execution/worker"  # and what it is made of, execution/worker_*.py
 NO_TORCH = (
+    "cases.py",
     "cli.py",
     "completion.py",
     "data_commands.py",
@@ -68,6 +72,7 @@ NO_TORCH = (
     "gating.py",
     "failures.py",
     "options.py",
+    "planning.py",
     "previewing.py",
     "reporting.py",
     "running.py",

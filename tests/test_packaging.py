@@ -1,6 +1,7 @@
 """What a user types and installs: targets, commands of the README, pins, the wheel."""
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -63,6 +64,16 @@ def test_another_language_of_the_report_is_a_variable_of_its_own(target):
     """The shell's LANG is another matter."""
     assert "--lang zh" in make("--dry-run", target, "REPORT_LANG=zh").stdout
     assert "--lang" not in make("--dry-run", target).stdout
+
+
+@pytest.mark.parametrize("case", ["CPU, one thread", "normalize, grayscale, jitter", "none [image_size: 224 px]"])
+def test_a_case_reaches_the_command_in_one_piece(case):
+    """Names of cases have spaces, commas and brackets."""
+    (line,) = [
+        line for line in make("--dry-run", "bench-device", f"CASE={case}").stdout.splitlines() if " run " in line
+    ]
+
+    assert ["--case", case] == shlex.split(line)[-2:]
 
 
 def test_help_names_the_variables_and_the_tables():

@@ -1,12 +1,13 @@
 """What is said before runs begin: how many, how many are recorded, how long the others take and how that is known."""
 
 import time
+from dataclasses import replace
 
 import pytest
-from builders import make_benchmark, make_epoch, make_experiment, make_record
+from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record
 
 from resnet18 import previewing
-from resnet18.analysis.estimate import Pace, Sizes, by_rule_s, estimate, kind_of, paces_of, scaled, work
+from resnet18.analysis.estimate import Estimate, Pace, Sizes, by_rule_s, estimate, kind_of, paces_of, scaled, work
 from resnet18.analysis.preview import Preview, preview_rows, preview_text
 from resnet18.execution import process, timing
 from resnet18.execution.job import Place, TimingAnswer, TimingQuestion
@@ -21,6 +22,14 @@ SIZES = Sizes(1_000, 100)
 PACE = Pace(prepare_s=1.0, train_image_s=0.01, eval_image_s=0.001, basis="timed", steps=3)
 EMBEDDED = parse_data("fashion-mnist-mini")
 REQUEST = Request("paper", "fashion-mnist-mini", ("test_images_epoch=100", "test_images_last=100"))
+
+
+CLAIMED = """
+[[claim]]
+id = "X1"
+says = "it is so"
+check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+"""
 
 
 def everywhere(record):
@@ -47,6 +56,21 @@ def test_a_run_takes_its_images_its_evaluations_and_what_it_begins_with(runs):
     found = estimate(runs[:1], {kind_of(runs[0].experiment, runs[0].execution): PACE}, SIZES)
 
     assert 1 + 2 * 1_000 * 0.01 + 2 * 2 * 100 * 0.001 == pytest.approx(found.total_s(runs[:1]))
+
+
+@pytest.mark.parametrize(("jobs", "seconds"), [(1, 90), (2, 50), (3, 40), (9, 40)])
+def test_runs_at_a_time_take_as_long_as_the_runner_that_ends_last(jobs, seconds, runs):
+    """Each takes the next run when it has ended one; no number of them makes the longest run shorter."""
+    every = Estimate({run.run_id: one for run, one in zip(runs, (10, 40, 10, 10, 10, 10), strict=True)}, {})
+
+    assert seconds == every.total_s(runs, jobs)
+
+
+def test_timed_runs_come_after_the_others_one_by_one(runs):
+    """They need the machine for themselves."""
+    timed = [replace(run, is_timed=at < 3) for at, run in enumerate(runs)]
+
+    assert 3 * 10 + 2 * 10 == Estimate(dict.fromkeys((run.run_id for run in runs), 10.0), {}).total_s(timed, 2)
 
 
 def test_the_kind_of_a_run_is_all_but_how_long_it_trains():
@@ -109,10 +133,10 @@ def test_the_rule_of_thumb_counts_runs_steps_and_work(runs):
     assert by_rule_s(runs, SIZES) == pytest.approx(3 * sum(by_case.values()))
 
 
-def shown(wanted, paces, settled=(), *, is_short=False, not_planned=()):
+def shown(wanted, paces, settled=(), *, is_short=False, not_planned=(), jobs=1):
     pending = [run for run in wanted.plan.runs if run.run_id not in settled]
     every = Plan(wanted.plan.runs, tuple(not_planned))
-    return Preview(wanted.benchmarks, every, frozenset(settled), estimate(pending, paces, SIZES), is_short)
+    return Preview(wanted.benchmarks, every, frozenset(settled), estimate(pending, paces, SIZES), is_short, jobs)
 
 
 def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
@@ -127,6 +151,33 @@ def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
     assert ("mine", 6, 1, 1) == tuple(
         preview_rows(view)[0][key] for key in ("benchmark", "runs", "recorded", "not_planned")
     )
+
+
+@pytest.mark.parametrize(
+    ("timed", "jobs", "end"),
+    [
+        (0, 1, "; about 2 min here, "),
+        (0, 2, "; at best about 64 s here, 2 at a time, "),
+        (0, 99, "; at best about 21 s here, 6 at a time, "),
+        (4, 2, "; at best about 2 min here, 2 at a time, timed runs alone, "),
+        (5, 2, "; about 2 min here, from 3 "),
+        (6, 2, "; about 2 min here, from 3 "),
+    ],
+)
+def test_with_runs_at_a_time_their_time_is_told_as_the_least(timed, jobs, end, wanted, runs):
+    """Nobody knows how much they slow each other down. What has nothing beside it is told as ever."""
+    paces = {kind_of(run.experiment, run.execution): PACE for run in runs}
+    marked = tuple(replace(run, is_timed=at < timed) for at, run in enumerate(runs))
+
+    assert end in preview_text(shown(replace(wanted, plan=Plan(marked, ())), paces, jobs=jobs))
+
+
+def test_a_program_is_told_how_many_runs_there_are_at_a_time(wanted, runs):
+    """And how many of them alone, beside the seconds that all of them take."""
+    paces = {kind_of(run.experiment, run.execution): PACE for run in runs}
+    (row, _) = preview_rows(shown(wanted, paces, {runs[0].run_id}, jobs=2))
+
+    assert (2, 0, pytest.approx(3 * 21.4)) == (row["at_a_time"], row["alone"], row["seconds"])
 
 
 @pytest.mark.parametrize(
@@ -149,6 +200,17 @@ def test_shared_runs_count_once_in_all(tmp_path, mine):
     assert ["mine: 2 runs", "Table 7 (other): 2 runs", "In all: 2 runs"] == [
         line.partition(";")[0] for line in preview_text(view).splitlines()
     ]
+
+
+def test_a_budget_says_that_it_counts_runs_one_after_another(tmp_path, monkeypatch):
+    """Their pace beside each other is not known, and a budget must be kept."""
+    mine = make_benchmark(tmp_path, TOML + CLAIMED)
+    planned = plan([mine], REQUEST, range(3), {"cpu": 1})
+    monkeypatch.setattr(previewing, "time_some", lambda *_: (SIZES, {}))
+    asked = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
+    one, two = (previewing.announced(asked, (), "always", budget_s=3_600.0, jobs=jobs).text for jobs in (1, 2))
+
+    assert (False, True) == (" one after another of 60 min" in one, " one after another of 60 min" in two)
 
 
 def test_short_plans_are_not_timed(wanted, monkeypatch):

@@ -6,10 +6,13 @@ import sys
 
 import pytest
 from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
+from typer.testing import CliRunner
 
+from resnet18.cli import app
 from resnet18.execution.side_by_side import pin, shares, without_timed_runs
 from resnet18.options import usable_processors
 from resnet18.records.store import Store
+from resnet18.running import Orders, _progress
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -64,3 +67,28 @@ def test_runs_side_by_side_say_so_and_timed_ones_run_alone(text, flag, tmp_path)
     assert {1 if flag else 2} == {record.fingerprint.numerics["threads"] for record in records}
     assert done.stdout.rstrip().endswith("README.md")
     assert "left to" not in done.stdout
+
+
+@pytest.mark.skipif(FEW, reason="needs two processors")
+def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_path, monkeypatch):
+    """As `--jobs` says."""
+    heard = []
+
+    def stop_here(*_, jobs, **__):
+        heard.append(jobs)
+        raise SpecError("here", "is enough")
+
+    monkeypatch.setattr("resnet18.previewing.announced", stop_here)
+    for more in ([], ["--jobs", "2"]):
+        words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), *more, *TINY_ARGUMENTS]
+        CliRunner().invoke(app, words)
+
+    assert [1, 2] == heard
+
+
+@pytest.mark.parametrize(("on_processors", "jobs"), [("0", 2), (None, 1)], ids=["one of two", "alone afterwards"])
+def test_a_runner_counts_on_the_others_only_while_there_are_any(on_processors, jobs, tmp_path):
+    """The first command carries out what is left, timed runs above all, by itself."""
+    orders = Orders(tmp_path, None, 2, as_json=False, on_processors=on_processors, only=None, lang="en")
+
+    assert jobs == _progress(orders)._jobs

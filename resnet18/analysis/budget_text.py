@@ -20,15 +20,15 @@ def choice_rows(choice: Choice) -> list[dict[str, Any]]:
     ]
 
 
-def choice_text(choice: Choice, budget_s: float) -> str:
-    """Return what fits the budget and what does not, and why."""
+def choice_text(choice: Choice, budget_s: float, *, one_at_a_time: bool = True) -> str:
+    """Return what fits the budget and what does not, and why; the budget counts runs as if they came one by one."""
     taken = (f"  {one.claim}, {one.seeds} seed{'' if one.seeds == 1 else 's'}: {one.says}" for one in choice.taken)
     left = (f"  left out: {one.claim} ({one.reason}): {one.says}" for one in choice.fates if not one.seeds)
-    return "\n".join([_summary(choice, budget_s), *taken, *left])
+    return "\n".join([_summary(choice, budget_s, "" if one_at_a_time else " one after another"), *taken, *left])
 
 
-def _summary(choice: Choice, budget_s: float) -> str:
-    time = f"in about {duration(choice.seconds)} of {duration(budget_s)}"
+def _summary(choice: Choice, budget_s: float, how: str) -> str:
+    time = f"in about {duration(choice.seconds)}{how} of {duration(budget_s)}"
     all_of_them, taken = len(choice.fates), len(choice.taken)
     if taken > len(choice.decided):
         return (

@@ -7,6 +7,7 @@ of CIFAR. Before anything is timed a rule of thumb says whether that is worth th
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import heapreplace
 from math import log
 from typing import Literal
 
@@ -73,10 +74,15 @@ class Estimate:
     paces: Mapping[str, Pace]
     """By kind, those of the runs that were asked for."""
 
-    def total_s(self, runs: Iterable[Run]) -> float | None:
-        """Return the seconds of several runs one after the other, None where those of one are not known."""
-        found = [self.seconds.get(run.run_id) for run in runs]
-        return None if None in found else sum(one for one in found if one is not None)
+    def total_s(self, runs: Collection[Run], jobs: int = 1) -> float | None:
+        """Return the seconds of several runs, so many at a time, None where those of one are not known.
+
+        Each is taken to last as long as by itself. Timed runs come after the others, one at a time.
+        """
+        if any(run.run_id not in self.seconds for run in runs):
+            return None
+        alone_s = sum(self.seconds[run.run_id] for run in runs if run.is_timed)
+        return alone_s + _shared_out_s((self.seconds[run.run_id] for run in runs if not run.is_timed), jobs)
 
     @property
     def described(self) -> str:
@@ -90,6 +96,14 @@ class Estimate:
             "scaled": f"scaled for {_count(bases.count('scaled'), 'other case')}",
         }
         return ", ".join(text for basis, text in texts.items() if basis in bases)
+
+
+def _shared_out_s(seconds: Iterable[float], jobs: int) -> float:
+    """Return how long so many runners are at it, of which each takes the next run when it has ended one."""
+    ends_s = [0.0] * jobs
+    for one in seconds:
+        heapreplace(ends_s, ends_s[0] + one)
+    return max(ends_s)
 
 
 def _count(number: int, what: str) -> str:

@@ -24,6 +24,8 @@ class Preview:
     """Of the others."""
     is_short: bool = False
     """By the rule of thumb the runs take less than a minute, and nothing was timed."""
+    jobs: int = 1
+    """Runs at a time, but for timed ones."""
 
     def pending(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs without a record."""
@@ -31,21 +33,29 @@ class Preview:
 
 
 def preview_rows(preview: Preview) -> list[dict[str, Any]]:
-    """Return one flat row for each table, and a last one, without a name, for all of them: shared runs count once."""
+    """Return one flat row for each table of which anything is asked for, and a last one, without a name, for them all.
+
+    Shared runs count once in that.
+    """
     tables = {one.name: one for one in preview.benchmarks}
     rows = [_row(preview, name, _runs(preview.plan, name), list(_absent(preview.plan, name))) for name in tables]
-    return [*rows, _row(preview, None, preview.plan.runs, list(preview.plan.not_planned))]
+    asked_for = [row for row in rows if row["runs"] or row["not_planned"]]
+    return [*asked_for, _row(preview, None, preview.plan.runs, list(preview.plan.not_planned))]
 
 
 def _row(preview: Preview, name: str | None, runs: tuple[Run, ...], absent: list[NotPlanned]) -> dict[str, Any]:
     pending = preview.pending(runs)
+    beside_others = sum(not run.is_timed for run in pending)
+    at_a_time = max(1, min(preview.jobs, beside_others))
     return {
         "benchmark": name,
         "runs": len(runs),
         "recorded": len(runs) - len(pending),
         "not_planned": len(absent),
         "reasons": list(dict.fromkeys(one.reason for one in absent)),
-        "seconds": preview.estimate.total_s(pending),
+        "at_a_time": at_a_time,
+        "alone": len(pending) if at_a_time == 1 else len(pending) - beside_others,
+        "seconds": preview.estimate.total_s(pending, preview.jobs),
         "basis": "rule of thumb: under a minute" if preview.is_short else preview.estimate.described or None,
     }
 
@@ -79,7 +89,11 @@ def _time(preview: Preview, row: dict[str, Any], basis: str) -> str:
         return f"; {BRIEFLY}"
     if row["seconds"] is None:
         return "; nobody knows yet how long"
-    return f"; about {duration(row['seconds'])} here{f', {basis}' if basis else ''}"
+    parts = [f"about {duration(row['seconds'])} here"]
+    if row["at_a_time"] > 1:  # nobody knows how much they slow each other down
+        parts = [f"at best {parts[0]}", f"{row['at_a_time']} at a time"]
+        parts += ["timed runs alone"] if row["alone"] else []
+    return f"; {', '.join([*parts, basis] if basis else parts)}"
 
 
 def _title(benchmark: Benchmark) -> str:

@@ -1,0 +1,157 @@
+"""`--case`: only some cases of the tables, with all that the other options do."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
+from typer.testing import CliRunner
+
+from resnet18.cases import only_cases
+from resnet18.cli import app
+from resnet18.options import usable_processors
+from resnet18.records.store import Store
+from resnet18.spec.errors import SpecError
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+ON_GPU = TOML.replace('name = "16"\n', 'name = "16"\nexecution = { device = "cuda" }\n')
+COMMAND = [sys.executable, "-m", "resnet18", "run"]
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path)
+
+
+@pytest.fixture
+def other(mine):
+    return mine.model_copy(update={"name": "other", "cases": mine.cases[:1]})
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    """Call the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def chosen(benchmarks, *names):
+    planned = plan(benchmarks, Request(overrides=TINY), [0], {"cpu": 1})
+    return only_cases(planned, names, benchmarks, [one.name for one in benchmarks])
+
+
+def labels(benchmarks, *names):
+    return [run.labels for run in chosen(benchmarks, *names).runs]
+
+
+@pytest.mark.parametrize("name", ["16", "mine/16"])
+def test_a_case_is_named_with_or_without_its_table(name, mine):
+    """As `resnet18 plan` lists it."""
+    assert [("mine/16",)] == labels([mine], name)
+
+
+def test_without_a_name_every_case_is_planned(mine):
+    """As ever."""
+    assert [("mine/8",), ("mine/16",)] == labels([mine])
+
+
+def test_several_names_choose_several_cases_in_the_order_of_the_plan(mine):
+    """Each once."""
+    assert [("mine/8",), ("mine/16",)] == labels([mine], "16", "mine/8", "16")
+
+
+@pytest.mark.parametrize("name", ["8", "other/8", "mine/8"])
+def test_a_run_that_cases_share_keeps_the_labels_of_all(name, mine, other):
+    """Both tables show it, whichever of them was meant."""
+    assert [("mine/8", "other/8")] == labels([mine, other], name)
+
+
+def test_a_chosen_case_that_cannot_run_is_still_said_to_be_not_planned(tmp_path):
+    """One that is not chosen is not."""
+    mine = make_benchmark(tmp_path, ON_GPU)
+
+    assert [["mine/16"], []] == [[one.label for one in chosen([mine], name).not_planned] for name in ("16", "8")]
+
+
+@pytest.mark.parametrize("name", ["mine/61", "MINE/16", "mime/16", "mine/"])
+def test_an_unknown_case_is_answered_with_labels_that_are_near(name, mine):
+    """However they are capitalised."""
+    with pytest.raises(SpecError, match=r'--case "\S+": no table has it \(did you mean .*"mine/16".*\?\)'):
+        chosen([mine], name)
+
+
+def test_an_unknown_case_is_answered_with_the_command_that_lists_them(cli, tmp_path):
+    """For the very tables that were named, and nothing is run."""
+    result = cli("run", make_toml(tmp_path), "--case", "?", *TINY_ARGUMENTS)
+
+    assert (2, []) == (result.exit_code, list(tmp_path.rglob("*.json")))
+    assert f"next: list the cases with: resnet18 plan {tmp_path}/mine.toml" in result.output
+
+
+CANDIDATE = "none [image_size: 224 px]"
+
+
+def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other(cli):
+    """By its label, beside the assumption itself, which the table shows too."""
+    words = ["plan", "augmentation", "--scale", "paper", "--seeds", "1", "--json", "--hypotheses"]
+    rows = json.loads(cli(*words, "--case", CANDIDATE, "--case", "augmentation/none").stdout)
+
+    assert ["augmentation/none", f"augmentation/{CANDIDATE}"] == [row["cases"].split(", augm")[0] for row in rows]
+
+
+def test_a_candidate_without_hypotheses_is_answered_with_the_option(cli):
+    """It is no unknown name."""
+    result = cli("plan", "augmentation", "--scale", "paper", "--case", CANDIDATE)
+
+    assert (2, True) == (result.exit_code, "next: add --hypotheses" in result.output)
+
+
+def test_only_tables_of_chosen_cases_are_announced(cli):
+    """The others have nothing to run."""
+    text = cli("plan", "--case", "batchsize/8", "--case", "device/GPU").output.rpartition("\n\n")[2]
+
+    assert ["Table 2 (batchsize): 1 run", "Table 4 (device): 0 runs, 1 not planned (no CUDA device)"] == [
+        line.partition(";")[0] for line in text.splitlines()[:-1]
+    ]
+
+
+def test_only_chosen_cases_are_run_and_told_as_events(cli, tmp_path):
+    """One of the table's two."""
+    result = cli("run", make_toml(tmp_path), "--case", "16", *TINY_ARGUMENTS, "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+
+    assert ["plan", "plan", "epoch", "run", "report"] == [one["event"] for one in events]
+    assert {"mine/16"} == {one["cases"] for one in events if "cases" in one}
+
+
+CLAIMED = """
+[[claim]]
+id = "X1"
+says = "it is so"
+check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+"""
+
+
+def test_a_budget_leaves_out_claims_about_cases_that_are_not_chosen(cli, tmp_path):
+    """And says which case that is."""
+    result = cli("run", make_toml(tmp_path, TOML + CLAIMED), "--case", "16", *TINY_ARGUMENTS, "--budget", "1h")
+
+    assert (3, []) == (result.exit_code, list(tmp_path.rglob("*.json")))
+    assert "left out: X1 (mine/8 is not planned): it is so" in result.output
+
+
+@pytest.mark.skipif(len(usable_processors()) < 2, reason="needs two processors")
+def test_runners_side_by_side_run_only_chosen_cases(tmp_path):
+    """Each is the command itself."""
+    words = [str(make_toml(tmp_path)), "--jobs", "2", "--seeds", "2", "--case", "mine/16", *TINY_ARGUMENTS[:-2]]
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
+    records = Store(tmp_path / "results" / "local").read().records
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert [(16, 0), (16, 1)] == sorted((one.spec.experiment.batch_size, one.seed) for one in records)
