@@ -1,0 +1,71 @@
+"""The committed report under results/ is what the committed records give, to the byte."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from resnet18.records.store import Store
+from resnet18.reporting import write
+from resnet18.spec.load import load_benchmarks
+
+RESULTS = Path(__file__).parents[1] / "results"
+PAGES = ("README.md", "README.zh.md", "report.html")
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory):
+    """A folder with the committed records, and the report that `make evidence` writes of them."""
+    folder = tmp_path_factory.mktemp("evidence")
+    shutil.copytree(RESULTS / "records", folder / "records")
+    write(folder, load_benchmarks((str(RESULTS.parent / "benchmarks" / "beyond"),)), "zh")
+    return folder
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_committed_page_comes_out_again(name, again):
+    """Byte for byte: nobody has written in it, and no change of the suite was forgotten."""
+    assert (RESULTS / name).read_bytes() == (again / name).read_bytes(), "make evidence"
+
+
+def test_committed_figures_come_out_again(again):
+    """All of them, and no others."""
+    drawn, kept = (
+        {path.name: path.read_bytes() for path in (folder / "figures").iterdir()} for folder in (again, RESULTS)
+    )
+
+    assert sorted(drawn) == sorted(kept)
+    assert [] == [name for name in drawn if drawn[name] != kept[name]]
+
+
+def test_committed_records_are_of_photographs_that_are_no_longer_the_official_ones():
+    """Each is labelled so, and none holds a picture of them."""
+    records = Store(RESULTS).read().records
+
+    assert {"cifar10-jpeg"} == {record.spec.experiment.data for record in records}
+    assert {".json"} == {path.suffix for path in (RESULTS / "records").iterdir()}
+
+
+def test_the_readme_shows_what_the_report_says():
+    """Its table is one of the report's, with fewer columns, and its figure one of the figures."""
+    readme = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
+    part = readme.partition("## What appears")[2].partition("\n## ")[0]
+    (shown,) = tables(part)
+    wide = [
+        [{title: row[title] for title in shown[0]} for row in table]
+        for table in tables((RESULTS / "README.md").read_text(encoding="utf-8"))
+        if set(shown[0]) <= set(table[0])
+    ]
+
+    assert shown in wide
+    assert "results/figures/" in part
+
+
+def tables(text):
+    """Return the tables of a page in markdown, as rows by title."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.strip().splitlines()]
+        if block.startswith("|") and len(lines) > 2:
+            found.append([dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]])
+    return found
