@@ -144,6 +144,8 @@ def all_contents():
         found.append(made_of(suite, half[::2]))
         changed_options = Request("paper", "cifar10", ("epochs=1",))
         found.append(made_of(suite, records_of(suite[:1], changed_options, 1, 1)))
+        two = [one for scale in ("small", "smoke") for one in records_of(suite[:2], Request(scale, "cifar10"), 1)]
+        found.append(made_of(suite, two))
         return (*found, *of_own(Path(folder)))
 
 

@@ -10,6 +10,7 @@ from resnet18.analysis.heading import heading
 from resnet18.analysis.illustrations import Figure, PictureOf
 from resnet18.analysis.language.edition import editions, written_in
 from resnet18.analysis.markdown import escape
+from resnet18.analysis.overview import overview
 from resnet18.analysis.page import MADE_HERE, lay_out, web_editions
 from resnet18.analysis.pages import ENGLISH, MADE_BY, WEB, link_to, own_page, write_pages
 from resnet18.analysis.sample import TIME_IS_DOUBTFUL
@@ -110,7 +111,11 @@ def render_report(
 
 def markdown_of(contents: Contents, intro: list[str]) -> str:
     """Return the report as markdown, after the parts of an introduction."""
-    parts = [*intro, *(part for chapter in contents.chapters for part in _chapter(chapter))]
+    parts = [
+        *intro,
+        overview(contents.chapters),
+        *(part for chapter in contents.chapters for part in _chapter(chapter)),
+    ]
     parts.append("\n".join([*contents.leftovers, ""]))
     return "\n".join(part for part in parts if part)
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from resnet18.analysis.contents import Chapter, Contents, begun
 from resnet18.analysis.heading import heading
 from resnet18.analysis.illustrations import PictureOf
+from resnet18.analysis.overview import standings
 from resnet18.analysis.page.blocks import plain_text
 from resnet18.analysis.page.curves import CurveData, step_for
-from resnet18.analysis.page.model import ChapterShown, Judgement, Page, TableShown, VerdictShown
+from resnet18.analysis.page.grid import grid
+from resnet18.analysis.page.model import ChapterShown, Judgement, Page, Standing, TableShown, VerdictShown
 from resnet18.analysis.page.pictures import FigureRoom
 from resnet18.analysis.page.predictions import predictions_shown
 from resnet18.analysis.page.runs import run_list
@@ -22,12 +24,17 @@ def lay_out(contents: Contents, intro: str, accepted: str, picture_of: PictureOf
     arms = [arm for chapter in contents.chapters for view in chapter.shown for arm in view.arms]
     space = Space(CurveData(step_for(arms)), FigureRoom())
     _, stated, terms = intro.split("\n\n", 2)
+    stands = tuple(
+        Standing(f"standing-{at}", title, grid("", [str(head) for head in rows.columns], rows.to_numpy().tolist()))
+        for at, (title, rows) in enumerate(standings(contents.chapters).items(), 1)
+    )
     chapters = [_chapter(at, one, space, picture_of) for at, one in enumerate(contents.chapters, 1)]
     return Page(
         (stated,),
         (terms,),
         (accepted,),
         WORDS,
+        stands,
         tuple(chapters),
         run_list(contents),
         space.curves,

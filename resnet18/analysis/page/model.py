@@ -94,6 +94,15 @@ class ChapterShown:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """The verdicts on one report's claims by all requests that bear on it."""
+
+    anchor: str
+    title: str
+    grid: Grid
+
+
+@dataclass(frozen=True)
 class Page:
     """All of it."""
 
@@ -103,6 +112,7 @@ class Page:
     """What its words mean."""
     accepted: Markdown
     words: tuple[str, ...]
+    standings: tuple[Standing, ...]
     chapters: tuple[ChapterShown, ...]
     runs: RunList
     curves: CurveData

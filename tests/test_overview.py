@@ -1,0 +1,38 @@
+"""Where the statements stand: the verdicts of several requests beside each other."""
+
+import pytest
+from report_branches import made_of, records_of
+
+from resnet18.analysis.overview import overview, standings
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.resolve import Request
+
+SMALL, SMOKE = Request("small", "cifar10-jpeg"), Request()
+
+
+@pytest.fixture
+def chapters():
+    """Return the chapters of a report of one seed of the first table under some requests."""
+
+    def of(*requests):
+        suite = load_benchmarks()
+        records = [one for request in requests for one in records_of(suite[:1], request, 1)]
+        return made_of(suite, records)[1].chapters
+
+    return of
+
+
+def test_each_request_that_bears_on_a_report_has_a_column(chapters):
+    """In the order of the chapters; a line for each statement, also for those that nothing was run for."""
+    (title, rows), *others = standings(chapters(SMALL, SMOKE)).items()
+
+    assert ("Where the statements stand: the lab report", []) == (title, others)
+    assert ["claim", "the report says"] == list(rows.columns[:2])
+    assert {SMALL.described, SMOKE.described} == set(rows.columns[2:])
+    assert ["inconclusive"] * 2 == list(rows.set_index("claim").loc["A1"])[1:]
+    assert ["not run"] * 2 == list(rows.set_index("claim").loc["D2"])[1:]
+
+
+def test_one_request_needs_no_overview(chapters):
+    """Its verdicts stand in its chapter."""
+    assert "" == overview(chapters(SMALL))
