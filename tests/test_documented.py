@@ -22,10 +22,11 @@ OF_OTHERS = ("cd", "cp", "export", "git", "squeue")
 UNDERSTOOD = {
     ("data", "fetch"): ("takes a network", []),
     ("--install-completion",): ("writes into the shell's settings", []),
-    ("plan", "batchsize", "--scale", "paper", "--time"): ("times steps on CIFAR-10", []),
     ("forecast",): ("takes seconds; its own tests carry it out", []),
     ("forecast", "batchsize", "--memory", "24GiB"): ("the same", []),
     ("forecast", "batchsize", "--memory", "24GiB", "-o", "image_size=32"): ("the same", []),
+    ("plan", "batchsize", "--scale", "paper", "--time"): ("times steps on CIFAR-10", []),
+    ("plan", "augmentation", "--scale", "small", "--time"): ("the same", []),
     ("check",): ("is called by make regress, with what it needs", ["mine.toml"]),
     ("merge",): ("is named, and carried out elsewhere with its folders", ["A", "--into", "B"]),
     ("verify", "RECORD"): ("stands for any record", []),
