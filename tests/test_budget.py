@@ -94,8 +94,8 @@ def test_with_fewer_seeds_than_a_verdict_needs_nothing_is_decided_and_that_is_sa
 @pytest.mark.parametrize(
     ("check", "changes", "reason"),
     [
-        (VALUE, {"request": Request()}, "other data"),
-        (VALUE, {"request": Request("small", "cifar10")}, "other scale"),
+        (VALUE, {"request": Request()}, "judged on CIFAR-10 alone"),
+        (VALUE, {"request": Request("small", "cifar10")}, "judged at paper scale alone"),
         (OOM, {}, "mine/16 does not run on cuda here"),
         (ORDER.format("8", "16"), {"unknown": ["16"]}, "nobody knows how long mine/16 takes"),
         ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, "mine/8 has too few epochs to overfit"),

@@ -181,10 +181,10 @@ def test_texts_of_a_file_of_ones_own_stay_as_they_are(tmp_path):
     own = make_benchmark(tmp_path, text)
     report = render_report([own], Readings((make_record(),), ()))[0]
     found = translated_document(
-        f"### not run\n\n{escape(own.question)}\n\n- other data", translator("zh", own_texts([own]))
+        f"### not run\n\n{escape(own.question)}\n\n- judged on CIFAR-10 alone", translator("zh", own_texts([own]))
     )
 
-    assert f"### not run\n\n{escape(own.question)}\n\n- 数据不同" == found.text
+    assert f"### not run\n\n{escape(own.question)}\n\n- 只在 CIFAR-10 上判定" == found.text
     assert report
 
 

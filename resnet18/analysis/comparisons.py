@@ -145,7 +145,6 @@ def _overfits(check: Overfits, arm: Arm) -> tuple[Comparison, ...]:
             estimates={
                 n: contrast([[value(one) for one in records[:n]]], [1], step) for n in LOOKS if n <= len(records)
             },
-            first_values=tuple(value(one) for one in records),
         )
         for what, unit, region, step, value in parts
     )

@@ -46,7 +46,6 @@ class Comparison:
     """The estimate counts a fall as positive: it is written with the other sign."""
     against_one_run: bool = False
     """The region is about one run of somebody else: the claim falls only where a further run would not fit."""
-    first_values: tuple[float, ...] = ()
     """Values of the first case, by seed, before any look."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
@@ -162,7 +161,6 @@ class Sample:
             region=region,
             unit=unit,
             estimates=self.estimates(cases, weights),
-            first_values=tuple(values[0]),
             correlation=correlation(values[0][:least], values[1][:least]) if paired else None,
         )
 
@@ -180,6 +178,7 @@ def _check_costs(arms: Sequence[Arm]) -> None:
 
 
 def _check_flags(arms: Sequence[Arm]) -> None:
-    flags = {flag for arm in arms for record in arm.measured for flag in record.flags if flag in TIME_IS_DOUBTFUL}
-    if flags:
-        raise CannotJudgeError(f"times are marked {', '.join(sorted(flags))}")
+    times = [set(TIME_IS_DOUBTFUL) & set(record.flags) for arm in arms for record in arm.measured]
+    if flags := set().union(*times):
+        marked = f"{sum(map(bool, times))} of {len(times)} times are marked {', '.join(sorted(flags))}"
+        raise CannotJudgeError(f"{marked}: --accept-marked counts them")

@@ -6,12 +6,12 @@ from math import inf
 from typing import Literal
 
 from resnet18.analysis.comparisons import compare
-from resnet18.analysis.sample import CannotJudgeError, Comparison, TooFewSeedsError
+from resnet18.analysis.sample import CannotJudgeError, Comparison, TooFewSeedsError, measured_in_order
 from resnet18.analysis.statistics import ALPHA, LOOKS, MOST_SEEDS, holm_levels, seeds_needed
 from resnet18.analysis.view import BenchmarkView, device_of, reported_head
 from resnet18.records.record import Record, Status
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Check, Claim, RunStatus, is_about_a_value
+from resnet18.spec.claim import Check, Claim, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.data import is_cifar10
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
@@ -95,12 +95,15 @@ class Verdict:
     def deciding(self) -> Judged | None:
         """The open comparison that would settle the claim first, if estimates were the truth.
 
-        A claim falls with the first of its parts that does; it holds with the last of them.
+        A claim falls with the first of its parts that does; it holds with the last of them, and not at all while one
+        cannot be judged.
         """
         still_open = [one for one in self.judged if one.holds is None and one.counts]
         failing = [one for one in still_open if not one.comparison.is_inside]
         if failing:
             return min(failing, key=lambda one: one.cost)
+        if self.reason:
+            return None
         return max(still_open, key=lambda one: one.cost, default=None)
 
 
@@ -138,8 +141,10 @@ def _result(check: Check, view: BenchmarkView | None, request: Request) -> Check
         return CheckResult(check, reason=str(error), is_missing=not isinstance(error, TooFewSeedsError))
     if isinstance(check, RunStatus):
         return _status(check, view)
-    seeds = min((len(one.first_values) for one in comparisons if not one.estimates), default=FEWEST_SEEDS)
-    return CheckResult(check, comparisons, reason=_too_few(seeds) if seeds < FEWEST_SEEDS else "")
+    if all(one.estimates for one in comparisons):
+        return CheckResult(check, comparisons)
+    arms = [arm for arm in view.arms if arm.case.name in cases_of(check)]
+    return CheckResult(check, comparisons, reason=_too_few(min(len(measured_in_order(arm)) for arm in arms)))
 
 
 def _too_few(seeds: int) -> str:
@@ -151,8 +156,8 @@ def other_terms(check: Check, request: Request) -> str | None:
     if not is_about_a_value(check) or reported_head(request) == "reported":
         return None
     if not is_cifar10(request.data_label):
-        return "other data"
-    return "other scale" if request.scale != "paper" else "an option changed the experiment"
+        return "judged on CIFAR-10 alone"
+    return "judged at paper scale alone" if request.scale != "paper" else "an option changed the experiment"
 
 
 def _status(check: RunStatus, view: BenchmarkView) -> CheckResult:

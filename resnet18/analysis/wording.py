@@ -40,7 +40,10 @@ def line(check: Check, judged: Judged) -> str:
     text += f", n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
-    return text if judged.holds is not None else f"{text}; {seeds_text(judged)} would settle it"
+    if judged.holds is not None:
+        return text
+    seeds = seeds_text(judged)
+    return f"{text}; {seeds}{',' if ', ' in seeds else ''} would settle it"
 
 
 def decisive(verdict: Verdict) -> str:
@@ -61,7 +64,8 @@ def _shown(verdict: Verdict) -> Judged | None:
     if verdict.word == "contradicted":
         failed = [one for one in verdict.judged if one.holds is False]
         return min(failed, key=lambda one: one.comparison.p_against, default=None)
-    return max(verdict.judged, key=lambda one: one.comparison.p_for, default=None)
+    held = [one for one in verdict.judged if one.holds]
+    return max(held, key=lambda one: one.comparison.p_for, default=None)
 
 
 def _checks(verdict: Verdict) -> list[Check]:
