@@ -83,7 +83,8 @@ def test_no_english_sentence_is_left_in_the_page(rich):
     """A text that never passed the catalogue would be there unnoticed: no two English words follow each other."""
     raw = {"a processor", "it says so", "Out of Memory", "--scale paper"}
     own = {one for one in Text(rich[1]).pieces if not re.search("[\u4e00-\u9fff]", one)}
-    sentences = {one for one in own - raw if re.search(r"[A-Za-z]{2,},? [a-z]{2,}", one)}
+    commands = {one for one in own if one.startswith("resnet18 run ")}
+    sentences = {one for one in own - raw - commands if re.search(r"[A-Za-z]{2,},? [a-z]{2,}", one)}
 
     assert [] == sorted(sentences)
 

@@ -126,7 +126,7 @@ def _chapter(chapter: Chapter) -> list[str]:
     parts = [heading(request, views)]
     for name, verdicts in chapter.verdicts.items():
         which = f": {escape(name)}" if len(chapter.verdicts) > 1 else ""
-        parts += [f"### In short{which}\n", summary(name, verdicts, request.described)]
+        parts += [f"### In short{which}\n", summary(name, verdicts, request)]
         parts += [f"### Verdicts{which}\n", verdict_table(verdicts)]
     for view in chapter.shown:
         links = _links(chapter.figures[view.benchmark.name])

@@ -1,32 +1,36 @@
 """The first minute of a report: how the statements stand, which fell, which held, and what would settle the rest."""
 
+import shlex
 from collections.abc import Sequence
 from math import inf
 
 import pandas as pd
 
-from resnet18.analysis.markdown import escape, table
+from resnet18.analysis.heading import options_of
+from resnet18.analysis.markdown import code, escape, table
 from resnet18.analysis.statistics import ALPHA, LOOKS
-from resnet18.analysis.verdict import Verdict, Word, seeds_text
+from resnet18.analysis.verdict import FEWEST_SEEDS, LAST_LOOK, Verdict, Word, seeds_text
 from resnet18.analysis.wording import decisive
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.resolve import Request
 
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 
 
-def summary(report: str, verdicts: Sequence[Verdict], terms: str) -> str:
+def summary(report: str, verdicts: Sequence[Verdict], request: Request) -> str:
     """Return the count of verdicts and a line for each statement that is settled.
 
     Args:
         report: its name.
         verdicts: of all its claims.
-        terms: data, size and scale that the verdicts hold for.
+        request: data, size and scale that the verdicts hold for.
     """
     if not verdicts:
         return ""
     by_word = {word: [one for one in verdicts if one.word == word] for word in WORDS}
     counts = ", ".join(f"{len(found)} {word}" for word, found in by_word.items())
     statements = f"{len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'}"
-    lines = [f"Of {statements} of {escape(report)}: **{counts}** ({escape(terms)}).", ""]
+    lines = [f"Of {statements} of {escape(report)}: **{counts}** ({escape(request.described)}).", ""]
     for word in ("contradicted", "supported"):
         lines += [
             f"- **{one.claim.id} {word}** ({escape(one.claim.says)}): {escape(decisive(one))}." for one in by_word[word]
@@ -37,7 +41,34 @@ def summary(report: str, verdicts: Sequence[Verdict], terms: str) -> str:
         lines.append(f"- Inconclusive, nearest to settled first: {escape(text)}.")
     lines += _without_numbers([one for one in by_word["inconclusive"] if not one.is_open], "Inconclusive")
     lines += _without_numbers(by_word["not run"], "Not run")
+    lines += _to_go_on(by_word["inconclusive"], request)
     return "\n".join([*lines, ""])
+
+
+def _to_go_on(inconclusive: Sequence[Verdict], request: Request) -> list[str]:
+    """Return a line with the command that brings the claims that are nearest to settled to their next look, if any."""
+    wanted = [(one, _next_look(one)) for one in inconclusive]
+    look = min((seeds for _, seeds in wanted if seeds is not None), default=None)
+    if look is None:
+        return []
+    nearest = [one for one, seeds in wanted if seeds == look]
+    names = dict.fromkeys(_as_argument(one.benchmark) for one in nearest)
+    words = [*names, "--scale", request.scale, "--seeds", str(look)]
+    outcome = "is likely to settle the nearest" if any(one.deciding for one in nearest) else "allows a first look"
+    return [f"- {code(f'resnet18 run {shlex.join(words)}{options_of(request)}')} {outcome}."]
+
+
+def _next_look(verdict: Verdict) -> int | None:
+    """Return the seeds that a claim waits for, None where no look is left that would settle it."""
+    if verdict.deciding is None:
+        return FEWEST_SEEDS if any(one.lacks_seeds for one in verdict.results) else None
+    seeds = verdict.deciding.seeds
+    return seeds if seeds is not None and seeds <= LAST_LOOK else None
+
+
+def _as_argument(benchmark: Benchmark) -> str:
+    """Return how a command names a table: the suite's by name, one of somebody's own by its file."""
+    return benchmark.name if benchmark.report else f"{benchmark.name}.toml"
 
 
 def _cost(verdict: Verdict) -> float:

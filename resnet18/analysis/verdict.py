@@ -57,6 +57,9 @@ class CheckResult:
     is_missing: bool = False
     """Whether the reason is that something was not run, or cannot be compared."""
 
+    lacks_seeds: bool = False
+    """Whether the reason is that there are too few seeds, and nothing else."""
+
     @property
     def is_decidable(self) -> bool:
         """Whether it can hold or fall."""
@@ -144,7 +147,8 @@ def _result(check: Check, view: BenchmarkView | None, request: Request) -> Check
     if all(one.estimates for one in comparisons):
         return CheckResult(check, comparisons)
     arms = [arm for arm in view.arms if arm.case.name in cases_of(check)]
-    return CheckResult(check, comparisons, reason=_too_few(min(len(measured_in_order(arm)) for arm in arms)))
+    seeds = min(len(measured_in_order(arm)) for arm in arms)
+    return CheckResult(check, comparisons, reason=_too_few(seeds), lacks_seeds=True)
 
 
 def _too_few(seeds: int) -> str:

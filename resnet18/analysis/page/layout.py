@@ -75,7 +75,7 @@ def _judgement(anchor: str, name: str, verdicts: Sequence[Verdict], chapter: Cha
         anchor,
         name if len(chapter.verdicts) > 1 else "",
         tuple((word, found.count(word)) for word in WORDS),
-        (summary(name, verdicts, chapter.request.described),),
+        (summary(name, verdicts, chapter.request),),
         tuple(_verdict(f"{anchor}-claim-{at}", one) for at, one in enumerate(verdicts, 1)),
         (note_on(verdicts),),
     )
