@@ -19,6 +19,7 @@ from resnet18.analysis.estimate import (
     work,
 )
 from resnet18.analysis.preview import Preview, preview_rows, preview_text
+from resnet18.analysis.statistics import LOOKS
 from resnet18.options import Asked
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
@@ -41,6 +42,11 @@ TIMING_SHARE = 1 / 30
 
 Timing = Literal["never", "if long", "always"]
 """Whether a few steps are timed of what no record tells the pace of."""
+
+
+def fewest_seeds(budget_s: float | None) -> int:
+    """Return how many seeds are planned at least: a budget chooses what decides the most, and one decides nothing."""
+    return 1 if budget_s is None else min(LOOKS)
 
 
 @dataclass(frozen=True)

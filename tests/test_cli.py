@@ -413,11 +413,11 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
         lambda runs, *_: (KNOWN_SIZES["fashion-mnist-mini"], dict.fromkeys(kinds_of(runs).values(), pace)),
     )
     path = make_toml(tmp_path, TOML + CLAIMED)
-    enough = cli("plan", path, "--seeds", "3", "--budget", "1m")
+    enough = cli("plan", path, "--budget", "1m")
     rows = json.loads(cli("plan", path, "--seeds", "5", "--budget", "1m", "--json").stdout)
-    none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s", "--seeds", "3")
+    none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s")
 
-    assert "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s of 60 s." in enough.output
+    assert "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s of 1 min." in enough.output
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
     assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
     assert "left out: X1 (takes about 60 s, and 59 s is left): it is so" in none.output

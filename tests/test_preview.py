@@ -225,7 +225,7 @@ def test_a_budget_says_that_it_counts_runs_one_after_another(tmp_path, monkeypat
     wanted = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
     one, two = (previewing.announced(wanted, (), "always", budget_s=3_600.0, jobs=jobs).text for jobs in (1, 2))
 
-    assert (False, True) == (" one after another of 60 min" in one, " one after another of 60 min" in two)
+    assert (False, True) == (" one after another of 1 h" in one, " one after another of 1 h" in two)
 
 
 def test_short_plans_are_not_timed(wanted, monkeypatch):
