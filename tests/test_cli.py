@@ -214,6 +214,23 @@ def test_an_edited_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
     assert "was changed after it was written" in (store.results / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ([], "README.md and report.html"),
+        (["--lang", "zh"], "README.md and report.html, in another language README.zh.md and report.zh.html"),
+    ],
+)
+def test_a_report_is_told_with_all_its_pages(words, where, cli, tmp_path):
+    """Each of them is there."""
+    store = Store(tmp_path / "results" / "local")
+    store.make_writable()
+    store.save(make_record())
+
+    assert f"report: results/local/{where}\n" in cli("report", *words).output
+    assert all((store.results / word).is_file() for word in where.replace(",", "").split() if "." in word)
+
+
 def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
     """A mistyped folder is not made."""
     result = cli("report", "--results", "mistyped")
@@ -225,11 +242,12 @@ def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
     monkeypatch.setattr("resnet18.options.load_benchmarks", lambda _: [].index(1))
+    monkeypatch.setattr("sys.argv", ["/x/__main__.py", "plan", "my file.toml"])
     result = cli("plan")
 
     assert 3 == result.exit_code
     assert "Traceback" not in result.output
-    assert "--debug" in result.output
+    assert "next, to see where: python -m resnet18 plan 'my file.toml' --debug\n" in result.output
 
 
 def test_a_folder_where_a_record_should_be_is_left_out(cli, tmp_path):
