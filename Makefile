@@ -22,6 +22,16 @@ CLAIM    =
 BASE     =
 REPORT_LANG =
 
+# A misspelt name would be ignored, and another thing run than was meant.
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM REPORT_LANG SAMPLE ROUNDS BASE VENV PYTHON
+UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
+NOTHING :=
+COMMA   := ,
+listed   = $(subst $(NOTHING) $(NOTHING),$(COMMA) ,$(strip $(1)))
+ifneq ($(UNKNOWN),)
+$(error $(call listed,$(UNKNOWN)): unknown variable (allowed: $(call listed,$(KNOWN))))
+endif
+
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
           $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(CLAIM),--claim $(CLAIM)) \
@@ -35,10 +45,24 @@ BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
         regress baseline speed scale verify-gpu soak mutate test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
-help:  ## list the targets
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ /' | awk '{ n = $$1; $$1 = ""; printf "  make %-18s%s\n", n, $$0 }'
-	@echo "  make bench-NAME         one table: $(BENCHMARKS)"
-	@echo "  variables: SCALE=smoke|small|paper  SEEDS=n  CASE='CPU, tuned'  DEVICE=cpu|cuda|…  ENGINE=local|ray|slurm  CLAIM=cpus=n,gpus=n  JOBS=n  BUDGET=30m|2h|90s  DATA=cifar10|fashion-mnist-mini|imagefolder:PATH  RESULTS=dir  REPORT_LANG=zh"
+help:
+	@awk -F ':.* ## ' '/^[a-z-]+:.* ## / { printf "  make %-14s%s\n", $$1, $$2 } \
+	  /^bench:/ { printf "  make %-14s%s\n", "bench-NAME", "one table: $(BENCHMARKS)" }' $(firstword $(MAKEFILE_LIST))
+	@printf '\n%s\n' "variables, as in: make bench SCALE=small SEEDS=5"
+	@printf '  %-25s%s\n' \
+	  "SCALE=smoke|small|paper" "how much; small and paper need CIFAR-10: .venv/bin/resnet18 data fetch" \
+	  "SEEDS=n" "runs of each case; the scale's number if left out" \
+	  "CASE='CPU, tuned'" "only this case, named as in: .venv/bin/resnet18 plan" \
+	  "DEVICE=cpu|cuda|mps|xpu" "what trains the cases that name no device; the fastest if left out" \
+	  "DATA=NAME" "cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out" \
+	  "RESULTS=dir" "where records and report go; results/local if left out" \
+	  "JOBS=n" "runs side by side; 1 if left out" \
+	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
+	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
+	  "CLAIM=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
+	  "REPORT_LANG=zh" "the report in Chinese too"
+	@printf '\n%s\n' "for those who change the suite:"
+	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 bench: $(READY) ## every table, then the report (smoke scale: a minute, offline)
 	@$(RESNET18) run $(OPTIONS)
@@ -49,31 +73,31 @@ $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 report: $(READY)  ## write the report of the recorded runs again
 	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)") $(IN)
 
-evidence: $(READY)  ## write the report of the committed records again (results/README.md, report.html, in Chinese too)
+evidence: $(READY)  ### write results/ again from the records in it
 	@$(RESNET18) report benchmarks/beyond --results results --lang zh
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n 2
 
-check: $(READY)  ## lint, format and types
+check: $(READY)  ### lint, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(READY)  ## mend what lint and format can mend
+format: $(READY)  ### mend what lint and format can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-soak: $(READY)  ## the tests of crashes and hostile input at their full counts (an hour)
+soak: $(READY)  ### the tests of crashes and hostile input at their full counts (an hour)
 	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_store_machine.py tests/test_hostile_input.py tests/test_checkpoints.py tests/test_equivalence.py
 
-mutate: $(READY)  ## how many small mistakes in the pure modules the tests notice (hours; SAMPLE=150 of each group: half of one)
+mutate: $(READY)  ### how many small mistakes the tests notice (hours; SAMPLE=150: half of one)
 	@$(BIN)/python tests/mutation $(if $(SAMPLE),--sample $(SAMPLE))
 
-micro: $(READY)  ## benchmarks of the suite itself (pytest-benchmark)
+micro: $(READY)  ### benchmarks of the suite itself (pytest-benchmark)
 	@$(BIN)/python -m pytest benchmarks/micro --benchmark-only --benchmark-columns=min,median,max,stddev,rounds
 
-lock: ## install the newest versions in a fresh environment and pin them in constraints.txt
+lock: ### pin the newest versions of what is installed in constraints.txt
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
@@ -82,29 +106,29 @@ lock: ## install the newest versions in a fresh environment and pin them in cons
 	 .venv-lock/bin/python -m pip freeze --all --exclude-editable) > constraints.txt
 	rm -rf .venv-lock
 
-speed: $(READY)  ## the fast path against the lab's loop and another, in turns (20 minutes; on a quiet machine)
+speed: $(READY)  ### the fast path against the lab's loop and another (20 quiet minutes; ROUNDS=n)
 	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
-scale: $(READY)  ## 10,000 runs on 1,000 workers that die, simulated: what the suite takes (an hour)
+scale: $(READY)  ### 10,000 simulated runs on workers that die: what they take (an hour; ROUNDS=n)
 	@$(BIN)/python benchmarks/scale $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
-verify-gpu: $(READY)  ## on a machine with a GPU: check and measure what no other machine can
+verify-gpu: $(READY)  ### on a machine with a GPU: check and measure what no other machine can
 	@$(BIN)/python -m pytest tests/gpu -rA
 	@$(RESNET18) run device batchsize --seeds 5 --device cuda --results results/verify-gpu
 
-regress: $(READY)  ## CI regression check against the committed baseline; BASE=commit compares times and memory too
+regress: $(READY)  ### this commit against the baseline; BASE=commit: times and memory too
 	@$(BIN)/python benchmarks/ci $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
 
-baseline: $(READY)  ## make this commit's runs the baseline of this machine (results/baseline)
+baseline: $(READY)  ### make this commit's runs the baseline of this machine (results/baseline)
 	@$(BIN)/python benchmarks/ci --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
 
-test-engines: $(VENV)/.ray  ## the tests that start Ray: three nodes on this machine
+test-engines: $(VENV)/.ray  ### the tests that start Ray: three nodes on this machine
 	@$(BIN)/python -m pytest tests/engines --soak --durations=5
 
-test-slurm: $(VENV)/.slurm  ## the tests that need a Slurm: two nodes on this machine (Linux with apt)
+test-slurm: $(VENV)/.slurm  ### the tests that need a Slurm: two nodes on this machine (Linux with apt)
 	@$(BIN)/python -m pytest tests/slurm --durations=5
 
-test-browser: $(READY)  ## the tests that open the report's page in a Chromium, where there is one
+test-browser: $(READY)  ### the tests that open the report's page in a Chromium, where there is one
 	@$(BIN)/python -m pytest tests/browser
 
 $(READY): pyproject.toml constraints.txt

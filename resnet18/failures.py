@@ -21,15 +21,20 @@ HIDDEN = "--on-processors"
 """Says that another command of ours gave this one, and speaks for it."""
 
 
-def stopped() -> str:
-    """Return what is said after a signal: the very command that goes on with what is missing."""
+def command() -> str:
+    """Return the very command that was given, to be typed again."""
     program, *words = sys.argv
     name = Path(program).name
     if name == "__main__.py":
         name = "python -m resnet18"
     elif shutil.which(name) != program:
         name = program
-    return printable(f"stopped; to go on with what is missing: {name} {shlex.join(words)}".rstrip())
+    return f"{name} {shlex.join(words)}".rstrip()
+
+
+def stopped() -> str:
+    """Return what is said after a signal: what to type to go on with what is missing."""
+    return printable(f"stopped; to go on with what is missing: {command()}")
 
 
 def echo(text: str, *, err: bool = False) -> None:
@@ -52,7 +57,8 @@ def errors_reported(debug: bool) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + signal.SIGPIPE) from None
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        _say(f"error: {type(error).__name__}: {error}\n  next: the same with --debug shows where", debug)
+        more = "" if debug else f"\n  next, to see where: {command()} --debug"
+        _say(f"error: {type(error).__name__}: {error}{more}", debug)
         raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
     except KeyboardInterrupt:
         typer.echo(stopped(), err=True)

@@ -38,7 +38,10 @@ ScaleOption = Annotated[
     str, typer.Option("--scale", help=f"How much to run: {', '.join(SCALES)}.", autocompletion=scales)
 ]
 SeedsOption = Annotated[
-    int | None, typer.Option("--seeds", min=1, max=1000, help="Seeds of each case; the scale's number if left out.")
+    int | None,
+    typer.Option(
+        "--seeds", min=1, max=1000, help="Seeds of each case; the scale's number if left out, 3 at least with --budget."
+    ),
 ]
 DataOption = Annotated[
     str | None,
@@ -156,13 +159,15 @@ def asked(
     *,
     cases: list[str] | None = None,
     hypotheses: bool = False,
+    fewest_seeds: int = 1,
     prove_devices: bool = False,
     devices: Mapping[str, int] | None = None,
 ) -> Asked:
     """Return what the options of `plan` and `run` ask for.
 
-    `cases` are the only ones of the tables, if there are any. With `prove_devices` this machine's devices are tried
-    instead of taking their drivers' word; `devices` are those of a cluster, which is asked instead of this machine.
+    `cases` are the only ones of the tables, if there are any; of a scale with less than `fewest_seeds` so many are
+    taken unless it is said how many. With `prove_devices` this machine's devices are tried instead of taking their
+    drivers' word; `devices` are those of a cluster, which is asked instead of this machine.
 
     Raises:
         SpecError: an unknown name, case, scale or option.
@@ -176,7 +181,8 @@ def asked(
     source = parse_data(data or SCALES[scale].data)
     request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
     devices = present_devices(prove=prove_devices) if devices is None else devices
-    planned = plan(benchmarks, request, range(seeds or SCALES[scale].seeds), devices, hypotheses=hypotheses)
+    numbers = range(seeds or max(SCALES[scale].seeds, fewest_seeds))
+    planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
     planned = only_cases(planned, cases or (), benchmarks, names or ())
     _check_device(device or "auto", devices)
     return Asked(benchmarks, request, source, planned, devices)

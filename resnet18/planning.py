@@ -47,11 +47,21 @@ def plan_command(
     """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
     with errors_reported(debug):
         from resnet18.execution.listing import plan_rows, plan_text
-        from resnet18.previewing import announced
+        from resnet18.previewing import announced, fewest_seeds
         from resnet18.records.store import Store
 
         budget_s = None if budget is None else seconds_of(budget)
-        wanted = asked(names, scale, seeds, data, device, options, cases=cases, hypotheses=hypotheses)
+        wanted = asked(
+            names,
+            scale,
+            seeds,
+            data,
+            device,
+            options,
+            cases=cases,
+            hypotheses=hypotheses,
+            fewest_seeds=fewest_seeds(budget_s),
+        )
         records = Store(results).read().records
         timing: Timing = "always" if time_steps or budget_s else "never"
         found = announced(wanted, records, timing, budget_s=budget_s)

@@ -19,6 +19,7 @@ from resnet18.analysis.estimate import (
     work,
 )
 from resnet18.analysis.preview import Preview, preview_rows, preview_text
+from resnet18.analysis.statistics import LOOKS
 from resnet18.options import Asked
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
@@ -30,15 +31,22 @@ from resnet18.spec.plan import Plan, Run
 if TYPE_CHECKING:
     from resnet18.analysis.budget import Choice
 
-WORTH_TIMING_S = 30.0
+WORTH_TIMING_S = 60.0
 """By the rule of thumb: what takes less is done in about the time in which it could be foretold."""
 MOST_TIMING_S = 10.0
+UNKNOWN_SIZES = Sizes(50_000, 10_000)
+"""What the rule of thumb takes a data set for that is not opened yet."""
 TIMING_SHARE = 1 / 30
 """Of what the runs take by the rule of thumb: nobody shall wait for a forecast of a minute."""
 
 
 Timing = Literal["never", "if long", "always"]
 """Whether a few steps are timed of what no record tells the pace of."""
+
+
+def fewest_seeds(budget_s: float | None) -> int:
+    """Return how many seeds are planned at least: a budget chooses what decides the most, and one decides nothing."""
+    return 1 if budget_s is None else min(LOOKS)
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,8 @@ def preview(
     Args:
         wanted: the plan.
         records: all that there are.
-        timing: whether a few steps may be timed, for up to ten seconds; `if long`: not where the runs take half a
-            minute by the rule of thumb, and for a thirtieth of their time at most.
+        timing: whether a few steps may be timed, for up to ten seconds; `if long`: not where the runs take less than
+            a minute by the rule of thumb, and for a thirtieth of their time at most.
         keep_stale: whether records made by other code settle a run.
         jobs: how many runs there are at a time on this machine; None: they go on elsewhere, and nobody knows how long.
     """
@@ -119,14 +127,16 @@ def preview(
     sizes = KNOWN_SIZES.get(wanted.source.label)
     kinds = kinds_of(pending)
     new = [run for run in pending if kinds[run.arm_id] not in paces]
-    rule_s = by_rule_s(new, sizes or Sizes(50_000, 10_000))
+    rule_s = by_rule_s(new, sizes or UNKNOWN_SIZES)
     is_short = timing == "if long" and rule_s < WORTH_TIMING_S
     if new and timing != "never" and not is_short:
         limit_s = MOST_TIMING_S if timing == "always" else min(MOST_TIMING_S, rule_s * TIMING_SHARE)
         sizes, timed = time_some(new, wanted.source, limit_s)
         paces = {**paces, **timed} or {kinds[run.arm_id]: by_rule(run.experiment) for run in new}
-    is_short = is_short and len(new) == len(pending) > 0
-    return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), is_short, jobs or 1)
+    briefly_s = {}
+    if is_short and len(new) == len(pending):
+        briefly_s = {run.run_id: by_rule_s([run], sizes or UNKNOWN_SIZES) for run in pending}
+    return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), briefly_s, jobs or 1)
 
 
 def on_this_machine() -> Callable[[Record], bool]:

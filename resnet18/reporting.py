@@ -36,7 +36,9 @@ class Written:
     @property
     def where(self) -> str:
         """The pages, in words."""
-        return str(self.path) + ("" if self.lang == "en" else f" and {self.path.with_suffix(f'.{self.lang}.md').name}")
+        if self.lang == "en":
+            return f"{self.path} and report.html"
+        return f"{self.path} and report.html, in another language README.{self.lang}.md and report.{self.lang}.html"
 
     @property
     def exit_code(self) -> int:

@@ -100,6 +100,7 @@ def run_command(
         from resnet18.execution.engines.sites import reach
         from resnet18.execution.side_by_side import pin
         from resnet18.execution.supervision import Policy
+        from resnet18.previewing import fewest_seeds
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
@@ -121,6 +122,7 @@ def run_command(
             options,
             cases=cases,
             hypotheses=hypotheses,
+            fewest_seeds=fewest_seeds(budget_s),
             prove_devices=True,
             devices=devices,
         )

@@ -5,7 +5,8 @@ from builders import TOML, make_benchmark
 
 from resnet18.analysis.budget import Situation, choose
 from resnet18.analysis.budget_text import choice_rows, choice_text
-from resnet18.options import seconds_of
+from resnet18.options import asked, seconds_of
+from resnet18.previewing import fewest_seeds
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -45,7 +46,7 @@ def test_a_claim_is_taken_with_all_cases_and_seeds_that_it_needs(chosen):
     whole, none = (chosen(budget_s, ORDER.format("8", "16")) for budget_s in (90.0, 89.0))
 
     assert ([3], 6, 90.0) == (seeds_of(whole), len(whole.runs), whole.seconds)
-    assert ([0], 0, "takes about 2 min, and 89 s is left") == (seeds_of(none), len(none.runs), none.fates[0].reason)
+    assert ([0], 0, "takes about 90 s, and 89 s is left") == (seeds_of(none), len(none.runs), none.fates[0].reason)
 
 
 def test_the_cheapest_claim_comes_first_and_shared_runs_count_once(chosen):
@@ -84,7 +85,7 @@ def test_every_claim_has_its_first_look_before_one_has_its_second(chosen):
 
 
 def test_with_fewer_seeds_than_a_verdict_needs_nothing_is_decided_and_that_is_said(chosen):
-    """Smoke scale has one seed."""
+    """Somebody asked for one seed."""
     choice = chosen(30.0, ORDER.format("8", "16"), seeds=1)
 
     assert ([1], ()) == (seeds_of(choice), choice.decided)
@@ -118,11 +119,27 @@ def test_a_choice_is_told_claim_by_claim(chosen):
     choice = chosen(100.0, ORDER.format("8", "16"), ORDER.format("8", "64"))
 
     assert [
-        "Budget: 1 of 2 claims get the seeds that a verdict needs, in about 2 min of 2 min.",
+        "Budget: 1 of 2 claims get the seeds that a verdict needs, in about 90 s of 100 s.",
         "  X1, 3 seeds: it is so",
         "  left out: X2 (takes about 4 min, and 10 s is left): it is so",
     ] == choice_text(choice, 100.0).splitlines()
     assert [3, 0] == [row["seeds"] for row in choice_rows(choice)]
+
+
+@pytest.mark.parametrize("text", ["90 s", "150 s", "2 min", "100 min", "1 h", "1.5 h", "10 h"])
+def test_a_budget_is_told_as_it_was_given(text, chosen):
+    """90 s are not 2 min."""
+    budget_s = seconds_of(text)
+
+    assert choice_text(chosen(budget_s, VALUE), budget_s).splitlines()[0].endswith(f" of {text}.")
+
+
+@pytest.mark.parametrize(("seeds", "scale", "number"), [(None, "smoke", 3), (1, "smoke", 1), (None, "small", 3)])
+def test_a_budget_plans_as_many_seeds_as_a_verdict_needs(seeds, scale, number):
+    """Smoke scale has one, which would decide nothing; whoever names a number gets that."""
+    planned = asked(["batchsize"], scale, seeds, None, "cpu", None, fewest_seeds=fewest_seeds(90.0)).plan
+
+    assert number == len({run.experiment.seed for run in planned.runs})
 
 
 @pytest.mark.parametrize(

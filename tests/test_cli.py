@@ -214,6 +214,23 @@ def test_an_edited_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
     assert "was changed after it was written" in (store.results / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ([], "README.md and report.html"),
+        (["--lang", "zh"], "README.md and report.html, in another language README.zh.md and report.zh.html"),
+    ],
+)
+def test_a_report_is_told_with_all_its_pages(words, where, cli, tmp_path):
+    """Each of them is there."""
+    store = Store(tmp_path / "results" / "local")
+    store.make_writable()
+    store.save(make_record())
+
+    assert f"report: results/local/{where}\n" in cli("report", *words).output
+    assert all((store.results / word).is_file() for word in where.replace(",", "").split() if "." in word)
+
+
 def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
     """A mistyped folder is not made."""
     result = cli("report", "--results", "mistyped")
@@ -225,11 +242,12 @@ def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
     monkeypatch.setattr("resnet18.options.load_benchmarks", lambda _: [].index(1))
+    monkeypatch.setattr("sys.argv", ["/x/__main__.py", "plan", "my file.toml"])
     result = cli("plan")
 
     assert 3 == result.exit_code
     assert "Traceback" not in result.output
-    assert "--debug" in result.output
+    assert "next, to see where: python -m resnet18 plan 'my file.toml' --debug\n" in result.output
 
 
 def test_a_folder_where_a_record_should_be_is_left_out(cli, tmp_path):
@@ -413,11 +431,11 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
         lambda runs, *_: (KNOWN_SIZES["fashion-mnist-mini"], dict.fromkeys(kinds_of(runs).values(), pace)),
     )
     path = make_toml(tmp_path, TOML + CLAIMED)
-    enough = cli("plan", path, "--seeds", "3", "--budget", "1m")
+    enough = cli("plan", path, "--budget", "1m")
     rows = json.loads(cli("plan", path, "--seeds", "5", "--budget", "1m", "--json").stdout)
-    none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s", "--seeds", "3")
+    none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s")
 
-    assert "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s of 60 s." in enough.output
+    assert "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s of 1 min." in enough.output
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
     assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
     assert "left out: X1 (takes about 60 s, and 59 s is left): it is so" in none.output

@@ -76,6 +76,52 @@ def test_a_case_reaches_the_command_in_one_piece(case):
     assert ["--case", case] == shlex.split(line)[-2:]
 
 
+@pytest.mark.parametrize("target", ["help", "bench", "bench-batchsize", "report", "check"])
+def test_a_misspelt_variable_stops_make_before_anything_runs(target):
+    """With the names that there are; it would be ignored, and another thing run than was meant."""
+    done = make("--dry-run", target, "SCALE=small", "SEED=2")
+
+    assert (2, "") == (done.returncode, "".join(line for line in done.stdout.splitlines() if "directory" not in line))
+    assert "SEED: unknown variable (allowed: SCALE, SEEDS, CASE," in done.stderr
+
+
+def test_variables_that_are_known_are_taken_whatever_is_in_them():
+    """Spaces, commas, quotes of the shell, and words that look like assignments; make's own flags too."""
+    values = ["CASE=CPU, tuned", "DATA=imagefolder:my SEED=2", "VENV=.elsewhere", "PYTHON=python3.99", "MAKEFLAGS="]
+
+    assert 0 == make("--dry-run", "-k", "-j2", "bench-device", *values).returncode
+
+
+def test_help_explains_every_variable_in_a_line_of_its_own():
+    """Short enough for a terminal, in ASCII."""
+    text = make("help").stdout
+    explained = re.findall(r"^  ([A-Z_]+)=\S.*?  +\S", text, re.MULTILINE)
+
+    assert [
+        "SCALE",
+        "SEEDS",
+        "CASE",
+        "DEVICE",
+        "DATA",
+        "RESULTS",
+        "JOBS",
+        "BUDGET",
+        "ENGINE",
+        "CLAIM",
+        "REPORT_LANG",
+    ] == explained
+    assert text.isascii()
+    assert 100 >= max(len(line) for line in text.splitlines() if "directory" not in line)
+
+
+def test_help_tells_users_targets_from_those_of_upkeep():
+    """What a user needs comes first."""
+    users, upkeep = make("help").stdout.split("for those who change the suite:")
+
+    assert ["bench", "bench-NAME", "report", "test"] == re.findall(r"^  make (\S+)", users, re.MULTILINE)
+    assert {"check", "lock", "evidence", "verify-gpu"} < set(re.findall(r"^  make (\S+)", upkeep, re.MULTILINE))
+
+
 def test_help_names_the_variables_and_the_tables():
     """And explains targets in a line."""
     text = make("help").stdout

@@ -12,7 +12,7 @@ from resnet18.analysis.preview import Preview, preview_rows, preview_text
 from resnet18.execution import process, timing
 from resnet18.execution.job import Place, TimingAnswer, TimingQuestion
 from resnet18.execution.worker_timing import answer_timing, images_at_most
-from resnet18.options import Asked
+from resnet18.options import Asked, asked
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.spec.plan import NotPlanned, Plan, plan
@@ -93,6 +93,15 @@ def test_the_pace_of_a_record_is_that_of_its_images():
     assert 9.0 - 1.5 - 4.125 == pytest.approx(pace.prepare_s)
 
 
+def test_the_pace_of_a_record_is_not_that_of_its_cold_first_epoch():
+    """Of two epochs the faster one counts: 20 images in half a second."""
+    (pace,) = paces_of(
+        [make_record(epochs=(make_epoch(1, train_s=23.0), make_epoch(2, train_s=0.5)))], everywhere
+    ).values()
+
+    assert 1.0 / 40 == pace.train_image_s
+
+
 def test_the_pace_of_several_records_is_their_median():
     """Whatever their seeds and epochs."""
     records = [
@@ -133,10 +142,11 @@ def test_the_rule_of_thumb_counts_runs_steps_and_work(runs):
     assert by_rule_s(runs, SIZES) == pytest.approx(3 * sum(by_case.values()))
 
 
-def shown(wanted, paces, settled=(), *, is_short=False, not_planned=(), jobs=1):
+def shown(wanted, paces, settled=(), *, briefly_s=0.0, not_planned=(), jobs=1):
     pending = [run for run in wanted.plan.runs if run.run_id not in settled]
     every = Plan(wanted.plan.runs, tuple(not_planned))
-    return Preview(wanted.benchmarks, every, frozenset(settled), estimate(pending, paces, SIZES), is_short, jobs)
+    brief = {run.run_id: briefly_s for run in pending if briefly_s}
+    return Preview(wanted.benchmarks, every, frozenset(settled), estimate(pending, paces, SIZES), brief, jobs)
 
 
 def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
@@ -181,12 +191,17 @@ def test_a_program_is_told_how_many_runs_there_are_at_a_time(wanted, runs):
 
 
 @pytest.mark.parametrize(
-    ("settled", "is_short", "end"),
-    [(6, False, "6 recorded; nothing is left to run"), (0, True, "; under a minute"), (0, False, "how long")],
+    ("settled", "briefly_s", "end"),
+    [
+        (6, 0.0, "6 recorded; nothing is left to run"),
+        (0, 4.9, "; under a minute"),
+        (0, 5.1, "; about a minute"),
+        (0, 0.0, "; nobody knows yet how long"),
+    ],
 )
-def test_what_is_not_known_is_not_told_as_a_number(settled, is_short, end, wanted, runs):
+def test_what_is_not_known_is_not_told_as_a_number(settled, briefly_s, end, wanted, runs):
     """Nor what takes no time."""
-    view = shown(wanted, {}, {run.run_id for run in runs[:settled]}, is_short=is_short)
+    view = shown(wanted, {}, {run.run_id for run in runs[:settled]}, briefly_s=briefly_s)
 
     assert preview_text(view).endswith(end)
 
@@ -207,10 +222,10 @@ def test_a_budget_says_that_it_counts_runs_one_after_another(tmp_path, monkeypat
     mine = make_benchmark(tmp_path, TOML + CLAIMED)
     planned = plan([mine], REQUEST, range(3), {"cpu": 1})
     monkeypatch.setattr(previewing, "time_some", lambda *_: (SIZES, {}))
-    asked = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
-    one, two = (previewing.announced(asked, (), "always", budget_s=3_600.0, jobs=jobs).text for jobs in (1, 2))
+    wanted = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
+    one, two = (previewing.announced(wanted, (), "always", budget_s=3_600.0, jobs=jobs).text for jobs in (1, 2))
 
-    assert (False, True) == (" one after another of 60 min" in one, " one after another of 60 min" in two)
+    assert (False, True) == (" one after another of 1 h" in one, " one after another of 1 h" in two)
 
 
 def test_short_plans_are_not_timed(wanted, monkeypatch):
@@ -219,7 +234,18 @@ def test_short_plans_are_not_timed(wanted, monkeypatch):
     small = Asked(wanted.benchmarks, REQUEST, EMBEDDED, Plan(wanted.plan.runs[:1], ()), {"cpu": 1})
     monkeypatch.setattr(previewing, "WORTH_TIMING_S", 1e9)
 
-    assert previewing.preview(small, (), "if long").is_short
+    assert previewing.preview(small, (), "if long").briefly_s
+
+
+def test_every_table_at_smoke_scale_is_announced_as_about_a_minute(monkeypatch):
+    """Which is what it takes on two cores, that of a fresh machine included; nothing is timed for it."""
+    monkeypatch.setattr(previewing, "time_some", None)
+    smoke = asked(None, "smoke", None, None, "cpu", None)
+    first, *_, last = preview_text(previewing.preview(smoke, (), "if long")).splitlines()
+
+    assert "basic: 1 run; under a minute" == first
+    assert last.startswith("In all: 26 runs")
+    assert last.endswith("; about a minute")
 
 
 def test_where_no_step_could_be_timed_the_rule_of_thumb_is_told_as_that(wanted, monkeypatch):
@@ -230,11 +256,11 @@ def test_where_no_step_could_be_timed_the_rule_of_thumb_is_told_as_that(wanted, 
     assert preview_text(view).endswith(" here, by a rule of thumb, since no step could be timed")
 
 
-@pytest.mark.parametrize(("kind", "limit_s"), [("if long", 1.5), ("always", 10.0)])
+@pytest.mark.parametrize(("kind", "limit_s"), [("if long", 2.5), ("always", 10.0)])
 def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s, wanted, monkeypatch):
     """And never for more than ten seconds."""
     limits = []
-    monkeypatch.setattr(previewing, "by_rule_s", lambda *_: 45.0)
+    monkeypatch.setattr(previewing, "by_rule_s", lambda *_: 75.0)
     monkeypatch.setattr(previewing, "time_some", lambda runs, source, limit: (limits.append(limit), (SIZES, {}))[1])
     previewing.preview(wanted, (), kind)
 
@@ -254,23 +280,34 @@ def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
 
 def test_a_heavy_kind_is_timed_first_and_one_that_only_warmed_up_does_not_count(wanted, monkeypatch):
     """While another has a pace."""
-    asked = []
+    sizes_asked = []
 
     def answer(question, limit_s):
-        asked.append(question.experiment.batch_size)
-        return TimingAnswer(steps=len(asked) - 1, prepare_s=1.0, train_image_s=1.0, eval_image_s=1.0)
+        sizes_asked.append(question.experiment.batch_size)
+        return TimingAnswer(steps=len(sizes_asked) - 1, prepare_s=1.0, train_image_s=1.0, eval_image_s=1.0)
 
     monkeypatch.setattr(process, "ask", lambda _: Sizes(4_000, 1_000).__class__ and _answer())
     monkeypatch.setattr(process, "time_steps", answer)
     sizes, paces = previewing.time_some(wanted.plan.runs, EMBEDDED, 10.0)
 
-    assert (Sizes(4_000, 1_000), 2, [1]) == (sizes, len(asked), [pace.steps for pace in paces.values()])
+    assert (Sizes(4_000, 1_000), 2, [1]) == (sizes, len(sizes_asked), [pace.steps for pace in paces.values()])
 
 
 def _answer():
     from resnet18.execution.job import DataAnswer  # noqa: PLC0415 - beside its only use
 
     return DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000)
+
+
+def test_a_cold_start_is_no_pace(wanted, monkeypatch):
+    """The first step of a fresh machine takes twenty seconds: what comes of it would be hours."""
+    cold = TimingAnswer(steps=0, prepare_s=4.0, train_image_s=1.0, eval_image_s=0.3)
+    monkeypatch.setattr(process, "ask", lambda _: _answer())
+    monkeypatch.setattr(process, "time_steps", lambda *_: cold)
+    view = previewing.preview(wanted, (), "always")
+
+    assert {"rule"} == {pace.basis for pace in view.estimate.paces.values()}
+    assert view.estimate.total_s(wanted.plan.runs) < 6 * 2 * 1_000
 
 
 def test_no_process_is_started_when_the_time_is_over(runs, monkeypatch):

@@ -48,11 +48,11 @@ def epoch(number, accuracy=0.5):
     return EpochDone(epoch=number, train_loss=1.0, train_accuracy=0.4, test_accuracy=accuracy, seconds=60.0)
 
 
-def train(progress, run, epochs, clock):
+def train(progress, run, epochs, clock, seconds=60):
     """Let a run come through these epochs, a minute each."""
     progress.start(run)
     for number in epochs:
-        clock.now_s += 60
+        clock.now_s += seconds
         progress.epoch(epoch(number))
 
 
@@ -75,6 +75,27 @@ def test_what_is_left_is_shared_by_as_many_runners_as_there_are(jobs, text, runs
         train(progress, runs[0], [1], clock)
 
     assert text == left(progress)
+
+
+def test_the_cold_start_of_the_first_epoch_is_no_pace(runs, clock):
+    """A fresh machine compiles for twenty seconds: nothing is said, and then what the second epoch tells."""
+    progress = heard()
+    with progress.of(runs):
+        train(progress, runs[0], [1], clock, seconds=22)
+        first = progress.lines[-1]
+        clock.now_s += 1
+        progress.epoch(epoch(2))
+
+    assert "left" not in first
+    assert "3 min" == left(progress)
+
+
+def test_a_row_tells_no_time_from_a_cold_start(runs):
+    """Nor counts it in after the second epoch."""
+    first = Going(runs[0], 0.0).after(epoch(1), 22.0)
+
+    assert first.left_s(22.0) is None
+    assert 8.0 == first.after(epoch(2), 23.0).left_s(23.0)
 
 
 def test_nobody_helps_with_the_present_run(runs, clock):

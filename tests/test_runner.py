@@ -21,7 +21,7 @@ from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.lock import locks_at_most, run_lock
 from resnet18.execution.progress import Progress
-from resnet18.execution.runner import Finished, exit_code_of, run_plan
+from resnet18.execution.runner import Finished, exit_code_of, run_plan, summary
 from resnet18.execution.supervision import DEFAULT, Policy
 from resnet18.execution.worker_ending import told
 from resnet18.records.parse import load_record
@@ -32,7 +32,7 @@ from resnet18.spec.duration import duration
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
-from resnet18.spec.plan import plan
+from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request
 from resnet18.training.embedded import read_embedded
 
@@ -564,3 +564,13 @@ def test_a_process_may_hold_the_locks_of_many_runs():
         resource.setrlimit(resource.RLIMIT_NOFILE, kept)
 
     assert (min(hard, 1 << 16), min(hard, 1 << 16) // 2) == (soft, most)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 run (0 recorded before): 1 ok"), (2, "2 runs (0 recorded before): 2 ok")]
+)
+def test_one_run_is_told_in_the_singular(count, text, tmp_path):
+    """And two are not."""
+    runs = plan([make_benchmark(tmp_path)], Request(), [0], {"cpu": 1}).runs[:count]
+
+    assert text == summary(tuple(Finished(run, "ok") for run in runs), Plan(runs, ()))

@@ -19,6 +19,8 @@ from resnet18.spec.duration import duration
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
 
+IN_SECONDS_S = 180.0
+
 
 @dataclass(frozen=True)
 class Fate:
@@ -112,10 +114,15 @@ def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: floa
             waiting.remove(one)
             candidates.append(one)
         for one in waiting:
-            reason = f"takes about {duration(added_s(one))}, and {duration(left_s)} is left"
+            reason = f"takes about {roughly(added_s(one))}, and {roughly(left_s)} is left"
             fates[one.at] = replace(fates[one.at], reason="" if fates[one.at].seeds else reason)
     chosen = tuple(run for run in plan.runs if run.run_id in taken)
     return Choice(chosen, budget_s - left_s, tuple(fates.values()))
+
+
+def roughly(seconds: float) -> str:
+    """Return a length of time; what is less than three minutes in seconds, which people give budgets in."""
+    return f"{seconds:.0f} s" if seconds < IN_SECONDS_S else duration(seconds)
 
 
 def _by_case(plan: Plan) -> dict[str, tuple[Run, ...]]:

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from resnet18.analysis.budget import Choice
-from resnet18.spec.duration import duration
+from resnet18.analysis.budget import Choice, roughly
 
 
 def choice_rows(choice: Choice) -> list[dict[str, Any]]:
@@ -27,8 +26,16 @@ def choice_text(choice: Choice, budget_s: float, *, one_at_a_time: bool = True) 
     return "\n".join([_summary(choice, budget_s, "" if one_at_a_time else " one after another"), *taken, *left])
 
 
+def _as_given(budget_s: float) -> str:
+    """Return a budget in the largest unit in which it is a round number: `90 s`, `100 min`, `1.5 h`."""
+    hours, minutes = budget_s / 3_600, budget_s / 60
+    if hours >= 1 and (hours * 10).is_integer():
+        return f"{hours:g} h"
+    return f"{minutes:g} min" if minutes >= 1 and minutes.is_integer() else f"{budget_s:g} s"
+
+
 def _summary(choice: Choice, budget_s: float, how: str) -> str:
-    time = f"in about {duration(choice.seconds)}{how} of {duration(budget_s)}"
+    time = f"in about {roughly(choice.seconds)}{how} of {_as_given(budget_s)}"
     all_of_them, taken = len(choice.fates), len(choice.taken)
     if taken > len(choice.decided):
         return (

@@ -1,7 +1,7 @@
 """What is said before runs begin: for each table how many there are, how many are recorded, and how long they take."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from resnet18.analysis.estimate import Estimate
@@ -9,7 +9,9 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.duration import duration
 from resnet18.spec.plan import NotPlanned, Plan, Run
 
-BRIEFLY = "under a minute"
+BY_RULE = "rule of thumb: "
+WELL_UNDER_A_MINUTE_S = 30.0
+"""The rule of thumb may be wrong by a factor of two."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,21 @@ class Preview:
     """Ids of runs that need no attempt, as far as the data are the same."""
     estimate: Estimate
     """Of the others."""
-    is_short: bool = False
-    """By the rule of thumb the runs take less than a minute, and nothing was timed."""
+    briefly_s: Mapping[str, float] = field(default_factory=dict)
+    """By run, where the rule of thumb says that all take less than a minute, and nothing was timed."""
     jobs: int = 1
     """Runs at a time, but for timed ones."""
 
     def pending(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs without a record."""
         return [run for run in runs if run.run_id not in self.settled]
+
+    def briefly(self, runs: Iterable[Run]) -> str:
+        """Return how long runs take by the rule of thumb, empty where there is something better than that."""
+        if not self.briefly_s:
+            return ""
+        seconds = sum(self.briefly_s[run.run_id] for run in runs)
+        return f"{BY_RULE}{'under' if seconds < WELL_UNDER_A_MINUTE_S else 'about'} a minute"
 
 
 def preview_rows(preview: Preview) -> list[dict[str, Any]]:
@@ -56,7 +65,7 @@ def _row(preview: Preview, name: str | None, runs: tuple[Run, ...], absent: list
         "at_a_time": at_a_time,
         "alone": len(pending) if at_a_time == 1 else len(pending) - beside_others,
         "seconds": preview.estimate.total_s(pending, preview.jobs),
-        "basis": "rule of thumb: under a minute" if preview.is_short else preview.estimate.described or None,
+        "basis": preview.briefly(pending) or preview.estimate.described or None,
     }
 
 
@@ -85,8 +94,8 @@ def _line(preview: Preview, title: str, row: dict[str, Any], basis: str = "") ->
 def _time(preview: Preview, row: dict[str, Any], basis: str) -> str:
     if row["recorded"] == row["runs"]:
         return "; nothing is left to run" if row["runs"] else ""
-    if preview.is_short:
-        return f"; {BRIEFLY}"
+    if preview.briefly_s:
+        return f"; {row['basis'].removeprefix(BY_RULE)}"
     if row["seconds"] is None:
         return "; nobody knows yet how long"
     parts = [f"about {duration(row['seconds'])} here"]

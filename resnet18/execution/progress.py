@@ -15,6 +15,7 @@ from rich.text import Text
 
 from resnet18.execution.job import EpochDone
 from resnet18.execution.progress_lines import (
+    COLD_START_S,
     MOST_ROWS,
     Going,
     Row,
@@ -48,6 +49,7 @@ class Progress:
         self._position = self._total = self._done = 0
         self._work_done = self._work = 0
         self._began_s = self._seen_s = 0.0
+        self._first: tuple[float, int] | None = None
         self._jobs = jobs
         self._waiting: dict[str, Run] = {}
         # Another thread draws: what it reads is replaced as a whole.
@@ -61,7 +63,7 @@ class Progress:
         self._work = sum(_work(run) for run in runs)
         self._waiting, self._ended = {run.run_id: run for run in runs}, ()
         self._show_next()
-        self._began_s = perf_counter()
+        self._began_s, self._first = perf_counter(), None
         if not runs or not self._may_live:
             yield
             return
@@ -89,13 +91,14 @@ class Progress:
         # One that was stopped goes on after what it had done: that is no work any more.
         self._work -= _work_of_an_epoch(run) * (epoch.epoch - before.epochs_done - 1)
         self._work_done += _work_of_an_epoch(run)
+        self._first = self._first or (self._seen_s, self._work_done)
         if self._live is not None:
             self._refresh()
             return
         self._print(
             f"{self._name()} epoch {epoch.epoch}/{run.experiment.epochs}: train loss {epoch.train_loss:.3f}, "
             f"accuracy {epoch.train_accuracy:.1%} train, "
-            f"{epoch.test_accuracy:.1%} test, {epoch.seconds:.1f} s, {self._remaining()}"
+            f"{epoch.test_accuracy:.1%} test, {epoch.seconds:.1f} s{self._remaining(', ')}"
         )
 
     def note(self, text: str) -> None:
@@ -116,7 +119,7 @@ class Progress:
         self._no_longer_waits(run)
         self._leaves(ended_row(run, status or "not run"), "")
         if self._live is None or status != "ok":
-            self._print(f"{self._name()}: {status or 'not run'}{text}, {self._remaining()}")
+            self._print(f"{self._name()}: {status or 'not run'}{text}{self._remaining(', ')}")
 
     def skip(self, text: str) -> None:
         """The run is not carried out here, for this reason; an empty one is not worth a line."""
@@ -154,19 +157,29 @@ class Progress:
         """Return the work of the present run that is left, none where none goes on here."""
         return 0 if self._going is None else _work_of_an_epoch(self._going.run) * self._going.epochs_left
 
-    def _remaining(self) -> str:
-        """Return what is left of all runs; between two epochs it grows shorter by the clock.
+    def _pace_s(self) -> float | None:
+        """Return the seconds for a piece of work so far, without the first epoch; None where that tells no pace."""
+        seen_s, done = (self._began_s, 0) if self._first is None else self._first
+        if self._work_done > done:
+            return (self._seen_s - seen_s) / (self._work_done - done)
+        is_warm = self._work_done > 0 and seen_s - self._began_s >= COLD_START_S
+        return (seen_s - self._began_s) / self._work_done if is_warm else None
+
+    def _remaining(self, before: str = "") -> str:
+        """Return what is left of all runs, empty if unknown; between two epochs it grows shorter by the clock.
 
         Of what is left others do their share, but for the present run.
         """
+        if (pace_s := self._pace_s()) is None:
+            return ""
         now_s = perf_counter()
         work_left = max((self._work - self._work_done) / self._jobs, self._own_work_left())
-        left_s = (self._seen_s - self._began_s) * work_left / max(self._work_done, 1)
-        return f"about {duration(max(0.0, left_s - (now_s - self._seen_s)))} left"
+        left_s = max(0.0, pace_s * work_left - (now_s - self._seen_s))
+        return f"{before}about {duration(left_s)} left"
 
     def _lines(self) -> Text:
         """Return the live lines: all runs, then some of those that have ended, go on here, and wait."""
-        left = [self._remaining()] if self._work_done else []
+        left = [text] if (text := self._remaining()) else []
         going = self._going
         running = () if going is None else (running_row(going, perf_counter()),)
         waiting = self._total - self._done - len(running)

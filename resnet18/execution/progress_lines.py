@@ -17,6 +17,8 @@ from resnet18.spec.plan import Run
 
 MOST_ROWS = 3
 """Of runs that have ended, and of those that wait."""
+COLD_START_S = 60.0
+"""A first epoch tells a pace if it takes as long: compiling and warming up, half a minute at most, is less of it."""
 BAR = 10
 INDENT = "  "
 
@@ -69,12 +71,15 @@ class Going:
     """The last one that has ended."""
     epochs_here: int = 0
     """That have ended since; one that was stopped had more before."""
+    first_s: float = 0.0
+    """When the first of those ended."""
     seen_s: float = 0.0
     """When the last one ended."""
 
     def after(self, epoch: EpochDone, now_s: float) -> "Going":
         """Return the run when one more epoch has ended."""
-        return replace(self, epoch=epoch, epochs_here=self.epochs_here + 1, seen_s=now_s)
+        first_s = self.first_s if self.epochs_here else now_s
+        return replace(self, epoch=epoch, epochs_here=self.epochs_here + 1, first_s=first_s, seen_s=now_s)
 
     @property
     def epochs_done(self) -> int:
@@ -92,10 +97,13 @@ class Going:
         return None if self.epoch is None else self.epoch.test_accuracy
 
     def left_s(self, now_s: float) -> float | None:
-        """Return the time that is left at its pace so far, None before its first epoch has ended."""
-        if self.epoch is None:
+        """Return the time that is left at its pace after its first epoch, or at that of a long one; None before."""
+        if self.epochs_here > 1:
+            pace_s = (self.seen_s - self.first_s) / (self.epochs_here - 1)
+        elif self.epoch is not None and self.seen_s - self.began_s >= COLD_START_S:
+            pace_s = self.seen_s - self.began_s
+        else:
             return None
-        pace_s = (self.seen_s - self.began_s) / self.epochs_here
         return max(0.0, pace_s * self.epochs_left - (now_s - self.seen_s))
 
 

@@ -83,7 +83,7 @@ def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
     counts = Counter(one.status or "being run by another runner" for one in finished)
     before = sum(one.was_recorded for one in finished)
     lines = [
-        f"{len(finished)} runs ({before} recorded before): "
+        f"{len(finished)} run{'' if len(finished) == 1 else 's'} ({before} recorded before): "
         + (", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing was measured")
     ]
     lines += [f"not run: {one.label}: {one.reason}" for one in plan.not_planned]

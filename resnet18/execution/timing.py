@@ -19,6 +19,9 @@ LEAST_S = 0.5
 def timed(runs: Iterable[Run], place: Place, limit_s: float) -> dict[str, TimingAnswer]:
     """Return how fast runs go here, by run id; those for which no time is left, or which fail, are left out.
 
+    So are those of which only the first step ended: on a fresh machine it compiles kernels and warms libraries, which
+    may take a hundred times as long as a step does, and no pace is better than that.
+
     Args:
         runs: one of each kind, the one that matters most first.
         place: of the data set.
@@ -37,7 +40,6 @@ def timed(runs: Iterable[Run], place: Place, limit_s: float) -> dict[str, Timing
             steps=STEPS,
             enough_s=min(ENOUGH_S, left_s / 2),
         )
-        if (answer := process.time_steps(question, min(MOST_S, left_s))) is not None:
+        if (answer := process.time_steps(question, min(MOST_S, left_s))) is not None and answer.steps:
             found[run.run_id] = answer
-    warm = {run_id: answer for run_id, answer in found.items() if answer.steps}
-    return warm or found  # what only warmed up is worse than another kind's pace
+    return found
