@@ -68,7 +68,7 @@ def _next_look(verdict: Verdict) -> int | None:
 
 def _as_argument(benchmark: Benchmark) -> str:
     """Return how a command names a table: the suite's by name, one of somebody's own by its file."""
-    return benchmark.name if benchmark.report else f"{benchmark.name}.toml"
+    return f"{benchmark.name}.toml" if benchmark.report_name == benchmark.name else benchmark.name
 
 
 def _cost(verdict: Verdict) -> float:
