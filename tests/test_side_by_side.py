@@ -65,7 +65,7 @@ def test_runs_side_by_side_say_so_and_timed_ones_run_alone(text, flag, tmp_path)
     assert [1] * 4 == [record.attempt for record in records]
     assert {flag} == {"not_exclusive" in record.flags for record in records}
     assert {1 if flag else 2} == {record.fingerprint.numerics["threads"] for record in records}
-    assert done.stdout.rstrip().endswith("report.html")
+    assert done.stdout.rstrip().endswith("README.md and report.html")
     assert "left to" not in done.stdout
 
 
