@@ -46,7 +46,6 @@ class Comparison:
     """The estimate counts a fall as positive: it is written with the other sign."""
     against_one_run: bool = False
     """The region is about one run of somebody else: the claim falls only where a further run would not fit."""
-    """Values of the first case, by seed, before any look."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
 
