@@ -23,11 +23,12 @@ def commands() -> Iterator[tuple[str, Command]]:
     seen = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for line in ("\n".join(FENCED.findall(text)).splitlines(), INLINE.findall(FENCED.sub("", text))):
-            for words in (tuple(shlex.split(one, comments=True)) for one in line):
-                if words and words not in seen:
-                    seen.add(words)
-                    yield str(page.relative_to(ROOT)), words
+        in_blocks = "\n".join(FENCED.findall(text)).splitlines()
+        for line in (*in_blocks, *INLINE.findall(FENCED.sub("", text))):
+            words = tuple(shlex.split(line, comments=True))
+            if words and words not in seen:
+                seen.add(words)
+                yield str(page.relative_to(ROOT)), words
 
 
 def calls_of(command: Command) -> Iterator[list[str]]:

@@ -32,6 +32,8 @@ UNDERSTOOD = {
     ("verify", "RECORD"): ("stands for any record", []),
 }
 """Calls that are only read to the end, why, and what they need to be whole."""
+OF_READERS = {"its name", "normalize, flip"}
+"""Cases that the docs have a reader add to a table first."""
 ENDS = {"compare": 3}
 """Exit codes other than 0: of two seeds not everything can be compared."""
 COMMANDS = list(commands())
@@ -89,7 +91,9 @@ def understood(words):
 def planned(words):
     """Return the plan that a `run` asks for, with data and a device that are here."""
     given = understood(words)
-    return asked(given["names"], given["scale"], given["seeds"], None, None, given["options"]).plan
+    what = (given["names"], given["scale"], given["seeds"], None, None, given["options"])
+    cases = [case for case in given["cases"] or [] if case not in OF_READERS]
+    return asked(*what, cases=cases, hypotheses=given["hypotheses"]).plan
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one[0]}: {' '.join(one[1])}")
