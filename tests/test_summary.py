@@ -4,6 +4,7 @@ import pytest
 from test_verdict import MEANS, PAPER, claimed, records_of, verdicts
 
 from resnet18.analysis.summary import summary
+from resnet18.analysis.wording import decisive
 
 
 @pytest.fixture
@@ -33,6 +34,33 @@ COMMAND = "- `resnet18 run mine.toml --scale paper --seeds {} --data imagefolder
 def test_an_open_claim_is_followed_by_the_command_of_its_next_look(check, seeds, line, short):
     """With the options of the request; a file of one's own is named as a file."""
     assert line in short(check, seeds).splitlines()
+
+
+AGREES = '{ kind = "greater", metric = "last_clean_accuracy", case = "32", than = "16" }'
+DISAGREES = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }'
+TOO_SHORT = '{ kind = "greater", metric = "late_gain", case = "32", than = "16" }'
+LACKS = "clean test accuracy, last quarter of epochs less the one before: needs 8 epochs"
+BEYOND = "- Inconclusive, and not to be supported by more runs like these: X1 ({})."
+NEAREST = "- Inconclusive, nearest to settled first: X1 ({})."
+FAR = "about {} seeds, beyond the last look at 10, would {} it"
+
+
+@pytest.mark.parametrize(
+    ("checks", "line"),
+    [
+        (AGREES, NEAREST.format(FAR.format(47, "support"))),
+        (DISAGREES, NEAREST.format(FAR.format(47, "contradict"))),
+        (f"{AGREES}, {TOO_SHORT}", BEYOND.format(LACKS)),
+        (f"{DISAGREES}, {TOO_SHORT}", BEYOND.format(f"{LACKS}; {FAR.format(47, 'contradict')}")),
+    ],
+)
+def test_an_open_claim_is_told_with_the_way_in_which_seeds_would_settle_it(checks, line, tmp_path):
+    """One part that cannot be judged keeps it from being supported by any number; another may still contradict it."""
+    mine = claimed(tmp_path, checks)
+    found = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
+
+    assert line in summary("mine", found, PAPER).splitlines()
+    assert line.partition(" (")[2].removesuffix(").").rpartition("; ")[2][:20] in decisive(found[0])
 
 
 @pytest.mark.parametrize(("check", "seeds"), [(PLAIN, 5), (NEVER, 3)])

@@ -112,7 +112,8 @@ def test_arms_of_unequal_seeds_are_judged_by_the_shortest(seeds, check, tmp_path
     (verdict,) = verdicts(mine, PAPER, records)
     used = [seeds[case] for case in MEANS if f'"{case}"' in check]
 
-    assert (min(used) < 3) == (verdict.reason == "1 of the 3 seeds that a verdict needs")
+    short = next((f'case "{case}" has ' for case in MEANS if seeds[case] == 1 and len({*used}) > 1), "")
+    assert (min(used) < 3) == (verdict.reason == f"{short}1 of the 3 seeds that a verdict needs")
     assert lines_of(verdict)
     assert decisive(verdict)
 
@@ -292,6 +293,15 @@ def test_a_doubtful_time_decides_nothing(flag, tmp_path):
     assert ("not run", reason) == (verdict.word, verdict.reason)
 
 
+def test_one_doubtful_time_is_told_among_all(tmp_path):
+    """So that a reader sees what a single run holds back, and what to type."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
+    first, *others = records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)
+
+    reason = "1 of 10 times is marked contaminated: --accept-marked counts it"
+    assert reason == verdicts(mine, PAPER, [flagged(first, "contaminated"), *others])[0].reason
+
+
 def test_times_of_two_machines_decide_nothing(tmp_path):
     """Unless the cases are about devices."""
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
@@ -428,6 +438,15 @@ def test_a_claim_holds_with_the_last_of_its_parts(tmp_path):
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"16": 75.0, "32": 75.01, "8": 75.12}, seeds=3))
 
     assert ("32", "16") == verdict.deciding.comparison.about
+
+
+def test_a_step_back_that_would_be_shown_first_is_what_settles_a_trend(tmp_path):
+    """A claim that rises from end to end falls by its step back, which then has a line of its own."""
+    mine = claimed(tmp_path, f'{{ {TREND}, direction = "rising" }}')
+    (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"8": 75.0, "16": 74.85, "32": 75.02}, seeds=3))
+
+    assert ("inconclusive", True) == (verdict.word, verdict.deciding.comparison.can_only_fail)
+    assert decisive(verdict) in [one.removeprefix("open: ") for one in lines_of(verdict)]
 
 
 def test_a_winner_is_named_by_the_verdict(tmp_path):

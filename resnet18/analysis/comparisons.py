@@ -7,8 +7,8 @@ from math import log
 
 from resnet18.analysis.metrics import second_half, slope, turning_epoch
 from resnet18.analysis.sample import (
-    CannotJudgeError,
     Comparison,
+    OutOfReachError,
     Sample,
     Unit,
     check_comparable,
@@ -129,7 +129,7 @@ def _test_slope(record: Record) -> float:
 def _overfits(check: Overfits, arm: Arm) -> tuple[Comparison, ...]:
     records = measured_in_order(arm)
     if any(not second_half(record) for record in records):
-        raise CannotJudgeError("overfitting: needs 5 epochs")
+        raise OutOfReachError("overfitting: needs 5 epochs")
     turn = Region(high=check.turns_by + 0.5)
     parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
         ("training loss per epoch, second half", "nats", Region(high=0), 0, _train_slope),

@@ -75,6 +75,10 @@ class CannotJudgeError(Exception):
     """The records do not bear on a check; the text says why."""
 
 
+class OutOfReachError(CannotJudgeError):
+    """No further run of the same kind would bear on a check: it takes another scale, data set, device or option."""
+
+
 class TooFewSeedsError(CannotJudgeError):
     """There are records, but no number that could be compared at the first look."""
 
@@ -82,10 +86,12 @@ class TooFewSeedsError(CannotJudgeError):
 def check_comparable(arms: Sequence[Arm]) -> None:
     """Raise CannotJudgeError unless every arm has records, all of one data set and one version of the code."""
     if len({arm.arm_id for arm in arms}) < len(arms):
-        raise CannotJudgeError("two of its cases are one run under these options")
+        raise OutOfReachError("two of its cases are one run under these options")
     for arm in arms:
         if not arm.records:
-            raise CannotJudgeError(arm.absent or f'"{arm.case.name}" has no records')
+            if arm.absent:
+                raise OutOfReachError(arm.absent)
+            raise CannotJudgeError(f'"{arm.case.name}" has no records')
         _check_seeds(arm)
     records = [record for arm in arms for record in arm.records]
     if len({record.fingerprint.identity.data_sha256 for record in records if record.status == "ok"}) > 1:
@@ -133,7 +139,7 @@ class Sample:
         for record in records:
             value = value_of(self.check.metric, record, self.check.level)
             if value is None:
-                raise CannotJudgeError(f"{facts.title}: needs {facts.needs}")
+                raise OutOfReachError(f"{facts.title}: needs {facts.needs}")
             if self.is_log and value <= 0:
                 raise CannotJudgeError(f"{facts.title}: {value:g}, which no ratio can be taken of")
             self.resolution = max(self.resolution, resolution(self.check.metric, record))
@@ -179,5 +185,8 @@ def _check_costs(arms: Sequence[Arm]) -> None:
 def _check_flags(arms: Sequence[Arm]) -> None:
     times = [set(TIME_IS_DOUBTFUL) & set(record.flags) for arm in arms for record in arm.measured]
     if flags := set().union(*times):
-        marked = f"{sum(map(bool, times))} of {len(times)} times are marked {', '.join(sorted(flags))}"
-        raise CannotJudgeError(f"{marked}: --accept-marked counts them")
+        count = sum(map(bool, times))
+        which, runs = ", ".join(sorted(flags)), f"{count} of {len(times)} times"
+        if count == 1:
+            raise CannotJudgeError(f"{runs} is marked {which}: --accept-marked counts it")
+        raise CannotJudgeError(f"{runs} are marked {which}: --accept-marked counts them")

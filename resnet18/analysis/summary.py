@@ -9,8 +9,8 @@ import pandas as pd
 from resnet18.analysis.heading import options_of
 from resnet18.analysis.markdown import code, escape, table
 from resnet18.analysis.statistics import ALPHA, LOOKS
-from resnet18.analysis.verdict import FEWEST_SEEDS, LAST_LOOK, Verdict, Word, seeds_text
-from resnet18.analysis.wording import decisive
+from resnet18.analysis.verdict import FEWEST_SEEDS, LAST_LOOK, Verdict, Word
+from resnet18.analysis.wording import decisive, outlook
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.resolve import Request
 
@@ -35,14 +35,25 @@ def summary(report: str, verdicts: Sequence[Verdict], request: Request) -> str:
         lines += [
             f"- **{one.claim.id} {word}** ({escape(one.claim.says)}): {escape(decisive(one))}." for one in by_word[word]
         ]
-    open_ones = [one for one in by_word["inconclusive"] if one.is_open]
-    if open_ones:
-        text = ", ".join(f"{one.claim.id} ({_cost_text(one)})" for one in sorted(open_ones, key=_cost))
-        lines.append(f"- Inconclusive, nearest to settled first: {escape(text)}.")
-    lines += _without_numbers([one for one in by_word["inconclusive"] if not one.is_open], "Inconclusive")
+    lines += _inconclusive(by_word["inconclusive"])
     lines += _without_numbers(by_word["not run"], "Not run")
     lines += _to_go_on(by_word["inconclusive"], request)
     return "\n".join([*lines, ""])
+
+
+def _inconclusive(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return lines of what is open: what seeds would settle, what none would support, and what waits for records."""
+    lines = []
+    within = [one for one in verdicts if not one.out_of_reach]
+    if open_ones := [one for one in within if one.is_open]:
+        text = ", ".join(f"{one.claim.id} ({outlook(one)})" for one in sorted(open_ones, key=_cost))
+        lines.append(f"- Inconclusive, nearest to settled first: {escape(text)}.")
+    if beyond := [one for one in verdicts if one.out_of_reach]:
+        text = ", ".join(
+            f"{one.claim.id} ({'; '.join(filter(None, (one.out_of_reach, outlook(one))))})" for one in beyond
+        )
+        lines.append(f"- Inconclusive, and not to be supported by more runs like these: {escape(text)}.")
+    return lines + _without_numbers([one for one in within if not one.is_open], "Inconclusive")
 
 
 def _to_go_on(inconclusive: Sequence[Verdict], request: Request) -> list[str]:
@@ -73,10 +84,6 @@ def _as_argument(benchmark: Benchmark) -> str:
 
 def _cost(verdict: Verdict) -> float:
     return verdict.deciding.cost if verdict.deciding else inf
-
-
-def _cost_text(verdict: Verdict) -> str:
-    return seeds_text(verdict.deciding) if verdict.deciding else "no number would"
 
 
 def _without_numbers(verdicts: Sequence[Verdict], head: str) -> list[str]:

@@ -6,8 +6,14 @@ from math import inf
 from typing import Literal
 
 from resnet18.analysis.comparisons import compare
-from resnet18.analysis.sample import CannotJudgeError, Comparison, TooFewSeedsError, measured_in_order
-from resnet18.analysis.statistics import ALPHA, LOOKS, MOST_SEEDS, holm_levels, seeds_needed
+from resnet18.analysis.sample import (
+    CannotJudgeError,
+    Comparison,
+    OutOfReachError,
+    TooFewSeedsError,
+    measured_in_order,
+)
+from resnet18.analysis.statistics import ALPHA, LOOKS, holm_levels, seeds_needed
 from resnet18.analysis.view import BenchmarkView, device_of, reported_head
 from resnet18.records.record import Record, Status
 from resnet18.spec.benchmark import Benchmark
@@ -59,6 +65,8 @@ class CheckResult:
 
     lacks_seeds: bool = False
     """Whether the reason is that there are too few seeds, and nothing else."""
+    is_out_of_reach: bool = False
+    """Whether no further run of the same kind would bear on it."""
 
     @property
     def is_decidable(self) -> bool:
@@ -98,16 +106,22 @@ class Verdict:
     def deciding(self) -> Judged | None:
         """The open comparison that would settle the claim first, if estimates were the truth.
 
-        A claim falls with the first of its parts that does; it holds with the last of them, and not at all while one
-        cannot be judged.
+        A claim falls with the first of its parts that does, a step back of a trend among them; it holds with the last
+        of those it needs, and not at all while one cannot be judged or points the other way.
         """
-        still_open = [one for one in self.judged if one.holds is None and one.counts]
+        still_open = [one for one in self.judged if one.holds is None]
+        needed = [one for one in still_open if one.counts]
         failing = [one for one in still_open if not one.comparison.is_inside]
-        if failing:
-            return min(failing, key=lambda one: one.cost)
-        if self.reason:
-            return None
-        return max(still_open, key=lambda one: one.cost, default=None)
+        falls = min(failing, key=lambda one: one.cost, default=None)
+        if self.reason or any(one.counts for one in failing):
+            return falls
+        holds = max(needed, key=lambda one: one.cost, default=None)
+        return falls if falls and holds and falls.cost < holds.cost else holds
+
+    @property
+    def out_of_reach(self) -> str:
+        """Why no number of seeds would support it, empty where some might."""
+        return "; ".join(dict.fromkeys(result.reason for result in self.results if result.is_out_of_reach))
 
 
 def judge(benchmarks: Collection[Benchmark], views: Collection[BenchmarkView], request: Request) -> tuple[Verdict, ...]:
@@ -137,18 +151,24 @@ def _result(check: Check, view: BenchmarkView | None, request: Request) -> Check
     if view is None or not view.arms:
         return CheckResult(check, reason="no records", is_missing=True)
     if (other := other_terms(check, request)) is not None:
-        return CheckResult(check, reason=other, is_missing=True)
+        return CheckResult(check, reason=other, is_missing=True, is_out_of_reach=True)
     try:
         comparisons = compare(check, {arm.case.name: arm for arm in view.arms})
     except CannotJudgeError as error:
-        return CheckResult(check, reason=str(error), is_missing=not isinstance(error, TooFewSeedsError))
+        missing, beyond = not isinstance(error, TooFewSeedsError), isinstance(error, OutOfReachError)
+        return CheckResult(check, reason=str(error), is_missing=missing, is_out_of_reach=beyond)
     if isinstance(check, RunStatus):
         return _status(check, view)
     if all(one.estimates for one in comparisons):
         return CheckResult(check, comparisons)
-    arms = [arm for arm in view.arms if arm.case.name in cases_of(check)]
-    seeds = min(len(measured_in_order(arm)) for arm in arms)
-    return CheckResult(check, comparisons, reason=_too_few(seeds), lacks_seeds=True)
+    seeds = {arm.case.name: len(measured_in_order(arm)) for arm in view.arms if arm.case.name in cases_of(check)}
+    return CheckResult(check, comparisons, reason=_shortest(seeds), lacks_seeds=True)
+
+
+def _shortest(seeds: dict[str, int]) -> str:
+    """Return how many seeds the shortest arm has; its case is named where another has more."""
+    least = min(seeds, key=lambda name: seeds[name])
+    return f'case "{least}" has {_too_few(seeds[least])}' if len({*seeds.values()}) > 1 else _too_few(seeds[least])
 
 
 def _too_few(seeds: int) -> str:
@@ -170,12 +190,12 @@ def _status(check: RunStatus, view: BenchmarkView) -> CheckResult:
     kind = check.device.partition(":")[0]
     final = [record for record in arm.records if record.status in ENDINGS and device_of(record) == kind]
     if not final:
-        return CheckResult(check, reason=f"no run on {kind}", is_missing=True)
+        return CheckResult(check, reason=f"no run on {kind}", is_missing=True, is_out_of_reach=True)
     card = parse_printed(check.card) if check.card else None
     if card is not None:
         final = [record for record in final if _is_card(record, card.value)]
         if not final:
-            return CheckResult(check, reason=f"no run on a card of {check.card}", is_missing=True)
+            return CheckResult(check, reason=f"no run on a card of {check.card}", is_missing=True, is_out_of_reach=True)
     if len(final) < FEWEST_SEEDS:
         return CheckResult(check, reason=_too_few(len(final)))
     endings = {record.status for record in final}
@@ -236,12 +256,3 @@ def _judged(comparison: Comparison, level: float, count: int, claims: int) -> Ju
     alpha = ALPHA / claims if comparison.is_inside else ALPHA / claims / count
     one_run = comparison.against_one_run and not comparison.is_inside
     return Judged(comparison, None, seeds_needed(comparison.last, comparison.region, alpha, one_run=one_run))
-
-
-def seeds_text(judged: Judged) -> str:
-    """Return how many seeds would settle a comparison, in words: a look, or more than the last look has."""
-    if judged.seeds is None:
-        return f"more than {MOST_SEEDS:,} seeds"
-    if judged.seeds <= LAST_LOOK:
-        return f"about {judged.seeds} seeds"
-    return f"about {judged.seeds:,} seeds, beyond the last look at {LAST_LOOK}"

@@ -3,7 +3,8 @@
 from math import exp, expm1, inf
 
 from resnet18.analysis.sample import Comparison
-from resnet18.analysis.verdict import CheckResult, Judged, Verdict, seeds_text
+from resnet18.analysis.statistics import MOST_SEEDS
+from resnet18.analysis.verdict import LAST_LOOK, CheckResult, Judged, Verdict
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 
@@ -20,7 +21,7 @@ STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "
 def lines_of(verdict: Verdict) -> list[str]:
     """Return a line for every part of a claim: what it says, whether it holds, the estimate, interval and n."""
     lines = []
-    judged = list(verdict.judged)
+    judged, shown = list(verdict.judged), verdict.deciding
     for result in verdict.results:
         if not result.is_decidable:
             reason = result.reason.removeprefix(f"{_asserted(result)}: ")
@@ -29,7 +30,7 @@ def lines_of(verdict: Verdict) -> list[str]:
             lines.append(f"{OUTCOMES[result.status_holds]}: {_asserted(result)}")
         else:
             mine, judged = judged[: len(result.comparisons)], judged[len(result.comparisons) :]
-            lines += [line(result.check, one) for one in mine if one.counts]
+            lines += [line(result.check, one) for one in mine if one.counts or one is shown]
     return lines
 
 
@@ -40,16 +41,29 @@ def line(check: Check, judged: Judged) -> str:
     text += f", n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
-    if judged.holds is not None:
-        return text
-    seeds = seeds_text(judged)
-    return f"{text}; {seeds}{',' if ', ' in seeds else ''} would settle it"
+    return text if judged.holds is not None else f"{text}; {seeds_text(judged)}"
+
+
+def seeds_text(judged: Judged, verb: str = "settle") -> str:
+    """Return how many seeds would settle a comparison, in words: a look, or more than the last look has."""
+    if judged.seeds is None:
+        return f"more than {MOST_SEEDS:,} seeds would {verb} it"
+    if judged.seeds <= LAST_LOOK:
+        return f"about {judged.seeds} seeds would {verb} it"
+    return f"about {judged.seeds:,} seeds, beyond the last look at {LAST_LOOK}, would {verb} it"
+
+
+def outlook(verdict: Verdict) -> str:
+    """Return the seeds that would settle a claim, and which way, if estimates were the truth; empty where none is."""
+    deciding = verdict.deciding
+    return seeds_text(deciding, "support" if deciding.comparison.is_inside else "contradict") if deciding else ""
 
 
 def decisive(verdict: Verdict) -> str:
     """Return the line that settles a verdict: what fails, what would settle it first, or what held by the least."""
     if verdict.word == "not run" or (verdict.reason and verdict.word != "contradicted"):
-        return verdict.reason
+        seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
+        return f"{verdict.reason}; {seeds}" if seeds else verdict.reason
     checks = dict(zip(map(id, verdict.judged), _checks(verdict), strict=True))
     shown = _shown(verdict)
     if shown is None:
