@@ -27,7 +27,7 @@ def test_each_request_that_bears_on_a_report_has_a_column(chapters):
     (title, rows), *others = standings(chapters(SMALL, SMOKE)).items()
 
     assert ("Where the statements stand: the lab report", []) == (title, others)
-    assert ["claim", "the report says"] == list(rows.columns[:2])
+    assert ["claim", "statement"] == list(rows.columns[:2])
     assert {SMALL.described, SMOKE.described} == set(rows.columns[2:])
     assert ["inconclusive"] * 2 == list(rows.set_index("claim").loc["A1"])[1:]
     assert ["not run"] * 2 == list(rows.set_index("claim").loc["D2"])[1:]

@@ -4,9 +4,10 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from builders import TOML, make_arm, make_benchmark, make_epoch, make_experiment, make_record
+from builders import TOML, changed, make_arm, make_benchmark, make_epoch, make_experiment, make_record
 
 from resnet18.analysis.cells import accuracy, errors, gap, missing, seconds
+from resnet18.analysis.contents import machine_time_s
 from resnet18.analysis.report import render_report, write_report
 from resnet18.analysis.sample import CannotJudgeError, check_comparable, is_doubtful, measured_in_order
 from resnet18.analysis.speedup import machines_of, speed_up
@@ -58,6 +59,24 @@ def test_a_report_is_an_index_of_its_records(tmp_path):
     line = f"Records: 6; SHA-256 over their sorted record hashes: `{hashlib.sha256(hashes.encode()).hexdigest()}`."
     assert line in text.splitlines()
     assert line not in fewer.splitlines()
+
+
+def test_a_report_says_what_its_runs_took(tmp_path):
+    """Six runs of nine seconds."""
+    mine = make_benchmark(tmp_path)
+    text = render_report([mine], Readings(tuple(records_of(mine)), ()))[0]
+
+    assert "Machine time: 54 s, " in text
+
+
+def test_the_time_of_a_run_that_went_on_counts_once():
+    """Of a first attempt of 12 s, of which 9 s were saved, and a second that went on for 5 s: 17 s were spent."""
+    begun, saved, stopped = (f"2026-01-01T00:00:{second:02}+00:00" for second in (0, 9, 12))
+    again, done = "2026-01-01T01:00:00+00:00", "2026-01-01T01:00:05+00:00"
+    first = changed(make_record(), segments=[{"start": begun, "end": stopped}])
+    second = changed(make_record(attempt=2), segments=[{"start": begun, "end": saved}, {"start": again, "end": done}])
+
+    assert 17 == machine_time_s([second, first])
 
 
 def test_a_report_of_many_records_counts_every_one(tmp_path, repetitions, monkeypatch):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from builders import TOML, make_arm, make_benchmark, make_epoch, make_experiment, make_record
 
+from resnet18.analysis.checks import CheckResult
 from resnet18.analysis.comparisons import Comparison, compare
 from resnet18.analysis.sample import Unit
 from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast
-from resnet18.analysis.verdict import CheckResult, Judged, Verdict, _p, _verdict, holm_levels, judge
+from resnet18.analysis.verdict import Judged, Verdict, _p, _verdict, holm_levels, judge
 from resnet18.analysis.view import look
 from resnet18.analysis.wording import decisive, estimate_text, line, lines_of, statement
 from resnet18.records.parse import seal

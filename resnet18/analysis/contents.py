@@ -6,6 +6,7 @@ The markdown report and the web page are both made from it, so that they cannot 
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 
 from resnet18.analysis.candidates import candidate_records
 from resnet18.analysis.heading import options_of
@@ -16,6 +17,7 @@ from resnet18.analysis.view import BenchmarkView, look, requests_of
 from resnet18.records.record import Record
 from resnet18.records.store import Readings, last_attempts
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.duration import duration
 from resnet18.spec.resolve import Request
 
 
@@ -132,4 +134,16 @@ def _leftovers(records: Collection[Record], shown: set[str], readings: Readings)
     hashes = sorted(record.record_hash for record in readings.records)
     index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     index_line = f"Records: {len(hashes)}; SHA-256 over their sorted record hashes: `{index}`."
-    return [*lines, *([""] if lines else []), index_line]
+    spent = duration(machine_time_s(readings.records))
+    time_line = f"Machine time: {spent}, the wall times of all runs added up, those of runs side by side too."
+    return [*lines, *([""] if lines else []), time_line, "", index_line]
+
+
+def machine_time_s(records: Collection[Record]) -> float:
+    """Return the seconds that runs took, work that was lost too: a later attempt repeats the segments that it goes on from."""
+    ends: dict[tuple[str, str], datetime] = {}
+    for record in records:
+        for segment in record.segments:
+            key, end = (record.run_id, segment.start), datetime.fromisoformat(segment.end)
+            ends[key] = max(end, ends.get(key, end))
+    return sum((end - datetime.fromisoformat(start)).total_seconds() for (_, start), end in ends.items())

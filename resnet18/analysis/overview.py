@@ -36,7 +36,7 @@ def _rows(bearing: dict[str, tuple[Verdict, ...]]) -> pd.DataFrame:
     words = {described: {verdict.claim.id: verdict.word for verdict in family} for described, family in bearing.items()}
     claims = {verdict.claim.id: verdict.claim for family in bearing.values() for verdict in family}
     rows = [
-        {"claim": name, "the report says": claim.says}
+        {"claim": name, "statement": claim.says}
         | {described: by_claim.get(name, "not run") for described, by_claim in words.items()}
         for name, claim in claims.items()
     ]

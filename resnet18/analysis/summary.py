@@ -6,10 +6,11 @@ from math import inf
 
 import pandas as pd
 
+from resnet18.analysis.checks import FEWEST_SEEDS
 from resnet18.analysis.heading import options_of
 from resnet18.analysis.markdown import code, escape, table
 from resnet18.analysis.statistics import ALPHA, LOOKS
-from resnet18.analysis.verdict import FEWEST_SEEDS, LAST_LOOK, Verdict, Word
+from resnet18.analysis.verdict import LAST_LOOK, Verdict, Word
 from resnet18.analysis.wording import decisive, outlook
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.resolve import Request
@@ -101,7 +102,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
     rows = [
         {
             "claim": one.claim.id,
-            "the report says": one.claim.says,
+            "statement": one.claim.says,
             "verdict": one.word,
             "what the records say": decisive(one),
         }

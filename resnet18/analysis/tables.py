@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from resnet18.analysis.cells import MARK, NOTHING, STATUS_TEXT, accuracy, errors, gap, missing, seconds
+from resnet18.analysis.extrapolation import extrapolated, full_size
 from resnet18.analysis.metrics import (
     best_accuracy,
     last_clean_accuracy,
@@ -66,7 +67,9 @@ def _metric_columns(view: BenchmarkView, request: Request) -> list[Column]:
     measured = "measured" if head is None or label == CIFAR10 else f"measured on {label}"
     columns: list[Column] = []
     for row in benchmark.table.metrics:
-        columns.append((f"{row.title}, {head or 'reported'}", _reported(row.metric, head)))
+        is_slice = row.metric == "train_s" and any(full_size(arm, benchmark, request) for arm in view.arms)
+        beside = "reported at full size" if is_slice else head
+        columns.append((f"{row.title}, {beside or 'reported'}", _reported(row.metric, beside)))
         if row.metric == "best_accuracy":
             columns.append(
                 (f"{row.title}, {measured} (best epoch, as published)", measured_cell(best_accuracy, accuracy))
@@ -79,6 +82,9 @@ def _metric_columns(view: BenchmarkView, request: Request) -> list[Column]:
         else:
             unit = "" if row.title.endswith("(s)") else " (s)"
             columns.append((f"{row.title}, {measured}{unit}", measured_cell(TIMES[row.metric], seconds, is_time=True)))
+            if is_slice:
+                title = f"{row.title}, extrapolated to full size"
+                columns.append((title, lambda arm: extrapolated(arm, benchmark, request)))
             columns += _speed_up_column(view, row.metric)
     return columns
 

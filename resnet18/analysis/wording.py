@@ -2,9 +2,10 @@
 
 from math import exp, expm1, inf
 
+from resnet18.analysis.checks import CheckResult
 from resnet18.analysis.sample import Comparison
 from resnet18.analysis.statistics import MOST_SEEDS
-from resnet18.analysis.verdict import LAST_LOOK, CheckResult, Judged, Verdict
+from resnet18.analysis.verdict import LAST_LOOK, Judged, Verdict
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 

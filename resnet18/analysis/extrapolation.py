@@ -1,0 +1,77 @@
+"""What training at full size would take, from runs of a slice of it: an estimate that decides no claim.
+
+A slice is a case as it stands at paper scale, over fewer images or epochs. Only training is extrapolated: evaluations
+do not grow with either.
+"""
+
+from collections.abc import Collection
+from statistics import fmean
+
+from resnet18.analysis.cells import MARK, NOTHING, missing
+from resnet18.analysis.estimate import KNOWN_SIZES
+from resnet18.analysis.metrics import machine, train_s
+from resnet18.analysis.sample import is_doubtful
+from resnet18.analysis.statistics import contrast
+from resnet18.analysis.view import Arm
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.experiment import Experiment
+from resnet18.spec.resolve import Request, resolve
+
+CUT = ("train_images", "epochs", "test_images_epoch", "test_images_last")
+"""What a slice may have less of."""
+
+
+def full_size(arm: Arm, benchmark: Benchmark, request: Request) -> Experiment | None:
+    """Return the experiment that an arm is a slice of; None where it is none, or images of the data are not counted."""
+    full, _ = resolve(benchmark, arm.case, Request("paper", request.data_label), seed=arm.experiment.seed)
+    whole = arm.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
+    cut = _images(arm.experiment, request) < _images(full, request)
+    return full if request.data_label in KNOWN_SIZES and whole == full and cut else None
+
+
+def _images(experiment: Experiment, request: Request) -> int:
+    """Return how many images pass through training, each as often as it does."""
+    sizes = KNOWN_SIZES.get(request.data_label)
+    return sizes.of_train(experiment.train_images) * experiment.epochs if sizes else 0
+
+
+def trained_images(record: Record) -> int:
+    """Return how many images passed through training, each as often as it did."""
+    return sum(epoch.train.images for epoch in record.epochs)
+
+
+def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
+    """Return seconds of training at full size: mean over runs with its 95 % interval (Student's t), or why there is none.
+
+    Each run's seconds for an image, times the images of all epochs at full size.
+    """
+    if not arm.measured:
+        return missing(arm)
+    full = full_size(arm, benchmark, request)
+    if full is None:
+        return NOTHING
+    if len({machine(record) for record in arm.measured}) > 1:
+        return "several machines: not averaged"
+    values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]
+    mark = MARK if any(is_doubtful(record) for record in arm.measured) else ""
+    if len(values) == 1:
+        return f"{values[0]:,.0f} (n = 1: no interval){mark}"
+    low, high = contrast([values], [1]).interval()
+    return f"{fmean(values):,.0f} [{max(low, 0):,.0f}, {high:,.0f}]{mark}"
+
+
+def extrapolation_note(arms: Collection[Arm], benchmark: Benchmark, request: Request) -> list[str]:
+    """Return what an extrapolated time is made of, as an item of a list in markdown; nothing where there is none."""
+    parts = set()
+    for arm in arms:
+        full = full_size(arm, benchmark, request)
+        if full is not None and arm.measured:
+            slices = sorted({f"{trained_images(record):,}" for record in arm.measured})
+            parts.add(f"{_images(full, request):,} images from {' or '.join(slices)}")
+    if not parts:
+        return []
+    return [
+        f"- Extrapolated to full size: training of {'; '.join(sorted(parts))}, every epoch's counted. The interval knows "
+        "how runs differ, and not whether a long run keeps its pace. It decides no claim."
+    ]
