@@ -1,14 +1,16 @@
 """Extrapolation: what training at full size would take, from slices of it and from nothing else."""
 
 import pytest
-from builders import make_epoch, make_record
+from builders import changed, make_epoch, make_record
 
 from resnet18.analysis.extrapolation import extrapolation_note
+from resnet18.analysis.report import render_report
 from resnet18.analysis.section import section
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.verdict import judge
 from resnet18.analysis.view import look
 from resnet18.records.record import Score
+from resnet18.records.store import Readings
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -103,6 +105,15 @@ def test_slices_of_several_machines_are_not_averaged(device):
     assert "several machines: not averaged" == cells(device, [one, other]).loc[ROW, "CPU"]
 
 
+def test_a_doubtful_time_is_not_extrapolated(device):
+    """It would be doubtful a thousandfold; where every time is, the table has no such row."""
+    alone, beside = record_slices(device, (25.6,)), record_slices(device, (2.56,), case="CPU, tuned")
+    beside = [changed(record, flags=["not_exclusive"]) for record in beside]
+
+    assert "not extrapolated \N{DAGGER}" == cells(device, [*alone, *beside]).loc[ROW, "CPU, tuned"]
+    assert ROW not in cells(device, beside).index
+
+
 def test_the_table_says_what_an_extrapolation_is_made_of(device):
     """Of how many images, and what its interval leaves out."""
     (view,) = look([device], SLICE, record_slices(device, (25.6,)))
@@ -110,6 +121,14 @@ def test_the_table_says_what_an_extrapolation_is_made_of(device):
 
     assert "500,000 images from 1,280" in note
     assert note in section(view, (view,), SLICE, [], [])
+
+
+def test_where_nothing_was_judged_there_is_no_table_of_verdicts(device):
+    """The summary says why, in fewer lines."""
+    text = render_report([device], Readings(tuple(record_slices(device, (25.6,))), ()))[0]
+
+    assert "0 inconclusive, 3 not run" in text
+    assert "### Verdicts" not in text
 
 
 def test_a_slice_decides_no_claim(device):

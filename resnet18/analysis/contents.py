@@ -140,7 +140,7 @@ def _leftovers(records: Collection[Record], shown: set[str], readings: Readings)
 
 
 def machine_time_s(records: Collection[Record]) -> float:
-    """Return the seconds that runs took, work that was lost too: a later attempt repeats the segments that it goes on from."""
+    """Return the seconds that runs took, lost work too: a later attempt repeats the segments that it goes on from."""
     ends: dict[tuple[str, str], datetime] = {}
     for record in records:
         for segment in record.segments:

@@ -30,6 +30,12 @@ def full_size(arm: Arm, benchmark: Benchmark, request: Request) -> Experiment | 
     return full if request.data_label in KNOWN_SIZES and whole == full and cut else None
 
 
+def can_extrapolate(arm: Arm, benchmark: Benchmark, request: Request) -> bool:
+    """Say whether an arm has times of a slice that nothing else went on beside."""
+    times = arm.measured and not any(is_doubtful(record) for record in arm.measured)
+    return bool(times) and full_size(arm, benchmark, request) is not None
+
+
 def _images(experiment: Experiment, request: Request) -> int:
     """Return how many images pass through training, each as often as it does."""
     sizes = KNOWN_SIZES.get(request.data_label)
@@ -42,7 +48,7 @@ def trained_images(record: Record) -> int:
 
 
 def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
-    """Return seconds of training at full size: mean over runs with its 95 % interval (Student's t), or why there is none.
+    """Return seconds of training at full size: mean over runs with its 95 % interval (Student's t), or why none.
 
     Each run's seconds for an image, times the images of all epochs at full size.
     """
@@ -53,12 +59,13 @@ def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
         return NOTHING
     if len({machine(record) for record in arm.measured}) > 1:
         return "several machines: not averaged"
+    if any(is_doubtful(record) for record in arm.measured):
+        return f"not extrapolated{MARK}"
     values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]
-    mark = MARK if any(is_doubtful(record) for record in arm.measured) else ""
     if len(values) == 1:
-        return f"{values[0]:,.0f} (n = 1: no interval){mark}"
+        return f"{values[0]:,.0f} (n = 1: no interval)"
     low, high = contrast([values], [1]).interval()
-    return f"{fmean(values):,.0f} [{max(low, 0):,.0f}, {high:,.0f}]{mark}"
+    return f"{fmean(values):,.0f} [{max(low, 0):,.0f}, {high:,.0f}]"
 
 
 def extrapolation_note(arms: Collection[Arm], benchmark: Benchmark, request: Request) -> list[str]:
@@ -66,12 +73,11 @@ def extrapolation_note(arms: Collection[Arm], benchmark: Benchmark, request: Req
     parts = set()
     for arm in arms:
         full = full_size(arm, benchmark, request)
-        if full is not None and arm.measured:
+        if full is not None and can_extrapolate(arm, benchmark, request):
             slices = sorted({f"{trained_images(record):,}" for record in arm.measured})
             parts.add(f"{_images(full, request):,} images from {' or '.join(slices)}")
     if not parts:
         return []
-    return [
-        f"- Extrapolated to full size: training of {'; '.join(sorted(parts))}, every epoch's counted. The interval knows "
-        "how runs differ, and not whether a long run keeps its pace. It decides no claim."
-    ]
+    what = f"- Extrapolated to full size: training of {'; '.join(sorted(parts))}, every epoch's counted."
+    limits = "The interval knows how runs differ, and not whether a long run keeps its pace. It decides no claim."
+    return [f"{what} {limits}"]

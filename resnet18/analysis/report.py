@@ -127,7 +127,8 @@ def _chapter(chapter: Chapter) -> list[str]:
     for name, verdicts in chapter.verdicts.items():
         which = f": {escape(name)}" if len(chapter.verdicts) > 1 else ""
         parts += [f"### In short{which}\n", summary(name, verdicts, request)]
-        parts += [f"### Verdicts{which}\n", verdict_table(verdicts)]
+        if any(verdict.word != "not run" for verdict in verdicts):
+            parts += [f"### Verdicts{which}\n", verdict_table(verdicts)]
     for view in chapter.shown:
         links = _links(chapter.figures[view.benchmark.name])
         parts.append(section(view, views, request, chapter.verdicts_on(view), links))

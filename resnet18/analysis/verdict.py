@@ -15,6 +15,8 @@ from resnet18.spec.resolve import Request
 
 Word = Literal["supported", "contradicted", "inconclusive", "not run"]
 LAST_LOOK = max(LOOKS)
+
+
 @dataclass(frozen=True)
 class Judged:
     """A comparison with what it says at its claim's level."""
