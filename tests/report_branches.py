@@ -146,7 +146,16 @@ def all_contents():
         found.append(made_of(suite, records_of(suite[:1], changed_options, 1, 1)))
         two = [one for scale in ("small", "smoke") for one in records_of(suite[:2], Request(scale, "cifar10"), 1)]
         found.append(made_of(suite, two))
+        found.append(of_slices())
         return (*found, *of_own(Path(folder)))
+
+
+def of_slices():
+    """Table 4 over few images: times to extrapolate, one of one run alone, and one with a mark."""
+    device, cut = load_benchmarks(("device",)), Request("paper", "cifar10-jpeg", ("epochs=2", "train_images=640"))
+    first, *others = records_of(device, cut, 2, 2)[1:]
+    marked = changed(first, flags=["contaminated"], contamination=["the machine ran on its battery"])
+    return made_of(device, [marked, *others])
 
 
 def reports():

@@ -10,7 +10,7 @@ from resnet18.reporting import write
 from resnet18.spec.load import load_benchmarks
 
 RESULTS = Path(__file__).parents[1] / "results"
-PAGES = ("README.md", "README.zh.md", "report.html")
+PAGES = ("README.md", "README.zh.md", "report.html", "report.zh.html")
 
 
 @pytest.fixture(scope="module")
