@@ -76,6 +76,10 @@ HypothesesOption = Annotated[
 StaleOption = Annotated[
     bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
 ]
+RetimeOption = Annotated[
+    bool,
+    typer.Option("--retime", help="Also run again what has a marked time here; the last attempt counts."),
+]
 MarkedOption = Annotated[
     bool,
     typer.Option("--accept-marked", help="Let times that were taken beside other work decide verdicts and speed-ups."),

@@ -32,6 +32,7 @@ from resnet18.options import (
     OnlyOption,
     ProcessorsOption,
     ResultsOption,
+    RetimeOption,
     ScaleOption,
     SeedsOption,
     SetOption,
@@ -70,6 +71,8 @@ class Orders:
     """Ids of the runs that a budget chose, for one of several runners."""
     lang: str
     """Of a second page of the report, unless `en`."""
+    retime: bool = False
+    """Whether marked times are taken again."""
 
 
 def run_command(
@@ -83,6 +86,7 @@ def run_command(
     hypotheses: HypothesesOption = False,
     results: ResultsOption = LOCAL,
     keep_stale: StaleOption = False,
+    retime: RetimeOption = False,
     jobs: JobsOption = None,
     budget: BudgetOption = None,
     engine: EngineOption = "local",
@@ -101,12 +105,15 @@ def run_command(
         from resnet18.execution.side_by_side import pin
         from resnet18.execution.supervision import Policy
         from resnet18.previewing import fewest_seeds
+        from resnet18.retiming import check_alone
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
         check_language(lang)
         budget_s = None if budget is None else seconds_of(budget)
         demand_data(scale, data)
+        if retime:
+            check_alone(jobs, engine)
         site = reach(engine, claim, jobs)
         if site is not None and budget_s is not None:
             raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")
@@ -127,7 +134,7 @@ def run_command(
             devices=devices,
         )
         policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
-        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang)
+        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang, retime)
         raise typer.Exit(_carried_out(wanted, orders, policy, site))
 
 
@@ -144,6 +151,8 @@ def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | 
         _share(wanted, orders, policy, store)
         return 0
     groups = shares(orders.jobs, usable_processors()) if site is None and orders.jobs > 1 else []
+    if orders.retime:
+        policy = replace(policy, again=_marked(wanted, orders, store))
     chosen, records = _announce(wanted, orders, policy, store, is_here=site is None)
     if groups:
         only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget_s else []
@@ -196,7 +205,7 @@ def _announce(
     from resnet18.previewing import announced
 
     timing: Timing = "never" if not is_here else "always" if orders.budget_s is not None else "if long"
-    records = store.read().records
+    records = tuple(record for record in store.read().records if record.run_id not in policy.again)
     found = announced(
         wanted,
         records,
@@ -213,6 +222,16 @@ def _announce(
         progress.say(found.text)
     planned = {run.run_id for run in found.plan.runs}
     return replace(wanted, plan=found.plan), tuple(record for record in records if record.run_id in planned)
+
+
+def _marked(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
+    """Say which times are taken again, and return the attempts that settle their runs no longer."""
+    from resnet18.previewing import on_this_machine
+    from resnet18.retiming import marked_times
+
+    marked = marked_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
+    _progress(orders).say(marked.text)
+    return marked.again
 
 
 def _progress(orders: Orders) -> "Progress":

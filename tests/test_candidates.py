@@ -157,6 +157,52 @@ def test_a_bad_hypothesis_is_refused(old, new, words, tmp_path):
         make_benchmark(tmp_path, TOML + HYPOTHESIS.replace(old, new))
 
 
+SCHEDULES = """
+[[hypothesis]]
+key = "schedule"
+question = "When was the rate cut?"
+cases = ["8"]
+candidate = [
+  { name = "never", value = { name = "constant" } },
+  { name = "at 80", value = { name = "step", every = 80, factor = 0.1, first_epoch = 1 } },
+  { name = "at once", value = { name = "step", every = 80, factor = 0.1, first_epoch = 0 } },
+]
+"""
+
+
+def schedule_rows(tmp_path, schedules):
+    """The hypothesis's text where two seeds of each of these schedules were run, for two epochs."""
+    mine = make_benchmark(tmp_path, TOML + SCHEDULES)
+    runs = plan([mine], PAPER, range(2), {"cpu": 1}, hypotheses=True).runs
+    records = [
+        make_record(run.experiment, run.execution, request=PAPER)
+        for run in runs
+        if str(getattr(run.experiment.schedule, "first_epoch", "never")) in schedules
+    ]
+    return section_of(mine, PAPER, records)
+
+
+def test_a_candidate_that_trains_like_another_need_not_be_run(tmp_path):
+    """A cut that comes after the last epoch is none: both candidates have the runs of one."""
+    text = schedule_rows(tmp_path, {"never", "0"})
+
+    assert '2, those of "never", which trains alike' in text
+    assert 'Nearest: "never" and "at 80"' in text
+
+
+def test_a_candidate_that_was_run_stands_on_its_own_runs(tmp_path):
+    """Nothing is borrowed then."""
+    assert "which trains alike" not in schedule_rows(tmp_path, {"never", "0", "1"})
+
+
+def test_a_candidate_that_trains_otherwise_borrows_nothing(tmp_path):
+    """A cut after the first epoch is another training: it stays not run."""
+    text = schedule_rows(tmp_path, {"never", "1"})
+
+    assert "which trains alike" not in text
+    assert "not run" in text
+
+
 def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
     """Smoke scale sets the image size itself: one run is no two candidates."""
     mine = make_benchmark(

@@ -3,6 +3,7 @@
 import pytest
 from builders import changed, make_epoch, make_record
 
+from resnet18.analysis.contents import contents_of
 from resnet18.analysis.extrapolation import extrapolation_note
 from resnet18.analysis.report import render_report
 from resnet18.analysis.section import section
@@ -74,6 +75,14 @@ def test_the_reported_time_stands_beside_the_extrapolated_one(device):
     assert "34933.53377" == cells(device, record_slices(device, (25.6,))).loc[REPORTED, "CPU"]
 
 
+def test_the_heading_says_that_reported_values_stand_beside_extrapolated_ones_alone(device):
+    """And not that there are none: one stands in the table."""
+    text = render_report([device], Readings(tuple(record_slices(device, (25.6,))), ()))[0]
+
+    assert "- Reported values stand beside extrapolated times alone: an option changed the experiment." in text
+    assert "are left out" not in text
+
+
 def test_the_reported_accuracy_does_not_stand_beside_that_of_a_slice(device):
     """An accuracy does not grow with the images in proportion."""
     table = cells(device, record_slices(device, (25.6,)))
@@ -129,6 +138,18 @@ def test_where_nothing_was_judged_there_is_no_table_of_verdicts(device):
 
     assert "0 inconclusive, 3 not run" in text
     assert "### Verdicts" not in text
+
+
+def test_what_was_judged_comes_before_what_was_not(device):
+    """A slice is of the largest scale, and the smallest run that bears on a claim says more."""
+    (basic,), small = load_benchmarks(("basic",)), Request("small", "cifar10-jpeg")
+    (run,) = plan([basic], small, [0], {"cpu": 1}).runs
+    epochs = tuple(make_epoch(one) for one in range(1, 11))
+    judged = make_record(run.experiment, run.execution, request=small, epochs=epochs)
+    readings = Readings((*record_slices(device, (25.6,)), judged), ())
+    chapters = contents_of([basic, device], readings, lambda _: None).chapters
+
+    assert [(small, True), (SLICE, False)] == [(one.request, one.judges) for one in chapters]
 
 
 def test_a_slice_decides_no_claim(device):

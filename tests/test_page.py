@@ -15,6 +15,7 @@ from resnet18.analysis import report
 from resnet18.analysis.contents import contents_of
 from resnet18.analysis.page import curves, render_page
 from resnet18.analysis.page.blocks import blocks, plain_text
+from resnet18.analysis.page.grid import grid
 from resnet18.analysis.page.pictures import smaller
 from resnet18.analysis.page.render import json_block
 from resnet18.analysis.page.runs import MOST_RUNS
@@ -338,6 +339,15 @@ def test_markdown_is_read_back_as_it_was_meant():
     assert ["", "strong", "", "code", "", "code"] == [span.tag for span in paragraph.lines[0]]
     assert ["j|k", "l"] == [line[0].text for line in items.lines]
     assert ("m", "n|o") == (table.grid.heads[0].text, table.grid.rows[0][0].text)
+
+
+def test_a_column_is_set_as_most_of_its_cells_are():
+    """A sentence that begins with a number is no number among sentences, nor a word a sentence among numbers."""
+    table = grid(
+        "", ["8", "says", "value"], [["8", "200 epochs do", "12.5"], ["9", "falls", "fp32"], ["1", "-", "3 %"]]
+    )
+
+    assert [[False, False, True]] * 4 == [[cell.is_number for cell in row] for row in (table.heads, *table.rows)]
 
 
 def test_a_smaller_figure_keeps_its_texts_and_references():

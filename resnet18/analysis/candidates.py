@@ -1,7 +1,7 @@
 """Hypotheses: which reading of what the report leaves open lies nearest to what it printed."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, sqrt
 from statistics import fmean
 
@@ -13,7 +13,6 @@ from resnet18.analysis.statistics import Estimate, contrast
 from resnet18.analysis.view import Arm, BenchmarkView, arms_of, reported_head
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Hypothesis
-from resnet18.spec.experiment import Experiment
 from resnet18.spec.hypothesis import sub_cases
 from resnet18.spec.optimizer import learning_rate_factor
 from resnet18.spec.printed import parse_printed
@@ -31,6 +30,8 @@ class Cell:
     reported: float
     """In percent."""
     arm: Arm
+    like: str = ""
+    """The candidate whose runs stand here: it trains alike, and this one was not run."""
 
     @property
     def values(self) -> list[float]:
@@ -58,7 +59,7 @@ def hypotheses_section(view: BenchmarkView, request: Request, records: Collectio
         # A scale may set the key itself: then candidates are one run, and nothing is compared.
         told_apart = len({cell.arm.arm_id for cell in cells}) == len(cells)
         if told_apart and len({cell.candidate for cell in cells if cell.arm.measured}) > 1:
-            parts.append(_section(hypothesis, cells, request))
+            parts.append(_section(hypothesis, [_filled(cell, cells) for cell in cells], request))
     return "\n".join(["#### What the report leaves open", "", *parts]) if parts else ""
 
 
@@ -80,6 +81,14 @@ def _cells(
             yield Cell(candidate.name, case.name, printed.value, arm)
 
 
+def _filled(cell: Cell, cells: Sequence[Cell]) -> Cell:
+    """Return the cell, of a candidate without runs with those of one that trains alike, bit for bit."""
+    if cell.arm.records:
+        return cell
+    twin = next((one for one in cells if one.arm.records and _training(one.arm) == _training(cell.arm)), None)
+    return cell if twin is None else replace(cell, arm=twin.arm, like=twin.candidate)
+
+
 def _section(hypothesis: Hypothesis, cells: Sequence[Cell], request: Request) -> str:
     head = reported_head(request)
     rows = [_row(cell, head) for cell in cells]
@@ -99,7 +108,7 @@ def _row(cell: Cell, head: str | None) -> dict[str, str]:
             low, high = estimate.interval()
             difference += f" [{low:+.2f}, {high:+.2f}]"
     row["measured less reported (points; 95 % for one run)"] = difference
-    row["n (seeds)"] = str(len(values))
+    row["n (seeds)"] = f'{len(values)}, those of "{cell.like}", which trains alike' if cell.like else str(len(values))
     return row
 
 
@@ -131,15 +140,16 @@ def _told_apart(cells: Sequence[Cell]) -> list[list[str]]:
     """Return the candidates, those together that train alike: a rate cut after the last epoch is no other rate."""
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(cell.candidate for cell in cells):
-        alike = [_training(cell.arm.experiment) for cell in cells if cell.candidate == name]
+        alike = [_training(cell.arm) for cell in cells if cell.candidate == name]
         groups.setdefault(str(alike), []).append(name)
     return list(groups.values())
 
 
-def _training(experiment: Experiment) -> str:
-    """Return what an experiment does, its schedule as the rate of every epoch."""
-    rates = [learning_rate_factor(experiment.schedule, epoch) for epoch in range(1, experiment.epochs + 1)]
-    return f"{experiment.model_dump_json(exclude={'schedule'})} {rates}"
+def _training(arm: Arm) -> str:
+    """Return what the runs of an arm do, their schedule as the rate of every epoch."""
+    one = arm.experiment
+    rates = [learning_rate_factor(one.schedule, epoch) for epoch in range(1, one.epochs + 1)]
+    return f"{one.model_dump_json(exclude={'schedule'})} {arm.execution.model_dump_json()} {rates}"
 
 
 def _distance(estimates: Sequence[Estimate]) -> tuple[float, float]:

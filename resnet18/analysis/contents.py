@@ -37,6 +37,11 @@ class Chapter:
     """By file name."""
 
     @property
+    def judges(self) -> bool:
+        """Whether any claim has a verdict other than *not run*."""
+        return any(verdict.word != "not run" for family in self.verdicts.values() for verdict in family)
+
+    @property
     def shown(self) -> tuple[BenchmarkView, ...]:
         """The tables of which enough is recorded to be printed."""
         return tuple(view for view in self.views if view.is_half_recorded)
@@ -52,6 +57,7 @@ class Contents:
     """Everything that a report tells."""
 
     chapters: tuple[Chapter, ...]
+    """Those with verdicts first."""
     records: tuple[Record, ...]
     """The last attempt of each run, in an order that does not depend on that of the files."""
     leftovers: tuple[str, ...]
@@ -77,6 +83,7 @@ def contents_of(benchmarks: Collection[Benchmark], readings: Readings, picture_o
             shown |= ids
             chapters.append(_chapter(benchmarks, request, views, records, picture_of))
     in_order = sorted(records, key=lambda record: (record.seed, record.run_id))
+    chapters.sort(key=lambda chapter: not chapter.judges)  # stable: else in the order of requests
     return Contents(tuple(chapters), tuple(in_order), tuple(_leftovers(records, shown, readings)))
 
 

@@ -1,8 +1,8 @@
 """One attempt at a run as its parent sees it: a child process that ends with a record, or has one written for it."""
 
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 from resnet18.execution import process
@@ -29,6 +29,8 @@ class Policy:
     is_exclusive: bool = True
     gpus: tuple[str, ...] = ()
     """Names of this machine's GPUs, where it has several: each run leases its own."""
+    again: Mapping[str, int] = field(default_factory=dict)
+    """By run id, an attempt that settles the run no longer: a later one does."""
 
 
 DEFAULT = Policy()
@@ -49,7 +51,9 @@ class Session:
         """Return the status of the record that settles a run by now, None where none does."""
         hashes = (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
         record = self.store.settled(run_id, *hashes)
-        return None if record is None else record.status
+        if record is None or record.attempt <= self.policy.again.get(run_id, 0):
+            return None
+        return record.status
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ class Cell:
 
     text: str
     is_number: bool = False
+    """It stands under others that most are numbers, and is set as they are."""
     shade: int | None = None
     """Of a confusion matrix: the share of its row in tenths, for a reader who sees colours."""
     is_marked: bool = False
@@ -33,9 +34,13 @@ class Grid:
 
 
 def grid(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, is_sortable: bool = False) -> Grid:
-    """Return a table; a head stands above numbers where most of its cells are."""
-    cells = tuple(tuple(Cell(text, bool(_NUMBER.match(text))) for text in row) for row in rows)
-    columns = list(zip(*cells, strict=True)) or [() for _ in heads]
-    numeric = [2 * sum(cell.is_number for cell in column) > len(column) for column in columns]
+    """Return a table; most cells of a column tell whether all of it, its head too, is set as numbers."""
+    columns = list(zip(*rows, strict=True)) or [() for _ in heads]
+    numeric = [at > 0 and _holds_numbers(column) for at, column in enumerate(columns)]
+    cells = tuple(tuple(Cell(text, is_number) for text, is_number in zip(row, numeric, strict=True)) for row in rows)
     titles = tuple(Cell(head, is_number) for head, is_number in zip(heads, numeric, strict=True))
     return Grid(caption, titles, cells, is_sortable and len(cells) > 1)
+
+
+def _holds_numbers(column: Sequence[str]) -> bool:
+    return 2 * sum(bool(_NUMBER.match(text)) for text in column) > len(column)
