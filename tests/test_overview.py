@@ -1,12 +1,16 @@
 """Where the statements stand: the verdicts of several requests beside each other."""
 
+from pathlib import Path
+
 import pytest
 from report_branches import made_of, records_of
 
+from resnet18.analysis.contents import begun
 from resnet18.analysis.overview import overview, standings
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 
+BEYOND = Path(__file__).parents[1] / "benchmarks" / "beyond"
 SMALL, SMOKE = Request("small", "cifar10-jpeg"), Request()
 
 
@@ -31,6 +35,24 @@ def test_each_request_that_bears_on_a_report_has_a_column(chapters):
     assert {SMALL.described, SMOKE.described} == set(rows.columns[2:])
     assert ["inconclusive"] * 2 == list(rows.set_index("claim").loc["A1"])[1:]
     assert ["not run"] * 2 == list(rows.set_index("claim").loc["D2"])[1:]
+
+
+def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():
+    """One of its six cases is a row of Table 1. The chapter says that it is begun, and which file goes on with it."""
+    augmentation, alone = load_benchmarks(("augmentation", str(BEYOND / "augmentation-alone.toml")))
+    (chapter,) = made_of([augmentation, alone], records_of([augmentation], SMALL, 1))[1].chapters
+    (line,) = begun(chapter)
+
+    assert ["the lab report"] == list(chapter.verdicts)
+    assert "1 of 6 cases recorded; `resnet18 run augmentation-alone.toml" in line
+
+
+def test_a_report_that_is_begun_and_nothing_else_is_judged():
+    """Its summary says which records are missing."""
+    (alone,) = load_benchmarks((str(BEYOND / "augmentation-alone.toml"),))
+    (chapter,) = made_of([alone], records_of([alone], SMALL, 1)[:1])[1].chapters
+
+    assert ["augmentation-alone"] == list(chapter.verdicts)
 
 
 def test_one_request_needs_no_overview(chapters):

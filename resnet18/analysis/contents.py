@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from resnet18.analysis.candidates import candidate_records
-from resnet18.analysis.heading import options_of
+from resnet18.analysis.heading import as_argument, options_of
 from resnet18.analysis.illustrations import Figure, PictureOf, figures_of, predictions_of
 from resnet18.analysis.markdown import code, escape
 from resnet18.analysis.verdict import Verdict, judge
@@ -39,7 +39,7 @@ class Chapter:
     @property
     def judges(self) -> bool:
         """Whether any claim has a verdict other than *not run*."""
-        return any(verdict.word != "not run" for family in self.verdicts.values() for verdict in family)
+        return any(_judges(verdicts) for verdicts in self.verdicts.values())
 
     @property
     def shown(self) -> tuple[BenchmarkView, ...]:
@@ -103,11 +103,20 @@ def _chapter(
 def _verdicts(
     benchmarks: Collection[Benchmark], views: tuple[BenchmarkView, ...], request: Request
 ) -> dict[str, tuple[Verdict, ...]]:
-    """Return the verdicts of every report of which a table is recorded and has something to say."""
+    """Return the verdicts of every report of which a table is recorded and has something to say.
+
+    One of which only runs are recorded that it shares with another's tables has nothing to say beside that one.
+    """
     names = dict.fromkeys(view.benchmark.report_name for view in views)
     families = {name: [one for one in benchmarks if one.report_name == name] for name in names}
     found = {name: judge(family, views, request) for name, family in families.items()}
-    return {name: verdicts for name, verdicts in found.items() if verdicts}
+    shown = {view.benchmark.report_name for view in views if view.is_half_recorded}
+    telling = {name: verdicts for name, verdicts in found.items() if name in shown or _judges(verdicts)}
+    return {name: verdicts for name, verdicts in (telling or found).items() if verdicts}
+
+
+def _judges(verdicts: Collection[Verdict]) -> bool:
+    return any(verdict.word != "not run" for verdict in verdicts)
 
 
 def _named(drawn: Collection[Figure], request: Request) -> dict[str, Figure]:
@@ -122,7 +131,7 @@ def begun(chapter: Chapter) -> list[str]:
     for view in chapter.views:
         if not view.is_half_recorded:
             recorded = sum(bool(arm.records) for arm in view.arms)
-            command = f"resnet18 run {view.benchmark.name} --scale {request.scale}{options_of(request)}"
+            command = f"resnet18 run {as_argument(view.benchmark)} --scale {request.scale}{options_of(request)}"
             title = escape(view.benchmark.title)
             lines.append(f"- {title}: {recorded} of {len(view.arms)} cases recorded; {code(command)} runs the others.")
     return lines

@@ -7,6 +7,7 @@ from resnet18.analysis.markdown import code, escape
 from resnet18.analysis.metrics import machine
 from resnet18.analysis.view import BenchmarkView, reported_head
 from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
 from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.spec.scale import SCALES
@@ -43,6 +44,11 @@ def _amounts(records: list[Record]) -> str:
         f"{values('train_images')} training images; {values('epochs')} epochs; "
         f"width {values('width')} (64 is ResNet-18); {values('image_size')} px"
     )
+
+
+def as_argument(benchmark: Benchmark) -> str:
+    """Return how a command names a table: the suite's by name, one of somebody's own by its file."""
+    return f"{benchmark.name}.toml" if benchmark.report_name == benchmark.name else benchmark.name
 
 
 def options_of(request: Request) -> str:

@@ -7,12 +7,11 @@ from math import inf
 import pandas as pd
 
 from resnet18.analysis.checks import FEWEST_SEEDS
-from resnet18.analysis.heading import options_of
+from resnet18.analysis.heading import as_argument, options_of
 from resnet18.analysis.markdown import code, escape, table
 from resnet18.analysis.statistics import ALPHA, LOOKS
 from resnet18.analysis.verdict import LAST_LOOK, Verdict, Word
 from resnet18.analysis.wording import decisive, outlook
-from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.resolve import Request
 
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
@@ -64,7 +63,7 @@ def _to_go_on(inconclusive: Sequence[Verdict], request: Request) -> list[str]:
     if look is None:
         return []
     nearest = [one for one, seeds in wanted if seeds == look]
-    names = dict.fromkeys(_as_argument(one.benchmark) for one in nearest)
+    names = dict.fromkeys(as_argument(one.benchmark) for one in nearest)
     words = [*names, "--scale", request.scale, "--seeds", str(look)]
     outcome = "is likely to settle the nearest" if any(one.deciding for one in nearest) else "allows a first look"
     return [f"- {code(f'resnet18 run {shlex.join(words)}{options_of(request)}')} {outcome}."]
@@ -76,11 +75,6 @@ def _next_look(verdict: Verdict) -> int | None:
         return FEWEST_SEEDS if any(one.lacks_seeds for one in verdict.results) else None
     seeds = verdict.deciding.seeds
     return seeds if seeds is not None and seeds <= LAST_LOOK else None
-
-
-def _as_argument(benchmark: Benchmark) -> str:
-    """Return how a command names a table: the suite's by name, one of somebody's own by its file."""
-    return f"{benchmark.name}.toml" if benchmark.report_name == benchmark.name else benchmark.name
 
 
 def _cost(verdict: Verdict) -> float:
