@@ -1,9 +1,11 @@
 """The first lines of a report: how the statements stand, and what to type next."""
 
+from types import SimpleNamespace
+
 import pytest
 from test_verdict import MEANS, PAPER, claimed, records_of, verdicts
 
-from resnet18.analysis.summary import summary
+from resnet18.analysis.summary import SOME_MISSING, _without_numbers, summary
 from resnet18.analysis.wording import decisive
 
 
@@ -67,3 +69,21 @@ def test_an_open_claim_is_told_with_the_way_in_which_seeds_would_settle_it(check
 def test_what_is_settled_or_hopeless_is_followed_by_no_command(check, seeds, short):
     """No look is left that would change it."""
     assert "resnet18 run" not in short(check, seeds)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "lines"),
+    [
+        (['"a" has no records'], ['- Not run: C0 ("a" has no records).']),
+        (['"a" has no records', '"a" has no records; "b" has no records'], [f"- Not run: C0, C1 ({SOME_MISSING})."]),
+        (
+            ['"a" has no records', "no records", '"b" has no records'],
+            [f"- Not run: C0, C2 ({SOME_MISSING}).", "- Not run: C1 (no records)."],
+        ),
+    ],
+)
+def test_claims_that_lack_cases_share_a_line(reasons, lines):
+    """One names its cases; where several do, each stands in the table of verdicts."""
+    claims = [SimpleNamespace(reason=one, claim=SimpleNamespace(id=f"C{at}")) for at, one in enumerate(reasons)]
+
+    assert lines == _without_numbers(claims, "Not run")

@@ -1,5 +1,6 @@
 """The first minute of a report: how the statements stand, which fell, which held, and what would settle the rest."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from math import inf
@@ -14,6 +15,8 @@ from resnet18.analysis.verdict import LAST_LOOK, Verdict, Word
 from resnet18.analysis.wording import decisive, outlook
 from resnet18.spec.resolve import Request
 
+SOME_MISSING = "some of their cases have no records"
+_MISSING = re.compile(r'"[^"]+" has no records(?:; "[^"]+" has no records)*')
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 
 
@@ -82,10 +85,12 @@ def _cost(verdict: Verdict) -> float:
 
 
 def _without_numbers(verdicts: Sequence[Verdict], head: str) -> list[str]:
-    """Return a line for each reason, with the claims that it holds back."""
+    """Return a line for each reason, with the claims that it holds back; several that name missing cases share one."""
+    several = len({one.reason for one in verdicts if _MISSING.fullmatch(one.reason)}) > 1
     by_reason: dict[str, list[str]] = {}
     for one in verdicts:
-        by_reason.setdefault(one.reason, []).append(one.claim.id)
+        reason = SOME_MISSING if several and _MISSING.fullmatch(one.reason) else one.reason
+        by_reason.setdefault(reason, []).append(one.claim.id)
     return [f"- {head}: {escape(', '.join(ids))} ({escape(reason)})." for reason, ids in by_reason.items()]
 
 
