@@ -78,7 +78,7 @@ StaleOption = Annotated[
 ]
 RetimeOption = Annotated[
     bool,
-    typer.Option("--retime", help="Also run again what has a marked time here; the last attempt counts."),
+    typer.Option("--retime", help="Take the marked times of this machine again, too."),
 ]
 MarkedOption = Annotated[
     bool,

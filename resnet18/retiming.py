@@ -1,13 +1,15 @@
 """`run --retime`: which runs have a time that something else went on beside, and can be timed again here."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from resnet18.analysis.sample import is_doubtful
 from resnet18.records.record import Record
-from resnet18.records.store import last_attempts
+from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import MetricCheck
 from resnet18.spec.errors import SpecError
+from resnet18.spec.identity import code_hash
 from resnet18.spec.metric import METRICS
 from resnet18.spec.plan import Plan
 
@@ -24,18 +26,16 @@ class Marked:
     @property
     def text(self) -> str:
         """What is said of them before anything runs."""
-        if self.again:
-            first = f"Taken again, since its time is marked: {len(self.again)} of the recorded runs."
-        else:
-            first = "Taken again: nothing. No recorded time of this machine is marked in a table that prints times."
-        other = f" Left alone: {self.elsewhere} from other machines, to be taken again there." if self.elsewhere else ""
-        return first + other
+        first = f"Times that are marked, and taken again: {len(self.again)}."
+        return f"{first} Of other machines, and left alone: {self.elsewhere}." if self.elsewhere else first
 
 
 def marked_times(
     benchmarks: Collection[Benchmark], plan: Plan, records: Collection[Record], is_here: Callable[[Record], bool]
 ) -> Marked:
-    """Return which runs `--retime` takes again; a run that did not end `ok` has no time.
+    """Return which runs `--retime` takes again.
+
+    A run that did not end `ok` has no time, and one that other code recorded is run again or kept for another reason.
 
     Args:
         benchmarks: whose cases are planned.
@@ -43,29 +43,33 @@ def marked_times(
         records: all that there are.
         is_here: whether a record comes from a machine like this one.
     """
-    timed = {one.name for one in benchmarks if any(_is_time(row.metric) for row in one.table.metrics)}
-    known = last_attempts(records)
+    timed = {one.name for one in benchmarks if any(METRICS[name].quantity == "seconds" for name in _metrics(one))}
+    known, code = last_attempts(records), code_hash()
     found = [
         known[run.run_id]
         for run in plan.runs
         if run.run_id in known and timed & {label.partition("/")[0] for label in run.labels}
     ]
-    marked = [record for record in found if record.status == "ok" and is_doubtful(record)]
+    marked = [one for one in found if one.status == "ok" and is_done(one, code, None) and is_doubtful(one)]
     here = {record.run_id: record.attempt for record in marked if is_here(record)}
     return Marked(here, len(marked) - len(here))
 
 
-def check_alone(jobs: int | None, engine: str) -> None:
+def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
     """Refuse to take times again where they would be marked again, or on nodes that nobody has seen.
 
     Raises:
-        SpecError: several runs at a time, or another engine.
+        SpecError: several runs at a time, or another engine; or a budget, which knows no half of a run.
     """
+    if budget is not None:
+        raise SpecError("--retime", "and --budget choose runs, each in its own way", next_step="leave one of them out")
     if engine != "local":
         raise SpecError("--retime", f"takes times on this machine, not on {engine}'s nodes", allowed=["--engine local"])
     if jobs is not None and jobs > 1:
         raise SpecError("--retime", f"needs the machine for one run at a time, not {jobs}", allowed=["--jobs 1"])
 
 
-def _is_time(metric: str) -> bool:
-    return METRICS[metric].quantity == "seconds"
+def _metrics(benchmark: Benchmark) -> Iterator[str]:
+    """Yield what a table prints, and what its claims are about."""
+    yield from (row.metric for row in benchmark.table.metrics)
+    yield from (check.metric for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck))

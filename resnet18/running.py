@@ -113,7 +113,7 @@ def run_command(
         budget_s = None if budget is None else seconds_of(budget)
         demand_data(scale, data)
         if retime:
-            check_alone(jobs, engine)
+            check_alone(jobs, engine, budget)
         site = reach(engine, claim, jobs)
         if site is not None and budget_s is not None:
             raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")

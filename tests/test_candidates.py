@@ -1,5 +1,8 @@
 """Hypotheses: each candidate is a case of its own, and evidence only where reported cells may be compared."""
 
+import math
+import re
+
 import pytest
 from builders import TOML, make_benchmark, make_epoch, make_record
 
@@ -170,12 +173,21 @@ candidate = [
 """
 
 
+SPREAD = math.sqrt(1 / 2)
+"""Standard deviation of two seeds that are one point apart. To one further run: times the root of 1 + 1/2."""
+
+
+def scored(percent):
+    score = Score(loss=2.0, correct=percent, images=100)
+    return make_epoch(1, clean=score, as_published=score)
+
+
 def schedule_rows(tmp_path, schedules):
     """The hypothesis's text where two seeds of each of these schedules were run, for two epochs."""
     mine = make_benchmark(tmp_path, TOML + SCHEDULES)
     runs = plan([mine], PAPER, range(2), {"cpu": 1}, hypotheses=True).runs
     records = [
-        make_record(run.experiment, run.execution, request=PAPER)
+        make_record(run.experiment, run.execution, request=PAPER, epochs=(scored(60 + run.experiment.seed),))
         for run in runs
         if str(getattr(run.experiment.schedule, "first_epoch", "never")) in schedules
     ]
@@ -186,20 +198,30 @@ def test_a_candidate_that_trains_like_another_need_not_be_run(tmp_path):
     """A cut that comes after the last epoch is none: both candidates have the runs of one."""
     text = schedule_rows(tmp_path, {"never", "0"})
 
-    assert '2, those of "never", which trains alike' in text
-    assert 'Nearest: "never" and "at 80"' in text
+    assert '"at 80" was not run: it trains like "never" here, whose runs stand in both rows.' in text
+    assert '"never" and "at 80"' in text
+
+
+def test_candidates_that_train_alike_count_once(tmp_path):
+    """The same runs twice know no more: the standard error is that of one of them, also where both were run."""
+    alone, both = (schedule_rows(tmp_path, {"never", "0", *more}) for more in ((), ("1",)))
+    errors = [
+        re.findall(r"standard error ([\d.]+)", text) + re.findall(r"\(([\d.]+)\)", text) for text in (alone, both)
+    ]
+
+    assert errors[0] == errors[1] == [f"{SPREAD * math.sqrt(3 / 2):.2f}"] * 2
 
 
 def test_a_candidate_that_was_run_stands_on_its_own_runs(tmp_path):
     """Nothing is borrowed then."""
-    assert "which trains alike" not in schedule_rows(tmp_path, {"never", "0", "1"})
+    assert "was not run" not in schedule_rows(tmp_path, {"never", "0", "1"})
 
 
 def test_a_candidate_that_trains_otherwise_borrows_nothing(tmp_path):
     """A cut after the first epoch is another training: it stays not run."""
     text = schedule_rows(tmp_path, {"never", "1"})
 
-    assert "which trains alike" not in text
+    assert "was not run" not in text
     assert "not run" in text
 
 

@@ -77,10 +77,20 @@ def test_the_reported_time_stands_beside_the_extrapolated_one(device):
 
 def test_the_heading_says_that_reported_values_stand_beside_extrapolated_ones_alone(device):
     """And not that there are none: one stands in the table."""
-    text = render_report([device], Readings(tuple(record_slices(device, (25.6,))), ()))[0]
+    records = [one for case in ("CPU", "CPU, tuned") for one in record_slices(device, (25.6,), case=case)]
+    text = render_report([device], Readings(tuple(records), ()))[0]
 
-    assert "- Reported values stand beside extrapolated times alone: an option changed the experiment." in text
+    assert "- Reported values stand only beside extrapolated times: an option changed the experiment." in text
     assert "are left out" not in text
+
+
+def test_the_heading_says_nothing_of_extrapolated_times_where_a_table_prints_none():
+    """A slice of a table of accuracies alone."""
+    (basic,), slice_ = load_benchmarks(("basic",)), Request("small", "cifar10-jpeg", ("epochs=5",))
+    runs = plan([basic], slice_, [0], {"cpu": 1}).runs
+    records = tuple(make_record(run.experiment, run.execution, request=slice_) for run in runs)
+
+    assert "- Reported values are left out: an option" in render_report([basic], Readings(records, ()))[0]
 
 
 def test_the_reported_accuracy_does_not_stand_beside_that_of_a_slice(device):

@@ -125,6 +125,18 @@ def test_the_last_attempt_counts():
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "counts"),
+    [("interrupted", "c" * 64, 1), ("crashed", "e" * 64, 2), ("diverged", "c" * 64, 2)],
+    ids=["cut short", "cut short, of other code", "final"],
+)
+def test_an_attempt_that_was_cut_short_hides_no_final_one_of_the_same_code(status, code, counts):
+    """A time that was to be taken again; but a crash of new code is no result of the old."""
+    records = [make_record(), make_record(attempt=2, status=status, code=code)]
+
+    assert counts == last_attempts(records)[records[0].run_id].attempt
+
+
+@pytest.mark.parametrize(
     "key", [("seed",), ("time", "wall_s"), ("memory", "rss_peak_bytes"), ("spec", "experiment", "epochs")]
 )
 def test_an_edited_record_is_refused_and_the_others_are_kept(key, store):
@@ -330,6 +342,19 @@ def test_results_under_other_fingerprints_do_not_contradict_each_other(changes, 
     store.save(contradicting(**changes))
 
     assert (2, ()) == (len(store.read().records), store.read().refused)
+
+
+@pytest.mark.parametrize(
+    ("numerics", "is_conflict"),
+    [
+        ({"device": "cpu", "deterministic": False}, True),
+        ({"device": "cuda", "deterministic": True}, True),
+        ({"device": "cuda", "deterministic": False}, False),
+    ],
+)
+def test_only_results_that_were_promised_to_be_equal_contradict_each_other(numerics, is_conflict):
+    """A device without deterministic algorithms may come to others the second time."""
+    assert is_conflict == contradict(make_record(numerics=numerics), contradicting(numerics=numerics))
 
 
 @pytest.mark.parametrize("status", ["diverged", "interrupted"])

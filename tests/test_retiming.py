@@ -5,8 +5,9 @@ from builders import TINY, TINY_ARGUMENTS, TOML, changed, make_benchmark, make_r
 from typer.testing import CliRunner
 
 from resnet18.cli import app
-from resnet18.records.store import Store
+from resnet18.records.store import Store, last_attempts
 from resnet18.retiming import Marked, marked_times
+from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
@@ -22,11 +23,11 @@ UNTIMED = (
 def marked(tmp_path):
     """Return what is to be taken again of the two cases of a table, the records of which are changed in some way."""
 
-    def of(*changes, text=TOML, is_here=lambda _: True):
+    def of(*changes, text=TOML, is_here=lambda _: True, code=None):
         benchmark = make_benchmark(tmp_path, text)
         planned = plan([benchmark], REQUEST, [0], {"cpu": 1})
         records = [
-            changed(make_record(run.experiment, run.execution, request=REQUEST), **change)
+            changed(make_record(run.experiment, run.execution, request=REQUEST, code=code or code_hash()), **change)
             for run, change in zip(planned.runs, changes, strict=False)
         ]
         return marked_times([benchmark], planned, records, is_here)
@@ -58,29 +59,76 @@ def test_times_of_other_machines_are_left_alone(marked):
     found = marked({"flags": ["contaminated"]}, {"flags": ["resumed"]}, is_here=lambda _: False)
 
     assert Marked({}, 2) == found
-    assert "Left alone: 2 from other machines" in found.text
+    assert "taken again: 0. Of other machines, and left alone: 2." in found.text
 
 
-@pytest.mark.parametrize("options", [["--jobs", "2"], ["--engine", "ray"]])
-def test_times_are_not_taken_again_where_they_would_mean_nothing(options):
+def test_a_time_of_other_code_is_another_matter(marked):
+    """Its run is stale: it is run again without being asked for, or kept with all its table."""
+    assert Marked() == marked({"flags": ["contaminated"]}, code="0" * 64)
+
+
+def test_a_table_whose_claim_is_about_time_has_times(marked):
+    """Though it prints none."""
+    claim = """
+    [[claim]]
+    id = "X1"
+    says = "16 is faster"
+    check = [{ kind = "less", metric = "train_s", case = "16", than = "8" }]
+    """
+
+    assert 1 == len(marked({"flags": ["contaminated"]}, text=UNTIMED + claim).again)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--jobs", "2"], "one run at a time, not 2"),
+        (["--engine", "ray"], "not on ray's nodes"),
+        (["--budget", "1h"], "leave one of them out"),
+    ],
+)
+def test_times_are_not_taken_again_where_they_would_mean_nothing(options, words):
     """Beside other runs they would be marked again, and of a cluster's nodes nothing is known."""
     result = CliRunner().invoke(app, ["run", "basic", "--retime", *options])
 
-    assert 2 == result.exit_code
-    assert "--retime" in result.stderr
+    assert (2, True) == (result.exit_code, words in result.stderr)
 
 
-def test_both_attempts_are_kept_and_the_last_counts(tmp_path):
-    """The second is of the same bits, so that the two contradict each other in nothing."""
+@pytest.fixture
+def retime(tmp_path):
+    """Record two runs with marked times; return what takes them again, and the folder they are in."""
     command = ["run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "--results", str(tmp_path / "results")]
     store = Store(tmp_path / "results")
     CliRunner().invoke(app, command)
     for record in store.read().records:
         (store.folder / f"{record.run_id}.1.json").unlink()
         store.save(changed(record, flags=["contaminated"]))
-    again = CliRunner().invoke(app, [*command, "--retime"])
+    return lambda *options: CliRunner().invoke(app, [*command, "--retime", *options]), store
+
+
+def test_both_attempts_are_kept_and_the_last_counts(retime):
+    """The second is of the same bits, so that the two contradict each other in nothing."""
+    again, store = retime
+    result = again()
     readings = store.read()
 
-    assert "2 of the recorded runs" in again.stdout
+    assert "Times that are marked, and taken again: 2." in result.stdout
     assert ((), [1, 1, 2, 2]) == (readings.refused, sorted(record.attempt for record in readings.records))
     assert 2 == len({record.result_hash for record in readings.records})
+    assert {2} == {record.attempt for record in last_attempts(readings.records).values()}
+
+
+def test_one_that_was_given_up_hides_nothing_and_begins_anew(retime):
+    """What was known stays known; going on from a checkpoint would mark the time once more."""
+    again, store = retime
+    again("--time-limit", "0.001")
+    given_up, checkpoints = store.read().records, list((store.results / "checkpoints").iterdir())
+    again()
+    records = store.read().records
+
+    assert ["timeout"] * 2 == [record.status for record in given_up if record.attempt == 2]
+    assert {1} == {record.attempt for record in last_attempts(given_up).values()}
+    assert 2 <= len(checkpoints)
+    assert {(3, "ok", False)} == {
+        (one.attempt, one.status, "resumed" in one.flags) for one in records if one.attempt > 2
+    }

@@ -290,7 +290,7 @@ def test_a_doubtful_time_decides_nothing(flag, tmp_path):
     records = [flagged(one, flag) for one in records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)]
     (verdict,) = verdicts(mine, PAPER, records)
 
-    reason = f"10 of 10 times are marked {flag}: run --retime takes them again"
+    reason = f"10 of 10 times are marked {flag}: run --retime takes them again, report --accept-marked counts them"
     assert ("not run", reason) == (verdict.word, verdict.reason)
 
 
@@ -299,7 +299,7 @@ def test_one_doubtful_time_is_told_among_all(tmp_path):
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
     first, *others = records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)
 
-    reason = "1 of 10 times is marked contaminated: run --retime takes it again"
+    reason = "1 of 10 times is marked contaminated: run --retime takes it again, report --accept-marked counts it"
     assert reason == verdicts(mine, PAPER, [flagged(first, "contaminated"), *others])[0].reason
 
 

@@ -93,6 +93,8 @@ def _section(hypothesis: Hypothesis, cells: Sequence[Cell], request: Request) ->
     head = reported_head(request)
     rows = [_row(cell, head) for cell in cells]
     lines = [f"**{escape(hypothesis.question)}** (`{hypothesis.key}`)", "", table(pd.DataFrame(rows)), ""]
+    for name, like in dict.fromkeys((cell.candidate, cell.like) for cell in cells if cell.like):
+        lines += [escape(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.'), ""]
     return "\n".join([*lines, escape(_conclusion(cells, head)), ""])
 
 
@@ -108,7 +110,7 @@ def _row(cell: Cell, head: str | None) -> dict[str, str]:
             low, high = estimate.interval()
             difference += f" [{low:+.2f}, {high:+.2f}]"
     row["measured less reported (points; 95 % for one run)"] = difference
-    row["n (seeds)"] = f'{len(values)}, those of "{cell.like}", which trains alike' if cell.like else str(len(values))
+    row["n (seeds)"] = str(len(values))
     return row
 
 
@@ -120,10 +122,11 @@ def _conclusion(cells: Sequence[Cell], head: str | None) -> str:
         )
     distances = {}
     for names in _told_apart(cells):
-        mine = [cell for cell in cells if cell.candidate in names]
-        if all(cell.estimate for cell in mine):
-            label = '" and "'.join(names)
-            distances[label] = _distance([cell.estimate for cell in mine if cell.estimate])
+        by_name = [[cell.estimate for cell in cells if cell.candidate == name] for name in names]
+        # They train alike: two would only seem to know more than one.
+        known = next(([one for one in mine if one] for mine in by_name if all(mine)), [])
+        if known:
+            distances['" and "'.join(names)] = _distance(known)
     if len(distances) < 2:
         return "Which lies nearest is not said: at least two candidates need two seeds of every case."
     (nearest, (first, error)), (second, (next_one, next_error)), *_ = sorted(distances.items(), key=lambda one: one[1])

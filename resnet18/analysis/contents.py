@@ -105,7 +105,8 @@ def _verdicts(
 ) -> dict[str, tuple[Verdict, ...]]:
     """Return the verdicts of every report of which a table is recorded and has something to say.
 
-    One of which only runs are recorded that it shares with another's tables has nothing to say beside that one.
+    One of whose tables less than half is recorded, and none of whose claims is judged, says nothing beside another:
+    the list of what is begun names it. Mostly its runs are those of another's tables.
     """
     names = dict.fromkeys(view.benchmark.report_name for view in views)
     families = {name: [one for one in benchmarks if one.report_name == name] for name in names}

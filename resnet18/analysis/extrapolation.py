@@ -12,7 +12,7 @@ from resnet18.analysis.estimate import KNOWN_SIZES
 from resnet18.analysis.metrics import machine, train_s
 from resnet18.analysis.sample import is_doubtful
 from resnet18.analysis.statistics import contrast
-from resnet18.analysis.view import Arm
+from resnet18.analysis.view import Arm, BenchmarkView
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Experiment
@@ -34,6 +34,12 @@ def can_extrapolate(arm: Arm, benchmark: Benchmark, request: Request) -> bool:
     """Say whether an arm has times of a slice that nothing else went on beside."""
     times = arm.measured and not any(is_doubtful(record) for record in arm.measured)
     return bool(times) and full_size(arm, benchmark, request) is not None
+
+
+def has_extrapolation(view: BenchmarkView, request: Request) -> bool:
+    """Say whether a table has a time that is extrapolated, and beside it the reported one."""
+    prints_it = any(row.metric == "train_s" for row in view.benchmark.table.metrics)
+    return prints_it and any(can_extrapolate(arm, view.benchmark, request) for arm in view.arms)
 
 
 def _images(experiment: Experiment, request: Request) -> int:

@@ -2,7 +2,7 @@
 
 from shlex import quote
 
-from resnet18.analysis.extrapolation import can_extrapolate
+from resnet18.analysis.extrapolation import has_extrapolation
 from resnet18.analysis.markdown import code, escape
 from resnet18.analysis.metrics import machine
 from resnet18.analysis.view import BenchmarkView, reported_head
@@ -26,8 +26,8 @@ def heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
         f"- Options: {code(f'--scale {request.scale}{options_of(request)}')}",
     ]
     if reported_head(request) is None:
-        has_slice = any(can_extrapolate(arm, view.benchmark, request) for view in views for arm in view.arms)
-        what = "stand beside extrapolated times alone" if has_slice else "are left out"
+        is_beside = any(view.is_half_recorded and has_extrapolation(view, request) for view in views)
+        what = "stand only beside extrapolated times" if is_beside else "are left out"
         lines.append(f"- Reported values {what}: {_why_no_reported(request)}.")
     return "\n".join([*lines, ""])
 

@@ -188,5 +188,7 @@ def _check_flags(arms: Sequence[Arm]) -> None:
         count = sum(map(bool, times))
         which, runs = ", ".join(sorted(flags)), f"{count} of {len(times)} times"
         if count == 1:
-            raise CannotJudgeError(f"{runs} is marked {which}: run --retime takes it again")
-        raise CannotJudgeError(f"{runs} are marked {which}: run --retime takes them again")
+            advice = "run --retime takes it again, report --accept-marked counts it"
+            raise CannotJudgeError(f"{runs} is marked {which}: {advice}")
+        advice = "run --retime takes them again, report --accept-marked counts them"
+        raise CannotJudgeError(f"{runs} are marked {which}: {advice}")

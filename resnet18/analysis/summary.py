@@ -39,7 +39,7 @@ def summary(report: str, verdicts: Sequence[Verdict], request: Request) -> str:
             f"- **{one.claim.id} {word}** ({escape(one.claim.says)}): {escape(decisive(one))}." for one in by_word[word]
         ]
     lines += _inconclusive(by_word["inconclusive"])
-    lines += _without_numbers(by_word["not run"], "Not run")
+    lines += _without_numbers(by_word["not run"], "Not run", briefly=len(by_word["not run"]) < len(verdicts))
     lines += _to_go_on(by_word["inconclusive"], request)
     return "\n".join([*lines, ""])
 
@@ -84,9 +84,12 @@ def _cost(verdict: Verdict) -> float:
     return verdict.deciding.cost if verdict.deciding else inf
 
 
-def _without_numbers(verdicts: Sequence[Verdict], head: str) -> list[str]:
-    """Return a line for each reason, with the claims that it holds back; several that name missing cases share one."""
-    several = len({one.reason for one in verdicts if _MISSING.fullmatch(one.reason)}) > 1
+def _without_numbers(verdicts: Sequence[Verdict], head: str, *, briefly: bool = False) -> list[str]:
+    """Return a line for each reason, with the claims that it holds back.
+
+    Briefly: several reasons that name missing cases share one, as far as the table of verdicts names them.
+    """
+    several = briefly and len({one.reason for one in verdicts if _MISSING.fullmatch(one.reason)}) > 1
     by_reason: dict[str, list[str]] = {}
     for one in verdicts:
         reason = SOME_MISSING if several and _MISSING.fullmatch(one.reason) else one.reason

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from resnet18.analysis.cells import MARK, NOTHING, STATUS_TEXT, accuracy, errors, gap, missing, seconds
-from resnet18.analysis.extrapolation import can_extrapolate, extrapolated
+from resnet18.analysis.extrapolation import extrapolated, has_extrapolation
 from resnet18.analysis.metrics import (
     best_accuracy,
     last_clean_accuracy,
@@ -67,7 +67,7 @@ def _metric_columns(view: BenchmarkView, request: Request) -> list[Column]:
     measured = "measured" if head is None or label == CIFAR10 else f"measured on {label}"
     columns: list[Column] = []
     for row in benchmark.table.metrics:
-        is_slice = row.metric == "train_s" and any(can_extrapolate(arm, benchmark, request) for arm in view.arms)
+        is_slice = row.metric == "train_s" and has_extrapolation(view, request)
         beside = "reported at full size" if is_slice else head
         columns.append((f"{row.title}, {beside or 'reported'}", _reported(row.metric, beside)))
         if row.metric == "best_accuracy":

@@ -61,7 +61,8 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     finished = [
         Finished(run, settled[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in settled
     ]
-    for run_id in settled:  # a runner may have died between the record and this
+    # A runner may have died between the record and this; and a time that is taken again is taken from the start.
+    for run_id in (*settled, *policy.again):
         Checkpoints(store.results, run_id).clear()
     pending = [run for run in plan.runs if run.run_id not in settled]
     with progress.of(pending), opening(session) as engine:

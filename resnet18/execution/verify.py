@@ -13,7 +13,7 @@ from resnet18.execution import git, process
 from resnet18.execution.job import DataAnswer, DataQuestion, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.supervision import Session, run_once
-from resnet18.records.compare import first_difference
+from resnet18.records.compare import first_difference, promises_bits
 from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
@@ -75,7 +75,7 @@ def judged(record: Record, again: Record) -> Verification:
     if differing := list(_differing(record, _answer_of(again))):
         return Verification(3, f"{_other(differing)}\n  and other results: {difference}")
     numerics = again.fingerprint.numerics or {}
-    if numerics.get("device") != "cpu" and not numerics.get("deterministic"):
+    if not promises_bits(numerics):
         return Verification(
             3, f"other results, as may be without deterministic algorithms on {numerics.get('device')}: {difference}"
         )

@@ -1,6 +1,6 @@
 """Two records of one run beside each other: do they contradict, and where do their results first differ?"""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations, zip_longest
 
 from resnet18.records.record import Epoch, Record, Score
@@ -8,8 +8,13 @@ from resnet18.records.record import Epoch, Record, Score
 PROTOCOLS = {"train": "training", "as_published": "test as published", "clean": "test clean"}
 
 
+def promises_bits(numerics: Mapping[str, object] | None) -> bool:
+    """Say whether equal numerics promise equal bits: on an accelerator deterministic algorithms alone do."""
+    return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
+
+
 def contradict(first: Record, second: Record) -> bool:
-    """Say whether two records of one run, of the same code, data and numerics, have different results."""
+    """Say whether two records of one run, of the same code, data and numerics, have results that may not differ."""
     a, b = first.fingerprint, second.fingerprint
     are_alike = (a.identity.code_hash, a.identity.data_sha256, a.numerics) == (
         b.identity.code_hash,
@@ -20,6 +25,7 @@ def contradict(first: Record, second: Record) -> bool:
         first.run_id == second.run_id
         and first.status == second.status == "ok"
         and are_alike
+        and promises_bits(a.numerics)
         and first.result_hash != second.result_hash
     )
 

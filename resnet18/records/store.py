@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
@@ -153,12 +154,21 @@ class Store:
 
 
 def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
-    """Return the record that counts for each run id: the last attempt's."""
-    last: dict[str, Record] = {}
-    for record in records:
-        if record.run_id not in last or record.attempt > last[record.run_id].attempt:
-            last[record.run_id] = record
-    return last
+    """Return the record that counts for each run id: the last attempt's.
+
+    An attempt that was cut short does not hide a final one of the same code and data: what was known stays known.
+    """
+    last, final = dict[str, Record](), dict[tuple[str, str, str | None], Record]()
+    for record in sorted(records, key=attrgetter("attempt")):
+        last[record.run_id] = record
+        if record.status in FINAL:
+            final[_origin(record)] = record
+    return {run_id: final.get(_origin(record), record) for run_id, record in last.items()}
+
+
+def _origin(record: Record) -> tuple[str, str, str | None]:
+    identity = record.fingerprint.identity
+    return record.run_id, identity.code_hash, identity.data_sha256
 
 
 def is_done(record: Record, code_hash: str | None, data_sha256: str | None) -> bool:

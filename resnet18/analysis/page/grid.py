@@ -14,7 +14,7 @@ class Cell:
 
     text: str
     is_number: bool = False
-    """It stands under others that most are numbers, and is set as they are."""
+    """It stands in a column most of whose cells are numbers."""
     shade: int | None = None
     """Of a confusion matrix: the share of its row in tenths, for a reader who sees colours."""
     is_marked: bool = False
@@ -34,7 +34,7 @@ class Grid:
 
 
 def grid(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, is_sortable: bool = False) -> Grid:
-    """Return a table; most cells of a column tell whether all of it, its head too, is set as numbers."""
+    """Return a table. A column most of whose cells are numbers is set as such, save the first, which names the rows."""
     columns = list(zip(*rows, strict=True)) or [() for _ in heads]
     numeric = [at > 0 and _holds_numbers(column) for at, column in enumerate(columns)]
     cells = tuple(tuple(Cell(text, is_number) for text, is_number in zip(row, numeric, strict=True)) for row in rows)
