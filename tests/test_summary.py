@@ -83,7 +83,8 @@ def test_what_is_settled_or_hopeless_is_followed_by_no_command(check, seeds, sho
     ],
 )
 def test_claims_that_lack_cases_share_a_line(reasons, lines):
-    """One names its cases; where several do, each stands in the table of verdicts."""
+    """One names its cases; where several do, each stands in the table of verdicts, and elsewhere here."""
     claims = [SimpleNamespace(reason=one, claim=SimpleNamespace(id=f"C{at}")) for at, one in enumerate(reasons)]
 
-    assert lines == _without_numbers(claims, "Not run")
+    assert lines == _without_numbers(claims, "Not run", briefly=True)
+    assert len(set(reasons)) == len(_without_numbers(claims, "Not run"))
