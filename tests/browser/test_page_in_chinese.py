@@ -10,7 +10,9 @@ from resnet18.analysis.language.translation import translated
 PHONE = (390, 844)
 SAID = """[...document.querySelectorAll('body, body *')].flatMap((one) => [
   ...['aria-label', 'aria-valuetext', 'placeholder', 'alt'].map((name) => one.getAttribute(name)),
-  ...[...one.childNodes].filter((node) => node.nodeType === 3 && !one.closest('script, noscript')).map((node) => node.data),
+  ...[...one.childNodes]
+    .filter((node) => node.nodeType === 3 && !one.closest('script, noscript'))
+    .map((node) => node.data),
 ]).filter((text) => text && text.trim())"""
 """Everything that the page shows or says at the moment, scripts' texts too."""
 RAW = {"a processor", "Out of Memory", "--scale paper"}
