@@ -59,7 +59,7 @@ def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
     """Refuse to take times again where they would be marked again, or on nodes that nobody has seen.
 
     Raises:
-        SpecError: several runs at a time, or another engine; or a budget, which knows no half of a run.
+        SpecError: several runs at a time, or another engine; or a budget, which chooses runs in its own way.
     """
     if budget is not None:
         raise SpecError("--retime", "and --budget choose runs, each in its own way", next_step="leave one of them out")
