@@ -303,6 +303,22 @@ def test_one_doubtful_time_is_told_among_all(tmp_path):
     assert reason == verdicts(mine, PAPER, [flagged(first, "contaminated"), *others])[0].reason
 
 
+def test_a_comparison_of_times_says_where_the_optimizers_forms_differ(tmp_path):
+    """What a form saves is no fact about the optimizer. Nothing is said of accuracies, nor of one form."""
+    metrics = ("train_s", "best_accuracy")
+    mine = claimed(tmp_path, *(f'{{ kind = "greater", metric = "{one}", case = "8", than = "16" }}' for one in metrics))
+    records = [
+        record
+        for case, form in (("8", "loop"), ("16", "fused"))
+        for record in records_of(mine, PAPER, {case: 20.0}, epochs=timed, numerics={"optimizer_form": form})
+    ]
+    times, accuracies = verdicts(mine, PAPER, records)
+    (alike, _) = verdicts(mine, PAPER, records_of(mine, PAPER, {"8": 20.0, "16": 20.0}, epochs=timed))
+
+    assert ", n = 5, forms of the optimizer differ (fused, loop)" in lines_of(times)[0]
+    assert "forms of" not in lines_of(accuracies)[0] + lines_of(alike)[0]
+
+
 def test_times_of_two_machines_decide_nothing(tmp_path):
     """Unless the cases are about devices."""
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')

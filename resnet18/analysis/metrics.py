@@ -173,6 +173,11 @@ def machine(record: Record) -> str:
     return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else model
 
 
+def optimizer_form(record: Record) -> str:
+    """Return in which form torch ran the optimizer (loop, foreach, fused): each takes its own time."""
+    return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))
+
+
 def processor(record: Record) -> str:
     """Return the model of what computed: the GPU, or the CPU where there was none; ranks are several of one model."""
     numerics = record.fingerprint.numerics or {}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
-from resnet18.analysis.metrics import installation, resolution, value_of
+from resnet18.analysis.metrics import installation, optimizer_form, resolution, value_of
 from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Flag, Record
@@ -48,6 +48,8 @@ class Comparison:
     """The region is about one run of somebody else: the claim falls only where a further run would not fit."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
+    forms: tuple[str, ...] = ()
+    """Of the cases' optimizers, where times of several forms are compared."""
 
     @property
     def last(self) -> Estimate:
@@ -128,8 +130,10 @@ class Sample:
         runs = {arm.case.name: measured_in_order(arm) for arm in arms}
         if is_log:
             _check_costs(arms)
+        self.forms: dict[str, set[str]] = {}
         if METRICS[check.metric].quantity == "seconds":
             _check_flags(arms)
+            self.forms = {name: {optimizer_form(record) for record in records} for name, records in runs.items()}
         self.by_case = {name: self._values(records) for name, records in runs.items()}
         seeds = min(len(values) for values in self.by_case.values())
         self.looks = [n for n in LOOKS if n <= seeds]
@@ -160,6 +164,7 @@ class Sample:
         values = [self.by_case[name] for name in cases]
         least = max(self.looks, default=0)
         paired = self.check.paired and len(values) == 2 and least > 0
+        forms = sorted(set().union(*(self.forms.get(name, set()) for name in cases)) - {""})
         return Comparison(
             about=tuple(cases),
             what=what or METRICS[self.check.metric].title,
@@ -167,6 +172,7 @@ class Sample:
             unit=unit,
             estimates=self.estimates(cases, weights),
             correlation=correlation(values[0][:least], values[1][:least]) if paired else None,
+            forms=tuple(forms) if len(forms) > 1 else (),
         )
 
 

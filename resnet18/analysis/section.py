@@ -9,7 +9,7 @@ from resnet18.analysis.cells import missing
 from resnet18.analysis.costs import loader_notes, marks, memory_lines
 from resnet18.analysis.extrapolation import extrapolation_note
 from resnet18.analysis.markdown import escape, table
-from resnet18.analysis.metrics import CURVES, SCOPES
+from resnet18.analysis.metrics import CURVES, SCOPES, optimizer_form
 from resnet18.analysis.scaling import scaling_lines
 from resnet18.analysis.speedup import machines_of, speed_up
 from resnet18.analysis.tables import build_table
@@ -80,7 +80,7 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
 def _ways(view: BenchmarkView) -> list[str]:
     """Return how the cases were carried out: path and precision, and the optimizers' forms where they differ."""
     lines = []
-    for text, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", _optimizer_form)):
+    for text, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", optimizer_form)):
         found: dict[str, list[str]] = {}
         for arm in view.arms:
             if way := " / ".join(sorted({way_of(record) for record in arm.measured})):
@@ -97,10 +97,6 @@ def carried_out_on(record: Record) -> str:
     asked, numerics = record.spec.execution, record.fingerprint.numerics or {}
     ran = numerics.get("precision", asked.precision)
     return f"{asked.path} path, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
-
-
-def _optimizer_form(record: Record) -> str:
-    return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))
 
 
 def _derived(view: BenchmarkView, request: Request) -> list[str]:

@@ -42,6 +42,8 @@ def line(check: Check, judged: Judged) -> str:
     text += f", n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
+    if comparison.forms:
+        text += f", forms of the optimizer differ ({', '.join(comparison.forms)})"
     return text if judged.holds is not None else f"{text}; {seeds_text(judged)}"
 
 
