@@ -34,7 +34,7 @@ def test_each_request_that_bears_on_a_report_has_a_column(chapters):
     assert ["claim", "statement"] == list(rows.columns[:2])
     assert {SMALL.described, SMOKE.described} == set(rows.columns[2:])
     assert ["inconclusive"] * 2 == list(rows.set_index("claim").loc["A1"])[1:]
-    assert ["not run"] * 2 == list(rows.set_index("claim").loc["D2"])[1:]
+    assert ["\N{EN DASH}"] * 2 == list(rows.set_index("claim").loc["D2"])[1:]
 
 
 def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():

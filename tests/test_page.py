@@ -350,6 +350,15 @@ def test_a_column_is_set_as_most_of_its_cells_are():
     assert [[False, False, True]] * 4 == [[cell.is_number for cell in row] for row in (table.heads, *table.rows)]
 
 
+def test_a_column_of_dashes_and_words_is_no_column_of_numbers():
+    """Where most statements have no verdict. One number makes it a column of numbers."""
+    table = grid(
+        "", ["claim", "here", "there"], [["A", "open", "-"], ["B", "\N{EN DASH}", "7"], ["C", *"\N{EN DASH}" * 2]]
+    )
+
+    assert [False, False, True] == [cell.is_number for cell in table.heads]
+
+
 def test_a_smaller_figure_keeps_its_texts_and_references():
     """A case may be called like an attribute; paths become steps."""
     svg = (

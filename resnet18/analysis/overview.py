@@ -4,15 +4,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from resnet18.analysis.cells import NOTHING
 from resnet18.analysis.contents import Chapter
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.verdict import Verdict
+
+DASH = "A dash: not run under that heading, whose chapter says why."
 
 
 def standings(chapters: Sequence[Chapter]) -> dict[str, pd.DataFrame]:
     """Return, by title, the verdicts of each report on which several requests bear.
 
-    A request bears on a report where at least one of its statements has a verdict other than *not run*.
+    A request bears on a report where at least one of its statements has a verdict other than *not run*, which is a
+    dash here: a column bears on a few statements, and its words would be lost among those of the rest.
     """
     found = {}
     for name in dict.fromkeys(name for chapter in chapters for name in chapter.verdicts):
@@ -25,7 +29,7 @@ def standings(chapters: Sequence[Chapter]) -> dict[str, pd.DataFrame]:
 
 def overview(chapters: Sequence[Chapter]) -> str:
     """Return the same as markdown; empty where no report is judged by several requests."""
-    return "\n".join(f"## {escape(title)}\n\n{table(rows)}\n" for title, rows in standings(chapters).items())
+    return "\n".join(f"## {escape(title)}\n\n{table(rows)}\n\n{DASH}\n" for title, rows in standings(chapters).items())
 
 
 def _says_something(family: Sequence[Verdict]) -> bool:
@@ -33,11 +37,14 @@ def _says_something(family: Sequence[Verdict]) -> bool:
 
 
 def _rows(bearing: dict[str, tuple[Verdict, ...]]) -> pd.DataFrame:
-    words = {described: {verdict.claim.id: verdict.word for verdict in family} for described, family in bearing.items()}
+    words = {
+        described: {verdict.claim.id: verdict.word for verdict in family if verdict.word != "not run"}
+        for described, family in bearing.items()
+    }
     claims = {verdict.claim.id: verdict.claim for family in bearing.values() for verdict in family}
     rows = [
         {"claim": name, "statement": claim.says}
-        | {described: by_claim.get(name, "not run") for described, by_claim in words.items()}
+        | {described: by_claim.get(name, NOTHING) for described, by_claim in words.items()}
         for name, claim in claims.items()
     ]
     return pd.DataFrame(rows)

@@ -43,4 +43,6 @@ def grid(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], *, i
 
 
 def _holds_numbers(column: Sequence[str]) -> bool:
-    return 2 * sum(bool(_NUMBER.match(text)) for text in column) > len(column)
+    """Say whether a column is set as numbers. Dashes alone are none: beside words they say that there is no word."""
+    found = [text for text in column if _NUMBER.match(text)]
+    return 2 * len(found) > len(column) and any(text[0] != "\N{EN DASH}" for text in found)

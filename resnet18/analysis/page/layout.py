@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from resnet18.analysis.contents import Chapter, Contents, begun
 from resnet18.analysis.heading import heading
 from resnet18.analysis.illustrations import PictureOf
-from resnet18.analysis.overview import standings
+from resnet18.analysis.overview import DASH, standings
 from resnet18.analysis.page.blocks import plain_text
 from resnet18.analysis.page.curves import CurveData, step_for
 from resnet18.analysis.page.grid import grid
@@ -25,7 +25,9 @@ def lay_out(contents: Contents, intro: str, accepted: str, picture_of: PictureOf
     space = Space(CurveData(step_for(arms)), FigureRoom())
     _, stated, terms = intro.split("\n\n", 2)
     stands = tuple(
-        Standing(f"standing-{at}", title, grid("", [str(head) for head in rows.columns], rows.to_numpy().tolist()))
+        Standing(
+            f"standing-{at}", title, grid("", [str(head) for head in rows.columns], rows.to_numpy().tolist()), DASH
+        )
         for at, (title, rows) in enumerate(standings(contents.chapters).items(), 1)
     )
     chapters = [_chapter(at, one, space, picture_of) for at, one in enumerate(contents.chapters, 1)]

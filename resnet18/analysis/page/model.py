@@ -100,6 +100,7 @@ class Standing:
     anchor: str
     title: str
     grid: Grid
+    note: str
 
 
 @dataclass(frozen=True)
