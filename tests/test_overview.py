@@ -7,6 +7,7 @@ from report_branches import made_of, records_of
 
 from resnet18.analysis.contents import begun
 from resnet18.analysis.overview import overview, standings
+from resnet18.analysis.view import requests_of
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 
@@ -58,3 +59,12 @@ def test_a_report_that_is_begun_and_nothing_else_is_judged():
 def test_one_request_needs_no_overview(chapters):
     """Its verdicts stand in its chapter."""
     assert "" == overview(chapters(SMALL))
+
+
+def test_requests_with_fewer_options_come_first():
+    """What is farther from the specs comes later, whatever its options are called."""
+    (suite, *_) = load_benchmarks()
+    ways = [("epochs=4", "width=16"), ("width=16",)]
+    records = [one for way in ways for one in records_of([suite], Request("small", "cifar10-jpeg", way), 1)]
+
+    assert [(), ("width=16",), ("epochs=4", "width=16")] == [request.overrides for request in requests_of(records)]

@@ -62,13 +62,23 @@ class BenchmarkView:
 
 
 def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
-    """Return every way in which the records were asked for, largest scale first, without options before with.
+    """Return every way in which the records were asked for, largest scale first, then those with the fewest options.
 
     The same without options is added: an option may have changed nothing, or the other run may have been skipped.
     """
     requests = {Request(record.scale, record.spec.experiment.data, record.spec.overrides) for record in records}
     requests |= {Request(request.scale, request.data, ()) for request in requests}
-    return tuple(sorted(requests, key=lambda one: (LARGEST_FIRST.index(one.scale), one.data_label, one.overrides)))
+    return tuple(sorted(requests, key=_rank))
+
+
+def _rank(request: Request) -> tuple[int, str, int, tuple[str, ...]]:
+    """Return where a request stands among others: what is farther from the specs comes later."""
+    return (
+        LARGEST_FIRST.index(request.scale),
+        request.data_label,
+        len(request.overrides),
+        request.overrides,
+    )
 
 
 def look(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[BenchmarkView, ...]:
