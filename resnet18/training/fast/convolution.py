@@ -14,6 +14,7 @@ from torch.nn.functional import conv2d
 
 from resnet18.training.fast.native import TILE, kernels
 from resnet18.training.fast.taps import Geometry, sources, users
+from resnet18.training.model import NARROW, pixels_seen
 
 SMALL_GRADIENT, SMALL, DEEP = 14, 4, 512
 
@@ -35,13 +36,15 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of [n, channels_in, s, s], in its dtype."""
-        g, native = self.geometry, kernels()
+        g, native, stride = self.geometry, kernels(), self.geometry.stride
         outs, ins = self.weight.shape[:2]
         tiled = native is not None and native.tiles and ins % TILE == 0 and outs % TILE == 0
         if x.dtype == torch.bfloat16 and x.device.type == "cpu" and tiled and x.shape[2] == g.size:
             y: Tensor = _Tiled.apply(x, self.weight, g)
             return y
-        return conv2d(x, self.weight.to(x.dtype), None, g.stride, g.padding)
+        if g.kernel == 1 and ins < NARROW:
+            x, stride = pixels_seen(x, stride), 1
+        return conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)
 
 
 class _Tiled(torch.autograd.Function):
