@@ -20,10 +20,9 @@ ROUNDS   =
 ENGINE   = local
 CLAIM    =
 BASE     =
-REPORT_LANG =
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM REPORT_LANG SAMPLE ROUNDS BASE VENV PYTHON
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM SAMPLE ROUNDS BASE VENV PYTHON
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
 COMMA   := ,
@@ -35,9 +34,7 @@ endif
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
           $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(CLAIM),--claim $(CLAIM)) \
-          $(if $(BUDGET),--budget $(BUDGET)) $(IN)
-# The report in another language; the shell's own LANG is another matter.
-IN      = $(if $(REPORT_LANG),--lang $(REPORT_LANG))
+          $(if $(BUDGET),--budget $(BUDGET))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
@@ -59,8 +56,7 @@ help:
 	  "JOBS=n" "runs side by side; 1 if left out" \
 	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
 	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
-	  "CLAIM=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
-	  "REPORT_LANG=zh" "the report in Chinese too"
+	  "CLAIM=cpus=n,gpus=n" "what a run takes of a node of the cluster"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -71,10 +67,10 @@ $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 	@$(RESNET18) run $* $(OPTIONS)
 
 report: $(READY)  ## write the report of the recorded runs again
-	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)") $(IN)
+	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")
 
 evidence: $(READY)  ### write results/ again from the records in it
-	@$(RESNET18) report benchmarks/beyond --results results --lang zh
+	@$(RESNET18) report benchmarks/beyond --results results
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n 2

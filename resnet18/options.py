@@ -84,10 +84,6 @@ MarkedOption = Annotated[
     bool,
     typer.Option("--accept-marked", help="Let times that were taken beside other work decide verdicts and speed-ups."),
 ]
-LANGUAGES = ("en", "zh")
-LangOption = Annotated[
-    str, typer.Option("--lang", help=f"Language of the report: {', '.join(LANGUAGES)}; zh beside the English one.")
-]
 CheckpointOption = Annotated[
     float,
     typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="How much work a power loss may cost a run."),
@@ -243,9 +239,3 @@ def several_gpus() -> tuple[str, ...]:
 
     names = nvidia_gpus()
     return names if len(names) > 1 else ()
-
-
-def check_language(language: str) -> None:
-    """Raise SpecError for a language that no report is written in."""
-    if language not in LANGUAGES:
-        raise SpecError(f'--lang "{language}"', f"unknown{did_you_mean(language, LANGUAGES)}", allowed=LANGUAGES)

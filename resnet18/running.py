@@ -26,7 +26,6 @@ from resnet18.options import (
     HypothesesOption,
     JobsOption,
     JsonOption,
-    LangOption,
     LimitOption,
     Names,
     OnlyOption,
@@ -38,7 +37,6 @@ from resnet18.options import (
     SetOption,
     StaleOption,
     asked,
-    check_language,
     demand_data,
     seconds_of,
     several_gpus,
@@ -69,8 +67,6 @@ class Orders:
     """This is one of several runners that share the work."""
     only: str | None
     """Ids of the runs that a budget chose, for one of several runners."""
-    lang: str
-    """Of a second page of the report, unless `en`."""
     retime: bool = False
     """Whether marked times are taken again."""
 
@@ -93,7 +89,6 @@ def run_command(
     claim: ClaimOption = None,
     checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
     time_limit: LimitOption = None,
-    lang: LangOption = "en",
     as_json: JsonOption = False,
     on_processors: ProcessorsOption = None,
     only: OnlyOption = None,
@@ -109,7 +104,6 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
-        check_language(lang)
         budget_s = None if budget is None else seconds_of(budget)
         demand_data(scale, data)
         if retime:
@@ -134,7 +128,7 @@ def run_command(
             devices=devices,
         )
         policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
-        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang, retime)
+        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, retime)
         raise typer.Exit(_carried_out(wanted, orders, policy, site))
 
 
@@ -173,7 +167,7 @@ def _run(
     finished = carry_out(wanted.plan, wanted.request, wanted.source, store, progress, policy)
     if not orders.as_json:
         echo(summary(finished, wanted.plan))
-    written = write(orders.results, wanted.benchmarks, orders.lang)
+    written = write(orders.results, wanted.benchmarks)
     exit_code = exit_code_of(finished) or written.exit_code
     if isinstance(progress, Events):
         ok = sum(one.status == "ok" for one in finished)

@@ -89,6 +89,6 @@ def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_pa
 @pytest.mark.parametrize(("on_processors", "jobs"), [("0", 2), (None, 1)], ids=["one of two", "alone afterwards"])
 def test_a_runner_counts_on_the_others_only_while_there_are_any(on_processors, jobs, tmp_path):
     """The first command carries out what is left, timed runs above all, by itself."""
-    orders = Orders(tmp_path, None, 2, as_json=False, on_processors=on_processors, only=None, lang="en")
+    orders = Orders(tmp_path, None, 2, as_json=False, on_processors=on_processors, only=None)
 
     assert jobs == _progress(orders)._jobs
