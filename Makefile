@@ -15,14 +15,13 @@ DATA     =
 RESULTS  =
 JOBS     = 1
 BUDGET   =
-SAMPLE   =
 ROUNDS   =
 ENGINE   = local
 CLAIM    =
 BASE     =
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM SAMPLE ROUNDS BASE VENV PYTHON
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM ROUNDS BASE VENV PYTHON
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
 COMMA   := ,
@@ -39,7 +38,7 @@ CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report evidence test check format micro lock \
-        regress baseline speed scale verify-gpu soak mutate test-engines test-slurm test-browser
+        regress baseline speed scale verify-gpu soak test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
 help:
@@ -86,9 +85,6 @@ format: $(READY)  ### mend what lint and format can mend
 
 soak: $(READY)  ### the tests of crashes and hostile input at their full counts (an hour)
 	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_store_machine.py tests/test_hostile_input.py tests/test_checkpoints.py tests/test_equivalence.py
-
-mutate: $(READY)  ### how many small mistakes the tests notice (hours; SAMPLE=150: half of one)
-	@$(BIN)/python tests/mutation $(if $(SAMPLE),--sample $(SAMPLE))
 
 micro: $(READY)  ### benchmarks of the suite itself (pytest-benchmark)
 	@$(BIN)/python -m pytest benchmarks/micro --benchmark-only --benchmark-columns=min,median,max,stddev,rounds

@@ -25,7 +25,6 @@ TARGETS = [
     "micro",
     "verify-gpu",
     "soak",
-    "mutate",
     "speed",
     "scale",
     "regress",
