@@ -38,7 +38,7 @@ CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report evidence test check format micro lock \
-        regress baseline speed scale verify-gpu soak test-engines test-slurm test-browser
+        regress baseline speed verify-gpu soak test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
 help:
@@ -100,9 +100,6 @@ lock: ### pin the newest versions of what is installed in constraints.txt
 
 speed: $(READY)  ### the fast path against the lab's loop and another (20 quiet minutes; ROUNDS=n)
 	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
-
-scale: $(READY)  ### 10,000 simulated runs on workers that die: what they take (an hour; ROUNDS=n)
-	@$(BIN)/python benchmarks/scale $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
 verify-gpu: $(READY)  ### on a machine with a GPU: check and measure what no other machine can
 	@$(BIN)/python -m pytest tests/gpu -rA

@@ -26,7 +26,6 @@ TARGETS = [
     "verify-gpu",
     "soak",
     "speed",
-    "scale",
     "regress",
     "test-slurm",
     "baseline",
