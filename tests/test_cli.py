@@ -116,11 +116,8 @@ def test_plan_lists_what_cannot_run_among_its_rows(cli):
     assert {
         "device/CPU": "to run",
         "device/CPU, one thread": "to run",
-        "device/CPU, two ranks": "to run",
         "device/CPU, tuned": "to run",
         "device/GPU": "not run: no CUDA device",
-        "device/GPU, two ranks": "not run: no CUDA device",
-        "device/GPU, four ranks": "not run: no CUDA device",
         "device/GPU, tuned": "not run: no CUDA device",
     } == states
 
@@ -135,16 +132,6 @@ def test_a_device_that_is_asked_for_is_one_of_those_that_were_counted(device, ex
     result = cli("plan", "basic", "--device", device)
 
     assert (exit_code, True) == (result.exit_code, words in result.output)
-
-
-def test_plan_says_how_many_devices_ranks_need(cli, monkeypatch):
-    """And how many there are."""
-    monkeypatch.setattr("resnet18.measure.devices.present_devices", lambda *, prove: {"cpu": 1, "cuda": 1})
-
-    assert (
-        "not run: device/GPU, four ranks: 4 ranks need 4 CUDA devices, this machine has 1"
-        in cli("plan", "device").output
-    )
 
 
 def test_plan_names_what_this_machine_cannot_run(cli):

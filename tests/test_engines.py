@@ -87,13 +87,6 @@ def test_a_run_with_a_gpu_takes_one_or_what_it_claims(claim, wanted, text, has_g
     assert wanted == needs(run_of(tmp_path, text), claim, has_gpus=has_gpus)
 
 
-def test_ranks_take_a_gpu_each_whatever_is_claimed(tmp_path):
-    """Half a GPU is for runs that have one."""
-    run = run_of(tmp_path, ON_GPU.replace('device = "cuda"', 'device = "cuda", ranks = 4'))
-
-    assert 4.0 == needs(run, Claim(gpus=0.5), has_gpus=True).gpus
-
-
 def test_a_whole_node_is_all_processors_of_the_largest():
     """On a smaller one, which has fewer, it cannot come."""
     assert Ask(64, 0, is_alone=True) == ask_for(Needs(whole=True, cpus=None, gpus=0), [SMALL, LARGE, PLAIN], NOTHING)

@@ -244,7 +244,7 @@ def test_every_table_at_smoke_scale_is_announced_as_about_a_minute(monkeypatch):
     first, *_, last = preview_text(previewing.preview(smoke, (), "if long")).splitlines()
 
     assert "basic: 1 run; under a minute" == first
-    assert last.startswith("In all: 26 runs")
+    assert last.startswith("In all: 25 runs")
     assert last.endswith("; about a minute")
 
 
@@ -322,7 +322,7 @@ def test_a_few_steps_are_timed_after_one_that_warms_up(one_thread):
     question = TimingQuestion(
         place=Place.of(EMBEDDED),
         experiment=make_experiment(batch_size=8),
-        execution=Execution(threads=1, ranks=2, device="cpu"),
+        execution=Execution(threads=1, device="cpu"),
         steps=3,
         enough_s=60.0,
     )

@@ -139,8 +139,6 @@ def _forecast(arm: Arm) -> str:
     """Return what torch would allocate on a device, in closed form, and how far the measured peak is from it."""
     if arm.execution.precision != "fp32" or arm.execution.compile:
         return f"{NOTHING} (fp32 alone)"
-    if arm.execution.ranks > 1:
-        return f"{NOTHING} (one rank alone)"
     expected = forecast_bytes(arm.experiment)
     found = [peak for record in arm.measured if (peak := record.memory.allocated_peak_bytes) is not None]
     score = f" (measured {100 * (median(found) / expected - 1):+.1f} %)" if found else ""

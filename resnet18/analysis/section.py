@@ -10,7 +10,6 @@ from resnet18.analysis.costs import loader_notes, marks, memory_lines
 from resnet18.analysis.extrapolation import extrapolation_note
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import CURVES, SCOPES, optimizer_form
-from resnet18.analysis.scaling import scaling_lines
 from resnet18.analysis.speedup import machines_of, speed_up
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.verdict import Verdict
@@ -51,7 +50,6 @@ def section(
         "",
         *notes_of(view, views, request),
         "",
-        *scaling_lines(view),
         *memory_lines(view, request),
         *_claims(verdicts),
     ]

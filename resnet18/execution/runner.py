@@ -121,4 +121,4 @@ def _check_last_batches(plan: Plan, train_images: int) -> None:
     """Refuse what the plan could not know: how many images "all" are."""
     for run in plan.runs:
         if run.experiment.train_images == "all":
-            check_last_batch(run.labels[0], run.experiment, run.execution.ranks, train_images)
+            check_last_batch(run.labels[0], run.experiment, train_images)

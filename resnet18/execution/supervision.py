@@ -65,9 +65,9 @@ class Begin:
     kills: int | None
 
 
-def run_once(run: Run, session: Session, gpus: str | None = None) -> Status:
-    """Carry out one attempt here, on these GPUs, telling the progress of it, and return how it ended."""
-    job = job_of(run, session).model_copy(update={"gpus": gpus})
+def run_once(run: Run, session: Session, gpu: str | None = None) -> Status:
+    """Carry out one attempt here, on this GPU, telling the progress of it, and return how it ended."""
+    job = job_of(run, session).model_copy(update={"gpus": gpu})
     status = attend(job, lambda message: _pass_on(message, session.progress))
     session.progress.end(status, session.store.log_path(run.run_id, job.attempt))
     return status

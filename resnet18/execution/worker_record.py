@@ -36,10 +36,8 @@ def add_seconds(facts: dict[str, Any], seconds: dict[str, float]) -> None:
         time[scope] = time.get(scope, 0.0) + value
 
 
-def forget_costs(facts: dict[str, Any], reasons: dict[str, str], *, ranks: int) -> None:
-    """Leave out what this process alone cannot tell: the energy of other devices, the peaks of what was lost."""
-    if ranks > 1 and facts["energy_j"] is not None:
-        facts["energy_j"], reasons["energy_j"] = None, f"one device of {ranks} was read: that of rank 0"
+def forget_costs(facts: dict[str, Any], reasons: dict[str, str]) -> None:
+    """Leave out peaks and energy of a run that was resumed: this process has not seen all of it."""
     if "resumed" in facts["flags"]:
         facts["memory"], facts["energy_j"] = {}, None
         keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))

@@ -108,7 +108,7 @@ def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
 
     A timed run takes the whole node whatever is claimed, since its time must mean something. Another takes what is
     claimed: by default the whole node where it uses no GPU, which trains as it would on that machine alone, and else
-    a GPU for each of its ranks.
+    one GPU.
 
     Args:
         run: of the plan.
@@ -124,10 +124,10 @@ def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
             "names a GPU of this machine; on a cluster a run is given its own",
             allowed=["auto", "cpu", "cuda"],
         )
-    gpus = float(run.execution.ranks) if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
+    gpus = 1.0 if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
     if run.is_timed:
         return Needs(whole=True, cpus=None, gpus=gpus)
-    if gpus == 1 and claim.gpus is not None:
+    if gpus and claim.gpus is not None:
         gpus = claim.gpus
     return Needs(whole=claim.cpus is None and gpus == 0, cpus=claim.cpus, gpus=gpus)
 
