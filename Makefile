@@ -7,21 +7,21 @@ READY    := $(VENV)/.ready
 RESNET18 := $(BIN)/resnet18
 
 # Given on the command line, as in SCALE=small; variables of the environment are not read.
-SCALE    = smoke
-SEEDS    =
-CASE     =
-DEVICE   =
-DATA     =
-RESULTS  =
-JOBS     = 1
-BUDGET   =
-ROUNDS   =
-ENGINE   = local
-CLAIM    =
-BASE     =
+SCALE     = smoke
+SEEDS     =
+CASE      =
+DEVICE    =
+DATA      =
+RESULTS   =
+JOBS      = 1
+BUDGET    =
+ROUNDS    =
+ENGINE    = local
+RESOURCES =
+BASE      =
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM ROUNDS BASE VENV PYTHON
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE VENV PYTHON
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
 COMMA   := ,
@@ -32,7 +32,7 @@ endif
 
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
-          $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(CLAIM),--claim $(CLAIM)) \
+          $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(RESOURCES),--resources $(RESOURCES)) \
           $(if $(BUDGET),--budget $(BUDGET))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
@@ -55,7 +55,7 @@ help:
 	  "JOBS=n" "runs side by side; 1 if left out" \
 	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
 	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
-	  "CLAIM=cpus=n,gpus=n" "what a run takes of a node of the cluster"
+	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 

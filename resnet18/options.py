@@ -115,10 +115,10 @@ BudgetOption = Annotated[
 TimeOption = Annotated[
     bool, typer.Option("--time", help="Time a few steps of what no record tells the pace of: ten seconds at most.")
 ]
-ClaimOption = Annotated[
+ResourcesOption = Annotated[
     str | None,
     typer.Option(
-        "--claim",
+        "--resources",
         metavar="cpus=N,gpus=N",
         help="What a run takes of a cluster's node; compared times take all of it.",
     ),

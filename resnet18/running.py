@@ -18,7 +18,6 @@ from resnet18.options import (
     BudgetOption,
     CaseOption,
     CheckpointOption,
-    ClaimOption,
     DataOption,
     DebugOption,
     DeviceOption,
@@ -30,6 +29,7 @@ from resnet18.options import (
     Names,
     OnlyOption,
     ProcessorsOption,
+    ResourcesOption,
     ResultsOption,
     RetimeOption,
     ScaleOption,
@@ -86,7 +86,7 @@ def run_command(
     jobs: JobsOption = None,
     budget: BudgetOption = None,
     engine: EngineOption = "local",
-    claim: ClaimOption = None,
+    resources: ResourcesOption = None,
     checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
     time_limit: LimitOption = None,
     as_json: JsonOption = False,
@@ -108,7 +108,7 @@ def run_command(
         demand_data(scale, data)
         if retime:
             check_alone(jobs, engine, budget)
-        site = reach(engine, claim, jobs)
+        site = reach(engine, resources, jobs)
         if site is not None and budget_s is not None:
             raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")
         if on_processors is not None:

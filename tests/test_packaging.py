@@ -49,12 +49,12 @@ def test_make_knows_every_target_of_the_design(target):
     assert 0 == make("--dry-run", target).returncode
 
 
-def test_an_engine_and_what_it_claims_reach_the_command():
-    """`make bench-batchsize ENGINE=ray CLAIM=cpus=4` installs what that engine needs, and passes both on."""
-    done = make("--dry-run", "bench-batchsize", "ENGINE=ray", "CLAIM=cpus=4", "VENV=.not-made-yet")
+def test_an_engine_and_its_resources_reach_the_command():
+    """`make bench-batchsize ENGINE=ray RESOURCES=cpus=4` installs what that engine needs, and passes both on."""
+    done = make("--dry-run", "bench-batchsize", "ENGINE=ray", "RESOURCES=cpus=4", "VENV=.not-made-yet")
 
     assert '-e ".[ray]"' in done.stdout
-    assert "--engine ray --claim cpus=4" in done.stdout
+    assert "--engine ray --resources cpus=4" in done.stdout
 
 
 @pytest.mark.parametrize("case", ["CPU, one thread", "normalize, grayscale, jitter", "none [image_size: 224 px]"])
@@ -98,7 +98,7 @@ def test_help_explains_every_variable_in_a_line_of_its_own():
         "JOBS",
         "BUDGET",
         "ENGINE",
-        "CLAIM",
+        "RESOURCES",
     ] == explained
     assert text.isascii()
     assert 100 >= max(len(line) for line in text.splitlines() if "directory" not in line)
