@@ -19,7 +19,7 @@ class Marked:
     """The runs of a plan whose times are marked, in tables that print times."""
 
     again: dict[str, int] = field(default_factory=dict)
-    """By run id, the attempt whose time is marked: it settles the run no longer."""
+    """By run id, the attempt whose time is marked: the run is no longer done by it."""
     elsewhere: int = 0
     """How many come from other machines: one time taken here could not be set beside theirs."""
 

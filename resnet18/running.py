@@ -219,7 +219,7 @@ def _announce(
 
 
 def _marked(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
-    """Say which times are taken again, and return the attempts that settle their runs no longer."""
+    """Say which times are taken again, and return the attempts by which their runs are no longer done."""
     from resnet18.previewing import on_this_machine
     from resnet18.retiming import marked_times
 

@@ -480,7 +480,7 @@ def test_hashes_are_golden():
         ("oom_host", False),
     ],
 )
-def test_only_final_statuses_settle_a_run(status, done):
+def test_a_run_is_done_by_final_statuses_alone(status, done):
     """The others are tried again."""
     assert done == (status in FINAL) == is_done(make_record(status=status), "c" * 64, "d" * 64)
 

@@ -45,7 +45,7 @@ def test_a_marked_time_is_taken_again(flag, marked):
     "change", [{}, {"flags": ["no_learning"]}], ids=["unmarked", "a mark that says nothing of the time"]
 )
 def test_a_time_that_counts_is_not_taken_again(change, marked):
-    """It settles its run."""
+    """Its run is done."""
     assert Marked() == marked(change)
 
 

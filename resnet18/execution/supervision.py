@@ -30,7 +30,7 @@ class Policy:
     gpus: tuple[str, ...] = ()
     """Names of this machine's GPUs, where it has several: each run leases its own."""
     again: Mapping[str, int] = field(default_factory=dict)
-    """By run id, an attempt that settles the run no longer: a later one does."""
+    """By run id, an attempt by which the run is no longer done: a later one counts."""
 
 
 DEFAULT = Policy()
@@ -48,9 +48,9 @@ class Session:
     policy: Policy = DEFAULT
 
     def recorded(self, run_id: str) -> Status | None:
-        """Return the status of the record that settles a run by now, None where none does."""
+        """Return the status of the record by which a run is done by now, None where there is none."""
         hashes = (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
-        record = self.store.settled(run_id, *hashes)
+        record = self.store.done(run_id, *hashes)
         if record is None or record.attempt <= self.policy.again.get(run_id, 0):
             return None
         return record.status

@@ -21,7 +21,7 @@ class Finished:
     status: Status | None
     """None: another runner is carrying it out."""
     was_recorded: bool
-    """A record settled it before the runner came to it."""
+    """It was done before the runner came to it."""
 
     @property
     def is_failure(self) -> bool:
@@ -34,7 +34,7 @@ class Engine(Protocol):
     """Carries out runs. Whoever leaves it by an exception cancels what has not ended."""
 
     def submit(self, run: Run) -> None:
-        """Take a run that no record settles. It may begin at once, or when the engine is waited for."""
+        """Take a run that is not done. It may begin at once, or when the engine is waited for."""
 
     def wait(self) -> Finished:
         """Return the next of the submitted runs that has ended, its record in the store.
