@@ -34,7 +34,7 @@ def view_of(mine, records):
 def test_a_time_taken_beside_other_work_has_a_mark(tmp_path):
     """In its cell; the number stays."""
     mine = make_benchmark(tmp_path)
-    records = records_of(mine, flags=["contaminated"], contamination=["other processes took 80 % of the processors"])
+    records = records_of(mine, flags=["unreliable"], unreliable_because=["other processes took 80 % of the processors"])
     table = build_table(view_of(mine, records), PAPER).set_index("Batch")
 
     assert "1.62 \N{DAGGER}" == table.loc["Time, measured on cifar10-jpeg (s)", "8"]
@@ -43,7 +43,7 @@ def test_a_time_taken_beside_other_work_has_a_mark(tmp_path):
 def test_a_mark_is_explained_with_its_causes(tmp_path):
     """Each once, and what it means for verdicts."""
     mine = make_benchmark(tmp_path)
-    records = records_of(mine, flags=["contaminated"], contamination=["other <b>processes</b> took 80 %"])
+    records = records_of(mine, flags=["unreliable"], unreliable_because=["other <b>processes</b> took 80 %"])
 
     explained = (
         "- \N{DAGGER}: 2 of 2 runs were timed while something else went on; such times decide no verdict and enter no "
@@ -172,7 +172,7 @@ def test_the_first_epoch_stands_apart(tmp_path):
 def test_marked_times_count_only_where_asked_for(accepted, tmp_path):
     """And the report says so."""
     mine = make_benchmark(tmp_path)
-    records = records_of(mine, flags=["contaminated"], contamination=["other work"])
+    records = records_of(mine, flags=["unreliable"], unreliable_because=["other work"])
     path = write_report(tmp_path / "results", [mine], Readings(tuple(records), ()), accept_marked=accepted)
     text = path.read_text(encoding="utf-8")
 

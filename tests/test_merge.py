@@ -50,7 +50,7 @@ def on_gpu(record):
         "numerics": numerics,
         "epochs": record.model_dump(mode="json")["epochs"],
         "time": {"wall_s": 9.0},
-        "outcome": record.outcome.model_dump(),
+        "summary": record.summary.model_dump(),
         "confusion": record.confusion,
         "result_hash": record.result_hash,
     }

@@ -249,9 +249,9 @@ LONGER = make_arm("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), ma
             "not computed: several machines in one arm",
         ),
         (
-            flagged(timed("b", 1.0), "resumed", "contaminated"),
+            flagged(timed("b", 1.0), "resumed", "unreliable"),
             "train_s",
-            "not computed: times are marked contaminated, resumed",
+            "not computed: times are marked resumed, unreliable",
         ),
         (flagged(timed("b", 1.0), "resumed"), "process_peak_bytes", "not computed: a time of 0 s"),
         (flagged(timed("b", 1.0), "no_learning"), "train_s", ""),
@@ -313,7 +313,7 @@ def test_arms_with_a_fault_may_not_be_compared(arm, reason):
         check_comparable([make_arm("a", seeded(0)), replace(arm, arm_id="b")])
 
 
-@pytest.mark.parametrize("flag", ["contaminated", "not_exclusive", "resumed", "no_learning"])
+@pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed", "no_learning"])
 def test_only_flags_of_disturbance_make_a_time_doubtful(flag):
     """A run that learned nothing took its time all the same."""
     assert (flag != "no_learning") == is_doubtful(make_record().model_copy(update={"flags": (flag,)}))

@@ -35,7 +35,7 @@ def marked(tmp_path):
     return of
 
 
-@pytest.mark.parametrize("flag", ["contaminated", "not_exclusive", "resumed"])
+@pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed"])
 def test_a_marked_time_is_taken_again(flag, marked):
     """Whatever it was marked for; the one beside it is not."""
     assert [1] == list(marked({"flags": [flag]}, {}).again.values())
@@ -56,7 +56,7 @@ def test_a_table_without_times_has_none_to_take_again(marked):
 
 def test_times_of_other_machines_are_left_alone(marked):
     """One taken here could not be set beside the others there: the command says how many there are."""
-    found = marked({"flags": ["contaminated"]}, {"flags": ["resumed"]}, is_here=lambda _: False)
+    found = marked({"flags": ["unreliable"]}, {"flags": ["resumed"]}, is_here=lambda _: False)
 
     assert Marked({}, 2) == found
     assert "taken again: 0. Of other machines, and left alone: 2." in found.text
@@ -64,7 +64,7 @@ def test_times_of_other_machines_are_left_alone(marked):
 
 def test_a_time_of_other_code_is_another_matter(marked):
     """Its run is stale: it is run again without being asked for, or kept with all its table."""
-    assert Marked() == marked({"flags": ["contaminated"]}, code="0" * 64)
+    assert Marked() == marked({"flags": ["unreliable"]}, code="0" * 64)
 
 
 def test_a_table_whose_claim_is_about_time_has_times(marked):
@@ -76,7 +76,7 @@ def test_a_table_whose_claim_is_about_time_has_times(marked):
     check = [{ kind = "less", metric = "train_s", case = "16", than = "8" }]
     """
 
-    assert 1 == len(marked({"flags": ["contaminated"]}, text=UNTIMED + claim).again)
+    assert 1 == len(marked({"flags": ["unreliable"]}, text=UNTIMED + claim).again)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def retime(tmp_path):
     CliRunner().invoke(app, command)
     for record in store.read().records:
         (store.folder / f"{record.run_id}.1.json").unlink()
-        store.save(changed(record, flags=["contaminated"]))
+        store.save(changed(record, flags=["unreliable"]))
     return lambda *options: CliRunner().invoke(app, [*command, "--retime", *options]), store
 
 

@@ -113,10 +113,10 @@ HASHES = {"code_hash", "data_sha256"}
         ("last_clean_accuracy", {"code_hash": "e" * 64}, 2),
         ("last_clean_accuracy", {"data_sha256": "e" * 64}, 2),
         ("last_clean_accuracy", {"torch": "1.9.0"}, 4),
-        ("last_clean_accuracy", {"flags": ("contaminated",)}, 4),
+        ("last_clean_accuracy", {"flags": ("unreliable",)}, 4),
         ("train_s", {"code_hash": "e" * 64}, 2),
         ("train_s", {"torch": "1.9.0"}, 2),
-        ("train_s", {"flags": ("contaminated",)}, 3),
+        ("train_s", {"flags": ("unreliable",)}, 3),
         ("train_s", {"flags": ("no_learning",)}, 4),
     ],
 )

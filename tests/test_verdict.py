@@ -283,7 +283,7 @@ def flagged(record, flag):
     return seal({**content, "flags": [flag]})
 
 
-@pytest.mark.parametrize("flag", ["contaminated", "not_exclusive", "resumed"])
+@pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed"])
 def test_a_doubtful_time_decides_nothing(flag, tmp_path):
     """It is printed with its mark."""
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
@@ -299,8 +299,8 @@ def test_one_doubtful_time_is_told_among_all(tmp_path):
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
     first, *others = records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)
 
-    reason = "1 of 10 times is marked contaminated: run --retime takes it again, report --accept-marked counts it"
-    assert reason == verdicts(mine, PAPER, [flagged(first, "contaminated"), *others])[0].reason
+    reason = "1 of 10 times is marked unreliable: run --retime takes it again, report --accept-marked counts it"
+    assert reason == verdicts(mine, PAPER, [flagged(first, "unreliable"), *others])[0].reason
 
 
 def test_a_comparison_of_times_says_where_the_optimizers_forms_differ(tmp_path):

@@ -25,7 +25,7 @@ def marks(view: BenchmarkView) -> list[str]:
     doubtful = [record for record in view.measured if is_doubtful(record)]
     if not doubtful or not _has_times(view):
         return []
-    causes = sorted({text for record in doubtful for text in record.contamination or record.flags})
+    causes = sorted({text for record in doubtful for text in record.unreliable_because or record.flags})
     shown = [*causes[:MOST_CAUSES], *([f"and {len(causes) - MOST_CAUSES} more"] if len(causes) > MOST_CAUSES else [])]
     runs = f"{len(doubtful)} of {len(view.measured)} runs were timed while something else went on"
     return [f"-{MARK}: {runs}; such times decide no verdict and enter no speed-up. {escape('; '.join(shown))}."]

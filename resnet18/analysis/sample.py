@@ -11,7 +11,7 @@ from resnet18.records.record import Flag, Record
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
 
-TIME_IS_DOUBTFUL: tuple[Flag, ...] = ("contaminated", "not_exclusive", "resumed")
+TIME_IS_DOUBTFUL: tuple[Flag, ...] = ("not_exclusive", "resumed", "unreliable")
 
 
 def is_doubtful(record: Record) -> bool:

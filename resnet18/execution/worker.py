@@ -15,7 +15,7 @@ from resnet18.execution.worker_checkpoint import Attempt
 from resnet18.execution.worker_ending import classify, told
 from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
-from resnet18.measure.contamination import contamination
+from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import watch_host
 from resnet18.measure.nvml import watch_device
@@ -33,10 +33,10 @@ from resnet18.training.device import carried_out, ready_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
 from resnet18.training.optimizers import form_of
-from resnet18.training.outcome import Conclusion, conclude, parameter_count
 from resnet18.training.results import EpochResult, Position
 from resnet18.training.setup import Setup, path_numerics, set_up
 from resnet18.training.source import open_data
+from resnet18.training.summary import Conclusion, conclude, parameter_count
 
 Send = Callable[[Message], None]
 
@@ -135,8 +135,8 @@ def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion 
         attempt.reasons.update(found.reasons)
         threads = torch.get_num_threads() if device.type == "cpu" else 1
         seconds = [epoch["train_s"] for epoch in facts.get("epochs", [])]
-        facts["contamination"] = contamination(facts["conditions"], seconds, threads=threads)
-        facts["flags"] = [*facts.get("flags", []), *(["contaminated"] if facts["contamination"] else [])]
+        facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
+        facts["flags"] = [*facts.get("flags", []), *(["unreliable"] if facts["unreliable_because"] else [])]
         forget_costs(facts, attempt.reasons)
 
 

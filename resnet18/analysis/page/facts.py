@@ -25,15 +25,15 @@ def facts_of(record: Record, places: Sequence[Place]) -> Iterator[Fact]:
     yield Fact("File", f"records/{record.run_id}.{record.attempt}.json")
     if record.failure is not None:
         yield Fact(f"Failed in {record.failure.phase}", record.failure.message)
-    if record.contamination:
-        yield Fact("Meanwhile", "; ".join(record.contamination))
+    if record.unreliable_because:
+        yield Fact("Meanwhile", "; ".join(record.unreliable_because))
     yield Fact("Ids", f"run {record.run_id}, arm {record.arm_id}")
     yield Fact("Ids of its spec", f"experiment {record.experiment_id}, execution {record.execution_id}")
     yield Fact("Result hash", record.result_hash or "none")
     yield Fact("Record hash", record.record_hash)
-    if record.outcome is not None:
-        yield Fact("Parameters, SHA-256", record.outcome.parameters_sha256)
-        yield Fact("Predictions, SHA-256", record.outcome.predictions_sha256)
+    if record.summary is not None:
+        yield Fact("Parameters, SHA-256", record.summary.parameters_sha256)
+        yield Fact("Predictions, SHA-256", record.summary.predictions_sha256)
     spans = "; ".join(f"{one.start} \N{EN DASH} {one.end}" for one in record.segments)
     yield Fact("Worked (UTC)", spans or "never")
     times, peaks = record.time.model_dump(), record.memory.model_dump()

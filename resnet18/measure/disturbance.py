@@ -47,7 +47,7 @@ class Run:
     threads: int | None
 
 
-def contamination(
+def disturbances(
     conditions: Mapping[str, object], epoch_seconds: Sequence[float], *, threads: int | None = None
 ) -> tuple[str, ...]:
     """Return a sentence for each reason to doubt a timing, each with the figure and its limit; none is no doubt.
