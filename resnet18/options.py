@@ -78,11 +78,11 @@ StaleOption = Annotated[
 ]
 RetimeOption = Annotated[
     bool,
-    typer.Option("--retime", help="Take the marked times of this machine again, too."),
+    typer.Option("--retime", help="Take the unreliable times of this machine again, too."),
 ]
-MarkedOption = Annotated[
+UnreliableOption = Annotated[
     bool,
-    typer.Option("--accept-marked", help="Let times that were taken beside other work decide verdicts and speed-ups."),
+    typer.Option("--accept-unreliable", help="Let unreliable times decide verdicts and speed-ups like any other."),
 ]
 CheckpointOption = Annotated[
     float,

@@ -11,9 +11,9 @@ from resnet18.options import (
     LOCAL,
     DebugOption,
     JsonOption,
-    MarkedOption,
     Names,
     ResultsOption,
+    UnreliableOption,
 )
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.consistency import check_ids_differ
@@ -44,14 +44,14 @@ class Written:
 def report_command(
     names: Names = None,
     results: ResultsOption = LOCAL,
-    accept_marked: MarkedOption = False,
+    accept_unreliable: UnreliableOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
         benchmarks = load_benchmarks(tuple(names or ()))
-        written = write(results, benchmarks, accept_marked=accept_marked)
+        written = write(results, benchmarks, accept_unreliable=accept_unreliable)
         if as_json:
             row = {"report": str(written.path), "records": written.records, "left_out": written.left_out}
             typer.echo(json.dumps(row, indent=1))
@@ -60,7 +60,7 @@ def report_command(
         raise typer.Exit(written.exit_code)
 
 
-def write(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_marked: bool = False) -> Written:
+def write(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_unreliable: bool = False) -> Written:
     """Write the report of all benchmarks of the suite and of the given ones, and tell of damaged records."""
     from resnet18.analysis.report import write_report
     from resnet18.records.store import Store
@@ -71,7 +71,7 @@ def write(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_marked: bo
     suite = load_benchmarks()
     others = tuple(_apart(benchmark) for benchmark in benchmarks if benchmark not in suite)
     check_ids_differ(suite + others)
-    path = write_report(results, suite + others, readings, accept_marked=accept_marked)
+    path = write_report(results, suite + others, readings, accept_unreliable=accept_unreliable)
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return Written(path, len(readings.records), len(readings.refused))

@@ -68,7 +68,7 @@ class Orders:
     only: str | None
     """Ids of the runs that a budget chose, for one of several runners."""
     retime: bool = False
-    """Whether marked times are taken again."""
+    """Whether unreliable times are taken again."""
 
 
 def run_command(
@@ -146,7 +146,7 @@ def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | 
         return 0
     groups = shares(orders.jobs, usable_processors()) if site is None and orders.jobs > 1 else []
     if orders.retime:
-        policy = replace(policy, again=_marked(wanted, orders, store))
+        policy = replace(policy, again=_unreliable(wanted, orders, store))
     chosen, records = _announce(wanted, orders, policy, store, is_here=site is None)
     if groups:
         only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget_s else []
@@ -218,14 +218,14 @@ def _announce(
     return replace(wanted, plan=found.plan), tuple(record for record in records if record.run_id in planned)
 
 
-def _marked(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
+def _unreliable(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
     """Say which times are taken again, and return the attempts by which their runs are no longer done."""
     from resnet18.previewing import on_this_machine
-    from resnet18.retiming import marked_times
+    from resnet18.retiming import unreliable_times
 
-    marked = marked_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
-    _progress(orders).say(marked.text)
-    return marked.again
+    unreliable = unreliable_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
+    _progress(orders).say(unreliable.text)
+    return unreliable.again
 
 
 def _progress(orders: Orders) -> "Progress":

@@ -413,7 +413,7 @@ QUIET = {
 STEADY = (9.0, 5.0, 5.1, 5.0, 4.9, 5.0)
 
 
-def test_a_quiet_run_is_not_doubted():
+def test_the_time_of_a_quiet_run_is_not_unreliable():
     """A power cap, a governor's name, the load before and a slow first epoch are no reasons."""
     assert () == disturbances(QUIET, STEADY)
 
@@ -453,15 +453,15 @@ def test_what_is_unknown_is_no_reason(conditions):
         ({"gpu_clock_mhz": (1890, 1990, 2000)}, "the GPU's clock fell from 2000 to 1890 MHz, by 5.5% (limit 5%)"),
     ],
 )
-def test_a_figure_is_doubted_above_its_limit_and_not_at_it(changes, sentence):
+def test_a_time_is_unreliable_above_a_limit_and_not_at_it(changes, sentence):
     """The sentence gives figure and limit."""
     assert (() if sentence is None else (sentence,)) == disturbances(QUIET | changes, STEADY)
 
 
-@pytest.mark.parametrize(("share", "doubts"), [(0.51, 0), (0.52, 1)])
-def test_a_run_that_leaves_a_processor_free_lets_others_use_it(share, doubts):
+@pytest.mark.parametrize(("share", "reasons"), [(0.51, 0), (0.52, 1)])
+def test_a_run_that_leaves_a_processor_free_lets_others_use_it(share, reasons):
     """One thread on two processors: others may use one, and 3 % of the other."""
-    assert doubts == len(disturbances(QUIET | {"cpu_others_share": share}, STEADY, threads=1))
+    assert reasons == len(disturbances(QUIET | {"cpu_others_share": share}, STEADY, threads=1))
 
 
 def test_threads_beyond_the_processors_leave_none_free():
@@ -469,7 +469,7 @@ def test_threads_beyond_the_processors_leave_none_free():
     assert () == disturbances(QUIET, STEADY, threads=8)
 
 
-def test_where_others_worked_much_waiting_is_doubted_even_if_they_had_a_free_processor():
+def test_where_others_worked_much_waiting_makes_a_time_unreliable_even_if_they_had_a_free_processor():
     """Half of the time something waited, and it was not the run's own threads alone."""
     changes = {"cpu_others_share": 0.5, "cpu_pressure_share": 0.5}
 
@@ -479,7 +479,7 @@ def test_where_others_worked_much_waiting_is_doubted_even_if_they_had_a_free_pro
 
 
 @pytest.mark.parametrize(
-    ("seconds", "doubts"),
+    ("seconds", "reasons"),
     [
         ((5.0, 9.0, 9.0, 11.0, 10.0, 11.0), 0),
         ((5.0, 8.7, 8.7, 11.3, 10.0, 11.3), 1),
@@ -488,9 +488,9 @@ def test_where_others_worked_much_waiting_is_doubted_even_if_they_had_a_free_pro
         ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0),
     ],
 )
-def test_epochs_that_spread_are_doubted(seconds, doubts):
+def test_epochs_that_spread_make_a_time_unreliable(seconds, reasons):
     """At a standard deviation of 10 % not yet, at 13 % so; not with fewer than five after the first."""
-    assert doubts == len(disturbances(QUIET, seconds))
+    assert reasons == len(disturbances(QUIET, seconds))
 
 
 def test_the_spread_of_epochs_is_told_with_its_limit():

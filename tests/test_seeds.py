@@ -95,7 +95,7 @@ def test_the_answer_names_unit_spread_degrees_of_freedom_and_claims(mine):
         assert part in text
 
 
-def marked(record, **changes):
+def with_changes(record, **changes):
     """The record with flags, or with another identity or numerics."""
     flags = changes.pop("flags", ())
     identity = record.fingerprint.identity.model_copy(update={k: v for k, v in changes.items() if k in HASHES})
@@ -121,9 +121,9 @@ HASHES = {"code_hash", "data_sha256"}
     ],
 )
 def test_a_spread_is_of_runs_that_differ_in_their_seed_alone(metric, changes, df, mine):
-    """One of the three records of a case is of another origin, which leaves that case out, or its time is doubtful."""
+    """One of three records of a case is of another origin, which leaves that case out, or its time is unreliable."""
     first, *others = records_of(mine, [70.0, 71.0, 72.0])
-    (spread,) = spreads([mine], [marked(first, **changes), *others], metric)
+    (spread,) = spreads([mine], [with_changes(first, **changes), *others], metric)
 
     assert df == spread.df
 

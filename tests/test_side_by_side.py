@@ -53,7 +53,7 @@ def test_runs_whose_times_are_compared_are_left_out(tmp_path):
 @pytest.mark.skipif(FEW, reason="needs two processors")
 @pytest.mark.parametrize(("text", "flag"), [(TOML, True), (TIMED, False)], ids=["side by side", "timed"])
 def test_runs_side_by_side_say_so_and_timed_ones_run_alone(text, flag, tmp_path):
-    """Every run once, with one thread on a processor of its own; times of the first kind carry a mark."""
+    """Every run once, with one thread on a processor of its own; times of the first kind are unreliable."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path, text)), "--jobs", "2", "--seeds", "2"]
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(

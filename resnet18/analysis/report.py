@@ -12,7 +12,7 @@ from resnet18.analysis.markdown import escape
 from resnet18.analysis.overview import overview
 from resnet18.analysis.page import MADE_HERE, render_page
 from resnet18.analysis.pages import MADE_BY, README, WEB, own_page, write_pages
-from resnet18.analysis.sample import TIME_IS_DOUBTFUL
+from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
 from resnet18.records import disk
@@ -36,7 +36,7 @@ same runs; the optimism gap is the first less the second.
 """
 PAGE_LINE = f"To compare curves, filter verdicts and look up where runs come from, open [{WEB}]({WEB}).\n"
 
-ACCEPTED = "**Times that were taken while something else went on count like any other here: `--accept-marked`.**"
+ACCEPTED = "**Unreliable times count like any other here: `--accept-unreliable`.**"
 
 
 def write_report(
@@ -44,7 +44,7 @@ def write_report(
     benchmarks: Collection[Benchmark],
     readings: Readings,
     *,
-    accept_marked: bool = False,
+    accept_unreliable: bool = False,
 ) -> Path:
     """Write `README.md`, `report.html` and `figures/` into the results directory and return the README's path.
 
@@ -52,22 +52,22 @@ def write_report(
         results: the directory.
         benchmarks: tables to fill.
         readings: its records.
-        accept_marked: take times with a mark like any other; the report says so.
+        accept_unreliable: take unreliable times like any other; the report says so.
 
     Raises:
         EnvironmentMissingError: the directory cannot be written.
         SpecError: one of the pages is somebody's own.
     """
-    if accept_marked:
-        readings = replace(readings, records=tuple(_unmarked(record) for record in readings.records))
+    if accept_unreliable:
+        readings = replace(readings, records=tuple(_accepted(record) for record in readings.records))
     store = Store(results)
 
     def picture_of(record: Record) -> bytes | None:
         return _picture(store, record)
 
     contents = contents_of(benchmarks, readings, picture_of)
-    intro = [HEADER, PAGE_LINE, *([f"{ACCEPTED}\n"] if accept_marked else [])]
-    page = render_page(contents, HEADER.partition("\n\n")[2], ACCEPTED if accept_marked else "", picture_of)
+    intro = [HEADER, PAGE_LINE, *([f"{ACCEPTED}\n"] if accept_unreliable else [])]
+    page = render_page(contents, HEADER.partition("\n\n")[2], ACCEPTED if accept_unreliable else "", picture_of)
     old = own_page(results / README)
     own_page(results / WEB, MADE_HERE)
     try:
@@ -77,8 +77,8 @@ def write_report(
     return results / README
 
 
-def _unmarked(record: Record) -> Record:
-    return record.model_copy(update={"flags": tuple(flag for flag in record.flags if flag not in TIME_IS_DOUBTFUL)})
+def _accepted(record: Record) -> Record:
+    return record.model_copy(update={"flags": tuple(flag for flag in record.flags if flag not in TIME_IS_UNRELIABLE)})
 
 
 def _picture(store: Store, record: Record) -> bytes | None:

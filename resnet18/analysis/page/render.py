@@ -45,7 +45,7 @@ def render_page(contents: Contents, intro: str, accepted: str, picture_of: Pictu
     Args:
         contents: what the report consists of.
         intro: markdown on top, its heading first.
-        accepted: markdown that says that marked times were accepted; empty where they were not.
+        accepted: markdown that says that unreliable times were accepted; empty where they were not.
         picture_of: gives the picture beside a record.
     """
     page, style, script = lay_out(contents, intro, accepted, picture_of), _read("page.css"), _script()
