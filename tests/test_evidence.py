@@ -12,6 +12,11 @@ from resnet18.spec.load import load_benchmarks
 RESULTS = Path(__file__).parents[1] / "results"
 PAGES = ("README.md", "report.html")
 
+pytestmark = pytest.mark.skipif(
+    not any(RESULTS.glob("records/*.json")),
+    reason="results/records is empty: the evidence is not yet made again in the present format",
+)
+
 
 @pytest.fixture(scope="module")
 def again(tmp_path_factory):
