@@ -7,23 +7,21 @@ READY    := $(VENV)/.ready
 RESNET18 := $(BIN)/resnet18
 
 # Given on the command line, as in SCALE=small; variables of the environment are not read.
-SCALE    = smoke
-SEEDS    =
-CASE     =
-DEVICE   =
-DATA     =
-RESULTS  =
-JOBS     = 1
-BUDGET   =
-SAMPLE   =
-ROUNDS   =
-ENGINE   = local
-CLAIM    =
-BASE     =
-REPORT_LANG =
+SCALE     = smoke
+SEEDS     =
+CASE      =
+DEVICE    =
+DATA      =
+RESULTS   =
+JOBS      = 1
+BUDGET    =
+ROUNDS    =
+ENGINE    = local
+RESOURCES =
+BASE      =
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE CLAIM REPORT_LANG SAMPLE ROUNDS BASE VENV PYTHON
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE VENV PYTHON
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
 COMMA   := ,
@@ -34,15 +32,13 @@ endif
 
 OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(if $(DEVICE),--device $(DEVICE)) \
           $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
-          $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(CLAIM),--claim $(CLAIM)) \
-          $(if $(BUDGET),--budget $(BUDGET)) $(IN)
-# The report in another language; the shell's own LANG is another matter.
-IN      = $(if $(REPORT_LANG),--lang $(REPORT_LANG))
+          $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(RESOURCES),--resources $(RESOURCES)) \
+          $(if $(BUDGET),--budget $(BUDGET))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report evidence test check format micro lock \
-        regress baseline speed scale verify-gpu soak mutate test-engines test-slurm test-browser
+        regress baseline speed verify-gpu soak test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
 help:
@@ -59,8 +55,7 @@ help:
 	  "JOBS=n" "runs side by side; 1 if left out" \
 	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
 	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
-	  "CLAIM=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
-	  "REPORT_LANG=zh" "the report in Chinese too"
+	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -71,10 +66,10 @@ $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 	@$(RESNET18) run $* $(OPTIONS)
 
 report: $(READY)  ## write the report of the recorded runs again
-	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)") $(IN)
+	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")
 
 evidence: $(READY)  ### write results/ again from the records in it
-	@$(RESNET18) report benchmarks/beyond --results results --lang zh
+	@$(RESNET18) report benchmarks/beyond --results results
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n 2
@@ -91,9 +86,6 @@ format: $(READY)  ### mend what lint and format can mend
 soak: $(READY)  ### the tests of crashes and hostile input at their full counts (an hour)
 	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_store_machine.py tests/test_hostile_input.py tests/test_checkpoints.py tests/test_equivalence.py
 
-mutate: $(READY)  ### how many small mistakes the tests notice (hours; SAMPLE=150: half of one)
-	@$(BIN)/python tests/mutation $(if $(SAMPLE),--sample $(SAMPLE))
-
 micro: $(READY)  ### benchmarks of the suite itself (pytest-benchmark)
 	@$(BIN)/python -m pytest benchmarks/micro --benchmark-only --benchmark-columns=min,median,max,stddev,rounds
 
@@ -108,9 +100,6 @@ lock: ### pin the newest versions of what is installed in constraints.txt
 
 speed: $(READY)  ### the fast path against the lab's loop and another (20 quiet minutes; ROUNDS=n)
 	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
-
-scale: $(READY)  ### 10,000 simulated runs on workers that die: what they take (an hour; ROUNDS=n)
-	@$(BIN)/python benchmarks/scale $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
 verify-gpu: $(READY)  ### on a machine with a GPU: check and measure what no other machine can
 	@$(BIN)/python -m pytest tests/gpu -rA

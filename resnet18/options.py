@@ -78,15 +78,11 @@ StaleOption = Annotated[
 ]
 RetimeOption = Annotated[
     bool,
-    typer.Option("--retime", help="Take the marked times of this machine again, too."),
+    typer.Option("--retime", help="Take the unreliable times of this machine again, too."),
 ]
-MarkedOption = Annotated[
+UnreliableOption = Annotated[
     bool,
-    typer.Option("--accept-marked", help="Let times that were taken beside other work decide verdicts and speed-ups."),
-]
-LANGUAGES = ("en", "zh")
-LangOption = Annotated[
-    str, typer.Option("--lang", help=f"Language of the report: {', '.join(LANGUAGES)}; zh beside the English one.")
+    typer.Option("--accept-unreliable", help="Let unreliable times decide verdicts and speed-ups like any other."),
 ]
 CheckpointOption = Annotated[
     float,
@@ -119,10 +115,10 @@ BudgetOption = Annotated[
 TimeOption = Annotated[
     bool, typer.Option("--time", help="Time a few steps of what no record tells the pace of: ten seconds at most.")
 ]
-ClaimOption = Annotated[
+ResourcesOption = Annotated[
     str | None,
     typer.Option(
-        "--claim",
+        "--resources",
         metavar="cpus=N,gpus=N",
         help="What a run takes of a cluster's node; compared times take all of it.",
     ),
@@ -243,9 +239,3 @@ def several_gpus() -> tuple[str, ...]:
 
     names = nvidia_gpus()
     return names if len(names) > 1 else ()
-
-
-def check_language(language: str) -> None:
-    """Raise SpecError for a language that no report is written in."""
-    if language not in LANGUAGES:
-        raise SpecError(f'--lang "{language}"', f"unknown{did_you_mean(language, LANGUAGES)}", allowed=LANGUAGES)

@@ -94,7 +94,7 @@ def announced(
     if not any(one.claims for one in wanted.benchmarks):
         raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")
     device = next((kind for kind in wanted.devices if kind != "cpu"), "cpu")
-    situation = Situation(wanted.plan, wanted.request, view.estimate.seconds, view.settled, device)
+    situation = Situation(wanted.plan, wanted.request, view.estimate.seconds, view.done, device)
     choice = choose(wanted.benchmarks, situation, budget_s)
     text = choice_text(choice, budget_s, one_at_a_time=view.jobs == 1)
     if not choice.taken:
@@ -118,11 +118,11 @@ def preview(
         records: all that there are.
         timing: whether a few steps may be timed, for up to ten seconds; `if long`: not where the runs take less than
             a minute by the rule of thumb, and for a thirtieth of their time at most.
-        keep_stale: whether records made by other code settle a run.
+        keep_stale: whether a run is done by a record that other code made.
         jobs: how many runs there are at a time on this machine; None: they go on elsewhere, and nobody knows how long.
     """
-    settled = settled_ids(wanted.plan, records, keep_stale=keep_stale)
-    pending = [run for run in wanted.plan.runs if run.run_id not in settled]
+    done = done_ids(wanted.plan, records, keep_stale=keep_stale)
+    pending = [run for run in wanted.plan.runs if run.run_id not in done]
     paces = paces_of(records, on_this_machine()) if jobs is not None else {}
     sizes = KNOWN_SIZES.get(wanted.source.label)
     kinds = kinds_of(pending)
@@ -136,7 +136,7 @@ def preview(
     briefly_s = {}
     if is_short and len(new) == len(pending):
         briefly_s = {run.run_id: by_rule_s([run], sizes or UNKNOWN_SIZES) for run in pending}
-    return Preview(wanted.benchmarks, wanted.plan, settled, estimate(pending, paces, sizes), briefly_s, jobs or 1)
+    return Preview(wanted.benchmarks, wanted.plan, done, estimate(pending, paces, sizes), briefly_s, jobs or 1)
 
 
 def on_this_machine() -> Callable[[Record], bool]:
@@ -159,8 +159,8 @@ def on_this_machine() -> Callable[[Record], bool]:
     return is_here
 
 
-def settled_ids(plan: Plan, records: Collection[Record], *, keep_stale: bool) -> frozenset[str]:
-    """Return the ids of runs that a record settles, so far as the data are those of the record."""
+def done_ids(plan: Plan, records: Collection[Record], *, keep_stale: bool) -> frozenset[str]:
+    """Return the ids of runs that are done, so far as the data are those of their records."""
     known, code = last_attempts(records), None if keep_stale else code_hash()
     return frozenset(run.run_id for run in plan.runs if run.run_id in known and is_done(known[run.run_id], code, None))
 

@@ -11,11 +11,9 @@ from resnet18.options import (
     LOCAL,
     DebugOption,
     JsonOption,
-    LangOption,
-    MarkedOption,
     Names,
     ResultsOption,
-    check_language,
+    UnreliableOption,
 )
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.consistency import check_ids_differ
@@ -31,14 +29,11 @@ class Written:
     records: int
     left_out: int
     """Records that are damaged."""
-    lang: str = "en"
 
     @property
     def where(self) -> str:
         """The pages, in words."""
-        if self.lang == "en":
-            return f"{self.path} and report.html"
-        return f"{self.path} and report.html, in another language README.{self.lang}.md and report.{self.lang}.html"
+        return f"{self.path} and report.html"
 
     @property
     def exit_code(self) -> int:
@@ -49,16 +44,14 @@ class Written:
 def report_command(
     names: Names = None,
     results: ResultsOption = LOCAL,
-    accept_marked: MarkedOption = False,
-    lang: LangOption = "en",
+    accept_unreliable: UnreliableOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
-        check_language(lang)
         benchmarks = load_benchmarks(tuple(names or ()))
-        written = write(results, benchmarks, lang, accept_marked=accept_marked)
+        written = write(results, benchmarks, accept_unreliable=accept_unreliable)
         if as_json:
             row = {"report": str(written.path), "records": written.records, "left_out": written.left_out}
             typer.echo(json.dumps(row, indent=1))
@@ -67,9 +60,7 @@ def report_command(
         raise typer.Exit(written.exit_code)
 
 
-def write(
-    results: Path, benchmarks: tuple[Benchmark, ...], lang: str = "en", *, accept_marked: bool = False
-) -> Written:
+def write(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_unreliable: bool = False) -> Written:
     """Write the report of all benchmarks of the suite and of the given ones, and tell of damaged records."""
     from resnet18.analysis.report import write_report
     from resnet18.records.store import Store
@@ -80,10 +71,10 @@ def write(
     suite = load_benchmarks()
     others = tuple(_apart(benchmark) for benchmark in benchmarks if benchmark not in suite)
     check_ids_differ(suite + others)
-    path = write_report(results, suite + others, readings, accept_marked=accept_marked, language=lang)
+    path = write_report(results, suite + others, readings, accept_unreliable=accept_unreliable)
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
-    return Written(path, len(readings.records), len(readings.refused), lang)
+    return Written(path, len(readings.records), len(readings.refused))
 
 
 def _apart(benchmark: Benchmark) -> Benchmark:

@@ -1,9 +1,9 @@
-"""`run --retime`: which runs have a time that something else went on beside, and can be timed again here."""
+"""`run --retime`: which runs have an unreliable time, and can be timed again here."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from resnet18.analysis.sample import is_doubtful
+from resnet18.analysis.sample import is_unreliable
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
@@ -15,24 +15,24 @@ from resnet18.spec.plan import Plan
 
 
 @dataclass(frozen=True)
-class Marked:
-    """The runs of a plan whose times are marked, in tables that print times."""
+class Unreliable:
+    """The runs of a plan whose times are unreliable, in tables that print times."""
 
     again: dict[str, int] = field(default_factory=dict)
-    """By run id, the attempt whose time is marked: it settles the run no longer."""
+    """By run id, the attempt whose time is unreliable: the run is no longer done by it."""
     elsewhere: int = 0
     """How many come from other machines: one time taken here could not be set beside theirs."""
 
     @property
     def text(self) -> str:
         """What is said of them before anything runs."""
-        first = f"Times that are marked, and taken again: {len(self.again)}."
+        first = f"Unreliable times, taken again: {len(self.again)}."
         return f"{first} Of other machines, and left alone: {self.elsewhere}." if self.elsewhere else first
 
 
-def marked_times(
+def unreliable_times(
     benchmarks: Collection[Benchmark], plan: Plan, records: Collection[Record], is_here: Callable[[Record], bool]
-) -> Marked:
+) -> Unreliable:
     """Return which runs `--retime` takes again.
 
     A run that did not end `ok` has no time, and one that other code recorded is run again or kept for another reason.
@@ -50,13 +50,13 @@ def marked_times(
         for run in plan.runs
         if run.run_id in known and timed & {label.partition("/")[0] for label in run.labels}
     ]
-    marked = [one for one in found if one.status == "ok" and is_done(one, code, None) and is_doubtful(one)]
-    here = {record.run_id: record.attempt for record in marked if is_here(record)}
-    return Marked(here, len(marked) - len(here))
+    unreliable = [one for one in found if one.status == "ok" and is_done(one, code, None) and is_unreliable(one)]
+    here = {record.run_id: record.attempt for record in unreliable if is_here(record)}
+    return Unreliable(here, len(unreliable) - len(here))
 
 
 def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
-    """Refuse to take times again where they would be marked again, or on nodes that nobody has seen.
+    """Refuse to take times again where they would be unreliable again, or on nodes that nobody has seen.
 
     Raises:
         SpecError: several runs at a time, or another engine; or a budget, which chooses runs in its own way.

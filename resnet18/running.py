@@ -18,7 +18,6 @@ from resnet18.options import (
     BudgetOption,
     CaseOption,
     CheckpointOption,
-    ClaimOption,
     DataOption,
     DebugOption,
     DeviceOption,
@@ -26,11 +25,11 @@ from resnet18.options import (
     HypothesesOption,
     JobsOption,
     JsonOption,
-    LangOption,
     LimitOption,
     Names,
     OnlyOption,
     ProcessorsOption,
+    ResourcesOption,
     ResultsOption,
     RetimeOption,
     ScaleOption,
@@ -38,7 +37,6 @@ from resnet18.options import (
     SetOption,
     StaleOption,
     asked,
-    check_language,
     demand_data,
     seconds_of,
     several_gpus,
@@ -69,10 +67,8 @@ class Orders:
     """This is one of several runners that share the work."""
     only: str | None
     """Ids of the runs that a budget chose, for one of several runners."""
-    lang: str
-    """Of a second page of the report, unless `en`."""
     retime: bool = False
-    """Whether marked times are taken again."""
+    """Whether unreliable times are taken again."""
 
 
 def run_command(
@@ -90,10 +86,9 @@ def run_command(
     jobs: JobsOption = None,
     budget: BudgetOption = None,
     engine: EngineOption = "local",
-    claim: ClaimOption = None,
+    resources: ResourcesOption = None,
     checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
     time_limit: LimitOption = None,
-    lang: LangOption = "en",
     as_json: JsonOption = False,
     on_processors: ProcessorsOption = None,
     only: OnlyOption = None,
@@ -109,12 +104,11 @@ def run_command(
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
-        check_language(lang)
         budget_s = None if budget is None else seconds_of(budget)
         demand_data(scale, data)
         if retime:
             check_alone(jobs, engine, budget)
-        site = reach(engine, claim, jobs)
+        site = reach(engine, resources, jobs)
         if site is not None and budget_s is not None:
             raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")
         if on_processors is not None:
@@ -134,7 +128,7 @@ def run_command(
             devices=devices,
         )
         policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
-        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, lang, retime)
+        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, retime)
         raise typer.Exit(_carried_out(wanted, orders, policy, site))
 
 
@@ -152,7 +146,7 @@ def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | 
         return 0
     groups = shares(orders.jobs, usable_processors()) if site is None and orders.jobs > 1 else []
     if orders.retime:
-        policy = replace(policy, again=_marked(wanted, orders, store))
+        policy = replace(policy, again=_unreliable(wanted, orders, store))
     chosen, records = _announce(wanted, orders, policy, store, is_here=site is None)
     if groups:
         only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget_s else []
@@ -173,7 +167,7 @@ def _run(
     finished = carry_out(wanted.plan, wanted.request, wanted.source, store, progress, policy)
     if not orders.as_json:
         echo(summary(finished, wanted.plan))
-    written = write(orders.results, wanted.benchmarks, orders.lang)
+    written = write(orders.results, wanted.benchmarks)
     exit_code = exit_code_of(finished) or written.exit_code
     if isinstance(progress, Events):
         ok = sum(one.status == "ok" for one in finished)
@@ -224,14 +218,14 @@ def _announce(
     return replace(wanted, plan=found.plan), tuple(record for record in records if record.run_id in planned)
 
 
-def _marked(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
-    """Say which times are taken again, and return the attempts that settle their runs no longer."""
+def _unreliable(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
+    """Say which times are taken again, and return the attempts by which their runs are no longer done."""
     from resnet18.previewing import on_this_machine
-    from resnet18.retiming import marked_times
+    from resnet18.retiming import unreliable_times
 
-    marked = marked_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
-    _progress(orders).say(marked.text)
-    return marked.again
+    unreliable = unreliable_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
+    _progress(orders).say(unreliable.text)
+    return unreliable.again
 
 
 def _progress(orders: Orders) -> "Progress":

@@ -11,7 +11,7 @@ from resnet18.analysis.view import Arm
 from resnet18.records.build import build_record
 from resnet18.records.hashes import result_hash
 from resnet18.records.parse import seal
-from resnet18.records.record import Epoch, Identity, Outcome, Record, RecordSpec, Score, Segment
+from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import arm_id
@@ -129,13 +129,13 @@ def make_record(
     if status == "ok":
         epochs = epochs or (make_epoch(1),)
         confusion = ((2, 0), (1, 3))
-        outcome = Outcome(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
+        summary = Summary(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
         facts |= {
             "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2, **(numerics or {})},
             "epochs": [asdict(epoch) for epoch in epochs],
             "confusion": confusion,
-            "outcome": outcome.model_dump(),
-            "result_hash": result_hash(epochs, confusion, outcome),
+            "summary": summary.model_dump(),
+            "result_hash": result_hash(epochs, confusion, summary),
         }
     return build_record(
         spec=RecordSpec(

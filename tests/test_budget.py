@@ -23,7 +23,7 @@ COSTS = {"8": 10.0, "16": 20.0, "32": 40.0, "64": 80.0}
 def chosen(tmp_path):
     """Choose among claims of a table of four cases, whose runs take the seconds of COSTS."""
 
-    def choice(budget_s, *checks, seeds=3, settled=(), request=PAPER, unknown=(), text=TOML + MORE, device="cpu"):
+    def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE, device="cpu"):
         claims = "".join(
             f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1)
         )
@@ -31,7 +31,7 @@ def chosen(tmp_path):
         planned = plan([mine], request, range(seeds), {"cpu": 1})
         case_of = {run.run_id: run.labels[0].partition("/")[2] for run in planned.runs}
         seconds = {run_id: COSTS[case] for run_id, case in case_of.items() if case not in unknown}
-        recorded = {run_id for run_id, case in case_of.items() if case in settled}
+        recorded = {run_id for run_id, case in case_of.items() if case in done}
         return choose([mine], Situation(planned, request, seconds, recorded, device), budget_s)
 
     return choice
@@ -66,7 +66,7 @@ def test_a_claim_of_direction_comes_before_a_cheaper_one_about_a_value(chosen):
 def test_what_is_recorded_costs_nothing(chosen):
     """Neither time nor a run."""
     assert ([3], 30.0) == (
-        seeds_of(one := chosen(30.0, ORDER.format("8", "16"), settled=["16"])),
+        seeds_of(one := chosen(30.0, ORDER.format("8", "16"), done=["16"])),
         one.seconds,
     )
 

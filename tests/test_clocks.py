@@ -34,7 +34,7 @@ def test_the_last_attempt_counts_whatever_its_clock_says(first, second, tmp_path
         store.save(record)
     read = store.read().records
 
-    assert "ok" == store.settled(done.run_id, None, None).status
+    assert "ok" == store.done(done.run_id, None, None).status
     assert "ok" == last_attempts(read)[done.run_id].status == last_attempts(reversed(read))[done.run_id].status
 
 

@@ -1,9 +1,9 @@
-"""What stands beside times and memory: marks, warnings, sources and reasons."""
+"""What stands beside times and memory: daggers, warnings, sources and reasons."""
 
 import pytest
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.costs import loader_notes, marks, memory_lines
+from resnet18.analysis.costs import loader_notes, memory_lines, unreliable_notes
 from resnet18.analysis.report import write_report
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.view import look
@@ -31,33 +31,33 @@ def view_of(mine, records):
     return view
 
 
-def test_a_time_taken_beside_other_work_has_a_mark(tmp_path):
+def test_a_time_taken_beside_other_work_has_a_dagger(tmp_path):
     """In its cell; the number stays."""
     mine = make_benchmark(tmp_path)
-    records = records_of(mine, flags=["contaminated"], contamination=["other processes took 80 % of the processors"])
+    records = records_of(mine, flags=["unreliable"], unreliable_because=["other processes took 80 % of the processors"])
     table = build_table(view_of(mine, records), PAPER).set_index("Batch")
 
     assert "1.62 \N{DAGGER}" == table.loc["Time, measured on cifar10-jpeg (s)", "8"]
 
 
-def test_a_mark_is_explained_with_its_causes(tmp_path):
+def test_a_dagger_is_explained_with_its_causes(tmp_path):
     """Each once, and what it means for verdicts."""
     mine = make_benchmark(tmp_path)
-    records = records_of(mine, flags=["contaminated"], contamination=["other <b>processes</b> took 80 %"])
+    records = records_of(mine, flags=["unreliable"], unreliable_because=["other <b>processes</b> took 80 %"])
 
     explained = (
-        "- \N{DAGGER}: 2 of 2 runs were timed while something else went on; such times decide no verdict and enter no "
-        r"speed-up. other \<b\>processes\</b\> took 80 %."
+        "- \N{DAGGER}: the times of 2 of 2 runs are unreliable: they decide no verdict and enter no speed-up. "
+        r"other \<b\>processes\</b\> took 80 %."
     )
 
-    assert [explained] == marks(view_of(mine, records))
+    assert [explained] == unreliable_notes(view_of(mine, records))
 
 
-def test_a_quiet_time_has_no_mark(tmp_path):
+def test_a_quiet_time_has_no_dagger(tmp_path):
     """And nothing to explain."""
     mine = make_benchmark(tmp_path)
 
-    assert [] == marks(view_of(mine, records_of(mine)))
+    assert [] == unreliable_notes(view_of(mine, records_of(mine)))
 
 
 def test_times_that_measure_the_data_loader_are_called_so(tmp_path):
@@ -169,11 +169,11 @@ def test_the_first_epoch_stands_apart(tmp_path):
 
 
 @pytest.mark.parametrize("accepted", [False, True])
-def test_marked_times_count_only_where_asked_for(accepted, tmp_path):
+def test_unreliable_times_count_only_where_asked_for(accepted, tmp_path):
     """And the report says so."""
     mine = make_benchmark(tmp_path)
-    records = records_of(mine, flags=["contaminated"], contamination=["other work"])
-    path = write_report(tmp_path / "results", [mine], Readings(tuple(records), ()), accept_marked=accepted)
+    records = records_of(mine, flags=["unreliable"], unreliable_because=["other work"])
+    path = write_report(tmp_path / "results", [mine], Readings(tuple(records), ()), accept_unreliable=accepted)
     text = path.read_text(encoding="utf-8")
 
-    assert (accepted, not accepted) == ("`--accept-marked`" in text, "\N{DAGGER}" in text)
+    assert (accepted, not accepted) == ("`--accept-unreliable`" in text, "\N{DAGGER}" in text)

@@ -339,12 +339,12 @@ NEW_REPORT = f"{report.HEADER}![new](figures/new.svg) ![both](figures/both.svg)"
 def write_old_report(results):
     results.mkdir()
     pages = {"report.html": "old page", "README.md": OLD_REPORT}
-    write_pages(results, pages, {"old.svg": b"old", "both.svg": b"both, old"}, [report.HEADER])
+    write_pages(results, pages, {"old.svg": b"old", "both.svg": b"both, old"}, report.HEADER)
 
 
 def write_new_report(results):
     pages = {"report.html": "new page", "README.md": NEW_REPORT}
-    write_pages(results, pages, {"new.svg": b"new", "both.svg": b"both, new"}, [OLD_REPORT])
+    write_pages(results, pages, {"new.svg": b"new", "both.svg": b"both, new"}, OLD_REPORT)
 
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])

@@ -9,7 +9,7 @@ from fakes.sessions import ON_GPU, TIMED, TOML, make_runs
 from fakes.slurm import programs
 
 from resnet18.execution.engines import ray_nodes
-from resnet18.execution.engines.engine import Claim, Finished, Needs, needs, parse_claim
+from resnet18.execution.engines.engine import Finished, Needs, Resources, needs, parse_resources
 from resnet18.execution.engines.ray_nodes import NOBODY_HAS, Ask, Node, able, ask_for, cannot_be_had, living
 from resnet18.execution.engines.ray_tasks import NOTHING
 from resnet18.execution.engines.sites import reach
@@ -23,18 +23,18 @@ PLAIN = Node("p", "plain", 16, 0)
 
 
 @pytest.mark.parametrize(
-    ("text", "claim"),
+    ("text", "resources"),
     [
-        (None, Claim()),
-        ("cpus=4", Claim(cpus=4)),
-        ("gpus=2", Claim(gpus=2.0)),
-        ("gpus=0.5,cpus=3", Claim(cpus=3, gpus=0.5)),
-        ("gpus=0", Claim(gpus=0.0)),
+        (None, Resources()),
+        ("cpus=4", Resources(cpus=4)),
+        ("gpus=2", Resources(gpus=2.0)),
+        ("gpus=0.5,cpus=3", Resources(cpus=3, gpus=0.5)),
+        ("gpus=0", Resources(gpus=0.0)),
     ],
 )
-def test_a_claim_says_what_a_run_takes(text, claim):
+def test_resources_say_what_a_run_takes(text, resources):
     """Either, both or nothing, in any order."""
-    assert claim == parse_claim(text)
+    assert resources == parse_resources(text)
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_a_claim_says_what_a_run_takes(text, claim):
     ],
     ids=lambda text: text[:16],
 )
-def test_a_claim_that_means_nothing_is_refused(text):
+def test_resources_that_mean_nothing_are_refused(text):
     """By name, with those that mean something."""
     with pytest.raises(SpecError) as raised:
-        parse_claim(text)
+        parse_resources(text)
 
-    assert str(raised.value).startswith(f"--claim {text}: is no claim (allowed: cpus=N, gpus=N")
+    assert str(raised.value).startswith(f"--resources {text}: names no resources (allowed: cpus=N, gpus=N")
     assert 2 == raised.value.exit_code
 
 
@@ -58,40 +58,36 @@ def run_of(folder, text=TOML, *overrides):
     return plan([make_benchmark(folder, text)], Request(overrides=overrides), [0], {"cpu": 1, "cuda": 8}).runs[0]
 
 
-@pytest.mark.parametrize("claim", [Claim(), Claim(cpus=1), Claim(cpus=1, gpus=0.5)], ids=str)
-def test_a_timed_run_takes_the_whole_node_whatever_is_claimed(claim, tmp_path):
+@pytest.mark.parametrize("resources", [Resources(), Resources(cpus=1), Resources(cpus=1, gpus=0.5)], ids=str)
+def test_a_timed_run_takes_the_whole_node_whatever_the_user_says(resources, tmp_path):
     """Its time must mean something."""
-    assert Needs(whole=True, cpus=None, gpus=0.0) == needs(run_of(tmp_path, TIMED), claim, has_gpus=False)
+    assert Needs(whole=True, cpus=None, gpus=0.0) == needs(run_of(tmp_path, TIMED), resources, has_gpus=False)
 
 
 @pytest.mark.parametrize(
-    ("claim", "wanted"),
-    [(Claim(), Needs(whole=True, cpus=None, gpus=0)), (Claim(cpus=2, gpus=1), Needs(whole=False, cpus=2, gpus=0))],
-)
-def test_a_run_without_a_gpu_takes_the_node_unless_it_claims_less(claim, wanted, tmp_path):
-    """So it trains as it would on that machine alone; GPUs are not claimed for it."""
-    assert wanted == needs(run_of(tmp_path), claim, has_gpus=False)
-
-
-@pytest.mark.parametrize(
-    ("claim", "wanted"),
+    ("resources", "wanted"),
     [
-        (Claim(), Needs(whole=False, cpus=None, gpus=1)),
-        (Claim(cpus=3), Needs(whole=False, cpus=3, gpus=1)),
-        (Claim(gpus=0.25), Needs(whole=False, cpus=None, gpus=0.25)),
+        (Resources(), Needs(whole=True, cpus=None, gpus=0)),
+        (Resources(cpus=2, gpus=1), Needs(whole=False, cpus=2, gpus=0)),
+    ],
+)
+def test_a_run_without_a_gpu_takes_the_node_unless_the_user_says_less(resources, wanted, tmp_path):
+    """So it trains as it would on that machine alone; it takes no GPUs."""
+    assert wanted == needs(run_of(tmp_path), resources, has_gpus=False)
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        (Resources(), Needs(whole=False, cpus=None, gpus=1)),
+        (Resources(cpus=3), Needs(whole=False, cpus=3, gpus=1)),
+        (Resources(gpus=0.25), Needs(whole=False, cpus=None, gpus=0.25)),
     ],
 )
 @pytest.mark.parametrize(("text", "has_gpus"), [(TOML, True), (ON_GPU, False)], ids=["auto", "cuda"])
-def test_a_run_with_a_gpu_takes_one_or_what_it_claims(claim, wanted, text, has_gpus, tmp_path):
+def test_a_run_with_a_gpu_takes_one_or_what_the_user_says(resources, wanted, text, has_gpus, tmp_path):
     """`auto` means one where there are any."""
-    assert wanted == needs(run_of(tmp_path, text), claim, has_gpus=has_gpus)
-
-
-def test_ranks_take_a_gpu_each_whatever_is_claimed(tmp_path):
-    """Half a GPU is for runs that have one."""
-    run = run_of(tmp_path, ON_GPU.replace('device = "cuda"', 'device = "cuda", ranks = 4'))
-
-    assert 4.0 == needs(run, Claim(gpus=0.5), has_gpus=True).gpus
+    assert wanted == needs(run_of(tmp_path, text), resources, has_gpus=has_gpus)
 
 
 def test_a_whole_node_is_all_processors_of_the_largest():
@@ -131,7 +127,7 @@ def test_a_run_that_had_a_lost_node_for_itself_waits_for_its_like():
 def test_a_gpu_by_its_number_is_refused_on_a_cluster(tmp_path):
     """A run is given its own, which is number 0 there."""
     with pytest.raises(SpecError, match="names a GPU of this machine"):
-        needs(run_of(tmp_path, ON_GPU.replace('"cuda"', '"cuda:1"')), Claim(), has_gpus=True)
+        needs(run_of(tmp_path, ON_GPU.replace('"cuda"', '"cuda:1"')), Resources(), has_gpus=True)
 
 
 def test_nodes_are_able_that_have_enough_of_both():
@@ -164,7 +160,7 @@ def test_what_no_node_has_is_said_with_what_they_have():
     error = cannot_be_had("mine/8", Needs(whole=False, cpus=9, gpus=2), [SMALL])
 
     assert "no node has the 9 CPUs and 2 GPUs that mine/8 needs (nodes: small: 8 CPUs, 1 GPUs)" in str(error)
-    assert "--claim" in error.next_step
+    assert "--resources" in error.next_step
 
 
 def test_this_machine_is_no_site():

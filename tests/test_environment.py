@@ -275,14 +275,10 @@ def test_what_the_fork_server_loads_starts_neither_threads_nor_cuda():
 
 
 def test_processes_are_never_forked_from_the_runner_itself():
-    """Which may have threads of its own: they are forked from a server that has none, or spawned.
-
-    The ranks of a run are forked from its own process, before that has any.
-    """
+    """Which may have threads of its own: they are forked from a server that has none, or spawned."""
     methods = [
         ast.unparse(call.args[0])
         for path in FILES
-        if named(path) != "execution/worker_ranks.py"
         for name, call in calls_of(path)
         if name in {"get_context", "set_start_method"} and call.args
     ]

@@ -10,7 +10,12 @@ from resnet18.reporting import write
 from resnet18.spec.load import load_benchmarks
 
 RESULTS = Path(__file__).parents[1] / "results"
-PAGES = ("README.md", "README.zh.md", "report.html", "report.zh.html")
+PAGES = ("README.md", "report.html")
+
+pytestmark = pytest.mark.skipif(
+    not any(RESULTS.glob("records/*.json")),
+    reason="results/records is empty: the evidence is not yet made again in the present format",
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +23,7 @@ def again(tmp_path_factory):
     """A folder with the committed records, and the report that `make evidence` writes of them."""
     folder = tmp_path_factory.mktemp("evidence")
     shutil.copytree(RESULTS / "records", folder / "records")
-    write(folder, load_benchmarks((str(RESULTS.parent / "benchmarks" / "beyond"),)), "zh")
+    write(folder, load_benchmarks((str(RESULTS.parent / "benchmarks" / "beyond"),)))
     return folder
 
 

@@ -124,8 +124,8 @@ def test_slices_of_several_machines_are_not_averaged(device):
     assert "several machines: not averaged" == cells(device, [one, other]).loc[ROW, "CPU"]
 
 
-def test_a_doubtful_time_is_not_extrapolated(device):
-    """It would be doubtful a thousandfold; where every time is, the table has no such row."""
+def test_an_unreliable_time_is_not_extrapolated(device):
+    """It would be a thousandfold as unreliable; where every time is, the table has no such row."""
     alone, beside = record_slices(device, (25.6,)), record_slices(device, (2.56,), case="CPU, tuned")
     beside = [changed(record, flags=["not_exclusive"]) for record in beside]
 

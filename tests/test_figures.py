@@ -423,7 +423,7 @@ def test_a_run_leaves_a_picture_of_its_samples(tmp_path):
 
 def test_a_run_on_an_image_folder_leaves_no_picture(tmp_path, monkeypatch):
     """Nobody here knows whether its images may be shown."""
-    monkeypatch.setattr("resnet18.execution.worker_peer.open_data", lambda source, verify: read_embedded())
+    monkeypatch.setattr("resnet18.execution.worker.open_data", lambda source, verify: read_embedded())
     run_job(job_for(tmp_path, DataSource("imagefolder", "mine", tmp_path)), lambda message: None)
 
     assert ["ok"] == [record.status for record in Store(tmp_path).read().records]

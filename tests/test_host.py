@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resnet18.measure import cgroup, host
 from resnet18.measure.cgroup import usable_cpus
-from resnet18.measure.contamination import contamination
+from resnet18.measure.disturbance import disturbances
 from resnet18.measure.host import FIGURES, watch_host
 from resnet18.records.record import Conditions
 
@@ -394,7 +394,7 @@ def test_whatever_files_hold_there_is_a_processor(files):
         assert usable_cpus(Path(folder)) in {1, 2}
 
 
-# -- contamination
+# -- disturbances
 
 QUIET = {
     "cpus": 2,
@@ -413,15 +413,15 @@ QUIET = {
 STEADY = (9.0, 5.0, 5.1, 5.0, 4.9, 5.0)
 
 
-def test_a_quiet_run_is_not_doubted():
+def test_the_time_of_a_quiet_run_is_not_unreliable():
     """A power cap, a governor's name, the load before and a slow first epoch are no reasons."""
-    assert () == contamination(QUIET, STEADY)
+    assert () == disturbances(QUIET, STEADY)
 
 
 @pytest.mark.parametrize("conditions", [{}, dict.fromkeys(QUIET)])
 def test_what_is_unknown_is_no_reason(conditions):
-    """Null never contaminates."""
-    assert () == contamination(conditions, ())
+    """Null says nothing against a time."""
+    assert () == disturbances(conditions, ())
 
 
 @pytest.mark.parametrize(
@@ -453,33 +453,33 @@ def test_what_is_unknown_is_no_reason(conditions):
         ({"gpu_clock_mhz": (1890, 1990, 2000)}, "the GPU's clock fell from 2000 to 1890 MHz, by 5.5% (limit 5%)"),
     ],
 )
-def test_a_figure_is_doubted_above_its_limit_and_not_at_it(changes, sentence):
+def test_a_time_is_unreliable_above_a_limit_and_not_at_it(changes, sentence):
     """The sentence gives figure and limit."""
-    assert (() if sentence is None else (sentence,)) == contamination(QUIET | changes, STEADY)
+    assert (() if sentence is None else (sentence,)) == disturbances(QUIET | changes, STEADY)
 
 
-@pytest.mark.parametrize(("share", "doubts"), [(0.51, 0), (0.52, 1)])
-def test_a_run_that_leaves_a_processor_free_lets_others_use_it(share, doubts):
+@pytest.mark.parametrize(("share", "reasons"), [(0.51, 0), (0.52, 1)])
+def test_a_run_that_leaves_a_processor_free_lets_others_use_it(share, reasons):
     """One thread on two processors: others may use one, and 3 % of the other."""
-    assert doubts == len(contamination(QUIET | {"cpu_others_share": share}, STEADY, threads=1))
+    assert reasons == len(disturbances(QUIET | {"cpu_others_share": share}, STEADY, threads=1))
 
 
 def test_threads_beyond_the_processors_leave_none_free():
     """A negative number of free processors would flag a quiet run."""
-    assert () == contamination(QUIET, STEADY, threads=8)
+    assert () == disturbances(QUIET, STEADY, threads=8)
 
 
-def test_where_others_worked_much_waiting_is_doubted_even_if_they_had_a_free_processor():
+def test_where_others_worked_much_waiting_makes_a_time_unreliable_even_if_they_had_a_free_processor():
     """Half of the time something waited, and it was not the run's own threads alone."""
     changes = {"cpu_others_share": 0.5, "cpu_pressure_share": 0.5}
 
-    assert ("work waited for a processor in 50.0% of the time (limit 10%)",) == contamination(
+    assert ("work waited for a processor in 50.0% of the time (limit 10%)",) == disturbances(
         QUIET | changes, STEADY, threads=1
     )
 
 
 @pytest.mark.parametrize(
-    ("seconds", "doubts"),
+    ("seconds", "reasons"),
     [
         ((5.0, 9.0, 9.0, 11.0, 10.0, 11.0), 0),
         ((5.0, 8.7, 8.7, 11.3, 10.0, 11.3), 1),
@@ -488,18 +488,18 @@ def test_where_others_worked_much_waiting_is_doubted_even_if_they_had_a_free_pro
         ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0),
     ],
 )
-def test_epochs_that_spread_are_doubted(seconds, doubts):
+def test_epochs_that_spread_make_a_time_unreliable(seconds, reasons):
     """At a standard deviation of 10 % not yet, at 13 % so; not with fewer than five after the first."""
-    assert doubts == len(contamination(QUIET, seconds))
+    assert reasons == len(disturbances(QUIET, seconds))
 
 
 def test_the_spread_of_epochs_is_told_with_its_limit():
     """In the words of the report."""
     sentence = "the epochs after the first took 10 s with a standard deviation of 13.0% of that (limit 10%)"
 
-    assert (sentence,) == contamination(QUIET, (5.0, 8.7, 8.7, 11.3, 10.0, 11.3))
+    assert (sentence,) == disturbances(QUIET, (5.0, 8.7, 8.7, 11.3, 10.0, 11.3))
 
 
 def test_every_reason_is_given():
     """One does not hide another."""
-    assert 2 == len(contamination(QUIET | {"on_battery": True, "suspended_s": 99.0}, STEADY))
+    assert 2 == len(disturbances(QUIET | {"on_battery": True, "suspended_s": 99.0}, STEADY))

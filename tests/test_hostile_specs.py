@@ -114,7 +114,6 @@ BOUNDS = [
     (make_experiment, lambda value: sgd(weight_decay=value), (0.0, 1.0), (-0.1, 1.1)),
     (make_experiment, rotation, (0.0, 180.0), (-0.1, 180.1)),
     (Execution, lambda value: {"threads": value}, (1, 1_024), (0, 1_025)),
-    (Execution, lambda value: {"ranks": value}, (1, 64), (0, 65)),
     (Execution, lambda value: {"workers": value}, (0, 64), (-1, 65)),
     (Execution, lambda value: {"memory_cap": value}, ("1B", "1048576GiB"), ("0B", "1048577GiB", "24", "-1GiB")),
     (Execution, lambda value: {"device": value}, ("cuda:0", "cuda:99"), ("cuda:100", "cuda:-1", "cuda:")),
@@ -135,8 +134,6 @@ IMPOSSIBLE = {
     "momentum on adam": ('{ name = "sgd", lr = 0.01 }', '{ name = "adam", lr = 0.01, momentum = 0.9 }'),
     "nesterov without momentum": ("lr = 0.01", "lr = 0.01, nesterov = true"),
     "drop_last, which is never done": ("epochs = 2", "epochs = 2\ndrop_last = true"),
-    "more ranks than are planned for": ("[[case]]", "[execution]\nranks = 65\n[[case]]"),
-    "ranks that compile": ("[[case]]", "[execution]\nranks = 2\ncompile = true\n[[case]]"),
     "normalize before to_tensor": ('[{ name = "to_tensor" }]', '[{ name = "normalize" }, { name = "to_tensor" }]'),
     "no to_tensor": ('[{ name = "to_tensor" }]', "[]"),
 }

@@ -65,7 +65,7 @@ def test_ids_are_golden():
         arm_id(experiment, execution),
     ]
 
-    assert ["37ebbf9c68292755", "97891306c0654ff0", "42c76d2927a6f31d", "4b7dce96b589a210"] == ids
+    assert ["dd9c4a7ba49c3047", "ac451186f195a604", "51d28ee6348bfdbf", "1d1b1d75ef822837"] == ids
 
 
 @pytest.mark.parametrize(

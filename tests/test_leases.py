@@ -10,17 +10,17 @@ from fakes.sessions import ON_GPU, make_runs, make_session
 from resnet18.execution import leases
 from resnet18.execution.engines import local
 from resnet18.execution.engines.local import LocalEngine
-from resnet18.execution.leases import gpus_leased
+from resnet18.execution.leases import gpu_leased
 from resnet18.execution.supervision import Policy
 from resnet18.measure.devices import nvidia_gpus
 
 pytestmark = pytest.mark.usefixtures("home")
-TWO, FOUR = ("GPU-a", "GPU-b"), ("0", "1", "2", "3")
+TWO = ("GPU-a", "GPU-b")
 HOLDER = """
 import sys
-from resnet18.execution.leases import gpus_leased
-with gpus_leased(("GPU-a", "GPU-b"), 1) as gpus:
-    print(gpus, flush=True)
+from resnet18.execution.leases import gpu_leased
+with gpu_leased(("GPU-a", "GPU-b")) as gpu:
+    print(gpu, flush=True)
     sys.stdin.read()
 """
 
@@ -42,79 +42,54 @@ def meanwhile(monkeypatch):
     return do
 
 
-@pytest.mark.parametrize(
-    ("names", "count"), [((), 1), (("GPU-a",), 1), (TWO, 0), (TWO, 3)], ids=["none", "one", "unused", "too few"]
-)
-def test_where_there_is_nothing_to_choose_nothing_is_leased(names, count, home):
+@pytest.mark.parametrize("names", [(), ("GPU-a",)], ids=["none", "one"])
+def test_where_there_is_nothing_to_choose_nothing_is_leased(names, home):
     """The run sees what it saw."""
-    with gpus_leased(names, count) as gpus:
-        assert gpus is None
+    with gpu_leased(names) as gpu:
+        assert gpu is None
 
     assert not home.exists()
 
 
 def test_each_run_gets_another_gpu():
     """Two at once."""
-    with gpus_leased(TWO, 1) as first, gpus_leased(TWO, 1) as second:
+    with gpu_leased(TWO) as first, gpu_leased(TWO) as second:
         assert ("GPU-a", "GPU-b") == (first, second)
-
-
-def test_ranks_get_a_gpu_each():
-    """As CUDA_VISIBLE_DEVICES lists them."""
-    with gpus_leased(FOUR, 1), gpus_leased(FOUR, 3) as gpus:
-        assert "1,2,3" == gpus
 
 
 def test_a_gpu_that_was_given_back_is_leased_again():
     """By the next run."""
-    with gpus_leased(TWO, 1):
+    with gpu_leased(TWO):
         pass
-    with gpus_leased(TWO, 1) as gpus:
-        assert "GPU-a" == gpus
+    with gpu_leased(TWO) as gpu:
+        assert "GPU-a" == gpu
 
 
 def test_a_gpu_is_given_back_whatever_happens():
     """An interrupt, say."""
-    with pytest.raises(KeyboardInterrupt), gpus_leased(TWO, 2):
+    with pytest.raises(KeyboardInterrupt), gpu_leased(TWO):
         raise KeyboardInterrupt
-    with gpus_leased(TWO, 2) as gpus:
-        assert "GPU-a,GPU-b" == gpus
+    with gpu_leased(TWO) as gpu:
+        assert "GPU-a" == gpu
 
 
 def test_a_run_waits_until_a_gpu_is_free(meanwhile):
     """And gets that one."""
-    first, second = gpus_leased(TWO, 1), gpus_leased(TWO, 1)
+    first, second = gpu_leased(TWO), gpu_leased(TWO)
     first.__enter__(), second.__enter__()
     looks = meanwhile(lambda look: second.__exit__(None, None, None) if look == 3 else None)
-    with gpus_leased(TWO, 1) as gpus:
-        assert "GPU-b" == gpus
+    with gpu_leased(TWO) as gpu:
+        assert "GPU-b" == gpu
     first.__exit__(None, None, None)
 
     assert [leases.LOOK_S] * 3 == looks
 
 
-def test_a_run_that_waits_for_several_holds_none(meanwhile):
-    """Two runners that have half of theirs each would wait for each other."""
-    taken = gpus_leased(FOUR, 2)
-    taken.__enter__()
-    others = []
-
-    def look(number):
-        with gpus_leased(FOUR, 2) as free:
-            others.append(free)
-        taken.__exit__(None, None, None)
-
-    meanwhile(look)
-    with gpus_leased(FOUR, 3) as gpus:
-        assert "0,1,2" == gpus
-
-    assert ["2,3"] == others
-
-
 def test_a_name_with_a_slash_is_a_file_too():
     """Older slices of a GPU are named so."""
-    with gpus_leased(("MIG-GPU-a/1/0", "MIG-GPU-a/2/0"), 2) as gpus:
-        assert "MIG-GPU-a/1/0,MIG-GPU-a/2/0" == gpus
+    names = ("MIG-GPU-a/1/0", "MIG-GPU-a/2/0")
+    with gpu_leased(names) as first, gpu_leased(names) as second:
+        assert names == (first, second)
 
 
 def test_two_processes_never_have_the_same_gpu(meanwhile):
@@ -131,9 +106,9 @@ def test_two_processes_never_have_the_same_gpu(meanwhile):
             held["GPU-b"].wait()
 
         meanwhile(kill)
-        with gpus_leased(TWO, 1) as gpus:
+        with gpu_leased(TWO) as gpu:
             assert {"GPU-a", "GPU-b"} == set(held)
-            assert "GPU-b" == gpus
+            assert "GPU-b" == gpu
     finally:
         for holder in holders:
             holder.kill()
@@ -141,24 +116,23 @@ def test_two_processes_never_have_the_same_gpu(meanwhile):
 
 
 @pytest.mark.parametrize(
-    ("text", "gpus"),
+    ("text", "gpu"),
     [
         (ON_GPU, "GPU-a"),
-        (ON_GPU.replace('device = "cuda"', 'device = "cuda", ranks = 2'), "GPU-a,GPU-b"),
         (ON_GPU.replace('device = "cuda"', 'device = "cpu"'), None),
         (ON_GPU.replace('device = "cuda"', 'device = "cuda:1"'), None),
     ],
-    ids=["one", "ranks", "cpu", "named"],
+    ids=["one", "cpu", "named"],
 )
-def test_a_run_of_this_machine_sees_the_gpus_that_it_leased(text, gpus, tmp_path, monkeypatch):
-    """One for each rank; a run that names its own leases none."""
+def test_a_run_of_this_machine_sees_the_gpu_that_it_leased(text, gpu, tmp_path, monkeypatch):
+    """A run that names its own leases none."""
     seen = []
-    monkeypatch.setattr(local, "run_once", lambda run, session, gpus: seen.append(gpus) or "ok")
+    monkeypatch.setattr(local, "run_once", lambda run, session, gpu: seen.append(gpu) or "ok")
     with LocalEngine(make_session(tmp_path, policy=Policy(gpus=TWO))) as engine:
         engine.submit(make_runs(tmp_path, text)[0])
         engine.wait()
 
-    assert [gpus] == seen
+    assert [gpu] == seen
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from resnet18.training.keys import permutation
 from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
-from resnet18.training.outcome import conclude, parameter_count, parameters_sha256
 from resnet18.training.results import DivergedError, Position, Tally
 from resnet18.training.setup import set_up
+from resnet18.training.summary import conclude, parameter_count, parameters_sha256
 
 AUGMENTED = [
     {"name": "random_resized_crop"},

@@ -50,7 +50,7 @@ def on_gpu(record):
         "numerics": numerics,
         "epochs": record.model_dump(mode="json")["epochs"],
         "time": {"wall_s": 9.0},
-        "outcome": record.outcome.model_dump(),
+        "summary": record.summary.model_dump(),
         "confusion": record.confusion,
         "result_hash": record.result_hash,
     }
@@ -137,7 +137,7 @@ def test_merging_twice_changes_nothing(tmp_path):
     source = store_of(tmp_path / "one", [record_of(run) for run in runs_of("cpu", 1)])
     counts = [(one.copied, one.known) for one in (merge([source], tmp_path / "all"), merge([source], tmp_path / "all"))]
 
-    assert [(4, 0), (0, 4)] == counts
+    assert [(3, 0), (0, 3)] == counts
 
 
 def test_a_run_of_two_machines_stays_that_of_the_first(tmp_path):
@@ -171,7 +171,7 @@ def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
     damaged.write_text(damaged.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 7'), encoding="utf-8")
     merged = merge([source], tmp_path / "all")
 
-    assert (3, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
+    assert (2, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def chapters():
     def of(*requests):
         suite = load_benchmarks()
         records = [one for request in requests for one in records_of(suite[:1], request, 1)]
-        return made_of(suite, records)[1].chapters
+        return made_of(suite, records).chapters
 
     return of
 
@@ -41,7 +41,7 @@ def test_each_request_that_bears_on_a_report_has_a_column(chapters):
 def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():
     """One of its six cases is a row of Table 1. The chapter says that it is begun, and which file goes on with it."""
     augmentation, alone = load_benchmarks(("augmentation", str(BEYOND / "augmentation-alone.toml")))
-    (chapter,) = made_of([augmentation, alone], records_of([augmentation], SMALL, 1))[1].chapters
+    (chapter,) = made_of([augmentation, alone], records_of([augmentation], SMALL, 1)).chapters
     (line,) = begun(chapter)
 
     assert ["the lab report"] == list(chapter.verdicts)
@@ -51,7 +51,7 @@ def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():
 def test_a_report_that_is_begun_and_nothing_else_is_judged():
     """Its summary says which records are missing."""
     (alone,) = load_benchmarks((str(BEYOND / "augmentation-alone.toml"),))
-    (chapter,) = made_of([alone], records_of([alone], SMALL, 1)[:1])[1].chapters
+    (chapter,) = made_of([alone], records_of([alone], SMALL, 1)[:1]).chapters
 
     assert ["augmentation-alone"] == list(chapter.verdicts)
 

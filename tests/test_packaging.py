@@ -25,9 +25,7 @@ TARGETS = [
     "micro",
     "verify-gpu",
     "soak",
-    "mutate",
     "speed",
-    "scale",
     "regress",
     "test-slurm",
     "baseline",
@@ -51,19 +49,12 @@ def test_make_knows_every_target_of_the_design(target):
     assert 0 == make("--dry-run", target).returncode
 
 
-def test_an_engine_and_what_it_claims_reach_the_command():
-    """`make bench-batchsize ENGINE=ray CLAIM=cpus=4` installs what that engine needs, and passes both on."""
-    done = make("--dry-run", "bench-batchsize", "ENGINE=ray", "CLAIM=cpus=4", "VENV=.not-made-yet")
+def test_an_engine_and_its_resources_reach_the_command():
+    """`make bench-batchsize ENGINE=ray RESOURCES=cpus=4` installs what that engine needs, and passes both on."""
+    done = make("--dry-run", "bench-batchsize", "ENGINE=ray", "RESOURCES=cpus=4", "VENV=.not-made-yet")
 
     assert '-e ".[ray]"' in done.stdout
-    assert "--engine ray --claim cpus=4" in done.stdout
-
-
-@pytest.mark.parametrize("target", ["report", "bench", "bench-optimizer"])
-def test_another_language_of_the_report_is_a_variable_of_its_own(target):
-    """The shell's LANG is another matter."""
-    assert "--lang zh" in make("--dry-run", target, "REPORT_LANG=zh").stdout
-    assert "--lang" not in make("--dry-run", target).stdout
+    assert "--engine ray --resources cpus=4" in done.stdout
 
 
 @pytest.mark.parametrize("case", ["CPU, one thread", "normalize, grayscale, jitter", "none [image_size: 224 px]"])
@@ -107,8 +98,7 @@ def test_help_explains_every_variable_in_a_line_of_its_own():
         "JOBS",
         "BUDGET",
         "ENGINE",
-        "CLAIM",
-        "REPORT_LANG",
+        "RESOURCES",
     ] == explained
     assert text.isascii()
     assert 100 >= max(len(line) for line in text.splitlines() if "directory" not in line)
@@ -209,14 +199,6 @@ def test_the_wheel_holds_every_spec_and_the_embedded_data(wheel):
     assert ["resnet18"] == [path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")]
 
 
-def test_the_wheel_holds_the_catalogue_of_the_chinese_report(wheel):
-    """Without it an installed suite would write English under another name."""
-    here, there = (folder / "analysis" / "language" / "zh" for folder in (ROOT / "resnet18", wheel / "resnet18"))
-
-    assert ["page.toml", "report.toml", "suite.toml"] == sorted(path.name for path in there.iterdir())
-    assert all((there / path.name).read_bytes() == path.read_bytes() for path in here.iterdir())
-
-
 def test_the_wheel_holds_the_c_sources(wheel):
     """Without them an installed suite would be slow, and nobody would know why."""
     here, there = (folder / "training" for folder in (ROOT / "resnet18", wheel / "resnet18"))
@@ -231,7 +213,7 @@ def test_the_wheel_holds_the_pages_template_style_and_scripts(wheel):
     here, there = (folder / "analysis" / "page" for folder in (ROOT / "resnet18", wheel / "resnet18"))
     parts = sorted(path.name for path in here.iterdir() if path.suffix in {".j2", ".css", ".js"})
 
-    assert 15 == len(parts)
+    assert 14 == len(parts)
     assert parts == sorted(path.name for path in there.iterdir() if path.suffix != ".py")
 
 

@@ -44,12 +44,10 @@ def test_a_case_whose_device_is_absent_is_named_and_not_run():
     """On a machine without a GPU."""
     planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1})
 
-    assert ["device/CPU", "device/CPU, one thread", "device/CPU, two ranks", "device/CPU, tuned"] == [
+    assert ["device/CPU", "device/CPU, one thread", "device/CPU, tuned"] == [
         label for run in planned.runs for label in run.labels
     ]
-    assert {"device/GPU", "device/GPU, two ranks", "device/GPU, four ranks", "device/GPU, tuned"} == {
-        one.label for one in planned.not_planned
-    }
+    assert {"device/GPU", "device/GPU, tuned"} == {one.label for one in planned.not_planned}
     assert {"no CUDA device"} == {one.reason for one in planned.not_planned}
 
 
@@ -71,32 +69,11 @@ def test_a_shared_run_carries_the_assumptions_of_all_its_tables():
     assert "augmentation.color_jitter" not in keys
 
 
-def test_with_four_gpus_every_case_runs():
+def test_with_a_gpu_every_case_runs():
     """The same file."""
-    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1, "cuda": 4})
+    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1, "cuda": 1})
 
-    assert (8, ()) == (len(planned.runs), planned.not_planned)
-
-
-@pytest.mark.parametrize(
-    ("count", "reasons"),
-    [
-        (
-            1,
-            {
-                "device/GPU, two ranks": "2 ranks need 2 CUDA devices, this machine has 1",
-                "device/GPU, four ranks": "4 ranks need 4 CUDA devices, this machine has 1",
-            },
-        ),
-        (3, {"device/GPU, four ranks": "4 ranks need 4 CUDA devices, this machine has 3"}),
-    ],
-)
-def test_a_case_with_more_ranks_than_gpus_is_named_and_not_run(count, reasons):
-    """Each rank needs one of its own; the other cases are planned."""
-    planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1, "cuda": count})
-
-    assert reasons == {one.label: one.reason for one in planned.not_planned}
-    assert 8 - len(reasons) == len(planned.runs)
+    assert (5, ()) == (len(planned.runs), planned.not_planned)
 
 
 @pytest.mark.parametrize(("images", "batch"), [(33, 8), (33, 16), (40, 1), (17, 16)])
@@ -171,20 +148,18 @@ def test_an_absent_device_is_called_by_its_name(device, reason):
 
 
 @pytest.mark.parametrize(
-    ("device", "ranks", "devices", "reason"),
+    ("device", "devices", "reason"),
     [
-        ("cuda:5", 1, {"cuda": 5}, "no CUDA device 5"),
-        ("cuda:4", 1, {"cuda": 5}, None),
-        ("cpu", 64, {}, None),
-        ("auto", 64, {}, None),
-        ("auto", 2, {"cuda": 1}, "2 ranks need 2 CUDA devices, this machine has 1"),
-        ("auto", 2, {"cuda": 2}, None),
-        ("auto", 2, {"mps": 1}, "2 ranks need 2 MPS devices, this machine has 1"),
+        ("cuda:5", {"cuda": 5}, "no CUDA device 5"),
+        ("cuda:4", {"cuda": 5}, None),
+        ("cpu", {}, None),
+        ("auto", {}, None),
+        ("auto", {"cuda": 1}, None),
     ],
 )
-def test_devices_are_counted(device, ranks, devices, reason):
-    """From 0; any number of ranks shares the CPU, and `auto` is an accelerator where there is one."""
-    assert reason == absent_device(Execution(device=device, ranks=ranks), {"cpu": 1, **devices})
+def test_devices_are_counted(device, devices, reason):
+    """From 0; `auto` is whatever there is."""
+    assert reason == absent_device(Execution(device=device), {"cpu": 1, **devices})
 
 
 def test_all_options_that_make_two_cases_one_run_are_named(tmp_path):

@@ -142,11 +142,11 @@ def test_the_rule_of_thumb_counts_runs_steps_and_work(runs):
     assert by_rule_s(runs, SIZES) == pytest.approx(3 * sum(by_case.values()))
 
 
-def shown(wanted, paces, settled=(), *, briefly_s=0.0, not_planned=(), jobs=1):
-    pending = [run for run in wanted.plan.runs if run.run_id not in settled]
+def shown(wanted, paces, done=(), *, briefly_s=0.0, not_planned=(), jobs=1):
+    pending = [run for run in wanted.plan.runs if run.run_id not in done]
     every = Plan(wanted.plan.runs, tuple(not_planned))
     brief = {run.run_id: briefly_s for run in pending if briefly_s}
-    return Preview(wanted.benchmarks, every, frozenset(settled), estimate(pending, paces, SIZES), brief, jobs)
+    return Preview(wanted.benchmarks, every, frozenset(done), estimate(pending, paces, SIZES), brief, jobs)
 
 
 def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
@@ -191,7 +191,7 @@ def test_a_program_is_told_how_many_runs_there_are_at_a_time(wanted, runs):
 
 
 @pytest.mark.parametrize(
-    ("settled", "briefly_s", "end"),
+    ("done", "briefly_s", "end"),
     [
         (6, 0.0, "6 recorded; nothing is left to run"),
         (0, 4.9, "; under a minute"),
@@ -199,9 +199,9 @@ def test_a_program_is_told_how_many_runs_there_are_at_a_time(wanted, runs):
         (0, 0.0, "; nobody knows yet how long"),
     ],
 )
-def test_what_is_not_known_is_not_told_as_a_number(settled, briefly_s, end, wanted, runs):
+def test_what_is_not_known_is_not_told_as_a_number(done, briefly_s, end, wanted, runs):
     """Nor what takes no time."""
-    view = shown(wanted, {}, {run.run_id for run in runs[:settled]}, briefly_s=briefly_s)
+    view = shown(wanted, {}, {run.run_id for run in runs[:done]}, briefly_s=briefly_s)
 
     assert preview_text(view).endswith(end)
 
@@ -244,7 +244,7 @@ def test_every_table_at_smoke_scale_is_announced_as_about_a_minute(monkeypatch):
     first, *_, last = preview_text(previewing.preview(smoke, (), "if long")).splitlines()
 
     assert "basic: 1 run; under a minute" == first
-    assert last.startswith("In all: 26 runs")
+    assert last.startswith("In all: 25 runs")
     assert last.endswith("; about a minute")
 
 
@@ -274,7 +274,7 @@ def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
     records = [make_record(run.experiment, run.execution) for run in runs[:2]]
     view = previewing.preview(wanted, records, "always", keep_stale=True)
 
-    assert (2, "from records") == (len(view.settled), view.estimate.described)
+    assert (2, "from records") == (len(view.done), view.estimate.described)
     assert view.estimate.total_s(runs[2:]) > 0
 
 
@@ -322,7 +322,7 @@ def test_a_few_steps_are_timed_after_one_that_warms_up(one_thread):
     question = TimingQuestion(
         place=Place.of(EMBEDDED),
         experiment=make_experiment(batch_size=8),
-        execution=Execution(threads=1, ranks=2, device="cpu"),
+        execution=Execution(threads=1, device="cpu"),
         steps=3,
         enough_s=60.0,
     )

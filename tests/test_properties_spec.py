@@ -128,7 +128,7 @@ def others(old):
         return [old + 1, old - 1]
     if isinstance(old, float):
         return [old * 1.0000000000000002, old / 2, old + 0.25] if old else [5e-324, 0.25]
-    return ["cifar10", "cifar", "all", "cpu", "channels_last", "fast", "synchronised", "bf16", "24GiB", 2, 5.0]
+    return ["cifar10", "cifar", "all", "cpu", "channels_last", "fast", "bf16", "24GiB", 2, 5.0]
 
 
 ONE_VALUE = {

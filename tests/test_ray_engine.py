@@ -9,14 +9,14 @@ from fakes.ray_module import PENDING, FakeRay, node_row
 from fakes.sessions import TIMED, TOML, delivery_of, make_runs, make_session, problem, record_of, states
 
 from resnet18.execution.engines import ray_engine
-from resnet18.execution.engines.engine import Claim
+from resnet18.execution.engines.engine import Resources
 from resnet18.execution.engines.ray_engine import LOSSES, RayEngine
 from resnet18.execution.lock import run_lock
 from resnet18.execution.process import ReportedError
 from resnet18.execution.runner import exit_code_of
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
-PART = Claim(cpus=1)
+PART = Resources(cpus=1)
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def session(tmp_path):
 def carry_out(tmp_path, session, monkeypatch):
     """Carry runs out on nodes that are not there; returns how they stand, and the module."""
 
-    def run(script, *rows, text=TOML, seeds=1, claim=PART, at_once=None, **more):
+    def run(script, *rows, text=TOML, seeds=1, resources=PART, at_once=None, **more):
         ray = FakeRay(script, list(rows or [node_row("a"), node_row("b")]), **more)
         run.ray = ray
         monkeypatch.setattr(ray_engine, "time", SimpleNamespace(monotonic=lambda: ray.now_s))
         runs = make_runs(tmp_path, text, seeds)
-        with RayEngine(session, ray, claim, at_once) as engine:
+        with RayEngine(session, ray, resources, at_once) as engine:
             for one in runs:
                 engine.submit(one)
             return [engine.wait() for _ in runs]
@@ -83,9 +83,9 @@ def test_rays_own_retries_are_off(carry_out):
     assert [{"max_retries": 0, "max_calls": 0}] == carry_out.ray.declared
 
 
-def test_a_task_asks_for_what_its_run_claims_and_has_as_many_threads(carry_out):
+def test_a_task_asks_for_what_its_run_takes_and_has_as_many_threads(carry_out):
     """And says that it is not alone."""
-    carry_out(well, claim=Claim(cpus=3))
+    carry_out(well, resources=Resources(cpus=3))
     (task, _) = carry_out.ray.sent
 
     assert (3, 0.0, None) == tuple(task.options[key] for key in ("num_cpus", "num_gpus", "label_selector"))
@@ -93,10 +93,10 @@ def test_a_task_asks_for_what_its_run_claims_and_has_as_many_threads(carry_out):
     assert not task.job.is_exclusive
 
 
-@pytest.mark.parametrize(("text", "claim"), [(TIMED, PART), (TOML, Claim())], ids=["timed", "unclaimed"])
-def test_a_run_with_the_node_for_itself_does_not_say_otherwise(text, claim, carry_out):
+@pytest.mark.parametrize(("text", "resources"), [(TIMED, PART), (TOML, Resources())], ids=["timed", "nothing said"])
+def test_a_run_with_the_node_for_itself_does_not_say_otherwise(text, resources, carry_out):
     """It has all processors of the largest node."""
-    carry_out(well, node_row("a", 4), node_row("b", 16), text=text, claim=claim)
+    carry_out(well, node_row("a", 4), node_row("b", 16), text=text, resources=resources)
 
     assert [(16, True)] * 2 == [(task.options["num_cpus"], task.job.is_exclusive) for task in carry_out.ray.sent]
 

@@ -5,7 +5,7 @@ from fakes.ray_module import PENDING, NodeDiedError, node_row
 from fakes.sessions import ON_GPU, TOML, delivery_of, make_runs, states
 from test_ray_engine import all_free, carry_out, session, well
 
-from resnet18.execution.engines.engine import Claim
+from resnet18.execution.engines.engine import Resources
 from resnet18.execution.engines.ray_engine import LOOK_S, PATIENCE_S
 from resnet18.spec.errors import EnvironmentMissingError
 
@@ -58,7 +58,7 @@ def on_changing_nodes(carry_out):
 def test_what_no_node_has_is_refused_before_anything_is_given_out(carry_out, session, tmp_path):
     """With the nodes there are."""
     with pytest.raises(EnvironmentMissingError, match="no node has the 9 CPUs that mine/8 needs"):
-        carry_out(well, claim=Claim(cpus=9))
+        carry_out(well, resources=Resources(cpus=9))
 
     assert [] == carry_out.ray.sent
     assert all_free(session, make_runs(tmp_path))
@@ -67,7 +67,7 @@ def test_what_no_node_has_is_refused_before_anything_is_given_out(carry_out, ses
 def test_a_run_that_waits_for_a_node_that_is_gone_asks_for_another(on_changing_nodes, carry_out):
     """All processors of the largest that is left, and no more; what waited in vain is cancelled."""
     finished = on_changing_nodes(
-        {0: [node_row("a", 4)]}, [node_row("a", 4), node_row("b", 16)], text=ONE_CASE, claim=Claim()
+        {0: [node_row("a", 4)]}, [node_row("a", 4), node_row("b", 16)], text=ONE_CASE, resources=Resources()
     )
 
     assert ["ok"] == [one.status for one in finished]
@@ -108,7 +108,7 @@ def test_a_run_that_any_node_could_have_does_not_wait_with_one_that_none_has(on_
             text=text.replace(
                 "experiment = { batch_size = 8 }", 'execution = { device = "cpu" }\nexperiment = { batch_size = 8 }'
             ),
-            claim=Claim(),
+            resources=Resources(),
         )
 
     assert [(1, "ok")] == states(session)
@@ -125,7 +125,7 @@ def test_auto_does_not_become_a_processor_when_the_gpu_is_lost(on_changing_nodes
 
 def test_a_run_with_a_gpu_gets_the_share_of_processors_that_belongs_to_it(carry_out):
     """Of the largest node."""
-    carry_out(well, node_row("a", 16, 4), text=ON_GPU, claim=Claim())
+    carry_out(well, node_row("a", 16, 4), text=ON_GPU, resources=Resources())
 
     assert [(4, 1.0, False)] * 2 == [
         (task.options["num_cpus"], task.options["num_gpus"], task.job.is_exclusive) for task in carry_out.ray.sent

@@ -22,10 +22,10 @@ from resnet18.records.record import (
     Failure,
     Identity,
     Memory,
-    Outcome,
     Record,
     Sample,
     Score,
+    Summary,
     Time,
 )
 from resnet18.records.store import Store, is_done, last_attempts
@@ -40,7 +40,7 @@ DESIGNED_KEYS = {
 }  # fmt: skip
 
 
-RESULT_HASH = "e196a8b546be183801474901f828ba7d4795e500c5113effadd8c0766ecddd74"
+RESULT_HASH = "304a9ea314c7f830d84a2346e9afa270b5c9691f4be5439bf8d2246a17d8a203"
 RECORD_HASH = "d01dfafa1d38f33185d857fa5afd09bb44b58d8fd6e14f31d1458e15352365c8"
 
 
@@ -193,10 +193,10 @@ def test_a_cut_record_is_refused(store):
 def test_a_record_of_a_newer_version_is_refused_by_name(store):
     """With what to do."""
     path = store.save(make_record())
-    content = json.loads(path.read_text(encoding="utf-8")) | {"schema_version": 2}
+    content = json.loads(path.read_text(encoding="utf-8")) | {"schema_version": 3}
     path.write_text(json.dumps(content), encoding="utf-8")
 
-    with pytest.raises(IntegrityError, match=r"schema version 2 is not known.*\n.*update the suite"):
+    with pytest.raises(IntegrityError, match=r"schema version 3 is not known.*\n.*use the suite of that version"):
         load_record(path)
 
 
@@ -389,11 +389,11 @@ def test_the_first_difference_of_two_results_is_named(changes, text):
     [
         ({"confusion": ((1, 1), (1, 3))}, "confusion counts"),
         (
-            {"outcome": Outcome(parameters_sha256="c" * 64, predictions_sha256="d" * 64)},
+            {"summary": Summary(parameters_sha256="c" * 64, predictions_sha256="d" * 64)},
             f"parameters_sha256: {'a' * 64} and {'c' * 64}",
         ),
         (
-            {"outcome": Outcome(parameters_sha256="a" * 64, predictions_sha256="d" * 64)},
+            {"summary": Summary(parameters_sha256="a" * 64, predictions_sha256="d" * 64)},
             f"predictions_sha256: {'b' * 64} and {'d' * 64}",
         ),
         ({"result_hash": "e" * 64}, f"result_hash alone: {RESULT_HASH} and {'e' * 64}"),
@@ -445,18 +445,18 @@ def test_whichever_value_of_a_record_is_edited_it_is_refused(keys, store):
     assert (0, 1) == (len(store.read().records), len(store.read().refused))
 
 
-def test_the_result_hash_covers_outcomes_and_no_time():
+def test_the_result_hash_covers_results_and_no_time():
     """Seconds may differ, a loss may not by its last bit."""
-    outcome = Outcome(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
-    base = result_hash((make_epoch(1),), ((1,),), outcome)
-    slower = result_hash((make_epoch(1, train_s=99.0, learning_rate=0.5),), ((1,),), outcome)
+    summary = Summary(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
+    base = result_hash((make_epoch(1),), ((1,),), summary)
+    slower = result_hash((make_epoch(1, train_s=99.0, learning_rate=0.5),), ((1,),), summary)
     loss = {"loss": 2.0000000000000004, "correct": 15, "images": 40}
-    other = result_hash((make_epoch(1, train=loss),), ((1,),), outcome)
+    other = result_hash((make_epoch(1, train=loss),), ((1,),), summary)
 
     assert base == slower
     assert base != other
-    assert base != result_hash((make_epoch(1),), ((2,),), outcome)
-    assert base != result_hash((make_epoch(1),), ((1,),), outcome.model_copy(update={"parameters_sha256": "c" * 64}))
+    assert base != result_hash((make_epoch(1),), ((2,),), summary)
+    assert base != result_hash((make_epoch(1),), ((1,),), summary.model_copy(update={"parameters_sha256": "c" * 64}))
 
 
 def test_hashes_are_golden():
@@ -480,7 +480,7 @@ def test_hashes_are_golden():
         ("oom_host", False),
     ],
 )
-def test_only_final_statuses_settle_a_run(status, done):
+def test_a_run_is_done_by_final_statuses_alone(status, done):
     """The others are tried again."""
     assert done == (status in FINAL) == is_done(make_record(status=status), "c" * 64, "d" * 64)
 
@@ -567,7 +567,7 @@ def test_an_id_has_so_many_hexadecimal_digits(key, digits, text):
     assert not accepts(Record, {**content, key: text.format("f" * digits, "f" * (digits - 1))})
 
 
-@pytest.mark.parametrize("changes", [{"attempt": 0}, {"parameters": 0}, {"schema_version": 2}, {"status": "fine"}])
+@pytest.mark.parametrize("changes", [{"attempt": 0}, {"parameters": 0}, {"schema_version": 1}, {"status": "fine"}])
 def test_a_record_refuses_what_no_attempt_has(changes):
     """Attempts are counted from 1, and a network has parameters."""
     content = make_record().model_dump(mode="json")
@@ -577,7 +577,7 @@ def test_a_record_refuses_what_no_attempt_has(changes):
     assert not accepts(Record, {**content, "nulls": nulls, **changes})
 
 
-@pytest.mark.parametrize("flag", ["contaminated", "no_learning", "not_exclusive", "resumed"])
+@pytest.mark.parametrize("flag", ["no_learning", "not_exclusive", "resumed", "unreliable"])
 def test_a_flag_is_one_of_the_known_names(flag):
     """They are read by reports."""
     content = make_record().model_dump(mode="json")
@@ -607,10 +607,10 @@ def built(facts, reasons=None):
 
 def test_a_record_is_built_of_what_is_known():
     """Flags, what disturbed the run, and the parts of its conditions; what is not known of them is null."""
-    facts = {"flags": ["contaminated"], "contamination": ["a compiler"], "conditions": {"cpus": 2}, "energy_j": 1.5}
+    facts = {"flags": ["unreliable"], "unreliable_because": ["a compiler"], "conditions": {"cpus": 2}, "energy_j": 1.5}
     record = built({**facts, "memory": {"rss_peak_bytes": 7}})
 
-    assert (("contaminated",), ("a compiler",), 1.5) == (record.flags, record.contamination, record.energy_j)
+    assert (("unreliable",), ("a compiler",), 1.5) == (record.flags, record.unreliable_because, record.energy_j)
     assert (2, None, 7, None) == (
         record.conditions.cpus,
         record.conditions.governor,
@@ -623,7 +623,7 @@ def test_a_record_of_nothing_has_no_flags_and_no_conditions():
     """As a whole, not key by key."""
     record = built({})
 
-    assert ((), (), (), None) == (record.flags, record.contamination, record.epochs, record.conditions)
+    assert ((), (), (), None) == (record.flags, record.unreliable_because, record.epochs, record.conditions)
     assert "conditions" in record.nulls
 
 
@@ -644,7 +644,7 @@ def test_the_ids_of_a_record_are_those_of_its_spec():
 
     assert (run_id(experiment, execution), arm_id(experiment, execution)) == (record.run_id, record.arm_id)
     assert (experiment_id(experiment), execution_id(execution)) == (record.experiment_id, record.execution_id)
-    assert (3, 0, "smoke", 1) == (record.attempt, record.seed, record.scale, record.schema_version)
+    assert (3, 0, "smoke", 2) == (record.attempt, record.seed, record.scale, record.schema_version)
 
 
 def test_a_run_without_records_has_no_attempts(store):

@@ -328,7 +328,7 @@ def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(run, re
     """Between the look at the records and the run's turn."""
     run()
     before = records()
-    monkeypatch.setattr("resnet18.execution.runner.settled_runs", lambda *_: {})
+    monkeypatch.setattr("resnet18.execution.runner.done_runs", lambda *_: {})
     finished = run()
 
     assert before == records()

@@ -95,7 +95,7 @@ def test_the_answer_names_unit_spread_degrees_of_freedom_and_claims(mine):
         assert part in text
 
 
-def marked(record, **changes):
+def with_changes(record, **changes):
     """The record with flags, or with another identity or numerics."""
     flags = changes.pop("flags", ())
     identity = record.fingerprint.identity.model_copy(update={k: v for k, v in changes.items() if k in HASHES})
@@ -113,17 +113,17 @@ HASHES = {"code_hash", "data_sha256"}
         ("last_clean_accuracy", {"code_hash": "e" * 64}, 2),
         ("last_clean_accuracy", {"data_sha256": "e" * 64}, 2),
         ("last_clean_accuracy", {"torch": "1.9.0"}, 4),
-        ("last_clean_accuracy", {"flags": ("contaminated",)}, 4),
+        ("last_clean_accuracy", {"flags": ("unreliable",)}, 4),
         ("train_s", {"code_hash": "e" * 64}, 2),
         ("train_s", {"torch": "1.9.0"}, 2),
-        ("train_s", {"flags": ("contaminated",)}, 3),
+        ("train_s", {"flags": ("unreliable",)}, 3),
         ("train_s", {"flags": ("no_learning",)}, 4),
     ],
 )
 def test_a_spread_is_of_runs_that_differ_in_their_seed_alone(metric, changes, df, mine):
-    """One of the three records of a case is of another origin, which leaves that case out, or its time is doubtful."""
+    """One of three records of a case is of another origin, which leaves that case out, or its time is unreliable."""
     first, *others = records_of(mine, [70.0, 71.0, 72.0])
-    (spread,) = spreads([mine], [marked(first, **changes), *others], metric)
+    (spread,) = spreads([mine], [with_changes(first, **changes), *others], metric)
 
     assert df == spread.df
 

@@ -53,7 +53,7 @@ def test_runs_whose_times_are_compared_are_left_out(tmp_path):
 @pytest.mark.skipif(FEW, reason="needs two processors")
 @pytest.mark.parametrize(("text", "flag"), [(TOML, True), (TIMED, False)], ids=["side by side", "timed"])
 def test_runs_side_by_side_say_so_and_timed_ones_run_alone(text, flag, tmp_path):
-    """Every run once, with one thread on a processor of its own; times of the first kind carry a mark."""
+    """Every run once, with one thread on a processor of its own; times of the first kind are unreliable."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path, text)), "--jobs", "2", "--seeds", "2"]
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
@@ -89,6 +89,6 @@ def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_pa
 @pytest.mark.parametrize(("on_processors", "jobs"), [("0", 2), (None, 1)], ids=["one of two", "alone afterwards"])
 def test_a_runner_counts_on_the_others_only_while_there_are_any(on_processors, jobs, tmp_path):
     """The first command carries out what is left, timed runs above all, by itself."""
-    orders = Orders(tmp_path, None, 2, as_json=False, on_processors=on_processors, only=None, lang="en")
+    orders = Orders(tmp_path, None, 2, as_json=False, on_processors=on_processors, only=None)
 
     assert jobs == _progress(orders)._jobs

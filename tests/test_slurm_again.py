@@ -118,7 +118,7 @@ def test_what_is_submitted_anew_is_missed_no_sooner_than_before(start, leave, se
     assert ["ok", "ok"] == statuses(start(slurm))
 
 
-def test_a_record_of_other_code_does_not_settle_a_run_of_an_earlier_command(start, leave, session):
+def test_by_a_record_of_other_code_a_run_of_an_earlier_command_is_not_done(start, leave, session):
     """The job was in the queue when the code was changed: the run is submitted anew."""
     slurm = FakeSlurm(lambda job: "R")
     lose_terminal(start, slurm)

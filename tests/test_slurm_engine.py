@@ -8,7 +8,7 @@ from fakes.sessions import ON_GPU, TIMED, TOML, make_runs, make_session, record_
 from fakes.slurm import FakeSlurm
 
 from resnet18.execution.engines import slurm_engine
-from resnet18.execution.engines.engine import Claim, Needs
+from resnet18.execution.engines.engine import Needs, Resources
 from resnet18.execution.engines.slurm_engine import ASK_S, LAG_S, SlurmEngine
 from resnet18.execution.job import Problem
 from resnet18.execution.lock import run_lock
@@ -17,7 +17,7 @@ from resnet18.execution.supervision import job_of
 from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.identity import run_id
 
-PART = Claim(cpus=1)
+PART = Resources(cpus=1)
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def session(tmp_path):
 def start(tmp_path, session, monkeypatch):
     """Carry runs out under a Slurm that is not there; returns how they stand."""
 
-    def run(slurm, text=TOML, seeds=1, claim=PART, at_once=None, *, has_gpus=False):
+    def run(slurm, text=TOML, seeds=1, resources=PART, at_once=None, *, has_gpus=False):
         for name in ("submit", "queued", "end"):
             monkeypatch.setattr(slurm_engine.slurm_queue, name, getattr(slurm, name))
         monkeypatch.setattr(slurm_engine, "time", SimpleNamespace(monotonic=slurm.monotonic, sleep=slurm.sleep))
         runs = make_runs(tmp_path, text, seeds)
-        with SlurmEngine(session, claim, at_once, has_gpus=has_gpus) as engine:
+        with SlurmEngine(session, resources, at_once, has_gpus=has_gpus) as engine:
             for one in runs:
                 engine.submit(one)
             return [engine.wait() for _ in runs]
@@ -105,13 +105,13 @@ def test_no_array_is_larger_than_slurm_takes(start, leave, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "claim", "alone"),
-    [(TOML, PART, False), (TOML, Claim(), True), (TIMED, PART, True), (ON_GPU, Claim(), False)],
+    ("text", "resources", "alone"),
+    [(TOML, PART, False), (TOML, Resources(), True), (TIMED, PART, True), (ON_GPU, Resources(), False)],
 )
-def test_jobs_say_whether_they_have_the_node_for_themselves(text, claim, alone, start, leave):
+def test_jobs_say_whether_they_have_the_node_for_themselves(text, resources, alone, start, leave):
     """As they asked for."""
     slurm = FakeSlurm(leave)
-    start(slurm, text, claim=claim)
+    start(slurm, text, resources=resources)
 
     assert {(alone, alone)} == {(one.wanted.whole, job.is_exclusive) for one in slurm.arrays for job in one.jobs}
 

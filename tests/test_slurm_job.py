@@ -76,7 +76,7 @@ def test_it_takes_the_next_number_whatever_it_was_told(job, session):
 
 
 @pytest.mark.parametrize(("changes", "keep_stale"), [({}, False), ({"code": "0" * 64}, True)], ids=["fresh", "stale"])
-def test_where_a_record_settles_the_run_it_does_nothing(changes, keep_stale, job, session, monkeypatch):
+def test_where_the_run_is_done_it_does_nothing(changes, keep_stale, job, session, monkeypatch):
     """Slurm began it again though it was done, or the user keeps what is stale."""
     session.store.save(record_of(job, **changes))
     monkeypatch.setattr(node, "attend", lambda *_: 1 / 0)

@@ -187,7 +187,7 @@ def submit(tmp_path, **needs):
             {"exclusive": None, "cpus_per_task": None, "gpus_per_node": 2, "threads": "$SLURM_CPUS_ON_NODE"},
         ),
     ],
-    ids=["whole", "claimed", "GPU"],
+    ids=["whole", "part", "GPU"],
 )
 def test_slurm_is_asked_for_what_the_runs_need(needs, told, submitit, tmp_path):
     """And their threads are those of the processors."""

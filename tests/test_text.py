@@ -80,7 +80,7 @@ def hostile_record(run, text):
     content["fingerprint"]["identity"]["commit"] = text[:40]
     content["fingerprint"]["numerics"] |= {"gpu_model": text, "torch": text}
     content["nulls"] |= {key: text for key in content["nulls"] if key.startswith("memory.")}
-    content |= {"flags": ["contaminated"], "contamination": [text], "classes": [text, "other"]}
+    content |= {"flags": ["unreliable"], "unreliable_because": [text], "classes": [text, "other"]}
     for key in ("classes", "fingerprint.identity.commit"):
         content["nulls"].pop(key)
     return seal(content)

@@ -283,24 +283,25 @@ def flagged(record, flag):
     return seal({**content, "flags": [flag]})
 
 
-@pytest.mark.parametrize("flag", ["contaminated", "not_exclusive", "resumed"])
-def test_a_doubtful_time_decides_nothing(flag, tmp_path):
-    """It is printed with its mark."""
+@pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed"])
+def test_an_unreliable_time_decides_nothing(flag, tmp_path):
+    """It is printed with a dagger."""
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
     records = [flagged(one, flag) for one in records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)]
     (verdict,) = verdicts(mine, PAPER, records)
 
-    reason = f"10 of 10 times are marked {flag}: run --retime takes them again, report --accept-marked counts them"
-    assert ("not run", reason) == (verdict.word, verdict.reason)
+    advice = "run --retime takes them again, report --accept-unreliable counts them"
+    assert ("not run", f"10 of 10 times are unreliable (flags: {flag}): {advice}") == (verdict.word, verdict.reason)
 
 
-def test_one_doubtful_time_is_told_among_all(tmp_path):
+def test_one_unreliable_time_is_told_among_all(tmp_path):
     """So that a reader sees what a single run holds back, and what to type."""
     mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
     first, *others = records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed)
 
-    reason = "1 of 10 times is marked contaminated: run --retime takes it again, report --accept-marked counts it"
-    assert reason == verdicts(mine, PAPER, [flagged(first, "contaminated"), *others])[0].reason
+    reason = verdicts(mine, PAPER, [flagged(first, "unreliable"), *others])[0].reason
+    advice = "run --retime takes it again, report --accept-unreliable counts it"
+    assert f"1 of 10 times is unreliable (flags: unreliable): {advice}" == reason
 
 
 def test_a_comparison_of_times_says_where_the_optimizers_forms_differ(tmp_path):

@@ -22,9 +22,9 @@ from resnet18.training.device import ready_device
 from resnet18.training.embedded import read_embedded
 from resnet18.training.feed import feed_training, to_device
 from resnet18.training.loop import evaluate, train
-from resnet18.training.outcome import parameter_count
 from resnet18.training.results import Position
 from resnet18.training.setup import Setup, set_up
+from resnet18.training.summary import parameter_count
 
 WARM_UP = 2
 

@@ -65,8 +65,8 @@ class Situation:
     request: Request
     seconds: Mapping[str, float]
     """Of runs, by id, as far as they are known."""
-    settled: Collection[str]
-    """Ids of runs that are recorded."""
+    done: Collection[str]
+    """Ids of runs that need no attempt."""
     device: str
     """Kind of the device that `auto` takes."""
 
@@ -143,7 +143,7 @@ def _next(waiting: Collection[_Candidate], added_s: Callable[[_Candidate], float
 
 def _added_s(one: _Candidate, *, seeds: int, taken: Mapping[str, Run], situation: Situation) -> float:
     """Return what a claim would add to the time."""
-    new = {run.run_id for run in one.runs(seeds)} - set(situation.settled) - set(taken)
+    new = {run.run_id for run in one.runs(seeds)} - set(situation.done) - set(taken)
     return sum(situation.seconds[run_id] for run_id in new)
 
 
@@ -157,7 +157,7 @@ def _obstacle(name: str, claim: Claim, by_case: Mapping[str, tuple[Run, ...]], s
             runs = by_case.get(label, ())
             if not runs:
                 return absent.get(label, f"{label} is not planned")
-            if any(run.run_id not in situation.seconds and run.run_id not in situation.settled for run in runs):
+            if any(run.run_id not in situation.seconds and run.run_id not in situation.done for run in runs):
                 return f"nobody knows how long {label} takes"
             if isinstance(check, Overfits) and runs[0].experiment.epochs < 2 * FEWEST - 1:
                 return f"{label} has too few epochs to overfit"

@@ -20,8 +20,8 @@ STATUS_TEXT: dict[Status, str] = {
     "interrupted": "interrupted",
     "unsupported": "unsupported",
 }
-MARK = " \N{DAGGER}"
-"""Beside a time that was taken while something else went on."""
+DAGGER = " \N{DAGGER}"
+"""Beside a time that is unreliable."""
 
 
 def missing(arm: Arm) -> str:

@@ -1,14 +1,14 @@
-"""What a reader must know of a table's costs: marked times, times of the data loader, and memory by source."""
+"""What a reader must know of a table's costs: unreliable times, times of the data loader, and memory by source."""
 
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 import pandas as pd
 
-from resnet18.analysis.cells import MARK, NOTHING, missing
+from resnet18.analysis.cells import DAGGER, NOTHING, missing
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import SCOPES
-from resnet18.analysis.sample import is_doubtful
+from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record
 from resnet18.spec.forecast import forecast_bytes
@@ -20,15 +20,15 @@ LOADER_BOUND = 0.5
 MEBIBYTE = 2**20
 
 
-def marks(view: BenchmarkView) -> list[str]:
-    """Return what the mark beside a time means here: it decides no verdict and enters no speed-up."""
-    doubtful = [record for record in view.measured if is_doubtful(record)]
-    if not doubtful or not _has_times(view):
+def unreliable_notes(view: BenchmarkView) -> list[str]:
+    """Return what the dagger beside a time means here: it decides no verdict and enters no speed-up."""
+    unreliable = [record for record in view.measured if is_unreliable(record)]
+    if not unreliable or not _has_times(view):
         return []
-    causes = sorted({text for record in doubtful for text in record.contamination or record.flags})
+    causes = sorted({text for record in unreliable for text in record.unreliable_because or record.flags})
     shown = [*causes[:MOST_CAUSES], *([f"and {len(causes) - MOST_CAUSES} more"] if len(causes) > MOST_CAUSES else [])]
-    runs = f"{len(doubtful)} of {len(view.measured)} runs were timed while something else went on"
-    return [f"-{MARK}: {runs}; such times decide no verdict and enter no speed-up. {escape('; '.join(shown))}."]
+    times = f"the times of {len(unreliable)} of {len(view.measured)} runs are unreliable"
+    return [f"-{DAGGER}: {times}: they decide no verdict and enter no speed-up. {escape('; '.join(shown))}."]
 
 
 def loader_notes(view: BenchmarkView) -> list[str]:
@@ -139,8 +139,6 @@ def _forecast(arm: Arm) -> str:
     """Return what torch would allocate on a device, in closed form, and how far the measured peak is from it."""
     if arm.execution.precision != "fp32" or arm.execution.compile:
         return f"{NOTHING} (fp32 alone)"
-    if arm.execution.ranks > 1:
-        return f"{NOTHING} (one rank alone)"
     expected = forecast_bytes(arm.experiment)
     found = [peak for record in arm.measured if (peak := record.memory.allocated_peak_bytes) is not None]
     score = f" (measured {100 * (median(found) / expected - 1):+.1f} %)" if found else ""

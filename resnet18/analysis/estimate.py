@@ -151,7 +151,7 @@ def paces_of(records: Collection[Record], is_here: Callable[[Record], bool]) -> 
 
 
 def _median(paces: Collection[tuple[bool, Pace]]) -> Pace:
-    quiet = [pace for is_marked, pace in paces if not is_marked] or [pace for _, pace in paces]
+    quiet = [pace for has_flags, pace in paces if not has_flags] or [pace for _, pace in paces]
     return sorted(quiet, key=lambda pace: pace.train_image_s)[(len(quiet) - 1) // 2]
 
 

@@ -7,10 +7,10 @@ do not grow with either.
 from collections.abc import Collection
 from statistics import fmean
 
-from resnet18.analysis.cells import MARK, NOTHING, missing
+from resnet18.analysis.cells import DAGGER, NOTHING, missing
 from resnet18.analysis.estimate import KNOWN_SIZES
 from resnet18.analysis.metrics import machine, train_s
-from resnet18.analysis.sample import is_doubtful
+from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.statistics import contrast
 from resnet18.analysis.view import Arm, BenchmarkView
 from resnet18.records.record import Record
@@ -31,8 +31,8 @@ def full_size(arm: Arm, benchmark: Benchmark, request: Request) -> Experiment | 
 
 
 def can_extrapolate(arm: Arm, benchmark: Benchmark, request: Request) -> bool:
-    """Say whether an arm has times of a slice that nothing else went on beside."""
-    times = arm.measured and not any(is_doubtful(record) for record in arm.measured)
+    """Say whether an arm has times of a slice, none of them unreliable."""
+    times = arm.measured and not any(is_unreliable(record) for record in arm.measured)
     return bool(times) and full_size(arm, benchmark, request) is not None
 
 
@@ -65,8 +65,8 @@ def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
         return NOTHING
     if len({machine(record) for record in arm.measured}) > 1:
         return "several machines: not averaged"
-    if any(is_doubtful(record) for record in arm.measured):
-        return f"not extrapolated{MARK}"
+    if any(is_unreliable(record) for record in arm.measured):
+        return f"not extrapolated{DAGGER}"
     values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]
     if len(values) == 1:
         return f"{values[0]:,.0f} (n = 1: no interval)"

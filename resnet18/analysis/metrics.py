@@ -158,27 +158,18 @@ SCOPES = {
 
 def installation(record: Record) -> tuple[str, ...]:
     """Return what must agree before times or memory of two cases are compared: machine and libraries."""
-    return machine(record), *libraries(record)
-
-
-def libraries(record: Record) -> tuple[str, ...]:
-    """Return the versions that times depend on, empty where a machine has no such library."""
     numerics = record.fingerprint.numerics or {}
-    return tuple(str(numerics.get(key, "")) for key in ("torch", "cuda", "cudnn", "driver"))
+    return machine(record), *(str(numerics.get(key, "")) for key in ("torch", "cuda", "cudnn", "driver"))
 
 
 def machine(record: Record) -> str:
-    """Return what must agree before times are averaged: processor, device and threads. Threads are those of a rank."""
-    model, threads = processor(record), (record.fingerprint.numerics or {}).get("threads")
+    """Return what must agree before times are averaged: processor, device and threads."""
+    numerics = record.fingerprint.numerics or {}
+    model = str(numerics.get("gpu_model") or numerics.get("cpu_model") or "unknown machine")
+    threads = numerics.get("threads")
     return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else model
 
 
 def optimizer_form(record: Record) -> str:
     """Return in which form torch ran the optimizer (loop, foreach, fused): each takes its own time."""
     return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))
-
-
-def processor(record: Record) -> str:
-    """Return the model of what computed: the GPU, or the CPU where there was none; ranks are several of one model."""
-    numerics = record.fingerprint.numerics or {}
-    return str(numerics.get("gpu_model") or numerics.get("cpu_model") or "unknown machine")

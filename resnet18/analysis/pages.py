@@ -1,21 +1,16 @@
 """The files of a report: its pages and figures, of which only its own are ever replaced or removed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from resnet18.records import disk
 from resnet18.spec.errors import SpecError
 
-ENGLISH = "README.md"
+README = "README.md"
 WEB = "report.html"
 MADE_BY = "<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->"
-"""The first line of every page."""
-
-
-def link_to(name: str) -> str:
-    """Return a link to a file beside the page, as markdown."""
-    return f"[{name}]({name})"
+"""The first line of the README."""
 
 
 def own_page(path: Path, beginning: str = MADE_BY) -> str:
@@ -34,16 +29,14 @@ def own_page(path: Path, beginning: str = MADE_BY) -> str:
     return old
 
 
-def write_pages(
-    results: Path, pages: Mapping[str, str], figures: Mapping[str, bytes], old_pages: Sequence[str]
-) -> None:
-    """Write all, then remove the figures that only old pages name: a report is never without its own."""
+def write_pages(results: Path, pages: Mapping[str, str], figures: Mapping[str, bytes], old: str) -> None:
+    """Write all, then remove the figures that only the old page names: a report is never without its own."""
     folder = results / "figures"
     disk.make_folder(folder)
     for name, content in figures.items():
         disk.replace(folder / name, content)
     for name, text in pages.items():
         disk.replace(results / name, text.encode())
-    named = {name for old in old_pages for name in re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old)}
+    named = set(re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old))
     for name in named - set(figures):
         (folder / name).unlink(missing_ok=True)

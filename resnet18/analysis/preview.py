@@ -20,7 +20,7 @@ class Preview:
 
     benchmarks: tuple[Benchmark, ...]
     plan: Plan
-    settled: frozenset[str]
+    done: frozenset[str]
     """Ids of runs that need no attempt, as far as the data are the same."""
     estimate: Estimate
     """Of the others."""
@@ -31,7 +31,7 @@ class Preview:
 
     def pending(self, runs: Iterable[Run]) -> list[Run]:
         """Return the runs without a record."""
-        return [run for run in runs if run.run_id not in self.settled]
+        return [run for run in runs if run.run_id not in self.done]
 
     def briefly(self, runs: Iterable[Run]) -> str:
         """Return how long runs take by the rule of thumb, empty where there is something better than that."""

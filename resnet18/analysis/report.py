@@ -8,12 +8,11 @@ from resnet18.analysis.candidates import hypotheses_section
 from resnet18.analysis.contents import Chapter, Contents, begun, contents_of
 from resnet18.analysis.heading import heading
 from resnet18.analysis.illustrations import Figure, PictureOf
-from resnet18.analysis.language.edition import editions, written_in
 from resnet18.analysis.markdown import escape
 from resnet18.analysis.overview import overview
-from resnet18.analysis.page import MADE_HERE, lay_out, web_editions
-from resnet18.analysis.pages import ENGLISH, MADE_BY, WEB, link_to, own_page, write_pages
-from resnet18.analysis.sample import TIME_IS_DOUBTFUL
+from resnet18.analysis.page import MADE_HERE, render_page
+from resnet18.analysis.pages import MADE_BY, README, WEB, own_page, write_pages
+from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
 from resnet18.records import disk
@@ -35,9 +34,9 @@ What a 2022 lab report on ResNet-18 and CIFAR-10 stated, and what the records in
 the test set. **clean**: test images are only resized and normalized, and the last epoch counts. Both come from the
 same runs; the optimism gap is the first less the second.
 """
-PAGE_LINE = f"To compare curves, filter verdicts and look up where runs come from, open {link_to(WEB)}.\n"
+PAGE_LINE = f"To compare curves, filter verdicts and look up where runs come from, open [{WEB}]({WEB}).\n"
 
-ACCEPTED = "**Times that were taken while something else went on count like any other here: `--accept-marked`.**"
+ACCEPTED = "**Unreliable times count like any other here: `--accept-unreliable`.**"
 
 
 def write_report(
@@ -45,49 +44,41 @@ def write_report(
     benchmarks: Collection[Benchmark],
     readings: Readings,
     *,
-    accept_marked: bool = False,
-    language: str = "en",
+    accept_unreliable: bool = False,
 ) -> Path:
     """Write `README.md`, `report.html` and `figures/` into the results directory and return the README's path.
-
-    Beside them `README.zh.md` and `report.zh.html`, where they are asked for.
 
     Args:
         results: the directory.
         benchmarks: tables to fill.
         readings: its records.
-        accept_marked: take times with a mark like any other; the report says so.
-        language: of second pages, unless `en`. Pages in another language that are there are written again in any case.
+        accept_unreliable: take unreliable times like any other; the report says so.
 
     Raises:
         EnvironmentMissingError: the directory cannot be written.
         SpecError: one of the pages is somebody's own.
     """
-    if accept_marked:
-        readings = replace(readings, records=tuple(_unmarked(record) for record in readings.records))
+    if accept_unreliable:
+        readings = replace(readings, records=tuple(_accepted(record) for record in readings.records))
     store = Store(results)
 
     def picture_of(record: Record) -> bytes | None:
         return _picture(store, record)
 
     contents = contents_of(benchmarks, readings, picture_of)
-    intro = [HEADER, PAGE_LINE, *([f"{ACCEPTED}\n"] if accept_marked else [])]
-    languages = written_in(results, language)
-    pages = editions(markdown_of(contents, intro), benchmarks, languages)
-    page = lay_out(contents, HEADER.partition("\n\n")[2], ACCEPTED if accept_marked else "", picture_of)
-    web = web_editions(page, benchmarks, languages)
-    old = [own_page(results / name) for name in pages]
-    for name in web:
-        own_page(results / name, MADE_HERE)
+    intro = [HEADER, PAGE_LINE, *([f"{ACCEPTED}\n"] if accept_unreliable else [])]
+    page = render_page(contents, HEADER.partition("\n\n")[2], ACCEPTED if accept_unreliable else "", picture_of)
+    old = own_page(results / README)
+    own_page(results / WEB, MADE_HERE)
     try:
-        write_pages(results, {**web, **pages}, contents.figures, old)
+        write_pages(results, {WEB: page, README: markdown_of(contents, intro)}, contents.figures, old)
     except OSError as error:
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
-    return results / ENGLISH
+    return results / README
 
 
-def _unmarked(record: Record) -> Record:
-    return record.model_copy(update={"flags": tuple(flag for flag in record.flags if flag not in TIME_IS_DOUBTFUL)})
+def _accepted(record: Record) -> Record:
+    return record.model_copy(update={"flags": tuple(flag for flag in record.flags if flag not in TIME_IS_UNRELIABLE)})
 
 
 def _picture(store: Store, record: Record) -> bytes | None:

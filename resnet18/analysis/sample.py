@@ -11,12 +11,12 @@ from resnet18.records.record import Flag, Record
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
 
-TIME_IS_DOUBTFUL: tuple[Flag, ...] = ("contaminated", "not_exclusive", "resumed")
+TIME_IS_UNRELIABLE: tuple[Flag, ...] = ("not_exclusive", "resumed", "unreliable")
 
 
-def is_doubtful(record: Record) -> bool:
-    """Say whether a record's times are printed with a mark and decide nothing."""
-    return any(flag in TIME_IS_DOUBTFUL for flag in record.flags)
+def is_unreliable(record: Record) -> bool:
+    """Say whether a record's times are unreliable: they are printed with a dagger, and decide nothing."""
+    return any(flag in TIME_IS_UNRELIABLE for flag in record.flags)
 
 
 @dataclass(frozen=True)
@@ -189,12 +189,12 @@ def _check_costs(arms: Sequence[Arm]) -> None:
 
 
 def _check_flags(arms: Sequence[Arm]) -> None:
-    times = [set(TIME_IS_DOUBTFUL) & set(record.flags) for arm in arms for record in arm.measured]
+    times = [set(TIME_IS_UNRELIABLE) & set(record.flags) for arm in arms for record in arm.measured]
     if flags := set().union(*times):
         count = sum(map(bool, times))
-        which, runs = ", ".join(sorted(flags)), f"{count} of {len(times)} times"
+        which, runs = f"flags: {', '.join(sorted(flags))}", f"{count} of {len(times)} times"
         if count == 1:
-            advice = "run --retime takes it again, report --accept-marked counts it"
-            raise CannotJudgeError(f"{runs} is marked {which}: {advice}")
-        advice = "run --retime takes them again, report --accept-marked counts them"
-        raise CannotJudgeError(f"{runs} are marked {which}: {advice}")
+            advice = "run --retime takes it again, report --accept-unreliable counts it"
+            raise CannotJudgeError(f"{runs} is unreliable ({which}): {advice}")
+        advice = "run --retime takes them again, report --accept-unreliable counts them"
+        raise CannotJudgeError(f"{runs} are unreliable ({which}): {advice}")

@@ -6,11 +6,10 @@ from statistics import median
 from pydantic import BaseModel
 
 from resnet18.analysis.cells import missing
-from resnet18.analysis.costs import loader_notes, marks, memory_lines
+from resnet18.analysis.costs import loader_notes, memory_lines, unreliable_notes
 from resnet18.analysis.extrapolation import extrapolation_note
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import CURVES, SCOPES, optimizer_form
-from resnet18.analysis.scaling import scaling_lines
 from resnet18.analysis.speedup import machines_of, speed_up
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.verdict import Verdict
@@ -51,7 +50,6 @@ def section(
         "",
         *notes_of(view, views, request),
         "",
-        *scaling_lines(view),
         *memory_lines(view, request),
         *_claims(verdicts),
     ]
@@ -136,7 +134,7 @@ def notes_of(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Req
     if any(row.metric == "train_s" for row in view.benchmark.table.metrics):
         notes += extrapolation_note(view.arms, view.benchmark, request)
     notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
-    notes += [*_ways(view), *marks(view), *loader_notes(view)]
+    notes += [*_ways(view), *unreliable_notes(view), *loader_notes(view)]
     for arm in view.arms:
         twins = [
             f'"{escape(twin.case.name)}" of {escape(other.benchmark.title)}'

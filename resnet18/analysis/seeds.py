@@ -12,7 +12,7 @@ from scipy.special import chdtri
 from tabulate import tabulate
 
 from resnet18.analysis.metrics import installation, value_of
-from resnet18.analysis.sample import is_doubtful
+from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.statistics import ALPHA, MOST_SEEDS, POWER, power
 from resnet18.analysis.view import look, requests_of
 from resnet18.records.record import Record
@@ -72,7 +72,7 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     origins = {(one.fingerprint.identity.code_hash, one.fingerprint.identity.data_sha256) for one in records}
     if len(origins) > 1 or (is_cost and len({installation(record) for record in records}) > 1):
         return []
-    quiet = [record for record in records if not (is_cost and is_doubtful(record))]
+    quiet = [record for record in records if not (is_cost and is_unreliable(record))]
     values = [value for record in quiet if (value := value_of(metric, record)) is not None]
     return [100 * log(value) for value in values if value > 0] if is_cost else values
 

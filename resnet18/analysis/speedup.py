@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet18.analysis.metrics import CURVES, SCOPES, machine
-from resnet18.analysis.sample import TIME_IS_DOUBTFUL
+from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.statistics import ratio_of_medians
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Record
@@ -67,9 +67,9 @@ def _obstacle(slow: Arm, fast: Arm, metric: str) -> str | None:
             return f"not computed: {what}"
     if any(len({machine(record) for record in arm.measured}) > 1 for arm in (slow, fast)):
         return "not computed: several machines in one arm"
-    flags = {flag for arm in (slow, fast) for one in arm.measured for flag in one.flags if flag in TIME_IS_DOUBTFUL}
+    flags = {flag for arm in (slow, fast) for one in arm.measured for flag in one.flags if flag in TIME_IS_UNRELIABLE}
     if flags and metric in SCOPES:
-        return f"not computed: times are marked {', '.join(sorted(flags))}"
+        return f"not computed: times are unreliable (flags: {', '.join(sorted(flags))})"
     return None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from resnet18.analysis.cells import MARK, NOTHING, STATUS_TEXT, accuracy, errors, gap, missing, seconds
+from resnet18.analysis.cells import DAGGER, NOTHING, STATUS_TEXT, accuracy, errors, gap, missing, seconds
 from resnet18.analysis.extrapolation import extrapolated, has_extrapolation
 from resnet18.analysis.metrics import (
     best_accuracy,
@@ -14,7 +14,7 @@ from resnet18.analysis.metrics import (
     train_s,
     whole_program_s,
 )
-from resnet18.analysis.sample import is_doubtful
+from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.speedup import speed_up
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record
@@ -111,7 +111,7 @@ def _reported(metric: str, head: str | None) -> Callable[[Arm], str]:
 def measured_cell(
     value: Callable[[Record], float], text: Callable[[Sequence[float]], str], *, is_time: bool = False
 ) -> Callable[[Arm], str]:
-    """Return what makes a cell of a case: its runs' values as text, a time's mark, or why there are none."""
+    """Return what makes a cell of a case: its runs' values as text, unreliable times with a dagger, or why none."""
 
     def cell(arm: Arm) -> str:
         if not arm.measured:
@@ -120,8 +120,8 @@ def measured_cell(
             return "several machines: not averaged"
         if len({record.fingerprint.identity.data_sha256 for record in arm.measured}) > 1:
             return "several data sets of one name: not averaged"
-        mark = MARK if is_time and any(is_doubtful(record) for record in arm.measured) else ""
-        return text([value(record) for record in arm.measured]) + mark
+        dagger = DAGGER if is_time and any(is_unreliable(record) for record in arm.measured) else ""
+        return text([value(record) for record in arm.measured]) + dagger
 
     return cell
 

@@ -13,8 +13,6 @@ from resnet18.spec.plan import absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
 from resnet18.spec.scale import SCALES
 
-TOO_FEW = "fewer than {ranks} {name} devices"
-"""Why a case was not run whose ranks need more devices than any record comes from."""
 LARGEST_FIRST = ("paper", "small", "smoke")
 
 
@@ -100,9 +98,8 @@ def devices_of(records: Collection[Record]) -> Mapping[str, int]:
     """
     found = {"cpu": 1}
     for record in records:
-        kind, asked = device_of(record), record.spec.execution
-        index = asked.device.partition(":")[2]
-        found[kind] = max(found.get(kind, 1), asked.ranks, int(index or 0) + 1)
+        kind, index = device_of(record), record.spec.execution.device.partition(":")[2]
+        found[kind] = max(found.get(kind, 1), int(index or 0) + 1)
     return {**found, "cpu": 1}
 
 
@@ -129,7 +126,7 @@ def _arms(
         except SpecError:
             return ()
         key = arm_id(experiment, execution)
-        absent = absent_device(execution, devices, too_few=TOO_FEW)
+        absent = absent_device(execution, devices)
         found.append(Arm(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
     return tuple(found)
 

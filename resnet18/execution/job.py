@@ -101,7 +101,7 @@ class Job(Model):
     is_exclusive: bool = True
     """False: other runs go on beside it, and the record says so."""
     keep_stale: bool = False
-    """Whether a record made by other code or from other data settles the run."""
+    """Whether a run is done by a record that was made by other code or from other data."""
     gpus: str | None = None
     """What CUDA_VISIBLE_DEVICES says to the run; None: what it says already."""
 

@@ -59,7 +59,7 @@ def _time(seconds: float | None) -> str:
 
 
 def _state(record: Record | None) -> str:
-    """Return `to run`, `recorded`, or why a record does not settle the run. Data are compared when runs start."""
+    """Return `to run`, `recorded`, or why a recorded run is not done. Data are compared when runs start."""
     if record is None:
         return "to run"
     if is_done(record, code_hash(), None):

@@ -31,7 +31,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     *,
     records: Iterable[Record] | None = None,
 ) -> tuple[Finished, ...]:
-    """Carry out every run of the plan that no record settles, and return how all of them stand.
+    """Carry out every run of the plan that is not done, and return how all of them stand.
 
     Runs that another runner carries out in the same results directory are left to it.
 
@@ -39,7 +39,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
         plan: the runs.
         request: what was asked for, kept in each record.
         source: of the images.
-        store: where the records go, and those are that settle runs.
+        store: where the records go, and those of runs that are done.
         progress: what the user sees.
         policy: what counts as done, and how an attempt is saved and given up.
         opening: makes the engine that carries the runs out.
@@ -57,14 +57,12 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     identity = Identity(code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256)
     session = Session(request, place, identity, store, progress, policy)
     known = last_attempts(store.read().records if records is None else records)
-    settled = settled_runs(plan, known, None if policy.keep_stale else identity)
-    finished = [
-        Finished(run, settled[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in settled
-    ]
+    done = done_runs(plan, known, None if policy.keep_stale else identity)
+    finished = [Finished(run, done[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in done]
     # A runner may have died between the record and this; and a time that is taken again is taken from the start.
-    for run_id in (*settled, *policy.again):
+    for run_id in (*done, *policy.again):
         Checkpoints(store.results, run_id).clear()
-    pending = [run for run in plan.runs if run.run_id not in settled]
+    pending = [run for run in plan.runs if run.run_id not in done]
     with progress.of(pending), opening(session) as engine:
         for run in pending:
             engine.submit(run)
@@ -91,7 +89,7 @@ def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def settled_runs(plan: Plan, known: Mapping[str, Record], identity: Identity | None) -> dict[str, Record]:
+def done_runs(plan: Plan, known: Mapping[str, Record], identity: Identity | None) -> dict[str, Record]:
     """Return the record of each run of the plan that needs no further attempt; without identity, stale ones count."""
     code, data = (None, None) if identity is None else (identity.code_hash, identity.data_sha256)
     return {
@@ -121,4 +119,4 @@ def _check_last_batches(plan: Plan, train_images: int) -> None:
     """Refuse what the plan could not know: how many images "all" are."""
     for run in plan.runs:
         if run.experiment.train_images == "all":
-            check_last_batch(run.labels[0], run.experiment, run.execution.ranks, train_images)
+            check_last_batch(run.labels[0], run.experiment, train_images)

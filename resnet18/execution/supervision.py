@@ -30,7 +30,7 @@ class Policy:
     gpus: tuple[str, ...] = ()
     """Names of this machine's GPUs, where it has several: each run leases its own."""
     again: Mapping[str, int] = field(default_factory=dict)
-    """By run id, an attempt that settles the run no longer: a later one does."""
+    """By run id, an attempt by which the run is no longer done: a later one counts."""
 
 
 DEFAULT = Policy()
@@ -48,9 +48,9 @@ class Session:
     policy: Policy = DEFAULT
 
     def recorded(self, run_id: str) -> Status | None:
-        """Return the status of the record that settles a run by now, None where none does."""
+        """Return the status of the record by which a run is done by now, None where there is none."""
         hashes = (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
-        record = self.store.settled(run_id, *hashes)
+        record = self.store.done(run_id, *hashes)
         if record is None or record.attempt <= self.policy.again.get(run_id, 0):
             return None
         return record.status
@@ -65,9 +65,9 @@ class Begin:
     kills: int | None
 
 
-def run_once(run: Run, session: Session, gpus: str | None = None) -> Status:
-    """Carry out one attempt here, on these GPUs, telling the progress of it, and return how it ended."""
-    job = job_of(run, session).model_copy(update={"gpus": gpus})
+def run_once(run: Run, session: Session, gpu: str | None = None) -> Status:
+    """Carry out one attempt here, on this GPU, telling the progress of it, and return how it ended."""
+    job = job_of(run, session).model_copy(update={"gpus": gpu})
     status = attend(job, lambda message: _pass_on(message, session.progress))
     session.progress.end(status, session.store.log_path(run.run_id, job.attempt))
     return status

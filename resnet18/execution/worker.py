@@ -13,11 +13,9 @@ from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, RunDone, Stop
 from resnet18.execution.worker_checkpoint import Attempt
 from resnet18.execution.worker_ending import classify, told
-from resnet18.execution.worker_peer import data_of
-from resnet18.execution.worker_ranks import Peers
 from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
-from resnet18.measure.contamination import contamination
+from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import watch_host
 from resnet18.measure.nvml import watch_device
@@ -26,19 +24,19 @@ from resnet18.records.picture import encode_picture
 from resnet18.records.record import FINAL, Record, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text
+from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.chance import learned_nothing
 from resnet18.training.compilation import compile_network
-from resnet18.training.dataset import subset
+from resnet18.training.dataset import DataSet, subset
 from resnet18.training.device import carried_out, ready_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
 from resnet18.training.optimizers import form_of
-from resnet18.training.outcome import Conclusion, conclude, parameter_count
-from resnet18.training.ranks import ranks_numerics
 from resnet18.training.results import EpochResult, Position
 from resnet18.training.setup import Setup, path_numerics, set_up
 from resnet18.training.source import open_data
+from resnet18.training.summary import Conclusion, conclude, parameter_count
 
 Send = Callable[[Message], None]
 
@@ -66,7 +64,7 @@ def answer_question(question: DataQuestion) -> DataAnswer:
 def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:
     """Return the numerics fingerprint of what runs; compiled code is made on the way."""
     execution = carried_out(asked, device)
-    return {**numerics(execution, device), **path_numerics(execution, device), **ranks_numerics(execution, device)}
+    return {**numerics(execution, device), **path_numerics(execution, device)}
 
 
 def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
@@ -81,10 +79,9 @@ def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
     facts, reasons = attempt.facts, attempt.reasons
     end: Conclusion | None = None
     try:
-        with Peers(job) as peers:  # first of all: they are forked from what has started neither threads nor CUDA
-            device = ready_device(job.spec.execution, peers.ranks)
-            with memory_capped(job.spec.execution, device):  # lifted before the record is written, which takes memory
-                end = _measured(attempt, device, send, peers)
+        device = ready_device(job.spec.execution)
+        with memory_capped(job.spec.execution, device):  # lifted before the record is written, which takes memory
+            end = _measured(attempt, device, send)
         status: Status = "ok"
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
@@ -119,7 +116,7 @@ def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> N
         traceback.print_exc()
 
 
-def _measured(attempt: Attempt, device: torch.device, send: Send, peers: Peers) -> Conclusion | None:
+def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
     """Train under watch, and note what was seen, however the training ended."""
     facts, execution = attempt.facts, attempt.job.spec.execution
     optimizer = attempt.job.spec.experiment.optimizer.name
@@ -129,31 +126,28 @@ def _measured(attempt: Attempt, device: torch.device, send: Send, peers: Peers) 
     watch = watch_device(device)
     try:
         with watch:
-            return _train(attempt, device, send, peers)
+            return _train(attempt, device, send)
     finally:  # monitoring masks no error of the run
         found = watch.facts()
         facts["memory"], facts["energy_j"] = found.memory, found.energy_j
         facts["numerics"] |= found.numerics
         facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
         attempt.reasons.update(found.reasons)
-        threads = execution.ranks * (torch.get_num_threads() if device.type == "cpu" else 1)
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
         seconds = [epoch["train_s"] for epoch in facts.get("epochs", [])]
-        facts["contamination"] = contamination(facts["conditions"], seconds, threads=threads)
-        facts["flags"] = [*facts.get("flags", []), *(["contaminated"] if facts["contamination"] else [])]
-        forget_costs(facts, attempt.reasons, ranks=execution.ranks)
+        facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
+        facts["flags"] = [*facts.get("flags", []), *(["unreliable"] if facts["unreliable_because"] else [])]
+        forget_costs(facts, attempt.reasons)
 
 
-def _train(attempt: Attempt, device: torch.device, send: Send, peers: Peers) -> Conclusion | None:
-    """Train, from the last checkpoint on, alone or with the other ranks."""
+def _train(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
+    """Train, from the last checkpoint on."""
     start_ns = time.perf_counter_ns()
-    data = data_of(attempt.job)
-    with peers.joined(device):
-        setup = set_up(attempt.job.spec.experiment, attempt.job.spec.execution, data, device, peers.ranks)
-        clock = Clock(lambda: synchronize(device))
-        begin = attempt.begin(setup, clock)
-        peers.begin(begin)
-        _note_what_is_prepared(attempt, setup, start_ns)
-        result = _watched(attempt, setup, clock, begin, send, peers)
+    setup = set_up(attempt.job.spec.experiment, attempt.job.spec.execution, _data_of(attempt.job), device)
+    clock = Clock(lambda: synchronize(device))
+    begin = attempt.begin(setup, clock)
+    _note_what_is_prepared(attempt, setup, start_ns)
+    result = _watched(attempt, setup, clock, begin, send)
     if result is None:
         return None
     if learned_nothing(setup, result):
@@ -161,6 +155,18 @@ def _train(attempt: Attempt, device: torch.device, send: Send, peers: Peers) -> 
     end = conclude(setup, result.predictions)
     attempt.facts.update(conclusion(end, attempt.facts["epochs"]))
     return end
+
+
+def _data_of(job: Job) -> DataSet:
+    """Open a job's data set.
+
+    Raises:
+        IntegrityError: it is not the one that the runner has seen.
+    """
+    data = open_data(job.place.source, verify=False)
+    if data.sha256 != job.identity.data_sha256:
+        raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
+    return data
 
 
 def _note_what_is_prepared(attempt: Attempt, setup: Setup, start_ns: int) -> None:
@@ -179,12 +185,10 @@ def _note_what_is_prepared(attempt: Attempt, setup: Setup, start_ns: int) -> Non
         add_seconds(facts, {"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
 
 
-def _watched(
-    attempt: Attempt, setup: Setup, clock: Clock, begin: Position, send: Send, peers: Peers
-) -> EpochResult | None:
+def _watched(attempt: Attempt, setup: Setup, clock: Clock, begin: Position, send: Send) -> EpochResult | None:
     """Train while the host is watched, and return what the last epoch gave."""
     facts = attempt.facts
-    result, host = None, watch_host(helpers=peers.processes)
+    result, host = None, watch_host()
     try:
         with host:
             for moment in train(setup, clock, begin):

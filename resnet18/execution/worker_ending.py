@@ -34,14 +34,6 @@ class TimeLimitError(Exception):
     """The attempt has taken as long as it may."""
 
 
-class RankError(Exception):
-    """Another rank failed, and with it the run: with that rank's status, and in its words."""
-
-    def __init__(self, status: Status, words: str) -> None:
-        super().__init__(words)
-        self.status = status
-
-
 STATUSES: dict[type[Exception], Status] = {
     InterruptedRunError: "interrupted",
     TimeLimitError: "timeout",
@@ -52,8 +44,6 @@ STATUSES: dict[type[Exception], Status] = {
 
 def classify(error: Exception, *, is_capped: bool = False) -> Status:
     """Return the status that an exception amounts to, under a `memory_cap` or without one."""
-    if isinstance(error, RankError):
-        return error.status
     if type(error) in STATUSES:
         return STATUSES[type(error)]
     if isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in DEVICE_IS_FULL):

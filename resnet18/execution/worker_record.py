@@ -5,9 +5,9 @@ from typing import Any
 
 from resnet18.execution.job import EpochDone
 from resnet18.records.hashes import result_hash
-from resnet18.records.record import Epoch, Memory, Outcome, Score
-from resnet18.training.outcome import Conclusion
+from resnet18.records.record import Epoch, Memory, Score, Summary
 from resnet18.training.results import EpochResult, Tally
+from resnet18.training.summary import Conclusion
 
 
 def epoch_entry(result: EpochResult) -> dict[str, Any]:
@@ -36,10 +36,8 @@ def add_seconds(facts: dict[str, Any], seconds: dict[str, float]) -> None:
         time[scope] = time.get(scope, 0.0) + value
 
 
-def forget_costs(facts: dict[str, Any], reasons: dict[str, str], *, ranks: int) -> None:
-    """Leave out what this process alone cannot tell: the energy of other devices, the peaks of what was lost."""
-    if ranks > 1 and facts["energy_j"] is not None:
-        facts["energy_j"], reasons["energy_j"] = None, f"one device of {ranks} was read: that of rank 0"
+def forget_costs(facts: dict[str, Any], reasons: dict[str, str]) -> None:
+    """Leave out peaks and energy of a run that was resumed: this process has not seen all of it."""
     if "resumed" in facts["flags"]:
         facts["memory"], facts["energy_j"] = {}, None
         keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
@@ -60,12 +58,12 @@ def epoch_done(entry: dict[str, Any]) -> EpochDone:
 
 def conclusion(end: Conclusion, epochs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what is known only at the end: confusion, samples, digests and the result hash."""
-    outcome = Outcome(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
+    summary = Summary(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
     return {
         "confusion": end.confusion,
         "samples": [{"index": index, "label": label, "prediction": guess} for index, label, guess in end.samples],
-        "outcome": outcome.model_dump(),
-        "result_hash": result_hash(tuple(Epoch(**epoch) for epoch in epochs), end.confusion, outcome),
+        "summary": summary.model_dump(),
+        "result_hash": result_hash(tuple(Epoch(**epoch) for epoch in epochs), end.confusion, summary),
     }
 
 

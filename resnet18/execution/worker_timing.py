@@ -1,6 +1,6 @@
 """A few training steps, timed before any run so that the user knows how long the runs will take. No record comes of it.
 
-One process trains, without torch.compile, whatever the spec says, and on the CPU a step has so few images that it takes
+Training goes without torch.compile, whatever the spec says, and on the CPU a step has so few images that it takes
 a second at most: a preview must neither fill the memory nor wait for a batch that takes a minute.
 """
 
@@ -30,7 +30,7 @@ def answer_timing(question: TimingQuestion) -> Iterator[TimingAnswer]:
     last; until then an image is said to take a third of what it takes in training.
     """
     start_s = perf_counter()
-    execution = question.execution.model_copy(update={"ranks": 1, "compile": False})
+    execution = question.execution.model_copy(update={"compile": False})
     device = ready_device(execution)
     images = question.experiment.batch_size
     if device.type == "cpu":

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 from resnet18.measure.cgroup import UnknownError, affinity, count, cpu_quota, known, read, told, usable_cpus
-from resnet18.measure.children import running_cpu_s
 
 STAT, LOAD, PRESSURE = "proc/stat", "proc/loadavg", "proc/pressure/cpu"
 GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
@@ -59,20 +58,20 @@ class Snapshot:
 class HostWatch:
     """Looks at the host when it is made and when it is left. Costs nothing in between: no thread, no sampling."""
 
-    def __init__(self, root: Path, helpers: tuple[int, ...]) -> None:
-        self._root, self._helpers = root, helpers
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self._end: Snapshot | None = None
-        self._begin = _look(root, helpers)
+        self._begin = _look(root)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end = _look(self._root, self._helpers)
+        self._end = _look(self._root)
 
     def facts(self) -> HostFacts:
         """Return what went on until the watch was left, or until now. Raises nothing: what is unknown is a reason."""
-        end = self._end or _look(self._root, self._helpers)
+        end = self._end or _look(self._root)
         conditions: dict[str, object] = {}
         reasons: dict[str, str] = {}
         for key, figure in FIGURES.items():
@@ -83,17 +82,16 @@ class HostWatch:
         return HostFacts(conditions, reasons)
 
 
-def watch_host(root: Path = Path("/"), helpers: tuple[int, ...] = ()) -> HostWatch:
+def watch_host(root: Path = Path("/")) -> HostWatch:
     """Start to watch the host; leave the watch (`with`) after the work that is timed, then ask for its facts.
 
-    Work of this process, of children that have ended and been waited for, and of helpers is its own. Any other child
-    that still runs when the watch is left counts among the others.
+    Work of this process and of children that have ended and been waited for is its own. A child that still runs when
+    the watch is left counts among the others.
 
     Args:
         root: the system's root; tests give a tree of their own.
-        helpers: numbers of child processes that work for this one, already when the watch begins.
     """
-    return HostWatch(root, helpers)
+    return HostWatch(root)
 
 
 def own_cpu_s() -> float:
@@ -113,7 +111,7 @@ def asleep_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def _look(root: Path, helpers: tuple[int, ...]) -> Snapshot:
+def _look(root: Path) -> Snapshot:
     return Snapshot(
         stat=known(lambda: read(root, STAT)),
         pressure=known(lambda: read(root, PRESSURE)),
@@ -125,7 +123,7 @@ def _look(root: Path, helpers: tuple[int, ...]) -> Snapshot:
         usable=usable_cpus(root),
         affinity=affinity(),
         monotonic_s=time.monotonic(),
-        own_cpu_s=own_cpu_s() + running_cpu_s(helpers, root),
+        own_cpu_s=own_cpu_s(),
     )
 
 

@@ -24,7 +24,7 @@ STANDING_REASONS = {
     "fingerprint.identity.dirty": "the package does not lie in a git checkout",
     "failure": "the attempt did not fail",
 }
-SINGLE_FACTS = ("energy_j", "confusion", "samples", "classes", "parameters", "outcome", "failure", "result_hash")
+SINGLE_FACTS = ("energy_j", "confusion", "samples", "classes", "parameters", "summary", "failure", "result_hash")
 
 
 def build_record(  # noqa: PLR0913 - the parts of a record that are always known
@@ -68,7 +68,7 @@ def build_record(  # noqa: PLR0913 - the parts of a record that are always known
         "time": {key: facts.get("time", {}).get(key) for key in Time.model_fields},
         "memory": {key: facts.get("memory", {}).get(key) for key in Memory.model_fields},
         "conditions": _conditions(facts.get("conditions")),
-        "contamination": facts.get("contamination", []),
+        "unreliable_because": facts.get("unreliable_because", []),
         **{key: facts.get(key) for key in SINGLE_FACTS},
     }
     early = f"the attempt ended as {status} before this was known"

@@ -1,12 +1,12 @@
-"""Two hashes of a record: `result_hash` covers outcomes only, `record_hash` everything."""
+"""Two hashes of a record: `result_hash` covers results only, `record_hash` everything."""
 
 from typing import Any
 
-from resnet18.records.record import Epoch, Outcome, Score
+from resnet18.records.record import Epoch, Score, Summary
 from resnet18.spec.identity import digest
 
 
-def result_hash(epochs: tuple[Epoch, ...], confusion: tuple[tuple[int, ...], ...], outcome: Outcome) -> str:
+def result_hash(epochs: tuple[Epoch, ...], confusion: tuple[tuple[int, ...], ...], summary: Summary) -> str:
     """Return the SHA-256 of what was learned: no time, memory, host or date enters it.
 
     Equal experiments under equal numerics give equal result hashes, whichever engine ran them.
@@ -18,7 +18,7 @@ def result_hash(epochs: tuple[Epoch, ...], confusion: tuple[tuple[int, ...], ...
                 for epoch in epochs
             ],
             "confusion": confusion,
-            "outcome": outcome.model_dump(),
+            "summary": summary.model_dump(),
         }
     )
 

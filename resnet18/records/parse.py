@@ -53,7 +53,7 @@ def parse_record(text: bytes, name: str) -> Record:
             raise IntegrityError(
                 name,
                 f"schema version {version} is not known to this version of the suite ({SCHEMA_VERSION})",
-                next_step="update the suite, or move the file away",
+                next_step="use the suite of that version, or move the file away",
             )
         if content["record_hash"] != record_hash(content):
             raise IntegrityError(

@@ -2,6 +2,8 @@
 
 JSON format history:
 1  first version
+2  `outcome` became `summary`; the flag of a disturbed time became `unreliable`, its reasons `unreliable_because`; the
+   spec lost `batch_norm` and `ranks`. So every id and every `result_hash` is another one
 """
 
 from collections.abc import Iterator
@@ -15,10 +17,10 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.scale import ScaleName
 from resnet18.spec.strict import Items, Model
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["ok", "oom_device", "oom_host", "diverged", "timeout", "crashed", "interrupted", "unsupported"]
-Flag = Literal["contaminated", "no_learning", "not_exclusive", "resumed"]
+Flag = Literal["no_learning", "not_exclusive", "resumed", "unreliable"]
 
 FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupported"})
 """Statuses that are a result of the run; a run with another status is tried again."""
@@ -173,7 +175,7 @@ class RecordSpec(Model):
     assumptions: Items[Assumption]
 
 
-class Outcome(Model):
+class Summary(Model):
     """Digests that `result_hash` covers beside the epochs."""
 
     parameters_sha256: Sha256
@@ -194,7 +196,7 @@ class Failure(Model):
 class Record(Model):
     """One attempt at a run. `nulls` gives the reason for every null."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     run_id: Id
     arm_id: Id
     experiment_id: Id
@@ -212,15 +214,15 @@ class Record(Model):
     memory: Memory
     energy_j: float | None
     conditions: Conditions | None
-    contamination: Items[str] = ()
-    """Why the flag `contaminated` is set."""
+    unreliable_because: Items[str] = ()
+    """Why the flag `unreliable` is set."""
     confusion: Items[Items[int]] | None
     """Counts [label][prediction] of the last epoch (clean)."""
     samples: Items[Sample] | None
     classes: Items[str] | None
     parameters: Annotated[int, Field(ge=1)] | None
     """Trainable parameters of the network."""
-    outcome: Outcome | None
+    summary: Summary | None
     failure: Failure | None
     nulls: dict[str, str]
     result_hash: Sha256 | None

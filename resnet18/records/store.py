@@ -120,8 +120,8 @@ class Store:
         """Return how many attempts at a run left a record."""
         return max((_attempt(path) for path in self.folder.glob(f"{run_id}.*.json")), default=0)
 
-    def settled(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
-        """Return the last attempt's record where it settles the run, as `is_done` says; None where one is damaged."""
+    def done(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
+        """Return the last attempt's record where the run is done by it (`is_done`); None where one is damaged."""
         try:
             attempt = self.attempts(run_id)
             record = self.load(run_id, attempt) if attempt else None
@@ -172,7 +172,7 @@ def _origin(record: Record) -> tuple[str, str, str | None]:
 
 
 def is_done(record: Record, code_hash: str | None, data_sha256: str | None) -> bool:
-    """Say whether a record settles its run. None for a hash means that any is accepted."""
+    """Say whether a run is done by a record of it. None for a hash means that any is accepted."""
     identity = record.fingerprint.identity
     return (
         record.status in FINAL

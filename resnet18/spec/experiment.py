@@ -47,10 +47,6 @@ class Experiment(Model):
     """`imagenet`: 7x7 stride 2 and 3x3 max pool stride 2; `cifar`: 3x3 stride 1, no pool."""
     width: Annotated[int, Field(ge=1, le=512)] = 64
     """Channels of the first stage; 64 is ResNet-18."""
-    batch_norm: Literal["local", "synchronised"] = "local"
-    """Whose images several ranks take statistics over: each its own (running ones are rank 0's), or all of the batch.
-    With one rank both are the same.
-    """
     optimizer: Optimizer
     schedule: Schedule
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
@@ -91,10 +87,6 @@ class Execution(Model):
     deterministic: bool = False
     """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    ranks: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes that train the network together on this machine, each on its part of every batch. `threads` and
-    `memory_cap` are those of one rank.
-    """
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Data-loader processes. They change no result, since randomness is keyed by image."""
     memory_cap: MemoryCap | None = None
@@ -108,12 +100,4 @@ class Execution(Model):
             raise ValueError("compile: the fast path has its own network (allowed: false)")
         if self.path == "fast" and self.memory_format == "contiguous":
             raise ValueError('memory_format: the fast path reads channels_last (allowed: "auto", "channels_last")')
-        return self
-
-    @model_validator(mode="after")
-    def _several_ranks_have_theirs(self) -> Self:
-        if self.ranks > 1 and self.compile:
-            raise ValueError("compile: several ranks train an uncompiled network (allowed: false, or ranks = 1)")
-        if self.ranks > 1 and self.device not in {"auto", "cpu", "cuda"}:
-            raise ValueError('device: each of several ranks takes its own (allowed: "auto", "cpu", "cuda")')
         return self

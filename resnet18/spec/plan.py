@@ -21,9 +21,6 @@ DEVICE_NAMES = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU", "cpu": "CPU"}
 EVERY_DEVICE: Mapping[str, int] = MappingProxyType(dict.fromkeys(DEVICE_NAMES, 100))
 """As many of each kind as a spec can ask for, for those who plan what no machine need run: `cuda:99` is the last."""
 
-TOO_FEW = "{ranks} ranks need {ranks} {name} devices, this machine has {count}"
-"""Why a case is not planned whose ranks have no device each."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -110,33 +107,27 @@ def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, C
             yield benchmark, case
 
 
-def absent_device(execution: Execution, devices: Mapping[str, int], *, too_few: str = TOO_FEW) -> str | None:
+def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | None:
     """Return why the execution cannot run on these devices, None where it can.
 
     Args:
-        execution: its device, and its ranks, each of which needs a device of its own; any number of them shares a CPU.
+        execution: asks for a device.
         devices: how many there are of each kind. `auto` takes the first that is not the CPU.
-        too_few: the reason where there are fewer devices than ranks, with {ranks}, {name} of the kind, and {count}.
     """
     kind, _, index = execution.device.partition(":")
     if kind == "auto":
         kind = next((one for one in devices if one != "cpu"), "cpu")
-    name, count, ranks = DEVICE_NAMES.get(kind, kind), devices.get(kind, 0), execution.ranks
+    name, count = DEVICE_NAMES.get(kind, kind), devices.get(kind, 0)
     if not count:
         return f"no {name} device"
-    if kind == "cpu":
-        return None
-    if index and int(index) >= count:
-        return f"no {name} device {int(index)}"
-    return too_few.format(ranks=ranks, name=name, count=count) if ranks > count else None
+    return f"no {name} device {int(index)}" if index and int(index) >= count else None
 
 
 def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
     experiment, execution = resolve(benchmark, case, request, seed=seed)
     label = f"{benchmark.name}/{case.name}"
-    _check_batch_norm(label, experiment, execution)
     if isinstance(experiment.train_images, int):
-        check_last_batch(label, experiment, execution.ranks, experiment.train_images)
+        check_last_batch(label, experiment, experiment.train_images)
     return Run(
         run_id=run_id(experiment, execution),
         arm_id=arm_id(experiment, execution),
@@ -170,46 +161,25 @@ def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
         seen[arm] = case.name
 
 
-def _check_batch_norm(label: str, experiment: Experiment, execution: Execution) -> None:
-    """Raise SpecError for statistics over all ranks on the fast path, whose kernels take them of one batch."""
-    if experiment.batch_norm == "synchronised" and execution.path == "fast" and execution.ranks > 1:
-        raise SpecError(
-            f"{label}: batch_norm",
-            f"the fast path has no batch norm over {execution.ranks} ranks",
-            allowed=['"local"'],
-            next_step='choose it, or path = "reference"',
-        )
-
-
-def check_last_batch(label: str, experiment: Experiment, ranks: int, train_images: int) -> None:
-    """Refuse an epoch whose last batch is too small: for its ranks, or for a variance where the last maps are 1x1.
+def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
+    """Refuse an epoch that ends with a batch of 1 where the last maps are 1x1.
 
     Args:
         label: of the case, for the message.
-        experiment: of which the batch size, the network's input and the batch norm matter.
-        ranks: how many share each batch. Their parts are equal or differ by 1, so the last batch has the smallest.
+        experiment: of which the batch size and the network's input matter.
         train_images: of an epoch.
 
     Raises:
-        SpecError: a rank would have no image of it, or batch norm a single value per channel.
+        SpecError: batch norm would have a single value per channel, and no variance.
     """
     size = experiment.batch_size
     last = train_images % size or min(size, train_images)
-    one_pixel = experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]
-    end = f"{train_images:,} training images in batches of {size} end with a batch of {last}"
-    if last < ranks:
+    if last == 1 and experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]:
         raise SpecError(
             f"{label}: batch_size",
-            f"{end}, which has no image for each of {ranks} ranks",
-            next_step="choose fewer ranks, or a batch size that leaves another remainder",
-        )
-    if one_pixel and last // ranks == 1 and (ranks == 1 or experiment.batch_norm == "local"):
-        part = "" if ranks == 1 else f", and a rank's part of 1 (of {ranks} ranks)"
-        either = "" if ranks == 1 else ', fewer ranks, or batch_norm = "synchronised"'
-        raise SpecError(
-            f"{label}: batch_size",
-            f"{end}{part}, for which batch norm has no variance",
-            next_step=f"choose a batch size that leaves another remainder{either}",
+            f"{train_images:,} training images in batches of {size} end with a batch of 1, "
+            "for which batch norm has no variance",
+            next_step="choose a batch size that leaves another remainder",
         )
 
 

@@ -9,7 +9,6 @@ import torch
 
 from resnet18.measure.cgroup import usable_cpus
 from resnet18.spec.experiment import Execution
-from resnet18.training.ranks import ALONE, BACKENDS, Ranks
 
 PRECISIONS = {
     "cpu": ("fp32", "bf16"),
@@ -31,17 +30,14 @@ class UnsupportedError(Exception):
     """The spec asks for something that the device does not have."""
 
 
-def ready_device(execution: Execution, ranks: Ranks = ALONE) -> torch.device:
+def ready_device(execution: Execution) -> torch.device:
     """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator where there is one.
 
-    Several ranks share the processors out, and have a CUDA device each.
-
     Raises:
-        UnsupportedError: the device cannot compute in the precision that is asked for, or not deterministically, or
-            there are fewer devices than ranks.
+        UnsupportedError: the device cannot compute in the precision that is asked for, or not deterministically.
     """
     # torch's own number is that of the machine's cores; a container may have fewer.
-    usual = max(1, min(torch.get_num_threads(), usable_cpus()) // execution.ranks)
+    usual = min(torch.get_num_threads(), usable_cpus())
     torch.set_num_threads(usual if execution.threads == "auto" else execution.threads)
     if torch.get_num_interop_threads() != 1:  # no two operations run side by side here
         torch.set_num_interop_threads(1)
@@ -51,8 +47,6 @@ def ready_device(execution: Execution, ranks: Ranks = ALONE) -> torch.device:
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     else:
         device = torch.device(execution.device)
-    if execution.ranks > 1:
-        device = _device_of_rank(execution.ranks, ranks.number, device)
     precision = carried_out(execution, device).precision
     if execution.path == "fast" and device.type == "cpu":
         _keep_freed_memory()
@@ -60,18 +54,6 @@ def ready_device(execution: Execution, ranks: Ranks = ALONE) -> torch.device:
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision == "tf32"  # torch's default is True
     return device
-
-
-def _device_of_rank(count: int, number: int, device: torch.device) -> torch.device:
-    if device.type not in BACKENDS:
-        raise UnsupportedError(f"{count} ranks on {device.type} (allowed: {', '.join(BACKENDS)})")
-    if device.type == "cpu":
-        return device
-    if (found := torch.cuda.device_count()) < count:
-        raise UnsupportedError(f"{count} ranks need {count} CUDA devices, this machine has {found}")
-    own = torch.device("cuda", number)
-    torch.cuda.set_device(own)  # what libraries take that are not told
-    return own
 
 
 def carried_out(execution: Execution, device: torch.device) -> Execution:

@@ -13,7 +13,6 @@ from resnet18.training.batched.pipeline import from_tables
 from resnet18.training.batches import batches
 from resnet18.training.fast_batches import fast_batches
 from resnet18.training.keys import permutation
-from resnet18.training.ranks import shard
 from resnet18.training.results import Position
 from resnet18.training.setup import MEMORY_FORMATS, Setup
 
@@ -21,11 +20,11 @@ Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 def feed_training(setup: Setup, begin: Position) -> Batches:
-    """Return the batches of an epoch that are left after a position, of several ranks the own part of each."""
+    """Return the batches of an epoch that are left after a position."""
     experiment = setup.experiment
     order = permutation(experiment.seed, "order", begin.epoch, setup.train_indices)
-    left, own_size = shard(order[begin.steps * experiment.batch_size :], experiment.batch_size, setup.ranks)
-    return feed(setup, "train", left, experiment.augmentation, begin.epoch, own_size)
+    left = order[begin.steps * experiment.batch_size :]
+    return feed(setup, "train", left, experiment.augmentation, begin.epoch, experiment.batch_size)
 
 
 def feed(

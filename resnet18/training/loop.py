@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
@@ -16,7 +15,6 @@ from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
 from resnet18.training.optimizers import set_learning_rate
 from resnet18.training.queued import QueuedSteps
-from resnet18.training.ranks import of_all, part, share_buffers, summed
 from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
 from resnet18.training.setup import Setup
 
@@ -78,9 +76,10 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
             setup.optimizer.zero_grad()
             with autocast(setup.execution, setup.device):
                 logits = setup.network(images)
-                loss = _loss(setup, logits, labels, count := _images_of_step(setup, steps))
+                loss = cross_entropy(logits, labels)
         with clock.scope("statistics_s"):
-            mean_loss, correct = _read(setup, loss, logits, labels)
+            mean_loss = loss.item()
+            correct = int((logits.argmax(1) == labels).sum().item())
         if not math.isfinite(mean_loss):
             raise DivergedError(
                 f"loss {mean_loss} in epoch {begin.epoch}, step {steps + 1} (the loss before: {last_loss})"
@@ -89,34 +88,8 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
             setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
             setup.scaler.step(setup.optimizer)
             setup.scaler.update()
-        tally, steps, last_loss = tally.add(mean_loss, correct, count), steps + 1, mean_loss
+        tally, steps, last_loss = tally.add(mean_loss, correct, len(labels)), steps + 1, mean_loss
         yield Position(begin.epoch, steps, tally, last_loss)
-
-
-def _images_of_step(setup: Setup, step: int) -> int:
-    """Return how many images a step of an epoch has, counted from 0, over all ranks."""
-    size = setup.experiment.batch_size
-    return min(size, len(setup.train_indices) - step * size)
-
-
-def _loss(setup: Setup, logits: Tensor, labels: Tensor, images: int) -> Tensor:
-    """Return the mean loss over a batch of so many images; of several ranks, what has this as its mean over them.
-
-    Each of N ranks gives N / images times the sum of its own, whatever the size of its part: the gradients, of which
-    DistributedDataParallel takes the mean, are then those of the whole batch's mean.
-    """
-    if setup.ranks.count == 1:
-        return cross_entropy(logits, labels)
-    return cross_entropy(logits, labels, reduction="sum") * (setup.ranks.count / images)
-
-
-def _read(setup: Setup, loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Return mean loss and hits of a batch, over all ranks, and the same on each of them."""
-    if setup.ranks.count == 1:
-        return loss.item(), int((logits.argmax(1) == labels).sum().item())
-    own = torch.stack((loss.detach().double(), (logits.argmax(1) == labels).sum().double()))
-    losses, hits = zip(*of_all(own, setup.ranks).tolist(), strict=True)
-    return sum(losses) / len(losses), int(sum(hits))
 
 
 @torch.no_grad()
@@ -125,31 +98,24 @@ def evaluate(
 ) -> tuple[Tally, NDArray[np.uint8]]:
     """Score test images; return the sums and the predicted classes, in the order of `indices`.
 
-    Several ranks share the batches out, and have the same answer: that of one process with the same parameters.
-
     Raises:
         DivergedError: the last update of the epoch broke the network.
     """
     setup.model.eval()
-    share_buffers(setup.model, setup.ranks)
-    counts = [min(EVALUATION_BATCH, len(indices) - start) for start in range(0, len(indices), EVALUATION_BATCH)]
-    figures = torch.zeros(len(counts), 2, device=setup.device)
-    predictions = torch.zeros(len(indices), dtype=torch.uint8, device=setup.device)
-    own = part(len(counts), setup.ranks)
-    images_of = [slice(at * EVALUATION_BATCH, at * EVALUATION_BATCH + count) for at, count in enumerate(counts)]
-    ours = indices[own.start * EVALUATION_BATCH : own.stop * EVALUATION_BATCH]
-    for number, batch in enumerate(feed(setup, "test", ours, operations, epoch, EVALUATION_BATCH), start=own.start):
+    figures, predictions, counts = [], [], []
+    for batch in feed(setup, "test", indices, operations, epoch, EVALUATION_BATCH):
         images, labels = to_device(batch, setup)
         del batch
         with autocast(setup.execution, setup.device):
-            logits = setup.scored(images)
+            logits = setup.network(images)
         logits = logits.float()
         predicted = logits.argmax(1)
-        figures[number] = torch.stack((cross_entropy(logits, labels), (predicted == labels).sum().float()))
-        predictions[images_of[number]] = predicted
+        figures.append(torch.stack((cross_entropy(logits, labels), (predicted == labels).sum().float())))
+        predictions.append(predicted.to(torch.uint8))
+        counts.append(len(labels))
     tally = Tally()
-    for (mean_loss, correct), count in zip(summed(figures, setup.ranks).cpu().tolist(), counts, strict=True):
+    for (mean_loss, correct), count in zip(torch.stack(figures).cpu().tolist(), counts, strict=True):
         tally = tally.add(mean_loss, int(correct), count)
     if not math.isfinite(tally.loss_sum):
         raise DivergedError(f"test loss {tally.loss_sum / tally.images} after epoch {epoch}")
-    return tally, summed(predictions, setup.ranks).cpu().numpy()
+    return tally, torch.cat(predictions).cpu().numpy()

@@ -17,8 +17,6 @@ from resnet18.training.fast.native import kernels
 from resnet18.training.fast_batches import Resident, residents
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import build_optimizer
-from resnet18.training.ranks import ALONE, Ranks, parallel
-from resnet18.training.synchronised import synchronised
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -34,7 +32,7 @@ class Setup:
     device: torch.device
     model: nn.Module
     network: Callable[[Tensor], Tensor]
-    """The model, compiled or shared with other ranks where the spec asks for it: what is called in training."""
+    """The model, compiled where the spec asks for it: what is called."""
     scaler: torch.amp.GradScaler
     """Scales the loss for fp16, whose small gradients would vanish; passes everything through otherwise."""
     optimizer: torch.optim.Optimizer
@@ -43,18 +41,11 @@ class Setup:
     test_indices_last: NDArray[np.int64]
     resident: dict[str, Resident]
     """The stored images of `train` and `test` where the fast path reads them."""
-    ranks: Ranks = ALONE
-    """Which of the processes that train this network this one is."""
 
     @property
     def runs_ahead(self) -> bool:
-        """Whether steps are queued on the device without waiting for them. Several ranks wait for each other."""
-        return self.execution.path == "fast" and self.device.type != "cpu" and self.ranks.count == 1
-
-    @property
-    def scored(self) -> Callable[[Tensor], Tensor]:
-        """What is called in evaluation: of several ranks each has its own number of batches, and calls its own."""
-        return self.network if self.ranks.count == 1 else self.model
+        """Whether steps are queued on the device without waiting for them."""
+        return self.execution.path == "fast" and self.device.type != "cpu"
 
     @property
     def is_graphed(self) -> bool:
@@ -62,39 +53,28 @@ class Setup:
         return self.runs_ahead and self.device.type == "cuda" and not self.scaler.is_enabled()
 
 
-def set_up(
-    experiment: Experiment, execution: Execution, data: DataSet, device: torch.device, ranks: Ranks = ALONE
-) -> Setup:
-    """Return the network on its device, the optimizer and the subsets. Several ranks have joined before (`joined`).
+def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: torch.device) -> Setup:
+    """Return the network on its device, the optimizer and the subsets.
 
     Raises:
         UnsupportedError: the device lacks the precision.
     """
     execution = carried_out(execution, device)
     model = _network(experiment, execution, device)
-    if ranks.count > 1 and experiment.batch_norm == "synchronised":
-        model = synchronised(model, device)
     return Setup(
         experiment,
         execution,
         data,
         device,
         model,
-        network=_called(model, execution, ranks),
+        network=torch.compile(model, dynamic=False) if execution.compile else model,
         scaler=torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16"),
         optimizer=build_optimizer(experiment.optimizer, model.parameters(), execution.path, device.type),
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),
         resident=residents(data, device) if execution.path == "fast" else {},
-        ranks=ranks,
     )
-
-
-def _called(model: nn.Module, execution: Execution, ranks: Ranks) -> Callable[[Tensor], Tensor]:
-    if ranks.count > 1:
-        return parallel(model)
-    return torch.compile(model, dynamic=False) if execution.compile else model
 
 
 def _network(experiment: Experiment, execution: Execution, device: torch.device) -> nn.Module:

@@ -172,6 +172,6 @@ class Chromium:
                 said.append(f"{method}: {json.dumps(parameters)[:400]}")
             elif method == "Network.requestWillBeSent":
                 url = parameters["request"]["url"]
-                if not url.startswith("data:") and not url.endswith(("report.html", "report.zh.html")):
+                if not url.startswith("data:") and not url.endswith("report.html"):
                     said.append(f"request: {url}")
         return said

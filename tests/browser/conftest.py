@@ -14,8 +14,8 @@ from resnet18.spec.plan import plan
 
 
 @pytest.fixture(scope="session")
-def reports(tmp_path_factory):
-    """The folder with the report of all tables in both languages: three seeds, one case out of memory."""
+def page(tmp_path_factory):
+    """The page of all tables: three seeds, one case out of memory."""
     suite, folder = load_benchmarks(), tmp_path_factory.mktemp("results")
     records = [
         make_record(run.experiment, run.execution, request=REQUEST, epochs=epochs_of(run))
@@ -23,14 +23,8 @@ def reports(tmp_path_factory):
         else make_record(run.experiment, run.execution, request=REQUEST, status="oom_device")
         for run in plan(suite, REQUEST, range(3), {"cpu": 1, "cuda": 4}).runs
     ]
-    write_report(folder, suite, Readings(tuple(records), ()), language="zh")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def page(reports):
-    """The page in English."""
-    return reports / "report.html"
+    write_report(folder, suite, Readings(tuple(records), ()))
+    return folder / "report.html"
 
 
 @pytest.fixture(scope="session")

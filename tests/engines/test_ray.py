@@ -15,7 +15,7 @@ from test_imagefolder import files, make_tar
 from test_runner import EMBEDDED, Quiet
 
 from resnet18.execution.engines import ray_engine
-from resnet18.execution.engines.engine import Claim
+from resnet18.execution.engines.engine import Resources
 from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.runner import run_plan
 from resnet18.execution.supervision import Policy
@@ -28,7 +28,7 @@ from resnet18.spec.resolve import Request
 
 DRIVER = Path(__file__).with_name("driver.py")
 LONG = tuple("epochs=200" if one == "epochs=1" else one for one in TINY)
-ALL = Claim()
+ALL = Resources()
 TIMED = TOML.replace('case_title = "Batch"', 'case_title = "Batch"\nspeed_up_over = "8"')
 
 
@@ -49,14 +49,14 @@ def run(cluster, tmp_path):
         seeds=1,
         overrides=TINY,
         source=EMBEDDED,
-        claim=ALL,
+        resources=ALL,
         progress=None,
         opening=None,
         folder="results",
     ):
         request = Request(data=source.label, overrides=overrides)
         planned = plan([load_benchmark(make_toml(tmp_path, text))], request, range(seeds), {"cpu": 1, "cuda": 1})
-        opening = opening or ray_engine.connect(claim, None).open
+        opening = opening or ray_engine.connect(resources, None).open
         policy = Policy(checkpoint_every_s=0.0)
         return run_plan(planned, request, source, Store(tmp_path / folder), progress or Quiet(), policy, opening)
 
@@ -104,17 +104,17 @@ def test_what_is_recorded_is_not_run_again(run, records):
     assert before == records()
 
 
-def test_the_threads_are_those_of_the_claim(run, records):
+def test_the_threads_are_those_of_the_resources(run, records):
     """Ray would say one thread, or what it likes: a run of one processor has one, and says that it was not alone."""
-    run(overrides=tuple(one for one in TINY if not one.startswith("threads")), claim=Claim(cpus=1))
+    run(overrides=tuple(one for one in TINY if not one.startswith("threads")), resources=Resources(cpus=1))
 
     assert [1, 1] == [record.fingerprint.numerics["threads"] for record in records()]
     assert ["not_exclusive", "not_exclusive"] == [record.flags[0] for record in records()]
 
 
-def test_a_timed_run_has_the_node_for_itself_whatever_is_claimed(run, records):
+def test_a_timed_run_has_the_node_for_itself_whatever_the_user_says(run, records):
     """Its time must mean something."""
-    run(TIMED, claim=Claim(cpus=1))
+    run(TIMED, resources=Resources(cpus=1))
 
     assert not any("not_exclusive" in record.flags for record in records())
 
@@ -159,10 +159,10 @@ def test_a_gpu_that_no_node_has_is_said_before_anything_runs(run, records):
     assert () == records()
 
 
-def test_a_claim_beyond_every_node_is_refused(run):
+def test_resources_beyond_every_node_are_refused(run):
     """Sixty-four processors of two."""
-    with pytest.raises(EnvironmentMissingError, match=r"no node has the 64 CPUs .*2 CPUs, 0 GPUs.*\n.*--claim"):
-        run(claim=Claim(cpus=64))
+    with pytest.raises(EnvironmentMissingError, match=r"no node has the 64 CPUs .*2 CPUs, 0 GPUs.*\n.*--resources"):
+        run(resources=Resources(cpus=64))
 
 
 def test_nodes_with_other_code_are_refused(run, monkeypatch):

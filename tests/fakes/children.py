@@ -31,8 +31,8 @@ from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import train
-from resnet18.training.outcome import parameters_sha256
 from resnet18.training.setup import Setup, set_up
+from resnet18.training.summary import parameters_sha256
 
 ENTER = process._enter
 """The real start of a child, which tests put another in place of."""

@@ -12,7 +12,7 @@ from slurm.processes import destroy, jobs
 from test_runner import EMBEDDED, Quiet
 
 from resnet18.execution.engines import slurm_engine
-from resnet18.execution.engines.engine import Claim
+from resnet18.execution.engines.engine import Resources
 from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.runner import run_plan
 from resnet18.execution.supervision import Policy
@@ -23,7 +23,7 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
 pytest.importorskip("submitit")
-ONE_PROCESSOR = Claim(cpus=1)
+ONE_PROCESSOR = Resources(cpus=1)
 LONG = tuple("epochs=200" if one == "epochs=1" else one for one in TINY)
 
 
@@ -49,11 +49,11 @@ def run(cluster, folder):
     """Run a benchmark file under Slurm, or under another engine, and return how its runs stand."""
 
     def carry_out(
-        text=TOML, *, seeds=1, overrides=TINY, claim=ONE_PROCESSOR, progress=None, opening=None, into="results"
+        text=TOML, *, seeds=1, overrides=TINY, resources=ONE_PROCESSOR, progress=None, opening=None, into="results"
     ):
         request = Request(data=EMBEDDED.label, overrides=overrides)
         planned = plan([load_benchmark(make_toml(folder, text))], request, range(seeds), {"cpu": 1, "cuda": 1})
-        opening = opening or slurm_engine.connect(claim, 2).open
+        opening = opening or slurm_engine.connect(resources, 2).open
         policy = Policy(checkpoint_every_s=0.0)
         return run_plan(planned, request, EMBEDDED, Store(folder / into), progress or Quiet(), policy, opening)
 
@@ -75,9 +75,9 @@ def test_the_bits_are_those_of_the_local_engine(run, records):
 
 
 def test_a_run_with_a_node_for_itself_does_not_say_otherwise(run, records):
-    """By default a run takes the node; a claim of one processor is marked."""
-    run(ONE_CASE, claim=Claim())
-    run(ONE_CASE, claim=ONE_PROCESSOR, into="packed")
+    """By default a run takes the node; with one processor it is not alone, and its record says so."""
+    run(ONE_CASE, resources=Resources())
+    run(ONE_CASE, resources=ONE_PROCESSOR, into="packed")
 
     assert [False, True] == [
         "not_exclusive" in record.flags for into in ("results", "packed") for record in records(into)
@@ -99,7 +99,7 @@ def driver(cluster, folder):
 
     def start():
         arguments = [word.replace("epochs=1", "epochs=200") for word in TINY_ARGUMENTS]
-        command = [sys.executable, "-m", "resnet18", "run", "mine.toml", "--engine", "slurm", "--claim", "cpus=1"]
+        command = [sys.executable, "-m", "resnet18", "run", "mine.toml", "--engine", "slurm", "--resources", "cpus=1"]
         return subprocess.Popen(
             [*command, *arguments, "--results", "results", "--checkpoint-every", "0"],
             cwd=folder,

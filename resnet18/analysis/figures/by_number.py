@@ -24,7 +24,7 @@ from resnet18.analysis.figures.style import (
     svg_of,
 )
 from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, machine
-from resnet18.analysis.sample import TIME_IS_DOUBTFUL
+from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.tables import TIMES
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Record
@@ -70,8 +70,8 @@ def draw_against(title: str, key_title: str, arms: Sequence[Arm], key: str, scop
     signs: list[Artist] = [entry(_with_n(line), **line.look) for line in (*left, *right)]
     if any(len(arm.measured) > 1 for _, arm in cases):
         signs.append(entry("one seed", linestyle="", marker=".", markersize=5))
-    if any(_is_doubtful(record) for _, arm in cases for record in arm.measured):
-        signs.append(entry("one seed, its time is doubtful", linestyle="", marker="x", markersize=5))
+    if any(is_unreliable(record) for _, arm in cases for record in arm.measured):
+        signs.append(entry("one seed, its time is unreliable", linestyle="", marker="x", markersize=5))
     figure = figure_with_keys(title, (9.0, PANEL_HEIGHT), [Key(signs)])
     accuracy, time = figure.subplots(1, 2)
     for axes, lines, name in ((accuracy, left, "test accuracy (%)"), (time, right, "time (s)")):
@@ -81,7 +81,7 @@ def draw_against(title: str, key_title: str, arms: Sequence[Arm], key: str, scop
         _set_positions(axes, [at for at, _ in cases], plain(key_title))
     accuracy.set_title("accuracy, mean over the seeds")
     time.set_title(f"time of {SCOPE_TITLES[scope]}, median")
-    _cross_doubtful(time, cases, TIMES[scope])
+    _cross_unreliable(time, cases, TIMES[scope])
     if right:
         time.set_ylim(bottom=0)
     for axes in (accuracy, time):
@@ -142,15 +142,10 @@ def _draw(axes: Axes, line: Line) -> None:
     )
 
 
-def _cross_doubtful(axes: Axes, cases: Sequence[tuple[float, Arm]], seconds: Callable[[Record], float]) -> None:
+def _cross_unreliable(axes: Axes, cases: Sequence[tuple[float, Arm]], seconds: Callable[[Record], float]) -> None:
     for at, arm in cases:
-        crossed = sorted(seconds(record) for record in arm.measured if _is_doubtful(record))
+        crossed = sorted(seconds(record) for record in arm.measured if is_unreliable(record))
         axes.plot([at] * len(crossed), crossed, linestyle="", marker="x", markersize=5, color=INK, zorder=4)
-
-
-def _is_doubtful(record: Record) -> bool:
-    """Say whether the machine did other work, or the run was broken off and resumed."""
-    return any(flag in TIME_IS_DOUBTFUL for flag in record.flags)
 
 
 def _set_positions(axes: Axes, positions: Sequence[float], title: str) -> None:

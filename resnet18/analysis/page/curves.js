@@ -71,13 +71,13 @@ function read(chart) {
   const shown = shownIn(chart);
   const epoch = chart.epochs[Number(slider.value)];
   const title = titleOf(shown, chart.axis.isLog);
-  const spoken = chart.drawable.map((one) => showValues(one, epoch, shown)).filter(Boolean).join(t('; ')) || t('no case is chosen');
-  slider.setAttribute('aria-valuetext', t('epoch {n1}', { n1: epoch }));
+  const spoken = chart.drawable.map((one) => showValues(one, epoch, shown)).filter(Boolean).join('; ') || 'no case is chosen';
+  slider.setAttribute('aria-valuetext', `epoch ${epoch}`);
   root.querySelector('.epoch output').textContent = `${epoch}`;
-  root.querySelector('.legend caption').textContent = t('Epoch {n1}: {t1}', { n1: epoch, t1: title });
-  svg.setAttribute('aria-label', t('{t1}, by epoch. Epoch {n1}: {t2}', { t1: title, n1: epoch, t2: spoken }));
+  root.querySelector('.legend caption').textContent = `Epoch ${epoch}: ${title}`;
+  svg.setAttribute('aria-label', `${title}, by epoch. Epoch ${epoch}: ${spoken}`);
   drawReading(chart, shown, epoch);
-  return t('Epoch {n1}: {t1}', { n1: epoch, t1: spoken });
+  return `Epoch ${epoch}: ${spoken}`;
 }
 
 function showValues(one, epoch, shown) {

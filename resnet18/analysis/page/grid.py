@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:\s|%|$|\[|\N{FULLWIDTH LEFT PARENTHESIS})|\N{EN DASH}(?:$| /)")
+_NUMBER = re.compile(r"[-+]?\d[\d.,]*(?:\s|%|$|\[)|\N{EN DASH}(?:$| /)")
 """How a cell begins that belongs under the units of the others: with a number, or with the dash for none."""
 
 
@@ -19,8 +19,6 @@ class Cell:
     """Of a confusion matrix: the share of its row in tenths, for a reader who sees colours."""
     is_marked: bool = False
     """Of a confusion matrix: the prediction is right."""
-    is_name: bool = False
-    """A name, flag or number from the records, which is the same in every language."""
 
 
 @dataclass(frozen=True)

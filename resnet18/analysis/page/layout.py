@@ -35,7 +35,6 @@ def lay_out(contents: Contents, intro: str, accepted: str, picture_of: PictureOf
         (stated,),
         (terms,),
         (accepted,),
-        WORDS,
         stands,
         tuple(chapters),
         run_list(contents),

@@ -1,7 +1,4 @@
-"""What the page shows, as plain values: texts, tables and figures in the order in which the template prints them.
-
-All texts are English: the template looks them up in the language of the page.
-"""
+"""What the page shows, as plain values: texts, tables and figures in the order in which the template prints them."""
 
 from dataclasses import dataclass
 
@@ -13,16 +10,6 @@ from resnet18.analysis.page.runs import RunList
 
 Markdown = tuple[str, ...]
 """Lines, or parts of several lines."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """Where the same page is in another language."""
-
-    file: str
-    name: str
-    tag: str
-    """As HTML names the language."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +99,6 @@ class Page:
     terms: Markdown
     """What its words mean."""
     accepted: Markdown
-    words: tuple[str, ...]
     standings: tuple[Standing, ...]
     chapters: tuple[ChapterShown, ...]
     runs: RunList

@@ -62,7 +62,7 @@ function drawAxes(svg, axis) {
     layer.append(svgElement(svg, 'path', { class: 'base', d: `M${x} ${box.bottom}v5` }));
     layer.append(svgElement(svg, 'text', { x, y: box.bottom + 19, 'text-anchor': 'middle' }, String(tick)));
   }
-  layer.append(svgElement(svg, 'text', { x: box.right, y: box.bottom + 34, 'text-anchor': 'end' }, t('epoch')));
+  layer.append(svgElement(svg, 'text', { x: box.right, y: box.bottom + 34, 'text-anchor': 'end' }, 'epoch'));
   svg.append(layer);
 }
 

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resnet18.analysis.contents import Chapter
 from resnet18.analysis.figures import summed_confusion
@@ -17,8 +17,8 @@ class SampleShown:
     """One test image with its label and prediction."""
 
     index: int
-    label: Cell
-    prediction: Cell
+    label: str
+    prediction: str
     picture: str
     """A data URI; empty where none was kept."""
 
@@ -58,11 +58,11 @@ def predictions_shown(chapter: Chapter, picture_of: PictureOf) -> Predictions | 
 def _matrix(title: str, counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Grid:
     heads = [
         Cell("true → predicted"),
-        *(replace(_name(classes, at), is_number=True) for at in range(len(counts[0]))),
+        *(Cell(_name(classes, at), is_number=True) for at in range(len(counts[0]))),
     ]
     rows = [
         (
-            _name(classes, at),
+            Cell(_name(classes, at)),
             *(_count(count, sum(row), is_right=at == column) for column, count in enumerate(row)),
         )
         for at, row in enumerate(counts)
@@ -95,5 +95,5 @@ def _pictures(png: bytes | None, count: int) -> list[str]:
     return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]
 
 
-def _name(classes: Sequence[str], label: int) -> Cell:
-    return Cell(classes[label], is_name=True) if label < len(classes) else Cell(f"(no class {label})")
+def _name(classes: Sequence[str], label: int) -> str:
+    return classes[label] if label < len(classes) else f"(no class {label})"

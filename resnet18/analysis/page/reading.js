@@ -1,6 +1,6 @@
 // The numbers of a chart as texts. They come from the data block as they are: nothing is computed from them.
 
-const IMAGES = { train: t('training images'), published: t('test images, as published'), clean: t('test images, clean') };
+const IMAGES = { train: 'training images', published: 'test images, as published', clean: 'test images, clean' };
 const NOTHING = '\u2013';
 
 function shownValue(value, isLoss) {
@@ -21,32 +21,32 @@ function meanOf(lines) {
 
 function seedsText(one, lines, at, shown) {
   const text = (value) => shownValue(value, shown.isLoss);
-  if (lines.runs.length === 1) return t('seed {n1}', { n1: one.arm.seeds[0] });
+  if (lines.runs.length === 1) return `seed ${one.arm.seeds[0]}`;
   if (shown.eachSeed) return lines.runs.map((run) => text(run[at])).join(', ');
   const [low, high] = rangeAt(lines, at).map(text);
-  return t('{n1} to {n2}', { n1: low.replace(' %', ''), n2: high }); // the unit once
+  return `${low.replace(' %', '')} to ${high}`; // the unit once
 }
 
 // The values of one case at an epoch: mean or only seed, then what the seeds span or each of them.
 function valuesAt(one, epoch, shown) {
   const at = one.arm.epochs.indexOf(epoch);
   const lines = one.arm.lines[shown.key];
-  if (at < 0 || !rangeAt(lines, at)) return { value: NOTHING, seeds: t('ended') };
+  if (at < 0 || !rangeAt(lines, at)) return { value: NOTHING, seeds: 'ended' };
   return { value: shownValue(meanOf(lines)[at], shown.isLoss), seeds: seedsText(one, lines, at, shown) };
 }
 
 function titleOf(shown, isLog) {
-  const loss = isLog ? t('Cross entropy (nats, log scale)') : t('Cross entropy (nats)');
-  return t('{t1}, {t2}', { t1: shown.isLoss ? loss : t('Accuracy (%)'), t2: IMAGES[shown.images] });
+  const loss = isLog ? 'Cross entropy (nats, log scale)' : 'Cross entropy (nats)';
+  return `${shown.isLoss ? loss : 'Accuracy (%)'}, ${IMAGES[shown.images]}`;
 }
 
 // What signs of a picture mean, as far as it has them.
 function signsOf(arms, shown) {
   const onTest = shown.images !== 'train';
   return [
-    [!shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), t('Line: mean over the seeds. Band: from the lowest seed to the highest.')],
-    [shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), t('Thin lines: one for each seed. The upper value is the mean over them.')],
-    [onTest && arms.some((arm) => arm.other_images), t('Hollow last point: tested on more images than those before it.')],
-    [onTest && shown.isLoss && arms.some((arm) => arm.turn), t('Star: the lowest clean test loss, from which it rises (overfitting).')],
+    [!shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), 'Line: mean over the seeds. Band: from the lowest seed to the highest.'],
+    [shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), 'Thin lines: one for each seed. The upper value is the mean over them.'],
+    [onTest && arms.some((arm) => arm.other_images), 'Hollow last point: tested on more images than those before it.'],
+    [onTest && shown.isLoss && arms.some((arm) => arm.turn), 'Star: the lowest clean test loss, from which it rises (overfitting).'],
   ].filter(([applies]) => applies).map(([, text]) => text);
 }

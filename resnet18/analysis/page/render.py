@@ -6,9 +6,7 @@ images that are part of it; text from records that came to be read as a script w
 
 import hashlib
 import json
-import re
 from base64 import b64encode
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +15,15 @@ from markupsafe import Markup
 
 from resnet18.analysis.contents import Contents
 from resnet18.analysis.illustrations import PictureOf
+from resnet18.analysis.page.blocks import blocks
 from resnet18.analysis.page.curves import SHORT
 from resnet18.analysis.page.layout import lay_out
-from resnet18.analysis.page.model import Link, Page
 from resnet18.analysis.page.runs import HEADS
-from resnet18.analysis.page.speech import Speech
 from resnet18.spec.text import plain
 
 FOLDER = Path(__file__).parent
 MADE_HERE = "<!doctype html>\n<!-- Made by `resnet18 report` from the records beside it. -->"
 SCRIPTS = (
-    "words.js",
     "theme.js",
     "verdicts.js",
     "tables.js",
@@ -41,53 +37,32 @@ SCRIPTS = (
 """In this order: a later one may use an earlier one's functions."""
 ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 """What could end a script element, or a line of one."""
-_SAID = re.compile(r"\bt\('([^']*)'")
-"""A phrase of a script that a reader sees."""
 
 
 def render_page(contents: Contents, intro: str, accepted: str, picture_of: PictureOf) -> str:
-    """Return the web page of a report in English. The order of its records changes no byte.
+    """Return the web page of a report. The order of its records changes no byte.
 
     Args:
         contents: what the report consists of.
         intro: markdown on top, its heading first.
-        accepted: markdown that says that marked times were accepted; empty where they were not.
+        accepted: markdown that says that unreliable times were accepted; empty where they were not.
         picture_of: gives the picture beside a record.
     """
-    return render(lay_out(contents, intro, accepted, picture_of), Speech(), ())
-
-
-def render(page: Page, speech: Speech, links: Collection[Link]) -> str:
-    """Return the page in the language of a speech.
-
-    Args:
-        page: what it shows, in English.
-        speech: gives its texts, and is told of each.
-        links: to the same page in other languages.
-    """
-    style, script = _read("page.css"), _script()
-    words = speech.words(script_phrases())
+    page, style, script = lay_out(contents, intro, accepted, picture_of), _read("page.css"), _script()
     body = (
-        _environment(speech)
+        _environment()
         .get_template("page.html.j2")
         .render(
             page=page,
-            links=links,
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - the same
             data=Markup(json_block(page.curves.content)),  # noqa: S704 - escaped there
-            words=Markup(json_block(words)) if words else "",  # noqa: S704 - the same
             policy=policy(style, script),
             run_heads=HEADS,
             short_curve=SHORT,
         )
     )
     return f"{MADE_HERE}\n{body}\n"
-
-
-def script_phrases() -> tuple[str, ...]:
-    """Return all phrases of the scripts that a reader sees, each once."""
-    return tuple(dict.fromkeys(phrase for name in SCRIPTS for phrase in _SAID.findall(_read(name))))
 
 
 def policy(style: str, script: str) -> str:
@@ -117,7 +92,7 @@ def _script() -> str:
     return f"(function () {{\n'use strict';\n{parts}}}());\n"
 
 
-def _environment(speech: Speech) -> Environment:
+def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -126,9 +101,7 @@ def _environment(speech: Speech) -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.globals.update(
-        t=speech.text, blocks=speech.blocks, sentence=speech.sentence, spoken=speech.grid, speech=speech
-    )
+    made.globals["blocks"] = blocks
     return made
 
 

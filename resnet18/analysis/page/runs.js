@@ -41,7 +41,7 @@ function startRuns(table) {
       group.classList.toggle('filtered', !fits);
       shown += fits;
     }
-    document.getElementById('runs-count').textContent = t('{n1} of {n2} listed runs', { n1: shown, n2: groups.length });
+    document.getElementById('runs-count').textContent = `${shown} of ${groups.length} listed runs`;
   }
 
   for (const button of table.querySelectorAll('.opener')) {

@@ -114,10 +114,10 @@ def _run(record: Record, places: Sequence[Place], setups: Pool, nulls: Pool) -> 
     table, case = places[0] if places else ("in no table", NOTHING)
     status = STATUS_TEXT[record.status]
     cells = [Cell(table), Cell(case), Cell(str(record.seed), is_number=True), Cell(status)]
-    cells.append(Cell(", ".join(record.flags) or NOTHING, is_name=True))
-    cells += [Cell(text, is_number=True, is_name=True) for text in _numbers(record)]
+    cells.append(Cell(", ".join(record.flags) or NOTHING))
+    cells += [Cell(text, is_number=True) for text in _numbers(record)]
     cells.append(Cell(machine(record) if record.fingerprint.numerics else NOTHING))
-    reasons = [Fact(key, why, is_worded=True, is_key=True) for key, why in sorted(record.nulls.items())]
+    reasons = [Fact(key, why) for key, why in sorted(record.nulls.items())]
     return Run(
         tuple(cells),
         status,

@@ -11,7 +11,6 @@ from resnet18.analysis.page.curves import CurveData
 from resnet18.analysis.page.grid import Grid, grid
 from resnet18.analysis.page.model import CaseShown, TableShown, VerdictShown
 from resnet18.analysis.page.pictures import FigureRoom
-from resnet18.analysis.scaling import scaling_lines
 from resnet18.analysis.section import assumptions_of, notes_of, title_of
 from resnet18.analysis.tables import build_table
 from resnet18.analysis.view import Arm, BenchmarkView
@@ -43,7 +42,7 @@ def table_shown(
     """
     request, benchmark = chapter.request, view.benchmark
     notes = notes_of(view, chapter.views, request)
-    beside = [*scaling_lines(view), *memory_lines(view, request)]
+    beside = memory_lines(view, request)
     # The learning curves come first among a table's figures; the page draws them itself where it has room.
     drawn = [space.figures.show(file, figure) for file, figure in chapter.figures[benchmark.name].items()]
     return TableShown(

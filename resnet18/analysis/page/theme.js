@@ -24,7 +24,7 @@ function isDark() {
 }
 
 function nameTheme(button) {
-  button.textContent = isDark() ? t('Light theme') : t('Dark theme');
+  button.textContent = isDark() ? 'Light theme' : 'Dark theme';
 }
 
 function startTheme() {

@@ -7,7 +7,7 @@ function filterVerdicts(section, word) {
     tile.setAttribute('aria-pressed', String(tile.dataset.word === word));
   }
   const shown = verdicts.filter((one) => !one.classList.contains('filtered')).length;
-  section.querySelector('.shown').textContent = t('{n1} of {n2} verdicts are shown', { n1: shown, n2: verdicts.length });
+  section.querySelector('.shown').textContent = `${shown} of ${verdicts.length} verdicts are shown`;
 }
 
 function startVerdicts(section) {

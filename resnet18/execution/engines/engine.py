@@ -21,7 +21,7 @@ class Finished:
     status: Status | None
     """None: another runner is carrying it out."""
     was_recorded: bool
-    """A record settled it before the runner came to it."""
+    """It was done before the runner came to it."""
 
     @property
     def is_failure(self) -> bool:
@@ -34,7 +34,7 @@ class Engine(Protocol):
     """Carries out runs. Whoever leaves it by an exception cancels what has not ended."""
 
     def submit(self, run: Run) -> None:
-        """Take a run that no record settles. It may begin at once, or when the engine is waited for."""
+        """Take a run that is not done. It may begin at once, or when the engine is waited for."""
 
     def wait(self) -> Finished:
         """Return the next of the submitted runs that has ended, its record in the store.
@@ -60,7 +60,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Resources:
     """What a run takes of a node, as the user says it. None: what `needs` says."""
 
     cpus: int | None = None
@@ -68,23 +68,25 @@ class Claim:
     """Less than one: several runs share a GPU."""
 
 
-def parse_claim(text: str | None) -> Claim:
-    """Return the claim that `--claim cpus=4,gpus=0.5` means.
+def parse_resources(text: str | None) -> Resources:
+    """Return what `--resources cpus=4,gpus=0.5` means.
 
     Raises:
-        SpecError: it means none.
+        SpecError: it means nothing.
     """
     found: dict[str, str] = dict(part.partition("=")[::2] for part in (text or "").split(",") if part)
     try:
-        claim = Claim(
+        resources = Resources(
             int(found.pop("cpus")) if "cpus" in found else None, float(found.pop("gpus")) if "gpus" in found else None
         )
-        is_possible = (claim.cpus is None or claim.cpus >= 1) and (claim.gpus is None or _can_be_given(claim.gpus))
+        cpus, gpus = resources.cpus, resources.gpus
+        is_possible = (cpus is None or cpus >= 1) and (gpus is None or _can_be_given(gpus))
     except ValueError:
         is_possible = False
     if not is_possible or found:
-        raise SpecError(f"--claim {text}", "is no claim", allowed=["cpus=N", "gpus=N", "gpus=0.5", "cpus=N,gpus=N"])
-    return claim
+        allowed = ["cpus=N", "gpus=N", "gpus=0.5", "cpus=N,gpus=N"]
+        raise SpecError(f"--resources {text}", "names no resources", allowed=allowed)
+    return resources
 
 
 def _can_be_given(gpus: float) -> bool:
@@ -103,16 +105,16 @@ class Needs:
     gpus: float
 
 
-def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
+def needs(run: Run, resources: Resources, *, has_gpus: bool) -> Needs:
     """Return what a run takes.
 
-    A timed run takes the whole node whatever is claimed, since its time must mean something. Another takes what is
-    claimed: by default the whole node where it uses no GPU, which trains as it would on that machine alone, and else
-    a GPU for each of its ranks.
+    A timed run takes the whole node whatever the user says, since its time must mean something. Another takes what the
+    user says: by default the whole node where it uses no GPU, which trains as it would on that machine alone, and else
+    one GPU.
 
     Args:
         run: of the plan.
-        claim: what the user says of a run that is not timed.
+        resources: what the user says of a run that is not timed.
         has_gpus: whether there are GPUs, which a run on `auto` would use.
 
     Raises:
@@ -124,12 +126,12 @@ def needs(run: Run, claim: Claim, *, has_gpus: bool) -> Needs:
             "names a GPU of this machine; on a cluster a run is given its own",
             allowed=["auto", "cpu", "cuda"],
         )
-    gpus = float(run.execution.ranks) if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
+    gpus = 1.0 if uses_gpu(run.execution, has_gpus=has_gpus) else 0.0
     if run.is_timed:
         return Needs(whole=True, cpus=None, gpus=gpus)
-    if gpus == 1 and claim.gpus is not None:
-        gpus = claim.gpus
-    return Needs(whole=claim.cpus is None and gpus == 0, cpus=claim.cpus, gpus=gpus)
+    if gpus and resources.gpus is not None:
+        gpus = resources.gpus
+    return Needs(whole=resources.cpus is None and gpus == 0, cpus=resources.cpus, gpus=gpus)
 
 
 def uses_gpu(execution: Execution, *, has_gpus: bool) -> bool:

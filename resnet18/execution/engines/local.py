@@ -4,7 +4,7 @@ from collections import deque
 from typing import Self
 
 from resnet18.execution.engines.engine import Finished
-from resnet18.execution.leases import gpus_leased
+from resnet18.execution.leases import gpu_leased
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.supervision import Session, run_once
 from resnet18.spec.plan import Run
@@ -41,8 +41,8 @@ class LocalEngine:
                     return Finished(run, status, was_recorded=True)
                 if left_by:
                     progress.note(f"taken over from {left_by}, which is gone")
-                with gpus_leased(session.policy.gpus, _gpus_of(run)) as gpus:
-                    return Finished(run, run_once(run, session, gpus), was_recorded=False)
+                with gpu_leased(session.policy.gpus if _leases_a_gpu(run) else ()) as gpu:
+                    return Finished(run, run_once(run, session, gpu), was_recorded=False)
         except RunIsTakenError as error:
             progress.skip("" if is_one_of_several else f"left to {error}")
             return Finished(run, None, was_recorded=False)
@@ -52,6 +52,6 @@ class LocalEngine:
         self._waiting.clear()
 
 
-def _gpus_of(run: Run) -> int:
-    """Return how many GPUs a run leases where there are several; one that names its own leases none."""
-    return run.execution.ranks if run.execution.device in {"auto", "cuda"} else 0
+def _leases_a_gpu(run: Run) -> bool:
+    """Say whether a run leases a GPU where there are several; one that names its own leases none."""
+    return run.execution.device in {"auto", "cuda"}

@@ -74,7 +74,7 @@ def carry_out_here(text: str) -> None:
         return
     problem.unlink(missing_ok=True)
     with _alone(store.results, run):
-        if store.settled(run, *hashes) is None:
+        if store.done(run, *hashes) is None:
             attend(job.model_copy(update={"attempt": store.attempts(run) + 1}), lambda _: None)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from resnet18.execution.engines.delivery import kept
-from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, needs
+from resnet18.execution.engines.engine import Finished, Needs, Resources, Site, needs
 from resnet18.execution.engines.ray_nodes import Node, able, ask_for, cannot_be_had, connected, living
 from resnet18.execution.engines.ray_tasks import Flight, on_a_node, options_of
 from resnet18.execution.job import Delivery
@@ -32,11 +32,11 @@ LOSSES = 3
 MOST_IN_FLIGHT = 2_000
 
 
-def connect(claim: Claim, at_once: int | None) -> Site:
+def connect(resources: Resources, at_once: int | None) -> Site:
     """Connect to the cluster that RAY_ADDRESS names, or that this machine belongs to.
 
     Args:
-        claim: what a run takes of a node.
+        resources: what a run takes of a node.
         at_once: how many runs may go on; None: as many as the nodes have room for.
 
     Raises:
@@ -44,7 +44,9 @@ def connect(claim: Claim, at_once: int | None) -> Site:
     """
     ray = connected()
     gpus = max((node.gpus for node in living(ray)), default=0)
-    return Site({"cpu": 1, **({"cuda": gpus} if gpus else {})}, lambda session: RayEngine(session, ray, claim, at_once))
+    return Site(
+        {"cpu": 1, **({"cuda": gpus} if gpus else {})}, lambda session: RayEngine(session, ray, resources, at_once)
+    )
 
 
 class RayEngine:
@@ -53,12 +55,12 @@ class RayEngine:
     Args:
         session: what the runs share.
         ray: the module, connected.
-        claim: what a run takes of a node.
+        resources: what a run takes of a node.
         at_once: how many may go on.
     """
 
-    def __init__(self, session: Session, ray: Any, claim: Claim, at_once: int | None) -> None:  # noqa: ANN401 - a module, or what stands for it
-        self._session, self._ray, self._claim = session, ray, claim
+    def __init__(self, session: Session, ray: Any, resources: Resources, at_once: int | None) -> None:  # noqa: ANN401 - a module, or what stands for it
+        self._session, self._ray, self._resources = session, ray, resources
         self._waiting: deque[Run] = deque()
         self._flying: dict[Any, Flight] = {}
         self._ended: deque[Finished] = deque()
@@ -215,7 +217,7 @@ class RayEngine:
         self._ended.append(Finished(run, status, was_recorded))
 
     def _needs(self, run: Run) -> Needs:
-        return needs(run, self._claim, has_gpus=self._has_gpus)
+        return needs(run, self._resources, has_gpus=self._has_gpus)
 
     def _able(self, run: Run) -> list[Node]:
         return able(self._fit(), self._needs(run))

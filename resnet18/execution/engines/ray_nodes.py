@@ -91,7 +91,7 @@ def able(nodes: Sequence[Node], wanted: Needs) -> list[Node]:
 def ask_for(wanted: Needs, nodes: Sequence[Node], before: Ask) -> Ask:
     """Return what to ask for, given the nodes that have what a run needs.
 
-    A run with the node for itself claims all processors of the largest: on a smaller one, which has fewer, it cannot
+    A run with the node for itself asks for all processors of the largest: on a smaller one, which has fewer, it cannot
     come, so it is alone. One with a GPU gets the processors that belong to it.
     """
     largest = max(nodes, key=lambda one: one.cpus, default=None)
@@ -110,5 +110,5 @@ def cannot_be_had(label: str, wanted: Needs, nodes: Sequence[Node]) -> Environme
     return EnvironmentMissingError(
         "--engine ray",
         f"no node has the {what} that {label} needs (nodes: {have})",
-        next_step="claim less with --claim, or start such a node",
+        next_step="ask for less with --resources, or start such a node",
     )

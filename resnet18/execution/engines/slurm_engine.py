@@ -16,7 +16,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from resnet18.execution.engines import slurm_queue
-from resnet18.execution.engines.engine import Claim, Finished, Needs, Site, needs
+from resnet18.execution.engines.engine import Finished, Needs, Resources, Site, needs
 from resnet18.execution.engines.slurm_arrays import Array, left_over
 from resnet18.execution.engines.slurm_queue import Queued
 from resnet18.execution.job import Problem
@@ -52,7 +52,7 @@ class Flight:
     """Submitted by this command, and not by one before it."""
 
 
-def connect(claim: Claim, at_once: int | None) -> Site:
+def connect(resources: Resources, at_once: int | None) -> Site:
     """Look at the Slurm that this machine submits to.
 
     Raises:
@@ -72,7 +72,7 @@ def connect(claim: Claim, at_once: int | None) -> Site:
             lock = FileLock(folder / "lock").acquire(timeout=0)
         except Timeout:
             raise LockedError(str(session.store.results), "another runner waits for Slurm's jobs here") from None
-        with lock, SlurmEngine(session, claim, at_once, has_gpus=gpus > 0) as engine:
+        with lock, SlurmEngine(session, resources, at_once, has_gpus=gpus > 0) as engine:
             yield engine
 
     return Site({"cpu": 1, **({"cuda": gpus} if gpus else {})}, opened)
@@ -83,13 +83,13 @@ class SlurmEngine:
 
     Args:
         session: what the runs share.
-        claim: what a run takes of a node.
+        resources: what a run takes of a node.
         at_once: how many of an array may run at once.
         has_gpus: whether any node has GPUs.
     """
 
-    def __init__(self, session: Session, claim: Claim, at_once: int | None, *, has_gpus: bool) -> None:
-        self._session, self._claim, self._at_once, self._has_gpus = session, claim, at_once, has_gpus
+    def __init__(self, session: Session, resources: Resources, at_once: int | None, *, has_gpus: bool) -> None:
+        self._session, self._resources, self._at_once, self._has_gpus = session, resources, at_once, has_gpus
         self._folder = session.store.results / "slurm"
         self._new: list[Run] = []
         self._flying: dict[str, Flight] = {}
@@ -144,7 +144,7 @@ class SlurmEngine:
     def _submit_new(self) -> None:
         by_needs: dict[Needs, list[Run]] = {}
         for run in self._new:
-            by_needs.setdefault(needs(run, self._claim, has_gpus=self._has_gpus), []).append(run)
+            by_needs.setdefault(needs(run, self._resources, has_gpus=self._has_gpus), []).append(run)
         self._new = []
         for wanted, runs in by_needs.items():
             for start in range(0, len(runs), LARGEST_ARRAY):

@@ -104,7 +104,7 @@ def submit(folder: Path, name: str, texts: Sequence[str], wanted: Needs, at_once
     from resnet18.execution.engines.node import carry_out_here  # noqa: PLC0415 - found by name in the job
 
     if wanted.gpus % 1:
-        raise SpecError("--claim", f"{wanted.gpus:g} GPUs: Slurm gives whole ones", allowed=["gpus=1", "gpus=2"])
+        raise SpecError("--resources", f"{wanted.gpus:g} GPUs: Slurm gives whole ones", allowed=["gpus=1", "gpus=2"])
     threads = "$SLURM_CPUS_ON_NODE" if wanted.cpus is None else str(wanted.cpus)
     extra = {"requeue": True, "signal": "TERM@60"}  # a minute before the limit, to save a checkpoint
     try:

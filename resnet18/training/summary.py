@@ -16,7 +16,7 @@ SAMPLES = 6
 
 @dataclass(frozen=True)
 class Conclusion:
-    """Outcomes of the last epoch, on clean test images."""
+    """Results of the last epoch, on clean test images."""
 
     confusion: tuple[tuple[int, ...], ...]
     """Counts [label][prediction]."""
@@ -29,7 +29,7 @@ class Conclusion:
 
 
 def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
-    """Return the outcomes, given the predicted class [n] of each image of the last test subset."""
+    """Return the results, given the predicted class [n] of each image of the last test subset."""
     indices = setup.test_indices_last
     labels = setup.data.test.labels[indices]
     confusion = np.zeros((len(setup.data.classes), CLASSES), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Why a timing is doubtful: every limit with its reason, and a sentence for each that is passed.
+"""Why a time is unreliable: every limit with its reason, and a sentence for each that is passed.
 
-Null is unknown and says nothing against a timing. A doubted timing was measured all the same, and is kept.
+Null is unknown and says nothing against a time. An unreliable time was measured all the same, and is kept.
 
 The measure of the limits is the lab report's own noise: two of its rows did identical work and took 1161.1 s and
 1107.8 s, so what lengthens a run by less than about 5 % is no news.
@@ -34,7 +34,7 @@ EPOCHS_NEEDED = 5
 SLOWED_BY_TROUBLE = ("thermal", "hwslowdown", "powerbrake", "syncboost")
 """Parts of NVML's names for reasons of a lower clock that come from outside the run: heat, a supply that fails, another
 GPU that is slower. Idling, a clock that was set, and the power cap in software are none: the cap is the card's own
-limit, which any work at full load meets, so that a mark for it would be on every timing. Where it does change the
+limit, which any work at full load meets, so that every time would be unreliable. Where it does change the
 speed during a run, the clock tells."""
 
 
@@ -47,10 +47,10 @@ class Run:
     threads: int | None
 
 
-def contamination(
+def disturbances(
     conditions: Mapping[str, object], epoch_seconds: Sequence[float], *, threads: int | None = None
 ) -> tuple[str, ...]:
-    """Return a sentence for each reason to doubt a timing, each with the figure and its limit; none is no doubt.
+    """Return a sentence for each reason why a time is unreliable, with the figure and its limit; none where it is not.
 
     Args:
         conditions: the record's; null or a missing key is unknown.
