@@ -100,7 +100,7 @@ def test_steps_that_ask_the_host_are_not_captured(precision, device):
     assert not Setup.is_graphed.fget(setup)
 
 
-@pytest.mark.parametrize("name", ["adam", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "adadelta", "asgd"])
 def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
     """A graph would hold a count of the host as a constant."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer

@@ -18,7 +18,7 @@ BAD = {
     "true for a number": ("batch_size = 8", "batch_size = true", ["batch_size: must be a valid integer", "got true"]),
     "float for an integer": ("batch_size = 8", "batch_size = 8.0", ["batch_size: must be a valid integer", "got 8.0"]),
     "out of range": ("batch_size = 8", "batch_size = 0", ["batch_size: must be greater than or equal to 1", "got 0"]),
-    "unknown optimizer": ('"sgd"', '"sdg"', ['unknown name "sdg"', "adadelta, adam, asgd, rmsprop, sgd"]),
+    "unknown optimizer": ('"sgd"', '"sdg"', ['unknown name "sdg"', "adadelta, adam, adamw, asgd, rmsprop, sgd"]),
     "unknown augmentation": ('"to_tensor"', '"to_tensors"', ['unknown name "to_tensors"', "random_horizontal_flip"]),
     "unknown schedule": ('"constant"', '"cosine"', ['unknown name "cosine"', "(allowed: constant, step)"]),
     "unknown optimizer key": (

@@ -78,7 +78,8 @@ def losses_of_steps(setup):
 
 @pytest.mark.parametrize("width", [2, 32])
 @pytest.mark.parametrize(
-    ("name", "lr"), [("sgd", 1e-4), ("adam", 1e-6), ("rmsprop", 1e-6), ("adadelta", 1e-3), ("asgd", 1e-4)]
+    ("name", "lr"),
+    [("sgd", 1e-4), ("adam", 1e-6), ("adamw", 1e-6), ("rmsprop", 1e-6), ("adadelta", 1e-3), ("asgd", 1e-4)],
 )
 def test_losses_of_the_fast_path_are_the_reference_paths_within_rounding(name, lr, width, data):
     """Five steps in fp32, the last batch short; width 32 runs the compiled kernels, where there are some.
@@ -344,15 +345,24 @@ def test_channels_last_reaches_the_network(data):
     )
 
 
+CLASSES = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adadelta": torch.optim.Adadelta,
+    "asgd": torch.optim.ASGD,
+}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_of_the_report_takes_torchs_default_step(name, data):
+def test_every_optimizer_takes_torchs_default_step(name, data):
     """The spec's written-out defaults are torch's own: five steps give the same parameters."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
-    theirs_class = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSprop", "adadelta": "Adadelta", "asgd": "ASGD"}[name]
     ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2))
     pairs = [
         (ours, build_optimizer(spec, [ours])),
-        (theirs, getattr(torch.optim, theirs_class)([theirs], lr=0.001)),
+        (theirs, CLASSES[name]([theirs], lr=0.001)),
     ]
     for parameter, optimizer in pairs:
         for _ in range(5):

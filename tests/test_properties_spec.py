@@ -18,7 +18,7 @@ from resnet18.spec.resolve import Request, resolve, value_at
 from resnet18.spec.strict import strict_json
 from resnet18.spec.toml import parse_toml
 
-OPTIMIZER = {"sgd": {"momentum": 0.5}, "adam": {}, "rmsprop": {}, "adadelta": {}, "asgd": {}}
+OPTIMIZER = {"sgd": {"momentum": 0.5}, "adam": {}, "adamw": {}, "rmsprop": {}, "adadelta": {}, "asgd": {}}
 OPERATIONS = {
     "color_jitter": {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.25},
     "random_resized_crop": {"scale_min": 0.5, "scale_max": 0.75},

@@ -21,6 +21,7 @@ OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},
     {"name": "sgd", "lr": 0.05, "momentum": 0.9},
     {"name": "adam", "lr": 0.01},
+    {"name": "adamw", "lr": 0.01},
     {"name": "rmsprop", "lr": 0.001, "momentum": 0.5},
     {"name": "adadelta", "lr": 1.0},
     {"name": "asgd", "lr": 0.05},

@@ -24,7 +24,18 @@ from resnet18.spec.augmentation import (
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.metric import CHANGES, MARGIN_UNITS, METRICS, TABLE_METRICS, quantity_of
-from resnet18.spec.optimizer import ASGD, SGD, Adadelta, Adam, Constant, RMSprop, Step, learning_rate_factor
+from resnet18.spec.optimizer import (
+    ASGD,
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adam,
+    AdamW,
+    Constant,
+    RMSprop,
+    Step,
+    learning_rate_factor,
+)
 from resnet18.spec.scale import SCALE_KEYS, SCALES, Scale, at_scale
 
 INTEGERS = ("image_size", "width", "batch_size", "epochs", "seed", "train_images")
@@ -167,6 +178,7 @@ def test_a_constant_schedule_never_cuts():
 DEFAULTS = {
     SGD: {"name": "sgd", "momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
     Adam: {"name": "adam", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    AdamW: {"name": "adamw", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01},
     RMSprop: {"name": "rmsprop", "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
     Adadelta: {"name": "adadelta", "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
     ASGD: {"name": "asgd", "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0},
@@ -214,8 +226,8 @@ SHARE = ((0.0, BELOW_1), (BELOW_0, 1.0))
 SMALL = ((TINY, 1.0), (0.0, above(1.0)))
 CLOSED = ((0.0, 1.0), (BELOW_0, above(1.0)))
 RANGES = [
-    *((model, RATE, "lr", (TINY, 100.0), (0.0, above(100.0))) for model in (SGD, Adam, RMSprop, Adadelta, ASGD)),
-    *((model, RATE, "weight_decay", *CLOSED) for model in (SGD, Adam, RMSprop, Adadelta, ASGD)),
+    *((model, RATE, "lr", (TINY, 100.0), (0.0, above(100.0))) for model in OPTIMIZERS),
+    *((model, RATE, "weight_decay", *CLOSED) for model in OPTIMIZERS),
     (SGD, RATE, "momentum", *SHARE),
     (SGD, RATE, "dampening", *SHARE),
     (RMSprop, RATE, "momentum", *SHARE),
@@ -224,8 +236,11 @@ RANGES = [
     (ASGD, RATE, "alpha", *SHARE),
     (ASGD, RATE, "lambd", *CLOSED),
     (ASGD, RATE, "t0", (0.0, 1e300), (BELOW_0,)),
-    *((model, RATE, "eps", *SMALL) for model in (Adam, RMSprop, Adadelta)),
-    (Adam, RATE, "betas", ((0.0, BELOW_1),), ((0.5,), (0.5, 0.5, 0.5), (1.0, 0.5), (0.5, BELOW_0))),
+    *((model, RATE, "eps", *SMALL) for model in (Adam, AdamW, RMSprop, Adadelta)),
+    *(
+        (model, RATE, "betas", ((0.0, BELOW_1),), ((0.5,), (0.5, 0.5, 0.5), (1.0, 0.5), (0.5, BELOW_0)))
+        for model in (Adam, AdamW)
+    ),
     (Step, STEP, "every", (1, 100_000), (0, 100_001)),
     (Step, STEP, "factor", *SMALL),
     (Step, STEP, "first_epoch", (0, 1), (-1, 2)),

@@ -39,6 +39,19 @@ class Adam(Model):
     weight_decay: Decay = 0.0
 
 
+class AdamW(Model):
+    """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, 2019).
+
+    A step takes `lr` times `weight_decay` of each weight away, however large its gradients have been.
+    """
+
+    name: Literal["adamw"] = "adamw"
+    lr: LearningRate
+    betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
+    eps: Tiny = 1e-8
+    weight_decay: Decay = 0.01
+
+
 class RMSprop(Model):
     """RMSprop (Hinton's lecture notes, 2012)."""
 
@@ -71,8 +84,8 @@ class ASGD(Model):
     weight_decay: Decay = 0.0
 
 
-OPTIMIZERS = (SGD, Adam, RMSprop, Adadelta, ASGD)
-Optimizer = Annotated[SGD | Adam | RMSprop | Adadelta | ASGD, Field(discriminator="name")]
+OPTIMIZERS = (SGD, Adam, AdamW, RMSprop, Adadelta, ASGD)
+Optimizer = Annotated[SGD | Adam | AdamW | RMSprop | Adadelta | ASGD, Field(discriminator="name")]
 
 
 class Constant(Model):

@@ -1,4 +1,4 @@
-"""The optimizers of Table 3: the spec's values handed to torch's classes."""
+"""The optimizers of a spec: its values handed to torch's classes."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,13 +10,14 @@ from resnet18.spec.optimizer import Optimizer
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "adadelta": torch.optim.Adadelta,
     "asgd": torch.optim.ASGD,
 }
 
 
-FUSED = frozenset({"sgd", "adam"})
+FUSED = frozenset({"sgd", "adam", "adamw"})
 """Those of which torch has a form in one kernel, for CPU and CUDA."""
 
 

@@ -30,7 +30,7 @@ def test_images_made_on_the_gpu_have_the_bits_of_the_cpu(items, size, count):
     assert torch.equal(expected, actual.cpu())
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_graph_gives_the_losses_of_eager_steps(name, precision, monkeypatch):
     """Two epochs of 25 steps, the rate cut between them, the last batch short; with deterministic algorithms."""
