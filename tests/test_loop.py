@@ -18,12 +18,13 @@ from resnet18.training.batches import batches
 from resnet18.training.compilation import compile_network
 from resnet18.training.device import UnsupportedError, carried_out, ready_device
 from resnet18.training.embedded import read_embedded
+from resnet18.training.feed import feed_training
 from resnet18.training.keys import permutation
 from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
 from resnet18.training.outcome import conclude, parameter_count, parameters_sha256
-from resnet18.training.results import DivergedError, Position, Tally
+from resnet18.training.results import START, DivergedError, Position, Tally
 from resnet18.training.setup import set_up
 
 AUGMENTED = [
@@ -238,6 +239,34 @@ def test_test_images_have_their_own_list_and_their_own_crops(asked):
         assert not np.array_equal(crops[0][:100], crops[1][:100]), index
     assert {} == cleanly[2].tables
     assert {"random_horizontal_flip"} == set(other[2].tables)
+
+
+@pytest.mark.parametrize("path", ["reference", "fast"])
+def test_the_training_loss_is_torchs_with_label_smoothing(path, data):
+    """Of the first step, with the initial weights; the same targets without smoothing give another one."""
+    setup = make_setup(data, Execution(path=path), label_smoothing=0.1, batch_size=40, epochs=1)
+    first = losses_of_steps(setup)[0]
+    plain = build_model(setup.experiment).train()
+    images, labels = next(feed_training(make_setup(data, batch_size=40), START))
+    theirs = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain(images), labels)
+
+    assert first == pytest.approx(theirs.item(), rel=1e-5)
+    assert first != pytest.approx(cross_entropy(plain(images), labels).item(), rel=1e-5)
+
+
+def test_label_smoothing_is_trained(data):
+    """Other parameters come out."""
+    assert run(make_setup(data))[1] != run(make_setup(data, label_smoothing=0.1))[1]
+
+
+def test_test_losses_have_no_label_smoothing(data):
+    """So they can be compared between rows with and without."""
+    scores = [
+        evaluate(make_setup(data, label_smoothing=share), np.arange(20), make_setup(data).experiment.augmentation, 1)[0]
+        for share in (0.0, 0.5)
+    ]
+
+    assert scores[0] == scores[1]
 
 
 def test_training_moves_the_running_statistics(data):

@@ -57,7 +57,11 @@ class Epoch:
     learning_rate: Annotated[float, Strict()]
     steps: Annotated[int, Strict(), Field(ge=1)]
     train: Score
-    """While training: each batch scored by the network that has not seen it in this epoch, on augmented images."""
+    """While training: each batch scored by the network that has not seen it in this epoch, on augmented images.
+
+    Its loss is the one that is trained, with label smoothing where the experiment has some; those of test images never
+    have.
+    """
     as_published: Score
     clean: Score
     train_s: Seconds

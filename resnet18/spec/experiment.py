@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
-from resnet18.spec.optimizer import Optimizer, Schedule
+from resnet18.spec.optimizer import Optimizer, Schedule, Share
 from resnet18.spec.size import canonical_size
 from resnet18.spec.strict import Items, Model
 
@@ -53,6 +53,8 @@ class Experiment(Model):
     """
     optimizer: Optimizer
     schedule: Schedule
+    label_smoothing: Share = 0.0
+    """Share of the target that all classes get alike (Szegedy et al., 2016); of the loss in training, not in tests."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     validation_images: Annotated[int, Field(ge=0, le=0)] = 0

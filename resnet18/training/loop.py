@@ -105,9 +105,10 @@ def _loss(setup: Setup, logits: Tensor, labels: Tensor, images: int) -> Tensor:
     Each of N ranks gives N / images times the sum of its own, whatever the size of its part: the gradients, of which
     DistributedDataParallel takes the mean, are then those of the whole batch's mean.
     """
+    smoothing = setup.experiment.label_smoothing
     if setup.ranks.count == 1:
-        return cross_entropy(logits, labels)
-    return cross_entropy(logits, labels, reduction="sum") * (setup.ranks.count / images)
+        return cross_entropy(logits, labels, label_smoothing=smoothing)
+    return cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing) * (setup.ranks.count / images)
 
 
 def _read(setup: Setup, loss: Tensor, logits: Tensor, labels: Tensor) -> tuple[float, int]:

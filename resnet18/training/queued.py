@@ -68,7 +68,7 @@ class QueuedSteps:
         setup.optimizer.zero_grad()
         with autocast(setup.execution, setup.device):
             logits = setup.network(images)
-            loss = cross_entropy(logits, labels)
+            loss = cross_entropy(logits, labels, label_smoothing=setup.experiment.label_smoothing)
         setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
         setup.scaler.step(setup.optimizer)
         setup.scaler.update()
