@@ -336,6 +336,28 @@ def test_a_case_on_the_cpu_need_not_fit_the_card(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("schedule", "epoch", "printed", "evidence"),
+    [
+        ('"cosine"', 2, "0.05", None),
+        ('"cosine"', 4, "0", None),
+        ('"cosine", warmup_epochs = 2', 3, "0.05", None),
+        ('"one_cycle", max_lr = 0.1', 4, "0.0000004", None),
+        ('"cosine"', 2, "0.01", "0.1 under cosine = 0.05, printed 0.01"),
+        ('"constant"', 2, "0.01", "0.1, never cut, printed 0.01"),
+    ],
+)
+def test_a_printed_rate_is_held_against_schedules_without_cuts(schedule, epoch, printed, evidence, tmp_path):
+    """Half way down a cosine after half of the epochs, at its end after the last."""
+    changes = [
+        ('"step", every = 2, factor = 0.1, first_epoch = 1', schedule),
+        ('epoch = 2, printed = "0.01"', f'epoch = {epoch}, printed = "{printed}"'),
+    ]
+    found = [one.evidence for one in findings_of(tmp_path, CLEAN, *changes)]
+
+    assert ([] if evidence is None else [evidence]) == found
+
+
+@pytest.mark.parametrize(
     ("first_epoch", "epoch", "printed", "expected"),
     [
         (1, 1, "0.1", []),

@@ -20,7 +20,16 @@ BAD = {
     "out of range": ("batch_size = 8", "batch_size = 0", ["batch_size: must be greater than or equal to 1", "got 0"]),
     "unknown optimizer": ('"sgd"', '"sdg"', ['unknown name "sdg"', "adadelta, adam, adamw, asgd, rmsprop, sgd"]),
     "unknown augmentation": ('"to_tensor"', '"to_tensors"', ['unknown name "to_tensors"', "random_horizontal_flip"]),
-    "unknown schedule": ('"constant"', '"cosine"', ['unknown name "cosine"', "(allowed: constant, step)"]),
+    "unknown schedule": (
+        '"constant"',
+        '"cosin"',
+        ['unknown name "cosin"', "(allowed: constant, cosine, one_cycle, step)"],
+    ),
+    "a warm-up without an end": (
+        'schedule = { name = "constant" }',
+        'schedule = { name = "cosine", warmup_epochs = 2 }',
+        ['case "8": schedule.warmup_epochs', "2 epochs of warm-up leave none of 2"],
+    ),
     "unknown optimizer key": (
         "lr = 0.01",
         "lr = 0.01, momentun = 0.5",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
-from resnet18.spec.optimizer import Optimizer, Schedule, Share
+from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
 from resnet18.spec.size import canonical_size
 from resnet18.spec.strict import Items, Model
 
@@ -68,6 +68,15 @@ class Experiment(Model):
                 check_order(getattr(self, key))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _one_cycle_has_the_rate_of_the_optimizer(self) -> Self:
+        if isinstance(self.schedule, OneCycle) and self.schedule.max_lr != self.optimizer.lr:
+            raise ValueError(
+                f"optimizer.lr = {self.optimizer.lr:g} is not schedule.max_lr = {self.schedule.max_lr:g}: one_cycle's "
+                "highest rate is the optimizer's, and both are written down"
+            )
         return self
 
 

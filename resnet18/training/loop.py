@@ -11,12 +11,11 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import Operation, clean
-from resnet18.spec.optimizer import learning_rate_factor
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
-from resnet18.training.optimizers import set_learning_rate
 from resnet18.training.queued import QueuedSteps
 from resnet18.training.ranks import of_all, part, share_buffers, summed
+from resnet18.training.rates import rate_of_step, set_rate_of_step
 from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
 from resnet18.training.setup import Setup
 
@@ -36,8 +35,6 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
     experiment = setup.experiment
     queued = QueuedSteps(setup) if setup.runs_ahead else None
     for epoch in range(begin.epoch, experiment.epochs + 1):
-        learning_rate = experiment.optimizer.lr * learning_rate_factor(experiment.schedule, epoch)
-        set_learning_rate(setup.optimizer, learning_rate)
         position = begin if epoch == begin.epoch else Position(epoch)
         steps = queued.epoch(clock, position) if queued else train_epoch(setup, clock, position)
         for after_a_step in steps:
@@ -48,8 +45,9 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             as_published, _ = evaluate(setup, indices, experiment.test_augmentation, epoch)
         with clock.scope("eval_clean_s"):
             cleanly, predictions = evaluate(setup, indices, clean(experiment.test_augmentation), epoch)
+        rate = rate_of_step(setup, epoch, position.steps - 1)
         yield EpochResult(
-            epoch, learning_rate, position.steps, position.tally, as_published, cleanly, lap(setup, clock), predictions
+            epoch, rate, position.steps, position.tally, as_published, cleanly, lap(setup, clock), predictions
         )
 
 
@@ -75,6 +73,7 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
                 return
             images, labels = to_device(batch, setup)
             del batch  # in another memory format it would stay beside its copy
+            set_rate_of_step(setup, begin.epoch, steps)
             setup.optimizer.zero_grad()
             with autocast(setup.execution, setup.device):
                 logits = setup.network(images)
