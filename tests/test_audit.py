@@ -390,6 +390,8 @@ def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(first_epoch, 
         ('{ name = "random_grayscale", p = 0.0 }', ["identity"]),
         ('{ name = "random_resized_crop", scale_min = 1.0, ratio_min = 1.0, ratio_max = 1.0 }', ["identity"]),
         ('{ name = "random_resized_crop", scale_min = 1.0 }', []),
+        ('{ name = "random_crop", padding = 0, mode = "edge" }', ["identity"]),
+        ('{ name = "random_crop", padding = 1 }', []),
     ],
 )
 def test_an_operation_that_changes_nothing_is_found(operation, expected, tmp_path):
@@ -409,6 +411,20 @@ def test_normalization_by_nothing_is_found(tmp_path):
     nothing = '{ name = "to_tensor" }, { name = "normalize", mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] }'
 
     assert ["identity"] == kinds_of(tmp_path, ('{ name = "to_tensor" }', nothing))
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ('{ name = "random_erasing", p = 0.0 }', ["identity"]),
+        ('{ name = "random_erasing" }', []),
+        ('{ name = "cutout", size = 8, p = 0.0 }', ["identity"]),
+        ('{ name = "cutout", size = 8 }', []),
+    ],
+)
+def test_an_erasing_that_erases_nothing_is_found(operation, expected, tmp_path):
+    """With a probability of 0."""
+    assert expected == kinds_of(tmp_path, ('{ name = "to_tensor" }', f'{{ name = "to_tensor" }}, {operation}'))
 
 
 def test_times_of_two_devices_are_no_contradiction(tmp_path):

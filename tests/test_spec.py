@@ -11,8 +11,11 @@ from pydantic import ValidationError
 
 from resnet18.spec.augmentation import (
     ColorJitter,
+    Cutout,
     Normalize,
     OperationName,
+    RandomCrop,
+    RandomErasing,
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
@@ -196,10 +199,21 @@ DEFAULTS = {
         "ratio_min": 0.75,
         "ratio_max": 4 / 3,
     },
+    RandomCrop: {"name": "random_crop", "mode": "constant"},
     RandomRotation: {"name": "random_rotation"},
     RandomHorizontalFlip: {"name": "random_horizontal_flip", "p": 0.5},
     ToTensor: {"name": "to_tensor"},
     RandomGrayscale: {"name": "random_grayscale", "p": 0.1},
+    RandomErasing: {
+        "name": "random_erasing",
+        "p": 0.5,
+        "scale_min": 0.02,
+        "scale_max": 0.33,
+        "ratio_min": 0.3,
+        "ratio_max": 3.3,
+        "value": 0.0,
+    },
+    Cutout: {"name": "cutout", "p": 1.0},
     Normalize: {"name": "normalize", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
 }
 
@@ -261,6 +275,15 @@ RANGES = [
     (RandomResizedCrop, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0))),
     (RandomResizedCrop, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0))),
     (RandomRotation, {}, "degrees", (0.0, 180.0), (BELOW_0, above(180.0))),
+    (RandomCrop, {}, "padding", (0, 1024), (-1, 1025)),
+    (RandomErasing, {}, "p", *CLOSED),
+    (RandomErasing, {"scale_max": 1.0}, "scale_min", *CLOSED),
+    (RandomErasing, {"scale_min": 0.0}, "scale_max", *CLOSED),
+    (RandomErasing, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0))),
+    (RandomErasing, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0))),
+    (RandomErasing, {}, "value", (-1e3, 1e3), (-above(1e3), above(1e3))),
+    (Cutout, {}, "size", (1, 1024), (0, 1025)),
+    (Cutout, {"size": 8}, "p", *CLOSED),
     (RandomHorizontalFlip, {}, "p", *CLOSED),
     (RandomGrayscale, {}, "p", *CLOSED),
     (Normalize, {}, "std", ((TINY, 1.0, 9.0),), ((0.0, 1.0, 1.0), (1.0, 1.0), (1.0, 1.0, 1.0, 1.0))),
@@ -311,10 +334,11 @@ def test_nesterov_has_momentum_and_no_dampening(momentum, dampening, is_fine):
 
 
 @pytest.mark.parametrize("name", ["scale", "ratio"])
-def test_a_range_the_wrong_way_round_is_refused_by_its_name(name):
+@pytest.mark.parametrize("model", [RandomResizedCrop, RandomErasing])
+def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
     """With both ends."""
     with pytest.raises(ValidationError, match=f"{name}_min = 0.8 is above {name}_max = 0.5"):
-        RandomResizedCrop.model_validate({f"{name}_min": 0.8, f"{name}_max": 0.5})
+        model.model_validate({f"{name}_min": 0.8, f"{name}_max": 0.5})
 
 
 def test_a_range_of_one_number_is_a_range():
@@ -332,13 +356,17 @@ def test_a_range_of_one_number_is_a_range():
         (["to_tensor", "color_jitter"], '"color_jitter" works on images: place it before'),
         (["to_tensor", "random_rotation"], '"random_rotation" works on images: place it before'),
         (["normalize", "to_tensor"], '"normalize" works on tensors: place it after'),
+        (["to_tensor", "random_crop"], '"random_crop" works on images: place it before'),
+        (["cutout", "to_tensor"], '"cutout" works on tensors: place it after'),
+        (["random_erasing", "to_tensor"], '"random_erasing" works on tensors: place it after'),
+        (["random_crop", "to_tensor", "random_erasing", "normalize", "cutout"], None),
         (["color_jitter", "random_horizontal_flip", "to_tensor", "random_grayscale", "normalize"], None),
         (["random_rotation", "random_grayscale", "to_tensor", "random_horizontal_flip"], None),
     ],
 )
 def test_the_first_operation_that_is_out_of_place_is_named(names, reason):
     """With what to do about it."""
-    keys = {"random_rotation": {"degrees": 5.0}}
+    keys = {"random_rotation": {"degrees": 5.0}, "random_crop": {"padding": 4}, "cutout": {"size": 16}}
     models = {model.model_fields["name"].default: model for model in DEFAULTS}
     operations = tuple(models[name](**keys.get(name, {})) for name in names)
 
