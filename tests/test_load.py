@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.spec.errors import SpecError
-from resnet18.spec.load import MAX_SPEC_BYTES, load_benchmark, load_benchmarks
+from resnet18.spec.load import MAX_SPEC_BYTES, benchmarks_dir, load_benchmark, load_benchmarks
 
 BAD = {
     "unknown key": (
@@ -61,6 +61,39 @@ BAD = {
         ['no case has the key "warp"'],
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed"),
+    [
+        ('"resnet18"', '"resnet50"', "model: must be 'resnet18'"),
+        ('"sgd"', '"lamb"', "(allowed: adadelta, adam, adamw, asgd, rmsprop, sgd)"),
+        ('"constant"', '"polynomial"', "(allowed: constant, cosine, one_cycle, step)"),
+        ('"to_tensor"', '"mixup"', "random_horizontal_flip, random_resized_crop, random_rotation, to_tensor)"),
+    ],
+)
+def test_what_is_not_known_by_its_name_is_answered_with_the_page_that_says_how_to_add_it(old, new, allowed, tmp_path):
+    """And with what is known."""
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace(old, new, 1))
+
+    assert allowed in str(caught.value)
+    assert 'to add one, see benchmarks/README.md, "What is not here"' in caught.value.next_step
+
+
+def test_another_mistake_is_not_answered_with_that_page(tmp_path):
+    """There is nothing to add."""
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace("lr = 0.01", "lr = -1", 1))
+
+    assert "What is not here" not in str(caught.value)
+
+
+def test_the_page_has_the_section_that_errors_name():
+    """Under its heading."""
+    page = (benchmarks_dir() / "README.md").read_text(encoding="utf-8")
+
+    assert "\n## What is not here: adding an optimizer, an operation, a schedule\n" in page
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -74,8 +74,8 @@ class Experiment(Model):
     def _one_cycle_has_the_rate_of_the_optimizer(self) -> Self:
         if isinstance(self.schedule, OneCycle) and self.schedule.max_lr != self.optimizer.lr:
             raise ValueError(
-                f"optimizer.lr = {self.optimizer.lr:g} is not schedule.max_lr = {self.schedule.max_lr:g}: one_cycle's "
-                "highest rate is the optimizer's, and both are written down"
+                f"optimizer.lr = {self.optimizer.lr:g} is not schedule.max_lr = {self.schedule.max_lr:g}: both are the "
+                "highest rate of one_cycle, so set them to the same number"
             )
         return self
 
