@@ -41,7 +41,7 @@ IN      = $(if $(REPORT_LANG),--lang $(REPORT_LANG))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
-.PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) report evidence test check format micro lock \
+.PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe report evidence test check format micro lock \
         regress baseline speed scale verify-gpu soak mutate test-engines test-slurm test-browser
 .DEFAULT_GOAL := help
 
@@ -69,6 +69,9 @@ bench: $(READY) ## every table, then the report (smoke scale: a minute, offline)
 
 $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 	@$(RESNET18) run $* $(OPTIONS)
+
+bench-recipe: $(READY) $(CLUSTER) ## from the lab report's configuration to about 95 %, an ingredient a row
+	@$(RESNET18) run benchmarks/beyond/recipe.toml $(OPTIONS)
 
 report: $(READY)  ## write the report of the recorded runs again
 	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)") $(IN)

@@ -33,6 +33,7 @@ TARGETS = [
     "baseline",
     "test-engines",
     "test-browser",
+    "bench-recipe",
     *(f"bench-{table}" for table in TABLES),
 ]
 
@@ -64,6 +65,13 @@ def test_another_language_of_the_report_is_a_variable_of_its_own(target):
     """The shell's LANG is another matter."""
     assert "--lang zh" in make("--dry-run", target, "REPORT_LANG=zh").stdout
     assert "--lang" not in make("--dry-run", target).stdout
+
+
+def test_the_recipe_is_run_by_its_own_target_and_not_with_the_tables():
+    """It asks no question of the lab report."""
+    assert " run benchmarks/beyond/recipe.toml --scale paper" in make("--dry-run", "bench-recipe", "SCALE=paper").stdout
+    assert "recipe" not in make("--dry-run", "bench").stdout
+    assert "recipe" not in [benchmark.name for benchmark in load_benchmarks()]
 
 
 @pytest.mark.parametrize("case", ["CPU, one thread", "normalize, grayscale, jitter", "none [image_size: 224 px]"])
@@ -118,7 +126,8 @@ def test_help_tells_users_targets_from_those_of_upkeep():
     """What a user needs comes first."""
     users, upkeep = make("help").stdout.split("for those who change the suite:")
 
-    assert ["bench", "bench-NAME", "report", "test"] == re.findall(r"^  make (\S+)", users, re.MULTILINE)
+    names = ["bench", "bench-NAME", "bench-recipe", "report", "test"]
+    assert names == re.findall(r"^  make (\S+)", users, re.MULTILINE)
     assert {"check", "lock", "evidence", "verify-gpu"} < set(re.findall(r"^  make (\S+)", upkeep, re.MULTILINE))
 
 
