@@ -34,9 +34,11 @@ CASES = {
     "RMSprop": '{ optimizer = { name = "rmsprop", lr = 0.001 } }',
     "Adam": '{ optimizer = { name = "adam", lr = 0.001 } }',
     "ASGD": '{ optimizer = { name = "asgd", lr = 0.01, t0 = 2 } }',
+    "Cosine": '{ optimizer = { name = "adamw", lr = 0.001 }, schedule = { name = "cosine" }, label_smoothing = 0.1 }',
     "NHWC": '{ optimizer = { name = "sgd", lr = 0.01 } }\nexecution = { memory_format = "channels_last" }',
 }
-"""The optimizers of Table 3 (the average of ASGD starts early enough to matter), and the other memory format."""
+"""The optimizers of Table 3 (the average of ASGD starts early enough to matter), a rate of each step with a smoothed
+loss, and the other memory format."""
 AROUND_DATA = {"synchronize": 2 * (1 + 4)}
 """The clock's own waits where it starts and stops `data_wait_s`: for the order, three batches, and their end."""
 BATCHES = TOML.split("[[case]]")[0]
@@ -107,11 +109,12 @@ def test_each_case_gives_bits_of_its_own(both):
     assert len(CASES) == len({record.result_hash for record in both[0].values()})
 
 
-def test_the_fast_path_on_the_accelerator_gives_the_bits_of_torchs_layers(tmp_path):
+@pytest.mark.parametrize("case", ["Adam", "Cosine"])
+def test_the_fast_path_on_the_accelerator_gives_the_bits_of_torchs_layers(case, tmp_path):
     """Images made on the device, steps that nobody waits for: the bits of the reference path in the same format."""
-    cases, options = toml_of({"Adam": CASES["Adam"]}), (*TINY[:4], "epochs=2", "threads=1")
+    cases, options = toml_of({case: CASES[case]}), (*TINY[:4], "epochs=2", "threads=1")
     records = [
-        records_of(tmp_path / how[0], cases, (*options, *how))["Adam"]
+        records_of(tmp_path / how[0], cases, (*options, *how))[case]
         for how in (("device=cpu", "memory_format=channels_last"), ("device=auto", "path=fast"))
     ]
 

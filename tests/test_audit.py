@@ -336,6 +336,28 @@ def test_a_case_on_the_cpu_need_not_fit_the_card(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("schedule", "epoch", "printed", "evidence"),
+    [
+        ('"cosine"', 2, "0.05", None),
+        ('"cosine"', 4, "0", None),
+        ('"cosine", warmup_epochs = 2', 3, "0.05", None),
+        ('"one_cycle", max_lr = 0.1', 4, "0.0000004", None),
+        ('"cosine"', 2, "0.01", "0.1 under cosine = 0.05, printed 0.01"),
+        ('"constant"', 2, "0.01", "0.1, never cut, printed 0.01"),
+    ],
+)
+def test_a_printed_rate_is_held_against_schedules_without_cuts(schedule, epoch, printed, evidence, tmp_path):
+    """Half way down a cosine after half of the epochs, at its end after the last."""
+    changes = [
+        ('"step", every = 2, factor = 0.1, first_epoch = 1', schedule),
+        ('epoch = 2, printed = "0.01"', f'epoch = {epoch}, printed = "{printed}"'),
+    ]
+    found = [one.evidence for one in findings_of(tmp_path, CLEAN, *changes)]
+
+    assert ([] if evidence is None else [evidence]) == found
+
+
+@pytest.mark.parametrize(
     ("first_epoch", "epoch", "printed", "expected"),
     [
         (1, 1, "0.1", []),
@@ -368,6 +390,8 @@ def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(first_epoch, 
         ('{ name = "random_grayscale", p = 0.0 }', ["identity"]),
         ('{ name = "random_resized_crop", scale_min = 1.0, ratio_min = 1.0, ratio_max = 1.0 }', ["identity"]),
         ('{ name = "random_resized_crop", scale_min = 1.0 }', []),
+        ('{ name = "random_crop", padding = 0, mode = "edge" }', ["identity"]),
+        ('{ name = "random_crop", padding = 1 }', []),
     ],
 )
 def test_an_operation_that_changes_nothing_is_found(operation, expected, tmp_path):
@@ -387,6 +411,20 @@ def test_normalization_by_nothing_is_found(tmp_path):
     nothing = '{ name = "to_tensor" }, { name = "normalize", mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] }'
 
     assert ["identity"] == kinds_of(tmp_path, ('{ name = "to_tensor" }', nothing))
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ('{ name = "random_erasing", p = 0.0 }', ["identity"]),
+        ('{ name = "random_erasing" }', []),
+        ('{ name = "cutout", size = 8, p = 0.0 }', ["identity"]),
+        ('{ name = "cutout", size = 8 }', []),
+    ],
+)
+def test_an_erasing_that_erases_nothing_is_found(operation, expected, tmp_path):
+    """With a probability of 0."""
+    assert expected == kinds_of(tmp_path, ('{ name = "to_tensor" }', f'{{ name = "to_tensor" }}, {operation}'))
 
 
 def test_times_of_two_devices_are_no_contradiction(tmp_path):

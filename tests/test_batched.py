@@ -28,6 +28,10 @@ ANY_ROTATION = {"name": "random_rotation", "degrees": 180.0}
 FLIP = {"name": "random_horizontal_flip"}
 GREY = {"name": "random_grayscale", "p": 0.5}
 TENSOR = {"name": "to_tensor"}
+MODES = ("constant", "edge", "reflect", "symmetric")
+PADDED = {"name": "random_crop", "padding": 4}
+ERASING = {"name": "random_erasing", "p": 0.5, "value": 0.25}
+CUTOUT = {"name": "cutout", "size": 16}
 NORMALIZE = {"name": "normalize"}
 JITTER = {"name": "color_jitter", "brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
 HUE_ONLY, BRIGHTNESS, CONTRAST, SATURATION = (
@@ -52,6 +56,18 @@ LISTS = {
     "contrast": [CONTRAST, TENSOR],
     "saturation": [SATURATION, TENSOR],
     "hue": [HUE_ONLY, TENSOR],
+    **{f"padded crop, {mode}": [{**PADDED, "mode": mode}, TENSOR] for mode in MODES},
+    "crop padded by the side": [{**PADDED, "padding": 32}, TENSOR],
+    "crop without padding": [{**PADDED, "padding": 0}, TENSOR],
+    "rotation, padded crop, flip": [ROTATION, PADDED, FLIP, TENSOR],
+    "crop, padded crop": [CROP, PADDED, TENSOR],
+    "erasing": [TENSOR, ERASING],
+    "erasing never": [TENSOR, {**ERASING, "p": 0.0}],
+    "erasing always, or not in ten tries": [TENSOR, {**ERASING, "p": 1.0, "scale_max": 1.0, "ratio_max": 10.0}],
+    "cutout": [TENSOR, CUTOUT],
+    "cutout, normalize, grayscale": [TENSOR, CUTOUT, NORMALIZE, GREY],
+    "erasing, flip of the tensor, cutout": [TENSOR, NORMALIZE, ERASING, FLIP, CUTOUT],
+    "recipe": [PADDED, FLIP, TENSOR, NORMALIZE, CUTOUT],
     "all": [JITTER, CROP, ROTATION, FLIP, TENSOR, GREY, NORMALIZE],
     "all, in another order": [GREY, FLIP, WILD_CROP, JITTER, ANY_ROTATION, TENSOR, NORMALIZE],
 }
@@ -140,6 +156,21 @@ def test_a_list_of_a_benchmark_gives_the_bits_of_pillow(items):
 def test_larger_images_shrink_as_pillow_shrinks_them(first, native, size):
     """More than two taps, and columns before rows where the height shrinks much more than the width."""
     assert [0, 0] == differing(operations([first, TENSOR]), count=LARGE, native=native, size=size)
+
+
+CUTS = {
+    **{mode: [{**PADDED, "mode": mode}, TENSOR] for mode in MODES},
+    "reflected by the side": [{**PADDED, "padding": 32, "mode": "reflect"}, TENSOR],
+    "erasing": [TENSOR, ERASING],
+    "cutout": [TENSOR, CUTOUT, FLIP],
+}
+
+
+@pytest.mark.parametrize(("native", "size"), [(32, 45), (61, 61), (50, 24), (3, 1)])
+@pytest.mark.parametrize("items", CUTS.values(), ids=CUTS)
+def test_what_is_cut_off_or_out_is_exact_at_other_sizes(items, native, size):
+    """Resized first, larger and smaller, down to one pixel; with each border."""
+    assert [0, 0] == differing(operations(items), count=LARGE, native=native, size=size)
 
 
 @ENGINES

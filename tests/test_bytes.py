@@ -17,6 +17,7 @@ OPTIMIZERS = [
     {"name": "sgd", "lr": 0.1},
     {"name": "sgd", "lr": 0.1, "momentum": 0.9},
     {"name": "adam", "lr": 0.1},
+    {"name": "adamw", "lr": 0.1},
     {"name": "rmsprop", "lr": 0.1},
     {"name": "rmsprop", "lr": 0.1, "momentum": 0.9},
     {"name": "adadelta", "lr": 0.1},

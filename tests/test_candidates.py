@@ -2,16 +2,19 @@
 
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record
 
+from resnet18.analysis import candidates
 from resnet18.analysis.candidates import hypotheses_section
 from resnet18.analysis.report import render_report
 from resnet18.analysis.view import look
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
 from resnet18.spec.errors import SpecError
+from resnet18.spec.experiment import Execution
 from resnet18.spec.hypothesis import sub_cases, with_sub_cases
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve
@@ -215,6 +218,17 @@ def test_candidates_that_train_alike_count_once(tmp_path):
 def test_a_candidate_that_was_run_stands_on_its_own_runs(tmp_path):
     """Nothing is borrowed then."""
     assert "was not run" not in schedule_rows(tmp_path, {"never", "0", "1"})
+
+
+@pytest.mark.parametrize("other", [{"name": "constant"}, {"name": "cosine", "final_factor": 0.5}])
+def test_a_rate_of_every_step_is_another_training(other):
+    """Than a constant one, and than one that ends elsewhere."""
+    arms = [
+        SimpleNamespace(experiment=make_experiment(schedule=schedule), execution=Execution())
+        for schedule in ({"name": "cosine"}, other)
+    ]
+
+    assert 2 == len({candidates._training(arm) for arm in arms})
 
 
 def test_a_candidate_that_trains_otherwise_borrows_nothing(tmp_path):

@@ -34,6 +34,7 @@ OPTIMIZERS = [
     {"name": "sgd", "lr": 0.01},
     {"name": "sgd", "lr": 0.01, "momentum": 0.9},
     {"name": "adam", "lr": 1e-5},
+    {"name": "adamw", "lr": 1e-5},
     {"name": "rmsprop", "lr": 1e-6},
     {"name": "adadelta", "lr": 1e-3},
     {"name": "asgd", "lr": 0.01},
@@ -238,9 +239,12 @@ def test_6946816_parameters_are_dead_with_the_imagenet_stem_at_32_px():
     assert 6_946_816 == counts[0] - counts[1]
 
 
-@pytest.mark.parametrize("optimizer", [{"name": "asgd", "lr": 0.01}, {"name": "sgd", "lr": 0.01, "weight_decay": 0.1}])
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"name": "asgd", "lr": 0.01}, {"name": "sgd", "lr": 0.01, "weight_decay": 0.1}, {"name": "adamw", "lr": 0.01}],
+)
 def test_taps_that_an_optimizer_moves_without_a_gradient_are_kept(optimizer):
-    """ASGD decays every parameter, as any weight decay does."""
+    """ASGD decays every parameter, as any weight decay does; AdamW has one unless it is set to 0."""
     _, _, fast = make_pair(optimizer=optimizer)
 
     assert {} == shortened_weights(fast)

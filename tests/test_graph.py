@@ -61,11 +61,10 @@ CPU = torch.device("cpu")
 
 
 def train_queued(setup, graphed, monkeypatch):
-    """Two epochs of queued steps, the rate cut between them; return all positions."""
+    """Two epochs of queued steps at the schedule's rates; return all positions."""
     monkeypatch.setattr(Setup, "is_graphed", property(lambda _: graphed))
     steps, positions = queued.QueuedSteps(setup), []
-    for epoch, lr in ((1, 0.01), (2, 0.001)):
-        setup.optimizer.param_groups[0]["lr"] = lr
+    for epoch in (1, 2):
         positions += list(steps.epoch(Clock(lambda: None), Position(epoch)))
     return positions
 
@@ -79,6 +78,28 @@ def test_graphed_steps_give_the_bits_of_eager_ones_through_a_cut_of_the_rate_and
     assert expected[-1].tally == actual[-1].tally
     assert parameters_sha256(eager.model) == parameters_sha256(graphed.model)
     assert [*["aside"] * WARM_UP, "capture", *["replay"] * 4, "capture", *["replay"] * 7] == cuda
+
+
+def test_a_rate_of_every_step_is_captured_once(cuda, monkeypatch):
+    """As a tensor, which the graph reads: the bits of eager steps with such a tensor, eleven replays of one capture."""
+    schedule = {"name": "cosine", "warmup_epochs": 0.5}
+    eager, graphed = make_setup(schedule=schedule), make_setup(schedule=schedule)
+    for setup, is_graphed in ((eager, False), (graphed, True)):
+        setup.optimizer.param_groups[0]["lr"] = torch.tensor(0.01)
+        train_queued(setup, is_graphed, monkeypatch)
+
+    assert parameters_sha256(eager.model) == parameters_sha256(graphed.model)
+    assert [*["aside"] * WARM_UP, "capture", *["replay"] * 11] == cuda
+
+
+def test_the_queued_loss_has_label_smoothing():
+    """Torch's, of the same step."""
+    plain, smoothed = make_setup(), make_setup(label_smoothing=0.1)
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+    expected = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain.model.train()(images), labels)
+    smoothed.model.train()
+
+    assert expected.item() == pytest.approx(queued.QueuedSteps(smoothed).eager_step(images, labels)[0].item())
 
 
 def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda, monkeypatch):
@@ -100,7 +121,7 @@ def test_steps_that_ask_the_host_are_not_captured(precision, device):
     assert not Setup.is_graphed.fget(setup)
 
 
-@pytest.mark.parametrize("name", ["adam", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "adadelta", "asgd"])
 def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
     """A graph would hold a count of the host as a constant."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer

@@ -26,10 +26,15 @@ EXAMPLES = [
     *(model(lr=0.1) for model in optimizer.OPTIMIZERS),
     optimizer.Constant(),
     optimizer.Step(every=1, factor=0.5, first_epoch=0),
+    optimizer.Cosine(),
+    optimizer.OneCycle(max_lr=0.1),
     augmentation.ColorJitter(),
     augmentation.RandomResizedCrop(),
     augmentation.RandomRotation(degrees=1.0),
     augmentation.RandomHorizontalFlip(),
+    augmentation.RandomCrop(padding=4),
+    augmentation.RandomErasing(),
+    augmentation.Cutout(size=16),
     augmentation.RandomGrayscale(),
     augmentation.Normalize(),
     benchmark.Assumption(key="width", source="s"),
@@ -132,6 +137,7 @@ def test_a_range_holds_its_ends_and_nothing_beyond(make, changes, inside, outsid
 
 IMPOSSIBLE = {
     "momentum on adam": ('{ name = "sgd", lr = 0.01 }', '{ name = "adam", lr = 0.01, momentum = 0.9 }'),
+    "one_cycle with a rate of its own": ('{ name = "constant" }', '{ name = "one_cycle", max_lr = 0.1 }'),
     "nesterov without momentum": ("lr = 0.01", "lr = 0.01, nesterov = true"),
     "drop_last, which is never done": ("epochs = 2", "epochs = 2\ndrop_last = true"),
     "normalize before to_tensor": ('[{ name = "to_tensor" }]', '[{ name = "normalize" }, { name = "to_tensor" }]'),

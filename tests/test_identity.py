@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import resnet18
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import (
+    ADDED,
     PACKAGE,
     arm_id,
     canonical_json,
@@ -83,6 +84,7 @@ def test_ids_are_golden():
         {"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.5}},
         {"optimizer": {"name": "asgd", "lr": 0.01}},
         {"schedule": {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 1}},
+        {"label_smoothing": 0.1},
         {"batch_size": 8},
         {"epochs": 2},
     ],
@@ -93,6 +95,13 @@ def test_every_part_of_an_experiment_changes_its_arm(changes):
 
     assert arm_id(one, execution) != arm_id(other, execution)
     assert run_id(one, execution) != run_id(other, execution)
+
+
+@pytest.mark.parametrize("key", ADDED)
+def test_a_key_that_was_added_changes_no_id_where_it_stands_at_its_default(key):
+    """Written out or left out: the ids above are those of before there was such a key."""
+    assert experiment_id(make_experiment()) == experiment_id(make_experiment(**{key: ADDED[key]}))
+    assert ADDED[key] == Experiment.model_fields[key].default
 
 
 @pytest.mark.parametrize(

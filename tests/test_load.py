@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.spec.errors import SpecError
-from resnet18.spec.load import MAX_SPEC_BYTES, load_benchmark, load_benchmarks
+from resnet18.spec.load import MAX_SPEC_BYTES, benchmarks_dir, load_benchmark, load_benchmarks
 
 BAD = {
     "unknown key": (
@@ -18,9 +18,18 @@ BAD = {
     "true for a number": ("batch_size = 8", "batch_size = true", ["batch_size: must be a valid integer", "got true"]),
     "float for an integer": ("batch_size = 8", "batch_size = 8.0", ["batch_size: must be a valid integer", "got 8.0"]),
     "out of range": ("batch_size = 8", "batch_size = 0", ["batch_size: must be greater than or equal to 1", "got 0"]),
-    "unknown optimizer": ('"sgd"', '"sdg"', ['unknown name "sdg"', "adadelta, adam, asgd, rmsprop, sgd"]),
+    "unknown optimizer": ('"sgd"', '"sdg"', ['unknown name "sdg"', "adadelta, adam, adamw, asgd, rmsprop, sgd"]),
     "unknown augmentation": ('"to_tensor"', '"to_tensors"', ['unknown name "to_tensors"', "random_horizontal_flip"]),
-    "unknown schedule": ('"constant"', '"cosine"', ['unknown name "cosine"', "(allowed: constant, step)"]),
+    "unknown schedule": (
+        '"constant"',
+        '"cosin"',
+        ['unknown name "cosin"', "(allowed: constant, cosine, one_cycle, step)"],
+    ),
+    "a warm-up without an end": (
+        'schedule = { name = "constant" }',
+        'schedule = { name = "cosine", warmup_epochs = 2 }',
+        ['case "8": schedule.warmup_epochs', "2 epochs of warm-up leave none of 2"],
+    ),
     "unknown optimizer key": (
         "lr = 0.01",
         "lr = 0.01, momentun = 0.5",
@@ -52,6 +61,39 @@ BAD = {
         ['no case has the key "warp"'],
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed"),
+    [
+        ('"resnet18"', '"resnet50"', "model: must be 'resnet18'"),
+        ('"sgd"', '"lamb"', "(allowed: adadelta, adam, adamw, asgd, rmsprop, sgd)"),
+        ('"constant"', '"polynomial"', "(allowed: constant, cosine, one_cycle, step)"),
+        ('"to_tensor"', '"mixup"', "random_horizontal_flip, random_resized_crop, random_rotation, to_tensor)"),
+    ],
+)
+def test_what_is_not_known_by_its_name_is_answered_with_the_page_that_says_how_to_add_it(old, new, allowed, tmp_path):
+    """And with what is known."""
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace(old, new, 1))
+
+    assert allowed in str(caught.value)
+    assert 'to add one, see benchmarks/README.md, "What is not here"' in caught.value.next_step
+
+
+def test_another_mistake_is_not_answered_with_that_page(tmp_path):
+    """There is nothing to add."""
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, TOML.replace("lr = 0.01", "lr = -1", 1))
+
+    assert "What is not here" not in str(caught.value)
+
+
+def test_the_page_has_the_section_that_errors_name():
+    """Under its heading."""
+    page = (benchmarks_dir() / "README.md").read_text(encoding="utf-8")
+
+    assert "\n## What is not here: adding an optimizer, an operation, a schedule\n" in page
 
 
 @pytest.mark.parametrize("kind", BAD)

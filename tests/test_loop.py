@@ -18,11 +18,12 @@ from resnet18.training.batches import batches
 from resnet18.training.compilation import compile_network
 from resnet18.training.device import UnsupportedError, carried_out, ready_device
 from resnet18.training.embedded import read_embedded
+from resnet18.training.feed import feed_training
 from resnet18.training.keys import permutation
 from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
-from resnet18.training.results import DivergedError, Position, Tally
+from resnet18.training.results import START, DivergedError, Position, Tally
 from resnet18.training.setup import set_up
 from resnet18.training.summary import conclude, parameter_count, parameters_sha256
 
@@ -78,7 +79,8 @@ def losses_of_steps(setup):
 
 @pytest.mark.parametrize("width", [2, 32])
 @pytest.mark.parametrize(
-    ("name", "lr"), [("sgd", 1e-4), ("adam", 1e-6), ("rmsprop", 1e-6), ("adadelta", 1e-3), ("asgd", 1e-4)]
+    ("name", "lr"),
+    [("sgd", 1e-4), ("adam", 1e-6), ("adamw", 1e-6), ("rmsprop", 1e-6), ("adadelta", 1e-3), ("asgd", 1e-4)],
 )
 def test_losses_of_the_fast_path_are_the_reference_paths_within_rounding(name, lr, width, data):
     """Five steps in fp32, the last batch short; width 32 runs the compiled kernels, where there are some.
@@ -239,6 +241,34 @@ def test_test_images_have_their_own_list_and_their_own_crops(asked):
     assert {"random_horizontal_flip"} == set(other[2].tables)
 
 
+@pytest.mark.parametrize("path", ["reference", "fast"])
+def test_the_training_loss_is_torchs_with_label_smoothing(path, data):
+    """Of the first step, with the initial weights; the same targets without smoothing give another one."""
+    setup = make_setup(data, Execution(path=path), label_smoothing=0.1, batch_size=40, epochs=1)
+    first = losses_of_steps(setup)[0]
+    plain = build_model(setup.experiment).train()
+    images, labels = next(feed_training(make_setup(data, batch_size=40), START))
+    theirs = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain(images), labels)
+
+    assert first == pytest.approx(theirs.item(), rel=1e-5)
+    assert first != pytest.approx(cross_entropy(plain(images), labels).item(), rel=1e-5)
+
+
+def test_label_smoothing_is_trained(data):
+    """Other parameters come out."""
+    assert run(make_setup(data))[1] != run(make_setup(data, label_smoothing=0.1))[1]
+
+
+def test_test_losses_have_no_label_smoothing(data):
+    """So they can be compared between rows with and without."""
+    scores = [
+        evaluate(make_setup(data, label_smoothing=share), np.arange(20), make_setup(data).experiment.augmentation, 1)[0]
+        for share in (0.0, 0.5)
+    ]
+
+    assert scores[0] == scores[1]
+
+
 def test_training_moves_the_running_statistics(data):
     """Batch norm is in training mode while it trains, also after an evaluation."""
     setup = make_setup(data)
@@ -344,15 +374,24 @@ def test_channels_last_reaches_the_network(data):
     )
 
 
+CLASSES = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "rmsprop": torch.optim.RMSprop,
+    "adadelta": torch.optim.Adadelta,
+    "asgd": torch.optim.ASGD,
+}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_of_the_report_takes_torchs_default_step(name, data):
+def test_every_optimizer_takes_torchs_default_step(name, data):
     """The spec's written-out defaults are torch's own: five steps give the same parameters."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
-    theirs_class = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSprop", "adadelta": "Adadelta", "asgd": "ASGD"}[name]
     ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2))
     pairs = [
         (ours, build_optimizer(spec, [ours])),
-        (theirs, getattr(torch.optim, theirs_class)([theirs], lr=0.001)),
+        (theirs, CLASSES[name]([theirs], lr=0.001)),
     ]
     for parameter, optimizer in pairs:
         for _ in range(5):

@@ -31,6 +31,7 @@ TARGETS = [
     "baseline",
     "test-engines",
     "test-browser",
+    "bench-recipe",
     *(f"bench-{table}" for table in TABLES),
 ]
 
@@ -55,6 +56,13 @@ def test_an_engine_and_its_resources_reach_the_command():
 
     assert '-e ".[ray]"' in done.stdout
     assert "--engine ray --resources cpus=4" in done.stdout
+
+
+def test_the_recipe_is_run_by_its_own_target_and_not_with_the_tables():
+    """It asks no question of the lab report."""
+    assert " run benchmarks/beyond/recipe.toml --scale paper" in make("--dry-run", "bench-recipe", "SCALE=paper").stdout
+    assert "recipe" not in make("--dry-run", "bench").stdout
+    assert "recipe" not in [benchmark.name for benchmark in load_benchmarks()]
 
 
 @pytest.mark.parametrize("case", ["CPU, one thread", "normalize, grayscale, jitter", "none [image_size: 224 px]"])
@@ -108,7 +116,8 @@ def test_help_tells_users_targets_from_those_of_upkeep():
     """What a user needs comes first."""
     users, upkeep = make("help").stdout.split("for those who change the suite:")
 
-    assert ["bench", "bench-NAME", "report", "test"] == re.findall(r"^  make (\S+)", users, re.MULTILINE)
+    names = ["bench", "bench-NAME", "bench-recipe", "report", "test"]
+    assert names == re.findall(r"^  make (\S+)", users, re.MULTILINE)
     assert {"check", "lock", "evidence", "verify-gpu"} < set(re.findall(r"^  make (\S+)", upkeep, re.MULTILINE))
 
 

@@ -15,7 +15,7 @@ from resnet18.spec import optimizer
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.spec.gate import Gate
-from resnet18.training import augment, forecast, loop, model
+from resnet18.training import augment, forecast, model, rates
 from resnet18.training.embedded import read_embedded
 
 CASE = "regress/fast"
@@ -82,8 +82,12 @@ def forget_the_last_layer(monkeypatch):
 
 
 def cut_one_epoch_late(monkeypatch):
-    genuine = optimizer.learning_rate_factor
-    monkeypatch.setattr(loop, "learning_rate_factor", lambda schedule, epoch: genuine(schedule, max(1, epoch - 1)))
+    genuine = optimizer.learning_rate
+    monkeypatch.setattr(
+        rates,
+        "learning_rate",
+        lambda schedule, initial, step, steps, epochs: genuine(schedule, initial, max(0, step - steps), steps, epochs),
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,22 @@ from resnet18.spec.resolve import Request, resolve, value_at
 from resnet18.spec.strict import strict_json
 from resnet18.spec.toml import parse_toml
 
-OPTIMIZER = {"sgd": {"momentum": 0.5}, "adam": {}, "rmsprop": {}, "adadelta": {}, "asgd": {}}
+OPTIMIZER = {"sgd": {"momentum": 0.5}, "adam": {}, "adamw": {}, "rmsprop": {}, "adadelta": {}, "asgd": {}}
 OPERATIONS = {
     "color_jitter": {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.25},
     "random_resized_crop": {"scale_min": 0.5, "scale_max": 0.75},
+    "random_crop": {"padding": 4},
     "random_rotation": {"degrees": 15.0},
     "to_tensor": {},
     "random_horizontal_flip": {},
     "random_grayscale": {},
+    "random_erasing": {"p": 0.5},
+    "cutout": {"size": 16},
     "normalize": {},
 }
+ON_IMAGES = ["color_jitter", "random_resized_crop", "random_crop", "random_rotation"]
+ANYWHERE = ["random_horizontal_flip", "random_grayscale"]
+ON_TENSORS = ["random_erasing", "cutout", "normalize"]
 STEP = {"name": "step", "every": 3, "factor": 0.5, "first_epoch": 1}
 RATES = st.floats(1e-9, 100.0)
 SHARES = st.floats(0.0, 0.99)
@@ -50,12 +56,8 @@ def experiments(draw):
     optimizer = {"name": name, "lr": draw(RATES), "weight_decay": draw(st.floats(0.0, 1.0))}
     if name == "sgd":
         optimizer |= {"momentum": draw(SHARES), "dampening": draw(SHARES)}
-    before = draw(st.permutations(["color_jitter", "random_resized_crop", "random_rotation"]))[
-        : draw(st.integers(0, 3))
-    ]
-    after = draw(st.permutations(["random_horizontal_flip", "random_grayscale", "normalize"]))[
-        : draw(st.integers(0, 3))
-    ]
+    before = draw(st.permutations(ON_IMAGES))[: draw(st.integers(0, 4))]
+    after = draw(st.permutations([*ANYWHERE, *ON_TENSORS]))[: draw(st.integers(0, 5))]
     return make_experiment(
         optimizer=optimizer,
         augmentation=[{"name": one, **OPERATIONS[one]} for one in (*before, "to_tensor", *after)],
@@ -128,7 +130,7 @@ def others(old):
         return [old + 1, old - 1]
     if isinstance(old, float):
         return [old * 1.0000000000000002, old / 2, old + 0.25] if old else [5e-324, 0.25]
-    return ["cifar10", "cifar", "all", "cpu", "channels_last", "fast", "bf16", "24GiB", 2, 5.0]
+    return ["cifar10", "cifar", "all", "cpu", "channels_last", "fast", "bf16", "24GiB", "edge", 2, 5.0]
 
 
 ONE_VALUE = {
@@ -231,8 +233,8 @@ def test_a_list_of_operations_is_in_order_or_refused_for_its_first_that_is_not(n
     """Work on images comes before `to_tensor`, work on tensors after it; the others stand anywhere."""
     by_name = {operation.name: operation for operation in make_full().augmentation}
     border = names.index("to_tensor")
-    late = [name for name in names[border:] if name in {"color_jitter", "random_resized_crop", "random_rotation"}]
-    early = [name for name in names[:border] if name == "normalize"]
+    late = [name for name in names[border:] if name in ON_IMAGES]
+    early = [name for name in names[:border] if name in ON_TENSORS]
 
     try:
         check_order(tuple(by_name[name] for name in names))

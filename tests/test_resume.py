@@ -21,6 +21,7 @@ OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},
     {"name": "sgd", "lr": 0.05, "momentum": 0.9},
     {"name": "adam", "lr": 0.01},
+    {"name": "adamw", "lr": 0.01},
     {"name": "rmsprop", "lr": 0.001, "momentum": 0.5},
     {"name": "adadelta", "lr": 1.0},
     {"name": "asgd", "lr": 0.05},
@@ -39,14 +40,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal n
 
 def make_setup(data, optimizer=OPTIMIZERS[1], execution=None, **changes):
     """Three epochs, the rate falling after each, on augmented images."""
-    experiment = make_experiment(
-        optimizer=optimizer,
-        schedule={"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1},
-        epochs=3,
-        augmentation=[{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}],
-        **changes,
-    )
-    return set_up(experiment, execution or Execution(), data, torch.device("cpu"))
+    values = {
+        "optimizer": optimizer,
+        "schedule": {"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1},
+        "epochs": 3,
+        "augmentation": [{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}],
+    }
+    return set_up(make_experiment(**{**values, **changes}), execution or Execution(), data, torch.device("cpu"))
 
 
 def outcome(setup, moments):
@@ -99,6 +99,26 @@ def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, dat
     rest, ended = outcome(second, train(second, Clock(lambda: None), begin))
 
     assert (results, parameters) == (results[:1] + rest, ended)
+
+
+@pytest.mark.parametrize("path", ["reference", "fast"])
+@pytest.mark.parametrize(
+    "schedule",
+    [{"name": "cosine", "warmup_epochs": 0.5}, {"name": "one_cycle", "max_lr": 0.05}],
+    ids=lambda one: one["name"],
+)
+@pytest.mark.parametrize("steps", [1, STEPS + 2])
+def test_a_rate_of_every_step_goes_on_where_it_stood(schedule, path, steps, data):
+    """In the middle of an epoch: a checkpoint holds no rate, its position says which it is."""
+    setups = [make_setup(data, execution=Execution(path=path), schedule=schedule) for _ in range(3)]
+    whole, first, second = setups
+    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
+    clock = Clock(lambda: None)
+    moment, arrays = snapshot(first, stopped_after(first, clock, steps), clock)
+    begin = restore(second, Clock(lambda: None), moment, copied(arrays))
+    rest, ended = outcome(second, train(second, Clock(lambda: None), begin))
+
+    assert (results, parameters) == (results[: begin.epoch - 1] + rest, ended)
 
 
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])

@@ -11,8 +11,11 @@ from pydantic import ValidationError
 
 from resnet18.spec.augmentation import (
     ColorJitter,
+    Cutout,
     Normalize,
     OperationName,
+    RandomCrop,
+    RandomErasing,
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
@@ -24,7 +27,20 @@ from resnet18.spec.augmentation import (
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.metric import CHANGES, MARGIN_UNITS, METRICS, TABLE_METRICS, quantity_of
-from resnet18.spec.optimizer import ASGD, SGD, Adadelta, Adam, Constant, RMSprop, Step, learning_rate_factor
+from resnet18.spec.optimizer import (
+    ASGD,
+    OPTIMIZERS,
+    SGD,
+    Adadelta,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    OneCycle,
+    RMSprop,
+    Step,
+    learning_rate_factor,
+)
 from resnet18.spec.scale import SCALE_KEYS, SCALES, Scale, at_scale
 
 INTEGERS = ("image_size", "width", "batch_size", "epochs", "seed", "train_images")
@@ -167,11 +183,14 @@ def test_a_constant_schedule_never_cuts():
 DEFAULTS = {
     SGD: {"name": "sgd", "momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
     Adam: {"name": "adam", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    AdamW: {"name": "adamw", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01},
     RMSprop: {"name": "rmsprop", "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
     Adadelta: {"name": "adadelta", "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
     ASGD: {"name": "asgd", "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0},
     Constant: {"name": "constant"},
     Step: {"name": "step"},
+    Cosine: {"name": "cosine", "warmup_epochs": 0.0, "final_factor": 0.0},
+    OneCycle: {"name": "one_cycle", "pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4},
     ColorJitter: {"name": "color_jitter", "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
     RandomResizedCrop: {
         "name": "random_resized_crop",
@@ -180,10 +199,21 @@ DEFAULTS = {
         "ratio_min": 0.75,
         "ratio_max": 4 / 3,
     },
+    RandomCrop: {"name": "random_crop", "mode": "constant"},
     RandomRotation: {"name": "random_rotation"},
     RandomHorizontalFlip: {"name": "random_horizontal_flip", "p": 0.5},
     ToTensor: {"name": "to_tensor"},
     RandomGrayscale: {"name": "random_grayscale", "p": 0.1},
+    RandomErasing: {
+        "name": "random_erasing",
+        "p": 0.5,
+        "scale_min": 0.02,
+        "scale_max": 0.33,
+        "ratio_min": 0.3,
+        "ratio_max": 3.3,
+        "value": 0.0,
+    },
+    Cutout: {"name": "cutout", "p": 1.0},
     Normalize: {"name": "normalize", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
 }
 
@@ -214,8 +244,8 @@ SHARE = ((0.0, BELOW_1), (BELOW_0, 1.0))
 SMALL = ((TINY, 1.0), (0.0, above(1.0)))
 CLOSED = ((0.0, 1.0), (BELOW_0, above(1.0)))
 RANGES = [
-    *((model, RATE, "lr", (TINY, 100.0), (0.0, above(100.0))) for model in (SGD, Adam, RMSprop, Adadelta, ASGD)),
-    *((model, RATE, "weight_decay", *CLOSED) for model in (SGD, Adam, RMSprop, Adadelta, ASGD)),
+    *((model, RATE, "lr", (TINY, 100.0), (0.0, above(100.0))) for model in OPTIMIZERS),
+    *((model, RATE, "weight_decay", *CLOSED) for model in OPTIMIZERS),
     (SGD, RATE, "momentum", *SHARE),
     (SGD, RATE, "dampening", *SHARE),
     (RMSprop, RATE, "momentum", *SHARE),
@@ -224,10 +254,19 @@ RANGES = [
     (ASGD, RATE, "alpha", *SHARE),
     (ASGD, RATE, "lambd", *CLOSED),
     (ASGD, RATE, "t0", (0.0, 1e300), (BELOW_0,)),
-    *((model, RATE, "eps", *SMALL) for model in (Adam, RMSprop, Adadelta)),
-    (Adam, RATE, "betas", ((0.0, BELOW_1),), ((0.5,), (0.5, 0.5, 0.5), (1.0, 0.5), (0.5, BELOW_0))),
+    *((model, RATE, "eps", *SMALL) for model in (Adam, AdamW, RMSprop, Adadelta)),
+    *(
+        (model, RATE, "betas", ((0.0, BELOW_1),), ((0.5,), (0.5, 0.5, 0.5), (1.0, 0.5), (0.5, BELOW_0)))
+        for model in (Adam, AdamW)
+    ),
     (Step, STEP, "every", (1, 100_000), (0, 100_001)),
     (Step, STEP, "factor", *SMALL),
+    (Cosine, {}, "warmup_epochs", (0.0, 2.5, 100_000), (BELOW_0, above(1e5))),
+    (Cosine, {}, "final_factor", *CLOSED),
+    (OneCycle, {}, "max_lr", (TINY, 100.0), (0.0, above(100.0))),
+    (OneCycle, {"max_lr": 0.1}, "pct_start", *CLOSED),
+    (OneCycle, {"max_lr": 0.1}, "div_factor", (1.0, 1e12), (BELOW_1, above(1e12))),
+    (OneCycle, {"max_lr": 0.1}, "final_div_factor", (TINY, 1e12), (0.0, above(1e12))),
     (Step, STEP, "first_epoch", (0, 1), (-1, 2)),
     *((ColorJitter, {}, key, (0.0, 10.0), (BELOW_0, above(10.0))) for key in ("brightness", "contrast", "saturation")),
     (ColorJitter, {}, "hue", (0.0, 0.5), (BELOW_0, above(0.5))),
@@ -236,6 +275,15 @@ RANGES = [
     (RandomResizedCrop, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0))),
     (RandomResizedCrop, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0))),
     (RandomRotation, {}, "degrees", (0.0, 180.0), (BELOW_0, above(180.0))),
+    (RandomCrop, {}, "padding", (0, 1024), (-1, 1025)),
+    (RandomErasing, {}, "p", *CLOSED),
+    (RandomErasing, {"scale_max": 1.0}, "scale_min", *CLOSED),
+    (RandomErasing, {"scale_min": 0.0}, "scale_max", *CLOSED),
+    (RandomErasing, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0))),
+    (RandomErasing, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0))),
+    (RandomErasing, {}, "value", (-1e3, 1e3), (-above(1e3), above(1e3))),
+    (Cutout, {}, "size", (1, 1024), (0, 1025)),
+    (Cutout, {"size": 8}, "p", *CLOSED),
     (RandomHorizontalFlip, {}, "p", *CLOSED),
     (RandomGrayscale, {}, "p", *CLOSED),
     (Normalize, {}, "std", ((TINY, 1.0, 9.0),), ((0.0, 1.0, 1.0), (1.0, 1.0), (1.0, 1.0, 1.0, 1.0))),
@@ -286,10 +334,11 @@ def test_nesterov_has_momentum_and_no_dampening(momentum, dampening, is_fine):
 
 
 @pytest.mark.parametrize("name", ["scale", "ratio"])
-def test_a_range_the_wrong_way_round_is_refused_by_its_name(name):
+@pytest.mark.parametrize("model", [RandomResizedCrop, RandomErasing])
+def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
     """With both ends."""
     with pytest.raises(ValidationError, match=f"{name}_min = 0.8 is above {name}_max = 0.5"):
-        RandomResizedCrop.model_validate({f"{name}_min": 0.8, f"{name}_max": 0.5})
+        model.model_validate({f"{name}_min": 0.8, f"{name}_max": 0.5})
 
 
 def test_a_range_of_one_number_is_a_range():
@@ -307,13 +356,17 @@ def test_a_range_of_one_number_is_a_range():
         (["to_tensor", "color_jitter"], '"color_jitter" works on images: place it before'),
         (["to_tensor", "random_rotation"], '"random_rotation" works on images: place it before'),
         (["normalize", "to_tensor"], '"normalize" works on tensors: place it after'),
+        (["to_tensor", "random_crop"], '"random_crop" works on images: place it before'),
+        (["cutout", "to_tensor"], '"cutout" works on tensors: place it after'),
+        (["random_erasing", "to_tensor"], '"random_erasing" works on tensors: place it after'),
+        (["random_crop", "to_tensor", "random_erasing", "normalize", "cutout"], None),
         (["color_jitter", "random_horizontal_flip", "to_tensor", "random_grayscale", "normalize"], None),
         (["random_rotation", "random_grayscale", "to_tensor", "random_horizontal_flip"], None),
     ],
 )
 def test_the_first_operation_that_is_out_of_place_is_named(names, reason):
     """With what to do about it."""
-    keys = {"random_rotation": {"degrees": 5.0}}
+    keys = {"random_rotation": {"degrees": 5.0}, "random_crop": {"padding": 4}, "cutout": {"size": 16}}
     models = {model.model_fields["name"].default: model for model in DEFAULTS}
     operations = tuple(models[name](**keys.get(name, {})) for name in names)
 

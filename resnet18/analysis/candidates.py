@@ -14,7 +14,7 @@ from resnet18.analysis.view import Arm, BenchmarkView, arms_of, reported_head
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Hypothesis
 from resnet18.spec.hypothesis import sub_cases
-from resnet18.spec.optimizer import learning_rate_factor
+from resnet18.spec.optimizer import changes_within_epochs, learning_rate
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
 
@@ -149,9 +149,11 @@ def _told_apart(cells: Sequence[Cell]) -> list[list[str]]:
 
 
 def _training(arm: Arm) -> str:
-    """Return what the runs of an arm do, their schedule as the rate of every epoch."""
+    """Return what the runs of an arm do, their schedule as the rate of every epoch where it is one number."""
     one = arm.experiment
-    rates = [learning_rate_factor(one.schedule, epoch) for epoch in range(1, one.epochs + 1)]
+    rates: object = one.schedule
+    if not changes_within_epochs(one.schedule):
+        rates = [learning_rate(one.schedule, 1.0, epoch, 1, one.epochs) for epoch in range(one.epochs)]
     return f"{one.model_dump_json(exclude={'schedule'})} {arm.execution.model_dump_json()} {rates}"
 
 

@@ -57,9 +57,14 @@ class Epoch:
 
     epoch: Annotated[int, Strict(), Field(ge=1)]
     learning_rate: Annotated[float, Strict()]
+    """Of the epoch's last step; a schedule may give each step its own."""
     steps: Annotated[int, Strict(), Field(ge=1)]
     train: Score
-    """While training: each batch scored by the network that has not seen it in this epoch, on augmented images."""
+    """While training: each batch scored by the network that has not seen it in this epoch, on augmented images.
+
+    Its loss is the one that is trained, with label smoothing where the experiment has some; those of test images never
+    have.
+    """
     as_published: Score
     clean: Score
     train_s: Seconds

@@ -1,4 +1,4 @@
-"""The image operations of the report, as data. An experiment's list reads like the report's `Compose`.
+"""Image operations, as data. An experiment's list reads like the report's `Compose`.
 
 Operations before `to_tensor` work on 8-bit images, those after it on float tensors. Each random operation draws
 its own parameters per image (`training/augment.py`).
@@ -38,10 +38,22 @@ class RandomResizedCrop(Model):
 
     @model_validator(mode="after")
     def _ranges_are_in_order(self) -> Self:
-        for name, low, high in (("scale", self.scale_min, self.scale_max), ("ratio", self.ratio_min, self.ratio_max)):
-            if low > high:
-                raise ValueError(f"{name}_min = {low} is above {name}_max = {high}")
+        _check_range("scale", self.scale_min, self.scale_max)
+        _check_range("ratio", self.ratio_min, self.ratio_max)
         return self
+
+
+class RandomCrop(Model):
+    """A part of the image as large as the image, cut out of it with `padding` px added on each side.
+
+    He et al. (2015), section 4.2, with 4 px of black; all places are equally likely. `mode` says what is added, in
+    torchvision's words: `constant` is black, `edge` repeats the pixels of the border, `symmetric` mirrors the image
+    with them, `reflect` without them. Pixels are those of the image where the operation stands in the list.
+    """
+
+    name: Literal["random_crop"] = "random_crop"
+    padding: Annotated[int, Field(ge=0, le=1024)]
+    mode: Literal["constant", "edge", "reflect", "symmetric"] = "constant"
 
 
 class RandomRotation(Model):
@@ -71,6 +83,41 @@ class RandomGrayscale(Model):
     p: Probability = 0.1
 
 
+class RandomErasing(Model):
+    """With probability `p`, a rectangle set to `value` (Zhong et al., 2017), by torchvision's rule.
+
+    Ten tries of a share of the area and a ratio of height to width (uniform in its logarithm); the first rectangle that
+    is smaller than the image in both directions lies anywhere in it. If none is, nothing is erased.
+    """
+
+    name: Literal["random_erasing"] = "random_erasing"
+    p: Probability = 0.5
+    scale_min: Probability = 0.02
+    scale_max: Probability = 0.33
+    ratio_min: Annotated[float, Field(gt=0, le=10)] = 0.3
+    ratio_max: Annotated[float, Field(gt=0, le=10)] = 3.3
+    value: Annotated[float, Field(ge=-1000, le=1000)] = 0.0
+
+    @model_validator(mode="after")
+    def _ranges_are_in_order(self) -> Self:
+        _check_range("scale", self.scale_min, self.scale_max)
+        _check_range("ratio", self.ratio_min, self.ratio_max)
+        return self
+
+
+class Cutout(Model):
+    """With probability `p`, a square of `size` px set to 0 (DeVries and Taylor, 2017).
+
+    Its centre is any pixel of the image; what lies outside is cut off. The paper erases after normalization, where 0 is
+    the mean of the data; before `normalize`, 0 is black. An even size reaches half of it up and left of the centre
+    pixel, and one pixel less down and right, as in the paper's program.
+    """
+
+    name: Literal["cutout"] = "cutout"
+    size: Annotated[int, Field(ge=1, le=1024)]
+    p: Probability = 1.0
+
+
 class Normalize(Model):
     """(x - mean) / std per channel; the defaults are ImageNet's."""
 
@@ -83,23 +130,40 @@ class Normalize(Model):
     )
 
 
+def _check_range(name: str, low: float, high: float) -> None:
+    if low > high:
+        raise ValueError(f"{name}_min = {low} is above {name}_max = {high}")
+
+
 Operation = Annotated[
-    ColorJitter | RandomResizedCrop | RandomRotation | RandomHorizontalFlip | ToTensor | RandomGrayscale | Normalize,
+    ColorJitter
+    | RandomResizedCrop
+    | RandomCrop
+    | RandomRotation
+    | RandomHorizontalFlip
+    | ToTensor
+    | RandomGrayscale
+    | RandomErasing
+    | Cutout
+    | Normalize,
     Field(discriminator="name"),
 ]
 
 OperationName = Literal[
     "color_jitter",
     "random_resized_crop",
+    "random_crop",
     "random_rotation",
     "random_horizontal_flip",
     "to_tensor",
     "random_grayscale",
+    "random_erasing",
+    "cutout",
     "normalize",
 ]
 
-IMAGE_ONLY = {"color_jitter", "random_resized_crop", "random_rotation"}
-TENSOR_ONLY = {"normalize"}
+IMAGE_ONLY = {"color_jitter", "random_resized_crop", "random_crop", "random_rotation"}
+TENSOR_ONLY = {"random_erasing", "cutout", "normalize"}
 
 
 def check_order(operations: tuple[Operation, ...]) -> None:

@@ -16,7 +16,7 @@ LONG = 8
 """Bytes of the 64-bit integers in which torch keeps labels and the positions that a max pool chose."""
 CHANNELS = 3
 STAGES = 4
-TENSORS = {"adam": 2, "adadelta": 2, "rmsprop": 1, "asgd": 1, "sgd": 0}
+TENSORS = {"adam": 2, "adamw": 2, "adadelta": 2, "rmsprop": 1, "asgd": 1, "sgd": 0}
 """Tensors of state for each parameter: both moments; both running means of squares; one such mean; the average."""
 
 

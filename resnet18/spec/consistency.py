@@ -7,8 +7,10 @@ from typing import TypeVar
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Claim, Difference, Equivalent, MetricCheck, Overfits, RunStatus, cases_of, orders
 from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.experiment import Experiment
 from resnet18.spec.hypothesis import sub_cases
 from resnet18.spec.metric import METRICS
+from resnet18.spec.optimizer import Cosine
 from resnet18.spec.resolve import Request, resolve
 
 T = TypeVar("T")
@@ -31,6 +33,15 @@ def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
             f'claim "{found[1]}"',
             f'two tables of the report "{found[0]}" have a claim with this id',
             next_step="rename one of them, or the key `report` of a file",
+        )
+
+
+def check_warm_up(experiment: Experiment, where: str) -> None:
+    """Raise SpecError if a case of full size would end before its warm-up does; a small scale may cut it short."""
+    schedule, epochs = experiment.schedule, experiment.epochs
+    if isinstance(schedule, Cosine) and schedule.warmup_epochs >= epochs:
+        raise SpecError(
+            f"{where}: schedule.warmup_epochs", f"{schedule.warmup_epochs:g} epochs of warm-up leave none of {epochs}"
         )
 
 

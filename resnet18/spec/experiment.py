@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
-from resnet18.spec.optimizer import Optimizer, Schedule
+from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
 from resnet18.spec.size import canonical_size
 from resnet18.spec.strict import Items, Model
 
@@ -49,6 +49,8 @@ class Experiment(Model):
     """Channels of the first stage; 64 is ResNet-18."""
     optimizer: Optimizer
     schedule: Schedule
+    label_smoothing: Share = 0.0
+    """Share of the target that all classes get alike (Szegedy et al., 2016); of the loss in training, not in tests."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     validation_images: Annotated[int, Field(ge=0, le=0)] = 0
@@ -62,6 +64,15 @@ class Experiment(Model):
                 check_order(getattr(self, key))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _one_cycle_has_the_rate_of_the_optimizer(self) -> Self:
+        if isinstance(self.schedule, OneCycle) and self.schedule.max_lr != self.optimizer.lr:
+            raise ValueError(
+                f"optimizer.lr = {self.optimizer.lr:g} is not schedule.max_lr = {self.schedule.max_lr:g}: both are the "
+                "highest rate of one_cycle, so set them to the same number"
+            )
         return self
 
 

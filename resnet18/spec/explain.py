@@ -18,6 +18,7 @@ BY_TAG: dict[str, type[BaseModel]] = {
 } | {kind: model for model in CHECKS for kind in get_args(model.model_fields["kind"].annotation)}
 
 
+HOW_TO_ADD = 'to add one, see benchmarks/README.md, "What is not here"'
 SENTENCES = {
     "missing": 'the key "{key}" is missing',
     "string_pattern_mismatch": "{key}: {value} has a character that is not allowed here",
@@ -32,7 +33,13 @@ def spec_error(where: str, model: type[BaseModel], error: ValidationError, next_
     findings = [one for one in findings if one["type"] != "too_short"] or findings
     text, allowed = _sentence(model, findings[0])
     more = "".join(f"\n  also: {_sentence(model, finding)[0]}" for finding in findings[1:6])
-    return SpecError(where, text + more, allowed=allowed, next_step=next_step)
+    return SpecError(where, text + more, allowed=allowed, next_step=next_step or _next_step(findings[0]))
+
+
+def _next_step(finding: ErrorDetails) -> str:
+    """Return where it says how to add what is not known: an optimizer, an operation, a schedule or a network."""
+    named = finding["type"] == "union_tag_invalid" and finding["ctx"]["discriminator"] == "'name'"
+    return HOW_TO_ADD if named or (finding["type"], finding["loc"]) == ("literal_error", ("model",)) else ""
 
 
 def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple[str, ...]]:

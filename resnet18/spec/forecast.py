@@ -13,13 +13,13 @@ from resnet18.spec.bytes import (
     state_tensors,
 )
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.optimizer import SGD, Optimizer
+from resnet18.spec.optimizer import SGD, AdamW, Optimizer
 
 EVALUATION_BATCH = 100
 """Images that the loop evaluates at once (a test holds it against the loop's own number)."""
 PARTS = ("weights", "gradients", "state", "activations", "input", "transient")
 """What the peak is made of: these fields of a forecast add up to it."""
-TEMPORARIES = {"adam": 2, "adadelta": 2, "rmsprop": 1, "asgd": 0, "sgd": 0}
+TEMPORARIES = {"adam": 2, "adamw": 2, "adadelta": 2, "rmsprop": 1, "asgd": 0, "sgd": 0}
 """Tensors of a parameter's size that torch's plain loop computes with at once, beside gradient and state."""
 
 
@@ -80,7 +80,7 @@ def forecast_bytes(experiment: Experiment) -> int:
 
 def _temporaries(optimizer: Optimizer) -> int:
     """Return how many tensors of the largest parameter's size the plain loop of torch's optimizer computes with."""
-    has_decay = optimizer.weight_decay > 0
+    has_decay = optimizer.weight_decay > 0 and not isinstance(optimizer, AdamW)  # whose decay works in place
     is_nesterov = isinstance(optimizer, SGD) and optimizer.nesterov
     return TEMPORARIES[optimizer.name] + has_decay + is_nesterov
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.consistency import check_consistency, check_ids_differ
+from resnet18.spec.consistency import check_consistency, check_ids_differ, check_warm_up
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.explain import spec_error
 from resnet18.spec.identity import PACKAGE, arm_id
@@ -145,7 +145,9 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
                     "is set by the scale",
                     next_step="remove the key; use --scale, --data, --seeds or -o",
                 )
-        arm = arm_id(*resolve(benchmark, case, full, seed=0, where=place))
+        experiment, execution = resolve(benchmark, case, full, seed=0, where=place)
+        check_warm_up(experiment, place)
+        arm = arm_id(experiment, execution)
         if arm in seen:
             raise SpecError(place, f'describes the same run as case "{seen[arm]}"')
         seen[arm] = case.name

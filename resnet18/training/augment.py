@@ -17,12 +17,14 @@ from torch import Tensor
 from resnet18.spec.augmentation import (
     ColorJitter,
     Operation,
+    RandomCrop,
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
     RandomRotation,
 )
-from resnet18.training.keys import random_words, uniform
+from resnet18.training.erase import CUTOUT_UNITS, ERASING_UNITS, apply_erase, draw_cutout, draw_erasing
+from resnet18.training.keys import between, random_words, uniform
 
 CROP_TRIES = 10
 Table = NDArray[np.float64] | NDArray[np.int64]
@@ -41,9 +43,9 @@ def draw_crop(operation: RandomResizedCrop, units: NDArray[np.float64], size: in
         units: [n, 22] uniform numbers.
         size: side of the image before the crop.
     """
-    area = size * size * _between(units[:, :CROP_TRIES], operation.scale_min, operation.scale_max)
+    area = size * size * between(units[:, :CROP_TRIES], operation.scale_min, operation.scale_max)
     ratio = np.exp(
-        _between(units[:, CROP_TRIES : 2 * CROP_TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
+        between(units[:, CROP_TRIES : 2 * CROP_TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
     )
     widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
     fits = (widths > 0) & (widths <= size) & (heights > 0) & (heights <= size)
@@ -66,18 +68,23 @@ def _central_box(operation: RandomResizedCrop, size: int) -> tuple[int, int]:
     return size, size
 
 
+def draw_shift(operation: RandomCrop, units: NDArray[np.float64], _size: int) -> NDArray[np.int64]:
+    """Return [n, 2]: top and left of the part that is kept, in the padded image."""
+    return np.floor(units * (2 * operation.padding + 1)).astype(np.int64)
+
+
 def draw_jitter(operation: ColorJitter, units: NDArray[np.float64], _size: int) -> NDArray[np.float64]:
     """Return [n, 8]: factors of brightness, contrast, saturation, the hue shift, and the order in which they apply."""
     strengths = np.array([operation.brightness, operation.contrast, operation.saturation])
-    factors = _between(units[:, :3], np.maximum(0.0, 1 - strengths), 1 + strengths)
-    hue = _between(units[:, 3:4], -operation.hue, operation.hue)
+    factors = between(units[:, :3], np.maximum(0.0, 1 - strengths), 1 + strengths)
+    hue = between(units[:, 3:4], -operation.hue, operation.hue)
     order = np.argsort(units[:, 4:8], axis=1, kind="stable")
     return np.concatenate([factors, hue, order], axis=1)
 
 
 def draw_angle(operation: RandomRotation, units: NDArray[np.float64], _size: int) -> NDArray[np.float64]:
     """Return [n, 1] angles in degrees."""
-    return _between(units, -operation.degrees, operation.degrees)
+    return between(units, -operation.degrees, operation.degrees)
 
 
 def draw_coin(
@@ -87,18 +94,19 @@ def draw_coin(
     return (units < operation.p).astype(np.int64)
 
 
-def _between(units: NDArray[np.float64], low: object, high: object) -> NDArray[np.float64]:
-    between: NDArray[np.float64] = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * units
-    return between
-
-
-def apply_crop(image: Picture, box: NDArray[np.int64], size: int) -> Picture:
+def apply_crop(_operation: RandomResizedCrop, image: Picture, box: NDArray[np.int64], size: int) -> Picture:
     """Crop, then resize to `size` px (bilinear)."""
     top, left, height, width = (int(value) for value in box)
     return F.resized_crop(image, top, left, height, width, [size, size])
 
 
-def apply_jitter(image: Picture, row: NDArray[np.float64], _size: int) -> Picture:
+def apply_shift(operation: RandomCrop, image: Picture, corner: NDArray[np.int64], _size: int) -> Picture:
+    """Pad, then cut the image's own size out at the corner."""
+    padded = F.pad(image, [operation.padding], 0, operation.mode)
+    return F.crop(padded, int(corner[0]), int(corner[1]), image.height, image.width)
+
+
+def apply_jitter(_operation: ColorJitter, image: Picture, row: NDArray[np.float64], _size: int) -> Picture:
     """Apply the four adjustments in the drawn order. A factor of exactly 1 and a shift of exactly 0 do nothing."""
     adjust = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
     for which in row[4:].astype(int):
@@ -107,17 +115,17 @@ def apply_jitter(image: Picture, row: NDArray[np.float64], _size: int) -> Pictur
     return image
 
 
-def apply_rotation(image: Picture, angle: NDArray[np.float64], _size: int) -> Picture:
+def apply_rotation(_operation: RandomRotation, image: Picture, angle: NDArray[np.float64], _size: int) -> Picture:
     """Rotate about the centre (nearest pixel, black corners)."""
     return F.rotate(image, float(angle[0]))
 
 
-def apply_flip(image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
+def apply_flip(_operation: RandomHorizontalFlip, image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
     """Mirror where the coin is 1."""
     return F.hflip(image) if coin[0] else image
 
 
-def apply_grayscale(image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
+def apply_grayscale(_operation: RandomGrayscale, image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
     """Make all three channels grey where the coin is 1."""
     if not coin[0]:
         return image
@@ -130,9 +138,12 @@ def apply_grayscale(image: Picture, coin: NDArray[np.int64], _size: int) -> Pict
 RANDOM: dict[str, tuple[int, Callable[..., Table], Callable[..., Picture]]] = {
     "color_jitter": (8, draw_jitter, apply_jitter),
     "random_resized_crop": (2 * CROP_TRIES + 2, draw_crop, apply_crop),
+    "random_crop": (2, draw_shift, apply_shift),
     "random_rotation": (1, draw_angle, apply_rotation),
     "random_horizontal_flip": (1, draw_coin, apply_flip),
     "random_grayscale": (1, draw_coin, apply_grayscale),
+    "random_erasing": (ERASING_UNITS, draw_erasing, apply_erase),
+    "cutout": (CUTOUT_UNITS, draw_cutout, apply_erase),
 }
 
 
@@ -161,7 +172,7 @@ class Pipeline:
         return tensor
 
     def _apply(self, operation: Operation, image: Picture, index: int) -> Picture:
-        return RANDOM[operation.name][2](image, self.tables[operation.name][index], self.size)
+        return RANDOM[operation.name][2](operation, image, self.tables[operation.name][index], self.size)
 
 
 def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
@@ -188,5 +199,6 @@ def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key
             lanes, draw, _ = RANDOM[operation.name]
             units = uniform(random_words(seed, f"{purpose}/{operation.name}", epoch, images, lanes))
             tables[operation.name] = draw(operation, units, side)
+            side = size if operation.name == "random_resized_crop" else side
     border = [operation.name for operation in operations].index("to_tensor")
     return Pipeline(operations[:border], operations[border + 1 :], tables, size)

@@ -150,7 +150,7 @@ def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) ->
 def _key(run: Run) -> tuple[object, ...]:
     """Return all that memory depends on: runs that agree in it share a forecast."""
     one, how = run.experiment, run.execution
-    network = (one.model, one.stem, one.width, one.image_size, one.optimizer)
+    network = (one.model, one.stem, one.width, one.image_size, one.optimizer, one.label_smoothing)
     return (*network, training_batch(one), evaluation_batch(one), how.precision, how.memory_format)
 
 
@@ -166,7 +166,7 @@ def _train(
         optimizer.zero_grad()
         with torch.autograd.graph.saved_tensors_hooks(ledger.saved, _unchanged), autocast(execution, CPU):
             logits = model(images)
-            loss = cross_entropy(logits, labels)
+            loss = cross_entropy(logits, labels, label_smoothing=experiment.label_smoothing)
         saved = ledger.held("activations", "input")
         (logits.argmax(1) == labels).sum().item()
         ledger.phase = "backward"

@@ -1,8 +1,9 @@
 """The whole training step as one CUDA graph: a small batch costs one launch instead of hundreds.
 
 The first steps are made eagerly on a stream of their own, as a capture needs, and are the run's real first steps, so
-nothing has to be undone. A graph holds the learning rate as a constant: another rate is another capture. Batches of
-another size, the short last one of an epoch, are made eagerly.
+nothing has to be undone. A graph holds a learning rate that is a number as a constant: another rate is another capture.
+One that changes within epochs is a tensor (`build_optimizer`), which is filled before each replay and captured once.
+Batches of another size, the short last one of an epoch, are made eagerly.
 """
 
 from collections.abc import Callable
@@ -29,8 +30,8 @@ class GraphedStep:
     def __init__(self, step: Step, setup: Setup) -> None:
         self.step, self.setup = step, setup
         self.warm = 0
-        self.rates: list[float] = []
-        """Learning rates that the graph holds."""
+        self.rates: list[float | int] = []
+        """What the graph holds of learning rates: numbers, and where tensors lie."""
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Make the step; the figures are a copy of their own."""
@@ -39,7 +40,7 @@ class GraphedStep:
         if self.warm < WARM_UP:
             self.warm += 1
             return self._aside(images, labels)
-        rates = [group["lr"] for group in self.setup.optimizer.param_groups]
+        rates = [_held(group["lr"]) for group in self.setup.optimizer.param_groups]
         if rates != self.rates:
             self._capture(images, labels)
             self.rates = rates
@@ -62,3 +63,8 @@ class GraphedStep:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.figures = self.step(self.images, self.labels)
+
+
+def _held(rate: float | Tensor) -> float | int:
+    """Return what a graph holds of a rate; a tensor's value is read on the device, and no host waits for it."""
+    return rate.data_ptr() if isinstance(rate, Tensor) else rate

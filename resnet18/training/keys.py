@@ -34,6 +34,12 @@ def uniform(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
+def between(units: NDArray[np.float64], low: object, high: object) -> NDArray[np.float64]:
+    """Return numbers in [0, 1) as numbers between two others."""
+    numbers: NDArray[np.float64] = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * units
+    return numbers
+
+
 def permutation(seed: int, purpose: str, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the indices in random order. Any two of them stand in the same order whichever others are present."""
     words = random_words(seed, purpose, epoch, int(indices.max()) + 1, 1)[:, 0]

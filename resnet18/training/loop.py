@@ -10,11 +10,10 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import Operation, clean
-from resnet18.spec.optimizer import learning_rate_factor
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
-from resnet18.training.optimizers import set_learning_rate
 from resnet18.training.queued import QueuedSteps
+from resnet18.training.rates import rate_of_step, set_rate_of_step
 from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
 from resnet18.training.setup import Setup
 
@@ -34,8 +33,6 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
     experiment = setup.experiment
     queued = QueuedSteps(setup) if setup.runs_ahead else None
     for epoch in range(begin.epoch, experiment.epochs + 1):
-        learning_rate = experiment.optimizer.lr * learning_rate_factor(experiment.schedule, epoch)
-        set_learning_rate(setup.optimizer, learning_rate)
         position = begin if epoch == begin.epoch else Position(epoch)
         steps = queued.epoch(clock, position) if queued else train_epoch(setup, clock, position)
         for after_a_step in steps:
@@ -46,8 +43,9 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             as_published, _ = evaluate(setup, indices, experiment.test_augmentation, epoch)
         with clock.scope("eval_clean_s"):
             cleanly, predictions = evaluate(setup, indices, clean(experiment.test_augmentation), epoch)
+        rate = rate_of_step(setup, epoch, position.steps - 1)
         yield EpochResult(
-            epoch, learning_rate, position.steps, position.tally, as_published, cleanly, lap(setup, clock), predictions
+            epoch, rate, position.steps, position.tally, as_published, cleanly, lap(setup, clock), predictions
         )
 
 
@@ -73,10 +71,11 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
                 return
             images, labels = to_device(batch, setup)
             del batch  # in another memory format it would stay beside its copy
+            set_rate_of_step(setup, begin.epoch, steps)
             setup.optimizer.zero_grad()
             with autocast(setup.execution, setup.device):
                 logits = setup.network(images)
-                loss = cross_entropy(logits, labels)
+                loss = cross_entropy(logits, labels, label_smoothing=setup.experiment.label_smoothing)
         with clock.scope("statistics_s"):
             mean_loss = loss.item()
             correct = int((logits.argmax(1) == labels).sum().item())

@@ -1,4 +1,4 @@
-"""The optimizers of Table 3: the spec's values handed to torch's classes."""
+"""The optimizers of a spec: its values handed to torch's classes."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,13 +10,14 @@ from resnet18.spec.optimizer import Optimizer
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
     "rmsprop": torch.optim.RMSprop,
     "adadelta": torch.optim.Adadelta,
     "asgd": torch.optim.ASGD,
 }
 
 
-FUSED = frozenset({"sgd", "adam"})
+FUSED = frozenset({"sgd", "adam", "adamw"})
 """Those of which torch has a form in one kernel, for CPU and CUDA."""
 
 
@@ -32,20 +33,33 @@ def form_of(name: str, path: str, device_type: str) -> str:
 
 
 def build_optimizer(
-    spec: Optimizer, parameters: Iterable[nn.Parameter], path: str = "reference", device_type: str = "cpu"
+    spec: Optimizer,
+    parameters: Iterable[nn.Parameter],
+    path: str = "reference",
+    device_type: str = "cpu",
+    *,
+    rate_changes: bool = False,
 ) -> torch.optim.Optimizer:
     """Return the optimizer in the form that the path asks for (`form_of`).
 
-    On CUDA the fast path counts steps on the device, so that a CUDA graph can hold the update; SGD counts none.
+    On CUDA the fast path counts steps on the device, so that a CUDA graph can hold the update; SGD counts none. Where
+    `rate_changes` within epochs, its rate is a tensor on the device, too: a graph reads what is in it at each step.
     """
+    parameters = list(parameters)
+    values = spec.model_dump(exclude={"name"})
     form = form_of(spec.name, path, device_type)
     how = {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
     if path == "fast" and device_type == "cuda" and spec.name != "sgd":
         how["capturable"] = True
-    return OPTIMIZERS[spec.name](parameters, **spec.model_dump(exclude={"name"}), **how)
+    if path == "fast" and device_type == "cuda" and rate_changes:
+        values["lr"] = torch.tensor(spec.lr, device=parameters[0].device)
+    return OPTIMIZERS[spec.name](parameters, **values, **how)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the rate of every parameter group."""
+    """Set the rate of every parameter group: the number, or what is in the tensor that stands for it."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(learning_rate)
+        else:
+            group["lr"] = learning_rate

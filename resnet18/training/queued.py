@@ -16,6 +16,7 @@ from resnet18.measure.clock import Clock
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed_training, to_device
 from resnet18.training.graph import GraphedStep
+from resnet18.training.rates import set_rate_of_step
 from resnet18.training.results import DivergedError, Position
 from resnet18.training.setup import Setup
 
@@ -54,6 +55,7 @@ class QueuedSteps:
                         break
                     images, labels = to_device(batch, self.setup)
                     del batch  # in another memory format it would stay beside its copy
+                    set_rate_of_step(self.setup, position.epoch, position.steps + len(figures))
                     figures.append(self.step(images, labels))
                     counts.append(len(labels))
                 if not figures:
@@ -68,7 +70,7 @@ class QueuedSteps:
         setup.optimizer.zero_grad()
         with autocast(setup.execution, setup.device):
             logits = setup.network(images)
-            loss = cross_entropy(logits, labels)
+            loss = cross_entropy(logits, labels, label_smoothing=setup.experiment.label_smoothing)
         setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
         setup.scaler.step(setup.optimizer)
         setup.scaler.update()

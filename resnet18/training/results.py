@@ -44,6 +44,7 @@ class EpochResult:
 
     epoch: int
     learning_rate: float
+    """Of the epoch's last step."""
     steps: int
     train: Tally
     as_published: Tally

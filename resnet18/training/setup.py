@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.optimizer import changes_within_epochs
 from resnet18.training.batched.kernels import load_kernels
 from resnet18.training.dataset import DataSet, subset
 from resnet18.training.device import carried_out
@@ -69,7 +70,13 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         model,
         network=torch.compile(model, dynamic=False) if execution.compile else model,
         scaler=torch.amp.GradScaler(device.type, enabled=execution.precision == "fp16"),
-        optimizer=build_optimizer(experiment.optimizer, model.parameters(), execution.path, device.type),
+        optimizer=build_optimizer(
+            experiment.optimizer,
+            model.parameters(),
+            execution.path,
+            device.type,
+            rate_changes=changes_within_epochs(experiment.schedule),
+        ),
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),

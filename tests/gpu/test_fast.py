@@ -30,17 +30,25 @@ def test_images_made_on_the_gpu_have_the_bits_of_the_cpu(items, size, count):
     assert torch.equal(expected, actual.cpu())
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_graph_gives_the_losses_of_eager_steps(name, precision, monkeypatch):
-    """Two epochs of 25 steps, the rate cut between them, the last batch short; with deterministic algorithms."""
+@pytest.mark.parametrize(
+    "schedule",
+    [{"name": "step", "every": 1, "factor": 0.1, "first_epoch": 1}, {"name": "cosine", "warmup_epochs": 0.5}],
+    ids=lambda one: one["name"],
+)
+def test_a_graph_gives_the_losses_of_eager_steps(name, precision, schedule, monkeypatch):
+    """Two epochs of 25 steps, the last batch short, the rate cut between them or changed with every step.
+
+    With deterministic algorithms.
+    """
     found = []
     for graphed in (False, True):
         monkeypatch.setattr(Setup, "is_graphed", property(lambda _, graphed=graphed: graphed))
         execution = Execution(device="cuda", path="fast", precision=precision, deterministic=True)
         experiment = make_experiment(
             optimizer={"name": name, "lr": 1e-4},
-            schedule={"name": "step", "every": 1, "factor": 0.1, "first_epoch": 1},
+            schedule=schedule,
             train_images=390,
             epochs=2,
             width=16,

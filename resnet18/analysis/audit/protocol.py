@@ -8,8 +8,11 @@ from resnet18.analysis.audit.finding import Remark, counted, listed, quoted
 from resnet18.analysis.audit.reading import Reading
 from resnet18.spec.augmentation import (
     ColorJitter,
+    Cutout,
     Normalize,
     Operation,
+    RandomCrop,
+    RandomErasing,
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
@@ -103,10 +106,10 @@ def _is_identity(operation: Operation) -> bool:
         case RandomResizedCrop():
             ends = (operation.scale_min, operation.scale_max, operation.ratio_min, operation.ratio_max)
             return set(ends) == {1.0}
-        case RandomRotation():
-            return operation.degrees == 0
-        case RandomHorizontalFlip() | RandomGrayscale():
-            return operation.p == 0
+        case RandomRotation(degrees=0) | RandomCrop(padding=0):
+            return True
+        case RandomHorizontalFlip(p=0) | RandomGrayscale(p=0) | RandomErasing(p=0) | Cutout(p=0):
+            return True
         case Normalize():
             return set(operation.mean) == {0.0} and set(operation.std) == {1.0}
         case _:

@@ -7,9 +7,11 @@ from resnet18.analysis.audit.gaps import TOLERANCE
 from resnet18.analysis.audit.reading import Reading
 from resnet18.spec.benchmark import PrintedRate
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.optimizer import Step, learning_rate_factor
+from resnet18.spec.optimizer import Constant, Step, learning_rate
 from resnet18.spec.printed import parse_printed
 
+IMAGES = 50_000
+"""Training images of CIFAR-10, for the steps of an epoch where a case takes all."""
 SHOWN_CUTS = 4
 """Cuts that are listed; more are counted."""
 
@@ -27,7 +29,10 @@ def wrong_rates(readings: Sequence[Reading]) -> Iterator[Remark]:
 
 def rate_after(experiment: Experiment, epoch: int) -> float:
     """Return the rate that holds once the epoch of this number is over, as the schedule numbers epochs."""
-    return experiment.optimizer.lr * learning_rate_factor(experiment.schedule, _position(experiment, epoch) + 1)
+    images = IMAGES if experiment.train_images == "all" else experiment.train_images
+    steps = -(-images // experiment.batch_size)
+    at = _position(experiment, epoch) * steps
+    return learning_rate(experiment.schedule, experiment.optimizer.lr, at, steps, experiment.epochs)
 
 
 def _position(experiment: Experiment, epoch: int) -> int:
@@ -63,8 +68,10 @@ def _disagreement(experiment: Experiment, rate: PrintedRate, right: Sequence[str
 def _computed(experiment: Experiment, epoch: int) -> str:
     """Return the computation: `0.001 x 0.1^2 (cut after epochs 80 and 160) = 0.00001`."""
     start, after, schedule = plain(experiment.optimizer.lr), plain(rate_after(experiment, epoch)), experiment.schedule
-    if not isinstance(schedule, Step):
+    if isinstance(schedule, Constant):
         return f"{start}, never cut"
+    if not isinstance(schedule, Step):
+        return f"{start} under {schedule.name} = {after}"
     cuts = [number for number in range(schedule.first_epoch, epoch + 1) if number % schedule.every == 0]
     if not cuts:
         return f"{start}, not yet cut"

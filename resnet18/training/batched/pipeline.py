@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor
 from resnet18.spec.augmentation import Operation
 from resnet18.training.augment import Pipeline, Table, build_pipeline
 from resnet18.training.batched.colour import build_grayscale, build_jitter
-from resnet18.training.batched.floats import FloatStep, ToTensor, build_floats
+from resnet18.training.batched.floats import FLIP, FloatStep, ToTensor, build_floats
 from resnet18.training.batched.kernels import ImageStep, load_kernels
 from resnet18.training.batched.packed import CHANNELS, pack
 from resnet18.training.batched.resize import build_resize
+from resnet18.training.batched.shift import build_shift
 from resnet18.training.batched.turn import Matrix, build_turn, identities, mirror_first, rotations, then_mirror
 
 CHUNK_PIXELS = 1 << 16
@@ -119,20 +121,20 @@ def _image_steps(reference: Pipeline, images: int, native: int, device: torch.de
         whole = np.tile(np.array([0, 0, native, native]), (images, 1))
         steps.append(build_resize(whole, native, reference.size, device))
         side = reference.size
-    for moves, names in groupby(_order(reference), key=lambda name: name in {FLIP, ROTATION}):
+    for moves, group in groupby(_order(reference), key=lambda operation: operation.name in {FLIP, ROTATION}):
         if moves:
-            steps.append(build_turn(_movement(tuple(names), tables, side), device))
+            names = tuple(operation.name for operation in group)
+            steps.append(build_turn(_movement(names, tables, side), device))
             continue
-        for name in names:
-            steps.append(BUILD[name](tables[name], native, reference.size, device))
-            side = reference.size if name == "random_resized_crop" else side
+        for operation in group:
+            steps.append(BUILD[operation.name](operation, tables[operation.name], side, reference.size, device))
+            side = reference.size if operation.name == "random_resized_crop" else side
     return tuple(step for step in steps if step)
 
 
-def _order(reference: Pipeline) -> list[str]:
-    """Return the names of the steps on images. A flip of the tensor moves here: all else there sees single pixels."""
-    names: list[str] = [operation.name for operation in reference.on_images]
-    return names + [operation.name for operation in reference.on_tensors if operation.name == FLIP]
+def _order(reference: Pipeline) -> list[Operation]:
+    """Return the steps on images. A flip of the tensor moves here: what else is there sees single pixels or erases."""
+    return [*reference.on_images, *(operation for operation in reference.on_tensors if operation.name == FLIP)]
 
 
 def _movement(names: tuple[str, ...], tables: dict[str, Table], side: int) -> Matrix:
@@ -145,11 +147,13 @@ def _movement(names: tuple[str, ...], tables: dict[str, Table], side: int) -> Ma
     return mirror(matrix, tables[FLIP].astype(np.int64), side)
 
 
-FLIP, ROTATION = "random_horizontal_flip", "random_rotation"
-BUILD: dict[str, Callable[[Table, int, int, torch.device], ImageStep | None]] = {
-    "color_jitter": lambda table, _native, _size, device: build_jitter(table.astype(np.float64), device),
-    "random_grayscale": lambda table, _native, _size, device: build_grayscale(table.astype(np.int64), device),
-    "random_resized_crop": lambda table, native, size, device: build_resize(
-        table.astype(np.int64), native, size, device
+ROTATION = "random_rotation"
+# name -> how to build the step, from the operation, its table, and the sides in px of the images and of the result
+BUILD: dict[str, Callable[[Any, Table, int, int, torch.device], ImageStep | None]] = {
+    "color_jitter": lambda _, table, _side, _size, device: build_jitter(table.astype(np.float64), device),
+    "random_grayscale": lambda _, table, _side, _size, device: build_grayscale(table.astype(np.int64), device),
+    "random_resized_crop": lambda _, table, side, size, device: build_resize(
+        table.astype(np.int64), side, size, device
     ),
+    "random_crop": lambda crop, table, side, _size, device: build_shift(crop, table.astype(np.int64), side, device),
 }

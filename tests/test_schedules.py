@@ -1,0 +1,176 @@
+"""Schedules that change with every step: torch's rates, from the number of the step alone."""
+
+import pytest
+import torch
+from builders import epochs_of, make_experiment
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+
+from resnet18.measure.clock import Clock
+from resnet18.spec.experiment import Execution
+from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step, learning_rate, learning_rate_factor
+from resnet18.training.embedded import read_embedded
+from resnet18.training.loop import train
+from resnet18.training.optimizers import build_optimizer
+from resnet18.training.rates import rate_of_step, set_rate_of_step
+from resnet18.training.setup import set_up
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LR = 0.1
+STEPS, EPOCHS = 37, 12
+EXACTLY = {"rel": 1e-12, "abs": 0}
+PER_STEP = {
+    "cosine": {"name": "cosine", "warmup_epochs": 0.5, "final_factor": 0.1},
+    "one_cycle": {"name": "one_cycle", "max_lr": LR},
+}
+
+
+def ours(schedule, steps=STEPS, epochs=EPOCHS):
+    return [learning_rate(schedule, LR, step, steps, epochs) for step in range(steps * epochs)]
+
+
+def theirs(scheduler, steps, **arguments):
+    """The rate that torch's scheduler gives to each step."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=LR)
+    scheduler = scheduler(optimizer, **arguments)
+    found = []
+    for at in range(steps):
+        if at:
+            optimizer.step()
+            scheduler.step()
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+@pytest.mark.parametrize("final_factor", [0.0, 0.01, 1.0])
+def test_a_cosine_has_torchs_rates(final_factor):
+    """Every step of 12 epochs of 37, to a millionth of a millionth."""
+    expected = theirs(CosineAnnealingLR, STEPS * EPOCHS, T_max=STEPS * EPOCHS, eta_min=LR * final_factor)
+
+    assert expected == pytest.approx(ours(Cosine(final_factor=final_factor)), **EXACTLY)
+
+
+@pytest.mark.parametrize(("warmup_epochs", "warm_up"), [(1, 37), (2.5, 92), (0.01, 0)])
+def test_a_warm_up_rises_from_0_in_a_straight_line_and_the_cosine_takes_the_steps_left(warmup_epochs, warm_up):
+    """In whole steps: 92 of 92.5, none of 0.37."""
+    left = STEPS * EPOCHS - warm_up
+    line = [LR * step / warm_up for step in range(warm_up)]
+
+    assert line + theirs(CosineAnnealingLR, left, T_max=left) == pytest.approx(
+        ours(Cosine(warmup_epochs=warmup_epochs)), **EXACTLY
+    )
+
+
+@pytest.mark.parametrize("epochs", [3, 4])
+def test_a_run_that_is_no_longer_than_its_warm_up_ends_in_it(epochs):
+    """As at smoke scale, which has two epochs."""
+    line = [LR * step / (4 * STEPS) for step in range(epochs * STEPS)]
+
+    assert line == pytest.approx(ours(Cosine(warmup_epochs=4.0), epochs=epochs), **EXACTLY)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"pct_start": 0.0},
+        {"pct_start": 0.123},
+        {"pct_start": 1.0},
+        {"div_factor": 1.0, "final_div_factor": 3.0},
+        {"pct_start": 0.5, "div_factor": 10.0, "final_div_factor": 0.5},
+    ],
+    ids=str,
+)
+def test_one_cycle_has_torchs_rates(keys):
+    """Every step of 12 epochs of 37, to a millionth of a millionth; its defaults are torch's."""
+    arguments = {"max_lr": LR, "epochs": EPOCHS, "steps_per_epoch": STEPS, "cycle_momentum": False, **keys}
+
+    assert theirs(OneCycleLR, STEPS * EPOCHS, **arguments) == pytest.approx(
+        ours(OneCycle(max_lr=LR, **keys)), **EXACTLY
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_one_cycle_of_very_few_steps_has_torchs_rates(steps):
+    """The highest rate lies before the first step."""
+    expected = theirs(OneCycleLR, steps, max_lr=LR, total_steps=steps, cycle_momentum=False)
+
+    assert expected == pytest.approx(ours(OneCycle(max_lr=LR), steps, 1), **EXACTLY)
+
+
+def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
+    """Torch divides by 0 there."""
+    found = ours(OneCycle(max_lr=LR, pct_start=0.1), 10, 1)
+
+    assert [LR, LR / 25 / 1e4] == pytest.approx([found[0], found[-1]])
+
+
+@given(
+    st.just(Constant()) | st.builds(Step, every=st.integers(1, 5), factor=st.floats(0.1, 1), first_epoch=st.just(1)),
+    st.integers(1, 40),
+    st.integers(1, 20),
+)
+def test_the_schedules_of_epochs_hold_one_rate_through_each(schedule, steps, epochs):
+    """The same number, to the last bit, as that of the epoch."""
+    expected = [LR * learning_rate_factor(schedule, epoch) for epoch in range(1, epochs + 1) for _ in range(steps)]
+
+    assert expected == ours(schedule, steps, epochs)
+
+
+def test_one_cycle_with_another_rate_than_the_optimizers_is_refused():
+    """With both numbers: neither could be meant alone."""
+    with pytest.raises(ValidationError, match=r"optimizer.lr = 0.01 is not schedule.max_lr = 0.1"):
+        make_experiment(optimizer={"name": "sgd", "lr": 0.01}, schedule={"name": "one_cycle", "max_lr": 0.1})
+
+
+def make_setup(schedule, **execution):
+    """Three epochs of three steps, the last one of an epoch short."""
+    experiment = make_experiment(optimizer={"name": "sgd", "lr": LR}, schedule=schedule, epochs=3)
+    return set_up(experiment, Execution(**execution), read_embedded(), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("schedule", PER_STEP.values(), ids=PER_STEP)
+@pytest.mark.parametrize("path", ["reference", "fast"])
+def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path):
+    """Seen from the optimizer; the short last batch of an epoch is a step."""
+    setup, seen = make_setup(schedule, path=path), []
+    setup.optimizer.register_step_pre_hook(lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"]))
+    list(train(setup, Clock(lambda: None)))
+
+    assert ours(setup.experiment.schedule, 3, 3) == seen
+
+
+@pytest.mark.parametrize("schedule", PER_STEP.values(), ids=PER_STEP)
+def test_the_rate_of_an_epoch_is_that_of_its_last_step(schedule):
+    """One number for each, as before."""
+    setup = make_setup(schedule)
+    results = list(epochs_of(setup))
+
+    assert ours(setup.experiment.schedule, 3, 3)[2::3] == [one.learning_rate for one in results]
+
+
+def test_a_rate_that_is_a_tensor_is_filled_and_stays_the_same_tensor():
+    """A graph reads it where it lies."""
+    setup = make_setup(PER_STEP["cosine"])
+    rate = setup.optimizer.param_groups[0]["lr"] = torch.tensor(7.0)
+    set_rate_of_step(setup, 2, 1)
+
+    assert rate is setup.optimizer.param_groups[0]["lr"]
+    assert rate.item() == pytest.approx(rate_of_step(setup, 2, 1))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize(("path", "device"), [("fast", "cuda"), ("fast", "cpu"), ("reference", "cuda")])
+@pytest.mark.parametrize("rate_changes", [True, False])
+def test_a_rate_is_a_tensor_only_where_a_graph_holds_the_step_and_the_rate_changes_in_it(
+    name, path, device, rate_changes
+):
+    """On the fast path on CUDA; elsewhere it is a number, and what was trained with one keeps its bits."""
+    spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
+    optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], path, device, rate_changes=rate_changes)
+    rate = optimizer.param_groups[0]["lr"]
+
+    assert (rate_changes and (path, device) == ("fast", "cuda")) == isinstance(rate, torch.Tensor)
+    assert 0.001 == pytest.approx(float(rate))
