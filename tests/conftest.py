@@ -6,9 +6,12 @@ import tempfile
 import pytest
 from hypothesis import settings
 
+from resnet18.execution.waiting import spin_briefly
+
 # Before any fork server starts, which keeps the environment of its start: tests leave the user's cache alone.
 os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")
-if "PYTEST_XDIST_WORKER" in os.environ:  # beside another: two threads each on two processors take ten times as long
+spin_briefly()  # before torch is loaded, as in a run
+if "PYTEST_XDIST_WORKER" in os.environ:  # beside another one: two threads each on two processors would only wait
     os.environ["OMP_NUM_THREADS"] = "1"
 
 # The same examples every time: a test that fails, fails for everybody.

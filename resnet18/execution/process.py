@@ -30,6 +30,7 @@ from resnet18.execution.job import (
     TimingAnswer,
     TimingQuestion,
 )
+from resnet18.execution.waiting import spin_briefly
 from resnet18.spec.errors import SuiteError, UnfinishedError
 
 GRACE_S = 5.0
@@ -155,6 +156,7 @@ def _messages(receiver: Connection, end_s: float | None) -> Iterator[Message]:
 def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    spin_briefly()  # before the server loads torch
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     if threading.current_thread() is threading.main_thread():  # only it may set handlers, and only it gets Ctrl-C

@@ -15,7 +15,7 @@ from resnet18.measure.processor import cpu_model
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
 OF_OURS = "RESNET18_"
-BESIDE = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+BESIDE = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 """Variables of others that change what runs."""
 
 Facts = dict[str, str | int | float | None]
