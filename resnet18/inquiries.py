@@ -24,7 +24,7 @@ def power_command(
         list[float] | None,
         typer.Option("--difference", min=0.001, max=1_000, help="In the metric's unit; may be repeated."),
     ] = None,
-    metric: Annotated[str, typer.Option("--metric", help="A metric of claims.")] = "last_clean_accuracy",
+    metric: Annotated[str, typer.Option("--metric", help="A metric of claims.")] = "clean_accuracy",
     results: ResultsOption = LOCAL,
     as_json: JsonOption = False,
     debug: DebugOption = False,

@@ -161,8 +161,13 @@ def on_this_machine() -> Callable[[Record], bool]:
 
 def done_ids(plan: Plan, records: Collection[Record], *, keep_stale: bool) -> frozenset[str]:
     """Return the ids of runs that are done, so far as the data are those of their records."""
-    known, code = last_attempts(records), None if keep_stale else code_hash()
-    return frozenset(run.run_id for run in plan.runs if run.run_id in known and is_done(known[run.run_id], code, None))
+    known = last_attempts(records)
+    return frozenset(
+        run.run_id
+        for run in plan.runs
+        if run.run_id in known
+        and is_done(known[run.run_id], None if keep_stale else code_hash(run.experiment, run.execution), None)
+    )
 
 
 def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[Sizes, dict[str, Pace]]:

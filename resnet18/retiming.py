@@ -44,13 +44,13 @@ def unreliable_times(
         is_here: whether a record comes from a machine like this one.
     """
     timed = {one.name for one in benchmarks if any(METRICS[name].quantity == "seconds" for name in _metrics(one))}
-    known, code = last_attempts(records), code_hash()
+    known = last_attempts(records)
     found = [
         known[run.run_id]
         for run in plan.runs
         if run.run_id in known and timed & {label.partition("/")[0] for label in run.labels}
     ]
-    unreliable = [one for one in found if one.status == "ok" and is_done(one, code, None) and is_unreliable(one)]
+    unreliable = [one for one in found if one.status == "ok" and _is_of_this_code(one) and is_unreliable(one)]
     here = {record.run_id: record.attempt for record in unreliable if is_here(record)}
     return Unreliable(here, len(unreliable) - len(here))
 
@@ -67,6 +67,10 @@ def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
         raise SpecError("--retime", f"takes times on this machine, not on {engine}'s nodes", allowed=["--engine local"])
     if jobs is not None and jobs > 1:
         raise SpecError("--retime", f"needs the machine for one run at a time, not {jobs}", allowed=["--jobs 1"])
+
+
+def _is_of_this_code(record: Record) -> bool:
+    return is_done(record, code_hash(record.spec.experiment, record.spec.execution), None)
 
 
 def _metrics(benchmark: Benchmark) -> Iterator[str]:

@@ -109,6 +109,11 @@ def make_epoch(number: int, correct: int = 10, published: int | None = None, **c
     return Epoch(**{**values, **changes})
 
 
+def make_identity(data: str = "d" * 64, **changes: Any) -> Identity:
+    values = {"code_hash": "c" * 64, "shared_code_hash": "5" * 64, "commit": None, "dirty": None}
+    return Identity(**{**values, "data_sha256": data, **changes})
+
+
 def make_record(
     experiment: Experiment | None = None,
     execution: Execution | None = None,
@@ -118,6 +123,7 @@ def make_record(
     status: str = "ok",
     epochs: tuple[Epoch, ...] = (),
     code: str = "c" * 64,
+    shared_code: str = "5" * 64,
     data: str = "d" * 64,
     cpu: str = "a processor",
     assumptions: tuple[Assumption, ...] = (),
@@ -147,7 +153,7 @@ def make_record(
         scale=request.scale,
         attempt=attempt,
         status=status,
-        identity=Identity(code_hash=code, commit=None, dirty=None, data_sha256=data),
+        identity=make_identity(data, code_hash=code, shared_code_hash=shared_code),
         segments=(Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),),
         facts=facts,
         reasons={},

@@ -7,7 +7,7 @@ what the driver takes beside torch's allocator, and fragmentation.
 from functools import partial
 
 import pytest
-from builders import TINY, TOML, make_experiment, make_toml
+from builders import TINY, TOML, make_experiment, make_identity, make_toml
 from fakes import children
 from rich.console import Console
 
@@ -15,7 +15,7 @@ from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan
-from resnet18.records.record import Identity, RecordSpec
+from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
@@ -69,7 +69,7 @@ def make_job(results, batch_size):
         attempt=1,
         scale="smoke",
         spec=RecordSpec(experiment=experiment, execution=Execution(), overrides=(), assumptions=()),
-        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=read_embedded().sha256),
+        identity=make_identity(read_embedded().sha256),
         place=Place.of(EMBEDDED),
         results=str(results),
     )

@@ -265,8 +265,8 @@ def test_arithmetic_contradicts_only_what_no_rounding_explains(changes, expected
 @pytest.mark.parametrize(
     ("check", "expected"),
     [
-        ('kind = "greater", metric = "last_clean_accuracy", case = "32", than = "8", by = 11.1', []),
-        ('kind = "greater", metric = "last_clean_accuracy", case = "32", than = "8", by = 11.2', ["ranking"]),
+        ('kind = "greater", metric = "clean_accuracy", case = "32", than = "8", by = 11.1', []),
+        ('kind = "greater", metric = "clean_accuracy", case = "32", than = "8", by = 11.2', ["ranking"]),
         ('kind = "less", metric = "whole_program_s", case = "32", than = "8", by = 90.0', []),
         ('kind = "less", metric = "whole_program_s", case = "32", than = "8", by = 110.0', ["ranking"]),
         ('kind = "greater", metric = "best_accuracy", case = "8", than_value = 70.05', []),

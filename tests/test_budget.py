@@ -12,8 +12,8 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
 MORE = "".join(f'\n[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size} }}\n' for size in (32, 64))
-ORDER = '{{ kind = "greater", metric = "last_clean_accuracy", case = "{}", than = "{}" }}'
-VALUE = '{ kind = "close", metric = "last_clean_accuracy", case = "8", value = 1.0, margin = 1.0 }'
+ORDER = '{{ kind = "greater", metric = "clean_accuracy", case = "{}", than = "{}" }}'
+VALUE = '{ kind = "close", metric = "clean_accuracy", case = "8", value = 1.0, margin = 1.0 }'
 OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cuda" }'
 PAPER = Request("paper", "cifar10")
 COSTS = {"8": 10.0, "16": 20.0, "32": 40.0, "64": 80.0}

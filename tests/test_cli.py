@@ -167,7 +167,7 @@ def test_plan_says_what_is_recorded_and_what_is_stale(cli, tmp_path, monkeypatch
     path = make_toml(tmp_path)
     cli("run", path, *TINY_ARGUMENTS)
     recorded = cli("plan", path, *TINY_ARGUMENTS).output
-    monkeypatch.setattr("resnet18.execution.listing.code_hash", lambda: "0" * 64)
+    monkeypatch.setattr("resnet18.execution.listing.code_hash", lambda *_: "0" * 64)
     stale = cli("plan", path, *TINY_ARGUMENTS).output
 
     assert "2 runs at smoke scale on fashion-mnist-mini: 2 recorded (ok)" in recorded
@@ -410,7 +410,7 @@ CLAIMED = """
 [[claim]]
 id = "X1"
 says = "it is so"
-check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
 """
 
 

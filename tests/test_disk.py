@@ -23,7 +23,7 @@ from resnet18.records.store import Readings, Store
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "6e3a32f20856e98fccf050fb0bb7cb7d5ab482491948cadddc2d84b2cca07fa3"
+GOLDEN = "851b3db0a91ab49a2874c610c2bb1637030c94da25c5a6369a9eef4e3692a767"
 NUMBERS = np.arange(10_000, dtype=np.float32)
 
 
@@ -53,6 +53,7 @@ def save_checkpoint(store):
     head = Head(
         run_id=NEW.run_id,
         code_hash="c" * 64,
+        shared_code_hash="5" * 64,
         data_sha256=None,
         numerics={},
         segments=(),

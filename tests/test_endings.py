@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import epochs_of, make_experiment
+from builders import epochs_of, make_experiment, make_identity
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.worker_ending import classify
-from resnet18.records.record import Failure, Identity, RecordSpec
+from resnet18.records.record import Failure, RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
@@ -202,7 +202,7 @@ def test_a_network_that_stays_where_it_began_is_flagged(least_steps, flags, tmp_
         spec=RecordSpec(
             experiment=experiment, execution=Execution(device="cpu", threads=1), overrides=(), assumptions=()
         ),
-        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=read_embedded().sha256),
+        identity=make_identity(read_embedded().sha256),
         place=Place.of(parse_data("fashion-mnist-mini")),
         results=str(tmp_path),
     )

@@ -177,7 +177,7 @@ def test_github_gets_accuracies_where_bigger_is_better(rows):
     expected = [
         {"name": f"mine/{case}: {metric}", **accuracy}
         for case in ("8", "16")
-        for metric in ("best_accuracy", "last_clean_accuracy")
+        for metric in ("best_accuracy", "clean_accuracy")
     ]
 
     assert expected == json.loads(FORMATS["github-bigger"](rows))

@@ -122,7 +122,7 @@ def test_accuracy_is_judged_both_ways(shift, expected):
     """A gain that nobody meant is a change too."""
     head = make_side(range(10, 13), lambda seed: noisy(seed) + shift, numerics={"cpu_model": "other"})
 
-    assert [expected] == verdicts(judge(head, make_side(range(10), noisy)), "last_clean_accuracy")
+    assert [expected] == verdicts(judge(head, make_side(range(10), noisy)), "clean_accuracy")
 
 
 def test_a_baseline_of_too_few_seeds_measures_no_spread():
@@ -130,7 +130,7 @@ def test_a_baseline_of_too_few_seeds_measures_no_spread():
     side = make_side(range(6), noisy)
     judged = judge(side[:3], side[:5])
 
-    assert (3, ["missing"]) == (judged.exit_code, verdicts(judged, "last_clean_accuracy"))
+    assert (3, ["missing"]) == (judged.exit_code, verdicts(judged, "clean_accuracy"))
     assert "n = 5, its spread takes 6" in str(judged.findings)
 
 
@@ -233,7 +233,7 @@ def test_levels_are_holms_over_all_metrics_of_all_cases():
     head = make_side(range(20, 23), lambda seed: noisy(seed) + 21, numerics={"cpu_model": "other"})
     cases = {f"mine/{number}": head if number == 0 else side[:3] for number in range(3)}
     alone, among = judge(head, side), check(Sides(cases, dict.fromkeys(cases, side)), GATE)
-    found = [next(one for one in judged.findings if one.metric == "last_clean_accuracy") for judged in (alone, among)]
+    found = [next(one for one in judged.findings if one.metric == "clean_accuracy") for judged in (alone, among)]
 
     assert ["regression", "ok"] == [one.verdict for one in found]
     assert "alarm at 0.0033" in found[1].says

@@ -162,11 +162,12 @@ def test_the_two_protocols_score_different_images(data):
     assert result.as_published.loss_sum != result.clean.loss_sum
 
 
-def test_the_last_epoch_is_evaluated_on_its_own_number_of_images(data):
-    """20 after each epoch, 30 after the last."""
-    results = list(epochs_of(make_setup(data, test_images_last=30)))
+def test_the_last_three_epochs_are_tested_on_their_own_number_of_images(data):
+    """20 after each epoch before them."""
+    results = list(epochs_of(make_setup(data, test_images_last=30, epochs=5)))
 
-    assert [(20, 20), (30, 30)] == [(one.as_published.images, one.clean.images) for one in results]
+    assert [20, 20, 30, 30, 30] == [one.as_published.images for one in results]
+    assert [20, 20, 30, 30, 30] == [one.clean.images for one in results]
 
 
 def test_an_infinite_loss_stops_before_the_update(data):

@@ -94,7 +94,7 @@ def test_a_speed_up_has_an_interval_from_five_runs_a_side():
     ("change", "reason"),
     [
         ({"data": "e" * 64}, "not computed: data differ"),
-        ({"code": "e" * 64}, "not computed: versions of the code differ"),
+        ({"shared_code": "e" * 64}, "not computed: versions of the code differ"),
         ({"seconds": 1.0}, ""),
         ({"status": "oom_device"}, "not computed: no time of GPU"),
     ],

@@ -13,25 +13,25 @@ from resnet18.execution.engines import node
 from resnet18.execution.engines.node import TAKEN_LIMIT_S, carry_out_apart
 from resnet18.execution.job import DataQuestion, Delivery, Message, Place
 from resnet18.execution.lock import run_lock
+from resnet18.execution.origin import Origin
 from resnet18.execution.supervision import job_of
 from resnet18.records import disk
 from resnet18.records.parse import parse_record
-from resnet18.records.record import Identity
 from resnet18.records.store import Store
-from resnet18.spec.identity import code_hash, run_id
+from resnet18.spec.identity import run_id
 
 
 @pytest.fixture(scope="module")
-def identity():
+def origin():
     """The code and the data that are here."""
     data = process.ask(DataQuestion(place=Place.of(EMBEDDED), train_sizes=(), test_sizes=()))
-    return Identity(code_hash=code_hash(), commit=None, dirty=None, data_sha256=data.sha256)
+    return Origin(None, None, data.sha256)
 
 
 @pytest.fixture
-def job(tmp_path, home, identity):
+def job(tmp_path, home, origin):
     """A tiny run, first attempt; the node has a data home of its own."""
-    return job_of(make_runs(tmp_path)[0], make_session(tmp_path, identity))
+    return job_of(make_runs(tmp_path)[0], make_session(tmp_path, origin))
 
 
 @pytest.fixture

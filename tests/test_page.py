@@ -31,7 +31,7 @@ CLAIM = f"""
 [[claim]]
 id = "C9"
 says = "16 beats {HOSTILE}"
-check = [{{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }}]
+check = [{{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }}]
 """
 
 

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from builders import make_experiment
+from builders import make_experiment, make_identity
 from fakes import children
 from torch import nn
 
 from resnet18.analysis.gate.judge import Sides, check
 from resnet18.execution import worker
 from resnet18.execution.job import Job, Place
-from resnet18.records.record import Identity, RecordSpec
+from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec import optimizer
 from resnet18.spec.data import parse_data
@@ -37,7 +37,7 @@ def make_run(folder, path="fast"):
         attempt=1,
         scale="smoke",
         spec=RecordSpec(experiment=experiment, execution=Execution(path=path, threads=1), overrides=(), assumptions=()),
-        identity=Identity(code_hash="c" * 64, commit="a" * 40, dirty=False, data_sha256=read_embedded().sha256),
+        identity=make_identity(read_embedded().sha256, commit="a" * 40, dirty=False),
         place=Place.of(parse_data("fashion-mnist-mini")),
         results=str(folder),
     )

@@ -28,7 +28,7 @@ CLAIMED = """
 [[claim]]
 id = "X1"
 says = "it is so"
-check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
 """
 
 

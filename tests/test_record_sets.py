@@ -39,7 +39,7 @@ def test_an_arm_that_holds_a_seed_twice_decides_nothing(tmp_path):
 
 def test_a_claim_on_an_arm_that_holds_a_seed_twice_is_not_run(tmp_path):
     """And its verdict says why."""
-    claim = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }'
+    claim = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'
     mine = make_benchmark(tmp_path, f'{TOML}\n[[claim]]\nid = "C1"\nsays = "so"\ncheck = [{claim}]\n')
     records = records_of(mine)
     again = seal({**records[0].model_dump(mode="json"), "run_id": "f" * 16})

@@ -196,7 +196,7 @@ def test_a_record_of_a_newer_version_is_refused_by_name(store):
     content = json.loads(path.read_text(encoding="utf-8")) | {"schema_version": 3}
     path.write_text(json.dumps(content), encoding="utf-8")
 
-    with pytest.raises(IntegrityError, match=r"schema version 3 is not known.*\n.*use the suite of that version"):
+    with pytest.raises(IntegrityError, match=r"format 3 is not that of this suite.*\n.*use the suite that made it"):
         load_record(path)
 
 
@@ -205,6 +205,20 @@ def rewritten(path, **changes):
     content = json.loads(path.read_text(encoding="utf-8")) | changes
     path.write_text(json.dumps(content | {"record_hash": record_hash(content)}), encoding="utf-8")
     return content
+
+
+def test_a_folder_of_another_format_is_told_in_one_line(store):
+    """How many there are, and what to do; the records of this format are read."""
+    store.save(make_record(make_experiment(seed=9)))
+    for seed in range(3):
+        path = store.save(make_record(make_experiment(seed=seed)))
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"schema_version": 1}))
+    readings = store.read()
+    (error,) = readings.refused
+
+    assert [9] == [record.seed for record in readings.records]
+    assert "3 records have another format than this suite's (2)" in str(error)
+    assert "use the suite that made them" in str(error)
 
 
 def test_keys_of_a_later_minor_version_are_left_out_and_stay_in_the_file(store):
@@ -598,7 +612,7 @@ def built(facts, reasons=None):
         scale="smoke",
         attempt=3,
         status="crashed",
-        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=None),
+        identity=Identity(code_hash="c" * 64, shared_code_hash="5" * 64, commit=None, dirty=None, data_sha256=None),
         segments=(),
         facts={"time": {"wall_s": 0.0}, **facts},
         reasons=reasons or {},

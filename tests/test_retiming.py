@@ -27,7 +27,15 @@ def retimed(tmp_path):
         benchmark = make_benchmark(tmp_path, text)
         planned = plan([benchmark], REQUEST, [0], {"cpu": 1})
         records = [
-            changed(make_record(run.experiment, run.execution, request=REQUEST, code=code or code_hash()), **change)
+            changed(
+                make_record(
+                    run.experiment,
+                    run.execution,
+                    request=REQUEST,
+                    code=code or code_hash(run.experiment, run.execution),
+                ),
+                **change,
+            )
             for run, change in zip(planned.runs, changes, strict=False)
         ]
         return unreliable_times([benchmark], planned, records, is_here)

@@ -12,7 +12,7 @@ import sys
 import time
 
 import pytest
-from builders import TINY, TOML, make_benchmark, make_experiment, make_toml
+from builders import TINY, TOML, make_benchmark, make_experiment, make_identity, make_toml
 from fakes import children
 from rich.console import Console
 
@@ -25,7 +25,7 @@ from resnet18.execution.runner import Finished, exit_code_of, run_plan, summary
 from resnet18.execution.supervision import DEFAULT, Policy
 from resnet18.execution.worker_ending import told
 from resnet18.records.parse import load_record
-from resnet18.records.record import Identity, RecordSpec
+from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.duration import duration
@@ -118,7 +118,7 @@ def test_a_recorded_run_is_not_run_again(run, records):
 def test_a_stale_record_is_run_again_unless_it_is_kept(run, records, monkeypatch):
     """Code that can change a result has changed."""
     run()
-    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda: "0" * 64)
+    monkeypatch.setattr("resnet18.execution.origin.code_hash", lambda *_: "0" * 64)
     run(policy=Policy(keep_stale=True))
     kept = len(records())
     run()
@@ -276,7 +276,7 @@ def test_a_child_whose_runner_is_gone_leaves_no_record(tmp_path):
         attempt=1,
         scale="smoke",
         spec=RecordSpec(experiment=experiment, execution=Execution(), overrides=(), assumptions=()),
-        identity=Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256=read_embedded().sha256),
+        identity=make_identity(read_embedded().sha256),
         place=Place.of(EMBEDDED),
         results=str(tmp_path),
     )
@@ -328,7 +328,7 @@ def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(run, re
     """Between the look at the records and the run's turn."""
     run()
     before = records()
-    monkeypatch.setattr("resnet18.execution.runner.done_runs", lambda *_: {})
+    monkeypatch.setattr("resnet18.execution.runner.done_runs", lambda *_, **__: {})
     finished = run()
 
     assert before == records()

@@ -52,7 +52,7 @@ def test_more_than_a_thousand_seeds_is_no_number():
 
 def test_the_spread_is_pooled_over_cases(mine):
     """Variance 1 within each of two cases of three seeds."""
-    (spread,) = spreads([mine], records_of(mine, [70.0, 71.0, 72.0]), "last_clean_accuracy")
+    (spread,) = spreads([mine], records_of(mine, [70.0, 71.0, 72.0]), "clean_accuracy")
 
     assert ("mine, paper scale, cifar10-jpeg", 4) == (spread.where, spread.df)
     assert 1.0 == pytest.approx(spread.sigma)
@@ -60,7 +60,7 @@ def test_the_spread_is_pooled_over_cases(mine):
 
 def test_the_interval_of_a_spread_is_that_of_chi_squared(mine):
     """4 degrees of freedom: 0.599 to 2.874 times."""
-    (spread,) = spreads([mine], records_of(mine, [70.0, 71.0, 72.0]), "last_clean_accuracy")
+    (spread,) = spreads([mine], records_of(mine, [70.0, 71.0, 72.0]), "clean_accuracy")
 
     assert (0.599, 2.874) == pytest.approx(spread.interval, abs=1e-3)
 
@@ -74,12 +74,12 @@ def test_times_spread_in_percent(mine):
 
 def test_one_seed_has_no_spread(mine):
     """Nothing is guessed from it."""
-    assert [] == list(spreads([mine], records_of(mine, [70.0]), "last_clean_accuracy"))
+    assert [] == list(spreads([mine], records_of(mine, [70.0]), "clean_accuracy"))
 
 
 def test_without_records_assumed_spreads_are_named_as_such():
     """For accuracies; of others nobody has said what to expect."""
-    text = power_text(power_rows(planned("last_clean_accuracy"), [1.0], "last_clean_accuracy", 18))
+    text = power_text(power_rows(planned("clean_accuracy"), [1.0], "clean_accuracy", 18))
 
     assert 3 == text.count("assumed, since no case has two recorded seeds")
     with pytest.raises(UnfinishedError, match="no case has two recorded seeds"):
@@ -88,8 +88,8 @@ def test_without_records_assumed_spreads_are_named_as_such():
 
 def test_the_answer_names_unit_spread_degrees_of_freedom_and_claims(mine):
     """A number without them would mean nothing."""
-    found = list(spreads([mine], records_of(mine, [70.0, 71.0]), "last_clean_accuracy"))
-    text = power_text(power_rows(found, [1.0], "last_clean_accuracy", 18))
+    found = list(spreads([mine], records_of(mine, [70.0, 71.0]), "clean_accuracy"))
+    text = power_text(power_rows(found, [1.0], "clean_accuracy", 18))
 
     for part in ("0.707 points [", "2 degrees of freedom", "a rough guide", "difference (points)", "among 18 claims"):
         assert part in text
@@ -110,10 +110,10 @@ HASHES = {"code_hash", "data_sha256"}
 @pytest.mark.parametrize(
     ("metric", "changes", "df"),
     [
-        ("last_clean_accuracy", {"code_hash": "e" * 64}, 2),
-        ("last_clean_accuracy", {"data_sha256": "e" * 64}, 2),
-        ("last_clean_accuracy", {"torch": "1.9.0"}, 4),
-        ("last_clean_accuracy", {"flags": ("unreliable",)}, 4),
+        ("clean_accuracy", {"code_hash": "e" * 64}, 2),
+        ("clean_accuracy", {"data_sha256": "e" * 64}, 2),
+        ("clean_accuracy", {"torch": "1.9.0"}, 4),
+        ("clean_accuracy", {"flags": ("unreliable",)}, 4),
         ("train_s", {"code_hash": "e" * 64}, 2),
         ("train_s", {"torch": "1.9.0"}, 2),
         ("train_s", {"flags": ("unreliable",)}, 3),
@@ -134,7 +134,7 @@ def test_cases_count_by_their_degrees_of_freedom(mine):
         [record for record in records_of(mine, percents) if record.spec.experiment.batch_size == size]
         for size, percents in ((8, [70.0, 71.0, 72.0]), (16, [70.0, 74.0]))
     )
-    (spread,) = spreads([mine], [*one, *other], "last_clean_accuracy")
+    (spread,) = spreads([mine], [*one, *other], "clean_accuracy")
 
     assert (3, pytest.approx((10 / 3) ** 0.5)) == (spread.df, spread.sigma)
 
@@ -150,14 +150,12 @@ def test_options_that_change_nothing_do_not_count_runs_twice(mine):
     """Nor does a request that is made again."""
     records = records_of(mine, [70.0, 71.0])
 
-    assert 1 == len(list(spreads([mine, mine], [*records, *records], "last_clean_accuracy")))
+    assert 1 == len(list(spreads([mine, mine], [*records, *records], "clean_accuracy")))
 
 
 def test_an_assumed_spread_has_no_interval():
     """Nothing was measured."""
-    assert [(None, 0.3), (None, 0.56), (None, 1.0)] == [
-        (one.interval, one.sigma) for one in planned("last_clean_accuracy")
-    ]
+    assert [(None, 0.3), (None, 0.56), (None, 1.0)] == [(one.interval, one.sigma) for one in planned("clean_accuracy")]
 
 
 def test_runs_without_scatter_take_two_seeds():

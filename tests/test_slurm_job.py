@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from fakes.sessions import make_runs, make_session, record_of, states
-from test_node import identity
+from test_node import origin
 
 from resnet18.execution import process
 from resnet18.execution.engines import node
@@ -18,7 +18,7 @@ from resnet18.records.checkpoints import Checkpoints
 from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.identity import run_id
 
-__all__ = ["identity"]  # a fixture
+__all__ = ["origin"]  # a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +31,9 @@ def handlers():
 
 
 @pytest.fixture
-def session(tmp_path, identity):
+def session(tmp_path, origin):
     """A results directory, with the code and the data that are here."""
-    return make_session(tmp_path, identity)
+    return make_session(tmp_path, origin)
 
 
 @pytest.fixture

@@ -424,7 +424,7 @@ def test_a_scale_adds_no_epochs_where_there_are_none():
 
 def test_quantities_of_metrics_are_golden():
     """They say how a difference is taken and in which unit a margin is."""
-    accuracies = {"best_accuracy", "last_clean_accuracy", "final_train_accuracy", "generalization_gap", "jitter"}
+    accuracies = {"best_accuracy", "clean_accuracy", "final_train_accuracy", "generalization_gap", "jitter"}
     gains = {"late_gain", "gain_at_first_cut", "gain_at_last_cut"}
     losses = {"train_loss_drop", "test_loss_drop"}
     by_quantity = {

@@ -20,9 +20,9 @@ def short(tmp_path):
     return of
 
 
-CLOSE = 'kind = "equivalent", metric = "last_clean_accuracy", cases = ["16", "32"], margin = 0.3'
-PLAIN = 'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8"'
-NEVER = 'kind = "greater", metric = "last_clean_accuracy", case = "32", than = "16", by = 0.05'
+CLOSE = 'kind = "equivalent", metric = "clean_accuracy", cases = ["16", "32"], margin = 0.3'
+PLAIN = 'kind = "greater", metric = "clean_accuracy", case = "16", than = "8"'
+NEVER = 'kind = "greater", metric = "clean_accuracy", case = "32", than = "16", by = 0.05'
 COMMAND = "- `resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:cifar10-jpeg` {}."
 
 
@@ -38,8 +38,8 @@ def test_an_open_claim_is_followed_by_the_command_of_its_next_look(check, seeds,
     assert line in short(check, seeds).splitlines()
 
 
-AGREES = '{ kind = "greater", metric = "last_clean_accuracy", case = "32", than = "16" }'
-DISAGREES = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }'
+AGREES = '{ kind = "greater", metric = "clean_accuracy", case = "32", than = "16" }'
+DISAGREES = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "32" }'
 TOO_SHORT = '{ kind = "greater", metric = "late_gain", case = "32", than = "16" }'
 LACKS = "clean test accuracy, last quarter of epochs less the one before: needs 8 epochs"
 BEYOND = "- Inconclusive, and not to be supported by more runs like these: X1 ({})."

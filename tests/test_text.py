@@ -53,7 +53,7 @@ source = "nobody says"
 [[claim]]
 id = "C1"
 says = "sixteen wins"
-check = [{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }]
+check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
 """
 
 

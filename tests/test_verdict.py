@@ -73,25 +73,25 @@ def words(mine, records, request=PAPER):
 MEANS = {"8": 70.0, "16": 75.0, "32": 75.05}
 
 KINDS = {
-    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8"': "supported",
-    'kind = "greater", metric = "last_clean_accuracy", case = "8", than = "16"': "contradicted",
-    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32"': "inconclusive",
-    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8", by = 4.0': "supported",
-    'kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8", by = 6.0': "contradicted",
-    'kind = "greater", metric = "last_clean_accuracy", case = "16", than_value = 74.0': "supported",
-    'kind = "less", metric = "last_clean_accuracy", case = "16", than_value = 74.0': "contradicted",
-    'kind = "less", metric = "last_clean_accuracy", case = "8", than = "16", paired = true': "supported",
-    'kind = "ranking", metric = "last_clean_accuracy", cases = ["16", "8"]': "supported",
-    'kind = "ranking", metric = "last_clean_accuracy", cases = ["32", "16", "8"]': "inconclusive",
-    'kind = "ranking", metric = "last_clean_accuracy", cases = ["8", "16", "32"]': "contradicted",
-    'kind = "equivalent", metric = "last_clean_accuracy", cases = ["16", "32"], margin = 1.0': "supported",
-    'kind = "equivalent", metric = "last_clean_accuracy", cases = ["8", "16", "32"], margin = 1.0': "contradicted",
-    'kind = "equivalent", metric = "last_clean_accuracy", cases = ["16", "32"], margin = 0.08': "inconclusive",
+    'kind = "greater", metric = "clean_accuracy", case = "16", than = "8"': "supported",
+    'kind = "greater", metric = "clean_accuracy", case = "8", than = "16"': "contradicted",
+    'kind = "greater", metric = "clean_accuracy", case = "16", than = "32"': "inconclusive",
+    'kind = "greater", metric = "clean_accuracy", case = "16", than = "8", by = 4.0': "supported",
+    'kind = "greater", metric = "clean_accuracy", case = "16", than = "8", by = 6.0': "contradicted",
+    'kind = "greater", metric = "clean_accuracy", case = "16", than_value = 74.0': "supported",
+    'kind = "less", metric = "clean_accuracy", case = "16", than_value = 74.0': "contradicted",
+    'kind = "less", metric = "clean_accuracy", case = "8", than = "16", paired = true': "supported",
+    'kind = "ranking", metric = "clean_accuracy", cases = ["16", "8"]': "supported",
+    'kind = "ranking", metric = "clean_accuracy", cases = ["32", "16", "8"]': "inconclusive",
+    'kind = "ranking", metric = "clean_accuracy", cases = ["8", "16", "32"]': "contradicted",
+    'kind = "equivalent", metric = "clean_accuracy", cases = ["16", "32"], margin = 1.0': "supported",
+    'kind = "equivalent", metric = "clean_accuracy", cases = ["8", "16", "32"], margin = 1.0': "contradicted",
+    'kind = "equivalent", metric = "clean_accuracy", cases = ["16", "32"], margin = 0.08': "inconclusive",
     'kind = "close", metric = "best_accuracy", case = "16", reported = "about 75 %", margin = 1.0': "supported",
     'kind = "close", metric = "best_accuracy", case = "16", reported = "77.2%", margin = 1.0': "contradicted",
     'kind = "close", metric = "best_accuracy", case = "16", reported = "76.1%", margin = 1.0': "inconclusive",
-    'kind = "trend", metric = "last_clean_accuracy", cases = ["8", "16", "32"], direction = "rising"': "supported",
-    'kind = "trend", metric = "last_clean_accuracy", cases = ["8", "16", "32"], direction = "falling"': "contradicted",
+    'kind = "trend", metric = "clean_accuracy", cases = ["8", "16", "32"], direction = "rising"': "supported",
+    'kind = "trend", metric = "clean_accuracy", cases = ["8", "16", "32"], direction = "falling"': "contradicted",
 }
 KINDS[f"{next(one for one in KINDS if 'rising' in one)}, flattens = true"] = "supported"
 
@@ -121,7 +121,7 @@ def test_arms_of_unequal_seeds_are_judged_by_the_shortest(seeds, check, tmp_path
 
 def test_a_supported_claim_shows_what_holds(tmp_path):
     """Not the step of a trend that nothing contradicts, and nothing shows."""
-    trend = 'kind = "trend", metric = "last_clean_accuracy", cases = ["8", "16", "32"], direction = "rising"'
+    trend = 'kind = "trend", metric = "clean_accuracy", cases = ["8", "16", "32"], direction = "rising"'
     mine = claimed(tmp_path, f"{{ {trend} }}")
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {**MEANS, "32": 75.0}))
 
@@ -140,7 +140,7 @@ id = "X1"
 says = "it is so"
 [[claim.check]]
 kind = "greater"
-metric = "last_clean_accuracy"
+metric = "clean_accuracy"
 case = "32"
 than = "16"
 [[claim.check]]
@@ -179,7 +179,7 @@ def test_times_are_compared_by_ratio(check, tmp_path):
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_below_three_seeds_nothing_is_more_than_inconclusive(seeds, tmp_path):
     """However far apart."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"8": 10.0, "16": 90.0}, seeds))
 
     assert ("inconclusive", f"{seeds} of the 3 seeds that a verdict needs") == (verdict.word, verdict.reason)
@@ -188,7 +188,7 @@ def test_below_three_seeds_nothing_is_more_than_inconclusive(seeds, tmp_path):
 @pytest.mark.parametrize(("seeds", "n"), [(3, 3), (4, 3), (5, 5), (9, 5), (10, 10)])
 def test_seeds_between_looks_are_not_looked_at(seeds, n, tmp_path):
     """A fourth seed changes nothing until there are five."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS, seeds))
 
     assert n == verdict.n
@@ -196,7 +196,7 @@ def test_seeds_between_looks_are_not_looked_at(seeds, n, tmp_path):
 
 def test_a_missing_seed_ends_the_series(tmp_path):
     """Looks are of seeds 0 to n - 1: choosing seeds would be choosing results."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     records = [one for one in records_of(mine, PAPER, MEANS) if one.seed != 1]
 
     assert "1 of the 3 seeds that a verdict needs" == verdicts(mine, PAPER, records)[0].reason
@@ -204,7 +204,7 @@ def test_a_missing_seed_ends_the_series(tmp_path):
 
 def test_a_run_without_a_result_is_no_missing_value(tmp_path):
     """The mean of the others would be biased."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     records = records_of(mine, PAPER, MEANS)
     records[0] = make_record(records[0].spec.experiment, request=PAPER, status="diverged")
     (verdict,) = verdicts(mine, PAPER, records)
@@ -214,7 +214,7 @@ def test_a_run_without_a_result_is_no_missing_value(tmp_path):
 
 def test_a_missing_arm_is_not_run(tmp_path):
     """And says which."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"16": 75.0}))
 
     assert ("not run", '"8" has no records') == (verdict.word, verdict.reason)
@@ -249,14 +249,14 @@ def test_a_value_is_held_against_the_reports_only_on_its_own_terms(request_, rea
 
 def test_a_claim_of_direction_is_judged_at_every_scale(tmp_path):
     """The heading says where."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
 
     assert ["supported"] == words(mine, records_of(mine, SMALL, MEANS), SMALL)
 
 
 def test_records_of_two_scales_are_never_compared(tmp_path):
     """Each arm at its own scale: neither chapter has both."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     records = records_of(mine, PAPER, {"16": 75.0}) + records_of(mine, SMALL, {"8": 70.0})
 
     assert [["not run"], ["not run"]] == [words(mine, records, request) for request in (PAPER, SMALL)]
@@ -266,12 +266,12 @@ def test_records_of_two_scales_are_never_compared(tmp_path):
     ("change", "reason"),
     [
         ({"data": "e" * 64}, "several data sets of one name"),
-        ({"code": "e" * 64}, "records of several versions of the code"),
+        ({"shared_code": "e" * 64}, "records of several versions of the code"),
     ],
 )
 def test_records_of_different_origin_are_never_compared(change, reason, tmp_path):
     """Their difference would not be that of the cases."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     records = records_of(mine, PAPER, {"16": 75.0}) + records_of(mine, PAPER, {"8": 70.0}, **change)
     (verdict,) = verdicts(mine, PAPER, records)
 
@@ -331,9 +331,9 @@ def test_times_of_two_machines_decide_nothing(tmp_path):
 
 def test_a_claim_holds_only_where_all_its_checks_do(tmp_path):
     """And falls where one of them does."""
-    good = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }'
+    good = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'
     bad = '{ kind = "greater", metric = "best_accuracy", case = "8", than = "32" }'
-    unclear = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }'
+    unclear = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "32" }'
     mine = claimed(tmp_path, f"{good}, {good}", f"{good}, {unclear}", f"{good}, {bad}, {unclear}")
 
     assert ["supported", "inconclusive", "contradicted"] == words(mine, records_of(mine, PAPER, MEANS))
@@ -341,7 +341,7 @@ def test_a_claim_holds_only_where_all_its_checks_do(tmp_path):
 
 def test_a_check_that_cannot_be_judged_keeps_a_claim_from_being_supported(tmp_path):
     """But not from falling."""
-    good = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }'
+    good = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'
     bad = '{ kind = "greater", metric = "final_train_accuracy", case = "8", than_value = 99.0 }'
     never = '{ kind = "greater", metric = "gain_at_first_cut", case = "16", than_value = 0.0 }'
     mine = claimed(tmp_path, f"{good}, {never}", f"{bad}, {never}", never)
@@ -421,7 +421,7 @@ def test_two_epochs_cannot_show_overfitting(tmp_path):
 
 def test_a_verdict_does_not_depend_on_which_other_tables_were_run(tmp_path):
     """The claims of all tables count, recorded or not."""
-    one = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    one = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     other = one.model_copy(update={"name": "other"})
     views = look([one], PAPER, records_of(one, PAPER, MEANS))
 
@@ -430,7 +430,7 @@ def test_a_verdict_does_not_depend_on_which_other_tables_were_run(tmp_path):
 
 def test_an_open_verdict_says_how_many_seeds_would_settle_it(tmp_path):
     """More than there are, and whether there is a look at so many."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "32" }')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
 
     assert verdict.deciding.seeds > 10
@@ -442,7 +442,7 @@ def test_an_open_verdict_says_how_many_seeds_would_settle_it(tmp_path):
 def test_a_claim_falls_with_the_first_of_its_parts_that_does(tmp_path):
     """So the seeds that it would take are those of the part that is nearest to failing, not of the slowest."""
     cases = '["16", "32", "8"]'
-    mine = claimed(tmp_path, f'{{ kind = "ranking", metric = "last_clean_accuracy", cases = {cases} }}')
+    mine = claimed(tmp_path, f'{{ kind = "ranking", metric = "clean_accuracy", cases = {cases} }}')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"16": 75.0, "32": 75.01, "8": 75.12}, seeds=3))
 
     assert ("32", "8") == verdict.deciding.comparison.about
@@ -452,7 +452,7 @@ def test_a_claim_falls_with_the_first_of_its_parts_that_does(tmp_path):
 def test_a_claim_holds_with_the_last_of_its_parts(tmp_path):
     """Where every estimate agrees with it."""
     cases = '["8", "32", "16"]'
-    mine = claimed(tmp_path, f'{{ kind = "ranking", metric = "last_clean_accuracy", cases = {cases} }}')
+    mine = claimed(tmp_path, f'{{ kind = "ranking", metric = "clean_accuracy", cases = {cases} }}')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"16": 75.0, "32": 75.01, "8": 75.12}, seeds=3))
 
     assert ("32", "16") == verdict.deciding.comparison.about
@@ -469,7 +469,7 @@ def test_a_step_back_that_would_be_shown_first_is_what_settles_a_trend(tmp_path)
 
 def test_a_winner_is_named_by_the_verdict(tmp_path):
     """Statement, estimate, interval and n; nothing is typed."""
-    mine = claimed(tmp_path, '{ kind = "less", metric = "last_clean_accuracy", case = "8", than = "16" }')
+    mine = claimed(tmp_path, '{ kind = "less", metric = "clean_accuracy", case = "8", than = "16" }')
 
     assert [
         'holds: clean test accuracy, last epoch: "16" above "8": +5.000 points [+4.885, +5.115], n = 5'
@@ -478,9 +478,7 @@ def test_a_winner_is_named_by_the_verdict(tmp_path):
 
 def test_a_paired_comparison_prints_its_correlation(tmp_path):
     """Pairing helps only where there is one."""
-    mine = claimed(
-        tmp_path, '{ kind = "less", metric = "last_clean_accuracy", case = "8", than = "16", paired = true }'
-    )
+    mine = claimed(tmp_path, '{ kind = "less", metric = "clean_accuracy", case = "8", than = "16", paired = true }')
 
     assert "paired (correlation 1.00)" in lines_of(verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))[0])[0]
 
@@ -499,7 +497,7 @@ def simulated(random, truth, count=1):
 def test_false_verdicts_on_a_whole_report_stay_under_5_percent():
     """800 reports of 18 claims, none of which is true by more than a bound: directions, rankings, equivalences."""
     random = np.random.default_rng(1)
-    check = Difference(kind="greater", metric="last_clean_accuracy", case="a", than="b")
+    check = Difference(kind="greater", metric="clean_accuracy", case="a", than="b")
     claim = Claim.model_validate({"id": "X", "says": "x", "check": [check]})
     wrong = 0
     for _ in range(800):
@@ -523,7 +521,7 @@ def _word(claim, results, level):
 def test_the_word_of_a_verdict_is_that_of_the_levels():
     """The simulation above and the verdict agree."""
     random = np.random.default_rng(2)
-    check = Difference(kind="greater", metric="last_clean_accuracy", case="a", than="b")
+    check = Difference(kind="greater", metric="clean_accuracy", case="a", than="b")
     claim = Claim.model_validate({"id": "X", "says": "x", "check": [check]})
     reports = [(CheckResult(check, simulated(random, 0, count=2)),) for _ in range(300)]
 
@@ -534,7 +532,7 @@ def test_the_word_of_a_verdict_is_that_of_the_levels():
 
 def test_a_correlation_is_not_shown_for_unpaired_arms(tmp_path):
     """Nothing was declared."""
-    mine = claimed(tmp_path, '{ kind = "less", metric = "last_clean_accuracy", case = "8", than = "16" }')
+    mine = claimed(tmp_path, '{ kind = "less", metric = "clean_accuracy", case = "8", than = "16" }')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))
 
     assert [None] == [one.comparison.correlation for one in verdict.judged]
@@ -557,8 +555,8 @@ def test_epochs_that_agree_over_three_seeds_are_not_taken_for_certain(tmp_path):
 
 def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
     """A part that would fail alone does not, among ten that might have."""
-    bad = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }'
-    free = '{ kind = "greater", metric = "last_clean_accuracy", case = "32", than = "16" }'
+    bad = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'
+    free = '{ kind = "greater", metric = "clean_accuracy", case = "32", than = "16" }'
     alone, among = claimed(tmp_path, bad), claimed(tmp_path, ", ".join([bad, *[free] * 9]))
     means = {"8": 75.2, "16": 75.0, "32": 75.0}
 
@@ -568,7 +566,7 @@ def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
 
 def test_more_claims_take_more_seeds(tmp_path):
     """Holm's first step is stricter."""
-    check = '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "32" }'
+    check = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "32" }'
     one, many = claimed(tmp_path, check), claimed(tmp_path, *[check] * 12)
     records = records_of(one, PAPER, {"8": 70.0, "16": 75.1, "32": 75.0})
 
@@ -594,7 +592,7 @@ def test_no_number_of_seeds_takes_away_the_scatter_of_one_run(tmp_path):
     assert ("inconclusive", None) == (verdict.word, verdict.deciding.seeds)
 
 
-TREND = 'kind = "trend", metric = "last_clean_accuracy", cases = ["8", "16", "32"]'
+TREND = 'kind = "trend", metric = "clean_accuracy", cases = ["8", "16", "32"]'
 
 
 def test_a_trend_is_written_as_it_runs(tmp_path):
@@ -625,9 +623,7 @@ def test_a_step_back_contradicts_a_trend_whatever_its_ends(tmp_path):
 def test_cases_that_options_make_one_run_are_not_compared(tmp_path):
     """A run is equivalent to itself."""
     request = Request(scale="paper", data="cifar10-jpeg", overrides=("batch_size=4",))
-    mine = claimed(
-        tmp_path, '{ kind = "equivalent", metric = "last_clean_accuracy", cases = ["8", "16"], margin = 1.0 }'
-    )
+    mine = claimed(tmp_path, '{ kind = "equivalent", metric = "clean_accuracy", cases = ["8", "16"], margin = 1.0 }')
     one = mine.model_copy(update={"cases": mine.cases[:1]})
     records = records_of(one, request, {"8": 75.0})
     (verdict,) = verdicts(mine, request, records)
@@ -638,7 +634,7 @@ def test_cases_that_options_make_one_run_are_not_compared(tmp_path):
 VALUES = [
     '{ kind = "ratio", metric = "train_s", case = "8", to = "16", low = 10.0, high = 100.0 }',
     '{ kind = "close", metric = "best_accuracy", case = "16", value = 90.0, margin = 1.0 }',
-    '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than_value = 74.0 }',
+    '{ kind = "greater", metric = "clean_accuracy", case = "16", than_value = 74.0 }',
 ]
 
 
@@ -653,7 +649,7 @@ def test_how_much_something_is_is_judged_at_full_size_alone(check, tmp_path):
 
 def test_a_failed_run_counts_wherever_it_stands(tmp_path):
     """Also behind a seed that is missing."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     records = [one for one in records_of(mine, PAPER, MEANS, seeds=6) if one.seed != 4]
     last = next(at for at, one in enumerate(records) if (one.seed, one.spec.experiment.batch_size) == (5, 8))
     records[last] = make_record(records[last].spec.experiment, request=PAPER, status="diverged")
@@ -663,7 +659,7 @@ def test_a_failed_run_counts_wherever_it_stands(tmp_path):
 
 def test_a_failed_run_of_other_data_is_no_other_data(tmp_path):
     """It may have ended before it knew them."""
-    mine = claimed(tmp_path, '{ kind = "greater", metric = "last_clean_accuracy", case = "16", than = "8" }')
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     records = records_of(mine, PAPER, MEANS)
     records[0] = make_record(records[0].spec.experiment, request=PAPER, status="crashed", data="e" * 64)
 
@@ -754,9 +750,9 @@ def estimate(value, se=0.5, n=5):
     return Estimate(value, se, 2 * n - 2, n, n * se**2)
 
 
-BETWEEN = Difference(kind="greater", metric="last_clean_accuracy", case="a", than="b")
+BETWEEN = Difference(kind="greater", metric="clean_accuracy", case="a", than="b")
 AT_LEAST = BETWEEN.model_copy(update={"by": 1.0})
-AGAINST = Difference(kind="greater", metric="last_clean_accuracy", case="a", than_value=70.0)
+AGAINST = Difference(kind="greater", metric="clean_accuracy", case="a", than_value=70.0)
 SAME = Equivalent(kind="equivalent", metric="train_s", cases=("a", "b"), margin=5.0)
 PRINTED = Close(kind="close", metric="best_accuracy", case="a", reported="75 %", margin=1.0)
 NUMBER = Close(kind="close", metric="train_s", case="a", value=12.5, margin=10.0)
@@ -1013,9 +1009,7 @@ ABC = {"a": 70.0, "b": 72.0, "c": 75.0}
 )
 def test_a_check_amounts_to_these_comparisons(check, expected):
     """Cases in order, the estimate and the region in which the check says that it lies."""
-    (check,) = Claim.model_validate(
-        {"id": "X", "says": "x", "check": [{**check, "metric": "last_clean_accuracy"}]}
-    ).checks
+    (check,) = Claim.model_validate({"id": "X", "says": "x", "check": [{**check, "metric": "clean_accuracy"}]}).checks
     found = comparisons_of(check, ABC)
 
     assert expected == [
@@ -1040,7 +1034,7 @@ def test_ratios_are_compared_by_logarithm():
 
 def test_parts_of_a_trend_are_marked_by_what_they_can_do():
     """Steps can only fail; the line of a fall is written with the other sign."""
-    check = Trend(kind="trend", metric="last_clean_accuracy", cases=("c", "b", "a"), direction="falling", flattens=True)
+    check = Trend(kind="trend", metric="clean_accuracy", cases=("c", "b", "a"), direction="falling", flattens=True)
     found = comparisons_of(check, ABC)
 
     assert [(False, True), (True, False), (True, False), (False, False)] == [
@@ -1050,7 +1044,7 @@ def test_parts_of_a_trend_are_marked_by_what_they_can_do():
 
 def test_a_line_through_four_means_is_of_least_squares():
     """Weights -3, -1, 1, 3 by tenths."""
-    check = Trend(kind="trend", metric="last_clean_accuracy", cases=("a", "b", "c", "d"), direction="rising")
+    check = Trend(kind="trend", metric="clean_accuracy", cases=("a", "b", "c", "d"), direction="rising")
 
     assert 3.0 == pytest.approx(comparisons_of(check, {**ABC, "d": 79.0})[0].last.value)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 
-from resnet18.analysis.metrics import last_clean_accuracy
+from resnet18.analysis.metrics import clean_accuracy
 from resnet18.analysis.statistics import contrast, sampling_error
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Status
@@ -59,10 +59,10 @@ def seconds(values: Sequence[float]) -> str:
 
 
 def errors(arm: Arm) -> str:
-    """Return the standard deviation over seeds, and the standard error of the test set (last epoch, clean)."""
+    """Return the standard deviation over seeds, and the standard error of the test set (clean accuracy)."""
     if not arm.measured:
         return missing(arm)
-    shares = [last_clean_accuracy(record) for record in arm.measured]
+    shares = [clean_accuracy(record) for record in arm.measured]
     images = min(record.epochs[-1].clean.images for record in arm.measured)
     seeds = f"{100 * stdev(shares):.2f}" if len(shares) > 1 else NOTHING
     return f"{seeds} / {100 * sampling_error(fmean(shares), images):.2f}"

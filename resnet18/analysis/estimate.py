@@ -16,6 +16,7 @@ from resnet18.records.record import Record
 from resnet18.spec.experiment import CountOrAll, Execution, Experiment
 from resnet18.spec.identity import digest
 from resnet18.spec.plan import Run
+from resnet18.spec.scale import LAST_EPOCHS
 
 CIFAR_STEM_WORK = 16
 """The stem of CIFAR leaves maps of four times the side."""
@@ -221,8 +222,9 @@ def _seconds(experiment: Experiment, pace: Pace, sizes: Sizes) -> float:
 def images_of(experiment: Experiment, sizes: Sizes) -> tuple[int, int]:
     """Return how many images a run trains on and how many it scores afterwards, over all epochs and evaluations."""
     trained = experiment.epochs * sizes.of_train(experiment.train_images)
-    scored = sizes.of_test(experiment.test_images_epoch) * (experiment.epochs - 1)
-    return trained, 2 * (scored + sizes.of_test(experiment.test_images_last))
+    last = min(LAST_EPOCHS, experiment.epochs)
+    scored = sizes.of_test(experiment.test_images_epoch) * (experiment.epochs - last)
+    return trained, 2 * (scored + last * sizes.of_test(experiment.test_images_last))
 
 
 def by_rule(experiment: Experiment) -> Pace:

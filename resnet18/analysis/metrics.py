@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from statistics import fmean
+from statistics import fmean, median
 
 from resnet18.records.record import Epoch, Record, Score
 from resnet18.spec.metric import METRICS
+from resnet18.spec.scale import LAST_EPOCHS
 
 PLATEAU_POINTS = 2.0
 """A run has reached its plateau when test accuracy is within this much of its own highest."""
@@ -22,14 +23,19 @@ def best_accuracy(record: Record) -> float:
     return max(epoch.as_published.accuracy for epoch in record.epochs)
 
 
-def last_clean_accuracy(record: Record) -> float:
-    """Return the test accuracy after the last epoch, on images that are only resized and normalized."""
-    return record.epochs[-1].clean.accuracy
+def clean_accuracy(record: Record) -> float:
+    """Return the median test accuracy of the last three epochs, on images that are only resized and normalized."""
+    return median(epoch.clean.accuracy for epoch in record.epochs[-LAST_EPOCHS:])
+
+
+def clean_percent(record: Record) -> float:
+    """Return the same in percent, as exactly as `percent`."""
+    return median(percent(epoch.clean) for epoch in record.epochs[-LAST_EPOCHS:])
 
 
 def optimism_gap(record: Record) -> float:
-    """Return by how much the best epoch as published is above the last epoch of the clean protocol."""
-    return best_accuracy(record) - last_clean_accuracy(record)
+    """Return by how much the best epoch as published is above the clean accuracy."""
+    return best_accuracy(record) - clean_accuracy(record)
 
 
 def train_s(record: Record) -> float:
@@ -43,7 +49,7 @@ def whole_program_s(record: Record) -> float:
 
 
 def comparable_epochs(record: Record) -> Sequence[Epoch]:
-    """Return the epochs that were tested on as many images as the first: at small scale the last is not one."""
+    """Return the epochs that were tested on as many images as the first: at small scale the last three are not."""
     images = record.epochs[0].clean.images
     return [epoch for epoch in record.epochs if epoch.clean.images == images]
 
@@ -121,7 +127,7 @@ def _drop(epochs: Sequence[Epoch], loss: Callable[[Epoch], float]) -> float | No
 
 CURVES: dict[str, Callable[[Record], float | None]] = {
     "best_accuracy": lambda record: 100 * best_accuracy(record),
-    "last_clean_accuracy": lambda record: percent(record.epochs[-1].clean),
+    "clean_accuracy": clean_percent,
     "train_s": train_s,
     "whole_program_s": whole_program_s,
     "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
@@ -129,7 +135,7 @@ CURVES: dict[str, Callable[[Record], float | None]] = {
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
     "train_loss_drop": lambda record: _drop(record.epochs, lambda epoch: epoch.train.loss),
     "test_loss_drop": lambda record: _drop(comparable_epochs(record), lambda epoch: epoch.clean.loss),
-    "generalization_gap": lambda record: percent(record.epochs[-1].train) - percent(record.epochs[-1].clean),
+    "generalization_gap": lambda record: percent(record.epochs[-1].train) - clean_percent(record),
     "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
     "jitter": _jitter,
     "late_gain": _late_gain,

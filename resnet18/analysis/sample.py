@@ -7,6 +7,7 @@ from math import log
 from resnet18.analysis.metrics import installation, optimizer_form, resolution, value_of
 from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 from resnet18.analysis.view import Arm
+from resnet18.records.compare import differ_in_code
 from resnet18.records.record import Flag, Record
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
@@ -98,7 +99,7 @@ def check_comparable(arms: Sequence[Arm]) -> None:
     records = [record for arm in arms for record in arm.records]
     if len({record.fingerprint.identity.data_sha256 for record in records if record.status == "ok"}) > 1:
         raise CannotJudgeError("several data sets of one name")
-    if len({record.fingerprint.identity.code_hash for record in records}) > 1:
+    if differ_in_code(arm.records for arm in arms):
         raise CannotJudgeError("records of several versions of the code")
 
 

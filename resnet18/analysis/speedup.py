@@ -7,7 +7,7 @@ from resnet18.analysis.metrics import CURVES, SCOPES, machine
 from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.statistics import ratio_of_medians
 from resnet18.analysis.view import Arm
-from resnet18.records.record import Record
+from resnet18.records.compare import differ_in_code
 
 FEWEST_FOR_A_BOOTSTRAP = 5
 """Values a side from which the interval of a ratio of medians covers as it says."""
@@ -53,36 +53,20 @@ def speed_up(slow: Arm, fast: Arm, metric: str) -> SpeedUp:
 
 def _obstacle(slow: Arm, fast: Arm, metric: str) -> str | None:
     """Return why the two must not be divided, None where they may."""
-    for arm in (slow, fast):
-        if not arm.measured:
-            return f"not computed: no time of {arm.case.name}"
-    if slow.experiment != fast.experiment:
-        return "not computed: the experiments differ"
-    for what, value in {
-        "data differ": _data,
-        "versions of the code differ": _code,
-        "epochs differ": _epochs,
-    }.items():
-        if len({value(record) for arm in (slow, fast) for record in arm.measured}) > 1:
-            return f"not computed: {what}"
-    if any(len({machine(record) for record in arm.measured}) > 1 for arm in (slow, fast)):
-        return "not computed: several machines in one arm"
-    flags = {flag for arm in (slow, fast) for one in arm.measured for flag in one.flags if flag in TIME_IS_UNRELIABLE}
-    if flags and metric in SCOPES:
-        return f"not computed: times are unreliable (flags: {', '.join(sorted(flags))})"
-    return None
-
-
-def _data(record: Record) -> object:
-    return record.fingerprint.identity.data_sha256
-
-
-def _code(record: Record) -> object:
-    return record.fingerprint.identity.code_hash
-
-
-def _epochs(record: Record) -> object:
-    return len(record.epochs)
+    missing = [arm.case.name for arm in (slow, fast) if not arm.measured]
+    if missing:
+        return f"not computed: no time of {missing[0]}"
+    records = [*slow.measured, *fast.measured]
+    flags = {flag for record in records for flag in record.flags if flag in TIME_IS_UNRELIABLE}
+    obstacles = {
+        "the experiments differ": slow.experiment != fast.experiment,
+        "data differ": len({record.fingerprint.identity.data_sha256 for record in records}) > 1,
+        "versions of the code differ": differ_in_code((slow.measured, fast.measured)),
+        "epochs differ": len({len(record.epochs) for record in records}) > 1,
+        "several machines in one arm": any(len(set(map(machine, arm.measured))) > 1 for arm in (slow, fast)),
+        f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
+    }
+    return next((f"not computed: {what}" for what, is_so in obstacles.items() if is_so), None)
 
 
 def machines_of(arms: Sequence[Arm]) -> list[str]:

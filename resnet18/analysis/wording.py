@@ -12,7 +12,7 @@ from resnet18.spec.metric import MARGIN_UNITS, METRICS
 OUTCOMES = {True: "holds", False: "fails", None: "open"}
 COSTS = {"seconds": (1.0, "s"), "bytes": (2.0**20, "MiB")}
 """Units of times and memory, and what they are worth."""
-SHARES = frozenset({"best_accuracy", "last_clean_accuracy", "final_train_accuracy"})
+SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
 """Metrics whose value is a percentage; a difference of two is in points."""
 NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""

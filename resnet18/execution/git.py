@@ -2,7 +2,7 @@
 
 import subprocess
 
-from resnet18.spec.identity import PACKAGE
+from resnet18.spec.code import PACKAGE
 
 
 def commit() -> str | None:

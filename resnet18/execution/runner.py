@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from resnet18.execution import git, process
+from resnet18.execution import process
 from resnet18.execution.engines.engine import Finished, Opening
 from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.job import DataQuestion, Place
+from resnet18.execution.origin import Origin, origin_of
 from resnet18.execution.progress import Progress
 from resnet18.execution.supervision import DEFAULT, Policy, Session
 from resnet18.records.checkpoints import Checkpoints
-from resnet18.records.record import Identity, Record
+from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import LockedError
-from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan, check_last_batch
 from resnet18.spec.resolve import Request
 
@@ -54,10 +54,10 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     place = Place.of(source)
     answer = process.ask(_question(plan, place))
     _check_last_batches(plan, answer.train_images)
-    identity = Identity(code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256)
-    session = Session(request, place, identity, store, progress, policy)
+    origin = origin_of(answer.sha256)
+    session = Session(request, place, origin, store, progress, policy)
     known = last_attempts(store.read().records if records is None else records)
-    done = done_runs(plan, known, None if policy.keep_stale else identity)
+    done = done_runs(plan, known, origin, keep_stale=policy.keep_stale)
     finished = [Finished(run, done[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in done]
     # A runner may have died between the record and this; and a time that is taken again is taken from the start.
     for run_id in (*done, *policy.again):
@@ -89,19 +89,18 @@ def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def done_runs(plan: Plan, known: Mapping[str, Record], identity: Identity | None) -> dict[str, Record]:
-    """Return the record of each run of the plan that needs no further attempt; without identity, stale ones count."""
-    code, data = (None, None) if identity is None else (identity.code_hash, identity.data_sha256)
+def done_runs(plan: Plan, known: Mapping[str, Record], origin: Origin, *, keep_stale: bool) -> dict[str, Record]:
+    """Return the record of each run of the plan that needs no further attempt."""
     return {
         run.run_id: known[run.run_id]
         for run in plan.runs
-        if run.run_id in known and is_done(known[run.run_id], code, data)
+        if run.run_id in known and is_done(known[run.run_id], *origin.hashes(run, keep_stale=keep_stale))
     }
 
 
 def _looked_up(finished: Finished, session: Session) -> Finished:
     """Return how a run stands that another runner may have recorded meanwhile."""
-    return replace(finished, status=session.recorded(finished.run.run_id), was_recorded=True)
+    return replace(finished, status=session.recorded(finished.run), was_recorded=True)
 
 
 def _question(plan: Plan, place: Place) -> DataQuestion:

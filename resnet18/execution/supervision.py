@@ -9,9 +9,10 @@ from resnet18.execution import process
 from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Job, Message, Place, RunDone
 from resnet18.execution.kernel import oom_kills
+from resnet18.execution.origin import Origin
 from resnet18.execution.progress import Progress
 from resnet18.records.build import build_record, utc_now
-from resnet18.records.record import Identity, RecordSpec, Segment, Status
+from resnet18.records.record import RecordSpec, Segment, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.identity import run_id
@@ -42,16 +43,15 @@ class Session:
 
     request: Request
     place: Place
-    identity: Identity
+    origin: Origin
     store: Store
     progress: Progress
     policy: Policy = DEFAULT
 
-    def recorded(self, run_id: str) -> Status | None:
+    def recorded(self, run: Run) -> Status | None:
         """Return the status of the record by which a run is done by now, None where there is none."""
-        hashes = (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
-        record = self.store.done(run_id, *hashes)
-        if record is None or record.attempt <= self.policy.again.get(run_id, 0):
+        record = self.store.done(run.run_id, *self.origin.hashes(run, keep_stale=self.policy.keep_stale))
+        if record is None or record.attempt <= self.policy.again.get(run.run_id, 0):
             return None
         return record.status
 
@@ -111,7 +111,7 @@ def job_of(run: Run, session: Session) -> Job:
             overrides=session.request.overrides,
             assumptions=run.assumptions,
         ),
-        identity=session.identity,
+        identity=session.origin.identity(run),
         place=session.place,
         results=path_to_text(session.store.results.resolve()),
         checkpoint_every_s=session.policy.checkpoint_every_s,

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from resnet18.execution import git, process
+from resnet18.execution import process
 from resnet18.execution.job import DataAnswer, DataQuestion, Place
+from resnet18.execution.origin import origin_of
 from resnet18.execution.progress import Progress
 from resnet18.execution.supervision import Session, run_once
 from resnet18.records.compare import first_difference, promises_bits
-from resnet18.records.record import Identity, Record
+from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
@@ -57,9 +58,7 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
             Session(
                 request=Request(record.scale, source.label, record.spec.overrides),
                 place=Place.of(source),
-                identity=Identity(
-                    code_hash=code_hash(), commit=git.commit(), dirty=git.is_dirty(), data_sha256=answer.sha256
-                ),
+                origin=origin_of(answer.sha256),
                 store=Store(Path(folder)),
                 progress=progress,
             ),
@@ -137,7 +136,7 @@ def _carried_out(record: Record, session: Session) -> Record:
 def _differing(record: Record, answer: DataAnswer) -> Iterator[str]:
     """Yield the fields of the fingerprint in which a record and this machine differ."""
     here, there = answer.numerics or {}, record.fingerprint.numerics or {}
-    own = {"data_sha256": answer.sha256, "code_hash": code_hash(), **here}
+    own = {"data_sha256": answer.sha256, "code_hash": code_hash(record.spec.experiment, record.spec.execution), **here}
     given = {
         "data_sha256": record.fingerprint.identity.data_sha256,
         "code_hash": record.fingerprint.identity.code_hash,

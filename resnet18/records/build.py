@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from resnet18.records.nulls import null_keys
 from resnet18.records.parse import seal
 from resnet18.records.record import (
     SCHEMA_VERSION,
@@ -14,7 +15,6 @@ from resnet18.records.record import (
     Segment,
     Status,
     Time,
-    null_keys,
 )
 from resnet18.spec.identity import arm_id, execution_id, experiment_id, run_id
 

@@ -8,6 +8,26 @@ from resnet18.records.record import Epoch, Record, Score
 PROTOCOLS = {"train": "training", "as_published": "test as published", "clean": "test clean"}
 
 
+def differ_in_code(groups: Iterable[Iterable[Record]]) -> bool:
+    """Say whether records that are to be compared were made by several versions of the code.
+
+    Args:
+        groups: the records of one spec each, seeds apart. Within a group all of the code must be the same; between
+            groups, what their specs share: network and path.
+    """
+    shared = dict[tuple[str, str], str]()
+    for group in groups:
+        records = list(group)
+        if len({record.fingerprint.identity.code_hash for record in records}) > 1:
+            return True
+        for record in records:
+            kind = (record.spec.experiment.model, record.spec.execution.path)
+            own = record.fingerprint.identity.shared_code_hash
+            if shared.setdefault(kind, own) != own:
+                return True
+    return False
+
+
 def promises_bits(numerics: Mapping[str, object] | None) -> bool:
     """Say whether equal numerics promise equal bits: on an accelerator deterministic algorithms alone do."""
     return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))

@@ -40,6 +40,10 @@ def load_record(path: Path) -> Record:
         raise _no_record(path.name, error) from None
 
 
+class OtherFormatError(IntegrityError):
+    """A record of an older or newer format."""
+
+
 def parse_record(text: bytes, name: str) -> Record:
     """Return the record that the bytes of a file hold.
 
@@ -50,10 +54,10 @@ def parse_record(text: bytes, name: str) -> Record:
         content = strict_json(text)
         version = content["schema_version"]
         if version != SCHEMA_VERSION:
-            raise IntegrityError(
+            raise OtherFormatError(
                 name,
-                f"schema version {version} is not known to this version of the suite ({SCHEMA_VERSION})",
-                next_step="use the suite of that version, or move the file away",
+                f"format {version!r:.20} is not that of this suite ({SCHEMA_VERSION})",
+                next_step="use the suite that made it, or move the file away",
             )
         if content["record_hash"] != record_hash(content):
             raise IntegrityError(

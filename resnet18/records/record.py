@@ -2,16 +2,15 @@
 
 JSON format history:
 1  first version
-2  `outcome` became `summary`; the flag of a disturbed time became `unreliable`, its reasons `unreliable_because`; the
-   spec lost `batch_norm` and `ranks`. So every id and every `result_hash` is another one
+2  ids and code hash cover other things; `summary`, `unreliable` and `unreliable_because` were named otherwise
 """
 
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
+from resnet18.records.nulls import all_keys, null_keys
 from resnet18.spec.benchmark import Assumption
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.scale import ScaleName
@@ -141,6 +140,9 @@ class Identity(Model):
     """What the result depends on beside the spec."""
 
     code_hash: Sha256
+    """Of the code that the run's spec can reach."""
+    shared_code_hash: Sha256
+    """Of the code that every spec of this network and path reaches: runs that are compared have it in common."""
     commit: str | None
     dirty: bool | None
     """Whether the checkout differed from the commit."""
@@ -240,23 +242,6 @@ class Record(Model):
         empty, reasons = set(null_keys(content)), set(self.nulls)
         if missing := sorted(empty - reasons):
             raise ValueError(f"null without a reason in `nulls`: {', '.join(missing)}")
-        if (more := reasons - empty) and (extra := sorted(more & {"spec", "segments", "epochs", *_keys(content)})):
+        if (more := reasons - empty) and (extra := sorted(more & {"spec", "segments", "epochs", *all_keys(content)})):
             raise ValueError(f"reason in `nulls` for a key that is not null: {', '.join(extra)}")
         return self
-
-
-def _keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every value; a later version's record has reasons for keys that are not known here."""
-    for key, value in content.items():
-        yield prefix + key
-        if isinstance(value, dict):
-            yield from _keys(value, f"{prefix}{key}.")
-
-
-def null_keys(content: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted key of every null of a record's content; the nulls inside `spec` are values."""
-    for key, value in content.items():
-        if value is None:
-            yield prefix + key
-        elif isinstance(value, dict) and key not in {"spec", "nulls"}:
-            yield from null_keys(value, f"{prefix}{key}.")

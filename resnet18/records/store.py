@@ -10,8 +10,8 @@ from pathlib import Path
 
 from resnet18.records import disk
 from resnet18.records.compare import conflicts, first_difference
-from resnet18.records.parse import file_name, load_stored, parse_record
-from resnet18.records.record import FINAL, Record
+from resnet18.records.parse import OtherFormatError, file_name, load_stored, parse_record
+from resnet18.records.record import FINAL, SCHEMA_VERSION, Record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 WRITTEN = ("records", "checkpoints", "figures")
@@ -146,11 +146,25 @@ class Store:
                     records.append(_sharing(load_stored(path), parts))
                 except IntegrityError as error:
                     refused.append(error)
+        refused = _with_one_for_other_formats(refused)
         pairs = conflicts(records)
         refused += [_conflict(*pair) for pair in pairs]
         unusable = {(one.run_id, one.attempt) for pair in pairs for one in pair}
         usable = tuple(one for one in records if (one.run_id, one.attempt) not in unusable)
         return Readings(usable, tuple(refused))
+
+
+def _with_one_for_other_formats(refused: list[IntegrityError]) -> list[IntegrityError]:
+    """Return the errors, with a single one for all records of another format."""
+    others = [error for error in refused if isinstance(error, OtherFormatError)]
+    if len(others) < 2:
+        return refused
+    together = OtherFormatError(
+        f"records/ ({others[0].where} and {len(others) - 1} more)",
+        f"{len(others)} records have another format than this suite's ({SCHEMA_VERSION})",
+        next_step="use the suite that made them, or move them to a folder of their own",
+    )
+    return [*(error for error in refused if error not in others), together]
 
 
 def last_attempts(records: Iterable[Record]) -> dict[str, Record]:

@@ -33,9 +33,9 @@ class Experiment(Model):
     train_images: CountOrAll
     """A class-balanced subset of this size, or all."""
     test_images_epoch: CountOrAll
-    """Test images evaluated after every epoch but the last."""
+    """Test images evaluated after every epoch but the last three."""
     test_images_last: CountOrAll
-    """Test images evaluated after the last epoch."""
+    """Test images evaluated after each of the last three epochs, whose median is the clean accuracy."""
     image_size: Annotated[int, Field(ge=8, le=1024)]
     """Side in px of the network's input: `random_resized_crop` makes it, else a bilinear resize before the list."""
     augmentation: Items[Operation]

@@ -1,18 +1,41 @@
-"""Canonical JSON, SHA-256, and the ids that records are found by. Changing anything here voids every record."""
+"""Canonical JSON, SHA-256, the ids that records are found by, and the hash of the code that a run can reach.
+
+Ids cover what a spec says beyond its defaults: a key that is added later changes no id, and no default ever changes.
+"""
 
 import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pydantic import BaseModel
+
+from resnet18.spec.augmentation import OperationName
+from resnet18.spec.code import PACKAGE, hash_of
+from resnet18.spec.code_modules import Key
+from resnet18.spec.code_tree import Choices
 from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.optimizer import OPTIMIZERS, SCHEDULES
 
-PACKAGE = Path(__file__).parents[1]
-# The sources that can change a result. The worker alone of `execution` touches a run from inside.
-RESULT_SOURCES = ("spec/**/*.py", "training/**/*.py", "training/**/*.[ch]", "execution/worker*.py")
-ADDED = {"label_smoothing": 0.0}
-"""Keys of the experiment that came after the first records: at these defaults they are left out of the ids."""
+ROOTS: tuple[Key, ...] = (
+    ("training.loop", "train"),
+    ("training.setup", "set_up"),
+    ("training.device", "ready_device"),
+    ("training.compilation", "compile_network"),
+    ("training.checkpoint", "restore"),
+    ("training.summary", "conclude"),
+)
+"""What the worker calls, and what gives a run its result."""
+OFFERED = frozenset(
+    (
+        *(model.model_fields["name"].default for model in (*OPTIMIZERS, *SCHEDULES)),
+        *get_args(OperationName),
+        *get_args(Experiment.model_fields["model"].annotation),
+        *get_args(Execution.model_fields["path"].annotation),
+    )
+)
+"""Every name under which a spec can choose an optimizer, schedule, operation, network or path."""
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
@@ -43,12 +66,12 @@ def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 def experiment_id(experiment: Experiment) -> str:
     """Return the id of everything that defines the result, the seed included."""
-    return digest(_asked(experiment))[:16]
+    return digest(asked(experiment))[:16]
 
 
 def execution_id(execution: Execution) -> str:
     """Return the id of how the run was asked to be carried out."""
-    return digest(execution.model_dump(mode="json"))[:16]
+    return digest(asked(execution))[:16]
 
 
 def run_id(experiment: Experiment, execution: Execution) -> str:
@@ -58,23 +81,40 @@ def run_id(experiment: Experiment, execution: Execution) -> str:
 
 def arm_id(experiment: Experiment, execution: Execution) -> str:
     """Return the id of one arm: the same without the seed."""
-    content = {key: value for key, value in _asked(experiment).items() if key != "seed"}
+    content = {key: value for key, value in asked(experiment).items() if key != "seed"}
     return digest([content, execution_id(execution)])[:16]
 
 
-def _asked(experiment: Experiment) -> dict[str, Any]:
-    """Return what an experiment's ids are made of."""
-    content = experiment.model_dump(mode="json")
-    return {key: value for key, value in content.items() if key not in ADDED or value != ADDED[key]}
+def asked(spec: BaseModel) -> dict[str, Any]:
+    """Return what a spec says beyond its defaults; `name` always, since it says what the other keys belong to."""
+    return {
+        key: _plain(value)
+        for key, field in type(spec).model_fields.items()
+        if (value := getattr(spec, key)) != field.default or key == "name"
+    }
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, BaseModel):
+        return asked(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
+    """Return the SHA-256 of what the code does that a run of this spec can reach (`spec.code`)."""
+    operations = (*experiment.augmentation, *experiment.test_augmentation)
+    named = (experiment.optimizer, experiment.schedule, *operations)
+    chosen = {experiment.model, execution.path, *(part.name for part in named)}
+    return _code_hash(frozenset(chosen), frozenset(type(part) for part in (experiment, execution, *named)), package)
+
+
+def shared_code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
+    """Return the same for what every spec of this network and path reaches, whatever else it chooses."""
+    return _code_hash(frozenset({experiment.model, execution.path}), frozenset(), package)
 
 
 @cache
-def code_hash(package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of the sources that can change a result, the same on every checkout of one commit."""
-    total = hashlib.sha256()
-    for source in RESULT_SOURCES:
-        for file in sorted(package.glob(source)):
-            content = file.read_bytes().replace(b"\r\n", b"\n")
-            total.update(f"{file.relative_to(package).as_posix()} {len(content)}\n".encode())
-            total.update(content)
-    return total.hexdigest()
+def _code_hash(chosen: frozenset[str], models: frozenset[type[BaseModel]], package: Path) -> str:
+    """Return the hash for these choices; the classes of the spec are roots, because they hold its defaults."""
+    specs = [(model.__module__.partition(".")[2], model.__name__) for model in models]
+    return hash_of([*ROOTS, *specs], Choices(chosen, OFFERED), package)

@@ -21,7 +21,7 @@ class MetricFacts:
 
 METRICS: dict[str, MetricFacts] = {
     "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
-    "last_clean_accuracy": MetricFacts("clean test accuracy, last epoch", "accuracy"),
+    "clean_accuracy": MetricFacts("clean test accuracy, median of the last three epochs", "accuracy"),
     "train_s": MetricFacts("time of training alone", "seconds"),
     "whole_program_s": MetricFacts("time of the whole program", "seconds"),
     "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
@@ -29,7 +29,7 @@ METRICS: dict[str, MetricFacts] = {
     "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
     "train_loss_drop": MetricFacts("fall of the training loss", "loss", "2 epochs"),
     "test_loss_drop": MetricFacts("fall of the clean test loss", "loss", "2 epochs tested on as many images"),
-    "generalization_gap": MetricFacts("training less clean test accuracy, last epoch", "accuracy"),
+    "generalization_gap": MetricFacts("training accuracy of the last epoch less clean test accuracy", "accuracy"),
     "epochs_to_level": MetricFacts("epochs until clean test accuracy reaches a level", "epochs", "5 epochs"),
     "epochs_to_plateau": MetricFacts("epochs until clean test accuracy nears its highest", "epochs", "5 epochs"),
     "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy", "5 epochs"),

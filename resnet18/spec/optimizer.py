@@ -137,6 +137,7 @@ class OneCycle(Model):
     final_div_factor: Annotated[float, Field(gt=0, le=1e12)] = 1e4
 
 
+SCHEDULES = (Constant, Step, Cosine, OneCycle)
 Schedule = Annotated[Constant | Step | Cosine | OneCycle, Field(discriminator="name")]
 
 

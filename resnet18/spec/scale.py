@@ -29,6 +29,8 @@ SCALES: dict[str, Scale] = {
     "paper": Scale("paper", "cifar10", "all", 10_000, 10_000, None, None, None, seeds=3),
 }
 
+LAST_EPOCHS = 3
+"""Epochs at the end of a run, tested on more images: the median of their accuracies is the clean accuracy."""
 SCALE_KEYS = ("data", "train_images", "test_images_epoch", "test_images_last", "seed")
 """Keys that a TOML file may not set: the scale and the planner do."""
 

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import Operation, clean
+from resnet18.spec.scale import LAST_EPOCHS
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
 from resnet18.training.queued import QueuedSteps
@@ -38,7 +39,8 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
         for after_a_step in steps:
             position = after_a_step
             yield position
-        indices = setup.test_indices_last if epoch == experiment.epochs else setup.test_indices_epoch
+        is_last = epoch > experiment.epochs - LAST_EPOCHS
+        indices = setup.test_indices_last if is_last else setup.test_indices_epoch
         with clock.scope("eval_as_published_s"):
             as_published, _ = evaluate(setup, indices, experiment.test_augmentation, epoch)
         with clock.scope("eval_clean_s"):

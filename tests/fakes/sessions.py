@@ -7,9 +7,9 @@ from builders import TINY, TOML, make_benchmark, make_record
 from rich.console import Console
 
 from resnet18.execution.job import Delivery, Job, Place, Problem
+from resnet18.execution.origin import Origin
 from resnet18.execution.progress import Progress
 from resnet18.execution.supervision import DEFAULT, Session
-from resnet18.records.record import Identity
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError
@@ -17,7 +17,7 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
 EMBEDDED = parse_data("fashion-mnist-mini")
-IDENTITY = Identity(code_hash="c" * 64, commit=None, dirty=None, data_sha256="d" * 64)
+ORIGIN = Origin(commit=None, dirty=None, data_sha256="d" * 64)
 REQUEST = Request(data=EMBEDDED.label, overrides=TINY)
 TIMED = TOML.replace('case_title = "Batch"', 'case_title = "Batch"\nspeed_up_over = "8"')
 ON_GPU = TOML.replace("experiment = { batch_size", 'execution = { device = "cuda" }\nexperiment = { batch_size')
@@ -34,10 +34,10 @@ class Heard(Progress):
         self.lines.append(text)
 
 
-def make_session(folder, identity=IDENTITY, policy=DEFAULT):
+def make_session(folder, origin=ORIGIN, policy=DEFAULT):
     store = Store(folder / "results")
     store.make_writable()
-    return Session(REQUEST, Place.of(EMBEDDED), identity, store, Heard(), policy)
+    return Session(REQUEST, Place.of(EMBEDDED), origin, store, Heard(), policy)
 
 
 def make_runs(folder, text=TOML, seeds=1):
@@ -46,7 +46,8 @@ def make_runs(folder, text=TOML, seeds=1):
 
 def record_of(job: Job, status="ok", **changes):
     """The record that a job might leave."""
-    changes = {"attempt": job.attempt, "code": job.identity.code_hash, "data": job.identity.data_sha256} | changes
+    own = {"code": job.identity.code_hash, "shared_code": job.identity.shared_code_hash}
+    changes = {"attempt": job.attempt, **own, "data": job.identity.data_sha256} | changes
     return make_record(job.spec.experiment, job.spec.execution, request=REQUEST, status=status, **changes)
 
 

@@ -27,7 +27,7 @@ from resnet18.spec.printed import parse_printed
 
 STANDS_FOR: dict[str, Quantity] = {
     "best_accuracy": "accuracy",
-    "last_clean_accuracy": "accuracy",
+    "clean_accuracy": "accuracy",
     "train_s": "seconds",
     "whole_program_s": "seconds",
 }

@@ -14,6 +14,7 @@ from resnet18.analysis.figures.series import Series, images_at_the_end, overfitt
 from resnet18.analysis.figures.style import Key, Pen, figure_with_keys, pen, plain, svg_of
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Epoch, Score
+from resnet18.spec.scale import LAST_EPOCHS
 
 MANY_EPOCHS = 15
 """From here on a point for every epoch would run into the next one."""
@@ -43,7 +44,7 @@ def learning_curves(title: str, case_title: str, arms: tuple[Arm, ...]) -> bytes
     """Return an SVG of loss (nats, left) and accuracy (%, right) by epoch, training above test.
 
     Lines are means over seeds, bands reach from the lowest to the highest seed. The test curve is the one as
-    published; for up to three cases the clean one stands beside it, dashed. A hollow last point was tested on more
+    published; for up to three cases the clean one stands beside it, dashed. Hollow last points were tested on more
     images than those before it, a star marks the epoch from which a case overfits.
 
     Args:
@@ -123,13 +124,13 @@ def _marked(epochs: int, number: int, cases: int) -> list[int]:
 
 
 def _hollow_end(axes: Axes, panel: Panel, arm: Arm, curve: Series, look: tuple[str, str, float]) -> None:
-    """Mark a last value that was measured on another number of test images, and is no step of the same curve."""
+    """Mark the last values: they were measured on another number of test images, and are no steps of the same curve."""
     ended = [record for record in arm.measured if len(record.epochs) == len(curve.mean)]
     if panel.is_test and any(images_at_the_end(record) for record in ended):
         color, marker, size = look
         axes.plot(
-            curve.epochs[-1:],
-            curve.mean[-1:],
+            curve.epochs[-LAST_EPOCHS:],
+            curve.mean[-LAST_EPOCHS:],
             linestyle="",
             marker=marker,
             markersize=size + 0.8,

@@ -33,10 +33,10 @@ def signs_of(shown: Sequence[tuple[Pen, Arm]], *, with_clean: bool, turns: bool)
             Patch(color=INK, alpha=0.18, linewidth=0, label="line: mean of the seeds; band: lowest to highest")
         )
     if ends := {images for record in records if (images := images_at_the_end(record))}:
-        label = "hollow: last epoch, on more test images"
+        label = "hollow: last three epochs, on more test images"
         if len(ends) == 1:
             ((before, last),) = ends
-            label = f"hollow: last epoch, on {last:,} test images (before: {before:,})"
+            label = f"hollow: last three epochs, on {last:,} test images (before: {before:,})"
         signs.append(entry(label, linestyle="", marker="o", markerfacecolor="white"))
     if turns:
         look = {"marker": "*", "markersize": 10, "markerfacecolor": "#bbbbbb", "markeredgecolor": "black"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from resnet18.analysis.gate.exact import other_numerics
+from resnet18.records.compare import differ_in_code
 from resnet18.records.record import Record
 
 
@@ -24,7 +25,7 @@ def _dirty(which: str, cases: Mapping[str, Sequence[Record]]) -> Iterator[str]:
     identities = {record.fingerprint.identity for of_case in cases.values() for record in of_case}
     if any(identity.dirty for identity in identities):
         yield f"{which} has records of a checkout with uncommitted changes: nobody could make them again"
-    if len({identity.code_hash for identity in identities}) > 1:
+    if differ_in_code(cases.values()):
         yield f"{which} has records of several versions of the code"
 
 

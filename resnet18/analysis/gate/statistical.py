@@ -8,7 +8,7 @@ from scipy.special import stdtr, stdtrit
 
 from resnet18.analysis.gate.exact import other_numerics
 from resnet18.analysis.gate.finding import Finding, Suspicion
-from resnet18.analysis.metrics import last_clean_accuracy, train_s
+from resnet18.analysis.metrics import clean_accuracy, train_s
 from resnet18.analysis.statistics import Estimate, contrast, p_above
 from resnet18.records.record import Record
 from resnet18.spec.gate import Gate
@@ -51,11 +51,11 @@ def p_of_growth(found: Estimate, overlooked_percent: float) -> float:
 
 def accuracy(case: str, base: Sequence[Record], head: Sequence[Record], gate: Gate) -> Finding | Suspicion:
     """Judge the mean accuracy of the new runs by the baseline's prediction interval."""
-    metric = "last_clean_accuracy"
+    metric = "clean_accuracy"
     if len(base) < 2 * gate.seeds:
         says = f"the baseline has n = {len(base)}, its spread takes {2 * gate.seeds}: make baseline"
         return Finding(case, metric, "missing", says)
-    old, new = ([100 * last_clean_accuracy(record) for record in side] for side in (base, head))
+    old, new = ([100 * clean_accuracy(record) for record in side] for side in (base, head))
     gap = prediction(old, new, resolution=100 / head[0].epochs[-1].clean.images)
     half = float(stdtrit(gap.df, 0.5 + INTERVAL / 2)) * gap.se
     says = (

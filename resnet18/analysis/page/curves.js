@@ -41,7 +41,7 @@ function drawCase(chart, shown, one) {
     drawLine(svg, axis, pen, values.map((value, at) => [one.arm.epochs[at], value]), {
       isThin: !withSpread && lines.runs.length > 1,
       marked: markedPlaces(values.length, one.number, chart.cases.length),
-      hollow: shown.images !== 'train' && one.arm.other_images,
+      hollow: shown.images === 'train' ? 0 : one.arm.hollow,
     });
   }
   const turn = shown.isLoss && shown.images !== 'train' ? one.arm.epochs.indexOf(one.arm.turn) : -1;

@@ -9,6 +9,7 @@ from resnet18.analysis.figures.series import images_at_the_end, overfitting_epoc
 from resnet18.analysis.metrics import percent
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Epoch, Record, Score
+from resnet18.spec.scale import LAST_EPOCHS
 
 SCORES: dict[str, Callable[[Epoch], Score]] = {
     "train": lambda epoch: epoch.train,
@@ -87,6 +88,7 @@ def _curves(records: Sequence[Record], step: int) -> dict[str, Any]:
     lengths = [len(record.epochs) for record in records]
     kept = _kept(lengths, step)
     ended = [record for record in records if len(record.epochs) == min(lengths)]
+    tested_on_more = any(images_at_the_end(record) for record in ended)
     lines = {
         f"{name}_{measure}": _line(records, kept, partial(_value, score, value), rounded)
         for name, score in SCORES.items()
@@ -96,7 +98,7 @@ def _curves(records: Sequence[Record], step: int) -> dict[str, Any]:
         "epochs": [at + 1 for at in kept],
         "seeds": [record.seed for record in records],
         "turn": overfitting_epoch(records),
-        "other_images": any(images_at_the_end(record) for record in ended),
+        "hollow": sum(at >= min(lengths) - LAST_EPOCHS for at in kept) if tested_on_more else 0,
         "lines": lines,
     }
 

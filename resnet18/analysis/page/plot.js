@@ -75,9 +75,10 @@ function drawBand(svg, axis, pen, band) {
 function drawLine(svg, axis, pen, points, { isThin, marked, hollow }) {
   const places = points.map(([epoch, value]) => [axis.x(epoch), axis.y(value)]);
   svg.append(svgElement(svg, 'path', { class: `line ${pen.colour} ${pen.dash}${isThin ? ' thin' : ''}`, d: pathOf(places) }));
-  const last = places.length - 1;
-  for (const at of hollow ? [...marked.filter((one) => one !== last), last] : marked) {
-    drawSign(svg, pen, pen.marker, ...places[at], isThin ? 2.6 : 3.6, hollow && at === last);
+  const filled = places.length - hollow;
+  const last = places.map((_, at) => at).slice(filled);
+  for (const at of [...marked.filter((one) => one < filled), ...last]) {
+    drawSign(svg, pen, pen.marker, ...places[at], isThin ? 2.6 : 3.6, at >= filled);
   }
 }
 

@@ -46,7 +46,7 @@ function signsOf(arms, shown) {
   return [
     [!shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), 'Line: mean over the seeds. Band: from the lowest seed to the highest.'],
     [shown.eachSeed && arms.some((arm) => arm.seeds.length > 1), 'Thin lines: one for each seed. The upper value is the mean over them.'],
-    [onTest && arms.some((arm) => arm.other_images), 'Hollow last point: tested on more images than those before it.'],
+    [onTest && arms.some((arm) => arm.hollow > 0), 'Hollow last points: tested on more images than those before them.'],
     [onTest && shown.isLoss && arms.some((arm) => arm.turn), 'Star: the lowest clean test loss, from which it rises (overfitting).'],
   ].filter(([applies]) => applies).map(([, text]) => text);
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from resnet18.analysis.candidates import candidate_records
 from resnet18.analysis.cells import NOTHING, STATUS_TEXT, accuracy, seconds
 from resnet18.analysis.contents import Chapter, Contents
-from resnet18.analysis.metrics import best_accuracy, last_clean_accuracy, machine, train_s, whole_program_s
+from resnet18.analysis.metrics import best_accuracy, clean_accuracy, machine, train_s, whole_program_s
 from resnet18.analysis.page.facts import Fact, Place, facts_of, setup_of
 from resnet18.analysis.page.grid import Cell
 from resnet18.records.record import Record
@@ -131,5 +131,5 @@ def _numbers(record: Record) -> list[str]:
     wall = seconds([record.time.wall_s])
     if record.status != "ok":
         return [NOTHING] * 4 + [wall]
-    shares = [accuracy([value(record)]) for value in (best_accuracy, last_clean_accuracy)]
+    shares = [accuracy([value(record)]) for value in (best_accuracy, clean_accuracy)]
     return [*shares, *(seconds([value(record)]) for value in (train_s, whole_program_s)), wall]

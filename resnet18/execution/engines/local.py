@@ -35,7 +35,7 @@ class LocalEngine:
         progress.start(run)
         try:
             with run_lock(session.store.results, run.run_id) as left_by:
-                status = session.recorded(run.run_id)
+                status = session.recorded(run)
                 if status is not None:
                     progress.skip("" if is_one_of_several else "another runner has recorded it")
                     return Finished(run, status, was_recorded=True)

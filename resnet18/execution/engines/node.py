@@ -91,7 +91,7 @@ def check_fit(job: Job, store: Store) -> None:
     """
     node = f"node {socket.gethostname()}"
     store.make_writable(ROOM_BYTES)
-    if code_hash() != job.identity.code_hash:
+    if code_hash(job.spec.experiment, job.spec.execution) != job.identity.code_hash:
         raise EnvironmentMissingError(
             node, "has another version of resnet18", next_step="install the version that the runner has"
         )

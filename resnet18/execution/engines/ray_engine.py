@@ -135,7 +135,7 @@ class RayEngine:
         except RunIsTakenError as error:
             self._finish(run, None, f", left to {error}")
             return
-        status = session.recorded(run.run_id)
+        status = session.recorded(run)
         if status is not None:
             held.close()
             self._finish(run, status, ", recorded by another runner", was_recorded=True)

@@ -173,7 +173,7 @@ class SlurmEngine:
             status = self._status(run_id, attempt) if attempt >= flight.first_attempt else None
             if status in {None, "interrupted"}:  # an interrupted one Slurm may begin again
                 continue
-            if status in FINAL and not flight.is_ours and self._session.recorded(run_id) is None:
+            if status in FINAL and not flight.is_ours and self._session.recorded(flight.run) is None:
                 self._again(flight)  # its job was in the queue when the code or the data were changed
             else:
                 self._finish(flight, status)
