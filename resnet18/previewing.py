@@ -21,6 +21,7 @@ from resnet18.analysis.estimate import (
 from resnet18.analysis.preview import Preview, preview_rows, preview_text
 from resnet18.analysis.statistics import LOOKS
 from resnet18.options import Asked
+from resnet18.records.compare import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.data import DataSource
@@ -140,7 +141,10 @@ def preview(
 
 
 def on_this_machine() -> Callable[[Record], bool]:
-    """Return what tells whether a record comes from a machine like this one: its processor and its GPU."""
+    """Return what tells whether a record comes from a machine like this one: its processor and its GPU.
+
+    None does where neither is known.
+    """
     from resnet18.measure.devices import nvidia_models
     from resnet18.measure.processor import cpu_flags_sha256, cpu_model
 
@@ -154,7 +158,8 @@ def on_this_machine() -> Callable[[Record], bool]:
 
     def is_here(record: Record) -> bool:
         numerics = record.fingerprint.numerics or {}
-        return all(numerics.get(key) == value for key, value in here.items()) and numerics.get("gpu_model") in models
+        is_alike = all(numerics.get(key) == value for key, value in here.items())
+        return is_alike and numerics.get("gpu_model") in models and knows_machine(numerics)
 
     return is_here
 

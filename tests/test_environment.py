@@ -17,7 +17,7 @@ import resnet18
 from resnet18.execution.process import PRELOADED
 from resnet18.measure import environment, processor
 from resnet18.measure.environment import numerics
-from resnet18.measure.processor import cpu_flags_sha256
+from resnet18.measure.processor import cpu_flags_sha256, cpu_model
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.experiment import Execution
@@ -166,6 +166,83 @@ def test_a_system_that_does_not_tell_what_its_processor_can_do_has_no_such_key(t
 
     assert cpu_flags_sha256() is None
     assert "cpu_flags_sha256" not in numerics(Execution(), CPU)
+
+
+ARM = """processor\t: {at}
+Features\t: fp asimd
+{more}CPU implementer\t: {0}
+CPU part\t: {1}
+CPU variant\t: {2}
+CPU revision\t: {3}
+
+"""
+NEOVERSE = ("0x41", "0xd0c", "0x3", "1")
+
+
+def arm_model(monkeypatch, path, *kinds, more=""):
+    """What a machine of these ARM processors is called."""
+    monkeypatch.setattr(processor, "CPU_INFO", path)
+    monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
+    path.write_text("".join(ARM.format(*kind, at=at, more=more) for at, kind in enumerate(kinds)), encoding="utf-8")
+    return cpu_model()
+
+
+@pytest.mark.parametrize("more", ["", "model name\t: ARMv8 Processor rev 1 (v8l)\n"], ids=["no name", "one for all"])
+def test_an_arm_processor_is_told_by_its_maker_and_its_numbers(more, tmp_path, monkeypatch):
+    """Linux has no name for it, or the same one for many."""
+    found = arm_model(monkeypatch, tmp_path / "cpuinfo", NEOVERSE, NEOVERSE, more=more)
+
+    assert "ARM implementer 0x41, part 0xd0c, variant 0x3, revision 1" == found
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_arm_processors_that_differ_in_one_number_are_two(at, tmp_path, monkeypatch):
+    """Maker, part, variant and revision each count: times of the two are not averaged."""
+    other = (*NEOVERSE[:at], "7", *NEOVERSE[at + 1 :])
+    one, two = (arm_model(monkeypatch, tmp_path / "cpuinfo", kind) for kind in (NEOVERSE, other))
+
+    assert one != two
+
+
+def test_a_machine_of_big_and_little_processors_is_told_by_all_kinds(tmp_path, monkeypatch):
+    """Whichever is listed first."""
+    little = ("0x41", "0xd05", "0x1", "0")
+    one = arm_model(monkeypatch, tmp_path / "cpuinfo", NEOVERSE, little)
+
+    assert "0xd0c" in one
+    assert "0xd05" in one
+    assert one == arm_model(monkeypatch, tmp_path / "cpuinfo", little, NEOVERSE, little)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "processor : 0\n", "processor : 0\nCPU implementer : 0x41\nmodel name :\n", "CPU part : 0xd0c\n"],
+)
+def test_a_processor_of_which_linux_tells_too_little_is_unknown(text, tmp_path, monkeypatch):
+    """The architecture, which platform.processor() gives there, is no name: every processor of it has the same."""
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(processor.platform, "processor", lambda: "aarch64")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+
+    assert "unknown" == cpu_model()
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [("echo Apple M1 Max", "Apple M1 Max"), ("exit 1", "unknown"), ("echo", "unknown"), (None, "unknown")],
+)
+def test_on_macos_the_system_is_asked_for_the_name(script, name, tmp_path, monkeypatch):
+    """Where it has no answer the processor is unknown: `arm` would be the same for all."""
+    monkeypatch.setattr(processor.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(processor.platform, "processor", lambda: "arm")
+    monkeypatch.setattr(processor, "SYSCTL", str(tmp_path / "sysctl"))
+    if script is not None:
+        (tmp_path / "sysctl").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / "sysctl").chmod(0o755)
+
+    assert name == cpu_model()
 
 
 @pytest.mark.parametrize(("module", "key"), [(torch, "torch"), (environment.torchvision, "torchvision")])

@@ -119,6 +119,21 @@ def test_a_record_of_another_machine_or_without_a_result_tells_no_pace():
     assert not previewing.on_this_machine()(make_record(cpu="another"))
 
 
+def test_a_record_of_an_unknown_processor_tells_no_pace_on_another(monkeypatch):
+    """Though the two have the same name: none."""
+    facts = {"system": "Linux", "architecture": "aarch64", "cpu_flags_sha256": None}
+    monkeypatch.setattr(previewing.platform, "system", lambda: facts["system"])
+    monkeypatch.setattr(previewing.platform, "machine", lambda: facts["architecture"])
+    monkeypatch.setattr("resnet18.measure.processor.cpu_flags_sha256", lambda: None)
+    told = {}
+    for name in ("a processor", "unknown"):
+        monkeypatch.setattr("resnet18.measure.processor.cpu_model", lambda name=name: name)
+        known = {key: value for key, value in facts.items() if value is not None}
+        told[name] = previewing.on_this_machine()(make_record(cpu=name, numerics=known))
+
+    assert {"a processor": True, "unknown": False} == told
+
+
 def test_what_is_not_known_is_scaled_by_work_from_the_nearest_kind(runs):
     """Twice the width is four times the work; of two that are known the nearer batch size counts."""
     own = runs[0].experiment.model_copy(update={"width": 128})

@@ -7,6 +7,7 @@ from resnet18.analysis.metrics import CURVES, SCOPES, machine
 from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.statistics import ratio_of_medians
 from resnet18.analysis.view import Arm
+from resnet18.records.compare import knows_machine
 from resnet18.records.record import Record
 
 FEWEST_FOR_A_BOOTSTRAP = 5
@@ -65,12 +66,20 @@ def _obstacle(slow: Arm, fast: Arm, metric: str) -> str | None:
     }.items():
         if len({value(record) for arm in (slow, fast) for record in arm.measured}) > 1:
             return f"not computed: {what}"
-    if any(len({machine(record) for record in arm.measured}) > 1 for arm in (slow, fast)):
-        return "not computed: several machines in one arm"
+    if mixed := _mixed((slow, fast)):
+        return f"not computed: {mixed}"
     flags = {flag for arm in (slow, fast) for one in arm.measured for flag in one.flags if flag in TIME_IS_UNRELIABLE}
     if flags and metric in SCOPES:
         return f"not computed: times are unreliable (flags: {', '.join(sorted(flags))})"
     return None
+
+
+def _mixed(arms: Sequence[Arm]) -> str | None:
+    """Return why the machines of two arms forbid it: two that are known may differ, and are named then."""
+    if not all(knows_machine(record.fingerprint.numerics) for arm in arms for record in arm.measured):
+        return "an unknown machine"
+    is_mixed = any(len({machine(record) for record in arm.measured}) > 1 for arm in arms)
+    return "several machines in one arm" if is_mixed else None
 
 
 def _data(record: Record) -> object:
