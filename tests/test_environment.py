@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 import tomllib
@@ -16,7 +17,7 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 import resnet18
 from resnet18.execution.process import PRELOADED
 from resnet18.measure import environment, processor
-from resnet18.measure.environment import numerics
+from resnet18.measure.environment import ITS_OLDER_NAME, ONEDNN, VARIABLES, numerics
 from resnet18.measure.processor import cpu_flags_sha256, cpu_model
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
@@ -243,6 +244,57 @@ def test_on_macos_the_system_is_asked_for_the_name(script, name, tmp_path, monke
         (tmp_path / "sysctl").chmod(0o755)
 
     assert name == cpu_model()
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_that_can_change_bits_is_in_the_fingerprint_as_it_is(name, monkeypatch):
+    """In a key of its own, and in no other."""
+    monkeypatch.delenv(name, raising=False)
+    before = numerics(Execution(), CPU)
+    monkeypatch.setenv(name, "As it is")
+
+    assert {**before, name: "As it is"} == numerics(Execution(), CPU)
+
+
+@pytest.mark.parametrize("name", [name for name in VARIABLES if name.startswith(ONEDNN)])
+def test_the_older_name_of_a_variable_of_onednn_gives_the_same_fingerprint(name, monkeypatch):
+    """One key for both names: they do the same."""
+    found = []
+    for one in (name, name.replace(ONEDNN, ITS_OLDER_NAME)):
+        with monkeypatch.context() as patch:
+            patch.delenv(name, raising=False)
+            patch.setenv(one, "AVX2")
+            found.append(numerics(Execution(), CPU))
+
+    assert found[0] == found[1]
+    assert "AVX2" == found[0][name]
+
+
+@pytest.mark.parametrize(("newer", "counts"), [("AVX2", "AVX2"), ("", "SSE41")])
+def test_of_both_names_of_a_variable_the_one_that_counts_for_onednn_is_recorded(newer, counts, monkeypatch):
+    """The newer one, unless it is empty."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", newer)
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "SSE41")
+
+    assert counts == numerics(Execution(), CPU)["ONEDNN_MAX_CPU_ISA"]
+
+
+ISA = "import torch; torch.nn.Conv2d(8, 8, 3)(torch.zeros(2, 8, 16, 16))"
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_onednn_itself_prefers_the_newer_name_that_is_not_empty():
+    """Told by oneDNN: the fingerprint copies its rule."""
+    rules = [("", "SSE41"), ("SSE41", "AVX2"), ("SSE41", "")]
+    said = []
+    for newer, older in rules:
+        settings = {**os.environ, "ONEDNN_MAX_CPU_ISA": newer, "DNNL_MAX_CPU_ISA": older, "ONEDNN_VERBOSE": "1"}
+        done = subprocess.run([sys.executable, "-c", ISA], env=settings, capture_output=True, text=True, check=True)
+        said += [line.partition("isa:")[2] for line in done.stdout.splitlines() if "info,cpu,isa:" in line]
+    if len(said) < len(rules) or platform.machine() != "x86_64":
+        pytest.skip("this oneDNN does not tell which instructions it uses")
+
+    assert ["Intel SSE4.1"] * 3 == said
 
 
 @pytest.mark.parametrize(("module", "key"), [(torch, "torch"), (environment.torchvision, "torchvision")])
