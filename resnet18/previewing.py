@@ -87,8 +87,11 @@ def announced(
         UnfinishedError: no claim fits the budget.
     """
     view = preview(wanted, records, timing, keep_stale=keep_stale, jobs=jobs)
+    said = preview_text(view)
+    if jobs is not None and (slow := slow_precision(view, wanted.devices)):
+        said += f"\n{slow}"
     if budget_s is None:
-        return Announced(view, None, wanted.plan, preview_text(view))
+        return Announced(view, None, wanted.plan, said)
     from resnet18.analysis.budget import Situation, choose
     from resnet18.analysis.budget_text import choice_text
 
@@ -101,7 +104,7 @@ def announced(
     if not choice.taken:
         raise UnfinishedError("--budget", f"no claim can be decided:\n{text}")
     plan = replace(wanted.plan, runs=choice.runs)
-    return Announced(view, choice, plan, f"{preview_text(view)}\n{text}")
+    return Announced(view, choice, plan, f"{said}\n{text}")
 
 
 def preview(
@@ -138,6 +141,18 @@ def preview(
     if is_short and len(new) == len(pending):
         briefly_s = {run.run_id: by_rule_s([run], sizes or UNKNOWN_SIZES) for run in pending}
     return Preview(wanted.benchmarks, wanted.plan, done, estimate(pending, paces, sizes), briefly_s, jobs or 1)
+
+
+def slow_precision(view: Preview, devices: Collection[str]) -> str:
+    """Return a line on runs in a precision that this machine's processor emulates, empty where there are none."""
+    from resnet18.measure.processor import emulates_bf16
+
+    on_cpu = {"cpu"} if set(devices) - {"cpu"} else {"cpu", "auto"}
+    asked_for = [run.execution for run in view.pending(view.plan.runs)]
+    count = sum(how.precision == "bf16" and how.device in on_cpu for how in asked_for)
+    if not count or not emulates_bf16():
+        return ""
+    return f"slow here: the processor emulates bf16 ({count} of {len(asked_for)} runs); faster: -o precision=fp32"
 
 
 def on_this_machine() -> Callable[[Record], bool]:

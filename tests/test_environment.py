@@ -17,8 +17,8 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 import resnet18
 from resnet18.execution.process import PRELOADED
 from resnet18.measure import environment, processor
-from resnet18.measure.environment import ITS_OLDER_NAME, ONEDNN, VARIABLES, numerics
-from resnet18.measure.processor import cpu_flags_sha256, cpu_model
+from resnet18.measure.environment import ONEDNN, VARIABLES, numerics
+from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.experiment import Execution
@@ -246,6 +246,30 @@ def test_on_macos_the_system_is_asked_for_the_name(script, name, tmp_path, monke
     assert name == cpu_model()
 
 
+@pytest.mark.parametrize(
+    ("key", "flags", "most", "expected"),
+    [
+        ("flags", "fpu avx2 avx512f", "", True),
+        ("flags", "fpu avx512f avx512_bf16", "", False),
+        ("flags", "fpu amx_bf16", "", False),
+        ("flags", "fpu avx2 avx_ne_convert", "", False),
+        ("flags", "fpu avx512f avx512_bf16", "avx2", True),
+        ("flags", "fpu avx512f avx512_bf16", "AVX512_CORE_BF16", False),
+        ("Features", "fp asimd", "", True),
+        ("Features", "fp asimd bf16", "", False),
+        ("other", "nothing", "", False),
+    ],
+)
+def test_bf16_is_emulated_where_no_instruction_for_it_may_be_used(key, flags, most, expected, tmp_path, monkeypatch):
+    """Where nothing is known, nobody is warned."""
+    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", most)
+    (tmp_path / "cpuinfo").write_text(f"{key} : {flags}\n", encoding="utf-8")
+
+    assert expected == emulates_bf16()
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 def test_a_variable_that_can_change_bits_is_in_the_fingerprint_as_it_is(name, monkeypatch):
     """In a key of its own, and in no other."""
@@ -260,7 +284,7 @@ def test_a_variable_that_can_change_bits_is_in_the_fingerprint_as_it_is(name, mo
 def test_the_older_name_of_a_variable_of_onednn_gives_the_same_fingerprint(name, monkeypatch):
     """One key for both names: they do the same."""
     found = []
-    for one in (name, name.replace(ONEDNN, ITS_OLDER_NAME)):
+    for one in (name, name.replace(*ONEDNN_PREFIXES)):
         with monkeypatch.context() as patch:
             patch.delenv(name, raising=False)
             patch.setenv(one, "AVX2")

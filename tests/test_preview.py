@@ -362,6 +362,42 @@ def test_a_child_process_times_steps_and_one_that_fails_gives_no_pace(runs):
     assert process.time_steps(TimingQuestion(place=gone, **fields), 60.0) is None
 
 
+@pytest.mark.parametrize(
+    ("precision", "device", "emulates", "is_said"),
+    [
+        ("bf16", "cpu", True, True),
+        ("bf16", "auto", True, True),
+        ("bf16", "cpu", False, False),
+        ("fp32", "cpu", True, False),
+        ("bf16", "cuda", True, False),
+    ],
+)
+def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
+    precision, device, emulates, is_said, wanted, monkeypatch
+):
+    """In one line, with what to do."""
+    monkeypatch.setattr("resnet18.measure.processor.emulates_bf16", lambda: emulates)
+    how = Execution(precision=precision, device=device)
+    first, *others = wanted.plan.runs
+    planned = Plan((replace(first, execution=how), *others), ())
+    text = previewing.announced(replace(wanted, plan=planned), (), "never").text
+    line = "slow here: the processor emulates bf16 (1 of 6 runs); faster: -o precision=fp32"
+
+    assert is_said == (line in text.splitlines())
+
+
+@pytest.mark.parametrize("changes", [{"jobs": None}, {"keep_stale": True}], ids=["runs elsewhere", "recorded runs"])
+def test_no_precision_is_called_slow_of_what_does_not_run_here(changes, mine, runs, monkeypatch):
+    """On a cluster's nodes nobody knows it, and what is recorded takes no time."""
+    monkeypatch.setattr("resnet18.measure.processor.emulates_bf16", lambda: True)
+    run = replace(runs[0], execution=Execution(precision="bf16", device="cpu"))
+    records = (make_record(run.experiment, run.execution).model_copy(update={"run_id": run.run_id}),)
+    wanted = Asked((mine,), REQUEST, EMBEDDED, Plan((run,), ()), {"cpu": 1})
+    text = previewing.announced(wanted, records if "keep_stale" in changes else (), "never", **changes).text
+
+    assert "slow here" not in text
+
+
 def test_ten_thousand_records_are_looked_through_in_a_moment(tmp_path, monkeypatch):
     """Beyond reading them."""
     monkeypatch.setattr(previewing, "on_this_machine", lambda: everywhere)

@@ -9,11 +9,10 @@ import PIL
 import torch
 import torchvision
 
-from resnet18.measure.processor import cpu_flags_sha256, cpu_model
+from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, onednn_setting
 from resnet18.spec.experiment import Execution
 
-ONEDNN, ITS_OLDER_NAME = "ONEDNN_", "DNNL_"
-"""oneDNN reads each of its variables under both prefixes, the first one first; an empty one counts as not set."""
+ONEDNN = ONEDNN_PREFIXES[0]
 VARIABLES = (
     "ATEN_CPU_CAPABILITY",  # which vector code torch's own operations run
     "ONEDNN_MAX_CPU_ISA",  # the newest instructions of oneDNN's convolutions and products: other blocks, other sums
@@ -101,11 +100,8 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
 def variables() -> dict[str, str]:
     """Return the values of the variables that are set, as they are; of two names of one variable what counts."""
     found = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    for name in VARIABLES:
-        older = name.replace(ONEDNN, ITS_OLDER_NAME, 1)
-        if name.startswith(ONEDNN) and not found.get(name) and os.environ.get(older):
-            found[name] = os.environ[older]
-    return found
+    ours = {name: onednn_setting(name.removeprefix(ONEDNN)) for name in VARIABLES if name.startswith(ONEDNN)}
+    return found | {name: value for name, value in ours.items() if value}
 
 
 def _cuda(device: torch.device) -> dict[str, str | int | bool]:

@@ -1,6 +1,7 @@
 """Which processor this machine has, as the system tells it; without torch, so that planning can ask."""
 
 import hashlib
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -14,6 +15,11 @@ NAMES = ("model name", "Model Name", "cpu model", "cpu", "uarch")
 """Under which Linux names a processor: x86, LoongArch, MIPS, POWER, RISC-V."""
 OF_ARM = ("implementer", "part", "variant", "revision")
 """What tells ARM processors apart: Linux gives them no name, or one for many."""
+WITH_BF16 = frozenset({"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"})
+"""Linux's names of instructions for bf16: the last one is ARM's."""
+ISA_WITHOUT_BF16 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"})
+"""Values of oneDNN's MAX_CPU_ISA that leave them out."""
+ONEDNN_PREFIXES = ("ONEDNN_", "DNNL_")
 
 
 def cpu_model() -> str:
@@ -58,6 +64,23 @@ def cpu_flags_sha256() -> str | None:
 def cpu_flags() -> frozenset[str]:
     """Return what the processor can do, by Linux's names; nothing where the system does not tell."""
     return frozenset((_of_cpu("flags") or _of_cpu("Features")).split())  # the second on ARM
+
+
+def emulates_bf16() -> bool:
+    """Say whether products in bf16 are put together from other instructions, which takes many times as long as fp32.
+
+    So it is where the processor has none for them, or oneDNN may not use them; False where neither is known.
+    """
+    flags = cpu_flags()
+    return bool(flags) and (not flags & WITH_BF16 or onednn_setting("MAX_CPU_ISA").upper() in ISA_WITHOUT_BF16)
+
+
+def onednn_setting(name: str) -> str:
+    """Return the value of one of oneDNN's environment variables, by the name without prefix; empty where it is not set.
+
+    oneDNN reads each under two prefixes, the newer one first, and takes an empty value for none.
+    """
+    return next(filter(None, (os.environ.get(prefix + name) for prefix in ONEDNN_PREFIXES)), "")
 
 
 def _of_cpu(key: str) -> str:
