@@ -21,6 +21,7 @@ from resnet18.analysis.estimate import (
 from resnet18.analysis.preview import Preview, preview_rows, preview_text
 from resnet18.analysis.statistics import LOOKS
 from resnet18.options import Asked
+from resnet18.records.compare import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.data import DataSource
@@ -86,8 +87,11 @@ def announced(
         UnfinishedError: no claim fits the budget.
     """
     view = preview(wanted, records, timing, keep_stale=keep_stale, jobs=jobs)
+    said = preview_text(view)
+    if jobs is not None and (slow := slow_precision(view, wanted.devices)):
+        said += f"\n{slow}"
     if budget_s is None:
-        return Announced(view, None, wanted.plan, preview_text(view))
+        return Announced(view, None, wanted.plan, said)
     from resnet18.analysis.budget import Situation, choose
     from resnet18.analysis.budget_text import choice_text
 
@@ -100,7 +104,7 @@ def announced(
     if not choice.taken:
         raise UnfinishedError("--budget", f"no claim can be decided:\n{text}")
     plan = replace(wanted.plan, runs=choice.runs)
-    return Announced(view, choice, plan, f"{preview_text(view)}\n{text}")
+    return Announced(view, choice, plan, f"{said}\n{text}")
 
 
 def preview(
@@ -139,8 +143,23 @@ def preview(
     return Preview(wanted.benchmarks, wanted.plan, done, estimate(pending, paces, sizes), briefly_s, jobs or 1)
 
 
+def slow_precision(view: Preview, devices: Collection[str]) -> str:
+    """Return a line on runs in a precision that this machine's processor emulates, empty where there are none."""
+    from resnet18.measure.processor import emulates_bf16
+
+    on_cpu = {"cpu"} if set(devices) - {"cpu"} else {"cpu", "auto"}
+    asked_for = [run.execution for run in view.pending(view.plan.runs)]
+    count = sum(how.precision == "bf16" and how.device in on_cpu for how in asked_for)
+    if not count or not emulates_bf16():
+        return ""
+    return f"slow here: the processor emulates bf16 ({count} of {len(asked_for)} runs); faster: -o precision=fp32"
+
+
 def on_this_machine() -> Callable[[Record], bool]:
-    """Return what tells whether a record comes from a machine like this one: its processor and its GPU."""
+    """Return what tells whether a record comes from a machine like this one: its processor and its GPU.
+
+    None does where neither is known.
+    """
     from resnet18.measure.devices import nvidia_models
     from resnet18.measure.processor import cpu_flags_sha256, cpu_model
 
@@ -154,7 +173,8 @@ def on_this_machine() -> Callable[[Record], bool]:
 
     def is_here(record: Record) -> bool:
         numerics = record.fingerprint.numerics or {}
-        return all(numerics.get(key) == value for key, value in here.items()) and numerics.get("gpu_model") in models
+        is_alike = all(numerics.get(key) == value for key, value in here.items())
+        return is_alike and numerics.get("gpu_model") in models and knows_machine(numerics)
 
     return is_here
 

@@ -21,13 +21,13 @@ class Unreliable:
     again: dict[str, int] = field(default_factory=dict)
     """By run id, the attempt whose time is unreliable: the run is no longer done by it."""
     elsewhere: int = 0
-    """How many come from other machines: one time taken here could not be set beside theirs."""
+    """How many come from other machines, or an unknown one: a time taken here could not be set beside theirs."""
 
     @property
     def text(self) -> str:
         """What is said of them before anything runs."""
         first = f"Unreliable times, taken again: {len(self.again)}."
-        return f"{first} Of other machines, and left alone: {self.elsewhere}." if self.elsewhere else first
+        return f"{first} Of other or unknown machines, and left alone: {self.elsewhere}." if self.elsewhere else first
 
 
 def unreliable_times(

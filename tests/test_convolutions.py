@@ -8,17 +8,19 @@ from builders import make_experiment
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet18.measure.processor import cpu_flags
+from resnet18.measure.processor import emulates_bf16
 from resnet18.spec.experiment import Execution
 from resnet18.training.fast import build_fast_network
 from resnet18.training.model import NARROW, build_model
 
 CPU = torch.device("cpu")
-EMULATED = not cpu_flags() & {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
 PRECISIONS = [
     pytest.param(torch.float32, 1e-5, id="fp32"),
     pytest.param(
-        torch.bfloat16, 0.02, id="bf16", marks=pytest.mark.skipif(EMULATED, reason="this processor emulates bfloat16")
+        torch.bfloat16,
+        0.02,
+        id="bf16",
+        marks=pytest.mark.skipif(emulates_bf16(), reason="bf16 is emulated here"),
     ),
 ]
 

@@ -451,6 +451,14 @@ def test_times_of_several_machines_are_not_put_together(export, mine):
     assert "left out: times and memory of mine/8, whose runs come from several machines" in result.stderr
 
 
+def test_times_of_an_unknown_machine_are_not_put_together(export, mine):
+    """They may come from two."""
+    result = export("bmf", records_of(mine, seeds=(0, 1), cpu="unknown"))
+
+    assert {"best-accuracy", "last-clean-accuracy"} == set(json.loads(result.stdout)["mine/8"])
+    assert "left out: times and memory of mine/8, whose runs come from an unknown machine" in result.stderr
+
+
 def test_runs_of_several_data_sets_of_one_name_are_left_out(export, mine):
     """Nothing of them agrees, and then there is no value."""
     records = records_of(mine, seeds=(0,), data="a" * 64) + records_of(mine, seeds=(1,), data="b" * 64)

@@ -124,6 +124,13 @@ def test_slices_of_several_machines_are_not_averaged(device):
     assert "several machines: not averaged" == cells(device, [one, other]).loc[ROW, "CPU"]
 
 
+def test_slices_of_an_unknown_machine_are_not_averaged(device):
+    """They may come from two."""
+    records = record_slices(device, (25.6, 26.0), cpu="unknown")
+
+    assert "an unknown machine: not averaged" == cells(device, records).loc[ROW, "CPU"]
+
+
 def test_an_unreliable_time_is_not_extrapolated(device):
     """It would be a thousandfold as unreliable; where every time is, the table has no such row."""
     alone, beside = record_slices(device, (25.6,)), record_slices(device, (2.56,), case="CPU, tuned")

@@ -321,6 +321,17 @@ def test_accuracy_and_time_stand_against_the_tested_values():
     assert {"clean, median of the last three epochs (n = 2)", "time on a processor, 2 threads (n = 2)"} <= set(found)
 
 
+def test_times_of_an_unknown_machine_are_not_drawn_and_the_legend_says_so():
+    """They may come from several."""
+    arms = [
+        make_arm(str(batch), (make_record(make_experiment(batch_size=batch), cpu="unknown"),)) for batch in (8, 16, 32)
+    ]
+    found = texts(against("A title", "Batch", arms, "batch_size", "train_s"))
+
+    assert "times of an unknown machine are not drawn" in found
+    assert not [text for text in found if text.startswith("time on")]
+
+
 def test_a_case_that_ran_out_of_memory_is_a_word_instead_of_a_point():
     """In both panels; its value keeps its tick."""
     found = texts(against("A title", "Batch", batches({8: "ok", 16: "oom_device"}), "batch_size", "train_s"))

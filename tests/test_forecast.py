@@ -1,11 +1,14 @@
 """The memory forecast: against the real loop, against closed forms, and what it says of a card."""
 
 import json
-from itertools import cycle, product
+from dataclasses import dataclass
+from itertools import accumulate, cycle, product
+from math import inf
 
 import pytest
 import torch
 from builders import epochs_of, make_experiment, make_toml
+from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
@@ -44,6 +47,7 @@ REAL = [  # optimizer, stem, width, px, batch, precision
     ("rmsprop", "cifar", 16, 48, 10, "fp32"),
     ("adam", "imagenet", 16, 96, 20, "bf16"),
 ]
+CONVOLUTIONS = {"aten::convolution", "aten::convolution_backward"}
 OF_CASE = {"weights_bytes", "gradients_bytes", "state_bytes", "activations_bytes", "input_bytes", "transient_bytes"}
 
 
@@ -61,29 +65,75 @@ def make(optimizer, **changes):
     return make_experiment(optimizer={"lr": 0.001, **optimizer}, **{"train_images": "all", **changes})
 
 
-def real_peak(experiment, execution):
-    """The largest sum of live bytes that torch's CPU allocator reports to the profiler over a whole run."""
+@dataclass(frozen=True)
+class Allocation:
+    """A block of torch's CPU allocator, as the profiler saw it."""
+
+    born_ns: float
+    died_ns: float
+    size: int
+    convolution_end_ns: float
+    """When the convolution ended inside which it was asked for; 0 outside."""
+
+    @property
+    def is_tensor(self):
+        """Whether it outlives the convolution that asked for it: oneDNN's scratchpads and reordered copies do not."""
+        return self.died_ns > self.convolution_end_ns
+
+
+def events_of(nodes, convolution_end_ns=0.0):
+    """Yield (time, address, bytes, end of the convolution around it); what is freed has bytes below 0."""
+    for node in nodes:
+        if node.tag == _EventType.Allocation:
+            yield node.start_time_ns, node.extra_fields.ptr, node.extra_fields.alloc_size, convolution_end_ns
+        is_outermost = node.name in CONVOLUTIONS and not convolution_end_ns
+        end_ns = node.start_time_ns + node.duration_time_ns if is_outermost else convolution_end_ns
+        yield from events_of(node.children, end_ns)
+
+
+def real_allocations(experiment, execution):
+    """All that a whole run allocates."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         setup = setting_up.set_up(experiment, execution, read_embedded(), torch.device("cpu"))
         list(epochs_of(setup))
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
+    born, found = {}, []
+    for at_ns, address, size, end_ns in sorted(events_of(profiler.profiler.kineto_results.experimental_event_tree())):
+        if size > 0:
+            born[address] = (at_ns, size, end_ns)
+        elif address in born:  # what was there before the profiler is nobody's
+            since_ns, full, convolution_end_ns = born.pop(address)
+            found.append(Allocation(since_ns, at_ns, full, convolution_end_ns))
+    return [*found, *(Allocation(since_ns, inf, size, end_ns) for since_ns, size, end_ns in born.values())]
+
+
+def real_peak(experiment, execution):
+    """The largest sum of tensors that live at once."""
+    found = [one for one in real_allocations(experiment, execution) if one.is_tensor]
+    changes = sorted([(one.born_ns, one.size) for one in found] + [(one.died_ns, -one.size) for one in found])
+    return max(accumulate(size for _, size in changes))
 
 
 @pytest.mark.parametrize(("optimizer", "stem", "width", "size", "batch", "precision"), REAL)
-def test_the_real_loop_takes_at_most_5_percent_more(optimizer, stem, width, size, batch, precision):
-    """Training of two steps and both evaluations, by the profiler. More, since oneDNN reorders weights and maps."""
+def test_the_tensors_of_the_real_loop_take_at_most_1_percent_more(optimizer, stem, width, size, batch, precision):
+    """Training of two steps and both evaluations, by the profiler, whatever instructions the processor has.
+
+    What a library holds while one convolution runs depends on them, and is no tensor: docs/forecast.md.
+    """
     experiment = make(
         {"name": optimizer}, stem=stem, width=width, image_size=size, batch_size=batch, train_images=2 * batch
     )
     execution = Execution(precision=precision)
     peak = forecast(experiment, execution, granule=1).peak_bytes
 
-    assert 0.95 <= peak / real_peak(experiment, execution) <= 1.0005
+    assert 0.99 <= peak / real_peak(experiment, execution) <= 1.0005
+
+
+def test_what_a_convolution_gives_back_before_it_ends_is_no_tensor():
+    """What outlives it is, and what no convolution asked for."""
+    lives = {"scratchpad": (3, 4, 5), "output": (3, 9, 5), "held": (3, inf, 5), "outside": (3, 4, 0)}
+    found = {name: Allocation(born, died, 8, end).is_tensor for name, (born, died, end) in lives.items()}
+
+    assert {"scratchpad": False, "output": True, "held": True, "outside": True} == found
 
 
 def test_channels_last_takes_no_second_copy_of_the_batch():

@@ -9,7 +9,7 @@ from scipy.stats import ttest_ind
 from resnet18.analysis.gate.exact import exact_findings
 from resnet18.analysis.gate.gather import alike, head_cases
 from resnet18.analysis.gate.judge import Sides, check
-from resnet18.analysis.gate.statistical import growth, p_of_change, p_of_growth, prediction
+from resnet18.analysis.gate.statistical import costs, growth, p_of_change, p_of_growth, prediction
 from resnet18.analysis.gate.text import check_rows, check_text
 from resnet18.records.record import Score
 from resnet18.spec.errors import UnfinishedError
@@ -77,6 +77,16 @@ def test_under_other_numerics_bits_are_not_compared_and_the_fields_are_named():
     assert 0 == judged.exit_code
     (finding,) = [one for one in judged.findings if one.metric == "bits"]
     assert ("not compared", "the baseline is of other numerics: cpu_model") == (finding.verdict, finding.says)
+
+
+def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
+    """Two that are unknown need not be equal ones."""
+    old, new = (make_side(range(3), noisy, numerics={"cpu_model": "unknown"}) for _ in range(2))
+    says = "numerics: cpu_model, which is unknown"
+
+    found = [one for one in exact_findings(CASE, old, new) if one.metric == "bits"] + [*costs(CASE, old, new, GATE)]
+
+    assert [("not compared", True)] * 3 == [(one.verdict, one.says.endswith(says)) for one in found]
 
 
 @pytest.mark.parametrize(

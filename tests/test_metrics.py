@@ -9,6 +9,7 @@ from resnet18.analysis.metrics import (
     comparable_epochs,
     installation,
     machine,
+    mixed_machines,
     optimism_gap,
     resolution,
     second_half,
@@ -230,11 +231,29 @@ def with_numerics(**changes):
         ({"threads": None}, "a processor"),
         ({"gpu_model": "a card"}, "a card, 2 threads"),
         ({"cpu_model": None}, "unknown machine, 2 threads"),
+        ({"cpu_model": "unknown"}, "unknown machine, 2 threads"),
+        ({"cpu_model": "unknown", "gpu_model": "a card"}, "a card, 2 threads"),
     ],
 )
 def test_a_machine_is_its_device_and_threads(changes, expected):
     """Times of other machines are not averaged with its own."""
     assert expected == machine(with_numerics(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([{}, {}], None),
+        ([{}, {"cpu_model": "other"}], "several machines"),
+        ([{"cpu_model": "unknown"}], None),
+        ([{"cpu_model": "unknown"}, {"cpu_model": "unknown"}], "an unknown machine"),
+        ([{}, {"cpu_model": "unknown"}], "an unknown machine"),
+        ([{"cpu_model": "unknown", "gpu_model": "a card"}] * 2, None),
+    ],
+)
+def test_times_are_put_together_of_one_known_machine_alone(changes, expected):
+    """Two machines of which nothing is known need not be one."""
+    assert expected == mixed_machines([with_numerics(**change) for change in changes])
 
 
 def test_a_record_without_numerics_is_of_an_unknown_machine():

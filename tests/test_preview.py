@@ -119,6 +119,21 @@ def test_a_record_of_another_machine_or_without_a_result_tells_no_pace():
     assert not previewing.on_this_machine()(make_record(cpu="another"))
 
 
+def test_a_record_of_an_unknown_processor_tells_no_pace_on_another(monkeypatch):
+    """Though the two have the same name: none."""
+    facts = {"system": "Linux", "architecture": "aarch64", "cpu_flags_sha256": None}
+    monkeypatch.setattr(previewing.platform, "system", lambda: facts["system"])
+    monkeypatch.setattr(previewing.platform, "machine", lambda: facts["architecture"])
+    monkeypatch.setattr("resnet18.measure.processor.cpu_flags_sha256", lambda: None)
+    told = {}
+    for name in ("a processor", "unknown"):
+        monkeypatch.setattr("resnet18.measure.processor.cpu_model", lambda name=name: name)
+        known = {key: value for key, value in facts.items() if value is not None}
+        told[name] = previewing.on_this_machine()(make_record(cpu=name, numerics=known))
+
+    assert {"a processor": True, "unknown": False} == told
+
+
 def test_what_is_not_known_is_scaled_by_work_from_the_nearest_kind(runs):
     """Twice the width is four times the work; of two that are known the nearer batch size counts."""
     own = runs[0].experiment.model_copy(update={"width": 128})
@@ -345,6 +360,42 @@ def test_a_child_process_times_steps_and_one_that_fails_gives_no_pace(runs):
 
     assert process.time_steps(TimingQuestion(place=Place.of(EMBEDDED), **fields), 60.0).train_image_s > 0
     assert process.time_steps(TimingQuestion(place=gone, **fields), 60.0) is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "emulates", "is_said"),
+    [
+        ("bf16", "cpu", True, True),
+        ("bf16", "auto", True, True),
+        ("bf16", "cpu", False, False),
+        ("fp32", "cpu", True, False),
+        ("bf16", "cuda", True, False),
+    ],
+)
+def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
+    precision, device, emulates, is_said, wanted, monkeypatch
+):
+    """In one line, with what to do."""
+    monkeypatch.setattr("resnet18.measure.processor.emulates_bf16", lambda: emulates)
+    how = Execution(precision=precision, device=device)
+    first, *others = wanted.plan.runs
+    planned = Plan((replace(first, execution=how), *others), ())
+    text = previewing.announced(replace(wanted, plan=planned), (), "never").text
+    line = "slow here: the processor emulates bf16 (1 of 6 runs); faster: -o precision=fp32"
+
+    assert is_said == (line in text.splitlines())
+
+
+@pytest.mark.parametrize("changes", [{"jobs": None}, {"keep_stale": True}], ids=["runs elsewhere", "recorded runs"])
+def test_no_precision_is_called_slow_of_what_does_not_run_here(changes, mine, runs, monkeypatch):
+    """On a cluster's nodes nobody knows it, and what is recorded takes no time."""
+    monkeypatch.setattr("resnet18.measure.processor.emulates_bf16", lambda: True)
+    run = replace(runs[0], execution=Execution(precision="bf16", device="cpu"))
+    records = (make_record(run.experiment, run.execution).model_copy(update={"run_id": run.run_id}),)
+    wanted = Asked((mine,), REQUEST, EMBEDDED, Plan((run,), ()), {"cpu": 1})
+    text = previewing.announced(wanted, records if "keep_stale" in changes else (), "never", **changes).text
+
+    assert "slow here" not in text
 
 
 def test_ten_thousand_records_are_looked_through_in_a_moment(tmp_path, monkeypatch):

@@ -248,6 +248,7 @@ LONGER = make_arm("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), ma
             "train_s",
             "not computed: several machines in one arm",
         ),
+        (timed("b", 1.0, cpu="unknown"), "train_s", "not computed: an unknown machine"),
         (
             flagged(timed("b", 1.0), "resumed", "unreliable"),
             "train_s",

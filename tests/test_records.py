@@ -364,10 +364,11 @@ def test_results_under_other_fingerprints_do_not_contradict_each_other(changes, 
         ({"device": "cpu", "deterministic": False}, True),
         ({"device": "cuda", "deterministic": True}, True),
         ({"device": "cuda", "deterministic": False}, False),
+        ({"device": "cpu", "cpu_model": "unknown"}, False),
     ],
 )
 def test_only_results_that_were_promised_to_be_equal_contradict_each_other(numerics, is_conflict):
-    """A device without deterministic algorithms may come to others the second time."""
+    """A device without deterministic algorithms may come to others the second time, and so may an unknown processor."""
     assert is_conflict == contradict(make_record(numerics=numerics), contradicting(numerics=numerics))
 
 

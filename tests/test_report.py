@@ -217,6 +217,16 @@ def test_runs_of_two_machines_are_not_averaged(mine):
     )
 
 
+def test_runs_of_an_unknown_machine_are_not_averaged(mine):
+    """They may come from two; one run alone has its time."""
+    records = record_all(mine, PAPER, cpu="unknown")
+    row = "Time, measured on cifar10-jpeg (s)"
+
+    assert "unknown" not in cells(mine, PAPER, records).loc[row, "8"]
+    records += record_all(mine, PAPER, (1,), cpu="unknown")
+    assert "an unknown machine: not averaged" == cells(mine, PAPER, records).loc[row, "8"]
+
+
 def test_the_last_attempt_counts(mine):
     """Not the first, and not both."""
     crashed = [make_record(one.spec.experiment, request=PAPER, status="crashed") for one in record_all(mine, PAPER)]

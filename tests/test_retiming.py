@@ -67,7 +67,7 @@ def test_times_of_other_machines_are_left_alone(retimed):
     found = retimed({"flags": ["unreliable"]}, {"flags": ["resumed"]}, is_here=lambda _: False)
 
     assert Unreliable({}, 2) == found
-    assert "taken again: 0. Of other machines, and left alone: 2." in found.text
+    assert "taken again: 0. Of other or unknown machines, and left alone: 2." in found.text
 
 
 def test_a_time_of_other_code_is_another_matter(retimed):

@@ -40,3 +40,22 @@ def test_the_suite_adds_less_than_a_hundredth_to_a_bare_loop():
 def test_making_images_is_less_than_a_twentieth_of_every_step():
     """Of the time that training takes."""
     assert max(row["data_wait_share"] for row in found()["workloads"]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("only", "emulates", "measured", "skipped"),
+    [
+        (None, False, {"bf16", "fp32"}, set()),
+        (None, True, {"fp32"}, {"bf16"}),
+        (["32px"], True, {"bf16"}, set()),
+    ],
+)
+def test_where_bf16_is_emulated_it_is_measured_for_who_asks_for_it_alone(
+    only, emulates, measured, skipped, monkeypatch
+):
+    """A product of 2048 x 2048 in it takes minutes there."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "speed"))
+    workloads = importlib.import_module("workloads")
+    found = workloads.chosen(only, emulates_bf16=emulates)
+
+    assert (measured, skipped) == tuple({workloads.WORKLOADS[name].precision for name in names} for names in found)

@@ -329,6 +329,15 @@ def test_times_of_two_machines_decide_nothing(tmp_path):
     assert "runs come from several machines or installations" == verdicts(mine, PAPER, records)[0].reason
 
 
+def test_times_of_an_unknown_machine_decide_nothing(tmp_path):
+    """They may come from two."""
+    mine = claimed(tmp_path, '{ kind = "greater", metric = "train_s", case = "8", than = "16" }')
+    records = records_of(mine, PAPER, {"8": 20.0, "16": 10.0}, epochs=timed, cpu="unknown")
+    expected = "runs come from an unknown machine: neither processor nor GPU has a name"
+
+    assert expected == verdicts(mine, PAPER, records)[0].reason
+
+
 def test_a_claim_holds_only_where_all_its_checks_do(tmp_path):
     """And falls where one of them does."""
     good = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'

@@ -12,7 +12,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,9 +20,9 @@ import torch
 from compare import compare
 from growth import VALUES, growth
 from page import page
-from workloads import WORKLOADS, bytes_per_image, flops_per_image
+from workloads import WORKLOADS, bytes_per_image, chosen, flops_per_image
 
-from resnet18.measure.processor import cpu_model
+from resnet18.measure.processor import cpu_model, emulates_bf16
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 SIDE = 2048
@@ -32,7 +32,7 @@ COPIED = 1 << 28
 OVERHEAD_ROUNDS = 40
 
 
-def machine() -> dict[str, object]:
+def machine(precisions: Collection[str]) -> dict[str, object]:
     """Return what the figures depend on beside the code, and this machine's own peaks with all threads."""
     return {
         "cpu": cpu_model(),
@@ -41,7 +41,7 @@ def machine() -> dict[str, object]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "load_before": round(os.getloadavg()[0], 2),
-        "matmul_flop_per_s": {name: _matmul_peak(dtype) for name, dtype in DTYPES.items()},
+        "matmul_flop_per_s": {name: _matmul_peak(dtype) for name, dtype in DTYPES.items() if name in precisions},
         "memory_bytes_per_s": _memory_peak(),
     }
 
@@ -84,14 +84,21 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--to", type=Path, default=Path("results/local"), help="folder for speed.json and speed.md")
     asked = parser.parse_args()
-    found: dict[str, object] = {"machine": machine(), "workloads": [], "overhead": None, "growth": []}
-    print(json.dumps(found["machine"]), flush=True)  # noqa: T201 - a script
-    for name in asked.only or WORKLOADS:
-        one = row(name, asked.rounds, found["machine"])
+    names, skipped = chosen(asked.only, emulates_bf16=emulates_bf16())
+    if skipped:
+        why = "this processor emulates bf16, which would take hours; to measure one all the same: --only WORKLOAD"
+        print(f"left out: {'; '.join(skipped)} ({why})", flush=True)  # noqa: T201 - a script
+    print("measuring the processor's and the memory's own rates", flush=True)  # noqa: T201 - a script
+    about = machine({WORKLOADS[name].precision for name in names})
+    found: dict[str, object] = {"machine": about, "workloads": [], "overhead": None, "growth": []}
+    print(json.dumps(about), flush=True)  # noqa: T201 - a script
+    for name in names:
+        one = row(name, asked.rounds, about)
         found["workloads"].append(one)
         print(f"{name}: {one['fast_rate']:.1f} images/s, {one['ratio']}", flush=True)  # noqa: T201 - a script
     if not asked.only:
-        found["overhead"] = asdict(compare(WORKLOADS["32px"], OVERHEAD_ROUNDS, ("suite", "bare")).ratio)
+        bare = WORKLOADS["32px, fp32" if skipped else "32px"]
+        found["overhead"] = asdict(compare(bare, OVERHEAD_ROUNDS, ("suite", "bare")).ratio)
         found["growth"] = [
             asdict(one) | {"slope_s": one.slope_s, "exponent": one.exponent} for one in map(growth, VALUES)
         ]

@@ -1,5 +1,6 @@
 """What is compared: the report's workloads, and what each asks of a machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loops import NETWORKS
@@ -65,6 +66,14 @@ WORKLOADS = {
         for precision in ("bf16", "fp32")
     },
 }
+
+
+def chosen(only: Sequence[str] | None, *, emulates_bf16: bool) -> tuple[list[str], list[str]]:
+    """Return which workloads are measured, and which are left out: where bf16 is emulated, those nobody asked for."""
+    if only:
+        return list(only), []
+    skipped = [name for name, one in WORKLOADS.items() if emulates_bf16 and one.precision == "bf16"]
+    return [name for name in WORKLOADS if name not in skipped], skipped
 
 
 def flops_per_image(workload: Workload) -> float:

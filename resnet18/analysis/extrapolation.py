@@ -9,7 +9,7 @@ from statistics import fmean
 
 from resnet18.analysis.cells import DAGGER, NOTHING, missing
 from resnet18.analysis.estimate import KNOWN_SIZES
-from resnet18.analysis.metrics import machine, train_s
+from resnet18.analysis.metrics import mixed_machines, train_s
 from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.statistics import contrast
 from resnet18.analysis.view import Arm, BenchmarkView
@@ -63,8 +63,8 @@ def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
     full = full_size(arm, benchmark, request)
     if full is None:
         return NOTHING
-    if len({machine(record) for record in arm.measured}) > 1:
-        return "several machines: not averaged"
+    if (mixed := mixed_machines(arm.measured)) is not None:
+        return f"{mixed}: not averaged"
     if any(is_unreliable(record) for record in arm.measured):
         return f"not extrapolated{DAGGER}"
     values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]

@@ -1,9 +1,10 @@
 """Numbers computed from a record. None of them is ever stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from statistics import fmean, median
 
+from resnet18.records.compare import knows_machine
 from resnet18.records.record import Epoch, Record, Score
 from resnet18.spec.metric import METRICS
 from resnet18.spec.scale import LAST_EPOCHS
@@ -171,9 +172,17 @@ def installation(record: Record) -> tuple[str, ...]:
 def machine(record: Record) -> str:
     """Return what must agree before times are averaged: processor, device and threads."""
     numerics = record.fingerprint.numerics or {}
-    model = str(numerics.get("gpu_model") or numerics.get("cpu_model") or "unknown machine")
+    is_known = knows_machine(numerics)
+    model = str(numerics.get("gpu_model") or numerics.get("cpu_model")) if is_known else "unknown machine"
     threads = numerics.get("threads")
     return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else model
+
+
+def mixed_machines(records: Collection[Record]) -> str | None:
+    """Return why times of records must not be put together, None where they may: unknown machines need not be one."""
+    if len(records) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in records):
+        return "an unknown machine"
+    return "several machines" if len({machine(record) for record in records}) > 1 else None
 
 
 def optimizer_form(record: Record) -> str:

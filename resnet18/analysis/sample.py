@@ -7,7 +7,7 @@ from math import log
 from resnet18.analysis.metrics import installation, optimizer_form, resolution, value_of
 from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 from resnet18.analysis.view import Arm
-from resnet18.records.compare import differ_in_code
+from resnet18.records.compare import differ_in_code, knows_machine
 from resnet18.records.record import Flag, Record
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
@@ -178,7 +178,10 @@ class Sample:
 
 
 def _check_costs(arms: Sequence[Arm]) -> None:
-    """Raise CannotJudgeError for times and memory of several machines or installations."""
+    """Raise CannotJudgeError for times and memory of several machines or installations, or of an unknown machine."""
+    measured = [record for arm in arms for record in arm.measured]
+    if len(measured) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in measured):
+        raise CannotJudgeError("runs come from an unknown machine: neither processor nor GPU has a name")
     for arm in arms:
         if len({installation(record) for record in arm.measured}) > 1:
             raise CannotJudgeError(f'runs of "{arm.case.name}" come from several machines or installations')

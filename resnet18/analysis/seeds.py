@@ -11,7 +11,7 @@ from statistics import variance
 from scipy.special import chdtri
 from tabulate import tabulate
 
-from resnet18.analysis.metrics import installation, value_of
+from resnet18.analysis.metrics import installation, mixed_machines, value_of
 from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.statistics import ALPHA, MOST_SEEDS, POWER, power
 from resnet18.analysis.view import look, requests_of
@@ -70,7 +70,8 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     """
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
     origins = {(one.fingerprint.identity.code_hash, one.fingerprint.identity.data_sha256) for one in records}
-    if len(origins) > 1 or (is_cost and len({installation(record) for record in records}) > 1):
+    is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
+    if len(origins) > 1 or (is_cost and is_mixed):
         return []
     quiet = [record for record in records if not (is_cost and is_unreliable(record))]
     values = [value for record in quiet if (value := value_of(metric, record)) is not None]

@@ -7,7 +7,7 @@ from resnet18.analysis.metrics import CURVES, SCOPES, machine
 from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.statistics import ratio_of_medians
 from resnet18.analysis.view import Arm
-from resnet18.records.compare import differ_in_code
+from resnet18.records.compare import differ_in_code, knows_machine
 
 FEWEST_FOR_A_BOOTSTRAP = 5
 """Values a side from which the interval of a ratio of medians covers as it says."""
@@ -63,6 +63,7 @@ def _obstacle(slow: Arm, fast: Arm, metric: str) -> str | None:
         "data differ": len({record.fingerprint.identity.data_sha256 for record in records}) > 1,
         "versions of the code differ": differ_in_code((slow.measured, fast.measured)),
         "epochs differ": len({len(record.epochs) for record in records}) > 1,
+        "an unknown machine": not all(knows_machine(record.fingerprint.numerics) for record in records),
         "several machines in one arm": any(len(set(map(machine, arm.measured))) > 1 for arm in (slow, fast)),
         f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
     }

@@ -9,7 +9,7 @@ from resnet18.analysis.extrapolation import extrapolated, has_extrapolation
 from resnet18.analysis.metrics import (
     best_accuracy,
     clean_accuracy,
-    machine,
+    mixed_machines,
     optimism_gap,
     train_s,
     whole_program_s,
@@ -119,8 +119,8 @@ def measured_cell(
     def cell(arm: Arm) -> str:
         if not arm.measured:
             return missing(arm)
-        if is_time and len({machine(record) for record in arm.measured}) > 1:
-            return "several machines: not averaged"
+        if is_time and (mixed := mixed_machines(arm.measured)) is not None:
+            return f"{mixed}: not averaged"
         if len({record.fingerprint.identity.data_sha256 for record in arm.measured}) > 1:
             return "several data sets of one name: not averaged"
         dagger = DAGGER if is_time and any(is_unreliable(record) for record in arm.measured) else ""

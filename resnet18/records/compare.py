@@ -33,6 +33,12 @@ def promises_bits(numerics: Mapping[str, object] | None) -> bool:
     return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
 
 
+def knows_machine(numerics: Mapping[str, object] | None) -> bool:
+    """Say whether numerics tell what computed: a GPU or a processor. Two that are unknown need not be equal ones."""
+    found = numerics or {}
+    return any(found.get(key) not in {None, "", "unknown"} for key in ("gpu_model", "cpu_model"))
+
+
 def contradict(first: Record, second: Record) -> bool:
     """Say whether two records of one run, of the same code, data and numerics, have results that may not differ."""
     a, b = first.fingerprint, second.fingerprint
@@ -45,6 +51,7 @@ def contradict(first: Record, second: Record) -> bool:
         first.run_id == second.run_id
         and first.status == second.status == "ok"
         and are_alike
+        and knows_machine(a.numerics)
         and promises_bits(a.numerics)
         and first.result_hash != second.result_hash
     )

@@ -2,7 +2,8 @@
 
 Every tensor that a torch operation makes is followed from its birth to its death, on the CPU, in about a second,
 whatever the batch would take. What is counted is what torch would hold on a device at the worst moment. What a
-library allocates inside an operation, the driver's context and the allocator's waste are not seen: a lower bound.
+library allocates inside an operation and gives back before it ends (on a CPU that depends on the processor's
+instructions), the driver's context and the allocator's waste are not seen: a lower bound.
 """
 
 import weakref

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from resnet18.analysis.metrics import machine
+from resnet18.analysis.metrics import mixed_machines
 from resnet18.analysis.view import Arm, look, requests_of
 from resnet18.records.record import Record
 from resnet18.records.store import last_attempts
@@ -33,9 +33,9 @@ class Row:
 
     @property
     def costed(self) -> tuple[Record, ...]:
-        """Those whose memory may be put together: all, none where they come from several machines."""
+        """Those whose memory may be put together: all, none where they come from several machines or an unknown one."""
         found = self.measured
-        return found if len({machine(record) for record in found}) < 2 else ()
+        return found if mixed_machines(found) is None else ()
 
     @property
     def timed(self) -> tuple[Record, ...]:
@@ -86,7 +86,7 @@ def time_notes(rows: Collection[Row]) -> Iterator[str]:
         yield f"left out: the times of {len(flagged)} of {len(costed)} runs, which are flagged {flags}"
     for row in rows:
         if row.measured and not row.costed:
-            yield f"left out: times and memory of {row.name}, whose runs come from several machines"
+            yield f"left out: times and memory of {row.name}, whose runs come from {mixed_machines(row.measured)}"
 
 
 def mixture_notes(rows: Collection[Row]) -> Iterator[str]:

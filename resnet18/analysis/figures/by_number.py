@@ -27,6 +27,7 @@ from resnet18.analysis.metrics import best_accuracy, clean_accuracy, machine
 from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.tables import TIMES
 from resnet18.analysis.view import Arm
+from resnet18.records.compare import knows_machine
 from resnet18.records.record import Record
 from resnet18.spec.resolve import value_at
 
@@ -68,6 +69,8 @@ def draw_against(title: str, key_title: str, arms: Sequence[Arm], key: str, scop
     cases = sorted(((float(value_at(arm.experiment, key)), arm) for arm in arms), key=lambda case: case[0])
     left, right = _accuracies(cases), _times(cases, scope)
     signs: list[Artist] = [entry(_with_n(line), **line.look) for line in (*left, *right)]
+    if _of_unknown(cases):
+        signs.append(entry("times of an unknown machine are not drawn", linestyle=""))
     if any(len(arm.measured) > 1 for _, arm in cases):
         signs.append(entry("one seed", linestyle="", marker=".", markersize=5))
     if any(is_unreliable(record) for _, arm in cases for record in arm.measured):
@@ -109,8 +112,8 @@ def _accuracies(cases: Sequence[tuple[float, Arm]]) -> list[Line]:
 
 
 def _times(cases: Sequence[tuple[float, Arm]], scope: str) -> list[Line]:
-    """Return a line for each machine: times of two machines have nothing in common."""
-    machines = sorted({machine(record) for _, arm in cases for record in arm.measured})
+    """Return a line for each machine: times of two machines have nothing in common, nor have those of unknown ones."""
+    machines = sorted({machine(record) for _, arm in cases for record in arm.measured} - _of_unknown(cases))
     return [
         Line(
             plain(f"time on {name}"),
@@ -123,6 +126,12 @@ def _times(cases: Sequence[tuple[float, Arm]], scope: str) -> list[Line]:
         )
         for number, name in enumerate(machines)
     ]
+
+
+def _of_unknown(cases: Sequence[tuple[float, Arm]]) -> set[str]:
+    """Return how unknown machines are called where there is more than one record to draw."""
+    records = [record for _, arm in cases for record in arm.measured]
+    return {machine(one) for one in records if len(records) > 1 and not knows_machine(one.fingerprint.numerics)}
 
 
 def _draw(axes: Axes, line: Line) -> None:
@@ -143,8 +152,9 @@ def _draw(axes: Axes, line: Line) -> None:
 
 
 def _cross_unreliable(axes: Axes, cases: Sequence[tuple[float, Arm]], seconds: Callable[[Record], float]) -> None:
+    left_out = _of_unknown(cases)
     for at, arm in cases:
-        crossed = sorted(seconds(record) for record in arm.measured if is_unreliable(record))
+        crossed = sorted(seconds(one) for one in arm.measured if is_unreliable(one) and machine(one) not in left_out)
         axes.plot([at] * len(crossed), crossed, linestyle="", marker="x", markersize=5, color=INK, zorder=4)
 
 

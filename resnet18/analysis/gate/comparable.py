@@ -17,7 +17,7 @@ def obstacles(first: Mapping[str, Sequence[Record]], second: Mapping[str, Sequen
         a, b = first[case][0], second[case][0]
         for key in other_numerics(a, b):
             one, other = (_value(record, key) for record in (a, b))
-            found.append(f"{case}: {key} is {one} and {other}")
+            found.append(f"{case}: {key}" + (f" is {one} and {other}" if one != other else ""))
     return list(dict.fromkeys(found))
 
 

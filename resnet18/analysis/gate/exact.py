@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from resnet18.analysis.gate.finding import Finding
-from resnet18.records.compare import first_difference
+from resnet18.records.compare import first_difference, knows_machine
 from resnet18.records.record import Record
 
 
@@ -45,11 +45,16 @@ def _bits(case: str, base: Sequence[Record], head: Sequence[Record]) -> Finding:
 
 
 def other_numerics(first: Record, second: Record) -> Iterator[str]:
-    """Yield the fields, data included, in which two records' numerics differ: under other ones no bits are promised."""
+    """Yield the fields, data included, in which two records' numerics differ: under other ones no bits are promised.
+
+    Nor are they where the processor is unknown: two that are unknown need not be equal ones.
+    """
     if first.fingerprint.identity.data_sha256 != second.fingerprint.identity.data_sha256:
         yield "data_sha256"
     a, b = (one.fingerprint.numerics or {} for one in (first, second))
     yield from (key for key in sorted({*a, *b}) if a.get(key) != b.get(key))
+    if not (knows_machine(a) or knows_machine(b)):
+        yield "cpu_model, which is unknown"
 
 
 def _steps(record: Record) -> str:
