@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from builders import make_experiment
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import conv2d, cross_entropy
 
 from resnet18.spec.experiment import Execution
 from resnet18.training.fast import (
@@ -18,6 +18,7 @@ from resnet18.training.fast import (
     native,
     norm,
 )
+from resnet18.training.fast.products import Products
 from resnet18.training.fast.state import shortened_weights
 from resnet18.training.fast.taps import Geometry, live
 from resnet18.training.model import build_model
@@ -302,6 +303,52 @@ def test_native_norm_agrees_with_torchs_operations(dtype, added, activate, pool,
     allowed = 64 * EPS if dtype == torch.float32 else 4 * HALF
     for expected, actual in zip(results[1], results[0], strict=True):
         assert_close(expected.detach(), actual.detach().float(), allowed)
+
+
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        Geometry(3, 1, 1, 2),
+        Geometry(3, 2, 1, 4),
+        Geometry(3, 2, 1, 3),
+        Geometry(2, 2, 0, 2),
+        Geometry(1, 1, 0, 1),
+        Geometry(1, 2, 0, 4),
+        Geometry(1, 2, 0, 2),
+        Geometry(3, 1, 1, 1),
+        Geometry(7, 2, 3, 4),
+    ],
+)
+def test_products_are_the_convolution(geometry):
+    """Forward and both gradients, against torch in float64, with taps that see nothing and pixels that none sees."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, geometry.size, geometry.size).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(7, 5, geometry.kernel, geometry.kernel).contiguous(memory_format=torch.channels_last)
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        inputs = [tensor.to(dtype).requires_grad_() for tensor in (x, weight)]
+        if dtype == torch.float64:
+            y = conv2d(*inputs, None, geometry.stride, geometry.padding)
+        else:
+            y = Products.apply(*inputs, geometry)
+            assert y.is_contiguous(memory_format=torch.channels_last)
+        results.append((y, *torch.autograd.grad(y.sin().sum(), inputs)))
+
+    for expected, actual in zip(*results, strict=True):
+        assert_close(expected.detach().float(), actual.detach(), 64 * EPS)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_small_maps_are_written_by_products_and_large_ones_are_not(size):
+    """Those up to 2x2."""
+    _, _, fast = make_pair(image_size=size)
+    convolutions = [layer for layer in fast.modules() if isinstance(layer, convolution.Convolution)]
+    seen = []
+    for layer in convolutions:
+        x = torch.randn(4, layer.weight.shape[1], layer.geometry.size, layer.geometry.size, requires_grad=True)
+        seen.append("Products" in type(layer(x).grad_fn).__name__)
+
+    assert [layer.geometry.out <= 2 for layer in convolutions] == seen
 
 
 @pytest.mark.parametrize(

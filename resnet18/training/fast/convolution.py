@@ -1,8 +1,8 @@
-"""Convolutions of float32 parameters in the precision of their input, by oneDNN or by the tile kernels.
+"""Convolutions of float32 parameters in the precision of their input: by oneDNN, as products, or by the tile kernels.
 
 In bfloat16 the tile kernels replace oneDNN where they are faster (measured on AMX, one thread): for the gradient of
 the weight on maps up to 14x14, and for the two other products with 512 channels, or on maps up to 4x4.
-In float32 all of them are oneDNN's.
+In float32 those that write maps up to 2x2 are plain matrix products (products.py), all others are oneDNN's.
 """
 
 from typing import Any
@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
 from resnet18.training.fast.native import TILE, Library, kernels
+from resnet18.training.fast.products import FEW, Products
 from resnet18.training.fast.taps import Geometry, sources, users
 from resnet18.training.model import NARROW, pixels_seen
 
@@ -39,9 +40,13 @@ class Convolution(nn.Module):
         g, native, stride = self.geometry, kernels(), self.geometry.stride
         outs, ins = self.weight.shape[:2]
         tiled = native is not None and native.tiles is not None and ins % TILE == 0 and outs % TILE == 0
-        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and tiled and x.shape[2] == g.size:
+        here = x.device.type == "cpu" and x.shape[2] == g.size
+        if x.dtype == torch.bfloat16 and here and tiled:
             y: Tensor = _Tiled.apply(x, self.weight, g)
             return y
+        if x.dtype == torch.float32 and here and g.out <= FEW:
+            product: Tensor = Products.apply(x, self.weight, g)
+            return product
         if g.kernel == 1 and ins < NARROW:
             x, stride = pixels_seen(x, stride), 1
         return conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)
