@@ -45,9 +45,11 @@ OPTIMIZERS = [
 pytestmark = pytest.mark.usefixtures("one_thread")  # with two, torch's sums differ by more
 
 
-@pytest.fixture(params=["native", "torch"])
+@pytest.fixture(params=["native", "older", "torch"])
 def form(request, monkeypatch):
-    """Run a test with the native kernels, and with torch's operations."""
+    """Run a test with this processor's kernels, with those of one that has AVX2 alone, and with torch's operations."""
+    if request.param == "older":
+        request.getfixturevalue("older_processor")
     if request.param == "torch":
         switch_off(monkeypatch)
     elif native.kernels() is None:
@@ -269,15 +271,14 @@ def test_bfloat16_stays_near_float32(form, stem, size):
     assert sum(ours) <= 1.25 * sum(theirs)
 
 
+@pytest.mark.parametrize("form", ["native", "older"], indirect=True)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("added", "activate", "pool"), [(0, 1, 0), (1, 1, 0), (0, 0, 0), (0, 1, 1)])
-def test_native_norm_agrees_with_torchs_operations(dtype, added, activate, pool, monkeypatch):
+def test_native_norm_agrees_with_torchs_operations(form, dtype, added, activate, pool, monkeypatch):
     """Forward and backward, with an odd number of rows and two users of the output; torch's in float32.
 
     In bfloat16 torch pools rounded values, of which more are equal, and would give the gradient to another pixel.
     """
-    if native.kernels() is None:
-        pytest.skip("no native kernels on this machine")
     torch.manual_seed(0)
     layer, images = norm.Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype)
     weights = torch.randn(3, 48, 9, 9)
