@@ -49,6 +49,20 @@ def one_thread():
 
 
 @pytest.fixture
+def older_processor(monkeypatch):
+    """Compile the network's kernels for an x86 processor with AVX2 alone; elsewhere there is no such form."""
+    from resnet18.measure.processor import cpu_flags  # noqa: PLC0415 - most tests do without
+    from resnet18.training.fast import native  # noqa: PLC0415 - torch
+
+    if "avx2" not in cpu_flags():
+        pytest.skip("no processor with AVX2")
+    monkeypatch.setenv("RESNET18_NATIVE", "avx2")
+    native.kernels.cache_clear()
+    yield
+    native.kernels.cache_clear()
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     """A data home of the test's own."""
     monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))

@@ -64,7 +64,7 @@ def test_no_narrow_convolution_is_strided_and_1x1(path, width):
     strided = [weight.shape for _, weight, stride, _ in seen if stride > 1]
 
     assert not [shape for shape in strided if shape[2] == 1 and shape[1] < NARROW]
-    assert 20 == len(seen)
+    assert (20 if path == "reference" else 10) == len(seen)  # the other ten are products
 
 
 @pytest.mark.parametrize("width", [2, 15])

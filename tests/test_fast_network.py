@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from builders import make_experiment
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import conv2d, cross_entropy
 
 from resnet18.measure.processor import emulates_bf16
 from resnet18.spec.experiment import Execution
@@ -19,6 +19,7 @@ from resnet18.training.fast import (
     native,
     norm,
 )
+from resnet18.training.fast.products import Products
 from resnet18.training.fast.state import shortened_weights
 from resnet18.training.fast.taps import Geometry, live
 from resnet18.training.model import build_model
@@ -45,9 +46,11 @@ OPTIMIZERS = [
 pytestmark = pytest.mark.usefixtures("one_thread")  # with two, torch's sums differ by more
 
 
-@pytest.fixture(params=["native", "torch"])
+@pytest.fixture(params=["native", "older", "torch"])
 def form(request, monkeypatch):
-    """Run a test with the native kernels, and with torch's operations."""
+    """Run a test with this processor's kernels, with those of one that has AVX2 alone, and with torch's operations."""
+    if request.param == "older":
+        request.getfixturevalue("older_processor")
     if request.param == "torch":
         switch_off(monkeypatch)
     elif native.kernels() is None:
@@ -270,15 +273,14 @@ def test_bfloat16_stays_near_float32(form, stem, size):
     assert sum(ours) <= 1.25 * sum(theirs)
 
 
+@pytest.mark.parametrize("form", ["native", "older"], indirect=True)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(("added", "activate", "pool"), [(0, 1, 0), (1, 1, 0), (0, 0, 0), (0, 1, 1)])
-def test_native_norm_agrees_with_torchs_operations(dtype, added, activate, pool, monkeypatch):
+def test_native_norm_agrees_with_torchs_operations(form, dtype, added, activate, pool, monkeypatch):
     """Forward and backward, with an odd number of rows and two users of the output; torch's in float32.
 
     In bfloat16 torch pools rounded values, of which more are equal, and would give the gradient to another pixel.
     """
-    if native.kernels() is None:
-        pytest.skip("no native kernels on this machine")
     torch.manual_seed(0)
     layer, images = norm.Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype)
     weights = torch.randn(3, 48, 9, 9)
@@ -307,12 +309,58 @@ def test_native_norm_agrees_with_torchs_operations(dtype, added, activate, pool,
 
 
 @pytest.mark.parametrize(
+    "geometry",
+    [
+        Geometry(3, 1, 1, 2),
+        Geometry(3, 2, 1, 4),
+        Geometry(3, 2, 1, 3),
+        Geometry(2, 2, 0, 2),
+        Geometry(1, 1, 0, 1),
+        Geometry(1, 2, 0, 4),
+        Geometry(1, 2, 0, 2),
+        Geometry(3, 1, 1, 1),
+        Geometry(7, 2, 3, 4),
+    ],
+)
+def test_products_are_the_convolution(geometry):
+    """Forward and both gradients, against torch in float64, with taps that see nothing and pixels that none sees."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, geometry.size, geometry.size).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(7, 5, geometry.kernel, geometry.kernel).contiguous(memory_format=torch.channels_last)
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        inputs = [tensor.to(dtype).requires_grad_() for tensor in (x, weight)]
+        if dtype == torch.float64:
+            y = conv2d(*inputs, None, geometry.stride, geometry.padding)
+        else:
+            y = Products.apply(*inputs, geometry)
+            assert y.is_contiguous(memory_format=torch.channels_last)
+        results.append((y, *torch.autograd.grad(y.sin().sum(), inputs)))
+
+    for expected, actual in zip(*results, strict=True):
+        assert_close(expected.detach().float(), actual.detach(), 64 * EPS)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_small_maps_are_written_by_products_and_large_ones_are_not(size):
+    """Those up to 2x2."""
+    _, _, fast = make_pair(image_size=size)
+    convolutions = [layer for layer in fast.modules() if isinstance(layer, convolution.Convolution)]
+    seen = []
+    for layer in convolutions:
+        x = torch.randn(4, layer.weight.shape[1], layer.geometry.size, layer.geometry.size, requires_grad=True)
+        seen.append("Products" in type(layer(x).grad_fn).__name__)
+
+    assert [layer.geometry.out <= 2 for layer in convolutions] == seen
+
+
+@pytest.mark.parametrize(
     "geometry", [Geometry(3, 1, 1, 5), Geometry(3, 2, 1, 7), Geometry(1, 2, 0, 6), Geometry(2, 2, 0, 2)]
 )
 @pytest.mark.parametrize("every", [True, False])
 def test_tiled_convolutions_agree_with_torchs(geometry, every, monkeypatch):
     """In bfloat16, all three products, with pixels that fill no whole tile."""
-    if native.kernels() is None or not native.kernels().tiles:
+    if native.kernels() is None or native.kernels().tiles is None:
         pytest.skip("no tile kernels on this machine")
     monkeypatch.setattr(convolution, "SMALL", 100 if every else 0)
     torch.manual_seed(0)

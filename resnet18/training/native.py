@@ -16,9 +16,18 @@ from pathlib import Path
 from resnet18.measure.processor import cpu_flags_sha256
 from resnet18.spec.data import data_home
 
-OFF = "RESNET18_NATIVE"
-"""Set to `off` in the environment, it switches compiled code off."""
+SWITCH = "RESNET18_NATIVE"
+"""In the environment: `off` switches compiled code off; `avx2` compiles for an x86 processor without AVX-512 and AMX,
+to see and test here what such a processor computes."""
+OFF, OLDER = "off", "avx2"
+X86 = {"x86_64", "amd64"}
 COMPILE_LIMIT_S = 120
+NATIVE = "-march=native"
+
+
+def is_older() -> bool:
+    """Whether to compile for an older processor than this one."""
+    return os.environ.get(SWITCH) == OLDER and platform.machine().lower() in X86
 
 
 def load_library(
@@ -30,22 +39,31 @@ def load_library(
         name: what the file is called; a digest of all that it depends on follows.
         sources: the files to compile.
         headers: the files that those include.
-        flags: of the compiler.
+        flags: of the compiler; `-march=native` becomes what says the same of the processor to compile for.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None or os.environ.get(OFF) == "off":
+    if compiler is None or os.environ.get(SWITCH) == OFF:
         return None
     sources = tuple(sources)
+    flags = tuple(_processor_flag() if flag == NATIVE else flag for flag in flags)
     key = hashlib.sha256(repr((compiler, flags, platform.machine(), cpu_flags_sha256())).encode())
     for file in (*sources, *headers):
         key.update(file.read_bytes())
-    library = data_home() / "native" / f"{name}-{key.hexdigest()[:16]}.so"
+    kind = f"{name}-{OLDER}" if is_older() else name
+    library = data_home() / "native" / f"{kind}-{key.hexdigest()[:16]}.so"
     try:
         if not library.exists():
             _compile(library, [compiler, *flags, "-shared", "-fPIC", *map(str, sources), "-lm"])
         return ctypes.CDLL(str(library))
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _processor_flag() -> str:
+    """Return what says `compile for this processor`; compilers for ARM take -mcpu."""
+    if platform.machine().lower() not in X86:
+        return "-mcpu=native"
+    return "-march=haswell" if is_older() else NATIVE
 
 
 def _compile(library: Path, command: list[str]) -> None:

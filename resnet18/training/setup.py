@@ -100,6 +100,6 @@ def path_numerics(execution: Execution, device: torch.device) -> dict[str, str]:
         return {}
     native = kernels()
     return {
-        "network_kernels": "none" if native is None else "tiles" if native.tiles else "vectors",
+        "network_kernels": "none" if native is None else native.form,
         "augmentation_kernels": "none" if load_kernels() is None else "compiled",
     }

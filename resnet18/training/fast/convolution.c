@@ -4,14 +4,14 @@ A tap is one position of the kernel. Images are [pixels, channels], a weight [ch
 float32; channels are multiples of 32. For each tap, `source` says which input pixel an output pixel sees, -1 for
 padding. A tile is 16 rows of 64 bytes; the product of two takes pairs of bfloat16 along the summed axis. */
 
-#include <omp.h>
+#include <immintrin.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "vector.h"
-
+#define INLINE static inline __attribute__((always_inline))
 enum { TILE = 512, SIDE = 32, LINE = 64, SOME = 128, FEW = 64 };
 /* bfloat16 of a tile; of a block's side; bytes of a row; pixels gathered at once; tile steps packed at once */
 

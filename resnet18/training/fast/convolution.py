@@ -1,8 +1,8 @@
-"""Convolutions of float32 parameters in the precision of their input, by oneDNN or by the tile kernels.
+"""Convolutions of float32 parameters in the precision of their input: by oneDNN, as products, or by the tile kernels.
 
 In bfloat16 the tile kernels replace oneDNN where they are faster (measured on AMX, one thread): for the gradient of
 the weight on maps up to 14x14, and for the two other products with 512 channels, or on maps up to 4x4.
-In float32 all of them are oneDNN's.
+In float32 those that write maps up to 2x2 are plain matrix products (products.py), all others are oneDNN's.
 """
 
 from typing import Any
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from resnet18.training.fast.native import TILE, kernels
+from resnet18.training.fast.native import TILE, Library, kernels
+from resnet18.training.fast.products import FEW, Products
 from resnet18.training.fast.taps import Geometry, sources, users
 from resnet18.training.model import NARROW, pixels_seen
 
@@ -38,10 +39,14 @@ class Convolution(nn.Module):
         """Return the convolution of [n, channels_in, s, s], in its dtype."""
         g, native, stride = self.geometry, kernels(), self.geometry.stride
         outs, ins = self.weight.shape[:2]
-        tiled = native is not None and native.tiles and ins % TILE == 0 and outs % TILE == 0
-        if x.dtype == torch.bfloat16 and x.device.type == "cpu" and tiled and x.shape[2] == g.size:
+        tiled = native is not None and native.tiles is not None and ins % TILE == 0 and outs % TILE == 0
+        here = x.device.type == "cpu" and x.shape[2] == g.size
+        if x.dtype == torch.bfloat16 and here and tiled:
             y: Tensor = _Tiled.apply(x, self.weight, g)
             return y
+        if x.dtype == torch.float32 and here and g.out <= FEW:
+            product: Tensor = Products.apply(x, self.weight, g)
+            return product
         if g.kernel == 1 and ins < NARROW:
             x, stride = pixels_seen(x, stride), 1
         return conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)
@@ -50,8 +55,7 @@ class Convolution(nn.Module):
 class _Tiled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, g: Geometry) -> Tensor:  # noqa: ANN401 - torch has no type with what it puts there
-        native = kernels()
-        assert native is not None  # noqa: S101 - Convolution asked
+        tiles = _tiles()
         x = x.contiguous(memory_format=torch.channels_last)
         outs, ins = weight.shape[:2]
         ctx.geometry = g
@@ -61,31 +65,30 @@ class _Tiled(torch.autograd.Function):
             return conv2d(x, half, None, g.stride, g.padding)
         forward, backward = (torch.empty(weight.numel(), dtype=torch.bfloat16) for _ in range(2))
         taps = g.kernel**2
-        native.call("pack_weight", weight, forward, backward, outs, taps, ins)
+        tiles.call("pack_weight", weight, forward, backward, outs, taps, ins)
         n = x.shape[0]
         source = sources(n, g)
         pixels = source.shape[1]
         y = _image(n, outs, g.out)
         order = torch.arange(max(pixels, taps), dtype=torch.int32)
-        native.call("multiply_pixels", x, y, forward, source, order, order, pixels, taps, taps, ins, outs)
+        tiles.call("multiply_pixels", x, y, forward, source, order, order, pixels, taps, taps, ins, outs)
         ctx.save_for_backward(x, weight, backward)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor, None]:  # noqa: ANN401 - as above
-        native = kernels()
-        assert native is not None  # noqa: S101 - forward had it
+        tiles = _tiles()
         x, weight, packed = ctx.saved_tensors
         g: Geometry = ctx.geometry
         outs, ins = weight.shape[:2]
         n, taps = x.shape[0], g.kernel**2
         dy = dy.contiguous(memory_format=torch.channels_last)
-        tiled = g.out <= SMALL_GRADIENT
+        by_tiles = g.out <= SMALL_GRADIENT
         dx, dw = None, None
-        if packed is None or not tiled:
+        if packed is None or not by_tiles:
             half = weight.to(torch.bfloat16)
-            wanted = [packed is None, not tiled, False]
+            wanted = [packed is None, not by_tiles, False]
             sides = ([g.stride] * 2, [g.padding] * 2, [1, 1], False, [0, 0], 1)
             dx, dw, _ = torch.ops.aten.convolution_backward(dy, x, half, None, *sides, wanted)
         if packed is not None:
@@ -95,13 +98,20 @@ class _Tiled(torch.autograd.Function):
                     dx.permute(0, 2, 3, 1).view(-1, ins)[group.pixels] = 0  # no tap sees them
                     continue
                 sizes = (len(group.pixels), len(group.taps), taps, outs, ins)
-                native.call("multiply_pixels", dy, dx, packed, group.outputs, group.pixels, group.taps, *sizes)
-        if tiled:
+                tiles.call("multiply_pixels", dy, dx, packed, group.outputs, group.pixels, group.taps, *sizes)
+        if by_tiles:
             dw = torch.empty_like(weight, dtype=torch.float32)
             source = sources(n, g)
-            native.call("weight_gradient", x, dy, dw, source, source.shape[1], taps, ins, outs)
+            tiles.call("weight_gradient", x, dy, dw, source, source.shape[1], taps, ins, outs)
         assert dw is not None  # noqa: S101 - one of the two made it
         return dx, dw.float(), None
+
+
+def _tiles() -> Library:
+    native = kernels()
+    assert native is not None  # noqa: S101 - Convolution asked
+    assert native.tiles is not None  # noqa: S101 - the same
+    return native.tiles
 
 
 def _image(n: int, channels: int, size: int) -> Tensor:

@@ -15,17 +15,24 @@ from torch.nn.functional import batch_norm, max_pool2d, relu
 from resnet18.training.fast.native import fits, kernels
 
 MOMENTUM, EPS = 0.1, 1e-5  # torch's defaults
-_POINTERS = ("dy", "dy2", "y", "x", "dz", "dx", "scale", "shift", "mean", "invstd", "sums")
+
+
+class _Forward(ctypes.Structure):
+    """`Forward` of norm.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "other", "y", "taken", "weight", "bias", "mean", "var", "terms")),
+        *((name, ctypes.c_long) for name in ("images", "height", "width", "channels", "relu", "training", "bf16")),
+        *((name, ctypes.c_float) for name in ("momentum", "eps")),
+    ]
 
 
 class _Backward(ctypes.Structure):
-    """`Backward` of norm.c."""
+    """`Backward` of norm.h."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in _POINTERS),
-        ("rows", ctypes.c_long),
-        ("channels", ctypes.c_long),
-        ("relu", ctypes.c_int),
+        *((name, ctypes.c_void_p) for name in ("dy", "dy2", "y", "x", "dz", "dx", "terms", "sums")),
+        *((name, ctypes.c_long) for name in ("rows", "channels", "relu", "bf16")),
     ]
 
 
@@ -83,27 +90,19 @@ class _Native(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         native = kernels()
         assert native is not None  # noqa: S101 - Norm asked
-        channels, bf16 = x.shape[1], int(x.dtype == torch.bfloat16)
-        rows = x.numel() // channels
-        mean, invstd = running_mean, (running_var + EPS).rsqrt()
-        if training:
-            mean = torch.empty_like(running_mean)
-            native.call(
-                "norm_statistics", x, rows, channels, bf16, mean, invstd, running_mean, running_var, MOMENTUM, EPS
-            )
-        scale = weight * invstd
-        shift = torch.addcmul(bias, mean, scale, value=-1)
+        n, channels, height, width = x.shape
         taken: Tensor | None = None
         if pool:
-            n, height, width = x.shape[0], x.shape[2], x.shape[3]
             y = _empty_image(x, (n, channels, (height + 1) // 2, (width + 1) // 2), x.dtype)
             taken = _empty_image(x, tuple(y.shape), torch.uint8)
-            native.call("pool_forward", x, y, taken, scale, shift, n, height, width, channels, bf16)
         else:
             y = torch.empty_like(x)
-            native.call("norm_apply", x, other, y, rows, channels, scale, shift, int(activate), bf16)
+        terms = torch.empty(4, channels)
+        addresses = _addresses(x, other, y, taken, weight, bias, running_mean, running_var, terms)
+        sizes = (n, height, width, channels, activate, training, x.dtype == torch.bfloat16)
+        native.vectors.call("norm_forward", ctypes.byref(_Forward(*addresses, *sizes, MOMENTUM, EPS)))
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, y if other is not None else None, taken, scale, shift, mean, invstd)
+        ctx.save_for_backward(x, y if other is not None else None, taken, terms)
         ctx.activate, ctx.added = activate, other is not None
         return y, y.view_as(y)
 
@@ -112,7 +111,7 @@ class _Native(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, dy2: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as above
         native = kernels()
         assert native is not None  # noqa: S101 - forward had it
-        x, y, taken, scale, shift, mean, invstd = ctx.saved_tensors
+        x, y, taken, terms = ctx.saved_tensors
         first, second = (dy, dy2) if dy is not None else (dy2, None)
         assert first is not None  # noqa: S101 - else autograd would not have called
         first = first.contiguous(memory_format=torch.channels_last)
@@ -122,19 +121,18 @@ class _Native(torch.autograd.Function):
         if taken is not None:
             pooled, pooled2, first, second, relu_here = first, second, torch.empty_like(x), None, False
             sizes = (x.shape[0], x.shape[2], x.shape[3], channels)
-            native.call("pool_backward", pooled, pooled2, taken, first, *sizes, bf16)
+            native.vectors.call("pool_backward", pooled, pooled2, taken, first, *sizes, bf16)
         dz = torch.empty_like(x) if ctx.added else None
         dx = torch.empty_like(x)
         sums = torch.empty(2, channels)
-        tensors = (first, second, y, x, dz, dx, scale, shift, mean, invstd, sums)
-        what = _Backward(
-            *(None if tensor is None else tensor.data_ptr() for tensor in tensors),
-            x.numel() // channels,
-            channels,
-            int(relu_here),
-        )
-        native.call("norm_backward", ctypes.byref(what), bf16)
+        addresses = _addresses(first, second, y, x, dz, dx, terms, sums)
+        what = _Backward(*addresses, x.numel() // channels, channels, relu_here, bf16)
+        native.vectors.call("norm_backward", ctypes.byref(what))
         return dx, dz, sums[1], sums[0], None, None, None, None, None
+
+
+def _addresses(*tensors: Tensor | None) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _empty_image(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
