@@ -19,9 +19,14 @@ ROUNDS    =
 ENGINE    = local
 RESOURCES =
 BASE      =
+TORCH     = cuda
+
+# PyTorch's own index of wheels without CUDA, and the oldest versions that the tests pass with.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+OLDEST    := torch==2.11.0 torchvision==0.26.0
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE VENV PYTHON
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE TORCH VENV PYTHON
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
 COMMA   := ,
@@ -38,7 +43,7 @@ CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe report evidence test check format micro lock \
-        regress baseline speed verify-gpu soak test-engines test-slurm test-browser
+        regress baseline speed verify-gpu soak test-engines test-slurm test-browser test-oldest clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,7 +60,8 @@ help:
 	  "JOBS=n" "runs side by side; 1 if left out" \
 	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
 	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
-	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster"
+	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
+	  "TORCH=cpu" "install torch without CUDA, at the first target: 1 GB instead of 6"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -123,10 +129,21 @@ test-slurm: $(VENV)/.slurm  ### the tests that need a Slurm: two nodes on this m
 test-browser: $(READY)  ### the tests that open the report's page in a Chromium, where there is one
 	@$(BIN)/python -m pytest tests/browser
 
+test-oldest:  ### the tests with the oldest torch that the suite supports (6 GB more, in .venv-oldest)
+	$(PYTHON) -m venv .venv-oldest
+	grep -Ev '^(torch|torchvision|triton|nvidia-[^=]+|cuda-[^=]+)==' constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt $(OLDEST) -e . --group test
+	.venv-oldest/bin/python -m pytest -n 2
+
+clean:  ### remove what make installed and cached; records and reports stay
+	rm -rf $(VENV) .venv-lock .venv-oldest .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find resnet18 tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
 $(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV): about 6 GB, a minute or more"
+	@echo "installing into $(VENV): about $(if $(filter cpu,$(TORCH)),1,6) GB, a minute or more"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' constraints.txt)"
+	$(if $(filter cpu,$(TORCH)),$(BIN)/python -m pip install --quiet -c constraints.txt --index-url $(CPU_INDEX) torch torchvision)
 	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e . --group test --group check
 	@touch $@
 

@@ -58,6 +58,34 @@ def test_an_engine_and_its_resources_reach_the_command():
     assert "--engine ray --resources cpus=4" in done.stdout
 
 
+def test_torch_without_cuda_is_installed_before_the_rest_from_pytorchs_own_index():
+    """`TORCH=cpu`: the pins of the constraints file hold there too, and the project then finds torch installed."""
+    lines = make("--dry-run", "bench", "TORCH=cpu", "VENV=.not-made-yet").stdout.splitlines()
+    (torch,) = [at for at, line in enumerate(lines) if line.endswith(" torch torchvision")]
+    (project,) = [at for at, line in enumerate(lines) if " -e . " in line]
+
+    assert "pip install --quiet -c constraints.txt --index-url https://download.pytorch.org/whl/cpu" in lines[torch]
+    assert torch < project
+
+
+def test_torch_with_cuda_is_installed_from_the_usual_index():
+    """Nothing but the project itself is named."""
+    assert "--index-url" not in make("--dry-run", "bench", "VENV=.not-made-yet").stdout
+
+
+def test_the_oldest_torch_of_make_is_that_of_the_project():
+    """What `make test-oldest` installs is the lower bound that pip checks."""
+    oldest = dict(word.split("==") for word in re.search(r"^OLDEST +:= (.*)$", read("Makefile"), re.M)[1].split())
+    bounds = dict(re.findall(r'"(torch|torchvision)>=([0-9.]+)"', read("pyproject.toml")))
+
+    assert {name: version.removesuffix(".0") for name, version in oldest.items()} == bounds
+
+
+def test_clean_leaves_records_alone():
+    """It removes environments and caches."""
+    assert "results" not in make("--dry-run", "clean").stdout
+
+
 def test_the_recipe_is_run_by_its_own_target_and_not_with_the_tables():
     """It asks no question of the lab report."""
     assert " run benchmarks/beyond/recipe.toml --scale paper" in make("--dry-run", "bench-recipe", "SCALE=paper").stdout
