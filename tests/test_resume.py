@@ -26,6 +26,13 @@ OPTIMIZERS = [
     {"name": "adadelta", "lr": 1.0},
     {"name": "asgd", "lr": 0.05},
 ]
+DECAYING = [
+    {"name": "sgd", "lr": 0.05, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01},
+    {"name": "adam", "lr": 0.01, "weight_decay": 0.01},
+    {"name": "rmsprop", "lr": 0.001, "momentum": 0.5, "weight_decay": 0.01},
+    {"name": "adadelta", "lr": 1.0, "weight_decay": 0.01},
+    {"name": "asgd", "lr": 0.05, "t0": 2.0, "weight_decay": 0.01},
+]
 STEPS = 3
 """Of an epoch: 40 images in batches of 16, the last one short."""
 
@@ -85,10 +92,10 @@ def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, da
     assert (results, parameters) == (done + rest, ended)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: f"{one['name']}{one.get('momentum', '')}")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS + DECAYING, ids=lambda one: "-".join(map(str, one.values())))
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, data):
-    """Its network holds no dead taps, the checkpoint holds them all; width 16 runs the compiled kernels."""
+    """Its network computes with no dead taps, the checkpoint holds them all; width 16 runs the compiled kernels."""
     execution = Execution(path="fast", precision=precision)
     setups = [make_setup(data, optimizer, execution, width=16) for _ in range(3)]
     whole, first, second = setups

@@ -186,5 +186,5 @@ def mixed_machines(records: Collection[Record]) -> str | None:
 
 
 def optimizer_form(record: Record) -> str:
-    """Return in which form torch ran the optimizer (loop, foreach, fused): each takes its own time."""
+    """Return in which form the optimizer ran (kernel, loop, foreach, fused): each takes its own time."""
     return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))

@@ -1,13 +1,15 @@
 """The optimizers of a spec: its values handed to torch's classes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from resnet18.spec.optimizer import Optimizer
+from resnet18.spec.optimizer import ASGD, Optimizer
+from resnet18.training import update
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -15,45 +17,62 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
     "asgd": torch.optim.ASGD,
 }
-
-
+ONE_FORM: dict[str, type[torch.optim.Optimizer]] = {
+    name: type(f"OneForm{base.__name__}", (update.OneForm, base), {"name": name}) for name, base in OPTIMIZERS.items()
+}
+"""The same classes with the step of the fast path on a CPU."""
 FUSED = frozenset({"sgd", "adam", "adamw"})
-"""Those of which torch has a form in one kernel, for CPU and CUDA."""
+"""Those of which torch has a form in one kernel on CUDA."""
 
 
 def form_of(name: str, path: str, device_type: str) -> str:
-    """Return in which form torch runs an optimizer: `loop` over the parameters, `foreach` or `fused`.
+    """Return in which form an optimizer runs: `kernel`, or one of torch's: `loop` over parameters, `foreach`, `fused`.
 
-    `reference`: the loop, the only form that every one of them has, so that a time column compares optimizers and not
-    forms. `fast`: fused where torch has it, else the loop on a CPU, where foreach is slower, and foreach on a device.
+    `reference`: torch's loop, the only form of its that every one of them has, so that a time column compares
+    optimizers and not forms. `fast`: on a CPU the kernels of `update`, or, where there are none, a loop with the same
+    bits; on CUDA fused where torch has it, else foreach.
     """
     if path == "reference" or device_type not in {"cpu", "cuda"}:
         return "loop"
-    return "fused" if name in FUSED else "loop" if device_type == "cpu" else "foreach"
+    if device_type == "cpu":
+        return update.form()
+    return "fused" if name in FUSED else "foreach"
 
 
 def build_optimizer(
     spec: Optimizer,
-    parameters: Iterable[nn.Parameter],
+    parameters: Iterable[Tensor],
     path: str = "reference",
     device_type: str = "cpu",
     *,
     rate_changes: bool = False,
+    unseen: Sequence[Tensor] = (),
 ) -> torch.optim.Optimizer:
     """Return the optimizer in the form that the path asks for (`form_of`).
 
     On CUDA the fast path counts steps on the device, so that a CUDA graph can hold the update; SGD counts none. Where
     `rate_changes` within epochs, its rate is a tensor on the device, too: a graph reads what is in it at each step.
+    `unseen` are the weights of a fast network that get no gradient (`unseen_weights`).
     """
     parameters = list(parameters)
     values = spec.model_dump(exclude={"name"})
-    form = form_of(spec.name, path, device_type)
-    how = {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
+    form = form_of(spec.name, path, device_type)  # compiles the kernels where that is to be done, before a clock runs
+    if path == "fast" and device_type == "cpu":
+        groups: list[dict[str, Any]] = [{"params": parameters}]
+        if unseen and moves_unseen(spec):
+            groups.append({"params": list(unseen), "unseen": True})
+        return ONE_FORM[spec.name](groups, **values)
+    how: dict[str, Any] = {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
     if path == "fast" and device_type == "cuda" and spec.name != "sgd":
         how["capturable"] = True
     if path == "fast" and device_type == "cuda" and rate_changes:
         values["lr"] = torch.tensor(spec.lr, device=parameters[0].device)
     return OPTIMIZERS[spec.name](parameters, **values, **how)
+
+
+def moves_unseen(spec: Optimizer) -> bool:
+    """Say whether an optimizer moves a weight whose gradient is 0 in every step, by a decay; ASGD has two."""
+    return spec.weight_decay > 0 or (isinstance(spec, ASGD) and spec.lambd > 0)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

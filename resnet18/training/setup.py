@@ -13,7 +13,7 @@ from resnet18.spec.optimizer import changes_within_epochs
 from resnet18.training.batched.kernels import load_kernels
 from resnet18.training.dataset import DataSet, subset
 from resnet18.training.device import carried_out
-from resnet18.training.fast import build_fast_network
+from resnet18.training.fast import build_fast_network, unseen_weights
 from resnet18.training.fast.native import kernels
 from resnet18.training.fast_batches import Resident, residents
 from resnet18.training.model import build_model
@@ -76,6 +76,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
             execution.path,
             device.type,
             rate_changes=changes_within_epochs(experiment.schedule),
+            unseen=unseen_weights(model),
         ),
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),

@@ -6,6 +6,7 @@ from resnet18.training.fast.state import (
     full_state,
     load_full_optimizer_state,
     load_full_state,
+    unseen_weights,
 )
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "full_state",
     "load_full_optimizer_state",
     "load_full_state",
+    "unseen_weights",
 ]

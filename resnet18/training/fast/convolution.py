@@ -21,7 +21,12 @@ SMALL_GRADIENT, SMALL, DEEP = 14, 4, 512
 
 
 class Convolution(nn.Module):
-    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds live taps only."""
+    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds live taps only.
+
+    `dead` [out, in, taps] has the whole kernel's other taps, row by row; nothing is computed with them.
+    """
+
+    dead: Tensor
 
     def __init__(self, channels_in: int, channels: int, geometry: Geometry, begin: int = 0, kernel: int = 0) -> None:
         super().__init__()
@@ -30,10 +35,18 @@ class Convolution(nn.Module):
         """First row and column of the whole kernel that this one holds."""
         self.kernel = kernel or geometry.kernel
         """Side of the whole kernel."""
-        self.whole: Tensor | None = None
-        """The whole kernel, whose other taps are dead: its part that lives is out of date."""
         shape = (channels, channels_in, geometry.kernel, geometry.kernel)
         self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
+        dead = torch.empty(channels, channels_in, self.kernel**2 - geometry.kernel**2)
+        self.register_buffer("dead", dead, persistent=False)
+
+    @property
+    def is_dead(self) -> Tensor:
+        """Say of each tap of the whole kernel [k, k] whether it is dead."""
+        is_dead = torch.ones(self.kernel, self.kernel, dtype=torch.bool)
+        part = slice(self.begin, self.begin + self.geometry.kernel)
+        is_dead[part, part] = False
+        return is_dead
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of [n, channels_in, s, s], in its dtype."""

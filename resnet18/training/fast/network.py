@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.optimizer import ASGD, Optimizer
 from resnet18.training.device import HALVES
 from resnet18.training.fast.convolution import Convolution
 from resnet18.training.fast.norm import Norm
@@ -19,10 +18,10 @@ STAGES = 4
 class Block(nn.Module):
     """Two 3x3 convolutions beside a shortcut, as `model.BasicBlock`; takes and gives an activation twice (see Norm)."""
 
-    def __init__(self, channels_in: int, channels: int, stride: int, size: int, *, whole: bool) -> None:
+    def __init__(self, channels_in: int, channels: int, stride: int, size: int) -> None:
         super().__init__()
-        first = _kept(Geometry(3, stride, 1, size), whole=whole)
-        second = _kept(Geometry(3, 1, 1, first[0].out), whole=whole)
+        first = _kept(Geometry(3, stride, 1, size))
+        second = _kept(Geometry(3, 1, 1, first[0].out))
         self.conv1, self.bn1 = Convolution(channels_in, channels, *first), Norm(channels)
         self.conv2, self.bn2 = Convolution(channels, channels, *second), Norm(channels)
         self.downsample: nn.ModuleList | None = None
@@ -44,19 +43,19 @@ class Block(nn.Module):
 class FastNetwork(nn.Module):
     """Images float32 [n, 3, s, s], s as in the experiment, to logits float32 [n, classes]."""
 
-    def __init__(self, experiment: Experiment, precision: str, *, whole: bool) -> None:
+    def __init__(self, experiment: Experiment, precision: str) -> None:
         super().__init__()
         width, imagenet = experiment.width, experiment.stem == "imagenet"
         self.activations = HALVES.get(precision)
         self.pool = imagenet
         stem = Geometry(7, 2, 3, experiment.image_size) if imagenet else Geometry(3, 1, 1, experiment.image_size)
-        self.conv1, self.bn1 = Convolution(3, width, *_kept(stem, whole=whole)), Norm(width)
+        self.conv1, self.bn1 = Convolution(3, width, *_kept(stem)), Norm(width)
         size, channels_in = (stem.out + 1) // 2 if imagenet else stem.out, width
         for stage in range(STAGES):
             channels, stride = width << stage, 1 if stage == 0 else 2
-            first = Block(channels_in, channels, stride, size, whole=whole)
+            first = Block(channels_in, channels, stride, size)
             size, channels_in = (size - 1) // stride + 1, channels
-            second = Block(channels, channels, 1, size, whole=whole)
+            second = Block(channels, channels, 1, size)
             self.add_module(f"layer{stage + 1}", nn.ModuleList([first, second]))
         self.fc = nn.Linear(channels_in, CLASSES)
 
@@ -75,18 +74,13 @@ class FastNetwork(nn.Module):
 def build_fast_network(experiment: Experiment, execution: Execution, device: torch.device) -> FastNetwork:
     """Return the network on the device, with the initial weights of `model.build_model`."""
     with torch.device("meta"):
-        network = FastNetwork(experiment, execution.precision, whole=not _leaves_dead_taps(experiment.optimizer))
+        network = FastNetwork(experiment, execution.precision)
     network.to_empty(device="cpu")
     load_full_state(network, build_model(experiment).state_dict())
     return network.to(device)
 
 
-def _leaves_dead_taps(optimizer: Optimizer) -> bool:
-    """Whether a gradient of 0 leaves a parameter as it was: not under weight decay, and ASGD has one of its own."""
-    return optimizer.weight_decay == 0 and not isinstance(optimizer, ASGD)
-
-
-def _kept(geometry: Geometry, *, whole: bool) -> tuple[Geometry, int, int]:
+def _kept(geometry: Geometry) -> tuple[Geometry, int, int]:
     """Return the convolution to compute, the first of its rows in the whole kernel, and that kernel's side."""
-    begin, end = (0, geometry.kernel) if whole else live(geometry)
+    begin, end = live(geometry)
     return shortened(geometry, begin, end), begin, geometry.kernel

@@ -1,12 +1,16 @@
 """Whole tensors of a fast network and its optimizer, as the reference network has them: dead taps are put back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resnet18.training.fast.convolution import Convolution
+from resnet18.training.update import OneForm
+
+AVERAGE = "ax"
+"""What ASGD keeps of a weight that never moves is that weight; all that others keep is 0."""
 
 
 def full_state(network: nn.Module) -> dict[str, Tensor]:
@@ -16,32 +20,36 @@ def full_state(network: nn.Module) -> dict[str, Tensor]:
     """
     state: dict[str, Tensor] = dict(network.state_dict())
     for name, convolution in shortened_weights(network).items():
-        state[name] = _expanded(state[name], convolution, convolution.whole)
+        state[name] = _joined(state[name], convolution.dead, convolution)
     return state
 
 
 @torch.no_grad()
 def load_full_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy parameters and buffers into the network, and keep the dead taps beside it."""
+    """Copy parameters and buffers into the network, each in place: its memory and the format of that stay its own."""
     kept = shortened_weights(network)
     for name, tensor in network.state_dict().items():
-        given = state[name]
         if name in kept:
-            kept[name].whole = given.detach().clone(memory_format=torch.contiguous_format)
-            given = _living(given, kept[name])
-        tensor.copy_(given)  # in place: the memory format stays its own
+            tensor.copy_(_living(state[name], kept[name]))
+            kept[name].dead.copy_(_dead(state[name], kept[name]))
+        else:
+            tensor.copy_(state[name])
+
+
+def unseen_weights(network: nn.Module) -> list[Tensor]:
+    """Return the weights that no data reach: an optimizer may move them, by its decay."""
+    return [convolution.dead for convolution in shortened_weights(network).values()]
 
 
 def full_optimizer_state(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[int, dict[str, Any]]:
-    """Return `state_dict()["state"]` with whole tensors; what an optimizer keeps of a dead tap is 0."""
-    convolutions = _by_index(network)
+    """Return `state_dict()["state"]` with whole tensors, for the network's parameters alone."""
+    convolutions, count = _by_index(network), len(list(network.parameters()))
     state: dict[int, dict[str, Any]] = {}
     for index, kept in optimizer.state_dict()["state"].items():
-        convolution = convolutions.get(index)
-        state[index] = {
-            key: _expanded(value, convolution, None) if convolution is not None and _is_kernel(value) else value
-            for key, value in kept.items()
-        }
+        if index in convolutions:
+            state[index] = _whole(kept, optimizer.state.get(convolutions[index].dead, {}), convolutions[index])
+        elif index < count:
+            state[index] = dict(kept)
     return state
 
 
@@ -52,13 +60,11 @@ def load_full_optimizer_state(
     convolutions, parameters = _by_index(network), list(network.parameters())
     own: dict[int, dict[str, Any]] = {}
     for index, kept in state.items():
-        own[index] = {}
-        for key, value in kept.items():
-            living = value
-            if index in convolutions and _is_kernel(value):
-                living = _living(value, convolutions[index])
-            own[index][key] = _own(living, parameters[index])
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
+        own[index] = _part_of(kept, parameters[index], convolutions.get(index), _living)
+    for place, index, keys in _unseen(optimizer, convolutions):
+        kept = {key: value for key, value in state.get(index, {}).items() if key in keys}
+        own[place] = _part_of(kept, convolutions[index].dead, convolutions[index], _dead)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": {index: kept for index, kept in own.items() if kept}})
 
 
 def shortened_weights(network: nn.Module) -> dict[str, Convolution]:
@@ -80,6 +86,41 @@ def _is_kernel(value: object) -> bool:
     return isinstance(value, Tensor) and value.dim() == 4
 
 
+def _unseen(
+    optimizer: torch.optim.Optimizer, convolutions: Mapping[int, Convolution]
+) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield its index for dead taps that it moves, that for the weight they are of, and the keys of what it keeps."""
+    if not isinstance(optimizer, OneForm):
+        return
+    index_of = {id(convolution.dead): index for index, convolution in convolutions.items()}
+    places = ((group, one) for group in optimizer.param_groups for one in group["params"])
+    for place, (group, one) in enumerate(places):
+        if id(one) in index_of:
+            yield place, index_of[id(one)], optimizer.keys_of(group)
+
+
+def _whole(kept: Mapping[str, Any], of_dead: Mapping[str, Any], convolution: Convolution) -> dict[str, Any]:
+    """Return the state of a whole weight, given that of its live taps and what is kept of the dead ones."""
+    still = {AVERAGE: convolution.dead}
+    return {
+        key: _joined(value, of_dead.get(key, still.get(key)), convolution) if _is_kernel(value) else value
+        for key, value in kept.items()
+    }
+
+
+def _part_of(
+    kept: Mapping[str, Any],
+    parameter: Tensor,
+    convolution: Convolution | None,
+    part: Callable[[Tensor, Convolution], Tensor],
+) -> dict[str, Any]:
+    """Return copies of the state of a whole weight, of those taps that the parameter holds."""
+    return {
+        key: _own(value if convolution is None or not _is_kernel(value) else part(value, convolution), parameter)
+        for key, value in kept.items()
+    }
+
+
 def _own(value: object, parameter: Tensor) -> object:
     """Return a copy, laid out as the parameter: torch's `load_state_dict` would share the memory."""
     if not isinstance(value, Tensor):
@@ -92,9 +133,15 @@ def _living(whole: Tensor, convolution: Convolution) -> Tensor:
     return whole[:, :, part, part]
 
 
-def _expanded(living: Tensor, convolution: Convolution, dead: Tensor | None) -> Tensor:
-    shape = (*living.shape[:2], convolution.kernel, convolution.kernel)
-    whole = torch.zeros(shape, dtype=living.dtype) if dead is None else dead.clone()
-    whole = whole.to(living.device)
+def _dead(whole: Tensor, convolution: Convolution) -> Tensor:
+    """Return a copy [out, in, taps]."""
+    return whole[:, :, convolution.is_dead]
+
+
+def _joined(living: Tensor, dead: Tensor | None, convolution: Convolution) -> Tensor:
+    """Return a whole tensor; without dead taps they are 0."""
+    whole = living.new_zeros((*living.shape[:2], convolution.kernel, convolution.kernel))
     _living(whole, convolution).copy_(living.detach())
+    if dead is not None:
+        whole[:, :, convolution.is_dead] = dead
     return whole
