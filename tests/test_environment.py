@@ -21,8 +21,9 @@ from resnet18.measure.environment import ONEDNN, VARIABLES, numerics
 from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
+from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.experiment import Execution
-from resnet18.training.device import UnsupportedError, ready_device
+from resnet18.training.device import UnsupportedError, check_torch, ready_device
 
 PACKAGE = Path(resnet18.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -448,3 +449,11 @@ def test_a_path_survives_as_text_that_json_can_hold(name):
 
     assert text == text.encode("utf-8").decode("utf-8")
     assert Path(name) == path_from_text(text)
+
+
+def test_a_torch_older_than_the_tests_pass_with_is_refused_with_the_command_that_helps():
+    """Asked before the first run; the bound is that of the project."""
+    with pytest.raises(EnvironmentMissingError, match=r"torch 2\.10\.3\+cpu: is older than 2\.11(.|\n)*pip install"):
+        check_torch("2.10.3+cpu")
+    check_torch("2.11.0")
+    check_torch("3.0.0a0+git1")

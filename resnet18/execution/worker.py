@@ -29,7 +29,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training.chance import learned_nothing
 from resnet18.training.compilation import compile_network
 from resnet18.training.dataset import DataSet, subset
-from resnet18.training.device import carried_out, ready_device, synchronize
+from resnet18.training.device import carried_out, check_torch, ready_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
 from resnet18.training.optimizers import form_of
@@ -47,6 +47,7 @@ def answer_question(question: DataQuestion) -> DataAnswer:
     Raises:
         SuiteError: it is missing, damaged, or too small.
     """
+    check_torch()
     data = open_data(question.place.source, verify=True)
     for size in question.train_sizes:
         subset(data, "train", size)
