@@ -40,10 +40,12 @@ OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "
           $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(RESOURCES),--resources $(RESOURCES)) \
           $(if $(BUDGET),--budget $(BUDGET))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
+TRAINING := accelerator augment batched bytes checkpoints convolutions cut equivalence fast_network forecast graph keys loop \
+            memory_cap model planted resume schedules
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe report evidence test check format micro lock \
-        regress baseline speed verify-gpu soak test-engines test-slurm test-browser test-oldest clean
+        regress baseline speed verify-gpu soak test-engines test-slurm test-browser test-older test-oldest clean
 .DEFAULT_GOAL := help
 
 help:
@@ -82,6 +84,10 @@ evidence: $(READY)  ### write results/ again from the records in it
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n 2
+
+test-older: $(READY)  ### the tests of training as on a processor with AVX2 alone and no compiler
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 RESNET18_NATIVE=off \
+	  $(BIN)/python -m pytest -n 2 $(TRAINING:%=tests/test_%.py)
 
 check: $(READY)  ### lint, format and types
 	@$(BIN)/ruff check .

@@ -292,7 +292,7 @@ def test_a_signal_ends_the_run_with_its_exit_code_and_a_record(number, exit_code
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert "epoch 1/10000" in wait_for_an_epoch(process)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=600)
 
     assert exit_code == process.returncode
     assert "Traceback" not in errors

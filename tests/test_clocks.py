@@ -3,7 +3,7 @@
 import pytest
 from builders import changed, make_experiment, make_record
 from fakes.sessions import EMBEDDED, make_runs, make_session, record_of
-from test_node import identity
+from test_node import origin
 
 from resnet18.execution import process, supervision
 from resnet18.execution.engines.node import carry_out_apart
@@ -14,7 +14,7 @@ from resnet18.records.parse import parse_record
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.identity import run_id
 
-__all__ = ["identity"]  # a fixture
+__all__ = ["origin"]  # a fixture
 PAST, NOW, FUTURE = "1999-01-01T00:00:00+00:00", "2026-06-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
 CLOCKS = pytest.mark.parametrize(("first", "second"), [(FUTURE, PAST), (PAST, FUTURE), (NOW, NOW)])
 
@@ -59,9 +59,9 @@ def test_a_record_that_lasted_less_than_nothing_is_one(time, tmp_path):
 
 
 @pytest.fixture
-def long_job(tmp_path, home, identity):
+def long_job(tmp_path, home, origin):
     """A run of many epochs: one that is interrupted has not ended."""
-    job = job_of(make_runs(tmp_path)[0], make_session(tmp_path, identity))
+    job = job_of(make_runs(tmp_path)[0], make_session(tmp_path, origin))
     experiment = make_experiment(epochs=50, data=EMBEDDED.label)
     spec = job.spec.model_copy(update={"experiment": experiment})
     return job.model_copy(update={"spec": spec})

@@ -23,7 +23,7 @@ from resnet18.records.store import Readings, Store
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "851b3db0a91ab49a2874c610c2bb1637030c94da25c5a6369a9eef4e3692a767"
+GOLDEN = "5b0c61270ee05a35271511d431cb1d050cf80b38de91e9a4b3208eafba6d6b28"
 NUMBERS = np.arange(10_000, dtype=np.float32)
 
 

@@ -157,7 +157,7 @@ def test_bencher_gets_means_of_accuracies_and_medians_of_costs_with_their_bounds
     accuracy = {"value": 60.0, "lower_value": 50.0, "upper_value": 70.0}
     expected = {
         "best-accuracy": accuracy,
-        "last-clean-accuracy": accuracy,
+        "clean-accuracy": accuracy,
         "train-s": {"value": 1.5, "lower_value": 1.0, "upper_value": 4.0},
         "whole-program-s": {"value": 2.125, "lower_value": 1.625, "upper_value": 4.625},
         "rss-peak-bytes": {"value": 1_000_000_001, "lower_value": 1_000_000_000, "upper_value": 1_000_000_002},
@@ -430,7 +430,7 @@ def test_flagged_times_are_left_out_and_the_rest_stays(mine):
     records = [changed(flagged, flags=["resumed"]), *others]
     found = json.loads(FORMATS["bmf"](rows_of([mine], records)))
 
-    assert {"best-accuracy", "last-clean-accuracy", "rss-peak-bytes"} == set(found["mine/8"])
+    assert {"best-accuracy", "clean-accuracy", "rss-peak-bytes"} == set(found["mine/8"])
 
 
 def test_the_command_tells_how_many_times_were_left_out(export, mine):
@@ -447,7 +447,7 @@ def test_times_of_several_machines_are_not_put_together(export, mine):
     records = records_of(mine, seeds=(0,), cpu="one") + records_of(mine, seeds=(1,), cpu="another")
     result = export("bmf", records)
 
-    assert {"best-accuracy", "last-clean-accuracy"} == set(json.loads(result.stdout)["mine/8"])
+    assert {"best-accuracy", "clean-accuracy"} == set(json.loads(result.stdout)["mine/8"])
     assert "left out: times and memory of mine/8, whose runs come from several machines" in result.stderr
 
 
@@ -455,7 +455,7 @@ def test_times_of_an_unknown_machine_are_not_put_together(export, mine):
     """They may come from two."""
     result = export("bmf", records_of(mine, seeds=(0, 1), cpu="unknown"))
 
-    assert {"best-accuracy", "last-clean-accuracy"} == set(json.loads(result.stdout)["mine/8"])
+    assert {"best-accuracy", "clean-accuracy"} == set(json.loads(result.stdout)["mine/8"])
     assert "left out: times and memory of mine/8, whose runs come from an unknown machine" in result.stderr
 
 

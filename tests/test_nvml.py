@@ -13,7 +13,18 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 import torch
-from fakes.nvml import ANSWERS, MIB, OLD_DRIVER_LACKS, SOURCE, FakeNvml, compile_library, install, play, play_in_child
+from fakes.nvml import (
+    ANSWERS,
+    CHILD_LIMIT_S,
+    MIB,
+    OLD_DRIVER_LACKS,
+    SOURCE,
+    FakeNvml,
+    compile_library,
+    install,
+    play,
+    play_in_child,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -95,6 +106,13 @@ def with_tuples(facts):
     return facts | {
         "conditions": {key: tuple(value) if isinstance(value, list) else value for key, value in conditions}
     }
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """An NVML that answers is waited for, however busy the machine is."""
+    monkeypatch.setattr(sampler, "OPENING_LIMIT_S", CHILD_LIMIT_S)
+    monkeypatch.setattr(sampler, "CLOSING_LIMIT_S", CHILD_LIMIT_S)
 
 
 @pytest.fixture
@@ -392,11 +410,10 @@ def test_an_unknown_uuid_is_a_reason(observe):
 
 
 def test_a_start_that_hangs_does_not_hold_the_run_up(libraries, tmp_path):
-    """The library sleeps for half a minute in its first function."""
-    start = time.monotonic()
-    facts = play_in_child(libraries["new"], tmp_path, [LAB | {"hang.nvmlInitWithFlags": 30}], (FIRST,))
+    """The library sleeps in its first function for longer than the child may take."""
+    hung = LAB | {"hang.nvmlInitWithFlags": 2 * CHILD_LIMIT_S}
+    facts = play_in_child(libraries["new"], tmp_path, [hung], (FIRST,))
 
-    assert time.monotonic() - start < 10
     assert all_null(facts)
     assert "NVML had not answered 2 s after the run began" == facts["reasons"]["memory.device_peak_bytes"]
 
@@ -404,10 +421,9 @@ def test_a_start_that_hangs_does_not_hold_the_run_up(libraries, tmp_path):
 def test_a_call_that_hangs_does_not_hold_the_run_up(fake, monkeypatch):
     """What was seen before it stays; the energy at the end was not."""
     monkeypatch.setattr(sampler, "CLOSING_LIMIT_S", 0.05)
-    start = time.monotonic()
     facts = watched(work=lambda: fake.state.update({"hang.nvmlDeviceGetClockInfo": 1}))
 
-    assert time.monotonic() - start < 2
+    assert not fake.released.is_set()
     assert (USED, 1) == (facts.memory["device_peak_bytes"], facts.conditions["samples"])
     assert "NVML had not answered 0.05 s after the run ended" == facts.reasons["energy_j"]
 
@@ -452,7 +468,7 @@ def test_the_thread_samples_by_itself(fake):
     seen = sampler.Sampler((FIRST,), period_s=0.001)
     with seen:
         fake.state["0.used"] = 9000 * MIB
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + CHILD_LIMIT_S
         while seen.findings().tally.used_peak_bytes < 9000 * MIB and time.monotonic() < deadline:
             time.sleep(0.001)
         fake.state["0.used"] = USED

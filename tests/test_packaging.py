@@ -135,6 +135,7 @@ def test_help_explains_every_variable_in_a_line_of_its_own():
         "BUDGET",
         "ENGINE",
         "RESOURCES",
+        "TORCH",
     ] == explained
     assert text.isascii()
     assert 100 >= max(len(line) for line in text.splitlines() if "directory" not in line)
@@ -169,7 +170,7 @@ def test_ci_runs_the_checks_the_readmes_test_command_and_the_regression_check():
     """And opens the report's page in a browser; nothing else, in this order."""
     commands = [line for line in read(".ci/run").splitlines() if line.startswith("make")]
 
-    assert ["make check", "make test", "make test-browser", "make regress"] == commands
+    assert ["make check", "make test", "make test-older", "make test-browser", "make regress"] == commands
 
 
 def test_the_readmes_table_of_scales_is_that_of_the_code():
@@ -241,7 +242,7 @@ def test_the_wheel_holds_the_c_sources(wheel):
     here, there = (folder / "training" for folder in (ROOT / "resnet18", wheel / "resnet18"))
     sources = sorted(path.relative_to(here) for path in here.rglob("*.[ch]"))
 
-    assert 6 == len(sources)
+    assert Path("update.c") in {Path(path.name) for path in sources}
     assert sources == sorted(path.relative_to(there) for path in there.rglob("*.[ch]"))
 
 

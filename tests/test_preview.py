@@ -1,6 +1,5 @@
 """What is said before runs begin: how many, how many are recorded, how long the others take and how that is known."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -358,7 +357,7 @@ def test_a_child_process_times_steps_and_one_that_fails_gives_no_pace(runs):
     fields = {"experiment": make_experiment(), "execution": Execution(), "steps": 1, "enough_s": 1.0}
     gone = Place(kind="imagefolder", label="x", path="/nowhere")
 
-    assert process.time_steps(TimingQuestion(place=Place.of(EMBEDDED), **fields), 60.0).train_image_s > 0
+    assert process.time_steps(TimingQuestion(place=Place.of(EMBEDDED), **fields), 600.0).train_image_s > 0
     assert process.time_steps(TimingQuestion(place=gone, **fields), 60.0) is None
 
 
@@ -398,14 +397,15 @@ def test_no_precision_is_called_slow_of_what_does_not_run_here(changes, mine, ru
     assert "slow here" not in text
 
 
-def test_ten_thousand_records_are_looked_through_in_a_moment(tmp_path, monkeypatch):
+def test_ten_thousand_records_are_looked_through_about_ten_times_as_long_as_a_thousand(
+    tmp_path, monkeypatch, grows_no_faster
+):
     """Beyond reading them."""
     monkeypatch.setattr(previewing, "on_this_machine", lambda: everywhere)
     mine = make_benchmark(tmp_path)
     planned = plan([mine], REQUEST, range(1_000), {"cpu": 1})
     record = make_record(planned.runs[0].experiment, planned.runs[0].execution)
     records = [record.model_copy(update={"run_id": f"{at:016x}"}) for at in range(10_000)]
-    began_s = time.perf_counter()
-    previewing.announced(Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1}), records, "never")
+    wanted = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
 
-    assert time.perf_counter() - began_s < 3
+    assert grows_no_faster(lambda count: previewing.announced(wanted, records[:count], "never"), 1_000)

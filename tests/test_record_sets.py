@@ -241,7 +241,7 @@ LONGER = make_arm("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), ma
             "not computed: the experiments differ",
         ),
         (timed("b", 1.0, data="e" * 64), "train_s", "not computed: data differ"),
-        (timed("b", 1.0, code="e" * 64), "train_s", "not computed: versions of the code differ"),
+        (timed("b", 1.0, shared_code="e" * 64), "train_s", "not computed: versions of the code differ"),
         (LONGER, "train_s", "not computed: epochs differ"),
         (
             replace(timed("b", 1.0), records=(*timed("b", 1.0).records, *timed("b", 1.0, cpu="other").records)),
@@ -305,7 +305,7 @@ def test_arms_without_fault_may_be_compared():
         (make_arm("b", ()), '"b" has no records'),
         (replace(make_arm("b", ()), absent="no CUDA device"), "no CUDA device"),
         (make_arm("b", seeded(0, data="e" * 64)), "several data sets of one name"),
-        (make_arm("b", seeded(0, code="e" * 64)), "records of several versions of the code"),
+        (make_arm("b", seeded(0, shared_code="e" * 64)), "records of several versions of the code"),
     ],
 )
 def test_arms_with_a_fault_may_not_be_compared(arm, reason):

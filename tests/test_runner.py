@@ -364,8 +364,9 @@ def test_without_flock_a_file_that_must_not_exist_is_the_lock(run, records, monk
     assert ["ok", "ok"] == [one.status for one in finished]
 
 
-def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(run, records):
-    """`timeout` is tried again, from the checkpoint on."""
+def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(run, records, monkeypatch):
+    """`timeout` is tried again, from the checkpoint on. However long the first step takes, it is waited for."""
+    monkeypatch.setattr(process, "GRACE_S", 600.0)
     overrides = (*TINY, "epochs=2000")
     finished = run(overrides=overrides, policy=Policy(time_limit_s=1.0))
     first = records()

@@ -480,9 +480,9 @@ def test_a_winner_is_named_by_the_verdict(tmp_path):
     """Statement, estimate, interval and n; nothing is typed."""
     mine = claimed(tmp_path, '{ kind = "less", metric = "clean_accuracy", case = "8", than = "16" }')
 
-    assert [
-        'holds: clean test accuracy, last epoch: "16" above "8": +5.000 points [+4.885, +5.115], n = 5'
-    ] == lines_of(verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))[0])
+    assert ['holds: clean test accuracy: "16" above "8": +5.000 points [+4.885, +5.115], n = 5'] == lines_of(
+        verdicts(mine, PAPER, records_of(mine, PAPER, MEANS))[0]
+    )
 
 
 def test_a_paired_comparison_prints_its_correlation(tmp_path):
@@ -609,9 +609,7 @@ def test_a_trend_is_written_as_it_runs(tmp_path):
     mine = claimed(tmp_path, f'{{ {TREND}, direction = "falling" }}')
     (verdict,) = verdicts(mine, PAPER, records_of(mine, PAPER, {"8": 79.0, "16": 77.0, "32": 75.0}))
 
-    assert lines_of(verdict)[0].startswith(
-        'holds: clean test accuracy, last epoch per step, falling: "8" to "32": -2.00'
-    )
+    assert lines_of(verdict)[0].startswith('holds: clean test accuracy per step, falling: "8" to "32": -2.00')
 
 
 @pytest.mark.parametrize(("means", "word"), [((70.0, 74.0, 75.0), "supported"), ((70.0, 71.0, 75.0), "contradicted")])
@@ -869,12 +867,12 @@ def verdict_of(word, results, judged=()):
             'not run: every run of "a" ends out of memory: no run on cpu',
         ),
         (CheckResult(OVERFITS, reason="why"), 'open: "a" overfits: why'),
-        (CheckResult(BETWEEN, reason="why"), "open: clean test accuracy, last epoch: why"),
+        (CheckResult(BETWEEN, reason="why"), "open: clean test accuracy: why"),
         (CheckResult(BETWEEN, (compared({}),), reason="why"), 'open: x: "a" above "b": why'),
         (CheckResult(BETWEEN, (compared({}),) * 3, reason="why"), 'open: x: "a" above "b" (and 2 more): why'),
         (
-            CheckResult(BETWEEN, reason="clean test accuracy, last epoch: needs more", is_missing=True),
-            "not run: clean test accuracy, last epoch: needs more",
+            CheckResult(BETWEEN, reason="clean test accuracy: needs more", is_missing=True),
+            "not run: clean test accuracy: needs more",
         ),
     ],
 )

@@ -21,7 +21,7 @@ class MetricFacts:
 
 METRICS: dict[str, MetricFacts] = {
     "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
-    "clean_accuracy": MetricFacts("clean test accuracy, median of the last three epochs", "accuracy"),
+    "clean_accuracy": MetricFacts("clean test accuracy", "accuracy"),
     "train_s": MetricFacts("time of training alone", "seconds"),
     "whole_program_s": MetricFacts("time of the whole program", "seconds"),
     "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
