@@ -17,7 +17,7 @@ from resnet18.training.batched import build_batched_pipeline
 from resnet18.training.batched.kernels import load_kernels
 from resnet18.training.batched.pipeline import from_tables
 from resnet18.training.embedded import read_embedded
-from resnet18.training.native import OFF
+from resnet18.training.native import SWITCH
 
 CPU = torch.device("cpu")
 MANY, LARGE = 2_000, 200
@@ -269,7 +269,7 @@ def test_an_index_outside_the_data_set_is_refused(index):
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 def test_with_a_compiler_there_are_kernels(monkeypatch):
     """So what is called compiled here is compiled, unless somebody has switched that off."""
-    monkeypatch.delenv(OFF, raising=False)
+    monkeypatch.delenv(SWITCH, raising=False)
 
     assert load_kernels.__wrapped__() is not None
 

@@ -33,7 +33,6 @@ def make_checkpoint(step=1, **arrays):
     head = Head(
         run_id=RUN,
         code_hash="c" * 64,
-        shared_code_hash="5" * 64,
         data_sha256="d" * 64,
         numerics={"threads": 1, "mkldnn": True},
         segments=(Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),),

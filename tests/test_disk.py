@@ -53,7 +53,6 @@ def save_checkpoint(store):
     head = Head(
         run_id=NEW.run_id,
         code_hash="c" * 64,
-        shared_code_hash="5" * 64,
         data_sha256=None,
         numerics={},
         segments=(),

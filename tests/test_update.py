@@ -160,7 +160,7 @@ def test_what_is_kept_has_torchs_keys_and_shapes(case):
 
 def test_without_compiled_code_there_is_the_loop(monkeypatch):
     """Switched off, and where there is no compiler; the record names the form."""
-    for name, value in ((native.OFF, "off"), ("CC", "no-such-compiler")):
+    for name, value in ((native.SWITCH, native.OFF), ("CC", "no-such-compiler")):
         kernels.library.cache_clear()
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
