@@ -63,7 +63,7 @@ help:
 	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
 	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
 	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
-	  "TORCH=cpu" "install torch without CUDA, at the first target: 1 GB instead of 6"
+	  "TORCH=cpu" "install torch without CUDA: a gigabyte instead of six"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -135,7 +135,7 @@ test-slurm: $(VENV)/.slurm  ### the tests that need a Slurm: two nodes on this m
 test-browser: $(READY)  ### the tests that open the report's page in a Chromium, where there is one
 	@$(BIN)/python -m pytest tests/browser
 
-test-oldest:  ### the tests with the oldest torch that the suite supports (6 GB more, in .venv-oldest)
+test-oldest:  ### the tests with the oldest torch that is supported (6 GB in .venv-oldest)
 	$(PYTHON) -m venv .venv-oldest
 	grep -Ev '^(torch|torchvision|triton|nvidia-[^=]+|cuda-[^=]+)==' constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt $(OLDEST) -e . --group test
