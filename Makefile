@@ -63,7 +63,7 @@ help:
 	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
 	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
 	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
-	  "TORCH=cpu" "install torch without CUDA: a gigabyte instead of six"
+	  "TORCH=cpu" "install torch without CUDA: about 2 GB instead of 6"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -146,7 +146,7 @@ clean:  ### remove what make installed and cached; records and reports stay
 	find resnet18 tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
-	@echo "installing into $(VENV): about $(if $(filter cpu,$(TORCH)),1,6) GB, a minute or more"
+	@echo "installing into $(VENV): about $(if $(filter cpu,$(TORCH)),2,6) GB, a minute or more"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' constraints.txt)"
 	$(if $(filter cpu,$(TORCH)),$(BIN)/python -m pip install --quiet -c constraints.txt --index-url $(CPU_INDEX) torch torchvision)
