@@ -206,6 +206,19 @@ def test_another_entry_of_a_table_is_no_code_of_a_run(copies):
     assert before["adam"] != after["adam"]
 
 
+def test_the_kernel_of_another_optimizer_is_no_code_of_a_run(copies):
+    """Each has a C file, which its entry of the table of rules names; what they share is in a header."""
+    before = {name: hash_in(copies(), optimizer={"name": name, "lr": 0.01}) for name in ("sgd", "adam")}
+    folder, shared = copies(), copies()
+    replace(folder, "training/update/adam.c", "p[i] * scale", "p[i] + scale")
+    replace(shared, "training/update/update.h", "BLOCK = 2048", "BLOCK = 1024")
+    after = {name: hash_in(folder, optimizer={"name": name, "lr": 0.01}) for name in before}
+
+    assert before["sgd"] == after["sgd"]
+    assert before["adam"] != after["adam"]
+    assert before["sgd"] != hash_in(shared, optimizer=SGD)
+
+
 def test_an_operation_or_schedule_that_is_not_named_is_no_code_of_a_run(copies):
     """Cut-outs and one-cycle rates change; a run with neither stays what it was, one with them does not."""
     folder = copies()

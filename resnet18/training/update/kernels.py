@@ -1,4 +1,4 @@
-"""`update.c`, called through ctypes, once for all parameters; where it cannot be compiled, `loop.py` gives its bits."""
+"""The C files, called through ctypes, once for all parameters; without a compiler `loop.py` gives their bits."""
 
 import ctypes
 from array import array
@@ -9,7 +9,8 @@ import torch
 
 from resnet18.training.native import load_library
 
-SOURCE = Path(__file__).with_name("update.c")
+HERE = Path(__file__).parent
+HEADER = HERE / "update.h"
 FLAGS = ("-O3", "-march=native", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fopenmp")
 """No fused multiply-add. That neither errno nor floating-point exceptions are read changes no value."""
 
@@ -17,7 +18,7 @@ FLAGS = ("-O3", "-march=native", "-std=c11", "-ffp-contract=off", "-fno-math-err
 @cache
 def library() -> ctypes.CDLL | None:
     """Return the kernels; None without a compiler."""
-    return load_library("update", [SOURCE], [], FLAGS)
+    return load_library("update", sorted(HERE.glob("*.c")), [HEADER], FLAGS)
 
 
 def form() -> str:
@@ -25,8 +26,8 @@ def form() -> str:
     return "loop" if library() is None else "kernel"
 
 
-def call(kernels: ctypes.CDLL, name: str, rows: array, count: int) -> None:  # type: ignore[type-arg]  # from 3.12 on
-    """Call a function on `count` rows, each of them a `Part` of `update.c`."""
+def call(kernels: ctypes.CDLL, source: str, rows: array, count: int) -> None:  # type: ignore[type-arg]  # from 3.12 on
+    """Call the function of a C file (`update_adam` of `adam.c`) on `count` rows, each a `Part` of `update.h`."""
     address, _ = rows.buffer_info()
-    function = getattr(kernels, name)
+    function = getattr(kernels, f"update_{Path(source).stem}")
     function(ctypes.c_void_p(address), ctypes.c_int64(count), ctypes.c_int64(torch.get_num_threads()))

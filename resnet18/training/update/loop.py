@@ -1,4 +1,4 @@
-"""The formulas of `update.c` in torch's operations, with equal bits: slower, in a pass over memory for each operation.
+"""The formulas of the C files in torch's operations, with equal bits: slower, in a pass over memory for each operation.
 
 Torch's own loop has other bits on most processors. Where there is a fused multiply-add, its `add_(alpha=)`, `addcmul_`
 and `lerp_` round once where these functions, and torch on a processor without it, round twice; and its `sqrt` is MKL's,

@@ -23,7 +23,7 @@ class OneForm(torch.optim.Optimizer):
 
     def rule_of(self, group: Group) -> Rule:
         """Return the rule for the parameters of a group."""
-        return (UNSEEN if group.get("unseen") else RULES)[self.name]
+        return UNSEEN.get(self.name, RULES[self.name]) if group.get("unseen") else RULES[self.name]
 
     def keys_of(self, group: Group) -> tuple[str, ...]:
         """Return the keys of what is kept of each parameter of a group."""

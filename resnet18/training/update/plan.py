@@ -10,7 +10,7 @@ from resnet18.training.update.kernels import call, library
 from resnet18.training.update.rules import Group, Rule, State
 
 GRADIENT, NUMBERS, ROW = 1, 5, 6
-"""Places of a row, which is a `Part` of `update.c`: weights, gradient, two tensors of state, length, numbers."""
+"""Places of a row, which is a `Part` of `update.h`: weights, gradient, two tensors of state, length, numbers."""
 
 
 class Part:
@@ -34,7 +34,7 @@ class Part:
         """Rounded to float32."""
 
     def row(self) -> list[int]:
-        """Return what `update.c` needs to know, gradient and numbers left open."""
+        """Return what `update.h` needs to know, gradient and numbers left open."""
         state = [tensor.data_ptr() for tensor in self.state]
         return [self.address, 0, *state, *[0] * (2 - len(state)), self.weights.numel(), 0]
 
@@ -91,7 +91,7 @@ class Plan:
                 gradient = torch.zeros(()).expand_as(part.weights) if part.gradient is None else part.gradient
                 self.rule.loop(part.weights, gradient, part.state, part.numbers)
             return
-        call(kernels, self.rule.kernel, self.rows, len(self.parts))
+        call(kernels, self.rule.source, self.rows, len(self.parts))
         torch.autograd.graph.increment_version([one for part in self.parts for one in (part.weights, *part.state)])
 
 

@@ -23,8 +23,8 @@ Numbers = tuple[float, ...]
 class Rule:
     """An optimizer."""
 
-    kernel: str
-    """Name of its function in `update.c`."""
+    source: str
+    """Its C file: a run's code hash covers those that its spec reaches."""
     loop: Callable[[Tensor, Tensor, Sequence[Tensor], Sequence[float]], None]
     """The same in torch: changes weights and state in place."""
     tensors: Callable[[Group], tuple[str, ...]]
@@ -102,12 +102,12 @@ def _keys(*always: str, momentum: bool = False) -> Callable[[Group], tuple[str, 
 
 RULES = {
     # torch's first momentum is the gradient itself: -0 is the number that changes no bit of what is added to it
-    "sgd": Rule("update_sgd", loop.sgd, _keys(momentum=True), (), _sgd, start=-0.0),
-    "adam": Rule("update_adam", loop.adam, _keys("exp_avg", "exp_avg_sq"), ("step",), _adam),
-    "adamw": Rule("update_adam", loop.adam, _keys("exp_avg", "exp_avg_sq"), ("step",), _adamw),
-    "rmsprop": Rule("update_rmsprop", loop.rmsprop, _keys("square_avg", momentum=True), ("step",), _rmsprop),
-    "adadelta": Rule("update_adadelta", loop.adadelta, _keys("square_avg", "acc_delta"), ("step",), _adadelta),
-    "asgd": Rule("update_asgd", loop.asgd, _keys("ax"), ("step", "eta", "mu"), _asgd),
+    "sgd": Rule("sgd.c", loop.sgd, _keys(momentum=True), (), _sgd, start=-0.0),
+    "adam": Rule("adam.c", loop.adam, _keys("exp_avg", "exp_avg_sq"), ("step",), _adam),
+    "adamw": Rule("adam.c", loop.adam, _keys("exp_avg", "exp_avg_sq"), ("step",), _adamw),
+    "rmsprop": Rule("rmsprop.c", loop.rmsprop, _keys("square_avg", momentum=True), ("step",), _rmsprop),
+    "adadelta": Rule("adadelta.c", loop.adadelta, _keys("square_avg", "acc_delta"), ("step",), _adadelta),
+    "asgd": Rule("asgd.c", loop.asgd, _keys("ax"), ("step", "eta", "mu"), _asgd),
 }
-UNSEEN = {**RULES, "adamw": Rule("update_decay", loop.decay, _keys(), (), _decay)}
-"""For weights whose gradient is 0 in every step: AdamW's means of it stay 0, and are not kept."""
+UNSEEN = {"adamw": Rule("decay.c", loop.decay, _keys(), (), _decay)}
+"""Other rules for weights whose gradient is 0 in every step: AdamW's means of it stay 0, and are not kept."""
