@@ -70,5 +70,6 @@ def _versions(record: Record) -> str:
     numerics = record.fingerprint.numerics or {}
     torch = numerics.get("torch", "unknown")
     identity = record.fingerprint.identity
-    commit = f", commit {identity.commit[:10]}{' with changes' if identity.dirty else ''}" if identity.commit else ""
-    return escape(f"code {identity.code_hash[:10]}{commit}, torch {torch}")
+    if identity.commit is None:  # no checkout: what runs of one path have in common names the code
+        return escape(f"code {identity.shared_code_hash[:10]}, torch {torch}")
+    return escape(f"commit {identity.commit[:10]}{' with changes' if identity.dirty else ''}, torch {torch}")
