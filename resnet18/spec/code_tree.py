@@ -204,8 +204,9 @@ class Reader:
         if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
             inner = self._truth(test.operand, scope)
             return None if inner is None else not inner
-        if isinstance(test, ast.Compare) and isinstance(test.left, ast.Attribute) and len(test.ops) == 1:
-            return self._equality(test.left.attr, test.ops[0], test.comparators[0])
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            key = getattr(test.left, "attr", getattr(test.left, "id", ""))  # of `spec.path`, or of a variable `path`
+            return self._equality(key, test.ops[0], test.comparators[0])
         if isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.func.id == "isinstance":
             kinds = test.args[1]
             sides = _sides(kinds) if not isinstance(kinds, ast.Tuple) else kinds.elts

@@ -32,7 +32,9 @@ def form_of(name: str, path: str, device_type: str) -> str:
     optimizers and not forms. `fast`: on a CPU the kernels of `update`, or, where there are none, a loop with the same
     bits; on CUDA fused where torch has it, else foreach.
     """
-    if path == "reference" or device_type not in {"cpu", "cuda"}:
+    if path == "reference":
+        return "loop"
+    if device_type not in {"cpu", "cuda"}:
         return "loop"
     if device_type == "cpu":
         return update.form()

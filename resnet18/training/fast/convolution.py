@@ -14,39 +14,21 @@ from torch.nn.functional import conv2d
 
 from resnet18.training.fast.native import TILE, Library, kernels
 from resnet18.training.fast.products import FEW, Products
-from resnet18.training.fast.taps import Geometry, sources, users
+from resnet18.training.fast.taps import Geometry, LiveTaps, sources, users
 from resnet18.training.model import NARROW, pixels_seen
 
 SMALL_GRADIENT, SMALL, DEEP = 14, 4, 512
 
 
-class Convolution(nn.Module):
-    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds live taps only.
-
-    `dead` [out, in, taps] has the whole kernel's other taps, row by row; nothing is computed with them.
-    """
-
-    dead: Tensor
+class Convolution(LiveTaps):
+    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds live taps only."""
 
     def __init__(self, channels_in: int, channels: int, geometry: Geometry, begin: int = 0, kernel: int = 0) -> None:
-        super().__init__()
-        self.geometry = geometry
-        self.begin = begin
-        """First row and column of the whole kernel that this one holds."""
-        self.kernel = kernel or geometry.kernel
-        """Side of the whole kernel."""
+        super().__init__(geometry, begin, kernel or geometry.kernel)
         shape = (channels, channels_in, geometry.kernel, geometry.kernel)
         self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
         dead = torch.empty(channels, channels_in, self.kernel**2 - geometry.kernel**2)
         self.register_buffer("dead", dead, persistent=False)
-
-    @property
-    def is_dead(self) -> Tensor:
-        """Say of each tap of the whole kernel [k, k] whether it is dead."""
-        is_dead = torch.ones(self.kernel, self.kernel, dtype=torch.bool)
-        part = slice(self.begin, self.begin + self.geometry.kernel)
-        is_dead[part, part] = False
-        return is_dead
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of [n, channels_in, s, s], in its dtype."""

@@ -1,13 +1,15 @@
 """Whole tensors of a fast network and its optimizer, as the reference network has them: dead taps are put back."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from resnet18.training.fast.convolution import Convolution
-from resnet18.training.update import OneForm
+from resnet18.training.fast.taps import LiveTaps
+
+if TYPE_CHECKING:
+    from resnet18.training.update import OneForm
 
 AVERAGE = "ax"
 """What ASGD keeps of a weight that never moves is that weight; all that others keep is 0."""
@@ -67,16 +69,16 @@ def load_full_optimizer_state(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": {index: kept for index, kept in own.items() if kept}})
 
 
-def shortened_weights(network: nn.Module) -> dict[str, Convolution]:
+def shortened_weights(network: nn.Module) -> dict[str, LiveTaps]:
     """Return the convolutions that hold live taps only, by the name of their weight."""
     return {
         f"{name}.weight": layer
         for name, layer in network.named_modules()
-        if isinstance(layer, Convolution) and layer.geometry.kernel != layer.kernel
+        if isinstance(layer, LiveTaps) and layer.geometry.kernel != layer.kernel
     }
 
 
-def _by_index(network: nn.Module) -> dict[int, Convolution]:
+def _by_index(network: nn.Module) -> dict[int, LiveTaps]:
     """Return the same by the place among the parameters, which is how an optimizer names them."""
     kept = shortened_weights(network)
     return {index: kept[name] for index, (name, _) in enumerate(network.named_parameters()) if name in kept}
@@ -87,19 +89,17 @@ def _is_kernel(value: object) -> bool:
 
 
 def _unseen(
-    optimizer: torch.optim.Optimizer, convolutions: Mapping[int, Convolution]
+    optimizer: torch.optim.Optimizer, convolutions: Mapping[int, LiveTaps]
 ) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Yield its index for dead taps that it moves, that for the weight they are of, and the keys of what it keeps."""
-    if not isinstance(optimizer, OneForm):
-        return
     index_of = {id(convolution.dead): index for index, convolution in convolutions.items()}
     places = ((group, one) for group in optimizer.param_groups for one in group["params"])
     for place, (group, one) in enumerate(places):
-        if id(one) in index_of:
-            yield place, index_of[id(one)], optimizer.keys_of(group)
+        if group.get("unseen"):
+            yield place, index_of[id(one)], cast("OneForm", optimizer).keys_of(group)
 
 
-def _whole(kept: Mapping[str, Any], of_dead: Mapping[str, Any], convolution: Convolution) -> dict[str, Any]:
+def _whole(kept: Mapping[str, Any], of_dead: Mapping[str, Any], convolution: LiveTaps) -> dict[str, Any]:
     """Return the state of a whole weight, given that of its live taps and what is kept of the dead ones."""
     still = {AVERAGE: convolution.dead}
     return {
@@ -111,8 +111,8 @@ def _whole(kept: Mapping[str, Any], of_dead: Mapping[str, Any], convolution: Con
 def _part_of(
     kept: Mapping[str, Any],
     parameter: Tensor,
-    convolution: Convolution | None,
-    part: Callable[[Tensor, Convolution], Tensor],
+    convolution: LiveTaps | None,
+    part: Callable[[Tensor, LiveTaps], Tensor],
 ) -> dict[str, Any]:
     """Return copies of the state of a whole weight, of those taps that the parameter holds."""
     return {
@@ -128,17 +128,17 @@ def _own(value: object, parameter: Tensor) -> object:
     return torch.empty_like(parameter).copy_(value).detach() if value.shape == parameter.shape else value.clone()
 
 
-def _living(whole: Tensor, convolution: Convolution) -> Tensor:
+def _living(whole: Tensor, convolution: LiveTaps) -> Tensor:
     part = slice(convolution.begin, convolution.begin + convolution.geometry.kernel)
     return whole[:, :, part, part]
 
 
-def _dead(whole: Tensor, convolution: Convolution) -> Tensor:
+def _dead(whole: Tensor, convolution: LiveTaps) -> Tensor:
     """Return a copy [out, in, taps]."""
     return whole[:, :, convolution.is_dead]
 
 
-def _joined(living: Tensor, dead: Tensor | None, convolution: Convolution) -> Tensor:
+def _joined(living: Tensor, dead: Tensor | None, convolution: LiveTaps) -> Tensor:
     """Return a whole tensor; without dead taps they are 0."""
     whole = living.new_zeros((*living.shape[:2], convolution.kernel, convolution.kernel))
     _living(whole, convolution).copy_(living.detach())

@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,31 @@ class Geometry:
     def out(self) -> int:
         """Side of the map that it writes."""
         return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
+
+
+class LiveTaps(nn.Module):
+    """A layer whose kernel holds live taps only.
+
+    `dead` [out, in, taps] has the whole kernel's other taps, row by row; nothing is computed with them.
+    """
+
+    dead: Tensor
+
+    def __init__(self, geometry: Geometry, begin: int, kernel: int) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.begin = begin
+        """First row and column of the whole kernel that this one holds."""
+        self.kernel = kernel
+        """Side of the whole kernel."""
+
+    @property
+    def is_dead(self) -> Tensor:
+        """Say of each tap of the whole kernel [k, k] whether it is dead."""
+        is_dead = torch.ones(self.kernel, self.kernel, dtype=torch.bool)
+        part = slice(self.begin, self.begin + self.geometry.kernel)
+        is_dead[part, part] = False
+        return is_dead
 
 
 def live(geometry: Geometry) -> tuple[int, int]:
