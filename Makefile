@@ -19,6 +19,7 @@ ROUNDS    =
 ENGINE    = local
 RESOURCES =
 BASE      =
+LIMIT     =
 TORCH     = cuda
 
 # PyTorch's own index of wheels without CUDA, and the oldest versions that the tests pass with.
@@ -26,7 +27,8 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 OLDEST    := torch==2.11.0 torchvision==0.26.0
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE TORCH VENV PYTHON
+KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE LIMIT TORCH VENV PYTHON
+GIVEN_PYTHON := $(if $(filter command,$(origin PYTHON)),$(PYTHON))
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
 COMMA   := ,
@@ -116,9 +118,10 @@ lock: ### pin the newest versions of what is installed in constraints.txt
 speed: $(READY)  ### the fast path against the lab's loop and another (20 quiet minutes; ROUNDS=n)
 	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
-verify-gpu: $(READY)  ### on a machine with a GPU: check and measure what no other machine can
-	@$(BIN)/python -m pytest tests/gpu -rA
-	@$(RESNET18) run device batchsize --seeds 5 --device cuda --results results/verify-gpu
+# With PYTHON= given, that interpreter and its torch, and nothing is installed.
+verify-gpu: $(if $(GIVEN_PYTHON),,$(READY))  ### on a machine with a GPU: what no other machine can show, for LIMIT= seconds
+	@$(strip $(or $(GIVEN_PYTHON),$(BIN)/python) benchmarks/gpu $(if $(LIMIT),--limit $(LIMIT)) $(if $(DATA),--data "$(DATA)") \
+	  $(if $(RESULTS),--results "$(RESULTS)"))
 
 regress: $(READY)  ### this commit against the baseline; BASE=commit: times and memory too
 	@$(BIN)/python benchmarks/ci $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))

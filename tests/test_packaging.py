@@ -68,6 +68,17 @@ def test_torch_without_cuda_is_installed_before_the_rest_from_pytorchs_own_index
     assert torch < project
 
 
+def test_a_gpu_is_verified_with_the_python_that_is_named_and_nothing_is_installed():
+    """`PYTHON=`; without it .venv is made first."""
+    named = make("--dry-run", "verify-gpu", "PYTHON=python3.12", "LIMIT=540", "VENV=.not-made-yet").stdout
+    own = make("--dry-run", "verify-gpu", "VENV=.not-made-yet").stdout
+
+    assert "\npython3.12 benchmarks/gpu --limit 540\n" in named
+    assert "install" not in named
+    assert ".not-made-yet/bin/python -m pip install" in own
+    assert "\n.not-made-yet/bin/python benchmarks/gpu\n" in own
+
+
 def test_torch_with_cuda_is_installed_from_the_usual_index():
     """Nothing but the project itself is named."""
     assert "--index-url" not in make("--dry-run", "bench", "VENV=.not-made-yet").stdout
