@@ -18,8 +18,8 @@ from resnet18.analysis.estimate import (
     paces_of,
     work,
 )
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.preview import Preview, preview_rows, preview_text
-from resnet18.analysis.statistics import LOOKS
 from resnet18.options import Asked
 from resnet18.records.compare import knows_machine
 from resnet18.records.record import Record

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
-from resnet18.analysis.sample import is_unreliable
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
@@ -50,7 +49,7 @@ def unreliable_times(
         for run in plan.runs
         if run.run_id in known and timed & {label.partition("/")[0] for label in run.labels}
     ]
-    unreliable = [one for one in found if one.status == "ok" and _is_of_this_code(one) and is_unreliable(one)]
+    unreliable = [one for one in found if one.status == "ok" and _is_of_this_code(one) and one.has_unreliable_times]
     here = {record.run_id: record.attempt for record in unreliable if is_here(record)}
     return Unreliable(here, len(unreliable) - len(here))
 

@@ -2,15 +2,17 @@
 
 import signal
 import sys
+import threading
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
-from resnet18.execution.job import CHECKPOINT_EVERY_S
+from resnet18.execution.policy import CHECKPOINT_EVERY_S, Policy
 from resnet18.failures import HIDDEN, echo, errors_reported, stopped
 from resnet18.options import (
     LOCAL,
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
 
     from resnet18.execution.engines.engine import Finished, Site
     from resnet18.execution.progress import Progress
-    from resnet18.execution.supervision import Policy
     from resnet18.previewing import Timing
     from resnet18.records.record import Record
     from resnet18.records.store import Store
@@ -98,7 +99,6 @@ def run_command(
     with errors_reported(debug):
         from resnet18.execution.engines.sites import reach
         from resnet18.execution.side_by_side import pin
-        from resnet18.execution.supervision import Policy
         from resnet18.previewing import fewest_seeds
         from resnet18.retiming import check_alone
 
@@ -132,7 +132,7 @@ def run_command(
         raise typer.Exit(_carried_out(wanted, orders, policy, site))
 
 
-def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | None") -> int:
+def _carried_out(wanted: Asked, orders: Orders, policy: Policy, site: "Site | None") -> int:
     """Say what will run, run it, write the report, and return the exit code."""
     from resnet18.execution.engines.local import LocalEngine
     from resnet18.execution.runner import run_plan
@@ -156,7 +156,7 @@ def _carried_out(wanted: Asked, orders: Orders, policy: "Policy", site: "Site | 
 
 
 def _run(
-    wanted: Asked, orders: Orders, policy: "Policy", store: "Store", carry_out: "Callable[..., tuple[Finished, ...]]"
+    wanted: Asked, orders: Orders, policy: Policy, store: "Store", carry_out: "Callable[..., tuple[Finished, ...]]"
 ) -> int:
     """Run the plan, write the report, and return the exit code."""
     from resnet18.execution.events import Events
@@ -164,6 +164,8 @@ def _run(
     from resnet18.reporting import write
 
     progress = _progress(orders)
+    # While the process that trains imports torch, on another processor, and before anything is timed.
+    threading.Thread(target=import_module, args=("resnet18.analysis.report",), daemon=True).start()
     finished = carry_out(wanted.plan, wanted.request, wanted.source, store, progress, policy)
     if not orders.as_json:
         echo(summary(finished, wanted.plan))
@@ -179,7 +181,7 @@ def _run(
     return exit_code
 
 
-def _share(wanted: Asked, orders: Orders, policy: "Policy", store: "Store") -> None:
+def _share(wanted: Asked, orders: Orders, policy: Policy, store: "Store") -> None:
     """Carry out one runner's part of what several share."""
     from resnet18.execution.runner import run_plan
     from resnet18.execution.side_by_side import without_timed_runs
@@ -192,7 +194,7 @@ def _share(wanted: Asked, orders: Orders, policy: "Policy", store: "Store") -> N
 
 
 def _announce(
-    wanted: Asked, orders: Orders, policy: "Policy", store: "Store", *, is_here: bool
+    wanted: Asked, orders: Orders, policy: Policy, store: "Store", *, is_here: bool
 ) -> "tuple[Asked, tuple[Record, ...]]":
     """Say what will run; return what is left of it by the budget, and the records of its runs."""
     from resnet18.execution.events import Events

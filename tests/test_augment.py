@@ -11,6 +11,7 @@ from scipy import stats
 from resnet18.spec.augmentation import ColorJitter, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
 from resnet18.training.augment import build_pipeline, draw_angle, draw_coin, draw_crop, draw_jitter
 from resnet18.training.keys import random_words, uniform
+from resnet18.training.pictures import augmented
 
 SIZE = 32
 CROPS = [[0, 0, 32, 32], [2, 9, 24, 22], [8, 5, 20, 25]]
@@ -44,7 +45,7 @@ def test_no_operation_gives_pixels_over_255():
     """As `ToTensor` does."""
     image = pixels()[0]
 
-    assert torch.equal(T.ToTensor()(Image.fromarray(image)), pipeline([{"name": "to_tensor"}])(image, 0))
+    assert torch.equal(T.ToTensor()(Image.fromarray(image)), augmented(pipeline([{"name": "to_tensor"}]), image, 0))
 
 
 def test_a_larger_input_is_resized_as_torchvision_does_it():
@@ -52,7 +53,7 @@ def test_a_larger_input_is_resized_as_torchvision_does_it():
     image = pixels()[0]
     theirs = T.Compose([T.Resize((64, 64)), T.ToTensor()])(Image.fromarray(image))
 
-    assert torch.equal(theirs, pipeline([{"name": "to_tensor"}], size=64)(image, 0))
+    assert torch.equal(theirs, augmented(pipeline([{"name": "to_tensor"}], size=64), image, 0))
 
 
 @pytest.mark.parametrize("size", [32, 224])
@@ -70,7 +71,7 @@ def test_a_pipeline_equals_torchvisions_compose_with_the_same_parameters(size):
             T.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
         ]
 
-        assert torch.equal(T.Compose(steps)(Image.fromarray(image)), ours(image, index))
+        assert torch.equal(T.Compose(steps)(Image.fromarray(image)), augmented(ours, image, index))
 
 
 def test_crop_boxes_are_those_of_the_stored_image_not_of_the_input():
@@ -86,7 +87,7 @@ def test_color_jitter_without_arguments_changes_nothing():
     plain, jittered = ([*extra, {"name": "to_tensor"}] for extra in ([], [{"name": "color_jitter"}]))
     image = pixels()[0]
 
-    assert torch.equal(pipeline(plain)(image, 0), pipeline(jittered)(image, 0))
+    assert torch.equal(augmented(pipeline(plain), image, 0), augmented(pipeline(jittered), image, 0))
 
 
 def test_color_jitter_applies_torchvisions_adjustments_in_the_drawn_order():
@@ -105,7 +106,7 @@ def test_color_jitter_applies_torchvisions_adjustments_in_the_drawn_order():
         for which in row[4:].astype(int):
             theirs = adjust[which](theirs, float(row[which]))
 
-        assert torch.equal(T.ToTensor()(theirs), ours(image, index))
+        assert torch.equal(T.ToTensor()(theirs), augmented(ours, image, index))
 
 
 @pytest.mark.parametrize("ranges", [{}, {"scale_min": 0.5}, {"ratio_min": 2.0, "ratio_max": 3.0, "scale_min": 0.9}])

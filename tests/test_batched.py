@@ -18,6 +18,7 @@ from resnet18.training.batched.kernels import load_kernels
 from resnet18.training.batched.pipeline import from_tables
 from resnet18.training.embedded import read_embedded
 from resnet18.training.native import SWITCH
+from resnet18.training.pictures import augmented
 
 CPU = torch.device("cpu")
 MANY, LARGE = 2_000, 200
@@ -94,7 +95,7 @@ def pictures(count, side=32):
 
 
 def reference_batch(pipeline, images):
-    return torch.stack([pipeline(image, index) for index, image in enumerate(images)])
+    return torch.stack([augmented(pipeline, image, index) for index, image in enumerate(images)])
 
 
 def differing(items, *, count=MANY, native=32, size=32):
@@ -223,7 +224,7 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
         reference = pipeline_of("color_jitter", [[1.0, 1.0, 1.0, shift, 0, 1, 2, 3]], 256)
         batched = from_tables(reference, images=1, native=256, device=CPU, compiled=compiled)
 
-        assert torch.equal(reference(image, 0)[None], batched(torch.from_numpy(image)[None], np.array([0])))
+        assert torch.equal(augmented(reference, image, 0)[None], batched(torch.from_numpy(image)[None], np.array([0])))
 
 
 @ENGINES

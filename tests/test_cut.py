@@ -13,6 +13,7 @@ from resnet18.training.augment import build_pipeline, draw_shift
 from resnet18.training.batched import build_batched_pipeline
 from resnet18.training.erase import draw_cutout, draw_erasing
 from resnet18.training.keys import random_words, uniform
+from resnet18.training.pictures import augmented
 
 SIZE, MANY = 32, 4_000
 TENSOR = {"name": "to_tensor"}
@@ -55,7 +56,8 @@ def test_a_padded_crop_is_numpys_border_and_a_slice_of_it(mode, padding):
         top, left = ours.tables["random_crop"][index]
         part = padded[top : top + SIZE, left : left + SIZE]
 
-        assert np.array_equal(np.moveaxis(part, 2, 0), (ours(image, index) * 255).round().numpy().astype(np.uint8))
+        made = (augmented(ours, image, index) * 255).round().numpy().astype(np.uint8)
+        assert np.array_equal(np.moveaxis(part, 2, 0), made)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -67,7 +69,7 @@ def test_a_padded_crop_is_torchvisions_with_the_same_corner(mode, monkeypatch):
         top, left = map(int, ours.tables["random_crop"][index])
         monkeypatch.setattr(T.RandomCrop, "get_params", lambda *_, box=(top, left, SIZE, SIZE): box)
 
-        assert torch.equal(T.ToTensor()(theirs(Image.fromarray(image))), ours(image, index))
+        assert torch.equal(T.ToTensor()(theirs(Image.fromarray(image))), augmented(ours, image, index))
 
 
 def test_all_corners_of_a_padded_crop_are_equally_frequent():
@@ -110,7 +112,7 @@ def test_an_image_whose_ten_tries_fail_is_left_as_it_is(ranges):
     ours = pipeline(TENSOR, {"name": "random_erasing", "p": 1.0, **ranges})
 
     assert not ours.tables["random_erasing"].any()
-    assert torch.equal(T.ToTensor()(Image.fromarray(pixels()[0])), ours(pixels()[0], 0))
+    assert torch.equal(T.ToTensor()(Image.fromarray(pixels()[0])), augmented(ours, pixels()[0], 0))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.5])
@@ -124,7 +126,7 @@ def test_erasing_is_torchvisions_with_the_same_rectangle(value, monkeypatch):
         box = (top, left, height, width, torch.tensor([value])[:, None, None])
         monkeypatch.setattr(T.RandomErasing, "get_params", lambda *_, box=box, **__: box)
 
-        assert torch.equal(theirs(normalize(T.ToTensor()(Image.fromarray(image)))), ours(image, index))
+        assert torch.equal(theirs(normalize(T.ToTensor()(Image.fromarray(image)))), augmented(ours, image, index))
 
 
 def papers_mask(size, square, y, x):

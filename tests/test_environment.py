@@ -15,15 +15,16 @@ import torch
 from builders import TINY_ARGUMENTS, TOML, make_toml
 
 import resnet18
-from resnet18.execution.process import PRELOADED
-from resnet18.measure import environment, processor
+from resnet18.execution.process import OF_REFERENCE, PRELOADED
+from resnet18.execution.worker_questions import check_torch
+from resnet18.measure import processor
 from resnet18.measure.environment import ONEDNN, VARIABLES, numerics
 from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.experiment import Execution
-from resnet18.training.device import UnsupportedError, check_torch, ready_device
+from resnet18.training.device import UnsupportedError, ready_device
 
 PACKAGE = Path(resnet18.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -322,11 +323,17 @@ def test_onednn_itself_prefers_the_newer_name_that_is_not_empty():
     assert ["Intel SSE4.1"] * 3 == said
 
 
-@pytest.mark.parametrize(("module", "key"), [(torch, "torch"), (environment.torchvision, "torchvision")])
-def test_another_version_is_another_fingerprint_in_that_key_alone(module, key, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "version", "key"),
+    [
+        ("torch.__version__", "0.0.1", "torch"),
+        ("resnet18.measure.environment.importlib.metadata.version", lambda _: "0.0.1", "torchvision"),
+    ],
+)
+def test_another_version_is_another_fingerprint_in_that_key_alone(place, version, key, monkeypatch):
     """So that a comparison can name what changed."""
     before = numerics(Execution(), CPU)
-    monkeypatch.setattr(module, "__version__", "0.0.1")
+    monkeypatch.setattr(place, version)
     after = numerics(Execution(), CPU)
 
     assert {key: "0.0.1"} == {name: value for name, value in after.items() if before[name] != value}
@@ -420,7 +427,7 @@ def test_what_the_fork_server_loads_starts_neither_threads_nor_cuda():
     """A thread, or CUDA, that is forked hangs: the kernel counts the threads, those of libraries too."""
     done = python(
         f"import importlib, torch\n"
-        f"for name in {PRELOADED}: importlib.import_module(name)\n"
+        f"for name in {PRELOADED + OF_REFERENCE}: importlib.import_module(name)\n"
         "status = open('/proc/self/status', encoding='ascii').read()\n"
         "print([line for line in status.splitlines() if line.startswith('Threads')], torch.cuda.is_initialized())\n"
     )

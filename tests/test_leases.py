@@ -11,7 +11,7 @@ from resnet18.execution import leases
 from resnet18.execution.engines import local
 from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.leases import gpu_leased
-from resnet18.execution.supervision import Policy
+from resnet18.execution.policy import Policy
 from resnet18.measure.devices import nvidia_gpus
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -23,6 +23,7 @@ from resnet18.training.keys import permutation
 from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
+from resnet18.training.pictures import augmented
 from resnet18.training.results import START, DivergedError, Position, Tally
 from resnet18.training.setup import set_up
 from resnet18.training.summary import conclude, parameter_count, parameters_sha256
@@ -201,7 +202,7 @@ def asked(data, monkeypatch):
         calls.append(("train" if split is data.train else "test", order.tolist(), pipeline))
         return batches(split, order, pipeline, *rest)
 
-    monkeypatch.setattr("resnet18.training.feed.batches", spy)
+    monkeypatch.setattr("resnet18.training.batches.batches", spy)
 
     def carry_out(**changes):
         calls.clear()
@@ -303,7 +304,7 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
         order = permutation(0, "order", epoch, setup.train_indices)
         loss_sum, hits = 0.0, 0
         for part in (order[:16], order[16:32], order[32:]):
-            images = torch.stack([pipeline(data.train.images[index], int(index)) for index in part])
+            images = torch.stack([augmented(pipeline, data.train.images[index], int(index)) for index in part])
             labels = torch.from_numpy(data.train.labels[part]).long()
             model.train()
             theirs.zero_grad()

@@ -10,6 +10,7 @@ from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.dataset import Split
 from resnet18.training.keys import permutation, philox_key, random_words, uniform
+from resnet18.training.pictures import augmented
 
 SEEDS = st.integers(0, 2**32 - 1)
 INDICES = st.lists(st.integers(0, 3_000), min_size=1, max_size=50, unique=True).map(sorted).map(np.array)
@@ -87,7 +88,7 @@ def test_a_normalized_image_taken_back_is_the_image(image):
     """Times the deviation, plus the mean, of each channel: the 8 bits that went in."""
     (operation,) = [one for one in NORMALIZED if one.name == "normalize"]
     deviation, mean = (np.array(values)[:, None, None] for values in (operation.std, operation.mean))
-    back = pipeline(NORMALIZED, 4)(image, 0).numpy() * deviation + mean
+    back = augmented(pipeline(NORMALIZED, 4), image, 0).numpy() * deviation + mean
 
     assert (image == np.rint(back * 255).transpose(1, 2, 0)).all()
     assert np.allclose(back * 255, np.rint(back * 255), atol=1e-3)
@@ -96,7 +97,7 @@ def test_a_normalized_image_taken_back_is_the_image(image):
 def test_a_normalized_pixel_is_golden():
     """ImageNet's mean and deviation, channel by channel: black and white."""
     image = np.array([[[0, 0, 0], [255, 255, 255]]] * 2, np.uint8)
-    normalized = pipeline(NORMALIZED, 2)(image, 0).numpy()[:, 0]
+    normalized = augmented(pipeline(NORMALIZED, 2), image, 0).numpy()[:, 0]
 
     assert np.allclose(
         [[-0.485 / 0.229, 0.515 / 0.229], [-0.456 / 0.224, 0.544 / 0.224], [-0.406 / 0.225, 0.594 / 0.225]], normalized
@@ -107,7 +108,7 @@ def test_a_normalized_pixel_is_golden():
 def test_an_image_mirrored_twice_is_the_image(image):
     """And mirrored once it is read from the right."""
     flip = make_experiment(augmentation=[{"name": "random_horizontal_flip", "p": 1.0}, {"name": "to_tensor"}])
-    mirrored = pipeline(flip.augmentation, 6)(image, 0).numpy()
-    plain = pipeline(PLAIN, 6)(image, 0).numpy()
+    mirrored = augmented(pipeline(flip.augmentation, 6), image, 0).numpy()
+    plain = augmented(pipeline(PLAIN, 6), image, 0).numpy()
 
     assert (plain == mirrored[:, :, ::-1]).all()

@@ -9,7 +9,7 @@ from builders import TOML, changed, make_arm, make_benchmark, make_epoch, make_e
 from resnet18.analysis.cells import accuracy, errors, gap, missing, seconds
 from resnet18.analysis.contents import machine_time_s
 from resnet18.analysis.report import render_report, write_report
-from resnet18.analysis.sample import CannotJudgeError, check_comparable, is_unreliable, measured_in_order
+from resnet18.analysis.sample import CannotJudgeError, check_comparable, measured_in_order
 from resnet18.analysis.speedup import machines_of, speed_up
 from resnet18.analysis.view import look
 from resnet18.records.parse import seal
@@ -317,4 +317,4 @@ def test_arms_with_a_fault_may_not_be_compared(arm, reason):
 @pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed", "no_learning"])
 def test_only_flags_of_disturbance_make_a_time_unreliable(flag):
     """A run that learned nothing took its time all the same."""
-    assert (flag != "no_learning") == is_unreliable(make_record().model_copy(update={"flags": (flag,)}))
+    assert (flag != "no_learning") == make_record().model_copy(update={"flags": (flag,)}).has_unreliable_times

@@ -20,9 +20,9 @@ from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.lock import locks_at_most, run_lock
+from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import Finished, exit_code_of, run_plan, summary
-from resnet18.execution.supervision import DEFAULT, Policy
 from resnet18.execution.worker_ending import told
 from resnet18.records.parse import load_record
 from resnet18.records.record import RecordSpec

@@ -10,8 +10,9 @@ from builders import TOML, make_arm, make_benchmark, make_epoch, make_experiment
 
 from resnet18.analysis.checks import CheckResult
 from resnet18.analysis.comparisons import Comparison, compare
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.sample import Unit
-from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast
+from resnet18.analysis.statistics import Estimate, Region, contrast
 from resnet18.analysis.verdict import Judged, Verdict, _p, _verdict, holm_levels, judge
 from resnet18.analysis.view import look
 from resnet18.analysis.wording import decisive, estimate_text, line, lines_of, statement

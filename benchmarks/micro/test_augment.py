@@ -15,6 +15,7 @@ from builders import make_experiment
 
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batched import build_batched_pipeline
+from resnet18.training.pictures import augmented
 
 CPU = torch.device("cpu")
 STORED = 4_000
@@ -64,7 +65,7 @@ def test_images_per_second(benchmark, items, size, batch, compiled):
 
     def one_by_one():
         for index in range(REFERENCE_IMAGES[size]):
-            reference(stored[index].numpy(), index)
+            augmented(reference, stored[index].numpy(), index)
 
     def by_batches():
         for indices in parts:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from resnet18.analysis.checks import FEWEST_SEEDS, other_terms
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.metrics import FEWEST
-from resnet18.analysis.statistics import LOOKS
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Claim, Overfits, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.duration import duration

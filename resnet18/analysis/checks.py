@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from resnet18.analysis.comparisons import compare
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.sample import (
     CannotJudgeError,
     Comparison,
@@ -10,7 +11,6 @@ from resnet18.analysis.sample import (
     TooFewSeedsError,
     measured_in_order,
 )
-from resnet18.analysis.statistics import LOOKS
 from resnet18.analysis.view import BenchmarkView, device_of, reported_head
 from resnet18.records.record import Record, Status
 from resnet18.spec.claim import Check, RunStatus, cases_of, is_about_a_value

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import combinations, pairwise
 from math import log
 
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.metrics import second_half, slope, turning_epoch
 from resnet18.analysis.sample import (
     Comparison,
@@ -14,7 +15,7 @@ from resnet18.analysis.sample import (
     check_comparable,
     measured_in_order,
 )
-from resnet18.analysis.statistics import LOOKS, Region, contrast
+from resnet18.analysis.statistics import Region, contrast
 from resnet18.analysis.view import Arm
 from resnet18.records.record import Record
 from resnet18.spec.claim import (

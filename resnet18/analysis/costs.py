@@ -8,7 +8,6 @@ import pandas as pd
 from resnet18.analysis.cells import DAGGER, NOTHING, missing
 from resnet18.analysis.markdown import escape, table
 from resnet18.analysis.metrics import SCOPES
-from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record
 from resnet18.spec.forecast import forecast_bytes
@@ -22,7 +21,7 @@ MEBIBYTE = 2**20
 
 def unreliable_notes(view: BenchmarkView) -> list[str]:
     """Return what the dagger beside a time means here: it decides no verdict and enters no speed-up."""
-    unreliable = [record for record in view.measured if is_unreliable(record)]
+    unreliable = [record for record in view.measured if record.has_unreliable_times]
     if not unreliable or not _has_times(view):
         return []
     causes = sorted({text for record in unreliable for text in record.unreliable_because or record.flags})

@@ -10,7 +10,6 @@ from statistics import fmean
 from resnet18.analysis.cells import DAGGER, NOTHING, missing
 from resnet18.analysis.estimate import KNOWN_SIZES
 from resnet18.analysis.metrics import mixed_machines, train_s
-from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.statistics import contrast
 from resnet18.analysis.view import Arm, BenchmarkView
 from resnet18.records.record import Record
@@ -32,7 +31,7 @@ def full_size(arm: Arm, benchmark: Benchmark, request: Request) -> Experiment | 
 
 def can_extrapolate(arm: Arm, benchmark: Benchmark, request: Request) -> bool:
     """Say whether an arm has times of a slice, none of them unreliable."""
-    times = arm.measured and not any(is_unreliable(record) for record in arm.measured)
+    times = arm.measured and not any(record.has_unreliable_times for record in arm.measured)
     return bool(times) and full_size(arm, benchmark, request) is not None
 
 
@@ -65,7 +64,7 @@ def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
         return NOTHING
     if (mixed := mixed_machines(arm.measured)) is not None:
         return f"{mixed}: not averaged"
-    if any(is_unreliable(record) for record in arm.measured):
+    if any(record.has_unreliable_times for record in arm.measured):
         return f"not extrapolated{DAGGER}"
     values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]
     if len(values) == 1:

@@ -12,12 +12,11 @@ from resnet18.analysis.markdown import escape
 from resnet18.analysis.overview import overview
 from resnet18.analysis.page import MADE_HERE, render_page
 from resnet18.analysis.pages import MADE_BY, README, WEB, own_page, write_pages
-from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.section import section
 from resnet18.analysis.summary import summary, verdict_table
 from resnet18.records import disk
 from resnet18.records.parse import LIMIT
-from resnet18.records.record import Record
+from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError

@@ -4,20 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.metrics import installation, optimizer_form, resolution, value_of
-from resnet18.analysis.statistics import LOOKS, Estimate, Region, contrast, correlation, paired_contrast, sequential_p
+from resnet18.analysis.statistics import Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 from resnet18.analysis.view import Arm
 from resnet18.records.compare import differ_in_code, knows_machine
-from resnet18.records.record import Flag, Record
+from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
-
-TIME_IS_UNRELIABLE: tuple[Flag, ...] = ("not_exclusive", "resumed", "unreliable")
-
-
-def is_unreliable(record: Record) -> bool:
-    """Say whether a record's times are unreliable: they are printed with a dagger, and decide nothing."""
-    return any(flag in TIME_IS_UNRELIABLE for flag in record.flags)
 
 
 @dataclass(frozen=True)

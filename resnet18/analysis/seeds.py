@@ -12,7 +12,6 @@ from scipy.special import chdtri
 from tabulate import tabulate
 
 from resnet18.analysis.metrics import installation, mixed_machines, value_of
-from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.statistics import ALPHA, MOST_SEEDS, POWER, power
 from resnet18.analysis.view import look, requests_of
 from resnet18.records.record import Record
@@ -73,7 +72,7 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
     if len(origins) > 1 or (is_cost and is_mixed):
         return []
-    quiet = [record for record in records if not (is_cost and is_unreliable(record))]
+    quiet = [record for record in records if not (is_cost and record.has_unreliable_times)]
     values = [value for record in quiet if (value := value_of(metric, record)) is not None]
     return [100 * log(value) for value in values if value > 0] if is_cost else values
 

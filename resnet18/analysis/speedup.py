@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet18.analysis.metrics import CURVES, SCOPES, machine
-from resnet18.analysis.sample import TIME_IS_UNRELIABLE
 from resnet18.analysis.statistics import ratio_of_medians
 from resnet18.analysis.view import Arm
 from resnet18.records.compare import differ_in_code, knows_machine
+from resnet18.records.record import TIME_IS_UNRELIABLE
 
 FEWEST_FOR_A_BOOTSTRAP = 5
 """Values a side from which the interval of a ratio of medians covers as it says."""

@@ -13,9 +13,9 @@ from statistics import fmean, variance
 import numpy as np
 from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
+from resnet18.analysis.looks import LOOKS
+
 ALPHA = 0.05
-LOOKS: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}
-"""Seeds at which the data are looked at, and the share of the error that each look may spend."""
 POWER = 0.8
 MOST_SEEDS = 1_000
 # Midpoints of 2,000 equal shares of probability: an expectation over s is a mean over its quantiles. The noncentral t

@@ -9,8 +9,9 @@ import pandas as pd
 
 from resnet18.analysis.checks import FEWEST_SEEDS
 from resnet18.analysis.heading import as_argument, options_of
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.markdown import code, escape, table
-from resnet18.analysis.statistics import ALPHA, LOOKS
+from resnet18.analysis.statistics import ALPHA
 from resnet18.analysis.verdict import LAST_LOOK, Verdict, Word
 from resnet18.analysis.wording import decisive, outlook
 from resnet18.spec.resolve import Request

@@ -14,7 +14,6 @@ from resnet18.analysis.metrics import (
     train_s,
     whole_program_s,
 )
-from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.speedup import speed_up
 from resnet18.analysis.view import Arm, BenchmarkView, reported_head
 from resnet18.records.record import Record
@@ -123,7 +122,7 @@ def measured_cell(
             return f"{mixed}: not averaged"
         if len({record.fingerprint.identity.data_sha256 for record in arm.measured}) > 1:
             return "several data sets of one name: not averaged"
-        dagger = DAGGER if is_time and any(is_unreliable(record) for record in arm.measured) else ""
+        dagger = DAGGER if is_time and any(record.has_unreliable_times for record in arm.measured) else ""
         return text([value(record) for record in arm.measured]) + dagger
 
     return cell

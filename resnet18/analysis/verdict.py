@@ -6,8 +6,9 @@ from math import inf
 from typing import Literal
 
 from resnet18.analysis.checks import CheckResult, carry_out
+from resnet18.analysis.looks import LOOKS
 from resnet18.analysis.sample import Comparison
-from resnet18.analysis.statistics import ALPHA, LOOKS, holm_levels, seeds_needed
+from resnet18.analysis.statistics import ALPHA, holm_levels, seeds_needed
 from resnet18.analysis.view import BenchmarkView
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Claim

@@ -4,15 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from resnet18.execution.policy import CHECKPOINT_EVERY_S
 from resnet18.records.record import Identity, RecordSpec, Status
 from resnet18.spec.data import DataSource, path_from_text, path_to_text
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import CountOrAll, Execution, Experiment
 from resnet18.spec.scale import ScaleName
 from resnet18.spec.strict import Items, Model
-
-CHECKPOINT_EVERY_S = 60.0
-"""How much work a power loss may cost. Writing one takes well under a second."""
 
 
 class Stop:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -32,10 +32,13 @@ from resnet18.execution.job import (
 )
 from resnet18.execution.waiting import spin_briefly
 from resnet18.spec.errors import SuiteError, UnfinishedError
+from resnet18.spec.plan import Run
 
 GRACE_S = 5.0
 """How long a child may take to finish its step, save a checkpoint and leave its record."""
 PRELOADED = ["resnet18.execution.worker"]
+OF_REFERENCE = ["torch._dynamo", "resnet18.training.batches"]
+"""What the reference path imports beside it: torch's own optimizers need the first, PIL's images torchvision."""
 
 
 class ReportedError(SuiteError):
@@ -44,6 +47,11 @@ class ReportedError(SuiteError):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.where, problem.what, allowed=problem.allowed, next_step=problem.next_step)
         self.exit_code = problem.exit_code
+
+
+def begin(runs: Collection[Run]) -> None:
+    """Start the process that these runs are forked from: it imports torch while the caller does something else."""
+    _context(is_reference=any(run.execution.path == "reference" for run in runs))
 
 
 def ask(question: DataQuestion) -> DataAnswer:
@@ -153,12 +161,12 @@ def _messages(receiver: Connection, end_s: float | None) -> Iterator[Message]:
         yield Message.model_validate_json(text)
 
 
-def _context() -> ForkServerContext | SpawnContext:
+def _context(*, is_reference: bool = False) -> ForkServerContext | SpawnContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     spin_briefly()  # before the server loads torch
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])  # once it runs, for the next
     if threading.current_thread() is threading.main_thread():  # only it may set handlers, and only it gets Ctrl-C
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
         try:

@@ -9,8 +9,10 @@ from resnet18.execution.engines.engine import Finished, Opening
 from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.job import DataQuestion, Place
 from resnet18.execution.origin import Origin, origin_of
+from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
-from resnet18.execution.supervision import DEFAULT, Policy, Session
+from resnet18.execution.supervision import Session
+from resnet18.execution.worker_questions import check_torch, look_at_data
 from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
@@ -52,11 +54,14 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     """
     store.make_writable()
     place = Place.of(source)
-    answer = process.ask(_question(plan, place))
+    check_torch()
+    known = last_attempts(store.read().records if records is None else records)
+    if opening is LocalEngine and (new := [run for run in plan.runs if run.run_id not in known]):
+        process.begin(new)
+    answer = look_at_data(_question(plan, place))
     _check_last_batches(plan, answer.train_images)
     origin = origin_of(answer.sha256)
     session = Session(request, place, origin, store, progress, policy)
-    known = last_attempts(store.read().records if records is None else records)
     done = done_runs(plan, known, origin, keep_stale=policy.keep_stale)
     finished = [Finished(run, done[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in done]
     # A runner may have died between the record and this; and a time that is taken again is taken from the start.

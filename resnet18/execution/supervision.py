@@ -1,15 +1,16 @@
 """One attempt at a run as its parent sees it: a child process that ends with a record, or has one written for it."""
 
 import signal
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter_ns
 
 from resnet18.execution import process
 from resnet18.execution.failure import failure_facts
-from resnet18.execution.job import CHECKPOINT_EVERY_S, Job, Message, Place, RunDone
+from resnet18.execution.job import Job, Message, Place, RunDone
 from resnet18.execution.kernel import oom_kills
 from resnet18.execution.origin import Origin
+from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
 from resnet18.records.build import build_record, utc_now
 from resnet18.records.record import RecordSpec, Segment, Status
@@ -18,23 +19,6 @@ from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.identity import run_id
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What counts as done already, how an attempt is saved and given up, and whether it has the machine for itself."""
-
-    keep_stale: bool = False
-    checkpoint_every_s: float = CHECKPOINT_EVERY_S
-    time_limit_s: float | None = None
-    is_exclusive: bool = True
-    gpus: tuple[str, ...] = ()
-    """Names of this machine's GPUs, where it has several: each run leases its own."""
-    again: Mapping[str, int] = field(default_factory=dict)
-    """By run id, an attempt by which the run is no longer done: a later one counts."""
-
-
-DEFAULT = Policy()
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch._dynamo  # the first optimizer imports it: paid here once, before processes are forked
 from numpy.typing import NDArray
 
 from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, RunDone, Stop
 from resnet18.execution.worker_checkpoint import Attempt
 from resnet18.execution.worker_ending import classify, told
+from resnet18.execution.worker_questions import check_torch, look_at_data
 from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
 from resnet18.measure.disturbance import disturbances
@@ -28,8 +28,8 @@ from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.chance import learned_nothing
 from resnet18.training.compilation import compile_network
-from resnet18.training.dataset import DataSet, subset
-from resnet18.training.device import carried_out, check_torch, ready_device, synchronize
+from resnet18.training.dataset import DataSet
+from resnet18.training.device import carried_out, ready_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
 from resnet18.training.optimizers import form_of
@@ -42,24 +42,16 @@ Send = Callable[[Message], None]
 
 
 def answer_question(question: DataQuestion) -> DataAnswer:
-    """Open and check the data set, decoding it where no decoded copy is kept; tell the numerics where asked to.
+    """Open and check the data set, and tell the numerics where asked to.
 
     Raises:
         SuiteError: it is missing, damaged, or too small.
     """
     check_torch()
-    data = open_data(question.place.source, verify=True)
-    for size in question.train_sizes:
-        subset(data, "train", size)
-    for size in question.test_sizes:
-        subset(data, "test", size)
-    found = None if question.execution is None else _numerics(question.execution, ready_device(question.execution))
-    return DataAnswer(
-        sha256=data.sha256,
-        train_images=len(data.train.labels),
-        test_images=len(data.test.labels),
-        numerics=found,
-    )
+    answer = look_at_data(question)
+    if question.execution is None:
+        return answer
+    return answer.model_copy(update={"numerics": _numerics(question.execution, ready_device(question.execution))})
 
 
 def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:

@@ -1,13 +1,13 @@
 """The numerics fingerprint: everything inside which equal experiments give equal bits."""
 
 import hashlib
+import importlib.metadata
 import os
 import platform
 
 import numpy as np
 import PIL
 import torch
-import torchvision
 
 from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, onednn_setting
 from resnet18.spec.experiment import Execution
@@ -74,7 +74,7 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
         "numpy": np.__version__,
         "torch": torch.__version__,
         "torch_config_sha256": hashlib.sha256(torch.__config__.show().encode()).hexdigest(),
-        "torchvision": torchvision.__version__,
+        "torchvision": importlib.metadata.version("torchvision"),
         "pillow": PIL.__version__,
         "system": platform.system(),
         "architecture": platform.machine(),

@@ -20,13 +20,14 @@ SCHEMA_VERSION = 2
 
 Status = Literal["ok", "oom_device", "oom_host", "diverged", "timeout", "crashed", "interrupted", "unsupported"]
 Flag = Literal["no_learning", "not_exclusive", "resumed", "unreliable"]
+TIME_IS_UNRELIABLE: tuple[Flag, ...] = ("not_exclusive", "resumed", "unreliable")
 
 FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupported"})
 """Statuses that are a result of the run; a run with another status is tried again."""
 
 # A report holds hundreds of thousands of epochs: without slots they would not fit. Strict config would refuse the
 # dictionaries that JSON has for them, so their fields are strict one by one.
-COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False)
+COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
 Seconds = Annotated[float, Strict(), Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1)]
@@ -234,6 +235,11 @@ class Record(Model):
     nulls: dict[str, str]
     result_hash: Sha256 | None
     record_hash: Sha256
+
+    @property
+    def has_unreliable_times(self) -> bool:
+        """Whether its times are printed with a dagger, and decide nothing."""
+        return any(flag in TIME_IS_UNRELIABLE for flag in self.flags)
 
     @model_validator(mode="after")
     def _every_null_has_a_reason(self) -> Self:

@@ -14,7 +14,7 @@ Items = Annotated[tuple[T, ...], Strict(False)]
 class Model(BaseModel):
     """A frozen value: no coercion, no unknown keys, no NaN or infinity."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def strict_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON value

@@ -1,18 +1,14 @@
-"""Image operations: parameters drawn per image from its key, then torchvision's own PIL functions.
+"""Image operations: their parameters, drawn for each image from its key.
 
 Drawing and applying are apart. A whole epoch's parameters are a few small tables, made from integers that are the
-same on every machine; what applies them may change, the parameters may not.
+same on every machine; what applies them (`pictures`, `batched`) may change, the parameters may not.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torchvision.transforms.functional as F  # noqa: N812 - torchvision's documentation calls it F
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from resnet18.spec.augmentation import (
     ColorJitter,
@@ -23,13 +19,11 @@ from resnet18.spec.augmentation import (
     RandomResizedCrop,
     RandomRotation,
 )
-from resnet18.training.erase import CUTOUT_UNITS, ERASING_UNITS, apply_erase, draw_cutout, draw_erasing
+from resnet18.training.erase import CUTOUT_UNITS, ERASING_UNITS, draw_cutout, draw_erasing
 from resnet18.training.keys import between, random_words, uniform
 
 CROP_TRIES = 10
 Table = NDArray[np.float64] | NDArray[np.int64]
-Picture = Any
-"""A PIL image before `to_tensor`, a float tensor after it; torchvision's functions are untyped."""
 
 
 def draw_crop(operation: RandomResizedCrop, units: NDArray[np.float64], size: int) -> NDArray[np.int64]:
@@ -94,85 +88,27 @@ def draw_coin(
     return (units < operation.p).astype(np.int64)
 
 
-def apply_crop(_operation: RandomResizedCrop, image: Picture, box: NDArray[np.int64], size: int) -> Picture:
-    """Crop, then resize to `size` px (bilinear)."""
-    top, left, height, width = (int(value) for value in box)
-    return F.resized_crop(image, top, left, height, width, [size, size])
-
-
-def apply_shift(operation: RandomCrop, image: Picture, corner: NDArray[np.int64], _size: int) -> Picture:
-    """Pad, then cut the image's own size out at the corner."""
-    padded = F.pad(image, [operation.padding], 0, operation.mode)
-    return F.crop(padded, int(corner[0]), int(corner[1]), image.height, image.width)
-
-
-def apply_jitter(_operation: ColorJitter, image: Picture, row: NDArray[np.float64], _size: int) -> Picture:
-    """Apply the four adjustments in the drawn order. A factor of exactly 1 and a shift of exactly 0 do nothing."""
-    adjust = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
-    for which in row[4:].astype(int):
-        if row[which] != (0.0 if which == 3 else 1.0):
-            image = adjust[which](image, float(row[which]))
-    return image
-
-
-def apply_rotation(_operation: RandomRotation, image: Picture, angle: NDArray[np.float64], _size: int) -> Picture:
-    """Rotate about the centre (nearest pixel, black corners)."""
-    return F.rotate(image, float(angle[0]))
-
-
-def apply_flip(_operation: RandomHorizontalFlip, image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
-    """Mirror where the coin is 1."""
-    return F.hflip(image) if coin[0] else image
-
-
-def apply_grayscale(_operation: RandomGrayscale, image: Picture, coin: NDArray[np.int64], _size: int) -> Picture:
-    """Make all three channels grey where the coin is 1."""
-    if not coin[0]:
-        return image
-    if isinstance(image, Image.Image):
-        return F.to_grayscale(image, num_output_channels=3)
-    return F.rgb_to_grayscale(image, num_output_channels=3)
-
-
-# name -> (random numbers per image, how to draw the parameters, how to apply them)
-RANDOM: dict[str, tuple[int, Callable[..., Table], Callable[..., Picture]]] = {
-    "color_jitter": (8, draw_jitter, apply_jitter),
-    "random_resized_crop": (2 * CROP_TRIES + 2, draw_crop, apply_crop),
-    "random_crop": (2, draw_shift, apply_shift),
-    "random_rotation": (1, draw_angle, apply_rotation),
-    "random_horizontal_flip": (1, draw_coin, apply_flip),
-    "random_grayscale": (1, draw_coin, apply_grayscale),
-    "random_erasing": (ERASING_UNITS, draw_erasing, apply_erase),
-    "cutout": (CUTOUT_UNITS, draw_cutout, apply_erase),
+# name -> (random numbers per image, how to draw the parameters)
+RANDOM: dict[str, tuple[int, Callable[..., Table]]] = {
+    "color_jitter": (8, draw_jitter),
+    "random_resized_crop": (2 * CROP_TRIES + 2, draw_crop),
+    "random_crop": (2, draw_shift),
+    "random_rotation": (1, draw_angle),
+    "random_horizontal_flip": (1, draw_coin),
+    "random_grayscale": (1, draw_coin),
+    "random_erasing": (ERASING_UNITS, draw_erasing),
+    "cutout": (CUTOUT_UNITS, draw_cutout),
 }
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A list of operations with the parameters of one epoch. Calling it turns pixels into the network's input."""
+    """A list of operations with the parameters of one epoch."""
 
     on_images: tuple[Operation, ...]
     on_tensors: tuple[Operation, ...]
     tables: dict[str, Table]
     size: int
-
-    def __call__(self, pixels: NDArray[np.uint8], index: int) -> Tensor:
-        """Return float32 [3, size, size] from uint8 [height, width, 3]; `index` is that in the original data set."""
-        image = Image.fromarray(pixels)
-        if "random_resized_crop" not in self.tables and pixels.shape[0] != self.size:
-            image = F.resize(image, [self.size, self.size])
-        for operation in self.on_images:
-            image = self._apply(operation, image, index)
-        tensor: Tensor = F.to_tensor(image)
-        for operation in self.on_tensors:
-            if operation.name == "normalize":
-                tensor = F.normalize(tensor, list(operation.mean), list(operation.std))
-            else:
-                tensor = self._apply(operation, tensor, index)
-        return tensor
-
-    def _apply(self, operation: Operation, image: Picture, index: int) -> Picture:
-        return RANDOM[operation.name][2](operation, image, self.tables[operation.name][index], self.size)
 
 
 def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
@@ -196,7 +132,7 @@ def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key
         side = size
     for operation in operations:
         if operation.name in RANDOM:
-            lanes, draw, _ = RANDOM[operation.name]
+            lanes, draw = RANDOM[operation.name]
             units = uniform(random_words(seed, f"{purpose}/{operation.name}", epoch, images, lanes))
             tables[operation.name] = draw(operation, units, side)
             side = size if operation.name == "random_resized_crop" else side

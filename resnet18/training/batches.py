@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from resnet18.training.augment import Pipeline
 from resnet18.training.dataset import Split
+from resnet18.training.pictures import augmented
 
 LOADER_TIMEOUT_S = 300
 """A loader process that gives nothing for so long hangs; the slowest batch of the suite takes seconds."""
@@ -23,7 +24,7 @@ class AugmentedImages(Dataset[tuple[Tensor, int]]):
         self.split, self.pipeline = split, pipeline
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.pipeline(self.split.images[index], index), int(self.split.labels[index])
+        return augmented(self.pipeline, self.split.images[index], index), int(self.split.labels[index])
 
 
 def batches(

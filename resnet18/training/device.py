@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from resnet18.measure.cgroup import usable_cpus
-from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.experiment import Execution
 
 PRECISIONS = {
@@ -25,26 +24,6 @@ SINCE = {"tf32": (8, 0), "bf16": (8, 0)}
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
 PATH_FORMATS = {"reference": "contiguous", "fast": "channels_last"}
-
-
-OLDEST_TORCH = (2, 11)
-"""The oldest version that the tests pass with (`make test-oldest`)."""
-
-
-def check_torch(version: str = torch.__version__) -> None:
-    """Refuse a torch that is older than what the tests pass with.
-
-    Raises:
-        EnvironmentMissingError: it is; the message has the command that helps.
-    """
-    major, minor = (int(part) for part in version.split(".")[:2])
-    if (major, minor) < OLDEST_TORCH:
-        oldest = ".".join(map(str, OLDEST_TORCH))
-        raise EnvironmentMissingError(
-            f"torch {version}",
-            f"is older than {oldest}, the oldest that the suite is tested with",
-            next_step=f'python -m pip install --upgrade "torch>={oldest}" torchvision',
-        )
 
 
 class UnsupportedError(Exception):

@@ -1,10 +1,7 @@
 """Rectangles of a tensor that are set to one value: `random_erasing` and `cutout`."""
 
 import numpy as np
-import torch
-import torchvision.transforms.functional as F  # noqa: N812 - torchvision's documentation calls it F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from resnet18.spec.augmentation import Cutout, RandomErasing
 from resnet18.training.keys import between
@@ -51,13 +48,6 @@ def draw_cutout(operation: Cutout, units: NDArray[np.float64], size: int) -> NDA
 
 def _where(erases: NDArray[np.bool_], *columns: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.where(erases[:, None], np.stack(columns, axis=1), NOTHING).astype(np.int64)
-
-
-def apply_erase(operation: RandomErasing | Cutout, image: Tensor, box: NDArray[np.int64], _size: int) -> Tensor:
-    """Set the rectangle of float32 [3, size, size] to the operation's value."""
-    top, left, height, width = (int(number) for number in box)
-    erased: Tensor = F.erase(image, top, left, height, width, torch.tensor(value_of(operation)))
-    return erased
 
 
 def value_of(operation: RandomErasing | Cutout) -> float:

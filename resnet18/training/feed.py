@@ -10,7 +10,6 @@ from torch import Tensor
 from resnet18.spec.augmentation import Operation
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batched.pipeline import from_tables
-from resnet18.training.batches import batches
 from resnet18.training.fast_batches import fast_batches
 from resnet18.training.keys import permutation
 from resnet18.training.results import Position
@@ -47,6 +46,8 @@ def feed(
         size=setup.experiment.image_size,
     )
     if setup.execution.path == "reference":
+        from resnet18.training.batches import batches  # noqa: PLC0415 - torchvision, which the fast path does without
+
         return batches(split, order, pipeline, batch_size, setup.execution.workers)
     batched = from_tables(pipeline, images=len(split.labels), native=setup.data.native_size, device=setup.device)
     return fast_batches(setup.resident[which], order, batched, batch_size)

@@ -17,8 +17,8 @@ from test_runner import EMBEDDED, Quiet
 from resnet18.execution.engines import ray_engine
 from resnet18.execution.engines.engine import Resources
 from resnet18.execution.engines.local import LocalEngine
+from resnet18.execution.policy import Policy
 from resnet18.execution.runner import run_plan
-from resnet18.execution.supervision import Policy
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import EnvironmentMissingError

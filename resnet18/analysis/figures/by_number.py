@@ -24,7 +24,6 @@ from resnet18.analysis.figures.style import (
     svg_of,
 )
 from resnet18.analysis.metrics import best_accuracy, clean_accuracy, machine
-from resnet18.analysis.sample import is_unreliable
 from resnet18.analysis.tables import TIMES
 from resnet18.analysis.view import Arm
 from resnet18.records.compare import knows_machine
@@ -73,7 +72,7 @@ def draw_against(title: str, key_title: str, arms: Sequence[Arm], key: str, scop
         signs.append(entry("times of an unknown machine are not drawn", linestyle=""))
     if any(len(arm.measured) > 1 for _, arm in cases):
         signs.append(entry("one seed", linestyle="", marker=".", markersize=5))
-    if any(is_unreliable(record) for _, arm in cases for record in arm.measured):
+    if any(record.has_unreliable_times for _, arm in cases for record in arm.measured):
         signs.append(entry("one seed, its time is unreliable", linestyle="", marker="x", markersize=5))
     figure = figure_with_keys(title, (9.0, PANEL_HEIGHT), [Key(signs)])
     accuracy, time = figure.subplots(1, 2)
@@ -154,7 +153,9 @@ def _draw(axes: Axes, line: Line) -> None:
 def _cross_unreliable(axes: Axes, cases: Sequence[tuple[float, Arm]], seconds: Callable[[Record], float]) -> None:
     left_out = _of_unknown(cases)
     for at, arm in cases:
-        crossed = sorted(seconds(one) for one in arm.measured if is_unreliable(one) and machine(one) not in left_out)
+        crossed = sorted(
+            seconds(one) for one in arm.measured if one.has_unreliable_times and machine(one) not in left_out
+        )
         axes.plot([at] * len(crossed), crossed, linestyle="", marker="x", markersize=5, color=INK, zorder=4)
 
 

@@ -62,7 +62,7 @@ def draw_curves(title: str, case_title: str, arms: Sequence[Arm]) -> Figure:
     turns = {arm.arm_id: overfitting_epoch(arm.measured) for _, arm in shown}
     cases = [case_entry(pen(number), arm) for number, arm in enumerate(arms)]
     keys = [Key(cases, plain(case_title)), Key(signs_of(shown, with_clean=with_clean, turns=any(turns.values())))]
-    figure = figure_with_keys(title, (9.0, 5.6), [key for key in keys if key.entries])
+    figure = figure_with_keys(title, (9.0, 5.6), [key for key in keys if key.entries], grid=(2, 2))
     (train_loss, train_accuracy), (test_loss, test_accuracy) = figure.subplots(2, 2, sharex=True)
     train_accuracy.sharey(test_accuracy)
     losses, accuracies = (lambda score: score.loss), (lambda score: 100 * score.accuracy)
@@ -75,9 +75,10 @@ def draw_curves(title: str, case_title: str, arms: Sequence[Arm]) -> Figure:
         _draw_panel(axes, panel, shown, with_clean=with_clean and panel.is_test)
         axes.set_title("training" if not panel.is_test else "test" if with_clean else "test, as published")
         axes.set_ylabel("accuracy (%)" if panel.value is accuracies else "cross entropy (nats)")
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         if panel.is_test:
             axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     _mark_overfitting(test_loss, shown, turns, with_clean=with_clean)
     _set_limits(train_loss, test_loss, shown)
     return figure

@@ -10,7 +10,7 @@ from resnet18.training.fast.convolution import Convolution
 from resnet18.training.fast.norm import Norm
 from resnet18.training.fast.state import load_full_state
 from resnet18.training.fast.taps import Geometry, live, shortened
-from resnet18.training.model import CLASSES, build_model
+from resnet18.training.model import CLASSES, allocate, build_model
 
 STAGES = 4
 
@@ -75,7 +75,7 @@ def build_fast_network(experiment: Experiment, execution: Execution, device: tor
     """Return the network on the device, with the initial weights of `model.build_model`."""
     with torch.device("meta"):
         network = FastNetwork(experiment, execution.precision)
-    network.to_empty(device="cpu")
+    allocate(network)
     load_full_state(network, build_model(experiment).state_dict())
     return network.to(device)
 

@@ -1,5 +1,6 @@
 """torch's optimizers with a step in one form: their options, their state and its names, another way of computing."""
 
+import inspect
 from collections.abc import Callable
 from itertools import compress
 from typing import Any
@@ -20,6 +21,11 @@ class OneForm(torch.optim.Optimizer):
 
     name: str
     """As in the spec."""
+    # torch keeps its compiler out of these by a wrapper whose first call imports all of it, which takes a second.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
     def rule_of(self, group: Group) -> Rule:
         """Return the rule for the parameters of a group."""
