@@ -140,7 +140,7 @@ test-browser: $(READY)  ### the tests that open the report's page in a Chromium,
 
 test-oldest:  ### the tests with the oldest torch that is supported (6 GB in .venv-oldest)
 	$(PYTHON) -m venv .venv-oldest
-	grep -Ev '^(torch|torchvision|triton|nvidia-[^=]+|cuda-[^=]+)==' constraints.txt > .venv-oldest/constraints.txt
+	grep -Ev '^(torch|torchvision|triton|setuptools|nvidia-[^=]+|cuda-[^=]+)==' constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "$$(grep '^pip==' constraints.txt)"
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt $(OLDEST) -e . --group test
 	.venv-oldest/bin/python -m pytest -n 2

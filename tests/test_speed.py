@@ -1,5 +1,6 @@
 """The committed figures of `make speed`: the page is made from them, and the targets that it names are reached."""
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -10,8 +11,11 @@ ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "results" / "speed"
 
 
-def found():
-    return json.loads((FIGURES / "speed.json").read_text(encoding="utf-8"))
+CLASSES = sorted(path.stem for path in FIGURES.glob("*.json"))
+
+
+def found(name):
+    return json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def page_of(figures):
@@ -21,25 +25,55 @@ def page_of(figures):
     return module.page(figures)
 
 
-def test_the_page_is_made_from_the_figures():
-    """Byte for byte: no number of it was typed."""
-    assert (FIGURES / "speed.md").read_text(encoding="utf-8") == page_of(found())
+def workloads(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "speed"))
+    return importlib.import_module("workloads")
 
 
-@pytest.mark.parametrize("row", [row for row in found()["workloads"] if row["target"]], ids=lambda row: row["workload"])
-def test_each_target_lies_below_the_interval(row):
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_page_is_made_from_the_figures(name):
+    """Byte for byte: no number of it was typed. Each class of machine has its own."""
+    assert (FIGURES / f"{name}.md").read_text(encoding="utf-8") == page_of(found(name))
+    assert name == found(name)["machine"]["class"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [(name, row) for name in CLASSES for row in found(name)["workloads"] if row["target"]],
+    ids=lambda one: one if isinstance(one, str) else one["workload"],
+)
+def test_each_target_lies_below_the_interval(name, row):
     """On the machine that the page describes."""
     assert row["target"] <= row["ratio"]["low"]
 
 
-def test_the_suite_adds_less_than_a_hundredth_to_a_bare_loop():
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_suite_adds_less_than_a_hundredth_to_a_bare_loop(name):
     """The bare loop's rate by the suite's: the upper end of the interval."""
-    assert found()["overhead"]["high"] <= 1.01
+    assert found(name)["overhead"]["high"] <= 1.01
 
 
-def test_making_images_is_less_than_a_twentieth_of_every_step():
+@pytest.mark.parametrize("name", CLASSES)
+def test_making_images_is_less_than_a_twentieth_of_every_step(name):
     """Of the time that training takes."""
-    assert max(row["data_wait_share"] for row in found()["workloads"]) < 0.05
+    assert max(row["data_wait_share"] for row in found(name)["workloads"]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "name"),
+    [
+        ({"avx2", "avx512f", "amx_bf16"}, "", "amx"),
+        ({"avx2", "avx512f", "amx_bf16"}, "AVX512_CORE_BF16", "avx512"),
+        ({"avx2", "avx512f", "amx_bf16"}, "AVX512_CORE_AMX", "amx"),
+        ({"avx2", "avx512f"}, "", "avx512"),
+        ({"avx2", "avx512f"}, "avx2", "avx2"),
+        ({"avx2"}, "", "avx2"),
+        (set(), "", "other"),
+    ],
+)
+def test_a_machine_belongs_to_the_class_of_the_newest_instructions_that_it_may_use(flags, limit, name, monkeypatch):
+    """So a page of AVX2 can be made on any machine."""
+    assert name == workloads(monkeypatch).machine_class(flags, limit)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +88,9 @@ def test_where_bf16_is_emulated_it_is_measured_for_who_asks_for_it_alone(
     only, emulates, measured, skipped, monkeypatch
 ):
     """A product of 2048 x 2048 in it takes minutes there."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "speed"))
-    workloads = importlib.import_module("workloads")
-    found = workloads.chosen(only, emulates_bf16=emulates)
+    module = workloads(monkeypatch)
+    measured_and_skipped = module.chosen(only, emulates_bf16=emulates)
 
-    assert (measured, skipped) == tuple({workloads.WORKLOADS[name].precision for name in names} for names in found)
+    assert (measured, skipped) == tuple(
+        {module.WORKLOADS[name].precision for name in names} for names in measured_and_skipped
+    )

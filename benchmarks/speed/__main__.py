@@ -3,13 +3,16 @@
     python benchmarks/speed [--only WORKLOAD]... [--rounds N] [--to FOLDER]
 
 Each side has a process of its own; while one trains, the other waits. Rates are for information; ratios travel.
-Writes speed.json (the figures) and speed.md (a page of them).
+Writes the figures and a page of them, CLASS.json and CLASS.md: the class of machine is amx, avx512, avx2 or other.
+As on a machine with AVX2 alone: ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
+RESNET18_NATIVE=avx2 make speed
 """
 
 import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -20,9 +23,9 @@ import torch
 from compare import compare
 from growth import VALUES, growth
 from page import page
-from workloads import WORKLOADS, bytes_per_image, chosen, flops_per_image
+from workloads import WORKLOADS, bytes_per_image, chosen, flops_per_image, machine_class
 
-from resnet18.measure.processor import cpu_model, emulates_bf16
+from resnet18.measure.processor import cpu_flags, cpu_model, emulates_bf16, onednn_setting
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 SIDE = 2048
@@ -30,11 +33,16 @@ SIDE = 2048
 COPIED = 1 << 28
 """Bytes of the tensor whose copy shows the memory's rate."""
 OVERHEAD_ROUNDS = 40
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "RESNET18_NATIVE")
+"""Variables that keep both sides from newer instructions."""
 
 
 def machine(precisions: Collection[str]) -> dict[str, object]:
     """Return what the figures depend on beside the code, and this machine's own peaks with all threads."""
     return {
+        "class": machine_class(cpu_flags(), onednn_setting("MAX_CPU_ISA")),
+        "limits": {name: os.environ[name] for name in LIMITS if name in os.environ},
+        "commit": commit(),
         "cpu": cpu_model(),
         "processors": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
@@ -44,6 +52,12 @@ def machine(precisions: Collection[str]) -> dict[str, object]:
         "matmul_flop_per_s": {name: _matmul_peak(dtype) for name, dtype in DTYPES.items() if name in precisions},
         "memory_bytes_per_s": _memory_peak(),
     }
+
+
+def commit() -> str:
+    """Return the commit of the code that is measured, with a + where files differ from it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--abbrev=7"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _best_s(work: Callable[[], object]) -> float:
@@ -73,7 +87,8 @@ def row(name: str, rounds: int, about: dict[str, object]) -> dict[str, object]:
     flops = found.fast_rate * flops_per_image(workload) / about["matmul_flop_per_s"][workload.precision]
     moved = found.fast_rate * bytes_per_image(workload, found.parameters) / about["memory_bytes_per_s"]
     return {
-        "workload": name, **asdict(workload), **asdict(found), "matmul_share": flops, "memory_share": moved,
+        "workload": name, **asdict(workload), "target": workload.targets.get(about["class"]), **asdict(found),
+        "matmul_share": flops, "memory_share": moved,
     }  # fmt: skip
 
 
@@ -82,7 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=WORKLOADS, help="measure this workload and no growth")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--to", type=Path, default=Path("results/local"), help="folder for speed.json and speed.md")
+    parser.add_argument("--to", type=Path, default=Path("results/local"), help="folder of both files")
     asked = parser.parse_args()
     names, skipped = chosen(asked.only, emulates_bf16=emulates_bf16())
     if skipped:
@@ -103,8 +118,8 @@ def main() -> int:
             asdict(one) | {"slope_s": one.slope_s, "exponent": one.exponent} for one in map(growth, VALUES)
         ]
     asked.to.mkdir(parents=True, exist_ok=True)
-    (asked.to / "speed.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (asked.to / "speed.md").write_text(page(found), encoding="utf-8")
+    (asked.to / f"{about['class']}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (asked.to / f"{about['class']}.md").write_text(page(found), encoding="utf-8")
     print(page(found))  # noqa: T201 - a script
     return 0
 

@@ -2,13 +2,19 @@
 
 from typing import Any
 
-HEAD = """# Speed
+HEAD = """# Speed on a processor with {instructions}
 
-Made by `make speed`; the figures are in speed.json beside this page. Each row sets the fast path beside a reference
+Made by `make speed`; the figures are in {name}.json beside this page. Each row sets the fast path beside a reference
 loop on the same machine, in turns: *ratio* is the geometric mean over n rounds, with a 95 % interval. Absolute rates
 are those of this machine on that day. `lab` is the loop that the lab report describes, `kuangliu-style` that of a
 widely used repository (benchmarks/speed/loops.py); both train in fp32, one PIL image at a time.
 """
+INSTRUCTIONS = {
+    "amx": "AMX tiles",
+    "avx512": "AVX-512, without AMX tiles",
+    "avx2": "AVX2 and nothing newer",
+    "other": "neither AVX2 nor AVX-512",
+}
 COLUMNS = (
     "workload",
     "precision",
@@ -38,7 +44,7 @@ NOTES = """
 def page(found: dict[str, Any]) -> str:
     """Return the figures as markdown."""
     lines = [
-        HEAD,
+        HEAD.format(name=found["machine"]["class"], instructions=INSTRUCTIONS[found["machine"]["class"]]),
         _machine(found["machine"]),
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -69,10 +75,12 @@ def page(found: dict[str, Any]) -> str:
 
 def _machine(about: dict[str, Any]) -> str:
     rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in about["matmul_flop_per_s"].items())
+    limits = ", ".join(f"{name}={value}" for name, value in about["limits"].items())
+    limited = f" Newer instructions were switched off, on both sides, by {limits}." if limits else ""
     return (
-        f"Machine: {about['cpu']}, {about['processors']} processors, {about['threads']} threads, "
-        f"torch {about['torch']}, Python {about['python']}; matrix product {rates}; "
-        f"copy {about['memory_bytes_per_s'] / 1e9:.0f} GB/s; load before {about['load_before']}."
+        f"Commit {about['commit']}. Machine: {about['cpu']}, {about['processors']} processors, "
+        f"{about['threads']} threads, torch {about['torch']}, Python {about['python']}; matrix product {rates}; "
+        f"copy {about['memory_bytes_per_s'] / 1e9:.0f} GB/s; load before {about['load_before']}.{limited}"
     )
 
 
@@ -85,7 +93,7 @@ def _cells(one: dict[str, Any]) -> list[str]:
         f"{one['reference_rate']:.1f}",
         f"{one['fast_rate']:.1f}",
         f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]",
-        "" if one["target"] is None else f"{one['target']:.1f}",
+        "" if one["target"] is None else f"{one['target']:.3g}",
         str(ratio["rounds"]),
         f"{100 * one['matmul_share']:.0f} %",
         f"{100 * one['memory_share']:.0f} %",
