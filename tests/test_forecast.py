@@ -93,7 +93,7 @@ def events_of(nodes, convolution_end_ns=0.0):
 
 def real_allocations(experiment, execution):
     """All that a whole run allocates."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         setup = setting_up.set_up(experiment, execution, read_embedded(), torch.device("cpu"))
         list(epochs_of(setup))
     born, found = {}, []

@@ -8,7 +8,7 @@ import torch
 
 NO_DEVICE = "the run used no accelerator"
 NO_STATISTICS = "torch's allocator keeps no statistics for this device, or nothing was allocated"
-UNKNOWN_PEAKS = (RuntimeError, AttributeError, AssertionError)
+UNKNOWN_PEAKS = (RuntimeError, AttributeError, AssertionError, ValueError)
 """What torch raises of a device kind whose allocator keeps no statistics. Measuring must not end a run."""
 
 
