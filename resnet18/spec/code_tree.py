@@ -60,7 +60,7 @@ class Reader:
     def read(self, node: ast.AST) -> Definition:
         """Return the definition; its own name is no part of it."""
         content = self._tree(node, {})
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and isinstance(content, list):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and isinstance(content, list):
             content.remove(node.name)
         self._found.content = content
         return self._found
@@ -68,14 +68,14 @@ class Reader:
     def _tree(self, node: object, scope: Scope) -> Tree:  # noqa: PLR0911 - one line for each kind of node
         if not isinstance(node, ast.AST):
             return self._constant(node)
-        if isinstance(node, ast.Name | ast.Attribute) and (named := self._named(node, scope)) is not None:
+        if isinstance(node, (ast.Name, ast.Attribute)) and (named := self._named(node, scope)) is not None:
             return named
         if isinstance(node, ast.Raise):
             return ["raise", _last_name(node.exc)]
-        if isinstance(node, ast.If | ast.IfExp) and (known := self._truth(node.test, scope)) is not None:
+        if isinstance(node, (ast.If, ast.IfExp)) and (known := self._truth(node.test, scope)) is not None:
             branch = node.body if known else node.orelse
             return self._statements(branch, scope) if isinstance(branch, list) else self._tree(branch, scope)
-        if isinstance(node, ast.Dict | ast.Set | ast.Tuple | ast.List):
+        if isinstance(node, (ast.Dict, ast.Set, ast.Tuple, ast.List)):
             return self._display(node, scope)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             kept = [self._tree(side, scope) for side in _sides(node) if not self._is_left_out(side, scope)]
@@ -107,7 +107,7 @@ class Reader:
         if isinstance(node, ast.match_case) and isinstance(node.pattern, ast.MatchClass):
             return self._is_left_out(node.pattern.cls, scope)
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        return is_text or isinstance(node, ast.Pass | ast.Import | ast.ImportFrom)
+        return is_text or isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom))
 
     def _constant(self, value: object) -> Tree:
         """Return a constant; the name of a C file that lies beside the module stands for what the file does."""
@@ -172,17 +172,17 @@ class Reader:
 
     def _inside(self, node: ast.AST, scope: Scope) -> Scope:
         """Return the scope inside a node: names that it binds are numbered, parameters keep theirs."""
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             parameters = {one.arg: one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
             body = node.body if isinstance(node.body, list) else [node.body]
             return {**scope, **bound(body, scope), **parameters}
-        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+        if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
             return {**scope, **bound([one.target for one in node.generators], scope)}
         return scope
 
     def _is_left_out(self, node: ast.expr, scope: Scope) -> bool:
         """Whether a name is that of a class which describes a choice that the spec did not make."""
-        dotted = self._dotted(node, scope) if isinstance(node, ast.Name | ast.Attribute) else None
+        dotted = self._dotted(node, scope) if isinstance(node, (ast.Name, ast.Attribute)) else None
         key = None if dotted is None or _is_outside(dotted) else definition_of(self._package, dotted)
         if key is None:
             return False
@@ -191,7 +191,7 @@ class Reader:
     def _equality(self, key: str, operator: ast.cmpop, other: ast.expr) -> bool | None:
         """Return what `spec.key == "name"` is: of a list of operations, several names can be chosen."""
         is_name = isinstance(other, ast.Constant) and other.value in self._choices.offered
-        if key not in {"name", "path"} or not is_name or not isinstance(operator, ast.Eq | ast.NotEq):
+        if key not in {"name", "path"} or not is_name or not isinstance(operator, (ast.Eq, ast.NotEq)):
             return None
         if isinstance(other, ast.Constant) and self._leaves_out(other.value):
             return isinstance(operator, ast.NotEq)

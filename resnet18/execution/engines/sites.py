@@ -1,17 +1,14 @@
 """The engines by name."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from importlib import import_module
 
-from resnet18.execution.engines import ray_engine, slurm_engine
-from resnet18.execution.engines.engine import Resources, Site, parse_resources
+from resnet18.execution.engines.engine import Site, parse_resources
 from resnet18.spec.errors import SpecError, did_you_mean
 
 LOCAL = "local"
-SITES: Mapping[str, Callable[[Resources, int | None], Site]] = MappingProxyType(
-    {"ray": ray_engine.connect, "slurm": slurm_engine.connect}
-)
-ENGINES = (LOCAL, *SITES)
+CLUSTERS = ("ray", "slurm")
+"""Each has a module NAME_engine with `connect`, which is imported where somebody asks for it."""
+ENGINES = (LOCAL, *CLUSTERS)
 
 
 def reach(name: str, resources: str | None, at_once: int | None) -> Site | None:
@@ -33,7 +30,9 @@ def reach(name: str, resources: str | None, at_once: int | None) -> Site | None:
             raise SpecError(
                 f"--resources {resources}",
                 "is for nodes of a cluster: this machine's runs share it by --jobs",
-                next_step=f"name the cluster with --engine ({' or '.join(SITES)})",
+                next_step=f"name the cluster with --engine ({' or '.join(CLUSTERS)})",
             )
         return None
-    return SITES[name](parse_resources(resources), at_once)
+    engine = import_module(f"resnet18.execution.engines.{name}_engine")
+    site: Site = engine.connect(parse_resources(resources), at_once)
+    return site
