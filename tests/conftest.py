@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import signal
 import tempfile
 import time
 
@@ -14,6 +15,10 @@ os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")
 spin_briefly()  # before torch is loaded, as in a run
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside another one: two threads each on two processors would only wait
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time: a test that fails, fails for everybody.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=60, database=None)
