@@ -18,9 +18,9 @@ from resnet18.analysis.looks import LOOKS
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 1_000
-# Midpoints of 2,000 equal shares of probability: an expectation over s is a mean over its quantiles. The noncentral t
+# Midpoints of 500 equal shares of probability: an expectation over s is a mean over its quantiles. The noncentral t
 # of scipy is not used: far in its tail it returns nan, and sample sizes jump.
-_SHARES = (np.arange(2_000) + 0.5) / 2_000
+_SHARES = (np.arange(500) + 0.5) / 500
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,10 @@ def draw_curves(title: str, case_title: str, arms: Sequence[Arm]) -> Figure:
         axes.set_title("training" if not panel.is_test else "test" if with_clean else "test, as published")
         axes.set_ylabel("accuracy (%)" if panel.value is accuracies else "cross entropy (nats)")
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.yaxis.set_label_coords(-0.148, 0.5)  # in the margins of the grid, whatever stands beside the ticks
         if panel.is_test:
             axes.set_xlabel("epoch")
+            axes.xaxis.set_label_coords(0.5, -0.14)
             axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     _mark_overfitting(test_loss, shown, turns, with_clean=with_clean)
     _set_limits(train_loss, test_loss, shown)
