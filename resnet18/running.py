@@ -164,7 +164,7 @@ def _run(
     from resnet18.reporting import write
 
     progress = _progress(orders)
-    # While the process that trains imports torch, on another processor, and before anything is timed.
+    # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.analysis.report",), daemon=True).start()
     finished = carry_out(wanted.plan, wanted.request, wanted.source, store, progress, policy)
     if not orders.as_json:

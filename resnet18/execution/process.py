@@ -38,7 +38,7 @@ GRACE_S = 5.0
 """How long a child may take to finish its step, save a checkpoint and leave its record."""
 PRELOADED = ["resnet18.execution.worker"]
 OF_REFERENCE = ["torch._dynamo", "resnet18.training.batches"]
-"""What the reference path imports beside it: torch's own optimizers need the first, PIL's images torchvision."""
+"""What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 
 
 class ReportedError(SuiteError):
@@ -166,7 +166,8 @@ def _context(*, is_reference: bool = False) -> ForkServerContext | SpawnContext:
         return multiprocessing.get_context("spawn")
     spin_briefly()  # before the server loads torch
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])  # once it runs, for the next
+    # The server reads this when it starts. It changes nothing for one that runs already.
+    context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])
     if threading.current_thread() is threading.main_thread():  # only it may set handlers, and only it gets Ctrl-C
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
         try:
