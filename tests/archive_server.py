@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from resnet18.fetching.sources import Archive, Source
+from resnet18.data.sources import Archive, Source
 
 CONTENT = b"\x1f\x8b" + np.random.default_rng(0).bytes(40_000)
 HALF = len(CONTENT) // 2

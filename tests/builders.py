@@ -7,7 +7,6 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from resnet18.analysis.view import Arm
 from resnet18.records.build import build_record
 from resnet18.records.hashes import result_hash
 from resnet18.records.parse import seal
@@ -17,6 +16,7 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import arm_id
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.resolve import Request
+from resnet18.tables.selection import Arm
 
 TINY = (
     "train_images=40",

@@ -5,9 +5,9 @@ from unittest import mock
 
 from builders import TOML, make_epoch, make_record
 
-from resnet18.analysis.contents import contents_of
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
+from resnet18.report.contents import contents_of
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
@@ -80,7 +80,7 @@ def records_of(benchmarks, request, seeds, epochs=10, devices=None, heights=None
 
 
 @mock.patch.multiple(
-    "resnet18.analysis.illustrations",
+    "resnet18.report.illustrations",
     learning_curves=lambda *_: b"",
     against=lambda *_: b"",
     confusion_matrix=lambda *_: b"",

@@ -11,6 +11,7 @@ from builders import TINY, TOML, make_experiment, make_identity, make_toml
 from fakes import children
 from rich.console import Console
 
+from resnet18.data.embedded import read_embedded
 from resnet18.execution import process
 from resnet18.execution.job import Job, Place
 from resnet18.execution.progress import Progress
@@ -22,7 +23,6 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.training.embedded import read_embedded
 from resnet18.training.model import build_model
 
 EMBEDDED = parse_data("fashion-mnist-mini")

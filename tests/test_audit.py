@@ -10,15 +10,15 @@ import pytest
 from builders import make_benchmark, make_toml
 from typer.testing import CliRunner
 
-from resnet18.analysis.audit.audit import KINDS, audit
-from resnet18.analysis.audit.design import never_alone
-from resnet18.analysis.audit.finding import Finding, plain
-from resnet18.analysis.audit.protocol import expected_maximum
-from resnet18.analysis.audit.reading import unit_in_title
-from resnet18.analysis.audit.separation import applied, extra_cases
-from resnet18.analysis.audit.text import audit_text
-from resnet18.analysis.audit.unchecked import Unchecked, unchecked
-from resnet18.cli import app
+from resnet18.audit.audit import KINDS, audit
+from resnet18.audit.design import never_alone
+from resnet18.audit.finding import Finding, plain
+from resnet18.audit.protocol import expected_maximum
+from resnet18.audit.reading import unit_in_title
+from resnet18.audit.separation import applied, extra_cases
+from resnet18.audit.text import audit_text
+from resnet18.audit.unchecked import Unchecked, unchecked
+from resnet18.cli.app import app
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
@@ -817,7 +817,7 @@ def test_the_example_holds_a_few_defects(cli):
 def test_the_audit_loads_nothing_heavy():
     """Neither torch nor scipy, pandas, numpy or matplotlib: so it answers at once."""
     probe = (
-        "import sys; from resnet18.cli import app; app(['audit'], standalone_mode=False); "
+        "import sys; from resnet18.cli.app import app; app(['audit'], standalone_mode=False); "
         "sys.exit(len({'torch', 'scipy', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules)))"
     )
 

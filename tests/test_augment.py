@@ -8,9 +8,9 @@ from builders import make_experiment
 from PIL import Image
 from scipy import stats
 
+from resnet18.data.rng import random_words, uniform
 from resnet18.spec.augmentation import ColorJitter, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
 from resnet18.training.augment import build_pipeline, draw_angle, draw_coin, draw_crop, draw_jitter
-from resnet18.training.keys import random_words, uniform
 from resnet18.training.pictures import augmented
 
 SIZE = 32

@@ -7,7 +7,7 @@ import pytest
 from builders import TOML, make_epoch, make_record, make_toml
 from typer.testing import CliRunner
 
-from resnet18.cli import app
+from resnet18.cli.app import app
 from resnet18.records import baseline as kept
 from resnet18.records.nulls import null_keys
 from resnet18.records.parse import seal

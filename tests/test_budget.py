@@ -3,10 +3,10 @@
 import pytest
 from builders import TOML, make_benchmark
 
-from resnet18.analysis.budget import Situation, choose
-from resnet18.analysis.budget_text import choice_rows, choice_text
-from resnet18.options import asked, seconds_of
-from resnet18.previewing import fewest_seeds
+from resnet18.cli.options import asked, seconds_of
+from resnet18.cli.preview import fewest_seeds
+from resnet18.judge.budget import Situation, choose
+from resnet18.report.budget_text import choice_rows, choice_text
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

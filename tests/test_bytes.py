@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from resnet18.spec.bytes import least_training_bytes, parameter_count, saved_bytes_per_image, state_tensors
 from resnet18.training.model import ResNet18, build_model
 from resnet18.training.optimizers import build_optimizer
-from resnet18.training.summary import parameter_count as counted
+from resnet18.training.outcome import parameter_count as counted
 
 MIB = 2**20
 OPTIMIZERS = [

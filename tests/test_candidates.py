@@ -7,17 +7,17 @@ from types import SimpleNamespace
 import pytest
 from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record
 
-from resnet18.analysis import candidates
-from resnet18.analysis.candidates import hypotheses_section
-from resnet18.analysis.report import render_report
-from resnet18.analysis.view import look
+from resnet18.judge import hypotheses as candidates
+from resnet18.judge.hypotheses import hypotheses_section
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
+from resnet18.report.report import render_report
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.hypothesis import sub_cases, with_sub_cases
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve
+from resnet18.tables.selection import look
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 HYPOTHESIS = """

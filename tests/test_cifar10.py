@@ -8,8 +8,8 @@ import tarfile
 import numpy as np
 import pytest
 
+from resnet18.data.cifar10 import find_archive, parse_binary_batch, parse_python_batch, read_archive
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
-from resnet18.training.cifar10 import find_archive, parse_binary_batch, parse_python_batch, read_archive
 
 IMAGES = 30
 

@@ -9,14 +9,13 @@ import pytest
 from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml, wait_for_an_epoch
 from typer.testing import CliRunner
 
-from resnet18 import completion
-from resnet18.analysis.estimate import KNOWN_SIZES, Pace, kinds_of
-from resnet18.cli import app
+from resnet18.cli.app import app, completion
+from resnet18.cli.errors import stopped
 from resnet18.execution.engines.sites import ENGINES
-from resnet18.failures import stopped
 from resnet18.records.store import Store
 from resnet18.spec.data import ALLOWED
 from resnet18.spec.scale import SCALES
+from resnet18.tables.estimate import KNOWN_SIZES, Pace, kinds_of
 
 
 @pytest.fixture
@@ -232,7 +231,7 @@ def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
 
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
-    monkeypatch.setattr("resnet18.options.load_benchmarks", lambda _: [].index(1))
+    monkeypatch.setattr("resnet18.cli.options.load_benchmarks", lambda _: [].index(1))
     monkeypatch.setattr("sys.argv", ["/x/__main__.py", "plan", "my file.toml"])
     result = cli("plan")
 
@@ -418,7 +417,7 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     """Its claims, or, where none fits, that nothing is run."""
     pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="timed", steps=3)
     monkeypatch.setattr(
-        "resnet18.previewing.time_some",
+        "resnet18.cli.preview.time_some",
         lambda runs, *_: (KNOWN_SIZES["fashion-mnist-mini"], dict.fromkeys(kinds_of(runs).values(), pace)),
     )
     path = make_toml(tmp_path, TOML + CLAIMED)

@@ -5,10 +5,11 @@ from builders import changed, make_experiment, make_record
 from fakes.sessions import EMBEDDED, make_runs, make_session, record_of
 from test_node import origin
 
-from resnet18.execution import process, supervision
-from resnet18.execution.engines.node import carry_out_apart
+from resnet18.execution import attempt as supervision
+from resnet18.execution import process
+from resnet18.execution.attempt import job_of
+from resnet18.execution.engines.remote_worker import carry_out_apart
 from resnet18.execution.job import Delivery, Message
-from resnet18.execution.supervision import job_of
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from resnet18.records.parse import parse_record
 from resnet18.records.store import Store, last_attempts
@@ -111,7 +112,7 @@ def test_an_undelivered_record_is_the_attempts_whatever_its_clock_says(first, se
     store.make_writable()
     store.save(at(record_of(long_job), first))
     store.save(at(record_of(long_job, attempt=2), second))
-    monkeypatch.setattr("resnet18.execution.engines.node.attend", lambda *_: 1 / 0)
+    monkeypatch.setattr("resnet18.execution.engines.remote_worker.attend", lambda *_: 1 / 0)
     delivery = Delivery.model_validate_json(carry_out_apart(long_job.model_dump_json()))
 
     assert 1 == parse_record(delivery.record.encode(), "").attempt

@@ -101,7 +101,7 @@ def test_the_name_of_a_file_or_folder_is_no_code(copies):
     before = hash_in(copies())
     (folder / "training/keys.py").rename(folder / "training/counters.py")
     (folder / "training/fast").rename(folder / "training/quick")
-    rewrite(folder, lambda text: text.replace("training.keys", "training.counters"))
+    rewrite(folder, lambda text: text.replace("data.rng", "training.counters"))
     rewrite(
         folder,
         lambda text: text.replace("training.fast.", "training.quick.").replace("training.fast ", "training.quick "),
@@ -119,12 +119,12 @@ def test_where_a_definition_stands_is_no_code(copies):
     text = ast.get_source_segment(source, node)
     replace(folder, "training/keys.py", text, "")
     (folder / "training/orders.py").write_text(
-        "import numpy as np\nfrom resnet18.training.keys import random_words\n\n" + text, encoding="utf-8"
+        "import numpy as np\nfrom resnet18.data.rng import random_words\n\n" + text, encoding="utf-8"
     )
     rewrite(
         folder,
         lambda text: re.sub(
-            r"from resnet18.training.keys import permutation\n",
+            r"from resnet18.data.rng import permutation\n",
             "from resnet18.training.orders import permutation\n",
             text,
         ),

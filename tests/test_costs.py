@@ -3,14 +3,14 @@
 import pytest
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.costs import loader_notes, memory_lines, unreliable_notes
-from resnet18.analysis.report import write_report
-from resnet18.analysis.tables import build_table
-from resnet18.analysis.view import look
 from resnet18.records.store import Readings
+from resnet18.report.costs import loader_notes, memory_lines, unreliable_notes
+from resnet18.report.report import write_report
 from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.selection import look
+from resnet18.tables.tables import build_table
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 FOUR = TOML + "".join(f'[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size} }}\n' for size in (32, 128))

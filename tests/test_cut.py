@@ -8,11 +8,11 @@ from builders import make_experiment
 from PIL import Image
 from scipy import stats
 
+from resnet18.data.rng import random_words, uniform
 from resnet18.spec.augmentation import Cutout, RandomCrop, RandomErasing, clean
 from resnet18.training.augment import build_pipeline, draw_shift
 from resnet18.training.batched import build_batched_pipeline
 from resnet18.training.erase import draw_cutout, draw_erasing
-from resnet18.training.keys import random_words, uniform
 from resnet18.training.pictures import augmented
 
 SIZE, MANY = 32, 4_000

@@ -10,12 +10,12 @@ import pytest
 from test_cifar10 import batch, binary, make_archive, python2_pickle
 from test_imagefolder import files, make_tar
 
+from resnet18.data.cifar10 import ARCHIVES, parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data.embedded import FILE, SHA256, read_embedded
+from resnet18.data.imagefolder import read_image_folder
+from resnet18.data.source import open_data, shared_images
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
-from resnet18.training.cifar10 import ARCHIVES, parse_binary_batch, parse_python_batch, read_archive
-from resnet18.training.embedded import FILE, SHA256, read_embedded
-from resnet18.training.imagefolder import read_image_folder
-from resnet18.training.source import open_data, shared_images
 
 
 def read(path):

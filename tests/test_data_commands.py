@@ -8,11 +8,11 @@ from archive_server import CONTENT, HALF, NAME, make_archive, serving
 from test_cifar10 import make_archive as make_cifar
 from typer.testing import CliRunner
 
-from resnet18.cli import app
-from resnet18.fetching import sources
+from resnet18.cli.app import app
+from resnet18.data import sources
+from resnet18.data.cifar10 import ARCHIVES
+from resnet18.data.source import open_data
 from resnet18.spec.data import parse_data
-from resnet18.training.cifar10 import ARCHIVES
-from resnet18.training.source import open_data
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_fetch_that_is_interrupted_ends_with_130_and_keeps_the_part(cli, home, m
             pass
 
     monkeypatch.setattr(sources, "PYTHON", make_archive("https://a/"))
-    monkeypatch.setattr("resnet18.fetching.web.connect", lambda *_: Interrupted())
+    monkeypatch.setattr("resnet18.data.web.connect", lambda *_: Interrupted())
     result = cli("fetch")
 
     assert 130 == result.exit_code

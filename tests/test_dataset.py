@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from resnet18.data import embedded
+from resnet18.data.dataset import DataSet, Split, arrays_sha256, subset
+from resnet18.data.embedded import read_embedded
 from resnet18.spec.errors import SpecError
-from resnet18.training import embedded
-from resnet18.training.dataset import DataSet, Split, arrays_sha256, subset
-from resnet18.training.embedded import read_embedded
 
 
 def make_data(per_class=(6, 6, 6)):

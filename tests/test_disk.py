@@ -13,13 +13,13 @@ import pytest
 from builders import make_experiment, make_record
 from fakes.disk import FaultyOs, RecordingOs
 
-from resnet18.analysis import report
-from resnet18.analysis.pages import write_pages
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
 from resnet18.records.merge import merge
 from resnet18.records.parse import load_record
 from resnet18.records.store import Readings, Store
+from resnet18.report import report
+from resnet18.report.pages import write_pages
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))

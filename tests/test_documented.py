@@ -10,8 +10,8 @@ from builders import TINY_ARGUMENTS, TOML, make_record
 from documented import ROOT, calls_of, commands
 from typer.testing import CliRunner
 
-from resnet18.cli import app
-from resnet18.options import asked
+from resnet18.cli.app import app
+from resnet18.cli.options import asked
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

@@ -10,19 +10,19 @@ from builders import epochs_of, make_experiment, make_identity
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resnet18.data.embedded import read_embedded
 from resnet18.execution import worker
 from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import Job, Place
-from resnet18.execution.kernel import oom_kills
+from resnet18.execution.oom_kill import oom_kills
 from resnet18.execution.worker_ending import classify
 from resnet18.records.record import Failure, RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
-from resnet18.training import chance
-from resnet18.training.chance import is_at_chance, learned_nothing
-from resnet18.training.embedded import read_embedded
+from resnet18.training import sanity as chance
 from resnet18.training.results import DivergedError, EpochResult, Tally
+from resnet18.training.sanity import is_at_chance, learned_nothing
 from resnet18.training.setup import set_up
 
 MIB, GIB = 2**20, 2**30

@@ -77,7 +77,7 @@ def modules_of(path):
     return modules
 
 
-FETCHER = PACKAGE / "fetching" / "web.py"
+FETCHER = PACKAGE / "data" / "web.py"
 CLIENTS = {"urllib.request", "http", "ftplib", "smtplib", "poplib", "imaplib", "xmlrpc", "ssl", "asyncio"} | {
     *("requests", "httpx", "urllib3", "aiohttp", "torch.hub", "torchvision.datasets")
 }
@@ -101,14 +101,14 @@ def test_no_module_but_one_can_reach_the_network(path):
 
 def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fetches_alone():
     """Inside its handler."""
-    importers = [named(path) for path in FILES if "resnet18.fetching.web" in modules_of(path)]
+    importers = [named(path) for path in FILES if "resnet18.data.web" in modules_of(path)]
     tree = ast.parse((PACKAGE / "data_commands.py").read_text(encoding="utf-8"))
     handlers = [
         function.name
         for function in tree.body
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if isinstance(node, ast.ImportFrom) and node.module == "resnet18.fetching.web"
+        if isinstance(node, ast.ImportFrom) and node.module == "resnet18.data.web"
     ]
 
     assert ["data_commands.py"] == importers

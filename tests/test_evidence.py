@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from resnet18.cli.report import write
 from resnet18.records.store import Store
-from resnet18.reporting import write
 from resnet18.spec.load import load_benchmarks
 
 RESULTS = Path(__file__).parents[1] / "results"

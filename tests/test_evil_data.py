@@ -8,12 +8,12 @@ import pytest
 from test_cifar10 import make_archive
 from test_imagefolder import files, make_folder, make_tar, png
 
+from resnet18.data import archive, imagefolder
+from resnet18.data.cifar10 import read_archive
+from resnet18.data.imagefolder import read_image_folder
+from resnet18.data.source import open_data
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.errors import IntegrityError
-from resnet18.training import archive, imagefolder
-from resnet18.training.cifar10 import read_archive
-from resnet18.training.imagefolder import read_image_folder
-from resnet18.training.source import open_data
 
 
 def read(path):
@@ -152,7 +152,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
 
 def test_an_archive_of_cifar_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     """Its own limits are narrower: the data set is known."""
-    monkeypatch.setattr("resnet18.training.cifar10.MAX_ARCHIVE_BYTES", 100_000)
+    monkeypatch.setattr("resnet18.data.cifar10.MAX_ARCHIVE_BYTES", 100_000)
     monkeypatch.setattr(archive, "HEADERS", 10_000)
 
     with pytest.raises(IntegrityError, match=r"unpacks to more than \d"):

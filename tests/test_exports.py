@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
 from typer.testing import CliRunner
 
-from resnet18.analysis.exports import AVERAGED, FOLDER_FORMATS, FORMATS
-from resnet18.analysis.exports.long_table import cell
-from resnet18.analysis.exports.pytest_json import _stats
-from resnet18.analysis.exports.rows import Row, rows_of
-from resnet18.exports import KNOWN, export_command
+from resnet18.cli.export import KNOWN, export_command
 from resnet18.records.store import Store
+from resnet18.report.exports import AVERAGED, FOLDER_FORMATS, FORMATS
+from resnet18.report.exports.long_table import cell
+from resnet18.report.exports.pytest_json import _stats
+from resnet18.report.exports.rows import Row, rows_of
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

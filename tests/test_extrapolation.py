@@ -3,18 +3,18 @@
 import pytest
 from builders import changed, make_epoch, make_record
 
-from resnet18.analysis.contents import contents_of
-from resnet18.analysis.extrapolation import extrapolation_note
-from resnet18.analysis.report import render_report
-from resnet18.analysis.section import section
-from resnet18.analysis.tables import build_table
-from resnet18.analysis.verdict import judge
-from resnet18.analysis.view import look
+from resnet18.judge.verdict import judge
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
+from resnet18.report.contents import contents_of
+from resnet18.report.report import render_report
+from resnet18.report.section import section
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.extrapolation import extrapolation_note
+from resnet18.tables.selection import look
+from resnet18.tables.tables import build_table
 
 OPTIONS = ("train_images=640", "epochs=2", "test_images_last=20")
 SLICE = Request(scale="paper", data="cifar10-jpeg", overrides=OPTIONS)

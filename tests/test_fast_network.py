@@ -20,9 +20,9 @@ from resnet18.training.fast import (
     norm,
     unseen_weights,
 )
+from resnet18.training.fast.kernel_support import Geometry, live
 from resnet18.training.fast.products import Products
 from resnet18.training.fast.state import shortened_weights
-from resnet18.training.fast.taps import Geometry, live
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import build_optimizer, moves_unseen
 from resnet18.training.update import plan

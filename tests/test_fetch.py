@@ -13,13 +13,13 @@ from archive_server import CONTENT, HALF, NAME, make_archive, serving
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.fetching.bring import bring
-from resnet18.fetching.display import Display, amount, progress_text
-from resnet18.fetching.fetch import fetch
-from resnet18.fetching.pace import Pace
-from resnet18.fetching.sources import OWN_URL, PYTHON, wanted
-from resnet18.fetching.terms import Limits, SourceError, Terms
-from resnet18.fetching.web import SafeRedirects, connect
+from resnet18.data.bring import bring
+from resnet18.data.display import Display, amount, progress_text
+from resnet18.data.fetch import fetch
+from resnet18.data.pace import Pace
+from resnet18.data.sources import OWN_URL, PYTHON, wanted
+from resnet18.data.terms import Limits, SourceError, Terms
+from resnet18.data.web import SafeRedirects, connect
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
 QUICK = Limits(answer_s=2.0, stall_s=0.2, piece_bytes=1_000)

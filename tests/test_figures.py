@@ -15,7 +15,13 @@ import pytest
 from builders import make_arm, make_epoch, make_experiment, make_identity, make_record
 from PIL import Image
 
-from resnet18.analysis.figures import (
+from resnet18.data.embedded import read_embedded
+from resnet18.execution.job import Job, Place
+from resnet18.execution.worker import run_job
+from resnet18.records.picture import decode_picture, encode_picture
+from resnet18.records.record import RecordSpec, Sample, Score
+from resnet18.records.store import Store
+from resnet18.report.figures import (
     against,
     confusion_matrix,
     learning_curves,
@@ -23,22 +29,16 @@ from resnet18.analysis.figures import (
     sample_grid,
     summed_confusion,
 )
-from resnet18.analysis.figures.curves import draw_curves
-from resnet18.analysis.figures.pictures import draw_samples
-from resnet18.analysis.figures.series import overfitting_epoch
-from resnet18.analysis.figures.style import styled
-from resnet18.analysis.view import look
-from resnet18.execution.job import Job, Place
-from resnet18.execution.worker import run_job
-from resnet18.records.picture import decode_picture, encode_picture
-from resnet18.records.record import RecordSpec, Sample, Score
-from resnet18.records.store import Store
+from resnet18.report.figures.curves import draw_curves
+from resnet18.report.figures.pictures import draw_samples
+from resnet18.report.figures.series import overfitting_epoch
+from resnet18.report.figures.style import styled
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.training.embedded import read_embedded
+from resnet18.tables.selection import look
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"

@@ -12,8 +12,9 @@ from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
-from resnet18.analysis.forecast import SMALL_ALLOWANCE, allowance, card_bytes, memory_verdict
-from resnet18.cli import app
+from resnet18.cli.app import app
+from resnet18.data.embedded import read_embedded
+from resnet18.report.forecast import SMALL_ALLOWANCE, allowance, card_bytes, memory_verdict
 from resnet18.spec.bytes import FLOAT, parameter_count, saved_bytes_per_image, state_tensors
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
@@ -22,7 +23,6 @@ from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 from resnet18.training import loop
 from resnet18.training import setup as setting_up
-from resnet18.training.embedded import read_embedded
 from resnet18.training.forecast import GRANULE, forecast, forecasts
 
 MIB, GIB = 2**20, 2**30

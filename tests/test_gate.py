@@ -6,11 +6,11 @@ import pytest
 from builders import make_benchmark, make_epoch, make_experiment, make_record
 from scipy.stats import ttest_ind
 
-from resnet18.analysis.gate.exact import exact_findings
-from resnet18.analysis.gate.gather import alike, head_cases
-from resnet18.analysis.gate.judge import Sides, check
-from resnet18.analysis.gate.statistical import costs, growth, p_of_change, p_of_growth, prediction
-from resnet18.analysis.gate.text import check_rows, check_text
+from resnet18.gate.exact import exact_findings
+from resnet18.gate.gather import alike, head_cases
+from resnet18.gate.judge import Sides, check
+from resnet18.gate.statistical import costs, growth, p_of_change, p_of_growth, prediction
+from resnet18.gate.text import check_rows, check_text
 from resnet18.records.record import Score
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.experiment import Execution

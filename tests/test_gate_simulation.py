@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet18.analysis.gate import statistical
-from resnet18.analysis.statistics import holm_levels
+from resnet18.gate import statistical
 from resnet18.spec.gate import Gate
+from resnet18.tables.statistics import holm_levels
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "gate"

@@ -7,15 +7,15 @@ import pytest
 import torch
 from builders import make_experiment
 
+from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training import queued
-from resnet18.training.embedded import read_embedded
 from resnet18.training.graph import WARM_UP, GraphedStep
 from resnet18.training.optimizers import build_optimizer
+from resnet18.training.outcome import parameters_sha256
 from resnet18.training.results import START, DivergedError, Position
 from resnet18.training.setup import Setup, set_up
-from resnet18.training.summary import parameters_sha256
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CUT = {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 0}

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from test_cifar10 import batch, binary, make_archive, python2_pickle
 from test_imagefolder import files, make_tar
 
+from resnet18.data.cifar10 import parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data.imagefolder import read_image_folder
+from resnet18.data.source import open_data
 from resnet18.records.parse import load_record
 from resnet18.records.picture import decode_picture, encode_picture
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
 from resnet18.spec.load import benchmarks_dir, load_benchmark
-from resnet18.training.cifar10 import parse_binary_batch, parse_python_batch, read_archive
-from resnet18.training.imagefolder import read_image_folder
-from resnet18.training.source import open_data
 
 TOKENS = (b"nan", b"-inf", b"0x" + b"f" * 6_000, b"9" * 5_000, b"a." * 3_000, b"[" * 3_000, b'"\\u202e"', b"1e999", b"")
 """What a grammar may stumble over."""

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnet18.data.imagefolder import read_image_folder
+from resnet18.data.source import open_data
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
-from resnet18.training.imagefolder import read_image_folder
-from resnet18.training.source import open_data
 
 
 def png(seed, side=8):
@@ -138,7 +138,7 @@ def test_a_decoded_copy_is_kept_and_used(home, tmp_path, monkeypatch):
     """The second time nothing is decoded."""
     source = parse_data(f"imagefolder:{make_tar(tmp_path / 'mine.tar.gz', files())}")
     first = open_data(source, verify=True)
-    monkeypatch.setattr("resnet18.training.source.read_image_folder", None)
+    monkeypatch.setattr("resnet18.data.source.read_image_folder", None)
     second = open_data(source, verify=True)
 
     assert first.sha256 == second.sha256

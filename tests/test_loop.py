@@ -10,6 +10,8 @@ import torch
 from builders import epochs_of, make_experiment
 from torch.nn.functional import cross_entropy
 
+from resnet18.data.embedded import read_embedded
+from resnet18.data.rng import permutation
 from resnet18.measure.clock import Clock
 from resnet18.measure.environment import numerics
 from resnet18.spec.experiment import Execution
@@ -17,16 +19,14 @@ from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.compilation import compile_network
 from resnet18.training.device import UnsupportedError, carried_out, ready_device
-from resnet18.training.embedded import read_embedded
 from resnet18.training.feed import feed_training
-from resnet18.training.keys import permutation
 from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
+from resnet18.training.outcome import conclude, parameter_count, parameters_sha256
 from resnet18.training.pictures import augmented
 from resnet18.training.results import START, DivergedError, Position, Tally
 from resnet18.training.setup import set_up
-from resnet18.training.summary import conclude, parameter_count, parameters_sha256
 
 AUGMENTED = [
     {"name": "random_resized_crop"},

@@ -3,17 +3,17 @@
 import pytest
 from builders import make_epoch, make_experiment, make_record
 
-from resnet18.analysis.report import render_report
-from resnet18.analysis.speedup import speed_up
-from resnet18.analysis.view import look
 from resnet18.records import disk
 from resnet18.records.build import build_record
 from resnet18.records.merge import merge
 from resnet18.records.store import Readings, Store
+from resnet18.report.report import render_report
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.selection import look
+from resnet18.tables.speedup import speed_up
 
 RUN, OTHER = make_record(), make_record(make_experiment(seed=1))
 PAPER = Request(scale="paper", data="cifar10-jpeg")

@@ -5,7 +5,8 @@ from builders import make_epoch, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.analysis.metrics import (
+from resnet18.records.record import Score
+from resnet18.tables.metrics import (
     comparable_epochs,
     installation,
     machine,
@@ -17,7 +18,6 @@ from resnet18.analysis.metrics import (
     turning_epoch,
     value_of,
 )
-from resnet18.records.record import Score
 
 
 def record_of(accuracies, rates=None, images=100, last_images=100, **changes):

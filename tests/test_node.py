@@ -8,13 +8,14 @@ import pytest
 from fakes.disk import FaultyOs
 from fakes.sessions import EMBEDDED, make_runs, make_session, record_of
 
-from resnet18.execution import process, supervision
-from resnet18.execution.engines import node
-from resnet18.execution.engines.node import TAKEN_LIMIT_S, carry_out_apart
+from resnet18.execution import attempt as supervision
+from resnet18.execution import process
+from resnet18.execution.attempt import job_of
+from resnet18.execution.engines import remote_worker as node
+from resnet18.execution.engines.remote_worker import TAKEN_LIMIT_S, carry_out_apart
 from resnet18.execution.job import DataQuestion, Delivery, Message, Place
 from resnet18.execution.lock import run_lock
 from resnet18.execution.origin import Origin
-from resnet18.execution.supervision import job_of
 from resnet18.records import disk
 from resnet18.records.parse import parse_record
 from resnet18.records.store import Store

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from report_branches import made_of, records_of
 
-from resnet18.analysis.contents import begun
-from resnet18.analysis.overview import overview, standings
-from resnet18.analysis.view import requests_of
+from resnet18.report.contents import begun
+from resnet18.report.overview import overview, standings
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
+from resnet18.tables.selection import requests_of
 
 BEYOND = Path(__file__).parents[1] / "benchmarks" / "beyond"
 SMALL, SMOKE = Request("small", "cifar10-jpeg"), Request()

@@ -259,7 +259,7 @@ def test_the_wheel_holds_the_c_sources(wheel):
 
 def test_the_wheel_holds_the_pages_template_style_and_scripts(wheel):
     """Without them an installed suite could write no report."""
-    here, there = (folder / "analysis" / "page" for folder in (ROOT / "resnet18", wheel / "resnet18"))
+    here, there = (folder / "report" / "page" for folder in (ROOT / "resnet18", wheel / "resnet18"))
     parts = sorted(path.name for path in here.iterdir() if path.suffix in {".j2", ".css", ".js"})
 
     assert 14 == len(parts)

@@ -10,18 +10,18 @@ import pytest
 from builders import TOML, make_benchmark, make_record
 from pages import HOSTILE, PAPER, Text, noisy_epochs, record_all, with_content
 
-from resnet18.analysis import report
-from resnet18.analysis.contents import contents_of
-from resnet18.analysis.page import curves, render_page
-from resnet18.analysis.page.blocks import blocks, plain_text
-from resnet18.analysis.page.grid import grid
-from resnet18.analysis.page.pictures import smaller
-from resnet18.analysis.page.render import json_block
-from resnet18.analysis.page.runs import MOST_RUNS
-from resnet18.analysis.report import HEADER, write_report
-from resnet18.analysis.wording import lines_of
 from resnet18.records.picture import encode_picture
 from resnet18.records.store import Readings
+from resnet18.report import report
+from resnet18.report.contents import contents_of
+from resnet18.report.page import curves, render_page
+from resnet18.report.page.blocks import blocks, plain_text
+from resnet18.report.page.grid import grid
+from resnet18.report.page.pictures import smaller
+from resnet18.report.page.render import json_block
+from resnet18.report.page.runs import MOST_RUNS
+from resnet18.report.report import HEADER, write_report
+from resnet18.report.wording import lines_of
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
@@ -241,8 +241,8 @@ def test_curves_that_no_longer_fit_stand_as_their_figure(mine, monkeypatch):
 
 def test_figures_that_no_longer_fit_are_linked(mine, monkeypatch):
     """With the words that stand for them."""
-    monkeypatch.setattr("resnet18.analysis.page.pictures.MOST_BYTES", 0)
-    monkeypatch.setattr("resnet18.analysis.page.pictures.FigureRoom.__init__.__defaults__", (0,))
+    monkeypatch.setattr("resnet18.report.page.pictures.MOST_BYTES", 0)
+    monkeypatch.setattr("resnet18.report.page.pictures.FigureRoom.__init__.__defaults__", (0,))
     page = page_of([mine], record_all([mine]))
 
     assert '<a href="figures/mine-paper-cifar10.svg">' in page

@@ -6,9 +6,10 @@ from builders import make_experiment, make_identity
 from fakes import children
 from torch import nn
 
-from resnet18.analysis.gate.judge import Sides, check
+from resnet18.data.embedded import read_embedded
 from resnet18.execution import worker
 from resnet18.execution.job import Job, Place
+from resnet18.gate.judge import Sides, check
 from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec import optimizer
@@ -16,7 +17,6 @@ from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.spec.gate import Gate
 from resnet18.training import augment, forecast, model, rates
-from resnet18.training.embedded import read_embedded
 
 CASE = "regress/fast"
 AUGMENTED = [

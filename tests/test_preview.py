@@ -5,17 +5,17 @@ from dataclasses import replace
 import pytest
 from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record
 
-from resnet18 import previewing
-from resnet18.analysis.estimate import Estimate, Pace, Sizes, by_rule_s, estimate, kind_of, paces_of, scaled, work
-from resnet18.analysis.preview import Preview, preview_rows, preview_text
+from resnet18.cli.app import preview as previewing
+from resnet18.cli.options import Asked, asked
 from resnet18.execution import process, timing
 from resnet18.execution.job import Place, TimingAnswer, TimingQuestion
 from resnet18.execution.worker_timing import answer_timing, images_at_most
-from resnet18.options import Asked, asked
+from resnet18.report.preview import Preview, preview_rows, preview_text
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.spec.plan import NotPlanned, Plan, plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.estimate import Estimate, Pace, Sizes, by_rule_s, estimate, kind_of, paces_of, scaled, work
 
 SIZES = Sizes(1_000, 100)
 PACE = Pace(prepare_s=1.0, train_image_s=0.01, eval_image_s=0.001, basis="timed", steps=3)

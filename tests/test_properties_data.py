@@ -6,10 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from resnet18.data.dataset import Split
+from resnet18.data.rng import permutation, philox_key, random_words, uniform
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
-from resnet18.training.dataset import Split
-from resnet18.training.keys import permutation, philox_key, random_words, uniform
 from resnet18.training.pictures import augmented
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from resnet18.analysis.markdown import code, escape, table
 from resnet18.spec.text import plain
+from resnet18.tables.markdown import code, escape, table
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SPECIAL = "\\`*_[]<>|~&$#-+.)1(:/@! \n\ta=\"'{}^%"

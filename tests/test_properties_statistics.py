@@ -9,9 +9,12 @@ from builders import make_benchmark, make_epoch, make_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.analysis.sample import CannotJudgeError, check_comparable
-from resnet18.analysis.speedup import speed_up
-from resnet18.analysis.statistics import (
+from resnet18.judge.sample import CannotJudgeError, check_comparable
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+from resnet18.tables.selection import look
+from resnet18.tables.speedup import speed_up
+from resnet18.tables.statistics import (
     ALPHA,
     Region,
     contrast,
@@ -20,9 +23,6 @@ from resnet18.analysis.statistics import (
     paired_contrast,
     ratio_of_medians,
 )
-from resnet18.analysis.view import look
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
 
 VALUES = st.lists(st.floats(-50, 50).map(lambda value: round(value, 3)), min_size=2, max_size=8)
 GROUPS = st.lists(VALUES, min_size=1, max_size=4)

@@ -6,17 +6,17 @@ from dataclasses import replace
 import pytest
 from builders import TOML, changed, make_arm, make_benchmark, make_epoch, make_experiment, make_record
 
-from resnet18.analysis.cells import accuracy, errors, gap, missing, seconds
-from resnet18.analysis.contents import machine_time_s
-from resnet18.analysis.report import render_report, write_report
-from resnet18.analysis.sample import CannotJudgeError, check_comparable, measured_in_order
-from resnet18.analysis.speedup import machines_of, speed_up
-from resnet18.analysis.view import look
+from resnet18.judge.sample import CannotJudgeError, check_comparable, measured_in_order
 from resnet18.records.parse import seal
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
+from resnet18.report.contents import machine_time_s
+from resnet18.report.report import render_report, write_report
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.cells import accuracy, errors, gap, missing, seconds
+from resnet18.tables.selection import look
+from resnet18.tables.speedup import machines_of, speed_up
 
 
 def records_of(mine, seeds=(0, 1, 2)):
@@ -81,7 +81,7 @@ def test_the_time_of_a_run_that_went_on_counts_once():
 
 def test_a_report_of_many_records_counts_every_one(tmp_path, repetitions, monkeypatch):
     """Up to 10,000 of one case, under `--soak`."""
-    monkeypatch.setattr("resnet18.analysis.contents.figures_of", lambda *_: [])
+    monkeypatch.setattr("resnet18.report.contents.figures_of", lambda *_: [])
     mine = make_benchmark(tmp_path)
     count = 20 * repetitions(500)
     text = render_report([mine], Readings(tuple(records_of(mine, range(count // 2))), ()))[0]

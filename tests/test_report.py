@@ -9,19 +9,19 @@ import time
 import pytest
 from builders import TOML, make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.figures import learning_curves
-from resnet18.analysis.markdown import escape
-from resnet18.analysis.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
-from resnet18.analysis.report import render_report, write_report
-from resnet18.analysis.section import carried_out_on
-from resnet18.analysis.tables import build_table
-from resnet18.analysis.view import devices_of, look, reported_head
 from resnet18.records.store import Readings
+from resnet18.report.figures import learning_curves
+from resnet18.report.report import render_report, write_report
+from resnet18.report.section import carried_out_on
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.markdown import escape
+from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
+from resnet18.tables.selection import devices_of, look, reported_head
+from resnet18.tables.tables import build_table
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 

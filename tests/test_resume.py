@@ -7,15 +7,15 @@ import pytest
 import torch
 from builders import make_experiment
 
+from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.checkpoint import restore, snapshot
-from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import train
+from resnet18.training.outcome import parameters_sha256
 from resnet18.training.results import START, EpochResult, Position
 from resnet18.training.setup import set_up
-from resnet18.training.summary import parameters_sha256
 
 OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},

@@ -4,9 +4,9 @@ import pytest
 from builders import TINY, TINY_ARGUMENTS, TOML, changed, make_benchmark, make_record, make_toml
 from typer.testing import CliRunner
 
-from resnet18.cli import app
+from resnet18.cli.app import app
+from resnet18.cli.retime import Unreliable, unreliable_times
 from resnet18.records.store import Store, last_attempts
-from resnet18.retiming import Unreliable, unreliable_times
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

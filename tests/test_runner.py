@@ -16,10 +16,11 @@ from builders import TINY, TOML, make_benchmark, make_experiment, make_identity,
 from fakes import children
 from rich.console import Console
 
+from resnet18.data.embedded import read_embedded
 from resnet18.execution import process
 from resnet18.execution.job import Job, Place
-from resnet18.execution.kernel import oom_kills
 from resnet18.execution.lock import locks_at_most, run_lock
+from resnet18.execution.oom_kill import oom_kills
 from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import Finished, exit_code_of, run_plan, summary
@@ -34,7 +35,6 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request
-from resnet18.training.embedded import read_embedded
 
 EMBEDDED = parse_data("fashion-mnist-mini")
 CAP = "memory_cap=200MiB"
@@ -186,7 +186,7 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(
     counter = tmp_path / "proc" / "vmstat"
     counter.parent.mkdir()
     counter.write_text("oom_kill 0\n", encoding="utf-8")
-    monkeypatch.setattr("resnet18.execution.supervision.oom_kills", lambda: oom_kills(tmp_path))
+    monkeypatch.setattr("resnet18.execution.attempt.oom_kills", lambda: oom_kills(tmp_path))
     kill_child_at_first_epoch(monkeypatch, signal.SIGKILL, before=lambda: counter.write_text(f"oom_kill {kills}\n"))
     finished = run(overrides=(*TINY, "epochs=50"))
 
@@ -197,7 +197,7 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(
 def test_another_signal_is_no_want_of_memory(run, monkeypatch):
     """Whatever the kernel killed meanwhile."""
     counts = iter(range(100))
-    monkeypatch.setattr("resnet18.execution.supervision.oom_kills", lambda: next(counts))
+    monkeypatch.setattr("resnet18.execution.attempt.oom_kills", lambda: next(counts))
     kill_child_at_first_epoch(monkeypatch, signal.SIGABRT)
 
     assert ["crashed", "ok"] == [one.status for one in run(overrides=(*TINY, "epochs=50"))]

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
+from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step, learning_rate, learning_rate_factor
-from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import train
 from resnet18.training.optimizers import build_optimizer
 from resnet18.training.rates import rate_of_step, set_rate_of_step

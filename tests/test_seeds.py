@@ -3,7 +3,7 @@
 import pytest
 from builders import make_benchmark, make_epoch, make_record
 
-from resnet18.analysis.seeds import DIFFERENCES, Spread, planned, power_rows, power_text, seeds_for, spreads
+from resnet18.judge.seeds import DIFFERENCES, Spread, planned, power_rows, power_text, seeds_for, spreads
 from resnet18.records.record import Score
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan

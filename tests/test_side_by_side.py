@@ -8,11 +8,11 @@ import pytest
 from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
 from typer.testing import CliRunner
 
-from resnet18.cli import app
+from resnet18.cli.app import app
+from resnet18.cli.options import usable_processors
+from resnet18.cli.run import Orders, _progress
 from resnet18.execution.side_by_side import pin, shares, without_timed_runs
-from resnet18.options import usable_processors
 from resnet18.records.store import Store
-from resnet18.running import Orders, _progress
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -78,7 +78,7 @@ def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_pa
         heard.append(jobs)
         raise SpecError("here", "is enough")
 
-    monkeypatch.setattr("resnet18.previewing.announced", stop_here)
+    monkeypatch.setattr("resnet18.cli.preview.announced", stop_here)
     for more in ([], ["--jobs", "2"]):
         words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), *more, *TINY_ARGUMENTS]
         CliRunner().invoke(app, words)

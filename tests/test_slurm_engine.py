@@ -7,13 +7,13 @@ import pytest
 from fakes.sessions import ON_GPU, TIMED, TOML, make_runs, make_session, record_of, states
 from fakes.slurm import FakeSlurm
 
+from resnet18.execution.attempt import job_of
 from resnet18.execution.engines import slurm_engine
 from resnet18.execution.engines.engine import Needs, Resources
 from resnet18.execution.engines.slurm_engine import ASK_S, LAG_S, SlurmEngine
 from resnet18.execution.job import Problem
 from resnet18.execution.lock import run_lock
 from resnet18.execution.process import ReportedError
-from resnet18.execution.supervision import job_of
 from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.identity import run_id
 

@@ -9,11 +9,11 @@ from fakes.sessions import make_runs, make_session, record_of, states
 from test_node import origin
 
 from resnet18.execution import process
-from resnet18.execution.engines import node
-from resnet18.execution.engines.node import ENDINGS, carry_out_here
+from resnet18.execution.attempt import job_of
+from resnet18.execution.engines import remote_worker as node
+from resnet18.execution.engines.remote_worker import ENDINGS, carry_out_here
 from resnet18.execution.job import Problem
 from resnet18.execution.lock import run_lock
-from resnet18.execution.supervision import job_of
 from resnet18.records.checkpoints import Checkpoints
 from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.identity import run_id

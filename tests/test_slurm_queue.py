@@ -8,7 +8,7 @@ from fakes.slurm import programs
 
 from resnet18.execution.engines import slurm_queue
 from resnet18.execution.engines.engine import Needs
-from resnet18.execution.engines.node import carry_out_here
+from resnet18.execution.engines.remote_worker import carry_out_here
 from resnet18.execution.engines.slurm_queue import Queued
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
 

@@ -13,7 +13,7 @@ TRAINS = {"torchvision", "torch._dynamo", "sympy"}
 HERE = """
 import sys
 from resnet18.execution import process, worker
-from resnet18.cli import app
+from resnet18.cli.app import app
 process.run = lambda job, log, on_message: worker.run_job(job, on_message) or 0
 """
 """Lets a run happen in the process itself, so that its modules can be looked at."""
@@ -23,7 +23,7 @@ process.run = lambda job, log, on_message: worker.run_job(job, on_message) or 0
 def imported(tmp_path):
     """Return which of some libraries a command has imported when it ends."""
 
-    def call(libraries, *words, before="from resnet18.cli import app"):
+    def call(libraries, *words, before="from resnet18.cli.app import app"):
         code = f"{before}\nimport sys\ntry:\n    app({list(words)})\nfinally:\n    print('have', *sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
         return libraries & set(done.stdout.splitlines()[-1].split())
@@ -45,6 +45,6 @@ def test_a_run_on_the_fast_path_needs_neither_torchvision_nor_torchs_compiler(im
 def test_what_is_recorded_is_reported_without_torch(imported):
     """No process is started, either: the data are read by the runner."""
     imported(set(), "run", "basic", *TINY_ARGUMENTS)
-    before = "from resnet18.cli import app\nfrom resnet18.execution import process\nprocess._context = None"
+    before = "from resnet18.cli.app import app\nfrom resnet18.execution import process\nprocess._context = None"
 
     assert set() == imported({"torch", "torchvision"}, "run", "basic", *TINY_ARGUMENTS, before=before)

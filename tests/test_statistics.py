@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from resnet18.analysis.statistics import (
+from resnet18.tables.statistics import (
     ALPHA,
     LOOKS,
     MOST_SEEDS,

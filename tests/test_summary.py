@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from test_verdict import MEANS, PAPER, claimed, records_of, verdicts
 
-from resnet18.analysis.summary import SOME_MISSING, _without_numbers, summary
-from resnet18.analysis.wording import decisive
+from resnet18.report.summary import SOME_MISSING, _without_numbers, summary
+from resnet18.report.wording import decisive
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from resnet18.analysis.markdown import code, table
-from resnet18.analysis.report import render_report
-from resnet18.cli import app
+from resnet18.cli.app import app
+from resnet18.cli.errors import errors_reported
 from resnet18.execution.redact import LONGEST, redacted
-from resnet18.failures import errors_reported
 from resnet18.records.parse import seal
 from resnet18.records.store import Readings
+from resnet18.report.report import render_report
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.spec.text import one_line, plain, printable
+from resnet18.tables.markdown import code, table
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -109,7 +109,7 @@ def rendered(folder, text):
 def no_drawing(monkeypatch):
     """Figures are named in the report as ever, and not drawn, which takes a second each."""
     for name in ("learning_curves", "against", "confusion_matrix"):
-        monkeypatch.setattr(f"resnet18.analysis.illustrations.{name}", lambda *_: b"")
+        monkeypatch.setattr(f"resnet18.report.illustrations.{name}", lambda *_: b"")
 
 
 @pytest.fixture

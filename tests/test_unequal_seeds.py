@@ -6,7 +6,7 @@ import pytest
 from builders import make_benchmark
 from report_branches import CHECKS, HEIGHTS, JPEG, OWN, made_of, records_of
 
-from resnet18.analysis.report import HEADER, markdown_of
+from resnet18.report.report import HEADER, markdown_of
 
 SEEDS = (0, 1, 2, 3, 5)
 

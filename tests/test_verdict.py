@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from builders import TOML, make_arm, make_benchmark, make_epoch, make_experiment, make_record
 
-from resnet18.analysis.checks import CheckResult
-from resnet18.analysis.comparisons import Comparison, compare
-from resnet18.analysis.looks import LOOKS
-from resnet18.analysis.sample import Unit
-from resnet18.analysis.statistics import Estimate, Region, contrast
-from resnet18.analysis.verdict import Judged, Verdict, _p, _verdict, holm_levels, judge
-from resnet18.analysis.view import look
-from resnet18.analysis.wording import decisive, estimate_text, line, lines_of, statement
+from resnet18.judge.checks import CheckResult
+from resnet18.judge.comparisons import Comparison, compare
+from resnet18.judge.sample import Unit
+from resnet18.judge.verdict import Judged, Verdict, _p, _verdict, holm_levels, judge
 from resnet18.records.parse import seal
 from resnet18.records.record import Score
+from resnet18.report.wording import decisive, estimate_text, line, lines_of, statement
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.interim import LOOKS
+from resnet18.tables.selection import look
+from resnet18.tables.statistics import Estimate, Region, contrast
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 SMALL = Request(scale="small", data="cifar10-jpeg")

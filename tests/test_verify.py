@@ -7,7 +7,7 @@ import pytest
 from builders import TINY_ARGUMENTS, make_experiment, make_record, make_toml
 from typer.testing import CliRunner
 
-from resnet18.cli import app
+from resnet18.cli.app import app
 from resnet18.execution.verify import judged
 from resnet18.records.parse import seal
 from resnet18.records.store import Store

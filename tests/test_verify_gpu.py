@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from resnet18.cli import app
+from resnet18.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PLENTY_S = 1e6

@@ -1,7 +1,7 @@
 """The gate's statistics for many simulated checks at once, and other rules to set beside them.
 
 Arrays have one row a check and one column a case; values by seed are the last axis. tests/test_gate_simulation.py holds
-these forms against resnet18.analysis.gate.statistical.
+these forms against resnet18.gate.statistical.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
-from resnet18.analysis.gate.statistical import RESOLUTION
+from resnet18.gate.statistical import RESOLUTION
 
 Floats = NDArray[np.float64]
 Rule = Callable[[Floats, Floats, float], Floats]

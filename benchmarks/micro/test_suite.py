@@ -7,12 +7,12 @@ from time import perf_counter
 from builders import TOML, make_benchmark, make_epoch, make_record
 from rich.console import Console
 
-from resnet18.analysis.report import write_report
 from resnet18.execution import process
 from resnet18.execution.job import DataQuestion, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan
 from resnet18.records.store import Store
+from resnet18.report.report import write_report
 from resnet18.spec.data import parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

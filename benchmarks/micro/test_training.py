@@ -6,10 +6,10 @@ import torch
 from builders import make_experiment
 from torch.nn.functional import cross_entropy
 
+from resnet18.data.embedded import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
-from resnet18.training.embedded import read_embedded
 from resnet18.training.setup import set_up
 
 CROP_ROTATION_FLIP = [

@@ -14,17 +14,17 @@ from loops import LOOPS
 from torch.nn.functional import cross_entropy
 from workloads import Workload
 
+from resnet18.data.embedded import read_embedded
 from resnet18.execution.job import Stop
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import clean
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device
-from resnet18.training.embedded import read_embedded
 from resnet18.training.feed import feed_training, to_device
 from resnet18.training.loop import evaluate, train
+from resnet18.training.outcome import parameter_count
 from resnet18.training.results import Position
 from resnet18.training.setup import Setup, set_up
-from resnet18.training.summary import parameter_count
 
 WARM_UP = 2
 

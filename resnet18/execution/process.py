@@ -19,7 +19,6 @@ from pathlib import Path
 from time import monotonic
 from types import FrameType, ModuleType
 
-from resnet18.execution.descent import die_with_the_parent
 from resnet18.execution.job import (
     DataAnswer,
     DataQuestion,
@@ -30,6 +29,7 @@ from resnet18.execution.job import (
     TimingAnswer,
     TimingQuestion,
 )
+from resnet18.execution.parent_death import die_with_the_parent
 from resnet18.execution.waiting import spin_briefly
 from resnet18.spec.errors import SuiteError, UnfinishedError
 from resnet18.spec.plan import Run

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from resnet18.execution import process
+from resnet18.execution.attempt import Session
 from resnet18.execution.engines.engine import Finished, Opening
 from resnet18.execution.engines.local import LocalEngine
 from resnet18.execution.job import DataQuestion, Place
 from resnet18.execution.origin import Origin, origin_of
 from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
-from resnet18.execution.supervision import Session
 from resnet18.execution.worker_questions import check_torch, look_at_data
 from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.record import Record

@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from resnet18.execution import process
+from resnet18.execution.attempt import Session, run_once
 from resnet18.execution.job import DataAnswer, DataQuestion, Place
 from resnet18.execution.origin import origin_of
 from resnet18.execution.progress import Progress
-from resnet18.execution.supervision import Session, run_once
 from resnet18.records.compare import first_difference, promises_bits
 from resnet18.records.record import Record
 from resnet18.records.store import Store

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnet18.data.dataset import DataSet
+from resnet18.data.source import open_data
 from resnet18.execution.failure import failure_facts
 from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, RunDone, Stop
 from resnet18.execution.worker_checkpoint import Attempt
@@ -26,17 +28,15 @@ from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
-from resnet18.training.chance import learned_nothing
 from resnet18.training.compilation import compile_network
-from resnet18.training.dataset import DataSet
 from resnet18.training.device import carried_out, ready_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.memory_cap import memory_capped
 from resnet18.training.optimizers import form_of
+from resnet18.training.outcome import Conclusion, conclude, parameter_count
 from resnet18.training.results import EpochResult, Position
+from resnet18.training.sanity import learned_nothing
 from resnet18.training.setup import Setup, path_numerics, set_up
-from resnet18.training.source import open_data
-from resnet18.training.summary import Conclusion, conclude, parameter_count
 
 Send = Callable[[Message], None]
 

@@ -2,10 +2,10 @@
 
 import importlib.metadata
 
+from resnet18.data.dataset import subset
+from resnet18.data.source import open_data
 from resnet18.execution.job import DataAnswer, DataQuestion
 from resnet18.spec.errors import EnvironmentMissingError
-from resnet18.training.dataset import subset
-from resnet18.training.source import open_data
 
 OLDEST_TORCH = (2, 11)
 """The oldest version that the tests pass with (`make test-oldest`)."""

@@ -7,6 +7,7 @@ a second at most: a preview must neither fill the memory nor wait for a batch th
 from collections.abc import Iterator
 from time import perf_counter
 
+from resnet18.data.source import open_data
 from resnet18.execution.job import TimingAnswer, TimingQuestion
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Experiment
@@ -15,7 +16,6 @@ from resnet18.training.loop import EVALUATION_BATCH, evaluate, train_epoch
 from resnet18.training.queued import QueuedSteps
 from resnet18.training.results import START, Position
 from resnet18.training.setup import Setup, set_up
-from resnet18.training.source import open_data
 
 MOST_PIXELS = 150_000
 """Of a step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""

@@ -24,7 +24,7 @@ ROOTS: tuple[Key, ...] = (
     ("training.device", "ready_device"),
     ("training.compilation", "compile_network"),
     ("training.checkpoint", "restore"),
-    ("training.summary", "conclude"),
+    ("training.outcome", "conclude"),
 )
 """What the worker calls, and what gives a run its result."""
 OFFERED = frozenset(

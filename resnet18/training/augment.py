@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet18.data.rng import between, random_words, uniform
 from resnet18.spec.augmentation import (
     ColorJitter,
     Operation,
@@ -20,7 +21,6 @@ from resnet18.spec.augmentation import (
     RandomRotation,
 )
 from resnet18.training.erase import CUTOUT_UNITS, ERASING_UNITS, draw_cutout, draw_erasing
-from resnet18.training.keys import between, random_words, uniform
 
 CROP_TRIES = 10
 Table = NDArray[np.float64] | NDArray[np.int64]

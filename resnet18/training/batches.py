@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from resnet18.data.dataset import Split
 from resnet18.training.augment import Pipeline
-from resnet18.training.dataset import Split
 from resnet18.training.pictures import augmented
 
 LOADER_TIMEOUT_S = 300

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet18.data.rng import between
 from resnet18.spec.augmentation import Cutout, RandomErasing
-from resnet18.training.keys import between
 
 TRIES = 10
 ERASING_UNITS = 2 * TRIES + 3

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet18.data.dataset import DataSet, Split
 from resnet18.training.batched.pipeline import BatchedPipeline
-from resnet18.training.dataset import DataSet, Split
 
 AHEAD_BYTES = 8 << 20
 """How much is augmented at a time: small batches then share what a call costs by itself."""

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from resnet18.data.rng import permutation
 from resnet18.spec.augmentation import Operation
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batched.pipeline import from_tables
 from resnet18.training.fast_batches import fast_batches
-from resnet18.training.keys import permutation
 from resnet18.training.results import Position
 from resnet18.training.setup import MEMORY_FORMATS, Setup
 

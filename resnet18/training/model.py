@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
+from resnet18.data.rng import random_words, uniform
 from resnet18.spec.experiment import Experiment
-from resnet18.training.keys import random_words, uniform
 
 CLASSES = 10
 NARROW = 16

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnet18.data.dataset import DataSet, subset
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import changes_within_epochs
 from resnet18.training.batched.kernels import load_kernels
-from resnet18.training.dataset import DataSet, subset
 from resnet18.training.device import carried_out
 from resnet18.training.fast import build_fast_network, unseen_weights
 from resnet18.training.fast.native import kernels

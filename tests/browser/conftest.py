@@ -7,8 +7,8 @@ from acting import REQUEST, epochs_of
 from builders import make_record
 from chromium import Chromium, find_chromium
 
-from resnet18.analysis.report import write_report
 from resnet18.records.store import Readings
+from resnet18.report.report import write_report
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 

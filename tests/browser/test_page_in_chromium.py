@@ -6,8 +6,8 @@ import pytest
 from acting import AA, CHART, CONTRAST, REQUEST, SIZES, TABLE, VISIBLE, WINDOWS, click, epochs_of, lines, show, texts
 from builders import make_record
 
-from resnet18.analysis.report import write_report
 from resnet18.records.store import Readings
+from resnet18.report.report import write_report
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 

@@ -20,6 +20,7 @@ from builders import epochs_of, make_experiment
 from fakes.accelerator import NAME, Accelerator, install
 from fakes.disk import FaultyOs
 
+from resnet18.data.embedded import read_embedded
 from resnet18.execution import process, worker
 from resnet18.execution.job import Job
 from resnet18.measure.clock import Clock
@@ -29,10 +30,9 @@ from resnet18.training import batches, loop, queued
 from resnet18.training.batches import AugmentedImages
 from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.device import ready_device, synchronize
-from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import train
+from resnet18.training.outcome import parameters_sha256
 from resnet18.training.setup import Setup, set_up
-from resnet18.training.summary import parameters_sha256
 
 ENTER = process._enter
 """The real start of a child, which tests put another in place of."""

@@ -6,11 +6,11 @@ import json
 from builders import TINY, TOML, make_benchmark, make_record
 from rich.console import Console
 
+from resnet18.execution.attempt import Session
 from resnet18.execution.job import Delivery, Job, Place, Problem
 from resnet18.execution.origin import Origin
 from resnet18.execution.policy import DEFAULT
 from resnet18.execution.progress import Progress
-from resnet18.execution.supervision import Session
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError

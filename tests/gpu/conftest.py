@@ -4,7 +4,7 @@ import pytest
 from builders import TINY_ARGUMENTS
 from typer.testing import CliRunner
 
-from resnet18.cli import app
+from resnet18.cli.app import app
 from resnet18.measure.devices import present_devices
 from resnet18.records.store import Store
 

@@ -5,11 +5,11 @@ import torch
 from builders import make_experiment
 from test_batched import KEY, LARGE, LISTS, MANY, operations, pictures
 
+from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training.batched import build_batched_pipeline
 from resnet18.training.device import ready_device, synchronize
-from resnet18.training.embedded import read_embedded
 from resnet18.training.loop import train
 from resnet18.training.results import EpochResult
 from resnet18.training.setup import Setup, set_up

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from resnet18.execution.supervision import Session
+from resnet18.execution.attempt import Session
 from resnet18.records.record import Status
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution

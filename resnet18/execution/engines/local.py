@@ -3,10 +3,10 @@
 from collections import deque
 from typing import Self
 
+from resnet18.execution.attempt import Session, run_once
 from resnet18.execution.engines.engine import Finished
 from resnet18.execution.leases import gpu_leased
 from resnet18.execution.lock import RunIsTakenError, run_lock
-from resnet18.execution.supervision import Session, run_once
 from resnet18.spec.plan import Run
 
 

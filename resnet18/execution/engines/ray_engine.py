@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Self
 
+from resnet18.execution.attempt import Session, job_of, record_death
 from resnet18.execution.engines.delivery import kept
 from resnet18.execution.engines.engine import Finished, Needs, Resources, Site, needs
 from resnet18.execution.engines.ray_nodes import Node, able, ask_for, cannot_be_had, connected, living
@@ -18,7 +19,6 @@ from resnet18.execution.engines.ray_tasks import Flight, on_a_node, options_of
 from resnet18.execution.job import Delivery
 from resnet18.execution.lock import RunIsTakenError, locks_at_most, run_lock
 from resnet18.execution.process import GRACE_S, ReportedError
-from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records.record import Status
 from resnet18.spec.errors import EnvironmentMissingError, SuiteError
 from resnet18.spec.plan import Run

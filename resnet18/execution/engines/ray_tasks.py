@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from resnet18.execution.engines.node import carry_out_apart
 from resnet18.execution.engines.ray_nodes import Ask, living
+from resnet18.execution.engines.remote_worker import carry_out_apart
 from resnet18.execution.job import Job
 from resnet18.spec.plan import Run
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from resnet18.execution.attempt import Session, job_of, record_death
 from resnet18.execution.engines import slurm_queue
 from resnet18.execution.engines.engine import Finished, Needs, Resources, Site, needs
 from resnet18.execution.engines.slurm_arrays import Array, left_over
@@ -22,7 +23,6 @@ from resnet18.execution.engines.slurm_queue import Queued
 from resnet18.execution.job import Problem
 from resnet18.execution.lock import RunIsTakenError, run_lock
 from resnet18.execution.process import ReportedError
-from resnet18.execution.supervision import Session, job_of, record_death
 from resnet18.records import disk
 from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError

@@ -101,7 +101,7 @@ def submit(folder: Path, name: str, texts: Sequence[str], wanted: Needs, at_once
         from submitit.slurm.slurm import SlurmExecutor  # noqa: PLC0415 - the same
     except ImportError:
         raise not_installed() from None
-    from resnet18.execution.engines.node import carry_out_here  # noqa: PLC0415 - found by name in the job
+    from resnet18.execution.engines.remote_worker import carry_out_here  # noqa: PLC0415 - found by name in the job
 
     if wanted.gpus % 1:
         raise SpecError("--resources", f"{wanted.gpus:g} GPUs: Slurm gives whole ones", allowed=["gpus=1", "gpus=2"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet18.training.batched.hue import Hue, build_hue, eight_bit_shift
-from resnet18.training.batched.packed import channel, from_planes, to_planes
+from resnet18.training.batched.rgb32 import channel, from_planes, to_planes
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE, NOTHING = range(5)
 RED, GREEN, BLUE, HALF, BITS = 19595, 38470, 7471, 1 << 15, 16

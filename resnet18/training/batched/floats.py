@@ -10,7 +10,7 @@ from torch import Tensor
 
 from resnet18.spec.augmentation import Cutout, Normalize, RandomErasing
 from resnet18.training.augment import Pipeline
-from resnet18.training.batched.packed import CHANNELS, channel
+from resnet18.training.batched.rgb32 import CHANNELS, channel
 from resnet18.training.erase import value_of
 
 FLIP = "random_horizontal_flip"

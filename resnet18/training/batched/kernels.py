@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from resnet18.training.batched.affine import Turn
 from resnet18.training.batched.colour import Jitter
 from resnet18.training.batched.floats import FloatStep, Standardize, ToTensor
-from resnet18.training.batched.packed import CHANNELS
 from resnet18.training.batched.resize import Resize
-from resnet18.training.batched.turn import Turn
+from resnet18.training.batched.rgb32 import CHANNELS
 from resnet18.training.native import load_library
 
 SOURCE = Path(__file__).with_name("kernels.c")

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from resnet18.spec.augmentation import Operation
 from resnet18.training.augment import Pipeline, Table, build_pipeline
+from resnet18.training.batched.affine import Matrix, build_turn, identities, mirror_first, rotations, then_mirror
 from resnet18.training.batched.colour import build_grayscale, build_jitter
 from resnet18.training.batched.floats import FLIP, FloatStep, ToTensor, build_floats
 from resnet18.training.batched.kernels import ImageStep, load_kernels
-from resnet18.training.batched.packed import CHANNELS, pack
 from resnet18.training.batched.resize import build_resize
+from resnet18.training.batched.rgb32 import CHANNELS, pack
 from resnet18.training.batched.shift import build_shift
-from resnet18.training.batched.turn import Matrix, build_turn, identities, mirror_first, rotations, then_mirror
 
 CHUNK_PIXELS = 1 << 16
 """Pixels that a CPU works on at a time: their intermediate results stay in its second-level cache."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
+from resnet18.training.fast.kernel_support import Geometry, LiveTaps, sources, users
 from resnet18.training.fast.native import TILE, Library, kernels
 from resnet18.training.fast.products import FEW, Products
-from resnet18.training.fast.taps import Geometry, LiveTaps, sources, users
 from resnet18.training.model import NARROW, pixels_seen
 
 SMALL_GRADIENT, SMALL, DEEP = 14, 4, 512

@@ -7,9 +7,9 @@ from torch.nn.functional import linear
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.training.device import HALVES
 from resnet18.training.fast.convolution import Convolution
+from resnet18.training.fast.kernel_support import Geometry, live, shortened
 from resnet18.training.fast.norm import Norm
 from resnet18.training.fast.state import load_full_state
-from resnet18.training.fast.taps import Geometry, live, shortened
 from resnet18.training.model import CLASSES, allocate, build_model
 
 STAGES = 4

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from resnet18.training.fast.taps import Geometry
+from resnet18.training.fast.kernel_support import Geometry
 
 FEW = 2
 """Side of the largest map that is written so (measured with AVX2 and with AVX-512: at 4x4 oneDNN is as fast)."""

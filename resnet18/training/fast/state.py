@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from resnet18.training.fast.taps import LiveTaps
+from resnet18.training.fast.kernel_support import LiveTaps
 
 if TYPE_CHECKING:
     from resnet18.training.update import OneForm

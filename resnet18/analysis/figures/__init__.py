@@ -1,9 +1,0 @@
-"""The figures of the report, as SVG: byte for byte the same from the same records."""
-
-from resnet18.analysis.figures.by_number import against
-from resnet18.analysis.figures.confusion import confusion_matrix, summed_confusion
-from resnet18.analysis.figures.curves import learning_curves
-from resnet18.analysis.figures.numeric import numeric_key
-from resnet18.analysis.figures.pictures import sample_grid
-
-__all__ = ["against", "confusion_matrix", "learning_curves", "numeric_key", "sample_grid", "summed_confusion"]

@@ -1,0 +1,1 @@
+"""The command `resnet18`: one file a command."""

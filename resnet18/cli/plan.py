@@ -1,0 +1,72 @@
+"""The command `plan`. Whatever is heavy is imported inside."""
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from resnet18.cli.errors import echo, errors_reported
+from resnet18.cli.options import (
+    LOCAL,
+    BudgetOption,
+    CaseOption,
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    HypothesesOption,
+    JsonOption,
+    Names,
+    ResultsOption,
+    ScaleOption,
+    SeedsOption,
+    SetOption,
+    TimeOption,
+    asked,
+    seconds_of,
+)
+
+if TYPE_CHECKING:
+    from resnet18.cli.preview import Timing
+
+
+def plan_command(
+    names: Names = None,
+    scale: ScaleOption = "smoke",
+    seeds: SeedsOption = None,
+    data: DataOption = None,
+    device: DeviceOption = None,
+    options: SetOption = None,
+    cases: CaseOption = None,
+    hypotheses: HypothesesOption = False,
+    results: ResultsOption = LOCAL,
+    budget: BudgetOption = None,
+    time_steps: TimeOption = False,
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
+    with errors_reported(debug):
+        from resnet18.cli.preview import announced, fewest_seeds
+        from resnet18.execution.listing import plan_rows, plan_text
+        from resnet18.records.store import Store
+
+        budget_s = None if budget is None else seconds_of(budget)
+        wanted = asked(
+            names,
+            scale,
+            seeds,
+            data,
+            device,
+            options,
+            cases=cases,
+            hypotheses=hypotheses,
+            fewest_seeds=fewest_seeds(budget_s),
+        )
+        records = Store(results).read().records
+        timing: Timing = "always" if time_steps or budget_s else "never"
+        found = announced(wanted, records, timing, budget_s=budget_s)
+        rows = plan_rows(found.plan, records, found.view.estimate.seconds)
+        if as_json:
+            typer.echo(json.dumps(rows, indent=1))
+        else:
+            echo(f"{plan_text(rows, found.plan, wanted.request)}\n\n{found.text}")

@@ -1,0 +1,130 @@
+"""Open a data set. Archives are decoded once, and kept as plain arrays found by the archive's hash."""
+
+import json
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from resnet18.data.cifar10 import ARCHIVES, find_archive, read_archive
+from resnet18.data.dataset import DataSet, Split, arrays_sha256
+from resnet18.data.embedded import read_embedded
+from resnet18.data.imagefolder import read_image_folder, source_sha256
+from resnet18.spec.data import DataSource, data_home
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.strict import strict_json
+
+LOG = logging.getLogger(__name__)
+
+
+def open_data(source: DataSource, *, verify: bool) -> DataSet:
+    """Return a data set; its arrays are memory-mapped where they come from the cache, so that processes share them.
+
+    Args:
+        source: which one.
+        verify: hash the decoded arrays again, as is done once before the first run.
+
+    Raises:
+        EnvironmentMissingError: the archive is not there.
+        IntegrityError: it is damaged.
+    """
+    data = _opened(source, verify=verify)
+    if verify and (shared := shared_images(data)):
+        text = "data set %s: %d of %d test images are training images too, so that accuracies flatter"
+        LOG.warning(text, data.label, shared, len(data.test.labels))
+    return data
+
+
+def _opened(source: DataSource, *, verify: bool) -> DataSet:
+    if source.kind == "embedded":
+        return read_embedded()
+    if source.kind == "cifar10" or source.path is None:
+        archive = find_archive(data_home())
+        return _cached(source, ARCHIVES[archive.name], lambda: read_archive(archive), verify=verify)
+    path = source.path
+    return _cached(source, source_sha256(path), lambda: read_image_folder(source, path), verify=verify)
+
+
+def shared_images(data: DataSet) -> int:
+    """Return how many test images are training images too, pixel by pixel."""
+    tested = [image.tobytes() for image in data.test.images]
+    known = set(tested)
+    shared = {pixels for image in data.train.images if (pixels := image.tobytes()) in known}
+    return sum(pixels in shared for pixels in tested)
+
+
+def _cached(source: DataSource, key: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
+    folder = data_home() / "decoded" / f"{source.label}-{key[:16]}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.is_dir():
+                _write(decode(), folder)
+    except OSError as error:
+        raise EnvironmentMissingError(
+            str(folder.parent),
+            f"the decoded data set cannot be kept here: {error.strerror}",
+            next_step="set RESNET18_DATA to a folder with room",
+        ) from None
+    return read_copy(source.label, folder, verify=verify)
+
+
+def read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
+    """Return the data set of a decoded copy, its arrays memory-mapped.
+
+    Raises:
+        IntegrityError: it cannot be read or, where that is to be verified, holds other arrays than those decoded.
+    """
+    data = _read(label, folder)
+    if verify and arrays_sha256(data.classes, data.train, data.test) != data.sha256:
+        raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
+    return data
+
+
+def _write(data: DataSet, folder: Path) -> None:
+    """Write the arrays beside their place, then move them there: a folder of that name is always complete."""
+    temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
+    try:
+        for name, split in (("train", data.train), ("test", data.test)):
+            np.save(temporary / f"{name}_images.npy", split.images, allow_pickle=False)
+            np.save(temporary / f"{name}_labels.npy", split.labels, allow_pickle=False)
+        about = json.dumps({"classes": data.classes, "sha256": data.sha256})
+        (temporary / "about.json").write_text(about, encoding="utf-8")
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read(label: str, folder: Path) -> DataSet:
+    try:
+        return _checked(label, strict_json((folder / "about.json").read_bytes()), folder)
+    except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
+        raise IntegrityError(str(folder), f"cannot be read: {error}", next_step="delete this folder") from None
+
+
+def _checked(label: str, about: dict[str, Any], folder: Path) -> DataSet:
+    """Return the data set of a decoded copy whose parts fit together: what a run does not look at again.
+
+    Raises:
+        ValueError: they do not.
+    """
+    classes, sha256 = tuple(about["classes"]), about["sha256"]
+    if not all(isinstance(name, str) for name in classes) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise ValueError("about.json names neither classes nor a SHA-256")
+    splits = []
+    for name in ("train", "test"):
+        images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
+        side = images.shape[1] if images.ndim == 4 else 0
+        if not len(labels) or (images.shape, labels.shape) != ((len(labels), side, side, 3), (len(labels),)):
+            raise ValueError(f"{name}: images of shape {images.shape}, labels of shape {labels.shape}")
+        if not images.dtype == labels.dtype == np.uint8 or labels.max() >= len(classes):
+            raise ValueError(f"{name}: no 8-bit pixels, or a label above {len(classes) - 1}")
+        splits.append(Split(images, labels))
+    return DataSet(label, classes, splits[0], splits[1], sha256)

@@ -1,0 +1,171 @@
+"""Which runs to make when time is short: those that let the most claims be decided.
+
+A claim is worth nothing by halves, so it is taken with all the runs that its verdict needs: every case that it is
+about, with as many seeds as the first look has. Claims of direction come first, which any data and size can show, and
+among them the one that takes the least time; runs that are recorded, or taken for another claim, cost nothing. What is
+left goes to further seeds, look by look. That is greedy: another choice may fit more in.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from resnet18.judge.checks import FEWEST_SEEDS, other_terms
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import Claim, Overfits, RunStatus, cases_of, is_about_a_value
+from resnet18.spec.duration import duration
+from resnet18.spec.plan import Plan, Run
+from resnet18.spec.resolve import Request
+from resnet18.tables.interim import LOOKS
+from resnet18.tables.metrics import FEWEST
+
+IN_SECONDS_S = 180.0
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of one claim."""
+
+    benchmark: str
+    claim: str
+    says: str
+    seeds: int
+    """Of each of its cases; 0: it is left out."""
+    reason: str = ""
+    """Why it is left out."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What fits the budget."""
+
+    runs: tuple[Run, ...]
+    """In the plan's order, recorded ones among them."""
+    seconds: float
+    """Of those that are not recorded."""
+    fates: tuple[Fate, ...]
+    """Of all claims, in the order of their tables."""
+
+    @property
+    def taken(self) -> tuple[Fate, ...]:
+        """The claims whose runs are made."""
+        return tuple(fate for fate in self.fates if fate.seeds)
+
+    @property
+    def decided(self) -> tuple[Fate, ...]:
+        """The claims that get as many seeds as a verdict needs."""
+        return tuple(fate for fate in self.fates if fate.seeds >= FEWEST_SEEDS)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the choice depends on beside the claims and the time."""
+
+    plan: Plan
+    request: Request
+    seconds: Mapping[str, float]
+    """Of runs, by id, as far as they are known."""
+    done: Collection[str]
+    """Ids of runs that need no attempt."""
+    device: str
+    """Kind of the device that `auto` takes."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    benchmark: str
+    claim: Claim
+    at: int
+    """Its place in the order of claims."""
+    arms: tuple[tuple[Run, ...], ...]
+    """Runs of each case, by seed."""
+
+    @property
+    def is_about_a_value(self) -> bool:
+        return any(is_about_a_value(check) for check in self.claim.checks)
+
+    def runs(self, seeds: int) -> tuple[Run, ...]:
+        return tuple(run for arm in self.arms for run in arm[:seeds])
+
+
+def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: float) -> Choice:
+    """Return the runs that let the most claims be decided within so many seconds, by a greedy choice.
+
+    With fewer seeds than a verdict needs claims are taken with those, and none of them can be decided.
+    """
+    plan = situation.plan
+    by_case = _by_case(plan)
+    seeds = len({run.experiment.seed for run in plan.runs})
+    claims = [(one.name, claim) for one in benchmarks for claim in one.claims]
+    candidates, fates = list[_Candidate](), dict[int, Fate]()
+    for at, (name, claim) in enumerate(claims):
+        fates[at] = Fate(name, claim.id, claim.says, 0, _obstacle(name, claim, by_case, situation))
+        arms = tuple(by_case.get(f"{name}/{case}", ()) for check in claim.checks for case in cases_of(check))
+        if not fates[at].reason:
+            candidates.append(_Candidate(name, claim, at, arms))
+    taken, left_s = dict[str, Run](), budget_s
+    for look in [look for look in LOOKS if look <= seeds] or [seeds]:
+        waiting, candidates = candidates, []
+        added_s = partial(_added_s, seeds=look, taken=taken, situation=situation)
+        while waiting and (one := _next(waiting, added_s, left_s)) is not None:
+            left_s -= added_s(one)
+            taken.update({run.run_id: run for run in one.runs(look)})
+            fates[one.at] = replace(fates[one.at], seeds=look)
+            waiting.remove(one)
+            candidates.append(one)
+        for one in waiting:
+            reason = f"takes about {roughly(added_s(one))}, and {roughly(left_s)} is left"
+            fates[one.at] = replace(fates[one.at], reason="" if fates[one.at].seeds else reason)
+    chosen = tuple(run for run in plan.runs if run.run_id in taken)
+    return Choice(chosen, budget_s - left_s, tuple(fates.values()))
+
+
+def roughly(seconds: float) -> str:
+    """Return a length of time; what is less than three minutes in seconds, which people give budgets in."""
+    return f"{seconds:.0f} s" if seconds < IN_SECONDS_S else duration(seconds)
+
+
+def _by_case(plan: Plan) -> dict[str, tuple[Run, ...]]:
+    """Return the runs of each case, by seed."""
+    found: dict[str, list[Run]] = {}
+    for run in sorted(plan.runs, key=lambda run: run.experiment.seed):
+        for label in run.labels:
+            found.setdefault(label, []).append(run)
+    return {label: tuple(runs) for label, runs in found.items()}
+
+
+def _next(waiting: Collection[_Candidate], added_s: Callable[[_Candidate], float], left_s: float) -> _Candidate | None:
+    """Return the claim to take next, of those for which there is time left."""
+    costs = {one.at: added_s(one) for one in waiting}
+    affordable = [one for one in waiting if costs[one.at] <= left_s]
+    return min(affordable, key=lambda one: (one.is_about_a_value, costs[one.at], one.at), default=None)
+
+
+def _added_s(one: _Candidate, *, seeds: int, taken: Mapping[str, Run], situation: Situation) -> float:
+    """Return what a claim would add to the time."""
+    new = {run.run_id for run in one.runs(seeds)} - set(situation.done) - set(taken)
+    return sum(situation.seconds[run_id] for run_id in new)
+
+
+def _obstacle(name: str, claim: Claim, by_case: Mapping[str, tuple[Run, ...]], situation: Situation) -> str:
+    """Return why no number of seeds decides a claim here, or why its runs cannot be planned; empty if nothing does."""
+    absent = {one.label: one.reason for one in situation.plan.not_planned}
+    for check in claim.checks:
+        if (other := other_terms(check, situation.request)) is not None:
+            return other
+        for label in (f"{name}/{case}" for case in cases_of(check)):
+            runs = by_case.get(label, ())
+            if not runs:
+                return absent.get(label, f"{label} is not planned")
+            if any(run.run_id not in situation.seconds and run.run_id not in situation.done for run in runs):
+                return f"nobody knows how long {label} takes"
+            if isinstance(check, Overfits) and runs[0].experiment.epochs < 2 * FEWEST - 1:
+                return f"{label} has too few epochs to overfit"
+            if isinstance(check, RunStatus) and _kind(runs[0], situation) != check.device.partition(":")[0]:
+                return f"{label} does not run on {check.device} here"
+    return ""
+
+
+def _kind(run: Run, situation: Situation) -> str:
+    kind = run.execution.device.partition(":")[0]
+    return situation.device if kind == "auto" else kind

@@ -1,0 +1,157 @@
+"""How many seeds a difference takes, from the variance of the runs that are recorded."""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import inf, log, sqrt
+from operator import itemgetter
+from statistics import variance
+
+from scipy.special import chdtri
+from tabulate import tabulate
+
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.errors import UnfinishedError
+from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.tables.metrics import installation, mixed_machines, value_of
+from resnet18.tables.selection import look, requests_of
+from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER, power
+
+PLANNED = (0.3, 0.56, 1.0)
+"""Standard deviations over seeds, in points, to plan with before there are records (docs/methodology.md)."""
+DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
+RUN_SOME = "run some with: resnet18 run --scale small"
+ENOUGH_DF = 4
+"""Degrees of freedom from which a standard deviation is an estimate: five seeds of one arm."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The standard deviation over seeds, pooled over the cases of one table."""
+
+    where: str
+    sigma: float
+    """In the metric's unit."""
+    df: int
+    """Seeds beyond the first, summed over cases; 0 for a value that was assumed."""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the standard deviation (chi-squared), None where nothing was measured."""
+        if not self.df:
+            return None
+        low, high = (self.sigma * sqrt(self.df / float(chdtri(self.df, tail))) for tail in (0.025, 0.975))
+        return low, high
+
+
+def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metric: str) -> Iterator[Spread]:
+    """Yield the spread of a metric in every table that has two seeds of a case, by request."""
+    seen = set[frozenset[str]]()
+    for request in requests_of(records):
+        for view in look(benchmarks, request, records):
+            runs = frozenset(record.run_id for record in view.measured)
+            if runs in seen:  # an option that changed nothing asks for the same runs
+                continue
+            seen.add(runs)
+            groups = [group for arm in view.arms if len(group := _values(metric, arm.measured)) > 1]
+            df = sum(len(group) - 1 for group in groups)
+            if df:
+                pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
+                yield Spread(f"{view.benchmark.name}, {request.described}", sqrt(pooled), df)
+
+
+def _values(metric: str, records: Sequence[Record]) -> list[float]:
+    """Return the metric of runs where it is defined; times and memory as logarithms in percent.
+
+    Nothing where runs differ in more than their seeds: code, data, or, for times and memory, the installation.
+    """
+    is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
+    origins = {(one.fingerprint.identity.code_hash, one.fingerprint.identity.data_sha256) for one in records}
+    is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
+    if len(origins) > 1 or (is_cost and is_mixed):
+        return []
+    quiet = [record for record in records if not (is_cost and record.has_unreliable_times)]
+    values = [value for record in quiet if (value := value_of(metric, record)) is not None]
+    return [100 * log(value) for value in values if value > 0] if is_cost else values
+
+
+def planned(metric: str) -> list[Spread]:
+    """Return the spreads to plan with where nothing is recorded.
+
+    Raises:
+        UnfinishedError: the metric is no accuracy: for others nobody has said what to expect.
+    """
+    if METRICS[metric].quantity != "accuracy":
+        raise UnfinishedError(metric, "no case has two recorded seeds to take its spread from", next_step=RUN_SOME)
+    return [Spread("assumed, since no case has two recorded seeds", sigma, 0) for sigma in PLANNED]
+
+
+def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | None:
+    """Return the seeds of each of two arms that show a difference with power .8 (two-sided t test).
+
+    None: more than `MOST_SEEDS`. With a standard deviation of 0 two seeds do.
+    """
+    if not sigma:
+        return 2
+    distance = difference / (sigma * sqrt(2))
+
+    def enough(n: int) -> bool:
+        return power(distance, inf, n, 2 * n - 2, alpha / 2) >= POWER
+
+    if not enough(MOST_SEEDS):
+        return None
+    return bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2
+
+
+def power_rows(
+    found: Sequence[Spread], differences: Sequence[float], metric: str, claims: int
+) -> list[dict[str, object]]:
+    """Return one flat row for each spread and difference.
+
+    Args:
+        found: spreads.
+        differences: in the metric's unit.
+        metric: what is compared.
+        claims: of one report; `seeds_corrected` is for the level of Holm's first step among so many.
+    """
+    return [
+        {
+            "where": spread.where,
+            "metric": metric,
+            "unit": MARGIN_UNITS[METRICS[metric].quantity],
+            "sigma": spread.sigma,
+            "sigma_low": spread.interval[0] if spread.interval else None,
+            "sigma_high": spread.interval[1] if spread.interval else None,
+            "df": spread.df,
+            "difference": difference,
+            "seeds": seeds_for(difference, spread.sigma),
+            "seeds_corrected": seeds_for(difference, spread.sigma, ALPHA / claims),
+            "claims": claims,
+        }
+        for spread in found
+        for difference in differences
+    ]
+
+
+def power_text(rows: Sequence[dict[str, object]]) -> str:
+    """Return the rows for people: a table under each spread."""
+    parts = []
+    for (where, df, _), group in groupby(rows, key=itemgetter("where", "df", "sigma")):
+        mine = list(group)
+        first = mine[0]
+        unit, claims = first["unit"], first["claims"]
+        known = f"{where}: {METRICS[str(first['metric'])].title}, standard deviation {first['sigma']:.3g} {unit}"
+        if df:
+            known += f" [{first['sigma_low']:.3g}, {first['sigma_high']:.3g}], {df} degrees of freedom"
+        if df and int(str(df)) < ENOUGH_DF:
+            known += "; fewer than five seeds: a rough guide"
+        cells = [[row["difference"], _seeds(row["seeds"]), _seeds(row["seeds_corrected"])] for row in mine]
+        heads = [f"difference ({unit})", "seeds of each case", f"the same among {claims} claims"]
+        parts.append(f"{known}\n{tabulate(cells, headers=heads, disable_numparse=True)}")
+    return "\n\n".join([*parts, f"Power {POWER}, two-sided level {100 * ALPHA:g} %, one look."])
+
+
+def _seeds(seeds: object) -> str:
+    return f"more than {MOST_SEEDS:,}" if seeds is None else str(seeds)

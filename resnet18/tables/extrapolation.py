@@ -1,0 +1,88 @@
+"""What training at full size would take, from runs of a slice of it: an estimate that decides no claim.
+
+A slice is a case as it stands at paper scale, over fewer images or epochs. Only training is extrapolated: evaluations
+do not grow with either.
+"""
+
+from collections.abc import Collection
+from statistics import fmean
+
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.experiment import Experiment
+from resnet18.spec.resolve import Request, resolve
+from resnet18.tables.cells import DAGGER, NOTHING, missing
+from resnet18.tables.estimate import KNOWN_SIZES
+from resnet18.tables.metrics import mixed_machines, train_s
+from resnet18.tables.selection import Arm, BenchmarkView
+from resnet18.tables.statistics import contrast
+
+CUT = ("train_images", "epochs", "test_images_epoch", "test_images_last")
+"""What a slice may have less of."""
+
+
+def full_size(arm: Arm, benchmark: Benchmark, request: Request) -> Experiment | None:
+    """Return the experiment that an arm is a slice of; None where it is none, or images of the data are not counted."""
+    full, _ = resolve(benchmark, arm.case, Request("paper", request.data_label), seed=arm.experiment.seed)
+    whole = arm.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
+    cut = _images(arm.experiment, request) < _images(full, request)
+    return full if request.data_label in KNOWN_SIZES and whole == full and cut else None
+
+
+def can_extrapolate(arm: Arm, benchmark: Benchmark, request: Request) -> bool:
+    """Say whether an arm has times of a slice, none of them unreliable."""
+    times = arm.measured and not any(record.has_unreliable_times for record in arm.measured)
+    return bool(times) and full_size(arm, benchmark, request) is not None
+
+
+def has_extrapolation(view: BenchmarkView, request: Request) -> bool:
+    """Say whether a table has a time that is extrapolated, and beside it the reported one."""
+    prints_it = any(row.metric == "train_s" for row in view.benchmark.table.metrics)
+    return prints_it and any(can_extrapolate(arm, view.benchmark, request) for arm in view.arms)
+
+
+def _images(experiment: Experiment, request: Request) -> int:
+    """Return how many images pass through training, each as often as it does."""
+    sizes = KNOWN_SIZES.get(request.data_label)
+    return sizes.of_train(experiment.train_images) * experiment.epochs if sizes else 0
+
+
+def trained_images(record: Record) -> int:
+    """Return how many images passed through training, each as often as it did."""
+    return sum(epoch.train.images for epoch in record.epochs)
+
+
+def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
+    """Return seconds of training at full size: mean over runs with its 95 % interval (Student's t), or why none.
+
+    Each run's seconds for an image, times the images of all epochs at full size.
+    """
+    if not arm.measured:
+        return missing(arm)
+    full = full_size(arm, benchmark, request)
+    if full is None:
+        return NOTHING
+    if (mixed := mixed_machines(arm.measured)) is not None:
+        return f"{mixed}: not averaged"
+    if any(record.has_unreliable_times for record in arm.measured):
+        return f"not extrapolated{DAGGER}"
+    values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]
+    if len(values) == 1:
+        return f"{values[0]:,.0f} (n = 1: no interval)"
+    low, high = contrast([values], [1]).interval()
+    return f"{fmean(values):,.0f} [{max(low, 0):,.0f}, {high:,.0f}]"
+
+
+def extrapolation_note(arms: Collection[Arm], benchmark: Benchmark, request: Request) -> list[str]:
+    """Return what an extrapolated time is made of, as an item of a list in markdown; nothing where there is none."""
+    parts = set()
+    for arm in arms:
+        full = full_size(arm, benchmark, request)
+        if full is not None and can_extrapolate(arm, benchmark, request):
+            slices = sorted({f"{trained_images(record):,}" for record in arm.measured})
+            parts.add(f"{_images(full, request):,} images from {' or '.join(slices)}")
+    if not parts:
+        return []
+    what = f"- Extrapolated to full size: training of {'; '.join(sorted(parts))}, every epoch's counted."
+    limits = "The interval knows how runs differ, and not whether a long run keeps its pace. It decides no claim."
+    return [f"{what} {limits}"]

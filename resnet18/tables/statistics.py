@@ -1,0 +1,218 @@
+"""Statistics of few seeds: Student intervals, Welch's t, equivalence, fixed looks, Holm, sample sizes.
+
+Everything is an estimate of a weighted sum of means, with its standard error and degrees of freedom, and a region in
+which a claim says the true value lies. Sources: Welch, Biometrika 34 (1947) with Satterthwaite's degrees of freedom;
+Schuirmann's two one-sided tests (1987); Holm, Scand. J. Statist. 6 (1979). docs/methodology.md explains the choices.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+from statistics import fmean, variance
+
+import numpy as np
+from scipy.special import chdtri, ndtr, stdtr, stdtrit
+
+from resnet18.tables.interim import LOOKS
+
+ALPHA = 0.05
+POWER = 0.8
+MOST_SEEDS = 1_000
+# Midpoints of 500 equal shares of probability: an expectation over s is a mean over its quantiles. The noncentral t
+# of scipy is not used: far in its tail it returns nan, and sample sizes jump.
+_SHARES = (np.arange(500) + 0.5) / 500
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A weighted sum of means of independent groups."""
+
+    value: float
+    se: float
+    """Standard error."""
+    df: float
+    """Degrees of freedom of the standard error."""
+    n: int
+    """Seeds in the smallest group."""
+    run_variance: float
+    """Variance of the same sum of single runs, n times se² for groups of n."""
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return Student's interval of the sum."""
+        half = float(stdtrit(self.df, 0.5 + confidence / 2)) * self.se
+        return self.value - half, self.value + half
+
+    def for_one_more_run(self) -> "Estimate":
+        """Return the same with the standard error of the difference to one further run (prediction)."""
+        se = sqrt(self.se**2 + self.run_variance)
+        return Estimate(self.value, se, self.df, self.n, self.run_variance)
+
+
+def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0) -> Estimate:
+    """Return the weighted sum of the groups' means, with Welch's standard error.
+
+    Args:
+        groups: values by seed, at least 2 in each group.
+        weights: one for each group; (1, -1) is a difference.
+        resolution: step of the values. A variance below that of rounding to it, step²/12, is not believed.
+    """
+    floor = resolution**2 / 12
+    variances = [max(variance(group), floor) for group in groups]
+    parts = [weight**2 * one / len(group) for weight, one, group in zip(weights, variances, groups, strict=True)]
+    squared = sum(parts)
+    below = sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
+    return Estimate(
+        value=sum(weight * fmean(group) for weight, group in zip(weights, groups, strict=True)),
+        se=sqrt(squared),
+        df=squared**2 / below if below else sum(len(group) - 1 for group in groups),
+        n=min(len(group) for group in groups),
+        run_variance=sum(weight**2 * one for weight, one in zip(weights, variances, strict=True)),
+    )
+
+
+def paired_contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0) -> Estimate:
+    """Return the same for groups of equal seeds: the sum is taken seed by seed, then averaged (paired t)."""
+    sums = [sum(weight * one for weight, one in zip(weights, row, strict=True)) for row in zip(*groups, strict=True)]
+    return contrast([sums], [1.0], resolution)
+
+
+def correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Pearson's correlation of paired values: pairing helps where it is positive. 0 for a constant group."""
+    spread = sqrt(variance(first) * variance(second)) * (len(first) - 1)
+    means = fmean(first), fmean(second)
+    return sum((a - means[0]) * (b - means[1]) for a, b in zip(first, second, strict=True)) / spread if spread else 0.0
+
+
+def p_above(estimate: Estimate, bound: float) -> float:
+    """Return the one-sided p of the hypothesis that the true value is at most `bound`."""
+    distance = estimate.value - bound
+    if estimate.se == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(stdtr(estimate.df, -distance / estimate.se))
+
+
+def p_below(estimate: Estimate, bound: float) -> float:
+    """Return the one-sided p of the hypothesis that the true value is at least `bound`."""
+    distance = bound - estimate.value
+    if estimate.se == 0:
+        return 0.0 if distance > 0 else 1.0
+    return float(stdtr(estimate.df, -distance / estimate.se))
+
+
+@dataclass(frozen=True)
+class Region:
+    """An open interval in which a claim says the true value lies."""
+
+    low: float = -inf
+    high: float = inf
+
+    @property
+    def is_direction(self) -> bool:
+        """Whether it is bounded on one side alone: such a test is two-sided, its p doubled."""
+        return self.low == -inf or self.high == inf
+
+    def p_inside(self, estimate: Estimate) -> float:
+        """Return the p for the claim: two one-sided tests, both at full level; doubled for a direction."""
+        p = max(p_above(estimate, self.low), p_below(estimate, self.high))
+        return min(1.0, 2 * p) if self.is_direction else p
+
+    def p_outside(self, estimate: Estimate) -> float:
+        """Return the p against the claim: that the true value is beyond a bound, two-sided."""
+        return min(1.0, 2 * min(p_below(estimate, self.low), p_above(estimate, self.high)))
+
+
+def sequential_p(p_by_look: Mapping[int, float]) -> float:
+    """Return one p from those of the looks done, valid at whichever look one stops (weighted Bonferroni)."""
+    return min(1.0, *(p / LOOKS[n] for n, p in p_by_look.items()), 1.0)
+
+
+def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
+    """Return the level that each p is held against: p <= level is what Holm's step-down procedure rejects."""
+    order = sorted(range(len(ps)), key=lambda at: ps[at])
+    levels = [0.0] * len(ps)
+    rejected = 0
+    for rank, at in enumerate(order):
+        if rank == rejected and ps[at] <= alpha / (len(ps) - rank):
+            rejected += 1
+            levels[at] = alpha / (len(ps) - rank)
+        else:
+            levels[at] = alpha / (len(ps) - rejected)
+    return levels
+
+
+def power(distance_low: float, distance_high: float, n: float, df: float, alpha: float) -> float:
+    """Return the chance that an estimate of n seeds proves to lie inside its region.
+
+    Args:
+        distance_low: from the lower bound up to the true value, in standard deviations of a single run's sum.
+        distance_high: from the true value up to the upper bound, in the same unit.
+        n: seeds of each arm; the standard error is that of a single run over its root.
+        df: degrees of freedom of the standard error.
+        alpha: one-sided level.
+    """
+    scaled = np.sqrt(chdtri(df, 1 - _SHARES) / df)
+    margin = float(stdtrit(df, 1 - alpha)) * scaled
+    high = ndtr(distance_high * sqrt(n) - margin) if distance_high < inf else 1.0
+    low = ndtr(margin - distance_low * sqrt(n)) if distance_low < inf else 0.0
+    return float(np.mean(np.clip(high - low, 0, None)))
+
+
+def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: bool = False) -> int | None:
+    """Return the seeds of each arm that settle a question with power .8, if the estimate were the truth.
+
+    Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the
+    estimate has: the next look that suffices, else a number beyond the last. None: more than `MOST_SEEDS`.
+
+    Args:
+        estimate: of at least 2 seeds; its variance and degrees of freedom per seed are kept.
+        region: what the claim says.
+        alpha: level of the question before looks: two-sided for a direction, of each one-sided test otherwise.
+        one_run: the region is about one further run, whose own scatter no number of seeds takes away.
+    """
+    low, high = region.low, region.high
+    if estimate.value <= low:
+        low, high = -inf, low
+    elif estimate.value >= high:
+        low, high = high, inf
+    one_sided = alpha / 2 if low == -inf or high == inf else alpha
+    deviation = sqrt(estimate.run_variance)
+    below, above = (
+        inf if abs(bound) == inf or not deviation else abs(bound - estimate.value) / deviation for bound in (low, high)
+    )
+    per_seed = estimate.df / (estimate.n - 1)
+
+    def enough(n: int, share: float) -> bool:
+        runs = n / (n + 1) if one_run else n
+        return power(below, above, runs, per_seed * (n - 1), one_sided * share) >= POWER
+
+    for look, share in LOOKS.items():
+        if look > estimate.n and enough(look, share):
+            return look
+    last = max(LOOKS)
+    if not enough(MOST_SEEDS, LOOKS[last]):
+        return None
+    least, most = max(last, estimate.n), MOST_SEEDS
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle, LOOKS[last]) else (middle, most)
+    return most
+
+
+def sampling_error(accuracy: float, images: int) -> float:
+    """Return the standard error of a share of `images` (binomial)."""
+    return sqrt(accuracy * (1 - accuracy) / images)
+
+
+def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
+    """Return the ratio of medians with its 95 % percentile-bootstrap interval.
+
+    The interval covers as it says from 5 values a side on (docs/methodology.md); it is of medians, never of means.
+    The resamples are a fixed sequence, so that equal values give equal intervals.
+    """
+    random = np.random.default_rng(0)
+    one, other = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
+    ratios = np.median(random.choice(one, (4_000, len(one))), axis=1) / np.median(
+        random.choice(other, (4_000, len(other))), axis=1
+    )
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return float(np.median(one) / np.median(other)), float(low), float(high)
