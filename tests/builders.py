@@ -16,7 +16,7 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import arm_id
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.resolve import Request
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 
 TINY = (
     "train_images=40",
@@ -174,11 +174,11 @@ def changed(record: Record, **changes: Any) -> Record:
     return seal(content)
 
 
-def make_arm(name: str, records: tuple[Record, ...], experiment: Experiment | None = None) -> Arm:
+def make_case(name: str, records: tuple[Record, ...], experiment: Experiment | None = None) -> CaseRecords:
     """A case with its records. The name may be any, unlike one that a TOML file gives."""
     experiment = experiment or (records[0].spec.experiment if records else make_experiment())
     case = Case.model_construct(name=name, reported={})
-    return Arm(case, experiment, Execution(), arm_id(experiment, Execution()), records, None)
+    return CaseRecords(case, experiment, Execution(), arm_id(experiment, Execution()), records, None)
 
 
 def wait_for_an_epoch(process: Popen[str]) -> str:

@@ -17,7 +17,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.hypothesis import sub_cases, with_sub_cases
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 HYPOTHESIS = """
@@ -46,7 +46,7 @@ def records_of(mine, request, by_rate, seeds=3):
 
 
 def section_of(mine, request, records):
-    (view,) = look([mine], request, records)
+    (view,) = select([mine], request, records)
     return hypotheses_section(view, request, records)
 
 

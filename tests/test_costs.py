@@ -9,7 +9,7 @@ from resnet18.report.report import write_report
 from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 from resnet18.tables.tables import build_table
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
@@ -27,7 +27,7 @@ def records_of(mine, epoch=lambda run: make_epoch(1), **changes):
 
 
 def view_of(mine, records):
-    (view,) = look([mine], PAPER, records)
+    (view,) = select([mine], PAPER, records)
     return view
 
 
@@ -138,7 +138,7 @@ def test_printed_memory_stands_only_where_it_may_be_compared(request_, cell, tmp
     """As every reported value."""
     mine = make_benchmark(tmp_path, TOML + MEMORY)
     (run, *_) = plan([mine], request_, [0], {"cpu": 1}).runs
-    (view,) = look([mine], request_, [make_record(run.experiment, run.execution, request=request_)])
+    (view,) = select([mine], request_, [make_record(run.experiment, run.execution, request=request_)])
 
     assert cell in next(one for one in memory_lines(view, request_) if one.startswith("| Batch")).splitlines()[2]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typer
-from builders import changed, make_arm, make_benchmark, make_epoch, make_record, make_toml
+from builders import changed, make_benchmark, make_case, make_epoch, make_record, make_toml
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
@@ -67,7 +67,7 @@ def save(folder, records):
 def hostile_rows():
     """Cases whose names no file can give, two of which differ only in what cannot be printed."""
     record = make_record()
-    arms = [make_arm(name, (record,)) for name in (*HOSTILE, "\\x00", "\x00")]
+    arms = [make_case(name, (record,)) for name in (*HOSTILE, "\\x00", "\x00")]
     names = [f"mine/{number}" for number in range(len(arms))]
     return [Row("mine", arm.case.name, name, arm.records) for arm, name in zip(arms, names, strict=True)]
 

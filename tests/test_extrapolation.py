@@ -13,7 +13,7 @@ from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.extrapolation import extrapolation_note
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 from resnet18.tables.tables import build_table
 
 OPTIONS = ("train_images=640", "epochs=2", "test_images_last=20")
@@ -46,7 +46,7 @@ def record_slices(device, seconds, request=SLICE, case="CPU", cpu="a processor")
 
 
 def cells(device, records, request=SLICE):
-    (view,) = look([device], request, records)
+    (view,) = select([device], request, records)
     return build_table(view, request).set_index("Device")
 
 
@@ -142,8 +142,8 @@ def test_an_unreliable_time_is_not_extrapolated(device):
 
 def test_the_table_says_what_an_extrapolation_is_made_of(device):
     """Of how many images, and what its interval leaves out."""
-    (view,) = look([device], SLICE, record_slices(device, (25.6,)))
-    (note,) = extrapolation_note(view.arms, device, SLICE)
+    (view,) = select([device], SLICE, record_slices(device, (25.6,)))
+    (note,) = extrapolation_note(view.cases, device, SLICE)
 
     assert "500,000 images from 1,280" in note
     assert note in section(view, (view,), SLICE, [], [])
@@ -176,4 +176,4 @@ def test_a_slice_decides_no_claim(device):
         *record_slices(device, (2.56, 2.6, 2.52), case="CPU, tuned"),
     ]
 
-    assert {"not run"} == {verdict.word for verdict in judge([device], look([device], SLICE, records), SLICE)}
+    assert {"not run"} == {verdict.word for verdict in judge([device], select([device], SLICE, records), SLICE)}

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from builders import make_arm, make_epoch, make_experiment, make_identity, make_record
+from builders import make_case, make_epoch, make_experiment, make_identity, make_record
 from PIL import Image
 
 from resnet18.data.embedded import read_embedded
@@ -38,7 +38,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
@@ -71,7 +71,7 @@ def texts(svg):
 def batches(statuses, seeds=(0, 1)):
     """A case for each batch size, with the status of each of its seeds."""
     return tuple(
-        make_arm(
+        make_case(
             str(batch),
             tuple(make_record(make_experiment(batch_size=batch, seed=seed), status=status) for seed in seeds),
         )
@@ -90,13 +90,16 @@ def figures(arms):
 
 def arms_of_losses(first, second=None):
     one = tuple(with_losses(losses, seed) for seed, losses in enumerate(first))
-    return (make_arm("one", one), *((make_arm("two", (with_losses(second, batch_size=8),)),) if second else ()))
+    return (
+        make_case("one", one),
+        *((make_case("two", (with_losses(second, batch_size=8),)),) if second else ()),
+    )
 
 
 def test_the_order_of_records_changes_no_byte():
     """Records of a case come from a folder: in any order."""
     records = [with_losses(losses, seed) for seed, losses in enumerate((OVERFITS, (2.0, 1.7), (3.0, 1.1, 0.3)))]
-    drawn = {figures((make_arm("8", order),))[:3] for order in itertools.permutations(records)}
+    drawn = {figures((make_case("8", order),))[:3] for order in itertools.permutations(records)}
 
     assert 1 == len(drawn)
 
@@ -127,7 +130,10 @@ def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(settings, t
 )
 def test_text_from_outside_is_printed_as_it_is(name):
     """Neither a formula nor a tag, nor a label that matplotlib would hide."""
-    arms = (make_arm(name, (make_record(),)), make_arm("b", (make_record(make_experiment(batch_size=8)),)))
+    arms = (
+        make_case(name, (make_record(),)),
+        make_case("b", (make_record(make_experiment(batch_size=8)),)),
+    )
     svgs = (
         learning_curves(name, name, arms),
         against(name, name, arms, "batch_size", "train_s"),
@@ -201,7 +207,10 @@ def test_a_curve_ends_with_the_shortest_run():
 
 def test_equal_curves_are_both_seen():
     """The one below is wider."""
-    arms = (make_arm("one", (with_losses(OVERFITS),)), make_arm("two", (with_losses(OVERFITS, batch_size=8),)))
+    arms = (
+        make_case("one", (with_losses(OVERFITS),)),
+        make_case("two", (with_losses(OVERFITS, batch_size=8),)),
+    )
     _, _, test_loss, _ = panels(arms)
     below, above = (line for line in test_loss.lines if line.get_linestyle() == "-")
 
@@ -210,7 +219,7 @@ def test_equal_curves_are_both_seen():
 
 def test_a_last_epoch_tested_on_more_images_is_hollow():
     """It is no step of the same curve, and the legend says so."""
-    arms = (make_arm("one", (with_losses(OVERFITS, last_images=1_000),)),)
+    arms = (make_case("one", (with_losses(OVERFITS, last_images=1_000),)),)
     train_loss, _, test_loss, _ = panels(arms)
 
     sign = "hollow: last three epochs, on 1,000 test images (before: 20)"
@@ -289,9 +298,9 @@ def test_the_numeric_key_of_a_table_is_found(name, key):
     records = [
         make_record(run.experiment, run.execution) for run in plan([benchmark], Request(), (0,), {"cpu": 1}).runs
     ]
-    (view,) = look([benchmark], Request(), records)
+    (view,) = select([benchmark], Request(), records)
 
-    assert key == numeric_key(view.arms)
+    assert key == numeric_key(view.cases)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +317,7 @@ def test_the_numeric_key_of_a_table_is_found(name, key):
 )
 def test_a_numeric_key_is_one_positive_number_and_all_that_differs(specs, key):
     """Zero has no place on a logarithmic axis."""
-    assert key == numeric_key([make_arm(str(at), (), make_experiment(**spec)) for at, spec in enumerate(specs)])
+    assert key == numeric_key([make_case(str(at), (), make_experiment(**spec)) for at, spec in enumerate(specs)])
 
 
 def test_accuracy_and_time_stand_against_the_tested_values():
@@ -324,7 +333,7 @@ def test_accuracy_and_time_stand_against_the_tested_values():
 def test_times_of_an_unknown_machine_are_not_drawn_and_the_legend_says_so():
     """They may come from several."""
     arms = [
-        make_arm(str(batch), (make_record(make_experiment(batch_size=batch), cpu="unknown"),)) for batch in (8, 16, 32)
+        make_case(str(batch), (make_record(make_experiment(batch_size=batch), cpu="unknown"),)) for batch in (8, 16, 32)
     ]
     found = texts(against("A title", "Batch", arms, "batch_size", "train_s"))
 
@@ -342,7 +351,7 @@ def test_a_case_that_ran_out_of_memory_is_a_word_instead_of_a_point():
 def test_times_of_two_machines_are_two_lines():
     """They have nothing in common."""
     one, other = (make_record(make_experiment(batch_size=8, seed=seed), cpu=f"cpu {seed}") for seed in (0, 1))
-    arms = (make_arm("8", (one, other)), *batches({16: "ok"}))
+    arms = (make_case("8", (one, other)), *batches({16: "ok"}))
     found = texts(against("A title", "Batch", arms, "batch_size", "train_s"))
 
     assert {"time on cpu 0, 2 threads (n = 1)", "time on cpu 1, 2 threads (n = 1)"} <= set(found)

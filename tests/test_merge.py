@@ -12,7 +12,7 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 from resnet18.tables.speedup import speed_up
 
 RUN, OTHER = make_record(), make_record(make_experiment(seed=1))
@@ -78,8 +78,8 @@ def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
 
 
 def arms(records):
-    (view,) = look(load_benchmarks(("device",)), PAPER, records)
-    by_name = {arm.case.name: arm for arm in view.arms}
+    (view,) = select(load_benchmarks(("device",)), PAPER, records)
+    by_name = {arm.case.name: arm for arm in view.cases}
     return by_name["CPU"], by_name["GPU"]
 
 

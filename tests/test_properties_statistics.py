@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from resnet18.judge.sample import CannotJudgeError, check_comparable
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 from resnet18.tables.speedup import speed_up
 from resnet18.tables.statistics import (
     ALPHA,
@@ -163,14 +163,14 @@ def records_of(mine, seconds):
     ]
 
 
-def arms_of(mine, records):
-    (view,) = look([mine], Request(), records)
-    return view.arms
+def case_records(mine, records):
+    (view,) = select([mine], Request(), records)
+    return view.cases
 
 
 def test_speed_ups_of_arms_are_inverse_to_each_other(mine):
     """Of one experiment: as the table and a reader who turns it round have it."""
-    one, other = arms_of(mine, records_of(mine, {8: 6.0, 16: 1.5}))
+    one, other = case_records(mine, records_of(mine, {8: 6.0, 16: 1.5}))
     other = replace(other, experiment=one.experiment)
 
     assert (4.0, 0.25) == (speed_up(one, other, "train_s").ratio, speed_up(other, one, "train_s").ratio)
@@ -181,14 +181,14 @@ def test_the_order_of_records_changes_no_arm(mine, order):
     """They come from a folder."""
     records = records_of(mine, {8: 6.0, 16: 1.5})
 
-    assert arms_of(mine, records) == arms_of(mine, [records[at] for at in order])
+    assert case_records(mine, records) == case_records(mine, [records[at] for at in order])
 
 
 def test_a_seed_that_is_there_twice_is_refused(mine):
     """Its two records are one draw; averaged, they would look like two."""
     records = records_of(mine, {8: 6.0, 16: 1.5})
     again = make_record(records[0].spec.experiment, records[0].spec.execution, attempt=2)
-    arms = arms_of(mine, records)
+    arms = case_records(mine, records)
     doubled = replace(arms[0], records=(*arms[0].records, again))
 
     check_comparable(arms)

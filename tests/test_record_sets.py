@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from builders import TOML, changed, make_arm, make_benchmark, make_epoch, make_experiment, make_record
+from builders import TOML, changed, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
 from resnet18.judge.sample import CannotJudgeError, check_comparable, measured_in_order
 from resnet18.records.parse import seal
@@ -15,7 +15,7 @@ from resnet18.report.report import render_report, write_report
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import accuracy, errors, gap, missing, seconds
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 from resnet18.tables.speedup import machines_of, speed_up
 
 
@@ -31,10 +31,10 @@ def test_an_arm_that_holds_a_seed_twice_decides_nothing(tmp_path):
     mine = make_benchmark(tmp_path)
     records = records_of(mine)
     again = records[0].model_copy(update={"run_id": "f" * 16})
-    (view,) = look([mine], Request(), [*records, again])
+    (view,) = select([mine], Request(), [*records, again])
 
     with pytest.raises(CannotJudgeError, match='seed 0 of "8" is in two records'):
-        check_comparable(view.arms)
+        check_comparable(view.cases)
 
 
 def test_a_claim_on_an_arm_that_holds_a_seed_twice_is_not_run(tmp_path):
@@ -157,7 +157,7 @@ def measured(*counts):
 )
 def test_two_errors_of_an_accuracy_stand_beside_each_other(counts, text):
     """Over seeds, and of a test set of 20 images."""
-    assert text == errors(make_arm("a", measured(*counts)))
+    assert text == errors(make_case("a", measured(*counts)))
 
 
 def test_the_error_of_the_test_set_is_that_of_its_smallest():
@@ -169,7 +169,7 @@ def test_the_error_of_the_test_set_is_that_of_its_smallest():
         for seed, half in enumerate((50, 5_000))
     )
 
-    assert "0.00 / 5.00" == errors(make_arm("a", (few, many)))
+    assert "0.00 / 5.00" == errors(make_case("a", (few, many)))
 
 
 ENDINGS = {
@@ -189,12 +189,12 @@ def test_a_cell_without_a_number_says_how_the_runs_ended(status):
     ended, crashed = (make_record(make_experiment(seed=at), status=one) for at, one in enumerate((status, "crashed")))
     words = dict.fromkeys([ENDINGS[status], "crashed"])
 
-    assert ", ".join(words) == missing(make_arm("a", (ended, crashed))) == errors(make_arm("a", (ended, crashed)))
+    assert ", ".join(words) == missing(make_case("a", (ended, crashed))) == errors(make_case("a", (ended, crashed)))
 
 
 def test_a_cell_without_records_says_that_nothing_was_run():
     """And why, where the machine lacks something."""
-    arm = make_arm("a", ())
+    arm = make_case("a", ())
 
     assert ["not run", "not run: no CUDA device"] == [
         missing(one) for one in (arm, replace(arm, absent="no CUDA device"))
@@ -203,7 +203,7 @@ def test_a_cell_without_records_says_that_nothing_was_run():
 
 def timed(name, *times, **changes):
     """An arm of runs that took so long."""
-    return make_arm(
+    return make_case(
         name,
         tuple(
             make_record(make_experiment(seed=0), epochs=(make_epoch(1, train_s=one),), **changes).model_copy(
@@ -228,7 +228,7 @@ def flagged(arm, *flags):
     return replace(arm, records=tuple(record.model_copy(update={"flags": flags}) for record in arm.records))
 
 
-LONGER = make_arm("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), make_experiment())
+LONGER = make_case("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), make_experiment())
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ LONGER = make_arm("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), ma
         (
             replace(timed("b", 1.0), records=(*timed("b", 1.0).records, *timed("b", 1.0, cpu="other").records)),
             "train_s",
-            "not computed: several machines in one arm",
+            "not computed: several machines in one case",
         ),
         (timed("b", 1.0, cpu="unknown"), "train_s", "not computed: an unknown machine"),
         (
@@ -288,30 +288,30 @@ def seeded(*seeds, **changes):
 def test_seeds_count_in_order_as_far_as_there_is_no_gap():
     """From 0."""
     assert [[0, 1], []] == [
-        [record.seed for record in measured_in_order(make_arm("a", seeded(*seeds)))] for seeds in ((0, 1, 3), (1, 2))
+        [record.seed for record in measured_in_order(make_case("a", seeded(*seeds)))] for seeds in ((0, 1, 3), (1, 2))
     ]
 
 
 def test_arms_without_fault_may_be_compared():
     """And those of runs that failed, whatever data they had seen."""
-    failed = make_arm("b", seeded(0, status="crashed", data="e" * 64))
+    failed = make_case("b", seeded(0, status="crashed", data="e" * 64))
 
-    assert check_comparable([make_arm("a", seeded(0, 1)), replace(failed, arm_id="b")]) is None
+    assert check_comparable([make_case("a", seeded(0, 1)), replace(failed, arm_id="b")]) is None
 
 
 @pytest.mark.parametrize(
     ("arm", "reason"),
     [
-        (make_arm("b", ()), '"b" has no records'),
-        (replace(make_arm("b", ()), absent="no CUDA device"), "no CUDA device"),
-        (make_arm("b", seeded(0, data="e" * 64)), "several data sets of one name"),
-        (make_arm("b", seeded(0, shared_code="e" * 64)), "records of several versions of the code"),
+        (make_case("b", ()), '"b" has no records'),
+        (replace(make_case("b", ()), absent="no CUDA device"), "no CUDA device"),
+        (make_case("b", seeded(0, data="e" * 64)), "several data sets of one name"),
+        (make_case("b", seeded(0, shared_code="e" * 64)), "records of several versions of the code"),
     ],
 )
 def test_arms_with_a_fault_may_not_be_compared(arm, reason):
     """The reason is that of the verdict."""
     with pytest.raises(CannotJudgeError, match=reason):
-        check_comparable([make_arm("a", seeded(0)), replace(arm, arm_id="b")])
+        check_comparable([make_case("a", seeded(0)), replace(arm, arm_id="b")])
 
 
 @pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed", "no_learning"])

@@ -20,7 +20,7 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.markdown import escape
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
-from resnet18.tables.selection import devices_of, look, reported_head
+from resnet18.tables.selection import devices_of, reported_head, select
 from resnet18.tables.tables import build_table
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
@@ -46,7 +46,7 @@ def record_all(mine, request, seeds=(0,), correct=(10, 12, 14), **options):
 
 
 def cells(mine, request, records):
-    (view,) = look([mine], request, records)
+    (view,) = select([mine], request, records)
     return build_table(view, request).set_index("Batch")
 
 
@@ -193,7 +193,7 @@ def test_a_case_that_was_not_run_says_so(mine):
 def test_a_case_whose_device_is_absent_says_which():
     """Table 4 on a machine without a GPU."""
     (device,) = load_benchmarks(("device",))
-    (view,) = look([device], PAPER, record_all(device, PAPER))
+    (view,) = select([device], PAPER, record_all(device, PAPER))
     table = build_table(view, PAPER).set_index("Device")
 
     assert "not run: no CUDA device" == table.loc["Run Time (s), measured on cifar10-jpeg", "GPU"]
@@ -240,7 +240,7 @@ def test_the_last_attempt_counts(mine):
 def test_table_1_has_the_reports_columns_and_a_size():
     """Rows are cases, operations are yes or no."""
     (augmentation,) = load_benchmarks(("augmentation",))
-    (view,) = look([augmentation], PAPER, record_all(augmentation, PAPER))
+    (view,) = select([augmentation], PAPER, record_all(augmentation, PAPER))
     table = build_table(view, PAPER)
 
     assert ["none", "no", "no", "no", "no", "no", "no", "32", "75.49%"] == table.iloc[0, :9].tolist()
@@ -363,8 +363,8 @@ def test_a_readme_that_nobody_here_made_is_not_replaced(mine, tmp_path):
 
 def test_curves_are_svg_with_a_line_for_every_case(mine):
     """Two panels, training and test."""
-    (view,) = look([mine], PAPER, record_all(mine, PAPER, (0, 1)))
-    svg = learning_curves("Title", "Batch", view.arms).decode()
+    (view,) = select([mine], PAPER, record_all(mine, PAPER, (0, 1)))
+    svg = learning_curves("Title", "Batch", view.cases).decode()
 
     for text in ("Title", "8 (n = 2)", "16 (n = 2)", "training", "test, as published", "accuracy (%)", "epoch"):
         assert f">{text}<" in svg

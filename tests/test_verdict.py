@@ -6,7 +6,7 @@ from math import inf, log
 
 import numpy as np
 import pytest
-from builders import TOML, make_arm, make_benchmark, make_epoch, make_experiment, make_record
+from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
 from resnet18.judge.checks import CheckResult
 from resnet18.judge.comparisons import Comparison, compare
@@ -20,7 +20,7 @@ from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.interim import LOOKS
-from resnet18.tables.selection import look
+from resnet18.tables.selection import select
 from resnet18.tables.statistics import Estimate, Region, contrast
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
@@ -64,7 +64,7 @@ def records_of(mine, request, means, seeds=5, epochs=curve, **options):
 
 
 def verdicts(mine, request, records):
-    return judge([mine], look([mine], request, records), request)
+    return judge([mine], select([mine], request, records), request)
 
 
 def words(mine, records, request=PAPER):
@@ -433,7 +433,7 @@ def test_a_verdict_does_not_depend_on_which_other_tables_were_run(tmp_path):
     """The claims of all tables count, recorded or not."""
     one = claimed(tmp_path, '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }')
     other = one.model_copy(update={"name": "other"})
-    views = look([one], PAPER, records_of(one, PAPER, MEANS))
+    views = select([one], PAPER, records_of(one, PAPER, MEANS))
 
     assert [0.05, 0.025] == [judge(every, views, PAPER)[0].level for every in ([one], [one, other])]
 
@@ -712,7 +712,7 @@ def test_times_of_two_devices_may_come_from_two_machines(tmp_path):
         for run in plan([device], PAPER, range(5), {"cpu": 1, "cuda": 1}).runs
         if (name := run.labels[0].partition("/")[2]) in means
     ]
-    found = {one.claim.id: one.word for one in judge([device], look([device], PAPER, records), PAPER)}
+    found = {one.claim.id: one.word for one in judge([device], select([device], PAPER, records), PAPER)}
 
     assert "supported" == found["F2"]
 
@@ -975,7 +975,7 @@ def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
 def comparisons_of(check, means, epochs=curve, seeds=3):
     """The comparisons of a check on cases whose runs scatter by seed."""
     arms = {
-        name: make_arm(
+        name: make_case(
             name,
             tuple(
                 make_record(make_experiment(seed=seed, batch_size=at + 1), epochs=epochs(mean + NOISE[seed]))
@@ -1078,7 +1078,7 @@ def test_a_pair_is_correlated_over_the_seeds_of_its_last_look(seeds):
 
 
 def overfitting(seeds):
-    arm = make_arm(
+    arm = make_case(
         "a",
         tuple(
             make_record(make_experiment(seed=seed), epochs=shaped(lambda at, s=seed: 1 + abs(at - 4) * (1 + s) / 10)(0))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import UnfinishedError
-from resnet18.tables.selection import arms_of, requests_of
+from resnet18.tables.selection import case_records, requests_of
 
 
 def head_cases(benchmark: Benchmark, records: Collection[Record], where: str) -> dict[str, tuple[Record, ...]]:
@@ -14,11 +14,11 @@ def head_cases(benchmark: Benchmark, records: Collection[Record], where: str) ->
     Raises:
         UnfinishedError: no record of the benchmark, or records of several ways of asking.
     """
-    ways = (arms_of(benchmark, request, records) for request in requests_of(records))
+    ways = (case_records(benchmark, request, records) for request in requests_of(records))
     found = [
-        {f"{benchmark.name}/{arm.case.name}": arm.records for arm in arms}
-        for arms in ways
-        if any(arm.records for arm in arms)
+        {f"{benchmark.name}/{case.name}": case.records for case in cases}
+        for cases in ways
+        if any(case.records for case in cases)
     ]
     distinct = [one for number, one in enumerate(found) if one not in found[:number]]
     if not distinct:
@@ -40,10 +40,10 @@ def every_case(benchmarks: Collection[Benchmark], records: Collection[Record]) -
     found: dict[str, tuple[Record, ...]] = {}
     for benchmark in benchmarks:
         for request in requests:
-            for arm in arms_of(benchmark, request, records):
-                label = f"{benchmark.name}/{arm.case.name}"
-                if arm.records and found.get(label, arm.records) != arm.records:
+            for case in case_records(benchmark, request, records):
+                label = f"{benchmark.name}/{case.name}"
+                if case.records and found.get(label, case.records) != case.records:
                     label = f"{label} ({', '.join((request.scale, request.data_label, *request.overrides))})"
-                if arm.records:
-                    found[label] = arm.records
+                if case.records:
+                    found[label] = case.records
     return found

@@ -77,7 +77,7 @@ class _Candidate:
     claim: Claim
     at: int
     """Its place in the order of claims."""
-    arms: tuple[tuple[Run, ...], ...]
+    cases: tuple[tuple[Run, ...], ...]
     """Runs of each case, by seed."""
 
     @property
@@ -85,7 +85,7 @@ class _Candidate:
         return any(is_about_a_value(check) for check in self.claim.checks)
 
     def runs(self, seeds: int) -> tuple[Run, ...]:
-        return tuple(run for arm in self.arms for run in arm[:seeds])
+        return tuple(run for case in self.cases for run in case[:seeds])
 
 
 def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: float) -> Choice:
@@ -100,9 +100,9 @@ def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: floa
     candidates, fates = list[_Candidate](), dict[int, Fate]()
     for at, (name, claim) in enumerate(claims):
         fates[at] = Fate(name, claim.id, claim.says, 0, _obstacle(name, claim, by_case, situation))
-        arms = tuple(by_case.get(f"{name}/{case}", ()) for check in claim.checks for case in cases_of(check))
+        cases = tuple(by_case.get(f"{name}/{case}", ()) for check in claim.checks for case in cases_of(check))
         if not fates[at].reason:
-            candidates.append(_Candidate(name, claim, at, arms))
+            candidates.append(_Candidate(name, claim, at, cases))
     taken, left_s = dict[str, Run](), budget_s
     for look in [look for look in LOOKS if look <= seeds] or [seeds]:
         waiting, candidates = candidates, []

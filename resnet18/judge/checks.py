@@ -16,7 +16,7 @@ from resnet18.spec.data import is_cifar10
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
 from resnet18.tables.interim import LOOKS
-from resnet18.tables.selection import BenchmarkView, device_of, reported_head
+from resnet18.tables.selection import Selection, device_of, reported_head
 
 FEWEST_SEEDS = min(LOOKS)
 ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
@@ -47,33 +47,33 @@ class CheckResult:
         return not self.reason
 
 
-def carry_out(check: Check, view: BenchmarkView | None, request: Request) -> CheckResult:
+def carry_out(check: Check, selection: Selection | None, request: Request) -> CheckResult:
     """Return what became of a check.
 
     Args:
         check: one part of a claim.
-        view: its table with the records; None where there are none.
+        selection: its table with the records; None where there are none.
         request: scale, data and options of the records.
     """
-    if view is None or not view.arms:
+    if selection is None or not selection.cases:
         return CheckResult(check, reason="no records", is_missing=True)
     if (other := other_terms(check, request)) is not None:
         return CheckResult(check, reason=other, is_missing=True, is_out_of_reach=True)
     try:
-        comparisons = compare(check, {arm.case.name: arm for arm in view.arms})
+        comparisons = compare(check, {case.name: case for case in selection.cases})
     except CannotJudgeError as error:
         missing, beyond = not isinstance(error, TooFewSeedsError), isinstance(error, OutOfReachError)
         return CheckResult(check, reason=str(error), is_missing=missing, is_out_of_reach=beyond)
     if isinstance(check, RunStatus):
-        return _status(check, view)
+        return _status(check, selection)
     if all(one.estimates for one in comparisons):
         return CheckResult(check, comparisons)
-    seeds = {arm.case.name: len(measured_in_order(arm)) for arm in view.arms if arm.case.name in cases_of(check)}
+    seeds = {case.name: len(measured_in_order(case)) for case in selection.cases if case.name in cases_of(check)}
     return CheckResult(check, comparisons, reason=_shortest(seeds), lacks_seeds=True)
 
 
 def _shortest(seeds: dict[str, int]) -> str:
-    """Return how many seeds the shortest arm has; its case is named where another has more."""
+    """Return how many seeds the shortest case has; its case is named where another has more."""
     least = min(seeds, key=lambda name: seeds[name])
     return f'case "{least}" has {_too_few(seeds[least])}' if len({*seeds.values()}) > 1 else _too_few(seeds[least])
 
@@ -91,11 +91,11 @@ def other_terms(check: Check, request: Request) -> str | None:
     return "judged at paper scale alone" if request.scale != "paper" else "an option changed the experiment"
 
 
-def _status(check: RunStatus, view: BenchmarkView) -> CheckResult:
+def _status(check: RunStatus, selection: Selection) -> CheckResult:
     """Return whether every run of the case ended with the status, of those on the device that the report means."""
-    arm = next(arm for arm in view.arms if arm.case.name == check.case)
+    case = next(case for case in selection.cases if case.name == check.case)
     kind = check.device.partition(":")[0]
-    final = [record for record in arm.records if record.status in ENDINGS and device_of(record) == kind]
+    final = [record for record in case.records if record.status in ENDINGS and device_of(record) == kind]
     if not final:
         return CheckResult(check, reason=f"no run on {kind}", is_missing=True, is_out_of_reach=True)
     card = parse_printed(check.card) if check.card else None

@@ -29,18 +29,18 @@ from resnet18.spec.claim import (
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.tables.interim import LOOKS
 from resnet18.tables.metrics import second_half, slope, turning_epoch
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import Region, contrast
 
 
-def compare(check: Check, arms: dict[str, Arm]) -> tuple[Comparison, ...]:
+def compare(check: Check, cases: dict[str, CaseRecords]) -> tuple[Comparison, ...]:
     """Return the comparisons that a check amounts to; all of them must hold.
 
     Raises:
         TooFewSeedsError: fewer than three seeds, or one of them has no number.
-        CannotJudgeError: an arm is missing, or the records must not be compared.
+        CannotJudgeError: a case is missing, or the records must not be compared.
     """
-    used = [arms[name] for name in cases_of(check)]
+    used = [cases[name] for name in cases_of(check)]
     check_comparable(used)
     if isinstance(check, RunStatus):
         return ()
@@ -127,8 +127,8 @@ def _test_slope(record: Record) -> float:
     return slope([epoch.clean.loss for epoch in second_half(record)])
 
 
-def _overfits(check: Overfits, arm: Arm) -> tuple[Comparison, ...]:
-    records = measured_in_order(arm)
+def _overfits(check: Overfits, case: CaseRecords) -> tuple[Comparison, ...]:
+    records = measured_in_order(case)
     if any(not second_half(record) for record in records):
         raise OutOfReachError("overfitting: needs 5 epochs")
     turn = Region(high=check.turns_by + 0.5)
@@ -139,7 +139,7 @@ def _overfits(check: Overfits, arm: Arm) -> tuple[Comparison, ...]:
     ]
     return tuple(
         Comparison(
-            about=(arm.case.name,),
+            about=(case.name,),
             what=what,
             region=region,
             unit=Unit(unit, is_log=False),

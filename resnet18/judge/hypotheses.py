@@ -15,7 +15,7 @@ from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
 from resnet18.tables.markdown import escape, table
 from resnet18.tables.metrics import best_accuracy
-from resnet18.tables.selection import Arm, BenchmarkView, arms_of, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, case_records, reported_head
 from resnet18.tables.statistics import Estimate, contrast
 
 NOTHING = "\N{EN DASH}"
@@ -29,14 +29,14 @@ class Cell:
     case: str
     reported: float
     """In percent."""
-    arm: Arm
+    runs: CaseRecords
     like: str = ""
     """The candidate whose runs stand here: it trains alike, and this one was not run."""
 
     @property
     def values(self) -> list[float]:
         """Best accuracies as published, in percent, by seed."""
-        return [100 * best_accuracy(record) for record in self.arm.measured]
+        return [100 * best_accuracy(record) for record in self.runs.measured]
 
     @property
     def estimate(self) -> Estimate | None:
@@ -45,29 +45,29 @@ class Cell:
         return contrast([[one - self.reported for one in values]], [1]).for_one_more_run() if len(values) > 1 else None
 
 
-def hypotheses_section(view: BenchmarkView, request: Request, records: Collection[Record]) -> str:
+def hypotheses_section(selection: Selection, request: Request, records: Collection[Record]) -> str:
     """Return the benchmark's hypotheses with a candidate's cells in each row, as markdown; nothing where none was run.
 
     Args:
-        view: the benchmark under the request.
+        selection: the benchmark under the request.
         request: scale, data and options.
         records: all records of the folder, the last attempt of each run.
     """
     parts = []
-    for hypothesis in view.benchmark.hypotheses:
-        cells = list(_cells(view.benchmark, hypothesis, request, records))
+    for hypothesis in selection.benchmark.hypotheses:
+        cells = list(_cells(selection.benchmark, hypothesis, request, records))
         # A scale may set the key itself: then candidates are one run, and nothing is compared.
-        told_apart = len({cell.arm.arm_id for cell in cells}) == len(cells)
-        if told_apart and len({cell.candidate for cell in cells if cell.arm.measured}) > 1:
+        told_apart = len({cell.runs.arm_id for cell in cells}) == len(cells)
+        if told_apart and len({cell.candidate for cell in cells if cell.runs.measured}) > 1:
             parts.append(_section(hypothesis, [_filled(cell, cells) for cell in cells], request))
     return "\n".join(["#### What the report leaves open", "", *parts]) if parts else ""
 
 
-def candidate_records(view: BenchmarkView, request: Request, records: Collection[Record]) -> Iterator[Record]:
+def candidate_records(selection: Selection, request: Request, records: Collection[Record]) -> Iterator[Record]:
     """Yield the records of all candidates of a benchmark's hypotheses."""
-    for hypothesis in view.benchmark.hypotheses:
-        for cell in _cells(view.benchmark, hypothesis, request, records):
-            yield from cell.arm.records
+    for hypothesis in selection.benchmark.hypotheses:
+        for cell in _cells(selection.benchmark, hypothesis, request, records):
+            yield from cell.runs.records
 
 
 def _cells(
@@ -75,18 +75,18 @@ def _cells(
 ) -> Iterator[Cell]:
     pairs = list(sub_cases(benchmark, hypothesis))
     extended = benchmark.model_copy(update={"cases": tuple(sub for _, _, sub in pairs)})
-    for (candidate, case, _), arm in zip(pairs, arms_of(extended, request, records), strict=False):
+    for (candidate, case, _), runs in zip(pairs, case_records(extended, request, records), strict=False):
         printed = parse_printed(case.reported.get("best_accuracy", ""))
         if printed is not None:
-            yield Cell(candidate.name, case.name, printed.value, arm)
+            yield Cell(candidate.name, case.name, printed.value, runs)
 
 
 def _filled(cell: Cell, cells: Sequence[Cell]) -> Cell:
     """Return the cell, of a candidate without runs with those of one that trains alike, bit for bit."""
-    if cell.arm.records:
+    if cell.runs.records:
         return cell
-    twin = next((one for one in cells if one.arm.records and _training(one.arm) == _training(cell.arm)), None)
-    return cell if twin is None else replace(cell, arm=twin.arm, like=twin.candidate)
+    twin = next((one for one in cells if one.runs.records and _training(one.runs) == _training(cell.runs)), None)
+    return cell if twin is None else replace(cell, runs=twin.runs, like=twin.candidate)
 
 
 def _section(hypothesis: Hypothesis, cells: Sequence[Cell], request: Request) -> str:
@@ -143,18 +143,18 @@ def _told_apart(cells: Sequence[Cell]) -> list[list[str]]:
     """Return the candidates, those together that train alike: a rate cut after the last epoch is no other rate."""
     groups: dict[str, list[str]] = {}
     for name in dict.fromkeys(cell.candidate for cell in cells):
-        alike = [_training(cell.arm) for cell in cells if cell.candidate == name]
+        alike = [_training(cell.runs) for cell in cells if cell.candidate == name]
         groups.setdefault(str(alike), []).append(name)
     return list(groups.values())
 
 
-def _training(arm: Arm) -> str:
-    """Return what the runs of an arm do, their schedule as the rate of every epoch where it is one number."""
-    one = arm.experiment
+def _training(case: CaseRecords) -> str:
+    """Return what the runs of a case do, their schedule as the rate of every epoch where it is one number."""
+    one = case.experiment
     rates: object = one.schedule
     if not changes_within_epochs(one.schedule):
         rates = [learning_rate(one.schedule, 1.0, epoch, 1, one.epochs) for epoch in range(one.epochs)]
-    return f"{one.model_dump_json(exclude={'schedule'})} {arm.execution.model_dump_json()} {rates}"
+    return f"{one.model_dump_json(exclude={'schedule'})} {case.execution.model_dump_json()} {rates}"
 
 
 def _distance(estimates: Sequence[Estimate]) -> tuple[float, float]:

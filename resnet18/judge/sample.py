@@ -10,7 +10,7 @@ from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import METRICS
 from resnet18.tables.interim import LOOKS
 from resnet18.tables.metrics import installation, optimizer_form, resolution, value_of
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 
 
@@ -80,54 +80,54 @@ class TooFewSeedsError(CannotJudgeError):
     """There are records, but no number that could be compared at the first look."""
 
 
-def check_comparable(arms: Sequence[Arm]) -> None:
-    """Raise CannotJudgeError unless every arm has records, all of one data set and one version of the code."""
-    if len({arm.arm_id for arm in arms}) < len(arms):
+def check_comparable(cases: Sequence[CaseRecords]) -> None:
+    """Raise CannotJudgeError unless every case has records, all of one data set and one version of the code."""
+    if len({case.arm_id for case in cases}) < len(cases):
         raise OutOfReachError("two of its cases are one run under these options")
-    for arm in arms:
-        if not arm.records:
-            if arm.absent:
-                raise OutOfReachError(arm.absent)
-            raise CannotJudgeError(f'"{arm.case.name}" has no records')
-        _check_seeds(arm)
-    records = [record for arm in arms for record in arm.records]
+    for case in cases:
+        if not case.records:
+            if case.absent:
+                raise OutOfReachError(case.absent)
+            raise CannotJudgeError(f'"{case.name}" has no records')
+        _check_seeds(case)
+    records = [record for case in cases for record in case.records]
     if len({record.fingerprint.identity.data_sha256 for record in records if record.status == "ok"}) > 1:
         raise CannotJudgeError("several data sets of one name")
-    if differ_in_code(arm.records for arm in arms):
+    if differ_in_code(case.records for case in cases):
         raise CannotJudgeError("records of several versions of the code")
 
 
-def _check_seeds(arm: Arm) -> None:
+def _check_seeds(case: CaseRecords) -> None:
     """Raise CannotJudgeError for a seed that counts twice: its runs are no two draws, and make the spread too small."""
-    seeds = [record.seed for record in arm.records]
+    seeds = [record.seed for record in case.records]
     if repeated := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
-        raise CannotJudgeError(f'seed {repeated[0]} of "{arm.case.name}" is in two records')
+        raise CannotJudgeError(f'seed {repeated[0]} of "{case.name}" is in two records')
 
 
-def measured_in_order(arm: Arm) -> list[Record]:
+def measured_in_order(case: CaseRecords) -> list[Record]:
     """Return the records of seeds 0, 1, 2, … as far as there is no gap.
 
     Raises:
         TooFewSeedsError: one of them has no result: a mean over the others would be biased.
     """
-    for record in arm.records:
+    for record in case.records:
         if record.status != "ok":
-            raise TooFewSeedsError(f'seed {record.seed} of "{arm.case.name}" ended {record.status}')
-    return [record for at, record in enumerate(arm.records) if record.seed == at]
+            raise TooFewSeedsError(f'seed {record.seed} of "{case.name}" ended {record.status}')
+    return [record for at, record in enumerate(case.records) if record.seed == at]
 
 
 class Sample:
     """Values of a metric by case and look."""
 
-    def __init__(self, check: MetricCheck, arms: Sequence[Arm], *, is_log: bool) -> None:
+    def __init__(self, check: MetricCheck, cases: Sequence[CaseRecords], *, is_log: bool) -> None:
         self.check, self.is_log = check, is_log
         self.resolution = 0.0
-        runs = {arm.case.name: measured_in_order(arm) for arm in arms}
+        runs = {case.name: measured_in_order(case) for case in cases}
         if is_log:
-            _check_costs(arms)
+            _check_costs(cases)
         self.forms: dict[str, set[str]] = {}
         if METRICS[check.metric].quantity == "seconds":
-            _check_flags(arms)
+            _check_flags(cases)
             self.forms = {name: {optimizer_form(record) for record in records} for name, records in runs.items()}
         self.by_case = {name: self._values(records) for name, records in runs.items()}
         seeds = min(len(values) for values in self.by_case.values())
@@ -171,23 +171,23 @@ class Sample:
         )
 
 
-def _check_costs(arms: Sequence[Arm]) -> None:
+def _check_costs(cases: Sequence[CaseRecords]) -> None:
     """Raise CannotJudgeError for times and memory of several machines or installations, or of an unknown machine."""
-    measured = [record for arm in arms for record in arm.measured]
+    measured = [record for case in cases for record in case.measured]
     if len(measured) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in measured):
         raise CannotJudgeError("runs come from an unknown machine: neither processor nor GPU has a name")
-    for arm in arms:
-        if len({installation(record) for record in arm.measured}) > 1:
-            raise CannotJudgeError(f'runs of "{arm.case.name}" come from several machines or installations')
+    for case in cases:
+        if len({installation(record) for record in case.measured}) > 1:
+            raise CannotJudgeError(f'runs of "{case.name}" come from several machines or installations')
     by_device: dict[str, set[tuple[str, ...]]] = {}
-    for arm in arms:
-        by_device.setdefault(arm.execution.device, set()).update(installation(record) for record in arm.measured)
+    for case in cases:
+        by_device.setdefault(case.execution.device, set()).update(installation(record) for record in case.measured)
     if any(len(found) > 1 for found in by_device.values()):
         raise CannotJudgeError("runs come from several machines or installations")
 
 
-def _check_flags(arms: Sequence[Arm]) -> None:
-    times = [set(TIME_IS_UNRELIABLE) & set(record.flags) for arm in arms for record in arm.measured]
+def _check_flags(cases: Sequence[CaseRecords]) -> None:
+    times = [set(TIME_IS_UNRELIABLE) & set(record.flags) for case in cases for record in case.measured]
     if flags := set().union(*times):
         count = sum(map(bool, times))
         which, runs = f"flags: {', '.join(sorted(flags))}", f"{count} of {len(times)} times"

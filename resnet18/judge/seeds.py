@@ -16,7 +16,7 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.tables.metrics import installation, mixed_machines, value_of
-from resnet18.tables.selection import look, requests_of
+from resnet18.tables.selection import requests_of, select
 from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER, power
 
 PLANNED = (0.3, 0.56, 1.0)
@@ -24,7 +24,7 @@ PLANNED = (0.3, 0.56, 1.0)
 DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
 RUN_SOME = "run some with: resnet18 run --scale small"
 ENOUGH_DF = 4
-"""Degrees of freedom from which a standard deviation is an estimate: five seeds of one arm."""
+"""Degrees of freedom from which a standard deviation is an estimate: five seeds of one case."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metr
     """Yield the spread of a metric in every table that has two seeds of a case, by request."""
     seen = set[frozenset[str]]()
     for request in requests_of(records):
-        for view in look(benchmarks, request, records):
-            runs = frozenset(record.run_id for record in view.measured)
+        for selection in select(benchmarks, request, records):
+            runs = frozenset(record.run_id for record in selection.measured)
             if runs in seen:  # an option that changed nothing asks for the same runs
                 continue
             seen.add(runs)
-            groups = [group for arm in view.arms if len(group := _values(metric, arm.measured)) > 1]
+            groups = [group for case in selection.cases if len(group := _values(metric, case.measured)) > 1]
             df = sum(len(group) - 1 for group in groups)
             if df:
                 pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
-                yield Spread(f"{view.benchmark.name}, {request.described}", sqrt(pooled), df)
+                yield Spread(f"{selection.benchmark.name}, {request.described}", sqrt(pooled), df)
 
 
 def _values(metric: str, records: Sequence[Record]) -> list[float]:
@@ -89,7 +89,7 @@ def planned(metric: str) -> list[Spread]:
 
 
 def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | None:
-    """Return the seeds of each of two arms that show a difference with power .8 (two-sided t test).
+    """Return the seeds of each of two cases that show a difference with power .8 (two-sided t test).
 
     None: more than `MOST_SEEDS`. With a standard deviation of 0 two seeds do.
     """

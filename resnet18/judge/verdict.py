@@ -11,7 +11,7 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Claim
 from resnet18.spec.resolve import Request
 from resnet18.tables.interim import LOOKS
-from resnet18.tables.selection import BenchmarkView
+from resnet18.tables.selection import Selection
 from resnet18.tables.statistics import ALPHA, holm_levels, seeds_needed
 
 Word = Literal["supported", "contradicted", "inconclusive", "not run"]
@@ -26,7 +26,7 @@ class Judged:
     holds: bool | None
     """None: not resolved."""
     seeds: int | None
-    """Seeds of each arm that would resolve it, if the estimate were the truth; None: more than anybody would run."""
+    """Seeds of each case that would resolve it, if the estimate were the truth; None: more than anybody would run."""
 
     @property
     def counts(self) -> bool:
@@ -58,7 +58,7 @@ class Verdict:
 
     @property
     def n(self) -> int:
-        """Seeds of the smallest arm that was judged."""
+        """Seeds of the smallest case that was judged."""
         found = [one.comparison.last.n for one in self.judged if one.comparison.estimates]
         return min(found, default=0)
 
@@ -89,16 +89,18 @@ class Verdict:
         return "; ".join(dict.fromkeys(result.reason for result in self.results if result.is_out_of_reach))
 
 
-def judge(benchmarks: Collection[Benchmark], views: Collection[BenchmarkView], request: Request) -> tuple[Verdict, ...]:
+def judge(
+    benchmarks: Collection[Benchmark], selections: Collection[Selection], request: Request
+) -> tuple[Verdict, ...]:
     """Return the verdict on every claim of one report, in the order of its tables.
 
     Args:
         benchmarks: all tables of the report; a claim without records counts towards the number of claims tested, so
             that a verdict does not depend on which other tables were run.
-        views: the tables of which there are records under the request.
+        selections: the tables of which there are records under the request.
         request: scale, data and options of the records.
     """
-    by_name = {view.benchmark.name: view for view in views}
+    by_name = {selection.benchmark.name: selection for selection in selections}
     claims = [(one, claim) for one in benchmarks for claim in one.claims]
     results = [_results(claim, by_name.get(one.name), request) for one, claim in claims]
     ps = [_p(found) for found in results]
@@ -108,8 +110,8 @@ def judge(benchmarks: Collection[Benchmark], views: Collection[BenchmarkView], r
     )
 
 
-def _results(claim: Claim, view: BenchmarkView | None, request: Request) -> tuple[CheckResult, ...]:
-    return tuple(carry_out(check, view, request) for check in claim.checks)
+def _results(claim: Claim, selection: Selection | None, request: Request) -> tuple[CheckResult, ...]:
+    return tuple(carry_out(check, selection, request) for check in claim.checks)
 
 
 def _p(results: Sequence[CheckResult]) -> float:

@@ -18,7 +18,7 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.duration import duration
 from resnet18.spec.resolve import Request
 from resnet18.tables.markdown import code, escape
-from resnet18.tables.selection import BenchmarkView, look, requests_of
+from resnet18.tables.selection import Selection, requests_of, select
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Chapter:
     """What the records of one request say."""
 
     request: Request
-    views: tuple[BenchmarkView, ...]
+    views: tuple[Selection, ...]
     verdicts: dict[str, tuple[Verdict, ...]]
     """By report: the claims of one report are judged together."""
     records: tuple[Record, ...]
@@ -42,11 +42,11 @@ class Chapter:
         return any(_judges(verdicts) for verdicts in self.verdicts.values())
 
     @property
-    def shown(self) -> tuple[BenchmarkView, ...]:
+    def shown(self) -> tuple[Selection, ...]:
         """The tables of which enough is recorded to be printed."""
         return tuple(view for view in self.views if view.is_half_recorded)
 
-    def verdicts_on(self, view: BenchmarkView) -> list[Verdict]:
+    def verdicts_on(self, view: Selection) -> list[Verdict]:
         """Return the verdicts on the claims of one table."""
         family = self.verdicts.get(view.benchmark.report_name, ())
         return [verdict for verdict in family if verdict.benchmark == view.benchmark]
@@ -75,7 +75,7 @@ def contents_of(benchmarks: Collection[Benchmark], readings: Readings, picture_o
     records = tuple(last_attempts(readings.records).values())
     chapters, shown = [], set[str]()
     for request in requests_of(records):
-        views = look(benchmarks, request, records)
+        views = select(benchmarks, request, records)
         ids = {
             record.run_id for view in views for record in (*view.records, *candidate_records(view, request, records))
         }
@@ -90,7 +90,7 @@ def contents_of(benchmarks: Collection[Benchmark], readings: Readings, picture_o
 def _chapter(
     benchmarks: Collection[Benchmark],
     request: Request,
-    views: tuple[BenchmarkView, ...],
+    views: tuple[Selection, ...],
     records: tuple[Record, ...],
     picture_of: PictureOf,
 ) -> Chapter:
@@ -101,7 +101,7 @@ def _chapter(
 
 
 def _verdicts(
-    benchmarks: Collection[Benchmark], views: tuple[BenchmarkView, ...], request: Request
+    benchmarks: Collection[Benchmark], views: tuple[Selection, ...], request: Request
 ) -> dict[str, tuple[Verdict, ...]]:
     """Return the verdicts of every report of which a table is recorded and has something to say.
 
@@ -131,10 +131,10 @@ def begun(chapter: Chapter) -> list[str]:
     lines, request = [], chapter.request
     for view in chapter.views:
         if not view.is_half_recorded:
-            recorded = sum(bool(arm.records) for arm in view.arms)
+            recorded = sum(bool(arm.records) for arm in view.cases)
             command = f"resnet18 run {as_argument(view.benchmark)} --scale {request.scale}{options_of(request)}"
             title = escape(view.benchmark.title)
-            lines.append(f"- {title}: {recorded} of {len(view.arms)} cases recorded; {code(command)} runs the others.")
+            lines.append(f"- {title}: {recorded} of {len(view.cases)} cases recorded; {code(command)} runs the others.")
     return lines
 
 

@@ -11,7 +11,7 @@ from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, NOTHING, missing
 from resnet18.tables.markdown import escape, table
 from resnet18.tables.metrics import SCOPES
-from resnet18.tables.selection import Arm, BenchmarkView, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, reported_head
 
 MOST_CAUSES = 3
 LOADER_BOUND = 0.5
@@ -19,7 +19,7 @@ LOADER_BOUND = 0.5
 MEBIBYTE = 2**20
 
 
-def unreliable_notes(view: BenchmarkView) -> list[str]:
+def unreliable_notes(view: Selection) -> list[str]:
     """Return what the dagger beside a time means here: it decides no verdict and enters no speed-up."""
     unreliable = [record for record in view.measured if record.has_unreliable_times]
     if not unreliable or not _has_times(view):
@@ -30,11 +30,11 @@ def unreliable_notes(view: BenchmarkView) -> list[str]:
     return [f"-{DAGGER}: {times}: they decide no verdict and enter no speed-up. {escape('; '.join(shown))}."]
 
 
-def loader_notes(view: BenchmarkView) -> list[str]:
+def loader_notes(view: Selection) -> list[str]:
     """Return a warning for the cases whose time is mostly waiting for data, and what a step costs beside an image."""
     if not _has_times(view):
         return []
-    shares = {arm.case.name: _waiting_share(arm.measured) for arm in view.arms if arm.measured}
+    shares = {arm.name: _waiting_share(arm.measured) for arm in view.cases if arm.measured}
     bound = {name: share for name, share in shares.items() if share > LOADER_BOUND}
     notes = []
     if bound:
@@ -45,7 +45,7 @@ def loader_notes(view: BenchmarkView) -> list[str]:
     return notes + _first_epoch_note(view) + _step_note(view)
 
 
-def _first_epoch_note(view: BenchmarkView) -> list[str]:
+def _first_epoch_note(view: Selection) -> list[str]:
     """Return what the first epoch costs beside the later ones: caches fill, libraries choose their kernels."""
     runs = [record for record in view.measured if len(record.epochs) > 1]
     shares = [one.epochs[0].train_s / later_s for one in runs if (later_s := _later_s(one)) > 0]
@@ -65,15 +65,15 @@ def _waiting_share(records: Sequence[Record]) -> float:
     return waiting_s / train_s if train_s else 0.0
 
 
-def _step_note(view: BenchmarkView) -> list[str]:
+def _step_note(view: Selection) -> list[str]:
     """Return the fit of an epoch's time to images and steps, where three cases differ in the batch size alone.
 
     Time = a + b steps, least squares over the medians: a is what the images cost however they are batched.
     """
-    points = [(arm.measured[0].epochs[0].steps, _epoch_s(arm.measured)) for arm in view.arms if arm.measured]
-    sizes = {arm.experiment.batch_size for arm in view.arms if arm.measured}
+    points = [(arm.measured[0].epochs[0].steps, _epoch_s(arm.measured)) for arm in view.cases if arm.measured]
+    sizes = {arm.experiment.batch_size for arm in view.cases if arm.measured}
     others = {
-        arm.experiment.model_copy(update={"batch_size": 1}).model_dump_json() for arm in view.arms if arm.measured
+        arm.experiment.model_copy(update={"batch_size": 1}).model_dump_json() for arm in view.cases if arm.measured
     }
     if len(sizes) < 3 or len(others) > 1 or len({steps for steps, _ in points}) < 3:
         return []
@@ -92,7 +92,7 @@ def _epoch_s(records: Sequence[Record]) -> float:
     return median(epoch.train_s for record in records for epoch in record.epochs[1:] or record.epochs)
 
 
-def _has_times(view: BenchmarkView) -> bool:
+def _has_times(view: Selection) -> bool:
     return any(row.metric in SCOPES for row in view.benchmark.table.metrics)
 
 
@@ -111,16 +111,16 @@ SOURCES: dict[str, tuple[str, Callable[[Record], int | None]]] = {
 """Each with the record's key whose null gives the reason."""
 
 
-def memory_lines(view: BenchmarkView, request: Request) -> list[str]:
+def memory_lines(view: Selection, request: Request) -> list[str]:
     """Return peaks of memory by case and source in MiB beside what the report printed, with the reasons for gaps."""
     if not view.benchmark.printed.memory or not view.records:
         return []
     printed = {one.case: one.printed for one in view.benchmark.printed.memory}
     head = reported_head(request)
     rows = []
-    for arm in view.arms:
-        row = {view.benchmark.table.case_title: arm.case.name}
-        row[f"{head or 'reported'}"] = printed.get(arm.case.name, NOTHING) if head else NOTHING
+    for arm in view.cases:
+        row = {view.benchmark.table.case_title: arm.name}
+        row[f"{head or 'reported'}"] = printed.get(arm.name, NOTHING) if head else NOTHING
         row["forecast of allocated, MiB"] = _forecast(arm)
         row |= {f"{title}, MiB": _peaks(arm, value) for title, (_, value) in SOURCES.items()}
         rows.append({**row, "n (seeds)": str(len(arm.measured))})
@@ -134,7 +134,7 @@ def memory_lines(view: BenchmarkView, request: Request) -> list[str]:
     return [*lines, *(f"- {escape(one)}." for one in sorted(reasons)), ""]
 
 
-def _forecast(arm: Arm) -> str:
+def _forecast(arm: CaseRecords) -> str:
     """Return what torch would allocate on a device, in closed form, and how far the measured peak is from it."""
     if arm.execution.precision != "fp32" or arm.execution.compile:
         return f"{NOTHING} (fp32 alone)"
@@ -144,7 +144,7 @@ def _forecast(arm: Arm) -> str:
     return f"{expected / MEBIBYTE:,.0f}{score}"
 
 
-def _peaks(arm: Arm, value: Callable[[Record], int | None]) -> str:
+def _peaks(arm: CaseRecords, value: Callable[[Record], int | None]) -> str:
     if not arm.measured:
         return missing(arm)
     found = [one / MEBIBYTE for record in arm.measured if (one := value(record)) is not None]

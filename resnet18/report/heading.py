@@ -10,10 +10,10 @@ from resnet18.spec.scale import SCALES
 from resnet18.tables.extrapolation import has_extrapolation
 from resnet18.tables.markdown import code, escape
 from resnet18.tables.metrics import machine
-from resnet18.tables.selection import BenchmarkView, reported_head
+from resnet18.tables.selection import Selection, reported_head
 
 
-def heading(request: Request, views: tuple[BenchmarkView, ...]) -> str:
+def heading(request: Request, views: tuple[Selection, ...]) -> str:
     """Return what the tables of one request share: data, scale, machine, versions."""
     records = [record for view in views for record in view.records]
     known = [record for record in records if record.fingerprint.numerics]

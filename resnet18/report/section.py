@@ -16,7 +16,7 @@ from resnet18.tables.cells import missing
 from resnet18.tables.extrapolation import extrapolation_note
 from resnet18.tables.markdown import escape, table
 from resnet18.tables.metrics import CURVES, SCOPES, optimizer_form
-from resnet18.tables.selection import Arm, BenchmarkView, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.speedup import machines_of, speed_up
 from resnet18.tables.tables import build_table
 
@@ -25,8 +25,8 @@ DERIVED = {"ratio": "divided by", "difference": "less"}
 
 
 def section(
-    view: BenchmarkView,
-    views: tuple[BenchmarkView, ...],
+    view: Selection,
+    views: tuple[Selection, ...],
     request: Request,
     verdicts: Sequence[Verdict],
     figures: Sequence[str],
@@ -59,7 +59,7 @@ def section(
     return "\n".join(lines)
 
 
-def title_of(view: BenchmarkView, views: tuple[BenchmarkView, ...]) -> str:
+def title_of(view: Selection, views: tuple[Selection, ...]) -> str:
     """Return the table's title, with the file's name where two tables have one title."""
     title = view.benchmark.title
     same = [one for one in views if one.benchmark.title == title]
@@ -75,14 +75,14 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _ways(view: BenchmarkView) -> list[str]:
+def _ways(view: Selection) -> list[str]:
     """Return how the cases were carried out: path and precision, and the optimizers' forms where they differ."""
     lines = []
     for text, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", optimizer_form)):
         found: dict[str, list[str]] = {}
-        for arm in view.arms:
+        for arm in view.cases:
             if way := " / ".join(sorted({way_of(record) for record in arm.measured})):
-                found.setdefault(way, []).append(f'"{escape(arm.case.name)}"')
+                found.setdefault(way, []).append(f'"{escape(arm.name)}"')
         if len(found) == 1 and way_of is carried_out_on:
             lines.append(f"- {text} {next(iter(found))}.")
         elif len(found) > 1:
@@ -97,9 +97,9 @@ def carried_out_on(record: Record) -> str:
     return f"{asked.path} path, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
 
 
-def _derived(view: BenchmarkView, request: Request) -> list[str]:
+def _derived(view: Selection, request: Request) -> list[str]:
     """Return the numbers that the report computed from its cells beside ours, computed from records."""
-    arms = {arm.case.name: arm for arm in view.arms}
+    arms = {arm.name: arm for arm in view.cases}
     lines = []
     for one in view.benchmark.printed.derived:
         reported = one.printed if reported_head(request) else "left out"
@@ -111,7 +111,7 @@ def _derived(view: BenchmarkView, request: Request) -> list[str]:
     return lines
 
 
-def _derived_value(derived: Derived, of: Arm, to: Arm) -> str:
+def _derived_value(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:
     for arm in (of, to):
         if not arm.measured:
             return missing(arm)
@@ -121,7 +121,7 @@ def _derived_value(derived: Derived, of: Arm, to: Arm) -> str:
     return f"{median(one) - median(other):.4g} (of medians; n = {len(one)} and {len(other)})"
 
 
-def notes_of(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Request) -> list[str]:
+def notes_of(view: Selection, views: tuple[Selection, ...], request: Request) -> list[str]:
     """Return what a reader must know about the cells, as items of a list in markdown.
 
     Scopes of time, evaluations, runs shared with other tables, and the numbers that the report computed from cells.
@@ -132,32 +132,32 @@ def notes_of(view: BenchmarkView, views: tuple[BenchmarkView, ...], request: Req
         if row.metric in SCOPES
     ]
     if any(row.metric == "train_s" for row in view.benchmark.table.metrics):
-        notes += extrapolation_note(view.arms, view.benchmark, request)
+        notes += extrapolation_note(view.cases, view.benchmark, request)
     notes += [f"- Best epoch: {text}." for text in sorted({_evaluations(record) for record in view.measured})]
     notes += [*_ways(view), *unreliable_notes(view), *loader_notes(view)]
-    for arm in view.arms:
+    for arm in view.cases:
         twins = [
-            f'"{escape(twin.case.name)}" of {escape(other.benchmark.title)}'
+            f'"{escape(twin.name)}" of {escape(other.benchmark.title)}'
             for other in views
-            for twin in other.arms
+            for twin in other.cases
             if arm.records and twin.arm_id == arm.arm_id and twin.case != arm.case
         ]
         if twins:
-            notes.append(f'- "{escape(arm.case.name)}" is the same run as {", ".join(twins)}.')
+            notes.append(f'- "{escape(arm.name)}" is the same run as {", ".join(twins)}.')
     return [*notes, *_derived(view, request)]
 
 
-def assumptions_of(view: BenchmarkView) -> list[str]:
+def assumptions_of(view: Selection) -> list[str]:
     """Return what the lab report does not state, with the value used here and its source, as items in markdown."""
     lines = []
-    at_full_size = [resolve(view.benchmark, arm.case, Request(scale="paper"), seed=0) for arm in view.arms]
+    at_full_size = [resolve(view.benchmark, arm.case, Request(scale="paper"), seed=0) for arm in view.cases]
     for assumption in view.benchmark.assumptions:
         if not assumption.has_value:
             lines.append(f"- {escape(assumption.key.removeprefix('protocol.'))}: {escape(assumption.source)}")
             continue
         full, here = (
             list(dict.fromkeys(shown for specs in pairs if (shown := _assumed(specs, assumption.key))))
-            for pairs in (at_full_size, [(arm.experiment, arm.execution) for arm in view.arms])
+            for pairs in (at_full_size, [(arm.experiment, arm.execution) for arm in view.cases])
         )
         changed = "" if full == here else f" (here: {escape(' / '.join(here))})"
         lines.append(f"- `{assumption.key}` = {escape(' / '.join(full))}{changed}: {escape(assumption.source)}")

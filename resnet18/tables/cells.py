@@ -6,7 +6,7 @@ from statistics import fmean, median, stdev
 from resnet18.records.record import Status
 from resnet18.spec.plan import OUT_OF_MEMORY
 from resnet18.tables.metrics import clean_accuracy
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import contrast, sampling_error
 
 NOTHING = "\N{EN DASH}"
@@ -24,11 +24,11 @@ DAGGER = " \N{DAGGER}"
 """Beside a time that is unreliable."""
 
 
-def missing(arm: Arm) -> str:
+def missing(case: CaseRecords) -> str:
     """Return what stands in a cell without a number: how the runs ended, or why there are none."""
-    if arm.records:
-        return ", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in arm.records))
-    return f"not run: {arm.absent}" if arm.absent else "not run"
+    if case.records:
+        return ", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in case.records))
+    return f"not run: {case.absent}" if case.absent else "not run"
 
 
 def accuracy(shares: Sequence[float]) -> str:
@@ -58,12 +58,12 @@ def seconds(values: Sequence[float]) -> str:
     return middle if low == high else f"{middle} [{low} to {high}]"
 
 
-def errors(arm: Arm) -> str:
+def errors(case: CaseRecords) -> str:
     """Return the standard deviation over seeds, and the standard error of the test set (clean accuracy)."""
-    if not arm.measured:
-        return missing(arm)
-    shares = [clean_accuracy(record) for record in arm.measured]
-    images = min(record.epochs[-1].clean.images for record in arm.measured)
+    if not case.measured:
+        return missing(case)
+    shares = [clean_accuracy(record) for record in case.measured]
+    images = min(record.epochs[-1].clean.images for record in case.measured)
     seeds = f"{100 * stdev(shares):.2f}" if len(shares) > 1 else NOTHING
     return f"{seeds} / {100 * sampling_error(fmean(shares), images):.2f}"
 

@@ -126,7 +126,7 @@ def kind_of(experiment: Experiment, execution: Execution) -> str:
 
 
 def kinds_of(runs: Iterable[Run]) -> dict[str, str]:
-    """Return the kind of each arm."""
+    """Return the kind of each case."""
     by_arm: dict[str, str] = {}
     for run in runs:
         if run.arm_id not in by_arm:
@@ -141,13 +141,13 @@ def paces_of(records: Collection[Record], is_here: Callable[[Record], bool]) -> 
         records: of any machine.
         is_here: whether a record is of this one.
     """
-    arms: dict[str, str] = {}
+    cases: dict[str, str] = {}
     found: dict[str, list[tuple[bool, Pace]]] = {}
     for record in records:
         if record.status == "ok" and record.epochs and is_here(record):
-            if record.arm_id not in arms:
-                arms[record.arm_id] = kind_of(record.spec.experiment, record.spec.execution)
-            found.setdefault(arms[record.arm_id], []).append((bool(record.flags), _pace_of(record)))
+            if record.arm_id not in cases:
+                cases[record.arm_id] = kind_of(record.spec.experiment, record.spec.execution)
+            found.setdefault(cases[record.arm_id], []).append((bool(record.flags), _pace_of(record)))
     return {kind: _median(paces) for kind, paces in found.items()}
 
 

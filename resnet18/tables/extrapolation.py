@@ -14,31 +14,31 @@ from resnet18.spec.resolve import Request, resolve
 from resnet18.tables.cells import DAGGER, NOTHING, missing
 from resnet18.tables.estimate import KNOWN_SIZES
 from resnet18.tables.metrics import mixed_machines, train_s
-from resnet18.tables.selection import Arm, BenchmarkView
+from resnet18.tables.selection import CaseRecords, Selection
 from resnet18.tables.statistics import contrast
 
 CUT = ("train_images", "epochs", "test_images_epoch", "test_images_last")
 """What a slice may have less of."""
 
 
-def full_size(arm: Arm, benchmark: Benchmark, request: Request) -> Experiment | None:
-    """Return the experiment that an arm is a slice of; None where it is none, or images of the data are not counted."""
-    full, _ = resolve(benchmark, arm.case, Request("paper", request.data_label), seed=arm.experiment.seed)
-    whole = arm.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
-    cut = _images(arm.experiment, request) < _images(full, request)
+def full_size(case: CaseRecords, benchmark: Benchmark, request: Request) -> Experiment | None:
+    """Return the experiment that a case is a slice of; None where it is none, or images of the data are not counted."""
+    full, _ = resolve(benchmark, case.case, Request("paper", request.data_label), seed=case.experiment.seed)
+    whole = case.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
+    cut = _images(case.experiment, request) < _images(full, request)
     return full if request.data_label in KNOWN_SIZES and whole == full and cut else None
 
 
-def can_extrapolate(arm: Arm, benchmark: Benchmark, request: Request) -> bool:
-    """Say whether an arm has times of a slice, none of them unreliable."""
-    times = arm.measured and not any(record.has_unreliable_times for record in arm.measured)
-    return bool(times) and full_size(arm, benchmark, request) is not None
+def can_extrapolate(case: CaseRecords, benchmark: Benchmark, request: Request) -> bool:
+    """Say whether a case has times of a slice, none of them unreliable."""
+    times = case.measured and not any(record.has_unreliable_times for record in case.measured)
+    return bool(times) and full_size(case, benchmark, request) is not None
 
 
-def has_extrapolation(view: BenchmarkView, request: Request) -> bool:
+def has_extrapolation(selection: Selection, request: Request) -> bool:
     """Say whether a table has a time that is extrapolated, and beside it the reported one."""
-    prints_it = any(row.metric == "train_s" for row in view.benchmark.table.metrics)
-    return prints_it and any(can_extrapolate(arm, view.benchmark, request) for arm in view.arms)
+    prints_it = any(row.metric == "train_s" for row in selection.benchmark.table.metrics)
+    return prints_it and any(can_extrapolate(case, selection.benchmark, request) for case in selection.cases)
 
 
 def _images(experiment: Experiment, request: Request) -> int:
@@ -52,34 +52,34 @@ def trained_images(record: Record) -> int:
     return sum(epoch.train.images for epoch in record.epochs)
 
 
-def extrapolated(arm: Arm, benchmark: Benchmark, request: Request) -> str:
+def extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> str:
     """Return seconds of training at full size: mean over runs with its 95 % interval (Student's t), or why none.
 
     Each run's seconds for an image, times the images of all epochs at full size.
     """
-    if not arm.measured:
-        return missing(arm)
-    full = full_size(arm, benchmark, request)
+    if not case.measured:
+        return missing(case)
+    full = full_size(case, benchmark, request)
     if full is None:
         return NOTHING
-    if (mixed := mixed_machines(arm.measured)) is not None:
+    if (mixed := mixed_machines(case.measured)) is not None:
         return f"{mixed}: not averaged"
-    if any(record.has_unreliable_times for record in arm.measured):
+    if any(record.has_unreliable_times for record in case.measured):
         return f"not extrapolated{DAGGER}"
-    values = [train_s(record) / trained_images(record) * _images(full, request) for record in arm.measured]
+    values = [train_s(record) / trained_images(record) * _images(full, request) for record in case.measured]
     if len(values) == 1:
         return f"{values[0]:,.0f} (n = 1: no interval)"
     low, high = contrast([values], [1]).interval()
     return f"{fmean(values):,.0f} [{max(low, 0):,.0f}, {high:,.0f}]"
 
 
-def extrapolation_note(arms: Collection[Arm], benchmark: Benchmark, request: Request) -> list[str]:
+def extrapolation_note(cases: Collection[CaseRecords], benchmark: Benchmark, request: Request) -> list[str]:
     """Return what an extrapolated time is made of, as an item of a list in markdown; nothing where there is none."""
     parts = set()
-    for arm in arms:
-        full = full_size(arm, benchmark, request)
-        if full is not None and can_extrapolate(arm, benchmark, request):
-            slices = sorted({f"{trained_images(record):,}" for record in arm.measured})
+    for case in cases:
+        full = full_size(case, benchmark, request)
+        if full is not None and can_extrapolate(case, benchmark, request):
+            slices = sorted({f"{trained_images(record):,}" for record in case.measured})
             parts.add(f"{_images(full, request):,} images from {' or '.join(slices)}")
     if not parts:
         return []

@@ -1,4 +1,4 @@
-"""Find records for cases. A view is one way of asking: scale, data set and options; ids tie its cases to records."""
+"""Find records for cases. A selection is one way of asking: scale, data and options; ids tie its cases to records."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ LARGEST_FIRST = ("paper", "small", "smoke")
 
 
 @dataclass(frozen=True)
-class Arm:
-    """A case under a view, with its records."""
+class CaseRecords:
+    """A case under a selection, with its records."""
 
     case: Case
     experiment: Experiment
@@ -30,33 +30,38 @@ class Arm:
     """Why it was not run, where no record comes from a device of its kind."""
 
     @property
+    def name(self) -> str:
+        """The case's name."""
+        return self.case.name
+
+    @property
     def measured(self) -> tuple[Record, ...]:
         """The records that hold a result."""
         return tuple(record for record in self.records if record.status == "ok")
 
 
 @dataclass(frozen=True)
-class BenchmarkView:
+class Selection:
     """A benchmark under a request, with the records of its cases."""
 
     benchmark: Benchmark
-    arms: tuple[Arm, ...]
+    cases: tuple[CaseRecords, ...]
 
     @property
     def records(self) -> tuple[Record, ...]:
         """All records of its cases."""
-        return tuple(record for arm in self.arms for record in arm.records)
+        return tuple(record for case in self.cases for record in case.records)
 
     @property
     def measured(self) -> tuple[Record, ...]:
         """The records that hold a result."""
-        return tuple(record for arm in self.arms for record in arm.measured)
+        return tuple(record for case in self.cases for record in case.measured)
 
     @property
     def is_half_recorded(self) -> bool:
         """Whether half of the cases that could be run have records."""
-        possible = [arm for arm in self.arms if arm.records or not arm.absent]
-        return 2 * sum(bool(arm.records) for arm in self.arms) >= len(possible)
+        possible = [case for case in self.cases if case.records or not case.absent]
+        return 2 * sum(bool(case.records) for case in self.cases) >= len(possible)
 
 
 def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
@@ -79,16 +84,16 @@ def _rank(request: Request) -> tuple[int, str, int, tuple[str, ...]]:
     )
 
 
-def look(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[BenchmarkView, ...]:
+def select(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[Selection, ...]:
     """Return the benchmarks of which there is a record under the request."""
     by_arm, devices = _by_arm(records), devices_of(records)
-    views = (BenchmarkView(one, _arms(one, request, by_arm, devices)) for one in benchmarks if one.can_run)
-    return tuple(view for view in views if view.records)
+    selections = (Selection(one, _cases(one, request, by_arm, devices)) for one in benchmarks if one.can_run)
+    return tuple(selection for selection in selections if selection.records)
 
 
-def arms_of(benchmark: Benchmark, request: Request, records: Collection[Record]) -> tuple[Arm, ...]:
+def case_records(benchmark: Benchmark, request: Request, records: Collection[Record]) -> tuple[CaseRecords, ...]:
     """Return each case of a benchmark with its records. One that the request's options do not fit has no cases."""
-    return _arms(benchmark, request, _by_arm(records), devices_of(records))
+    return _cases(benchmark, request, _by_arm(records), devices_of(records))
 
 
 def devices_of(records: Collection[Record]) -> Mapping[str, int]:
@@ -116,9 +121,9 @@ def _by_arm(records: Collection[Record]) -> dict[str, list[Record]]:
     return by_arm
 
 
-def _arms(
+def _cases(
     benchmark: Benchmark, request: Request, by_arm: dict[str, list[Record]], devices: Mapping[str, int]
-) -> tuple[Arm, ...]:
+) -> tuple[CaseRecords, ...]:
     found = []
     for case in benchmark.cases:
         try:
@@ -127,7 +132,7 @@ def _arms(
             return ()
         key = arm_id(experiment, execution)
         absent = absent_device(execution, devices)
-        found.append(Arm(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
+        found.append(CaseRecords(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
     return tuple(found)
 
 

@@ -146,7 +146,7 @@ def power(distance_low: float, distance_high: float, n: float, df: float, alpha:
     Args:
         distance_low: from the lower bound up to the true value, in standard deviations of a single run's sum.
         distance_high: from the true value up to the upper bound, in the same unit.
-        n: seeds of each arm; the standard error is that of a single run over its root.
+        n: seeds of each case; the standard error is that of a single run over its root.
         df: degrees of freedom of the standard error.
         alpha: one-sided level.
     """
@@ -158,7 +158,7 @@ def power(distance_low: float, distance_high: float, n: float, df: float, alpha:
 
 
 def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: bool = False) -> int | None:
-    """Return the seeds of each arm that settle a question with power .8, if the estimate were the truth.
+    """Return the seeds of each case that settle a question with power .8, if the estimate were the truth.
 
     Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the
     estimate has: the next look that suffices, else a number beyond the last. None: more than `MOST_SEEDS`.

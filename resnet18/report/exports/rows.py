@@ -8,7 +8,7 @@ from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.text import one_line
 from resnet18.tables.metrics import mixed_machines
-from resnet18.tables.selection import Arm, look, requests_of
+from resnet18.tables.selection import CaseRecords, requests_of, select
 
 LONGEST = 1_000
 """Characters of a name: Bencher takes 1,024."""
@@ -49,18 +49,18 @@ def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> t
     A request that shows no other run than those before it is left out. The order of the records changes nothing.
     """
     last = tuple(last_attempts(records).values())
-    groups, shown = list[tuple[str, list[tuple[Benchmark, Arm]]]](), set[str]()
+    groups, shown = list[tuple[str, list[tuple[Benchmark, CaseRecords]]]](), set[str]()
     for request in requests_of(last):
-        views = look(benchmarks, request, last)
+        views = select(benchmarks, request, last)
         ids = {record.run_id for view in views for record in view.records}
         if not ids <= shown:
             shown |= ids
-            arms = [(view.benchmark, arm) for view in views for arm in view.arms if arm.records]
+            arms = [(view.benchmark, arm) for view in views for arm in view.cases if arm.records]
             groups.append((request.described, arms))
     suffixes = [f" ({described})" if len(groups) > 1 else "" for described, _ in groups]
     taken = set[str]()
     return tuple(
-        Row(benchmark.name, arm.case.name, _unique(f"{benchmark.name}/{arm.case.name}{suffix}", taken), arm.records)
+        Row(benchmark.name, arm.name, _unique(f"{benchmark.name}/{arm.name}{suffix}", taken), arm.records)
         for suffix, (_, arms) in zip(suffixes, groups, strict=True)
         for benchmark, arm in arms
     )

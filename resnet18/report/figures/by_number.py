@@ -27,7 +27,7 @@ from resnet18.report.figures.style import (
 from resnet18.spec.resolve import value_at
 from resnet18.tables.cells import STATUS_TEXT, missing
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, machine
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 from resnet18.tables.tables import TIMES
 
 PANEL_HEIGHT = 3.4
@@ -48,7 +48,7 @@ class Line:
     look: dict[str, Any]
 
 
-def against(title: str, key_title: str, arms: Sequence[Arm], key: str, scope: str) -> bytes:
+def against(title: str, key_title: str, arms: Sequence[CaseRecords], key: str, scope: str) -> bytes:
     """Return an SVG of accuracy (%, mean) and time (s, median) against a numeric key, with the seeds as points.
 
     A case, or a seed, without a result is a word at the top edge. Times of several machines are several lines.
@@ -63,7 +63,7 @@ def against(title: str, key_title: str, arms: Sequence[Arm], key: str, scope: st
     return svg_of(lambda: draw_against(title, key_title, arms, key, scope))
 
 
-def draw_against(title: str, key_title: str, arms: Sequence[Arm], key: str, scope: str) -> Figure:
+def draw_against(title: str, key_title: str, arms: Sequence[CaseRecords], key: str, scope: str) -> Figure:
     """Return the figure; see `against`."""
     cases = sorted(((float(value_at(arm.experiment, key)), arm) for arm in arms), key=lambda case: case[0])
     left, right = _accuracies(cases), _times(cases, scope)
@@ -91,7 +91,7 @@ def draw_against(title: str, key_title: str, arms: Sequence[Arm], key: str, scop
     return figure
 
 
-def _accuracies(cases: Sequence[tuple[float, Arm]]) -> list[Line]:
+def _accuracies(cases: Sequence[tuple[float, CaseRecords]]) -> list[Line]:
     def of(label: str, value: Callable[[Record], float], **look: Any) -> Line:  # noqa: ANN401 - what a line takes
         values = tuple((at, tuple(sorted(100 * value(record) for record in arm.measured))) for at, arm in cases)
         return Line(label, fmean, values, look)
@@ -110,7 +110,7 @@ def _accuracies(cases: Sequence[tuple[float, Arm]]) -> list[Line]:
     ]
 
 
-def _times(cases: Sequence[tuple[float, Arm]], scope: str) -> list[Line]:
+def _times(cases: Sequence[tuple[float, CaseRecords]], scope: str) -> list[Line]:
     """Return a line for each machine: times of two machines have nothing in common, nor have those of unknown ones."""
     machines = sorted({machine(record) for _, arm in cases for record in arm.measured} - _of_unknown(cases))
     return [
@@ -127,7 +127,7 @@ def _times(cases: Sequence[tuple[float, Arm]], scope: str) -> list[Line]:
     ]
 
 
-def _of_unknown(cases: Sequence[tuple[float, Arm]]) -> set[str]:
+def _of_unknown(cases: Sequence[tuple[float, CaseRecords]]) -> set[str]:
     """Return how unknown machines are called where there is more than one record to draw."""
     records = [record for _, arm in cases for record in arm.measured]
     return {machine(one) for one in records if len(records) > 1 and not knows_machine(one.fingerprint.numerics)}
@@ -150,7 +150,9 @@ def _draw(axes: Axes, line: Line) -> None:
     )
 
 
-def _cross_unreliable(axes: Axes, cases: Sequence[tuple[float, Arm]], seconds: Callable[[Record], float]) -> None:
+def _cross_unreliable(
+    axes: Axes, cases: Sequence[tuple[float, CaseRecords]], seconds: Callable[[Record], float]
+) -> None:
     left_out = _of_unknown(cases)
     for at, arm in cases:
         crossed = sorted(
@@ -169,7 +171,7 @@ def _set_positions(axes: Axes, positions: Sequence[float], title: str) -> None:
     axes.set_xlim(positions[0] / room, positions[-1] * room)
 
 
-def _write_words(axes: Axes, cases: Sequence[tuple[float, Arm]]) -> None:
+def _write_words(axes: Axes, cases: Sequence[tuple[float, CaseRecords]]) -> None:
     """Write how runs ended that left no number at the top edge, above all points."""
     words = [(at, textwrap.fill(word, WORD_LETTERS)) for at, arm in cases if (word := _word(arm))]
     if not words:
@@ -184,7 +186,7 @@ def _write_words(axes: Axes, cases: Sequence[tuple[float, Arm]]) -> None:
         axes.annotate(word, (at, 0.985), multialignment="right", fontsize=8, color=INK, **place)
 
 
-def _word(arm: Arm) -> str:
+def _word(arm: CaseRecords) -> str:
     """Return what stands for the runs without a number, nothing where there are none."""
     if not arm.measured:
         return plain(missing(arm))

@@ -14,7 +14,7 @@ from resnet18.report.figures.legend import CLEAN, case_entry, signs_of
 from resnet18.report.figures.series import Series, images_at_the_end, overfitting_epoch, series
 from resnet18.report.figures.style import Key, Pen, figure_with_keys, pen, plain, svg_of
 from resnet18.spec.scale import LAST_EPOCHS
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 
 MANY_EPOCHS = 15
 """From here on a point for every epoch would run into the next one."""
@@ -34,13 +34,13 @@ class Panel:
     value: Callable[[Score], float]
     is_test: bool = False
 
-    def of(self, arm: Arm, score: Callable[[Epoch], Score] | None = None) -> Series:
+    def of(self, arm: CaseRecords, score: Callable[[Epoch], Score] | None = None) -> Series:
         """Return a case's curve, of another score if one is given."""
         which = score or self.score
         return series(_runs(arm), lambda epoch: self.value(which(epoch)))
 
 
-def learning_curves(title: str, case_title: str, arms: tuple[Arm, ...]) -> bytes:
+def learning_curves(title: str, case_title: str, arms: tuple[CaseRecords, ...]) -> bytes:
     """Return an SVG of loss (nats, left) and accuracy (%, right) by epoch, training above test.
 
     Lines are means over seeds, bands reach from the lowest to the highest seed. The test curve is the one as
@@ -55,7 +55,7 @@ def learning_curves(title: str, case_title: str, arms: tuple[Arm, ...]) -> bytes
     return svg_of(lambda: draw_curves(title, case_title, arms))
 
 
-def draw_curves(title: str, case_title: str, arms: Sequence[Arm]) -> Figure:
+def draw_curves(title: str, case_title: str, arms: Sequence[CaseRecords]) -> Figure:
     """Return the figure; see `learning_curves`."""
     shown = [(pen(number), arm) for number, arm in enumerate(arms) if arm.measured]
     with_clean = 0 < len(shown) <= MOST_WITH_CLEAN
@@ -86,7 +86,7 @@ def draw_curves(title: str, case_title: str, arms: Sequence[Arm]) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, panel: Panel, shown: Sequence[tuple[Pen, Arm]], *, with_clean: bool) -> None:
+def _draw_panel(axes: Axes, panel: Panel, shown: Sequence[tuple[Pen, CaseRecords]], *, with_clean: bool) -> None:
     curves = [panel.of(arm) for _, arm in shown]
     values = [value for curve in curves for value in curve.mean]
     height = max(values, default=0.0) - min(values, default=0.0)
@@ -126,7 +126,7 @@ def _marked(epochs: int, number: int, cases: int) -> list[int]:
     return [int(step * (at + (number + 0.5) / cases)) for at in range(8)]
 
 
-def _hollow_end(axes: Axes, panel: Panel, arm: Arm, curve: Series, look: tuple[str, str, float]) -> None:
+def _hollow_end(axes: Axes, panel: Panel, arm: CaseRecords, curve: Series, look: tuple[str, str, float]) -> None:
     """Mark the last values: they were measured on another number of test images, and are no steps of the same curve."""
     ended = [record for record in arm.measured if len(record.epochs) == len(curve.mean)]
     if panel.is_test and any(images_at_the_end(record) for record in ended):
@@ -144,7 +144,7 @@ def _hollow_end(axes: Axes, panel: Panel, arm: Arm, curve: Series, look: tuple[s
 
 
 def _mark_overfitting(
-    axes: Axes, shown: Sequence[tuple[Pen, Arm]], turns: dict[str, int | None], *, with_clean: bool
+    axes: Axes, shown: Sequence[tuple[Pen, CaseRecords]], turns: dict[str, int | None], *, with_clean: bool
 ) -> None:
     for look, arm in shown:
         turn = turns[arm.arm_id]
@@ -163,7 +163,7 @@ def _mark_overfitting(
             )
 
 
-def _set_limits(train_loss: Axes, test_loss: Axes, shown: Sequence[tuple[Pen, Arm]]) -> None:
+def _set_limits(train_loss: Axes, test_loss: Axes, shown: Sequence[tuple[Pen, CaseRecords]]) -> None:
     lengths = [min(len(record.epochs) for record in arm.measured) for _, arm in shown]
     longest = max(lengths, default=1)
     pad = min(max(0.02 * (longest - 1), 0.15), 0.9)
@@ -180,7 +180,7 @@ def _set_limits(train_loss: Axes, test_loss: Axes, shown: Sequence[tuple[Pen, Ar
     train_loss.set_ylim(bottom=max(train_loss.get_ylim()[0], 0))
 
 
-def _runs(arm: Arm) -> list[Sequence[Epoch]]:
+def _runs(arm: CaseRecords) -> list[Sequence[Epoch]]:
     return [record.epochs for record in arm.measured]
 
 

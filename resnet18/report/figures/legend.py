@@ -9,20 +9,20 @@ from matplotlib.patches import Patch
 from resnet18.report.figures.series import images_at_the_end
 from resnet18.report.figures.style import INK, Pen, entry, plain
 from resnet18.tables.cells import STATUS_TEXT, missing
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 
 CLEAN = (0, (4, 2))
 """Dashes of the clean test curve."""
 
 
-def case_entry(look: Pen, arm: Arm) -> Line2D:
+def case_entry(look: Pen, arm: CaseRecords) -> Line2D:
     """Return a case's entry: without a line where it has no result, so that its word stands alone."""
     if not arm.measured:
         return entry(_label(arm), linestyle="")
     return entry(_label(arm), color=look.color, marker=look.marker, markersize=4.2, linewidth=1.4)
 
 
-def signs_of(shown: Sequence[tuple[Pen, Arm]], *, with_clean: bool, turns: bool) -> list[Artist]:
+def signs_of(shown: Sequence[tuple[Pen, CaseRecords]], *, with_clean: bool, turns: bool) -> list[Artist]:
     """Return what the signs mean that this figure has, and no others."""
     signs: list[Artist] = []
     records = [record for _, arm in shown for record in arm.measured]
@@ -44,9 +44,9 @@ def signs_of(shown: Sequence[tuple[Pen, Arm]], *, with_clean: bool, turns: bool)
     return signs
 
 
-def _label(arm: Arm) -> str:
+def _label(arm: CaseRecords) -> str:
     """Return a case's name, how many seeds its curves average, and how others ended."""
-    name = plain(arm.case.name)
+    name = plain(arm.name)
     if not arm.measured:
         return f"{name} ({missing(arm)})"
     others = [record.status for record in arm.records if record.status != "ok"]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 
 
-def numeric_key(arms: Sequence[Arm]) -> str | None:
+def numeric_key(arms: Sequence[CaseRecords]) -> str | None:
     """Return the dotted key of the experiment whose value, a positive number, is all that differs between the cases.
 
     None where there are fewer than two cases, or they differ in more or in something else.

@@ -9,7 +9,7 @@ from resnet18.records.record import Epoch, Record, Score
 from resnet18.report.figures.series import images_at_the_end, overfitting_epoch, series
 from resnet18.spec.scale import LAST_EPOCHS
 from resnet18.tables.metrics import percent
-from resnet18.tables.selection import Arm
+from resnet18.tables.selection import CaseRecords
 
 SCORES: dict[str, Callable[[Epoch], Score]] = {
     "train": lambda epoch: epoch.train,
@@ -40,7 +40,7 @@ class CurveData:
     places: dict[tuple[str, ...], int] = field(default_factory=dict)
     values: int = 0
 
-    def add(self, name: str, arms: Sequence[Arm]) -> bool:
+    def add(self, name: str, arms: Sequence[CaseRecords]) -> bool:
         """Add a chart of cases with a result; say whether there was room for it, and there were curves."""
         new = {_key(arm): arm for arm in arms if arm.measured and _key(arm) not in self.places}
         size = sum(values_of(arm.measured, self.step) for arm in new.values())
@@ -59,7 +59,7 @@ class CurveData:
         return {"arms": self.arms, "charts": self.charts}
 
 
-def step_for(arms: Sequence[Arm]) -> int:
+def step_for(arms: Sequence[CaseRecords]) -> int:
     """Return the smallest step between kept epochs with which all curves fit into one page, else the largest."""
     distinct = {_key(arm): arm.measured for arm in arms if arm.measured}
     sizes = {step: sum(values_of(records, step) for records in distinct.values()) for step in STEPS}
@@ -72,7 +72,7 @@ def values_of(records: Sequence[Record], step: int) -> int:
     return 2 * len(SCORES) * lines * len(_kept([len(record.epochs) for record in records], step))
 
 
-def _key(arm: Arm) -> tuple[str, ...]:
+def _key(arm: CaseRecords) -> tuple[str, ...]:
     return tuple(record.record_hash for record in arm.measured)
 
 

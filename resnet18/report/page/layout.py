@@ -21,7 +21,7 @@ from resnet18.report.wording import decisive, lines_of
 
 def lay_out(contents: Contents, intro: str, accepted: str, picture_of: PictureOf) -> Page:
     """Return the page of a report."""
-    arms = [arm for chapter in contents.chapters for view in chapter.shown for arm in view.arms]
+    arms = [arm for chapter in contents.chapters for view in chapter.shown for arm in view.cases]
     space = Space(CurveData(step_for(arms)), FigureRoom())
     _, stated, terms = intro.split("\n\n", 2)
     stands = tuple(

@@ -102,7 +102,7 @@ def _labelled(contents: Contents) -> dict[str, list[Place]]:
 
 def _places(chapter: Chapter) -> Iterator[tuple[str, Place]]:
     for view in chapter.views:
-        for arm in view.arms:
+        for arm in view.cases:
             for record in arm.records:
                 yield record.run_id, (view.benchmark.title, arm.case.name)
     for view in chapter.views:

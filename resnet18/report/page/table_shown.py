@@ -12,7 +12,7 @@ from resnet18.report.page.model import CaseShown, TableShown, VerdictShown
 from resnet18.report.page.pictures import FigureRoom
 from resnet18.report.section import assumptions_of, notes_of, title_of
 from resnet18.tables.cells import missing
-from resnet18.tables.selection import Arm, BenchmarkView
+from resnet18.tables.selection import CaseRecords, Selection
 from resnet18.tables.tables import build_table
 
 
@@ -26,7 +26,7 @@ class Space:
 
 def table_shown(
     anchor: str,
-    view: BenchmarkView,
+    view: Selection,
     chapter: Chapter,
     verdicts: Sequence[VerdictShown],
     space: Space,
@@ -54,8 +54,8 @@ def table_shown(
         (*notes, "", *beside),
         tuple(verdicts),
         benchmark.table.case_title,
-        tuple(_case(arm) for arm in view.arms),
-        space.curves.add(anchor, view.arms),
+        tuple(_case(arm) for arm in view.cases),
+        space.curves.add(anchor, view.cases),
         drawn[0] if drawn else None,
         tuple(drawn[1:]),
         tuple(assumptions_of(view)),
@@ -63,7 +63,7 @@ def table_shown(
     )
 
 
-def _grid(view: BenchmarkView, chapter: Chapter) -> Grid:
+def _grid(view: Selection, chapter: Chapter) -> Grid:
     frame = build_table(view, chapter.request)
     heads, rows = [str(head) for head in frame.columns], frame.astype(str).to_numpy().tolist()
     has_cases_in_rows = view.benchmark.table.cases_in == "rows"
@@ -71,5 +71,5 @@ def _grid(view: BenchmarkView, chapter: Chapter) -> Grid:
     return grid(caption, heads, rows, is_sortable=has_cases_in_rows)
 
 
-def _case(arm: Arm) -> CaseShown:
-    return CaseShown(arm.case.name, "" if arm.measured else missing(arm))
+def _case(arm: CaseRecords) -> CaseShown:
+    return CaseShown(arm.name, "" if arm.measured else missing(arm))
