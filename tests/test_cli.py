@@ -9,7 +9,8 @@ import pytest
 from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml, wait_for_an_epoch
 from typer.testing import CliRunner
 
-from resnet18.cli.app import app, completion
+from resnet18.cli import completion
+from resnet18.cli.app import app
 from resnet18.cli.errors import stopped
 from resnet18.execution.engines.sites import ENGINES
 from resnet18.records.store import Store
