@@ -116,18 +116,18 @@ lock: ### pin the newest versions of what is installed in constraints.txt
 	rm -rf .venv-lock
 
 speed: $(READY)  ### the fast path against the lab's loop and another (20 quiet minutes; ROUNDS=n)
-	@$(BIN)/python benchmarks/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
+	@$(BIN)/python benchmarks/suite/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
 # With PYTHON= given, that interpreter and its torch, and nothing is installed.
 verify-gpu: $(if $(GIVEN_PYTHON),,$(READY))  ### on a machine with a GPU: what no other machine can show, for LIMIT= seconds
-	@$(strip $(or $(GIVEN_PYTHON),$(BIN)/python) benchmarks/gpu $(if $(LIMIT),--limit $(LIMIT)) $(if $(DATA),--data "$(DATA)") \
+	@$(strip $(or $(GIVEN_PYTHON),$(BIN)/python) benchmarks/suite/verify_gpu.py $(if $(LIMIT),--limit $(LIMIT)) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(RESULTS),--results "$(RESULTS)"))
 
 regress: $(READY)  ### this commit against the baseline; BASE=commit: times and memory too
-	@$(BIN)/python benchmarks/ci $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
+	@$(BIN)/python benchmarks/suite/regress.py $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
 
 baseline: $(READY)  ### make this commit's runs the baseline of this machine (results/baseline)
-	@$(BIN)/python benchmarks/ci --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
+	@$(BIN)/python benchmarks/suite/regress.py --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
 
 test-engines: $(VENV)/.ray  ### the tests that start Ray: three nodes on this machine
 	@$(BIN)/python -m pytest tests/engines --soak --durations=5

@@ -1,4 +1,4 @@
-"""The gate of the regression check, simulated: benchmarks/gate, in small, and its page of results/gate."""
+"""The gate of the regression check, simulated: benchmarks/suite/gate, in small, and its page of results/gate."""
 
 import importlib
 import json
@@ -18,8 +18,8 @@ DRAWS = 200
 
 @pytest.fixture
 def module(monkeypatch):
-    """Import a module that stands beside benchmarks/gate/__main__.py."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gate"))
+    """Import a module that stands beside benchmarks/suite/gate/__main__.py."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "suite" / "gate"))
     return importlib.import_module
 
 
@@ -113,10 +113,10 @@ def test_a_share_has_wilson_s_interval(module):
 
 
 def test_the_kept_figures_are_of_the_present_thresholds(kept):
-    """A gate that changed is simulated again: python benchmarks/gate --to results/gate."""
+    """A gate that changed is simulated again: python benchmarks/suite/gate --to results/gate."""
     load = importlib.import_module("resnet18.spec.load")
 
-    assert load.load_benchmark(ROOT / "benchmarks/ci/regress.toml").gate.model_dump(mode="json") == kept["gate"]
+    assert load.load_benchmark(ROOT / "benchmarks/suite/regress.toml").gate.model_dump(mode="json") == kept["gate"]
 
 
 def test_the_page_is_made_from_its_figures(module, kept):

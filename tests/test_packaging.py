@@ -73,10 +73,10 @@ def test_a_gpu_is_verified_with_the_python_that_is_named_and_nothing_is_installe
     named = make("--dry-run", "verify-gpu", "PYTHON=python3.12", "LIMIT=540", "VENV=.not-made-yet").stdout
     own = make("--dry-run", "verify-gpu", "VENV=.not-made-yet").stdout
 
-    assert "\npython3.12 benchmarks/gpu --limit 540\n" in named
+    assert "\npython3.12 benchmarks/suite/verify_gpu.py --limit 540\n" in named
     assert "install" not in named
     assert ".not-made-yet/bin/python -m pip install" in own
-    assert "\n.not-made-yet/bin/python benchmarks/gpu\n" in own
+    assert "\n.not-made-yet/bin/python benchmarks/suite/verify_gpu.py\n" in own
 
 
 def test_torch_with_cuda_is_installed_from_the_usual_index():
@@ -244,7 +244,7 @@ def test_the_wheel_holds_every_spec_and_the_embedded_data(wheel):
     specs = sorted(path.relative_to(here) for pattern in ("*.toml", "spec.schema.json") for path in here.rglob(pattern))
 
     assert specs == sorted(path.relative_to(there) for path in there.rglob("*") if path.is_file())
-    assert (wheel / "resnet18" / "training" / "embedded" / "fashion-mnist-mini.npz").is_file()
+    assert (wheel / "resnet18" / "data" / "embedded" / "fashion-mnist-mini.npz").is_file()
     assert ["resnet18"] == [path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")]
 
 

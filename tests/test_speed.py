@@ -22,14 +22,14 @@ def found(name):
 
 
 def page_of(figures):
-    spec = importlib.util.spec_from_file_location("speed_page", ROOT / "benchmarks" / "speed" / "page.py")
+    spec = importlib.util.spec_from_file_location("speed_page", ROOT / "benchmarks" / "suite" / "speed" / "page.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.page(figures)
 
 
 def workloads(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "speed"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "suite" / "speed"))
     return importlib.import_module("workloads")
 
 

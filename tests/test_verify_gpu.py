@@ -16,7 +16,7 @@ PLENTY_S = 1e6
 
 
 def load_steps():
-    path = ROOT / "benchmarks" / "gpu" / "steps.py"
+    path = ROOT / "benchmarks" / "suite" / "verify_gpu.py"
     spec = importlib.util.spec_from_file_location("gpu_steps", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for it
@@ -48,34 +48,34 @@ def test_steps_are_carried_out_in_their_order(tmp_path):
     """Each into a folder of its own, and nothing is left."""
     machine = Machine()
 
-    assert [] == gpu.go_on(make_steps("one", "two"), tmp_path / "all", None, PLENTY_S, machine)
+    assert [] == gpu.verify(make_steps("one", "two"), tmp_path / "all", None, PLENTY_S, machine)
     assert [f"program {name} --to {tmp_path / 'all' / name}" for name in ("one", "two")] == machine.carried_out
 
 
 def test_what_is_done_is_not_done_again(tmp_path):
     """The same command goes on with what is left."""
     first, second = Machine(two=None), Machine()
-    gpu.go_on(make_steps("one", "two"), tmp_path, None, PLENTY_S, first)
-    gpu.go_on(make_steps("one", "two"), tmp_path, None, PLENTY_S, second)
+    gpu.verify(make_steps("one", "two"), tmp_path, None, PLENTY_S, first)
+    gpu.verify(make_steps("one", "two"), tmp_path, None, PLENTY_S, second)
 
     assert [f"program two --to {tmp_path / 'two'}"] == second.carried_out
 
 
 def test_a_step_that_was_stopped_is_left_and_comes_first_the_next_time(tmp_path):
     """A run goes on from where it was saved."""
-    left = gpu.go_on(make_steps("one", "two"), tmp_path, None, PLENTY_S, Machine(one=None))
+    left = gpu.verify(make_steps("one", "two"), tmp_path, None, PLENTY_S, Machine(one=None))
     again = Machine()
-    gpu.go_on(make_steps("one", "two", "three"), tmp_path, None, PLENTY_S, again)
+    gpu.verify(make_steps("one", "two", "three"), tmp_path, None, PLENTY_S, again)
 
-    assert ["one: stopped at the limit; the same command goes on"] == left
+    assert ["one: stopped at the limit; repeat the command to resume"] == left
     assert [f"program one --to {tmp_path / 'one'}", f"program three --to {tmp_path / 'three'}"] == again.carried_out
 
 
 def test_a_step_that_failed_is_named_with_its_log_and_tried_again_last(tmp_path):
     """It must not keep the others from their time."""
-    left = gpu.go_on(make_steps("one", "two"), tmp_path, None, PLENTY_S, Machine(one=1))
+    left = gpu.verify(make_steps("one", "two"), tmp_path, None, PLENTY_S, Machine(one=1))
     again = Machine()
-    gpu.go_on(make_steps("one", "three"), tmp_path, None, PLENTY_S, again)
+    gpu.verify(make_steps("one", "three"), tmp_path, None, PLENTY_S, again)
 
     assert [f"one: exit code 1 of: program one --to {{here}} (see {tmp_path / 'one' / '1.log'})"] == left
     assert [f"program three --to {tmp_path / 'three'}", f"program one --to {tmp_path / 'one'}"] == again.carried_out
@@ -83,22 +83,22 @@ def test_a_step_that_failed_is_named_with_its_log_and_tried_again_last(tmp_path)
 
 def test_a_run_that_failed_is_a_record_and_no_failure_of_the_step(tmp_path):
     """Batch 1024 is expected to run out of memory: exit code 3."""
-    assert [] == gpu.go_on(make_steps("card"), tmp_path, None, PLENTY_S, Machine(card=3))
+    assert [] == gpu.verify(make_steps("card"), tmp_path, None, PLENTY_S, Machine(card=3))
 
 
 def test_without_time_nothing_is_begun(tmp_path):
     """What is told to stop still needs some seconds, so the last ones are not given away."""
     machine = Machine()
-    left = gpu.go_on(make_steps("one"), tmp_path, None, gpu.LAST_S, machine)
+    left = gpu.verify(make_steps("one"), tmp_path, None, gpu.GRACE_S, machine)
 
     assert (["one: no time was left"], []) == (left, machine.carried_out)
 
 
 def test_full_size_is_left_out_without_photographs(tmp_path):
     """With the option that would give them."""
-    step = gpu.Step("full", "rows", ("program",), of_embedded_data=False)
+    step = gpu.Step("full", "rows", ("program",), works_on_embedded_data=False)
 
-    assert ["full: needs photographs, as in DATA=imagefolder:cifar10-jpeg.tar.gz"] == gpu.go_on(
+    assert ["full: needs photographs, as in DATA=imagefolder:cifar10-jpeg.tar.gz"] == gpu.verify(
         (step,), tmp_path, None, PLENTY_S, Machine()
     )
 
@@ -108,7 +108,7 @@ def test_one_archive_holds_all_but_checkpoints(tmp_path):
     folder = tmp_path / "all"
     (folder / "one" / "checkpoints").mkdir(parents=True)
     (folder / "one" / "checkpoints" / "large").touch()
-    gpu.go_on(make_steps("one", "two"), folder, None, PLENTY_S, Machine(two=None))
+    gpu.verify(make_steps("one", "two"), folder, None, PLENTY_S, Machine(two=None))
 
     with tarfile.open(tmp_path / "all.tar.gz") as tar:
         names = {name for name in tar.getnames() if not name.endswith("one")}

@@ -24,7 +24,7 @@ NOT_IN_TURNS = "The two sides did not run in turns: what the machine did meanwhi
 
 def check_command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[BENCHMARK]", help="Name or TOML file with a [gate]; ci/regress.toml.")
+        str | None, typer.Argument(metavar="[BENCHMARK]", help="Name or TOML file with a [gate]; suite/regress.toml.")
     ] = None,
     results: ResultsOption = LOCAL,
     baseline: Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")] = BASELINE,
@@ -93,7 +93,7 @@ def compare_command(
 
 
 def _gated(name: str | None) -> Benchmark:
-    (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "ci" / "regress.toml"),))
+    (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
     if benchmark.gate is None:
         raise SpecError(f"{benchmark.name}.toml", "has no [gate]: nothing says how much may change")
     return benchmark

@@ -2,7 +2,7 @@
 
 Run once, by hand, on a machine with Debian's package `dataset-fashion-mnist`:
 
-    python resnet18/training/embedded/make_fashion_mnist_mini.py /usr/share/datasets/fashion-mnist
+    python resnet18/data/embedded/make_fashion_mnist_mini.py /usr/share/datasets/fashion-mnist
 
 The first images of each class are taken, in their original order, so the subset is class-balanced and the
 file is the same whoever makes it (numpy writes no time stamps).

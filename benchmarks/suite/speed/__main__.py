@@ -1,6 +1,6 @@
 """`make speed`: the fast path against two loops written as their authors would have, in turns.
 
-    python benchmarks/speed [--only WORKLOAD]... [--rounds N] [--to FOLDER]
+    python benchmarks/suite/speed [--only WORKLOAD]... [--rounds N] [--to FOLDER]
 
 Each side has a process of its own; while one trains, the other waits. Rates are for information; ratios travel.
 Writes the figures and a page of them, CLASS.json and CLASS.md: the class of machine is amx, avx512, avx2 or other.

@@ -1,6 +1,6 @@
 """`make regress` and `make baseline`: train the cases of regress.toml, and judge them or keep them.
 
-    python benchmarks/ci [--data DATA] [--base COMMIT] [--seeds N] [--to FOLDER] [--keep]
+    python benchmarks/suite/regress.py [--data DATA] [--base COMMIT] [--seeds N] [--to FOLDER] [--keep]
 
 With --base the code of that commit runs in turns with this one, seed by seed, each in processes of its own: times and
 memory are then compared too. Without, nothing is timed, and runs share the machine. Ends with the exit code of

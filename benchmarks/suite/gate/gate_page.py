@@ -6,7 +6,7 @@ from typing import Any
 Row = dict[str, Any]
 HEAD = """# The gate, simulated
 
-Made by `python benchmarks/gate`; the figures are in gate.json beside this page. Checks are made up, judged as
+Made by `python benchmarks/suite/gate`; the figures are in gate.json beside this page. Checks are made up, judged as
 `resnet18 check` judges, and counted; in brackets Wilson's 95 % interval.
 """
 SIZES = """## Other numbers of seeds

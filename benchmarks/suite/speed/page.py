@@ -7,7 +7,7 @@ HEAD = """# Speed on a processor with {instructions}
 Made by `make speed`; the figures are in {name}.json beside this page. Each row sets the fast path beside a reference
 loop on the same machine, in turns: *ratio* is the geometric mean over n rounds, with a 95 % interval. Absolute rates
 are those of this machine on that day. `lab` is the loop that the lab report describes, `kuangliu-style` that of a
-widely used repository (benchmarks/speed/loops.py); both train in fp32, one PIL image at a time.
+widely used repository (benchmarks/suite/speed/loops.py); both train in fp32, one PIL image at a time.
 """
 INSTRUCTIONS = {
     "amx": "AMX tiles",

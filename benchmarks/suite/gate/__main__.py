@@ -1,8 +1,8 @@
 """The gate of the regression check, simulated: how often it cries wolf, and what it finds.
 
-    python benchmarks/gate [--to FOLDER] [--quiet N] [--power N] [--seed N]
+    python benchmarks/suite/gate [--to FOLDER] [--quiet N] [--power N] [--seed N]
 
-Judges made-up checks by the thresholds of benchmarks/ci/regress.toml. Writes gate.json (the figures) and gate.md (a
+Judges made-up checks by the thresholds of benchmarks/suite/regress.toml. Writes gate.json (the figures) and gate.md (a
 page).
 """
 
@@ -40,7 +40,7 @@ from simulated import Setting, caught, false_alarms, given_a_baseline, level_tha
 from resnet18.spec.gate import Gate
 from resnet18.spec.load import load_benchmark
 
-SPEC = Path(__file__).parents[1] / "ci" / "regress.toml"
+SPEC = Path(__file__).parents[1] / "regress.toml"
 Row = dict[str, Any]
 
 
