@@ -99,9 +99,9 @@ def test_the_name_of_a_file_or_folder_is_no_code(copies):
     """A module and a folder get other names, and so do their imports."""
     folder = copies()
     before = hash_in(copies())
-    (folder / "training/keys.py").rename(folder / "training/counters.py")
+    (folder / "data/rng.py").rename(folder / "data/counters.py")
     (folder / "training/fast").rename(folder / "training/quick")
-    rewrite(folder, lambda text: text.replace("data.rng", "training.counters"))
+    rewrite(folder, lambda text: text.replace("data.rng", "data.counters"))
     rewrite(
         folder,
         lambda text: text.replace("training.fast.", "training.quick.").replace("training.fast ", "training.quick "),
@@ -114,10 +114,10 @@ def test_where_a_definition_stands_is_no_code(copies):
     """A function moves to another module, and another one changes its place in the file."""
     folder = copies()
     before = hash_in(copies())
-    source = (folder / "training/keys.py").read_text(encoding="utf-8")
+    source = (folder / "data/rng.py").read_text(encoding="utf-8")
     node = next(one for one in ast.parse(source).body if getattr(one, "name", "") == "permutation")
     text = ast.get_source_segment(source, node)
-    replace(folder, "training/keys.py", text, "")
+    replace(folder, "data/rng.py", text, "")
     (folder / "training/orders.py").write_text(
         "import numpy as np\nfrom resnet18.data.rng import random_words\n\n" + text, encoding="utf-8"
     )
@@ -150,7 +150,7 @@ def test_names_of_definitions_and_local_variables_are_no_code(copies):
     ("name", "old", "new"),
     [
         pytest.param("training/fast/norm.py", "MOMENTUM, EPS = 0.1, 1e-5", "MOMENTUM, EPS = 0.1, 1e-4", id="constant"),
-        pytest.param("training/keys.py", "WORDS_PER_BLOCK = 4", "WORDS_PER_BLOCK = 8", id="constant of the draws"),
+        pytest.param("data/rng.py", "WORDS_PER_BLOCK = 4", "WORDS_PER_BLOCK = 8", id="constant of the draws"),
         pytest.param("training/loop.py", "steps + 1", "steps + 2", id="operator"),
         pytest.param("training/model.py", "x = self.maxpool(self.relu", "x = self.relu(self.maxpool", id="order"),
         pytest.param("training/fast/norm.c", "momentum * ", "momentum + ", id="kernel"),
@@ -255,7 +255,7 @@ def test_what_measures_is_no_code_of_a_result(copies):
     """A clock, the report and the store may change."""
     folder = copies()
     before = hash_in(copies())
-    for room in ("measure", "records", "analysis", "execution"):
+    for room in ("measure", "records", "report", "execution"):
         rewrite(folder / room, lambda text: text.replace("1", "2"))
 
     assert before == hash_in(folder)

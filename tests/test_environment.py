@@ -102,7 +102,7 @@ def test_no_module_but_one_can_reach_the_network(path):
 def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fetches_alone():
     """Inside its handler."""
     importers = [named(path) for path in FILES if "resnet18.data.web" in modules_of(path)]
-    tree = ast.parse((PACKAGE / "data_commands.py").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / "cli" / "data.py").read_text(encoding="utf-8"))
     handlers = [
         function.name
         for function in tree.body
@@ -111,7 +111,7 @@ def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fet
         if isinstance(node, ast.ImportFrom) and node.module == "resnet18.data.web"
     ]
 
-    assert ["data_commands.py"] == importers
+    assert ["cli/data.py"] == importers
     assert ["fetch_command"] == handlers
 
 
