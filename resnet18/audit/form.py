@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from resnet18.audit.finding import Remark, counted, listed, quoted
-from resnet18.audit.reading import NO_NUMBER, UNITS_OF, Cell, Reading, is_share, number_of, unit_in_title
+from resnet18.audit.reading import NO_NUMBER, Cell, Reading, is_share, number_of, unit_in_title
 from resnet18.audit.repeated import digits
-from resnet18.spec.printed import parse_printed
+from resnet18.spec.printed import UNITS_OF, parse_printed
 
 SHOWN = 3
 """Cells that are quoted as examples."""

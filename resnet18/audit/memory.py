@@ -5,14 +5,10 @@ from collections.abc import Iterator, Sequence
 from resnet18.audit.finding import Remark
 from resnet18.audit.reading import OUT_OF_MEMORY, Reading, number_of
 from resnet18.spec.benchmark import PrintedMemory
-from resnet18.spec.bytes import least_training_bytes
-from resnet18.spec.printed import Printed
+from resnet18.spec.bytes import CONTEXT_BYTES, least_training_bytes
+from resnet18.spec.printed import Printed, card_bytes
 
 MIB = 2**20
-BESIDE = 2 * 2**30
-"""Bytes that a driver's context and workspaces may take beside the training itself."""
-AS_SOLD = {"GB": 2**30 / 1e9, "MB": 2**20 / 1e6}
-"""Memory of cards is sold in powers of two under decimal names."""
 
 
 def impossible_memory(readings: Sequence[Reading]) -> Iterator[Remark]:
@@ -31,8 +27,10 @@ def _of_case(reading: Reading, memory: PrintedMemory, least: int) -> Iterator[Re
     if printed is not None and printed.high < least:
         evidence = f"printed {memory.printed}, {_needs(least)}"
         yield Remark(where, "the printed memory is less than training needs", evidence)
-    if memory.printed.strip().lower() in OUT_OF_MEMORY and card is not None and 2 * least + BESIDE <= card:
-        evidence = f"{_needs(least)}; twice that and 2 GiB beside are {_mib(2 * least + BESIDE)} of {memory.card}"
+    if memory.printed.strip().lower() in OUT_OF_MEMORY and card is not None and 2 * least + CONTEXT_BYTES <= card:
+        evidence = (
+            f"{_needs(least)}; twice that and 2 GiB beside are {_mib(2 * least + CONTEXT_BYTES)} of {memory.card}"
+        )
         yield Remark(where, f'"{memory.printed}" is surprising: training fits the card more than twice', evidence)
 
 
@@ -65,9 +63,7 @@ def memory_lacks(memory: PrintedMemory) -> str:
 
 
 def _card(memory: PrintedMemory) -> float | None:
-    """Return the bytes of the card that is named."""
-    printed = _in_bytes(memory.card or "")
-    return None if printed is None else printed.value * AS_SOLD.get(printed.unit, 1.0)
+    return card_bytes(memory.card or "")
 
 
 def _needs(least: int) -> str:

@@ -8,17 +8,11 @@ from resnet18.spec.benchmark import Benchmark, Case, MetricRow
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import canonical_json
 from resnet18.spec.metric import Quantity
-from resnet18.spec.printed import UNITS, Printed, parse_printed
+from resnet18.spec.printed import UNITS, UNITS_OF, Printed, parse_printed
 from resnet18.spec.resolve import Request, resolve
 
 COSTS = ("seconds", "bytes")
 """Quantities that are compared by ratio, and that depend on how an experiment is carried out."""
-UNITS_OF: dict[Quantity, tuple[str, ...]] = {
-    "accuracy": ("%", "points"),
-    "seconds": ("s", "ms", "min", "h"),
-    "bytes": ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"),
-}
-"""The units that tell what a number is; a quantity that is not listed needs none."""
 WORDS = {
     "percent": "%",
     "sec": "s",

@@ -6,9 +6,9 @@ from math import expm1
 
 from resnet18.audit.differences import differ
 from resnet18.audit.finding import Remark, listed
-from resnet18.audit.reading import UNITS_OF, Cell, Reading
+from resnet18.audit.reading import Cell, Reading
 from resnet18.spec.metric import Quantity
-from resnet18.spec.printed import Printed
+from resnet18.spec.printed import UNITS_OF, Printed
 
 FEWEST_DIGITS = 4
 """Significant digits below which two equal numbers say nothing."""

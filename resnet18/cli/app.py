@@ -1,19 +1,24 @@
-"""The command `resnet18`. Each handler is a few lines; whatever is heavy is imported inside it."""
+"""The command `resnet18`: every command by its name."""
 
-import json
-import signal
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
 
 import typer
 
+from resnet18.cli.audit import audit_command
+from resnet18.cli.check import check_command
+from resnet18.cli.compare import compare_command
 from resnet18.cli.data import data_app
-from resnet18.cli.errors import echo, echo_either, errors_reported, write_whatever_the_locale
-from resnet18.cli.inquiries import INQUIRIES
-from resnet18.cli.options import DataOption, DebugOption, Files, JsonOption, ScaleOption, SetOption, asked
+from resnet18.cli.env import env_command
+from resnet18.cli.errors import write_whatever_the_locale
+from resnet18.cli.export import export_command
+from resnet18.cli.forecast import forecast_command
+from resnet18.cli.merge import merge_command
 from resnet18.cli.plan import plan_command
+from resnet18.cli.power import power_command
 from resnet18.cli.report import report_command
-from resnet18.cli.run import run_command, stop
+from resnet18.cli.run import run_command
+from resnet18.cli.schema import schema_command
+from resnet18.cli.verify import verify_command
 
 app = typer.Typer(
     help="A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.",
@@ -21,66 +26,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-app.command("plan")(plan_command)
-app.command("run")(run_command)
-app.command("report")(report_command)
-
-
-@app.command("verify")
-def verify_command(
-    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's file, DIR/records/RUN.ATTEMPT.json.")],
-    data: DataOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Carry a recorded run out again: bit-equal (0), another fingerprint (3, with its fields), or a mismatch (4)."""
-    with errors_reported(debug):
-        from rich.console import Console
-
-        from resnet18.execution.progress import Progress
-        from resnet18.execution.verify import verify
-        from resnet18.records.parse import load_record
-        from resnet18.spec.data import parse_data
-
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, stop)
-        loaded = load_record(record)
-        label = loaded.spec.experiment.data
-        found = verify(loaded, parse_data(data or label), Progress(Console(stderr=as_json)))
-        if as_json:
-            row = {"record": record.name, "verdict": found.verdict, "says": found.text, "exit_code": found.exit_code}
-            typer.echo(json.dumps(row, indent=1))
-        else:
-            echo(f"{record.name}: {found.text}")
-        raise typer.Exit(found.exit_code)
-
-
-@app.command("forecast")
-def forecast_command(
-    files: Files = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Of the card, as in 24GiB: asks for verdicts.")] = None,
-    scale: ScaleOption = "paper",
-    options: SetOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Predict the peak memory of each case, without a GPU and without data."""
-    with errors_reported(debug):
-        from resnet18.report.forecast import card_bytes, forecast_rows, forecast_text
-        from resnet18.spec.resolve import Request
-
-        card = card_bytes(memory) if memory is not None else None
-        wanted = asked(files, scale, 1, None, None, options)
-        from resnet18.training.forecast import forecasts  # torch: a mistake above is answered without it
-
-        found, usual = forecasts(wanted.benchmarks, (wanted.request, Request(wanted.request.scale)))
-        rows = forecast_rows(wanted.benchmarks, wanted.request, (found, usual), card)
-        echo_either(rows, forecast_text(rows), as_json=as_json)
-
-
-for _name, _command in INQUIRIES.items():
+COMMANDS: dict[str, Callable[..., None]] = {
+    "plan": plan_command,
+    "run": run_command,
+    "report": report_command,
+    "verify": verify_command,
+    "forecast": forecast_command,
+    "audit": audit_command,
+    "check": check_command,
+    "compare": compare_command,
+    "export": export_command,
+    "power": power_command,
+    "merge": merge_command,
+    "env": env_command,
+    "schema": schema_command,
+}
+"""In the order of the help."""
+for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(data_app, name="data")
 

@@ -1,4 +1,4 @@
-"""The commands that compare records with records: `check` for CI, `compare` for people."""
+"""The command `check`: recorded runs judged by a baseline, for CI."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,16 +10,12 @@ from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.options import LOCAL, DebugOption, JsonOption, ResultsOption
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
-from resnet18.spec.gate import Gate
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
 if TYPE_CHECKING:
     from resnet18.records.record import Record
 
 BASELINE = Path("results/baseline")
-PEOPLE = Gate(seeds=2)
-"""Thresholds of `compare`: a spread takes four seeds."""
-NOT_IN_TURNS = "The two sides did not run in turns: what the machine did meanwhile counts as a change of time."
 
 
 def check_command(
@@ -45,7 +41,7 @@ def check_command(
 
         benchmark = _gated(name)
         assert benchmark.gate is not None  # noqa: S101 - _gated refuses the others
-        head = head_cases(benchmark, _records(results), str(results))
+        head = head_cases(benchmark, final_records(results), str(results))
         saved = _saved_bytes(head)
         if keep:
             folder = kept.keep(baseline, head, saved, Store(results))
@@ -56,39 +52,13 @@ def check_command(
         sides = Sides(
             head=head,
             baseline={label: found.of_case(label) for label in {**head, **cases}},
-            base=None if base is None else alike(head, _records(base)),
+            base=None if base is None else alike(head, final_records(base)),
             saved_bytes={one: (cases[one].saved_bytes, saved[one]) for one in saved if one in cases},
         )
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
         text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
         echo_either(check_rows(judged), text, as_json=as_json)
-        raise typer.Exit(judged.exit_code)
-
-
-def compare_command(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Results folder to compare with.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is judged.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files.")] = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
-) -> None:
-    """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
-    with errors_reported(debug):
-        from resnet18.gate.comparable import obstacles
-        from resnet18.gate.gather import every_case
-        from resnet18.gate.judge import Sides, check
-        from resnet18.gate.text import check_rows, check_text
-
-        benchmarks = load_benchmarks(tuple(names or ()))
-        a, b = (every_case(benchmarks, _records(folder)) for folder in (first, second))
-        if reasons := obstacles(a, b):
-            raise SpecError(f"{first} and {second}", "cannot be compared:\n  " + "\n  ".join(reasons))
-        both = [case for case in a if case in b]
-        ours = {case: a[case] for case in both}
-        judged = check(Sides(head={case: b[case] for case in both}, baseline=ours, base=ours), PEOPLE)
-        text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
-        echo_either(check_rows(judged), f"{text}\n\n{NOT_IN_TURNS}", as_json=as_json)
         raise typer.Exit(judged.exit_code)
 
 
@@ -99,7 +69,7 @@ def _gated(name: str | None) -> Benchmark:
     return benchmark
 
 
-def _records(results: Path) -> "tuple[Record, ...]":
+def final_records(results: Path) -> "tuple[Record, ...]":
     """Return the last attempt at each run; a damaged record is no reason to look at the others alone."""
     from resnet18.records.store import Store, last_attempts
 

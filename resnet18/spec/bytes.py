@@ -14,6 +14,8 @@ FLOAT = 4
 """Bytes of a 32-bit float."""
 LONG = 8
 """Bytes of the 64-bit integers in which torch keeps labels and the positions that a max pool chose."""
+CONTEXT_BYTES = 2 * 2**30
+"""Bytes that a driver's context and the workspaces of libraries may take beside the training itself."""
 CHANNELS = 3
 STAGES = 4
 TENSORS = {"adam": 2, "adamw": 2, "adadelta": 2, "rmsprop": 1, "asgd": 1, "sgd": 0}

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from math import isfinite
 
+from resnet18.spec.metric import Quantity
+
 UNITS = {
     "%": 1.0,
     "points": 1.0,
@@ -20,6 +22,14 @@ UNITS = {
     "GiB": 2.0**30,
 }
 """Known units, and what they are worth in percent, seconds or bytes."""
+UNITS_OF: dict[Quantity, tuple[str, ...]] = {
+    "accuracy": ("%", "points"),
+    "seconds": ("s", "ms", "min", "h"),
+    "bytes": ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"),
+}
+"""The units of a quantity; a quantity that is not listed needs none."""
+AS_SOLD = {"GB": 2**30 / 1e9, "MB": 2**20 / 1e6}
+"""Memory of cards is sold in powers of two under decimal names."""
 
 _NUMBER = re.compile(
     r"(?P<about>about |approximately |approx\. |circa |ca\. |~ ?)?(?P<number>[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
@@ -75,3 +85,11 @@ def parse_printed(text: str) -> Printed | None:
         unit=found["unit"] or "",
         is_approximate=found["about"] is not None,
     )
+
+
+def card_bytes(text: str) -> float | None:
+    """Return the memory of a card in bytes, None where the text is no exact amount: `24 GB` are sold as `24 GiB`."""
+    printed = parse_printed(text)
+    if printed is None or printed.is_approximate or printed.unit not in UNITS_OF["bytes"] or printed.value <= 0:
+        return None
+    return printed.value * AS_SOLD.get(printed.unit, 1.0)

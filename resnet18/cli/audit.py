@@ -1,0 +1,18 @@
+"""The command `audit`: published reports checked against themselves."""
+
+from resnet18.cli.errors import echo_either, errors_reported
+from resnet18.cli.options import DebugOption, Files, JsonOption
+from resnet18.spec.load import load_benchmarks
+
+
+def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+    """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
+    with errors_reported(debug):
+        from resnet18.audit.audit import audit
+        from resnet18.audit.text import audit_rows, audit_text
+        from resnet18.audit.unchecked import unchecked
+
+        benchmarks = load_benchmarks(tuple(files or ()))
+        findings = audit(benchmarks)
+        text = audit_text(findings, len(benchmarks), unchecked(benchmarks))
+        echo_either(audit_rows(findings), text, as_json=as_json)

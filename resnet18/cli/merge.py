@@ -1,0 +1,35 @@
+"""The command `merge`: the records of several machines in one folder."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet18.cli.errors import echo, errors_reported
+from resnet18.cli.options import DebugOption, JsonOption
+
+
+def merge_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the one that wins first.")],
+    into: Annotated[Path, typer.Option("--into", help="Results folder that they are copied to.")],
+    as_json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
+    with errors_reported(debug):
+        from resnet18.records.merge import merge
+
+        merged = merge(folders, into)
+        for error in merged.refused:
+            typer.echo(f"refused: {error}", err=True)
+        if as_json:
+            row = {"into": str(into), "copied": merged.copied, "known": merged.known, "left_out": merged.left_out}
+            typer.echo(json.dumps({**row, "refused": [str(error) for error in merged.refused]}, indent=1))
+        else:
+            echo(f"{merged.copied} records copied to {into}, {merged.known} there already")
+            for text in merged.left_out:
+                echo(f"left out: {text}")
+            echo(f"next: resnet18 report --results {shlex.quote(str(into))}")
+        raise typer.Exit(4 if merged.refused else 0)

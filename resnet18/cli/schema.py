@@ -1,0 +1,26 @@
+"""The command `schema`: the JSON schema of benchmark files or of records."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from resnet18.cli.completion import SCHEMAS, schemas
+from resnet18.cli.errors import errors_reported
+from resnet18.cli.options import DebugOption, JsonOption
+from resnet18.spec.errors import SpecError, did_you_mean
+
+
+def schema_command(
+    what: Annotated[str, typer.Argument(help="spec or record", autocompletion=schemas)] = "spec",
+    as_json: JsonOption = False,  # noqa: ARG001 - as everywhere; it prints nothing else
+    debug: DebugOption = False,
+) -> None:
+    """Print the JSON schema of benchmark files or of records."""
+    with errors_reported(debug):
+        if what not in SCHEMAS:
+            raise SpecError(f'schema "{what}"', f"unknown{did_you_mean(what, SCHEMAS)}", allowed=SCHEMAS)
+        from resnet18.records.record import Record
+        from resnet18.spec.schema import spec_schema
+
+        typer.echo(json.dumps(spec_schema() if what == "spec" else Record.model_json_schema(), indent=1))
