@@ -9,13 +9,10 @@ import pytest
 from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml, wait_for_an_epoch
 from typer.testing import CliRunner
 
-from resnet18.cli import completion
 from resnet18.cli.app import app
 from resnet18.cli.errors import stopped
-from resnet18.execution.engines.sites import ENGINES
+from resnet18.cli.options import benchmark_names
 from resnet18.records.store import Store
-from resnet18.spec.data import ALLOWED
-from resnet18.spec.scale import SCALES
 from resnet18.tables.estimate import KNOWN_SIZES, Pace, kinds_of
 
 
@@ -454,23 +451,21 @@ def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch):
     assert "stopped; to go on with what is missing: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'" == stopped()
 
 
-def test_what_the_shell_completes_is_what_there_is(tmp_path, monkeypatch):
-    """The lists are written out, so that Tab need not import what they come from."""
+def test_the_shell_completes_benchmarks_and_files(tmp_path, monkeypatch):
+    """The suite's own, and those of the folder where the shell is."""
     monkeypatch.chdir(tmp_path)
     make_toml(tmp_path)
 
-    assert (tuple(SCALES), ENGINES) == (completion.SCALES, completion.ENGINES)
-    assert {one.partition(":")[0] for one in ALLOWED} == {one.partition(":")[0] for one in completion.DATA}
-    assert (["batchsize"], ["mine.toml"]) == (completion.benchmark_names("bat"), completion.benchmark_names("mi"))
-    assert (["small", "smoke"], ["cuda", "cuda:0"]) == (
-        sorted(completion.scales("s"))[:2],
-        completion.device_names("cu"),
-    )
-    assert (["ray"], ["cifar10"], ["spec"]) == (
-        completion.engines("r"),
-        completion.data_sets("c"),
-        completion.schemas("s"),
-    )
+    assert (["batchsize"], ["mine.toml"]) == (benchmark_names("bat"), benchmark_names("mi"))
+
+
+@pytest.mark.parametrize("command", ["run", "check", "plan"])
+def test_help_is_plain_text(command, cli):
+    """Nothing in brackets is lost, flags have no type, and no box is drawn."""
+    text = cli(command, "--help").output
+
+    assert (command == "check") == ("[gate]" in text)
+    assert not {"<bool>", "\u2500"} & set(text.split())
 
 
 def test_env_can_be_pasted_into_a_report_of_a_bug(cli, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from resnet18.cli.verify import verify_command
 app = typer.Typer(
     help="A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # plain text: markup would take `[gate]` for a style
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -19,6 +19,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{CIFAR10},
 data_app = typer.Typer(
     help="Fetch CIFAR-10, check it, and say where data sets are kept.",
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

@@ -1,27 +1,46 @@
 """The options of the command line, and what `plan` and `run` ask for with them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from resnet18.cli.completion import benchmark_names, data_sets, device_names, engines, scales
 from resnet18.cli.filter import only_cases
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import CIFAR10, DataSource, data_home, parse_data
+from resnet18.spec.data import CIFAR10, EMBEDDED, DataSource, data_home, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
-from resnet18.spec.load import load_benchmarks
+from resnet18.spec.load import benchmarks_dir, load_benchmarks
 from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request, canonical_overrides
 from resnet18.spec.scale import SCALES
 
+
+def _offer(*words: str) -> Callable[[str], list[str]]:
+    """Return what the shell asks after Tab: the words that begin with what has been typed."""
+
+    def offered(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return offered
+
+
+def benchmark_names(incomplete: str) -> list[str]:
+    """Return the suite's benchmarks, and the TOML files and folders of the shell's own folder, after Tab."""
+    path = Path(incomplete)
+    folder = path if incomplete.endswith("/") else path.parent
+    own = sorted(path.stem for path in benchmarks_dir().glob("*.toml"))
+    files = sorted([*map(str, folder.glob("[!.]*.toml")), *(f"{path}/" for path in folder.glob("[!.]*/"))])
+    return [name for name in (*own, *files) if name.startswith(incomplete)]
+
+
+# What to run.
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[BENCHMARK]...",
+        metavar="BENCHMARK...",
         help="Names or TOML files; all of the suite if left out.",
         autocompletion=benchmark_names,
     ),
@@ -29,69 +48,71 @@ Names = Annotated[
 Files = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[FILE]...",
+        metavar="FILE...",
         help="TOML files, folders of them, or names; all of the suite if left out.",
         autocompletion=benchmark_names,
     ),
 ]
+CaseOption = Annotated[
+    list[str] | None,
+    typer.Option("--case", metavar="NAME", help="Only this case, named as `plan` lists it; may be repeated."),
+]
+HypothesesOption = Annotated[
+    bool, typer.Option("--hypotheses", help="Also run the candidates for what the report leaves open.")
+]
+# How much of it.
 ScaleOption = Annotated[
-    str, typer.Option("--scale", help=f"How much to run: {', '.join(SCALES)}.", autocompletion=scales)
+    str,
+    typer.Option("--scale", metavar="|".join(SCALES), help="How much to run.", autocompletion=_offer(*SCALES)),
 ]
 SeedsOption = Annotated[
     int | None,
     typer.Option(
-        "--seeds", min=1, max=1000, help="Seeds of each case; the scale's number if left out, 3 at least with --budget."
+        "--seeds",
+        min=1,
+        max=1000,
+        metavar="N",
+        help="Seeds of each case; the scale's number if left out, at least 3 with --budget.",
     ),
 ]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="90s|30m|2h", help="Choose the runs that give the most verdicts in this time."),
+]
+# Where.
 DataOption = Annotated[
     str | None,
     typer.Option(
         "--data",
+        metavar="NAME",
         help="cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out.",
-        autocompletion=data_sets,
+        autocompletion=_offer(CIFAR10, EMBEDDED, "imagefolder:"),
     ),
 ]
 DeviceOption = Annotated[
     str | None,
     typer.Option(
         "--device",
+        metavar="NAME",
         help="auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device.",
-        autocompletion=device_names,
+        autocompletion=_offer("auto", "cpu", "cuda", "cuda:0", "mps", "xpu"),
     ),
 ]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("-o", metavar="KEY=VALUE", help="Set any key of the spec, as in -o optimizer.lr=0.01."),
-]
-CaseOption = Annotated[
-    list[str] | None,
+EngineOption = Annotated[
+    str,
     typer.Option(
-        "--case", metavar="NAME", help="Only this case, CASE or BENCHMARK/CASE as `plan` lists them; may be repeated."
+        "--engine",
+        metavar="local|ray|slurm",
+        help="What carries the runs out: this machine or a cluster.",
+        autocompletion=_offer("local", "ray", "slurm"),
     ),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of records and report.")]
-HypothesesOption = Annotated[
-    bool, typer.Option("--hypotheses", help="Also run the candidates for what the report leaves open.")
-]
-StaleOption = Annotated[
-    bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
-]
-RetimeOption = Annotated[
-    bool,
-    typer.Option("--retime", help="Take the unreliable times of this machine again, too."),
-]
-UnreliableOption = Annotated[
-    bool,
-    typer.Option("--accept-unreliable", help="Let unreliable times decide verdicts and speed-ups like any other."),
-]
-CheckpointOption = Annotated[
-    float,
-    typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="How much work a power loss may cost a run."),
-]
-LimitOption = Annotated[
-    float | None,
+ResourcesOption = Annotated[
+    str | None,
     typer.Option(
-        "--time-limit", min=0.001, metavar="SECONDS", help="Give a run up after so long; the same command goes on."
+        "--resources",
+        metavar="cpus=N,gpus=N",
+        help="CPUs and GPUs per run on a cluster; runs whose times are compared get a whole node.",
     ),
 ]
 JobsOption = Annotated[
@@ -99,29 +120,38 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         min=1,
-        help="Runs side by side: here 1, each on processors of its own, and compared times alone; on a cluster as many "
-        "as it has room for.",
+        metavar="N",
+        help="Runs at a time: 1 if left out, or all that a cluster has room for. Each has processors of its own; runs "
+        "whose times are compared go alone.",
     ),
 ]
-EngineOption = Annotated[
-    str, typer.Option("--engine", help="Where runs happen: local, ray or slurm.", autocompletion=engines)
+ResultsOption = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of records and report.")]
+# How.
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("-o", metavar="KEY=VALUE", help="Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated."),
 ]
-BudgetOption = Annotated[
-    str | None,
+StaleOption = Annotated[
+    bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
+]
+RetimeOption = Annotated[bool, typer.Option("--retime", help="Rerun runs whose times are unreliable.")]
+UnreliableOption = Annotated[
+    bool, typer.Option("--accept-unreliable", help="Use unreliable times for verdicts and speed-ups too.")
+]
+CheckpointOption = Annotated[
+    float, typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="Seconds between checkpoints.")
+]
+LimitOption = Annotated[
+    float | None,
     typer.Option(
-        "--budget", metavar="30m|2h|90s", help="Run only what lets the most claims be decided in so much time."
+        "--time-limit",
+        min=0.001,
+        metavar="SECONDS",
+        help="Stop each run after this many seconds; repeat the command to resume.",
     ),
 ]
 TimeOption = Annotated[
-    bool, typer.Option("--time", help="Time a few steps of what no record tells the pace of: ten seconds at most.")
-]
-ResourcesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--resources",
-        metavar="cpus=N,gpus=N",
-        help="What a run takes of a cluster's node; compared times take all of it.",
-    ),
+    bool, typer.Option("--time", help="Time a few steps, ten seconds at most, where no record gives an estimate.")
 ]
 ProcessorsOption = Annotated[
     str | None, typer.Option("--on-processors", hidden=True, help="One of several runners: the processors it has.")
@@ -129,6 +159,7 @@ ProcessorsOption = Annotated[
 OnlyOption = Annotated[
     str | None, typer.Option("--only", hidden=True, help="One of several runners: the runs that a budget chose.")
 ]
+# Output.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from resnet18.cli.completion import SCHEMAS, schemas
 from resnet18.cli.errors import errors_reported
 from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.errors import SpecError, did_you_mean
 
+SCHEMAS = ("spec", "record")
+
 
 def schema_command(
-    what: Annotated[str, typer.Argument(help="spec or record", autocompletion=schemas)] = "spec",
+    what: Annotated[str, typer.Argument(metavar="spec|record", help="Of which files.")] = "spec",
     as_json: JsonOption = False,  # noqa: ARG001 - as everywhere; it prints nothing else
     debug: DebugOption = False,
 ) -> None:
