@@ -3,8 +3,8 @@
 import pytest
 from builders import TOML, make_benchmark
 
-from resnet18.cli.options import asked, seconds_of
 from resnet18.cli.preview import fewest_seeds
+from resnet18.cli.request import asked, seconds_of
 from resnet18.judge.budget import Situation, choose
 from resnet18.report.budget_text import choice_rows, choice_text
 from resnet18.spec.errors import SpecError

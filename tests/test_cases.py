@@ -10,8 +10,7 @@ from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.filter import only_cases
-from resnet18.cli.options import usable_processors
+from resnet18.cli.request import only_cases, usable_processors
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan

@@ -229,7 +229,7 @@ def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
 
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
-    monkeypatch.setattr("resnet18.cli.options.load_benchmarks", lambda _: [].index(1))
+    monkeypatch.setattr("resnet18.cli.request.load_benchmarks", lambda _: [].index(1))
     monkeypatch.setattr("sys.argv", ["/x/__main__.py", "plan", "my file.toml"])
     result = cli("plan")
 

@@ -11,7 +11,7 @@ from documented import ROOT, calls_of, commands
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.options import asked
+from resnet18.cli.request import asked
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

@@ -6,7 +6,7 @@ import pytest
 from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record
 
 from resnet18.cli import preview as previewing
-from resnet18.cli.options import Asked, asked
+from resnet18.cli.request import Asked, asked
 from resnet18.execution import process, timing
 from resnet18.execution.job import Place, TimingAnswer, TimingQuestion
 from resnet18.execution.worker_timing import answer_timing, images_at_most

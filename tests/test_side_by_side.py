@@ -9,7 +9,7 @@ from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.options import usable_processors
+from resnet18.cli.request import usable_processors
 from resnet18.cli.run import Orders, _progress
 from resnet18.execution.side_by_side import pin, shares, without_timed_runs
 from resnet18.records.store import Store

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.options import DebugOption, Files, JsonOption, ScaleOption, SetOption, asked
+from resnet18.cli.options import DebugOption, Files, JsonOption, ScaleOption, SetOption
+from resnet18.cli.request import asked
 from resnet18.spec.bytes import CONTEXT_BYTES
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment

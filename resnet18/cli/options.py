@@ -1,20 +1,13 @@
 """The options of the command line, and what `plan` and `run` ask for with them."""
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from resnet18.cli.filter import only_cases
-from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import CIFAR10, EMBEDDED, DataSource, data_home, parse_data
-from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
-from resnet18.spec.load import benchmarks_dir, load_benchmarks
-from resnet18.spec.plan import Plan, plan
-from resnet18.spec.resolve import Request, canonical_overrides
+from resnet18.spec.data import CIFAR10, EMBEDDED
+from resnet18.spec.load import benchmarks_dir
 from resnet18.spec.scale import SCALES
 
 
@@ -166,107 +159,3 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 LOCAL = Path("results/local")
 """Where results go unless --results says otherwise; git ignores it."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the options ask for, checked in full before anything is run."""
-
-    benchmarks: tuple[Benchmark, ...]
-    request: Request
-    source: DataSource
-    plan: Plan
-    devices: Mapping[str, int]
-    """How many there are of each kind."""
-
-
-def asked(
-    names: list[str] | None,
-    scale: str,
-    seeds: int | None,
-    data: str | None,
-    device: str | None,
-    options: list[str] | None,
-    *,
-    cases: list[str] | None = None,
-    hypotheses: bool = False,
-    fewest_seeds: int = 1,
-    prove_devices: bool = False,
-    devices: Mapping[str, int] | None = None,
-) -> Asked:
-    """Return what the options of `plan` and `run` ask for.
-
-    `cases` are the only ones of the tables, if there are any; of a scale with less than `fewest_seeds` so many are
-    taken unless it is said how many. With `prove_devices` this machine's devices are tried instead of taking their
-    drivers' word; `devices` are those of a cluster, which is asked instead of this machine.
-
-    Raises:
-        SpecError: an unknown name, case, scale or option.
-        EnvironmentMissingError: a device asked for by name is missing.
-    """
-    from resnet18.measure.devices import present_devices  # pynvml: only these two commands need it
-
-    if scale not in SCALES:
-        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
-    benchmarks = load_benchmarks(tuple(names or ()))
-    source = parse_data(data or SCALES[scale].data)
-    request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
-    devices = present_devices(prove=prove_devices) if devices is None else devices
-    numbers = range(seeds or max(SCALES[scale].seeds, fewest_seeds))
-    planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
-    planned = only_cases(planned, cases or (), benchmarks, names or ())
-    _check_device(device or "auto", devices)
-    return Asked(benchmarks, request, source, planned, devices)
-
-
-def demand_data(scale: str, data: str | None) -> None:
-    """Refuse a run whose archive is missing, before a cluster, a device or torch is asked for.
-
-    Raises:
-        EnvironmentMissingError: it is; the message holds the command that fetches it.
-    """
-    from resnet18.data.cifar10 import find_archive
-
-    if data is None and scale in SCALES:  # an unknown scale is refused where all of the request is read
-        data = SCALES[scale].data
-    if data == CIFAR10:
-        find_archive(data_home())
-
-
-def _check_device(device: str, devices: Mapping[str, int]) -> None:
-    """Raise EnvironmentMissingError for a device that was asked for by name and is missing."""
-    kind, _, index = device.partition(":")
-    numbered = [f"{kind}:{number}" for number in range(devices.get(kind, 0))]
-    if index and numbered and device not in numbered:
-        raise EnvironmentMissingError(f"--device {device}", "there is no such device", allowed=numbered)
-    if kind != "auto" and not numbered:
-        raise EnvironmentMissingError(
-            f"--device {device}", "there is no such device", allowed=("auto", *sorted(devices))
-        )
-
-
-def seconds_of(budget: str) -> float:
-    """Return the seconds that `--budget` means.
-
-    Raises:
-        SpecError: it is no length of time.
-    """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|m|min|h)", budget.strip(), re.ASCII)
-    if found is None or not float(found[1]):
-        raise SpecError(f'--budget "{budget}"', "is no length of time", allowed=("90s", "30m", "2h", "1.5h"))
-    return float(found[1]) * {"s": 1, "m": 60, "min": 60, "h": 3_600}[found[2]]
-
-
-def usable_processors() -> list[int]:
-    """Return the numbers of the processors that can compute at once: our affinity, as far as the quota reaches."""
-    from resnet18.measure.cgroup import affinity, usable_cpus
-
-    return sorted(affinity())[: usable_cpus()]
-
-
-def several_gpus() -> tuple[str, ...]:
-    """Return the names of this machine's GPUs, none where there is one or none."""
-    from resnet18.measure.devices import nvidia_gpus
-
-    names = nvidia_gpus()
-    return names if len(names) > 1 else ()

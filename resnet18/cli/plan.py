@@ -21,9 +21,8 @@ from resnet18.cli.options import (
     SeedsOption,
     SetOption,
     TimeOption,
-    asked,
-    seconds_of,
 )
+from resnet18.cli.request import asked, seconds_of
 
 if TYPE_CHECKING:
     from resnet18.cli.preview import Timing

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from resnet18.cli.options import Asked
+from resnet18.cli.request import Asked
 from resnet18.records.compare import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts

@@ -15,7 +15,6 @@ import typer
 from resnet18.cli.errors import HIDDEN, echo, errors_reported, stopped
 from resnet18.cli.options import (
     LOCAL,
-    Asked,
     BudgetOption,
     CaseOption,
     CheckpointOption,
@@ -37,12 +36,8 @@ from resnet18.cli.options import (
     SeedsOption,
     SetOption,
     StaleOption,
-    asked,
-    demand_data,
-    seconds_of,
-    several_gpus,
-    usable_processors,
 )
+from resnet18.cli.request import Asked, asked, demand_data, seconds_of, several_gpus, usable_processors
 from resnet18.execution.policy import CHECKPOINT_EVERY_S, Policy
 from resnet18.spec.errors import SpecError
 
