@@ -1,59 +1,82 @@
-"""The hash of what a run's code does: it covers the definitions that the run's spec can reach.
+"""The package's files as syntax trees: what each defines, and what its imports mean. Nothing is imported for it."""
 
-Nothing that changes no result is part of it: no path, order, name of a definition or local variable, comment,
-docstring, annotation, import or text of an error. A definition is a function, class or constant at the top of a module.
-Where one names another, the other's content stands in the hash instead of the name. Of what the spec chooses by name
-(optimizer, schedule, operations, path), a table's other entries, and branches for other choices, are left out.
-"""
-
-import hashlib
-import json
-from collections.abc import Collection
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from resnet18.spec.code_modules import Key, read_module
-from resnet18.spec.code_tree import Choices, Definition, Reader, Tree
-
 PACKAGE = Path(__file__).parents[1]
-ROUNDS = 3
-"""How far a definition's hash sees: those it names, those that they name, and once more."""
+PREFIX = "resnet18."
+
+Key = tuple[str, str]
+"""Module, without the package's name, and definition."""
 
 
-def hash_of(roots: Collection[Key], choices: Choices, package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of the definitions that the roots reach, as 64 hexadecimal digits.
+@dataclass(frozen=True)
+class Module:
+    """A parsed file: its definitions, and what its imports mean (local name to dotted name)."""
 
-    Raises:
-        KeyError: a root is no definition of the package.
-    """
-    found: dict[Key, Definition] = {}
-    waiting = list(roots)
-    while waiting:
-        key = waiting.pop()
-        if key not in found:
-            found[key] = _read(package, key, choices)
-            waiting += found[key].named
-    hashes = {key: _sha256(definition.content) for key, definition in found.items()}
-    for _ in range(ROUNDS):
-        hashes = {key: _sha256([hashes[key], *(hashes[one] for one in found[key].named)]) for key in found}
-    return _sha256(sorted(set(hashes.values())))
-
-
-def _read(package: Path, key: Key, choices: Choices) -> Definition:
-    """Return a definition for these choices, read again only where they matter to it."""
-    for known in (versions := _versions(package, key)):
-        if choices.answers(known.asked):
-            return known
-    module = read_module(package, key[0])
-    versions.append(Reader(module, package, choices).read(module.definitions[key[1]]))
-    return versions[-1]
+    name: str
+    package: Path
+    folder: Path
+    definitions: Mapping[str, ast.AST]
+    imports: Mapping[str, str]
 
 
 @cache
-def _versions(_package: Path, _key: Key) -> list[Definition]:
-    """Return where the versions of a definition are kept, one for each set of choices that it depends on."""
-    return []
+def read_module(package: Path, name: str) -> Module:
+    """Return a module of the package; its name is dotted and without the package's own."""
+    path = package.joinpath(*name.split("."))
+    file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+    body = ast.parse(file.read_bytes()).body
+    definitions = dict(pair for node in body for pair in _defined(node))
+    return Module(name, package, file.parent, definitions, dict(pair for node in body for pair in imported(node)))
 
 
-def _sha256(content: Tree) -> str:
-    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+@cache
+def find(package: Path, dotted: str) -> Key | None:
+    """Return where the definition of a dotted name stands, through re-exports; None where it is that of none."""
+    name, _, inner = dotted.removeprefix(PREFIX).rpartition(".")
+    path = package.joinpath(*name.split("."))
+    is_file = path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+    if not dotted.startswith(PREFIX) or not name or not is_file:
+        return None
+    module = read_module(package, name)
+    return (name, inner) if inner in module.definitions else find(package, module.imports.get(inner, ""))
+
+
+def imported(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield what an import binds: local name, dotted name."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+
+
+def _defined(node: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
+    """Yield what a statement at the top of a module defines, with the syntax tree of its content."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name, node
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            yield name, value
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            yield name, value
+        case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
+            for position, target in enumerate(names):
+                if isinstance(target, ast.Name):
+                    yield target.id, ast.Subscript(value, ast.Constant(position))
+
+
+@cache
+def choice_of(package: Path, key: Key) -> str:
+    """Return the name under which a spec chooses what a class describes: the default of its field `name`, if any."""
+    node = read_module(package, key[0]).definitions[key[1]]
+    for line in node.body if isinstance(node, ast.ClassDef) else ():
+        match line:
+            case ast.AnnAssign(target=ast.Name(id="name"), value=ast.Constant(value=str(name))):
+                return name
+    return ""

@@ -1,221 +1,213 @@
-"""One definition as JSON: what it does, with a hole for each definition that it names."""
+"""One definition of the package as JSON: what it does, with a hole for each definition that it names."""
 
 import ast
+import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from resnet18.spec.code_modules import PREFIX, Key, Module, definition_of, read_module
-from resnet18.spec.code_scope import Scope, bound
+from resnet18.spec.code import PREFIX, Key, Module, choice_of, find, imported
 
 OUTSIDE = ("measure", "records", "execution")
 """Rooms whose code measures and keeps, and changes no result."""
 SILENT = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "msg"}
 """Fields of a syntax tree that change nothing."""
+NAMED = (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+"""Nodes that bind a name of their own."""
 C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
 Tree = list[Any] | str | int | float | bool | None
 """A syntax tree as JSON."""
 
 
-@dataclass(frozen=True)
-class Choices:
-    """What a spec chooses by name."""
+class Choices(NamedTuple):
+    """What a spec chooses by name, and all names that a spec could choose."""
 
     chosen: frozenset[str]
     offered: frozenset[str]
-    """All names that a spec could choose."""
-
-    def answers(self, asked: Mapping[str, bool]) -> bool:
-        """Whether these choices are those that were made, as far as somebody asked: name to whether it was chosen."""
-        return all((name in self.chosen) == was_chosen for name, was_chosen in asked.items())
 
 
-@dataclass
-class Definition:
-    """A definition's content with a hole for each definition that it names."""
+class Definition(NamedTuple):
+    """What a definition does."""
 
-    content: Tree = None
-    named: list[Key] = field(default_factory=list)
-    asked: dict[str, bool] = field(default_factory=dict)
+    content: bytes
+    """JSON with a hole for each definition that it names."""
+    named: Sequence[Key]
+    asked: Mapping[str, bool]
     """Choices that the content depends on, and whether they were made."""
 
 
-class Reader:
-    """Turns one definition into its content."""
+def read_definition(module: Module, name: str, choices: Choices) -> Definition:
+    """Return what a definition of a module does for these choices."""
+    reader = _Reader(module, module.definitions[name], choices)
+    content = json.dumps(reader.visit(module.definitions[name]), separators=(",", ":")).encode()
+    return Definition(content, reader.named, reader.asked)
 
-    def __init__(self, module: Module, package: Path, choices: Choices) -> None:
-        self._module, self._package, self._choices = module, package, choices
-        self._found = Definition()
 
-    def _leaves_out(self, name: object) -> bool:
-        """Whether a name is one that the spec could have chosen and did not."""
-        if not isinstance(name, str) or name not in self._choices.offered:
-            return False
-        self._found.asked[name] = name in self._choices.chosen
-        return not self._found.asked[name]
+class _Reader(ast.NodeVisitor):
+    """Turns a syntax tree into JSON: local variables are numbered, definitions become holes."""
 
-    def read(self, node: ast.AST) -> Definition:
-        """Return the definition; its own name is no part of it."""
-        content = self._tree(node, {})
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and isinstance(content, list):
-            content.remove(node.name)
-        self._found.content = content
-        return self._found
+    def __init__(self, module: Module, top: ast.AST, choices: Choices) -> None:
+        self.named: list[Key] = []
+        self.asked: dict[str, bool] = {}
+        self._module, self._choices = module, choices
+        self._imports = dict(module.imports)
+        self._variables, self._kept = set[str](), set[str]()
+        self._numbers: dict[str, str] = {}
+        """Of variables, in the order of their appearance."""
+        for node in ast.walk(top):
+            self._note_names(node)
 
-    def _tree(self, node: object, scope: Scope) -> Tree:  # noqa: PLR0911 - one line for each kind of node
-        if not isinstance(node, ast.AST):
-            return self._constant(node)
-        if isinstance(node, (ast.Name, ast.Attribute)) and (named := self._named(node, scope)) is not None:
-            return named
-        if isinstance(node, ast.Raise):
-            return ["raise", _last_name(node.exc)]
-        if isinstance(node, (ast.If, ast.IfExp)) and (known := self._truth(node.test, scope)) is not None:
-            branch = node.body if known else node.orelse
-            return self._statements(branch, scope) if isinstance(branch, list) else self._tree(branch, scope)
-        if isinstance(node, (ast.Dict, ast.Set, ast.Tuple, ast.List)):
-            return self._display(node, scope)
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-            kept = [self._tree(side, scope) for side in _sides(node) if not self._is_left_out(side, scope)]
-            return ["|", *kept]
-        if isinstance(node, ast.Constant):
-            return self._constant(node.value)
-        return [type(node).__name__, *self._fields(node, self._inside(node, scope))]
+    def _note_names(self, node: ast.AST) -> None:
+        """Note which names a node binds: variables, and parameters, fields and methods, which keep their names."""
+        if isinstance(node, ast.arg):
+            self._kept.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            self._variables.add(node.id)
+        elif isinstance(node, NAMED) and node.name:
+            self._variables.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            self._imports.update(imported(node))
+        if isinstance(node, ast.ClassDef):
+            self._kept.update(_last_name(getattr(line, "target", line)) for line in node.body)
 
-    def _fields(self, node: ast.AST, scope: Scope) -> Iterator[Tree]:
+    def generic_visit(self, node: ast.AST) -> Tree:
+        tree: list[Tree] = [type(node).__name__]
         for name, value in ast.iter_fields(node):
-            if name in SILENT or value is None or value == []:
-                continue
-            if name in {"name", "id", "rest"}:
-                yield scope.get(value, value)
-            else:
-                yield [name, self._statements(value, scope) if isinstance(value, list) else self._tree(value, scope)]
+            if name in {"name", "rest"} and value is not None:
+                tree.append(self._numbered(value))
+            elif name not in SILENT and value is not None and value != []:
+                tree.append([name, self._tree(value)])
+        return tree
 
-    def _statements(self, nodes: list[Any], scope: Scope) -> Tree:
-        kept = []
-        for node in nodes:
-            if not self._does_nothing(node, scope):
-                kept.append(self._tree(node, scope))
-            if isinstance(node, ast.If) and self._truth(node.test, scope) and isinstance(node.body[-1], ast.Return):
-                break  # what follows is for another choice
+    def _tree(self, value: Any) -> Tree:  # noqa: ANN401 - whatever a field of a node holds
+        if isinstance(value, list):
+            return self._items(value)
+        tree: Tree = self.visit(value) if isinstance(value, ast.AST) else value
+        return tree
+
+    def _items(self, values: list[Any]) -> list[Tree]:
+        """Return a list, such as the statements of a body, without what changes no result or is for another choice."""
+        kept: list[Tree] = []
+        for value in values:
+            known = self._truth(value.test) if isinstance(value, ast.If) else None
+            if known is not None:
+                branch = value.body if known else value.orelse
+                kept += self._items(branch)
+                if branch and isinstance(branch[-1], ast.Return):
+                    break  # what follows is for another choice
+            elif not self._is_silent(value):
+                kept.append(self._tree(value))
         return kept
 
-    def _does_nothing(self, node: object, scope: Scope) -> bool:
-        """Whether a part of a list changes no result: a docstring, an import, `pass`, a case of another choice."""
+    def _is_silent(self, node: object) -> bool:
+        """Say whether a part of a list is a docstring, an import, `pass`, or a case of another choice."""
         if isinstance(node, ast.match_case) and isinstance(node.pattern, ast.MatchClass):
-            return self._is_left_out(node.pattern.cls, scope)
+            return self._is_left_out(node.pattern.cls)
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        return is_text or isinstance(node, (ast.Pass, ast.Import, ast.ImportFrom))
+        return is_text or isinstance(node, ast.Pass | ast.Import | ast.ImportFrom)
 
-    def _constant(self, value: object) -> Tree:
+    def _numbered(self, name: str) -> str:
+        """Return the number of a variable, any other name as it is."""
+        if name in self._kept or name not in self._variables:
+            return name
+        return self._numbers.setdefault(name, f"%{len(self._numbers)}")
+
+    def visit_Name(self, node: ast.Name) -> Tree:
+        return self._meaning(node) or ["Name", self._numbered(node.id)]
+
+    def visit_Attribute(self, node: ast.Attribute) -> Tree:
+        return self._meaning(node) or ["Attribute", self._tree(node.value), node.attr]
+
+    def visit_Constant(self, node: ast.Constant) -> Tree:
         """Return a constant; the name of a C file that lies beside the module stands for what the file does."""
+        value = node.value
         if isinstance(value, str) and value.endswith((".c", ".h")) and (self._module.folder / value).is_file():
             source = (self._module.folder / value).read_text(encoding="utf-8")
-            return ["c", " ".join(C_COMMENT.sub(" ", source).split())]
-        return value if isinstance(value, str | int | bool | None) else ["value", repr(value)]
+            return ["C", " ".join(C_COMMENT.sub(" ", source).split())]
+        return value if isinstance(value, str | int | None) else ["value", repr(value)]
 
-    def _display(self, node: ast.Dict | ast.Set | ast.Tuple | ast.List, scope: Scope) -> Tree:
-        """Return a display; of a table of choices only what is chosen, in no order."""
+    def visit_Raise(self, node: ast.Raise) -> Tree:
+        return ["Raise", _last_name(node.exc)]  # without its text
+
+    def visit_IfExp(self, node: ast.IfExp) -> Tree:
+        known = self._truth(node.test)
+        return self.generic_visit(node) if known is None else self._tree(node.body if known else node.orelse)
+
+    def visit_BinOp(self, node: ast.BinOp) -> Tree:
+        if not isinstance(node.op, ast.BitOr):
+            return self.generic_visit(node)
+        return ["|", *(self._tree(side) for side in _sides(node) if not self._is_left_out(side))]
+
+    def visit_Dict(self, node: ast.Dict | ast.Set | ast.Tuple | ast.List) -> Tree:
+        """Return a display without the choices that were not made; a table of names is in no order."""
         keys = node.keys if isinstance(node, ast.Dict) else node.elts
-        names = [key.value if isinstance(key, ast.Constant) else None for key in keys]
-        if names and all(name in self._choices.offered for name in names):
-            values = node.values if isinstance(node, ast.Dict) else node.elts
-            pairs = [(str(name), value) for name, value in zip(names, values, strict=True)]
-            return [
-                "chosen",
-                *(
-                    [name, self._tree(one, scope)]
-                    for name, one in sorted(pairs, key=lambda pair: pair[0])
-                    if not self._leaves_out(name)
-                ),
-            ]
-        if isinstance(node, ast.Dict):
-            return [
-                "Dict",
-                *(
-                    [self._tree(key, scope), self._tree(value, scope)]
-                    for key, value in zip(node.keys, node.values, strict=True)
-                ),
-            ]
-        kept = (one for one in node.elts if not self._is_left_out(one, scope))
-        return [type(node).__name__, *(self._tree(one, scope) for one in kept)]
+        values = node.values if isinstance(node, ast.Dict) else [None] * len(keys)
+        names = [key.value for key in keys if isinstance(key, ast.Constant) and key.value in self._choices.offered]
+        if names and len(names) == len(keys):
+            table = sorted(zip(map(str, names), values, strict=True), key=itemgetter(0))
+            return ["chosen", *([name, self._tree(value)] for name, value in table if not self._leaves_out(name))]
+        pairs = zip(keys, values, strict=True)
+        kept = [[self._tree(key), self._tree(value)] for key, value in pairs if not self._is_left_out(key)]
+        return [type(node).__name__, *kept]
 
-    def _named(self, node: ast.Name | ast.Attribute, scope: Scope) -> Tree:
-        """Return what a dotted name of the package or of a library means; None: neither, or a local variable."""
-        if (dotted := self._dotted(node, scope)) is None:
+    visit_Set = visit_Tuple = visit_List = visit_Dict  # noqa: N815 - ast calls them so
+
+    def _dotted(self, node: ast.AST | None) -> str | None:
+        """Return the dotted name that a name or a chain of attributes stands for, imports looked up."""
+        if isinstance(node, ast.Attribute):
+            inner = self._dotted(node.value)
+            is_value = inner is None or find(self._module.package, inner) is not None
+            return None if is_value else f"{inner}.{node.attr}"
+        if not isinstance(node, ast.Name) or node.id in self._variables | self._kept:
+            return None
+        if node.id in self._module.definitions:
+            return f"{PREFIX}{self._module.name}.{node.id}"
+        return self._imports.get(node.id)
+
+    def _meaning(self, node: ast.AST) -> Tree:
+        """Return what a dotted name of the package or of a library means; None: neither, or a variable."""
+        if (dotted := self._dotted(node)) is None:
             return None
         if not dotted.startswith(PREFIX):
             return ["library", dotted]
-        if _is_outside(dotted):
+        if dotted.split(".")[1] in OUTSIDE:
             return ["outside"]
-        if (key := definition_of(self._package, dotted)) is None:
+        if (key := find(self._module.package, dotted)) is None:
             return None
-        self._found.named.append(key)
+        self.named.append(key)
         return ["definition"]
 
-    def _dotted(self, node: ast.expr, scope: Scope) -> str | None:
-        """Return the dotted name that a name or a chain of attributes stands for, imports looked up."""
-        if isinstance(node, ast.Attribute):
-            inner = self._dotted(node.value, scope)
-            if inner is None or definition_of(self._package, inner) is not None:
-                return None  # an attribute of a definition's value
-            return f"{inner}.{node.attr}"
-        if not isinstance(node, ast.Name):
-            return None
-        if node.id in scope:
-            return scope[node.id].removeprefix("=") if scope[node.id].startswith("=") else None
-        if node.id in self._module.definitions:
-            return f"{PREFIX}{self._module.name}.{node.id}"
-        return self._module.imports.get(node.id)
-
-    def _inside(self, node: ast.AST, scope: Scope) -> Scope:
-        """Return the scope inside a node: names that it binds are numbered, parameters keep theirs."""
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            parameters = {one.arg: one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
-            body = node.body if isinstance(node.body, list) else [node.body]
-            return {**scope, **bound(body, scope), **parameters}
-        if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            return {**scope, **bound([one.target for one in node.generators], scope)}
-        return scope
-
-    def _is_left_out(self, node: ast.expr, scope: Scope) -> bool:
-        """Whether a name is that of a class which describes a choice that the spec did not make."""
-        dotted = self._dotted(node, scope) if isinstance(node, (ast.Name, ast.Attribute)) else None
-        key = None if dotted is None or _is_outside(dotted) else definition_of(self._package, dotted)
-        if key is None:
+    def _leaves_out(self, name: str) -> bool:
+        """Say whether a name is one that the spec could have chosen and did not."""
+        if name not in self._choices.offered:
             return False
-        return self._leaves_out(_choice_of(read_module(self._package, key[0]).definitions[key[1]]))
+        self.asked[name] = name in self._choices.chosen
+        return not self.asked[name]
 
-    def _equality(self, key: str, operator: ast.cmpop, other: ast.expr) -> bool | None:
-        """Return what `spec.key == "name"` is: of a list of operations, several names can be chosen."""
-        is_name = isinstance(other, ast.Constant) and other.value in self._choices.offered
-        if key not in {"name", "path"} or not is_name or not isinstance(operator, (ast.Eq, ast.NotEq)):
-            return None
-        if isinstance(other, ast.Constant) and self._leaves_out(other.value):
-            return isinstance(operator, ast.NotEq)
-        return isinstance(operator, ast.Eq) if key == "path" else None
+    def _is_left_out(self, node: ast.AST | None) -> bool:
+        """Say whether a name is that of a class which describes a choice that the spec did not make."""
+        dotted = self._dotted(node)
+        key = find(self._module.package, dotted) if dotted else None
+        return key is not None and self._leaves_out(choice_of(self._module.package, key))
 
-    def _truth(self, test: ast.expr, scope: Scope) -> bool | None:
+    def _truth(self, test: ast.expr) -> bool | None:
         """Return what a condition is for this spec, None where that depends on more than its choices."""
-        if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-            return False if any(self._truth(one, scope) is False for one in test.values) else None
-        if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
-            inner = self._truth(test.operand, scope)
-            return None if inner is None else not inner
-        if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            key = getattr(test.left, "attr", getattr(test.left, "id", ""))  # of `spec.path`, or of a variable `path`
-            return self._equality(key, test.ops[0], test.comparators[0])
-        if isinstance(test, ast.Call) and isinstance(test.func, ast.Name) and test.func.id == "isinstance":
-            kinds = test.args[1]
-            sides = _sides(kinds) if not isinstance(kinds, ast.Tuple) else kinds.elts
-            return False if all(self._is_left_out(side, scope) for side in sides) else None
+        match test:
+            case ast.BoolOp(op=ast.And(), values=values) if any(self._truth(value) is False for value in values):
+                return False
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                sides = kinds.elts if isinstance(kinds, ast.Tuple) else _sides(kinds)
+                return False if all(self._is_left_out(side) for side in sides) else None
+            case ast.Compare(ops=[ast.Eq() | ast.NotEq() as operator], comparators=[ast.Constant(value=str(name))]):
+                key = _last_name(test.left)  # of `spec.path`, or of a variable `path`
+                if key not in {"name", "path"} or name not in self._choices.offered:
+                    return None
+                if self._leaves_out(name):
+                    return isinstance(operator, ast.NotEq)
+                return isinstance(operator, ast.Eq) if key == "path" else None  # several operations can be chosen
         return None
-
-
-def _is_outside(dotted: str) -> bool:
-    return dotted.startswith(PREFIX) and dotted.removeprefix(PREFIX).partition(".")[0] in OUTSIDE
 
 
 def _sides(node: ast.expr) -> list[ast.expr]:
@@ -225,17 +217,11 @@ def _sides(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
-def _choice_of(node: ast.AST) -> str | None:
-    """Return the name under which a spec chooses what a class describes: the default of its field `name`."""
-    for line in node.body if isinstance(node, ast.ClassDef) else ():
-        is_name = isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and line.target.id == "name"
-        if is_name and isinstance(line, ast.AnnAssign) and isinstance(line.value, ast.Constant):
-            return str(line.value.value)
-    return None
-
-
-def _last_name(node: ast.expr | None) -> str | None:
-    """Return the name of the exception that a `raise` raises."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else None
+def _last_name(node: ast.AST | None) -> str:
+    """Return the name of a function or class, the last part of a dotted name, or that of an error with its text."""
+    match node:
+        case ast.Call(func=inner):
+            return _last_name(inner)
+        case ast.Attribute(attr=name) | ast.Name(id=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+    return ""

@@ -12,9 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from resnet18.spec.augmentation import OperationName
-from resnet18.spec.code import PACKAGE, hash_of
-from resnet18.spec.code_modules import Key
-from resnet18.spec.code_tree import Choices
+from resnet18.spec.code import PACKAGE, Key, read_module
+from resnet18.spec.code_tree import Choices, Definition, read_definition
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import OPTIMIZERS, SCHEDULES
 
@@ -101,20 +100,60 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of what the code does that a run of this spec can reach (`spec.code`)."""
-    operations = (*experiment.augmentation, *experiment.test_augmentation)
-    named = (experiment.optimizer, experiment.schedule, *operations)
-    chosen = {experiment.model, execution.path, *(part.name for part in named)}
-    return _code_hash(frozenset(chosen), frozenset(type(part) for part in (experiment, execution, *named)), package)
+    """Return the SHA-256 of what the code does that a run of this spec can reach.
+
+    A definition is a function, class or constant at the top of a module. Paths, names, order, comments, docstrings,
+    annotations and texts of errors are no part of the hash, nor is what the spec could have chosen by name and did not:
+    other entries of a table, branches for other choices.
+    """
+    operations = {part.name: part for part in (*experiment.augmentation, *experiment.test_augmentation)}
+    named = (experiment.optimizer, experiment.schedule, *(operations[name] for name in sorted(operations)))
+    # The classes of the spec are roots, because they hold its defaults.
+    models = dict.fromkeys(type(part) for part in (experiment, execution, *named))
+    keys = tuple((model.__module__.partition(".")[2], model.__name__) for model in models)
+    chosen = frozenset({experiment.model, execution.path, *(part.name for part in named)})
+    return hash_of((*ROOTS, *keys), Choices(chosen, OFFERED), package)
 
 
 def shared_code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
     """Return the same for what every spec of this network and path reaches, whatever else it chooses."""
-    return _code_hash(frozenset({experiment.model, execution.path}), frozenset(), package)
+    return hash_of(ROOTS, Choices(frozenset({experiment.model, execution.path}), OFFERED), package)
 
 
 @cache
-def _code_hash(chosen: frozenset[str], models: frozenset[type[BaseModel]], package: Path) -> str:
-    """Return the hash for these choices; the classes of the spec are roots, because they hold its defaults."""
-    specs = [(model.__module__.partition(".")[2], model.__name__) for model in models]
-    return hash_of([*ROOTS, *specs], Choices(chosen, OFFERED), package)
+def hash_of(roots: tuple[Key, ...], choices: Choices, package: Path) -> str:
+    """Return the SHA-256 of the definitions that roots reach.
+
+    They are numbered in the order in which they are first named. A definition's content has a hole for each one that it
+    names; their numbers fill the holes.
+
+    Raises:
+        KeyError: a root is no definition of the package.
+    """
+    waiting = list(roots)
+    numbers = {key: number for number, key in enumerate(waiting)}
+    total = hashlib.sha256()
+    for key in waiting:  # which grows
+        definition = _read(package, key, choices)
+        for named in definition.named:
+            if named not in numbers:
+                numbers[named] = len(numbers)
+                waiting.append(named)
+        total.update(definition.content)
+        total.update(json.dumps([numbers[named] for named in definition.named]).encode())
+    return total.hexdigest()
+
+
+def _read(package: Path, key: Key, choices: Choices) -> Definition:
+    """Return a definition for these choices, read again only where they matter to it."""
+    for known in (versions := _versions(package, key)):
+        if all((name in choices.chosen) == was_chosen for name, was_chosen in known.asked.items()):
+            return known
+    versions.append(read_definition(read_module(package, key[0]), key[1], choices))
+    return versions[-1]
+
+
+@cache
+def _versions(_package: Path, _key: Key) -> list[Definition]:
+    """Return where the versions of a definition are kept, one for each set of choices that it depends on."""
+    return []
