@@ -6,6 +6,7 @@ from builders import TOML, make_benchmark
 from resnet18.cli.preview import fewest_seeds
 from resnet18.cli.request import asked, seconds_of
 from resnet18.judge.budget import Situation, choose
+from resnet18.judge.reason import Reason
 from resnet18.report.budget_text import choice_rows, choice_text
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
@@ -46,7 +47,11 @@ def test_a_claim_is_taken_with_all_cases_and_seeds_that_it_needs(chosen):
     whole, none = (chosen(budget_s, ORDER.format("8", "16")) for budget_s in (90.0, 89.0))
 
     assert ([3], 6, 90.0) == (seeds_of(whole), len(whole.runs), whole.seconds)
-    assert ([0], 0, "takes about 90 s, and 89 s is left") == (seeds_of(none), len(none.runs), none.fates[0].reason)
+    assert ([0], 0, (90.0, 89.0)) == (
+        seeds_of(none),
+        len(none.runs),
+        (none.fates[0].takes_s, none.fates[0].left_s),
+    )
 
 
 def test_the_cheapest_claim_comes_first_and_shared_runs_count_once(chosen):
@@ -95,15 +100,15 @@ def test_with_fewer_seeds_than_a_verdict_needs_nothing_is_decided_and_that_is_sa
 @pytest.mark.parametrize(
     ("check", "changes", "reason"),
     [
-        (VALUE, {"request": Request()}, "judged on CIFAR-10 alone"),
-        (VALUE, {"request": Request("small", "cifar10")}, "judged at paper scale alone"),
-        (OOM, {}, "mine/16 does not run on cuda here"),
-        (ORDER.format("8", "16"), {"unknown": ["16"]}, "nobody knows how long mine/16 takes"),
-        ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, "mine/8 has too few epochs to overfit"),
+        (VALUE, {"request": Request()}, Reason("other_data")),
+        (VALUE, {"request": Request("small", "cifar10")}, Reason("other_scale")),
+        (OOM, {}, Reason("other_device", "mine/16", what="cuda")),
+        (ORDER.format("8", "16"), {"unknown": ["16"]}, Reason("time_unknown", "mine/16")),
+        ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, Reason("too_few_epochs", count=5)),
         (
             ORDER.format("8", "16"),
             {"text": TOML.replace("batch_size = 16 }", 'batch_size = 16 }\nexecution = { device = "cuda" }')},
-            "no CUDA device",
+            Reason("no_device", what="no CUDA device"),
         ),
     ],
 )

@@ -33,7 +33,7 @@ def test_an_arm_that_holds_a_seed_twice_decides_nothing(tmp_path):
     again = records[0].model_copy(update={"run_id": "f" * 16})
     (view,) = select([mine], Request(), [*records, again])
 
-    with pytest.raises(CannotJudgeError, match='seed 0 of "8" is in two records'):
+    with pytest.raises(CannotJudgeError, match="seed_twice"):
         check_comparable(view.cases)
 
 
@@ -302,10 +302,10 @@ def test_arms_without_fault_may_be_compared():
 @pytest.mark.parametrize(
     ("arm", "reason"),
     [
-        (make_case("b", ()), '"b" has no records'),
-        (replace(make_case("b", ()), absent="no CUDA device"), "no CUDA device"),
-        (make_case("b", seeded(0, data="e" * 64)), "several data sets of one name"),
-        (make_case("b", seeded(0, shared_code="e" * 64)), "records of several versions of the code"),
+        (make_case("b", ()), "no_records_of_case"),
+        (replace(make_case("b", ()), absent="no CUDA device"), "no_device"),
+        (make_case("b", seeded(0, data="e" * 64)), "several_data_sets"),
+        (make_case("b", seeded(0, shared_code="e" * 64)), "several_codes"),
     ],
 )
 def test_arms_with_a_fault_may_not_be_compared(arm, reason):

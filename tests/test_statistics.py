@@ -11,9 +11,9 @@ from scipy import integrate, stats
 
 from resnet18.tables.statistics import (
     ALPHA,
-    LOOKS,
     MOST_SEEDS,
     POWER,
+    TESTED_AT,
     Estimate,
     Region,
     contrast,
@@ -160,15 +160,15 @@ def test_golden_holm():
     assert [0.0125, 0.05 / 3, 0.025, 0.05] == holm_levels([0.001, 0.01, 0.02, 0.06])
 
 
-@given(st.dictionaries(st.sampled_from(sorted(LOOKS)), st.floats(0, 1), min_size=1))
+@given(st.dictionaries(st.sampled_from(sorted(TESTED_AT)), st.floats(0, 1), min_size=1))
 def test_looks_are_paid_for(ps):
     """A p of a look is divided by its share; the smallest counts, capped at 1."""
-    assert min(1.0, *[p / LOOKS[n] for n, p in ps.items()], 1.0) == sequential_p(ps)
+    assert min(1.0, *[p / TESTED_AT[n] for n, p in ps.items()], 1.0) == sequential_p(ps)
 
 
 def test_shares_of_the_looks_add_up_to_one():
     """Else the error would."""
-    assert isclose(1.0, sum(LOOKS.values()))
+    assert isclose(1.0, sum(TESTED_AT.values()))
 
 
 def test_three_looks_keep_the_error():
@@ -177,7 +177,7 @@ def test_three_looks_keep_the_error():
     wrong = 0
     for _ in range(4_000):
         one, other = random.normal(size=(2, 10)).tolist()
-        estimates = {n: contrast([one[:n], other[:n]], [1, -1]) for n in LOOKS}
+        estimates = {n: contrast([one[:n], other[:n]], [1, -1]) for n in TESTED_AT}
         wrong += (
             min(
                 sequential_p({n: Region(low=0).p_inside(e) for n, e in estimates.items()}),
@@ -210,7 +210,7 @@ def test_seeds_needed_have_the_power_that_they_promise():
     """The smallest such number beyond the looks: one fewer is not enough."""
     estimate = Estimate(value=0.5, se=0.4, df=4, n=3, run_variance=2.0)
     seeds = seeds_needed(estimate, Region(low=0), 0.05)
-    chances = [power(0.5 / sqrt(2), inf, n, 2 * n - 2, 0.025 * LOOKS[10]) for n in (seeds - 1, seeds)]
+    chances = [power(0.5 / sqrt(2), inf, n, 2 * n - 2, 0.025 * TESTED_AT[10]) for n in (seeds - 1, seeds)]
 
     assert chances[0] < 0.8 <= chances[1]
 
@@ -416,4 +416,4 @@ def test_no_looks_no_evidence():
 
 def test_constants_of_the_plan():
     """Level, power, most seeds and the spending of the looks are promises of docs/methodology.md."""
-    assert (0.05, 0.8, 1_000, {3: 0.1, 5: 0.3, 10: 0.6}) == (ALPHA, POWER, MOST_SEEDS, LOOKS)
+    assert (0.05, 0.8, 1_000, {3: 0.1, 5: 0.3, 10: 0.6}) == (ALPHA, POWER, MOST_SEEDS, TESTED_AT)

@@ -15,6 +15,7 @@ from resnet18.spec.data import DataSource
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan, Run
+from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.estimate import (
     KNOWN_SIZES,
     Pace,
@@ -27,7 +28,6 @@ from resnet18.tables.estimate import (
     paces_of,
     work,
 )
-from resnet18.tables.interim import LOOKS
 
 if TYPE_CHECKING:
     from resnet18.judge.budget import Choice
@@ -47,7 +47,7 @@ Timing = Literal["never", "if long", "always"]
 
 def fewest_seeds(budget_s: float | None) -> int:
     """Return how many seeds are planned at least: a budget chooses what decides the most, and one decides nothing."""
-    return 1 if budget_s is None else min(LOOKS)
+    return 1 if budget_s is None else min(TESTED_AT)
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from resnet18.judge.checks import FEWEST_SEEDS, other_terms
+from resnet18.judge.checks import other_terms
+from resnet18.judge.reason import Reason
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Claim, Overfits, RunStatus, cases_of, is_about_a_value
-from resnet18.spec.duration import duration
+from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.tables.interim import LOOKS
-from resnet18.tables.metrics import FEWEST
-
-IN_SECONDS_S = 180.0
+from resnet18.spec.scale import FEWEST_SEEDS, TESTED_AT
+from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,11 @@ class Fate:
     says: str
     seeds: int
     """Of each of its cases; 0: it is left out."""
-    reason: str = ""
-    """Why it is left out."""
+    reason: Reason | None = None
+    """Why no number of seeds decides it here, or why its runs cannot be planned."""
+    takes_s: float = 0.0
+    """What it would add, where that is more than what is left."""
+    left_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: floa
         if not fates[at].reason:
             candidates.append(_Candidate(name, claim, at, cases))
     taken, left_s = dict[str, Run](), budget_s
-    for look in [look for look in LOOKS if look <= seeds] or [seeds]:
+    for look in [look for look in TESTED_AT if look <= seeds] or [seeds]:
         waiting, candidates = candidates, []
         added_s = partial(_added_s, seeds=look, taken=taken, situation=situation)
         while waiting and (one := _next(waiting, added_s, left_s)) is not None:
@@ -114,15 +115,10 @@ def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: floa
             waiting.remove(one)
             candidates.append(one)
         for one in waiting:
-            reason = f"takes about {roughly(added_s(one))}, and {roughly(left_s)} is left"
-            fates[one.at] = replace(fates[one.at], reason="" if fates[one.at].seeds else reason)
+            if not fates[one.at].seeds:
+                fates[one.at] = replace(fates[one.at], takes_s=added_s(one), left_s=left_s)
     chosen = tuple(run for run in plan.runs if run.run_id in taken)
     return Choice(chosen, budget_s - left_s, tuple(fates.values()))
-
-
-def roughly(seconds: float) -> str:
-    """Return a length of time; what is less than three minutes in seconds, which people give budgets in."""
-    return f"{seconds:.0f} s" if seconds < IN_SECONDS_S else duration(seconds)
 
 
 def _by_case(plan: Plan) -> dict[str, tuple[Run, ...]]:
@@ -147,23 +143,29 @@ def _added_s(one: _Candidate, *, seeds: int, taken: Mapping[str, Run], situation
     return sum(situation.seconds[run_id] for run_id in new)
 
 
-def _obstacle(name: str, claim: Claim, by_case: Mapping[str, tuple[Run, ...]], situation: Situation) -> str:
-    """Return why no number of seeds decides a claim here, or why its runs cannot be planned; empty if nothing does."""
-    absent = {one.label: one.reason for one in situation.plan.not_planned}
+def _obstacle(name: str, claim: Claim, by_case: Mapping[str, tuple[Run, ...]], situation: Situation) -> Reason | None:
+    """Return why no number of seeds decides a claim here, or why its runs cannot be planned; None if nothing does."""
     for check in claim.checks:
         if (other := other_terms(check, situation.request)) is not None:
             return other
-        for label in (f"{name}/{case}" for case in cases_of(check)):
-            runs = by_case.get(label, ())
-            if not runs:
-                return absent.get(label, f"{label} is not planned")
-            if any(run.run_id not in situation.seconds and run.run_id not in situation.done for run in runs):
-                return f"nobody knows how long {label} takes"
-            if isinstance(check, Overfits) and runs[0].experiment.epochs < 2 * FEWEST - 1:
-                return f"{label} has too few epochs to overfit"
-            if isinstance(check, RunStatus) and _kind(runs[0], situation) != check.device.partition(":")[0]:
-                return f"{label} does not run on {check.device} here"
-    return ""
+        for case in cases_of(check):
+            label = f"{name}/{case}"
+            if (found := _obstacle_of_case(check, label, by_case.get(label, ()), situation)) is not None:
+                return found
+    return None
+
+
+def _obstacle_of_case(check: Check, label: str, runs: tuple[Run, ...], situation: Situation) -> Reason | None:
+    absent = {one.label: one.reason for one in situation.plan.not_planned}
+    if not runs:
+        return Reason("no_device", what=absent[label]) if label in absent else Reason("not_planned", label)
+    if any(run.run_id not in situation.seconds and run.run_id not in situation.done for run in runs):
+        return Reason("time_unknown", label)
+    if isinstance(check, Overfits) and runs[0].experiment.epochs < FEWEST_EPOCHS_TO_OVERFIT:
+        return Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT)
+    if isinstance(check, RunStatus) and _kind(runs[0], situation) != check.device.partition(":")[0]:
+        return Reason("other_device", label, what=check.device)
+    return None
 
 
 def _kind(run: Run, situation: Situation) -> str:

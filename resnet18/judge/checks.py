@@ -1,27 +1,40 @@
-"""Checks: what became of each part of a claim under one request, before anything is decided."""
+"""How each kind of check is carried out on records: the comparisons that it amounts to, or why there are none."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, pairwise
+from math import log
+from typing import Any
 
-from resnet18.judge.comparisons import compare
-from resnet18.judge.sample import (
-    CannotJudgeError,
-    Comparison,
-    OutOfReachError,
-    TooFewSeedsError,
-    measured_in_order,
-)
+from resnet18.judge.reason import CannotJudgeError, Reason
+from resnet18.judge.sample import Comparison, Sample, check_comparable, measured_in_order, sample_of
 from resnet18.records.record import Record, Status
-from resnet18.spec.claim import Check, RunStatus, cases_of, is_about_a_value
+from resnet18.spec.claim import (
+    Check,
+    Close,
+    Difference,
+    Equivalent,
+    Overfits,
+    Ranking,
+    Ratio,
+    RunStatus,
+    Trend,
+    cases_of,
+    is_about_a_value,
+)
 from resnet18.spec.data import is_cifar10
+from resnet18.spec.metric import METRICS
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
-from resnet18.tables.interim import LOOKS
-from resnet18.tables.selection import Selection, device_of, reported_head
+from resnet18.spec.scale import FEWEST_SEEDS
+from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT, second_half, slope, turning_epoch
+from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head
+from resnet18.tables.statistics import Region
 
-FEWEST_SEEDS = min(LOOKS)
 ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
 """How a run can end that was carried out: other endings say nothing of it."""
 CARD_TOLERANCE = 0.05
+"""Drivers keep a few percent of a card's memory for themselves."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +45,17 @@ class CheckResult:
     comparisons: tuple[Comparison, ...] = ()
     status_holds: bool | None = None
     """For a check of how runs end."""
-    reason: str = ""
-    is_missing: bool = False
-    """Whether the reason is that something was not run, or cannot be compared."""
-
-    lacks_seeds: bool = False
-    """Whether the reason is that there are too few seeds, and nothing else."""
-    is_out_of_reach: bool = False
-    """Whether no further run of the same kind would bear on it."""
+    reason: Reason | None = None
 
     @property
     def is_decidable(self) -> bool:
         """Whether it can hold or fall."""
-        return not self.reason
+        return self.reason is None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing was run that bears on it."""
+        return self.reason is not None and self.reason.is_missing
 
 
 def carry_out(check: Check, selection: Selection | None, request: Request) -> CheckResult:
@@ -56,66 +67,171 @@ def carry_out(check: Check, selection: Selection | None, request: Request) -> Ch
         request: scale, data and options of the records.
     """
     if selection is None or not selection.cases:
-        return CheckResult(check, reason="no records", is_missing=True)
+        return CheckResult(check, reason=Reason("no_records"))
     if (other := other_terms(check, request)) is not None:
-        return CheckResult(check, reason=other, is_missing=True, is_out_of_reach=True)
+        return CheckResult(check, reason=other)
+    by_name = {case.name: case for case in selection.cases}
+    cases = [by_name[name] for name in cases_of(check)]
     try:
-        comparisons = compare(check, {case.name: case for case in selection.cases})
+        check_comparable(cases)
+        if isinstance(check, RunStatus):
+            return CheckResult(check, status_holds=_status_holds(check, cases[0]))
+        comparisons = compare(check, cases)
+        few = _few_seeds(cases)
     except CannotJudgeError as error:
-        missing, beyond = not isinstance(error, TooFewSeedsError), isinstance(error, OutOfReachError)
-        return CheckResult(check, reason=str(error), is_missing=missing, is_out_of_reach=beyond)
-    if isinstance(check, RunStatus):
-        return _status(check, selection)
-    if all(one.estimates for one in comparisons):
-        return CheckResult(check, comparisons)
-    seeds = {case.name: len(measured_in_order(case)) for case in selection.cases if case.name in cases_of(check)}
-    return CheckResult(check, comparisons, reason=_shortest(seeds), lacks_seeds=True)
+        return CheckResult(check, reason=error.reason)
+    return CheckResult(check, comparisons, reason=few)
 
 
-def _shortest(seeds: dict[str, int]) -> str:
-    """Return how many seeds the shortest case has; its case is named where another has more."""
+def _few_seeds(cases: Sequence[CaseRecords]) -> Reason | None:
+    """Return that there are too few seeds; the case is named where another has more."""
+    seeds = {case.name: len(measured_in_order(case)) for case in cases}
     least = min(seeds, key=lambda name: seeds[name])
-    return f'case "{least}" has {_too_few(seeds[least])}' if len({*seeds.values()}) > 1 else _too_few(seeds[least])
+    if seeds[least] >= FEWEST_SEEDS:
+        return None
+    case = least if len({*seeds.values()}) > 1 else ""
+    return Reason("few_seeds", case, count=seeds[least], of=FEWEST_SEEDS)
 
 
-def _too_few(seeds: int) -> str:
-    return f"{seeds} of the {FEWEST_SEEDS} seeds that a verdict needs"
-
-
-def other_terms(check: Check, request: Request) -> str | None:
+def other_terms(check: Check, request: Request) -> Reason | None:
     """Return why a check of a value cannot be judged under the request; those of direction always can."""
     if not is_about_a_value(check) or reported_head(request) == "reported":
         return None
     if not is_cifar10(request.data_label):
-        return "judged on CIFAR-10 alone"
-    return "judged at paper scale alone" if request.scale != "paper" else "an option changed the experiment"
+        return Reason("other_data")
+    return Reason("other_options" if request.scale == "paper" else "other_scale")
 
 
-def _status(check: RunStatus, selection: Selection) -> CheckResult:
-    """Return whether every run of the case ended with the status, of those on the device that the report means."""
-    case = next(case for case in selection.cases if case.name == check.case)
+def _status_holds(check: RunStatus, case: CaseRecords) -> bool:
+    """Say whether every run of the case ended with the status, of those on the device that the report means."""
     kind = check.device.partition(":")[0]
     final = [record for record in case.records if record.status in ENDINGS and device_of(record) == kind]
     if not final:
-        return CheckResult(check, reason=f"no run on {kind}", is_missing=True, is_out_of_reach=True)
+        raise CannotJudgeError(Reason("no_run_on_device", what=kind))
     card = parse_printed(check.card) if check.card else None
     if card is not None:
         final = [record for record in final if _is_card(record, card.value)]
         if not final:
-            return CheckResult(check, reason=f"no run on a card of {check.card}", is_missing=True, is_out_of_reach=True)
+            raise CannotJudgeError(Reason("no_run_on_card", what=str(check.card)))
     if len(final) < FEWEST_SEEDS:
-        return CheckResult(check, reason=_too_few(len(final)))
+        raise CannotJudgeError(Reason("few_seeds", count=len(final), of=FEWEST_SEEDS))
     endings = {record.status for record in final}
-    if endings == {check.status}:
-        return CheckResult(check, status_holds=True)
-    if check.status not in endings:
-        return CheckResult(check, status_holds=False)
-    return CheckResult(check, reason=f"runs ended differently: {', '.join(sorted(endings))}")
+    if len(endings) > 1 and check.status in endings:
+        raise CannotJudgeError(Reason("endings_differ", what=", ".join(sorted(endings))))
+    return endings == {check.status}
 
 
 def _is_card(record: Record, card_bytes: float) -> bool:
-    """Say whether a run had as much device memory as the card: drivers keep a few percent for themselves."""
+    """Say whether a run had as much device memory as the card."""
     numerics = record.fingerprint.numerics or {}
     cap = parse_printed(record.spec.execution.memory_cap or "")
     found = cap.value if cap else float(numerics.get("gpu_memory_bytes", 0))
     return abs(found - card_bytes) <= CARD_TOLERANCE * card_bytes
+
+
+def compare(check: Check, cases: Sequence[CaseRecords]) -> tuple[Comparison, ...]:
+    """Return the comparisons that a check amounts to; all of them must hold.
+
+    Raises:
+        CannotJudgeError: the records do not bear on the check.
+    """
+    return tuple(COMPARED[type(check)](check, cases))
+
+
+def _widened(margin: float, sample: Sample) -> float:
+    """Return a margin as it is laid around an estimate: that of a ratio around its logarithm."""
+    return log(1 + margin / 100) if sample.unit == "%" else margin
+
+
+def _difference(check: Difference, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    sample = sample_of(check, cases)
+    by = _widened(check.by, sample)
+    if check.than is None:
+        bound = check.than_value or 0.0
+        region = Region(low=bound + by) if check.kind == "greater" else Region(high=bound - by)
+        yield sample.comparison([check.case], [1], region)
+        return
+    higher, lower = (check.case, check.than) if check.kind == "greater" else (check.than, check.case)
+    yield sample.comparison([higher, lower], [1, -1], Region(low=by))
+
+
+def _ranking(check: Ranking, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    sample = sample_of(check, cases)
+    yield from (sample.comparison(pair, [1, -1], Region(low=0.0)) for pair in pairwise(check.cases))
+
+
+def _equivalent(check: Equivalent, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    sample = sample_of(check, cases)
+    margin = _widened(check.margin, sample)
+    yield from (sample.comparison(pair, [1, -1], Region(-margin, margin)) for pair in combinations(check.cases, 2))
+
+
+def _ratio(check: Ratio, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    region = Region(log(check.low), log(check.high))
+    yield sample_of(check, cases).comparison([check.case, check.to], [1, -1], region)
+
+
+def _close(check: Close, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    sample = sample_of(check, cases)
+    low, high = (log(end) if sample.unit == "%" else end for end in check.target)
+    margin = _widened(check.margin, sample)
+    made = sample.comparison([check.case], [1], Region(low - margin, high + margin))
+    yield replace(made, against_one_run=check.reported is not None)
+
+
+def _trend(check: Trend, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    """Yield the change per step (a least-squares line through the means), each step, and whether the trend flattens."""
+    sample = sample_of(check, cases)
+    count, sign = len(check.cases), 1 if check.direction == "rising" else -1
+    center = (count - 1) / 2
+    spread = sum((at - center) ** 2 for at in range(count))
+    line = [sign * (at - center) / spread for at in range(count)]
+    up, title = Region(low=0.0), METRICS[check.metric].title
+    yield replace(
+        sample.comparison(check.cases, line, up, f"{title} per step, {check.direction}"),
+        falls=check.direction == "falling",
+    )
+    # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
+    for pair in pairwise(check.cases):
+        step = sample.comparison(pair, [-sign, sign], up, f"{title}, {check.direction} step by step")
+        yield replace(step, can_only_fail=True)
+    if check.flattens:
+        bend = [0.0] * count
+        for at, weight in ((0, -sign), (1, sign), (-2, sign), (-1, -sign)):
+            bend[at] += weight
+        yield sample.comparison(check.cases, bend, up, f"{title}, more at the first step than at the last")
+
+
+def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    (case,) = cases
+    records = measured_in_order(case)
+    if not all(second_half(record) for record in records):
+        raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT))
+    parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
+        ("training loss per epoch, second half", "nats", Region(high=0), 0, _train_slope),
+        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, _test_slope),
+        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turning_epoch),
+    ]
+    for what, unit, region, step, value in parts:
+        sample = Sample(what, unit, {case.name: [value(record) for record in records]}, step)
+        yield sample.comparison([case.name], [1], region)
+
+
+def _train_slope(record: Record) -> float:
+    return slope([epoch.train.loss for epoch in second_half(record)])
+
+
+def _test_slope(record: Record) -> float:
+    return slope([epoch.clean.loss for epoch in second_half(record)])
+
+
+COMPARED: dict[type, Callable[[Any, Sequence[CaseRecords]], Iterator[Comparison]]] = {
+    Difference: _difference,
+    Ranking: _ranking,
+    Equivalent: _equivalent,
+    Ratio: _ratio,
+    Close: _close,
+    Trend: _trend,
+    Overfits: _overfits,
+}
+"""By kind of check; how runs end (`RunStatus`) is no comparison."""

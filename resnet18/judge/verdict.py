@@ -6,27 +6,27 @@ from math import inf
 from typing import Literal
 
 from resnet18.judge.checks import CheckResult, carry_out
+from resnet18.judge.reason import Reason
 from resnet18.judge.sample import Comparison
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Claim
+from resnet18.spec.claim import Check, Claim
 from resnet18.spec.resolve import Request
-from resnet18.tables.interim import LOOKS
 from resnet18.tables.selection import Selection
 from resnet18.tables.statistics import ALPHA, holm_levels, seeds_needed
 
 Word = Literal["supported", "contradicted", "inconclusive", "not run"]
-LAST_LOOK = max(LOOKS)
 
 
 @dataclass(frozen=True)
 class Judged:
     """A comparison with what it says at its claim's level."""
 
+    check: Check
     comparison: Comparison
     holds: bool | None
-    """None: not resolved."""
+    """None: open."""
     seeds: int | None
-    """Seeds of each case that would resolve it, if the estimate were the truth; None: more than anybody would run."""
+    """Seeds of each case that would settle it if the estimate were the truth; None: more than `MOST_SEEDS`."""
 
     @property
     def counts(self) -> bool:
@@ -52,15 +52,19 @@ class Verdict:
     """The level that its p was held against (Holm)."""
 
     @property
-    def reason(self) -> str:
-        """Why it is not run or inconclusive, where that is not a matter of the numbers."""
-        return "; ".join(dict.fromkeys(result.reason for result in self.results if result.reason))
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why parts of it could not be judged, each reason once."""
+        return tuple(dict.fromkeys(result.reason for result in self.results if result.reason is not None))
+
+    @property
+    def out_of_reach(self) -> tuple[Reason, ...]:
+        """Those of the reasons for which no number of seeds would support the claim."""
+        return tuple(reason for reason in self.reasons if reason.is_out_of_reach)
 
     @property
     def n(self) -> int:
         """Seeds of the smallest case that was judged."""
-        found = [one.comparison.last.n for one in self.judged if one.comparison.estimates]
-        return min(found, default=0)
+        return min((judged.comparison.last.n for judged in self.judged), default=0)
 
     @property
     def is_open(self) -> bool:
@@ -71,22 +75,17 @@ class Verdict:
     def deciding(self) -> Judged | None:
         """The open comparison that would settle the claim first, if estimates were the truth.
 
-        A claim falls with the first of its parts that does, a step back of a trend among them; it holds with the last
-        of those it needs, and not at all while one cannot be judged or points the other way.
+        One refuted part refutes the claim, a step back of a trend too. The claim holds once the last part that it
+        needs holds, and not at all while a part cannot be judged or points the other way.
         """
-        still_open = [one for one in self.judged if one.holds is None]
-        needed = [one for one in still_open if one.counts]
-        failing = [one for one in still_open if not one.comparison.is_inside]
-        falls = min(failing, key=lambda one: one.cost, default=None)
-        if self.reason or any(one.counts for one in failing):
-            return falls
-        holds = max(needed, key=lambda one: one.cost, default=None)
-        return falls if falls and holds and falls.cost < holds.cost else holds
-
-    @property
-    def out_of_reach(self) -> str:
-        """Why no number of seeds would support it, empty where some might."""
-        return "; ".join(dict.fromkeys(result.reason for result in self.results if result.is_out_of_reach))
+        still_open = [judged for judged in self.judged if judged.holds is None]
+        failing = [judged for judged in still_open if not judged.comparison.is_inside]
+        refutes = min(failing, key=lambda judged: judged.cost, default=None)
+        if self.reasons or any(judged.counts for judged in failing):
+            return refutes
+        needed = [judged for judged in still_open if judged.counts]
+        supports = max(needed, key=lambda judged: judged.cost, default=None)
+        return refutes if refutes and supports and refutes.cost < supports.cost else supports
 
 
 def judge(
@@ -101,40 +100,41 @@ def judge(
         request: scale, data and options of the records.
     """
     by_name = {selection.benchmark.name: selection for selection in selections}
-    claims = [(one, claim) for one in benchmarks for claim in one.claims]
-    results = [_results(claim, by_name.get(one.name), request) for one, claim in claims]
-    ps = [_p(found) for found in results]
+    claims = [(benchmark, claim) for benchmark in benchmarks for claim in benchmark.claims]
+    results = [
+        tuple(carry_out(check, by_name.get(benchmark.name), request) for check in claim.checks)
+        for benchmark, claim in claims
+    ]
+    levels = holm_levels([p_of_claim(found) for found in results])
     return tuple(
-        _verdict(one, claim, found, level, len(claims))
-        for (one, claim), found, level in zip(claims, results, holm_levels(ps), strict=True)
+        verdict_at(benchmark, claim, found, level, len(claims))
+        for (benchmark, claim), found, level in zip(claims, results, levels, strict=True)
     )
 
 
-def _results(claim: Claim, selection: Selection | None, request: Request) -> tuple[CheckResult, ...]:
-    return tuple(carry_out(check, selection, request) for check in claim.checks)
-
-
-def _p(results: Sequence[CheckResult]) -> float:
+def p_of_claim(results: Sequence[CheckResult]) -> float:
     """Return the p that a claim gives to Holm: of all its parts holding, or of one of them failing.
 
     A claim whose parts all hold needs no correction inside it (each must pass); that one of K fails is tested K times.
     How runs end is no random matter here and has no p.
     """
-    comparisons = [one for result in results if result.is_decidable for one in result.comparisons]
+    comparisons = [comparison for result in results if result.is_decidable for comparison in result.comparisons]
     if not comparisons:
         return 1.0
-    p_against = min(1.0, len(comparisons) * min(one.p_against for one in comparisons))
-    complete = all(result.is_decidable for result in results)
-    return min(max(one.p_for for one in comparisons if not one.can_only_fail) if complete else 1.0, p_against)
+    p_against = min(1.0, len(comparisons) * min(comparison.p_against for comparison in comparisons))
+    if not all(result.is_decidable for result in results):
+        return p_against
+    return min(max(comparison.p_for for comparison in comparisons if not comparison.can_only_fail), p_against)
 
 
-def _verdict(
+def verdict_at(
     benchmark: Benchmark, claim: Claim, results: tuple[CheckResult, ...], level: float, claims: int
 ) -> Verdict:
-    comparisons = [one for result in results if result.is_decidable for one in result.comparisons]
-    judged = tuple(_judged(one, level, len(comparisons), claims) for one in comparisons)
-    outcomes = [one.holds for one in judged if one.counts] + [
-        one.status_holds for one in results if one.is_decidable and not one.comparisons
+    """Return the verdict on a claim at its level, one of so many claims."""
+    parts = [(result.check, part) for result in results if result.is_decidable for part in result.comparisons]
+    judged = tuple(_judged(check, part, level, len(parts), claims) for check, part in parts)
+    outcomes = [part.holds for part in judged if part.counts] + [
+        result.status_holds for result in results if result.is_decidable and not result.comparisons
     ]
     if False in outcomes:
         word: Word = "contradicted"
@@ -147,12 +147,13 @@ def _verdict(
     return Verdict(benchmark, claim, word, results, judged, level)
 
 
-def _judged(comparison: Comparison, level: float, count: int, claims: int) -> Judged:
+def _judged(check: Check, comparison: Comparison, level: float, count: int, claims: int) -> Judged:
     """Return what a comparison says, and the seeds that it would take at the level of Holm's first step."""
     if comparison.p_for <= level and not comparison.can_only_fail:
-        return Judged(comparison, holds=True, seeds=None)
+        return Judged(check, comparison, holds=True, seeds=None)
     if count * comparison.p_against <= level:
-        return Judged(comparison, holds=False, seeds=None)
+        return Judged(check, comparison, holds=False, seeds=None)
     alpha = ALPHA / claims if comparison.is_inside else ALPHA / claims / count
     one_run = comparison.against_one_run and not comparison.is_inside
-    return Judged(comparison, None, seeds_needed(comparison.last, comparison.region, alpha, one_run=one_run))
+    seeds = seeds_needed(comparison.last, comparison.region, alpha, one_run=one_run)
+    return Judged(check, comparison, None, seeds)

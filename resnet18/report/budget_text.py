@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from resnet18.judge.budget import Choice, roughly
+from resnet18.judge.budget import Choice, Fate
+from resnet18.report.reasons import reason_text
+from resnet18.spec.duration import duration
+
+IN_SECONDS_S = 180.0
 
 
 def choice_rows(choice: Choice) -> list[dict[str, Any]]:
@@ -13,7 +17,7 @@ def choice_rows(choice: Choice) -> list[dict[str, Any]]:
             "claim": one.claim,
             "says": one.says,
             "seeds": one.seeds,
-            "left_out": one.reason or None,
+            "left_out": _why(one) or None,
         }
         for one in choice.fates
     ]
@@ -22,7 +26,7 @@ def choice_rows(choice: Choice) -> list[dict[str, Any]]:
 def choice_text(choice: Choice, budget_s: float, *, one_at_a_time: bool = True) -> str:
     """Return what fits the budget and what does not, and why; the budget counts runs as if they came one by one."""
     taken = (f"  {one.claim}, {one.seeds} seed{'' if one.seeds == 1 else 's'}: {one.says}" for one in choice.taken)
-    left = (f"  left out: {one.claim} ({one.reason}): {one.says}" for one in choice.fates if not one.seeds)
+    left = (f"  left out: {one.claim} ({_why(one)}): {one.says}" for one in choice.fates if not one.seeds)
     return "\n".join([_summary(choice, budget_s, "" if one_at_a_time else " one after another"), *taken, *left])
 
 
@@ -43,3 +47,15 @@ def _summary(choice: Choice, budget_s: float, how: str) -> str:
             "None of them can be decided: a verdict needs 3 seeds (--seeds 3)."
         )
     return f"Budget: {taken} of {all_of_them} claims get the seeds that a verdict needs, {time}."
+
+
+def _why(fate: Fate) -> str:
+    """Return why a claim is left out, empty for a claim that is taken."""
+    if fate.reason is not None:
+        return reason_text(fate.reason)
+    return "" if fate.seeds else f"takes about {roughly(fate.takes_s)}, and {roughly(fate.left_s)} is left"
+
+
+def roughly(seconds: float) -> str:
+    """Return a length of time; what is less than three minutes in seconds, which people give budgets in."""
+    return f"{seconds:.0f} s" if seconds < IN_SECONDS_S else duration(seconds)

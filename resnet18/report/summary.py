@@ -1,23 +1,21 @@
 """The first minute of a report: how the statements stand, which fell, which held, and what would settle the rest."""
 
-import re
 import shlex
 from collections.abc import Sequence
 from math import inf
 
 import pandas as pd
 
-from resnet18.judge.checks import FEWEST_SEEDS
-from resnet18.judge.verdict import LAST_LOOK, Verdict, Word
+from resnet18.judge.verdict import Verdict, Word
 from resnet18.report.heading import as_argument, options_of
+from resnet18.report.reasons import reasons_text
 from resnet18.report.wording import decisive, outlook
 from resnet18.spec.resolve import Request
-from resnet18.tables.interim import LOOKS
+from resnet18.spec.scale import FEWEST_SEEDS, TESTED_AT
 from resnet18.tables.markdown import code, escape, table
 from resnet18.tables.statistics import ALPHA
 
 SOME_MISSING = "some of their cases have no records"
-_MISSING = re.compile(r'"[^"]+" has no records(?:; "[^"]+" has no records)*')
 WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 
 
@@ -54,7 +52,8 @@ def _inconclusive(verdicts: Sequence[Verdict]) -> list[str]:
         lines.append(f"- Inconclusive, nearest to settled first: {escape(text)}.")
     if beyond := [one for one in verdicts if one.out_of_reach]:
         text = ", ".join(
-            f"{one.claim.id} ({'; '.join(filter(None, (one.out_of_reach, outlook(one))))})" for one in beyond
+            f"{one.claim.id} ({'; '.join(filter(None, (reasons_text(one.out_of_reach), outlook(one))))})"
+            for one in beyond
         )
         lines.append(f"- Inconclusive, and not to be supported by more runs like these: {escape(text)}.")
     return lines + _without_numbers([one for one in within if not one.is_open], "Inconclusive")
@@ -76,9 +75,9 @@ def _to_go_on(inconclusive: Sequence[Verdict], request: Request) -> list[str]:
 def _next_look(verdict: Verdict) -> int | None:
     """Return the seeds that a claim waits for, None where no look is left that would settle it."""
     if verdict.deciding is None:
-        return FEWEST_SEEDS if any(one.lacks_seeds for one in verdict.results) else None
+        return FEWEST_SEEDS if any(reason.code == "few_seeds" for reason in verdict.reasons) else None
     seeds = verdict.deciding.seeds
-    return seeds if seeds is not None and seeds <= LAST_LOOK else None
+    return seeds if seeds is not None and seeds <= max(TESTED_AT) else None
 
 
 def _cost(verdict: Verdict) -> float:
@@ -90,12 +89,16 @@ def _without_numbers(verdicts: Sequence[Verdict], head: str, *, briefly: bool = 
 
     Briefly: several reasons that name missing cases share one, as far as the table of verdicts names them.
     """
-    several = briefly and len({one.reason for one in verdicts if _MISSING.fullmatch(one.reason)}) > 1
+    several = briefly and len({one.reasons for one in verdicts if _lacks_cases(one)}) > 1
     by_reason: dict[str, list[str]] = {}
     for one in verdicts:
-        reason = SOME_MISSING if several and _MISSING.fullmatch(one.reason) else one.reason
+        reason = SOME_MISSING if several and _lacks_cases(one) else reasons_text(one.reasons)
         by_reason.setdefault(reason, []).append(one.claim.id)
     return [f"- {head}: {escape(', '.join(ids))} ({escape(reason)})." for reason, ids in by_reason.items()]
+
+
+def _lacks_cases(verdict: Verdict) -> bool:
+    return {reason.code for reason in verdict.reasons} == {"no_records_of_case"}
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> str:
@@ -116,7 +119,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> str:
 
 def note_on(verdicts: Sequence[Verdict]) -> str:
     """Return how sure verdicts are, and what their brackets mean, as markdown."""
-    looks = ", ".join(str(n) for n in LOOKS)
+    looks = ", ".join(str(n) for n in TESTED_AT)
     return (
         "The chance that any verdict of this table, of support or of contradiction, is wrong is at most "
         f"{100 * ALPHA:g} %: Holm's procedure over all {len(verdicts)} claims, with looks at {looks} seeds and at no "

@@ -4,9 +4,11 @@ from math import exp, expm1, inf
 
 from resnet18.judge.checks import CheckResult
 from resnet18.judge.sample import Comparison
-from resnet18.judge.verdict import LAST_LOOK, Judged, Verdict
+from resnet18.judge.verdict import Judged, Verdict
+from resnet18.report.reasons import reason_text, reasons_text
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.statistics import MOST_SEEDS
 
 OUTCOMES = {True: "holds", False: "fails", None: "open"}
@@ -25,19 +27,21 @@ def lines_of(verdict: Verdict) -> list[str]:
     judged, shown = list(verdict.judged), verdict.deciding
     for result in verdict.results:
         if not result.is_decidable:
-            reason = result.reason.removeprefix(f"{_asserted(result)}: ")
-            lines.append(f"{'not run' if result.is_missing else 'open'}: {_asserted(result)}: {reason}")
+            # A check of a metric without comparisons asserts nothing but the metric, which its reason names too.
+            reasons = [result.reason] if result.reason else []
+            text = "".join(reason_text(reason, with_metric=False) for reason in reasons)
+            lines.append(f"{'not run' if result.is_missing else 'open'}: {_asserted(result)}: {text}")
         elif result.status_holds is not None:
             lines.append(f"{OUTCOMES[result.status_holds]}: {_asserted(result)}")
         else:
             mine, judged = judged[: len(result.comparisons)], judged[len(result.comparisons) :]
-            lines += [line(result.check, one) for one in mine if one.counts or one is shown]
+            lines += [line(one) for one in mine if one.counts or one is shown]
     return lines
 
 
-def line(check: Check, judged: Judged) -> str:
+def line(judged: Judged) -> str:
     """Return one comparison in a line."""
-    comparison = judged.comparison
+    check, comparison = judged.check, judged.comparison
     text = f"{OUTCOMES[judged.holds]}: {statement(check, comparison)}: {estimate_text(check, comparison)}"
     text += f", n = {comparison.last.n}"
     if comparison.correlation is not None:
@@ -51,9 +55,9 @@ def seeds_text(judged: Judged, verb: str = "settle") -> str:
     """Return how many seeds would settle a comparison, in words: a look, or more than the last look has."""
     if judged.seeds is None:
         return f"more than {MOST_SEEDS:,} seeds would {verb} it"
-    if judged.seeds <= LAST_LOOK:
+    if judged.seeds <= max(TESTED_AT):
         return f"about {judged.seeds} seeds would {verb} it"
-    return f"about {judged.seeds:,} seeds, beyond the last look at {LAST_LOOK}, would {verb} it"
+    return f"about {judged.seeds:,} seeds, beyond the last look at {max(TESTED_AT)}, would {verb} it"
 
 
 def outlook(verdict: Verdict) -> str:
@@ -64,14 +68,13 @@ def outlook(verdict: Verdict) -> str:
 
 def decisive(verdict: Verdict) -> str:
     """Return the line that settles a verdict: what fails, what would settle it first, or what held by the least."""
-    if verdict.word == "not run" or (verdict.reason and verdict.word != "contradicted"):
+    if verdict.word == "not run" or (verdict.reasons and verdict.word != "contradicted"):
         seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
-        return f"{verdict.reason}; {seeds}" if seeds else verdict.reason
-    checks = dict(zip(map(id, verdict.judged), _checks(verdict), strict=True))
+        return "; ".join(filter(None, (reasons_text(verdict.reasons), seeds)))
     shown = _shown(verdict)
     if shown is None:
         return next(one for one in lines_of(verdict) if one.startswith(("holds", "fails"))).partition(": ")[2]
-    return line(checks[id(shown)], shown).partition(": ")[2]
+    return line(shown).partition(": ")[2]
 
 
 def _shown(verdict: Verdict) -> Judged | None:
@@ -83,11 +86,6 @@ def _shown(verdict: Verdict) -> Judged | None:
         return min(failed, key=lambda one: one.comparison.p_against, default=None)
     held = [one for one in verdict.judged if one.holds]
     return max(held, key=lambda one: one.comparison.p_for, default=None)
-
-
-def _checks(verdict: Verdict) -> list[Check]:
-    """Return the check of each judged comparison."""
-    return [one.check for one in verdict.results if one.is_decidable for _ in one.comparisons]
 
 
 def _asserted(result: CheckResult) -> str:
@@ -137,21 +135,21 @@ def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
 
 def estimate_text(check: Check, comparison: Comparison) -> str:
     """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level."""
-    estimate, unit = comparison.last, comparison.unit
+    estimate = comparison.last
     value, (low, high) = estimate.value, estimate.interval()
     if comparison.falls:
         value, low, high = -value, -high, -low
-    if unit.is_log and isinstance(check, Close):
+    if comparison.is_log and isinstance(check, Close):
         scale, name = COSTS[METRICS[check.metric].quantity]
         return _with_interval((exp(value) / scale, exp(low) / scale, exp(high) / scale), name, sign="")
-    if unit.is_log and max(abs(low), abs(high)) < NEAR_ONE:
+    if comparison.is_log and max(abs(low), abs(high)) < NEAR_ONE:
         return _with_interval((100 * expm1(value), 100 * expm1(low), 100 * expm1(high)), "%", sign="+")
-    if unit.is_log:
+    if comparison.is_log:
         return f"{exp(value):.3g} times [{exp(low):.3g}, {exp(high):.3g}]"
     is_level = len(comparison.about) == 1 and not isinstance(check, Overfits)
     if is_level and not isinstance(check, RunStatus | Overfits) and check.metric in SHARES:
         return _with_interval((value, low, high), "%", sign="")
-    return _with_interval((value, low, high), unit.name, sign="+")
+    return _with_interval((value, low, high), comparison.unit, sign="+")
 
 
 def _with_interval(ends: tuple[float, float, float], unit: str, *, sign: str) -> str:

@@ -31,6 +31,9 @@ SCALES: dict[str, Scale] = {
 
 LAST_EPOCHS = 3
 """Epochs at the end of a run, tested on more images: the median of their accuracies is the clean accuracy."""
+TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}
+"""Seeds at which claims are tested (interim analyses), and the share of the error that each test may spend."""
+FEWEST_SEEDS = min(TESTED_AT)
 SCALE_KEYS = ("data", "train_images", "test_images_epoch", "test_images_last", "seed")
 """Keys that a TOML file may not set: the scale and the planner do."""
 

@@ -17,6 +17,8 @@ FEWEST_TO_TIME = 5
 """Epochs without which "early" and "late" mean nothing."""
 FEWEST = 3
 """Epochs without which there is no window, no slope and no noise to speak of."""
+FEWEST_EPOCHS_TO_OVERFIT = 2 * FEWEST - 1
+"""Epochs of which the later half has a slope."""
 
 
 def best_accuracy(record: Record) -> float:

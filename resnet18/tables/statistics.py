@@ -13,7 +13,7 @@ from statistics import fmean, variance
 import numpy as np
 from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
-from resnet18.tables.interim import LOOKS
+from resnet18.spec.scale import TESTED_AT
 
 ALPHA = 0.05
 POWER = 0.8
@@ -123,7 +123,7 @@ class Region:
 
 def sequential_p(p_by_look: Mapping[int, float]) -> float:
     """Return one p from those of the looks done, valid at whichever look one stops (weighted Bonferroni)."""
-    return min(1.0, *(p / LOOKS[n] for n, p in p_by_look.items()), 1.0)
+    return min(1.0, *(p / TESTED_AT[n] for n, p in p_by_look.items()), 1.0)
 
 
 def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
@@ -185,16 +185,16 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: b
         runs = n / (n + 1) if one_run else n
         return power(below, above, runs, per_seed * (n - 1), one_sided * share) >= POWER
 
-    for look, share in LOOKS.items():
+    for look, share in TESTED_AT.items():
         if look > estimate.n and enough(look, share):
             return look
-    last = max(LOOKS)
-    if not enough(MOST_SEEDS, LOOKS[last]):
+    last = max(TESTED_AT)
+    if not enough(MOST_SEEDS, TESTED_AT[last]):
         return None
     least, most = max(last, estimate.n), MOST_SEEDS
     while most - least > 1:
         middle = (least + most) // 2
-        least, most = (least, middle) if enough(middle, LOOKS[last]) else (middle, most)
+        least, most = (least, middle) if enough(middle, TESTED_AT[last]) else (middle, most)
     return most
 
 

@@ -1,0 +1,219 @@
+"""Verdicts in words: statement, estimate, interval and n, the reason where there are none, and what would settle it."""
+
+from math import log
+
+import pytest
+
+from resnet18.judge.checks import CheckResult
+from resnet18.judge.reason import Reason
+from resnet18.judge.sample import Comparison
+from resnet18.judge.verdict import Judged, Verdict
+from resnet18.report.reasons import TEXTS, reason_text
+from resnet18.report.wording import decisive, estimate_text, line, lines_of, statement
+from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
+from resnet18.tables.statistics import Estimate, Region
+
+BETWEEN = Difference(kind="greater", metric="clean_accuracy", case="a", than="b")
+AGAINST = Difference(kind="greater", metric="clean_accuracy", case="a", than_value=70.0)
+SAME = Equivalent(kind="equivalent", metric="train_s", cases=("a", "b"), margin=5.0)
+PRINTED = Close(kind="close", metric="best_accuracy", case="a", reported="75 %", margin=1.0)
+NUMBER = Close(kind="close", metric="train_s", case="a", value=12.5, margin=10.0)
+BYTES = Close(kind="close", metric="process_peak_bytes", case="a", value=2.0**31, margin=10.0)
+GAP = Difference(kind="less", metric="generalization_gap", case="a", than_value=5.0)
+TIMES = Ratio(kind="ratio", metric="train_s", case="a", to="b", low=1.5, high=3.0)
+RISES = Trend(kind="trend", metric="jitter", cases=("a", "c", "b"), direction="rising")
+ALL = Ranking(kind="ranking", metric="jitter", cases=("a", "b"))
+OVERFITS = Overfits(kind="overfits", case="a", turns_by=5)
+STATUS = RunStatus(kind="run_status", case="a", status="oom_device", device="cpu")
+RERUN = "run --retime takes {0} again, report --accept-unreliable counts {0}"
+FEW = Reason("few_seeds", count=1, of=3)
+
+
+def compared(estimates, **changes):
+    """A comparison of "a" with "b" whose estimates are given."""
+    values = {"about": ("a", "b"), "what": "x", "region": Region(low=0), "unit": "points", **changes}
+    return Comparison(estimates=estimates, **values)
+
+
+def estimate(value, se=0.5, n=5):
+    return Estimate(value, se, 2 * n - 2, n, n * se**2)
+
+
+def verdict_of(word, results, judged=()):
+    claim = Claim.model_validate({"id": "X", "says": "x", "check": [result.check for result in results]})
+    return Verdict(None, claim, word, tuple(results), tuple(judged), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "text"),
+    [
+        (BETWEEN, {}, 'x: "a" above "b"'),
+        (BETWEEN.model_copy(update={"by": 1.0}), {}, 'x: "a" above "b" by at least 1 point'),
+        (AGAINST, {"region": Region(low=70.0), "about": ("a",)}, 'x: "a" above 70'),
+        (AGAINST, {"region": Region(high=70.0), "about": ("a",)}, 'x: "a" below 70'),
+        (SAME, {}, 'x: "a" and "b" within 5 %'),
+        (PRINTED, {"about": ("a",)}, 'x: "a" within 1 point of 75 %'),
+        (NUMBER, {"about": ("a",)}, 'x: "a" within 10 % of 12.5'),
+        (TIMES, {}, 'x: "a" is 1.5 to 3 times "b"'),
+        (RISES, {"about": ("a", "c", "b")}, 'x: "a" to "b"'),
+        (ALL, {}, 'x: "a" above "b"'),
+        (OVERFITS, {"region": Region(high=5.5), "about": ("a",)}, 'x: "a" below 5.5'),
+    ],
+)
+def test_a_statement_says_what_its_check_asserts(check, changes, text):
+    """Cases, bound and margin, in the words of its kind."""
+    assert text == statement(check, compared({}, **changes))
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "value", "se", "text"),
+    [
+        (BETWEEN, {}, 1.25, 0.5, "+1.25 points [+0.10, +2.40]"),
+        (BETWEEN, {}, -12.5, 5.0, "-12.5 points [-24.0, -1.0]"),
+        (BETWEEN, {}, 0.0125, 0.005, "+0.0125 points [+0.0010, +0.0240]"),
+        (BETWEEN, {}, 0.5, 0.0, "+0.50 points [+0.50, +0.50]"),
+        (BETWEEN, {}, 0.5, 1e-9, "+0.50000 points [+0.50000, +0.50000]"),
+        (RISES, {"falls": True}, 1.25, 0.5, "-1.25 points [-2.40, -0.10]"),
+        (AGAINST, {"about": ("a",)}, 71.25, 0.5, "71.25 % [70.10, 72.40]"),
+        (GAP, {"about": ("a",)}, 1.25, 0.5, "+1.25 points [+0.10, +2.40]"),
+        (OVERFITS, {"about": ("a",), "unit": "nats"}, -1.25, 0.5, "-1.25 nats [-2.40, -0.10]"),
+        (SAME, {"unit": "%"}, log(1.05), 0.01, "+5.0 % [+2.6, +7.4]"),
+        (SAME, {"unit": "%"}, log(0.95), 0.01, "-5.0 % [-7.2, -2.8]"),
+        (TIMES, {"unit": "%"}, log(2.0), 0.01, "2 times [1.95, 2.05]"),
+        (TIMES, {"unit": "%"}, log(0.5), 0.01, "0.5 times [0.489, 0.512]"),
+        (NUMBER, {"about": ("a",), "unit": "%"}, log(12.0), 0.01, "12.00 s [11.73, 12.28]"),
+        (BYTES, {"about": ("a",), "unit": "%"}, log(2.0**31), 0.01, "2048.0 MiB [2001.3, 2095.8]"),
+    ],
+)
+def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
+    """With the digits that its error leaves, a sign for a difference, a ratio where it is far from 1."""
+    assert text == estimate_text(check, compared({5: estimate(value, se)}, **changes))
+
+
+@pytest.mark.parametrize(
+    ("holds", "seeds", "changes", "text"),
+    [
+        (True, None, {}, "holds: %, n = 5"),
+        (False, None, {"correlation": 0.5}, "fails: %, n = 5, paired (correlation 0.50)"),
+        (True, None, {"forms": ("a", "b")}, "holds: %, n = 5, forms of the optimizer differ (a, b)"),
+        (None, 10, {}, "open: %, n = 5; about 10 seeds would settle it"),
+        (None, 1_000, {}, "open: %, n = 5; about 1,000 seeds, beyond the last look at 10, would settle it"),
+        (None, None, {}, "open: %, n = 5; more than 1,000 seeds would settle it"),
+    ],
+)
+def test_a_line_says_whether_its_comparison_holds(holds, seeds, changes, text):
+    """And, where that is open, what would settle it."""
+    judged = Judged(BETWEEN, compared({5: estimate(1.25)}, **changes), holds, seeds)
+
+    assert text.replace("%", 'x: "a" above "b": +1.25 points [+0.10, +2.40]') == line(judged)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (CheckResult(STATUS, status_holds=True), 'holds: every run of "a" ends out of memory'),
+        (CheckResult(STATUS, status_holds=False), 'fails: every run of "a" ends out of memory'),
+        (
+            CheckResult(STATUS, reason=Reason("no_run_on_device", what="cpu")),
+            'not run: every run of "a" ends out of memory: no run on cpu',
+        ),
+        (CheckResult(OVERFITS, reason=FEW), 'open: "a" overfits: {few}'),
+        (CheckResult(BETWEEN, reason=FEW), "open: clean test accuracy: {few}"),
+        (CheckResult(BETWEEN, (compared({}),), reason=FEW), 'open: x: "a" above "b": {few}'),
+        (CheckResult(BETWEEN, (compared({}),) * 3, reason=FEW), 'open: x: "a" above "b" (and 2 more): {few}'),
+        (
+            CheckResult(RISES, reason=Reason("undefined", metric="jitter")),
+            "not run: noise of clean test accuracy from epoch to epoch: needs 5 epochs",
+        ),
+    ],
+)
+def test_a_check_without_numbers_has_a_line_of_its_own(result, text):
+    """With the reason, which does not name the metric again."""
+    few = "1 of the 3 seeds that a verdict needs"
+
+    assert [text.format(few=few)] == lines_of(verdict_of("inconclusive", [result]))
+
+
+def test_each_check_has_the_lines_of_its_own_comparisons():
+    """In order; a part that can only fail has one where it does."""
+    parts = [compared({5: estimate(at)}, what=f"x{at}", can_only_fail=at == 2) for at in range(4)]
+    judged = [Judged(ALL, part, None if at == 2 else True, None) for at, part in enumerate(parts)]
+    results = [CheckResult(BETWEEN, tuple(parts[:1])), CheckResult(ALL, tuple(parts[1:]))]
+
+    assert ["x0", "x1", "x3"] == [text.split(": ")[1] for text in lines_of(verdict_of("supported", results, judged))]
+
+
+@pytest.mark.parametrize(("word", "shown"), [("supported", "x1"), ("contradicted", "x2"), ("inconclusive", "x4")])
+def test_the_decisive_line_is_what_the_verdict_rests_on(word, shown):
+    """What held by the least, what failed by the most, what would settle it first."""
+    values = {
+        "supported": (5.0, 1.5, 3.0),
+        "contradicted": (5.0, -1.5, -5.0),
+        "inconclusive": (5.0, 0.3, 0.2, 0.1, 0.4),
+    }
+    holds = {"supported": True, "contradicted": False, "inconclusive": None}[word]
+    parts = [compared({5: estimate(value)}, what=f"x{at}") for at, value in enumerate(values[word])]
+    judged = [
+        Judged(ALL, part, True if part.last.value == 5.0 and word != "inconclusive" else holds, 10 * at)
+        for at, part in enumerate(parts)
+    ]
+
+    assert shown == decisive(verdict_of(word, [CheckResult(ALL, tuple(parts))], judged)).partition(":")[0]
+
+
+def test_a_contradicted_claim_shows_what_failed_though_another_part_is_missing():
+    """The reason is of the other part."""
+    part = compared({5: estimate(-5.0)})
+    results = [CheckResult(BETWEEN, (part,)), CheckResult(ALL, reason=Reason("no_records"))]
+    verdict = verdict_of("contradicted", results, [Judged(BETWEEN, part, False, None)])
+
+    assert decisive(verdict).startswith('x: "a" above "b": -5.00 points')
+
+
+@pytest.mark.parametrize(
+    ("word", "results", "text"),
+    [
+        ("contradicted", [CheckResult(STATUS, status_holds=False)], 'every run of "a" ends out of memory'),
+        (
+            "inconclusive",
+            [
+                CheckResult(ALL, reason=FEW),
+                CheckResult(ALL, reason=Reason("several_codes")),
+                CheckResult(ALL, reason=FEW),
+            ],
+            "1 of the 3 seeds that a verdict needs; records of several versions of the code",
+        ),
+    ],
+)
+def test_a_verdict_without_a_number_gives_its_ending_or_its_reasons(word, results, text):
+    """Each reason once."""
+    assert text == decisive(verdict_of(word, results))
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (Reason("few_seeds", "a", count=1, of=3), 'case "a" has 1 of the 3 seeds that a verdict needs'),
+        (Reason("no_records_of_case", "a"), '"a" has no records'),
+        (Reason("run_failed", "a", count=2, what="diverged"), 'seed 2 of "a" ended diverged'),
+        (Reason("no_ratio", metric="train_s"), "time of training alone: 0, which no ratio can be taken of"),
+        (Reason("several_machines", "a"), 'runs of "a" come from several machines or installations'),
+        (
+            Reason("unreliable_times", count=1, of=10, what="unreliable"),
+            f"1 of 10 times is unreliable (flags: unreliable): {RERUN.format('it')}",
+        ),
+        (
+            Reason("unreliable_times", count=2, of=10, what="resumed, unreliable"),
+            f"2 of 10 times are unreliable (flags: resumed, unreliable): {RERUN.format('them')}",
+        ),
+    ],
+)
+def test_a_reason_names_its_values_and_what_to_do(reason, text):
+    """In a sentence that is made here alone."""
+    assert text == reason_text(reason)
+
+
+@pytest.mark.parametrize("code", TEXTS)
+def test_every_reason_has_words(code):
+    """Whatever its fields hold."""
+    assert reason_text(Reason(code, "a", "jitter", 1, 3, 0.5, "x")).strip()
