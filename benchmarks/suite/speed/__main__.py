@@ -4,8 +4,8 @@
 
 Each side has a process of its own; while one trains, the other waits. Rates are for information; ratios travel.
 Writes the figures and a page of them, CLASS.json and CLASS.md: the class of machine is amx, avx512, avx2 or other.
-As on a machine with AVX2 alone: ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
-RESNET18_NATIVE=avx2 make speed
+To measure as on a machine with AVX2 alone: ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+MKL_ENABLE_INSTRUCTIONS=AVX2 RESNET18_NATIVE=avx2 make speed
 """
 
 import argparse
@@ -98,8 +98,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=WORKLOADS, help="measure this workload and no growth")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--to", type=Path, default=Path("results/local"), help="folder of both files")
-    asked = parser.parse_args()
-    names, skipped = chosen(asked.only, emulates_bf16=emulates_bf16())
+    options = parser.parse_args()
+    names, skipped = chosen(options.only, emulates_bf16=emulates_bf16())
     if skipped:
         why = "this processor emulates bf16, which would take hours; to measure one all the same: --only WORKLOAD"
         print(f"left out: {'; '.join(skipped)} ({why})", flush=True)  # noqa: T201 - a script
@@ -108,18 +108,18 @@ def main() -> int:
     found: dict[str, object] = {"machine": about, "workloads": [], "overhead": None, "growth": []}
     print(json.dumps(about), flush=True)  # noqa: T201 - a script
     for name in names:
-        one = row(name, asked.rounds, about)
-        found["workloads"].append(one)
-        print(f"{name}: {one['fast_rate']:.1f} images/s, {one['ratio']}", flush=True)  # noqa: T201 - a script
-    if not asked.only:
+        measured = row(name, options.rounds, about)
+        found["workloads"].append(measured)
+        print(f"{name}: {measured['fast_rate']:.1f} images/s, {measured['ratio']}", flush=True)  # noqa: T201 - a script
+    if not options.only:
         bare = WORKLOADS["32px, fp32" if skipped else "32px"]
         found["overhead"] = asdict(compare(bare, OVERHEAD_ROUNDS, ("suite", "bare")).ratio)
         found["growth"] = [
-            asdict(one) | {"slope_s": one.slope_s, "exponent": one.exponent} for one in map(growth, VALUES)
+            asdict(axis) | {"slope_s": axis.slope_s, "exponent": axis.exponent} for axis in map(growth, VALUES)
         ]
-    asked.to.mkdir(parents=True, exist_ok=True)
-    (asked.to / f"{about['class']}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (asked.to / f"{about['class']}.md").write_text(page(found), encoding="utf-8")
+    options.to.mkdir(parents=True, exist_ok=True)
+    (options.to / f"{about['class']}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (options.to / f"{about['class']}.md").write_text(page(found), encoding="utf-8")
     print(page(found))  # noqa: T201 - a script
     return 0
 

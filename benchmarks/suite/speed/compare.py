@@ -77,7 +77,7 @@ def rate(turns: list[Turn]) -> float:
 
 
 def compare(workload: Workload, rounds: int, kinds: tuple[str, str] = ("reference", "suite")) -> Comparison:
-    """Measure both sides in turns; who begins changes from round to round."""
+    """Measure both sides in turns; the order alternates."""
     with side(kinds[0], workload) as theirs, side(kinds[1], workload, workload.processes) as ours:
         first, second = [], []
         for number in range(rounds):
@@ -97,7 +97,7 @@ def compare(workload: Workload, rounds: int, kinds: tuple[str, str] = ("referenc
 
 def ratio_of(below: list[float], above: list[float]) -> Ratio:
     """Return the ratio of pairs of rates."""
-    logs = [math.log(one / other) for one, other in zip(above, below, strict=True)]
+    logs = [math.log(upper / lower) for upper, lower in zip(above, below, strict=True)]
     half = float(student.ppf(0.975, len(logs) - 1)) * statistics.stdev(logs) / math.sqrt(len(logs))
     middle = statistics.fmean(logs)
     return Ratio(math.exp(middle), math.exp(middle - half), math.exp(middle + half), len(logs))

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 TABLE = """
 title = "Growth"
 source = "none"
@@ -49,17 +51,15 @@ class Growth:
 
     @property
     def slope_s(self) -> float:
-        """Seconds that one more costs: least squares."""
-        x, y = self.values, self.seconds
-        mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
-        return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+        """Seconds by which the command grows for each step on the axis: least squares."""
+        return float(np.polyfit(self.values, self.seconds, 1)[0])
 
     @property
     def exponent(self) -> float:
-        """Of the time that is not the fixed part, between the last two values: 1 is proportional."""
-        fixed = self.seconds[0] - self.slope_s * self.values[0]
-        later, last = (one - fixed for one in self.seconds[-2:])
-        return math.log(last / later) / math.log(self.values[-1] / self.values[-2])
+        """Of the time beyond the fixed part, between the last two values: 1 is proportional."""
+        fixed_s = self.seconds[0] - self.slope_s * self.values[0]
+        later_s, last_s = (seconds - fixed_s for seconds in self.seconds[-2:])
+        return math.log(last_s / later_s) / math.log(self.values[-1] / self.values[-2])
 
 
 def growth(axis: str) -> Growth:

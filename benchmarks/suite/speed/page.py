@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tabulate import tabulate
+
 HEAD = """# Speed on a processor with {instructions}
 
 Made by `make speed`; the figures are in {name}.json beside this page. Each row sets the fast path beside a reference
@@ -31,46 +33,50 @@ COLUMNS = (
 )
 NOTES = """
 - *of matmul peak*: operations of forward and backward, as torch counts them on the reference network, by this machine's
-  best rate of a 2048 x 2048 product in the same precision. Taps that never see data count as work here, and are not
-  computed.
+  best rate of a 2048 x 2048 product in the same precision. Kernel taps that only ever see padding count as work here,
+  though the fast path leaves them out.
 - *of memory peak*: the least that must move without caches (saved activations written and read once, the optimizer's
-  passes over the parameters) by the rate of a large copy. Above 100 %, caches have held some of it.
-- *waiting for images*: share of the training time in which images are drawn, cropped and made floats.
-- *peak memory*: resident set of the fast side's process, torch, torchvision and embedded data included; of two jobs the
+  passes over the parameters) by the rate of a large copy. More than 100 % means that caches served part of it.
+- *waiting for images*: share of the training time in which images are drawn, cropped and converted.
+- *peak memory*: resident set of the fast path's process, with torch, torchvision and the embedded data; of two jobs the
   larger.
 """
 
 
 def page(found: dict[str, Any]) -> str:
     """Return the figures as markdown."""
-    lines = [
-        HEAD.format(name=found["machine"]["class"], instructions=INSTRUCTIONS[found["machine"]["class"]]),
-        _machine(found["machine"]),
-        "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + " --- |" * len(COLUMNS),
-        *("| " + " | ".join(_cells(one)) + " |" for one in found["workloads"]),
+    about = found["machine"]
+    rows = [_cells(workload) for workload in found["workloads"]]
+    parts = [
+        HEAD.format(name=about["class"], instructions=INSTRUCTIONS[about["class"]]),
+        f"{_machine(about)}\n",
+        tabulate(rows, COLUMNS, "github", disable_numparse=True),
         NOTES,
     ]
     if found["overhead"]:
         cost = {key: 100 * (found["overhead"][key] - 1) for key in ("value", "low", "high")}
-        lines.append(
-            f"What the suite adds to a bare loop over the same steps (32px, clock, positions, checks): "
+        parts.append(
+            "What the suite adds to a bare loop over the same steps (32px; clock, positions, checks): "
             f"{cost['value']:+.2f} % of the rate [{cost['low']:+.2f}, {cost['high']:+.2f}] "
             f"(n = {found['overhead']['rounds']} rounds).\n"
         )
     if found["growth"]:
-        lines += [
-            "How `resnet18 run` grows, from its start to its report (500 images, 1 epoch, 1 run unless said):",
-            "",
-            "| axis | values | seconds | one more costs (s) | exponent |",
-            "|" + " --- |" * 5,
+        rows = [
+            [
+                axis["axis"],
+                ", ".join(map(str, axis["values"])),
+                ", ".join(f"{seconds:.1f}" for seconds in axis["seconds"]),
+                f"{axis['slope_s']:.3g}",
+                f"{axis['exponent']:.2f}",
+            ]
+            for axis in found["growth"]
         ]
-        for one in found["growth"]:
-            values, seconds = ", ".join(map(str, one["values"])), ", ".join(f"{value:.1f}" for value in one["seconds"])
-            lines.append(f"| {one['axis']} | {values} | {seconds} | {one['slope_s']:.3g} | {one['exponent']:.2f} |")
-        lines += ["", "*exponent*: of the time beyond the fixed part, from the last value but one to the last.", ""]
-    return "\n".join(lines)
+        parts += [
+            "How `resnet18 run` grows, from its start to its report (500 images, 1 epoch, 1 run where not varied):\n",
+            tabulate(rows, ("axis", "values", "seconds", "each adds (s)", "exponent"), "github", disable_numparse=True),
+            "\n*exponent*: of the time beyond the fixed part, from the last value but one to the last.\n",
+        ]
+    return "\n".join(parts)
 
 
 def _machine(about: dict[str, Any]) -> str:
@@ -84,19 +90,19 @@ def _machine(about: dict[str, Any]) -> str:
     )
 
 
-def _cells(one: dict[str, Any]) -> list[str]:
-    ratio = one["ratio"]
+def _cells(row: dict[str, Any]) -> list[str]:
+    ratio = row["ratio"]
     return [
-        one["workload"],
-        one["precision"],
-        one["loop"],
-        f"{one['reference_rate']:.1f}",
-        f"{one['fast_rate']:.1f}",
+        row["workload"],
+        row["precision"],
+        row["loop"],
+        f"{row['reference_rate']:.1f}",
+        f"{row['fast_rate']:.1f}",
         f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]",
-        "" if one["target"] is None else f"{one['target']:.3g}",
+        "" if row["target"] is None else f"{row['target']:.3g}",
         str(ratio["rounds"]),
-        f"{100 * one['matmul_share']:.0f} %",
-        f"{100 * one['memory_share']:.0f} %",
-        f"{100 * one['data_wait_share']:.1f} %",
-        f"{one['fast_peak_bytes'] / 1e6:,.0f}",
+        f"{100 * row['matmul_share']:.0f} %",
+        f"{100 * row['memory_share']:.0f} %",
+        f"{100 * row['data_wait_share']:.1f} %",
+        f"{row['fast_peak_bytes'] / 1e6:,.0f}",
     ]

@@ -80,7 +80,7 @@ def suite(workload: Workload, clock: Clock) -> tuple[Iterator[int], int]:
         for moment in train(setup, clock):
             if isinstance(moment, Position):
                 before = 0 if moment.steps == 1 else before
-                if stop.is_requested:  # what the worker looks at between two steps
+                if stop.is_requested:  # the worker checks this between two steps
                     return
                 yield moment.tally.images - before
                 before = moment.tally.images
