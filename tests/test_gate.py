@@ -12,9 +12,9 @@ from resnet18.gate.judge import Sides, check
 from resnet18.gate.statistical import costs, growth, p_of_change, p_of_growth, prediction
 from resnet18.gate.text import check_rows, check_text
 from resnet18.records.record import Score
+from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.experiment import Execution
-from resnet18.spec.gate import Gate
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resnet18.gate import statistical
-from resnet18.spec.gate import Gate
+from resnet18.spec.benchmark import Gate
 from resnet18.tables.statistics import holm_levels
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from resnet18.spec.errors import SpecError, SuiteError
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.load import load_benchmark, load_benchmarks
 from resnet18.spec.resolve import Request, canonical_overrides, resolve
-from resnet18.spec.toml import parse_toml
+from resnet18.spec.strict import parse_toml
 
 CHECK = {"metric": "jitter", "case": "a"}
 EXAMPLES = [

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import execution_id, run_id
-from resnet18.spec.size import LARGEST, canonical_size, size_in_bytes
+from resnet18.spec.printed import LARGEST_SIZE, canonical_size, size_in_bytes
 from resnet18.training import memory_cap
 from resnet18.training.device import UnsupportedError
 from resnet18.training.memory_cap import memory_capped
@@ -39,7 +39,7 @@ def test_a_size_has_one_spelling(text, canonical):
     assert execution_id(one) == execution_id(other)
 
 
-@given(st.integers(min_value=1, max_value=LARGEST))
+@given(st.integers(min_value=1, max_value=LARGEST_SIZE))
 def test_the_canonical_spelling_is_exact(size):
     """To the byte, and its own canonical spelling."""
     canonical = canonical_size(f"{size}B")

@@ -13,9 +13,9 @@ from resnet18.gate.judge import Sides, check
 from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec import optimizer
+from resnet18.spec.benchmark import Gate
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
-from resnet18.spec.gate import Gate
 from resnet18.training import augment, forecast, model, rates
 
 CASE = "regress/fast"

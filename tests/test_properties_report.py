@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from resnet18.spec.text import plain
+from resnet18.spec.errors import plain
 from resnet18.tables.markdown import code, escape, table
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -15,8 +15,7 @@ from resnet18.spec.identity import arm_id, canonical_json, execution_id, experim
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.optimizer import OPTIMIZERS, Step, learning_rate_factor
 from resnet18.spec.resolve import Request, resolve, value_at
-from resnet18.spec.strict import strict_json
-from resnet18.spec.toml import parse_toml
+from resnet18.spec.strict import parse_toml, strict_json
 
 OPTIMIZER = {"sgd": {"momentum": 0.5}, "adam": {}, "adamw": {}, "rmsprop": {}, "adadelta": {}, "asgd": {}}
 OPERATIONS = {

@@ -29,11 +29,11 @@ from resnet18.records.parse import load_record
 from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource, parse_data
-from resnet18.spec.duration import duration
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import Plan, plan
+from resnet18.spec.printed import duration
 from resnet18.spec.resolve import Request
 
 EMBEDDED = parse_data("fashion-mnist-mini")

@@ -17,10 +17,9 @@ from resnet18.execution.redact import LONGEST, redacted
 from resnet18.records.parse import seal
 from resnet18.records.store import Readings
 from resnet18.report.report import render_report
-from resnet18.spec.errors import IntegrityError, SpecError
+from resnet18.spec.errors import IntegrityError, SpecError, one_line, plain, printable
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.spec.text import one_line, plain, printable
 from resnet18.tables.markdown import code, table
 
 HOSTILE = (

@@ -8,7 +8,7 @@ from textwrap import fill
 from resnet18.audit.audit import KINDS
 from resnet18.audit.finding import Finding, counted
 from resnet18.audit.unchecked import Unchecked
-from resnet18.spec.text import plain
+from resnet18.spec.errors import plain
 
 WIDTH = 110
 

@@ -8,8 +8,8 @@ import typer
 from resnet18.cli.check import final_records
 from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.options import DebugOption, JsonOption
+from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import SpecError
-from resnet18.spec.gate import Gate
 from resnet18.spec.load import load_benchmarks
 
 PEOPLE = Gate(seeds=2)

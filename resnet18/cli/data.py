@@ -11,8 +11,7 @@ import typer
 from resnet18.cli.errors import errors_reported
 from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
-from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.text import one_line
+from resnet18.spec.errors import SpecError, did_you_mean, one_line
 
 NameArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{CIFAR10}, which is the only one so far.")]
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import typer
 
-from resnet18.spec.errors import SuiteError
-from resnet18.spec.text import printable
+from resnet18.spec.errors import SuiteError, printable
 
 HIDDEN = "--on-processors"
 """Says that another command of ours gave this one, and speaks for it."""

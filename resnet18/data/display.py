@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Callable
 from typing import TextIO
 
-from resnet18.spec.duration import duration
-from resnet18.spec.text import one_line, printable
+from resnet18.spec.errors import one_line, printable
+from resnet18.spec.printed import duration
 
 LIVE_EVERY_S = 0.2
 PLAIN_EVERY_S = 5.0

@@ -11,8 +11,7 @@ from resnet18.data.part import file_sha256, part_path
 from resnet18.data.source import read_copy
 from resnet18.data.sources import Archive
 from resnet18.spec.data import CIFAR10
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
-from resnet18.spec.text import one_line
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError, one_line
 
 DECODED = re.compile(r"(?P<label>.+)-[0-9a-f]{16}")
 

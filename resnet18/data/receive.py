@@ -7,7 +7,7 @@ from resnet18.data.pace import Pace
 from resnet18.data.part import Part
 from resnet18.data.sources import Archive, Source
 from resnet18.data.terms import Body, SlowSourceError, SourceError, Terms
-from resnet18.spec.duration import duration
+from resnet18.spec.printed import duration
 
 
 def receive(archive: Archive, source: Source, part: Part, terms: Terms, display: Display, *, is_patient: bool) -> bool:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from resnet18.data.cifar10 import ARCHIVES
-from resnet18.spec.errors import SpecError
-from resnet18.spec.text import one_line
+from resnet18.spec.errors import SpecError, one_line
 
 OWN_URL = "RESNET18_CIFAR10_URL"
 

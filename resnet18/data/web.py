@@ -12,7 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from resnet18.data.terms import Body, Limits, SourceError
-from resnet18.spec.text import one_line
+from resnet18.spec.errors import one_line
 
 LONGEST = 120
 """Characters of what a server or a library says."""

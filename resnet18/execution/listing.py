@@ -7,9 +7,9 @@ from tabulate import tabulate
 
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
-from resnet18.spec.duration import duration
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan
+from resnet18.spec.printed import duration
 from resnet18.spec.resolve import Request
 
 

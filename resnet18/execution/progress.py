@@ -27,8 +27,8 @@ from resnet18.execution.progress_lines import (
     waiting_row,
 )
 from resnet18.records.record import Status
-from resnet18.spec.duration import duration
 from resnet18.spec.plan import Run
+from resnet18.spec.printed import duration
 
 
 class Progress:

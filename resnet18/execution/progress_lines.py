@@ -12,8 +12,8 @@ from typing import Self
 from rich.cells import cell_len
 
 from resnet18.execution.job import EpochDone
-from resnet18.spec.duration import duration
 from resnet18.spec.plan import Run
+from resnet18.spec.printed import duration
 
 MOST_ROWS = 3
 """Of runs that have ended, and of those that wait."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from resnet18.spec.text import plain
+from resnet18.spec.errors import plain
 
 LONGEST = 2_000
 """Characters of a message."""

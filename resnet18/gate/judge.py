@@ -7,7 +7,7 @@ from resnet18.gate.exact import exact_findings
 from resnet18.gate.finding import Finding, Suspicion, Verdict
 from resnet18.gate.statistical import accuracy, costs
 from resnet18.records.record import Record
-from resnet18.spec.gate import Gate
+from resnet18.spec.benchmark import Gate
 from resnet18.tables.statistics import holm_levels
 
 GONE = "in the baseline, and among the cases no longer; if that was meant: make baseline"

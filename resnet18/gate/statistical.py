@@ -9,7 +9,7 @@ from scipy.special import stdtr, stdtrit
 from resnet18.gate.exact import other_numerics
 from resnet18.gate.finding import Finding, Suspicion
 from resnet18.records.record import Record
-from resnet18.spec.gate import Gate
+from resnet18.spec.benchmark import Gate
 from resnet18.tables.metrics import clean_accuracy, train_s
 from resnet18.tables.statistics import Estimate, contrast, p_above
 

@@ -15,7 +15,7 @@ from resnet18.records.store import Readings, last_attempts
 from resnet18.report.heading import as_argument, options_of
 from resnet18.report.illustrations import Figure, PictureOf, figures_of, predictions_of
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.duration import duration
+from resnet18.spec.printed import duration
 from resnet18.spec.resolve import Request
 from resnet18.tables.markdown import code, escape
 from resnet18.tables.selection import Selection, requests_of, select

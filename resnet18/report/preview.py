@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.duration import duration
 from resnet18.spec.plan import NotPlanned, Plan, Run
+from resnet18.spec.printed import duration
 from resnet18.tables.estimate import Estimate
 
 BY_RULE = "rule of thumb: "

@@ -6,14 +6,13 @@ from pydantic import Field, model_validator
 
 from resnet18.spec.augmentation import OperationName
 from resnet18.spec.claim import Claim, Name, Names, Text
-from resnet18.spec.errors import did_you_mean
+from resnet18.spec.errors import NO_CONTROLS, did_you_mean
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.gate import Gate
 from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
 from resnet18.spec.strict import Items, Model
-from resnet18.spec.text import NO_CONTROLS
 
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
+Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
 class Assumption(Model):
@@ -172,6 +171,19 @@ class Printed(Model):
     rates: Items[PrintedRate] = Field(default=(), alias="rate")
     memory: Items[PrintedMemory] = ()
     same_work: Items[SameWork] = ()
+
+
+class Gate(Model):
+    """What a regression check of the benchmark may overlook, and how often it may be wrong."""
+
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    """Chance that a check of two equal codes finds anything, over all its metrics."""
+    seeds: Annotated[int, Field(ge=2, le=1_000)] = 8
+    """Of the side that is judged; a baseline has twice as many."""
+    slower_percent: Percent = 2.0
+    """A time may grow by so much before it is looked at."""
+    larger_percent: Percent = 1.0
+    """So may a peak of memory."""
 
 
 class Benchmark(Model):

@@ -10,11 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES
 from resnet18.spec.experiment import Device
 from resnet18.spec.metric import CHANGES, quantity_of
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.strict import Items, Model
-from resnet18.spec.text import NO_CONTROLS, NO_CONTROLS_BUT_LINES
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]

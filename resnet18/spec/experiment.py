@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
 from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
-from resnet18.spec.size import canonical_size
+from resnet18.spec.printed import canonical_size
 from resnet18.spec.strict import Items, Model
 
 Count = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -9,11 +9,10 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.code import PACKAGE
 from resnet18.spec.consistency import check_consistency, check_ids_differ, check_warm_up
 from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.explain import spec_error
 from resnet18.spec.identity import arm_id
 from resnet18.spec.resolve import Request, resolve, value_at
 from resnet18.spec.scale import SCALE_KEYS
-from resnet18.spec.toml import parse_toml
+from resnet18.spec.strict import parse_toml, spec_error
 
 MAX_SPEC_BYTES = 1_000_000
 

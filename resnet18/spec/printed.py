@@ -1,4 +1,4 @@
-"""Numbers as a report printed them: value, rounding and unit are read from the string, which is what is kept."""
+"""Quantities as text: numbers as a report printed them, sizes of memory as a spec writes them, lengths of time."""
 
 import re
 from dataclasses import dataclass
@@ -22,6 +22,10 @@ UNITS = {
     "GiB": 2.0**30,
 }
 """Known units, and what they are worth in percent, seconds or bytes."""
+BYTE_UNITS = tuple(unit for unit in UNITS if unit.endswith("B"))
+EXACT_UNITS = ("GiB", "MiB", "KiB", "B")
+"""Of the canonical form of a size, the largest first."""
+LARGEST_SIZE = 2**50
 UNITS_OF: dict[Quantity, tuple[str, ...]] = {
     "accuracy": ("%", "points"),
     "seconds": ("s", "ms", "min", "h"),
@@ -93,3 +97,37 @@ def card_bytes(text: str) -> float | None:
     if printed is None or printed.is_approximate or printed.unit not in UNITS_OF["bytes"] or printed.value <= 0:
         return None
     return printed.value * AS_SOLD.get(printed.unit, 1.0)
+
+
+def size_in_bytes(text: object) -> int:
+    """Return the bytes that a size such as `24GiB` means, to the nearest.
+
+    Raises:
+        ValueError: a number without a unit of bytes, none at all, or one that no memory has.
+    """
+    printed = parse_printed(text) if isinstance(text, str) else None
+    if printed is None or printed.is_approximate or printed.unit not in BYTE_UNITS:
+        units = ", ".join(BYTE_UNITS)
+        raise ValueError(f'"{text}" is no size of memory; write a number and one of {units}, for example "24GiB"')
+    size = round(printed.value)
+    if not 1 <= size <= LARGEST_SIZE:
+        raise ValueError(f'"{text}" is no size that a memory could have; write for example "24GiB"')
+    return size
+
+
+def canonical_size(text: object) -> str:
+    """Return the one spelling of a size, in the largest unit of which it is a whole number: `1.5 GiB` is `1536MiB`.
+
+    Raises:
+        ValueError: as `size_in_bytes`.
+    """
+    size = size_in_bytes(text)
+    unit = next(unit for unit in EXACT_UNITS if size % int(UNITS[unit]) == 0)
+    return f"{size // int(UNITS[unit])}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ValidationError
 from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.explain import spec_error
 from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.scale import SCALES, ScaleName, at_scale
-from resnet18.spec.toml import parse_toml
+from resnet18.spec.strict import parse_toml, spec_error
 
 DEVICE_OPTION = "--device="
 INNER_KEYS = frozenset(key for model in OPTIMIZERS for key in model.model_fields)

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from resnet18.spec.text import plain
+from resnet18.spec.errors import plain
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
 _BLOCK = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|-[-\s]*$|=+\s*$)")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from resnet18.spec.experiment import Execution
-from resnet18.spec.size import size_in_bytes
+from resnet18.spec.printed import size_in_bytes
 from resnet18.training.device import UnsupportedError
 
 STATM = Path("/proc/self/statm")

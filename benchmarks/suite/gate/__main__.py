@@ -37,7 +37,7 @@ from scenarios import (
 )
 from simulated import Setting, caught, false_alarms, given_a_baseline, level_that_holds, seeds_needed
 
-from resnet18.spec.gate import Gate
+from resnet18.spec.benchmark import Gate
 from resnet18.spec.load import load_benchmark
 
 SPEC = Path(__file__).parents[1] / "regress.toml"

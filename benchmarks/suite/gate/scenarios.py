@@ -6,7 +6,7 @@ from math import log, sqrt
 
 from noise import Change, Noise
 
-from resnet18.spec.gate import Gate
+from resnet18.spec.benchmark import Gate
 
 NORMAL = Noise("normal")
 HEAVY = Noise("heavy tails (t, 3 degrees of freedom) of accuracies and times", accuracy="t3", times="t3")

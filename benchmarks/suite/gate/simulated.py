@@ -8,7 +8,7 @@ import numpy as np
 from judged import DEGREES, IN_USE, RULES, Floats, alarms, p_of_growth
 from noise import CASES, NOTHING, Change, Noise, accuracies, log_bytes, log_times
 
-from resnet18.spec.gate import Gate
+from resnet18.spec.benchmark import Gate
 from resnet18.tables.statistics import power
 
 METRICS = ("accuracy", "time", "memory")

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 
 from resnet18.records.record import Epoch, Record, Score
 from resnet18.report.exports.rows import Row
-from resnet18.spec.text import one_line
+from resnet18.spec.errors import one_line
 
 ABOUT = ("run_id", "benchmark", "case", "seed", "scale", "data", "options", "status", "flags")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

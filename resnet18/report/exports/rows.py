@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from resnet18.records.record import Record
 from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.text import one_line
+from resnet18.spec.errors import one_line
 from resnet18.tables.metrics import mixed_machines
 from resnet18.tables.selection import CaseRecords, requests_of, select
 

@@ -19,7 +19,7 @@ from resnet18.report.page.blocks import blocks
 from resnet18.report.page.curves import SHORT
 from resnet18.report.page.layout import lay_out
 from resnet18.report.page.runs import HEADS
-from resnet18.spec.text import plain
+from resnet18.spec.errors import plain
 
 FOLDER = Path(__file__).parent
 MADE_HERE = "<!doctype html>\n<!-- Made by `resnet18 report` from the records beside it. -->"
