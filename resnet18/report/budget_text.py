@@ -4,7 +4,7 @@ from typing import Any
 
 from resnet18.judge.budget import Choice, Fate
 from resnet18.report.reasons import reason_text
-from resnet18.spec.duration import duration
+from resnet18.spec.printed import duration
 
 IN_SECONDS_S = 180.0
 

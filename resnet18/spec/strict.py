@@ -151,7 +151,7 @@ def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list
     for part in location[:-1]:
         inside = next(_models_in(_fields(model)[part].annotation), model) if part in _fields(model) else model
         model = tags.get(part, inside) if isinstance(part, str) else model
-    return list(_fields(model))
+    return [str(key) for key in _fields(model)]
 
 
 def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
