@@ -1,21 +1,13 @@
 """Servers of an archive on this machine, good and bad ones, for tests of what fetches it."""
 
-import hashlib
 import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 
-from resnet18.data.sources import Archive, Source
-
 CONTENT = b"\x1f\x8b" + np.random.default_rng(0).bytes(40_000)
 HALF = len(CONTENT) // 2
-NAME = "cifar-10-python.tar.gz"
-
-
-def make_archive(*urls, content=CONTENT):
-    return Archive(NAME, len(content), hashlib.sha256(content).hexdigest(), tuple(Source(url) for url in urls))
 
 
 def head(handler, status, length=None, **headers):
@@ -77,6 +69,12 @@ def page(handler):
     handler.wfile.write(b"<html>Please pay</html>")
 
 
+def packed(handler):
+    """Says of the archive's own gzip that it is the transfer's, as some servers do."""
+    head(handler, 200, len(CONTENT), Content_Encoding="x-gzip")
+    handler.wfile.write(CONTENT)
+
+
 def endless(handler):
     """Says no length, and does not end."""
     head(handler, 200)
@@ -109,7 +107,7 @@ def hostile(handler):
 
 
 BEHAVIOURS = (
-    *(good, wrong, without_range, missing, cut, other_size, other_range),
+    *(good, wrong, without_range, missing, cut, other_size, other_range, packed),
     *(page, endless, stalled, silent, redirecting, hostile),
 )
 
@@ -138,7 +136,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         """Answer."""
-        name = self.path.strip("/")
+        name = self.path.partition("?")[0].strip("/")
         self.server.asked.append((name, start_of(self)))
         with suppress(BrokenPipeError, ConnectionResetError):
             self.server.behaviours[name](self)

@@ -1,14 +1,18 @@
-"""CIFAR-10's archives are read without unpickling. The archives here are made by the tests, in the official layout."""
+"""CIFAR-10's archives, made by the tests in the official layout: read without unpickling, refused if damaged."""
 
 import hashlib
 import io
+import socket
 import struct
 import tarfile
 
 import numpy as np
 import pytest
 
-from resnet18.data.cifar10 import find_archive, parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data import archive
+from resnet18.data.cifar10 import ARCHIVES, PYTHON, parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data.source import open_data
+from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 IMAGES = 30
@@ -52,92 +56,168 @@ def python2_pickle(pixels, labels, extra=b""):
     )
 
 
+MAKE = {"python": python2_pickle, "binary": binary}
+PARSE = {"python": parse_python_batch, "binary": parse_binary_batch}
+KINDS = pytest.mark.parametrize("kind", ["python", "binary"])
+CUTS = pytest.mark.parametrize("kept", [lambda _: 0, lambda _: 1, lambda size: size // 3 + 1, lambda size: size - 1])
+
+
 def make_archive(path, kind, change=lambda name, content: content):
     names = [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]
-    make = python2_pickle if kind == "python" else binary
     with tarfile.open(path, "w:gz") as archive:
         for number, name in enumerate(names):
-            content = change(name, make(*batch(number)))
+            content = change(name, MAKE[kind](*batch(number)))
             member = tarfile.TarInfo(f"cifar-10-batches-{kind}/{name}{'' if kind == 'python' else '.bin'}")
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     return path, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_both_archives_decode_to_the_same_data(tmp_path):
-    """One hash for both."""
-    python = read_archive(*make_archive(tmp_path / "cifar-10-python.tar.gz", "python"))
-    binary_ = read_archive(*make_archive(tmp_path / "cifar-10-binary.tar.gz", "binary"))
+    """One hash for both, which is golden: a change of it voids every record."""
+    data = [read_archive(*make_archive(tmp_path / f"cifar-10-{kind}.tar.gz", kind)) for kind in MAKE]
 
-    assert python.sha256 == binary_.sha256
-    assert (150, 32, 32, 3) == python.train.images.shape
-    assert (30, 32, 32, 3) == python.test.images.shape
+    assert "dbf20d0b363a5646" == data[0].sha256[:16] == data[1].sha256[:16]
+    assert ((150, 32, 32, 3), (30, 32, 32, 3)) == (data[0].train.images.shape, data[0].test.images.shape)
 
 
-def test_pixels_are_stored_channel_by_channel_and_read_pixel_by_pixel():
+@KINDS
+def test_pixels_are_stored_channel_by_channel_and_read_pixel_by_pixel(kind):
     """1,024 red bytes, then green, then blue; row by row."""
     pixels, labels = batch(0)
-    split = parse_python_batch(python2_pickle(pixels, labels))
+    split = PARSE[kind](MAKE[kind](pixels, labels))
 
     assert labels.tolist() == split.labels.tolist()
     assert pixels[7, 1024 + 32 * 5 + 9] == split.images[7, 5, 9, 1]
 
 
+def payload(target):
+    """A pickle that makes a file when it is loaded."""
+    return f"cbuiltins\nopen\n(S'{target}'\nS'w'\ntR.".encode()
+
+
+def test_the_payload_would_do_harm_if_it_were_loaded(tmp_path):
+    """Otherwise the next test would show nothing."""
+    import pickle  # noqa: PLC0415 - to prove the payload
+
+    pickle.loads(payload(tmp_path / "harm")).close()  # noqa: S301 - as above
+
+    assert (tmp_path / "harm").exists()
+
+
 def test_a_payload_is_not_executed(tmp_path):
-    """The opcodes that would call `open` are walked past; nothing is written."""
-    target = tmp_path / "written"
-    payload = string("x") + b"c__builtin__\nopen\n" + string(str(target)[-200:]) + string("w") + b"\x86R"
+    """Neither alone nor inside a sound batch: its opcodes are walked past."""
+    harm = payload(tmp_path / "harm")
+    parse_python_batch(python2_pickle(*batch(0), extra=string("x") + harm[:-1]))
+    with pytest.raises(IntegrityError):
+        read_archive(*make_archive(tmp_path / PYTHON, "python", lambda *_: harm))
 
-    parse_python_batch(python2_pickle(*batch(0), extra=payload))
-
-    assert not target.exists()
-
-
-def test_another_checksum_is_refused_before_anything_is_read(tmp_path):
-    """With both checksums."""
-    path, sha256 = make_archive(tmp_path / "cifar-10-python.tar.gz", "python")
-
-    with pytest.raises(IntegrityError, match=f"{sha256}, not 6d958be0"):
-        read_archive(path)
+    assert not (tmp_path / "harm").exists()
 
 
-@pytest.mark.parametrize("kind", ["python", "binary"])
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda name, content: content[:-7] if name == "test_batch" else content,
-        lambda name, content: b"" if name == "data_batch_3" else content,
-    ],
-)
-def test_a_truncated_batch_is_refused(kind, change, tmp_path):
-    """An archive whose checksum fits and whose content does not."""
-    with pytest.raises(IntegrityError, match="not a CIFAR-10 archive"):
-        read_archive(*make_archive(tmp_path / f"cifar-10-{kind}.tar.gz", kind, change))
+@KINDS
+@CUTS
+def test_a_cut_archive_of_cifar_is_refused(kind, kept, tmp_path):
+    """By its checksum, and by its content where the checksum is that of the cut file."""
+    path, sha256 = make_archive(tmp_path / f"cifar-10-{kind}.tar.gz", kind)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: kept(len(whole))])
+
+    for expected in (sha256, sha256_of(path)):
+        with pytest.raises(IntegrityError):
+            read_archive(path, expected)
 
 
-def test_an_archive_without_all_batches_is_refused(tmp_path):
-    """The message names what it lacks."""
-    path = tmp_path / "cifar-10-python.tar.gz"
-    with tarfile.open(path, "w:gz"):
-        pass
+@KINDS
+@CUTS
+def test_a_cut_batch_of_cifar_is_refused(kind, kept):
+    """Its size is a whole number of images."""
+    whole = MAKE[kind](*batch(0))
 
-    with pytest.raises(IntegrityError, match="lacks data_batch_1"):
-        read_archive(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(ValueError, match=r"\w"):
+        PARSE[kind](whole[: kept(len(whole))])
 
 
-def test_a_label_above_9_is_refused():
+@KINDS
+def test_batches_of_different_sizes_are_refused(kind, tmp_path):
+    """One is cut between two images."""
+    fewer = MAKE[kind](*(part[:-1] for part in batch(3)))
+
+    with pytest.raises(IntegrityError, match="different numbers of images"):
+        read_archive(
+            *make_archive(tmp_path / f"{kind}.tar.gz", kind, lambda name, whole: fewer if "3" in name else whole)
+        )
+
+
+@KINDS
+def test_a_flipped_bit_of_a_cifar_archive_is_refused_with_both_checksums(kind, repetitions, tmp_path):
+    """Wherever it is; the file is left as it is."""
+    path, sha256 = make_archive(tmp_path / f"cifar-10-{kind}.tar.gz", kind)
+    whole = path.read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 10 * repetitions(1_000), dtype=int):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place % 8)
+        path.write_bytes(changed)
+        with pytest.raises(IntegrityError, match=rf"SHA-256 is [0-9a-f]{{64}}, not {sha256}"):
+            read_archive(path, sha256)
+
+    assert path.exists()
+
+
+@KINDS
+@pytest.mark.parametrize("label", [10, 255])
+def test_a_label_above_9_is_refused_in_either_archive(kind, label):
     """There are ten classes."""
-    pixels, labels = batch(0)
-    labels[3] = 10
+    pixels, labels = batch(5)
+    labels[3] = label
 
-    with pytest.raises(ValueError, match="label 10"):
-        parse_binary_batch(binary(pixels, labels))
+    with pytest.raises(ValueError, match=f"labels from 0 to {label}, where 0 to 9"):
+        PARSE[kind](MAKE[kind](pixels, labels))
 
 
-def test_a_missing_archive_is_answered_with_the_command_that_fetches_it(tmp_path):
-    """And with the data sets that need none."""
+def test_a_label_that_no_byte_holds_is_refused():
+    """Neither wrapped round nor an error of numpy."""
+    content = python2_pickle(*batch(0))
+    place = content.index(b"]q\x0e(") + 4
+
+    with pytest.raises(ValueError, match="labels from"):
+        parse_python_batch(content[:place] + b"J\x00\x00\x01\x00" + content[place + 2 :])
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_a_batch_of_cifar_that_is_no_file_is_missing(kind, tmp_path):
+    """A link to the right name elsewhere is not followed."""
+    whole, _ = make_archive(tmp_path / "whole.tar.gz", "python")
+    path = tmp_path / PYTHON
+    with tarfile.open(whole) as old, tarfile.open(path, "w") as new:
+        for member in old:
+            if member.name.endswith("data_batch_2"):
+                member.type, member.size, member.linkname = kind, 0, str(whole)
+            new.addfile(member, old.extractfile(member) if member.isreg() else None)
+
+    with pytest.raises(IntegrityError, match="lacks data_batch_2"):
+        read_archive(path, sha256_of(path))
+
+
+def test_an_archive_of_cifar_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    """Its own limits are narrow: the data set is known."""
+    monkeypatch.setattr("resnet18.data.cifar10.MAX_ARCHIVE_BYTES", 100_000)
+    monkeypatch.setattr(archive, "HEADERS", 10_000)
+
+    with pytest.raises(IntegrityError, match=r"unpacks to more than \d"):
+        read_archive(*make_archive(tmp_path / "cifar-10-binary.tar.gz", "binary"))
+
+
+def test_a_missing_data_set_is_named_with_its_place_and_hash_and_never_replaced(home, monkeypatch):
+    """No socket is opened to look for it; what could be used instead is offered by name."""
+    monkeypatch.setattr(socket, "socket", None)
+    monkeypatch.setattr(socket, "getaddrinfo", None)
     with pytest.raises(EnvironmentMissingError) as caught:
-        find_archive(tmp_path)
+        open_data(parse_data("cifar10"), verify=True)
 
-    for word in ("resnet18 data fetch", str(tmp_path), "cifar-10-python.tar.gz", "--data fashion-mnist-mini"):
+    for word in (str(home), ARCHIVES[PYTHON].sha256, "--data fashion-mnist-mini", "resnet18 data fetch"):
         assert word in str(caught.value)

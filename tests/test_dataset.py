@@ -1,14 +1,84 @@
-"""Subsets are class-balanced and the same for everybody; the embedded data are what they claim to be."""
+"""Subsets and random numbers are the same for everybody; embedded data and decoded copies are what they claim to be."""
 
+import contextlib
+import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cifar10 import payload
+from test_imagefolder import files, make_tar
 
 from resnet18.data import embedded
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, subset
-from resnet18.data.embedded import read_embedded
-from resnet18.spec.errors import SpecError
+from resnet18.data.embedded import FILE, SHA256, read_embedded
+from resnet18.data.rng import permutation, philox_key, random_words, uniform
+from resnet18.data.source import open_data, shared_images
+from resnet18.spec.data import parse_data
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+
+SEEDS = st.integers(0, 2**32 - 1)
+INDICES = st.lists(st.integers(0, 3_000), min_size=1, max_size=50, unique=True).map(sorted).map(np.array)
+CUTS = pytest.mark.parametrize("kept", [lambda _: 0, lambda _: 1, lambda size: size // 3 + 1, lambda size: size - 1])
+
+
+def test_words_are_golden():
+    """The same on every machine and numpy: a change of these voids every record."""
+    golden = [
+        ["9d92b7e4aa803d46", "7e68af2d082ebffa", "2039f5cf66a19994"],
+        ["893eb9e3d3608e0e", "a53cb0ef37ffac57", "19110532fe4d6815"],
+    ]
+
+    assert golden == [[f"{word:016x}" for word in row] for row in random_words(7, "order", 3, rows=2, lanes=3)]
+
+
+@given(SEEDS, st.integers(1, 30), st.integers(1, 9), st.integers(1, 9))
+def test_a_word_belongs_to_its_image_however_many_there_are(seed, rows, more, lanes):
+    """More images leave the words of the others alone."""
+    words = random_words(seed, "any", 1, rows, lanes)
+
+    assert (rows, lanes) == words.shape
+    assert (words == random_words(seed, "any", 1, rows + more, lanes)[:rows]).all()
+
+
+@pytest.mark.parametrize("other", [(1, "x", 1), (0, "y", 1), (0, "x", 2)])
+def test_seed_purpose_and_epoch_each_open_another_stream(other):
+    """Keys differ, and so do the words."""
+    assert philox_key(0, "x", 1).tolist() != philox_key(*other).tolist()
+    assert not np.array_equal(random_words(0, "x", 1, 4, 4), random_words(*other, 4, 4))
+
+
+def test_numbers_are_uniform_in_zero_to_one():
+    """Mean 1/2 and a flat histogram (chi-squared with 19 degrees of freedom, p = 0.001); all bits set is below 1."""
+    numbers = uniform(random_words(0, "uniform", 0, 20_000, 1))[:, 0]
+    counts, _ = np.histogram(numbers, bins=20, range=(0, 1))
+
+    assert 0.5 == pytest.approx(numbers.mean(), abs=0.01)
+    assert ((counts - 1000) ** 2 / 1000).sum() < 43.8
+    assert [0.0, 1 - 2.0**-53] == uniform(np.array([0, 2**64 - 1], dtype=np.uint64)).tolist()
+
+
+def test_an_order_is_golden():
+    assert [10, 6, 2, 5, 1, 0, 3, 11, 4, 7, 8, 9] == permutation(7, "order", 3, np.arange(12)).tolist()
+
+
+@given(SEEDS, INDICES, st.data())
+def test_an_epoch_has_every_image_once_in_an_order_that_no_other_image_changes(seed, indices, data):
+    """A subset's order is the whole order with the others left out."""
+    some = np.array(sorted(data.draw(st.sets(st.sampled_from(indices.tolist()), min_size=1))))
+    order = permutation(seed, "order", 1, indices).tolist()
+
+    assert indices.tolist() == sorted(order)
+    assert [index for index in order if index in some] == permutation(seed, "order", 1, some).tolist()
+
+
+def test_epochs_and_seeds_have_different_orders():
+    orders = {tuple(permutation(seed, "order", epoch, np.arange(50))) for seed in (0, 1) for epoch in (1, 2)}
+
+    assert 4 == len(orders)
 
 
 def make_data(per_class=(6, 6, 6)):
@@ -35,11 +105,16 @@ def test_a_smaller_subset_lies_inside_a_larger_one():
     assert set(subset(data, "train", 6)) < set(subset(data, "train", 12))
 
 
-def test_training_and_test_subsets_are_drawn_apart():
-    """Equal data, different draws."""
-    data = make_data()
+def test_subsets_are_golden():
+    """Everybody's are the same; training and test images are drawn apart."""
+    data = read_embedded()
+    found = {which: subset(data, which, size) for which, size in (("train", 1_000), ("test", 200))}
 
-    assert subset(data, "train", 6).tolist() != subset(data, "test", 6).tolist()
+    assert [0, 1, 4, 8, 11, 14, 16] == subset(make_data(), "train", 7).tolist()
+    assert [0, 2, 4, 8, 10, 12, 16] == subset(make_data(), "test", 7).tolist()
+    assert {"train": "9f474086fff14807", "test": "333e23b84581b7c7"} == {
+        which: hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()[:16] for which, indices in found.items()
+    }
 
 
 def test_all_means_every_image_in_order():
@@ -53,18 +128,15 @@ def test_a_subset_that_is_too_large_is_refused():
         subset(make_data((6, 2, 6)), "train", 9)
 
 
-def test_the_embedded_data_have_400_and_100_images_of_each_class():
-    """Square colour images of 32 px."""
+def test_the_embedded_data_are_golden():
+    """400 and 100 images of each class, 32 px in colour; no test image is a training image."""
     data = read_embedded()
 
     assert [400] * 10 == np.bincount(data.train.labels).tolist()
     assert [100] * 10 == np.bincount(data.test.labels).tolist()
     assert ((4000, 32, 32, 3), (1000, 32, 32, 3)) == (data.train.images.shape, data.test.images.shape)
-
-
-def test_the_embedded_data_are_golden():
-    """Pixels and labels decode to the same bytes everywhere."""
-    assert "cff8f513cd0ff3b1" == read_embedded().sha256[:16]
+    assert "cff8f513cd0ff3b1" == data.sha256[:16]
+    assert 0 == shared_images(data)
 
 
 def test_the_embedded_data_are_small_and_carry_their_licence():
@@ -88,3 +160,148 @@ def test_one_changed_pixel_or_label_changes_the_hash():
         (Split(data.train.images, labels), data.test),
     ):
         assert arrays_sha256(data.classes, train, test) != data.sha256
+
+
+def flipped(whole, count):
+    """Yield the bytes with one bit changed, at places evenly spread."""
+    for place in np.linspace(0, len(whole) - 1, count, dtype=int):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << (place % 8)
+        yield changed
+
+
+@CUTS
+def test_a_cut_embedded_data_set_is_refused(kept, tmp_path):
+    """A package may be damaged where it is installed."""
+    whole = FILE.read_bytes()
+    (tmp_path / FILE.name).write_bytes(whole[: kept(len(whole))])
+
+    with pytest.raises(IntegrityError):
+        read_embedded(tmp_path / FILE.name)
+
+
+def test_embedded_data_of_other_pixels_are_refused(tmp_path):
+    """In a sound file, whose own checksums fit."""
+    with np.load(FILE) as right:
+        arrays = {name: right[name] for name in right.files}
+    arrays["test_images"][0, 14, 14] ^= 1
+    np.savez(tmp_path / FILE.name, **arrays)
+
+    with pytest.raises(IntegrityError, match=f"not {SHA256}"):
+        read_embedded(tmp_path / FILE.name)
+
+
+def test_a_flipped_bit_of_the_embedded_data_changes_no_pixel_unnoticed(repetitions, tmp_path):
+    """It is refused, unless it is in a part of the file that means nothing, such as a date."""
+    refused = 0
+    for changed in flipped(FILE.read_bytes(), 4 * repetitions(250)):
+        (tmp_path / FILE.name).write_bytes(changed)
+        try:
+            assert SHA256 == read_embedded(tmp_path / FILE.name).sha256
+        except IntegrityError:
+            refused += 1
+
+    assert refused > repetitions(250)
+
+
+@pytest.fixture
+def source(home, tmp_path):
+    """An image folder, one of whose test images is a training image."""
+    content = files() | {"test/dog/9.png": files()["train/cat/0.png"]}
+    return parse_data(f"imagefolder:{make_tar(tmp_path / 'mine.tar.gz', content)}")
+
+
+def test_a_decoded_copy_is_kept_and_used(source, home, monkeypatch):
+    """The second time nothing is decoded, and pixels are mapped, not read."""
+    first = open_data(source, verify=True)
+    monkeypatch.setattr("resnet18.data.source.read_image_folder", None)
+    second = open_data(source, verify=True)
+
+    assert first.sha256 == second.sha256
+    assert isinstance(second.train.images, np.memmap)
+    assert ["mine-"] == [path.name[:5] for path in (home / "decoded").iterdir() if path.is_dir()]
+
+
+def test_a_changed_archive_is_decoded_again(source):
+    """It is found by its content, not by its name."""
+    first = open_data(source, verify=True)
+    make_tar(source.path, files(per_class=3))
+
+    assert first.sha256 != open_data(source, verify=True).sha256
+
+
+def test_a_data_home_that_cannot_be_written_is_an_error_of_the_environment(source, home):
+    """A file stands where the folder should be."""
+    home.write_text("", encoding="utf-8")
+
+    with pytest.raises(EnvironmentMissingError, match="RESNET18_DATA"):
+        open_data(source, verify=True)
+
+
+def test_test_images_that_are_training_images_are_counted(source, caplog):
+    """Once, when the data set is checked before the first run."""
+    with caplog.at_level(logging.WARNING):
+        open_data(source, verify=True)
+        open_data(source, verify=False)
+
+    assert ["data set mine: 1 of 5 test images are training images too, so that accuracies flatter"] == caplog.messages
+
+
+@CUTS
+@pytest.mark.parametrize(
+    "name", ["about.json", "train_images.npy", "train_labels.npy", "test_images.npy", "test_labels.npy"]
+)
+def test_a_cut_decoded_copy_is_refused(name, kept, decoded):
+    """And left in its place, with the advice to delete it."""
+    source, copy = decoded
+    whole = (copy / name).read_bytes()
+    (copy / name).write_bytes(whole[: kept(len(whole))])
+
+    with pytest.raises(IntegrityError, match="delete this folder"):
+        open_data(source, verify=False)
+    assert (copy / name).exists()
+
+
+def test_a_flipped_bit_of_a_decoded_copy_changes_no_pixel_unnoticed(decoded, repetitions):
+    """Of each of its files: what is not refused gives the same arrays."""
+    source, copy = decoded
+    right = open_data(source, verify=True)
+    for file in sorted(copy.iterdir()):
+        whole = file.read_bytes()
+        for changed in flipped(whole, 10 * repetitions(100)):
+            file.write_bytes(changed)
+            with contextlib.suppress(IntegrityError):
+                found = open_data(source, verify=True)
+                assert (right.sha256, right.classes) == (found.sha256, found.classes)
+                assert np.array_equal(right.train.images, found.train.images)
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", ["train_images", "train_labels", "test_images", "test_labels"])
+def test_one_other_pixel_or_label_of_a_decoded_copy_is_refused(name, decoded):
+    """Where the file is sound otherwise."""
+    source, copy = decoded
+    changed = np.load(copy / f"{name}.npy")
+    changed.flat[0] ^= 1
+    np.save(copy / f"{name}.npy", changed)
+
+    with pytest.raises(IntegrityError, match="the decoded copy was changed"):
+        open_data(source, verify=True)
+
+
+def object_array(target):
+    """What numpy writes for an array of objects: a header, then a pickle."""
+    header = b"{'descr': '|O', 'fortran_order': False, 'shape': (4,), }"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + payload(target)
+
+
+@pytest.mark.parametrize("name", ["about.json", "train_images.npy", "test_labels.npy"])
+@pytest.mark.parametrize("make", [payload, object_array])
+def test_a_pickle_in_a_decoded_copy_is_not_loaded(name, make, decoded, tmp_path):
+    """Neither a bare one nor an array of objects."""
+    source, copy = decoded
+    (copy / name).write_bytes(make(tmp_path / "harm"))
+
+    with pytest.raises(IntegrityError):
+        open_data(source, verify=True)
+    assert not (tmp_path / "harm").exists()

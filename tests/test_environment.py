@@ -100,19 +100,24 @@ def test_no_module_but_one_can_reach_the_network(path):
 
 
 def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fetches_alone():
-    """Inside its handler."""
-    importers = [named(path) for path in FILES if "resnet18.data.web" in modules_of(path)]
-    tree = ast.parse((PACKAGE / "cli" / "data.py").read_text(encoding="utf-8"))
+    """Inside its handler. pooch, which has downloaders of its own, is given ours."""
+    users = {
+        name: {named(path) for path in FILES if name in modules_of(path)}
+        for name in ("resnet18.data.web", "resnet18.data.fetch", "pooch")
+    }
+    tree = ast.parse((PACKAGE / "cli/data.py").read_text(encoding="utf-8"))
     handlers = [
         function.name
         for function in tree.body
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if isinstance(node, ast.ImportFrom) and node.module == "resnet18.data.web"
+        if isinstance(node, ast.ImportFrom) and node.module == "resnet18.data.fetch"
     ]
+    given = [call for name, call in calls_of(PACKAGE / "data/fetch.py") if name == "retrieve"]
 
-    assert ["cli/data.py"] == importers
+    assert [{"data/fetch.py"}, {"cli/data.py"}, {"data/fetch.py"}] == list(users.values())
     assert ["fetch_command"] == handlers
+    assert [True] == ["downloader" in {key.arg for key in call.keywords} for call in given]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a locale that is not UTF-8 is common there alone")

@@ -1,28 +1,34 @@
-"""Fetching an archive: from servers on this machine, good and bad. No other network, and no waiting."""
+"""`data fetch`, `verify` and `where`: from servers on this machine, good and bad. No other network, and no waiting."""
 
-import errno
 import hashlib
 import io
+import json
 import os
+import resource
+import stat
 import threading
 from itertools import count
-from urllib import request
+from types import SimpleNamespace
+from urllib.request import Request
 
 import pytest
-from archive_server import CONTENT, HALF, NAME, make_archive, serving
+from archive_server import CONTENT, HALF, serving
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from test_cifar10 import make_archive
+from typer.testing import CliRunner
 
-from resnet18.data.bring import bring
-from resnet18.data.display import Display, amount, progress_text
-from resnet18.data.fetch import fetch
-from resnet18.data.pace import Pace
-from resnet18.data.sources import OWN_URL, PYTHON, wanted
-from resnet18.data.terms import Limits, SourceError, Terms
-from resnet18.data.web import SafeRedirects, connect
+from resnet18.cli.app import app
+from resnet18.data import fetch as module
+from resnet18.data import web
+from resnet18.data.cifar10 import ARCHIVES, BINARY, PYTHON, Archive
+from resnet18.data.fetch import MIRRORS, OWN_URL, bring, fetch
+from resnet18.data.source import open_data
+from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
-QUICK = Limits(answer_s=2.0, stall_s=0.2, piece_bytes=1_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def ticking(step_s=0.0):
@@ -31,112 +37,90 @@ def ticking(step_s=0.0):
     return lambda: next(ticks) * step_s
 
 
-@pytest.fixture
-def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """The archive is 40 kB, nobody waits, and no mirror is the real one."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", OWN_URL):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(ARCHIVES, PYTHON, Archive(PYTHON, len(CONTENT), SHA256))
+    monkeypatch.setattr(module, "MIRRORS", ())
+    for name, value in {"ANSWER_S": 2.0, "STALL_S": 0.2, "PIECE_BYTES": 1_000, "monotonic": ticking()}.items():
+        monkeypatch.setattr(web, name, value)
+
+
+@pytest.fixture
+def server():
     with serving() as server:
         yield server
 
 
 @pytest.fixture
-def fetched(server, home):
+def fetched(server, home, monkeypatch):
     """Fetch from these behaviours of the server, in this order; return what was said."""
 
-    def call(*names, limits=QUICK, clock=None, display_clock=None):
-        out = io.StringIO()
-        terms = Terms(connect, clock or ticking(), limits)
-        archive = make_archive(*(server.url(name) for name in names))
-        try:
-            fetch(archive, (), home, terms, Display(out, display_clock or ticking()))
-        finally:
-            call.said = out.getvalue()
-        return call.said
+    def call(*names):
+        call.said = []
+        monkeypatch.setattr(module, "MIRRORS", [server.url(name) for name in names])
+        fetch(home, call.said.append)
+        return "\n".join(call.said)
 
+    call.server = server
     return call
 
 
 @pytest.fixture
 def part(home):
-    """Put these bytes where a fetch was stopped."""
-
-    def put(content):
-        home.mkdir(exist_ok=True)
-        (home / f"{NAME}.part").write_bytes(content)
-        return home / f"{NAME}.part"
-
-    return put
+    """Where a fetch was stopped; put bytes there."""
+    home.mkdir()
+    return home / f"{PYTHON}.part"
 
 
-def test_an_archive_is_fetched_and_nothing_else_is_left(fetched, home):
-    """But the lock."""
-    said = fetched("good")
-
-    assert CONTENT == (home / NAME).read_bytes()
-    assert {NAME, ".fetch.lock"} == {path.name for path in home.iterdir()}
-    assert f"SHA-256 {hashlib.sha256(CONTENT).hexdigest()}" in said
+def names_in(home):
+    return {path.name for path in home.iterdir()}
 
 
-def test_an_archive_that_is_there_is_not_fetched_again(fetched, server):
-    """Its checksum is looked at."""
-    fetched("good")
-
+def test_an_archive_is_fetched_once_and_nothing_else_is_left(fetched, home, server):
+    """But the lock; others may read it, as their umask says."""
+    assert f"SHA-256 {SHA256}" in fetched("good")
     assert "is there, and its SHA-256 is right" in fetched("good")
     assert [("good", 0)] == server.asked
+    assert {PYTHON, ".fetch.lock"} == names_in(home)
+    assert CONTENT == (home / PYTHON).read_bytes()
+    assert (home / PYTHON).stat().st_mode & stat.S_IROTH
 
 
-def test_a_damaged_archive_is_replaced(fetched, home):
-    """Once the new one is whole."""
+def test_a_damaged_archive_is_replaced_by_a_whole_one_alone(fetched, home):
+    """It stays where no mirror gives another."""
     home.mkdir()
-    (home / NAME).write_bytes(b"damaged")
+    (home / PYTHON).write_bytes(b"damaged")
+    with pytest.raises(EnvironmentMissingError):
+        fetched("missing", "wrong")
+    assert b"damaged" == (home / PYTHON).read_bytes()
 
     assert "is damaged" in fetched("good")
-    assert CONTENT == (home / NAME).read_bytes()
+    assert CONTENT == (home / PYTHON).read_bytes()
 
 
-def test_a_damaged_archive_stays_where_no_source_gives_another(fetched, home):
-    """It may be mended by other means."""
-    home.mkdir()
-    (home / NAME).write_bytes(b"damaged")
-    with pytest.raises(EnvironmentMissingError):
-        fetched("missing")
+@pytest.mark.parametrize(
+    ("there", "mirror", "asked", "words"),
+    [
+        (CONTENT[:HALF], "good", [HALF], "resumes at 20.0 kB"),
+        (CONTENT[:HALF], "without_range", [HALF], "starts over, because it cannot resume"),
+        (CONTENT[:HALF], "redirecting", [HALF, HALF], "resumes at"),
+        (CONTENT, "good", [], "done"),
+        (CONTENT + b"more", "good", [0], "done"),
+        (bytes(HALF), "good", [HALF, 0], "another SHA-256; starting over"),
+    ],
+    ids=["half", "no ranges", "redirected", "whole", "too long", "other bytes"],
+)
+def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, part):
+    """Only what is missing is asked for; a mirror is not blamed for bytes that were there before."""
+    part.write_bytes(there)
 
-    assert b"damaged" == (home / NAME).read_bytes()
-
-
-def test_a_part_is_gone_on_with(fetched, part, server, home):
-    """Only what is missing is asked for."""
-    part(CONTENT[:HALF])
-    said = fetched("good")
-
-    assert [("good", HALF)] == server.asked
-    assert "goes on from 20 kB" in said
-    assert CONTENT == (home / NAME).read_bytes()
-
-
-def test_a_whole_part_needs_no_source(fetched, part, server, home):
-    """A command was stopped between the last byte and the name."""
-    part(CONTENT)
-    fetched("good")
-
-    assert [] == server.asked
-    assert CONTENT == (home / NAME).read_bytes()
-
-
-def test_a_part_that_is_too_long_is_thrown_away(fetched, part, server):
-    """It cannot be one of this archive."""
-    part(CONTENT + b"more")
-    fetched("good")
-
-    assert [("good", 0)] == server.asked
-
-
-def test_a_server_that_does_not_know_ranges_begins_anew(fetched, part, home):
-    """It sends all of it, whatever was asked for."""
-    part(CONTENT[:HALF])
-
-    assert "cannot go on from 20 kB, begins anew" in fetched("without_range")
-    assert CONTENT == (home / NAME).read_bytes()
+    assert words in fetched(mirror)
+    assert asked == [start for _, start in fetched.server.asked]
+    assert CONTENT == part.with_suffix("").read_bytes()
+    assert not part.exists()
 
 
 @pytest.mark.parametrize(
@@ -153,15 +137,13 @@ def test_a_server_that_does_not_know_ranges_begins_anew(fetched, part, home):
         ("silent", "does not answer: timed out"),
     ],
 )
-def test_a_source_that_is_of_no_use_is_left_for_the_next(bad, words, fetched, home):
+def test_a_mirror_that_is_of_no_use_is_left_for_the_next(bad, words, fetched, home):
     """With the reason."""
-    said = fetched(bad, "good")
-
-    assert words in said
-    assert CONTENT == (home / NAME).read_bytes()
+    assert words in fetched(bad, "good")
+    assert CONTENT == (home / PYTHON).read_bytes()
 
 
-def test_what_a_source_sent_before_it_stalled_is_kept_for_the_next(fetched, server):
+def test_what_a_mirror_sent_before_it_stalled_is_kept_for_the_next(fetched, server):
     """All have the same bytes."""
     fetched("stalled", "good")
 
@@ -169,172 +151,139 @@ def test_what_a_source_sent_before_it_stalled_is_kept_for_the_next(fetched, serv
 
 
 def test_bytes_with_another_checksum_are_not_kept(fetched, server, home):
-    """And their source is not asked again."""
+    """And their mirror is not asked again."""
     with pytest.raises(EnvironmentMissingError, match="another SHA-256"):
         fetched("wrong")
 
     assert [("wrong", 0)] == server.asked
-    assert [".fetch.lock"] == [path.name for path in home.iterdir()]
+    assert {".fetch.lock"} == names_in(home)
 
 
-def test_a_source_is_not_blamed_for_bytes_that_were_there_before(fetched, part, server, home):
-    """It is asked for all of it."""
-    part(bytes(HALF))
-    fetched("good")
-
-    assert [("good", HALF), ("good", 0)] == server.asked
-    assert CONTENT == (home / NAME).read_bytes()
+def test_an_archive_is_kept_as_it_was_sent_whatever_the_server_calls_its_encoding(fetched):
+    """It is not unpacked."""
+    assert "done" in fetched("packed")
 
 
-def test_a_server_that_trickles_its_answer_is_given_up(server):
+def test_a_server_that_trickles_its_answer_is_given_up(fetched, monkeypatch):
     """Neither a name server nor headers have a limit of their own."""
-    with pytest.raises(SourceError, match=r"gave no answer for 0\.1 s"):
-        connect(server.url("silent"), 0, len(CONTENT), Limits(answer_s=0.1, stall_s=5.0))
+    monkeypatch.setattr(web, "ANSWER_S", 0.1)
+    monkeypatch.setattr(web, "STALL_S", 5.0)
+    with pytest.raises(EnvironmentMissingError, match=r"gave no answer for 0\.1 s"):
+        fetched("silent")
 
 
-def test_a_host_that_is_not_there_is_a_reason():
-    """Nobody listens on that port."""
-    with pytest.raises(SourceError, match="cannot be reached"):
-        connect("http://127.0.0.1:1/", 0, len(CONTENT), QUICK)
+@pytest.mark.parametrize(
+    ("mirrors", "asked"),
+    [
+        (["good", "without_range"], [("good", 0), ("without_range", 3_000)]),
+        (["missing", "good"], [("missing", 0), ("good", 0)]),
+        (["good", "missing"], [("good", 0), ("missing", 3_000), ("good", 3_000)]),
+    ],
+    ids=["another is untried", "the last", "the others give nothing"],
+)
+def test_a_slow_mirror_is_left_only_while_another_is_untried(mirrors, asked, fetched, server, monkeypatch):
+    """1,000 bytes in 8 seconds, for 20 seconds; what has come is resumed."""
+    monkeypatch.setattr(web, "LOW_BYTES_PER_S", 200.0)
+    monkeypatch.setattr(web, "monotonic", ticking(4.0))  # looked at twice for a piece
+    said = fetched(*mirrors)
+
+    assert asked == server.asked
+    assert ("slower than 200 bytes/s for 20 s; trying another mirror" in said) == (mirrors[0] == "good")
 
 
-SLOW = Limits(low_bytes_per_s=200.0, piece_bytes=1_000)
-
-
-def test_a_slow_source_is_left_while_another_is_untried(fetched, server):
-    """1,000 bytes in 8 seconds, for 20 seconds."""
-    said = fetched("good", "without_range", limits=SLOW, clock=ticking(8.0))
-
-    assert ["good", "without_range"] == [name for name, _ in server.asked]
-    assert "slower than 200 B/s for 20 s: another is asked" in said
-
-
-def test_the_last_source_is_endured(fetched, server):
-    """However slow it is."""
-    fetched("missing", "good", limits=SLOW, clock=ticking(8.0))
-
-    assert ["missing", "good"] == [name for name, _ in server.asked]
-
-
-def test_a_slow_source_is_asked_again_where_the_others_give_nothing(fetched, server):
-    """And goes on where it was left."""
-    fetched("good", "missing", limits=SLOW, clock=ticking(8.0))
-
-    assert [("good", 0), ("missing", 3_000), ("good", 3_000)] == server.asked
-
-
-def test_of_the_slow_sources_the_fastest_is_asked_again_first(home):
-    """Here the second: it sends twice as much at once."""
+def test_of_the_slow_mirrors_the_fastest_is_asked_again_first(home, monkeypatch):
+    """Here the second."""
     asked = []
 
-    def slow_or_none(url, start, *_):
+    def answer(url, file, size, say, *, is_patient):
         asked.append(url)
-        if url == "https://c/":
-            raise SourceError("gone")
-        body = Scripted("gives", start)
-        size = 1_000 if url == "https://a/" else 2_000
-        body.read = lambda _, read=body.read: read(size)
-        return body
+        if is_patient and len(asked) > 3:
+            file.write(CONTENT)
+        elif url == "https://c/":
+            raise web.MirrorError("gone")
+        else:
+            raise web.SlowMirrorError({"https://a/": 100.0, "https://b/": 200.0}[url])
 
-    terms = Terms(slow_or_none, ticking(8.0), Limits(low_bytes_per_s=300.0))
-    archive = make_archive("https://a/", "https://b/", "https://c/")
-    fetch(archive, (), home, terms, Display(io.StringIO(), ticking()))
+    monkeypatch.setattr(web, "download", answer)
+    monkeypatch.setattr(module, "MIRRORS", ["https://a/", "https://b/", "https://c/"])
+    fetch(home, lambda _: None)
 
     assert ["https://a/", "https://b/", "https://c/", "https://b/"] == asked
 
 
-def test_a_source_that_takes_longer_than_any_patience_is_given_up(fetched):
-    """Of one that is slow without end."""
+def test_a_mirror_that_takes_longer_than_any_patience_is_given_up(fetched, monkeypatch):
+    """One that is slow without end."""
+    monkeypatch.setattr(web, "ATTEMPT_S", 120.0)
+    monkeypatch.setattr(web, "monotonic", ticking(4.0))
     with pytest.raises(EnvironmentMissingError, match="was not done in 2 min"):
-        fetched("good", limits=Limits(attempt_s=120.0, piece_bytes=1_000), clock=ticking(8.0))
-
-
-def test_a_redirect_is_followed_however_long_its_body_is(fetched, server, part):
-    """Which nobody reads; what is missing is asked for there too."""
-    part(CONTENT[:HALF])
-    fetched("redirecting")
-
-    assert [("redirecting", HALF), ("good", HALF)] == server.asked
-
-
-def redirected(url, to):
-    asked = request.Request(url)  # noqa: S310 - nobody opens it
-    return SafeRedirects().redirect_request(asked, io.BytesIO(), 302, "", {}, to)
+        fetched("good")
 
 
 @pytest.mark.parametrize(
-    ("url", "to"), [("https://a/", "http://b/"), ("https://a/", "ftp://b/"), ("http://a/", "ftp://b/")]
+    ("url", "to", "is_followed"),
+    [
+        ("https://a/", "http://b/", False),
+        ("https://a/", "ftp://b/", False),
+        ("http://a/", "ftp://b/", False),
+        ("https://a/", "https://b/", True),
+        ("http://a/", "https://b/", True),
+    ],
 )
-def test_a_redirect_from_https_to_anything_else_is_refused(url, to):
+def test_a_redirect_from_https_to_anything_else_is_refused(url, to, is_followed):
     """Plain http would show and change what is asked for."""
-    with pytest.raises(SourceError, match="redirects to plain"):
-        redirected(url, to)
+    arguments = (Request(url), io.BytesIO(), 302, "", {}, to)  # noqa: S310 - nobody opens it
+    if is_followed:
+        assert to == web.Redirects().redirect_request(*arguments).full_url
+    else:
+        with pytest.raises(web.MirrorError, match="redirects to plain"):
+            web.Redirects().redirect_request(*arguments)
 
 
-@pytest.mark.parametrize("url", ["https://a/", "http://a/"])
-def test_a_redirect_to_https_is_followed(url):
-    """From either."""
-    assert "https://b/" == redirected(url, "https://b/").full_url
-
-
-def test_what_a_server_says_moves_no_cursor(fetched):
-    """It is written out."""
+def test_what_a_server_says_is_printable_and_short(fetched):
+    """Whatever it is."""
     with pytest.raises(EnvironmentMissingError, match=r"500 \\x1b\[2J"):
         fetched("hostile")
 
-    assert "\x1b" not in fetched.said
+    assert all(line.isprintable() and len(line) < 200 for line in fetched.said)
 
 
-def test_what_a_server_says_is_cut(server):
-    """However long it is; and a reason of a source is printable whoever prints it."""
-    with pytest.raises(SourceError) as caught:
-        connect(server.url("hostile"), 0, len(CONTENT), QUICK)
-
-    assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 200
-
-
-def test_every_source_that_failed_is_named_with_its_reason(fetched):
-    """And what to do next."""
+def test_every_mirror_that_failed_is_named_with_its_reason_and_no_secret(fetched, monkeypatch, capsys):
+    """And what to do next; a query may hold a password."""
+    monkeypatch.setenv(OWN_URL, "http://127.0.0.1:1/file?secret=1")
     with pytest.raises(EnvironmentMissingError) as caught:
         fetched("missing", "wrong")
 
-    for word in ("404", "another SHA-256", "--from FILE", OWN_URL, hashlib.sha256(CONTENT).hexdigest()):
+    for word in ("cannot be reached", "404", "another SHA-256", "--from FILE", OWN_URL, SHA256):
         assert word in str(caught.value)
+    assert "secret" not in "".join([str(caught.value), *fetched.said, *capsys.readouterr()])
 
 
-def full_at_half(write):
-    """A disk on which no file gets longer than half of the archive."""
-
-    def full(descriptor, data):
-        room = HALF - os.fstat(descriptor).st_size
-        if room <= 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(descriptor, data[:room])
-
-    return full
+@pytest.fixture
+def full_at_half():
+    """No file gets longer than half of the archive."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (HALF, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_a_message_and_the_part_is_kept(fetched, home, monkeypatch):
-    """The same command goes on when there is room."""
-    monkeypatch.setattr(os, "write", full_at_half(os.write))
-    with pytest.raises(EnvironmentMissingError, match=r"No space left on device\n  next: make room"):
+def test_a_full_disk_is_a_message_and_the_part_is_kept(fetched, part, full_at_half):
+    """The next mirror is not asked; the same command resumes when there is room."""
+    with pytest.raises(EnvironmentMissingError, match=r"File too large\n  next: make room"):
         fetched("good", "good")
 
-    assert CONTENT[:HALF] == (home / f"{NAME}.part").read_bytes()
+    assert CONTENT[:HALF] == part.read_bytes()
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(fetched, server, monkeypatch):
-    """The part that is there needs none."""
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("", (), {"free": 1_000})())
-    with pytest.raises(EnvironmentMissingError, match="has room for 1 kB, where 40 kB are needed"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000))
+    with pytest.raises(EnvironmentMissingError, match=r"has room for 1\.0 kB, where 40\.0 kB are needed"):
         fetched("good")
 
     assert [] == server.asked
 
 
 def test_a_folder_that_cannot_be_made_is_a_message(fetched, home, server):
-    """Before anything is asked for."""
     home.write_text("a file", encoding="utf-8")
     with pytest.raises(EnvironmentMissingError, match="set RESNET18_DATA to a folder"):
         fetched("good")
@@ -343,247 +292,288 @@ def test_a_folder_that_cannot_be_made_is_a_message(fetched, home, server):
 
 
 @pytest.mark.parametrize("plant", [lambda path: path.symlink_to(path.parent / "other"), os.mkfifo, os.mkdir])
-def test_a_planted_part_is_not_written_through(plant, fetched, home):
+def test_a_planted_part_is_not_written_through(plant, fetched, part):
     """A link, a pipe, a folder."""
-    home.mkdir()
-    plant(home / f"{NAME}.part")
+    plant(part)
     with pytest.raises(EnvironmentMissingError):
         fetched("good")
 
-    assert not (home / "other").exists()
+    assert not (part.parent / "other").exists()
 
 
-class Watched(io.StringIO):
-    """Text that sets an event when a word is written."""
-
-    def __init__(self, word):
-        super().__init__()
-        self.word, self.seen = word, threading.Event()
-
-    def write(self, text):
-        """Write it."""
-        if self.word in text:
-            self.seen.set()
-        return super().write(text)
-
-
-def test_of_two_commands_one_fetches_and_the_other_waits(server, home):
+def test_of_two_commands_one_fetches_and_the_other_waits(server, home, monkeypatch):
     """And finds it there."""
-    first, second = Watched("from 127.0.0.1"), Watched("waiting for it")
-    server.behaviours["held"] = lambda handler: second.seen.wait(10) and server.behaviours["good"](handler)
-    archive, terms = make_archive(server.url("held")), Terms(connect, ticking(), Limits())
-    commands = [
-        threading.Thread(target=fetch, args=(archive, (), home, terms, Display(out, ticking())))
-        for out in (first, second)
-    ]
-    commands[0].start()
-    assert first.seen.wait(10)
-    commands[1].start()
+    began, waits = threading.Event(), threading.Event()
+    server.behaviours["held"] = lambda handler: waits.wait(10) and server.behaviours["good"](handler)
+    monkeypatch.setattr(web, "STALL_S", 10.0)
+    monkeypatch.setattr(module, "MIRRORS", [server.url("held")])
+
+    def say(line):
+        (waits if "waiting for it" in line else began).set()
+
+    commands = [threading.Thread(target=fetch, args=(home, say)) for _ in range(2)]
+    for command in commands:
+        command.start()
+        assert began.wait(10)
     for command in commands:
         command.join(10)
 
     assert [("held", 0)] == server.asked
-    assert "is there, and its SHA-256 is right" in second.getvalue()
+    assert CONTENT == (home / PYTHON).read_bytes()
 
 
-def test_an_interrupt_keeps_the_part_and_says_so(server, home):
-    """And goes up, to the line that says that the same command goes on."""
-
-    class Interrupted:
-        start = 0
-        pieces = iter([CONTENT[:HALF]])
-
-        def read(self, most):
-            for piece in self.pieces:
-                return piece
-            raise KeyboardInterrupt
-
-        def close(self):
-            pass
-
-    out, terms = io.StringIO(), Terms(lambda *_: Interrupted(), ticking())
-    with pytest.raises(KeyboardInterrupt):
-        fetch(make_archive("https://a/"), (), home, terms, Display(out, ticking()))
-
-    assert CONTENT[:HALF] == (home / f"{NAME}.part").read_bytes()
-    assert "20 kB of 40 kB are kept" in out.getvalue()
+SCRIPTS = ["refuses", "breaks", "lies", "ignores", "gives"]
 
 
-class Scripted:
-    """A source without a server: it refuses, breaks off, lies, ignores ranges, or gives what was asked for."""
-
-    def __init__(self, script, start):
-        if script == "refuses":
-            raise SourceError(script)
-        self.start = 0 if script == "ignores" else start
-        content = CONTENT[:2] + bytes(len(CONTENT) - 2) if script == "lies" else CONTENT
-        self.left = content[self.start : HALF if script == "breaks" else None]
-
-    def read(self, most):
-        """Return a piece."""
-        piece, self.left = self.left[:most], self.left[most:]
-        return piece
-
-    def close(self):
-        """Nothing is open."""
-
-
-@given(
-    st.lists(st.sampled_from(["refuses", "breaks", "lies", "ignores", "gives"]), max_size=5),
-    st.integers(0, len(CONTENT) + 5),
-    st.booleans(),
-)
-def test_whatever_sources_do_a_good_one_at_the_end_gives_the_archive(tmp_path_factory, scripts, kept, is_sound):
+@given(st.lists(st.sampled_from(SCRIPTS), max_size=5), st.integers(0, len(CONTENT) + 5), st.booleans())
+def test_whatever_mirrors_do_a_good_one_at_the_end_gives_the_archive(tmp_path_factory, scripts, kept, is_sound):
     """Whatever was there before: its right bytes, or others."""
     home = tmp_path_factory.mktemp("home")
-    (home / f"{NAME}.part").write_bytes((CONTENT + b"12345" if is_sound else bytes(len(CONTENT) + 5))[:kept])
+    (home / f"{PYTHON}.part").write_bytes((CONTENT + b"12345" if is_sound else bytes(len(CONTENT) + 5))[:kept])
     scripts = [*scripts, "gives"]
-    archive = make_archive(*(f"https://{number}/" for number in range(len(scripts))))
-    terms = Terms(lambda url, start, *_: Scripted(scripts[int(url[8:-1])], start), ticking(), QUICK)
-    fetch(archive, (), home, terms, Display(io.StringIO(), ticking()))
 
-    assert CONTENT == (home / NAME).read_bytes()
-    assert not (home / f"{NAME}.part").exists()
+    def download(url, file, size, say, *, is_patient):
+        script = scripts[int(url[8:-1])]
+        if script == "refuses":
+            raise web.MirrorError(script)
+        if script == "ignores":
+            file.truncate(0)
+        content = bytes(len(CONTENT)) if script == "lies" else CONTENT
+        file.write(content[file.seek(0, 2) : HALF if script == "breaks" else None])
+        if script == "breaks":
+            raise web.MirrorError(script)
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web, "download", download)
+        patch.setattr(module, "MIRRORS", [f"https://{number}/" for number in range(len(scripts))])
+        fetch(home, lambda _: None)
 
-@pytest.fixture
-def brought(tmp_path, home):
-    """Bring a file of this content; return what was said."""
-
-    def call(content):
-        (tmp_path / "mine").write_bytes(content)
-        out = io.StringIO()
-        bring(tmp_path / "mine", (make_archive(),), home, Display(out, ticking()))
-        return out.getvalue()
-
-    return call
-
-
-def test_a_file_that_the_user_brings_is_copied(brought, part, home, tmp_path):
-    """Under its own name, whatever the user's; a part of it is needed no more."""
-    left = part(CONTENT[:HALF])
-
-    assert "copied to" in brought(CONTENT)
-    assert CONTENT == (home / NAME).read_bytes() == (tmp_path / "mine").read_bytes()
-    assert not left.exists()
-
-
-def test_a_file_that_is_no_archive_is_refused_with_both_checksums(brought, home):
-    """Nothing is copied."""
-    with pytest.raises(IntegrityError) as caught:
-        brought(CONTENT[:-1])
-
-    for content in (CONTENT, CONTENT[:-1]):
-        assert hashlib.sha256(content).hexdigest() in str(caught.value)
-    assert not home.exists()
-
-
-def test_a_file_that_is_not_there_is_refused(home, tmp_path):
-    """Exit code 5."""
-    with pytest.raises(EnvironmentMissingError, match="there is no such file"):
-        bring(tmp_path / "none", (make_archive(),), home, Display(io.StringIO(), ticking()))
-
-
-def test_a_copy_that_does_not_fit_leaves_nothing(brought, home, monkeypatch):
-    """No half of it, under any name."""
-    monkeypatch.setattr(os, "write", full_at_half(os.write))
-    with pytest.raises(EnvironmentMissingError, match="No space left"):
-        brought(CONTENT)
-
-    assert [".fetch.lock"] == [path.name for path in home.iterdir()]
-
-
-class Terminal(io.StringIO):
-    """What a person looks at."""
-
-    def isatty(self):
-        """Whether it is one."""
-        return True
-
-
-def test_elsewhere_than_on_a_terminal_progress_is_plain_lines_every_few_seconds(fetched):
-    """41 pieces, a second each: a line every five."""
-    said = fetched("good", display_clock=ticking(1.0))
-
-    assert "\r" not in said
-    assert 8 == sum("left" in line or "no end" in line for line in said.splitlines())
-
-
-def test_on_a_terminal_progress_is_one_line_that_is_written_over(monkeypatch):
-    """And taken away by the next line that stays."""
-    monkeypatch.setenv("TERM", "xterm")
-    out = Terminal()
-    display = Display(out, ticking(1.0))
-    display.progress("host", 10_000, 40_000, 1_000.0)
-    display.progress("host", 20_000, 40_000, 1_000.0)
-    display.say("done")
-
-    assert 1 == out.getvalue().count("\n")
-    assert out.getvalue().endswith("\rdone\n")
-    assert "host: 20 kB of 40 kB, 50 %, 1 kB/s, about 20 s left" in out.getvalue()
+    assert CONTENT == (home / PYTHON).read_bytes()
+    assert not (home / f"{PYTHON}.part").exists()
 
 
 @pytest.mark.parametrize(
-    ("done", "bytes_per_s", "text"),
-    [
-        (45_000_000, 3_400_000.0, "h: 45.0 MB of 170.5 MB, 26 %, 3.4 MB/s, about 37 s left"),
-        (0, 62_000.0, "h: 0 B of 170.5 MB, 0 %, 62 kB/s, about 46 min left"),
-        (0, 10_000.0, "h: 0 B of 170.5 MB, 0 %, 10 kB/s, about 4.7 h left"),
-        (0, 0.0, "h: 0 B of 170.5 MB, 0 %, 0 B/s, no end in sight"),
-    ],
+    ("bytes_per_s", "left"), [(1_000.0, "about 20 s left"), (2.0, "about 2.8 h left"), (0.0, "time left unknown")]
 )
-def test_progress_tells_amount_speed_and_what_is_left(done, bytes_per_s, text):
-    """In words that fit on a line."""
-    assert text == progress_text("h", done, PYTHON.size_bytes, bytes_per_s)
+def test_progress_tells_amount_speed_and_what_is_left(bytes_per_s, left, monkeypatch):
+    """Elsewhere than on a terminal: a plain line every five seconds."""
+    said = []
+    monkeypatch.setattr(web, "monotonic", ticking(3.0))
+    with web._progress("host", 0, 40_000, said.append) as show:
+        for done in (10_000, 20_000, 30_000):
+            show(done, bytes_per_s)
+
+    assert 1 == len(said)
+    assert said[0].startswith("host: 20.0 kB of 40.0 kB, 50 %, ")
+    assert said[0].endswith(left)
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (1_000_000, "1.0 MB")])
-def test_an_amount_has_the_unit_that_suits_it(count, text):
-    """In steps of a thousand."""
-    assert text == amount(count)
+def test_on_a_terminal_progress_is_a_bar_that_is_taken_away(monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(web, "Console", lambda: Console(file=out, force_terminal=True, width=100, height=20))
+    with web._progress("[red]host", 0, 40_000, None) as show:
+        show(20_000, 1_000.0)
+
+    assert "[red]host" in out.getvalue()
+    assert out.getvalue().endswith("\x1b[2K")
 
 
-def test_speed_is_that_of_the_last_seconds():
-    """What came quickly before them is forgotten."""
-    times = iter([0.0, 1.0, 11.0, 21.0])
-    pace = Pace(lambda: next(times), 20.0)
-    for size in (1_000_000, 100, 100):
-        pace.add(size)
+def test_the_users_own_mirror_is_asked_first_and_the_official_host_last(server, home, monkeypatch):
+    """Every other is reached by https."""
+    assert all(url.startswith("https://") for url in MIRRORS)
+    assert "www.cs.toronto.edu" in MIRRORS[-1]
 
-    assert 10.0 == pace.bytes_per_s
-    assert pace.is_below(11.0)
+    monkeypatch.setenv(OWN_URL, server.url("good"))
+    monkeypatch.setattr(module, "MIRRORS", [server.url("wrong")])
+    fetch(home, lambda _: None)
 
-
-def test_nothing_is_called_slow_before_a_window_is_over():
-    """It may only have begun."""
-    times = iter([0.0, 19.0])
-    pace = Pace(lambda: next(times), 20.0)
-    pace.add(1)
-
-    assert not pace.is_below(1e9)
-
-
-def test_the_users_own_source_comes_first(monkeypatch):
-    """Then the mirrors, and the official host at the end."""
-    monkeypatch.setenv(OWN_URL, "http://here:8000/file?secret=1")
-    names = [source.name for source in wanted().sources]
-
-    assert ("here:8000", "www.cs.toronto.edu") == (names[0], names[-1])
-
-
-def test_every_source_of_the_suite_is_reached_by_https():
-    """A user's own need not be."""
-    assert all(source.url.startswith("https://") for source in PYTHON.sources)
+    assert [("good", 0)] == server.asked
 
 
 @pytest.mark.parametrize(
     "url",
     ["file:///etc/passwd", "ftp://a/b", "a/b", "https://", "http://a:x/", "https://u:secret@a/", "http://a/\n", " "],
 )
-def test_a_source_that_cannot_be_asked_is_refused_without_repeating_it(url, monkeypatch):
-    """It may hold a password."""
+def test_a_mirror_that_cannot_be_asked_is_refused_without_repeating_it(url, home, monkeypatch):
     monkeypatch.setenv(OWN_URL, url)
     with pytest.raises(SpecError, match=OWN_URL) as caught:
-        wanted()
+        fetch(home, lambda _: None)
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file of the user's own."""
+    (tmp_path / "mine").write_bytes(CONTENT)
+    return tmp_path / "mine"
+
+
+def test_a_file_that_the_user_brings_is_copied(mine, part, home):
+    """Under the archive's name, and for all to read; a part of it is needed no more. Twice is once."""
+    part.write_bytes(CONTENT[:HALF])
+    for _ in range(2):
+        bring(mine, home, lambda _: None)
+
+    assert CONTENT == (home / PYTHON).read_bytes() == mine.read_bytes()
+    assert (home / PYTHON).stat().st_mode & stat.S_IROTH
+    assert {PYTHON, ".fetch.lock"} == names_in(home)
+
+
+def test_a_file_that_is_no_archive_is_refused_with_both_checksums(mine, home):
+    """Nothing is copied."""
+    mine.write_bytes(CONTENT[:-1])
+    with pytest.raises(IntegrityError) as caught:
+        bring(mine, home, lambda _: None)
+
+    for content in (CONTENT, CONTENT[:-1]):
+        assert hashlib.sha256(content).hexdigest() in str(caught.value)
+    assert not home.exists()
+
+
+def test_a_file_that_changes_while_it_is_copied_is_refused(mine, home, monkeypatch):
+    monkeypatch.setattr("shutil.copyfile", lambda _, to: os.mknod(to))
+    with pytest.raises(IntegrityError, match="changed while it was copied"):
+        bring(mine, home, lambda _: None)
+
+    assert {".fetch.lock"} == names_in(home)
+
+
+def test_a_copy_that_does_not_fit_leaves_nothing(mine, home, full_at_half):
+    """No half of it, under any name."""
+    with pytest.raises(EnvironmentMissingError, match="File too large"):
+        bring(mine, home, lambda _: None)
+
+    assert {".fetch.lock"} == names_in(home)
+
+
+@pytest.fixture
+def cli(home):
+    """Call `resnet18 data`, with a data home of the test's own."""
+    return lambda *arguments: CliRunner().invoke(app, ["data", *map(str, arguments)])
+
+
+@pytest.fixture
+def cifar(home, monkeypatch):
+    """A small archive of CIFAR-10's layout in its place, and its decoded copy."""
+    home.mkdir()
+    path, sha256 = make_archive(home / PYTHON, "python")
+    monkeypatch.setitem(ARCHIVES, PYTHON, Archive(PYTHON, path.stat().st_size, sha256))
+    open_data(parse_data("cifar10"), verify=False)
+    return SimpleNamespace(archive=path, copy=home / "decoded" / f"cifar10-{sha256[:16]}")
+
+
+def test_fetch_says_what_comes_next(cli, server, monkeypatch):
+    monkeypatch.setenv(OWN_URL, server.url("good"))
+    result = cli("fetch")
+
+    assert 0 == result.exit_code
+    assert f"from 127.0.0.1:{server.server_port}" in result.output
+    assert "next: resnet18 run --scale small" in result.output
+
+
+def test_fetch_that_is_interrupted_ends_with_130_and_keeps_the_part(cli, part, monkeypatch):
+    """The same command resumes."""
+
+    def interrupted(url, file, size, say, *, is_patient):
+        file.write(CONTENT[:HALF])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "MIRRORS", ["https://a/"])
+    monkeypatch.setattr(web, "download", interrupted)
+    result = cli("fetch")
+
+    assert 130 == result.exit_code
+    assert "20.0 kB of 40.0 kB are kept" in result.output
+    assert "to go on with what is missing" in result.output
+    assert CONTENT[:HALF] == part.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["fetch"], 5, "no mirror gives it"),
+        (["fetch", "cifar100"], 2, '(did you mean "cifar10"?) (allowed: cifar10)'),
+        (["verify", "fashion-mnist-mini"], 2, "is part of the package"),
+        (["fetch", "--from", "nowhere"], 5, "there is no such file"),
+        (["fetch", "--from", __file__], 4, "is no archive of CIFAR-10"),
+        (["verify"], 5, "resnet18 data fetch"),
+    ],
+)
+def test_a_mistake_is_answered_with_its_exit_code(arguments, exit_code, words, cli):
+    """What is allowed, or what comes next."""
+    result = cli(*arguments)
+
+    assert exit_code == result.exit_code
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_file_that_is_brought_is_named_as_the_archive_that_it_is(cli, home, tmp_path, monkeypatch):
+    """The binary archive, which no mirror has."""
+    path, sha256 = make_archive(tmp_path / "mine.tar.gz", "binary")
+    monkeypatch.setitem(ARCHIVES, BINARY, Archive(BINARY, path.stat().st_size, sha256))
+
+    assert 0 == cli("fetch", "--from", path).exit_code
+    assert path.read_bytes() == (home / BINARY).read_bytes()
+    assert "is there, and its SHA-256 is right" in cli("fetch").output
+
+
+@pytest.mark.parametrize("damaged", [[], ["archive"], ["decoded"], ["archive", "decoded"]])
+def test_verify_says_of_archive_and_copy_whether_they_are_right(damaged, cli, cifar):
+    """Exit code 4 where one is not, with what to do."""
+    for path in (cifar.archive, cifar.copy / "train_labels.npy"):
+        if ("archive" if path == cifar.archive else "decoded") in damaged:
+            whole = path.read_bytes()
+            path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    text, result = cli("verify"), cli("verify", "--json")
+    rows = json.loads(result.stdout)
+
+    assert (4 if damaged else 0) == text.exit_code == result.exit_code
+    assert [("archive", "cifar10"), ("decoded", "cifar10")] == [(row["kind"], row["label"]) for row in rows]
+    assert damaged == [row["kind"] for row in rows if row["state"] == "damaged" and row["says"]]
+    assert (f"damaged: {cifar.archive}" in text.stdout) == ("archive" in damaged)
+    assert ("replace it: resnet18 data fetch" in text.stderr) == ("archive" in damaged)
+    assert ("delete this folder" in text.stderr) == ("decoded" in damaged)
+
+
+def test_verify_misses_an_archive_whose_copy_is_there(cli, cifar):
+    """No run starts from a copy alone."""
+    cifar.archive.unlink()
+
+    assert 5 == cli("verify").exit_code
+
+
+def test_where_names_the_folder_and_what_is_in_it(cli, cifar, home):
+    """Archives, copies with the label of their data set, and sizes."""
+    (home / f"{PYTHON}.part").write_bytes(b"12345")
+    found = json.loads(cli("where", "--json").stdout)
+    text = cli("where").stdout
+
+    assert str(home) == found["folder"]
+    assert [("archive", PYTHON), ("part", f"{PYTHON}.part"), ("decoded", cifar.copy.name)] == [
+        (row["kind"], row["name"]) for row in found["holds"]
+    ]
+    assert {"cifar10"} == {row["label"] for row in found["holds"]}
+    assert [cifar.archive.stat().st_size, 5] == [row["bytes"] for row in found["holds"]][:2]
+    assert all(word in text for word in (str(home), PYTHON, cifar.copy.name, "5 bytes"))
+
+
+def test_where_says_how_to_fill_an_empty_folder(cli, home):
+    """And does not make it."""
+    result = cli("where")
+
+    assert 0 == result.exit_code
+    assert "next: resnet18 data fetch" in result.output
+    assert not home.exists()
+
+
+def test_a_run_without_its_archive_asks_for_nothing_else(home, monkeypatch):
+    """Neither a cluster, nor a device, nor the results folder."""
+    for name in ("resnet18.execution.engines.sites.reach", "resnet18.measure.devices.present_devices"):
+        monkeypatch.setattr(name, None)
+    result = CliRunner().invoke(app, ["run", "--scale", "small", "--results", str(home / "results")])
+
+    assert 5 == result.exit_code
+    assert "next: resnet18 data fetch" in result.output
+    assert not home.exists()

@@ -171,7 +171,7 @@ def test_an_image_folder_of_any_bytes_raises_only_our_own_error(folder, image_ta
     path = written(folder / "mine.tar", hostile(drawn, image_tars))
 
     with contextlib.suppress(SuiteError):
-        read_image_folder(DataSource("imagefolder", "mine", path), path)
+        read_image_folder("mine", path)
 
 
 @pytest.fixture

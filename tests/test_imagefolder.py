@@ -1,4 +1,4 @@
-"""Image folders and archives of them, and the decoded copies that are kept of both."""
+"""Image folders and archives of them: whatever is in them, a data set or an error of the suite's own."""
 
 import contextlib
 import io
@@ -7,10 +7,12 @@ import tarfile
 import numpy as np
 import pytest
 from PIL import Image
+from test_cifar10 import payload
 
+from resnet18.data import archive, imagefolder
 from resnet18.data.imagefolder import read_image_folder
 from resnet18.data.source import open_data
-from resnet18.spec.data import DataSource, parse_data
+from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
 
@@ -50,43 +52,53 @@ def make_tar(path, content, compression="gz"):
 
 
 def read(path):
-    return read_image_folder(DataSource("imagefolder", "mine", path), path)
+    return read_image_folder("mine", path)
 
 
 def test_a_directory_and_an_archive_give_the_same_arrays(tmp_path):
-    """Whatever the order of files in the archive."""
+    """Whatever the order of files in the archive, and with folders above; the hash is golden."""
     folder = read(make_folder(tmp_path / "mine", files()))
-    archive = read(make_tar(tmp_path / "mine.tar.gz", files()))
+    nested = {f"some/folder/{name}": data for name, data in files().items()}
 
-    assert folder.sha256 == archive.sha256
+    for content in (files(), nested):
+        assert "9bb92597ee2aeba4" == folder.sha256[:16] == read(make_tar(tmp_path / "a.tar.gz", content)).sha256[:16]
     assert (("cat", "dog"), (4, 8, 8, 3)) == (folder.classes, folder.train.images.shape)
     assert [0, 0, 1, 1] == folder.train.labels.tolist()
 
 
-def test_a_folder_above_the_splits_changes_nothing(tmp_path):
-    """Archives often have one."""
-    plain = make_tar(tmp_path / "a.tar.gz", files())
-    nested = make_tar(tmp_path / "b.tar.gz", {f"some/folder/{name}": data for name, data in files().items()})
+def wide(width):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, 2)).save(buffer, "PNG")
+    return buffer.getvalue()
 
-    assert read(plain).sha256 == read(nested).sha256
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "words"),
     [
-        (lambda content: content | {"train/cat/0.png": b"no picture"}, "train/cat/0.png cannot be decoded"),
-        (
-            lambda content: content | {"train/cat/0.png": png(0, side=9)},
-            "is [89] x [89] px, where [89] x [89]",
-        ),
-        (lambda content: content | {"train/bird/0.png": png(0)}, "every class needs"),
-        (lambda content: {"train/cat/0.png": png(0), "test/cat/0.png": png(1)}, "1 classes"),
+        ({"train/cat/0.png": b"no picture"}, "train/cat/0.png cannot be decoded"),
+        ({"train/cat/0.png": POSTSCRIPT}, "cannot be decoded: cannot identify image file"),
+        ({"train/cat/0.png": wide(2_049)}, "2049 x 2 px, where 2048 px a side are the most"),
+        ({"train/cat/0.png": bytes(10_000_001)}, r"train/cat/0\.png: larger than 10,000,000 bytes"),
+        ({"train/cat/0.png": png(0, side=9)}, "is [89] x [89] px, where [89] x [89]"),
+        ({"train/cat/0.png": wide(8)}, "must be square"),
+        ({"train/bird/0.png": png(0)}, "every class needs"),
+        ({f"{split}/{number}/0.png": png(0) for split in ("train", "test") for number in range(9)}, "11 classes"),
     ],
 )
-def test_a_folder_that_is_none_is_refused(change, word, tmp_path):
-    """Broken images, mixed sizes, classes of one split only, too few classes, no images."""
-    with pytest.raises(IntegrityError, match=word):
-        read(make_folder(tmp_path / "mine", change(files())))
+@pytest.mark.parametrize("make", [make_folder, make_tar])
+def test_a_folder_that_is_none_is_refused(change, words, make, tmp_path, monkeypatch):
+    """No picture, of another size, or of classes that do not fit. PostScript would start another program."""
+    monkeypatch.setattr("subprocess.Popen", None)
+    with pytest.raises(IntegrityError, match=words):
+        read(make(tmp_path / "mine", files() | change))
+
+
+def test_a_folder_of_one_class_is_refused(tmp_path):
+    with pytest.raises(IntegrityError, match="1 classes"):
+        read(make_folder(tmp_path / "mine", {"train/cat/0.png": png(0), "test/cat/0.png": png(1)}))
 
 
 def test_a_folder_without_an_image_is_answered_with_the_layout(tmp_path):
@@ -125,55 +137,79 @@ def test_a_flipped_bit_anywhere_raises_only_our_own_error(mode, tmp_path):
             read(tmp_path / "changed.tar")
 
 
-def test_an_archive_writes_nothing_outside(tmp_path):
-    """Members are read in memory: a path that climbs out has nowhere to go."""
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    read(make_tar(inside / "mine.tar.gz", files() | {"../train/cat/evil.png": png(9)}))
-
-    assert ["inside"] == [path.name for path in tmp_path.iterdir()]
+KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
 
 
-def test_a_decoded_copy_is_kept_and_used(home, tmp_path, monkeypatch):
-    """The second time nothing is decoded."""
-    source = parse_data(f"imagefolder:{make_tar(tmp_path / 'mine.tar.gz', files())}")
-    first = open_data(source, verify=True)
-    monkeypatch.setattr("resnet18.data.source.read_image_folder", None)
-    second = open_data(source, verify=True)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["train/cat/8.png", "train", "../train/cat/9.png", "/train/cat/9.png"])
+def test_a_member_that_is_no_file_or_climbs_out_is_neither_followed_nor_made(kind, name, tmp_path):
+    """The images beside it are read; nothing is ever extracted."""
+    sealed = tmp_path / "sealed"
+    sealed.mkdir()
+    path = make_tar(sealed / "mine.tar", files() | {"../../train/cat/9.png": png(9)}, "")
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        tar.addfile(member)
 
-    assert first.sha256 == second.sha256
-    assert ["mine-"] == [path.name[:5] for path in (home / "decoded").iterdir() if path.is_dir()]
-
-
-def test_a_data_home_that_cannot_be_written_is_an_error_of_the_environment(tmp_path, monkeypatch):
-    """A file stands where the folder should be."""
-    (tmp_path / "home").write_text("", encoding="utf-8")
-    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
-
-    with pytest.raises(EnvironmentMissingError, match="RESNET18_DATA"):
-        open_data(parse_data(f"imagefolder:{make_tar(tmp_path / 'mine.tar.gz', files())}"), verify=True)
+    assert 5 == len(read(path).train.labels)
+    assert ["sealed", "sealed/mine.tar"] == sorted(one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*"))
 
 
-def test_a_changed_archive_is_decoded_again(home, tmp_path):
-    """It is found by its content, not by its name."""
-    path = tmp_path / "mine.tar.gz"
-    first = open_data(parse_data(f"imagefolder:{make_tar(path, files())}"), verify=True)
-    second = open_data(parse_data(f"imagefolder:{make_tar(path, files(per_class=3))}"), verify=True)
-
-    assert first.sha256 != second.sha256
+BULK = {f"other/{number}.bin": bytes(1_000_000) for number in range(9)}
 
 
-def test_a_changed_decoded_copy_is_noticed(home, tmp_path):
-    """One flipped bit."""
-    source = parse_data(f"imagefolder:{make_tar(tmp_path / 'mine.tar.gz', files())}")
-    open_data(source, verify=True)
-    (copy,) = (home / "decoded").glob("*/train_images.npy")
-    content = bytearray(copy.read_bytes())
-    content[-1] ^= 1
-    copy.write_bytes(content)
+@pytest.mark.parametrize(
+    ("limit", "value", "more", "words"),
+    [
+        ("MAX_ARCHIVE_BYTES", 3_000_000, BULK, r"unpacks to more than \d"),
+        ("MAX_IMAGES", 5, {}, "more than 5 files"),
+        ("MAX_DECODED_BYTES", 5 * 8 * 8 * 3, {}, "decodes to more than 960 bytes"),
+    ],
+)
+def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tmp_path, monkeypatch):
+    """Also where the bulk is in members that nobody wants."""
+    monkeypatch.setattr(imagefolder, limit, value)
 
-    with pytest.raises(IntegrityError, match="decoded copy was changed"):
-        open_data(source, verify=True)
+    with pytest.raises(IntegrityError, match=words):
+        read(make_tar(tmp_path / "mine.tar.gz", more | files()))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_name_of_any_length_is_refused_before_it_is_read(kind, tmp_path, monkeypatch):
+    """`tarfile` reads a long name in one piece, whatever its header says of its length."""
+    monkeypatch.setattr(archive, "HEADERS", 20_000)
+    monkeypatch.setattr(imagefolder, "MAX_IMAGE_BYTES", 1_000)
+    header = tarfile.TarInfo("name")
+    header.type, header.size = kind, 51_200
+    whole = make_tar(tmp_path / "mine.tar", files(), "").read_bytes()
+    (tmp_path / "mine.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + b"x" * 51_200 + whole)
+
+    with pytest.raises(IntegrityError, match="a piece of 51,200 bytes"):
+        read(tmp_path / "mine.tar")
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jcat", "\u202ecat", "c" * 101, "\udcffcat", "cat\n"])
+def test_a_class_whose_name_cannot_be_printed_is_refused(name, tmp_path):
+    """It stands in every record and under every picture."""
+    content = {place.replace("cat", name): data for place, data in files().items()}
+
+    with pytest.raises(IntegrityError, match="a class is called"):
+        read(make_tar(tmp_path / "mine.tar", content))
+
+
+def test_a_file_name_that_is_no_text_is_read(home, tmp_path):
+    """Names of files are kept nowhere."""
+    folder = make_folder(tmp_path / "mine", {name.replace("0.", "\udcff."): data for name, data in files().items()})
+
+    assert open_data(parse_data(f"imagefolder:{folder}"), verify=True).sha256 == read(folder).sha256
+
+
+def test_a_pickle_among_the_images_is_not_loaded(tmp_path):
+    with pytest.raises(IntegrityError):
+        read(make_tar(tmp_path / "mine.tar", files() | {"train/cat/9.png": payload(tmp_path / "harm")}))
+
+    assert not (tmp_path / "harm").exists()
 
 
 @pytest.mark.parametrize(
@@ -194,13 +230,15 @@ def test_an_image_folder_cannot_pass_for_the_official_data(tmp_path):
         parse_data(f"imagefolder:{tmp_path / 'cifar10'}")
 
 
-def test_a_missing_folder_is_an_error_of_the_environment(tmp_path):
-    """With the layout that is expected."""
-    with pytest.raises(EnvironmentMissingError, match="train/<class>/"):
-        parse_data(f"imagefolder:{tmp_path / 'none'}")
-
-
-def test_an_unknown_data_set_is_refused_with_the_known_ones():
-    """And the nearest."""
-    with pytest.raises(SpecError, match=r'did you mean "cifar10".*fashion-mnist-mini'):
-        parse_data("cifar-10")
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("imagefolder:/none", EnvironmentMissingError, "train/<class>/"),
+        ("imagefolder:", SpecError, "needs a path"),
+        ("/", SpecError, "write --data imagefolder:/"),
+        ("cifar-10", SpecError, r'did you mean "cifar10".*fashion-mnist-mini'),
+    ],
+)
+def test_a_data_set_that_is_none_is_refused_with_what_is_allowed(text, error, words):
+    with pytest.raises(error, match=words):
+        parse_data(text)

@@ -1,4 +1,4 @@
-"""Properties of the order and the look of images: every image once in an epoch, and nothing lost by normalizing."""
+"""Properties of batches and of the look of images: every image once, and nothing lost by normalizing."""
 
 import numpy as np
 from builders import make_experiment
@@ -7,56 +7,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from resnet18.data.dataset import Split
-from resnet18.data.rng import permutation, philox_key, random_words, uniform
+from resnet18.data.rng import permutation
 from resnet18.training.augment import build_pipeline
 from resnet18.training.batches import batches
 from resnet18.training.pictures import augmented
 
 SEEDS = st.integers(0, 2**32 - 1)
-INDICES = st.lists(st.integers(0, 3_000), min_size=1, max_size=50, unique=True).map(sorted).map(np.array)
 PLAIN = make_experiment().augmentation
 NORMALIZED = make_experiment(augmentation=[{"name": "to_tensor"}, {"name": "normalize"}]).augmentation
 
 
 def pipeline(operations, side, images=1):
     return build_pipeline(operations, seed=0, purpose="any", epoch=1, images=images, native=side, size=side)
-
-
-@given(SEEDS, st.integers(1, 100_000), INDICES)
-def test_an_epoch_has_every_image_once(seed, epoch, indices):
-    """Whichever subset, seed and epoch; asked again, in the same order."""
-    order = permutation(seed, "order", epoch, indices)
-
-    assert indices.tolist() == sorted(order.tolist())
-    assert order.tolist() == permutation(seed, "order", epoch, indices).tolist()
-
-
-@given(SEEDS, INDICES, st.data())
-def test_images_keep_their_order_whichever_others_are_there(seed, indices, data):
-    """A subset's order is the whole order with the others left out."""
-    some = np.array(sorted(data.draw(st.sets(st.sampled_from(indices.tolist()), min_size=1))))
-    order = permutation(seed, "order", 1, indices)
-
-    assert [index for index in order.tolist() if index in some] == permutation(seed, "order", 1, some).tolist()
-
-
-def test_an_order_is_golden():
-    """Worked out from the definition: images by their random word."""
-    indices = np.arange(12)
-    words = random_words(7, "order", 3, 12, 1)[:, 0]
-
-    assert sorted(range(12), key=lambda index: words[index]) == permutation(7, "order", 3, indices).tolist()
-    assert [int(word) for word in np.random.Philox(key=philox_key(7, "order", 3)).random_raw(4)[:1]] == [int(words[0])]
-
-
-@given(SEEDS, st.integers(1, 30), st.integers(1, 9), st.integers(1, 9))
-def test_a_word_belongs_to_its_image_however_many_there_are(seed, rows, more, lanes):
-    """More images or more numbers for each leave the words of the others alone."""
-    words = random_words(seed, "any", 1, rows, lanes)
-
-    assert (rows, lanes) == words.shape
-    assert (words == random_words(seed, "any", 1, rows + more, lanes)[:rows]).all()
-    assert ((uniform(words) >= 0) & (uniform(words) < 1)).all()
 
 
 def numbered(count):

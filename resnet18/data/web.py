@@ -1,144 +1,185 @@
-"""The one module that reaches a network. Proxies and certificates are those that urllib finds in the environment."""
+"""The one module that reaches a network. Proxies and certificates are those that urllib finds on the machine."""
 
-import http.client
-import queue
-import re
+import os
 import threading
-from collections.abc import Callable
-from email.message import Message
-from typing import IO, cast
-from urllib import request
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from time import monotonic
+from typing import IO, BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from resnet18.data.terms import Body, Limits, SourceError
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
 from resnet18.spec.errors import one_line
+from resnet18.spec.printed import duration
 
-LONGEST = 120
-"""Characters of what a server or a library says."""
-RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)", re.ASCII)
+ANSWER_S = 60.0
+"""Until the last header: neither name servers nor trickling headers have a limit of their own."""
+STALL_S = 30.0
+"""Without a byte."""
+LOW_BYTES_PER_S, LOW_FOR_S = 200_000.0, 20.0
+"""A mirror below that speed for so long is left while another is untried."""
+ATTEMPT_S = 6 * 3_600.0
+"""For one attempt at a mirror."""
+PIECE_BYTES = 1 << 18
+LINE_EVERY_S = 5.0
+"""Between two lines of progress where the output is no terminal."""
+GZIP = b"\x1f\x8b"
+"""What the archive starts with, unlike a page that some networks send in the place of everything."""
+
+Say = Callable[[str], None]
 
 
-def connect(url: str, start: int, size: int, limits: Limits) -> Body:
-    """Ask for a file of a known size, from a byte on, and return what is sent.
+class MirrorError(Exception):
+    """A mirror is of no use; the text says why, on one short printable line whatever the mirror sent."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(one_line(text)[:160])
+
+
+class SlowMirrorError(MirrorError):
+    """A mirror that works, but slowly."""
+
+    def __init__(self, bytes_per_s: float) -> None:
+        super().__init__(f"slower than {decimal(int(LOW_BYTES_PER_S))}/s for {duration(LOW_FOR_S)}")
+        self.bytes_per_s = bytes_per_s
+
+
+def download(url: str, file: BinaryIO, size: int, say: Say, *, is_patient: bool) -> None:
+    """Append what is missing of a file of a known size; what has come stays in the file whatever happens.
+
+    Args:
+        url: of the mirror.
+        file: the bytes so far, opened for appending; emptied if the mirror cannot resume.
+        size: of the whole file.
+        say: takes lines for the user.
+        is_patient: whether a low speed is accepted.
 
     Raises:
-        SourceError: no answer in time, an error, a redirect to plain http, or a file of another size.
+        MirrorError: the mirror is of no use, or SlowMirrorError.
+        OSError: the file cannot be written.
     """
-    asked = request.Request(url, headers={"User-Agent": "resnet18"})  # noqa: S310 - http and https have handlers, no other
-    if start:
-        asked.add_header("Range", f"bytes={start}-")
+    had, host = file.seek(0, os.SEEK_END), urlsplit(url).netloc
+    with closing(_answer(url, had)) as response:
+        done = _first_byte(response, had, size)
+        if had:
+            say(f"{host}: {'resumes at' if done else 'starts over, because it cannot resume at'} {decimal(had)}")
+        file.truncate(done)
+        began = monotonic()
+        recent = deque([(began, done)])  # the first entry is LOW_FOR_S old, or the beginning
+        with _progress(host, done, size, say) as show:
+            while done < size:
+                piece = _piece(response, done, size)
+                file.write(piece)
+                file.flush()
+                done, now = done + len(piece), monotonic()
+                recent.append((now, done))
+                while recent[1][0] <= now - LOW_FOR_S:
+                    recent.popleft()
+                bytes_per_s = (done - recent[0][1]) / max(now - recent[0][0], 1e-3)
+                show(done, bytes_per_s)
+                if now - began >= LOW_FOR_S and bytes_per_s < LOW_BYTES_PER_S and not is_patient:
+                    raise SlowMirrorError(bytes_per_s)
+                if now - began > ATTEMPT_S:
+                    raise MirrorError(f"was not done in {duration(ATTEMPT_S)}")
+
+
+def _piece(response: HTTPResponse, done: int, size: int) -> bytes:
+    """Return the next bytes as soon as there are some."""
     try:
-        response = _within(limits.answer_s, lambda: _open(asked, limits))
-    except HTTPError as error:
-        error.close()
-        raise SourceError(f"answers with {error.code} {_words(error.reason)}") from None
-    except URLError as error:
-        raise SourceError(f"cannot be reached: {_words(error.reason)}") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise SourceError(f"does not answer: {_words(error)}") from None
-    try:
-        return _WebBody(response, _first_byte(response, start, size), limits)
-    except SourceError:
-        response.close()
-        raise
+        piece = response.read1(min(PIECE_BYTES, size - done))
+    except TimeoutError:
+        raise MirrorError(f"sent nothing for {STALL_S:g} s") from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise MirrorError(f"broke off: {error}") from None
+    if not piece:
+        raise MirrorError(f"ended after {done:,} of {size:,} bytes")
+    if done == 0 and piece[:2] != GZIP[: len(piece)]:
+        raise MirrorError("sends something else than an archive")
+    return piece
 
 
-class _WebBody:
-    """The bytes of an answer, from `start` on."""
+@contextmanager
+def _progress(host: str, done: int, size: int, say: Say) -> Iterator[Callable[[int, float], None]]:
+    """Show how much has come: a bar on a terminal, elsewhere a line every few seconds."""
+    console = Console()
+    if console.is_interactive:
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(host, completed=done, total=size)
+            yield lambda done, _: bar.update(task, completed=done)
+        return
+    shown = monotonic()
 
-    def __init__(self, response: http.client.HTTPResponse, start: int, limits: Limits) -> None:
-        self.start = start
-        self._response, self._limits = response, limits
+    def show(done: int, bytes_per_s: float) -> None:
+        nonlocal shown
+        if (now := monotonic()) - shown >= LINE_EVERY_S:
+            shown = now
+            left = f"about {duration((size - done) / bytes_per_s)} left" if bytes_per_s >= 1 else "time left unknown"
+            amount = f"{decimal(done)} of {decimal(size)}, {100 * done // size} %"
+            say(f"{host}: {amount}, {decimal(int(bytes_per_s))}/s, {left}")
 
-    def read(self, most: int) -> bytes:
-        """Return the next bytes as soon as there are some, nothing at the end."""
-        try:
-            return self._response.read1(most)
-        except TimeoutError:
-            raise SourceError(f"sent nothing for {self._limits.stall_s:g} s") from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise SourceError(f"broke off: {_words(error)}") from None
-
-    def close(self) -> None:
-        """End the connection."""
-        self._response.close()
+    yield show
 
 
-class SafeRedirects(request.HTTPRedirectHandler):
+class Redirects(HTTPRedirectHandler):
     """Follows redirects, but from https to nothing else."""
 
     def redirect_request(
-        self, req: request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> request.Request | None:
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
         """Return the request for the new place."""
-        fp.close()  # urllib would read all of it, however long it is
+        fp.close()  # urllib would read all of the body, however long it is
         scheme = urlsplit(newurl).scheme
-        if scheme != "https" and scheme != urlsplit(req.full_url).scheme:
-            raise SourceError(f"redirects to plain {_words(scheme)}")
-        return super().redirect_request(req, fp, code, msg, cast("http.client.HTTPMessage", headers), newurl)
+        if scheme not in {"https", urlsplit(req.full_url).scheme}:
+            raise MirrorError(f"redirects to plain {scheme}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _open(asked: request.Request, limits: Limits) -> http.client.HTTPResponse:
-    opener = request.OpenerDirector()  # that of urllib would also open files
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-        request.UnknownHandler(),
-        SafeRedirects(),
-    ):
-        opener.add_handler(handler)
-    return cast("http.client.HTTPResponse", opener.open(asked, timeout=limits.stall_s))
+def _answer(url: str, start: int) -> HTTPResponse:
+    """Ask for the bytes from `start` on."""
+    headers = {"User-Agent": "resnet18"} | ({"Range": f"bytes={start}-"} if start else {})
+    asked = Request(url, headers=headers)  # noqa: S310 - the caller allows http and https alone, `Redirects` too
+    opener, answer = build_opener(Redirects), Future[HTTPResponse]()
 
-
-def _within(limit_s: float, call: Callable[[], http.client.HTTPResponse]) -> http.client.HTTPResponse:
-    """Call in a thread, and wait for so long: neither a name server nor a trickle of headers has a limit of its own."""
-    answers: queue.SimpleQueue[http.client.HTTPResponse | Exception] = queue.SimpleQueue()
-    is_given_up = threading.Event()
-
-    def work() -> None:
+    def ask() -> None:
         try:
-            response = call()
-        except Exception as error:  # noqa: BLE001 - raised again by the one who waits
-            answers.put(error)
-            return
-        answers.put(response)
-        if is_given_up.is_set():
-            response.close()
+            answer.set_result(opener.open(asked, timeout=STALL_S))
+        except Exception as error:  # noqa: BLE001 - raised again where the answer is waited for
+            answer.set_exception(error)
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=limit_s)
-    except queue.Empty:
-        is_given_up.set()
-        raise SourceError(f"gave no answer for {limit_s:g} s") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        return answer.result(ANSWER_S)
+    except HTTPError as error:
+        error.close()
+        raise MirrorError(f"answers with {error.code} {error.reason}") from None
+    except URLError as error:
+        raise MirrorError(f"cannot be reached: {error.reason}") from None
+    except (OSError, HTTPException, ValueError) as error:
+        late = f"gave no answer for {ANSWER_S:g} s"
+        raise MirrorError(f"does not answer: {error}" if answer.done() else late) from None
 
 
-def _first_byte(response: http.client.HTTPResponse, asked: int, size: int) -> int:
-    """Return where the answer begins: where it was asked to, or at the start of the file.
-
-    Raises:
-        SourceError: it is another file, or another part of it.
-    """
+def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
+    """Return where the answer begins: where it was asked to, or at the start of the file."""
     start = 0
-    if response.status == http.HTTPStatus.PARTIAL_CONTENT:
-        found = RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if not found or (int(found[1]), int(found[2])) != (asked, size - 1) or found[3] not in {"*", str(size)}:
-            raise SourceError("answers with other bytes than were asked for")
+    if response.status == 206:
+        missing = f"bytes {asked}-{size - 1}/"
+        if response.headers.get("Content-Range") not in {f"{missing}{size}", f"{missing}*"}:
+            raise MirrorError("answers with other bytes than were asked for")
         start = asked
-    elif response.status != http.HTTPStatus.OK:
-        raise SourceError(f"answers with {response.status}")
+    elif response.status != 200:
+        raise MirrorError(f"answers with {response.status}")
     length = response.headers.get("Content-Length")
     if length is not None and length.strip() != str(size - start):
-        raise SourceError(f"offers {_words(length)} bytes where {size - start} are missing")
+        raise MirrorError(f"offers {length} bytes where {size - start} are missing")
     return start
-
-
-def _words(said: object) -> str:
-    return one_line(str(said))[:LONGEST]
