@@ -11,8 +11,8 @@ import torch
 from builders import make_experiment
 
 from resnet18.data.embedded import read_embedded
-from resnet18.spec.hypothesis import sub_cases
 from resnet18.spec.load import load_benchmarks
+from resnet18.spec.resolve import sub_cases
 from resnet18.training.augment import Pipeline, build_pipeline
 from resnet18.training.batched import build_batched_pipeline
 from resnet18.training.batched.kernels import load_kernels

@@ -14,9 +14,8 @@ from resnet18.records.store import Readings
 from resnet18.report.report import render_report
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
-from resnet18.spec.hypothesis import sub_cases, with_sub_cases
 from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request, resolve
+from resnet18.spec.resolve import Request, resolve, sub_cases, with_sub_cases
 from resnet18.tables.selection import select
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")

@@ -35,6 +35,11 @@ BAD = {
         "lr = 0.01, momentun = 0.5",
         ['"optimizer.momentun"', 'did you mean "momentum"'],
     ),
+    "optimizer without a name": (
+        "batch_size = 8",
+        "batch_size = 8, optimizer = { lr = 0.1 }",
+        ['optimizer: the key "name" is missing (a case replaces the whole table'],
+    ),
     "missing key": ("batch_size = 8", "", ['the key "batch_size" is missing']),
     "duplicate case": ('name = "16"', 'name = "8"', ['case "8"', "two cases have this name"]),
     "duplicate experiment": ("batch_size = 16", "batch_size = 8", ['case "16"', 'the same run as case "8"']),

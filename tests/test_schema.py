@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from builders import TOML
 
-from resnet18.spec.schema import spec_schema
+from resnet18.spec.benchmark import spec_schema
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 FILES = sorted(BENCHMARKS.rglob("*.toml"))

@@ -16,9 +16,8 @@ from resnet18.cli.options import (
     UnreliableOption,
 )
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.consistency import check_ids_differ
 from resnet18.spec.errors import UnfinishedError
-from resnet18.spec.load import load_benchmarks
+from resnet18.spec.load import check_ids_differ, load_benchmarks
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,6 @@ def schema_command(
         if what not in SCHEMAS:
             raise SpecError(f'schema "{what}"', f"unknown{did_you_mean(what, SCHEMAS)}", allowed=SCHEMAS)
         from resnet18.records.record import Record
-        from resnet18.spec.schema import spec_schema
+        from resnet18.spec.benchmark import spec_schema
 
         typer.echo(json.dumps(spec_schema() if what == "spec" else Record.model_json_schema(), indent=1))

@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 from resnet18.spec.augmentation import OperationName
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, did_you_mean
-from resnet18.spec.experiment import Experiment
+from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
+from resnet18.spec.scale import SCALE_KEYS
 from resnet18.spec.strict import Items, Model
 
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
@@ -227,3 +228,21 @@ class Benchmark(Model):
                 known = ", ".join(TABLE_METRICS)
                 raise ValueError(f'unknown metric "{name}"{did_you_mean(name, TABLE_METRICS)}; known are {known}')
         return self
+
+
+def spec_schema() -> dict[str, Any]:
+    """Return the JSON schema of a TOML file, in which `experiment` and `execution` may name any of their keys."""
+    schema = Benchmark.model_json_schema(by_alias=True)
+    definitions = schema.setdefault("$defs", {})
+    for name, model in (("Experiment", Experiment), ("Execution", Execution)):
+        part = model.model_json_schema(ref_template="#/$defs/{model}")
+        definitions.update(part.pop("$defs", {}))
+        part.pop("required", None)
+        for key in SCALE_KEYS:
+            part["properties"].pop(key, None)
+        definitions[name] = part
+        for place in (schema, definitions["Case"]):
+            place["properties"][name.lower()] = {"$ref": f"#/$defs/{name}"}
+    schema["properties"].pop("name")
+    schema["required"] = [key for key in schema["required"] if key != "name"]
+    return schema

@@ -1,20 +1,29 @@
 """Read benchmark files. Bytes from outside become values here, or a SpecError that says where and what."""
 
 import os
+from collections.abc import Hashable, Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import Claim, Difference, Equivalent, MetricCheck, Overfits, RunStatus, cases_of, orders
 from resnet18.spec.code import PACKAGE
-from resnet18.spec.consistency import check_consistency, check_ids_differ, check_warm_up
 from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.identity import arm_id
-from resnet18.spec.resolve import Request, resolve, value_at
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.metric import METRICS
+from resnet18.spec.optimizer import Cosine
+from resnet18.spec.resolve import Request, equal_cases, resolve, sub_cases, value_at
 from resnet18.spec.scale import SCALE_KEYS
 from resnet18.spec.strict import parse_toml, spec_error
 
 MAX_SPEC_BYTES = 1_000_000
+FULL = Request(scale="paper")
+
+T = TypeVar("T", bound=Hashable)
 
 
 def benchmarks_dir() -> Path:
@@ -32,42 +41,33 @@ def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
         SpecError: an unknown name, a file that cannot be read, or one that does not describe a benchmark.
     """
     own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
-    paths = []
-    for name in names or own:
-        if name in own:
-            paths.append(own[name])
-        elif os.path.isdir(name):  # noqa: PTH112 - unlike Path.is_dir it takes any text: too long is not there
-            paths += [_not_called_like_another(path, own) for path in _files_in(Path(name))]
-        elif name.endswith(".toml"):
-            paths.append(_not_called_like_another(Path(name), own))
-        elif os.path.isfile(name):  # noqa: PTH113 - as above
-            raise SpecError(name, "a benchmark file must end in .toml")
-        else:
-            raise SpecError(f'benchmark "{name}"', f"unknown name{did_you_mean(name, own)}", allowed=own)
-    loaded = [load_benchmark(path) for path in dict.fromkeys(paths)]
-    stems = [benchmark.name for benchmark in loaded]
-    for benchmark in loaded:
-        if stems.count(benchmark.name) > 1:
-            raise SpecError(f"{benchmark.name}.toml", "two files of this name", next_step="rename one of them")
+    paths = dict.fromkeys(path for name in names or own for path in _paths(name, own))
+    loaded = [load_benchmark(path) for path in paths]
+    if (name := _repeated(benchmark.name for benchmark in loaded)) is not None:
+        raise SpecError(f"{name}.toml", "two files of this name", next_step="rename one of them")
     check_ids_differ(loaded)
     return tuple(sorted(loaded, key=lambda benchmark: (benchmark.source, benchmark.name)))
 
 
-def _not_called_like_another(path: Path, own: dict[str, Path]) -> Path:
-    """Return the path, of a file of the suite the suite's own. Two benchmarks of one name could not be told apart."""
-    if path.stem not in own:
-        return path
-    if path.resolve() != own[path.stem].resolve():
-        raise SpecError(str(path), f'the suite has a benchmark "{path.stem}" of its own', next_step="rename the file")
-    return own[path.stem]
-
-
-def _files_in(folder: Path) -> list[Path]:
-    """Return the TOML files directly in a folder."""
-    found = sorted(folder.glob("*.toml"))
-    if not found:
-        raise SpecError(str(folder), "no TOML file in this folder", next_step="name a file, or another folder")
-    return found
+def _paths(name: str, own: dict[str, Path]) -> list[Path]:
+    """Return the files that a name means. No other file may be called like one of the suite's own."""
+    if name in own:
+        return [own[name]]
+    if os.path.isdir(name):  # noqa: PTH112 - unlike Path.is_dir it takes any text: too long is not there
+        found = sorted(Path(name).glob("*.toml"))
+        if not found:
+            raise SpecError(name, "no TOML file in this folder", next_step="name a file, or another folder")
+    elif name.endswith(".toml"):
+        found = [Path(name)]
+    elif os.path.isfile(name):  # noqa: PTH113 - as above
+        raise SpecError(name, "a benchmark file must end in .toml")
+    else:
+        raise SpecError(f'benchmark "{name}"', f"unknown name{did_you_mean(name, own)}", allowed=own)
+    for path in found:
+        if path.stem in own and path.resolve() != own[path.stem].resolve():
+            what = f'the suite has a benchmark "{path.stem}" of its own'
+            raise SpecError(str(path), what, next_step="rename the file")
+    return [own.get(path.stem, path) for path in found]
 
 
 def load_benchmark(path: Path) -> Benchmark:
@@ -87,19 +87,52 @@ def load_benchmark(path: Path) -> Benchmark:
         benchmark = Benchmark.model_validate({**content, "name": path.stem})
     except ValidationError as error:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
-    if (twice := _repeated_case(benchmark)) is not None:
-        raise SpecError(f'{where}: case "{twice}"', "two cases have this name")
-    if benchmark.can_run:
-        _check_cases(benchmark, where)
-    else:
-        _check_documented(benchmark, where)
-    check_consistency(benchmark, where)
+    if (name := _repeated(case.name for case in benchmark.cases)) is not None:
+        raise SpecError(f'{where}: case "{name}"', "two cases have this name")
+    (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
+    if (claim_id := _repeated(claim.id for claim in benchmark.claims)) is not None:
+        raise SpecError(f'{where}: claim "{claim_id}"', "two claims have this id")
+    _check_names(benchmark, where)
+    _check_orders(benchmark, where)
+    _check_candidates(benchmark, where)
     return benchmark
 
 
-def _repeated_case(benchmark: Benchmark) -> str | None:
-    names = [case.name for case in benchmark.cases]
-    return next((name for name in names if names.count(name) > 1), None)
+def _text(path: Path, where: str) -> str:
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise SpecError(where, "is no file: a device or a pipe may have no end")
+        with path.open("rb") as file:
+            content = file.read(MAX_SPEC_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null character in its name
+        raise SpecError(where, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if len(content) > MAX_SPEC_BYTES:
+        raise SpecError(where, f"larger than {MAX_SPEC_BYTES:,} bytes, which no benchmark file is")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(where, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+
+
+def _repeated(names: Iterable[T]) -> T | None:
+    """Return the first name that is there twice."""
+    seen = set[T]()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
+    """Raise SpecError if two tables of one report have claims of one id: a verdict is found by it."""
+    ids = ((benchmark.report_name, claim.id) for benchmark in benchmarks for claim in benchmark.claims)
+    if (found := _repeated(ids)) is not None:
+        raise SpecError(
+            f'claim "{found[1]}"',
+            f'two tables of the report "{found[0]}" have a claim with this id',
+            next_step="rename one of them, or the key `report` of a file",
+        )
 
 
 def _check_documented(benchmark: Benchmark, where: str) -> None:
@@ -114,46 +147,105 @@ def _check_documented(benchmark: Benchmark, where: str) -> None:
         raise SpecError(where, "hypotheses and table.factors belong to experiments that can be run")
 
 
-def _text(path: Path, where: str) -> str:
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise SpecError(where, "is no file: a device or a pipe may have no end")
-        with path.open("rb") as file:
-            content = file.read(MAX_SPEC_BYTES + 1)
-    except OSError as error:
-        raise SpecError(where, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a null character in its name
-        raise SpecError(where, f"cannot be read: {error}") from None
-    if len(content) > MAX_SPEC_BYTES:
-        raise SpecError(where, f"larger than {MAX_SPEC_BYTES:,} bytes, which no benchmark file is")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(where, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
-
-
 def _check_cases(benchmark: Benchmark, where: str) -> None:
-    """Refuse what no single case shows: keys of the scale, equal names, equal experiments, idle assumptions."""
-    full = Request(scale="paper")
-    seen: dict[str, str] = {}
+    """Refuse keys of the scale, wrong values at full size, equal experiments, and keys that no case has."""
+    specs: list[Experiment | Execution] = []
     for case in benchmark.cases:
         place = f'{where}: case "{case.name}"'
         for key in SCALE_KEYS:
             if key in benchmark.experiment or key in case.experiment:
-                raise SpecError(
-                    f"{place}: {key}",
-                    "is set by the scale",
-                    next_step="remove the key; use --scale, --data, --seeds or -o",
-                )
-        experiment, execution = resolve(benchmark, case, full, seed=0, where=place)
-        check_warm_up(experiment, place)
-        arm = arm_id(experiment, execution)
-        if arm in seen:
-            raise SpecError(place, f'describes the same run as case "{seen[arm]}"')
-        seen[arm] = case.name
-    specs = [spec for case in benchmark.cases for spec in resolve(benchmark, case, full, seed=0)]
-    keys = [("assumption", one.key) for one in benchmark.assumptions if one.has_value]
-    keys += [("table.factors", one.key) for one in benchmark.table.factors if one.key]
+                next_step = "remove the key; use --scale, --data, --seeds or -o"
+                raise SpecError(f"{place}: {key}", "is set by the scale", next_step=next_step)
+        experiment, execution = resolve(benchmark, case, FULL, seed=0, where=place)
+        schedule = experiment.schedule
+        if isinstance(schedule, Cosine) and schedule.warmup_epochs >= experiment.epochs:
+            what = f"{schedule.warmup_epochs:g} epochs of warm-up leave none of {experiment.epochs}"
+            raise SpecError(f"{place}: schedule.warmup_epochs", what)
+        specs += [experiment, execution]
+    if (equal := equal_cases(benchmark, FULL)) is not None:
+        raise SpecError(f'{where}: case "{equal[1]}"', f'describes the same run as case "{equal[0]}"')
+    keys = [("assumption", assumption.key) for assumption in benchmark.assumptions if assumption.has_value]
+    keys += [("table.factors", factor.key) for factor in benchmark.table.factors if factor.key]
     for place, key in keys:
         if all(value_at(spec, key) is None for spec in specs):
             raise SpecError(f"{where}: {place}", f'no case has the key "{key}"')
+
+
+def _check_names(benchmark: Benchmark, where: str) -> None:
+    """Refuse a case or a metric that another part of the file names and that is not there."""
+    cases = [case.name for case in benchmark.cases]
+    for place, name in _named_cases(benchmark):
+        if name not in cases:
+            raise SpecError(f"{where}: {place}", f'unknown case "{name}"{did_you_mean(name, cases)}', allowed=cases)
+    rows = [row.metric for row in benchmark.table.metrics]
+    judged = [*METRICS] if benchmark.can_run else [*rows, *METRICS]
+    for claim, check in _metric_checks(benchmark):
+        if check.metric not in judged:
+            what = f'unknown metric "{check.metric}"{did_you_mean(check.metric, judged)}'
+            raise SpecError(f'{where}: claim "{claim.id}"', what, allowed=judged)
+    for place, name in _named_rows(benchmark):
+        if name not in rows:
+            what = f'no row of the table has the metric "{name}"{did_you_mean(name, rows)}'
+            raise SpecError(f"{where}: {place}", what, allowed=rows)
+
+
+def _named_cases(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
+    """Yield (place, case name) wherever the file refers to a case."""
+    printed = benchmark.printed
+    named: list[tuple[str, tuple[str, ...]]] = [
+        ("table.speed_up_over", (benchmark.table.speed_up_over,) if benchmark.table.speed_up_over else ()),
+        *((f'claim "{claim.id}"', cases_of(check)) for claim in benchmark.claims for check in claim.checks),
+        *((f'hypothesis "{hypothesis.key}"', hypothesis.cases) for hypothesis in benchmark.hypotheses),
+        *((f'printed.derived "{derived.name}"', (derived.of, derived.to)) for derived in printed.derived),
+        *(("printed.rate", rate.cases) for rate in printed.rates),
+        *(("printed.memory", (memory.case,)) for memory in printed.memory),
+        *(("printed.same_work", work.cases) for work in printed.same_work),
+    ]
+    for place, names in named:
+        yield from ((place, name) for name in names)
+
+
+def _named_rows(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
+    """Yield (place, metric) wherever the file refers to a row of its table."""
+    for case in benchmark.cases:
+        yield from ((f'case "{case.name}": reported', name) for name in case.reported)
+    yield from ((f'printed.derived "{derived.name}"', derived.metric) for derived in benchmark.printed.derived)
+    yield from (("printed.same_work", work.metric) for work in benchmark.printed.same_work)
+
+
+def _metric_checks(benchmark: Benchmark) -> list[tuple[Claim, MetricCheck]]:
+    checks = [(claim, check) for claim in benchmark.claims for check in claim.checks]
+    return [(claim, check) for claim, check in checks if not isinstance(check, RunStatus | Overfits)]
+
+
+def _check_orders(benchmark: Benchmark, where: str) -> None:
+    """Refuse claims that cannot all hold: an order that runs in a circle, a difference beyond an equivalence."""
+    checks = _metric_checks(benchmark)
+    for metric, level in {(check.metric, check.level) for _, check in checks}:
+        below: dict[str, set[str]] = {}
+        for _, check in checks:
+            for higher, lower in orders(check) if (check.metric, check.level) == (metric, level) else ():
+                below.setdefault(higher, set()).add(lower)
+        try:
+            TopologicalSorter(below).prepare()
+        except CycleError as error:
+            circle = '" > "'.join(reversed(error.args[1]))
+            raise SpecError(f"{where}: claims on {metric}", f'contradict each other: "{circle}"') from None
+    for (claim, check), (other, equal) in product(checks, checks):
+        if isinstance(check, Difference) and isinstance(equal, Equivalent) and _exceeds(check, equal):
+            what = f'contradicts claim "{other.id}": at least {check.by:g} is not below {equal.margin:g}'
+            raise SpecError(f'{where}: claim "{claim.id}"', what)
+
+
+def _exceeds(check: Difference, equal: Equivalent) -> bool:
+    """Say whether a difference is asserted between cases that are said to be equal within less."""
+    about_the_same = check.metric == equal.metric and {check.case, check.than} <= set(equal.cases)
+    return about_the_same and check.by >= equal.margin
+
+
+def _check_candidates(benchmark: Benchmark, where: str) -> None:
+    """Resolve the case of every candidate, so that a wrong one is found before anything runs."""
+    for hypothesis in benchmark.hypotheses:
+        for candidate, _, case in sub_cases(benchmark, hypothesis):
+            place = f'{where}: hypothesis "{hypothesis.key}", candidate "{candidate.name}"'
+            resolve(benchmark, case, FULL, seed=0, where=place)

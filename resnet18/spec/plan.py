@@ -7,9 +7,8 @@ from types import MappingProxyType
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.hypothesis import with_sub_cases
 from resnet18.spec.identity import arm_id, run_id
-from resnet18.spec.resolve import Request, resolve, value_at
+from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
 
 OUT_OF_MEMORY = "Out of Memory"
 """How the report prints a case that did not fit."""
@@ -82,22 +81,25 @@ def plan(
                 "only documents a report: its cases have factors, and no experiment",
                 next_step="check it against itself with: resnet18 audit FILE",
             )
-        _check_cases_differ(benchmark, request)
+        if (equal := equal_cases(benchmark, request)) is not None:
+            options = "".join(f" -o {override}" for override in request.overrides)
+            raise SpecError(
+                f"benchmark {benchmark.name}",
+                f'with --scale {request.scale}{options}, cases "{equal[0]}" and "{equal[1]}" are the same run',
+                next_step="leave out the option, or choose a scale that does not set what they differ in",
+            )
     if hypotheses:
         benchmarks = [with_sub_cases(benchmark) for benchmark in benchmarks]
     runs: dict[str, Run] = {}
+    absent: dict[str, str] = {}
     for seed in seeds:
         for benchmark, case in every_case(benchmarks):
             run = _run(benchmark, case, request, seed)
-            if absent_device(run.execution, devices) is None:
+            if reason := absent_device(run.execution, devices):
+                absent[run.labels[0]] = reason
+            else:
                 runs[run.run_id] = _joined(runs.get(run.run_id), run)
-    first_seed = min(seeds, default=0)
-    not_planned = tuple(
-        NotPlanned(f"{benchmark.name}/{case.name}", reason)
-        for benchmark, case in every_case(benchmarks)
-        if (reason := absent_device(_run(benchmark, case, request, first_seed).execution, devices))
-    )
-    return Plan(tuple(runs.values()), not_planned)
+    return Plan(tuple(runs.values()), tuple(NotPlanned(*pair) for pair in absent.items()))
 
 
 def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, Case]]:
@@ -116,7 +118,7 @@ def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | Non
     """
     kind, _, index = execution.device.partition(":")
     if kind == "auto":
-        kind = next((one for one in devices if one != "cpu"), "cpu")
+        kind = next((name for name in devices if name != "cpu"), "cpu")
     name, count = DEVICE_NAMES.get(kind, kind), devices.get(kind, 0)
     if not count:
         return f"no {name} device"
@@ -134,31 +136,15 @@ def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
         experiment=experiment,
         execution=execution,
         labels=(label,),
-        assumptions=tuple(
-            one
-            for one in benchmark.assumptions
-            if not one.has_value
-            or value_at(experiment, one.key) is not None
-            or value_at(execution, one.key) is not None
-        ),
+        assumptions=tuple(each for each in benchmark.assumptions if _concerns(each, experiment, execution)),
         may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
         is_timed=benchmark.table.speed_up_over is not None,
     )
 
 
-def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
-    """Refuse a scale or options that make two cases one run: their table would compare a run with itself."""
-    seen: dict[str, str] = {}
-    for case in benchmark.cases:
-        arm = arm_id(*resolve(benchmark, case, request, seed=0))
-        if arm in seen:
-            options = "".join(f" -o {override}" for override in request.overrides)
-            raise SpecError(
-                f"benchmark {benchmark.name}",
-                f'with --scale {request.scale}{options}, cases "{seen[arm]}" and "{case.name}" are the same run',
-                next_step="leave out the option, or choose a scale that does not set what they differ in",
-            )
-        seen[arm] = case.name
+def _concerns(assumption: Assumption, experiment: Experiment, execution: Execution) -> bool:
+    values = (value_at(spec, assumption.key) for spec in (experiment, execution))
+    return not assumption.has_value or any(value is not None for value in values)
 
 
 def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
@@ -190,7 +176,7 @@ def _joined(known: Run | None, run: Run) -> Run:
     return replace(
         known,
         labels=tuple(dict.fromkeys(known.labels + run.labels)),
-        assumptions=tuple({one.key: one for one in (*run.assumptions, *known.assumptions)}.values()),
+        assumptions=tuple({each.key: each for each in (*run.assumptions, *known.assumptions)}.values()),
         may_run_out_of_memory=known.may_run_out_of_memory or run.may_run_out_of_memory,
         is_timed=known.is_timed or run.is_timed,
     )

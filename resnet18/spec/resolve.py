@@ -1,15 +1,17 @@
 """From a case to its experiment and execution: file, case, scale, then `-o` options, each over the one before."""
 
 import json
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from resnet18.spec.benchmark import Benchmark, Case
+from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.identity import arm_id
 from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.scale import SCALES, ScaleName, at_scale
 from resnet18.spec.strict import parse_toml, spec_error
@@ -38,8 +40,9 @@ class Request:
     @property
     def described(self) -> str:
         """The request in a few words, as headings and tables name it."""
-        options = "".join(f", {override.removeprefix('--')}" for override in self.overrides)
-        return f"{self.scale} scale, {self.data_label}{options}"
+        return ", ".join(
+            (f"{self.scale} scale", self.data_label, *(text.removeprefix("--") for text in self.overrides))
+        )
 
 
 def resolve(
@@ -53,8 +56,7 @@ def resolve(
     where = where or f'{benchmark.name}: case "{case.name}"'
     experiment: dict[str, Any] = deepcopy({**benchmark.experiment, **case.experiment})
     execution: dict[str, Any] = deepcopy({**benchmark.execution, **case.execution})
-    scale = SCALES[request.scale]
-    experiment = at_scale(experiment, scale, request.data_label, about_size=case.about_size)
+    experiment = at_scale(experiment, SCALES[request.scale], request.data_label, about_size=case.about_size)
     for override in request.overrides:
         _override(experiment, execution, override, where)
     experiment.setdefault("test_augmentation", experiment.get("augmentation"))
@@ -69,6 +71,21 @@ def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
         raise spec_error(where, model, error) from None
 
 
+def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | None:
+    """Return the names of the first two cases that are the same run under a request, None where all differ.
+
+    Raises:
+        SpecError: as `resolve`.
+    """
+    seen: dict[str, str] = {}
+    for case in benchmark.cases:
+        arm = arm_id(*resolve(benchmark, case, request, seed=0))
+        if arm in seen:
+            return seen[arm], case.name
+        seen[arm] = case.name
+    return None
+
+
 def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ...]:
     """Return `-o` options in one form and order: `lr=0.010` and `lr=0.01` ask for the same; the last of a key counts.
 
@@ -79,9 +96,8 @@ def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ..
     for option in options:
         key, equals, text = option.partition("=")
         if not equals or not text.isprintable():
-            raise SpecError(
-                f"option -o {option!r}", "is not of the form key=value", next_step="for example: -o optimizer.lr=0.01"
-            )
+            what, next_step = "is not of the form key=value", "for example: -o optimizer.lr=0.01"
+            raise SpecError(f"option -o {option!r}", what, next_step=next_step)
         value = _toml_value(text.strip())
         found[key.strip()] = json.dumps(value) if isinstance(value, str | int | float) else text.strip()
     first = [f"{DEVICE_OPTION}{device}"] if device else []
@@ -95,17 +111,17 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
         return
     key, _, text = override.partition("=")
     where = f"option -o {override}"
-    first, *rest = key.strip().split(".")
+    path = key.strip().split(".")
+    first = path[0]
     if first in {"data", "seed"}:
-        raise SpecError(
-            where, f'"{first}" has an option of its own', next_step=f"use --{first.replace('seed', 'seeds')}"
-        )
+        next_step = f"use --{first.replace('seed', 'seeds')}"
+        raise SpecError(where, f'"{first}" has an option of its own', next_step=next_step)
     known = [*Experiment.model_fields, *Execution.model_fields]
     if first not in known:
         hint = f' (did you mean "optimizer.{first}"?)' if first in INNER_KEYS else did_you_mean(first, known)
         raise SpecError(where, f'unknown key "{first}"{hint}', allowed=sorted({*known} - {"data", "seed"}))
     target = experiment if first in Experiment.model_fields else execution
-    set_value(target, [first, *rest], _toml_value(text.strip()), f"{where}: {place}")
+    _set_value(target, path, _toml_value(text.strip()), f"{where}: {place}")
 
 
 def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
@@ -116,36 +132,28 @@ def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
         return text
 
 
-def set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401
-    """Set a dotted key in place, an operation of a list by its name.
-
-    Raises:
-        SpecError: there is no such key that could be set; the message starts with `where`.
-    """
+def _set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401 - as above
+    """Set a dotted key in place, an operation of a list by its name."""
     inner: Any = target
-    for part in path[:-1]:
-        known = _names(inner)
-        if isinstance(inner, list):
-            inner = next((item for item in inner if isinstance(item, dict) and item.get("name") == part), None)
-        else:
-            inner = inner.get(part)
-        if not isinstance(inner, dict | list):
-            raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, known)}')
-    if isinstance(inner, list) and path[-1] not in (known := _names(inner)):
-        raise SpecError(where, f'has no "{path[-1]}" that could be changed{did_you_mean(path[-1], known)}')
-    if isinstance(inner, list) and isinstance(value, dict) and value.get("name") == path[-1]:
-        inner[:] = [value if item.get("name") == path[-1] else item for item in inner]
+    *parts, last = path
+    for part in parts:
+        inner = _inside(inner, part, where)
+    if not isinstance(inner, list):
+        inner[last] = value
         return
-    if not isinstance(inner, dict):
-        raise SpecError(where, f'"{path[-1]}" is an operation; name one of its keys')
-    inner[path[-1]] = value
+    operation = _inside(inner, last, where)
+    if not isinstance(value, dict) or value.get("name") != last:
+        raise SpecError(where, f'"{last}" is an operation; name one of its keys')
+    inner[inner.index(operation)] = value
 
 
-def _names(value: Any) -> list[str]:  # noqa: ANN401 - any TOML value
-    """Return what can be named inside a table, or inside a list of operations."""
-    if isinstance(value, dict):
-        return list(value)
-    return [str(item["name"]) for item in value if isinstance(item, dict) and "name" in item]
+def _inside(table: Any, part: str, where: str) -> Any:  # noqa: ANN401 - as above
+    """Return the table or list under a key, in a list of operations the one of that name."""
+    if isinstance(table, list):
+        table = {str(item["name"]): item for item in table if isinstance(item, dict) and "name" in item}
+    if not isinstance(table.get(part), dict | list):
+        raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, table)}')
+    return table[part]
 
 
 def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - any value of a spec
@@ -157,3 +165,30 @@ def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - a
         else:
             value = getattr(value, part, None) if part in getattr(value, "__pydantic_fields__", {}) else None
     return value
+
+
+def with_sub_cases(benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark with a case for every candidate of its hypotheses, after its own cases."""
+    found = [case for hypothesis in benchmark.hypotheses for _, _, case in sub_cases(benchmark, hypothesis)]
+    return benchmark.model_copy(update={"cases": (*benchmark.cases, *found)})
+
+
+def sub_cases(benchmark: Benchmark, hypothesis: Hypothesis) -> Iterator[tuple[Candidate, Case, Case]]:
+    """Yield each candidate with a case that it applies to and the sub-case in which the key has its value.
+
+    Raises:
+        SpecError: the case has no such key.
+    """
+    key, cases = hypothesis.key, {case.name: case for case in benchmark.cases}
+    for candidate in hypothesis.candidates:
+        for case in (cases[name] for name in hypothesis.cases):
+            values: dict[str, Any] = deepcopy({**benchmark.experiment, **case.experiment})
+            where = f'{benchmark.name}: hypothesis "{key}", case "{case.name}"'
+            _set_value(values, key.split("."), deepcopy(candidate.value), where)
+            top = key.partition(".")[0]
+            changes = {
+                "name": f"{case.name} [{key}: {candidate.name}]",
+                "experiment": {**case.experiment, top: values[top]},
+                "about_size": case.about_size or key == "image_size",
+            }
+            yield candidate, case, case.model_copy(update=changes)

@@ -118,6 +118,10 @@ def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple
         case "extra_forbidden":
             known = _known_keys(model, finding["loc"])
             return f'unknown key "{key}"{did_you_mean(str(finding["loc"][-1]), known)}', tuple(sorted(known))
+        case "union_tag_not_found":
+            tag = context["discriminator"].strip("'")
+            hint = " (a case replaces the whole table, not single keys of it)" if tag == "name" else ""
+            return f'{key}: the key "{tag}" is missing{hint}', ()
         case "union_tag_invalid":
             tags = tuple(sorted(tag.strip(" '") for tag in context["expected_tags"].split(",")))
             return f'{key}: unknown name "{context["tag"]}"{did_you_mean(context["tag"], tags)}', tags
