@@ -58,14 +58,14 @@ def one_thread():
 def older_processor(monkeypatch):
     """Compile the network's kernels for an x86 processor with AVX2 alone; elsewhere there is no such form."""
     from resnet18.measure.processor import cpu_flags  # noqa: PLC0415 - most tests do without
-    from resnet18.training.fast import native  # noqa: PLC0415 - torch
+    from resnet18.training import native  # noqa: PLC0415 - torch
 
     if "avx2" not in cpu_flags():
         pytest.skip("no processor with AVX2")
     monkeypatch.setenv("RESNET18_NATIVE", "avx2")
-    native.kernels.cache_clear()
+    native.network_kernels.cache_clear()
     yield
-    native.kernels.cache_clear()
+    native.network_kernels.cache_clear()
 
 
 @pytest.fixture

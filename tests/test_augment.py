@@ -11,7 +11,7 @@ from scipy import stats
 from resnet18.data.rng import random_words, uniform
 from resnet18.spec.augmentation import ColorJitter, RandomHorizontalFlip, RandomResizedCrop, RandomRotation
 from resnet18.training.augment import build_pipeline, draw_angle, draw_coin, draw_crop, draw_jitter
-from resnet18.training.pictures import augmented
+from resnet18.training.reference import augmented
 
 SIZE = 32
 CROPS = [[0, 0, 32, 32], [2, 9, 24, 22], [8, 5, 20, 25]]

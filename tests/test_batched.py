@@ -14,11 +14,9 @@ from resnet18.data.embedded import read_embedded
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import sub_cases
 from resnet18.training.augment import Pipeline, build_pipeline
-from resnet18.training.batched import build_batched_pipeline
-from resnet18.training.batched.kernels import load_kernels
-from resnet18.training.batched.pipeline import from_tables
+from resnet18.training.batched import augmentation_kernels, batched_form
 from resnet18.training.native import SWITCH
-from resnet18.training.pictures import augmented
+from resnet18.training.reference import augmented
 
 CPU = torch.device("cpu")
 MANY, LARGE = 2_000, 200
@@ -94,6 +92,10 @@ def pictures(count, side=32):
     return images
 
 
+def batched_pipeline(items, *, device=CPU, compiled=True, **how):
+    return batched_form(build_pipeline(items, **how), device, compiled=compiled)
+
+
 def reference_batch(pipeline, images):
     return torch.stack([augmented(pipeline, image, index) for index, image in enumerate(images)])
 
@@ -103,9 +105,7 @@ def differing(items, *, count=MANY, native=32, size=32):
     arguments = {**KEY, "images": count, "native": native, "size": size}
     images = pictures(count, native)
     expected = reference_batch(build_pipeline(items, **arguments), images)
-    pipelines = [
-        build_batched_pipeline(items, **arguments, device=CPU, compiled=compiled) for compiled in (True, False)
-    ]
+    pipelines = [batched_pipeline(items, **arguments, device=CPU, compiled=compiled) for compiled in (True, False)]
     return [count_differing(expected, batched(torch.from_numpy(images), np.arange(count))) for batched in pipelines]
 
 
@@ -127,16 +127,16 @@ def lists_of_the_benchmarks():
     return list(found.values())
 
 
-def pipeline_of(name, table, size=32):
+def pipeline_of(name, table, native=32, size=32):
     """Return the reference pipeline of one operation with a given table."""
     items = operations([{"name": name, **({"degrees": 180.0} if name == "random_rotation" else {})}, TENSOR])
-    return Pipeline(items[:1], items[2:], {name: np.array(table)}, size)
+    return Pipeline(items[:1], items[2:], {name: np.array(table)}, len(table), native, size)
 
 
 def differing_with(name, table, *, compiled, native=32, size=32):
-    reference = pipeline_of(name, table, size)
+    reference = pipeline_of(name, table, native, size)
     images = pictures(len(table), native)
-    batched = from_tables(reference, images=len(table), native=native, device=CPU, compiled=compiled)
+    batched = batched_form(reference, CPU, compiled=compiled)
     return count_differing(reference_batch(reference, images), batched(torch.from_numpy(images), np.arange(len(table))))
 
 
@@ -221,8 +221,8 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
     for blue in np.linspace(0, 255, count).astype(int):
         image = np.stack([red, green, np.full_like(red, blue)], axis=-1)
         shift = (blue * 37 % 255 - 127) / 254
-        reference = pipeline_of("color_jitter", [[1.0, 1.0, 1.0, shift, 0, 1, 2, 3]], 256)
-        batched = from_tables(reference, images=1, native=256, device=CPU, compiled=compiled)
+        reference = pipeline_of("color_jitter", [[1.0, 1.0, 1.0, shift, 0, 1, 2, 3]], 256, 256)
+        batched = batched_form(reference, CPU, compiled=compiled)
 
         assert torch.equal(augmented(reference, image, 0)[None], batched(torch.from_numpy(image)[None], np.array([0])))
 
@@ -231,7 +231,7 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
 def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
     """0, 1, a few and many images: nothing depends on the neighbours."""
     items = operations(LISTS["all"])
-    batched = build_batched_pipeline(items, **KEY, images=500, native=32, size=32, device=CPU, compiled=compiled)
+    batched = batched_pipeline(items, **KEY, images=500, native=32, size=32, device=CPU, compiled=compiled)
     images = torch.from_numpy(pictures(500))
     order = torch.from_numpy(np.random.default_rng(2).permutation(500))
     at_once = batched(images[order], order)
@@ -244,7 +244,7 @@ def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
 def test_images_that_do_not_lie_row_by_row_in_memory_are_exact(compiled):
     """A view of a larger tensor, and every second index of a list."""
     items = operations(LISTS["all"])
-    batched = build_batched_pipeline(items, **KEY, images=20, native=32, size=32, device=CPU, compiled=compiled)
+    batched = batched_pipeline(items, **KEY, images=20, native=32, size=32, device=CPU, compiled=compiled)
     images, rows = torch.from_numpy(pictures(20)).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1), torch.arange(20)
 
     assert torch.equal(batched(images[::2].contiguous(), rows[::2].contiguous()), batched(images[::2], rows[::2]))
@@ -252,7 +252,7 @@ def test_images_that_do_not_lie_row_by_row_in_memory_are_exact(compiled):
 
 def test_pixels_of_another_shape_are_refused():
     """The message says what is needed."""
-    batched = build_batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
+    batched = batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
 
     with pytest.raises(ValueError, match=r"needs torch.uint8 \[2, 32, 32, 3\]"):
         batched(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), np.arange(2))
@@ -261,7 +261,7 @@ def test_pixels_of_another_shape_are_refused():
 @pytest.mark.parametrize("index", [-1, 8])
 def test_an_index_outside_the_data_set_is_refused(index):
     """The kernels would read beyond the tables."""
-    batched = build_batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
+    batched = batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
 
     with pytest.raises(ValueError, match="not one of 8 images"):
         batched(torch.zeros(1, 32, 32, 3, dtype=torch.uint8), np.array([index]))
@@ -272,7 +272,7 @@ def test_with_a_compiler_there_are_kernels(monkeypatch):
     """So what is called compiled here is compiled, unless somebody has switched that off."""
     monkeypatch.delenv(SWITCH, raising=False)
 
-    assert load_kernels.__wrapped__() is not None
+    assert augmentation_kernels.__wrapped__() is not None
 
 
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
@@ -281,12 +281,12 @@ def test_without_a_compiler_there_are_no_kernels(compiler, monkeypatch, tmp_path
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("RESNET18_DATA", str(tmp_path))
 
-    assert load_kernels.__wrapped__() is None
+    assert augmentation_kernels.__wrapped__() is None
 
 
 def test_one_batch_is_golden():
     """All operations on 64 images; the key is Pillow's version, whose bits these are."""
-    batched = build_batched_pipeline(operations(LISTS["all"]), **KEY, images=64, native=32, size=32, device=CPU)
+    batched = batched_pipeline(operations(LISTS["all"]), **KEY, images=64, native=32, size=32, device=CPU)
     batch = batched(torch.from_numpy(pictures(64)), np.arange(64))
     if PIL.__version__ not in GOLDEN:
         pytest.skip(f"no hash is kept for Pillow {PIL.__version__}")

@@ -7,10 +7,10 @@ import torch
 from builders import make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.spec.bytes import least_training_bytes, parameter_count, saved_bytes_per_image, state_tensors
+from resnet18.spec.bytes import least_training_bytes, parameter_count, saved_bytes_per_image
 from resnet18.training.model import ResNet18, build_model
 from resnet18.training.optimizers import build_optimizer
-from resnet18.training.outcome import parameter_count as counted
+from resnet18.training.results import parameter_count as counted
 
 MIB = 2**20
 OPTIMIZERS = [
@@ -86,7 +86,7 @@ def test_optimizer_state_is_what_torch_keeps_after_a_step(optimizer):
     made.step()
     kept = [one for one in made.state[parameter].values() if torch.is_tensor(one) and one.shape == parameter.shape]
 
-    assert len(kept) == state_tensors(spec)
+    assert len(kept) == spec.state_tensors
 
 
 def test_the_bound_grows_with_the_batch():

@@ -6,7 +6,6 @@ from builders import TOML, changed, make_benchmark, make_epoch, make_record
 from resnet18.records.store import Readings
 from resnet18.report.costs import loader_notes, memory_lines, unreliable_notes
 from resnet18.report.report import write_report
-from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import select
@@ -110,18 +109,6 @@ def test_memory_stands_by_source_beside_what_was_printed(tmp_path):
     assert "| 8       | 2141 MiB   |" in text
     for number in ("1,000", "1,200", "2,141", "2,140", "3,000"):
         assert number in text
-
-
-def test_the_forecast_is_scored_where_the_allocator_was_read(tmp_path):
-    """Measured less forecast, in percent of the forecast; without a measurement the forecast alone."""
-    mine = make_benchmark(tmp_path, TOML + MEMORY)
-    runs = plan([mine], PAPER, [0], {"cpu": 1}).runs
-    peak = {"allocated_peak_bytes": round(1.02 * forecast_bytes(runs[0].experiment))}
-    texts = [
-        "\n".join(memory_lines(view_of(mine, records_of(mine, **changes)), PAPER)) for changes in ({}, {"memory": peak})
-    ]
-
-    assert [False, True] == ["(measured +2.0 %)" in text for text in texts]
 
 
 def test_a_source_that_gave_nothing_says_why(tmp_path):

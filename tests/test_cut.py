@@ -7,13 +7,12 @@ import torchvision.transforms as T  # noqa: N812 - torchvision's documentation c
 from builders import make_experiment
 from PIL import Image
 from scipy import stats
+from test_batched import batched_pipeline
 
 from resnet18.data.rng import random_words, uniform
 from resnet18.spec.augmentation import Cutout, RandomCrop, RandomErasing, clean
-from resnet18.training.augment import build_pipeline, draw_shift
-from resnet18.training.batched import build_batched_pipeline
-from resnet18.training.erase import draw_cutout, draw_erasing
-from resnet18.training.pictures import augmented
+from resnet18.training.augment import build_pipeline, draw_cutout, draw_erasing, draw_shift
+from resnet18.training.reference import augmented
 
 SIZE, MANY = 32, 4_000
 TENSOR = {"name": "to_tensor"}
@@ -148,7 +147,7 @@ def test_cutout_is_the_papers_mask_over_normalized_images(square, p, size, compi
     images, rows = torch.from_numpy(np.repeat(pixels(100), 20, axis=0)), np.arange(count)
     items = (TENSOR, {"name": "normalize"}, {"name": "cutout", "size": square, "p": p})
     how = {**KEY, "images": count, "native": SIZE, "size": size, "device": torch.device("cpu"), "compiled": compiled}
-    plain, cut = (build_batched_pipeline(operations(*some), **how)(images, rows).numpy() for some in (items[:2], items))
+    plain, cut = (batched_pipeline(operations(*some), **how)(images, rows).numpy() for some in (items[:2], items))
     drawn = uniform(random_words(0, "train-augmentation/cutout", 1, count, 3))
     whole = np.ones((size, size), np.float32)
     masks = [papers_mask(size, square, int(y * size), int(x * size)) if coin < p else whole for y, x, coin in drawn]

@@ -20,9 +20,8 @@ from resnet18.records.record import Failure, RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
-from resnet18.training import sanity as chance
-from resnet18.training.results import DivergedError, EpochResult, Tally
-from resnet18.training.sanity import is_at_chance, learned_nothing
+from resnet18.training import results as chance
+from resnet18.training.results import DivergedError, EpochResult, Tally, is_at_chance, learned_nothing
 from resnet18.training.setup import set_up
 
 MIB, GIB = 2**20, 2**30

@@ -9,23 +9,20 @@ from torch.nn.functional import conv2d, cross_entropy
 
 from resnet18.measure.processor import emulates_bf16
 from resnet18.spec.experiment import Execution
-from resnet18.training.fast import (
-    build_fast_network,
-    convolution,
+from resnet18.training import fast, native, update
+from resnet18.training.fast import Norm, build_fast_network, convolution
+from resnet18.training.fast.convolution import Products
+from resnet18.training.fast.kernel_support import Geometry, live
+from resnet18.training.fast.state import (
     full_optimizer_state,
     full_state,
     load_full_optimizer_state,
     load_full_state,
-    native,
-    norm,
+    shortened_weights,
     unseen_weights,
 )
-from resnet18.training.fast.kernel_support import Geometry, live
-from resnet18.training.fast.products import Products
-from resnet18.training.fast.state import shortened_weights
 from resnet18.training.model import build_model
-from resnet18.training.optimizers import build_optimizer, moves_unseen
-from resnet18.training.update import plan
+from resnet18.training.optimizers import build_optimizer
 
 CPU = torch.device("cpu")
 EPS = torch.finfo(torch.float32).eps
@@ -67,14 +64,14 @@ def form(request, monkeypatch):
         request.getfixturevalue("older_processor")
     if request.param == "torch":
         switch_off(monkeypatch)
-    elif native.kernels() is None:
+    elif native.network_kernels() is None:
         pytest.skip("no native kernels on this machine")
     return request.param
 
 
 def switch_off(monkeypatch):
-    for module in (convolution, norm):
-        monkeypatch.setattr(module, "kernels", lambda: None)
+    for module in (convolution, fast):
+        monkeypatch.setattr(module, "network_kernels", lambda: None)
 
 
 def make_pair(precision="fp32", **changes):
@@ -205,7 +202,7 @@ def test_five_steps_of_each_optimizer_are_the_reference_loops(form, spec):
             dead = torch.ones_like(tensor, dtype=torch.bool)
             living(fast, name, dead).zero_()
             moved = [(one[name][dead] - initial[name][dead]) for one in (reference.state_dict(), state)]
-            assert moves_unseen(experiment.optimizer) == bool(moved[1].any())
+            assert experiment.optimizer.moves_unseen == bool(moved[1].any())
             assert distance(*moved) <= 0.01
 
 
@@ -214,7 +211,7 @@ def test_five_steps_of_each_optimizer_are_the_reference_loops(form, spec):
 def test_equal_gradients_give_the_whole_tensors_of_the_reference_network_to_the_bit(spec, form, monkeypatch):
     """Parameters, and all that is kept of them: a dead tap is a weight whose gradient is 0 in every step."""
     if form == "loop":
-        monkeypatch.setattr(plan, "library", lambda: None)
+        monkeypatch.setattr(update, "library", lambda: None)
     experiment, reference, fast = make_pair(optimizer=spec, width=8)
     theirs = build_optimizer(experiment.optimizer, reference.parameters(), "fast")
     ours = optimizer_for(experiment, fast)
@@ -332,7 +329,7 @@ def test_native_norm_agrees_with_torchs_operations(form, dtype, added, activate,
     In bfloat16 torch pools rounded values, of which more are equal, and would give the gradient to another pixel.
     """
     torch.manual_seed(0)
-    layer, images = norm.Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype)
+    layer, images = Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype)
     weights = torch.randn(3, 48, 9, 9)
     torch.nn.init.normal_(layer.weight)
     torch.nn.init.normal_(layer.bias)
@@ -410,7 +407,7 @@ def test_small_maps_are_written_by_products_and_large_ones_are_not(size):
 @pytest.mark.parametrize("every", [True, False])
 def test_tiled_convolutions_agree_with_torchs(geometry, every, monkeypatch):
     """In bfloat16, all three products, with pixels that fill no whole tile."""
-    if native.kernels() is None or native.kernels().tiles is None:
+    if native.network_kernels() is None or native.network_kernels().tiles is None:
         pytest.skip("no tile kernels on this machine")
     monkeypatch.setattr(convolution, "SMALL", 100 if every else 0)
     torch.manual_seed(0)

@@ -11,10 +11,9 @@ from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training import queued
-from resnet18.training.graph import WARM_UP, GraphedStep
 from resnet18.training.optimizers import build_optimizer
-from resnet18.training.outcome import parameters_sha256
-from resnet18.training.results import START, DivergedError, Position
+from resnet18.training.queued import WARM_UP, GraphedStep
+from resnet18.training.results import START, DivergedError, Position, parameters_sha256
 from resnet18.training.setup import Setup, set_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,16 +16,21 @@ from resnet18.measure.clock import Clock
 from resnet18.measure.environment import numerics
 from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
-from resnet18.training.batches import batches
-from resnet18.training.compilation import compile_network
 from resnet18.training.device import UnsupportedError, carried_out, ready_device
 from resnet18.training.feed import feed_training
-from resnet18.training.loop import evaluate, train
+from resnet18.training.loop import compile_network, evaluate, train
 from resnet18.training.model import build_model
-from resnet18.training.optimizers import OPTIMIZERS, build_optimizer
-from resnet18.training.outcome import conclude, parameter_count, parameters_sha256
-from resnet18.training.pictures import augmented
-from resnet18.training.results import START, DivergedError, Position, Tally
+from resnet18.training.optimizers import build_optimizer
+from resnet18.training.reference import augmented, batches
+from resnet18.training.results import (
+    START,
+    DivergedError,
+    Position,
+    Tally,
+    conclude,
+    parameter_count,
+    parameters_sha256,
+)
 from resnet18.training.setup import set_up
 
 AUGMENTED = [
@@ -202,7 +207,7 @@ def asked(data, monkeypatch):
         calls.append(("train" if split is data.train else "test", order.tolist(), pipeline))
         return batches(split, order, pipeline, *rest)
 
-    monkeypatch.setattr("resnet18.training.batches.batches", spy)
+    monkeypatch.setattr("resnet18.training.reference.batches", spy)
 
     def carry_out(**changes):
         calls.clear()
@@ -386,7 +391,7 @@ CLASSES = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])
 def test_every_optimizer_takes_torchs_default_step(name, data):
     """The spec's written-out defaults are torch's own: five steps give the same parameters."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer

@@ -12,9 +12,8 @@ from pydantic import ValidationError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import execution_id, run_id
 from resnet18.spec.printed import LARGEST_SIZE, canonical_size, size_in_bytes
-from resnet18.training import memory_cap
-from resnet18.training.device import UnsupportedError
-from resnet18.training.memory_cap import memory_capped
+from resnet18.training import device as memory_cap
+from resnet18.training.device import UnsupportedError, memory_capped
 
 GIB = 2**30
 

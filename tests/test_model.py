@@ -8,7 +8,7 @@ import torchvision
 from builders import make_experiment
 
 from resnet18.training.model import ResNet18, build_model
-from resnet18.training.outcome import parameter_count
+from resnet18.training.results import parameter_count
 
 GOLDEN = ["-0x1.318f520000000p-8", "-0x1.2b58720000000p-5", "-0x1.0e0a2a0000000p-6"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from resnet18.spec.experiment import Execution
-from resnet18.training.fast import native, norm
+from resnet18.training import fast, native
 from resnet18.training.native import load_library
 from resnet18.training.setup import path_numerics
 
@@ -20,30 +20,30 @@ def width(request):
     """Return the values in a vector of the kernels of this processor, and of one with AVX2 alone."""
     if request.param == "older":
         request.getfixturevalue("older_processor")
-    if native.kernels() is None:
+    if native.network_kernels() is None:
         pytest.skip("no native kernels on this machine")
-    return native.kernels().width
+    return native.network_kernels().width
 
 
 @pytest.mark.usefixtures("older_processor")
 def test_an_older_processor_has_narrower_vectors_and_no_tiles():
     """And the numerics of a record say so."""
-    if native.kernels() is None:
+    if native.network_kernels() is None:
         pytest.skip("no compiler")
 
-    assert 8 == native.kernels().width
-    assert native.kernels().tiles is None
+    assert 8 == native.network_kernels().width
+    assert native.network_kernels().tiles is None
     assert "vectors-256" == path_numerics(FAST, CPU)["network_kernels"]
 
 
 def test_switched_off_there_are_no_kernels(monkeypatch):
     """And the numerics say that, too."""
     monkeypatch.setenv("RESNET18_NATIVE", "off")
-    native.kernels.cache_clear()
+    native.network_kernels.cache_clear()
     try:
         assert "none" == path_numerics(FAST, CPU)["network_kernels"]
     finally:
-        native.kernels.cache_clear()
+        native.network_kernels.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_kernels_are_for_avx2_and_arm(machine, flags, expected, monkeypatch):
     monkeypatch.setattr(native.platform, "machine", lambda: machine)
     monkeypatch.setattr(native, "cpu_flags", lambda: frozenset(flags))
     monkeypatch.setattr(native, "load_library", lambda name, *_: asked.append(name))
-    native.kernels.cache_clear()
+    native.network_kernels.cache_clear()
     try:
-        assert native.kernels() is None
+        assert native.network_kernels() is None
     finally:
-        native.kernels.cache_clear()
+        native.network_kernels.cache_clear()
 
     assert ({"vectors"} if expected else set()) == set(asked)
 
 
 def test_a_compiler_without_openmp_makes_kernels_of_one_thread(home, monkeypatch):
     """As Apple's: the sources compile without the flag."""
-    if native.kernels() is None:
+    if native.network_kernels() is None:
         pytest.skip("no compiler")
     made = []
 
@@ -76,11 +76,11 @@ def test_a_compiler_without_openmp_makes_kernels_of_one_thread(home, monkeypatch
         return None if native.THREADS in flags else load_library(name, sources, headers, flags)
 
     monkeypatch.setattr(native, "load_library", load)
-    native.kernels.cache_clear()
+    native.network_kernels.cache_clear()
     try:
-        assert native.kernels() is not None
+        assert native.network_kernels() is not None
     finally:
-        native.kernels.cache_clear()
+        native.network_kernels.cache_clear()
     assert native.THREADS in made[0]
 
 
@@ -90,14 +90,14 @@ def test_bfloat16_is_rounded_as_torch_rounds(width):
     AVX-512's own conversion takes them for 0.
     """
     factors = torch.tensor([1.0, 1 + 2**-8, 1 + 2**-7, 1 - 2**-9, 1.2345678, -3.1415927, 2**-8 + 1, 0.7])
-    layer = norm.Norm(8 * width).eval()
+    layer = fast.Norm(8 * width).eval()
     with torch.no_grad():
         layer.weight.copy_(factors.repeat(width))
-        layer.running_var.fill_(1 - norm.EPS)  # so that its factor is 1
+        layer.running_var.fill_(1 - fast.EPS)  # so that its factor is 1
         for shift in range(8):  # every value meets every factor
             x = torch.arange(PATTERNS, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16).roll(shift)
             image = x.view(-1, 1, 1, 8 * width).permute(0, 3, 1, 2)
-            assert native.fits(image)
+            assert fast.fits(image)
             actual, _ = layer(image, activate=False)
             expected = image.float() * layer.weight.view(1, -1, 1, 1)
             normal = ~(expected.abs() < torch.finfo(torch.bfloat16).tiny) | (expected == 0)
@@ -108,7 +108,7 @@ def test_bfloat16_is_rounded_as_torch_rounds(width):
 def test_nan_passes_through_every_kernel(width, training):
     """A run that diverges is seen to diverge, as with torch's operations."""
     for added, pool in itertools.product((False, True), (False, True)):
-        layer = norm.Norm(width).train(training)
+        layer = fast.Norm(width).train(training)
         x = torch.zeros(2, width, 4, 4).contiguous(memory_format=torch.channels_last)
         x[1, 0, 2, 2] = torch.nan
         with torch.no_grad():

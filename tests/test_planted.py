@@ -16,7 +16,7 @@ from resnet18.spec import optimizer
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
-from resnet18.training import augment, forecast, model, rates
+from resnet18.training import augment, forecast, model, setup
 
 CASE = "regress/fast"
 AUGMENTED = [
@@ -84,7 +84,7 @@ def forget_the_last_layer(monkeypatch):
 def cut_one_epoch_late(monkeypatch):
     genuine = optimizer.learning_rate
     monkeypatch.setattr(
-        rates,
+        setup,
         "learning_rate",
         lambda schedule, initial, step, steps, epochs: genuine(schedule, initial, max(0, step - steps), steps, epochs),
     )

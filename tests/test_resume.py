@@ -13,8 +13,7 @@ from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.loop import train
-from resnet18.training.outcome import parameters_sha256
-from resnet18.training.results import START, EpochResult, Position
+from resnet18.training.results import START, EpochResult, Position, parameters_sha256
 from resnet18.training.setup import set_up
 
 OPTIMIZERS = [

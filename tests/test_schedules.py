@@ -11,10 +11,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
-from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step, learning_rate, learning_rate_factor
+from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step, learning_rate
 from resnet18.training.loop import train
 from resnet18.training.optimizers import build_optimizer
-from resnet18.training.rates import rate_of_step, set_rate_of_step
 from resnet18.training.setup import set_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -114,7 +113,7 @@ def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
 )
 def test_the_schedules_of_epochs_hold_one_rate_through_each(schedule, steps, epochs):
     """The same number, to the last bit, as that of the epoch."""
-    expected = [LR * learning_rate_factor(schedule, epoch) for epoch in range(1, epochs + 1) for _ in range(steps)]
+    expected = [LR * schedule.rate(1.0, epoch - 1, 1, epochs) for epoch in range(1, epochs + 1) for _ in range(steps)]
 
     assert expected == ours(schedule, steps, epochs)
 
@@ -155,10 +154,10 @@ def test_a_rate_that_is_a_tensor_is_filled_and_stays_the_same_tensor():
     """A graph reads it where it lies."""
     setup = make_setup(PER_STEP["cosine"])
     rate = setup.optimizer.param_groups[0]["lr"] = torch.tensor(7.0)
-    set_rate_of_step(setup, 2, 1)
+    setup.set_rate_of_step(2, 1)
 
     assert rate is setup.optimizer.param_groups[0]["lr"]
-    assert rate.item() == pytest.approx(rate_of_step(setup, 2, 1))
+    assert rate.item() == pytest.approx(setup.rate_of_step(2, 1))
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])

@@ -39,7 +39,6 @@ from resnet18.spec.optimizer import (
     OneCycle,
     RMSprop,
     Step,
-    learning_rate_factor,
 )
 from resnet18.spec.scale import SCALE_KEYS, SCALES, Scale, at_scale
 
@@ -159,7 +158,7 @@ def test_the_step_schedule_cuts_after_each_multiple(first_epoch, rates):
     """Counted from 0, the first epoch is a multiple of 80 itself."""
     schedule = Step(every=80, factor=0.1, first_epoch=first_epoch)
 
-    measured = {epoch: learning_rate_factor(schedule, epoch) for epoch in rates}
+    measured = {epoch: schedule.rate(1.0, epoch - 1, 1, epoch) for epoch in rates}
 
     assert {epoch: 0.1**cuts for epoch, cuts in rates.items()} == pytest.approx(measured)
 
@@ -167,7 +166,7 @@ def test_the_step_schedule_cuts_after_each_multiple(first_epoch, rates):
 def test_only_two_readings_of_the_schedule_end_at_the_printed_rate():
     """The report prints 0.00001 from epoch 160 on; the script's own reading gives 0.000001."""
     after_160 = {
-        (lr, first): lr * learning_rate_factor(Step(every=80, factor=0.1, first_epoch=first), 162)
+        (lr, first): lr * Step(every=80, factor=0.1, first_epoch=first).rate(1.0, 162 - 1, 1, 162)
         for lr in (0.01, 0.001)
         for first in (0, 1)
     }
@@ -177,7 +176,7 @@ def test_only_two_readings_of_the_schedule_end_at_the_printed_rate():
 
 def test_a_constant_schedule_never_cuts():
     """Whatever the epoch."""
-    assert {1.0} == {learning_rate_factor(Constant(), epoch) for epoch in range(1, 500)}
+    assert {1.0} == {Constant().rate(1.0, epoch - 1, 1, epoch) for epoch in range(1, 500)}
 
 
 DEFAULTS = {

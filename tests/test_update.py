@@ -13,11 +13,11 @@ import pytest
 import torch
 from builders import make_experiment
 from torch.nn import Parameter
-from update_cases import CASES, STEPS, drawn, made, parameters_of, tensors_of, train
+from update_cases import CASES, OPTIMIZERS, STEPS, drawn, made, parameters_of, tensors_of, train
 
-from resnet18.training import native
-from resnet18.training.optimizers import ONE_FORM, OPTIMIZERS, build_optimizer, form_of
-from resnet18.training.update import form, kernels, plan
+from resnet18.training import native, update
+from resnet18.training.optimizers import build_optimizer, form_of
+from resnet18.training.update import form
 
 SIZES = (1, 7, 64, 1_000_003)
 SMALL = (1, 7, 64, 5_003)
@@ -32,8 +32,8 @@ def calls(monkeypatch):
     if os.environ.get(native.SWITCH) == native.OFF:
         pytest.skip("own kernels are switched off")
     counted = []
-    real = plan.call
-    monkeypatch.setattr(plan, "call", lambda *given: (counted.append(given[1]), real(*given)))
+    real = update.Library.call
+    monkeypatch.setattr(update.Library, "call", lambda *given: (counted.append(given[1]), real(*given)))
     return counted
 
 
@@ -53,8 +53,12 @@ def either(request, monkeypatch):
     return request.param
 
 
+def spec_of(name):
+    return make_experiment(optimizer={"name": name, "lr": 0.1}).optimizer
+
+
 def in_the_loop(monkeypatch):
-    monkeypatch.setattr(plan, "library", lambda: None)
+    monkeypatch.setattr(update, "library", lambda: None)
 
 
 def assert_same_bits(expected, actual):
@@ -163,19 +167,19 @@ def test_what_is_kept_has_torchs_keys_and_shapes(case):
 def test_without_compiled_code_there_is_the_loop(monkeypatch):
     """Switched off, and where there is no compiler; the record names the form."""
     for name, value in ((native.SWITCH, native.OFF), ("CC", "no-such-compiler")):
-        kernels.library.cache_clear()
+        update.library.cache_clear()
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
-            assert ("loop", "loop") == (form(), form_of("adam", "fast", "cpu"))
-        kernels.library.cache_clear()
+            assert ("loop", "loop") == (form(), form_of(spec_of("adam"), "fast", "cpu"))
+        update.library.cache_clear()
 
 
 def test_with_a_compiler_there_is_the_kernel(calls):
     """For every optimizer; on other devices, and on the reference path, the forms are torch's."""
     for name in OPTIMIZERS:
-        assert "kernel" == form_of(name, "fast", "cpu")
-        assert "loop" == form_of(name, "reference", "cpu") == form_of(name, "fast", "mps")
-    assert ["fused", "foreach"] == [form_of(name, "fast", "cuda") for name in ("adamw", "asgd")]
+        assert "kernel" == form_of(spec_of(name), "fast", "cpu")
+        assert "loop" == form_of(spec_of(name), "reference", "cpu") == form_of(spec_of(name), "fast", "mps")
+    assert ["fused", "foreach"] == [form_of(spec_of(name), "fast", "cuda") for name in ("adamw", "asgd")]
 
 
 def test_a_parameter_without_gradient_is_left_alone(either):
@@ -300,4 +304,4 @@ def test_unseen_weights_cost_nothing_where_nothing_moves_them(options, groups):
     optimizer = build_optimizer(spec, [Parameter(torch.ones(2))], "fast", unseen=[torch.ones(3)])
 
     assert groups == len(optimizer.param_groups)
-    assert isinstance(optimizer, ONE_FORM[spec.name])
+    assert isinstance(optimizer, update.OneForm)

@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from torch.nn import Parameter
 
-from resnet18.training.optimizers import ONE_FORM, OPTIMIZERS
-from resnet18.training.update import form, plan
+from resnet18.spec.optimizer import OPTIMIZERS as SPECS
+from resnet18.training import update
+from resnet18.training.update import form, one_form
+
+OPTIMIZERS = {spec.model_fields["name"].default: getattr(torch.optim, spec.torch_class) for spec in SPECS}
+ONE_FORM = {name: one_form(name, torch_class) for name, torch_class in OPTIMIZERS.items()}
 
 CASES = {
     "sgd": ("sgd", {"lr": 0.1}),
@@ -99,9 +103,9 @@ def bits():
     forms = {"kernel": (ONE_FORM, {}), "loop": (ONE_FORM, {})}
     if rounds_as_the_standard():
         forms["torch"] = (OPTIMIZERS, {"foreach": False})
-    library = plan.library
+    library = update.library
     for name, (classes, options) in forms.items():
-        plan.library = (lambda: None) if name == "loop" else library
+        update.library = (lambda: None) if name == "loop" else library
         for case in CASES:
             parameters = parameters_of((7, 5_003))
             optimizer = made(case, parameters, classes, **options)

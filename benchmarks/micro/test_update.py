@@ -15,7 +15,7 @@ from builders import make_experiment
 from torch.nn import Parameter
 
 from resnet18.training.model import ResNet18
-from resnet18.training.optimizers import FUSED, OPTIMIZERS, build_optimizer
+from resnet18.training.optimizers import build_optimizer
 from resnet18.training.update import form
 
 CASES = {
@@ -42,11 +42,11 @@ def steps_of(case, shapes):
     spec = make_experiment(optimizer=CASES[case][0]).optimizer
     options = spec.model_dump(exclude={"name"})
     torchs = {"loop": {"foreach": False}, "foreach": {"foreach": True}}
-    if spec.name in FUSED:
+    if spec.is_fused:
         torchs["fused"] = {"fused": True}
     steps = {form(): build_optimizer(spec, parameters(shapes), "fast").step}
     return steps | {
-        f"torch's {name}": OPTIMIZERS[spec.name](parameters(shapes), **options, **how).step
+        f"torch's {name}": getattr(torch.optim, spec.torch_class)(parameters(shapes), **options, **how).step
         for name, how in torchs.items()
     }
 

@@ -6,18 +6,7 @@ from statistics import NormalDist
 
 from resnet18.audit.finding import Remark, counted, listed, quoted
 from resnet18.audit.reading import Reading
-from resnet18.spec.augmentation import (
-    ColorJitter,
-    Cutout,
-    Normalize,
-    Operation,
-    RandomCrop,
-    RandomErasing,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-)
+from resnet18.spec.augmentation import Operation
 
 WHOLE_RANGE = 10.0
 """Standard deviations beyond which no maximum of up to 100,000 normal numbers lies."""
@@ -91,29 +80,11 @@ def idle_operations(readings: Sequence[Reading]) -> Iterator[Remark]:
         cases: dict[Operation, list[str]] = {}
         for name, (experiment, _) in reading.specs.items():
             for operation in dict.fromkeys((*experiment.augmentation, *experiment.test_augmentation)):
-                if _is_identity(operation):
+                if operation.changes_nothing:
                     cases.setdefault(operation, []).append(name)
         for operation, names in cases.items():
             says = f"{operation.name} changes no image with these arguments, in {quoted(names)}"
             yield Remark(reading.name, says, f"{_arguments(operation)}{_source(reading, operation)}")
-
-
-def _is_identity(operation: Operation) -> bool:
-    """Say whether an operation returns every image as it is, but for its size."""
-    match operation:
-        case ColorJitter():
-            return not any((operation.brightness, operation.contrast, operation.saturation, operation.hue))
-        case RandomResizedCrop():
-            ends = (operation.scale_min, operation.scale_max, operation.ratio_min, operation.ratio_max)
-            return set(ends) == {1.0}
-        case RandomRotation(degrees=0) | RandomCrop(padding=0):
-            return True
-        case RandomHorizontalFlip(p=0) | RandomGrayscale(p=0) | RandomErasing(p=0) | Cutout(p=0):
-            return True
-        case Normalize():
-            return set(operation.mean) == {0.0} and set(operation.std) == {1.0}
-        case _:
-            return False
 
 
 def _arguments(operation: Operation) -> str:

@@ -28,14 +28,10 @@ from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
-from resnet18.training.compilation import compile_network
-from resnet18.training.device import carried_out, ready_device, synchronize
-from resnet18.training.loop import lap, train
-from resnet18.training.memory_cap import memory_capped
+from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
+from resnet18.training.loop import compile_network, lap, train
 from resnet18.training.optimizers import form_of
-from resnet18.training.outcome import Conclusion, conclude, parameter_count
-from resnet18.training.results import EpochResult, Position
-from resnet18.training.sanity import learned_nothing
+from resnet18.training.results import Conclusion, EpochResult, Position, conclude, learned_nothing, parameter_count
 from resnet18.training.setup import Setup, path_numerics, set_up
 
 Send = Callable[[Message], None]
@@ -112,7 +108,7 @@ def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> N
 def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
     """Train under watch, and note what was seen, however the training ended."""
     facts, execution = attempt.facts, attempt.job.spec.execution
-    optimizer = attempt.job.spec.experiment.optimizer.name
+    optimizer = attempt.job.spec.experiment.optimizer
     facts["numerics"] = _numerics(execution, device) | {
         "optimizer_form": form_of(optimizer, execution.path, device.type)
     }

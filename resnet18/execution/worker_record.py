@@ -6,8 +6,7 @@ from typing import Any
 from resnet18.execution.job import EpochDone
 from resnet18.records.hashes import result_hash
 from resnet18.records.record import Epoch, Memory, Score, Summary
-from resnet18.training.outcome import Conclusion
-from resnet18.training.results import EpochResult, Tally
+from resnet18.training.results import Conclusion, EpochResult, Tally
 
 
 def epoch_entry(result: EpochResult) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from resnet18.data.source import open_data
 from resnet18.execution.job import TimingAnswer, TimingQuestion
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Experiment
+from resnet18.spec.forecast import EVALUATION_BATCH
 from resnet18.training.device import ready_device, synchronize
-from resnet18.training.loop import EVALUATION_BATCH, evaluate, train_epoch
+from resnet18.training.loop import evaluate, train_epoch
 from resnet18.training.queued import QueuedSteps
 from resnet18.training.results import START, Position
 from resnet18.training.setup import Setup, set_up

@@ -9,7 +9,7 @@ import pandas as pd
 
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Hypothesis
-from resnet18.spec.optimizer import changes_within_epochs, learning_rate
+from resnet18.spec.optimizer import learning_rate
 from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request, sub_cases
 from resnet18.tables.markdown import escape, table
@@ -151,7 +151,7 @@ def _training(case: CaseRecords) -> str:
     """Return what the runs of a case do, their schedule as the rate of every epoch where it is one number."""
     one = case.experiment
     rates: object = one.schedule
-    if not changes_within_epochs(one.schedule):
+    if not one.schedule.changes_within_epochs:
         rates = [learning_rate(one.schedule, 1.0, epoch, 1, one.epochs) for epoch in range(one.epochs)]
     return f"{one.model_dump_json(exclude={'schedule'})} {case.execution.model_dump_json()} {rates}"
 

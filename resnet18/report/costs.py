@@ -6,7 +6,6 @@ from statistics import fmean, median
 import pandas as pd
 
 from resnet18.records.record import Record
-from resnet18.spec.forecast import forecast_bytes
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, NOTHING, missing
 from resnet18.tables.markdown import escape, table
@@ -121,7 +120,6 @@ def memory_lines(view: Selection, request: Request) -> list[str]:
     for arm in view.cases:
         row = {view.benchmark.table.case_title: arm.name}
         row[f"{head or 'reported'}"] = printed.get(arm.name, NOTHING) if head else NOTHING
-        row["forecast of allocated, MiB"] = _forecast(arm)
         row |= {f"{title}, MiB": _peaks(arm, value) for title, (_, value) in SOURCES.items()}
         rows.append({**row, "n (seeds)": str(len(arm.measured))})
     lines = ["Peak memory of a run, median with the lowest and the highest:", "", table(pd.DataFrame(rows)), ""]
@@ -132,16 +130,6 @@ def memory_lines(view: Selection, request: Request) -> list[str]:
         if value(record) is None and key in record.nulls
     }
     return [*lines, *(f"- {escape(one)}." for one in sorted(reasons)), ""]
-
-
-def _forecast(arm: CaseRecords) -> str:
-    """Return what torch would allocate on a device, in closed form, and how far the measured peak is from it."""
-    if arm.execution.precision != "fp32" or arm.execution.compile:
-        return f"{NOTHING} (fp32 alone)"
-    expected = forecast_bytes(arm.experiment)
-    found = [peak for record in arm.measured if (peak := record.memory.allocated_peak_bytes) is not None]
-    score = f" (measured {100 * (median(found) / expected - 1):+.1f} %)" if found else ""
-    return f"{expected / MEBIBYTE:,.0f}{score}"
 
 
 def _peaks(arm: CaseRecords, value: Callable[[Record], int | None]) -> str:

@@ -1,10 +1,10 @@
-"""Image operations, as data. An experiment's list reads like the report's `Compose`.
+"""Image operations: one class for each, with its keys. An experiment's list reads like the report's `Compose`.
 
 Operations before `to_tensor` work on 8-bit images, those after it on float tensors. Each random operation draws
 its own parameters per image (`training/augment.py`).
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -14,11 +14,25 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=10)]
 
 
-class ColorJitter(Model):
+class ImageOperation(Model):
+    """An operation on one image."""
+
+    works_on: ClassVar[Literal["images", "tensors", "both"]] = "both"
+    """What it takes: `images` only before `to_tensor`, `tensors` only after it."""
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether these arguments leave every image as it is, but for its size."""
+        return getattr(self, "p", 1.0) == 0
+
+
+class ColorJitter(ImageOperation):
     """Brightness, contrast and saturation factors in [max(0, 1 - s), 1 + s], hue shift in [-hue, hue].
 
     All zero, which is ColorJitter() without arguments, changes nothing.
     """
+
+    works_on = "images"
 
     name: Literal["color_jitter"] = "color_jitter"
     brightness: Strength = 0.0
@@ -26,9 +40,16 @@ class ColorJitter(Model):
     saturation: Strength = 0.0
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether all four strengths are 0."""
+        return not any((self.brightness, self.contrast, self.saturation, self.hue))
 
-class RandomResizedCrop(Model):
+
+class RandomResizedCrop(ImageOperation):
     """A random part of the image (share of its area, aspect ratio), resized to `image_size` (bilinear)."""
+
+    works_on = "images"
 
     name: Literal["random_resized_crop"] = "random_resized_crop"
     scale_min: Annotated[float, Field(gt=0, le=1)] = 0.08
@@ -42,8 +63,13 @@ class RandomResizedCrop(Model):
         _check_range("ratio", self.ratio_min, self.ratio_max)
         return self
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every crop is the whole image."""
+        return {self.scale_min, self.scale_max, self.ratio_min, self.ratio_max} == {1.0}
 
-class RandomCrop(Model):
+
+class RandomCrop(ImageOperation):
     """A part of the image as large as the image, cut out of it with `padding` px added on each side.
 
     He et al. (2015), section 4.2, with 4 px of black; all places are equally likely. `mode` says what is added, in
@@ -51,44 +77,60 @@ class RandomCrop(Model):
     with them, `reflect` without them. Pixels are those of the image where the operation stands in the list.
     """
 
+    works_on = "images"
+
     name: Literal["random_crop"] = "random_crop"
     padding: Annotated[int, Field(ge=0, le=1024)]
     mode: Literal["constant", "edge", "reflect", "symmetric"] = "constant"
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether there is only one place for the part."""
+        return self.padding == 0
 
-class RandomRotation(Model):
+
+class RandomRotation(ImageOperation):
     """A rotation by an angle in [-degrees, degrees] (nearest pixel, black corners)."""
+
+    works_on = "images"
 
     name: Literal["random_rotation"] = "random_rotation"
     degrees: Annotated[float, Field(ge=0, le=180)]
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every angle is 0."""
+        return self.degrees == 0
 
-class RandomHorizontalFlip(Model):
+
+class RandomHorizontalFlip(ImageOperation):
     """A mirrored image with probability `p`."""
 
     name: Literal["random_horizontal_flip"] = "random_horizontal_flip"
     p: Probability = 0.5
 
 
-class ToTensor(Model):
+class ToTensor(ImageOperation):
     """8-bit image to float32 tensor in [0, 1]."""
 
     name: Literal["to_tensor"] = "to_tensor"
 
 
-class RandomGrayscale(Model):
+class RandomGrayscale(ImageOperation):
     """Grey in all three channels with probability `p`."""
 
     name: Literal["random_grayscale"] = "random_grayscale"
     p: Probability = 0.1
 
 
-class RandomErasing(Model):
+class RandomErasing(ImageOperation):
     """With probability `p`, a rectangle set to `value` (Zhong et al., 2017), by torchvision's rule.
 
     Ten tries of a share of the area and a ratio of height to width (uniform in its logarithm); the first rectangle that
     is smaller than the image in both directions lies anywhere in it. If none is, nothing is erased.
     """
+
+    works_on = "tensors"
 
     name: Literal["random_erasing"] = "random_erasing"
     p: Probability = 0.5
@@ -105,7 +147,7 @@ class RandomErasing(Model):
         return self
 
 
-class Cutout(Model):
+class Cutout(ImageOperation):
     """With probability `p`, a square of `size` px set to 0 (DeVries and Taylor, 2017).
 
     Its centre is any pixel of the image; what lies outside is cut off. The paper erases after normalization, where 0 is
@@ -113,13 +155,18 @@ class Cutout(Model):
     pixel, and one pixel less down and right, as in the paper's program.
     """
 
+    works_on = "tensors"
+    value: ClassVar[float] = 0.0
+
     name: Literal["cutout"] = "cutout"
     size: Annotated[int, Field(ge=1, le=1024)]
     p: Probability = 1.0
 
 
-class Normalize(Model):
+class Normalize(ImageOperation):
     """(x - mean) / std per channel; the defaults are ImageNet's."""
+
+    works_on = "tensors"
 
     name: Literal["normalize"] = "normalize"
     mean: Annotated[Items[float], Field(min_length=3, max_length=3)] = (0.485, 0.456, 0.406)
@@ -128,6 +175,11 @@ class Normalize(Model):
         0.224,
         0.225,
     )
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether nothing is subtracted and the divisor is 1."""
+        return set(self.mean) == {0.0} and set(self.std) == {1.0}
 
 
 def _check_range(name: str, low: float, high: float) -> None:
@@ -162,8 +214,7 @@ OperationName = Literal[
     "normalize",
 ]
 
-IMAGE_ONLY = {"color_jitter", "random_resized_crop", "random_crop", "random_rotation"}
-TENSOR_ONLY = {"random_erasing", "cutout", "normalize"}
+OPERATIONS: tuple[type[ImageOperation], ...] = get_args(get_args(Operation)[0])
 
 
 def check_order(operations: tuple[Operation, ...]) -> None:
@@ -174,13 +225,12 @@ def check_order(operations: tuple[Operation, ...]) -> None:
             raise ValueError(f'"{name}" occurs {names.count(name)} times; each operation may occur once')
     if "to_tensor" not in names:
         raise ValueError('the list needs "to_tensor": the network takes tensors')
-    before, after = names[: names.index("to_tensor")], names[names.index("to_tensor") :]
-    for name in after:
-        if name in IMAGE_ONLY:
-            raise ValueError(f'"{name}" works on images: place it before "to_tensor"')
-    for name in before:
-        if name in TENSOR_ONLY:
-            raise ValueError(f'"{name}" works on tensors: place it after "to_tensor"')
+    border = names.index("to_tensor")
+    for at, operation in enumerate(operations):
+        if operation.works_on == "images" and at > border:
+            raise ValueError(f'"{operation.name}" works on images: place it before "to_tensor"')
+        if operation.works_on == "tensors" and at < border:
+            raise ValueError(f'"{operation.name}" works on tensors: place it after "to_tensor"')
 
 
 def clean(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:

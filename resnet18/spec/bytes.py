@@ -8,7 +8,6 @@ A program needs more: workspaces of convolutions, the driver's context, copies. 
 from itertools import pairwise
 
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.optimizer import SGD, Optimizer, RMSprop
 
 FLOAT = 4
 """Bytes of a 32-bit float."""
@@ -18,8 +17,6 @@ CONTEXT_BYTES = 2 * 2**30
 """Bytes that a driver's context and the workspaces of libraries may take beside the training itself."""
 CHANNELS = 3
 STAGES = 4
-TENSORS = {"adam": 2, "adamw": 2, "adadelta": 2, "rmsprop": 1, "asgd": 1, "sgd": 0}
-"""Tensors of state for each parameter: both moments; both running means of squares; one such mean; the average."""
 
 
 def parameter_count(stem: str, width: int, classes: int = 10) -> int:
@@ -72,12 +69,6 @@ def halved(side: int) -> int:
     return (side + 1) // 2
 
 
-def state_tensors(optimizer: Optimizer) -> int:
-    """Return how many tensors of a parameter's size torch's optimizer keeps for it; scalars are not counted."""
-    has_momentum = isinstance(optimizer, SGD | RMSprop) and optimizer.momentum > 0
-    return TENSORS[optimizer.name] + has_momentum
-
-
 def least_training_bytes(experiment: Experiment) -> int:
     """Return a lower bound of the memory of a training step, in bytes.
 
@@ -87,4 +78,4 @@ def least_training_bytes(experiment: Experiment) -> int:
     parameters = parameter_count(experiment.stem, experiment.width)
     saved = experiment.batch_size * saved_bytes_per_image(experiment.stem, experiment.width, experiment.image_size)
     gradients = FLOAT * parameters
-    return FLOAT * parameters * (1 + state_tensors(experiment.optimizer)) + max(gradients, saved)
+    return FLOAT * parameters * (1 + experiment.optimizer.state_tensors) + max(gradients, saved)

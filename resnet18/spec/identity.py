@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from resnet18.spec.augmentation import OperationName
+from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.code import PACKAGE, Key, read_module
 from resnet18.spec.code_tree import Choices, Definition, read_definition
 from resnet18.spec.experiment import Execution, Experiment
@@ -21,15 +21,14 @@ ROOTS: tuple[Key, ...] = (
     ("training.loop", "train"),
     ("training.setup", "set_up"),
     ("training.device", "ready_device"),
-    ("training.compilation", "compile_network"),
+    ("training.loop", "compile_network"),
     ("training.checkpoint", "restore"),
-    ("training.outcome", "conclude"),
+    ("training.results", "conclude"),
 )
 """What the worker calls, and what gives a run its result."""
 OFFERED = frozenset(
     (
-        *(model.model_fields["name"].default for model in (*OPTIMIZERS, *SCHEDULES)),
-        *get_args(OperationName),
+        *(model.model_fields["name"].default for model in (*OPTIMIZERS, *SCHEDULES, *OPERATIONS)),
         *get_args(Experiment.model_fields["model"].annotation),
         *get_args(Execution.model_fields["path"].annotation),
     )

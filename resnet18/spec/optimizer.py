@@ -1,7 +1,10 @@
-"""Optimizers and learning-rate schedules, as data. Defaults are torch's, written out so that they are hashed."""
+"""Optimizers and learning-rate schedules: one class for each, with its keys and all that the suite knows about it.
+
+Defaults are torch's, written out so that they are hashed.
+"""
 
 from math import cos, pi
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,8 +16,37 @@ Tiny = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, le=1)]
 
 
-class SGD(Model):
+class TorchOptimizer(Model):
+    """An optimizer of torch's. Its keys are the arguments of torch's class; the rest says how that class behaves."""
+
+    torch_class: ClassVar[str]
+    """In `torch.optim`."""
+    state: ClassVar[tuple[str, ...]] = ()
+    """Torch's keys of what it keeps in the size of each parameter, a momentum apart."""
+    is_fused: ClassVar[bool] = False
+    """Whether torch can update all parameters in one kernel on CUDA."""
+    counts_steps: ClassVar[bool] = True
+    """Whether torch counts steps, which a CUDA graph needs on the device."""
+    decays: ClassVar[tuple[str, ...]] = ("weight_decay",)
+    """The keys that move a weight whose gradient is 0."""
+
+    @property
+    def state_tensors(self) -> int:
+        """The number of tensors of a parameter's size that torch keeps for it."""
+        return len(self.state) + (getattr(self, "momentum", 0.0) > 0)
+
+    @property
+    def moves_unseen(self) -> bool:
+        """Whether it moves a weight whose gradient is 0 in every step."""
+        return any(getattr(self, key) > 0 for key in self.decays)
+
+
+class SGD(TorchOptimizer):
     """Stochastic gradient descent, with momentum where `momentum` is above 0."""
+
+    torch_class = "SGD"
+    is_fused = True
+    counts_steps = False
 
     name: Literal["sgd"] = "sgd"
     lr: LearningRate
@@ -30,8 +62,12 @@ class SGD(Model):
         return self
 
 
-class Adam(Model):
+class Adam(TorchOptimizer):
     """Adam (Kingma and Ba, 2014)."""
+
+    torch_class = "Adam"
+    state = ("exp_avg", "exp_avg_sq")
+    is_fused = True
 
     name: Literal["adam"] = "adam"
     lr: LearningRate
@@ -40,11 +76,15 @@ class Adam(Model):
     weight_decay: Decay = 0.0
 
 
-class AdamW(Model):
+class AdamW(TorchOptimizer):
     """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, 2019).
 
     A step takes `lr` times `weight_decay` of each weight away, however large its gradients have been.
     """
+
+    torch_class = "AdamW"
+    state = ("exp_avg", "exp_avg_sq")
+    is_fused = True
 
     name: Literal["adamw"] = "adamw"
     lr: LearningRate
@@ -53,8 +93,11 @@ class AdamW(Model):
     weight_decay: Decay = 0.01
 
 
-class RMSprop(Model):
+class RMSprop(TorchOptimizer):
     """RMSprop (Hinton's lecture notes, 2012)."""
+
+    torch_class = "RMSprop"
+    state = ("square_avg",)
 
     name: Literal["rmsprop"] = "rmsprop"
     lr: LearningRate
@@ -64,8 +107,11 @@ class RMSprop(Model):
     weight_decay: Decay = 0.0
 
 
-class Adadelta(Model):
+class Adadelta(TorchOptimizer):
     """Adadelta (Zeiler, 2012)."""
+
+    torch_class = "Adadelta"
+    state = ("square_avg", "acc_delta")
 
     name: Literal["adadelta"] = "adadelta"
     lr: LearningRate
@@ -74,8 +120,12 @@ class Adadelta(Model):
     weight_decay: Decay = 0.0
 
 
-class ASGD(Model):
+class ASGD(TorchOptimizer):
     """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the average starts after `t0` steps."""
+
+    torch_class = "ASGD"
+    state = ("ax",)
+    decays = ("weight_decay", "lambd")
 
     name: Literal["asgd"] = "asgd"
     lr: LearningRate
@@ -85,17 +135,28 @@ class ASGD(Model):
     weight_decay: Decay = 0.0
 
 
-OPTIMIZERS = (SGD, Adam, AdamW, RMSprop, Adadelta, ASGD)
 Optimizer = Annotated[SGD | Adam | AdamW | RMSprop | Adadelta | ASGD, Field(discriminator="name")]
+OPTIMIZERS: tuple[type[TorchOptimizer], ...] = get_args(get_args(Optimizer)[0])
 
 
-class Constant(Model):
+class LearningRateSchedule(Model):
+    """How the learning rate changes."""
+
+    changes_within_epochs: ClassVar[bool] = False
+    """Whether each step has a rate of its own; otherwise the rate holds through an epoch."""
+
+
+class Constant(LearningRateSchedule):
     """The learning rate never changes."""
 
     name: Literal["constant"] = "constant"
 
+    def rate(self, initial: float, _step: int, _steps_per_epoch: int, _epochs: int) -> float:
+        """Return the rate of a step."""
+        return initial
 
-class Step(Model):
+
+class Step(LearningRateSchedule):
     """The rate is multiplied by `factor` after each epoch whose number is a multiple of `every`.
 
     `first_epoch` is the number that the first epoch bears. From 0, the first epoch is such a multiple: the rate
@@ -107,8 +168,13 @@ class Step(Model):
     factor: Annotated[float, Field(gt=0, le=1)]
     first_epoch: Annotated[int, Field(ge=0, le=1)]
 
+    def rate(self, initial: float, step: int, steps_per_epoch: int, _epochs: int) -> float:
+        """Return the rate of a step."""
+        finished = range(self.first_epoch, self.first_epoch + step // steps_per_epoch)
+        return initial * float(self.factor ** sum(number % self.every == 0 for number in finished))
 
-class Cosine(Model):
+
+class Cosine(LearningRateSchedule):
     """The rate falls with every step, along half a cosine, from the optimizer's `lr` to `final_factor` times that.
 
     Loshchilov and Hutter (2017), without restarts: the curve of torch's CosineAnnealingLR over all steps of the run,
@@ -117,12 +183,22 @@ class Cosine(Model):
     the curve runs over the steps that are left. A run that is shorter than its warm-up ends in it.
     """
 
+    changes_within_epochs = True
+
     name: Literal["cosine"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     final_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
 
+    def rate(self, initial: float, step: int, steps_per_epoch: int, epochs: int) -> float:
+        """Return the rate of a step."""
+        warm_up, steps = round(self.warmup_epochs * steps_per_epoch), steps_per_epoch * epochs
+        if step < warm_up:
+            return initial * (step / warm_up)
+        share = (step - warm_up) / (steps - warm_up) if step < steps else 1.0
+        return initial * _along_a_cosine(1.0, self.final_factor, share)
 
-class OneCycle(Model):
+
+class OneCycle(LearningRateSchedule):
     """One rise and one fall of the rate, each along half a cosine, step by step (Smith and Topin, 2018).
 
     Torch's OneCycleLR with its cosine annealing, two phases, and the momentum left alone: over the share `pct_start`
@@ -130,24 +206,35 @@ class OneCycle(Model):
     which the last step has. The optimizer's `lr` must be the same number as `max_lr`.
     """
 
+    changes_within_epochs = True
+
     name: Literal["one_cycle"] = "one_cycle"
     max_lr: LearningRate
     pct_start: Annotated[float, Field(ge=0, le=1)] = 0.3
     div_factor: Annotated[float, Field(ge=1, le=1e12)] = 25.0
     final_div_factor: Annotated[float, Field(gt=0, le=1e12)] = 1e4
 
+    def rate(self, _initial: float, step: int, steps_per_epoch: int, epochs: int) -> float:
+        """Return the rate of a step; the highest rate need not fall on a whole step."""
+        first, steps = self.max_lr / self.div_factor, steps_per_epoch * epochs
+        peak, end = self.pct_start * steps - 1, steps - 1
+        if step <= peak:
+            return _along_a_cosine(first, self.max_lr, step / peak if peak else 1.0)
+        share = (step - peak) / (end - peak) if step < end else 1.0
+        return _along_a_cosine(self.max_lr, first / self.final_div_factor, share)
 
-SCHEDULES = (Constant, Step, Cosine, OneCycle)
+
+def _along_a_cosine(start: float, end: float, share: float) -> float:
+    """Return what lies so far (0 to 1) from start to end, slow at both."""
+    return end + (start - end) / 2 * (1 + cos(pi * share))
+
+
 Schedule = Annotated[Constant | Step | Cosine | OneCycle, Field(discriminator="name")]
-
-
-def changes_within_epochs(schedule: Schedule) -> bool:
-    """Say whether a schedule gives each step a rate of its own; the others hold one through an epoch."""
-    return isinstance(schedule, Cosine | OneCycle)
+SCHEDULES: tuple[type[LearningRateSchedule], ...] = get_args(get_args(Schedule)[0])
 
 
 def learning_rate(schedule: Schedule, initial: float, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """Return the rate of a step. It follows from the arguments alone: no step needs to know the one before it.
+    """Return the rate of a step. It follows from the arguments alone: no step needs to know the step before it.
 
     Args:
         schedule: how the rate changes.
@@ -156,41 +243,4 @@ def learning_rate(schedule: Schedule, initial: float, step: int, steps_per_epoch
         steps_per_epoch: the short last batch of an epoch is a step, too.
         epochs: of the whole run.
     """
-    steps = steps_per_epoch * epochs
-    match schedule:
-        case Cosine():
-            return initial * _cosine_factor(schedule, step, round(schedule.warmup_epochs * steps_per_epoch), steps)
-        case OneCycle():
-            return _one_cycle_rate(schedule, step, steps)
-        case _:
-            return initial * learning_rate_factor(schedule, step // steps_per_epoch + 1)
-
-
-def _cosine_factor(schedule: Cosine, step: int, warm_up: int, steps: int) -> float:
-    if step < warm_up:
-        return step / warm_up
-    share = (step - warm_up) / (steps - warm_up) if step < steps else 1.0
-    return _along_a_cosine(1.0, schedule.final_factor, share)
-
-
-def _one_cycle_rate(schedule: OneCycle, step: int, steps: int) -> float:
-    """Return the rate; the highest one need not fall on a whole step."""
-    first = schedule.max_lr / schedule.div_factor
-    peak, end = schedule.pct_start * steps - 1, steps - 1
-    if step <= peak:
-        return _along_a_cosine(first, schedule.max_lr, step / peak if peak else 1.0)
-    share = (step - peak) / (end - peak) if step < end else 1.0
-    return _along_a_cosine(schedule.max_lr, first / schedule.final_div_factor, share)
-
-
-def _along_a_cosine(start: float, end: float, share: float) -> float:
-    """Return what lies so far (0 to 1) from start to end, slow at both."""
-    return end + (start - end) / 2 * (1 + cos(pi * share))
-
-
-def learning_rate_factor(schedule: Constant | Step, epoch: int) -> float:
-    """Return what the initial rate is multiplied by during `epoch` (1 is the first)."""
-    if isinstance(schedule, Constant):
-        return 1.0
-    finished = range(schedule.first_epoch, schedule.first_epoch + epoch - 1)
-    return float(schedule.factor ** sum(number % schedule.every == 0 for number in finished))
+    return schedule.rate(initial, step, steps_per_epoch, epochs)

@@ -1,11 +1,12 @@
-"""Image operations: their parameters, drawn for each image from its key.
+"""Random image operations: their parameters, drawn for each image from its key, and their effect on one image.
 
 Drawing and applying are apart. A whole epoch's parameters are a few small tables, made from integers that are the
-same on every machine; what applies them (`pictures`, `batched`) may change, the parameters may not.
+same on every machine; what applies them (`reference`, `batched`) may change, the parameters may not.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +14,35 @@ from numpy.typing import NDArray
 from resnet18.data.rng import between, random_words, uniform
 from resnet18.spec.augmentation import (
     ColorJitter,
+    Cutout,
     Operation,
     RandomCrop,
+    RandomErasing,
     RandomGrayscale,
     RandomHorizontalFlip,
     RandomResizedCrop,
     RandomRotation,
 )
-from resnet18.training.erase import CUTOUT_UNITS, ERASING_UNITS, draw_cutout, draw_erasing
 
-CROP_TRIES = 10
-Table = NDArray[np.float64] | NDArray[np.int64]
+TRIES = 10
+"""Rectangles that torchvision tries before it gives up, in crops and in erasing."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Table = Floats | Integers
+"""[images, n]: the parameters of an operation, a row for each image of the original data set."""
+Picture = Any
+"""A PIL image before `to_tensor`, a float tensor after it; torchvision's functions are untyped."""
+Functional = Any
+"""The module torchvision.transforms.functional, which the fast path does without."""
 
 
-def draw_crop(operation: RandomResizedCrop, units: NDArray[np.float64], size: int) -> NDArray[np.int64]:
-    """Return [n, 4] boxes (top, left, height, width) inside a square image of `size` px.
+def draw_crop(operation: RandomResizedCrop, units: Floats, size: int) -> Integers:
+    """Return [n, 4] boxes (top, left, height, width) inside a square image of `size` px, from [n, 22] uniform numbers.
 
     torchvision's rule: ten tries of an area and an aspect ratio (uniform in its logarithm), the first box that fits
     is placed at random; if none fits, the largest central box of an allowed ratio.
-
-    Args:
-        operation: the ranges of area and ratio.
-        units: [n, 22] uniform numbers.
-        size: side of the image before the crop.
     """
-    area = size * size * between(units[:, :CROP_TRIES], operation.scale_min, operation.scale_max)
-    ratio = np.exp(
-        between(units[:, CROP_TRIES : 2 * CROP_TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
-    )
+    area, ratio = _tried(operation, units, size)
     widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
     fits = (widths > 0) & (widths <= size) & (heights > 0) & (heights <= size)
     first, rows = fits.argmax(axis=1), np.arange(len(units))
@@ -53,6 +55,13 @@ def draw_crop(operation: RandomResizedCrop, units: NDArray[np.float64], size: in
     return np.stack([top, left, height, width], axis=1).astype(np.int64)
 
 
+def _tried(operation: RandomResizedCrop | RandomErasing, units: Floats, size: int) -> tuple[Floats, Floats]:
+    """Return [n, 10] areas in px and ratios of the sides."""
+    area = size * size * between(units[:, :TRIES], operation.scale_min, operation.scale_max)
+    logarithm = between(units[:, TRIES : 2 * TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
+    return area, np.exp(logarithm)
+
+
 def _central_box(operation: RandomResizedCrop, size: int) -> tuple[int, int]:
     """Return height and width of the largest box of an allowed ratio (width / height)."""
     if operation.ratio_min > 1:
@@ -62,12 +71,12 @@ def _central_box(operation: RandomResizedCrop, size: int) -> tuple[int, int]:
     return size, size
 
 
-def draw_shift(operation: RandomCrop, units: NDArray[np.float64], _size: int) -> NDArray[np.int64]:
+def draw_shift(operation: RandomCrop, units: Floats, _size: int) -> Integers:
     """Return [n, 2]: top and left of the part that is kept, in the padded image."""
     return np.floor(units * (2 * operation.padding + 1)).astype(np.int64)
 
 
-def draw_jitter(operation: ColorJitter, units: NDArray[np.float64], _size: int) -> NDArray[np.float64]:
+def draw_jitter(operation: ColorJitter, units: Floats, _size: int) -> Floats:
     """Return [n, 8]: factors of brightness, contrast, saturation, the hue shift, and the order in which they apply."""
     strengths = np.array([operation.brightness, operation.contrast, operation.saturation])
     factors = between(units[:, :3], np.maximum(0.0, 1 - strengths), 1 + strengths)
@@ -76,28 +85,93 @@ def draw_jitter(operation: ColorJitter, units: NDArray[np.float64], _size: int) 
     return np.concatenate([factors, hue, order], axis=1)
 
 
-def draw_angle(operation: RandomRotation, units: NDArray[np.float64], _size: int) -> NDArray[np.float64]:
+def draw_angle(operation: RandomRotation, units: Floats, _size: int) -> Floats:
     """Return [n, 1] angles in degrees."""
     return between(units, -operation.degrees, operation.degrees)
 
 
-def draw_coin(
-    operation: RandomHorizontalFlip | RandomGrayscale, units: NDArray[np.float64], _size: int
-) -> NDArray[np.int64]:
+def draw_coin(operation: RandomHorizontalFlip | RandomGrayscale, units: Floats, _size: int) -> Integers:
     """Return [n, 1]: 1 with probability p."""
     return (units < operation.p).astype(np.int64)
 
 
-# name -> (random numbers per image, how to draw the parameters)
-RANDOM: dict[str, tuple[int, Callable[..., Table]]] = {
-    "color_jitter": (8, draw_jitter),
-    "random_resized_crop": (2 * CROP_TRIES + 2, draw_crop),
-    "random_crop": (2, draw_shift),
-    "random_rotation": (1, draw_angle),
-    "random_horizontal_flip": (1, draw_coin),
-    "random_grayscale": (1, draw_coin),
-    "random_erasing": (ERASING_UNITS, draw_erasing),
-    "cutout": (CUTOUT_UNITS, draw_cutout),
+def draw_erasing(operation: RandomErasing, units: Floats, size: int) -> Integers:
+    """Return [n, 4] rectangles (top, left, height, width) in an image of `size` px, from [n, 23] uniform numbers.
+
+    All 0 erase nothing.
+    """
+    area, ratio = _tried(operation, units, size)
+    heights, widths = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
+    fits = (heights < size) & (widths < size)
+    first, rows = fits.argmax(axis=1), np.arange(len(units))
+    height, width = heights[rows, first], widths[rows, first]
+    top = np.floor(units[:, -3] * (size - height + 1))
+    left = np.floor(units[:, -2] * (size - width + 1))
+    erases = fits[rows, first] & (units[:, -1] < operation.p)
+    return np.where(erases[:, None], np.stack([top, left, height, width], axis=1), 0).astype(np.int64)
+
+
+def draw_cutout(operation: Cutout, units: Floats, size: int) -> Integers:
+    """Return [n, 4] rectangles as `draw_erasing`, from [n, 3] uniform numbers."""
+    start = np.floor(units[:, :2] * size) - operation.size // 2
+    low, high = np.clip(start, 0, size), np.clip(start + operation.size, 0, size)
+    erases = units[:, 2:] < operation.p
+    return np.where(erases, np.concatenate([low, high - low], axis=1), 0).astype(np.int64)
+
+
+def _jittered(functional: Functional, _operation: ColorJitter, image: Picture, row: Floats, _size: int) -> Picture:
+    """Apply the four adjustments in the drawn order. A factor of exactly 1 and a shift of exactly 0 do nothing."""
+    for which in row[4:].astype(int):
+        if row[which] != (0.0 if which == 3 else 1.0):
+            name = ("brightness", "contrast", "saturation", "hue")[which]
+            image = getattr(functional, f"adjust_{name}")(image, float(row[which]))
+    return image
+
+
+def _shifted(functional: Functional, operation: RandomCrop, image: Picture, corner: Integers, _size: int) -> Picture:
+    padded = functional.pad(image, [operation.padding], 0, operation.mode)
+    return functional.crop(padded, int(corner[0]), int(corner[1]), image.height, image.width)
+
+
+def _erased(
+    functional: Functional, operation: RandomErasing | Cutout, image: Picture, box: Integers, _size: int
+) -> Picture:
+    return functional.erase(image, *box.tolist(), image.new_tensor(operation.value))
+
+
+@dataclass(frozen=True)
+class RandomOperation:
+    """How an operation's parameters are drawn, and how they change one image."""
+
+    numbers: int
+    """Uniform numbers per image."""
+    draw: Callable[..., Table]
+    """Takes the operation, [n, numbers] uniform numbers and the side of the image in px."""
+    apply: Callable[..., Picture]
+    """Takes torchvision's module, the operation, the image, the row of its parameters, and the side in the network."""
+
+
+RANDOM = {
+    "color_jitter": RandomOperation(8, draw_jitter, _jittered),
+    "random_resized_crop": RandomOperation(
+        2 * TRIES + 2,
+        draw_crop,
+        lambda functional, _, image, box, size: functional.resized_crop(image, *box.tolist(), [size, size]),
+    ),
+    "random_crop": RandomOperation(2, draw_shift, _shifted),
+    "random_rotation": RandomOperation(
+        1, draw_angle, lambda functional, _, image, angle, _size: functional.rotate(image, float(angle[0]))
+    ),
+    "random_horizontal_flip": RandomOperation(
+        1, draw_coin, lambda functional, _, image, coin, _size: functional.hflip(image) if coin[0] else image
+    ),
+    "random_grayscale": RandomOperation(
+        1,
+        draw_coin,
+        lambda functional, _, image, coin, _size: functional.rgb_to_grayscale(image, 3) if coin[0] else image,
+    ),
+    "random_erasing": RandomOperation(2 * TRIES + 3, draw_erasing, _erased),
+    "cutout": RandomOperation(3, draw_cutout, _erased),
 }
 
 
@@ -108,7 +182,17 @@ class Pipeline:
     on_images: tuple[Operation, ...]
     on_tensors: tuple[Operation, ...]
     tables: dict[str, Table]
+    images: int
+    """In the original data set: the rows of each table."""
+    native: int
+    """Side of the images as stored, in px."""
     size: int
+    """Side at which they enter the network, in px."""
+
+    @property
+    def is_resized_first(self) -> bool:
+        """Whether images are brought to their size before the operations: no operation makes it."""
+        return "random_resized_crop" not in self.tables and self.native != self.size
 
 
 def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
@@ -127,14 +211,13 @@ def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key
         size: side at which they enter the network, in px.
     """
     tables: dict[str, Table] = {}
-    side = native
-    if all(operation.name != "random_resized_crop" for operation in operations):
-        side = size
+    names = [operation.name for operation in operations]
+    side = native if "random_resized_crop" in names else size
     for operation in operations:
         if operation.name in RANDOM:
-            lanes, draw = RANDOM[operation.name]
-            units = uniform(random_words(seed, f"{purpose}/{operation.name}", epoch, images, lanes))
-            tables[operation.name] = draw(operation, units, side)
+            entry = RANDOM[operation.name]
+            units = uniform(random_words(seed, f"{purpose}/{operation.name}", epoch, images, entry.numbers))
+            tables[operation.name] = entry.draw(operation, units, side)
             side = size if operation.name == "random_resized_crop" else side
-    border = [operation.name for operation in operations].index("to_tensor")
-    return Pipeline(operations[:border], operations[border + 1 :], tables, size)
+    border = names.index("to_tensor")
+    return Pipeline(operations[:border], operations[border + 1 :], tables, images, native, size)

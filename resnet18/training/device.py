@@ -1,14 +1,18 @@
-"""The device of a run, with the threads and flags that the spec asks for."""
+"""The device of a run, with the threads, flags and memory that the spec asks for."""
 
 import ctypes
 import os
+import resource
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 import torch
 
 from resnet18.measure.cgroup import usable_cpus
 from resnet18.spec.experiment import Execution
+from resnet18.spec.printed import size_in_bytes
 
 PRECISIONS = {
     "cpu": ("fp32", "bf16"),
@@ -20,9 +24,10 @@ PRECISIONS = {
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 SINCE = {"tf32": (8, 0), "bf16": (8, 0)}
-"""The first compute capability (Ampere) that multiplies so; older GPUs ignore the one and emulate the other."""
+"""The first compute capability (Ampere) that multiplies so; older GPUs ignore tf32 and emulate bf16."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
+STATM = Path("/proc/self/statm")
 PATH_FORMATS = {"reference": "contiguous", "fast": "channels_last"}
 
 
@@ -114,3 +119,62 @@ def synchronize(device: torch.device) -> None:
     """Wait for the device's queued work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+@contextmanager
+def memory_capped(execution: Execution, device: torch.device) -> Iterator[None]:
+    """Limit the memory that is taken inside to the spec's `memory_cap`: a large machine acts like a smaller one.
+
+    Raises:
+        UnsupportedError: the device has no such limit, or is smaller than the cap.
+    """
+    if execution.memory_cap is None:
+        yield
+        return
+    if device.type not in CAPS:
+        raise UnsupportedError(f"memory_cap on {device.type} (allowed: {', '.join(CAPS)})")
+    with CAPS[device.type](size_in_bytes(execution.memory_cap), device):
+        yield
+
+
+@contextmanager
+def _cuda_capped(cap: int, device: torch.device) -> Iterator[None]:
+    """Limit torch's caching allocator. What CUDA's context and its libraries take by themselves comes on top."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    total = torch.cuda.mem_get_info(index)[1]  # the total that the allocator multiplies the fraction with
+    if cap > total:
+        raise UnsupportedError(f"memory_cap of {cap} bytes on a device that has {total}")
+    torch.cuda.set_per_process_memory_fraction(cap / total, index)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
+
+
+@contextmanager
+def _cpu_capped(cap: int, device: torch.device) -> Iterator[None]:  # noqa: ARG001 - there is one CPU
+    """Limit the address space to its size now, with all libraries loaded, and the cap.
+
+    Linux can limit no other measure of a single process. Threads reserve space that they never touch, so that a cap of
+    a few MiB shows little about memory; loader processes have the limit each for itself.
+    """
+    if sys.platform != "linux":
+        raise UnsupportedError("memory_cap on the CPU of a system other than Linux")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [_address_space() + cap, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _address_space() -> int:
+    """Return the bytes of this process's address space."""
+    return int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+
+
+CAPS: dict[str, Callable[[int, torch.device], AbstractContextManager[None]]] = {
+    "cpu": _cpu_capped,
+    "cuda": _cuda_capped,
+}

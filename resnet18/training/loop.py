@@ -10,15 +10,13 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import Operation, clean
+from resnet18.spec.forecast import EVALUATION_BATCH
 from resnet18.spec.scale import LAST_EPOCHS
-from resnet18.training.device import autocast
+from resnet18.training.device import autocast, synchronize
 from resnet18.training.feed import feed, feed_training, to_device
 from resnet18.training.queued import QueuedSteps
-from resnet18.training.rates import rate_of_step, set_rate_of_step
 from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
-from resnet18.training.setup import Setup
-
-EVALUATION_BATCH = 100
+from resnet18.training.setup import MEMORY_FORMATS, Setup
 
 
 def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | EpochResult]:
@@ -45,7 +43,7 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             as_published, _ = evaluate(setup, indices, experiment.test_augmentation, epoch)
         with clock.scope("eval_clean_s"):
             cleanly, predictions = evaluate(setup, indices, clean(experiment.test_augmentation), epoch)
-        rate = rate_of_step(setup, epoch, position.steps - 1)
+        rate = setup.rate_of_step(epoch, position.steps - 1)
         yield EpochResult(
             epoch, rate, position.steps, position.tally, as_published, cleanly, lap(setup, clock), predictions
         )
@@ -60,11 +58,15 @@ def lap(setup: Setup, clock: Clock) -> dict[str, float]:
 
 
 def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Position]:
-    """Pass once over the training images, from a position in the epoch on; yield the position after each step."""
+    """Pass once over the training images, from a position in the epoch on; yield the position after each step.
+
+    Raises:
+        DivergedError: a loss that is no finite number; its update was not made.
+    """
     setup.model.train()
     with clock.scope("train_s"), clock.scope("data_wait_s"):
         waiting = feed_training(setup, begin)
-    tally, steps, last_loss = begin.tally, begin.steps, begin.last_loss
+    position = begin
     while True:
         with clock.scope("train_s"):
             with clock.scope("data_wait_s"):
@@ -73,7 +75,7 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
                 return
             images, labels = to_device(batch, setup)
             del batch  # in another memory format it would stay beside its copy
-            set_rate_of_step(setup, begin.epoch, steps)
+            setup.set_rate_of_step(position.epoch, position.steps)
             setup.optimizer.zero_grad()
             with autocast(setup.execution, setup.device):
                 logits = setup.network(images)
@@ -81,16 +83,12 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
         with clock.scope("statistics_s"):
             mean_loss = loss.item()
             correct = int((logits.argmax(1) == labels).sum().item())
-        if not math.isfinite(mean_loss):
-            raise DivergedError(
-                f"loss {mean_loss} in epoch {begin.epoch}, step {steps + 1} (the loss before: {last_loss})"
-            )
+        position = position.after_step(mean_loss, correct, len(labels))
         with clock.scope("train_s"):
             setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
             setup.scaler.step(setup.optimizer)
             setup.scaler.update()
-        tally, steps, last_loss = tally.add(mean_loss, correct, len(labels)), steps + 1, mean_loss
-        yield Position(begin.epoch, steps, tally, last_loss)
+        yield position
 
 
 @torch.no_grad()
@@ -120,3 +118,39 @@ def evaluate(
     if not math.isfinite(tally.loss_sum):
         raise DivergedError(f"test loss {tally.loss_sum / tally.images} after epoch {epoch}")
     return tally, torch.cat(predictions).cpu().numpy()
+
+
+def compile_network(setup: Setup) -> None:
+    """Run the compiled network forwards and backwards on blank images, and undo what that changed.
+
+    So the compiler's time is not booked on the first epoch.
+    Both shapes of a training epoch are compiled, the full batch and the short last one. Batch-norm statistics are put
+    back and gradients dropped, so that training starts as it would without the compiler.
+    """
+    before = {name: buffer.clone() for name, buffer in setup.model.named_buffers()}
+    setup.model.train()
+    for count in _batch_sizes(len(setup.train_indices), setup.experiment.batch_size):
+        with autocast(setup.execution, setup.device):
+            labels = torch.zeros(count, dtype=torch.long, device=setup.device)
+            loss = cross_entropy(setup.network(_blank(setup, count)), labels)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
+        setup.optimizer.zero_grad()
+    setup.model.eval()
+    with torch.no_grad():
+        for name, buffer in setup.model.named_buffers():
+            buffer.copy_(before[name])
+        for count in _batch_sizes(len(setup.test_indices_last), EVALUATION_BATCH):
+            with autocast(setup.execution, setup.device):
+                setup.network(_blank(setup, count))
+    synchronize(setup.device)
+
+
+def _batch_sizes(images: int, batch: int) -> list[int]:
+    """Return the sizes of batch that a pass over the images has."""
+    return [size for size in dict.fromkeys((min(batch, images), images % batch)) if size]
+
+
+def _blank(setup: Setup, count: int) -> torch.Tensor:
+    size = setup.experiment.image_size
+    images = torch.zeros(count, 3, size, size, device=setup.device)
+    return images.to(memory_format=MEMORY_FORMATS[setup.execution.memory_format])

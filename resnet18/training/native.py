@@ -11,9 +11,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from resnet18.measure.processor import cpu_flags_sha256
+from torch import Tensor
+
+from resnet18.measure.processor import cpu_flags, cpu_flags_sha256
 from resnet18.spec.data import data_home
 
 SWITCH = "RESNET18_NATIVE"
@@ -21,18 +25,42 @@ SWITCH = "RESNET18_NATIVE"
 to see and test here what such a processor computes."""
 OFF, OLDER = "off", "avx2"
 X86 = {"x86_64", "amd64"}
+ARM = {"aarch64", "arm64"}
+"""Each of these processors has NEON."""
 COMPILE_LIMIT_S = 120
 NATIVE = "-march=native"
 
+HERE = Path(__file__).parent
+VECTOR_SOURCES = [HERE / "fast/norm.c", HERE / "fast/pool.c"]
+VECTOR_HEADERS = [HERE / "fast/norm.h", HERE / "fast/vector.h"]
+TILE_SOURCES = [HERE / "fast/convolution.c"]
+NETWORK_FLAGS = ("-O3", NATIVE, "-ffp-contract=fast")
+THREADS = "-fopenmp"
+VECTORS_NEED = {"avx2", "fma"}
+"""Of an x86 processor, by Linux's names."""
+TILES_NEED = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"}
+"""The same: convolution.c is compiled for all of them."""
+FLOAT_BITS = 32
 
-def is_older() -> bool:
-    """Whether to compile for an older processor than this one."""
-    return os.environ.get(SWITCH) == OLDER and platform.machine().lower() in X86
+
+@dataclass(frozen=True)
+class Library:
+    """A loaded library. ctypes lets other Python threads run during a call."""
+
+    handle: ctypes.CDLL
+
+    def call(self, name: str, *arguments: object) -> None:
+        """Call a function: tensors go as addresses (None as a null pointer), whole numbers as 64 bits."""
+        getattr(self.handle, name)(*map(_as_c, arguments))
 
 
-def load_library(
-    name: str, sources: Iterable[Path], headers: Iterable[Path], flags: tuple[str, ...]
-) -> ctypes.CDLL | None:
+def _as_c(argument: object) -> object:
+    if argument is None or isinstance(argument, Tensor):
+        return ctypes.c_void_p(None if argument is None else argument.data_ptr())
+    return ctypes.c_int64(argument) if isinstance(argument, int) else argument
+
+
+def load_library(name: str, sources: Iterable[Path], headers: Iterable[Path], flags: tuple[str, ...]) -> Library | None:
     """Return the library of C sources, compiled if it is not yet in the data home; None where that cannot be done.
 
     Args:
@@ -49,21 +77,26 @@ def load_library(
     key = hashlib.sha256(repr((compiler, flags, platform.machine(), cpu_flags_sha256())).encode())
     for file in (*sources, *headers):
         key.update(file.read_bytes())
-    kind = f"{name}-{OLDER}" if is_older() else name
+    kind = f"{name}-{OLDER}" if _is_older() else name
     library = data_home() / "native" / f"{kind}-{key.hexdigest()[:16]}.so"
     try:
         if not library.exists():
             _compile(library, [compiler, *flags, "-shared", "-fPIC", *map(str, sources), "-lm"])
-        return ctypes.CDLL(str(library))
+        return Library(ctypes.CDLL(str(library)))
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _is_older() -> bool:
+    """Whether to compile for an older processor than this one."""
+    return os.environ.get(SWITCH) == OLDER and platform.machine().lower() in X86
 
 
 def _processor_flag() -> str:
     """Return what says `compile for this processor`; compilers for ARM take -mcpu."""
     if platform.machine().lower() not in X86:
         return "-mcpu=native"
-    return "-march=haswell" if is_older() else NATIVE
+    return "-march=haswell" if _is_older() else NATIVE
 
 
 def _compile(library: Path, command: list[str]) -> None:
@@ -73,3 +106,45 @@ def _compile(library: Path, command: list[str]) -> None:
         built = Path(folder) / library.name
         subprocess.run([*command, "-o", str(built)], check=True, capture_output=True, timeout=COMPILE_LIMIT_S)
         built.replace(library)
+
+
+@dataclass(frozen=True)
+class NetworkKernels:
+    """The C kernels of the fast network that this machine has.
+
+    `vectors` (norm.c, pool.c) are for any x86 processor with AVX2 and for 64-bit ARM. `tiles` (convolution.c) multiply
+    bfloat16 on x86 processors with AMX, and are a library of their own, so that others load the first.
+    """
+
+    vectors: Library
+    width: int
+    """Values in a vector."""
+    tiles: Library | None
+    """None where the processor does not multiply bfloat16 tiles (AMX), or the system does not let it."""
+
+    @property
+    def form(self) -> str:
+        """What the record's numerics call them; vectors with their bits, since sums end in that many parts."""
+        return f"vectors-{FLOAT_BITS * self.width}" if self.tiles is None else "tiles"
+
+
+@cache
+def network_kernels() -> NetworkKernels | None:
+    """Return the kernels; None without a compiler, or on a processor that they are not for."""
+    if platform.machine() not in ARM and not cpu_flags() >= VECTORS_NEED:
+        return None
+    vectors = _load_with_threads("vectors", VECTOR_SOURCES, VECTOR_HEADERS)
+    return None if vectors is None else NetworkKernels(vectors, vectors.handle.vector_width(), _load_tiles())
+
+
+def _load_tiles() -> Library | None:
+    if _is_older() or not cpu_flags() >= TILES_NEED:
+        return None
+    library = _load_with_threads("tiles", TILE_SOURCES, [])
+    return None if library is None or library.handle.tiles_missing() else library
+
+
+def _load_with_threads(name: str, sources: list[Path], headers: list[Path]) -> Library | None:
+    """Return a library with threads; without them where the compiler has no OpenMP, as Apple's."""
+    library = load_library(name, sources, headers, (*NETWORK_FLAGS, THREADS))
+    return library or load_library(name, sources, headers, NETWORK_FLAGS)

@@ -1,12 +1,12 @@
 """The training steps of the fast path on an accelerator: the host queues them, and waits for none.
 
 Loss and hits of each step stay on the device, and are read together: once an epoch, or about once a second where an
-epoch takes longer, so that a run can be stopped and saved.
+epoch takes longer, so that a run can be stopped and saved. On CUDA a whole step is one graph: a small batch costs one
+launch instead of hundreds.
 """
 
-import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -15,18 +15,20 @@ from torch.nn.functional import cross_entropy
 from resnet18.measure.clock import Clock
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed_training, to_device
-from resnet18.training.graph import GraphedStep
-from resnet18.training.rates import set_rate_of_step
-from resnet18.training.results import DivergedError, Position
+from resnet18.training.results import Position
 from resnet18.training.setup import Setup
 
 READ_EVERY_S = 1.0
 FIRST_STEPS = 8
-"""Before the first reading, when nobody knows yet how long a step takes."""
+"""Before the first reading, when the time of a step is unknown."""
+WARM_UP = 3
+"""Steps before a capture: libraries choose their algorithms, and optimizers make their state."""
+Step = Callable[[Tensor, Tensor], Tensor]
+"""Takes images and labels; makes a training step; returns figures of it."""
 
 
 class QueuedSteps:
-    """Trains epoch after epoch. It keeps what lasts from one to the next: the captured step, and the pace."""
+    """Trains epoch after epoch. It keeps the captured step, and how many steps to queue."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -55,12 +57,13 @@ class QueuedSteps:
                         break
                     images, labels = to_device(batch, self.setup)
                     del batch  # in another memory format it would stay beside its copy
-                    set_rate_of_step(self.setup, position.epoch, position.steps + len(figures))
+                    self.setup.set_rate_of_step(position.epoch, position.steps + len(figures))
                     figures.append(self.step(images, labels))
                     counts.append(len(labels))
                 if not figures:
                     return
-                position = _read(position, torch.stack(figures).cpu().tolist(), counts)
+                for (mean_loss, hits), count in zip(torch.stack(figures).cpu().tolist(), counts, strict=True):
+                    position = position.after_step(mean_loss, int(hits), count)
             self.steps_per_reading = max(1, int(len(figures) * READ_EVERY_S / (time.perf_counter() - start)))
             yield position
 
@@ -78,13 +81,57 @@ class QueuedSteps:
         return torch.stack((loss.detach().float(), hits.float()))
 
 
-def _read(position: Position, figures: list[list[float]], counts: list[int]) -> Position:
-    for (mean_loss, hits), count in zip(figures, counts, strict=True):
-        if not math.isfinite(mean_loss):
-            raise DivergedError(
-                f"loss {mean_loss} in epoch {position.epoch}, step {position.steps + 1} "
-                f"(the loss before: {position.last_loss})"
-            )
-        tally = position.tally.add(mean_loss, int(hits), count)
-        position = Position(position.epoch, position.steps + 1, tally, mean_loss)
-    return position
+class GraphedStep:
+    """A step that is captured as a CUDA graph once it is warm, and replayed from then on.
+
+    The first steps are made eagerly on a stream of their own, as a capture needs, and are the run's real first steps,
+    so nothing has to be undone. A graph holds a learning rate that is a number as a constant: another rate is another
+    capture. A rate that changes within epochs is a tensor (`build_optimizer`), which is filled before each replay and
+    captured once. Batches of another size, the short last one of an epoch, are made eagerly.
+
+    Args:
+        step: what to capture. It must not wait for the device.
+        setup: whose optimizer the step uses.
+    """
+
+    def __init__(self, step: Step, setup: Setup) -> None:
+        self.step, self.setup = step, setup
+        self.warm = 0
+        self.rates: list[float | int] = []
+        """What the graph holds of learning rates: numbers, and where tensors lie."""
+
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Make the step; the figures are a copy of their own."""
+        if len(labels) != self.setup.experiment.batch_size:
+            return self.step(images, labels)
+        if self.warm < WARM_UP:
+            self.warm += 1
+            return self._aside(images, labels)
+        rates = [_held(group["lr"]) for group in self.setup.optimizer.param_groups]
+        if rates != self.rates:
+            self._capture(images, labels)
+            self.rates = rates
+        self.images.copy_(images)
+        self.labels.copy_(labels)
+        self.graph.replay()
+        return self.figures.clone()
+
+    def _aside(self, images: Tensor, labels: Tensor) -> Tensor:
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch ships no types for it
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            figures = self.step(images, labels)
+        here.wait_stream(side)
+        return figures
+
+    def _capture(self, images: Tensor, labels: Tensor) -> None:
+        """Record the step on buffers of its own. Nothing is computed yet."""
+        self.images, self.labels = images.clone(), labels.clone()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.figures = self.step(self.images, self.labels)
+
+
+def _held(rate: float | Tensor) -> float | int:
+    """Return what a graph holds of a rate; a tensor's value is read on the device, and no host waits for it."""
+    return rate.data_ptr() if isinstance(rate, Tensor) else rate

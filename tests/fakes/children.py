@@ -26,12 +26,12 @@ from resnet18.execution.job import Job
 from resnet18.measure.clock import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
-from resnet18.training import batches, loop, queued
-from resnet18.training.batches import AugmentedImages
+from resnet18.training import loop, queued, reference
 from resnet18.training.checkpoint import restore, snapshot
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.loop import train
-from resnet18.training.outcome import parameters_sha256
+from resnet18.training.reference import AugmentedImages
+from resnet18.training.results import parameters_sha256
 from resnet18.training.setup import Setup, set_up
 
 ENTER = process._enter
@@ -53,7 +53,7 @@ def with_loader_that_is_killed(*arguments: Any) -> None:
 def with_loader_that_hangs(*arguments: Any) -> None:
     """Start a child whose loader processes wait for ever, and which waits for them one second."""
     AugmentedImages.__getitem__ = lambda images, index: signal.pause()
-    batches.LOADER_TIMEOUT_S = 1
+    reference.LOADER_TIMEOUT_S = 1
     ENTER(*arguments)
 
 

@@ -3,12 +3,11 @@
 import pytest
 import torch
 from builders import make_experiment
-from test_batched import KEY, LARGE, LISTS, MANY, operations, pictures
+from test_batched import KEY, LARGE, LISTS, MANY, batched_pipeline, operations, pictures
 
 from resnet18.data.embedded import read_embedded
 from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
-from resnet18.training.batched import build_batched_pipeline
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.loop import train
 from resnet18.training.results import EpochResult
@@ -21,9 +20,9 @@ def test_images_made_on_the_gpu_have_the_bits_of_the_cpu(items, size, count):
     """Whose bits are PIL's (test_batched.py)."""
     images, rows = torch.from_numpy(pictures(count)), torch.arange(count)
     expected, actual = (
-        build_batched_pipeline(
-            operations(items), **KEY, images=count, native=32, size=size, device=torch.device(device)
-        )(images, rows)
+        batched_pipeline(operations(items), **KEY, images=count, native=32, size=size, device=torch.device(device))(
+            images, rows
+        )
         for device in ("cpu", "cuda")
     )
 

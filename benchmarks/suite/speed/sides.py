@@ -22,8 +22,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device
 from resnet18.training.feed import feed_training, to_device
 from resnet18.training.loop import evaluate, train
-from resnet18.training.outcome import parameter_count
-from resnet18.training.results import Position
+from resnet18.training.results import Position, parameter_count
 from resnet18.training.setup import Setup, set_up
 
 WARM_UP = 2

@@ -1,52 +1,103 @@
-"""Grayscale, and the adjustments of brightness, contrast and saturation, as Pillow computes them.
+"""Grayscale, and the adjustments of brightness, contrast, saturation and hue, as Pillow computes them.
 
-An adjustment blends the image with a degenerate one: black, its mean grey, or its own grey (ImageEnhance,
+An adjustment blends the image with a degenerate image: black, its mean grey, or its own grey (ImageEnhance,
 src/libImaging/Blend.c). Whole numbers below 2^24 are exact in float32, so planes are float32 throughout.
+
+The hue is shifted through Pillow's 8-bit HSV (src/libImaging/Convert.c, which follows Python's colorsys). The
+conversions round to 8 bits on both ways and mix float32 with float64; each operation here has the type that it has
+there. Divisors are tensors: by a Python number, a GPU may divide through its reciprocal, which rounds otherwise.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet18.training.batched.hue import Hue, build_hue, eight_bit_shift
-from resnet18.training.batched.rgb32 import channel, from_planes, to_planes
+from resnet18.spec.augmentation import ColorJitter, RandomGrayscale
+from resnet18.training.augment import Floats, Integers
+from resnet18.training.batched.tensors import CHANNELS, ImageStep, Target, channel, fill_channels, from_planes
+from resnet18.training.native import Library
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE, NOTHING = range(5)
 RED, GREEN, BLUE, HALF, BITS = 19595, 38470, 7471, 1 << 15, 16
 """Weights of grey, 2^16 for 1 (ITU-R 601-2, src/libImaging/Convert.c)."""
+STEPS = 256
+"""Of an 8-bit hue."""
 
 
-@dataclass(frozen=True)
-class Grayscale:
-    """Grey in all three channels where the coin is 1."""
+def build_grayscale(_operation: RandomGrayscale, table: Integers, target: Target) -> ImageStep:
+    """Return grey in all three channels where the coin is 1."""
+    coins = target.put(table[:, :, None] == 1, np.bool_)
 
-    coins: Tensor
-    """bool [images, 1, 1]."""
-
-    def __call__(self, image: Tensor, rows: Tensor) -> Tensor:
-        """Return packed [n, side, side] from the same."""
+    def grayscale(image: Tensor, rows: Tensor) -> Tensor:
         grey = channel(image, 0).mul_(RED).add_(channel(image, 1), alpha=GREEN).add_(channel(image, 2), alpha=BLUE)
         grey = grey.add_(HALF).bitwise_right_shift_(BITS)
-        return torch.where(self.coins.index_select(0, rows), grey.mul_(0x010101), image)
+        return torch.where(coins.index_select(0, rows), grey.mul_(0x010101), image)
+
+    return grayscale
 
 
-@dataclass(frozen=True)
-class Blend:
-    """One adjustment per image."""
+def build_jitter(_operation: ColorJitter, table: Floats, target: Target) -> ImageStep | None:
+    """Return the adjustments of each image in its own order, or None where no image changes.
 
-    factors: Tensor
-    """float32 [images, 1, 1, 1]; 1 leaves an image as it is."""
-    contrast: Tensor
-    """float32 [images, 1, 1, 1]: 1 where the contrast is adjusted."""
-    saturation: Tensor
-    """float32 [images, 1, 1, 1]: 1 where the saturation is adjusted; where both are 0 it is the brightness."""
+    In torch they are up to three blends, the hue, and the blends that come after it. All images take the same steps,
+    which leave those unchanged whose order has nothing there: no image is picked out, so a GPU is never waited for.
+    """
+    kinds = table[:, 4:].astype(np.int64)
+    drawn = np.take_along_axis(table[:, :4], kinds, axis=1)
+    kinds = np.where(drawn == np.where(kinds == HUE, 0.0, 1.0), NOTHING, kinds)
+    if (kinds == NOTHING).all():
+        return None
+    is_hue = kinds == HUE
+    amounts = np.where(is_hue, _eight_bit_shift(drawn), drawn).astype(np.float32)
+    if target.kernels:
+        return _compiled_jitter(target.kernels, target.put(kinds, np.int32), target.put(amounts, np.float32))
+    after_hue = np.cumsum(is_hue, axis=1) > 0
+    steps = _build_blends(np.where(after_hue, NOTHING, kinds), amounts, target)
+    if is_hue.any():
+        steps.append(_build_hue((amounts * is_hue).sum(axis=1), is_hue.any(axis=1), target))
+    steps += _build_blends(np.where(after_hue & ~is_hue, kinds, NOTHING), amounts, target)
 
-    def __call__(self, planes: Tensor, rows: Tensor) -> Tensor:
-        """Return float32 [n, 3, side, side] from the same: degenerate + factor x (image - degenerate), cut to 8 bits.
+    def jitter(image: Tensor, rows: Tensor) -> Tensor:
+        planes = fill_channels(torch.empty((len(image), CHANNELS, *image.shape[1:]), device=image.device), image)
+        for step in steps:
+            planes = step(planes, rows)
+        return from_planes(planes)
+
+    return jitter
+
+
+def _compiled_jitter(kernels: Library, kinds: Tensor, amounts: Tensor) -> ImageStep:
+    def jitter(image: Tensor, rows: Tensor) -> Tensor:
+        image = image.clone(memory_format=torch.contiguous_format)
+        kernels.call("jitter", image, rows, len(image), image[0].numel(), kinds, amounts)
+        return image
+
+    return jitter
+
+
+def _build_blends(kinds: Integers, amounts: NDArray[np.float32], target: Target) -> list[ImageStep]:
+    """Return a blend of planes for each place in the order where some image has one; both arrays are [images, 4]."""
+    idle = kinds == NOTHING
+    first = np.argsort(idle, axis=1, kind="stable")  # what an image does moves to the front: fewer blends do nothing
+    kinds, amounts = (np.take_along_axis(values, first, axis=1) for values in (kinds, np.where(idle, 1.0, amounts)))
+    return [
+        _build_blend(kind, factor, target)
+        for factor, kind in zip(amounts.T, kinds.T, strict=True)
+        if (kind != NOTHING).any()
+    ]
+
+
+def _build_blend(kinds: Integers, amounts: NDArray[np.float32], target: Target) -> ImageStep:
+    """Return one adjustment per image: a factor of 1 leaves an image as it is."""
+    parts = (amounts, kinds == CONTRAST, kinds == SATURATION)
+    factors, contrast, saturation = (target.put(part, np.float32).view(-1, 1, 1, 1) for part in parts)
+
+    def blend(planes: Tensor, rows: Tensor) -> Tensor:
+        """Return degenerate + factor x (image - degenerate), cut to 8 bits.
 
         Subtraction, multiplication and addition round one by one, as in C: a fused one could change a bit.
         """
@@ -54,72 +105,95 @@ class Blend:
         grey = (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).add_(HALF).mul_(2.0**-BITS).floor_()
         pixels = grey[0].numel()
         mean = (grey.sum((1, 2, 3), keepdim=True, dtype=torch.float64) + 0.5 * pixels).to(torch.int64) // pixels
-        degenerate = grey.mul_(self.saturation.index_select(0, rows))
-        degenerate.add_(self.contrast.index_select(0, rows).mul_(mean))
-        blended = (planes - degenerate).mul_(self.factors.index_select(0, rows)).add_(degenerate)
+        degenerate = grey.mul_(saturation.index_select(0, rows))
+        degenerate.add_(contrast.index_select(0, rows).mul_(mean))
+        blended = (planes - degenerate).mul_(factors.index_select(0, rows)).add_(degenerate)
         return blended.clamp_(0, 255).floor_()
+
+    return blend
 
 
 @dataclass(frozen=True)
-class Jitter:
-    """The adjustments of each image in its own order: up to three blends, the hue, the blends that come after it.
+class Hue:
+    """One shift per image."""
 
-    All images take the same steps, which leave those unchanged whose order has nothing there: no image is picked
-    out, so a GPU is never waited for.
-    """
+    shifts: Tensor
+    """int32 [images, 1, 1]: 0 to 255, to be added to an 8-bit hue, which wraps around."""
+    active: Tensor
+    """bool [images, 1, 1, 1]: a shift of exactly 0 leaves an image out; HSV and back would change it."""
+    six: Tensor
+    """float64 []."""
+    most: Tensor
+    """float32 []: 255."""
+    fractions: Tensor
+    """float32 [256]: how far a hue lies in its sixth of the circle."""
+    odd: Tensor
+    """bool [256]: whether that sixth is the second, fourth or sixth."""
+    roles: Tensor
+    """uint8 [3, 256]: what red, green and blue are at a hue; 0 the largest channel, 1 the middle one, 2 the least."""
 
-    before: tuple[Blend, ...]
-    hue: Hue | None
-    after: tuple[Blend, ...]
-    kinds: Tensor
-    """int32 [images, 4], on the CPU: what is done, in order."""
-    amounts: Tensor
-    """float32 [images, 4], on the CPU: the factor of a blend, or the shift of the hue in steps of 256."""
+    def __call__(self, planes: Tensor, rows: Tensor) -> Tensor:
+        """Return float32 [n, 3, side, side] from the same."""
+        largest, least = planes.amax(1), planes.amin(1)
+        spread = largest - least
+        saturation = (spread / largest.clamp(min=1)).double().mul_(255).floor_().float()
+        hue = self._hue(planes, largest, spread.clamp_(min=1))
+        place = (hue + self.shifts.index_select(0, rows)).bitwise_and_(STEPS - 1)
+        shifted = self._to_rgb(place, saturation, largest)
+        return torch.where(self.active.index_select(0, rows), shifted, planes)
 
-    def __call__(self, image: Tensor, rows: Tensor) -> Tensor:
-        """Return packed [n, side, side] from the same."""
-        planes = to_planes(image)
-        for blend in self.before:
-            planes = blend(planes, rows)
-        if self.hue:
-            planes = self.hue(planes, rows)
-        for blend in self.after:
-            planes = blend(planes, rows)
-        return from_planes(planes)
+    def _hue(self, planes: Tensor, largest: Tensor, spread: Tensor) -> Tensor:
+        """Return int32 [n, side, side], 0 to 255."""
+        red, green, _ = planes.unbind(1)
+        from_red, from_green, from_blue = ((largest.unsqueeze(1) - planes) / spread.unsqueeze(1)).unbind(1)
+        at_green = (from_red.double() + 2.0).sub_(from_blue).float()
+        at_blue = (from_green.double() + 4.0).sub_(from_red).float()
+        sixths = torch.where(red == largest, from_blue - from_green, torch.where(green == largest, at_green, at_blue))
+        whole = sixths.double().div_(self.six).add_(1.0)
+        return whole.sub_(whole.floor()).float().double().mul_(255).to(torch.int32)
 
-
-def build_grayscale(coins: NDArray[np.int64], device: torch.device) -> Grayscale:
-    """Return the operation for coins [images, 1]."""
-    return Grayscale(torch.from_numpy(coins == 1).unsqueeze(-1).to(device))
-
-
-def build_jitter(table: NDArray[np.float64], device: torch.device) -> Jitter | None:
-    """Return the operation for a table of `draw_jitter`, or None where it changes no image."""
-    kinds = table[:, 4:].astype(np.int64)
-    drawn = np.take_along_axis(table[:, :4], kinds, axis=1)
-    kinds = np.where(drawn == np.where(kinds == HUE, 0.0, 1.0), NOTHING, kinds)
-    is_hue = kinds == HUE
-    amounts = np.where(is_hue, eight_bit_shift(drawn), drawn).astype(np.float32)
-    after_hue = np.cumsum(is_hue, axis=1) > 0
-    before = _blends(np.where(after_hue, NOTHING, kinds), amounts, device)
-    after = _blends(np.where(after_hue & ~is_hue, kinds, NOTHING), amounts, device)
-    if not (before or after or is_hue.any()):
-        return None
-    hue = build_hue((amounts * is_hue).sum(axis=1), is_hue.any(axis=1), device) if is_hue.any() else None
-    return Jitter(before, hue, after, torch.from_numpy(kinds.astype(np.int32)), torch.from_numpy(amounts))
+    def _to_rgb(self, place: Tensor, saturation: Tensor, largest: Tensor) -> Tensor:
+        """Return float32 [n, 3, side, side] from hue (int32), saturation and value, each [n, side, side]."""
+        flat = place.view(-1)
+        fraction = self.fractions.index_select(0, flat).view_as(largest)
+        odd = self.odd.index_select(0, flat).view_as(largest)
+        share = saturation.div_(self.most)
+        rising = share.double() * (1.0 - fraction.double())
+        gap = torch.where(odd, (share * fraction).double(), rising)
+        value = largest.double()
+        middle = _rounded(value * (1.0 - gap)).unsqueeze(1)
+        least = _rounded(value * (1.0 - share.double())).unsqueeze(1)
+        roles = self.roles.index_select(1, flat).view(3, *largest.shape).transpose(0, 1)
+        return torch.where(roles == 0, largest.unsqueeze(1), torch.where(roles == 1, middle, least))
 
 
-def _blends(kinds: NDArray[np.int64], amounts: NDArray[np.float32], device: torch.device) -> tuple[Blend, ...]:
-    """Return a blend for each place in the order where some image has one; kinds and amounts are [images, 4]."""
-    idle = kinds == NOTHING
-    first = np.argsort(idle, axis=1, kind="stable")  # what an image does moves to the front: fewer blends do nothing
-    kinds, amounts = (np.take_along_axis(values, first, axis=1) for values in (kinds, np.where(idle, 1.0, amounts)))
-    return tuple(
-        Blend(*(_column(part, device) for part in (factor, kind == CONTRAST, kind == SATURATION)))
-        for factor, kind in zip(amounts.T, kinds.T, strict=True)
-        if (kind != NOTHING).any()
+def _rounded(values: Tensor) -> Tensor:
+    """Return float32 whole numbers from float64 that are not negative; halves go up, as C's round() has them."""
+    return values.add_(0.5).floor_().float()
+
+
+def _eight_bit_shift(turns: Floats) -> NDArray[np.int32]:
+    """Return 0 to 255 for shifts in turns of the circle: cut to whole steps towards 0, then wrapped, as torchvision."""
+    return (turns * 255).astype(np.int32) & (STEPS - 1)
+
+
+def _build_hue(shifts: NDArray[np.float32], active: NDArray[np.bool_], target: Target) -> Hue:
+    """Return the operation for 8-bit shifts [images]; others than the `active` images stay as they are."""
+    steps = np.arange(STEPS)
+    sixth = steps * 6 // 255
+    roles = np.array([[0, 1, 2, 2, 1, 0], [1, 0, 0, 1, 2, 2], [2, 2, 1, 0, 0, 1]])
+    return Hue(
+        target.put(shifts, np.int32).view(-1, 1, 1),
+        target.put(active, np.bool_).view(-1, 1, 1, 1),
+        torch.tensor(6.0, dtype=torch.float64, device=target.device),
+        torch.tensor(255.0, device=target.device),
+        target.put(steps * 6.0 / 255.0 - sixth, np.float32),
+        target.put(sixth % 2 == 1, np.bool_),
+        target.put(roles[:, sixth % 6], np.uint8),
     )
 
 
-def _column(values: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32)).view(-1, 1, 1, 1).to(device)
+COLOURS: dict[str, Callable[..., ImageStep | None]] = {
+    "color_jitter": build_jitter,
+    "random_grayscale": build_grayscale,
+}

@@ -1,4 +1,4 @@
-/* The movements of resize.py and turn.py, and the first and last step of pipeline.py, for a CPU: the same whole
+/* The movements of geometry.py, the colours of colour.py, and the conversions at both ends, for a CPU: the same whole
    numbers, an image at a time, so that what one step leaves is in the cache for the next.
    A pixel is one 32-bit word; rows[i] is image i's row in the parameter tables. */
 
@@ -18,15 +18,15 @@ static void transpose(const uint32_t *restrict from, uint32_t *restrict to, int6
         for (int64_t row = 0; row < rows; row++) to[column * rows + row] = from[row * columns + column];
 }
 
-/* Weigh whole lines of `bytes` bytes: all of a line's bytes have the same taps. */
+/* Weigh whole lines of `bytes` bytes: all of a line's bytes have the same support. */
 VECTORS static void weigh(
     const uint8_t *restrict lines, uint8_t *restrict out, int32_t *restrict total, int64_t bytes, int64_t size,
-    int64_t taps, const int32_t *places, const int32_t *weights) {
+    int64_t support, const int32_t *places, const int32_t *weights) {
     for (int64_t j = 0; j < size; j++) {
         for (int64_t b = 0; b < bytes; b++) total[b] = 1 << (WEIGHT_BITS - 1);
-        for (int64_t tap = 0; tap < taps; tap++) {
-            const uint8_t *line = lines + places[tap * size + j] * bytes;
-            int32_t weight = weights[tap * size + j];
+        for (int64_t at = 0; at < support; at++) {
+            const uint8_t *line = lines + places[at * size + j] * bytes;
+            int32_t weight = weights[at * size + j];
             if (weight)
                 for (int64_t b = 0; b < bytes; b++) total[b] += line[b] * weight;
         }
@@ -34,13 +34,13 @@ VECTORS static void weigh(
     }
 }
 
-/* boxes [4, tables]; places, weights [longest + 1, taps, size]; transposed [tables] or null;
+/* boxes [4, tables]; places, weights [longest + 1, support, size]; transposed [tables] or null;
    scratch: 2 x longer x longer + 4 x longer words, where longer is the larger of side and size. */
 void resize(
     const uint32_t *images, uint32_t *out, uint32_t *scratch, const int64_t *rows, int64_t count, int64_t side,
-    int64_t size, int64_t taps, int64_t tables, const int32_t *boxes, const uint8_t *transposed,
+    int64_t size, int64_t support, int64_t tables, const int32_t *boxes, const uint8_t *transposed,
     const int32_t *places, const int32_t *weights) {
-    int64_t longer = side > size ? side : size, table = taps * size;
+    int64_t longer = side > size ? side : size, table = support * size;
     uint32_t *one = scratch, *other = one + longer * longer;
     int32_t *total = (int32_t *)(other + longer * longer);
     for (int64_t i = 0; i < count; i++, images += side * side, out += size * size) {
@@ -52,17 +52,17 @@ void resize(
             transpose(images, one, side, side);
             columns = one;
         }
-        weigh((const uint8_t *)(columns + left * side), (uint8_t *)other, total, 4 * side, size, taps,
+        weigh((const uint8_t *)(columns + left * side), (uint8_t *)other, total, 4 * side, size, support,
               places + width * table, weights + width * table);
         transpose(other, one, size, side);
-        weigh((const uint8_t *)(one + top * size), (uint8_t *)(swapped ? other : out), total, 4 * size, size, taps,
+        weigh((const uint8_t *)(one + top * size), (uint8_t *)(swapped ? other : out), total, 4 * size, size, support,
               places + height * table, weights + height * table);
         if (swapped) transpose(other, out, size, size);
     }
 }
 
 /* matrices [6, tables] */
-VECTORS void turn(
+VECTORS void affine(
     const uint32_t *restrict images, uint32_t *restrict out, const int64_t *rows, int64_t count, int64_t side,
     int64_t tables, const int32_t *matrices) {
     int32_t edge = (int32_t)side;
@@ -123,7 +123,7 @@ VECTORS static void blend(uint32_t *restrict image, int64_t pixels, int32_t kind
     }
 }
 
-/* To 8-bit hue, saturation and value, and back, with the types of hue.py: float where it has float32. */
+/* To 8-bit hue, saturation and value, and back, with the types of colour.py: float where it has float32. */
 VECTORS static void shift_hue(uint32_t *restrict image, int64_t pixels, int32_t shift) {
     for (int64_t p = 0; p < pixels; p++) {
         int32_t red = RED(image[p]), green = GREEN(image[p]), blue = BLUE(image[p]);
@@ -136,8 +136,8 @@ VECTORS static void shift_hue(uint32_t *restrict image, int64_t pixels, int32_t 
         float at_red = from_blue - from_green, at_green = (float)(2.0 + from_red - from_blue);
         float at_blue = (float)(4.0 + from_green - from_red);
         float sixths = red == most ? at_red : green == most ? at_green : at_blue;
-        double turn = sixths / 6.0 + 1.0;
-        float hue = (float)(turn >= 2.0 ? turn - 2.0 : turn >= 1.0 ? turn - 1.0 : turn);
+        double circle = sixths / 6.0 + 1.0;
+        float hue = (float)(circle >= 2.0 ? circle - 2.0 : circle >= 1.0 ? circle - 1.0 : circle);
         int32_t saturation = (int32_t)((float)(most - least) / (float)(most ? most : 1) * 255.0);
         int32_t place = ((int32_t)(hue * 255.0) + shift) & 255, sixth = place * 6 / 255;
         float fraction = (float)(place * 6.0 / 255.0 - sixth), share = (float)saturation / 255.0F;

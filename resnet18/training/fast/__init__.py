@@ -1,20 +1,234 @@
-"""The fast path's network: the same experiment as the reference path, in fewer passes over memory."""
+"""The network of the fast path on a CPU: ResNet-18 with the reference network's names, weights and mathematics.
 
-from resnet18.training.fast.network import FastNetwork, build_fast_network
-from resnet18.training.fast.state import (
-    full_optimizer_state,
-    full_state,
-    load_full_optimizer_state,
-    load_full_state,
-    unseen_weights,
-)
+Batch norm comes with what follows it: the addition of a shortcut, ReLU, and the max pool of the ImageNet stem. Its
+native form reads and writes each activation as seldom as it can, and keeps for backward the convolution's output and,
+after an addition, its own; the mask of a plain ReLU is computed again. torch's operations are the other form.
+"""
 
-__all__ = [
-    "FastNetwork",
-    "build_fast_network",
-    "full_optimizer_state",
-    "full_state",
-    "load_full_optimizer_state",
-    "load_full_state",
-    "unseen_weights",
-]
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import batch_norm, linear, max_pool2d, relu
+
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.training.device import HALVES
+from resnet18.training.fast.convolution import Convolution
+from resnet18.training.fast.kernel_support import Geometry, live, shortened
+from resnet18.training.fast.state import load_full_state
+from resnet18.training.model import CLASSES, allocate, build_model
+from resnet18.training.native import NetworkKernels, network_kernels
+
+STAGES = 4
+MOMENTUM, EPS = 0.1, 1e-5  # torch's defaults
+
+
+class _Forward(ctypes.Structure):
+    """`Forward` of norm.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("x", "other", "y", "taken", "weight", "bias", "mean", "var", "terms")),
+        *((name, ctypes.c_long) for name in ("images", "height", "width", "channels", "relu", "training", "bf16")),
+        *((name, ctypes.c_float) for name in ("momentum", "eps")),
+    ]
+
+
+class _Backward(ctypes.Structure):
+    """`Backward` of norm.h."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("dy", "dy2", "y", "x", "dz", "dx", "terms", "sums")),
+        *((name, ctypes.c_long) for name in ("rows", "channels", "relu", "bf16")),
+    ]
+
+
+def fits(x: Tensor) -> bool:
+    """Whether the kernels can read an image batch: on the CPU, channels_last, channels in whole vectors."""
+    native = network_kernels()
+    return (
+        native is not None
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and x.shape[1] % native.width == 0
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+class Norm(nn.Module):
+    """Batch norm of [n, channels, s, s], with the parameters, buffers and running statistics of `nn.BatchNorm2d`."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(
+        self, x: Tensor, other: Tensor | None = None, *, activate: bool = True, pool: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return relu(norm(x) + other), pooled or not, twice: a user of each gives a gradient of its own.
+
+        The native backward adds the two gradients where it reads them, which saves autograd a pass over memory.
+        """
+        if self.training:
+            self.num_batches_tracked += 1
+            if x.numel() == x.shape[1]:
+                raise ValueError(f"batch norm needs more than 1 value per channel in training, got {tuple(x.shape)}")
+        if fits(x) and (self.training or not torch.is_grad_enabled()):
+            statistics = (self.running_mean, self.running_var)
+            arguments = (x, other, self.weight, self.bias, *statistics, self.training, activate, pool)
+            once, again = _Native.apply(*arguments)
+            return once, again
+        y = batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM, EPS)
+        y = y if other is None else y + other
+        y = relu(y) if activate else y
+        y = max_pool2d(y, 3, 2, padding=1) if pool else y
+        return y, y
+
+
+def _kernels() -> NetworkKernels:
+    native = network_kernels()
+    assert native is not None  # noqa: S101 - Norm asked
+    return native
+
+
+class _Native(torch.autograd.Function):
+    @staticmethod
+    def forward(  # noqa: PLR0913, PLR0917 - apply() takes every tensor as an argument of its own
+        ctx: Any,  # noqa: ANN401 - torch has no type with what it puts there
+        x: Tensor,
+        other: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_var: Tensor,
+        training: bool,
+        activate: bool,
+        pool: bool,
+    ) -> tuple[Tensor, Tensor]:
+        vectors = _kernels().vectors
+        n, channels, height, width = x.shape
+        taken: Tensor | None = None
+        if pool:
+            y = _empty_image(x, (n, channels, (height + 1) // 2, (width + 1) // 2), x.dtype)
+            taken = _empty_image(x, tuple(y.shape), torch.uint8)
+        else:
+            y = torch.empty_like(x)
+        terms = torch.empty(4, channels)
+        addresses = _addresses(x, other, y, taken, weight, bias, running_mean, running_var, terms)
+        sizes = (n, height, width, channels, activate, training, x.dtype == torch.bfloat16)
+        vectors.call("norm_forward", ctypes.byref(_Forward(*addresses, *sizes, MOMENTUM, EPS)))
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, y if other is not None else None, taken, terms)
+        ctx.activate, ctx.added = activate, other is not None
+        return y, y.view_as(y)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor | None, dy2: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as above
+        vectors = _kernels().vectors
+        x, y, taken, terms = ctx.saved_tensors
+        first, second = (dy, dy2) if dy is not None else (dy2, None)
+        assert first is not None  # noqa: S101 - else autograd would not have called
+        first = first.contiguous(memory_format=torch.channels_last)
+        second = None if second is None else second.contiguous(memory_format=torch.channels_last)
+        channels, bf16 = x.shape[1], int(x.dtype == torch.bfloat16)
+        relu_here = ctx.activate
+        if taken is not None:
+            pooled, pooled2, first, second, relu_here = first, second, torch.empty_like(x), None, False
+            sizes = (x.shape[0], x.shape[2], x.shape[3], channels)
+            vectors.call("pool_backward", pooled, pooled2, taken, first, *sizes, bf16)
+        dz = torch.empty_like(x) if ctx.added else None
+        dx = torch.empty_like(x)
+        sums = torch.empty(2, channels)
+        addresses = _addresses(first, second, y, x, dz, dx, terms, sums)
+        what = _Backward(*addresses, x.numel() // channels, channels, relu_here, bf16)
+        vectors.call("norm_backward", ctypes.byref(what))
+        return dx, dz, sums[1], sums[0], None, None, None, None, None
+
+
+def _addresses(*tensors: Tensor | None) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+def _empty_image(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, as `model.BasicBlock`; takes and gives an activation twice (see Norm)."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int, size: int) -> None:
+        super().__init__()
+        first = _kept(Geometry(3, stride, 1, size))
+        second = _kept(Geometry(3, 1, 1, first[0].out))
+        self.conv1, self.bn1 = Convolution(channels_in, channels, *first), Norm(channels)
+        self.conv2, self.bn2 = Convolution(channels, channels, *second), Norm(channels)
+        self.downsample: nn.ModuleList | None = None
+        if stride != 1 or channels_in != channels:
+            shortcut = Convolution(channels_in, channels, Geometry(1, stride, 0, size))
+            self.downsample = nn.ModuleList([shortcut, Norm(channels)])
+
+    def forward(self, x: Tensor, again: Tensor) -> tuple[Tensor, Tensor]:
+        """Return relu(f(x) + shortcut(again)), twice."""
+        shortcut = again
+        if self.downsample is not None:
+            convolution, norm = self.downsample
+            shortcut, _ = norm(convolution(again), activate=False)
+        out, _ = self.bn1(self.conv1(x))
+        once, twice = self.bn2(self.conv2(out), shortcut)
+        return once, twice
+
+
+class FastNetwork(nn.Module):
+    """Images float32 [n, 3, s, s], s as in the experiment, to logits float32 [n, classes]."""
+
+    def __init__(self, experiment: Experiment, precision: str) -> None:
+        super().__init__()
+        width, imagenet = experiment.width, experiment.stem == "imagenet"
+        self.activations = HALVES.get(precision)
+        self.pool = imagenet
+        stem = Geometry(7, 2, 3, experiment.image_size) if imagenet else Geometry(3, 1, 1, experiment.image_size)
+        self.conv1, self.bn1 = Convolution(3, width, *_kept(stem)), Norm(width)
+        size, channels_in = (stem.out + 1) // 2 if imagenet else stem.out, width
+        for stage in range(STAGES):
+            channels, stride = width << stage, 1 if stage == 0 else 2
+            first = Block(channels_in, channels, stride, size)
+            size, channels_in = (size - 1) // stride + 1, channels
+            second = Block(channels, channels, 1, size)
+            self.add_module(f"layer{stage + 1}", nn.ModuleList([first, second]))
+        self.fc = nn.Linear(channels_in, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        x = images if self.activations is None else images.to(self.activations)
+        x = x.contiguous(memory_format=torch.channels_last)
+        once, twice = self.bn1(self.conv1(x), pool=self.pool)
+        for stage in range(STAGES):
+            for block in self.get_submodule(f"layer{stage + 1}").children():
+                once, twice = block(once, twice)
+        # The last activation has one user; the mean is taken in float32, whatever the activations are.
+        return linear(once.mean((2, 3), dtype=torch.float32), self.fc.weight, self.fc.bias)
+
+
+def build_fast_network(experiment: Experiment, execution: Execution, device: torch.device) -> FastNetwork:
+    """Return the network on the device, with the initial weights of `model.build_model`."""
+    with torch.device("meta"):
+        network = FastNetwork(experiment, execution.precision)
+    allocate(network)
+    load_full_state(network, build_model(experiment).state_dict())
+    return network.to(device)
+
+
+def _kept(geometry: Geometry) -> tuple[Geometry, int, int]:
+    """Return the convolution to compute, the first of its rows in the whole kernel, and that kernel's side."""
+    begin, end = live(geometry)
+    return shortened(geometry, begin, end), begin, geometry.kernel

@@ -1,20 +1,39 @@
-"""Batches of augmented images, by torch's DataLoader: one PIL image at a time, as the report did it."""
+"""The images of the reference path: one PIL image at a time through torchvision's functions and torch's DataLoader."""
 
 import signal
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+import torchvision.transforms.functional as F  # noqa: N812 - torchvision's documentation calls it F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resnet18.data.dataset import Split
-from resnet18.training.augment import Pipeline
-from resnet18.training.pictures import augmented
+from resnet18.training.augment import RANDOM, Picture, Pipeline
 
 LOADER_TIMEOUT_S = 300
 """A loader process that gives nothing for so long hangs; the slowest batch of the suite takes seconds."""
+
+
+def augmented(pipeline: Pipeline, pixels: NDArray[np.uint8], index: int) -> Tensor:
+    """Return float32 [3, size, size] from uint8 [height, width, 3]; `index` is that in the original data set."""
+    image: Picture = Image.fromarray(pixels)
+    if pipeline.is_resized_first:
+        image = F.resize(image, [pipeline.size, pipeline.size])
+    for operation in pipeline.on_images:
+        row = pipeline.tables[operation.name][index]
+        image = RANDOM[operation.name].apply(F, operation, image, row, pipeline.size)
+    tensor: Tensor = F.to_tensor(image)
+    for operation in pipeline.on_tensors:
+        if operation.name == "normalize":
+            tensor = F.normalize(tensor, list(operation.mean), list(operation.std))
+        else:
+            row = pipeline.tables[operation.name][index]
+            tensor = RANDOM[operation.name].apply(F, operation, tensor, row, pipeline.size)
+    return tensor
 
 
 class AugmentedImages(Dataset[tuple[Tensor, int]]):
