@@ -226,10 +226,11 @@ def check_order(operations: tuple[Operation, ...]) -> None:
     if "to_tensor" not in names:
         raise ValueError('the list needs "to_tensor": the network takes tensors')
     border = names.index("to_tensor")
-    for at, operation in enumerate(operations):
-        if operation.works_on == "images" and at > border:
+    for operation in operations[border:]:
+        if operation.works_on == "images":
             raise ValueError(f'"{operation.name}" works on images: place it before "to_tensor"')
-        if operation.works_on == "tensors" and at < border:
+    for operation in operations[:border]:
+        if operation.works_on == "tensors":
             raise ValueError(f'"{operation.name}" works on tensors: place it after "to_tensor"')
 
 
