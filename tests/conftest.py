@@ -57,7 +57,7 @@ def one_thread():
 @pytest.fixture
 def older_processor(monkeypatch):
     """Compile the network's kernels for an x86 processor with AVX2 alone; elsewhere there is no such form."""
-    from resnet18.measure.processor import cpu_flags  # noqa: PLC0415 - most tests do without
+    from resnet18.measure.devices import cpu_flags  # noqa: PLC0415 - most tests do without
     from resnet18.training import native  # noqa: PLC0415 - torch
 
     if "avx2" not in cpu_flags():

@@ -8,7 +8,7 @@ from builders import make_experiment
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet18.measure.processor import emulates_bf16
+from resnet18.measure.devices import emulates_bf16
 from resnet18.spec.experiment import Execution
 from resnet18.training.fast import build_fast_network
 from resnet18.training.model import NARROW, build_model

@@ -1,9 +1,7 @@
 """The machine around a run: locales, folders, libraries that are missing or other, processes, the network."""
 
 import ast
-import hashlib
 import os
-import platform
 import subprocess
 import sys
 import tomllib
@@ -17,9 +15,6 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 import resnet18
 from resnet18.execution.process import OF_REFERENCE, PRELOADED
 from resnet18.execution.worker_questions import check_torch
-from resnet18.measure import processor
-from resnet18.measure.environment import ONEDNN, VARIABLES, numerics
-from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.errors import EnvironmentMissingError
@@ -149,201 +144,6 @@ def test_help_is_written_on_a_narrow_terminal_under_an_ascii_locale(words, tmp_p
     assert (2 if words == ["nonsense"] else 0) == done.returncode
 
 
-CPU_INFO = "processor\t: 0\nmodel name\t: A processor\n{key}\t\t: {flags}\n\nprocessor\t: 1\n{key}\t: other\n"
-
-
-@pytest.mark.parametrize("key", ["flags", "Features"])
-def test_what_the_processor_can_do_is_part_of_the_fingerprint_whatever_the_order(key, tmp_path, monkeypatch):
-    """Two of one name may differ in it: a hypervisor hides what it likes."""
-    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
-    found = []
-    for flags in ("fpu sse avx2", "avx2 fpu sse", "fpu sse"):
-        (tmp_path / "cpuinfo").write_text(CPU_INFO.format(key=key, flags=flags), encoding="utf-8")
-        found.append(numerics(Execution(), CPU)["cpu_flags_sha256"])
-
-    assert hashlib.sha256(b"avx2 fpu sse").hexdigest() == found[0] == found[1]
-    assert found[2] != found[0]
-
-
-@pytest.mark.parametrize("text", [None, "", "processor : 0\n"])
-def test_a_system_that_does_not_tell_what_its_processor_can_do_has_no_such_key(text, tmp_path, monkeypatch):
-    """Rather than the hash of nothing."""
-    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
-
-    assert cpu_flags_sha256() is None
-    assert "cpu_flags_sha256" not in numerics(Execution(), CPU)
-
-
-ARM = """processor\t: {at}
-Features\t: fp asimd
-{more}CPU implementer\t: {0}
-CPU part\t: {1}
-CPU variant\t: {2}
-CPU revision\t: {3}
-
-"""
-NEOVERSE = ("0x41", "0xd0c", "0x3", "1")
-
-
-def arm_model(monkeypatch, path, *kinds, more=""):
-    """What a machine of these ARM processors is called."""
-    monkeypatch.setattr(processor, "CPU_INFO", path)
-    monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
-    path.write_text("".join(ARM.format(*kind, at=at, more=more) for at, kind in enumerate(kinds)), encoding="utf-8")
-    return cpu_model()
-
-
-@pytest.mark.parametrize("more", ["", "model name\t: ARMv8 Processor rev 1 (v8l)\n"], ids=["no name", "one for all"])
-def test_an_arm_processor_is_told_by_its_maker_and_its_numbers(more, tmp_path, monkeypatch):
-    """Linux has no name for it, or the same one for many."""
-    found = arm_model(monkeypatch, tmp_path / "cpuinfo", NEOVERSE, NEOVERSE, more=more)
-
-    assert "ARM implementer 0x41, part 0xd0c, variant 0x3, revision 1" == found
-
-
-@pytest.mark.parametrize("at", range(4))
-def test_arm_processors_that_differ_in_one_number_are_two(at, tmp_path, monkeypatch):
-    """Maker, part, variant and revision each count: times of the two are not averaged."""
-    other = (*NEOVERSE[:at], "7", *NEOVERSE[at + 1 :])
-    one, two = (arm_model(monkeypatch, tmp_path / "cpuinfo", kind) for kind in (NEOVERSE, other))
-
-    assert one != two
-
-
-def test_a_machine_of_big_and_little_processors_is_told_by_all_kinds(tmp_path, monkeypatch):
-    """Whichever is listed first."""
-    little = ("0x41", "0xd05", "0x1", "0")
-    one = arm_model(monkeypatch, tmp_path / "cpuinfo", NEOVERSE, little)
-
-    assert "0xd0c" in one
-    assert "0xd05" in one
-    assert one == arm_model(monkeypatch, tmp_path / "cpuinfo", little, NEOVERSE, little)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [None, "", "processor : 0\n", "processor : 0\nCPU implementer : 0x41\nmodel name :\n", "CPU part : 0xd0c\n"],
-)
-def test_a_processor_of_which_linux_tells_too_little_is_unknown(text, tmp_path, monkeypatch):
-    """The architecture, which platform.processor() gives there, is no name: every processor of it has the same."""
-    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(processor.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(processor.platform, "processor", lambda: "aarch64")
-    if text is not None:
-        (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
-
-    assert "unknown" == cpu_model()
-
-
-@pytest.mark.parametrize(
-    ("script", "name"),
-    [("echo Apple M1 Max", "Apple M1 Max"), ("exit 1", "unknown"), ("echo", "unknown"), (None, "unknown")],
-)
-def test_on_macos_the_system_is_asked_for_the_name(script, name, tmp_path, monkeypatch):
-    """Where it has no answer the processor is unknown: `arm` would be the same for all."""
-    monkeypatch.setattr(processor.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(processor.platform, "processor", lambda: "arm")
-    monkeypatch.setattr(processor, "SYSCTL", str(tmp_path / "sysctl"))
-    if script is not None:
-        (tmp_path / "sysctl").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (tmp_path / "sysctl").chmod(0o755)
-
-    assert name == cpu_model()
-
-
-@pytest.mark.parametrize(
-    ("key", "flags", "most", "expected"),
-    [
-        ("flags", "fpu avx2 avx512f", "", True),
-        ("flags", "fpu avx512f avx512_bf16", "", False),
-        ("flags", "fpu amx_bf16", "", False),
-        ("flags", "fpu avx2 avx_ne_convert", "", False),
-        ("flags", "fpu avx512f avx512_bf16", "avx2", True),
-        ("flags", "fpu avx512f avx512_bf16", "AVX512_CORE_BF16", False),
-        ("Features", "fp asimd", "", True),
-        ("Features", "fp asimd bf16", "", False),
-        ("other", "nothing", "", False),
-    ],
-)
-def test_bf16_is_emulated_where_no_instruction_for_it_may_be_used(key, flags, most, expected, tmp_path, monkeypatch):
-    """Where nothing is known, nobody is warned."""
-    monkeypatch.setattr(processor, "CPU_INFO", tmp_path / "cpuinfo")
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
-    monkeypatch.setenv("DNNL_MAX_CPU_ISA", most)
-    (tmp_path / "cpuinfo").write_text(f"{key} : {flags}\n", encoding="utf-8")
-
-    assert expected == emulates_bf16()
-
-
-@pytest.mark.parametrize("name", VARIABLES)
-def test_a_variable_that_can_change_bits_is_in_the_fingerprint_as_it_is(name, monkeypatch):
-    """In a key of its own, and in no other."""
-    monkeypatch.delenv(name, raising=False)
-    before = numerics(Execution(), CPU)
-    monkeypatch.setenv(name, "As it is")
-
-    assert {**before, name: "As it is"} == numerics(Execution(), CPU)
-
-
-@pytest.mark.parametrize("name", [name for name in VARIABLES if name.startswith(ONEDNN)])
-def test_the_older_name_of_a_variable_of_onednn_gives_the_same_fingerprint(name, monkeypatch):
-    """One key for both names: they do the same."""
-    found = []
-    for one in (name, name.replace(*ONEDNN_PREFIXES)):
-        with monkeypatch.context() as patch:
-            patch.delenv(name, raising=False)
-            patch.setenv(one, "AVX2")
-            found.append(numerics(Execution(), CPU))
-
-    assert found[0] == found[1]
-    assert "AVX2" == found[0][name]
-
-
-@pytest.mark.parametrize(("newer", "counts"), [("AVX2", "AVX2"), ("", "SSE41")])
-def test_of_both_names_of_a_variable_the_one_that_counts_for_onednn_is_recorded(newer, counts, monkeypatch):
-    """The newer one, unless it is empty."""
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", newer)
-    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "SSE41")
-
-    assert counts == numerics(Execution(), CPU)["ONEDNN_MAX_CPU_ISA"]
-
-
-ISA = "import torch; torch.nn.Conv2d(8, 8, 3)(torch.zeros(2, 8, 16, 16))"
-
-
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
-def test_onednn_itself_prefers_the_newer_name_that_is_not_empty():
-    """Told by oneDNN: the fingerprint copies its rule."""
-    rules = [("", "SSE41"), ("SSE41", "AVX2"), ("SSE41", "")]
-    said = []
-    for newer, older in rules:
-        settings = {**os.environ, "ONEDNN_MAX_CPU_ISA": newer, "DNNL_MAX_CPU_ISA": older, "ONEDNN_VERBOSE": "1"}
-        done = subprocess.run([sys.executable, "-c", ISA], env=settings, capture_output=True, text=True, check=True)
-        said += [line.partition("isa:")[2] for line in done.stdout.splitlines() if "info,cpu,isa:" in line]
-    if len(said) < len(rules) or platform.machine() != "x86_64":
-        pytest.skip("this oneDNN does not tell which instructions it uses")
-
-    assert ["Intel SSE4.1"] * 3 == said
-
-
-@pytest.mark.parametrize(
-    ("place", "version", "key"),
-    [
-        ("torch.__version__", "0.0.1", "torch"),
-        ("resnet18.measure.environment.importlib.metadata.version", lambda _: "0.0.1", "torchvision"),
-    ],
-)
-def test_another_version_is_another_fingerprint_in_that_key_alone(place, version, key, monkeypatch):
-    """So that a comparison can name what changed."""
-    before = numerics(Execution(), CPU)
-    monkeypatch.setattr(place, version)
-    after = numerics(Execution(), CPU)
-
-    assert {key: "0.0.1"} == {name: value for name, value in after.items() if before[name] != value}
-
-
 @pytest.fixture
 def flags(monkeypatch):
     """Torch's flags, given back after the test."""
@@ -403,7 +203,7 @@ def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training
         "import types, torch\n"
         "torch.cuda.get_device_properties = lambda _: types.SimpleNamespace(uuid='00')\n"
         "from resnet18.measure.devices import present_devices\n"
-        "from resnet18.measure.nvml import watch_device\n"
+        "from resnet18.measure.device_watch import watch_device\n"
         "with watch_device(torch.device('cuda:0')) as watch:\n"
         "    trained = torch.ones(2).sum()\n"
         "facts = watch.facts()\n"
@@ -414,7 +214,7 @@ def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training
     assert "" == done.stderr
     assert [
         "{'cpu': 1} None 2.0",
-        "nvidia-ml-py is not installed, so that NVML cannot be asked",
+        "NVML did not answer (nvidia-ml-py is not installed)",
     ] == done.stdout.splitlines()
 
 

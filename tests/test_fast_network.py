@@ -7,7 +7,7 @@ import torch
 from builders import make_experiment
 from torch.nn.functional import conv2d, cross_entropy
 
-from resnet18.measure.processor import emulates_bf16
+from resnet18.measure.devices import emulates_bf16
 from resnet18.spec.experiment import Execution
 from resnet18.training import fast, native, update
 from resnet18.training.fast import Norm, build_fast_network, convolution

@@ -1,51 +1,48 @@
-"""Clock, memory and devices, each against a source that the test controls."""
+"""Clock, fingerprint, processor and devices, each against a source that the test controls."""
 
+import hashlib
+import os
+import platform
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import pynvml
 import pytest
 import torch
 
 from resnet18.measure import clock as clock_module
-from resnet18.measure import devices
+from resnet18.measure import devices, environment
 from resnet18.measure.clock import SCOPES, Clock
-from resnet18.measure.environment import numerics
-from resnet18.measure.nvml import watch_device
+from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16, present_devices
+from resnet18.measure.environment import ONEDNN, VARIABLES
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device
 
 
 @pytest.fixture
-def ticks(monkeypatch):
-    """A clock that moves by one second at each reading."""
-    seconds = iter(range(100))
-    monkeypatch.setattr(clock_module.time, "perf_counter_ns", lambda: next(seconds) * 10**9)
+def events(monkeypatch):
+    """A clock that moves by one second at each reading, and a list of what happens."""
+    events = []
+    monkeypatch.setattr(
+        clock_module.time, "perf_counter_ns", lambda: events.append("read") or events.count("read") * 10**9
+    )
+    monkeypatch.setattr(clock_module.time, "time", lambda: -1e9)
+    return events
 
 
-@pytest.mark.usefixtures("ticks")
-def test_a_scope_counts_what_happens_inside_it():
-    """Twice one second."""
+def test_a_scope_counts_what_happens_inside_it_until_the_lap(events):
+    """Twice one second; then each epoch has its own seconds."""
     clock = Clock(lambda: None)
     for _ in range(2):
         with clock.scope("train_s"):
             pass
 
     assert dict.fromkeys(SCOPES, 0.0) | {"train_s": 2.0} == clock.lap()
+    assert dict.fromkeys(SCOPES, 0.0) == clock.lap()
 
 
-@pytest.mark.usefixtures("ticks")
-def test_a_lap_starts_from_zero():
-    """Each epoch has its own seconds."""
-    clock = Clock(lambda: None)
-    with clock.scope("train_s"):
-        pass
-    clock.lap()
-
-    assert 0.0 == clock.lap()["train_s"]
-
-
-@pytest.mark.usefixtures("ticks")
-def test_a_scope_left_by_an_error_is_counted():
+def test_a_scope_left_by_an_error_is_counted(events):
     """A diverged run has its time too."""
     clock = Clock(lambda: None)
     with pytest.raises(ZeroDivisionError), clock.scope("train_s"):
@@ -54,58 +51,98 @@ def test_a_scope_left_by_an_error_is_counted():
     assert 1.0 == clock.lap()["train_s"]
 
 
-def test_the_device_is_synchronised_before_each_reading(monkeypatch):
-    """Otherwise a GPU's work would be booked on whoever reads next."""
-    events = []
-    monkeypatch.setattr(clock_module.time, "perf_counter_ns", lambda: events.append("read") or 0)
-    with Clock(lambda: events.append("synchronise")).scope("train_s"):
+@pytest.mark.parametrize(("synchronized", "waits"), [(True, ["synchronise"]), (False, [])])
+def test_the_device_is_synchronised_before_each_reading(synchronized, waits, events):
+    """Otherwise a GPU's work would count in a later scope."""
+    with Clock(lambda: events.append("synchronise")).scope("train_s", synchronized=synchronized):
         events.append("work")
 
-    assert ["synchronise", "read", "work", "synchronise", "read"] == events
+    assert [*waits, "read", "work", *waits, "read"] == events
 
 
-def test_a_wall_clock_that_jumps_back_changes_no_duration(monkeypatch):
+def test_a_wall_clock_that_jumps_back_changes_no_duration(events):
     """Seconds come from the monotonic clock alone."""
-    ticks = iter((0, 2_000_000_000))
-    monkeypatch.setattr(clock_module.time, "perf_counter_ns", lambda: next(ticks))
-    monkeypatch.setattr(clock_module.time, "time", lambda: -1e9)
     clock = Clock(lambda: None)
     with clock.scope("train_s"):
-        pass
+        clock_module.time.time()
 
-    assert 2.0 == clock.lap()["train_s"]
+    assert 1.0 == clock.lap()["train_s"]
 
 
-def test_a_run_on_the_cpu_has_no_device_memory_and_says_why():
-    """Null with a reason, never 0; the resident peak is known."""
-    with watch_device(torch.device("cpu")) as watch:
-        pass
-    found = watch.facts()
-    missing = {f"memory.{key}" for key, value in found.memory.items() if value is None}
+# -- the fingerprint
 
-    assert missing <= set(found.reasons)
-    assert {"the run used no accelerator"} == set(found.reasons.values())
-    assert found.memory["rss_peak_bytes"] > 50_000_000
+
+def numerics():
+    return environment.numerics(Execution(), torch.device("cpu"))
 
 
 def test_the_fingerprint_names_what_changes_bits():
     """Versions, processor, threads, precision and format."""
-    found = numerics(Execution(), torch.device("cpu"))
+    keys = {"torch", "numpy", "pillow", "cpu_model", "cpu_capability", "threads", "precision", "memory_format"}
 
-    assert {"torch", "numpy", "pillow", "cpu_model", "cpu_capability", "threads", "precision", "memory_format"} <= set(
-        found
-    )
-    assert torch.get_num_threads() == found["threads"]
+    assert keys <= set(numerics())
+    assert torch.get_num_threads() == numerics()["threads"]
 
 
 def test_only_variables_that_change_bits_are_recorded(monkeypatch):
     """The environment may hold secrets."""
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     monkeypatch.setenv("MY_TOKEN", "secret")
-    found = numerics(Execution(), torch.device("cpu"))
 
-    assert "AVX2" == found["ONEDNN_MAX_CPU_ISA"]
-    assert "secret" not in str(found)
+    assert "secret" not in str(numerics())
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_that_can_change_bits_is_in_the_fingerprint_as_it_is(name, monkeypatch):
+    """In a key of its own, and in no other."""
+    monkeypatch.delenv(name, raising=False)
+    before = numerics()
+    monkeypatch.setenv(name, "As it is")
+
+    assert {**before, name: "As it is"} == numerics()
+
+
+@pytest.mark.parametrize(("newer", "older", "counts"), [("AVX2", "SSE41", "AVX2"), ("", "SSE41", "SSE41")])
+@pytest.mark.parametrize("name", [name for name in VARIABLES if name.startswith(ONEDNN)])
+def test_of_both_names_of_a_variable_the_one_that_counts_for_onednn_is_recorded(
+    name, newer, older, counts, monkeypatch
+):
+    """The newer one, unless it is empty; in one key, since both do the same."""
+    monkeypatch.setenv(name, newer)
+    monkeypatch.setenv(name.replace(*ONEDNN_PREFIXES), older)
+
+    assert {name: counts} == {key: value for key, value in numerics().items() if name.removeprefix(ONEDNN) in key}
+
+
+ISA = "import torch; torch.nn.Conv2d(8, 8, 3)(torch.zeros(2, 8, 16, 16))"
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_onednn_itself_prefers_the_newer_name_that_is_not_empty():
+    """Told by oneDNN: the fingerprint copies its rule."""
+    said = []
+    for newer, older in (rules := [("", "SSE41"), ("SSE41", "AVX2")]):
+        settings = {**os.environ, "ONEDNN_MAX_CPU_ISA": newer, "DNNL_MAX_CPU_ISA": older, "ONEDNN_VERBOSE": "1"}
+        done = subprocess.run([sys.executable, "-c", ISA], env=settings, capture_output=True, text=True, check=True)
+        said += [line.partition("isa:")[2] for line in done.stdout.splitlines() if "info,cpu,isa:" in line]
+    if len(said) < len(rules) or platform.machine() != "x86_64":
+        pytest.skip("this oneDNN does not tell which instructions it uses")
+
+    assert ["Intel SSE4.1"] * 2 == said
+
+
+@pytest.mark.parametrize(
+    ("place", "version", "key"),
+    [
+        ("torch.__version__", "0.0.1", "torch"),
+        ("resnet18.measure.environment.importlib.metadata.version", lambda _: "0.0.1", "torchvision"),
+    ],
+)
+def test_another_version_is_another_fingerprint_in_that_key_alone(place, version, key, monkeypatch):
+    """So that a comparison can name what changed."""
+    before = numerics()
+    monkeypatch.setattr(place, version)
+
+    assert {key: "0.0.1"} == {name: value for name, value in numerics().items() if before[name] != value}
 
 
 def test_threads_and_determinism_are_set_as_the_spec_asks():
@@ -113,7 +150,7 @@ def test_threads_and_determinism_are_set_as_the_spec_asks():
     before = torch.get_num_threads()
     try:
         ready_device(Execution(device="cpu", threads=1, deterministic=True))
-        found = numerics(Execution(), torch.device("cpu"))
+        found = numerics()
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(mode=False)
@@ -121,28 +158,179 @@ def test_threads_and_determinism_are_set_as_the_spec_asks():
     assert (1, True) == (found["threads"], found["deterministic"])
 
 
-def without_driver():
-    raise pynvml.NVMLError_LibraryNotFound
+# -- the processor
+
+
+@pytest.fixture
+def cpu_info(tmp_path, monkeypatch):
+    """Return a function that writes what Linux tells of the processor; nothing is told before."""
+    monkeypatch.setattr(devices, "CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(devices.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(devices.platform, "processor", lambda: "aarch64")
+    return lambda text: (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("key", ["flags", "Features"])
+def test_what_the_processor_can_do_is_part_of_the_fingerprint_whatever_the_order(key, cpu_info):
+    """Two of one name may differ in it: a hypervisor hides what it likes."""
+    found = []
+    for flags in ("fpu sse avx2", "avx2 fpu sse", "fpu sse"):
+        cpu_info(f"model name\t: A processor\n{key}\t\t: {flags}\n\nprocessor\t: 1\n{key}\t: other\n")
+        found.append(numerics()["cpu_flags_sha256"])
+
+    assert hashlib.sha256(b"avx2 fpu sse").hexdigest() == found[0] == found[1]
+    assert found[2] != found[0]
 
 
 @pytest.mark.parametrize(
-    ("init", "count", "exit_code", "present"),
+    "text",
+    [None, "", "processor : 0\n", "processor : 0\nCPU implementer : 0x41\nmodel name :\n", "CPU part : 0xd0c\n"],
+)
+def test_a_processor_of_which_linux_tells_too_little_is_unknown(text, cpu_info):
+    """The architecture is no name, since every processor of it has the same; and nothing is hashed of no abilities."""
+    if text is not None:
+        cpu_info(text)
+
+    assert ("unknown", None) == (cpu_model(), cpu_flags_sha256())
+    assert "cpu_flags_sha256" not in numerics()
+
+
+NEOVERSE = ("0x41", "0xd0c", "0x3", "1")
+LITTLE = ("0x41", "0xd05", "0x1", "0")
+
+
+def arm(*kinds, more=""):
+    """What Linux tells of a machine of these ARM processors."""
+    keys = ("CPU implementer", "CPU part", "CPU variant", "CPU revision")
+    blocks = ["".join(f"{key}\t: {value}\n" for key, value in zip(keys, kind, strict=True)) for kind in kinds]
+    return "\n".join(f"processor\t: {number}\n{more}{block}" for number, block in enumerate(blocks))
+
+
+@pytest.mark.parametrize("more", ["", "model name\t: ARMv8 Processor rev 1 (v8l)\n"], ids=["no name", "same for many"])
+def test_an_arm_processor_is_told_by_its_maker_and_its_numbers(more, cpu_info):
+    """Linux has no name for it, or the same for many."""
+    cpu_info(arm(NEOVERSE, NEOVERSE, more=more))
+
+    assert "ARM implementer 0x41, part 0xd0c, variant 0x3, revision 1" == cpu_model()
+
+
+@pytest.mark.parametrize("kinds", [(NEOVERSE, LITTLE), (LITTLE, NEOVERSE, LITTLE)])
+def test_a_machine_of_big_and_little_processors_is_told_by_all_kinds(kinds, cpu_info):
+    """Whichever is listed first."""
+    cpu_info(arm(*kinds))
+    little, big = ("part 0xd05, variant 0x1, revision 0", "part 0xd0c, variant 0x3, revision 1")
+
+    assert f"ARM implementer 0x41, {little} and implementer 0x41, {big}" == cpu_model()
+
+
+@pytest.mark.parametrize(
+    ("script", "name"), [("echo Apple M1 Max", "Apple M1 Max"), ("exit 1", "unknown"), (None, "unknown")]
+)
+def test_on_macos_the_system_is_asked_for_the_name(script, name, tmp_path, cpu_info, monkeypatch):
+    """Where it has no answer the processor is unknown: `arm` would be the same for all."""
+    monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(devices, "SYSCTL", str(tmp_path / "sysctl"))
+    if script is not None:
+        (tmp_path / "sysctl").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / "sysctl").chmod(0o755)
+
+    assert name == cpu_model()
+
+
+@pytest.mark.parametrize(
+    ("told", "most", "expected"),
     [
-        (without_driver, 0, None, {"cpu": 1}),
-        (lambda: None, 0, None, {"cpu": 1}),
-        (lambda: None, 1, 1, {"cpu": 1}),
-        (lambda: None, 1, 0, {"cpu": 1, "cuda": 1}),
+        ("flags : fpu avx2 avx512f", "", True),
+        ("flags : fpu avx512f avx512_bf16", "", False),
+        ("flags : fpu amx_bf16", "", False),
+        ("flags : fpu avx2 avx_ne_convert", "", False),
+        ("flags : fpu avx512f avx512_bf16", "avx2", True),
+        ("flags : fpu avx512f avx512_bf16", "AVX512_CORE_BF16", False),
+        ("Features : fp asimd", "", True),
+        ("Features : fp asimd bf16", "", False),
+        ("other : nothing", "", False),
     ],
 )
-def test_a_gpu_is_present_when_a_child_could_allocate_on_it(init, count, exit_code, present, monkeypatch):
-    """No driver, no card, a card that torch cannot use, a card that it can."""
-    monkeypatch.setattr(pynvml, "nvmlInit", init)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: count)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
-    monkeypatch.setattr(
-        devices.subprocess,
-        "run",
-        lambda *_, **__: subprocess.CompletedProcess([], exit_code, b"1\n") if exit_code is not None else 1 / 0,
-    )
+def test_bf16_is_emulated_where_no_instruction_for_it_may_be_used(told, most, expected, cpu_info, monkeypatch):
+    """Where nothing is known, nobody is warned."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", most)
+    cpu_info(f"{told}\n")
 
-    assert present == devices.present_devices(prove=True)
+    assert expected == emulates_bf16()
+
+
+# -- devices
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that sets the GPUs of the driver (None: there is none) and how a child that tries one ends."""
+
+    def is_given(gpus, exit_code=None, out=b"", system="linux", arch="x86_64"):
+        def init():
+            if gpus is None:
+                raise pynvml.NVMLError_LibraryNotFound
+
+        def handle_of(index):
+            if gpus[index] is None:
+                raise pynvml.NVMLError_GpuIsLost
+            return gpus[index]
+
+        calls = {
+            "Init": init,
+            "Shutdown": lambda: None,
+            "DeviceGetCount": lambda: len(gpus),
+            "DeviceGetHandleByIndex": handle_of,
+            "DeviceGetUUID": lambda name: f"GPU-{name}",
+            "DeviceGetName": lambda name: f"model {name}",
+        }
+        for name, call in calls.items():
+            monkeypatch.setattr(pynvml, f"nvml{name}", call)
+        child = subprocess.CompletedProcess([], exit_code, out)
+        monkeypatch.setattr(devices.subprocess, "run", lambda *_, **__: 1 / 0 if exit_code is None else child)
+        monkeypatch.setattr(devices.sys, "platform", system)
+        monkeypatch.setattr(devices.platform, "machine", lambda: arch)
+
+    return is_given
+
+
+@pytest.mark.parametrize(
+    ("gpus", "exit_code", "present"),
+    [(None, None, {}), ([], None, {}), (["a"], 1, {}), (["a"], 0, {"cuda": 2}), (["a", None], 0, {"cuda": 2})],
+)
+def test_a_gpu_is_present_when_a_child_could_allocate_on_it(gpus, exit_code, present, machine):
+    """No driver, no card, a card that torch cannot use, a card that it can, a card beside one that is lost."""
+    machine(gpus, exit_code, b"2\n")
+
+    assert {"cpu": 1, **present} == present_devices(prove=True)
+
+
+def test_without_a_proof_the_driver_counts_devices(machine):
+    """No child is started: torch may number fewer, where CUDA_VISIBLE_DEVICES names fewer."""
+    machine(["a", "b", "c", "d"])
+
+    assert {"cpu": 1, "cuda": 4} == present_devices(prove=False)
+
+
+@pytest.mark.parametrize(
+    ("arch", "prove", "exit_code", "present"),
+    [("arm64", False, None, {"mps": 1}), ("arm64", True, 1, {}), ("x86_64", True, None, {})],
+)
+def test_an_apple_processor_has_mps(arch, prove, exit_code, present, machine):
+    """Unless torch cannot allocate on it."""
+    machine(None, exit_code, system="darwin", arch=arch)
+
+    assert {"cpu": 1, **present} == present_devices(prove=prove)
+
+
+@pytest.mark.parametrize(("prove", "present"), [(False, {"cpu": 1}), (True, {"cpu": 1, "xpu": 1})])
+def test_xpu_is_present_only_when_it_is_proved(prove, present, tmp_path, machine, monkeypatch):
+    """A torch that was built for it is no device."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libtorch_xpu.so").touch()
+    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda _: found)
+    machine(None, 0, b"1\n")
+
+    assert present == present_devices(prove=prove)

@@ -123,10 +123,10 @@ def test_a_record_of_an_unknown_processor_tells_no_pace_on_another(monkeypatch):
     facts = {"system": "Linux", "architecture": "aarch64", "cpu_flags_sha256": None}
     monkeypatch.setattr(previewing.platform, "system", lambda: facts["system"])
     monkeypatch.setattr(previewing.platform, "machine", lambda: facts["architecture"])
-    monkeypatch.setattr("resnet18.measure.processor.cpu_flags_sha256", lambda: None)
+    monkeypatch.setattr("resnet18.measure.devices.cpu_flags_sha256", lambda: None)
     told = {}
     for name in ("a processor", "unknown"):
-        monkeypatch.setattr("resnet18.measure.processor.cpu_model", lambda name=name: name)
+        monkeypatch.setattr("resnet18.measure.devices.cpu_model", lambda name=name: name)
         known = {key: value for key, value in facts.items() if value is not None}
         told[name] = previewing.on_this_machine()(make_record(cpu=name, numerics=known))
 
@@ -375,7 +375,7 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
     precision, device, emulates, is_said, wanted, monkeypatch
 ):
     """In one line, with what to do."""
-    monkeypatch.setattr("resnet18.measure.processor.emulates_bf16", lambda: emulates)
+    monkeypatch.setattr("resnet18.measure.devices.emulates_bf16", lambda: emulates)
     how = Execution(precision=precision, device=device)
     first, *others = wanted.plan.runs
     planned = Plan((replace(first, execution=how), *others), ())
@@ -388,7 +388,7 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
 @pytest.mark.parametrize("changes", [{"jobs": None}, {"keep_stale": True}], ids=["runs elsewhere", "recorded runs"])
 def test_no_precision_is_called_slow_of_what_does_not_run_here(changes, mine, runs, monkeypatch):
     """On a cluster's nodes nobody knows it, and what is recorded takes no time."""
-    monkeypatch.setattr("resnet18.measure.processor.emulates_bf16", lambda: True)
+    monkeypatch.setattr("resnet18.measure.devices.emulates_bf16", lambda: True)
     run = replace(runs[0], execution=Execution(precision="bf16", device="cpu"))
     records = (make_record(run.experiment, run.execution).model_copy(update={"run_id": run.run_id}),)
     wanted = Asked((mine,), REQUEST, EMBEDDED, Plan((run,), ()), {"cpu": 1})

@@ -6,16 +6,12 @@ Against a fake, whose answers are Python callbacks: they hold the interpreter's 
 no driver's time, which real ones do. The share is an estimate from above for Python's part, and none of the driver's.
 """
 
-import os
 from statistics import median, quantiles
 from time import process_time
 
 import pytest
 import torch
-from fakes.nvml import FakeNvml, install
-
-from resnet18.measure.nvml_device import find_gpu, read
-from resnet18.measure.sampler import Sampler, Tally, add
+from fakes.nvml import NEVER_S, FakeNvml, install
 
 UUID = "GPU-1"
 STATE = {
@@ -59,8 +55,8 @@ def seconds_of(work):
 def test_one_sample(benchmark, monkeypatch):
     """Six calls, and adding them up."""
     install(monkeypatch, FakeNvml(STATE))
-    gpu = find_gpu((UUID,))
-    benchmark.pedantic(lambda: add(Tally(), read(gpu), os.getpid()), rounds=200, iterations=20, warmup_rounds=5)
+    with DeviceWatch(torch.device("cuda"), (UUID,), NEVER_S) as watch:
+        benchmark.pedantic(watch.sample, rounds=200, iterations=20, warmup_rounds=5)
 
     assert benchmark.stats.stats.median / PERIOD_S < MAX_SHARE
 
@@ -80,9 +76,9 @@ def test_share_of_a_busy_loop(benchmark, monkeypatch, work, period_s):
 
     def pair():
         plain_s = seconds_of(work)
-        with Sampler((UUID,), period_s) as sampler:
+        with DeviceWatch(torch.device("cuda"), (UUID,), period_s) as watch:
             watched_s = seconds_of(work)
-        samples.append(sampler.findings().tally.samples)
+        samples.append(watch.facts().conditions["samples"])
         costs_s.append((watched_s - plain_s) / samples[-1])
 
     benchmark.pedantic(pair, rounds=PAIRS, warmup_rounds=1)

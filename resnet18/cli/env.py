@@ -1,6 +1,12 @@
-"""The command `env`: what a report of a bug needs to know. Whatever is heavy is imported inside."""
+"""The command `env`: what a report of a bug needs to know, without names of users or hosts; torch may be broken."""
 
+import importlib
+import importlib.metadata
 import json
+import os
+import platform
+import sys
+from pathlib import Path
 
 import typer
 
@@ -10,25 +16,87 @@ from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
+PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+"""Of others, that change what runs; beside them all of ours."""
+
+Facts = dict[str, str | int | float | None]
 
 
 def env_command(as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Print versions, devices and settings, to be pasted into a report of a bug. No names of users or hosts."""
     with errors_reported(debug):
-        from resnet18.measure.surroundings import surroundings, without_home
-
         home = data_home()
-        has_archive = any((home / name).is_file() for name in ARCHIVES)
-        facts = {
+        names = sorted(name for name in os.environ if name.startswith("RESNET18_") or name in VARIABLES)
+        facts: Facts = {
             "resnet18": __version__,
-            **surroundings(),
-            "data_home": without_home(str(home)),
+            "python": platform.python_version(),
+            **{name: _version(name) for name in PACKAGES},
+            **_torch(),
+            **_machine(),
+            "locale": sys.stdout.encoding or "unknown",
+            **{name: _without_home(os.environ[name]) for name in names},
+            "data_home": _without_home(str(home)),
             f"data {EMBEDDED}": "embedded",
-            f"data {CIFAR10}": "present" if has_archive else "absent",
+            f"data {CIFAR10}": "present" if any((home / name).is_file() for name in ARCHIVES) else "absent",
         }
         width = max(map(len, facts))
-        lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
         if as_json:
             typer.echo(json.dumps(facts, indent=1))
         else:
-            echo("\n".join(lines))
+            echo("\n".join(f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()))
+
+
+def _without_home(text: str) -> str:
+    """Return a text in which the home folder, whose name is often a person's, is `~`."""
+    home = str(Path.home())
+    return text if home == "/" else text.replace(home, "~")
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _torch() -> Facts:
+    """Return what torch was built with; where it cannot be imported, why."""
+    try:
+        torch = importlib.import_module("torch")
+        return {
+            "torch_works": "yes",
+            "cuda": str(torch.version.cuda or "none"),
+            "cudnn": str(torch.backends.cudnn.version() or "none"),
+            "threads": torch.get_num_threads(),
+        }
+    except Exception as error:  # noqa: BLE001 - whatever is broken, the rest is told
+        first = (str(error).splitlines() or [""])[0]
+        return {"torch_works": _without_home(f"no: {type(error).__name__}: {first}")}
+
+
+def _machine() -> Facts:
+    import psutil
+
+    from resnet18.measure import UnknownError
+    from resnet18.measure.devices import cpu_model, present_devices
+    from resnet18.measure.host import affinity, cpu_quota, usable_cpus
+    from resnet18.measure.nvml import driver_version, listed_gpus
+
+    try:
+        quota = cpu_quota()
+    except UnknownError:
+        quota = None
+    return {
+        "driver": driver_version() or "none",
+        "gpus": ", ".join(listed_gpus().values()) or "none",
+        "devices": ", ".join(f"{count} {kind}" for kind, count in present_devices(prove=True).items()),
+        "system": platform.platform(),
+        "architecture": platform.machine(),
+        "cpu_model": cpu_model(),
+        "cpus": os.cpu_count(),
+        "cpus_allowed": len(affinity()),
+        "cpu_quota": quota,
+        "cpus_used": usable_cpus(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+    }

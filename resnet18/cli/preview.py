@@ -145,7 +145,7 @@ def preview(
 
 def slow_precision(view: Preview, devices: Collection[str]) -> str:
     """Return a line on runs in a precision that this machine's processor emulates, empty where there are none."""
-    from resnet18.measure.processor import emulates_bf16
+    from resnet18.measure.devices import emulates_bf16
 
     on_cpu = {"cpu"} if set(devices) - {"cpu"} else {"cpu", "auto"}
     asked_for = [run.execution for run in view.pending(view.plan.runs)]
@@ -160,8 +160,8 @@ def on_this_machine() -> Callable[[Record], bool]:
 
     None does where neither is known.
     """
-    from resnet18.measure.devices import nvidia_models
-    from resnet18.measure.processor import cpu_flags_sha256, cpu_model
+    from resnet18.measure.devices import cpu_flags_sha256, cpu_model
+    from resnet18.measure.nvml import listed_gpus
 
     here = {
         "system": platform.system(),
@@ -169,7 +169,7 @@ def on_this_machine() -> Callable[[Record], bool]:
         "cpu_model": cpu_model(),
         "cpu_flags_sha256": cpu_flags_sha256(),
     }
-    models = {None, *nvidia_models()}
+    models = {None, *listed_gpus().values()}
 
     def is_here(record: Record) -> bool:
         numerics = record.fingerprint.numerics or {}

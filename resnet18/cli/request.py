@@ -108,7 +108,7 @@ def seconds_of(budget: str) -> float:
 
 def usable_processors() -> list[int]:
     """Return the numbers of the processors that can compute at once: our affinity, as far as the quota reaches."""
-    from resnet18.measure.cgroup import affinity, usable_cpus
+    from resnet18.measure.host import affinity, usable_cpus
 
     return sorted(affinity())[: usable_cpus()]
 

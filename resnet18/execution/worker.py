@@ -17,10 +17,10 @@ from resnet18.execution.worker_ending import classify, told
 from resnet18.execution.worker_questions import check_torch, look_at_data
 from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
+from resnet18.measure.device_watch import watch_device
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
-from resnet18.measure.host import watch_host
-from resnet18.measure.nvml import watch_device
+from resnet18.measure.host import HostWatch
 from resnet18.records.build import build_record
 from resnet18.records.picture import encode_picture
 from resnet18.records.record import FINAL, Record, Status
@@ -177,7 +177,7 @@ def _note_what_is_prepared(attempt: Attempt, setup: Setup, start_ns: int) -> Non
 def _watched(attempt: Attempt, setup: Setup, clock: Clock, begin: Position, send: Send) -> EpochResult | None:
     """Train while the host is watched, and return what the last epoch gave."""
     facts = attempt.facts
-    result, host = None, watch_host()
+    result, host = None, HostWatch()
     try:
         with host:
             for moment in train(setup, clock, begin):
@@ -190,7 +190,6 @@ def _watched(attempt: Attempt, setup: Setup, clock: Clock, begin: Position, send
                     attempt.after(setup, clock, moment)
     finally:  # an epoch that broke off has cost time too
         add_seconds(facts, lap(setup, clock))
-        seen = host.facts()
-        facts["conditions"] = seen.conditions
-        attempt.reasons.update(seen.reasons)
+        facts["conditions"], unknown = host.facts()
+        attempt.reasons.update(unknown)
     return result

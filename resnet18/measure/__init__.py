@@ -1,1 +1,5 @@
-"""What a run costs and where it ran: clock, memory, environment, devices."""
+"""What a run costs and where it ran: clock, device, host, environment."""
+
+
+class UnknownError(Exception):
+    """A figure that this system does not tell; the text is the reason for a record's null."""

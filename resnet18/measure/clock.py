@@ -11,23 +11,23 @@ class Clock:
     """Counts seconds inside `with clock.scope(name)`. Monotonic; never a wall clock, which can jump.
 
     Args:
-        synchronize: waits for the device's queued work. Without it, a GPU's time would be booked on whoever reads next.
+        synchronize: waits for the device's queued work, whose time would otherwise count in a later scope.
     """
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
         self._synchronize = synchronize
         self.total_ns = dict.fromkeys(SCOPES, 0)
-        """Since the last lap. A run that goes on elsewhere begins with what it had come to."""
+        """Since the last lap. A resumed run starts with the values of its checkpoint."""
 
     @contextmanager
     def scope(self, name: str, *, synchronized: bool = True) -> Iterator[None]:
-        """Add the time spent inside to a scope, also when it is left by an exception.
+        """Add the time spent inside to a scope, also when an exception leaves it.
 
         Args:
             name: of the scope.
-            synchronized: whether to wait for the device; without, it is the host's own time.
+            synchronized: whether to wait for the device; without, only the host's time counts.
         """
-        wait = self._synchronize if synchronized else _no_wait
+        wait = self._synchronize if synchronized else lambda: None
         wait()
         start = time.perf_counter_ns()
         try:
@@ -41,7 +41,3 @@ class Clock:
         seconds = {name: total / 1e9 for name, total in self.total_ns.items()}
         self.total_ns = dict.fromkeys(SCOPES, 0)
         return seconds
-
-
-def _no_wait() -> None:
-    """Leave the device to its work."""

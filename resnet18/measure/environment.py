@@ -9,7 +9,7 @@ import numpy as np
 import PIL
 import torch
 
-from resnet18.measure.processor import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, onednn_setting
+from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, onednn_setting
 from resnet18.spec.experiment import Execution
 
 ONEDNN = ONEDNN_PREFIXES[0]

@@ -1,240 +1,213 @@
-"""What else went on on the host while a run was timed: a few of the kernel's files, read before and after.
+"""How many CPUs a run may use, and what else went on on the host while it was timed.
 
-Sources: the kernel's Documentation/filesystems/proc.rst (stat, loadavg), accounting/psi.rst,
-ABI/testing/sysfs-class-power, admin-guide/pm/cpufreq.rst; clock_gettime(2), getrusage(2).
+Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst, scheduler/sched-bwc.rst, accounting/psi.rst.
 """
 
-import re
-import resource
+import math
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from resnet18.measure.cgroup import UnknownError, affinity, count, cpu_quota, known, read, told, usable_cpus
+import psutil
 
-STAT, LOAD, PRESSURE = "proc/stat", "proc/loadavg", "proc/pressure/cpu"
-GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
-SUPPLIES = "sys/class/power_supply"
-BATTERY_STATES = {"Charging", "Discharging", "Full", "Not charging"}
+from resnet18.measure import UnknownError
 
-TICKS_PER_S = 100
-"""Unit of /proc/stat (USER_HZ: the same on x86, Arm, POWER and RISC-V, whatever the kernel's own tick is)."""
-SHORTEST_S = 1.0
-"""A tick too many or too few is then 1 % of a processor; in less time it would look like another program."""
-COLUMNS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-"""Of a processor in /proc/stat; guest time, which follows, is part of user."""
+CGROUPS, OUR_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+PRESSURE, SUPPLIES = Path("/proc/pressure/cpu"), Path("/sys/class/power_supply")
+CPUS = Path("/sys/devices/system/cpu")
 BUSY = ("user", "nice", "system", "irq", "softirq")
+STATES = (*BUSY, "idle", "iowait", "steal")
+"""Of a CPU, as psutil names them; guest time is part of user."""
+SHORTEST_S = 1.0
+"""The kernel counts hundredths of a second: in a shorter span one too many would look like another program."""
 
 
-@dataclass(frozen=True)
-class HostFacts:
-    """What the host did during a span: values for the record's `conditions`, and a reason for every null."""
-
-    conditions: dict[str, object]
-    """The keys of `FIGURES`. Shares are of the time of the processors in our affinity."""
-    reasons: dict[str, str]
-    """Under "conditions.KEY"."""
+def affinity() -> frozenset[int]:
+    """Return the numbers of the CPUs that this process may run on; all of them where the system binds none (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What the host tells at one moment: texts as the kernel wrote them, or the error that says why there is none."""
+def cpu_quota() -> float:
+    """Return how many CPUs our control groups may keep busy: the least of their limits. psutil does not know it.
 
-    stat: str | UnknownError
-    pressure: str | UnknownError
-    load: str | UnknownError
-    governor: str | UnknownError
-    on_battery: bool | UnknownError
-    quota: float | UnknownError
-    asleep_s: float | UnknownError
-    usable: int
-    affinity: frozenset[int]
-    monotonic_s: float
-    own_cpu_s: float
+    Raises:
+        UnknownError: there is no limit, or none that can be read.
+    """
+    limits = [limit for group in _cgroups() if (limit := _cpu_limit(group)) is not None]
+    if not limits:
+        raise UnknownError("no control group that can be read limits the CPUs")
+    return min(limits)
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs can compute at once: those of the affinity, or the quota rounded up if it is less."""
+    allowed = len(affinity())
+    try:
+        return min(allowed, math.ceil(cpu_quota()))
+    except UnknownError:
+        return allowed
+
+
+def _cgroups() -> Iterator[Path]:
+    """Yield the folders of our control groups and of those around them, of version 1 (by controller) and 2 (without).
+
+    In a container a group's path may be the host's, absent here: the mount point itself is then the container's group.
+    """
+    for line in _text(OUR_CGROUPS).splitlines():
+        _, controllers, path = line.split(":", 2)
+        for mount in {controllers, *controllers.split(","), "unified"}:
+            top = CGROUPS / mount
+            group = top / path.strip("/")
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(top))
+
+
+def _cpu_limit(group: Path) -> float | None:
+    """Return quota / period, None where the group sets no limit ("max" in version 2, -1 in version 1)."""
+    words = _text(group / "cpu.max").split()
+    words = words or [_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")]
+    try:
+        quota, period = map(int, words)
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _text(path: Path) -> str:
+    """Return the text of one of the kernel's files, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 class HostWatch:
-    """Looks at the host when it is made and when it is left. Costs nothing in between: no thread, no sampling."""
+    """Looks at the host when the context is opened and when it is left; costs nothing in between.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._end: Snapshot | None = None
-        self._begin = _look(root)
+    Work of this process and of children that have ended and been waited for is its own. A child that still runs when
+    the context is left counts among the others.
+    """
 
     def __enter__(self) -> Self:
+        self._before = self._after = _look()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end = _look(self._root)
+        self._after = _look()
 
-    def facts(self) -> HostFacts:
-        """Return what went on until the watch was left, or until now. Raises nothing: what is unknown is a reason."""
-        end = self._end or _look(self._root)
+    def facts(self) -> tuple[dict[str, object], dict[str, str]]:
+        """Return what went on in the context by key of FIGURES, and under "conditions.KEY" a reason for every null."""
         conditions: dict[str, object] = {}
         reasons: dict[str, str] = {}
-        for key, figure in FIGURES.items():
+        for key, (_, figure) in FIGURES.items():
             try:
-                conditions[key] = figure(self._begin, end)
-            except UnknownError as error:
-                conditions[key], reasons[f"conditions.{key}"] = None, str(error)
-        return HostFacts(conditions, reasons)
+                conditions[key] = figure(_told(self._before[key]), _told(self._after[key]))
+            except Exception as error:  # noqa: BLE001 - measuring must not end a run
+                conditions[key] = None
+                reason = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
+                reasons[f"conditions.{key}"] = reason
+        return conditions, reasons
 
 
-def watch_host(root: Path = Path("/")) -> HostWatch:
-    """Start to watch the host; leave the watch (`with`) after the work that is timed, then ask for its facts.
+def _look() -> dict[str, object]:
+    """Return each figure's reading, or the exception that says why there is none."""
+    readings: dict[str, object] = {}
+    for key, (read, _) in FIGURES.items():
+        try:
+            readings[key] = read()
+        except Exception as error:  # noqa: BLE001 - measuring must not end a run
+            readings[key] = error
+    return readings
 
-    Work of this process and of children that have ended and been waited for is its own. A child that still runs when
-    the watch is left counts among the others.
 
-    Args:
-        root: the system's root; tests give a tree of their own.
+def _told(reading: object) -> Any:  # noqa: ANN401 - of any figure
+    if isinstance(reading, Exception):
+        raise reading
+    return reading
+
+
+def _cpu_seconds() -> dict[str, float]:
+    """Return the seconds that our CPUs have spent in each state so far, and under `own` the CPU time of this process.
+
+    Ours alone: inside a container the system lists the host's CPUs, with the work of all its containers.
     """
-    return HostWatch(root)
+    listed, ours = psutil.cpu_times(percpu=True), affinity()
+    if len(listed) != len(ours):
+        # psutil gives a list without numbers: a place in it is a number only where no CPU is offline.
+        if _text(CPUS / "online") != f"0-{len(listed) - 1}":
+            raise UnknownError(f"the system lists {len(listed)} CPUs without saying which of them are our {len(ours)}")
+        listed = [listed[number] for number in ours]
+    states = {state: sum(getattr(cpu, state) for cpu in listed) for state in STATES if hasattr(listed[0], state)}
+    return {**states, "own": sum(os.times()[:4])}
 
 
-def own_cpu_s() -> float:
-    """Return the CPU time of this process and of its children that were waited for, in seconds."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def _spent_s(before: dict[str, float], after: dict[str, float]) -> tuple[dict[str, float], float]:
+    """Return the seconds that our CPUs spent in each state, summed over them, and in all states."""
+    # Where a counter runs backwards, which proc(5) allows iowait, nothing was counted.
+    spent = {state: max(0.0, after[state] - before[state]) for state in before}
+    total_s = sum(spent.values()) - spent["own"]
+    if (each_s := total_s / len(affinity())) < SHORTEST_S:  # 0 where a sandbox fakes the counters
+        raise UnknownError(f"the system counted {each_s:.2f} s of each CPU; shares need at least {SHORTEST_S:g} s")
+    return spent, total_s
 
 
-def asleep_s() -> float:
-    """Return how long the system has slept since its start, in seconds.
+def _steal_share(before: dict[str, float], after: dict[str, float]) -> float:
+    spent, total_s = _spent_s(before, after)
+    if "steal" not in spent:
+        raise UnknownError("this system does not count what a hypervisor takes")
+    return spent["steal"] / total_s
 
-    Raises:
-        UnknownError: it has no clock that goes on while it sleeps.
-    """
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        raise UnknownError("this system has no CLOCK_BOOTTIME")
+
+def _others_share(before: dict[str, float], after: dict[str, float]) -> float:
+    spent, total_s = _spent_s(before, after)
+    busy_s = sum(spent.get(state, 0.0) for state in BUSY)
+    # Counters are coarse, so a little less than our own is none; much less means that they count something else.
+    if spent["own"] > 1.1 * busy_s + 0.1:
+        raise UnknownError(f"the system counted {busy_s:.2f} s of work, less than ours alone ({spent['own']:.2f} s)")
+    return max(0.0, busy_s - spent["own"]) / total_s
+
+
+def _pressure() -> tuple[float, float]:
+    """Return the seconds in which something has waited for a CPU so far, and the time. psutil does not read it."""
+    some = PRESSURE.read_text(encoding="utf-8").split()[:5]  # some avg10=… avg60=… avg300=… total=…
+    return int(some[4].partition("=")[2]) / 1e6, time.monotonic()
+
+
+def _pressure_share(before: tuple[float, float], after: tuple[float, float]) -> float:
+    return min(1.0, (after[0] - before[0]) / (after[1] - before[1]))
+
+
+def _is_on_battery() -> bool:
+    battery = psutil.sensors_battery()
+    # Where the machine has no battery (BAT0), psutil takes that of a mouse.
+    of_mouse = any(_text(scope) == "Device" for scope in SUPPLIES.glob("*/scope")) and not any(SUPPLIES.glob("BAT*"))
+    if battery is None or battery.power_plugged is None or of_mouse:
+        raise UnknownError("the system tells of no battery of its own, or not whether it is charged")
+    return not battery.power_plugged
+
+
+def _asleep_s() -> float:
+    """Return how long the system has slept since its start; an AttributeError where it has no such clock (macOS)."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def _look(root: Path) -> Snapshot:
-    return Snapshot(
-        stat=known(lambda: read(root, STAT)),
-        pressure=known(lambda: read(root, PRESSURE)),
-        load=known(lambda: read(root, LOAD)),
-        governor=known(lambda: read(root, GOVERNOR)),
-        on_battery=known(lambda: _is_on_battery(root)),
-        quota=known(lambda: cpu_quota(root)),
-        asleep_s=known(asleep_s),
-        usable=usable_cpus(root),
-        affinity=affinity(),
-        monotonic_s=time.monotonic(),
-        own_cpu_s=own_cpu_s(),
-    )
+def _at_start(before: object, _: object) -> object:
+    return before
 
 
-def _steal_share(begin: Snapshot, end: Snapshot) -> float:
-    spent_s = _spent_s(begin, end)
-    return spent_s["steal"] / sum(spent_s.values())
-
-
-def _others_share(begin: Snapshot, end: Snapshot) -> float:
-    spent_s = _spent_s(begin, end)
-    busy_s, own_s = sum(spent_s[column] for column in BUSY), end.own_cpu_s - begin.own_cpu_s
-    # Ticks are coarse, so a little less than our own is none; much less means that the file counts something else.
-    if own_s > 1.1 * busy_s + 0.1:
-        raise UnknownError(f"/{STAT} counted {busy_s:.2f} s of work, less than ours alone ({own_s:.2f} s)")
-    return max(0.0, busy_s - own_s) / sum(spent_s.values())
-
-
-def _spent_s(begin: Snapshot, end: Snapshot) -> dict[str, float]:
-    """Return the seconds that our processors spent in each column, summed over them.
-
-    Only they matter: inside a container /proc/stat is the host's, with the work of all its containers.
-    """
-    first, last = (_ticks(told(look.stat), begin.affinity) for look in (begin, end))
-    # Where a counter runs backwards, which proc(5) allows iowait, nothing was counted.
-    spent = {name: sum(max(0, last[cpu][name] - first[cpu][name]) for cpu in first) / TICKS_PER_S for name in COLUMNS}
-    if (each_s := sum(spent.values()) / len(first)) < SHORTEST_S:  # 0 where a sandbox fakes the file
-        raise UnknownError(f"/{STAT} counted {each_s:.2f} s by processor; its unit needs at least {SHORTEST_S:.0f} s")
-    return spent
-
-
-def _ticks(text: str, cpus: frozenset[int]) -> dict[int, dict[str, int]]:
-    lines = {name: figures for name, *figures in (line.split() for line in text.splitlines() if line.strip())}
-    if missing := {cpu for cpu in cpus if f"cpu{cpu}" not in lines}:
-        raise UnknownError(f"/{STAT} does not list {len(missing)} of our {len(cpus)} processors")
-    try:
-        return {cpu: dict(zip(COLUMNS, map(count, lines[f"cpu{cpu}"][:8]), strict=True)) for cpu in cpus}
-    except ValueError:
-        raise _malformed(STAT) from None
-
-
-def _pressure_share(begin: Snapshot, end: Snapshot) -> float:
-    waited_us = [
-        re.search(r"^some .*\btotal=(\d{1,18})$", told(look.pressure), re.MULTILINE | re.ASCII) for look in (begin, end)
-    ]
-    elapsed_s = end.monotonic_s - begin.monotonic_s
-    if waited_us[0] is None or waited_us[1] is None:
-        raise _malformed(PRESSURE)
-    if elapsed_s <= 0:
-        raise UnknownError("the span was shorter than the clock's unit")
-    return min(1.0, max(0, int(waited_us[1][1]) - int(waited_us[0][1])) / 1e6 / elapsed_s)
-
-
-def _load_average(begin: Snapshot, _: Snapshot) -> float:
-    match = re.match(r"(\d{1,9}\.\d+) ", told(begin.load), re.ASCII)
-    if match is None:
-        raise _malformed(LOAD)
-    return float(match[1])
-
-
-def _governor(begin: Snapshot, _: Snapshot) -> str:
-    if not re.fullmatch(r"\w{1,40}", name := told(begin.governor), re.ASCII):
-        raise _malformed(GOVERNOR)
-    return name
-
-
-def _on_battery(begin: Snapshot, end: Snapshot) -> bool:
-    return told(begin.on_battery) or told(end.on_battery)
-
-
-def _is_on_battery(root: Path) -> bool:
-    """Ask the power supplies; those of a mouse or a headphone have the scope "Device" and do not count."""
-    try:
-        folders = [folder.name for folder in (root / SUPPLIES).iterdir()]
-    except OSError as error:
-        raise UnknownError(f"/{SUPPLIES} cannot be read ({type(error).__name__})") from None
-    told_by = ("type", "scope", "online", "status")
-    supplies = [{name: _supply(root, f"{folder}/{name}") for name in told_by} for folder in folders]
-    ours = [supply for supply in supplies if supply["scope"] != "Device"]
-    if any(supply["type"] != "Battery" and supply["online"] in {"1", "2"} for supply in ours):
-        return False  # 2: a USB supply whose voltage was negotiated
-    states = {supply["status"] for supply in ours} & BATTERY_STATES
-    if not states:
-        raise UnknownError(f"/{SUPPLIES} lists neither mains power nor a battery that tells its state")
-    return "Discharging" in states
-
-
-def _supply(root: Path, name: str) -> str | None:
-    try:
-        return read(root, f"{SUPPLIES}/{name}")
-    except UnknownError:
-        return None
-
-
-def _suspended_s(begin: Snapshot, end: Snapshot) -> float:
+FIGURES: dict[str, tuple[Callable[[], object], Callable[[Any, Any], object]]] = {
+    "cpus": (usable_cpus, _at_start),
+    "cpu_quota": (cpu_quota, _at_start),
+    "cpu_steal_share": (_cpu_seconds, _steal_share),
+    "cpu_others_share": (_cpu_seconds, _others_share),
+    "cpu_pressure_share": (_pressure, _pressure_share),
+    "load_average": (lambda: os.getloadavg()[0], _at_start),
+    "governor": (lambda: (CPUS / "cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip(), _at_start),
+    "on_battery": (_is_on_battery, lambda before, after: before or after),
     # Two clocks are not read in one instant: below a millisecond the difference is that.
-    return max(0.0, round(told(end.asleep_s) - told(begin.asleep_s), 3))
-
-
-def _malformed(name: str) -> UnknownError:
-    return UnknownError(f"/{name} is malformed")
-
-
-FIGURES: dict[str, Callable[[Snapshot, Snapshot], object]] = {
-    "cpus": lambda begin, _: begin.usable,
-    "cpu_quota": lambda begin, _: told(begin.quota),
-    "cpu_steal_share": _steal_share,
-    "cpu_others_share": _others_share,
-    "cpu_pressure_share": _pressure_share,
-    "load_average": _load_average,
-    "governor": _governor,
-    "on_battery": _on_battery,
-    "suspended_s": _suspended_s,
+    "suspended_s": (_asleep_s, lambda before, after: max(0.0, round(after - before, 3))),
 }
-"""Each key of the record's conditions that the host tells, from the snapshots before and after."""
+"""Each key of the record's conditions that the host tells: what is read before and after, and what the two make."""

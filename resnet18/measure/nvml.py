@@ -1,81 +1,152 @@
-"""What a run costs on its device: torch's own peaks, and on an NVIDIA device what NVML tells from outside.
+"""NVIDIA's management library (NVML) through pynvml: which GPUs there are, and what one GPU answers. Calls may hang."""
 
-    with watch_device(device) as watch:
-        ...  # the run
-    facts = watch.facts()
-
-NVML shows what `nvidia-smi` shows: the CUDA context, other processes and the driver, which torch's allocator does not
-count. It has to be polled, so that its peaks are lower bounds. What it may and may not tell stands with each reason.
-"""
-
+import operator
 import os
-from typing import Self
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import Any
 
-import torch
+from resnet18.measure import UnknownError
 
-from resnet18.measure.device_facts import DeviceFacts, device_facts
-from resnet18.measure.memory import NO_DEVICE, NO_STATISTICS, allocator_peaks, reset_peaks, rss_peak_bytes
-from resnet18.measure.nvml_device import uuid_candidates
-from resnet18.measure.sampler import Findings, Sampler
+try:
+    import pynvml
+except ImportError:  # each call is then an AttributeError, and so one of ERRORS
+    pynvml = None
 
-NOT_NVIDIA = "{kind} devices are not watched: NVML is for NVIDIA's"
+ERRORS = (getattr(pynvml, "NVMLError", OSError), OSError, AttributeError, ValueError)
+"""What pynvml raises: NVML's codes, a library that cannot be loaded, a function that an older pynvml lacks."""
+THROTTLING = ("HwPowerBrakeSlowdown", "HwSlowdown", "HwThermalSlowdown", "SwPowerCap", "SwThermalSlowdown")
+"""NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock that somebody has set."""
 
-
-def watch_device(device: torch.device, *, period_s: float = 0.1) -> "DeviceWatch":
-    """Return a watch to be opened around a run's work.
-
-    Args:
-        device: of the run, with any index. NVML's is found by UUID, since torch and NVML count in different orders.
-        period_s: seconds between two samples. A peak between two samples is missed: the record holds the period.
-    """
-    return DeviceWatch(device, period_s)
-
-
-class DeviceWatch:
-    """Watches a device from the opening of the context to its end. It never raises for what it cannot learn.
-
-    What is measured when: the opening resets torch's peaks and reads the baseline, before the run's first tensor is on
-    the device. Asking torch for the UUID starts CUDA, and whether that makes this process's context (hundreds of MiB)
-    depends on CUDA's version, so that the baseline may or may not include it. The end takes a last sample.
-    """
-
-    def __init__(self, device: torch.device, period_s: float) -> None:
-        self._device = device
-        self._sampler = Sampler(_uuids(device), period_s) if device.type == "cuda" else None
-        self._facts: DeviceFacts | None = None
-
-    def __enter__(self) -> Self:
-        reset_peaks(self._device)
-        if self._sampler is not None:
-            self._sampler.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._sampler is not None:
-            self._sampler.__exit__()
-        kind = self._device.type
-        unwatched = Findings(faults={"device": NO_DEVICE if kind == "cpu" else NOT_NVIDIA.format(kind=kind)})
-        self._facts = device_facts(
-            unwatched if self._sampler is None else self._sampler.findings(),
-            {**allocator_peaks(self._device), "rss_peak_bytes": rss_peak_bytes()},
-            NO_DEVICE if kind == "cpu" else NO_STATISTICS,
-        )
-
-    def facts(self) -> DeviceFacts:
-        """Return what the run has cost.
-
-        Raises:
-            RuntimeError: the context has not been left yet.
-        """
-        if self._facts is None:
-            raise RuntimeError("the facts of a run are known when its watch is closed")
-        return self._facts
+NO_UUID = "torch does not tell the device's UUID, and CUDA_VISIBLE_DEVICES does not name one"
+SPLIT = "the GPU is split (MIG), and neither torch nor CUDA_VISIBLE_DEVICES names the slice"
+NOT_LISTED = (
+    "device-level only: the driver's list does not hold this process; in a container it has the host's process numbers"
+)
+NOT_BY_PROCESS = "device-level only: the driver does not tell memory by process (so under WDDM and WSL)"
+ZERO = "device-level only: the driver gives 0 bytes for this process"
+IDLE = "the device idled at each sample"
 
 
-def _uuids(device: torch.device) -> tuple[str, ...]:
-    """Return the names that NVML may have for a CUDA device; none where torch cannot say."""
+def reason_of(error: Exception) -> str:
+    """Return why there is no answer. Of NVML's errors the class alone: their text may ask the library that failed."""
+    if isinstance(error, UnknownError):
+        return str(error)
+    return f"NVML did not answer ({type(error).__name__ if pynvml else 'nvidia-ml-py is not installed'})"
+
+
+@contextmanager
+def started() -> Iterator[None]:
+    """Start NVML, and shut it down in the end. Raises one of ERRORS where it does not start."""
+    pynvml.nvmlInit()
     try:
-        told = str(torch.cuda.get_device_properties(device).uuid)
-    except (AttributeError, RuntimeError, AssertionError):  # too old a torch, no driver, no such device
-        told = None
-    return uuid_candidates(device.index or 0, told, os.environ.get("CUDA_VISIBLE_DEVICES"))
+        yield
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def listed_gpus() -> dict[str, str]:
+    """Return the model of each of the driver's GPUs, as torch calls it too, by UUID; none where there is no driver."""
+    found: dict[str, str] = {}
+    with suppress(*ERRORS), started():
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(*ERRORS):  # a GPU that is lost
+                gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+                found[pynvml.nvmlDeviceGetUUID(gpu)] = pynvml.nvmlDeviceGetName(gpu)
+    return found
+
+
+def driver_version() -> str | None:
+    """Return the driver's version. Inside `started()` this asks the library that is open."""
+    with suppress(*ERRORS), started():
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    return None
+
+
+def find_gpu(uuids: tuple[str, ...]) -> Any:  # noqa: ANN401 - pynvml has no types
+    """Return the handle of the first GPU or slice that has one of the UUIDs. NVML must have been started.
+
+    Raises:
+        UnknownError: there is none, or only the GPU around the slice (MIG) is known.
+    """
+    reason = NO_UUID
+    for uuid in uuids:
+        try:
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        except ERRORS as error:
+            reason = f"the UUID that torch uses: {reason_of(error)}"
+            continue
+        with suppress(*ERRORS):  # a slice, or a GPU that cannot be split, does not support the question
+            if pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
+                raise UnknownError(SPLIT)
+        return gpu
+    raise UnknownError(reason)
+
+
+class Reading:
+    """One look at a GPU, question by question, since drivers refuse some: a slice (MIG) has no clock."""
+
+    def __init__(self, gpu: Any) -> None:  # noqa: ANN401 - pynvml has no types
+        self._gpu = gpu
+
+    @cached_property
+    def memory(self) -> Any:  # noqa: ANN401 - the same
+        """Of the whole device, by whomever. Version 2 does not count as used what the driver reserves."""
+        return pynvml.nvmlDeviceGetMemoryInfo(self._gpu, pynvml.nvmlMemory_v2)
+
+    @cached_property
+    def _processes(self) -> list[Any]:
+        listed = [*pynvml.nvmlDeviceGetComputeRunningProcesses(self._gpu)]
+        with suppress(pynvml.NVMLError_NotSupported):  # a GPU without graphics has no such processes
+            listed += pynvml.nvmlDeviceGetGraphicsRunningProcesses(self._gpu)
+        return listed
+
+    def own_bytes(self) -> int:
+        """Return the memory of this process."""
+        sizes = [process.usedGpuMemory for process in self._processes if process.pid == os.getpid()]
+        if not any(sizes):  # a process that has a context uses memory: 0 is how some drivers say that they do not know
+            raise UnknownError(NOT_LISTED if not sizes else NOT_BY_PROCESS if None in sizes else ZERO)
+        return int(max(filter(None, sizes)))
+
+    def other_processes(self) -> int:
+        """Return how many other processes use the GPU."""
+        numbers = {process.pid for process in self._processes}
+        if os.getpid() not in numbers:  # one of those that are listed may be this process
+            raise UnknownError(NOT_LISTED)
+        return len(numbers) - 1
+
+    @cached_property
+    def _events(self) -> int:
+        return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._gpu))
+
+    def throttling(self) -> tuple[str, ...]:
+        """Return why the clock is lowered."""
+        return tuple(name for name in THROTTLING if self._events & getattr(pynvml, f"nvmlClocksEventReason{name}"))
+
+    def clocks_mhz(self) -> Counter[int]:
+        """Return the clock of the processors; that of an idle GPU says nothing about the work."""
+        with suppress(*ERRORS):
+            if self._events & pynvml.nvmlClocksEventReasonGpuIdle:
+                raise UnknownError(IDLE)
+        return Counter([int(pynvml.nvmlDeviceGetClockInfo(self._gpu, pynvml.NVML_CLOCK_SM))])
+
+    def energy_mj(self) -> tuple[int]:
+        """Return the energy used since the driver was loaded. A difference is exact; power is an average (nvml.h)."""
+        return (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)),)
+
+
+Gauges = dict[str, tuple[Callable[[Reading], Any], Callable[[Any, Any], Any]]]
+USED, ENERGY = (lambda reading: int(reading.memory.used), max), (Reading.energy_mj, operator.add)
+BEFORE: Gauges = {"device_baseline_bytes": USED, "device_peak_bytes": USED, "energy_j": ENERGY}
+DURING: Gauges = {
+    "device_peak_bytes": USED,
+    "process_peak_bytes": (Reading.own_bytes, max),
+    "gpu_reserved_bytes": (lambda reading: int(reading.memory.reserved), max),
+    "gpu_other_processes": (Reading.other_processes, max),
+    "gpu_throttle": (Reading.throttling, lambda earlier, now: tuple(sorted({*earlier, *now}))),
+    "gpu_clock_mhz": (Reading.clocks_mhz, operator.add),
+}
+AFTER: Gauges = {**DURING, "energy_j": ENERGY}
+"""What is read before a run, during it and at its end: by the record's key, how it is read and how two readings add."""

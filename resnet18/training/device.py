@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from resnet18.measure.cgroup import usable_cpus
+from resnet18.measure.host import usable_cpus
 from resnet18.spec.experiment import Execution
 from resnet18.spec.printed import size_in_bytes
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from resnet18.measure.processor import cpu_flags, cpu_flags_sha256
+from resnet18.measure.devices import cpu_flags, cpu_flags_sha256
 from resnet18.spec.data import data_home
 
 SWITCH = "RESNET18_NATIVE"

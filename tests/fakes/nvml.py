@@ -1,6 +1,6 @@
-"""Two fakes under the real pynvml, with one kind of state: callbacks in this process, and a C library in a child.
+"""A fake of NVML's library under the real pynvml: its code and structures, answers from a flat dictionary.
 
-State is a flat dictionary; what it lacks, the device does not support:
+What the state lacks, the device does not support:
     driver               version
     N.uuid               of device N (0, 1, …); a slice of a GPU is a device more
     N.total, N.used, N.reserved   bytes
@@ -11,47 +11,32 @@ State is a flat dictionary; what it lacks, the device does not support:
     N.split              1 where the GPU is in MIG mode
     lost                 code that every question about a device gets
     fail.FUNCTION        code that this function gives
-    hang.FUNCTION        seconds (C), or anything (Python: until `release`), before it answers
+    hang.FUNCTION        anything: it answers after `release` alone
 """
 
 import ctypes
-import json
 import os
-import subprocess
-import sys
 import threading
-from dataclasses import asdict
-from pathlib import Path
 
 import pynvml
+import torch
 
-from resnet18.measure import sampler
-from resnet18.measure.device_facts import device_facts
-from resnet18.measure.sampler import Sampler
+from resnet18.measure.device_watch import DeviceWatch
 
-SOURCE = Path(__file__).with_name("fake_nvml.c")
 NEVER_S = 3600
-CHILD_LIMIT_S = 300
-"""So that a child which waits for NVML ends the test."""
 MIB = 1 << 20
-OLD_DRIVER_LACKS = (
-    "nvmlDeviceGetMemoryInfo_v2",
-    "nvmlDeviceGetComputeRunningProcesses_v3",
-    "nvmlDeviceGetGraphicsRunningProcesses_v3",
-    "nvmlDeviceGetCurrentClocksEventReasons",
-)
 
 
 class FakeNvml:
     """Stands where pynvml keeps the library: real code and structures of pynvml, answers from `state`."""
 
-    def __init__(self, state, lacks=()):
-        self.state, self.lacks = state, lacks
+    def __init__(self, state):
+        self.state = state
         self.released = threading.Event()
         self._callbacks = {}
 
     def __getattr__(self, name):
-        if name not in ANSWERS or name in self.lacks:
+        if name not in ANSWERS:
             raise AttributeError(name)
         arguments, answer = ANSWERS[name]
 
@@ -103,22 +88,15 @@ def _split(state, handle, current, pending):
     return _write(pending, ctypes.c_uint, mode)
 
 
-def _memory(kind):
-    def answer(state, handle, pointer):
-        memory = ctypes.cast(pointer, ctypes.POINTER(kind))[0]
-        used, reserved = state.get(f"{handle - 1}.used"), state.get(f"{handle - 1}.reserved", 0)
-        if used is None:
-            return pynvml.NVML_ERROR_NOT_SUPPORTED
-        memory.total = state[f"{handle - 1}.total"]
-        if kind is pynvml.c_nvmlMemory_t:
-            memory.used = used + reserved
-        elif memory.version == pynvml.nvmlMemory_v2:
-            memory.used, memory.reserved = used, reserved
-        else:
-            return pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH
-        return 0
-
-    return answer
+def _memory(state, handle, pointer):
+    memory = ctypes.cast(pointer, ctypes.POINTER(pynvml.c_nvmlMemory_v2_t))[0]
+    if memory.version != pynvml.nvmlMemory_v2:
+        return pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH
+    if f"{handle - 1}.used" not in state:
+        return pynvml.NVML_ERROR_NOT_SUPPORTED
+    keys = ("total", "used", "reserved")
+    memory.total, memory.used, memory.reserved = (state.get(f"{handle - 1}.{key}", 0) for key in keys)
+    return 0
 
 
 def _processes(key):
@@ -151,76 +129,20 @@ ANSWERS = {
     "nvmlSystemGetDriverVersion": ([_P, _U], _driver),
     "nvmlDeviceGetHandleByUUID": ([ctypes.c_char_p, _P], _by_uuid),
     "nvmlDeviceGetMigMode": ([_P, _P, _P], _split),
-    "nvmlDeviceGetMemoryInfo": ([_P, _P], _memory(pynvml.c_nvmlMemory_t)),
-    "nvmlDeviceGetMemoryInfo_v2": ([_P, _P], _memory(pynvml.c_nvmlMemory_v2_t)),
-    "nvmlDeviceGetComputeRunningProcesses_v2": ([_P, _P, _P], _processes("compute")),
+    "nvmlDeviceGetMemoryInfo_v2": ([_P, _P], _memory),
     "nvmlDeviceGetComputeRunningProcesses_v3": ([_P, _P, _P], _processes("compute")),
-    "nvmlDeviceGetGraphicsRunningProcesses_v2": ([_P, _P, _P], _processes("graphics")),
     "nvmlDeviceGetGraphicsRunningProcesses_v3": ([_P, _P, _P], _processes("graphics")),
-    "nvmlDeviceGetCurrentClocksThrottleReasons": ([_P, _P], _of("clock_events", ctypes.c_ulonglong)),
     "nvmlDeviceGetCurrentClocksEventReasons": ([_P, _P], _of("clock_events", ctypes.c_ulonglong)),
     "nvmlDeviceGetClockInfo": ([_P, _U, _P], _clock),
     "nvmlDeviceGetTotalEnergyConsumption": ([_P, _P], _of("energy", ctypes.c_ulonglong)),
 }
 
 
-def compile_library(folder, compiler, *, old_driver=False):
-    """Compile the C fake as libnvidia-ml.so.1. The sizes of structures are pynvml's: the compiler asserts them."""
-    sizes = {
-        "MEMORY_V1": pynvml.c_nvmlMemory_t,
-        "MEMORY_V2": pynvml.c_nvmlMemory_v2_t,
-        "PROCESS": pynvml.c_nvmlProcessInfo_v3_t,
-    }
-    defined = [f"-DSIZE_{name}={ctypes.sizeof(kind)}" for name, kind in sizes.items()]
-    defined += ["-DOLD_DRIVER"] if old_driver else []
-    folder.mkdir(exist_ok=True)
-    output = ["-Wl,-soname,libnvidia-ml.so.1", "-o", str(folder / "libnvidia-ml.so.1")]
-    flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, *flags, *defined, str(SOURCE), *output], check=True)
-    return folder
-
-
-def play(apply, states, uuids, allocated=None):
-    """Return the facts of a run: one state when it begins, and a sample in each of the others; the last once more.
-
-    Args:
-        apply: makes a state the fake's.
-        states: dictionaries.
-        uuids: under which the device may be known.
-        allocated: peak of torch's allocator, in bytes.
-    """
-    apply(states[0])
-    with Sampler(uuids, period_s=NEVER_S) as sampler:  # the thread itself samples at the opening and at the end
-        for state in states[1:]:
-            apply(state)
-            sampler.step()
-    return device_facts(sampler.findings(), {"allocated_peak_bytes": allocated}, "nothing was allocated")
-
-
-def play_in_child(folder, scratch, states, uuids, allocated=None):
-    """Do the same in a child process whose library loader finds what lies in a folder."""
-    variables = {"FAKE_NVML_STATE": str(scratch / "state"), "LD_LIBRARY_PATH": str(folder)}
-    child = subprocess.run(
-        [sys.executable, __file__],
-        input=json.dumps([states, uuids, allocated]),
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=CHILD_LIMIT_S,
-    )
-    return json.loads(child.stdout)
-
-
-def _apply_to_file(state):
-    """Replace the file: a reader sees the old state or the new."""
-    path = Path(os.environ["FAKE_NVML_STATE"])
-    path.with_suffix(".new").write_text("".join(f"{key} {value}\n" for key, value in state.items()), encoding="utf-8")
-    path.with_suffix(".new").replace(path)
-
-
-if __name__ == "__main__":
-    given_states, given_uuids, given_allocated = json.load(sys.stdin)
-    if not any(key.startswith("hang.") for given in given_states for key in given):  # however busy the machine is
-        sampler.OPENING_LIMIT_S = sampler.CLOSING_LIMIT_S = CHILD_LIMIT_S
-    json.dump(asdict(play(_apply_to_file, given_states, tuple(given_uuids), given_allocated)), sys.stdout)
+def play(fake, states, uuids):
+    """Return the facts of a run: one state when it begins, and a sample in each of the others; the last once more."""
+    fake.state = states[0]
+    with DeviceWatch(torch.device("cuda"), uuids, NEVER_S) as watch:  # its thread samples at the opening and at the end
+        for state in states[1:] if watch._gpu else ():
+            fake.state = state
+            watch.sample()
+    return watch.facts()

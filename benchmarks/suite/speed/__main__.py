@@ -25,7 +25,7 @@ from growth import VALUES, growth
 from page import page
 from workloads import WORKLOADS, bytes_per_image, chosen, flops_per_image, machine_class
 
-from resnet18.measure.processor import cpu_flags, cpu_model, emulates_bf16, onednn_setting
+from resnet18.measure.devices import cpu_flags, cpu_model, emulates_bf16, onednn_setting
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 SIDE = 2048
