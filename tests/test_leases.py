@@ -147,12 +147,13 @@ def test_a_run_of_this_machine_sees_the_gpu_that_it_leased(text, gpu, tmp_path, 
 )
 def test_gpus_are_those_that_are_listed_else_all_by_uuid(listed, names, monkeypatch):
     """CUDA and NVML number them differently; a list that is empty is a wish for none."""
-    uuids = ["GPU-1-a", b"GPU-2-b"]  # bytes: as older bindings give them
+    uuids = ["GPU-1-a", "GPU-2-b"]
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(uuids))
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: uuids[handle])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "a model")
     if listed is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:

@@ -13,6 +13,8 @@ import pytest
 import torch
 from fakes.nvml import NEVER_S, FakeNvml, install
 
+from resnet18.measure.device_watch import DeviceWatch
+
 UUID = "GPU-1"
 STATE = {
     "driver": "515.57",
