@@ -13,7 +13,7 @@ from resnet18.cli.app import app
 from resnet18.cli.errors import stopped
 from resnet18.cli.options import benchmark_names
 from resnet18.records.store import Store
-from resnet18.tables.estimate import KNOWN_SIZES, Pace, kinds_of
+from resnet18.tables.pace import KNOWN_SIZES, Pace, kinds_of
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_run_writes_records_and_a_report_and_the_second_run_does_nothing(cli, tm
     second = cli("run", path, *TINY_ARGUMENTS)
 
     assert (0, 0) == (first.exit_code, second.exit_code)
-    assert first.output.startswith("mine: 2 runs; under a minute\n")
+    assert first.output.startswith("mine: 2 runs; about 1 s here, by a rule of thumb\n")
     assert second.output.startswith("mine: 2 runs, 2 recorded; nothing is left to run\n")
     assert "2 runs (0 recorded before): 2 ok" in first.output
     assert "2 runs (2 recorded before): 2 ok" in second.output
@@ -413,7 +413,7 @@ check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" 
 
 def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tmp_path, monkeypatch):
     """Its claims, or, where none fits, that nothing is run."""
-    pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="timed", steps=3)
+    pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="timed")
     monkeypatch.setattr(
         "resnet18.cli.preview.time_some",
         lambda runs, *_: (KNOWN_SIZES["fashion-mnist-mini"], dict.fromkeys(kinds_of(runs).values(), pace)),
@@ -423,7 +423,10 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     rows = json.loads(cli("plan", path, "--seeds", "5", "--budget", "1m", "--json").stdout)
     none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s")
 
-    assert "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s of 1 min." in enough.output
+    assert (
+        "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s, one run after another, of 1m."
+        in enough.output
+    )
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
     assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
     assert "left out: X1 (takes about 60 s, and 59 s is left): it is so" in none.output

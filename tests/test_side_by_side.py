@@ -78,7 +78,7 @@ def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_pa
         heard.append(jobs)
         raise SpecError("here", "is enough")
 
-    monkeypatch.setattr("resnet18.cli.preview.announced", stop_here)
+    monkeypatch.setattr("resnet18.cli.preview.preview", stop_here)
     for more in ([], ["--jobs", "2"]):
         words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), *more, *TINY_ARGUMENTS]
         CliRunner().invoke(app, words)

@@ -23,6 +23,7 @@ from resnet18.cli.options import (
     TimeOption,
 )
 from resnet18.cli.request import asked, seconds_of
+from resnet18.spec.scale import FEWEST_SEEDS
 
 if TYPE_CHECKING:
     from resnet18.cli.preview import Timing
@@ -45,7 +46,8 @@ def plan_command(
 ) -> None:
     """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
     with errors_reported(debug):
-        from resnet18.cli.preview import announced, fewest_seeds
+        from resnet18.cli.announce import announcement
+        from resnet18.cli.preview import preview, within_budget
         from resnet18.execution.listing import plan_rows, plan_text
         from resnet18.records.store import Store
 
@@ -59,13 +61,15 @@ def plan_command(
             options,
             cases=cases,
             hypotheses=hypotheses,
-            fewest_seeds=fewest_seeds(budget_s),
+            fewest_seeds=1 if budget_s is None else FEWEST_SEEDS,
         )
         records = Store(results).read().records
         timing: Timing = "always" if time_steps or budget_s else "never"
-        found = announced(wanted, records, timing, budget_s=budget_s)
-        rows = plan_rows(found.plan, records, found.view.estimate.seconds)
+        view = preview(wanted, records, timing)
+        view = view if budget_s is None else within_budget(view, budget_s)
+        text = announcement(view, budget)
+        rows = plan_rows(view.plan, records, view.estimate.seconds)
         if as_json:
             typer.echo(json.dumps(rows, indent=1))
         else:
-            echo(f"{plan_text(rows, found.plan, wanted.request)}\n\n{found.text}")
+            echo(f"{plan_text(rows, view.plan, wanted.request)}\n\n{text}")

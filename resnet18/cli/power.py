@@ -1,6 +1,9 @@
 """The command `power`: how many seeds a difference takes."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Annotated, Any
 
 import typer
 
@@ -8,6 +11,10 @@ from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.options import LOCAL, DebugOption, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
+
+ENOUGH_DF = 4
+"""Degrees of freedom from which a standard deviation is an estimate: five seeds of one case."""
+SEEDS = ("seeds", "seeds_corrected")
 
 
 def power_command(
@@ -23,7 +30,7 @@ def power_command(
 ) -> None:
     """Say how many seeds a difference takes, from the spread of the recorded runs."""
     with errors_reported(debug):
-        from resnet18.judge.seeds import DIFFERENCES, planned, power_rows, power_text, spreads
+        from resnet18.judge.power import DIFFERENCES, planned, power_rows, spreads
         from resnet18.records.store import Store, last_attempts
         from resnet18.spec.metric import METRICS
 
@@ -36,3 +43,27 @@ def power_command(
         claims = sum(len(one.claims) for one in load_benchmarks())
         rows = power_rows(found, difference or DIFFERENCES, metric, claims)
         echo_either(rows, power_text(rows), as_json=as_json)
+
+
+def power_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows for people: a table under each spread."""
+    from tabulate import tabulate
+
+    from resnet18.spec.metric import METRICS
+    from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER
+
+    parts = []
+    for _, group in groupby(rows, key=itemgetter("where", "df", "sigma")):
+        mine = list(group)
+        first, unit = mine[0], mine[0]["unit"]
+        known = f"{first['where']}: {METRICS[first['metric']].title}, standard deviation {first['sigma']:.3g} {unit}"
+        if first["df"]:
+            known += f" [{first['sigma_low']:.3g}, {first['sigma_high']:.3g}], {first['df']} degrees of freedom"
+            known += "; fewer than five seeds: a rough guide" if first["df"] < ENOUGH_DF else ""
+        cells = [
+            [row["difference"], *(f"more than {MOST_SEEDS:,}" if n is None else n for n in map(row.get, SEEDS))]
+            for row in mine
+        ]
+        heads = [f"difference ({unit})", "seeds of each case", f"the same among {first['claims']} claims"]
+        parts.append(f"{known}\n{tabulate(cells, headers=heads, disable_numparse=True)}")
+    return "\n\n".join([*parts, f"Power {POWER}, two-sided level {100 * ALPHA:g} %, tested once."])

@@ -1,7 +1,6 @@
 """`run --retime`: which runs have an unreliable time, and can be timed again here."""
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
@@ -13,52 +12,41 @@ from resnet18.spec.metric import METRICS
 from resnet18.spec.plan import Plan
 
 
-@dataclass(frozen=True)
-class Unreliable:
-    """The runs of a plan whose times are unreliable, in tables that print times."""
-
-    again: dict[str, int] = field(default_factory=dict)
-    """By run id, the attempt whose time is unreliable: the run is no longer done by it."""
-    elsewhere: int = 0
-    """How many come from other machines, or an unknown one: a time taken here could not be set beside theirs."""
-
-    @property
-    def text(self) -> str:
-        """What is said of them before anything runs."""
-        first = f"Unreliable times, taken again: {len(self.again)}."
-        return f"{first} Of other or unknown machines, and left alone: {self.elsewhere}." if self.elsewhere else first
-
-
 def unreliable_times(
     benchmarks: Collection[Benchmark], plan: Plan, records: Collection[Record], is_here: Callable[[Record], bool]
-) -> Unreliable:
-    """Return which runs `--retime` takes again.
+) -> tuple[dict[str, int], int]:
+    """Return the attempts whose times `--retime` takes again, by run, and how many it leaves alone.
 
-    A run that did not end `ok` has no time, and one that other code recorded is run again or kept for another reason.
-
-    Args:
-        benchmarks: whose cases are planned.
-        plan: the runs that are asked for.
-        records: all that there are.
-        is_here: whether a record comes from a machine like this one.
+    Left alone are those of other machines, or an unknown machine: a time taken here could not be set beside them. A run
+    that did not end `ok` has no time, and a run that other code recorded is run again or kept for another reason.
+    `is_here` says whether a record comes from a machine like this one.
     """
-    timed = {one.name for one in benchmarks if any(METRICS[name].quantity == "seconds" for name in _metrics(one))}
+    timed = {benchmark.name for benchmark in benchmarks if _has_times(benchmark)}
     known = last_attempts(records)
-    found = [
-        known[run.run_id]
+    unreliable = [
+        record
         for run in plan.runs
-        if run.run_id in known and timed & {label.partition("/")[0] for label in run.labels}
+        if (record := known.get(run.run_id)) and any(label.partition("/")[0] in timed for label in run.labels)
+        if record.status == "ok" and record.has_unreliable_times
+        if is_done(record, code_hash(run.experiment, run.execution), None)
     ]
-    unreliable = [one for one in found if one.status == "ok" and _is_of_this_code(one) and one.has_unreliable_times]
     here = {record.run_id: record.attempt for record in unreliable if is_here(record)}
-    return Unreliable(here, len(unreliable) - len(here))
+    return here, len(unreliable) - len(here)
+
+
+def _has_times(benchmark: Benchmark) -> bool:
+    """Say whether a table prints times, or has claims on some."""
+    checks = [check for claim in benchmark.claims for check in claim.checks]
+    metrics = [row.metric for row in benchmark.table.metrics]
+    metrics += [check.metric for check in checks if isinstance(check, MetricCheck)]
+    return any(METRICS[metric].quantity == "seconds" for metric in metrics)
 
 
 def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
-    """Refuse to take times again where they would be unreliable again, or on nodes that nobody has seen.
+    """Refuse to take times again where they would be unreliable again, or on a cluster's unknown nodes.
 
     Raises:
-        SpecError: several runs at a time, or another engine; or a budget, which chooses runs in its own way.
+        SpecError: several runs at a time, another engine, or a budget, which chooses runs in its own way.
     """
     if budget is not None:
         raise SpecError("--retime", "and --budget choose runs, each in its own way", next_step="leave one of them out")
@@ -66,13 +54,3 @@ def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
         raise SpecError("--retime", f"takes times on this machine, not on {engine}'s nodes", allowed=["--engine local"])
     if jobs is not None and jobs > 1:
         raise SpecError("--retime", f"needs the machine for one run at a time, not {jobs}", allowed=["--jobs 1"])
-
-
-def _is_of_this_code(record: Record) -> bool:
-    return is_done(record, code_hash(record.spec.experiment, record.spec.execution), None)
-
-
-def _metrics(benchmark: Benchmark) -> Iterator[str]:
-    """Yield what a table prints, and what its claims are about."""
-    yield from (row.metric for row in benchmark.table.metrics)
-    yield from (check.metric for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck))

@@ -40,6 +40,7 @@ from resnet18.cli.options import (
 from resnet18.cli.request import Asked, asked, demand_data, seconds_of, several_gpus, usable_processors
 from resnet18.execution.policy import CHECKPOINT_EVERY_S, Policy
 from resnet18.spec.errors import SpecError
+from resnet18.spec.scale import FEWEST_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Orders:
     """How `run` carries out what is asked for."""
 
     results: Path
-    budget_s: float | None
+    budget: str | None
     jobs: int
     as_json: bool
     on_processors: str | None
@@ -92,19 +93,19 @@ def run_command(
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
     with errors_reported(debug):
-        from resnet18.cli.preview import fewest_seeds
         from resnet18.cli.retime import check_alone
         from resnet18.execution.engines.sites import reach
         from resnet18.execution.side_by_side import pin
 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
-        budget_s = None if budget is None else seconds_of(budget)
+        if budget is not None:
+            seconds_of(budget)  # a mistake is told before anything else
         demand_data(scale, data)
         if retime:
             check_alone(jobs, engine, budget)
         site = reach(engine, resources, jobs)
-        if site is not None and budget_s is not None:
+        if site is not None and budget is not None:
             raise SpecError("--budget", f"needs times, and nobody knows those of {engine}'s nodes")
         if on_processors is not None:
             pin(on_processors)
@@ -118,12 +119,12 @@ def run_command(
             options,
             cases=cases,
             hypotheses=hypotheses,
-            fewest_seeds=fewest_seeds(budget_s),
+            fewest_seeds=1 if budget is None else FEWEST_SEEDS,
             prove_devices=True,
             devices=devices,
         )
         policy = Policy(keep_stale, checkpoint_every, time_limit, on_processors is None, several_gpus())
-        orders = Orders(results, budget_s, jobs or 1, as_json, on_processors, only, retime)
+        orders = Orders(results, budget, jobs or 1, as_json, on_processors, only, retime)
         raise typer.Exit(_carried_out(wanted, orders, policy, site))
 
 
@@ -144,7 +145,7 @@ def _carried_out(wanted: Asked, orders: Orders, policy: Policy, site: "Site | No
         policy = replace(policy, again=_unreliable(wanted, orders, store))
     chosen, records = _announce(wanted, orders, policy, store, is_here=site is None)
     if groups:
-        only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget_s else []
+        only = ["--only", ",".join(run.run_id for run in chosen.plan.runs)] if orders.budget else []
         run_side_by_side(groups, sys.argv[1:], only)
     carry_out = partial(run_plan, opening=opening, records=None if groups else records)
     return _run(chosen, orders, policy, store, carry_out)
@@ -192,27 +193,25 @@ def _announce(
     wanted: Asked, orders: Orders, policy: Policy, store: "Store", *, is_here: bool
 ) -> "tuple[Asked, tuple[Record, ...]]":
     """Say what will run; return what is left of it by the budget, and the records of its runs."""
-    from resnet18.cli.preview import announced
+    from resnet18.cli.announce import announcement, events
+    from resnet18.cli.preview import preview, within_budget
     from resnet18.execution.events import Events
 
-    timing: Timing = "never" if not is_here else "always" if orders.budget_s is not None else "if long"
+    timing: Timing = "never" if not is_here else "always" if orders.budget is not None else "if long"
     records = tuple(record for record in store.read().records if record.run_id not in policy.again)
-    found = announced(
-        wanted,
-        records,
-        timing,
-        budget_s=orders.budget_s,
-        keep_stale=policy.keep_stale,
-        jobs=orders.jobs if is_here else None,
-    )
+    jobs = orders.jobs if is_here else None
+    view = preview(wanted, records, timing, keep_stale=policy.keep_stale, jobs=jobs)
+    if orders.budget is not None:
+        view = within_budget(view, seconds_of(orders.budget))
+    text = announcement(view, orders.budget)
     progress = _progress(orders)
     if isinstance(progress, Events):
-        for event, row in found.events:
+        for event, row in events(view):
             progress.send(event, **row)
     else:
-        progress.say(found.text)
-    planned = {run.run_id for run in found.plan.runs}
-    return replace(wanted, plan=found.plan), tuple(record for record in records if record.run_id in planned)
+        progress.say(text)
+    planned = {run.run_id for run in view.plan.runs}
+    return replace(wanted, plan=view.plan), tuple(record for record in records if record.run_id in planned)
 
 
 def _unreliable(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]:
@@ -220,9 +219,10 @@ def _unreliable(wanted: Asked, orders: Orders, store: "Store") -> dict[str, int]
     from resnet18.cli.preview import on_this_machine
     from resnet18.cli.retime import unreliable_times
 
-    unreliable = unreliable_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
-    _progress(orders).say(unreliable.text)
-    return unreliable.again
+    again, elsewhere = unreliable_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
+    left = f" Of other or unknown machines, and left alone: {elsewhere}." if elsewhere else ""
+    _progress(orders).say(f"Unreliable times, taken again: {len(again)}.{left}")
+    return again
 
 
 def _progress(orders: Orders) -> "Progress":

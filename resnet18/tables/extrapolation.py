@@ -12,8 +12,8 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.resolve import Request, resolve
 from resnet18.tables.cells import DAGGER, NOTHING, missing
-from resnet18.tables.estimate import KNOWN_SIZES
 from resnet18.tables.metrics import mixed_machines, train_s
+from resnet18.tables.pace import KNOWN_SIZES, images_of
 from resnet18.tables.selection import CaseRecords, Selection
 from resnet18.tables.statistics import contrast
 
@@ -44,7 +44,7 @@ def has_extrapolation(selection: Selection, request: Request) -> bool:
 def _images(experiment: Experiment, request: Request) -> int:
     """Return how many images pass through training, each as often as it does."""
     sizes = KNOWN_SIZES.get(request.data_label)
-    return sizes.of_train(experiment.train_images) * experiment.epochs if sizes else 0
+    return images_of(experiment, sizes)[0] if sizes else 0
 
 
 def trained_images(record: Record) -> int:

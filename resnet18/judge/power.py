@@ -3,13 +3,11 @@
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import inf, log, sqrt
-from operator import itemgetter
 from statistics import variance
+from typing import Any
 
 from scipy.special import chdtri
-from tabulate import tabulate
 
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
@@ -22,9 +20,6 @@ from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER, power
 PLANNED = (0.3, 0.56, 1.0)
 """Standard deviations over seeds, in points, to plan with before there are records (docs/methodology.md)."""
 DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
-RUN_SOME = "run some with: resnet18 run --scale small"
-ENOUGH_DF = 4
-"""Degrees of freedom from which a standard deviation is an estimate: five seeds of one case."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +47,13 @@ def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metr
     for request in requests_of(records):
         for selection in select(benchmarks, request, records):
             runs = frozenset(record.run_id for record in selection.measured)
-            if runs in seen:  # an option that changed nothing asks for the same runs
+            groups = [group for case in selection.cases if len(group := _values(metric, case.measured)) > 1]
+            if not groups or runs in seen:  # an option that changed nothing asks for the same runs
                 continue
             seen.add(runs)
-            groups = [group for case in selection.cases if len(group := _values(metric, case.measured)) > 1]
             df = sum(len(group) - 1 for group in groups)
-            if df:
-                pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
-                yield Spread(f"{selection.benchmark.name}, {request.described}", sqrt(pooled), df)
+            pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
+            yield Spread(f"{selection.benchmark.name}, {request.described}", sqrt(pooled), df)
 
 
 def _values(metric: str, records: Sequence[Record]) -> list[float]:
@@ -68,12 +62,12 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     Nothing where runs differ in more than their seeds: code, data, or, for times and memory, the installation.
     """
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
-    origins = {(one.fingerprint.identity.code_hash, one.fingerprint.identity.data_sha256) for one in records}
+    identities = [record.fingerprint.identity for record in records]
     is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
-    if len(origins) > 1 or (is_cost and is_mixed):
+    if len({(one.code_hash, one.data_sha256) for one in identities}) > 1 or (is_cost and is_mixed):
         return []
-    quiet = [record for record in records if not (is_cost and record.has_unreliable_times)]
-    values = [value for record in quiet if (value := value_of(metric, record)) is not None]
+    reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
+    values = [value for record in reliable if (value := value_of(metric, record)) is not None]
     return [100 * log(value) for value in values if value > 0] if is_cost else values
 
 
@@ -81,10 +75,14 @@ def planned(metric: str) -> list[Spread]:
     """Return the spreads to plan with where nothing is recorded.
 
     Raises:
-        UnfinishedError: the metric is no accuracy: for others nobody has said what to expect.
+        UnfinishedError: the metric is no accuracy: what to expect of others is not known.
     """
     if METRICS[metric].quantity != "accuracy":
-        raise UnfinishedError(metric, "no case has two recorded seeds to take its spread from", next_step=RUN_SOME)
+        raise UnfinishedError(
+            metric,
+            "no case has two recorded seeds to take its spread from",
+            next_step="run some with: resnet18 run --scale small",
+        )
     return [Spread("assumed, since no case has two recorded seeds", sigma, 0) for sigma in PLANNED]
 
 
@@ -100,15 +98,11 @@ def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | No
     def enough(n: int) -> bool:
         return power(distance, inf, n, 2 * n - 2, alpha / 2) >= POWER
 
-    if not enough(MOST_SEEDS):
-        return None
-    return bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2
+    return bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2 if enough(MOST_SEEDS) else None
 
 
-def power_rows(
-    found: Sequence[Spread], differences: Sequence[float], metric: str, claims: int
-) -> list[dict[str, object]]:
-    """Return one flat row for each spread and difference.
+def power_rows(found: Sequence[Spread], differences: Sequence[float], metric: str, claims: int) -> list[dict[str, Any]]:
+    """Return a flat row for each spread and difference.
 
     Args:
         found: spreads.
@@ -133,25 +127,3 @@ def power_rows(
         for spread in found
         for difference in differences
     ]
-
-
-def power_text(rows: Sequence[dict[str, object]]) -> str:
-    """Return the rows for people: a table under each spread."""
-    parts = []
-    for (where, df, _), group in groupby(rows, key=itemgetter("where", "df", "sigma")):
-        mine = list(group)
-        first = mine[0]
-        unit, claims = first["unit"], first["claims"]
-        known = f"{where}: {METRICS[str(first['metric'])].title}, standard deviation {first['sigma']:.3g} {unit}"
-        if df:
-            known += f" [{first['sigma_low']:.3g}, {first['sigma_high']:.3g}], {df} degrees of freedom"
-        if df and int(str(df)) < ENOUGH_DF:
-            known += "; fewer than five seeds: a rough guide"
-        cells = [[row["difference"], _seeds(row["seeds"]), _seeds(row["seeds_corrected"])] for row in mine]
-        heads = [f"difference ({unit})", "seeds of each case", f"the same among {claims} claims"]
-        parts.append(f"{known}\n{tabulate(cells, headers=heads, disable_numparse=True)}")
-    return "\n\n".join([*parts, f"Power {POWER}, two-sided level {100 * ALPHA:g} %, one look."])
-
-
-def _seeds(seeds: object) -> str:
-    return f"more than {MOST_SEEDS:,}" if seeds is None else str(seeds)

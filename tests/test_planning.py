@@ -1,0 +1,298 @@
+"""How many seeds a difference takes, and which runs give the most verdicts in a given time."""
+
+import pytest
+from builders import TOML, make_benchmark, make_epoch, make_record
+
+from resnet18.cli.announce import budget_text, claim_rows
+from resnet18.cli.power import power_text
+from resnet18.cli.request import seconds_of
+from resnet18.judge.budget import Situation, choose
+from resnet18.judge.power import DIFFERENCES, Spread, planned, power_rows, seeds_for, spreads
+from resnet18.judge.reason import Reason
+from resnet18.records.record import Score
+from resnet18.spec.errors import SpecError, UnfinishedError
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+PAPER = Request(scale="paper", data="cifar10-jpeg")
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path)
+
+
+def records_of(mine, percents):
+    """One record for each case and seed; the seed chooses accuracy and time."""
+    return [
+        make_record(
+            run.experiment,
+            run.execution,
+            request=PAPER,
+            epochs=(
+                make_epoch(
+                    1,
+                    clean=Score(loss=2.0, correct=round(1000 * percents[run.experiment.seed]), images=100_000),
+                    train_s=percents[run.experiment.seed],
+                ),
+            ),
+        )
+        for run in plan([mine], PAPER, range(len(percents)), {"cpu": 1}).runs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("difference", "sigma", "alpha", "seeds"),
+    [
+        (0.1, 0.2, 0.05, 64),
+        (0.2, 0.2, 0.05, 17),
+        (0.3, 0.2, 0.05, 9),
+        (0.5, 0.2, 0.05, 4),
+        (0.32, 0.3, 0.05 / 20, 29),
+        (9.0, 1.0, 0.05, 2),
+        (0.13, 1.0, 0.05, 930),
+        (0.12, 1.0, 0.05, None),
+        (1.0, 0.0, 0.05, 2),
+    ],
+)
+def test_golden_seeds_for_a_difference(difference, sigma, alpha, seeds):
+    """The figures of docs/methodology.md, the fewest and the most; beyond 1,000 there is no number."""
+    assert seeds == seeds_for(difference, sigma, alpha)
+
+
+@pytest.mark.parametrize(
+    ("percents", "metric", "df", "sigma"),
+    [
+        ([70.0, 71.0, 72.0], "clean_accuracy", 4, 1.0),
+        ([70.0, 70.7], "train_s", 2, 0.7036),
+        ([0.0, 70.0, 70.7], "train_s", 2, 0.7036),
+    ],
+    ids=["points", "percent of a time", "a time of nothing is left out"],
+)
+def test_the_spread_is_pooled_over_cases(percents, metric, df, sigma, mine):
+    """Of the seeds of each of two cases; times as logarithms in percent, since they are compared by ratio."""
+    (spread,) = spreads([mine, mine], records_of(mine, percents), metric)
+
+    assert ("mine, paper scale, cifar10-jpeg", df) == (spread.where, spread.df)
+    assert sigma == pytest.approx(spread.sigma, abs=1e-3)
+
+
+def test_the_interval_of_a_spread_is_that_of_chi_squared():
+    """4 degrees of freedom: 0.599 to 2.874 times."""
+    assert (0.599, 2.874) == pytest.approx(Spread("there", 1.0, 4).interval, abs=1e-3)
+    assert Spread("there", 1.0, 0).interval is None
+
+
+def test_cases_count_by_their_degrees_of_freedom(mine):
+    """Variance 1 of three seeds, 8 of two: (2 * 1 + 1 * 8) / 3."""
+    one, other = (
+        [record for record in records_of(mine, percents) if record.spec.experiment.batch_size == size]
+        for size, percents in ((8, [70.0, 71.0, 72.0]), (16, [70.0, 74.0]))
+    )
+    (spread,) = spreads([mine], [*one, *other], "clean_accuracy")
+
+    assert (3, pytest.approx((10 / 3) ** 0.5)) == (spread.df, spread.sigma)
+
+
+def with_changes(record, flags=(), torch="2.0.0", **identity):
+    """The record with flags, or with another identity or numerics."""
+    numerics = {**record.fingerprint.numerics, "torch": torch}
+    identity = record.fingerprint.identity.model_copy(update=identity)
+    fingerprint = record.fingerprint.model_copy(update={"identity": identity, "numerics": numerics})
+    return record.model_copy(update={"flags": flags, "fingerprint": fingerprint})
+
+
+@pytest.mark.parametrize(
+    ("metric", "changes", "df"),
+    [
+        ("clean_accuracy", {"code_hash": "e" * 64}, 2),
+        ("clean_accuracy", {"data_sha256": "e" * 64}, 2),
+        ("clean_accuracy", {"torch": "1.9.0"}, 4),
+        ("clean_accuracy", {"flags": ("unreliable",)}, 4),
+        ("train_s", {"code_hash": "e" * 64}, 2),
+        ("train_s", {"torch": "1.9.0"}, 2),
+        ("train_s", {"flags": ("unreliable",)}, 3),
+        ("train_s", {"flags": ("no_learning",)}, 4),
+    ],
+)
+def test_a_spread_is_of_runs_that_differ_in_their_seed_alone(metric, changes, df, mine):
+    """One of three records of a case is of another origin, which leaves that case out, or its time is unreliable."""
+    first, *others = records_of(mine, [70.0, 71.0, 72.0])
+    (spread,) = spreads([mine], [with_changes(first, **changes), *map(with_changes, others)], metric)
+
+    assert df == spread.df
+
+
+def test_without_two_seeds_of_a_case_accuracies_are_planned_with_assumed_spreads(mine):
+    """Which are named as such; what to expect of other metrics is not known."""
+    assert [] == list(spreads([mine], records_of(mine, [70.0]), "clean_accuracy"))
+    assert [0.3, 0.56, 1.0] == [spread.sigma for spread in planned("clean_accuracy")]
+    assert all(spread.where.startswith("assumed") and not spread.df for spread in planned("clean_accuracy"))
+    with pytest.raises(UnfinishedError, match="no case has two recorded seeds"):
+        planned("train_s")
+
+
+def test_a_row_of_power_has_all_that_its_text_is_made_of():
+    """Seeds alone, and at the level of Holm's first step."""
+    measured, assumed = power_rows([Spread("there", 1.0, 4), Spread("nowhere", 0.5, 0)], [1.0], "best_accuracy", 20)
+
+    assert {
+        "where": "there",
+        "metric": "best_accuracy",
+        "unit": "points",
+        "sigma": 1.0,
+        "sigma_low": pytest.approx(0.5991, abs=1e-4),
+        "sigma_high": pytest.approx(2.8736, abs=1e-4),
+        "df": 4,
+        "difference": 1.0,
+        "seeds": 17,
+        "seeds_corrected": 33,
+        "claims": 20,
+    } == measured
+    assert (None, None, 6, 10) == tuple(assumed[key] for key in ("sigma_low", "sigma_high", "seeds", "seeds_corrected"))
+    assert (0.25, 0.5, 1.0, 2.0, 5.0) == DIFFERENCES
+
+
+def test_power_has_a_table_for_each_spread():
+    """With unit, interval and degrees of freedom, and what it would take too many seeds for."""
+    found = [Spread("here", 1.0, 4), Spread("there", 1.0, 2), Spread("nowhere", 1.0, 0)]
+    here, there, nowhere, note = power_text(power_rows(found, [0.1, 2.0], "best_accuracy", 20)).split("\n\n")
+
+    head = "best test accuracy, as published, standard deviation 1 points"
+    assert f"here: {head} [0.599, 2.87], 4 degrees of freedom" == here.splitlines()[0]
+    assert there.splitlines()[0].endswith("2 degrees of freedom; fewer than five seeds: a rough guide")
+    assert f"nowhere: {head}" == nowhere.splitlines()[0]
+    assert ["2.0", "6", "10"] == here.splitlines()[-1].split()
+    assert 2 == here.count("more than 1,000")
+    assert "difference (points)" in here
+    assert "among 20 claims" in here
+    assert "Power 0.8, two-sided level 5 %, tested once." == note
+
+
+# A budget of time
+
+MORE = "".join(f'\n[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size} }}\n' for size in (32, 64))
+ORDER = '{{ kind = "greater", metric = "clean_accuracy", case = "{}", than = "{}" }}'
+VALUE = '{ kind = "close", metric = "clean_accuracy", case = "8", value = 1.0, margin = 1.0 }'
+OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cuda" }'
+COSTS = {"8": 10.0, "16": 20.0, "32": 40.0, "64": 80.0}
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    """Choose among claims of a table of four cases, whose runs take the seconds of COSTS."""
+
+    def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE):
+        claims = "".join(
+            f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1)
+        )
+        mine = make_benchmark(tmp_path, text + claims)
+        planned = plan([mine], request, range(seeds), {"cpu": 1})
+        case_of = {run.run_id: run.labels[0].partition("/")[2] for run in planned.runs}
+        seconds = {run_id: COSTS[case] for run_id, case in case_of.items() if case not in unknown}
+        recorded = {run_id for run_id, case in case_of.items() if case in done}
+        return choose([mine], Situation(planned, request, seconds, recorded, "cpu"), budget_s)
+
+    return choice
+
+
+def seeds_of(choice):
+    return [fate.seeds for fate in choice.fates]
+
+
+def test_a_claim_is_taken_with_all_cases_and_seeds_that_it_needs(chosen):
+    """Two cases, three seeds, whole or not at all."""
+    whole, none = (chosen(budget_s, ORDER.format("8", "16")) for budget_s in (90.0, 89.0))
+
+    assert ([3], 6, 90.0) == (seeds_of(whole), len(whole.runs), whole.seconds)
+    assert ([0], 0, 90.0, 89.0) == (seeds_of(none), len(none.runs), none.fates[0].takes_s, none.fates[0].left_s)
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "checks", "options", "seeds"),
+    [
+        (210.0, ["16 32", "8 16", "8 64"], {}, [3, 3, 0]),
+        (150.0, [VALUE.replace('"8"', '"32"'), "8 16"], {}, [0, 3]),
+        (90.0, [VALUE, "8 16"], {}, [3, 3]),
+        (30.0, ["8 16"], {"done": ["16"]}, [3]),
+        (149.0, ["8 16"], {"seeds": 10}, [3]),
+        (150.0, ["8 16"], {"seeds": 10}, [5]),
+        (299.0, ["8 16"], {"seeds": 10}, [5]),
+        (300.0, ["8 16"], {"seeds": 10}, [10]),
+        (330.0, ["16 32", "8 16"], {"seeds": 5}, [3, 5]),
+        (30.0, ["8 16"], {"seeds": 1}, [1]),
+    ],
+    ids=[
+        "the cheapest first, shared runs once",
+        "a direction before a cheaper value",
+        "a value whose case is there already",
+        "recorded runs cost nothing",
+        "not enough for a second test",
+        "a second test",
+        "not enough for a third test",
+        "a third test",
+        "every claim is tested once before one is tested twice",
+        "fewer seeds than a verdict needs",
+    ],
+)
+def test_the_choice_gives_the_most_verdicts_for_its_time(budget_s, checks, options, seeds, chosen):
+    """A seed of cases 8, 16, 32 and 64 takes 10, 20, 40 and 80 s."""
+    checks = [one if "{" in one else ORDER.format(*one.split()) for one in checks]
+
+    assert seeds == seeds_of(chosen(budget_s, *checks, **options))
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "reason"),
+    [
+        (VALUE, {"request": Request()}, Reason("other_data")),
+        (VALUE, {"request": Request("small", "cifar10")}, Reason("other_scale")),
+        (OOM, {}, Reason("other_device", "mine/16", what="cuda")),
+        (ORDER.format("8", "16"), {"unknown": ["16"]}, Reason("time_unknown", "mine/16")),
+        ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, Reason("too_few_epochs", count=5)),
+        (
+            ORDER.format("8", "16"),
+            {"text": TOML.replace("batch_size = 16 }", 'batch_size = 16 }\nexecution = { device = "cuda" }')},
+            Reason("no_device", what="no CUDA device"),
+        ),
+    ],
+)
+def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes, reason, chosen):
+    """However much there is."""
+    (fate,) = chosen(1e9, check, **changes).fates
+
+    assert (0, reason) == (fate.seeds, fate.reason)
+
+
+def test_a_choice_is_told_claim_by_claim(chosen):
+    """Those that are taken with their seeds, the others with the reason, and the same as rows."""
+    choice = chosen(100.0, ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
+    left_out = "takes about 4 min, and 10 s is left"
+
+    assert [
+        "Budget: 1 of 3 claims get the seeds that a verdict needs, in about 2 min, one run after another, of 100s.",
+        "  X1, 3 seeds: it is so",
+        f"  left out: X2 ({left_out}): it is so",
+        "  left out: X3 (mine/16 does not run on cuda here): it is so",
+    ] == budget_text(choice, "100s").splitlines()
+    assert {"benchmark": "mine", "claim": "X2", "says": "it is so", "seeds": 0, "left_out": left_out} == claim_rows(
+        choice
+    )[1]
+    assert "None of them can be decided: a verdict needs 3 seeds (--seeds 3)." in budget_text(
+        chosen(30.0, ORDER.format("8", "16"), seeds=1), "30s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1.5h", 5_400), ("5 min", 300)]
+)
+def test_a_budget_is_a_number_and_a_unit(text, seconds):
+    """As people write it."""
+    assert seconds == seconds_of(text)
+
+
+@pytest.mark.parametrize("text", ["30", "m", "-5m", "0s", "1d", "30m2", "1e9s", "\u0663m", "nan h", "9" * 7 + "s"])
+def test_what_is_no_length_of_time_is_refused_with_the_forms_that_are(text):
+    """Before anything is planned."""
+    with pytest.raises(SpecError, match=r"is no length of time \(allowed: 90s, 30m, 2h, 1.5h\)"):
+        seconds_of(text)
