@@ -231,22 +231,23 @@ def test_shared_runs_count_once_in_all(mine):
 
 
 @pytest.mark.parametrize(
-    ("precision", "device", "emulates", "jobs", "is_said"),
+    ("how", "emulates", "jobs", "is_said"),
     [
-        ("bf16", "cpu", True, 1, True),
-        ("bf16", "auto", True, 1, True),
-        ("bf16", "cpu", False, 1, False),
-        ("fp32", "cpu", True, 1, False),
-        ("bf16", "cuda", True, 1, False),
-        ("bf16", "cpu", True, None, False),
+        ("bf16 cpu", True, 1, True),
+        ("bf16 auto", True, 1, True),
+        ("bf16 cpu", False, 1, False),
+        ("fp32 cpu", True, 1, False),
+        ("bf16 cuda", True, 1, False),
+        ("bf16 cpu", True, None, False),
     ],
 )
 def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
-    precision, device, emulates, jobs, is_said, wanted, monkeypatch
+    how, emulates, jobs, is_said, wanted, monkeypatch
 ):
     """In one line, with what to do; not of what runs elsewhere, nor of what is recorded."""
     monkeypatch.setattr("resnet18.measure.devices.emulates_bf16", lambda: emulates)
     first, *others = wanted.plan.runs
+    precision, device = how.split()
     runs = [replace(first, execution=Execution(precision=precision, device=device)), *others]
     line = "slow here: the processor emulates bf16 (1 of 6 runs); faster: -o precision=fp32"
 
