@@ -13,7 +13,7 @@ HALF = len(CONTENT) // 2
 def head(handler, status, length=None, **headers):
     handler.send_response(status)
     if length is not None:
-        handler.send_header("Content-Length", str(length))
+        headers["Content-Length"] = str(length)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
@@ -23,56 +23,28 @@ def start_of(handler):
     return int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
 
 
+def reply(status, body, length=None, **headers):
+    """Return a behaviour that sends this, whatever is asked for."""
+
+    def behave(handler):
+        head(handler, status, length, **headers)
+        handler.wfile.write(body)
+
+    return behave
+
+
 def good(handler, content=CONTENT):
     """Honours Range."""
-    start = start_of(handler)
+    start, size = start_of(handler), len(content)
     if start:
-        head(handler, 206, len(content) - start, Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}")
+        head(handler, 206, size - start, Content_Range=f"bytes {start}-{size - 1}/{size}")
     else:
-        head(handler, 200, len(content))
+        head(handler, 200, size)
     handler.wfile.write(content[start:])
 
 
 def wrong(handler):
     good(handler, CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
-
-
-def without_range(handler):
-    head(handler, 200, len(CONTENT))
-    handler.wfile.write(CONTENT)
-
-
-def missing(handler):
-    head(handler, 404, 4)
-    handler.wfile.write(b"none")
-
-
-def cut(handler):
-    """Promises all, and sends half."""
-    head(handler, 200, len(CONTENT))
-    handler.wfile.write(CONTENT[:HALF])
-
-
-def other_size(handler):
-    head(handler, 200, 100)
-    handler.wfile.write(CONTENT[:100])
-
-
-def other_range(handler):
-    head(handler, 206, HALF, Content_Range=f"bytes 0-{HALF - 1}/{len(CONTENT)}")
-    handler.wfile.write(CONTENT[:HALF])
-
-
-def page(handler):
-    """What a hotel's network answers, whatever is asked for."""
-    head(handler, 200)
-    handler.wfile.write(b"<html>Please pay</html>")
-
-
-def packed(handler):
-    """Says of the archive's own gzip that it is the transfer's, as some servers do."""
-    head(handler, 200, len(CONTENT), Content_Encoding="x-gzip")
-    handler.wfile.write(CONTENT)
 
 
 def endless(handler):
@@ -84,13 +56,11 @@ def endless(handler):
 
 def stalled(handler):
     """Sends half, then nothing."""
-    head(handler, 200, len(CONTENT))
-    handler.wfile.write(CONTENT[:HALF])
+    reply(200, CONTENT[:HALF], len(CONTENT))(handler)
     handler.server.released.wait(10)
 
 
 def silent(handler):
-    """Never answers."""
     handler.server.released.wait(10)
 
 
@@ -106,10 +76,16 @@ def hostile(handler):
     handler.wfile.write(b"HTTP/1.0 500 \x1b[2J\x1b]0;owned\x07" + 10_000 * b"long " + b"\r\n\r\n")
 
 
-BEHAVIOURS = (
-    *(good, wrong, without_range, missing, cut, other_size, other_range, packed),
-    *(page, endless, stalled, silent, redirecting, hostile),
-)
+BEHAVIOURS = {function.__name__: function for function in (good, wrong, endless, stalled, silent, redirecting, hostile)}
+BEHAVIOURS |= {
+    "without_range": reply(200, CONTENT, len(CONTENT)),
+    "missing": reply(404, b"none", 4),
+    "cut": reply(200, CONTENT[:HALF], len(CONTENT)),
+    "other_size": reply(200, CONTENT[:100], 100),
+    "other_range": reply(206, CONTENT[:HALF], HALF, Content_Range=f"bytes 0-{HALF - 1}/{len(CONTENT)}"),
+    "page": reply(200, b"<html>Please pay</html>"),
+    "packed": reply(200, CONTENT, len(CONTENT), Content_Encoding="x-gzip"),
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -121,7 +97,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked = []
         self.released = threading.Event()
-        self.behaviours = {function.__name__: function for function in BEHAVIOURS}
+        self.behaviours = dict(BEHAVIOURS)
 
     def url(self, name):
         """Return where the server behaves like this."""

@@ -124,39 +124,24 @@ def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, par
 
 
 @pytest.mark.parametrize(
-    ("bad", "words"),
+    ("bad", "words", "kept"),
     [
-        ("missing", "answers with 404 Not Found"),
-        ("cut", "ended after 20,001 of 40,002 bytes"),
-        ("other_size", "offers 100 bytes where 40002 are missing"),
-        ("other_range", "answers with other bytes than were asked for"),
-        ("page", "sends something else than an archive"),
-        ("wrong", "gives a file with another SHA-256"),
-        ("endless", "gives a file with another SHA-256"),
-        ("stalled", "sent nothing for 0.2 s"),
-        ("silent", "does not answer: timed out"),
+        ("missing", "answers with 404 Not Found", 0),
+        ("cut", "ended after 20,001 of 40,002 bytes", HALF),
+        ("other_size", "offers 100 bytes where 40002 are missing", 0),
+        ("other_range", "answers with other bytes than were asked for", 0),
+        ("page", "sends something else than an archive", 0),
+        ("wrong", "gives a file with another SHA-256", 0),
+        ("endless", "gives a file with another SHA-256", 0),
+        ("stalled", "sent nothing for 0.2 s", HALF),
+        ("silent", "does not answer: timed out", 0),
     ],
 )
-def test_a_mirror_that_is_of_no_use_is_left_for_the_next(bad, words, fetched, home):
-    """With the reason."""
+def test_a_mirror_that_is_of_no_use_is_left_for_the_next(bad, words, kept, fetched, home):
+    """With the reason; what it sent of the archive is kept, and nothing else."""
     assert words in fetched(bad, "good")
+    assert [(bad, 0), ("good", kept)] == fetched.server.asked
     assert CONTENT == (home / PYTHON).read_bytes()
-
-
-def test_what_a_mirror_sent_before_it_stalled_is_kept_for_the_next(fetched, server):
-    """All have the same bytes."""
-    fetched("stalled", "good")
-
-    assert [("stalled", 0), ("good", HALF)] == server.asked
-
-
-def test_bytes_with_another_checksum_are_not_kept(fetched, server, home):
-    """And their mirror is not asked again."""
-    with pytest.raises(EnvironmentMissingError, match="another SHA-256"):
-        fetched("wrong")
-
-    assert [("wrong", 0)] == server.asked
-    assert {".fetch.lock"} == names_in(home)
 
 
 def test_an_archive_is_kept_as_it_was_sent_whatever_the_server_calls_its_encoding(fetched):
@@ -275,20 +260,18 @@ def test_a_full_disk_is_a_message_and_the_part_is_kept(fetched, part, full_at_ha
     assert CONTENT[:HALF] == part.read_bytes()
 
 
-def test_what_the_disk_has_no_room_for_is_not_begun(fetched, server, monkeypatch):
+def test_what_the_disk_has_no_room_for_is_not_begun(fetched, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000))
     with pytest.raises(EnvironmentMissingError, match=r"has room for 1\.0 kB, where 40\.0 kB are needed"):
         fetched("good")
 
-    assert [] == server.asked
+    assert [] == fetched.server.asked
 
 
-def test_a_folder_that_cannot_be_made_is_a_message(fetched, home, server):
+def test_a_folder_that_cannot_be_made_is_a_message(fetched, home):
     home.write_text("a file", encoding="utf-8")
     with pytest.raises(EnvironmentMissingError, match="set RESNET18_DATA to a folder"):
         fetched("good")
-
-    assert [] == server.asked
 
 
 @pytest.mark.parametrize("plant", [lambda path: path.symlink_to(path.parent / "other"), os.mkfifo, os.mkdir])
@@ -378,16 +361,10 @@ def test_on_a_terminal_progress_is_a_bar_that_is_taken_away(monkeypatch):
     assert out.getvalue().endswith("\x1b[2K")
 
 
-def test_the_users_own_mirror_is_asked_first_and_the_official_host_last(server, home, monkeypatch):
-    """Every other is reached by https."""
+def test_every_mirror_of_the_suite_is_reached_by_https_the_official_host_last():
+    """A user's own need not be."""
     assert all(url.startswith("https://") for url in MIRRORS)
     assert "www.cs.toronto.edu" in MIRRORS[-1]
-
-    monkeypatch.setenv(OWN_URL, server.url("good"))
-    monkeypatch.setattr(module, "MIRRORS", [server.url("wrong")])
-    fetch(home, lambda _: None)
-
-    assert [("good", 0)] == server.asked
 
 
 @pytest.mark.parametrize(
@@ -463,11 +440,12 @@ def cifar(home, monkeypatch):
     return SimpleNamespace(archive=path, copy=home / "decoded" / f"cifar10-{sha256[:16]}")
 
 
-def test_fetch_says_what_comes_next(cli, server, monkeypatch):
+def test_fetch_asks_the_users_own_mirror_first_and_says_what_comes_next(cli, server, monkeypatch):
     monkeypatch.setenv(OWN_URL, server.url("good"))
+    monkeypatch.setattr(module, "MIRRORS", (server.url("wrong"),))
     result = cli("fetch")
 
-    assert 0 == result.exit_code
+    assert (0, [("good", 0)]) == (result.exit_code, server.asked)
     assert f"from 127.0.0.1:{server.server_port}" in result.output
     assert "next: resnet18 run --scale small" in result.output
 

@@ -51,15 +51,8 @@ def read_tar(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the wanted regular files of a tar, compressed or not: no link, device or directory.
 
-    Args:
-        path: of the archive.
-        is_wanted: says of a name whether it is.
-        members: the most that the archive may have.
-        member_bytes: of its largest member.
-        total_bytes: that all of it may unpack to.
-
-    Raises:
-        ValueError: it is beyond a limit or cut off. `tarfile` and the compressions raise errors of their own.
+    Raises ValueError at an archive beyond one of the three limits, or cut off; `tarfile` and the compressions raise
+    errors of their own.
     """
     with path.open("rb") as file:
         start = file.read(6)
@@ -73,11 +66,11 @@ def read_tar(
                     raise ValueError(f"more than {members:,} files")
                 if member.isreg() and member.size > member_bytes:
                     raise ValueError(f"{member.name}: larger than {member_bytes:,} bytes")
-                if member.isreg() and is_wanted(member.name):
-                    content = archive.extractfile(member)
-                    found = content.read() if content else b""
-                    if len(found) != member.size:
+                opened = archive.extractfile(member) if member.isreg() and is_wanted(member.name) else None
+                if opened:
+                    content = opened.read()
+                    if len(content) != member.size:
                         raise ValueError(f"{member.name}: cut off")
-                    yield member.name, found
+                    yield member.name, content
             while bounded.read(HEADERS):  # to the end, where compressions keep their checksum
                 pass

@@ -46,11 +46,7 @@ ARCHIVES = {
 
 
 def find_archive(home: Path) -> Path:
-    """Return the archive that was fetched or brought.
-
-    Raises:
-        EnvironmentMissingError: there is none; the message holds the command that fetches it.
-    """
+    """Return the archive in the data folder, or raise EnvironmentMissingError with the command that fetches it."""
     for name in ARCHIVES:
         if (home / name).is_file():
             return home / name
@@ -65,11 +61,7 @@ def find_archive(home: Path) -> Path:
 
 
 def check_archive(path: Path, sha256: str) -> None:
-    """Hash a file.
-
-    Raises:
-        IntegrityError: it has another SHA-256.
-    """
+    """Hash a file, and raise IntegrityError if it has another SHA-256."""
     with path.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != sha256:
@@ -78,11 +70,7 @@ def check_archive(path: Path, sha256: str) -> None:
 
 
 def read_archive(path: Path, sha256: str) -> DataSet:
-    """Return the data set of either archive, whose name says which.
-
-    Raises:
-        IntegrityError: another checksum, or a content that is not CIFAR-10's.
-    """
+    """Return the data set of either archive; raise IntegrityError at another checksum or content."""
     check_archive(path, sha256)
     try:
         found = _batches(path)
@@ -112,8 +100,7 @@ def _batch(place: str) -> str:
 def parse_binary_batch(batch: bytes) -> Split:
     """Return the images of a binary batch: records of one label byte and 3,072 pixels, channel by channel.
 
-    Raises:
-        ValueError: another length, or a label above 9.
+    Raises ValueError at another length, or a label above 9.
     """
     if not batch or len(batch) % (1 + PIXELS):
         raise ValueError(f"a batch of {len(batch):,} bytes is no whole number of {1 + PIXELS:,}-byte records")
@@ -124,8 +111,7 @@ def parse_binary_batch(batch: bytes) -> Split:
 def parse_python_batch(batch: bytes) -> Split:
     """Return the images of a python batch: a pickled dict with `data` (uint8 [n, 3072]) and `labels` (list of ints).
 
-    Raises:
-        ValueError: no such pickle, or labels that are not from 0 to 9.
+    Raises ValueError at any other pickle, or labels that are not from 0 to 9.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # strings that no pickle of these has, escaped wrongly

@@ -38,9 +38,8 @@ MORE_ROOM = "make room there or set RESNET18_DATA to a folder with room; then re
 def fetch(home: Path, say: web.Say) -> None:
     """Download the python archive, unless it or the binary archive is there and right.
 
-    Raises:
-        SpecError: the user's own mirror is no URL that can be fetched.
-        EnvironmentMissingError: no mirror gave the archive, or the folder cannot be written.
+    Raises SpecError if the user's own mirror is no URL, and EnvironmentMissingError if no mirror gives the archive or
+    the folder cannot be written.
     """
     archive, mirrors = ARCHIVES[PYTHON], _mirrors()
     for known in ARCHIVES.values():
@@ -62,12 +61,7 @@ def fetch(home: Path, say: web.Say) -> None:
 
 
 def bring(brought: Path, home: Path, say: web.Say) -> None:
-    """Copy an archive that the user has, under its own name.
-
-    Raises:
-        EnvironmentMissingError: the file cannot be read, or the folder cannot be written.
-        IntegrityError: it is none of the archives.
-    """
+    """Copy an archive that the user has, under its own name; raise IntegrityError if it is none."""
     if not brought.is_file():
         raise EnvironmentMissingError(f"--from {brought}", "there is no such file", next_step="name an archive's file")
     sha256 = pooch.file_hash(str(brought))

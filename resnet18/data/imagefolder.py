@@ -33,12 +33,7 @@ Found = dict[tuple[str, str, str], NDArray[np.uint8]]
 
 
 def source_sha256(path: Path) -> str:
-    """Return the SHA-256 of the archive, or of a directory's image names and contents.
-
-    Raises:
-        EnvironmentMissingError: it may not be read.
-        IntegrityError: an image that is too large to be one.
-    """
+    """Return the SHA-256 of the archive, or of a directory's image names and contents."""
     try:
         if path.is_file():
             with path.open("rb") as file:
@@ -57,9 +52,7 @@ def source_sha256(path: Path) -> str:
 def read_image_folder(label: str, path: Path) -> DataSet:
     """Decode every image. Classes and images are ordered by name, so that directory and archive give the same arrays.
 
-    Raises:
-        EnvironmentMissingError: no image.
-        IntegrityError: no such layout, an image that cannot be decoded, or images that are not square and of one size.
+    Raises EnvironmentMissingError if there is no image, and IntegrityError at an image or a layout that cannot be used.
     """
     try:
         found = _decoded(path)

@@ -24,15 +24,10 @@ LOG = logging.getLogger(__name__)
 
 
 def open_data(source: DataSource, *, verify: bool) -> DataSet:
-    """Return a data set; its arrays are memory-mapped where they come from the cache, so that processes share them.
+    """Return a data set; arrays of a decoded copy are memory-mapped, so that processes share them.
 
-    Args:
-        source: which one.
-        verify: hash the decoded arrays again, as is done once before the first run.
-
-    Raises:
-        EnvironmentMissingError: the archive is not there.
-        IntegrityError: it is damaged.
+    Raises EnvironmentMissingError if the archive is missing, and IntegrityError if it or, where that is to be verified
+    (once, before the first run), its decoded copy is damaged.
     """
     if source.kind == "embedded":
         data = read_embedded()
@@ -82,11 +77,7 @@ class Holding(NamedTuple):
 
 
 def holdings(home: Path) -> Iterator[Holding]:
-    """Yield what the data folder holds.
-
-    Raises:
-        EnvironmentMissingError: it cannot be read.
-    """
+    """Yield what the data folder holds, or raise EnvironmentMissingError if it cannot be read."""
     try:
         for name in ARCHIVES:
             for kind, path in (("archive", home / name), ("part", home / f"{name}.part")):
@@ -132,11 +123,6 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 
 
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
-    """Return the data set of a decoded copy.
-
-    Raises:
-        IntegrityError: it cannot be read or, where that is to be verified, holds other arrays than those decoded.
-    """
     try:
         data = _loaded(label, strict_json((folder / "about.json").read_bytes()), folder)
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes

@@ -53,18 +53,9 @@ class SlowMirrorError(MirrorError):
 
 
 def download(url: str, file: BinaryIO, size: int, say: Say, *, is_patient: bool) -> None:
-    """Append what is missing of a file of a known size; what has come stays in the file whatever happens.
+    """Append what is missing of a file of `size` bytes, opened for appending; what has come always stays there.
 
-    Args:
-        url: of the mirror.
-        file: the bytes so far, opened for appending; emptied if the mirror cannot resume.
-        size: of the whole file.
-        say: takes lines for the user.
-        is_patient: whether a low speed is accepted.
-
-    Raises:
-        MirrorError: the mirror is of no use, or SlowMirrorError.
-        OSError: the file cannot be written.
+    Raises MirrorError if the mirror is of no use, or SlowMirrorError unless a low speed is accepted (`is_patient`).
     """
     had, host = file.seek(0, os.SEEK_END), urlsplit(url).netloc
     with closing(_answer(url, had)) as response:

@@ -56,30 +56,25 @@ def is_cifar10(label: str) -> bool:
 def parse_data(text: str) -> DataSource:
     """Return the data set that an option names.
 
-    Raises:
-        SpecError: an unknown data set.
-        EnvironmentMissingError: a folder or archive that is not there.
+    Raises SpecError at an unknown one, and EnvironmentMissingError if its folder or archive is not there.
     """
     if text == EMBEDDED:
         return DataSource("embedded", EMBEDDED)
     if text == CIFAR10:
         return DataSource("cifar10", CIFAR10)
-    kind, colon, place = text.partition(":")
+    where = f'data set "{text}"'
+    kind, _, place = text.partition(":")
     if kind == IMAGE_FOLDER and not place:
-        raise SpecError(f'data set "{text}"', "needs a path after the colon", allowed=ALLOWED)
+        raise SpecError(where, "needs a path after the colon", allowed=ALLOWED)
     if kind != IMAGE_FOLDER and os.path.exists(text):  # noqa: PTH110 - as below
-        raise SpecError(f'data set "{text}"', "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
-    if kind != IMAGE_FOLDER or not colon:
-        raise SpecError(
-            f'data set "{text}"', f"unknown{did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER))}", allowed=ALLOWED
-        )
+        raise SpecError(where, "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
+    if kind != IMAGE_FOLDER:
+        hint = did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER))
+        raise SpecError(where, f"unknown{hint}", allowed=ALLOWED)
     path = Path(place).expanduser()
     if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists it takes any text: too long is not there
-        raise EnvironmentMissingError(
-            f'data set "{text}"',
-            "there is no such file or folder",
-            next_step="give a folder or tar archive that holds train/<class>/ and test/<class>/",
-        )
+        layout = "give a folder or tar archive that holds train/<class>/ and test/<class>/"
+        raise EnvironmentMissingError(where, "there is no such file or folder", next_step=layout)
     return DataSource("imagefolder", _label(path), path)
 
 
