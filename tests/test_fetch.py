@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import os
 import resource
 import stat
@@ -11,6 +12,7 @@ from itertools import count
 from types import SimpleNamespace
 from urllib.request import Request
 
+import pooch
 import pytest
 from archive_server import CONTENT, HALF, serving
 from hypothesis import given
@@ -94,8 +96,9 @@ def test_a_damaged_archive_is_replaced_by_a_whole_one_alone(fetched, home):
     home.mkdir()
     (home / PYTHON).write_bytes(b"damaged")
     with pytest.raises(EnvironmentMissingError):
-        fetched("missing", "wrong")
+        fetched("wrong", "missing")
     assert b"damaged" == (home / PYTHON).read_bytes()
+    assert {PYTHON, ".fetch.lock"} == names_in(home)
 
     assert "is damaged" in fetched("good")
     assert CONTENT == (home / PYTHON).read_bytes()
@@ -232,15 +235,18 @@ def test_what_a_server_says_is_printable_and_short(fetched):
     assert all(line.isprintable() and len(line) < 200 for line in fetched.said)
 
 
-def test_every_mirror_that_failed_is_named_with_its_reason_and_no_secret(fetched, monkeypatch, capsys):
-    """And what to do next; a query may hold a password."""
+def test_every_mirror_that_failed_is_named_with_its_reason_and_no_secret(fetched, monkeypatch):
+    """And what to do next; a query may hold a password, which pooch would log."""
+    (handler,) = pooch.get_logger().handlers
+    monkeypatch.setattr(handler, "stream", io.StringIO())
+    monkeypatch.setattr(pooch.get_logger(), "level", logging.INFO)
     monkeypatch.setenv(OWN_URL, "http://127.0.0.1:1/file?secret=1")
     with pytest.raises(EnvironmentMissingError) as caught:
         fetched("missing", "wrong")
 
     for word in ("cannot be reached", "404", "another SHA-256", "--from FILE", OWN_URL, SHA256):
         assert word in str(caught.value)
-    assert "secret" not in "".join([str(caught.value), *fetched.said, *capsys.readouterr()])
+    assert "secret" not in "".join([str(caught.value), *fetched.said, handler.stream.getvalue()])
 
 
 @pytest.fixture

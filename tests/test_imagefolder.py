@@ -1,6 +1,7 @@
 """Image folders and archives of them: whatever is in them, a data set or an error of the suite's own."""
 
 import contextlib
+import gzip
 import io
 import tarfile
 
@@ -173,6 +174,16 @@ def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tm
 
     with pytest.raises(IntegrityError, match=words):
         read(make_tar(tmp_path / "mine.tar.gz", more | files()))
+
+
+def test_an_archive_with_too_much_behind_its_last_member_is_refused(tmp_path, monkeypatch):
+    """It is read to its end, where compressions keep their checksum."""
+    monkeypatch.setattr(imagefolder, "MAX_ARCHIVE_BYTES", 3_000_000)
+    whole = make_tar(tmp_path / "mine.tar", files(), "").read_bytes()
+    (tmp_path / "mine.tar.gz").write_bytes(gzip.compress(whole + bytes(9_000_000)))
+
+    with pytest.raises(IntegrityError, match=r"unpacks to more than \d"):
+        read(tmp_path / "mine.tar.gz")
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])

@@ -83,10 +83,9 @@ def holdings(home: Path) -> Iterator[Holding]:
             for kind, path in (("archive", home / name), ("part", home / f"{name}.part")):
                 if path.is_file():
                     yield Holding(kind, CIFAR10, path, path.stat().st_size)
-        for folder in sorted((home / "decoded").glob("[!.]*/")):
-            if folder.is_dir():
-                size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
-                yield Holding("decoded", folder.name.rpartition("-")[0], folder, size)
+        for folder in sorted((home / "decoded").glob("[!.]*/")):  # folders alone; a hidden one is being written
+            size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+            yield Holding("decoded", folder.name.rpartition("-")[0], folder, size)
     except OSError as error:
         what = f"cannot be read: {error.strerror}"
         raise EnvironmentMissingError(str(home), what, next_step="set RESNET18_DATA to another folder") from None
