@@ -7,9 +7,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-from resnet18.records.build import build_record
-from resnet18.records.hashes import result_hash
-from resnet18.records.parse import seal
+from resnet18.records.content import build_record, result_hash, seal
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.experiment import Execution, Experiment

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 from builders import make_epoch, make_record
 
-from resnet18.records.parse import seal
+from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.records import baseline as kept
-from resnet18.records.nulls import null_keys
-from resnet18.records.parse import seal
+from resnet18.records.content import seal
+from resnet18.records.record import null_keys
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan

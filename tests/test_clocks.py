@@ -11,7 +11,7 @@ from resnet18.execution.attempt import job_of
 from resnet18.execution.engines.remote_worker import carry_out_apart
 from resnet18.execution.job import Delivery, Message
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
-from resnet18.records.parse import parse_record
+from resnet18.records.content import parse_record
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.identity import run_id
 

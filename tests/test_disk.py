@@ -15,8 +15,8 @@ from fakes.disk import FaultyOs, RecordingOs
 
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
+from resnet18.records.content import load_record
 from resnet18.records.merge import merge
-from resnet18.records.parse import load_record
 from resnet18.records.store import Readings, Store
 from resnet18.report import report
 from resnet18.report.pages import write_pages

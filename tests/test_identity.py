@@ -28,8 +28,7 @@ from resnet18.spec.identity import (
     asked,
     canonical_json,
     digest,
-    execution_id,
-    experiment_id,
+    ids_of,
     run_id,
 )
 from resnet18.spec.optimizer import (
@@ -84,8 +83,8 @@ def test_ids_are_golden():
     experiment, execution = make_experiment(), Execution()
 
     ids = [
-        experiment_id(experiment),
-        execution_id(execution),
+        ids_of(experiment, Execution()).experiment_id,
+        ids_of(make_experiment(), execution).execution_id,
         run_id(experiment, execution),
         arm_id(experiment, execution),
     ]
@@ -200,21 +199,21 @@ def test_seeds_of_one_arm_share_its_id():
     one, other, execution = make_experiment(seed=1), make_experiment(seed=2), Execution()
 
     assert arm_id(one, execution) == arm_id(other, execution)
-    assert experiment_id(one) != experiment_id(other)
+    assert ids_of(one, Execution()).experiment_id != ids_of(other, Execution()).experiment_id
 
 
 def test_a_whole_number_and_the_same_float_are_one_learning_rate():
     """`lr = 1` and `lr = 1.0` mean the same."""
     one, other = (make_experiment(optimizer={"name": "sgd", "lr": lr}) for lr in (1, 1.0))
 
-    assert experiment_id(one) == experiment_id(other)
+    assert ids_of(one, Execution()).experiment_id == ids_of(other, Execution()).experiment_id
 
 
 def test_zero_and_minus_zero_are_one_number():
     """They are equal, so they are no two experiments."""
     one, other = (make_experiment(optimizer={"name": "sgd", "lr": 0.1, "momentum": zero}) for zero in (0.0, -0.0))
 
-    assert experiment_id(one) == experiment_id(other)
+    assert ids_of(one, Execution()).experiment_id == ids_of(other, Execution()).experiment_id
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from resnet18.spec.experiment import Execution
-from resnet18.spec.identity import execution_id, run_id
+from resnet18.spec.identity import ids_of, run_id
 from resnet18.spec.printed import LARGEST_SIZE, canonical_size, size_in_bytes
 from resnet18.training import device as memory_cap
 from resnet18.training.device import UnsupportedError, memory_capped
@@ -35,7 +35,7 @@ def test_a_size_has_one_spelling(text, canonical):
     one, other = Execution(memory_cap=text), Execution(memory_cap=canonical)
 
     assert canonical == one.memory_cap
-    assert execution_id(one) == execution_id(other)
+    assert ids_of(make_experiment(), one).execution_id == ids_of(make_experiment(), other).execution_id
 
 
 @given(st.integers(min_value=1, max_value=LARGEST_SIZE))

@@ -4,7 +4,7 @@ import pytest
 from builders import make_epoch, make_experiment, make_record
 
 from resnet18.records import disk
-from resnet18.records.build import build_record
+from resnet18.records.content import build_record
 from resnet18.records.merge import merge
 from resnet18.records.store import Readings, Store
 from resnet18.report.report import render_report

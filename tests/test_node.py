@@ -17,7 +17,7 @@ from resnet18.execution.job import DataQuestion, Delivery, Message, Place
 from resnet18.execution.lock import run_lock
 from resnet18.execution.origin import Origin
 from resnet18.records import disk
-from resnet18.records.parse import parse_record
+from resnet18.records.content import parse_record
 from resnet18.records.store import Store
 from resnet18.spec.identity import run_id
 

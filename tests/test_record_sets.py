@@ -7,7 +7,7 @@ import pytest
 from builders import TOML, changed, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
 from resnet18.judge.sample import CannotJudgeError, check_comparable, measured_in_order
-from resnet18.records.parse import seal
+from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
 from resnet18.report.contents import machine_time_s

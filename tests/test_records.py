@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from resnet18.records import disk
-from resnet18.records.build import build_record, utc_now
 from resnet18.records.compare import contradict, first_difference
-from resnet18.records.hashes import record_hash, result_hash
-from resnet18.records.parse import load_record
+from resnet18.records.content import build_record, load_record, record_hash, result_hash, utc_now
 from resnet18.records.record import (
     FINAL,
     Conditions,
@@ -30,7 +28,7 @@ from resnet18.records.record import (
 )
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
-from resnet18.spec.identity import arm_id, execution_id, experiment_id, run_id
+from resnet18.spec.identity import ids_of
 from resnet18.spec.strict import strict_json
 
 DESIGNED_KEYS = {
@@ -655,10 +653,9 @@ def test_reasons_that_always_hold_give_way_to_those_that_are_given():
 def test_the_ids_of_a_record_are_those_of_its_spec():
     """It is found by them."""
     record = built({})
-    experiment, execution = record.spec.experiment, record.spec.execution
+    ids = ids_of(record.spec.experiment, record.spec.execution)
 
-    assert (run_id(experiment, execution), arm_id(experiment, execution)) == (record.run_id, record.arm_id)
-    assert (experiment_id(experiment), execution_id(execution)) == (record.experiment_id, record.execution_id)
+    assert ids == (record.run_id, record.arm_id, record.experiment_id, record.execution_id)
     assert (3, 0, "smoke", 2) == (record.attempt, record.seed, record.scale, record.schema_version)
 
 

@@ -25,7 +25,7 @@ from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import Finished, exit_code_of, run_plan, summary
 from resnet18.execution.worker_ending import told
-from resnet18.records.parse import load_record
+from resnet18.records.content import load_record
 from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource, parse_data

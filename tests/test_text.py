@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from resnet18.cli.app import app
 from resnet18.cli.errors import errors_reported
 from resnet18.execution.redact import LONGEST, redacted
-from resnet18.records.parse import seal
+from resnet18.records.content import seal
 from resnet18.records.store import Readings
 from resnet18.report.report import render_report
 from resnet18.spec.errors import IntegrityError, SpecError, one_line, plain, printable

@@ -12,7 +12,7 @@ from resnet18.judge.checks import CheckResult, compare
 from resnet18.judge.reason import Reason
 from resnet18.judge.sample import Comparison
 from resnet18.judge.verdict import Judged, Verdict, judge, p_of_claim, verdict_at
-from resnet18.records.parse import seal
+from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.spec.claim import Claim, cases_of
 from resnet18.spec.load import load_benchmarks

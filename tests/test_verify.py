@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.execution.verify import judged
-from resnet18.records.parse import seal
+from resnet18.records.content import result_hash, seal
+from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import code_hash
@@ -67,7 +68,8 @@ def test_a_record_with_another_result_is_a_mismatch(verify):
 
     def change(content):
         content["epochs"][0]["clean"]["correct"] += 1
-        content["result_hash"] = OTHER
+        record = Record.model_validate(content)
+        content["result_hash"] = result_hash(record.epochs, record.confusion, record.summary)
 
     done = verify(change)
 
@@ -109,7 +111,7 @@ def test_other_code_that_gives_the_same_bits_is_bit_equal(verify):
 @pytest.mark.parametrize(
     ("change", "arguments", "exit_code", "words"),
     [
-        (set_in("run_id", value="f" * 16), (), 4, "its ids are not those of its spec"),
+        (set_in("run_id", value="f" * 16), (), 4, "its run_id is not that of its content"),
         (
             lambda content: None,
             ("--data", HERE),

@@ -24,7 +24,7 @@ def verify_command(
 
         from resnet18.execution.progress import Progress
         from resnet18.execution.verify import verify
-        from resnet18.records.parse import load_record
+        from resnet18.records.content import load_record
         from resnet18.spec.data import parse_data
 
         for number in (signal.SIGTERM, signal.SIGHUP):

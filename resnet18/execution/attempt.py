@@ -12,7 +12,7 @@ from resnet18.execution.oom_kill import oom_kills
 from resnet18.execution.origin import Origin
 from resnet18.execution.policy import DEFAULT, Policy
 from resnet18.execution.progress import Progress
-from resnet18.records.build import build_record, utc_now
+from resnet18.records.content import build_record, utc_now
 from resnet18.records.record import RecordSpec, Segment, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text

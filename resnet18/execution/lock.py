@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLock, Timeout
 
 from resnet18.records import disk
-from resnet18.records.build import utc_now
+from resnet18.records.content import utc_now
 
 try:
     import resource

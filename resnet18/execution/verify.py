@@ -18,8 +18,8 @@ from resnet18.records.compare import first_difference, promises_bits
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
-from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
-from resnet18.spec.identity import arm_id, code_hash, execution_id, experiment_id, run_id
+from resnet18.spec.errors import SpecError, UnfinishedError
+from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
 
@@ -82,21 +82,12 @@ def judged(record: Record, again: Record) -> Verification:
 
 
 def _check(record: Record, source: DataSource) -> None:
-    experiment, execution = record.spec.experiment, record.spec.execution
-    own = (
-        run_id(experiment, execution),
-        arm_id(experiment, execution),
-        experiment_id(experiment),
-        execution_id(execution),
-    )
-    if own != (record.run_id, record.arm_id, record.experiment_id, record.execution_id):
-        raise IntegrityError(f"record of {record.run_id}", "its ids are not those of its spec")
     if record.result_hash is None:
         raise SpecError(f"record of {record.run_id}", f"ended {record.status}: it has no result that could be verified")
-    if source.label != experiment.data:
+    if source.label != record.spec.experiment.data:
         raise SpecError(
             f"data set {source.label}",
-            f"the record is of {experiment.data}",
+            f"the record is of {record.spec.experiment.data}",
             next_step="name that data set with --data",
         )
 

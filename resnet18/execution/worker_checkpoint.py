@@ -12,8 +12,8 @@ from resnet18.execution.job import Job, Stop
 from resnet18.execution.worker_ending import InterruptedRunError, TimeLimitError
 from resnet18.execution.worker_record import add_seconds
 from resnet18.measure.clock import Clock
-from resnet18.records.build import utc_now
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
+from resnet18.records.content import utc_now
 from resnet18.records.record import Epoch, Segment
 from resnet18.spec.data import path_from_text
 from resnet18.spec.errors import IntegrityError

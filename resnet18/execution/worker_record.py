@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from resnet18.execution.job import EpochDone
-from resnet18.records.hashes import result_hash
+from resnet18.records.content import result_hash
 from resnet18.records.record import Epoch, Memory, Score, Summary
 from resnet18.training.results import Conclusion, EpochResult, Tally
 

@@ -5,12 +5,11 @@ JSON format history:
 2  ids and code hash cover other things; `summary`, `unreliable` and `unreliable_because` were named otherwise
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
-from resnet18.records.nulls import all_keys, null_keys
 from resnet18.spec.benchmark import Assumption
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.scale import ScaleName
@@ -31,7 +30,8 @@ COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
 Seconds = Annotated[float, Strict(), Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1)]
-BytesInUse = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -97,9 +97,9 @@ class Memory(Model):
 
     allocated_peak_bytes: Bytes | None
     reserved_peak_bytes: Bytes | None
-    device_peak_bytes: BytesInUse | None
+    device_peak_bytes: Count | None
     """Of the whole device; 0 bytes in use are known, not unknown."""
-    device_baseline_bytes: BytesInUse | None
+    device_baseline_bytes: Count | None
     process_peak_bytes: Bytes | None
     rss_peak_bytes: Bytes | None
     """Resident memory of the child process, pages shared with other processes included."""
@@ -112,11 +112,11 @@ class Conditions(Model):
     """Processors that the run may use: affinity and the container's quota, whichever is less."""
     cpu_quota: Annotated[float, Field(gt=0)] | None
     """Processors that the container may use, null where it has no limit."""
-    cpu_steal_share: Annotated[float, Field(ge=0)] | None
+    cpu_steal_share: Share | None
     """Taken by the hypervisor."""
-    cpu_others_share: Annotated[float, Field(ge=0)] | None
+    cpu_others_share: Share | None
     """Used by other processes."""
-    cpu_pressure_share: Annotated[float, Field(ge=0)] | None
+    cpu_pressure_share: Share | None
     """Share of the time in which something waited for a processor (Linux's pressure stall information)."""
     load_average: Annotated[float, Field(ge=0)] | None
     """Of the minute before the run."""
@@ -126,10 +126,10 @@ class Conditions(Model):
     """How long the machine slept."""
     sampling_period_s: Seconds | None
     """Of memory, clocks and processes of the device: a peak between two samples is missed."""
-    samples: Annotated[int, Field(ge=0)] | None
-    gpu_reserved_bytes: Annotated[int, Field(ge=0)] | None
+    samples: Count | None
+    gpu_reserved_bytes: Count | None
     """Reserved by the driver, which some memory figures include."""
-    gpu_other_processes: Annotated[int, Field(ge=0)] | None
+    gpu_other_processes: Count | None
     """The most that were seen at once."""
     gpu_throttle: Items[str] | None
     """Reasons for which clocks were lowered, as NVML names them."""
@@ -168,9 +168,9 @@ class Segment(Model):
 class Sample(Model):
     """One test image: its index in the original test set, label and prediction (last epoch, clean) as class numbers."""
 
-    index: Annotated[int, Field(ge=0)]
-    label: Annotated[int, Field(ge=0)]
-    prediction: Annotated[int, Field(ge=0)]
+    index: Count
+    label: Count
+    prediction: Count
 
 
 class RecordSpec(Model):
@@ -195,9 +195,9 @@ class Failure(Model):
 
     phase: str
     message: str
-    requested_bytes: Annotated[int, Field(ge=0)] | None = None
+    requested_bytes: Count | None = None
     """Size of the request that could not be met, as the message says it: rounded to hundredths of a GiB or MiB."""
-    free_bytes: Annotated[int, Field(ge=0)] | None = None
+    free_bytes: Count | None = None
     """What the device had free then, as the message says it. Under a `memory_cap` the run may have had less."""
 
 
@@ -245,9 +245,24 @@ class Record(Model):
     def _every_null_has_a_reason(self) -> Self:
         # Keys that a later version adds are unset in older records: no null was written, so none needs a reason.
         content = self.model_dump(exclude_unset=True, exclude={"spec", "segments", "epochs", "nulls"})
-        empty, reasons = set(null_keys(content)), set(self.nulls)
+        keys, empty, reasons = set(_values(content)), set(null_keys(content)), set(self.nulls)
         if missing := sorted(empty - reasons):
             raise ValueError(f"null without a reason in `nulls`: {', '.join(missing)}")
-        if (more := reasons - empty) and (extra := sorted(more & {"spec", "segments", "epochs", *all_keys(content)})):
+        if extra := sorted((reasons - empty) & {"spec", "segments", "epochs", *keys}):
             raise ValueError(f"reason in `nulls` for a key that is not null: {', '.join(extra)}")
         return self
+
+
+def null_keys(content: dict[str, Any]) -> list[str]:
+    """Return the dotted key of every null of a record's content; the nulls inside `spec` are values."""
+    return [key for key, value in _values(content).items() if value is None]
+
+
+def _values(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every value by its dotted key, save what is inside `spec` and `nulls`."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found[prefix + key] = value
+        if isinstance(value, dict) and key not in {"spec", "nulls"}:
+            found |= _values(value, f"{prefix}{key}.")
+    return found

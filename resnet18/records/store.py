@@ -1,16 +1,14 @@
 """The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
 
 import gc
-import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
 from resnet18.records.compare import conflicts, first_difference
-from resnet18.records.parse import OtherFormatError, file_name, load_stored, parse_record
+from resnet18.records.content import OtherFormatError, as_json, file_name, load_stored, parse_record
 from resnet18.records.record import FINAL, SCHEMA_VERSION, Record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
@@ -49,17 +47,15 @@ class Store:
             for folder in (self.folder, self.logs):
                 disk.make_folder(folder)
             inside = (self.results / name for name in WRITTEN)
-            for folder in (self.results, *(one for one in inside if not one.is_symlink())):
+            for folder in (self.results, *(path for path in inside if not path.is_symlink())):
                 disk.sweep(folder)
             probe = self.folder / ".probe"
             disk.replace(probe, bytes(room_bytes))
             probe.unlink(missing_ok=True)  # another runner's, which is as good
         except OSError as error:
-            raise EnvironmentMissingError(
-                str(self.results),
-                f"the results directory is not writable: {error.strerror}",
-                next_step="choose another with --results DIR",
-            ) from None
+            what = f"the results directory is not writable: {error.strerror}"
+            next_step = "choose another with --results DIR"
+            raise EnvironmentMissingError(str(self.results), what, next_step=next_step) from None
 
     def save(self, record: Record) -> Path:
         """Write a record to its own new file and return the path. The file is complete on disk when this returns.
@@ -69,8 +65,7 @@ class Store:
             OSError: it cannot be written; nothing is left of it.
         """
         path = self.folder / file_name(record.run_id, record.attempt)
-        text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False) + "\n"
-        disk.write_new(path, text.encode())
+        disk.write_new(path, as_json(record))
         return path
 
     def keep(self, run_id: str, attempt: int, content: bytes) -> Record:
@@ -82,12 +77,12 @@ class Store:
             IntegrityError: it is no record, or that of another attempt.
             OSError: it cannot be written; nothing is left of it.
         """
-        path = self.folder / file_name(run_id, attempt)
-        record = parse_record(content, path.name)
-        if (record.run_id, record.attempt) != (run_id, attempt):
-            raise IntegrityError(path.name, f"holds the record {file_name(record.run_id, record.attempt)}")
+        name = file_name(run_id, attempt)
+        record = parse_record(content, name)
+        if name != (own := file_name(record.run_id, record.attempt)):
+            raise IntegrityError(name, f"holds the record {own}")
         try:
-            disk.write_new(path, content)
+            disk.write_new(self.folder / name, content)
         except FileExistsError:
             return self.load(run_id, attempt)
         return record
@@ -108,6 +103,15 @@ class Store:
         """Return where the picture of a record's sample images is, if the attempt left one (`records.picture`)."""
         return self.folder / f"{run_id}.{attempt}.png"
 
+    def log_path(self, run_id: str, attempt: int) -> Path:
+        """Return where an attempt's output goes."""
+        return self.logs / f"{run_id}.{attempt}.log"
+
+    def attempts(self, run_id: str) -> int:
+        """Return how many attempts at a run left a record."""
+        numbers = (path.name.split(".")[1] for path in self.folder.glob(f"{run_id}.*.json"))
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
     def load(self, run_id: str, attempt: int) -> Record:
         """Return one record.
 
@@ -116,10 +120,6 @@ class Store:
         """
         return load_stored(self.folder / file_name(run_id, attempt))
 
-    def attempts(self, run_id: str) -> int:
-        """Return how many attempts at a run left a record."""
-        return max((_attempt(path) for path in self.folder.glob(f"{run_id}.*.json")), default=0)
-
     def done(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
         """Return the last attempt's record where the run is done by it (`is_done`); None where one is damaged."""
         try:
@@ -127,11 +127,7 @@ class Store:
             record = self.load(run_id, attempt) if attempt else None
         except IntegrityError:
             return None
-        return record if record is not None and is_done(record, code_hash, data_sha256) else None
-
-    def log_path(self, run_id: str, attempt: int) -> Path:
-        """Return where an attempt's output goes."""
-        return self.logs / f"{run_id}.{attempt}.log"
+        return record if is_done(record, code_hash, data_sha256) else None
 
     def read(self) -> Readings:
         """Return every record, ordered by file name, and the files that cannot be used.
@@ -140,31 +136,29 @@ class Store:
         """
         records, refused = list[Record](), list[IntegrityError]()
         parts: dict[object, object] = {}
-        with _uncollected():
+        was_enabled = gc.isenabled()
+        gc.disable()  # looking for cycles in values that stay takes a quarter of the time of 10,000
+        try:
             for path in sorted(self.folder.glob("*.json")):
                 try:
                     records.append(_sharing(load_stored(path), parts))
                 except IntegrityError as error:
                     refused.append(error)
-        refused = _with_one_for_other_formats(refused)
+        finally:
+            if was_enabled:
+                gc.enable()
         pairs = conflicts(records)
-        refused += [_conflict(*pair) for pair in pairs]
-        unusable = {(one.run_id, one.attempt) for pair in pairs for one in pair}
-        usable = tuple(one for one in records if (one.run_id, one.attempt) not in unusable)
-        return Readings(usable, tuple(refused))
+        refused = [*_with_one_for_other_formats(refused), *(_conflict(*pair) for pair in pairs)]
+        unusable = {id(record) for pair in pairs for record in pair}
+        return Readings(tuple(record for record in records if id(record) not in unusable), tuple(refused))
 
 
-def _with_one_for_other_formats(refused: list[IntegrityError]) -> list[IntegrityError]:
-    """Return the errors, with a single one for all records of another format."""
-    others = [error for error in refused if isinstance(error, OtherFormatError)]
-    if len(others) < 2:
-        return refused
-    together = OtherFormatError(
-        f"records/ ({others[0].where} and {len(others) - 1} more)",
-        f"{len(others)} records have another format than this suite's ({SCHEMA_VERSION})",
-        next_step="use the suite that made them, or move them to a folder of their own",
-    )
-    return [*(error for error in refused if error not in others), together]
+def is_done(record: Record | None, code_hash: str | None, data_sha256: str | None = None) -> bool:
+    """Say whether a run is done by its last record, if it has one. None for a hash means that any is accepted."""
+    if record is None or record.status not in FINAL:
+        return False
+    identity = record.fingerprint.identity
+    return code_hash in {None, identity.code_hash} and data_sha256 in {None, identity.data_sha256}
 
 
 def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
@@ -185,18 +179,21 @@ def _origin(record: Record) -> tuple[str, str, str | None]:
     return record.run_id, identity.code_hash, identity.data_sha256
 
 
-def is_done(record: Record, code_hash: str | None, data_sha256: str | None) -> bool:
-    """Say whether a run is done by a record of it. None for a hash means that any is accepted."""
-    identity = record.fingerprint.identity
-    return (
-        record.status in FINAL
-        and code_hash in {None, identity.code_hash}
-        and data_sha256 in {None, identity.data_sha256}
+def _with_one_for_other_formats(refused: list[IntegrityError]) -> list[IntegrityError]:
+    """Return the errors, with a single one for all records of another format."""
+    others = [error for error in refused if isinstance(error, OtherFormatError)]
+    if len(others) < 2:
+        return refused
+    together = OtherFormatError(
+        f"records/ ({others[0].where} and {len(others) - 1} more)",
+        f"{len(others)} records have another format than this suite's ({SCHEMA_VERSION})",
+        next_step="use the suite that made them, or move them to a folder of their own",
     )
+    return [*(error for error in refused if error not in others), together]
 
 
 def _conflict(first: Record, second: Record) -> IntegrityError:
-    names = [file_name(one.run_id, one.attempt) for one in (first, second)]
+    names = [file_name(record.run_id, record.attempt) for record in (first, second)]
     return IntegrityError(
         " and ".join(names),
         f"contradict each other, and neither is used: {first_difference(first, second)}",
@@ -210,20 +207,3 @@ def _sharing(record: Record, parts: dict[object, object]) -> Record:
     same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
     nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
     return record.model_copy(update={"spec": spec.model_copy(update=same), "nulls": nulls})
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep Python from looking for cycles again and again in values that stay: a quarter of the time of 10,000."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _attempt(path: Path) -> int:
-    number = path.name.split(".")[1]
-    return int(number) if number.isdecimal() else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnet18.judge.hypotheses import hypotheses_section
 from resnet18.records import disk
-from resnet18.records.parse import LIMIT
+from resnet18.records.content import LIMIT
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.records.store import Readings, Store
 from resnet18.report.contents import Chapter, Contents, begun, contents_of

@@ -7,7 +7,7 @@ import hashlib
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
@@ -62,25 +62,40 @@ def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def experiment_id(experiment: Experiment) -> str:
-    """Return the id of everything that defines the result, the seed included."""
-    return digest(asked(experiment))[:16]
+class Ids(NamedTuple):
+    """Under which a run is found."""
+
+    run_id: str
+    """Of experiment (with its seed) and execution."""
+    arm_id: str
+    """The same without the seed."""
+    experiment_id: str
+    """Of everything that defines the result, the seed included."""
+    execution_id: str
+    """Of how the run was asked to be carried out."""
 
 
-def execution_id(execution: Execution) -> str:
-    """Return the id of how the run was asked to be carried out."""
-    return digest(asked(execution))[:16]
+def ids_of(experiment: Experiment, execution: Execution) -> Ids:
+    """Return the ids of a run, each of 16 hexadecimal digits."""
+    content = asked(experiment)
+    experiment_id, execution_id = digest(content)[:16], digest(asked(execution))[:16]
+    without_seed = {key: value for key, value in content.items() if key != "seed"}
+    return Ids(
+        run_id=digest([experiment_id, execution_id])[:16],
+        arm_id=digest([without_seed, execution_id])[:16],
+        experiment_id=experiment_id,
+        execution_id=execution_id,
+    )
 
 
 def run_id(experiment: Experiment, execution: Execution) -> str:
-    """Return the id of one run: experiment (with seed) and execution."""
-    return digest([experiment_id(experiment), execution_id(execution)])[:16]
+    """Return the id of one run."""
+    return ids_of(experiment, execution).run_id
 
 
 def arm_id(experiment: Experiment, execution: Execution) -> str:
-    """Return the id of one arm: the same without the seed."""
-    content = {key: value for key, value in asked(experiment).items() if key != "seed"}
-    return digest([content, execution_id(execution)])[:16]
+    """Return the id of a run without its seed."""
+    return ids_of(experiment, execution).arm_id
 
 
 def asked(spec: BaseModel) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import arm_id, run_id
+from resnet18.spec.identity import ids_of
 from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
 
 OUT_OF_MEMORY = "Out of Memory"
@@ -130,9 +130,10 @@ def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
     label = f"{benchmark.name}/{case.name}"
     if isinstance(experiment.train_images, int):
         check_last_batch(label, experiment, experiment.train_images)
+    ids = ids_of(experiment, execution)
     return Run(
-        run_id=run_id(experiment, execution),
-        arm_id=arm_id(experiment, execution),
+        run_id=ids.run_id,
+        arm_id=ids.arm_id,
         experiment=experiment,
         execution=execution,
         labels=(label,),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from resnet18.execution.job import Delivery, Job
 from resnet18.records import disk
-from resnet18.records.parse import LIMIT, file_name, parse_record
+from resnet18.records.content import LIMIT, file_name, parse_record
 from resnet18.records.record import FINAL, Status
 from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError
