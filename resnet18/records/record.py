@@ -106,16 +106,15 @@ class Memory(Model):
 
 
 class Conditions(Model):
-    """What else went on while the run was measured. Shares are of the CPU time that the run could have used."""
+    """What else went on while the run was measured. Shares are of the CPU time that the run could have used.
+
+    `cpus` is the least of affinity and the container's quota; `cpu_quota` is null where there is none.
+    """
 
     cpus: Annotated[int, Field(ge=1)] | None
-    """Processors that the run may use: affinity and the container's quota, whichever is less."""
     cpu_quota: Annotated[float, Field(gt=0)] | None
-    """Processors that the container may use, null where it has no limit."""
     cpu_steal_share: Share | None
-    """Taken by the hypervisor."""
     cpu_others_share: Share | None
-    """Used by other processes."""
     cpu_pressure_share: Share | None
     """Share of the time in which something waited for a processor (Linux's pressure stall information)."""
     load_average: Annotated[float, Field(ge=0)] | None
@@ -123,14 +122,12 @@ class Conditions(Model):
     governor: str | None
     on_battery: bool | None
     suspended_s: Seconds | None
-    """How long the machine slept."""
     sampling_period_s: Seconds | None
     """Of memory, clocks and processes of the device: a peak between two samples is missed."""
     samples: Count | None
     gpu_reserved_bytes: Count | None
     """Reserved by the driver, which some memory figures include."""
     gpu_other_processes: Count | None
-    """The most that were seen at once."""
     gpu_throttle: Items[str] | None
     """Reasons for which clocks were lowered, as NVML names them."""
     gpu_clock_mhz: Items[int] | None
@@ -146,7 +143,6 @@ class Identity(Model):
     """Of the code that every spec of this network and path reaches: runs that are compared have it in common."""
     commit: str | None
     dirty: bool | None
-    """Whether the checkout differed from the commit."""
     data_sha256: Sha256 | None
     """Of the decoded pixels and labels."""
 
@@ -223,13 +219,11 @@ class Record(Model):
     energy_j: float | None
     conditions: Conditions | None
     unreliable_because: Items[str] = ()
-    """Why the flag `unreliable` is set."""
     confusion: Items[Items[int]] | None
     """Counts [label][prediction] of the last epoch (clean)."""
     samples: Items[Sample] | None
     classes: Items[str] | None
     parameters: Annotated[int, Field(ge=1)] | None
-    """Trainable parameters of the network."""
     summary: Summary | None
     failure: Failure | None
     nulls: dict[str, str]
