@@ -98,7 +98,7 @@ class Memory(Model):
     allocated_peak_bytes: Bytes | None
     reserved_peak_bytes: Bytes | None
     device_peak_bytes: Count | None
-    """Of the whole device; 0 bytes in use are known, not unknown."""
+    """Of the whole device."""
     device_baseline_bytes: Count | None
     process_peak_bytes: Bytes | None
     rss_peak_bytes: Bytes | None
@@ -106,10 +106,7 @@ class Memory(Model):
 
 
 class Conditions(Model):
-    """What else went on while the run was measured. Shares are of the CPU time that the run could have used.
-
-    `cpus` is the least of affinity and the container's quota; `cpu_quota` is null where there is none.
-    """
+    """What else went on while the run was measured. Shares are of the CPU time that the run could have used."""
 
     cpus: Annotated[int, Field(ge=1)] | None
     cpu_quota: Annotated[float, Field(gt=0)] | None
