@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from resnet18.measure import device_watch
-from resnet18.measure.device_watch import DeviceWatch, uuids_of, watch_device
+from resnet18.measure.device_watch import DeviceWatch, uuids_of
 from resnet18.records.record import Conditions, Memory
 
 CUDA0 = torch.device("cuda", 0)
@@ -72,7 +72,7 @@ def observe(fake):
 
 
 def watched(device=CUDA0, work=lambda: None):
-    with watch_device(device, period_s=NEVER_S) as watch:  # samples at the opening and at the end
+    with DeviceWatch(device, period_s=NEVER_S) as watch:  # samples at the opening and at the end
         work()
     return watch.facts()
 
@@ -325,7 +325,7 @@ def test_a_start_that_comes_late_gives_no_baseline(fake, monkeypatch):
     """What is read after the run has begun is no state before it."""
     monkeypatch.setattr(device_watch, "OPENING_LIMIT_S", 0.05)
     fake.state["hang.nvmlDeviceGetHandleByUUID"] = 1
-    with DeviceWatch(CUDA0, (FIRST,), period_s=NEVER_S) as late:
+    with DeviceWatch(CUDA0, period_s=NEVER_S) as late:
         fake.released.set()
         late._opened.wait(10)
         fake.state.update(AFTER_190_J)
@@ -353,7 +353,7 @@ def test_a_system_without_another_thread_goes_without_nvml(monkeypatch):
 
 def test_the_thread_samples_by_itself(fake):
     """Until the watch closes: here, until it has seen a spike."""
-    with DeviceWatch(CUDA0, (FIRST,), period_s=0.001) as watch:
+    with DeviceWatch(CUDA0, period_s=0.001) as watch:
         fake.state["0.used"] = 9000 * MIB
         deadline = time.monotonic() + PATIENCE_S
         while watch._seen["device_peak_bytes"] < 9000 * MIB and time.monotonic() < deadline:
@@ -373,7 +373,7 @@ def test_nvml_is_shut_down_as_often_as_it_was_started():
 
 def test_the_watch_closes_when_the_run_fails():
     """Its facts are known, and the error is the run's."""
-    watch = watch_device(CUDA0, period_s=NEVER_S)
+    watch = DeviceWatch(CUDA0, period_s=NEVER_S)
     with pytest.raises(ZeroDivisionError), watch:
         raise ZeroDivisionError
 

@@ -57,7 +57,8 @@ def seconds_of(work):
 def test_one_sample(benchmark, monkeypatch):
     """Six calls, and adding them up."""
     install(monkeypatch, FakeNvml(STATE))
-    with DeviceWatch(torch.device("cuda"), (UUID,), NEVER_S) as watch:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", UUID)
+    with DeviceWatch(torch.device("cuda"), period_s=NEVER_S) as watch:
         benchmark.pedantic(watch.sample, rounds=200, iterations=20, warmup_rounds=5)
 
     assert benchmark.stats.stats.median / PERIOD_S < MAX_SHARE
@@ -74,11 +75,12 @@ def test_share_of_a_busy_loop(benchmark, monkeypatch, work, period_s):
     Sampling more often than a run does makes the difference larger than what the machine adds by chance.
     """
     install(monkeypatch, FakeNvml(STATE))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", UUID)
     costs_s, samples = [], []
 
     def pair():
         plain_s = seconds_of(work)
-        with DeviceWatch(torch.device("cuda"), (UUID,), period_s) as watch:
+        with DeviceWatch(torch.device("cuda"), period_s=period_s) as watch:
             watched_s = seconds_of(work)
         samples.append(watch.facts().conditions["samples"])
         costs_s.append((watched_s - plain_s) / samples[-1])

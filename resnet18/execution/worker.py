@@ -17,7 +17,7 @@ from resnet18.execution.worker_ending import classify, told
 from resnet18.execution.worker_questions import check_torch, look_at_data
 from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
 from resnet18.measure.clock import Clock
-from resnet18.measure.device_watch import watch_device
+from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
@@ -112,7 +112,7 @@ def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion 
     facts["numerics"] = _numerics(execution, device) | {
         "optimizer_form": form_of(optimizer, execution.path, device.type)
     }
-    watch = watch_device(device)
+    watch = DeviceWatch(device)
     try:
         with watch:
             return _train(attempt, device, send)

@@ -1,6 +1,6 @@
 """What a run costs on its device: torch's own peaks, and on an NVIDIA GPU what NVML tells from outside.
 
-    with watch_device(device) as watch:
+    with DeviceWatch(device) as watch:
         ...  # the run
     facts = watch.facts()
 
@@ -18,19 +18,7 @@ from typing import Any, Self
 
 import torch
 
-from resnet18.measure import UnknownError
-from resnet18.measure.nvml import (
-    AFTER,
-    BEFORE,
-    DURING,
-    ERRORS,
-    Gauges,
-    Reading,
-    driver_version,
-    find_gpu,
-    reason_of,
-    started,
-)
+from resnet18.measure import UnknownError, nvml
 
 OPENING_LIMIT_S, CLOSING_LIMIT_S = 2.0, 1.0
 """How long the run waits for the first reading, which must come before its first allocation, and for the last one."""
@@ -56,26 +44,21 @@ class DeviceFacts:
     """Why a value is null, by the record's dotted key."""
 
 
-def watch_device(device: torch.device, *, period_s: float = 0.1) -> "DeviceWatch":
-    """Return a watch to be opened around a run's work.
-
-    Args:
-        device: of the run, with any index.
-        period_s: seconds between two samples; what happens between them is missed.
-    """
-    return DeviceWatch(device, uuids_of(device) if device.type == "cuda" else (), period_s)
-
-
 class DeviceWatch:
     """Watches a device from the opening of the context to its end. Never holds the run up, and never fails it.
 
     The opening resets torch's peaks and reads the baseline, before the run's first tensor is on the device. Asking
     torch for the UUID starts CUDA; whether that makes this process's context (hundreds of MiB), which the baseline then
     includes, depends on CUDA's version. NVML is asked in a thread alone, since any call may hang.
+
+    Args:
+        device: of the run, with any index.
+        period_s: seconds between two samples; what happens between them is missed.
     """
 
-    def __init__(self, device: torch.device, uuids: tuple[str, ...], period_s: float) -> None:
-        self._device, self._uuids, self._period_s = device, uuids, period_s
+    def __init__(self, device: torch.device, *, period_s: float = 0.1) -> None:
+        self._device, self._period_s = device, period_s
+        self._uuids = uuids_of(device) if device.type == "cuda" else ()
         self._gpu: Any = None
         self._driver: str | None = None
         self._samples = 0
@@ -111,23 +94,10 @@ class DeviceWatch:
 
     def facts(self) -> DeviceFacts:
         """Return what the run has cost, once the context has been left."""
-        seen, reasons, silence = dict(self._seen), dict(self._reasons), self._silence
-        if self._thread.is_alive():
-            silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
-        if self._is_late:  # what was read later is no state before the run
-            silence = f"NVML had not answered {OPENING_LIMIT_S:g} s after the run began"
-            seen = {key: value for key, value in seen.items() if key not in {"device_baseline_bytes", "energy_j"}}
-        match seen.pop("energy_j", ()):
-            case (start_mj, end_mj) if end_mj > start_mj:
-                seen["energy_j"] = (end_mj - start_mj) / 1000
-            case (_, _):
-                reasons["energy_j"] = "the device's energy counter did not advance"
-        if "gpu_clock_mhz" in seen:
-            clocks = sorted(seen["gpu_clock_mhz"].elements())
-            seen["gpu_clock_mhz"] = (clocks[0], statistics.median_low(clocks), clocks[-1])
-        peaks = allocator_peaks(self._device)
+        seen, reasons, silence = self._answers()
+        peaks = own_peaks(self._device)
         reasons |= dict.fromkeys(peaks, NO_DEVICE if self._device.type == "cpu" else NO_PEAKS)
-        memory = {**peaks, "rss_peak_bytes": rss_peak_bytes(), **{key: seen.get(key) for key in MEMORY}}
+        memory = peaks | {key: seen.get(key) for key in MEMORY}
         conditions = {
             "sampling_period_s": self._period_s if self._samples else None,
             "samples": self._samples or None,
@@ -144,14 +114,32 @@ class DeviceWatch:
             reasons={f"{part}{key}": reasons.get(key, silence) for part, key in nulls},
         )
 
-    def sample(self, gauges: Gauges = DURING) -> None:
+    def _answers(self) -> tuple[dict[str, Any], dict[str, str], str]:
+        """Return what NVML told, by the record's key, reasons for what it did not, and the reason for all other keys."""
+        seen, reasons, silence = dict(self._seen), dict(self._reasons), self._silence
+        if self._thread.is_alive():
+            silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
+        if self._is_late:  # what was read later is no state before the run
+            silence = f"NVML had not answered {OPENING_LIMIT_S:g} s after the run began"
+            seen = {key: value for key, value in seen.items() if key not in {"device_baseline_bytes", "energy_j"}}
+        match seen.pop("energy_j", ()):
+            case (start_mj, end_mj) if end_mj > start_mj:
+                seen["energy_j"] = (end_mj - start_mj) / 1000
+            case (_, _):
+                reasons["energy_j"] = "the device's energy counter did not advance"
+        if "gpu_clock_mhz" in seen:
+            clocks = sorted(seen["gpu_clock_mhz"].elements())
+            seen["gpu_clock_mhz"] = (clocks[0], statistics.median_low(clocks), clocks[-1])
+        return seen, reasons, silence
+
+    def sample(self, gauges: nvml.Gauges = nvml.DURING) -> None:
         """Read the GPU once."""
-        reading, answers = Reading(self._gpu), 0
+        reading, answers = nvml.Reading(self._gpu), 0
         for key, (read, combine) in gauges.items():
             try:
                 value = read(reading)
-            except (*ERRORS, UnknownError) as error:
-                self._reasons[key] = reason_of(error)
+            except (*nvml.ERRORS, UnknownError) as error:
+                self._reasons[key] = nvml.reason_of(error)
             else:
                 self._seen[key] = combine(self._seen[key], value) if key in self._seen else value
                 answers += 1
@@ -159,38 +147,39 @@ class DeviceWatch:
 
     def _work(self) -> None:
         try:
-            with started():
-                self._driver = driver_version()
-                self._gpu = find_gpu(self._uuids)
+            with nvml.started():
+                self._driver = nvml.driver_version()
+                self._gpu = nvml.find_gpu(self._uuids)
                 self._sample_until_stopped()
-        except (*ERRORS, UnknownError) as error:
-            self._silence = reason_of(error)
+        except (*nvml.ERRORS, UnknownError) as error:
+            self._silence = nvml.reason_of(error)
         finally:
             self._opened.set()
 
     def _sample_until_stopped(self) -> None:
-        self.sample(BEFORE)
+        self.sample(nvml.BEFORE)
         self._opened.set()
         while not self._stop.wait(self._period_s):
             self.sample()
-        self.sample(AFTER)
+        self.sample(nvml.AFTER)
 
 
-def allocator_peaks(device: torch.device) -> dict[str, int | None]:
-    """Return the peaks of torch's allocator since the last reset (bytes), under the record's keys; None: not known."""
+def own_peaks(device: torch.device) -> dict[str, int | None]:
+    """Return the peaks (bytes) that this process knows of itself, by the record's keys; None: not known.
+
+    Those of torch's allocator are since the last reset. The resident memory psutil knows on Windows alone.
+    """
     allocated = reserved = 0
     if device.type != "cpu":
         with suppress(*NO_STATISTICS):
             allocated = torch.accelerator.max_memory_allocated(device)
             reserved = torch.accelerator.max_memory_reserved(device)
-    # An allocator that keeps no statistics answers 0, which is no measurement.
-    return {"allocated_peak_bytes": allocated or None, "reserved_peak_bytes": reserved or None}
-
-
-def rss_peak_bytes() -> int:
-    """Return the largest resident memory that this process has had. psutil knows it on Windows alone."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # kilobytes everywhere but on macOS
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "allocated_peak_bytes": allocated or None,  # an allocator that keeps no statistics answers 0
+        "reserved_peak_bytes": reserved or None,
+        "rss_peak_bytes": resident if sys.platform == "darwin" else resident * 1024,  # kilobytes but on macOS
+    }
 
 
 def uuids_of(device: torch.device) -> tuple[str, ...]:

@@ -141,7 +141,9 @@ ANSWERS = {
 def play(fake, states, uuids):
     """Return the facts of a run: one state when it begins, and a sample in each of the others; the last once more."""
     fake.state = states[0]
-    with DeviceWatch(torch.device("cuda"), uuids, NEVER_S) as watch:  # its thread samples at the opening and at the end
+    watch = DeviceWatch(torch.device("cuda"), period_s=NEVER_S)
+    watch._uuids = uuids
+    with watch:  # its thread samples at the opening and at the end
         for state in states[1:] if watch._gpu else ():
             fake.state = state
             watch.sample()
