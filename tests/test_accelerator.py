@@ -51,24 +51,40 @@ def toml_of(cases):
     return text + "".join(f'\n[[case]]\nname = "{name}"\nexperiment = {lines}\n' for name, lines in cases.items())
 
 
-def records_of(folder, text, overrides, capacity=PLENTY):
-    """Run a benchmark in children that have the accelerator; return the record of each case, by name."""
+def planned_of(folder, text, overrides):
     folder.mkdir(exist_ok=True)
-    with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
-        patched.setattr(process, "_enter", partial(children.with_accelerator, capacity))
-        request = Request(data=EMBEDDED.label, overrides=overrides)
-        planned = plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu": 1})
-        run_plan(planned, request, EMBEDDED, Store(folder / "results"), Progress(Console(file=file)))
+    request = Request(data=EMBEDDED.label, overrides=overrides)
+    return plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu": 1}), request
+
+
+def by_case(folder, planned):
     found = {record.run_id: record for record in Store(folder / "results").read().records}
     return {run.labels[0].partition("/")[2]: found[run.run_id] for run in planned.runs}
 
 
-def make_job(results, batch_size):
-    experiment = make_experiment(batch_size=batch_size)
+def records_of(folder, text, overrides, capacity=PLENTY):
+    """Run a benchmark as the suite does, in children that have the accelerator; return the record of each case."""
+    planned, request = planned_of(folder, text, overrides)
+    with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
+        patched.setattr(process, "_enter", partial(children.with_accelerator, capacity))
+        run_plan(planned, request, EMBEDDED, Store(folder / "results"), Progress(Console(file=file)))
+    return by_case(folder, planned)
+
+
+def trained(folder, text, *overrides, capacity=PLENTY):
+    """Return the same from one process for all runs, which takes a tenth of the time."""
+    planned, _ = planned_of(folder, text, (*TINY[:4], "epochs=2", "threads=1", *overrides))
+    Store(folder / "results").make_writable()
+    jobs = [make_job(folder / "results", run.experiment, run.execution) for run in planned.runs]
+    children.answer(children.carry_out, jobs, capacity)
+    return by_case(folder, planned)
+
+
+def make_job(results, experiment, execution):
     return Job(
         attempt=1,
         scale="smoke",
-        spec=RecordSpec(experiment=experiment, execution=Execution(), overrides=(), assumptions=()),
+        spec=RecordSpec(experiment=experiment, execution=execution, overrides=(), assumptions=()),
         identity=make_identity(read_embedded().sha256),
         place=Place.of(EMBEDDED),
         results=str(results),
@@ -79,8 +95,10 @@ def make_job(results, batch_size):
 def both(tmp_path_factory):
     """Records of every case on the CPU and on the accelerator: two epochs, of batches of 16, 16 and 8."""
     folder = tmp_path_factory.mktemp("both")
-    overrides = (*TINY[:4], "epochs=2", "threads=1")
-    return [records_of(folder / device, toml_of(CASES), (*overrides, f"device={device}")) for device in ("cpu", "auto")]
+    return [
+        trained(folder / device, toml_of(CASES), f"device={device}", capacity=capacity)
+        for device, capacity in (("cpu", None), ("auto", PLENTY))
+    ]
 
 
 def test_auto_finds_the_accelerator():
@@ -102,20 +120,16 @@ def test_a_run_on_the_accelerator_gives_the_bits_of_the_cpu(case, both):
     assert ("cpu", "fakegpu") == (cpu.fingerprint.numerics["device"], accelerator.fingerprint.numerics["device"])
     assert ("ok", "ok") == (cpu.status, accelerator.status)
     assert cpu.result_hash == accelerator.result_hash
-
-
-def test_each_case_gives_bits_of_its_own(both):
-    """So the test above compares what it says."""
-    assert len(CASES) == len({record.result_hash for record in both[0].values()})
+    assert [case] == [other for other, record in both[0].items() if record.result_hash == cpu.result_hash]
 
 
 @pytest.mark.parametrize("case", ["Adam", "Cosine"])
 def test_the_fast_path_on_the_accelerator_gives_the_bits_of_torchs_layers(case, tmp_path):
     """Images made on the device, steps that nobody waits for: the bits of the reference path in the same format."""
-    cases, options = toml_of({case: CASES[case]}), (*TINY[:4], "epochs=2", "threads=1")
+    cases = toml_of({case: CASES[case]})
     records = [
-        records_of(tmp_path / how[0], cases, (*options, *how))[case]
-        for how in (("device=cpu", "memory_format=channels_last"), ("device=auto", "path=fast"))
+        trained(tmp_path / "cpu", cases, "device=cpu", "memory_format=channels_last", capacity=None)[case],
+        trained(tmp_path / "auto", cases, "device=auto", "path=fast")[case],
     ]
 
     assert ("cpu", "fakegpu") == tuple(record.fingerprint.numerics["device"] for record in records)
@@ -149,9 +163,10 @@ def test_what_does_not_fit_ends_as_a_record_and_the_next_run_works(tmp_path):
 def test_memory_is_given_back_after_a_run_and_after_one_that_did_not_fit(tmp_path):
     """Also where both share a process, which the suite's runs never do."""
     Store(tmp_path).make_writable()
-    jobs = [make_job(tmp_path, batch_size) for batch_size in (40, 8)]
+    jobs = [make_job(tmp_path, make_experiment(batch_size=batch_size), Execution()) for batch_size in (40, 8)]
 
-    assert (["oom_device", "ok"], [0, 0]) == children.answer(children.sequel, *jobs)
+    assert [0, 0] == children.answer(children.carry_out, jobs, 1_000_000)
+    assert {"oom_device", "ok"} == {record.status for record in Store(tmp_path).read().records}
 
 
 def test_a_cap_is_refused_where_the_device_has_none(tmp_path):
@@ -170,7 +185,7 @@ def test_a_forgotten_transfer_is_refused(kind):
     assert "Expected all tensors to be on the same device" in children.answer(children.mistake, kind)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adadelta", "rmsprop", "adam"])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_the_host_waits_for_the_device_only_where_the_scope_says_so(name):
     """In three steps: loss and hits are read as statistics; training's time waits around each wait for data only."""
     evaluation = {"to_host": 2}
@@ -205,9 +220,7 @@ def test_asgd_makes_the_host_wait_three_times_for_each_parameter():
     assert AROUND_DATA | {"item": 3 * 3 * parameters} == waits["train_s"]
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [("adam", "reference"), ("asgd", "reference"), ("rmsprop", "reference"), ("adam", "fast")]
-)
+@pytest.mark.parametrize(("name", "path"), [("asgd", "reference"), ("rmsprop", "reference"), ("adam", "fast")])
 def test_a_training_on_a_device_goes_on_with_equal_bits(name, path):
     """Parameters and what the optimizer keeps go to the host and back, those that stay on the host among them."""
     whole, resumed = children.answer(children.digests_of_resuming, {"name": name, "lr": 0.001}, path)

@@ -115,7 +115,7 @@ class DeviceWatch:
         )
 
     def _answers(self) -> tuple[dict[str, Any], dict[str, str], str]:
-        """Return what NVML told, by the record's key, reasons for what it did not, and the reason for all other keys."""
+        """Return what NVML told by the record's key, reasons for what it did not, and the reason for all else."""
         seen, reasons, silence = dict(self._seen), dict(self._reasons), self._silence
         if self._thread.is_alive():
             silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"

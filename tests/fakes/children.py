@@ -144,15 +144,15 @@ def waits_with_a_planted_read(optimizer: dict[str, Any], path: str) -> dict[str,
     return waits(optimizer, path)
 
 
-def sequel(big: Job, small: Job) -> tuple[list[str], list[int]]:
-    """Statuses of two jobs that share one process, and the bytes that are taken after each."""
-    state = install(capacity=1_000_000)
-    statuses, left = [], []
-    for job in (big, small):
-        worker.run_job(job, lambda message: statuses.extend([message.done.status] if message.done else []))
+def carry_out(jobs: list[Job], capacity: int | None = None) -> list[int]:
+    """Carry out jobs in one process: on the accelerator, of so many bytes, or on the CPU. Bytes taken after each."""
+    state = install(capacity) if capacity else Accelerator(0)
+    left = []
+    for job in jobs:
+        worker.run_job(job, lambda message: None)
         gc.collect()
         left.append(state.allocated)
-    return statuses, left
+    return left
 
 
 def digests_of_resuming(optimizer: dict[str, Any], path: str) -> tuple[str, str]:
