@@ -1,25 +1,34 @@
 """The regression check: what it finds at n = 1, what it finds by statistics, and that it passes on nothing."""
 
+import json
+import shutil
 from dataclasses import replace
+from math import log
 
 import pytest
-from builders import make_benchmark, make_epoch, make_experiment, make_record
-from scipy.stats import ttest_ind
+from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record, make_toml
+from scipy.stats import ttest_1samp, ttest_ind
+from typer.testing import CliRunner
 
+from resnet18.cli.app import app
+from resnet18.cli.check import saved_bytes
+from resnet18.gate import baseline as kept
+from resnet18.gate.check import Sides, check, check_text
 from resnet18.gate.exact import exact_findings
-from resnet18.gate.gather import alike, head_cases
-from resnet18.gate.judge import Sides, check
 from resnet18.gate.statistical import costs, growth, p_of_change, p_of_growth, prediction
-from resnet18.gate.text import check_rows, check_text
-from resnet18.records.record import Score
+from resnet18.records.content import seal
+from resnet18.records.record import Score, null_keys
+from resnet18.records.store import Store
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.experiment import Execution
+from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
 GATE = Gate(seeds=3)
 CASE = "mine/8"
+OTHER = {"cpu_model": "other"}
 
 
 def make_side(seeds, correct=lambda seed: 700, train_s=1.0, rss=500_000_000, numerics=None, **experiment):
@@ -42,51 +51,125 @@ def noisy(seed):
     return 700 + (seed * 7919) % 31 - 15
 
 
-def verdicts(judged, metric):
-    return [one.verdict for one in judged.findings if one.metric == metric]
+SIDE = make_side(range(6), noisy)
 
 
-def judge(head, baseline, base=None, gate=GATE, **saved):
+def judge(head, baseline=SIDE, base=None, gate=GATE, **saved):
     sides = Sides({CASE: head}, {CASE: baseline}, None if base is None else {CASE: base}, **saved)
     return check(sides, gate)
 
 
-def test_equal_bits_pass():
-    """Exit code 0, and the text says how many were equal."""
-    side = make_side(range(6), noisy)
-    judged = judge(side[:3], side)
-
-    assert 0 == judged.exit_code
-    assert ["ok"] == verdicts(judged, "bits")
-    assert "equal to the last bit for 3 of 3 seeds" in check_text(judged, "head", "baseline", 0.01)
+def found(judged, metric):
+    """The verdict on a metric, and what is said of it."""
+    (finding,) = [finding for finding in judged.findings if finding.metric == metric]
+    return finding.verdict, finding.says
 
 
-def test_one_other_bit_is_a_regression_that_names_epoch_and_value():
-    """At n = 1: the first seed that differs."""
-    judged = judge(make_side([0], lambda _: 699), make_side(range(6), noisy))
-
-    assert 1 == judged.exit_code
-    (finding,) = [one for one in judged.findings if one.metric == "bits"]
-    assert "seed 0: epoch 1, test clean correct: 685 and 699" == finding.says
+def failed(seed=0, status="crashed"):
+    return make_record(make_experiment(seed=seed), status=status)
 
 
-def test_under_other_numerics_bits_are_not_compared_and_the_fields_are_named():
-    """Another processor's rounding is no regression."""
-    judged = judge(make_side(range(3), noisy, numerics={"cpu_model": "other"}), make_side(range(6), noisy))
-
-    assert 0 == judged.exit_code
-    (finding,) = [one for one in judged.findings if one.metric == "bits"]
-    assert ("not compared", "the baseline is of other numerics: cpu_model") == (finding.verdict, finding.says)
+def without_peaks(records):
+    return tuple(
+        record.model_copy(update={"memory": record.memory.model_copy(update={"rss_peak_bytes": None})})
+        for record in records
+    )
 
 
-def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
-    """Two that are unknown need not be equal ones."""
-    old, new = (make_side(range(3), noisy, numerics={"cpu_model": "unknown"}) for _ in range(2))
-    says = "numerics: cpu_model, which is unknown"
+CHECKS = {
+    "equal bits": (lambda: judge(SIDE[:3]), "bits", "ok", "equal to the last bit for 3 of 3 seeds", 0),
+    "one other bit": (
+        lambda: judge(make_side([0], lambda _: 699)),
+        "bits",
+        "regression",
+        "seed 0: epoch 1, test clean correct: 685 and 699",
+        1,
+    ),
+    "another processor's bits": (
+        lambda: judge(make_side(range(3), noisy, numerics=OTHER)),
+        "bits",
+        "not compared",
+        "the baseline is of other numerics: cpu_model",
+        0,
+    ),
+    "more saved bytes": (
+        lambda: judge(SIDE[:3], saved_bytes={CASE: (1_000, 2_000)}),
+        "saved_bytes",
+        "regression",
+        "1,000 bytes and now 2,000: +100.0 %",
+        1,
+    ),
+    "a baseline of too few seeds": (
+        lambda: judge(SIDE[:3], SIDE[:5]),
+        "clean_accuracy",
+        "missing",
+        "the baseline has n = 5, its spread takes 6: make baseline",
+        3,
+    ),
+    "memory that grew by 5 %": (
+        lambda: judge(make_side(range(6), noisy, rss=525_000_000), base=SIDE),
+        "rss_peak_bytes",
+        "regression",
+        "peak memory head by base 1.05",
+        1,
+    ),
+    "costs without a base": (lambda: judge(SIDE[:3]), "costs", "not compared", "BASE=commit", 0),
+    "costs under other numerics": (
+        lambda: judge(SIDE, base=make_side(range(6), noisy, numerics={"threads": 7})),
+        "train_s",
+        "not compared",
+        "base and head ran under other numerics: threads",
+        0,
+    ),
+    "a peak that is null": (
+        lambda: judge(without_peaks(SIDE), base=SIDE),
+        "rss_peak_bytes",
+        "missing",
+        "0 pairs of a base and a head, 3 are needed",
+        3,
+    ),
+    "a head that crashed": (lambda: judge((failed(),)), "status", "regression", "seed 0 ended crashed", 1),
+    "a head that was stopped": (
+        lambda: judge((failed(status="interrupted"),)),
+        "status",
+        "missing",
+        "seed 0 ended interrupted",
+        3,
+    ),
+    "a base that crashed": (
+        lambda: judge(SIDE, base=(failed(),)),
+        "costs",
+        "missing",
+        "the base ended crashed",
+        3,
+    ),
+    "no head": (lambda: judge(()), "status", "missing", "nothing was measured", 3),
+    "no baseline": (lambda: judge(SIDE[:3], ()), "status", "missing", "no baseline: make baseline", 3),
+    "a regression beside what is missing": (
+        lambda: judge(make_side([0], lambda _: 1), SIDE[:2]),
+        "clean_accuracy",
+        "missing",
+        "its spread takes 6",
+        1,
+    ),
+    "a case that the check lost": (
+        lambda: check(Sides({CASE: SIDE[:3]}, {CASE: SIDE, "mine/16": SIDE}), GATE),
+        "status",
+        "missing",
+        "among the cases no longer",
+        3,
+    ),
+}
 
-    found = [one for one in exact_findings(CASE, old, new) if one.metric == "bits"] + [*costs(CASE, old, new, GATE)]
 
-    assert [("not compared", True)] * 3 == [(one.verdict, one.says.endswith(says)) for one in found]
+@pytest.mark.parametrize("what", CHECKS)
+def test_a_check_finds_what_changed_and_passes_on_nothing(what):
+    """With verdict, reason and exit code: 1 for a regression, 3 where not everything was measured."""
+    make, metric, verdict, says, exit_code = CHECKS[what]
+    judged = make()
+
+    assert (verdict, True) == (found(judged, metric)[0], says in found(judged, metric)[1])
+    assert exit_code == judged.exit_code
 
 
 @pytest.mark.parametrize(
@@ -102,208 +185,107 @@ def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
 )
 def test_a_changed_spec_is_named_and_nothing_else_is_compared(changes, says):
     """Its numbers are another experiment's."""
-    found = [*exact_findings(CASE, make_side([0]), make_side([0], **changes))]
+    (finding,) = exact_findings(CASE, make_side([0]), make_side([5], **changes))
 
-    assert ["spec"] == [one.metric for one in found]
-    assert says in found[0].says
-    assert "regression" == found[0].verdict
+    assert ("spec", "regression", True) == (finding.metric, finding.verdict, finding.says.startswith(says))
 
 
 def test_other_parameters_and_steps_are_regressions_under_any_numerics():
     """They do not depend on rounding."""
-    (old,), (new,) = make_side([0]), make_side([0], numerics={"cpu_model": "other"})
+    (old,), (new,) = make_side([0]), make_side([0], numerics=OTHER)
     new = new.model_copy(update={"parameters": 101, "epochs": (replace(new.epochs[0], steps=4),)})
-    found = {one.metric: one.verdict for one in exact_findings(CASE, [old], [new])}
+    verdicts = {finding.metric: finding.verdict for finding in exact_findings(CASE, [old], [new])}
 
-    assert ("regression", "regression") == (found["parameters"], found["steps"])
+    assert ("regression", "regression") == (verdicts["parameters"], verdicts["steps"])
 
 
-def test_more_saved_bytes_are_a_regression():
-    """Exact, whatever the machine: a buffer that autograd keeps twice."""
-    side = make_side(range(6), noisy)
-    judged = judge(side[:3], side, saved_bytes={CASE: (1_000, 2_000)})
+def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
+    """Two unknown processors need not be equal."""
+    old, new = (make_side(range(3), noisy, numerics={"cpu_model": "unknown"}) for _ in range(2))
+    bits = [finding for finding in exact_findings(CASE, old, new) if finding.metric == "bits"]
 
-    assert (1, ["regression"]) == (judged.exit_code, verdicts(judged, "saved_bytes"))
-    assert "1,000 bytes and now 2,000: +100.0 %" in str(judged.findings)
+    assert [("not compared", True)] * 3 == [
+        (finding.verdict, finding.says.endswith("numerics: cpu_model, which is unknown"))
+        for finding in [*bits, *costs(CASE, old, new, GATE)]
+    ]
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(-80, "regression"), (80, "regression"), (0, "ok")])
 def test_accuracy_is_judged_both_ways(shift, expected):
-    """A gain that nobody meant is a change too."""
-    head = make_side(range(10, 13), lambda seed: noisy(seed) + shift, numerics={"cpu_model": "other"})
+    """An unintended gain is a change too."""
+    head = make_side(range(10, 13), lambda seed: noisy(seed) + shift, numerics=OTHER)
 
-    assert [expected] == verdicts(judge(head, make_side(range(10), noisy)), "clean_accuracy")
-
-
-def test_a_baseline_of_too_few_seeds_measures_no_spread():
-    """Twice as many as are judged; exit code 3."""
-    side = make_side(range(6), noisy)
-    judged = judge(side[:3], side[:5])
-
-    assert (3, ["missing"]) == (judged.exit_code, verdicts(judged, "clean_accuracy"))
-    assert "n = 5, its spread takes 6" in str(judged.findings)
+    assert expected == found(judge(head, make_side(range(10), noisy)), "clean_accuracy")[0]
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(1.10, "regression"), (1.0, "ok"), (0.8, "ok")])
 def test_a_slowdown_is_found_by_pairs_that_ran_in_turns(factor, expected):
-    """One-sided: nobody minds a gain."""
-    side = make_side(range(6), noisy)
-    slower = make_side(range(6), noisy, train_s=factor)
-
-    assert [expected] == verdicts(judge(slower, side, base=side), "train_s")
-
-
-def test_a_growth_of_memory_is_found_by_pairs_that_ran_in_turns():
-    """Five percent."""
-    side = make_side(range(6), noisy)
-    judged = judge(make_side(range(6), noisy, rss=525_000_000), side, base=side)
-
-    assert ["regression"] == verdicts(judged, "rss_peak_bytes")
-
-
-def test_without_a_base_nothing_is_said_of_costs_and_the_way_is_named():
-    """Seconds of another day are no evidence."""
-    side = make_side(range(6), noisy)
-    judged = judge(side[:3], side)
-
-    assert ["not compared"] == verdicts(judged, "costs")
-    assert "BASE=commit" in check_text(judged, "head", "baseline", 0.01)
-
-
-def test_costs_of_other_numerics_are_not_compared():
-    """Another number of threads in the same job, say."""
-    side = make_side(range(6), noisy)
-    judged = judge(side, side, base=make_side(range(6), noisy, numerics={"threads": 7}))
-
-    assert (["not compared"], ["not compared"]) == (verdicts(judged, "train_s"), verdicts(judged, "rss_peak_bytes"))
-
-
-def test_a_missing_metric_is_missing_not_equal():
-    """A record whose peak is null gives no pair."""
-    side = make_side(range(6), noisy)
-    nothing = side[0].memory.model_copy(update={"rss_peak_bytes": None})
-    bare = tuple(one.model_copy(update={"memory": nothing}) for one in side)
-    judged = judge(bare, side, base=side)
-
-    assert (3, ["missing"]) == (judged.exit_code, verdicts(judged, "rss_peak_bytes"))
-    assert "0 pairs of a base and a head, 3 are needed" in str(judged.findings)
-
-
-def failed(seed=0):
-    return make_record(make_experiment(seed=seed), status="crashed")
-
-
-def test_a_head_that_crashes_where_the_baseline_did_not_is_a_regression():
-    """With the status."""
-    judged = judge((failed(),), make_side(range(6), noisy))
-
-    assert (1, ["regression"]) == (judged.exit_code, verdicts(judged, "status"))
-    assert "seed 0 ended crashed" in str(judged.findings)
-
-
-def test_a_base_that_crashed_measures_no_costs():
-    """Exit code 3: the head is not to blame, and nothing may pass."""
-    side = make_side(range(6), noisy)
-    judged = judge(side, side, base=(failed(),))
-
-    assert (3, ["missing"]) == (judged.exit_code, verdicts(judged, "costs"))
-    assert "the base ended crashed" in str(judged.findings)
-
-
-@pytest.mark.parametrize(
-    ("head", "baseline", "says"), [((), 6, "nothing was measured"), (3, 0, "no baseline: make baseline")]
-)
-def test_a_check_passes_on_nothing(head, baseline, says):
-    """No records on either side: exit code 3."""
-    judged = judge(make_side(range(head or 0), noisy), make_side(range(baseline), noisy))
-
-    assert 3 == judged.exit_code
-    assert says in str(judged.findings)
-
-
-def test_a_case_that_the_check_lost_is_missing():
-    """Taken out of the file, it would never be measured again."""
-    side = make_side(range(6), noisy)
-    judged = check(Sides({CASE: side[:3]}, {CASE: side, "mine/16": side}), GATE)
-
-    assert 3 == judged.exit_code
-    assert "among the cases no longer" in str([one for one in judged.findings if one.case == "mine/16"])
-
-
-def test_a_regression_outweighs_what_is_missing():
-    """Exit code 1."""
-    judged = judge(make_side([0], lambda _: 1), make_side(range(2), noisy))
-
-    assert 1 == judged.exit_code
+    """One-sided: a gain is no regression."""
+    assert expected == found(judge(make_side(range(6), noisy, train_s=factor), base=SIDE), "train_s")[0]
 
 
 def test_levels_are_holms_over_all_metrics_of_all_cases():
     """One p of 0.004 alarms alone at 1 %, and not among three."""
     side = make_side(range(16), noisy)
-    head = make_side(range(20, 23), lambda seed: noisy(seed) + 21, numerics={"cpu_model": "other"})
+    head = make_side(range(20, 23), lambda seed: noisy(seed) + 21, numerics=OTHER)
     cases = {f"mine/{number}": head if number == 0 else side[:3] for number in range(3)}
     alone, among = judge(head, side), check(Sides(cases, dict.fromkeys(cases, side)), GATE)
-    found = [next(one for one in judged.findings if one.metric == "clean_accuracy") for judged in (alone, among)]
+    accuracies = [
+        next(finding for finding in judged.findings if finding.metric == "clean_accuracy") for judged in (alone, among)
+    ]
 
-    assert ["regression", "ok"] == [one.verdict for one in found]
-    assert "alarm at 0.0033" in found[1].says
+    assert ["regression", "ok"] == [finding.verdict for finding in accuracies]
+    assert "alarm at 0.0033" in accuracies[1].says
 
 
-def test_the_gap_of_accuracies_is_judged_by_students_t():
-    """With the spread of both sides: scipy's test of two samples, to the last digits."""
-    old, new = [1.0, 2.0, 3.5, 2.5], [4.0, 6.0, 5.5]
+def test_the_statistics_are_students():
+    """Of two samples and of ratios against what is overlooked as in scipy; of a single new run by hand."""
+    old, new, ratios = [1.0, 2.0, 3.5, 2.5], [4.0, 6.0, 5.5], [1.01, 1.02, 1.04]
+    single = prediction([1.0, 2.0, 3.0], [6.0])
+    slower = ttest_1samp([log(ratio) for ratio in ratios], log(1.02), alternative="greater").pvalue
 
     assert p_of_change(prediction(old, new)) == pytest.approx(ttest_ind(new, old).pvalue, rel=1e-9)
+    assert (4.0, 2, pytest.approx((1 + 1 / 3) ** 0.5)) == (single.value, single.df, single.se)
+    assert p_of_growth(growth(ratios), 2.0) == pytest.approx(slower, rel=1e-9)
 
 
-def test_one_new_run_is_judged_by_the_baselines_spread_alone():
-    """The prediction interval: t·s·√(1 + 1/n), by hand."""
-    gap = prediction([1.0, 2.0, 3.0], [6.0])
+def test_the_page_has_what_was_found_first_and_rows_are_flat():
+    """Every finding once, in both."""
+    judged = judge(make_side([0], lambda _: 699))
+    page = check_text(judged, "records of head", "the baseline", 0.01).splitlines()
 
-    assert (4.0, 2) == (gap.value, gap.df)
-    assert (1 + 1 / 3) ** 0.5 == pytest.approx(gap.se)
+    assert page[0].startswith("**Regression.** 1 regression, ")
+    assert page[0].endswith("False alarms: at most 1 % of checks.")
+    assert "**regression**" in page[6]
+    assert len(judged.rows) == len(page[6:])
+    assert {"case", "metric", "verdict", "says"} == set(judged.rows[0])
 
 
-def test_a_growth_within_what_is_overlooked_is_none():
-    """Ratios around 1.02 against 2 %: about one half."""
-    assert 0.3 < p_of_growth(growth([1.01, 1.02, 1.03]), 2.0) < 0.7
-
-
-def test_json_rows_are_flat():
-    """One for each finding."""
-    side = make_side(range(6), noisy)
-    rows = check_rows(judge(side[:3], side))
-
-    assert [{"case", "metric", "verdict", "says"}] * len(rows) == [set(row) for row in rows]
+# The records of each side
 
 
 def test_head_records_are_found_by_case_and_a_case_without_any_is_there(tmp_path):
     """So that it can be called missing."""
     benchmark = make_benchmark(tmp_path)
-    one, _ = plan([benchmark], Request(), [0], {"cpu": 1}).runs
-    record = make_record(one.experiment, one.execution)
+    first, _ = plan([benchmark], Request(), [0], {"cpu": 1}).runs
+    record = make_record(first.experiment, first.execution)
 
-    assert {"mine/8": (record,), "mine/16": ()} == head_cases(benchmark, [record], "here")
-
-
-def test_no_record_of_the_benchmark_is_nothing_measured(tmp_path):
-    """Exit code 3."""
+    assert {"mine/8": (record,), "mine/16": ()} == kept.head_cases(benchmark, [record], "here")
     with pytest.raises(UnfinishedError, match="here: no record of mine: nothing was measured"):
-        head_cases(make_benchmark(tmp_path), [make_record(make_experiment(seed=7))], "here")
+        kept.head_cases(benchmark, [make_record(make_experiment(seed=7))], "here")
 
 
 def test_records_of_two_ways_of_asking_are_refused(tmp_path):
-    """Nobody could say which is judged."""
+    """It would not be known which is judged."""
     benchmark = make_benchmark(tmp_path)
-    requests = [Request(), Request(overrides=("epochs=1",))]
     records = [
         make_record(run.experiment, run.execution, request=request)
-        for request in requests
+        for request in (Request(), Request(overrides=("epochs=1",)))
         for run in plan([benchmark], request, [0], {"cpu": 1}).runs[:1]
     ]
 
     with pytest.raises(UnfinishedError, match="several scales, data sets or options"):
-        head_cases(benchmark, records, "here")
+        kept.head_cases(benchmark, records, "here")
 
 
 def test_records_of_other_code_are_found_by_their_experiment():
@@ -311,4 +293,219 @@ def test_records_of_other_code_are_found_by_their_experiment():
     head = {CASE: make_side([0, 1])}
     other = make_record(make_experiment(seed=0), Execution(threads=3))
 
-    assert {CASE: (other,)} == alike(head, [other, make_record(make_experiment(seed=9))])
+    assert {CASE: (other,)} == kept.alike(head, [other, make_record(make_experiment(seed=9))])
+
+
+# Baselines, and the commands `check` and `compare`
+
+GATED = TOML.replace("[table]", "[gate]\nseeds = 2\n\n[table]")
+
+
+def records_of(
+    toml, seeds=range(4), *, hits=lambda seed: 10 + seed % 3, commit="a" * 40, dirty=False, sizes=(8, 16), **options
+):
+    """Records of both cases; the seed chooses the accuracy."""
+    records = []
+    for run in plan([load_benchmark(toml)], Request(), seeds, {"cpu": 1}).runs:
+        epochs = (make_epoch(1, hits(run.experiment.seed)), make_epoch(2, hits(run.experiment.seed)))
+        record = make_record(run.experiment, run.execution, epochs=epochs, **options)
+        content = record.model_dump(mode="json", by_alias=True, exclude={"record_hash"})
+        content["fingerprint"]["identity"] |= {"commit": commit, "dirty": dirty}
+        content["memory"]["rss_peak_bytes"] = 500_000_000
+        content["parameters"] = 100
+        content["nulls"] = dict.fromkeys(null_keys(content), "none")
+        if run.experiment.batch_size in sizes:
+            records.append(seal(content))
+    return records
+
+
+def fill(folder, records):
+    store = Store(folder)
+    store.make_writable()
+    for record in records:
+        store.save(record)
+    return folder
+
+
+@pytest.fixture
+def toml(tmp_path):
+    return make_toml(tmp_path, GATED)
+
+
+@pytest.fixture
+def gate(tmp_path, toml, monkeypatch):
+    """Return `check` on a folder with these records; what autograd saves is computed elsewhere."""
+    monkeypatch.setattr("resnet18.cli.check.saved_bytes", lambda cases: dict.fromkeys(cases, 1_000))
+
+    def call(records, *words):
+        shutil.rmtree(tmp_path / "head", ignore_errors=True)
+        results = fill(tmp_path / "head", records)
+        words = ["check", toml, "--results", results, "--baseline", tmp_path / "baseline", *words]
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return call
+
+
+@pytest.fixture
+def root(tmp_path, toml, gate):
+    """A folder of baselines with one in it."""
+    made = gate(records_of(toml), "--keep")
+    assert 0 == made.exit_code, made.output
+    return tmp_path / "baseline"
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "says"),
+    [
+        ({}, 0, "No regression found."),
+        ({}, 0, "the baseline of commit aaaaaaaaaaaa"),
+        ({"hits": lambda seed: 11 + seed % 3}, 1, "seed 0: epoch 1, test as published correct: 10 and 11"),
+        ({"data": "e" * 64}, 3, "no baseline of this class (data eeeeeeee…, torch 2.14, precision None)"),
+        ({"cpu": "another"}, 0, "the baseline is of other numerics: cpu\\_model"),
+        ({"sizes": ()}, 3, "no record of mine: nothing was measured"),
+        ({"sizes": (8,)}, 3, "| mine/16 | status | **missing** | no run of the head has a result"),
+    ],
+)
+def test_records_are_checked_against_the_baseline(options, exit_code, says, root, toml, gate):
+    """Of their own numerics, or else of their class: data, torch's minor version, precision."""
+    done = gate(records_of(toml, range(2), **options))
+
+    assert (exit_code, True) == (done.exit_code, says in done.output), done.output
+
+
+def test_findings_as_json(root, toml, gate):
+    """For a dashboard."""
+    done = gate(records_of(toml, range(2)), "--json")
+
+    assert {"ok", "not compared"} == {row["verdict"] for row in json.loads(done.output)}
+
+
+def test_the_baseline_of_ones_own_numerics_is_taken(root, toml, gate):
+    """Though another of the class is larger."""
+    gate(records_of(toml, range(6), cpu="another"), "--keep")
+    done = gate(records_of(toml, range(2)))
+
+    assert 2 == len(list(root.iterdir()))
+    assert "equal to the last bit for 2 of 2 seeds" in done.output
+
+
+def test_a_new_baseline_takes_the_place_of_the_old_one(root, toml, gate):
+    """Of the same numerics."""
+    gate(records_of(toml, range(5), commit="b" * 40), "--keep")
+    (folder,) = root.iterdir()
+    baseline = kept.read_baseline(folder)
+
+    assert ("b" * 40, 10) == (baseline.index.commit, len(baseline.records))
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "says"),
+    [
+        ({"commit": None, "dirty": None}, 2, "the records are not of one clean commit"),
+        ({"dirty": True}, 2, "the records are not of one clean commit"),
+        ({"sizes": (8,)}, 3, "a baseline needs results of every case"),
+    ],
+)
+def test_a_baseline_is_of_every_case_and_of_a_commit(options, exit_code, says, toml, gate):
+    """It could not be made again, or would miss a case for ever."""
+    done = gate(records_of(toml, **options), "--keep")
+
+    assert (exit_code, True) == (done.exit_code, says in done.output)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "says"),
+    [(0, "no baseline\n  next: make one with: make baseline"), (1, "the baseline has n = 1, its spread takes 4")],
+)
+def test_without_a_baseline_or_its_spread_nothing_passes(seeds, says, toml, gate):
+    """Exit code 3."""
+    if seeds:
+        gate(records_of(toml, range(seeds)), "--keep")
+    done = gate(records_of(toml, range(2)))
+
+    assert (3, True) == (done.exit_code, says in done.output)
+
+
+def edit(folder, **changes):
+    content = json.loads((folder / "index.json").read_text())
+    (folder / "index.json").write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "says"),
+    [
+        (lambda folder: (folder / "index.json").write_text("{"), 4, "is no index of a baseline"),
+        (
+            lambda folder: edit(folder, schema_version=2),
+            4,
+            "has format 2; this suite reads 1\n  next: update the suite",
+        ),
+        (lambda folder: edit(folder, cases={"mine/8": {}}), 4, "is no index of a baseline"),
+        (lambda folder: next((folder / "records").glob("*.json")).write_text("{}"), 4, "damaged: "),
+        (lambda folder: shutil.rmtree(folder / "records"), 3, "the baseline has no records"),
+    ],
+    ids=["cut short", "newer", "lacks keys", "a record", "no records"],
+)
+def test_a_damaged_baseline_has_a_message_of_its_own(damage, code, says, root, toml, gate):
+    """And is never a pass."""
+    (folder,) = root.iterdir()
+    damage(folder)
+    done = gate(records_of(toml, range(2)))
+
+    assert (code, True) == (done.exit_code, says in done.output), done.output
+
+
+def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
+    """From the network itself: twice the batch saves more."""
+    cases = {CASE: [make_record()], "mine/16": [make_record(make_experiment(batch_size=32))], "mine/32": []}
+    small, large = saved_bytes(cases).values()
+
+    assert 0 < small < large
+
+
+def test_a_benchmark_without_a_gate_is_refused():
+    """Nothing says how much may change."""
+    done = CliRunner().invoke(app, ["check", "batchsize"])
+
+    assert (2, True) == (done.exit_code, "batchsize.toml: has no [gate]" in done.output)
+
+
+@pytest.fixture
+def compare(tmp_path, toml):
+    """Return `compare` of the usual records with others."""
+
+    def call(records):
+        a, b = fill(tmp_path / "a", records_of(toml)), fill(tmp_path / "b", records)
+        return CliRunner().invoke(app, ["compare", str(a), str(b), str(toml)])
+
+    return call
+
+
+def test_two_folders_of_one_machine_are_compared(compare, toml):
+    """Bits, accuracy, time and memory; the page says that they did not run in turns."""
+    done = compare(records_of(toml))
+
+    assert 0 == done.exit_code, done.output
+    assert "training time head by base 1.0000" in done.output
+    assert "did not run in turns" in done.output
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"cpu": "another"}, "mine/8: cpu_model is a processor and another"),
+        ({"numerics": {"torch": "2.15.0"}}, "mine/8: torch is 2.14.1 and 2.15.0"),
+        ({"numerics": {"driver": "580.1"}}, "mine/8: driver is unknown and 580.1"),
+        ({"numerics": {"threads": 1}}, "mine/8: threads is 2 and 1"),
+        ({"data": "e" * 64}, "mine/8: data_sha256 is dddd"),
+        ({"dirty": True}, "the second has records of a checkout with uncommitted changes"),
+        ({"sizes": ()}, "no case has records in both"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_with_the_reason(options, reason, compare, toml):
+    """Exit code 2."""
+    done = compare(records_of(toml, **options))
+
+    assert 2 == done.exit_code
+    assert "cannot be compared" in done.output
+    assert reason in done.output

@@ -9,7 +9,7 @@ from torch import nn
 from resnet18.data.embedded import read_embedded
 from resnet18.execution import worker
 from resnet18.execution.job import Job, Place
-from resnet18.gate.judge import Sides, check
+from resnet18.gate.check import Sides, check
 from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec import optimizer

@@ -33,16 +33,14 @@ def check_command(
 ) -> None:
     """Judge recorded runs by a baseline: no regression (0), a regression (1), nothing or not all measured (3)."""
     with errors_reported(debug):
-        from resnet18.gate.gather import alike, head_cases
-        from resnet18.gate.judge import Sides, check
-        from resnet18.gate.text import check_rows, check_text
-        from resnet18.records import baseline as kept
+        from resnet18.gate import baseline as kept
+        from resnet18.gate.check import Sides, check, check_text
         from resnet18.records.store import Store
 
         benchmark = _gated(name)
         assert benchmark.gate is not None  # noqa: S101 - _gated refuses the others
-        head = head_cases(benchmark, final_records(results), str(results))
-        saved = _saved_bytes(head)
+        head = kept.head_cases(benchmark, final_records(results), str(results))
+        saved = saved_bytes(head)
         if keep:
             folder = kept.keep(baseline, head, saved, Store(results))
             echo_either({"baseline": str(folder)}, f"baseline: {folder}", as_json=as_json)
@@ -52,13 +50,13 @@ def check_command(
         sides = Sides(
             head=head,
             baseline={label: found.of_case(label) for label in {**head, **cases}},
-            base=None if base is None else alike(head, final_records(base)),
+            base=None if base is None else kept.alike(head, final_records(base)),
             saved_bytes={one: (cases[one].saved_bytes, saved[one]) for one in saved if one in cases},
         )
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
         text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
-        echo_either(check_rows(judged), text, as_json=as_json)
+        echo_either(judged.rows, text, as_json=as_json)
         raise typer.Exit(judged.exit_code)
 
 
@@ -79,7 +77,7 @@ def final_records(results: Path) -> "tuple[Record, ...]":
     return tuple(last_attempts(readings.records).values())
 
 
-def _saved_bytes(cases: "Mapping[str, Sequence[Record]]") -> dict[str, int]:
+def saved_bytes(cases: "Mapping[str, Sequence[Record]]") -> dict[str, int]:
     """Return what autograd saves of a batch of each case, by this code: seconds of torch, without training."""
     from resnet18.training.forecast import forecast  # torch
 

@@ -26,10 +26,9 @@ def compare_command(
 ) -> None:
     """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
     with errors_reported(debug):
-        from resnet18.gate.comparable import obstacles
-        from resnet18.gate.gather import every_case
-        from resnet18.gate.judge import Sides, check
-        from resnet18.gate.text import check_rows, check_text
+        from resnet18.gate.baseline import every_case
+        from resnet18.gate.check import Sides, check, check_text
+        from resnet18.gate.exact import obstacles
 
         benchmarks = load_benchmarks(tuple(names or ()))
         a, b = (every_case(benchmarks, final_records(folder)) for folder in (first, second))
@@ -39,5 +38,5 @@ def compare_command(
         ours = {case: a[case] for case in both}
         judged = check(Sides(head={case: b[case] for case in both}, baseline=ours, base=ours), PEOPLE)
         text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
-        echo_either(check_rows(judged), f"{text}\n\n{NOT_IN_TURNS}", as_json=as_json)
+        echo_either(judged.rows, f"{text}\n\n{NOT_IN_TURNS}", as_json=as_json)
         raise typer.Exit(judged.exit_code)

@@ -1,30 +1,44 @@
-"""The exact tier: what must be equal to the last bit, so that one run is enough."""
+"""What must be equal to the last bit, so that a single run is enough; and whether records may be compared at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from resnet18.gate.finding import Finding
-from resnet18.records.compare import first_difference, knows_machine
+from resnet18.records.compare import differ_in_code, first_difference, knows_machine
 from resnet18.records.record import Record
+
+Outcome = Literal["ok", "regression", "not compared", "missing"]
+Cases = Mapping[str, Sequence[Record]]
+"""Records by the label of their case, `benchmark/case`."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of a metric of a case."""
+
+    case: str
+    metric: str
+    verdict: Outcome
+    """`not compared`: this comparison cannot be made here, and others stand for the case. `missing`: a record that the
+    check needs is not there, so that nothing must pass on it.
+    """
+    says: str
 
 
 def exact_findings(case: str, base: Sequence[Record], head: Sequence[Record]) -> Iterator[Finding]:
     """Yield what is equal and what is not: spec, parameters, steps, and under equal numerics the bits of each seed.
 
     Args:
-        case: the label, `benchmark/case`.
-        base: records of the baseline, all of one arm.
-        head: records that are judged, all of one arm.
+        case: its label.
+        base: its records in the baseline.
+        head: its records that are judged.
     """
     old, new = base[0], head[0]
-    if changed := [*_changed(_spec(old), _spec(new))]:
-        yield Finding(case, "spec", "regression", f"{changed[0]}; if that was meant: make baseline")
+    if changed := next(_changed(_spec(old), _spec(new)), None):
+        yield Finding(case, "spec", "regression", f"{changed}; if that was meant: make baseline")
         return
     yield Finding(case, "spec", "ok", f"experiment and execution are equal (arm {new.arm_id})")
-    for metric, a, b in (
-        ("parameters", old.parameters, new.parameters),
-        ("steps", _steps(old), _steps(new)),
-    ):
+    for metric, a, b in (("parameters", old.parameters, new.parameters), ("steps", _steps(old), _steps(new))):
         yield Finding(case, metric, "ok" if a == b else "regression", f"{b}" if a == b else f"{a} and now {b}")
     yield _bits(case, base, head)
 
@@ -34,7 +48,7 @@ def _bits(case: str, base: Sequence[Record], head: Sequence[Record]) -> Finding:
     pairs = [(known[record.seed], record) for record in head if record.seed in known]
     if not pairs:
         return Finding(case, "bits", "not compared", "no seed is in both")
-    alike = [(a, b) for a, b in pairs if not [*other_numerics(a, b)]]
+    alike = [(old, new) for old, new in pairs if not [*other_numerics(old, new)]]
     if not alike:
         fields = ", ".join(other_numerics(*pairs[0]))
         return Finding(case, "bits", "not compared", f"the baseline is of other numerics: {fields}")
@@ -45,13 +59,13 @@ def _bits(case: str, base: Sequence[Record], head: Sequence[Record]) -> Finding:
 
 
 def other_numerics(first: Record, second: Record) -> Iterator[str]:
-    """Yield the fields, data included, in which two records' numerics differ: under other ones no bits are promised.
+    """Yield the fields in which data and numerics of two records differ: then no bits are promised.
 
-    Nor are they where the processor is unknown: two that are unknown need not be equal ones.
+    Nor are they where the processor is unknown: two unknown processors need not be equal.
     """
     if first.fingerprint.identity.data_sha256 != second.fingerprint.identity.data_sha256:
         yield "data_sha256"
-    a, b = (one.fingerprint.numerics or {} for one in (first, second))
+    a, b = (record.fingerprint.numerics or {} for record in (first, second))
     yield from (key for key in sorted({*a, *b}) if a.get(key) != b.get(key))
     if not (knows_machine(a) or knows_machine(b)):
         yield "cpu_model, which is unknown"
@@ -62,18 +76,45 @@ def _steps(record: Record) -> str:
 
 
 def _spec(record: Record) -> dict[str, Any]:
-    spec = record.spec.model_dump(mode="json")
-    del spec["experiment"]["seed"]
-    return {"experiment": spec["experiment"], "execution": spec["execution"]}
+    return record.spec.model_dump(mode="json", include={"experiment": True, "execution": True}) | {"seed": None}
 
 
 def _changed(old: object, new: object, key: str = "") -> Iterator[str]:
     """Yield `key: old and now new` for each value that differs, lists item by item."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in [*old, *(one for one in new if one not in old)]:
-            yield from _changed(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+        for name in [*old, *(added for added in new if added not in old)]:
+            if name != "seed":
+                yield from _changed(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, (a, b) in enumerate(zip(old, new, strict=True)):
             yield from _changed(a, b, f"{key}[{number}]")
     elif old != new:
         yield f"{key}: {old} and now {new}"
+
+
+def obstacles(first: Cases, second: Cases) -> list[str]:
+    """Return why two folders of records cannot be compared; nothing where they can."""
+    found = [*_nameless("the first", first), *_nameless("the second", second)]
+    both = [case for case in first if first[case] and second.get(case)]
+    if not both:
+        return [*found, "no case has records in both"]
+    for case in both:
+        a, b = first[case][0], second[case][0]
+        for key in other_numerics(a, b):
+            old, new = (_value(record, key) for record in (a, b))
+            found.append(f"{case}: {key}" + (f" is {old} and {new}" if old != new else ""))
+    return list(dict.fromkeys(found))
+
+
+def _nameless(which: str, cases: Cases) -> Iterator[str]:
+    """Yield why no commit names the code of records."""
+    if any(record.fingerprint.identity.dirty for records in cases.values() for record in records):
+        yield f"{which} has records of a checkout with uncommitted changes, which cannot be made again"
+    if differ_in_code(cases.values()):
+        yield f"{which} has records of several versions of the code"
+
+
+def _value(record: Record, key: str) -> object:
+    if key == "data_sha256":
+        return record.fingerprint.identity.data_sha256
+    return (record.fingerprint.numerics or {}).get(key, "unknown")

@@ -1,26 +1,29 @@
-"""Baselines: folders of committed records, one for each machine that made one, each with an index of its cases.
+"""Baselines: folders of committed records, a folder for each machine; and the records of each side of a check.
 
     results/baseline/KEY/index.json, results/baseline/KEY/records/RUN.ATTEMPT.json
 
-KEY is a digest of the numerics of its runs: inside equal ones bits are promised. Statistics are compared within a
+KEY is a digest of the numerics of its runs: inside equal numerics bits are promised. Statistics are compared within a
 coarser class: data, torch's minor version, precision.
 """
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
+from resnet18.gate.exact import Cases
 from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.records.store import Store
+from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
 from resnet18.spec.identity import digest
 from resnet18.spec.strict import Model, strict_json
+from resnet18.tables.selection import case_records, requests_of
 
 INDEX = "index.json"
 VERSION: Literal[1] = 1
@@ -28,7 +31,7 @@ MAKE_ONE = "make one with: make baseline"
 
 
 class KeptCase(Model):
-    """One case of a baseline."""
+    """A case of a baseline."""
 
     arm_id: str
     saved_bytes: Annotated[int, Field(ge=1)]
@@ -54,7 +57,7 @@ class Baseline:
     def of_case(self, label: str) -> tuple[Record, ...]:
         """Return the records of a case."""
         kept = self.index.cases.get(label)
-        return () if kept is None else tuple(one for one in self.records if one.arm_id == kept.arm_id)
+        return () if kept is None else tuple(record for record in self.records if record.arm_id == kept.arm_id)
 
 
 def statistics_class(record: Record) -> tuple[object, ...]:
@@ -64,15 +67,13 @@ def statistics_class(record: Record) -> tuple[object, ...]:
     return record.fingerprint.identity.data_sha256, minor, numerics.get("precision")
 
 
-def numerics_key(records: Sequence[Record]) -> str:
-    """Return the name of the baseline of records: a digest of data and numerics of every arm."""
-    found = {
-        record.arm_id: [record.fingerprint.identity.data_sha256, record.fingerprint.numerics] for record in records
-    }
-    return digest(found)[:12]
+def numerics_key(records: Collection[Record]) -> str:
+    """Return the name of the baseline of records: a digest of data and numerics of every case."""
+    prints = {record.arm_id: record.fingerprint for record in records}
+    return digest({key: [found.identity.data_sha256, found.numerics] for key, found in prints.items()})[:12]
 
 
-def keep(root: Path, cases: Mapping[str, Sequence[Record]], saved_bytes: Mapping[str, int], source: Store) -> Path:
+def keep(root: Path, cases: Cases, saved_bytes: Mapping[str, int], source: Store) -> Path:
     """Copy records into the baseline of their numerics, in place of the one that was there, and return its folder.
 
     Raises:
@@ -135,7 +136,7 @@ def read_baseline(folder: Path) -> Baseline:
     return Baseline(folder, index, readings.records)
 
 
-def baseline_for(root: Path, cases: Mapping[str, Sequence[Record]]) -> Baseline:
+def baseline_for(root: Path, cases: Cases) -> Baseline:
     """Return the baseline to judge records by: that of their numerics, else the largest of their class.
 
     Raises:
@@ -153,3 +154,43 @@ def baseline_for(root: Path, cases: Mapping[str, Sequence[Record]]) -> Baseline:
         ours = "; ".join(sorted("data {:.8}…, torch {}, precision {}".format(*map(str, one)) for one in classes))
         raise UnfinishedError(str(root), f"no baseline of this class ({ours})", next_step=MAKE_ONE)
     return next((one for one in fitting if one.folder.name == key), max(fitting, key=lambda one: len(one.records)))
+
+
+def head_cases(benchmark: Benchmark, records: Collection[Record], where: str) -> dict[str, tuple[Record, ...]]:
+    """Return the records of every case of a benchmark, as it was asked for; a case without any is there, empty.
+
+    Raises:
+        UnfinishedError: no record of the benchmark, or records of several ways of asking.
+    """
+    found = []
+    for request in requests_of(records):
+        cases = case_records(benchmark, request, records)
+        by_label = {f"{benchmark.name}/{case.name}": case.records for case in cases}
+        if any(by_label.values()) and by_label not in found:
+            found.append(by_label)
+    if not found:
+        raise UnfinishedError(where, f"no record of {benchmark.name}: nothing was measured")
+    if len(found) > 1:
+        raise UnfinishedError(where, "holds records of several scales, data sets or options: give each a folder")
+    return found[0]
+
+
+def alike(head: Cases, others: Collection[Record]) -> dict[str, tuple[Record, ...]]:
+    """Return, by the same labels, the records of other code that are of the head's experiments."""
+    label_of = {record.experiment_id: label for label, of_case in head.items() for record in of_case}
+    return {label: tuple(record for record in others if label_of.get(record.experiment_id) == label) for label in head}
+
+
+def every_case(benchmarks: Collection[Benchmark], records: Collection[Record]) -> dict[str, tuple[Record, ...]]:
+    """Return the records of every case that has some; later labels of several ways of asking name theirs."""
+    requests = requests_of(records)
+    found: dict[str, tuple[Record, ...]] = {}
+    for benchmark in benchmarks:
+        for request in requests:
+            for case in case_records(benchmark, request, records):
+                label = f"{benchmark.name}/{case.name}"
+                if case.records and found.get(label, case.records) != case.records:
+                    label = f"{label} ({', '.join((request.scale, request.data_label, *request.overrides))})"
+                if case.records:
+                    found[label] = case.records
+    return found
