@@ -1,4 +1,4 @@
-"""The audit: each kind of defect is found where it was planted, nothing where there is none, and what is said is so."""
+"""The audit: each kind of defect is found where it was planted, and nothing where there is none."""
 
 import json
 import random
@@ -10,14 +10,10 @@ import pytest
 from builders import make_benchmark, make_toml
 from typer.testing import CliRunner
 
-from resnet18.audit.audit import KINDS, audit
-from resnet18.audit.design import never_alone
-from resnet18.audit.finding import Finding, plain
-from resnet18.audit.protocol import expected_maximum
-from resnet18.audit.reading import unit_in_title
-from resnet18.audit.separation import applied, extra_cases
-from resnet18.audit.text import audit_text
-from resnet18.audit.unchecked import Unchecked, unchecked
+from resnet18.audit import KINDS, audit, audit_rows, audit_text
+from resnet18.audit.design import Factor, applied, extra_cases, never_alone
+from resnet18.audit.method import expected_maximum
+from resnet18.audit.reading import Amount, Finding, Place, Unchecked, unit_in_title
 from resnet18.cli.app import app
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
@@ -142,26 +138,34 @@ reported = { score = "80.0%" }
 """
 
 
-def findings_of(folder, text=CLEAN, *changes):
-    """Findings of a report after replacements, each of which must apply."""
+def changed(text, *changes):
+    """The text after replacements, each of which must apply."""
     for old, new in changes:
         assert old in text
         text = text.replace(old, new, 1)
-    return audit([make_benchmark(folder, text)])
+    return text
 
 
-def two_files(folder, text, other, reports=("one report", "one report")):
-    """Two files, `mine` and `other`, of the reports that are named."""
-    (folder / "other").mkdir(exist_ok=True)
-    found = [make_benchmark(folder, text), make_benchmark(folder / "other", other)]
-    return [
-        one.model_copy(update={"name": name, "report": report})
-        for one, name, report in zip(found, ("mine", "other"), reports, strict=True)
-    ]
+def rows_of(folder, *changes, text=CLEAN):
+    findings, _ = audit([make_benchmark(folder, changed(text, *changes))])
+    return audit_rows(findings)
 
 
 def kinds_of(folder, *changes, text=CLEAN):
-    return [finding.kind for finding in findings_of(folder, text, *changes)]
+    return [row["kind"] for row in rows_of(folder, *changes, text=text)]
+
+
+def kinds_of_two(folder, text, other, reports=("one report", "one report")):
+    """Kinds of what is found in two files, `mine` and `other`, of the reports that are named."""
+    (folder / "other").mkdir(exist_ok=True)
+    mine, yours = make_benchmark(folder, text), make_benchmark(folder / "other", other)
+    findings, _ = audit(
+        [
+            mine.model_copy(update={"name": "mine", "report": reports[0]}),
+            yours.model_copy(update={"name": "other", "report": reports[1]}),
+        ]
+    )
+    return [kind for kind, _ in findings]
 
 
 def claim(check, identity="K9"):
@@ -170,12 +174,9 @@ def claim(check, identity="K9"):
 
 @pytest.fixture(scope="module")
 def suite():
-    """Findings of the suite's own seven files."""
-    return audit(load_benchmarks())
-
-
-def evidence_of(findings, kind):
-    return "\n".join(f"{one.where}: {one.says}: {one.evidence}" for one in findings if one.kind == kind)
+    """What is found in the suite's own seven files."""
+    findings, _ = audit(load_benchmarks())
+    return audit_rows(findings)
 
 
 def test_a_clean_report_gives_nothing(tmp_path):
@@ -184,81 +185,93 @@ def test_a_clean_report_gives_nothing(tmp_path):
 
 
 def test_every_kind_is_planted_below():
-    """A kind without a test would be noticed."""
     assert set(KINDS) == set(PLANTED)
 
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
-    """Exactly one, of exactly its kind."""
     assert [kind] == kinds_of(tmp_path, PLANTED[kind])
 
 
 @pytest.mark.parametrize(
     ("kind", "count", "words"),
     [
-        ("arithmetic", 1, ["34933.53377 / 791.5949 = 44.1306, printed 44.1631"]),
-        ("scope", 1, ['for "time of the whole program", its operands are "time of training alone"', '"Run Time (s)"']),
-        ("ranking", 1, ['"SGD" above "ASGD" and "Adadelta" above "ASGD"', "43.25%", "50.15%"]),
-        ("learning rate", 1, ["0.001 x 0.1^3 (cut after epochs 0, 80 and 160) = 0.000001, printed 0.00001", "give it"]),
+        ("arithmetic", 1, ["34933.53377 / 791.5949: 44.1306", "printed: 44.1631"]),
+        ("scope", 1, ['"time of the whole program"', '"time of training alone"', '"Run Time (s)"']),
+        ("ranking", 1, ['"SGD" above "ASGD" is -0.78 points', '"Adadelta" above "ASGD"', "43.25%", "50.15%"]),
+        ("learning rate", 1, ["0.001 x 0.1^3: 0.000001", "cut after epochs: 0, 80 and 160", "epoch 160: 0.00001"]),
         ("memory", 0, []),
-        ("same experiment", 1, ["74.03%", "76%", "75.81%", "optimizer and device assume augmentation, batch_size"]),
         (
-            "same value",
+            "same experiment",
             1,
-            ["75.81% is printed for different experiments", 'augmentation, "normalize"', 'device, "GPU"'],
+            ["74.03%", "76%", "75.81%", "assumed in optimizer and device: augmentation, batch_size"],
         ),
+        ("same value", 1, ["75.81%", '(augmentation, "normalize")', '(device, "GPU")', "17 numbers", "3.5 %"]),
         ("sampling error", 3, ["0.53 points", "0.43 points", "0.39 points", "1.19 points"]),
-        ("noise floor", 4, ["1.78 points", "(device assumes augmentation", "75.81% may be a copy"]),
-        (
-            "noise floor",
-            4,
-            ["4.8 % apart", '"128" and "512" (batchsize) 3.1 %', "1161.144239", '"ASGD" (optimizer) 2.0 %'],
-        ),
-        ("confounded", 2, ["6 of 7 factors", "4 extra cases", "5 of 5 factors", "image_size (only together)"]),
-        ("best epoch", 1, ["of 10, 1.54 standard", "of 20, 1.87 standard", "overfitting and schedule: 0.82 points"]),
-        ("identity", 1, ["color_jitter", "brightness = 0.0", 'Assumed, not stated: "public script']),
-        ("precision", 4, ["1371.9 (1 decimal), 1898.68 (2 decimals)", "76% (0 decimals)"]),
-        ("unit", 2, ['batchsize: neither the title "Running time"', 'optimizer: neither the title "Running time"']),
+        ("noise floor", 4, ["1.78 points", "assumed in device: augmentation", 'copied (see "same value"): 75.81%']),
+        ("noise floor", 4, ["4.8 %", '"128" and "512" (batchsize) 3.1 %', "1161.144239", '"ASGD" (optimizer) 2.0 %']),
+        ("confounded", 2, ["6 of 7 factors", "4 extra cases", "5 of 5 factors", "random_rotation and image_size"]),
+        ("best epoch", 1, ["best of 10", "1.54 standard", "1.87 standard", "overfitting and schedule", "0.82 points"]),
+        ("identity", 1, ["color_jitter", "brightness = 0.0", '"public script']),
+        ("precision", 4, ["1 decimals: 1371.9", "2 decimals: 1898.68", "0 decimals: 76%"]),
+        ("unit", 2, ['batchsize: numbers of "Running time"', 'optimizer: numbers of "Running time"', "5 of 5"]),
         ("unread", 0, []),
-        ("unstated", 1, ["the lab report: 24 values", "basic 8, augmentation 21", "protocol.initialisation"]),
+        ("unstated", 1, ["the lab report", ": 24", "basic 8, augmentation 21", "protocol.initialisation"]),
     ],
 )
 def test_the_suites_own_report_shows_what_it_is_known_for(kind, count, words, suite):
     """Golden evidence: numbers computed by hand from the report."""
-    found = evidence_of(suite, kind)
+    found = "\n".join(f"{row['where']}: {row['says']}: {row['evidence']}" for row in suite if row["kind"] == kind)
 
-    assert count == sum(finding.kind == kind for finding in suite)
-    for word in words:
-        assert word in found
-
-
-def test_the_order_of_files_changes_nothing(suite):
-    """Nor does the order in which they were found on disk."""
-    assert suite == audit(load_benchmarks()[::-1])
+    assert count == sum(row["kind"] == kind for row in suite)
+    assert [] == [word for word in words if word not in found]
 
 
-def test_no_finding_is_told_twice(suite):
-    """Two claims that assert one order share its finding."""
-    assert len(suite) == len({(finding.kind, finding.where, finding.says) for finding in suite})
+def test_the_order_of_files_changes_nothing_and_no_finding_is_repeated(suite):
+    findings, _ = audit(load_benchmarks()[::-1])
+
+    assert suite == audit_rows(findings)
+    assert len(suite) == len({tuple(row.values()) for row in suite})
+
+
+RATE = 'epoch = 2, printed = "0.01"'
+MEMORY = '{ case = "8", printed = "900 MiB", card = "8 GiB" }'
+SCHEDULE = '"step", every = 2, factor = 0.1, first_epoch = 1'
+DIFFERENCE = ('"ratio", metric', '"difference", metric')
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ([('"2.0"', '"1.99"')], ["arithmetic"]),
-        ([('"120.0"', '"120"'), ('"60.0"', '"60"'), ('"2.0"', '"1.99"')], ["precision"]),
+        ([('"120.0"', '"120"'), ('"60.0"', '"60"'), ('"2.0"', '"1.99"')], ["precision"]),  # rounding explains it
         ([('"2.0"', '"about 3"')], []),
         ([('"2.0"', '"200%"')], []),
         ([('"2.0"', '"250%"')], ["arithmetic"]),
-        ([('"ratio", metric', '"difference", metric'), ('"2.0"', '"60.0"')], []),
-        ([('"ratio", metric', '"difference", metric'), ('"2.0"', '"60.2"')], ["arithmetic"]),
-        ([('"ratio", metric', '"difference", metric'), ('"2.0"', '"1.0 min"')], []),
+        ([DIFFERENCE, ('"2.0"', '"60.0"')], []),
+        ([DIFFERENCE, ('"2.0"', '"60.2"')], ["arithmetic"]),
+        ([DIFFERENCE, ('"2.0"', '"1.0 min"')], []),
         ([('"120.0"', '"Out of Memory"')], []),
+        ([('"120.0"', '"120"')], []),  # three significant digits, as the others
+        ([('"75.0%"', '"about 75.03 %"')], []),
+        ([('"75.0%"', '"about 81 %"')], []),
+        ([('"75.0%"', '"~90%"')], []),
+        ([('"75.0%"', '"Out of Memory"'), ('["32", "16", "8"]', '["8", "16", "32"]')], ["ranking"]),
+        ([('"8 GiB"', '"80 MiB"'), ("[experiment]", '[execution]\ndevice = "cpu"\n\n[experiment]')], []),
+        ([(MEMORY, '{ case = "8", printed = "Out of Memory", card = "24 GiB" }')], ["memory"]),
+        ([(MEMORY, '{ case = "8", printed = "Out of Memory", card = "2 GiB" }')], []),
+        ([(MEMORY, '{ case = "8", printed = "Out of Memory" }')], []),
+        ([(MEMORY, '{ case = "8", printed = "900 MiB", card = "80 MiB" }')], ["memory"] * 3),  # 89 MiB are needed
+        ([(MEMORY, '{ case = "8", printed = "about 20 MiB" }')], []),
+        ([(MEMORY, '{ case = "8", printed = "900" }')], ["unit"]),
+        ([(MEMORY, '{ case = "8", printed = "900 s" }')], ["unread"]),
+        ([("augmentation = [", 'augmentation = [{ name = "color_jitter" }, ')], ["identity"]),
+        ([("augmentation = [", 'augmentation = [{ name = "color_jitter", hue = 0.1 }, ')], []),
+        *(([('"90.0"', f'"{word}"')], []) for word in ("OOM", "\u2013", "n/a", " diverged ", "Failed")),
+        *(([('"90.0"', f'"{text}"')], ["unread"]) for text in ("3:00", "180 ± 5", "90 parsecs", "12%", "1e999")),
     ],
 )
-def test_arithmetic_contradicts_only_what_no_rounding_explains(changes, expected, tmp_path):
-    """Operands are intervals, "about" is no number, units are converted."""
+def test_what_is_printed_is_held_against_what_its_rounding_allows(changes, expected, tmp_path):
     assert expected == kinds_of(tmp_path, *changes)
 
 
@@ -291,48 +304,11 @@ def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_p
     assert expected == kinds_of(tmp_path, claim(check))
 
 
-def test_a_case_without_a_number_does_not_break_a_ranking(tmp_path):
-    """Its neighbours are compared instead."""
-    changes = [('"75.0%"', '"Out of Memory"'), ('["32", "16", "8"]', '["8", "16", "32"]')]
+def test_a_time_of_nothing_divides_nothing(tmp_path):
+    """A printed zero is somebody's mistake, and no reason to fail."""
+    ratio = 'kind = "ratio", metric = "train_s", case = "8", to = "32", low = 1.5, high = 2.5'
 
-    assert ["ranking"] == kinds_of(tmp_path, *changes)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"75.0%"', '"about 75.03 %"'),
-        ('"75.0%"', '"about 81 %"'),
-        ('"75.0%"', '"~90%"'),
-    ],
-)
-def test_about_is_no_number_to_compute_with(old, new, tmp_path):
-    """Neither its digits nor its rank are held against the report."""
-    assert [] == kinds_of(tmp_path, (old, new))
-
-
-@pytest.mark.parametrize(
-    ("memory", "expected"),
-    [
-        ('{ case = "8", printed = "Out of Memory", card = "24 GiB" }', ["memory"]),
-        ('{ case = "8", printed = "Out of Memory", card = "2 GiB" }', []),
-        ('{ case = "8", printed = "Out of Memory" }', []),
-        ('{ case = "8", printed = "900 MiB", card = "80 MiB" }', ["memory"] * 3),
-        ('{ case = "8", printed = "about 20 MiB" }', []),
-        ('{ case = "8", printed = "900" }', ["unit"]),
-        ('{ case = "8", printed = "900 s" }', ["unread"]),
-    ],
-)
-def test_memory_is_held_against_what_training_needs_at_least(memory, expected, tmp_path):
-    """89 MiB for weights and gradients at these sizes; each case that ran must have fitted the card."""
-    assert expected == kinds_of(tmp_path, ('{ case = "8", printed = "900 MiB", card = "8 GiB" }', memory))
-
-
-def test_a_case_on_the_cpu_need_not_fit_the_card(tmp_path):
-    """The card is another device's."""
-    changes = [('"8 GiB"', '"80 MiB"'), ("[experiment]", '[execution]\ndevice = "cpu"\n\n[experiment]')]
-
-    assert [] == kinds_of(tmp_path, *changes)
+    assert ["ranking"] == kinds_of(tmp_path, ('"60.0"', '"0.0"'), claim(ratio))
 
 
 @pytest.mark.parametrize(
@@ -342,89 +318,27 @@ def test_a_case_on_the_cpu_need_not_fit_the_card(tmp_path):
         ('"cosine"', 4, "0", None),
         ('"cosine", warmup_epochs = 2', 3, "0.05", None),
         ('"one_cycle", max_lr = 0.1', 4, "0.0000004", None),
-        ('"cosine"', 2, "0.01", "0.1 under cosine = 0.05, printed 0.01"),
-        ('"constant"', 2, "0.01", "0.1, never cut, printed 0.01"),
+        ('"cosine"', 2, "0.01", "0.1 under the schedule cosine: 0.05"),
+        ('"constant"', 2, "0.01", "0.1 under the schedule constant: 0.1"),
+        (SCHEDULE, 1, "0.1", None),
+        (SCHEDULE, 3, "0.01", None),
+        (SCHEDULE, 4, "0.001", None),
+        (SCHEDULE, 5, "0.001", "epochs: 4"),
+        (SCHEDULE, 10**12, "0.001", "epochs: 4"),
+        (SCHEDULE.replace("= 1", "= 0"), 0, "0.01", None),
+        (SCHEDULE.replace("= 1", "= 0"), 2, "0.001", None),
+        (SCHEDULE.replace("= 1", "= 0"), 2, "0.01", "0.1 x 0.1^2: 0.001; cut after epochs: 0 and 2"),
+        (SCHEDULE.replace("= 1", "= 0"), 4, "0.0001", "epochs: 4"),
     ],
 )
-def test_a_printed_rate_is_held_against_schedules_without_cuts(schedule, epoch, printed, evidence, tmp_path):
-    """Half way down a cosine after half of the epochs, at its end after the last."""
-    changes = [
-        ('"step", every = 2, factor = 0.1, first_epoch = 1', schedule),
-        ('epoch = 2, printed = "0.01"', f'epoch = {epoch}, printed = "{printed}"'),
-    ]
-    found = [one.evidence for one in findings_of(tmp_path, CLEAN, *changes)]
+def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(schedule, epoch, printed, evidence, tmp_path):
+    """Half way down a cosine after half of the epochs; an epoch that is never reached is a finding too."""
+    rows = rows_of(tmp_path, (SCHEDULE, schedule), (RATE, f'epoch = {epoch}, printed = "{printed}"'))
 
-    assert ([] if evidence is None else [evidence]) == found
-
-
-@pytest.mark.parametrize(
-    ("first_epoch", "epoch", "printed", "expected"),
-    [
-        (1, 1, "0.1", []),
-        (1, 3, "0.01", []),
-        (1, 4, "0.001", []),
-        (0, 0, "0.01", []),
-        (0, 2, "0.001", []),
-        (0, 2, "0.01", ["learning rate"]),
-        (1, 5, "0.001", ["learning rate"]),
-        (0, 4, "0.0001", ["learning rate"]),
-        (1, 10**12, "0.001", ["learning rate"]),
-    ],
-)
-def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(first_epoch, epoch, printed, expected, tmp_path):
-    """Cut by 0.1 after each even epoch; an epoch that is never reached is a finding too."""
-    changes = [
-        ("first_epoch = 1", f"first_epoch = {first_epoch}"),
-        ('epoch = 2, printed = "0.01"', f'epoch = {epoch}, printed = "{printed}"'),
-    ]
-
-    assert expected == kinds_of(tmp_path, *changes)
-
-
-@pytest.mark.parametrize(
-    ("operation", "expected"),
-    [
-        ('{ name = "color_jitter" }', ["identity"]),
-        ('{ name = "color_jitter", hue = 0.1 }', []),
-        ('{ name = "random_rotation", degrees = 0.0 }', ["identity"]),
-        ('{ name = "random_grayscale", p = 0.0 }', ["identity"]),
-        ('{ name = "random_resized_crop", scale_min = 1.0, ratio_min = 1.0, ratio_max = 1.0 }', ["identity"]),
-        ('{ name = "random_resized_crop", scale_min = 1.0 }', []),
-        ('{ name = "random_crop", padding = 0, mode = "edge" }', ["identity"]),
-        ('{ name = "random_crop", padding = 1 }', []),
-    ],
-)
-def test_an_operation_that_changes_nothing_is_found(operation, expected, tmp_path):
-    """Whatever its name promises."""
-    assert expected == kinds_of(tmp_path, ("augmentation = [", f"augmentation = [{operation}, "))
-
-
-def test_a_time_of_nothing_divides_nothing(tmp_path):
-    """A printed zero is somebody's mistake, and no reason to fail."""
-    ratio = 'kind = "ratio", metric = "train_s", case = "8", to = "32", low = 1.5, high = 2.5'
-
-    assert ["ranking"] == kinds_of(tmp_path, ('"60.0"', '"0.0"'), claim(ratio))
-
-
-def test_normalization_by_nothing_is_found(tmp_path):
-    """Mean 0 and standard deviation 1."""
-    nothing = '{ name = "to_tensor" }, { name = "normalize", mean = [0.0, 0.0, 0.0], std = [1.0, 1.0, 1.0] }'
-
-    assert ["identity"] == kinds_of(tmp_path, ('{ name = "to_tensor" }', nothing))
-
-
-@pytest.mark.parametrize(
-    ("operation", "expected"),
-    [
-        ('{ name = "random_erasing", p = 0.0 }', ["identity"]),
-        ('{ name = "random_erasing" }', []),
-        ('{ name = "cutout", size = 8, p = 0.0 }', ["identity"]),
-        ('{ name = "cutout", size = 8 }', []),
-    ],
-)
-def test_an_erasing_that_erases_nothing_is_found(operation, expected, tmp_path):
-    """With a probability of 0."""
-    assert expected == kinds_of(tmp_path, ('{ name = "to_tensor" }', f'{{ name = "to_tensor" }}, {operation}'))
+    if evidence is None:
+        assert [] == rows
+    else:
+        assert [("learning rate", True)] == [(row["kind"], row["evidence"].startswith(evidence)) for row in rows]
 
 
 def test_times_of_two_devices_are_no_contradiction(tmp_path):
@@ -435,88 +349,73 @@ def test_times_of_two_devices_are_no_contradiction(tmp_path):
 
 
 def test_times_of_one_experiment_in_two_tables_are_compared(tmp_path):
-    """Where it was carried out in the same way."""
-    both = two_files(tmp_path, CLEAN, CLEAN.replace('"120.0"', '"121.0"'))
-
-    assert ["same experiment"] == [finding.kind for finding in audit(both)]
+    assert ["same experiment"] == kinds_of_two(tmp_path, CLEAN, CLEAN.replace('"120.0"', '"121.0"'))
 
 
-def test_tables_of_different_reports_are_not_held_against_each_other(tmp_path):
+@pytest.mark.parametrize("reports", [("one", "two"), (None, None)])
+def test_tables_of_different_reports_are_not_held_against_each_other(reports, tmp_path):
     """A file that names no report is one of its own; floors and equal values stay within a report too."""
-    (tmp_path / "deeper").mkdir()
     other = CLEAN.replace('"60.0"', '"61.0"').replace("batch_size = 8", "batch_size = 48")
 
-    assert {"same experiment", "same value"} <= {one.kind for one in audit(two_files(tmp_path, CLEAN, other))}
-    assert () == audit(two_files(tmp_path / "deeper", CLEAN, other, reports=("one", "two")))
-    assert () == audit(two_files(tmp_path / "deeper", CLEAN, other, reports=(None, None)))
+    assert {"same experiment", "same value"} <= {*kinds_of_two(tmp_path, CLEAN, other)}
+    assert [] == kinds_of_two(tmp_path, CLEAN, other, reports)
 
 
 def test_documented_cases_of_equal_factors_are_one_experiment_across_files(tmp_path):
     """Where all their factors have the same names; 1 and 1.0 are one level."""
-    text = DOCUMENTED.replace('"70.0%"', '"71.0%"').replace("depth = 1", "depth = 1.0")
-    both = two_files(tmp_path, DOCUMENTED, text)
+    other = DOCUMENTED.replace('"70.0%"', '"71.0%"').replace("depth = 1", "depth = 1.0")
 
-    assert ["same experiment"] == [finding.kind for finding in audit(both)]
+    assert ["same experiment"] == kinds_of_two(tmp_path, DOCUMENTED, other)
+
+
+ROW = '{ metric = "score", title = "Score", quantity = "accuracy" }'
+OTHER_ROW = '{ metric = "taste", title = "Taste", quantity = "other" }'
+
+
+def documented_claim(check):
+    return ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{{ {check} }}]\n[[case]]')
 
 
 @pytest.mark.parametrize(("taste", "expected"), [("0.32", ["ranking"]), ("0.31", []), ("0.29", [])])
 def test_a_claim_may_be_about_any_metric_of_a_documented_table(taste, expected, tmp_path):
     """Though the suite knows nothing of it; 0.31 and 0.30 may both have been 0.305."""
-    row = '{ metric = "score", title = "Score", quantity = "accuracy" }'
-    check = '{ kind = "greater", metric = "taste", case = "b", than = "a" }'
     changes = [
-        (row, f'{row}, {{ metric = "taste", title = "Taste", quantity = "other" }}'),
+        (ROW, f"{ROW}, {OTHER_ROW}"),
         ('"70.0%"', f'"70.0%", taste = "{taste}"'),
         ('"80.0%"', '"80.0%", taste = "0.30"'),
-        ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{check}]\n[[case]]'),
+        documented_claim('kind = "greater", metric = "taste", case = "b", than = "a"'),
     ]
 
     assert expected == kinds_of(tmp_path, *changes, text=DOCUMENTED)
 
 
-def test_numbers_without_a_unit_of_gaps_are_told_apart_without_one(tmp_path):
-    """Three digits, and no word that is none."""
-    check = '{ kind = "equivalent", metric = "score", cases = ["a", "b"], margin = 0.002 }'
+def test_a_difference_of_what_has_no_unit_is_printed_without_one(tmp_path):
     changes = [
         ('quantity = "accuracy"', 'quantity = "other"'),
         ('"70.0%"', '"0.041"'),
         ('"80.0%"', '"0.045"'),
-        ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{check}]\n[[case]]'),
+        documented_claim('kind = "equivalent", metric = "score", cases = ["a", "b"], margin = 0.002'),
     ]
-    (finding,) = findings_of(tmp_path, DOCUMENTED, *changes)
+    (row,) = rows_of(tmp_path, *changes, text=DOCUMENTED)
 
-    assert "(as the claim reads it, within 0.002), the table has 0.004" in finding.says
-
-
-@pytest.mark.parametrize("text", ["3:00", "180 ± 5", "7.4 (best)", "90 parsecs", "12%", "1e999"])
-def test_a_cell_that_is_not_read_is_said_to_be(text, tmp_path):
-    """A unit of another quantity is not read either."""
-    (finding,) = findings_of(tmp_path, CLEAN, ('"90.0"', f'"{text}"'))
-
-    assert ("unread", True) == (finding.kind, f'"16" (Time (s)): {text}' in finding.evidence)
+    assert '"b" above "a" is 0.004, in the text at most 0.002; Score' in row["evidence"]
 
 
 def test_cells_that_are_not_read_are_one_finding_of_a_table(tmp_path):
     """With every cell named, and what is printed beside the table."""
     changes = [('"90.0"', '"1:30"'), ('"75.0%"', '"75.0 (best)"'), ('printed = "2.0"', 'printed = "twice"')]
-    (finding,) = findings_of(tmp_path, CLEAN, *changes)
+    (row,) = rows_of(tmp_path, *changes)
 
-    assert '"75.0 (best)", "1:30" and "twice" are not read as numbers' == finding.says
-    assert '"16" (Accuracy): 75.0 (best); "16" (Time (s)): 1:30; "gain": twice' == finding.evidence
-
-
-@pytest.mark.parametrize("word", ["Out of Memory", "OOM", "\u2013", "-", "n/a", "N/A", " diverged ", "Failed"])
-def test_a_word_that_stands_for_no_number_is_no_finding(word, tmp_path):
-    """It is read, and means that there is none."""
-    assert [] == kinds_of(tmp_path, ('"90.0"', f'"{word}"'))
+    assert '"16" (Accuracy): 75.0 (best); "16" (Time (s)): 1:30; "gain": twice' == row["evidence"]
 
 
 def test_a_ranking_is_turned_round_by_any_of_its_pairs(tmp_path):
     """Neighbours or not; one finding lists them all."""
-    (finding,) = findings_of(tmp_path, CLEAN, ('["32", "16", "8"]', '["16", "8", "32"]'))
+    (row,) = rows_of(tmp_path, ('["32", "16", "8"]', '["16", "8", "32"]'))
 
-    assert 'the text puts "16" above "32" and "8" above "32", the table does not' == finding.says
-    assert 'Accuracy: "16" 75.0%, "32" 81.0%, "8" 70.0%. The statement' in finding.evidence
+    assert '"16" above "32" is -6 points' in row["evidence"]
+    assert '"8" above "32" is -11 points' in row["evidence"]
+    assert 'Accuracy: "16" 75.0%, "32" 81.0% and "8" 70.0%' in row["evidence"]
 
 
 def test_neighbours_below_a_floor_are_five_and_a_count(tmp_path):
@@ -524,92 +423,63 @@ def test_neighbours_below_a_floor_are_five_and_a_count(tmp_path):
     case = '[[case]]\nname = "{0}"\nexperiment = {{ batch_size = {0} }}\nreported = {{ train_s = "{1}" }}\n'
     more = "".join(case.format(at, f"{61 + at / 10}") for at in range(40, 47))
     floor = 'same_work = [{ cases = ["8", "16"], metric = "train_s", because = "it is so" }]'
-    changes = [("[[claim]]", f"{more}\n[[claim]]"), (f"{FASTER}\n[printed]", f"[printed]\n{floor}")]
-    (finding,) = findings_of(tmp_path, CLEAN, *changes)
+    (row,) = rows_of(tmp_path, ("[[claim]]", f"{more}\n[[claim]]"), (f"{FASTER}\n[printed]", f"[printed]\n{floor}"))
 
-    assert "times 33.3 % apart: no smaller difference between times" in finding.says
-    assert 'differ by less: "32" and "40" (mine) 8.3 %; "40" and "41"' in finding.evidence
-    assert (5, True) == (finding.evidence.count(" (mine) "), finding.evidence.endswith("; and 2 more"))
+    assert "apart: 33.3 %" in row["evidence"]
+    assert 'differ by less: "32" and "40" (mine) 8.3 %, "40" and "41"' in row["evidence"]
+    assert (5, True) == (row["evidence"].count(" (mine) "), row["evidence"].endswith(" and 2 more"))
 
 
 def test_an_order_below_the_floor_is_found_beside_the_floor(tmp_path):
-    """The claim that the smaller batch takes longer is then none of times."""
-    found = findings_of(
-        tmp_path,
-        CLEAN,
-        ("[printed]", '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]'),
-    )
+    floor = '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]'
+    order, work = rows_of(tmp_path, ("[printed]", floor))
 
-    assert ["noise floor", "noise floor"] == [finding.kind for finding in found]
-    assert "mine: claim K1" == found[0].where
+    assert {"noise floor"} == {order["kind"], work["kind"]}
+    assert ("mine: claim K1", 'mine: "8" and "32"') == (order["where"], work["where"])
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ([], []),
-        ([claim('kind = "greater", metric = "jitter", case = "8", than = "32"')], [("K9", "jitter")]),
-        ([claim('kind = "overfits", case = "8", turns_by = 2')], [("K9", "losses by epoch")]),
+        ([claim('kind = "greater", metric = "jitter", case = "8", than = "32"')], [("claim K9", "jitter")]),
+        ([claim('kind = "overfits", case = "8", turns_by = 2')], [("claim K9", "losses by epoch")]),
         (
             [claim('kind = "run_status", case = "8", status = "ok", device = "cuda"')],
-            [("K9", "run_status")],
+            [("claim K9", "run_status")],
         ),
-        ([('"75.0%"', '"about 75 %"')], [("K1", 'no exact number of "16"')]),
-        (
-            [('"120.0"', '"n/a"')],
-            [('"gain"', 'no exact number of "8"')],
-        ),
-        ([('"2.0"', '"about 2"')], [('"gain"', "no exact result")]),
-        ([('"900 MiB"', '"OOM"'), (', card = "8 GiB"', "")], [('memory of "8"', "no memory of the card")]),
-        ([('"0.01"', '"about 0.01"')], [("learning rate of epoch 2", "no exact number")]),
+        ([('"75.0%"', '"about 75 %"')], [("claim K1", 'exact number of "16"')]),
+        ([('"120.0"', '"n/a"')], [('"gain"', 'exact number of "8"')]),
+        ([('"2.0"', '"about 2"')], [('"gain"', "exact result")]),
+        ([('"900 MiB"', '"OOM"'), (', card = "8 GiB"', "")], [('memory of "8"', "memory of the card")]),
+        ([('"0.01"', '"about 0.01"')], [("learning rate of epoch 2", "exact number")]),
     ],
 )
-def test_what_no_printed_number_bears_on_is_told(changes, expected, tmp_path):
+def test_what_cannot_be_checked_is_told_with_what_is_missing(changes, expected, tmp_path):
     """Claims, and what the report prints about its own numbers."""
-    text = CLEAN
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new, 1)
-    found = unchecked([make_benchmark(tmp_path, text)])
+    _, unchecked = audit([make_benchmark(tmp_path, changed(CLEAN, *changes))])
 
-    assert expected == [(one.what, one.lacks) for one in found]
+    assert expected == [(each.place.label, each.lacks) for each in unchecked]
 
 
 def test_an_accuracy_that_two_rows_may_be_is_not_checked(tmp_path):
     """Rather than guessed."""
-    row = '{ metric = "score", title = "Score", quantity = "accuracy" }'
-    check = '{ kind = "greater", metric = "best_accuracy", case = "a", than = "b" }'
     changes = [
-        (row, f'{row}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }}'),
-        ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{check}]\n[[case]]'),
+        (ROW, f'{ROW}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }}'),
+        documented_claim('kind = "greater", metric = "best_accuracy", case = "a", than = "b"'),
     ]
-    text = DOCUMENTED
-    for old, new in changes:
-        text = text.replace(old, new, 1)
+    _, unchecked = audit([make_benchmark(tmp_path, changed(DOCUMENTED, *changes))])
 
-    assert (Unchecked("mine", "T", "best_accuracy, which 2 rows may be"),) == unchecked(
-        [make_benchmark(tmp_path, text)]
-    )
+    assert [Unchecked(Place(("mine",), "claim T"), "best_accuracy, which 2 rows may be")] == unchecked
 
 
-def test_without_claims_the_best_case_is_held_against_the_second(tmp_path):
-    """A table without words names its winner too."""
-    changes = [('"70.0%"', '"79.9%"'), ("[[case]]", "[printed]\ntest_images = 1_000\n[[case]]")]
+@pytest.mark.parametrize(("a", "b", "gap"), [("79.9%", "80.0%", "0.10 points"), ("0.799", "0.800", "0.10 points")])
+def test_without_claims_the_best_case_is_held_against_the_second(a, b, gap, tmp_path):
+    """A table without words names its winner too. Shares of 1 need no unit, and count in percent."""
+    changes = [('"70.0%"', f'"{a}"'), ('"80.0%"', f'"{b}"'), ("[[case]]", "[printed]\ntest_images = 1_000\n[[case]]")]
+    (row,) = rows_of(tmp_path, *changes, text=DOCUMENTED)
 
-    assert ["sampling error"] == kinds_of(tmp_path, *changes, text=DOCUMENTED)
-
-
-def test_shares_of_one_need_no_unit(tmp_path):
-    """And count in percent: 0.699 and 0.700 differ by a tenth of a point."""
-    changes = [('"70.0%"', '"0.799"'), ('"80.0%"', '"0.800"'), ("[[case]]", "[printed]\ntest_images = 1_000\n[[case]]")]
-    (finding,) = findings_of(tmp_path, DOCUMENTED, *changes)
-
-    assert ("sampling error", True) == (finding.kind, "0.10 points" in finding.says)
-
-
-def test_significant_digits_are_a_precision_too(tmp_path):
-    """Three digits each, whatever the decimals."""
-    assert [] == kinds_of(tmp_path, ('"120.0"', '"120"'))
+    assert ("sampling error", True) == (row["kind"], f'"b" above "a": {gap}' in row["evidence"])
 
 
 @pytest.mark.parametrize(
@@ -648,15 +518,14 @@ def test_the_expected_maximum_is_that_of_order_statistics(count, expected):
     ("number", "text"), [(1e-6, "0.000001"), (0.001, "0.001"), (100.0, "100"), (44.1306, "44.1306")]
 )
 def test_small_numbers_are_written_without_an_exponent(number, text):
-    """As a report prints them."""
-    assert text == plain(number)
+    assert text == str(Amount(number))
 
 
 def two_level_design(dice):
     """Two to five distinct cases of two to four factors, as the audit reads them."""
     factors = dice.randint(2, 4)
     points = dice.sample(list(product("01", repeat=factors)), dice.randint(2, min(5, 2**factors)))
-    return {str(at): {(f"f{one}",): level for one, level in enumerate(point)} for at, point in enumerate(points)}
+    return {str(at): {Factor(f"f{one}"): level for one, level in enumerate(point)} for at, point in enumerate(points)}
 
 
 def fewest_by_trying(cases):
@@ -672,7 +541,7 @@ def fewest_by_trying(cases):
     )
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(60))
 def test_extra_cases_separate_all_factors_and_none_is_too_many(seed):
     """Against brute force on small two-level designs."""
     cases = two_level_design(random.Random(seed))  # noqa: S311 - no secret
@@ -686,58 +555,53 @@ def test_extra_cases_separate_all_factors_and_none_is_too_many(seed):
 def test_a_case_in_the_middle_of_three_separates_three_factors():
     """One is enough, where paths between pairs would take two."""
     cases = {
-        name: {(factor,): level for factor, level in zip("xyz", name, strict=True)} for name in ("110", "101", "011")
+        name: {Factor(key): level for key, level in zip("xyz", name, strict=True)} for name in ("110", "101", "011")
     }
     (extra,) = extra_cases(cases)
 
-    assert {("x",): "1", ("y",): "1", ("z",): "1"} == applied(extra, cases)
+    assert {Factor("x"): "1", Factor("y"): "1", Factor("z"): "1"} == applied(extra, cases)
 
 
-def test_arguments_of_an_operation_are_no_factors_beside_its_absence(tmp_path):
-    """A flip of p = 0.5 against none is one factor, against p = 0.9 another."""
-    none = '{ batch_size = 16, augmentation = [{ name = "to_tensor" }] }'
-    (finding,) = findings_of(tmp_path, CLEAN, ("{ batch_size = 16 }", none))
+@pytest.mark.parametrize(
+    ("change", "factor"),
+    [
+        ('augmentation = [{ name = "to_tensor" }]', "random_horizontal_flip"),  # and not its probability
+        ('test_augmentation = [{ name = "to_tensor" }]', "test_augmentation"),
+        ('optimizer = { name = "adam", lr = 0.1 }', "optimizer"),
+    ],
+)
+def test_a_part_is_no_factor_beside_that_of_which_it_is_part(change, factor, tmp_path):
+    (row,) = rows_of(tmp_path, ("{ batch_size = 16 }", f"{{ batch_size = 16, {change} }}"))
 
-    assert "1 of 2 factors never varies alone: random_horizontal_flip (only with others)" == finding.says
-
-
-def test_a_case_that_is_tested_otherwise_differs_in_that_alone(tmp_path):
-    """Test operations count where they are not those of training."""
-    other = '{ batch_size = 16, test_augmentation = [{ name = "to_tensor" }] }'
-    (finding,) = findings_of(tmp_path, CLEAN, ("{ batch_size = 16 }", other))
-
-    assert "1 of 2 factors never varies alone: test_augmentation (only with others)" == finding.says
-
-
-def test_text_ends_with_how_much_was_found(tmp_path):
-    """One blank line between kinds; the explanation beside each kind."""
-    text = audit_text(findings_of(tmp_path, CLEAN, PLANTED["unit"], PLANTED["best epoch"]), 1)
-
-    assert 2 == text.count("\n\n")
-    assert text.endswith("\n\n2 findings in 1 file")
-    assert f"unit: {KINDS['unit'].explains}\n" in text
+    assert "1 of 2 factors never vary alone" == row["says"]
+    assert row["evidence"].startswith(f"factors that vary only together: {factor};")
 
 
-def test_text_ends_with_what_was_not_checked_per_file():
-    """A line for each file, behind the count."""
-    left = [Unchecked("one", "A", "jitter"), Unchecked("one", "B", "late_gain"), Unchecked("two", "A", "run_status")]
-    text = audit_text([], 2, left)
+def test_text_tells_the_findings_by_kind_how_many_there_are_and_what_was_not_checked(tmp_path):
+    """One blank line between kinds; the explanation beside each kind; a line for each file."""
+    findings, _ = audit([make_benchmark(tmp_path, changed(CLEAN, PLANTED["unit"], PLANTED["best epoch"]))])
+    left = [("one", "claim A", "jitter"), ("one", "claim B", "late_gain"), ("two", "claim A", "run_status")]
+    text = audit_text(findings, [Unchecked(Place((file,), label), lacks) for file, label, lacks in left], 1)
 
-    first = "not checked, as no printed number bears on it:\n"
-    assert f"nothing found in 2 files\n\n{first}  one: A (jitter), B (late_gain)\n  two: A (run_status)" == text
+    assert 3 == text.count("\n\n")
+    assert f"unit: {KINDS['unit'][1]}\n" in text
+    assert "\n\n2 findings in 1 file\n\nnot checked" in text
+    assert text.endswith("\n  one: claim A (no jitter), claim B (no late_gain)\n  two: claim A (no run_status)")
 
 
 def test_the_suites_own_claims_are_checked_or_named():
     """Those on losses, curves and the end of a run are not printed."""
-    found = [(one.file, one.what) for one in unchecked(load_benchmarks())]
+    _, unchecked = audit(load_benchmarks())
 
     names = {"A1": "basic", "B4": "augmentation", "C1": "batchsize", "C4": "batchsize", "G1": "overfitting"}
-    assert [*((file, name) for name, file in names.items()), ("schedule", "E1"), ("device", "F3")] == found
+    expected = [*((file, name) for name, file in names.items()), ("schedule", "E1"), ("device", "F3")]
+    assert expected == [*dict.fromkeys((each.place.files[0], each.place.label.split()[1]) for each in unchecked)]
 
 
 def test_text_from_a_file_cannot_move_the_cursor():
     """Control and direction characters become spaces."""
-    text = audit_text([Finding("unit", "mine", "\x1b[2J\u202egnp\x9b", "a\nb\r")], 1)
+    finding = Finding(Place(("mine",)), "\x1b[2J\u202egnp\x9b", {"a\nb": "c\r"})
+    text = audit_text([("unit", finding)], [], 1)
 
     assert set() == set("\x1b\u202e\x9b\r") & set(text)
 
@@ -750,7 +614,6 @@ def cli(tmp_path, monkeypatch):
 
 
 def test_a_clean_file_is_answered_with_nothing_found(cli, tmp_path):
-    """And exit code 0."""
     make_toml(tmp_path, CLEAN)
     result = cli("mine.toml")
 

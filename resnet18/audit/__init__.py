@@ -1,5 +1,82 @@
 """A published report checked against itself: nothing is trained, and nothing but its own words and numbers is used.
 
-`reading` turns a benchmark file into printed cells; each other file finds one family of defects; `audit` holds the
-table of all kinds. Only the standard library and `spec` are imported, so that an answer takes less than a second.
+Here stand all kinds of findings, each with its check and a line that explains it, and how they are printed.
 """
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import groupby
+from textwrap import fill
+
+from resnet18.audit import claims, design, method, noise, numbers
+from resnet18.audit.reading import Finding, Reading, Unchecked, reports, words
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.errors import plain
+
+WIDTH = 110
+Check = Callable[[Sequence[Reading]], Iterable[Finding | Unchecked]]
+"""Finds what is wrong with the tables of one report."""
+KINDS: dict[str, tuple[Check, str]] = {
+    "arithmetic": (numbers.wrong_arithmetic, "a computed number does not follow from the printed cells"),
+    "scope": (numbers.other_scope, "a number is stated for one metric and computed from another"),
+    "ranking": (claims.contradicted, "the text says what the table does not"),
+    "learning rate": (numbers.wrong_rates, "a printed learning rate does not follow from the schedule"),
+    "memory": (numbers.impossible_memory, "printed memory, or a card, does not fit what training needs at least"),
+    "same experiment": (noise.unequal_twins, "one experiment is printed with several values"),
+    "same value": (noise.equal_strangers, "several experiments are printed with one value"),
+    "sampling error": (noise.within_sampling_error, "a difference is as small as between two random test sets"),
+    "noise floor": (noise.below_noise_floor, "a difference is smaller than between two runs of the same work"),
+    "confounded": (design.confounded_factors, "effects cannot be told apart, because their factors never vary alone"),
+    "best epoch": (method.best_on_test, "the test set chose the epoch, so the printed accuracy is too high"),
+    "identity": (method.idle_operations, "an image operation changes nothing"),
+    "unread": (method.unread_cells, "a cell is not read as a number, so nothing is checked with it"),
+    "precision": (method.uneven_precision, "numbers of one metric are printed with different digits"),
+    "unit": (method.missing_units, "numbers are printed without their unit"),
+    "unstated": (method.unstated_values, "the numbers depend on values that the report does not state"),
+}
+"""In the order in which they are told: contradictions, doubtful differences, the way of measuring, the form."""
+
+
+def audit(benchmarks: Collection[Benchmark]) -> tuple[list[tuple[str, Finding]], list[Unchecked]]:
+    """Return what each report says against itself, by kind, and what could not be checked, by file."""
+    together = reports(benchmarks)
+    found = [(kind, each) for kind, (check, _) in KINDS.items() for report in together for each in check(report)]
+    files = [reading.name for report in together for reading in report]
+    unchecked = [each for _, each in found if isinstance(each, Unchecked)]
+    findings = [(kind, each) for kind, each in found if isinstance(each, Finding)]
+    return findings, sorted(unchecked, key=lambda each: files.index(each.place.files[0]))
+
+
+def audit_rows(findings: Sequence[tuple[str, Finding]]) -> list[dict[str, str]]:
+    """Return flat rows with the keys `kind`, `where`, `says` and `evidence`."""
+    rows = []
+    for kind, (place, says, evidence) in findings:
+        shown = "; ".join(f"{label}: {text}" for label, value in evidence.items() if (text := words(value)))
+        rows.append({"kind": kind, "where": str(place), "says": says, "evidence": shown})
+    return rows
+
+
+def audit_text(findings: Sequence[tuple[str, Finding]], unchecked: Sequence[Unchecked], files: int) -> str:
+    """Return the findings by kind, each with its evidence, how many there are in how many files, what is unchecked."""
+    parts = []
+    for kind, rows in groupby(audit_rows(findings), key=lambda row: row["kind"]):
+        lines = [f"{kind}: {KINDS[kind][1]}"]
+        for row in rows:
+            lines += [_wrapped(f"{row['where']}: {row['says']}", "  ", "    "), _wrapped(row["evidence"], "      ")]
+        parts.append("\n".join(lines))
+    count = f"{len(findings)} finding{'s' * (len(findings) > 1)}" if findings else "nothing found"
+    parts.append(f"{count} in {files} file{'s' * (files > 1)}")
+    if unchecked:
+        lines = ["not checked, because something is missing:"]
+        for file, found in groupby(unchecked, key=lambda each: each.place.files[0]):
+            lacks = [f"{each.place.label} (no {each.lacks})" for each in found]
+            lines.append(_wrapped(f"{file}: {', '.join(lacks)}", "  ", "    "))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _wrapped(text: str, first: str, later: str | None = None) -> str:
+    """Return lines of text; whatever comes from a file is made safe for a terminal."""
+    safe, later = plain(text), later or first
+    return fill(
+        safe, WIDTH, initial_indent=first, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )

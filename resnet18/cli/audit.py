@@ -8,11 +8,8 @@ from resnet18.spec.load import load_benchmarks
 def audit_command(files: Files = None, as_json: JsonOption = False, debug: DebugOption = False) -> None:
     """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
     with errors_reported(debug):
-        from resnet18.audit.audit import audit
-        from resnet18.audit.text import audit_rows, audit_text
-        from resnet18.audit.unchecked import unchecked
+        from resnet18.audit import audit, audit_rows, audit_text
 
         benchmarks = load_benchmarks(tuple(files or ()))
-        findings = audit(benchmarks)
-        text = audit_text(findings, len(benchmarks), unchecked(benchmarks))
-        echo_either(audit_rows(findings), text, as_json=as_json)
+        findings, unchecked = audit(benchmarks)
+        echo_either(audit_rows(findings), audit_text(findings, unchecked, len(benchmarks)), as_json=as_json)

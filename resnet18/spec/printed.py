@@ -63,6 +63,12 @@ class Printed:
         return self.value - self.half_step
 
     @property
+    def digits(self) -> str:
+        """The digits as printed, from the first that is not zero; those of an exponent are left out."""
+        mantissa = self.text.lower().partition("e")[0]
+        return "".join(filter(str.isdigit, mantissa)).lstrip("0")
+
+    @property
     def high(self) -> float:
         """The greatest number that rounds to this one."""
         return self.value + self.half_step
