@@ -1,4 +1,4 @@
-"""Specs are strict: nothing is coerced, nothing unknown passes, and the message says what would have been right."""
+"""Specs are strict: nothing is coerced, nothing unknown passes, no default changes, and a range ends where it says."""
 
 from math import inf, nan, nextafter
 from typing import get_args
@@ -7,9 +7,11 @@ import pytest
 from builders import make_experiment
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from resnet18.spec import benchmark, claim
 from resnet18.spec.augmentation import (
+    OPERATIONS,
     ColorJitter,
     Cutout,
     Normalize,
@@ -24,12 +26,12 @@ from resnet18.spec.augmentation import (
     check_order,
     clean,
 )
-from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.metric import CHANGES, MARGIN_UNITS, METRICS, TABLE_METRICS, quantity_of
 from resnet18.spec.optimizer import (
     ASGD,
     OPTIMIZERS,
+    SCHEDULES,
     SGD,
     Adadelta,
     Adam,
@@ -42,36 +44,127 @@ from resnet18.spec.optimizer import (
 )
 from resnet18.spec.scale import SCALE_KEYS, SCALES, Scale, at_scale
 
-INTEGERS = ("image_size", "width", "batch_size", "epochs", "seed", "train_images")
+DEFAULTS = {
+    Experiment: {"width": 64, "label_smoothing": 0.0, "validation_images": 0},
+    Execution: {
+        "device": "auto",
+        "precision": "fp32",
+        "fallback": False,
+        "memory_format": "auto",
+        "compile": False,
+        "path": "reference",
+        "deterministic": False,
+        "threads": "auto",
+        "workers": 0,
+        "memory_cap": None,
+    },
+    SGD: {"momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
+    Adam: {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
+    AdamW: {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01},
+    RMSprop: {"alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
+    Adadelta: {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
+    ASGD: {"lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0},
+    Constant: {},
+    Step: {},
+    Cosine: {"warmup_epochs": 0.0, "final_factor": 0.0},
+    OneCycle: {"pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4},
+    ColorJitter: {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
+    RandomResizedCrop: {"scale_min": 0.08, "scale_max": 1.0, "ratio_min": 3 / 4, "ratio_max": 4 / 3},
+    RandomCrop: {"mode": "constant"},
+    RandomRotation: {},
+    RandomHorizontalFlip: {"p": 0.5},
+    ToTensor: {},
+    RandomGrayscale: {"p": 0.1},
+    Normalize: {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
+    RandomErasing: {"p": 0.5, "scale_min": 0.02, "scale_max": 0.33, "ratio_min": 0.3, "ratio_max": 3.3, "value": 0.0},
+    Cutout: {"p": 1.0},
+}
+"""torch's and torchvision's. An id leaves a default out, so these never change: every record would mean another."""
+NEEDED = {Step: {"every": 80, "factor": 0.1, "first_epoch": 1}, OneCycle: {"max_lr": 0.1}}
+NEEDED |= {RandomCrop: {"padding": 4}, RandomRotation: {"degrees": 5.0}, Cutout: {"size": 16}}
+NEEDED |= {model: {"lr": 0.1} for model in OPTIMIZERS}
+NEEDED |= {Experiment: make_experiment().model_dump(mode="json")}
 
 
-@pytest.mark.parametrize("key", INTEGERS)
-@pytest.mark.parametrize("value", ["32", 32.0, True, None, [32]])
-def test_an_integer_key_takes_nothing_but_an_integer(key, value):
-    """A string, a float, true, null or a list is not turned into a number."""
-    with pytest.raises(ValidationError):
-        make_experiment(**{key: value})
+def make(kind, /, **keys):
+    return kind.model_validate({**NEEDED.get(kind, {}), **keys})
+
+
+@pytest.mark.parametrize("model", DEFAULTS, ids=lambda model: model.__name__)
+def test_no_default_of_a_spec_ever_changes(model):
+    """Every record that leaves the key at its default would mean another experiment."""
+    fields = model.model_fields.items()
+
+    assert DEFAULTS[model] == {key: field.default for key, field in fields if not field.is_required() and key != "name"}
+
+
+def test_every_model_that_a_spec_can_name_has_its_defaults_pinned():
+    """A new one is added to the table above, and its name to those that tables and assumptions may use."""
+    assert {Experiment, Execution, *OPTIMIZERS, *SCHEDULES, *OPERATIONS} == DEFAULTS.keys()
+    assert {model.model_fields["name"].default for model in OPERATIONS} == set(get_args(OperationName))
+
+
+CHECK = {"metric": "jitter", "case": "a"}
+EXAMPLES = [
+    make_experiment(),
+    Execution(),
+    *(make(model) for model in (*OPTIMIZERS, *SCHEDULES, *OPERATIONS)),
+    benchmark.Assumption(key="width", source="s"),
+    benchmark.Case(name="a"),
+    benchmark.Factor(title="t", key="width"),
+    benchmark.MetricRow(metric="jitter", title="t"),
+    benchmark.Table(cases_in="rows", case_title="t", metrics=[{"metric": "jitter", "title": "m"}]),
+    benchmark.Derived(name="n", kind="ratio", metric="m", of="a", to="b", printed="1"),
+    benchmark.PrintedRate(cases=["a"], epoch=1, printed="1"),
+    benchmark.PrintedMemory(case="a", printed="1"),
+    benchmark.SameWork(cases=["a", "b"], metric="m", because="b"),
+    benchmark.Printed(),
+    claim.Difference(kind="less", than="b", **CHECK),
+    claim.Ranking(kind="ranking", metric="jitter", cases=["a", "b"]),
+    claim.Close(kind="close", value=1.0, margin=1.0, **CHECK),
+    claim.Ratio(kind="ratio", metric="train_s", case="a", to="b", low=1.0, high=2.0),
+    claim.Equivalent(kind="equivalent", metric="jitter", cases=["a", "b"], margin=1.0),
+    claim.Trend(kind="trend", metric="jitter", cases=["a", "b", "c"], direction="rising"),
+    claim.RunStatus(kind="run_status", case="a", status="ok", device="cpu"),
+    claim.Overfits(kind="overfits", case="a", turns_by=1),
+    claim.Claim(id="C1", says="s", check=[{"kind": "overfits", "case": "a", "turns_by": 1}]),
+]
+FIELDS = [(example, name) for example in EXAMPLES for name in type(example).model_fields]
+VALUES = ["32", "", "true", "1.0", 1, 0, -1, 2**70, 1.0, 0.5, True, False, None, [], [1], ["a"], {}, {"a": 1}]
+NOT_JSON = [nan, inf, b"32", 1j, {1}]
+
+
+def is_kept(value, stored):
+    """Whether a value is stored as what it was: an array as a tuple, a whole number as the equal float, no other."""
+    if isinstance(value, list):
+        return isinstance(stored, tuple) and len(stored) == len(value)
+    if isinstance(value, dict) and isinstance(stored, BaseModel):
+        return True
+    if type(value) is int and type(stored) is float:
+        return value == stored
+    return type(value) is type(stored) and value == stored
+
+
+@pytest.mark.parametrize(("example", "name"), FIELDS, ids=[f"{type(one).__name__}.{name}" for one, name in FIELDS])
+def test_a_field_refuses_what_it_does_not_mean_and_changes_nothing_else(example, name):
+    """Every field of every model of a spec, with values of every type of JSON and some more: no coercion."""
+    model = type(example)
+    key = model.model_fields[name].alias or name
+    content = example.model_dump(by_alias=True)
+    for value in VALUES + NOT_JSON:
+        try:
+            stored = getattr(model.model_validate({**content, key: value}), name)
+        except ValidationError:
+            continue
+        assert is_kept(value, stored), (value, stored)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"batch_size": 0},
-        {"batch_size": -1},
-        {"batch_size": 10**9},
-        {"epochs": 0},
-        {"image_size": 7},
-        {"width": 0},
-        {"seed": -1},
-        {"seed": 2**32},
-        {"optimizer": {"name": "sgd", "lr": 0.0}},
-        {"optimizer": {"name": "sgd", "lr": float("nan")}},
-        {"optimizer": {"name": "sgd", "lr": float("inf")}},
         {"optimizer": {"name": "adam", "lr": 0.1, "momentum": 0.9}},
-        {"augmentation": [{"name": "random_rotation", "degrees": -1.0}, {"name": "to_tensor"}]},
-        {"augmentation": [{"name": "random_resized_crop", "scale_min": 0.9, "scale_max": 0.5}, {"name": "to_tensor"}]},
-        {"augmentation": [{"name": "random_resized_crop", "ratio_min": 4.0}, {"name": "to_tensor"}]},
-        {"optimizer": {"name": "sgd", "lr": 0.1, "nesterov": True}},
+        {"optimizer": {"name": "sgd", "lr": nan}},
+        {"schedule": {"name": "step", "every": 1, "factor": inf, "first_epoch": 0}},
         {"data": "../escape"},
         {"data": ""},
         {"train_images": "some"},
@@ -79,7 +172,7 @@ def test_an_integer_key_takes_nothing_but_an_integer(key, value):
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused(changes):
-    """Out of range, not a number, an unknown key, or a key of another optimizer."""
+    """Not a number, an unknown key, a key of another optimizer, or a name that could be a path."""
     with pytest.raises(ValidationError):
         make_experiment(**changes)
 
@@ -94,57 +187,146 @@ def test_a_device_is_one_of_the_known_names(text):
         assert text not in known
 
 
+def above(value):
+    return nextafter(value, inf)
+
+
+TINY, BELOW_0, BELOW_1 = 5e-324, -5e-324, nextafter(1.0, 0)
+SHARE = ((0.0, BELOW_1), (BELOW_0, 1.0))
+SMALL = ((TINY, 1.0), (0.0, above(1.0)))
+CLOSED = ((0.0, 1.0), (BELOW_0, above(1.0)))
+PAIR = (((0.0, BELOW_1),), ((0.5,), (0.5, 0.5, 0.5), (1.0, 0.5), (0.5, BELOW_0)))
+CROPS = (RandomResizedCrop, RandomErasing)
+RANGES = [
+    *((Experiment, {}, key, (1, most), (0, most + 1)) for key, most in (("batch_size", 65_536), ("width", 512))),
+    (Experiment, {}, "epochs", (1, 100_000), (0, 100_001)),
+    *((Experiment, {}, key, (1, 10_000_000), (0, 10_000_001)) for key in SCALE_KEYS[1:4]),
+    (Experiment, {}, "image_size", (8, 1_024), (7, 1_025)),
+    (Experiment, {}, "seed", (0, 2**32 - 1), (-1, 2**32)),
+    (Experiment, {}, "label_smoothing", *SHARE),
+    (Execution, {}, "threads", (1, 1_024), (0, 1_025)),
+    (Execution, {}, "workers", (0, 64), (-1, 65)),
+    (Execution, {}, "memory_cap", ("1B", "1048576GiB"), ("0B", "1048577GiB", "24", "-1GiB")),
+    (Execution, {}, "device", ("cuda:0", "cuda:99"), ("cuda:100", "cuda:-1", "cuda:")),
+    *((model, {}, "lr", (TINY, 100.0), (0.0, above(100.0))) for model in OPTIMIZERS),
+    *((model, {}, "weight_decay", *CLOSED) for model in OPTIMIZERS),
+    *((SGD, {}, key, *SHARE) for key in ("momentum", "dampening")),
+    *((RMSprop, {}, key, *SHARE) for key in ("momentum", "alpha")),
+    (Adadelta, {}, "rho", *SHARE),
+    (ASGD, {}, "alpha", *SHARE),
+    (ASGD, {}, "lambd", *CLOSED),
+    (ASGD, {}, "t0", (0.0, 1e300), (BELOW_0,)),
+    *((model, {}, "eps", *SMALL) for model in (Adam, AdamW, RMSprop, Adadelta)),
+    *((model, {}, "betas", *PAIR) for model in (Adam, AdamW)),
+    (Step, {}, "every", (1, 100_000), (0, 100_001)),
+    (Step, {}, "factor", *SMALL),
+    (Step, {}, "first_epoch", (0, 1), (-1, 2)),
+    (Cosine, {}, "warmup_epochs", (0.0, 2.5, 100_000), (BELOW_0, above(1e5))),
+    (Cosine, {}, "final_factor", *CLOSED),
+    (OneCycle, {}, "max_lr", (TINY, 100.0), (0.0, above(100.0))),
+    (OneCycle, {}, "pct_start", *CLOSED),
+    (OneCycle, {}, "div_factor", (1.0, 1e12), (BELOW_1, above(1e12))),
+    (OneCycle, {}, "final_div_factor", (TINY, 1e12), (0.0, above(1e12))),
+    *((ColorJitter, {}, key, (0.0, 10.0), (BELOW_0, above(10.0))) for key in ("brightness", "contrast", "saturation")),
+    (ColorJitter, {}, "hue", (0.0, 0.5), (BELOW_0, above(0.5))),
+    (RandomResizedCrop, {}, "scale_min", (TINY, 1.0), (0.0,)),
+    (RandomResizedCrop, {"scale_min": TINY}, "scale_max", (TINY, 1.0), (0.0, above(1.0))),
+    *(
+        (model, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0)))
+        for model in (RandomResizedCrop, RandomErasing)
+    ),
+    *(
+        (model, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0)))
+        for model in (RandomResizedCrop, RandomErasing)
+    ),
+    (RandomRotation, {}, "degrees", (0.0, 180.0), (BELOW_0, above(180.0))),
+    (RandomCrop, {}, "padding", (0, 1024), (-1, 1025)),
+    (RandomErasing, {"scale_max": 1.0}, "scale_min", *CLOSED),
+    (RandomErasing, {"scale_min": 0.0}, "scale_max", *CLOSED),
+    (RandomErasing, {}, "value", (-1e3, 1e3), (-above(1e3), above(1e3))),
+    (Cutout, {}, "size", (1, 1024), (0, 1025)),
+    *((model, {}, "p", *CLOSED) for model in (RandomErasing, Cutout, RandomHorizontalFlip, RandomGrayscale)),
+    (Normalize, {}, "std", ((TINY, 1.0, 9.0),), ((0.0, 1.0, 1.0), (1.0, 1.0), (1.0, 1.0, 1.0, 1.0))),
+    (Normalize, {}, "mean", ((-9.0, 0.0, 9.0),), ((0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (0.0, inf, 0.0), (0.0, nan, 0.0))),
+]
+
+
+@pytest.mark.parametrize("row", RANGES, ids=lambda row: f"{row[0].__name__}.{row[2]}")
+def test_a_range_ends_where_it_says(row):
+    """The last number inside and the first one outside."""
+    model, others, key, inside, outside = row
+    for value in inside:
+        assert value == getattr(make(model, **{**others, key: value}), key)
+    for value in outside:
+        with pytest.raises(ValidationError):
+            make(model, **{**others, key: value})
+
+
+@pytest.mark.parametrize("name", ["scale", "ratio"])
+@pytest.mark.parametrize("model", CROPS)
+def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
+    """With both ends; a range of one number is one."""
+    with pytest.raises(ValidationError, match=f"{name}_min = 0.8 is above {name}_max = 0.5"):
+        make(model, **{f"{name}_min": 0.8, f"{name}_max": 0.5})
+    assert make(model, **{f"{name}_min": 0.5, f"{name}_max": 0.5})
+
+
 @pytest.mark.parametrize(
-    ("operations", "reason"),
+    ("momentum", "dampening", "is_fine"), [(0.5, 0.0, True), (0.0, 0.0, False), (0.5, 0.1, False), (0.0, 0.1, False)]
+)
+def test_nesterov_has_momentum_and_no_dampening(momentum, dampening, is_fine):
+    """As torch has it; without nesterov anything goes."""
+    keys = {"momentum": momentum, "dampening": dampening}
+    assert not make(SGD, **keys).nesterov
+    if is_fine:
+        assert make(SGD, **keys, nesterov=True).nesterov
+    else:
+        with pytest.raises(ValidationError, match="nesterov needs a momentum"):
+            make(SGD, **keys, nesterov=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
     [
-        ([], "needs"),
-        ([{"name": "normalize"}, {"name": "to_tensor"}], "after"),
-        ([{"name": "to_tensor"}, {"name": "random_resized_crop"}], "before"),
-        ([{"name": "to_tensor"}, {"name": "to_tensor"}], "2 times"),
+        (["to_tensor", "normalize", "normalize", "normalize"], '"normalize" occurs 3 times; each operation may'),
+        ([], 'needs "to_tensor"'),
+        (["color_jitter"], 'needs "to_tensor"'),
+        (["to_tensor", "color_jitter"], '"color_jitter" works on images: place it before'),
+        (["to_tensor", "random_resized_crop"], '"random_resized_crop" works on images: place it before'),
+        (["to_tensor", "random_rotation"], '"random_rotation" works on images: place it before'),
+        (["to_tensor", "random_crop"], '"random_crop" works on images: place it before'),
+        (["normalize", "to_tensor"], '"normalize" works on tensors: place it after'),
+        (["cutout", "to_tensor"], '"cutout" works on tensors: place it after'),
+        (["random_erasing", "to_tensor"], '"random_erasing" works on tensors: place it after'),
+        (["random_crop", "to_tensor", "random_erasing", "normalize", "cutout"], ""),
+        (["color_jitter", "random_horizontal_flip", "to_tensor", "random_grayscale", "normalize"], ""),
+        (["random_rotation", "random_grayscale", "to_tensor", "random_horizontal_flip"], ""),
     ],
 )
-def test_a_list_of_operations_in_an_impossible_order_is_refused(operations, reason):
-    """Operations stand on their side of `to_tensor`, each once."""
-    with pytest.raises(ValidationError, match=reason):
-        make_experiment(augmentation=operations)
+def test_the_first_operation_that_is_out_of_place_is_named(names, reason):
+    """With what to do about it. Flips and greys may stand on either side."""
+    models = {model.model_fields["name"].default: model for model in OPERATIONS}
+    found = ""
+    try:
+        check_order(tuple(make(models[name]) for name in names))
+    except ValueError as error:
+        found = str(error)
 
-
-def test_grayscale_may_stand_on_either_side_of_to_tensor():
-    """The report applies it to tensors; on images it is another experiment."""
-    gray, tensor = {"name": "random_grayscale"}, {"name": "to_tensor"}
-
-    before = make_experiment(augmentation=[gray, tensor])
-    after = make_experiment(augmentation=[tensor, gray])
-
-    assert before.augmentation != after.augmentation
+    assert reason in found
+    assert bool(reason) == bool(found)
 
 
 def test_the_clean_list_keeps_only_what_is_not_random():
     """Test images of the clean protocol are made tensors and normalized."""
-    names = (
-        "color_jitter",
-        "random_resized_crop",
-        "random_horizontal_flip",
-        "to_tensor",
-        "random_grayscale",
-        "normalize",
-    )
-    experiment = make_experiment(augmentation=[{"name": name} for name in names])
+    operations = tuple(make(model) for model in OPERATIONS)
 
-    assert ["to_tensor", "normalize"] == [operation.name for operation in clean(experiment.augmentation)]
+    assert {"to_tensor", "normalize"} == {operation.name for operation in clean(operations)}
 
 
 def test_a_spec_cannot_be_changed():
     """Specs are values."""
     with pytest.raises(ValidationError):
         make_experiment().batch_size = 8
-
-
-def test_a_spec_survives_a_round_trip_through_json():
-    """Printing and parsing give the same value."""
-    experiment = make_experiment(optimizer={"name": "adam", "lr": 1})
-
-    assert experiment == Experiment.model_validate_json(experiment.model_dump_json())
 
 
 @pytest.mark.parametrize(
@@ -156,8 +338,7 @@ def test_a_spec_survives_a_round_trip_through_json():
 )
 def test_the_step_schedule_cuts_after_each_multiple(first_epoch, rates):
     """Counted from 0, the first epoch is a multiple of 80 itself."""
-    schedule = Step(every=80, factor=0.1, first_epoch=first_epoch)
-
+    schedule = make(Step, first_epoch=first_epoch)
     measured = {epoch: schedule.rate(1.0, epoch - 1, 1, epoch) for epoch in rates}
 
     assert {epoch: 0.1**cuts for epoch, cuts in rates.items()} == pytest.approx(measured)
@@ -165,217 +346,10 @@ def test_the_step_schedule_cuts_after_each_multiple(first_epoch, rates):
 
 def test_only_two_readings_of_the_schedule_end_at_the_printed_rate():
     """The report prints 0.00001 from epoch 160 on; the script's own reading gives 0.000001."""
-    after_160 = {
-        (lr, first): lr * Step(every=80, factor=0.1, first_epoch=first).rate(1.0, 162 - 1, 1, 162)
-        for lr in (0.01, 0.001)
-        for first in (0, 1)
-    }
+    readings = [(lr, first) for lr in (0.01, 0.001) for first in (0, 1)]
+    after_160 = {(lr, first): lr * make(Step, first_epoch=first).rate(1.0, 161, 1, 162) for lr, first in readings}
 
     assert {(0.01, 0), (0.001, 1)} == {key for key, lr in after_160.items() if lr == pytest.approx(1e-5)}
-
-
-def test_a_constant_schedule_never_cuts():
-    """Whatever the epoch."""
-    assert {1.0} == {Constant().rate(1.0, epoch - 1, 1, epoch) for epoch in range(1, 500)}
-
-
-DEFAULTS = {
-    SGD: {"name": "sgd", "momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
-    Adam: {"name": "adam", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0},
-    AdamW: {"name": "adamw", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01},
-    RMSprop: {"name": "rmsprop", "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
-    Adadelta: {"name": "adadelta", "rho": 0.9, "eps": 1e-6, "weight_decay": 0.0},
-    ASGD: {"name": "asgd", "lambd": 1e-4, "alpha": 0.75, "t0": 1e6, "weight_decay": 0.0},
-    Constant: {"name": "constant"},
-    Step: {"name": "step"},
-    Cosine: {"name": "cosine", "warmup_epochs": 0.0, "final_factor": 0.0},
-    OneCycle: {"name": "one_cycle", "pct_start": 0.3, "div_factor": 25.0, "final_div_factor": 1e4},
-    ColorJitter: {"name": "color_jitter", "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0},
-    RandomResizedCrop: {
-        "name": "random_resized_crop",
-        "scale_min": 0.08,
-        "scale_max": 1.0,
-        "ratio_min": 0.75,
-        "ratio_max": 4 / 3,
-    },
-    RandomCrop: {"name": "random_crop", "mode": "constant"},
-    RandomRotation: {"name": "random_rotation"},
-    RandomHorizontalFlip: {"name": "random_horizontal_flip", "p": 0.5},
-    ToTensor: {"name": "to_tensor"},
-    RandomGrayscale: {"name": "random_grayscale", "p": 0.1},
-    RandomErasing: {
-        "name": "random_erasing",
-        "p": 0.5,
-        "scale_min": 0.02,
-        "scale_max": 0.33,
-        "ratio_min": 0.3,
-        "ratio_max": 3.3,
-        "value": 0.0,
-    },
-    Cutout: {"name": "cutout", "p": 1.0},
-    Normalize: {"name": "normalize", "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
-}
-
-
-@pytest.mark.parametrize("model", DEFAULTS, ids=lambda model: model.__name__)
-def test_defaults_are_golden(model):
-    """They are torch's and torchvision's, and hashed: another default is another experiment."""
-    found = {key: field.default for key, field in model.model_fields.items() if not field.is_required()}
-
-    assert DEFAULTS[model] == found
-
-
-def test_every_operation_is_known_by_its_name():
-    """Tables and assumptions refer to operations; a name that is missing there could not be written down."""
-    names = {model.model_fields["name"].default for model in DEFAULTS if model.__module__.endswith("augmentation")}
-
-    assert names == set(get_args(OperationName))
-
-
-def above(value):
-    return nextafter(value, inf)
-
-
-TINY, BELOW_0, BELOW_1 = 5e-324, -5e-324, nextafter(1.0, 0)
-RATE = {"lr": 0.1}
-STEP = {"every": 80, "factor": 0.1, "first_epoch": 1}
-SHARE = ((0.0, BELOW_1), (BELOW_0, 1.0))
-SMALL = ((TINY, 1.0), (0.0, above(1.0)))
-CLOSED = ((0.0, 1.0), (BELOW_0, above(1.0)))
-RANGES = [
-    *((model, RATE, "lr", (TINY, 100.0), (0.0, above(100.0))) for model in OPTIMIZERS),
-    *((model, RATE, "weight_decay", *CLOSED) for model in OPTIMIZERS),
-    (SGD, RATE, "momentum", *SHARE),
-    (SGD, RATE, "dampening", *SHARE),
-    (RMSprop, RATE, "momentum", *SHARE),
-    (RMSprop, RATE, "alpha", *SHARE),
-    (Adadelta, RATE, "rho", *SHARE),
-    (ASGD, RATE, "alpha", *SHARE),
-    (ASGD, RATE, "lambd", *CLOSED),
-    (ASGD, RATE, "t0", (0.0, 1e300), (BELOW_0,)),
-    *((model, RATE, "eps", *SMALL) for model in (Adam, AdamW, RMSprop, Adadelta)),
-    *(
-        (model, RATE, "betas", ((0.0, BELOW_1),), ((0.5,), (0.5, 0.5, 0.5), (1.0, 0.5), (0.5, BELOW_0)))
-        for model in (Adam, AdamW)
-    ),
-    (Step, STEP, "every", (1, 100_000), (0, 100_001)),
-    (Step, STEP, "factor", *SMALL),
-    (Cosine, {}, "warmup_epochs", (0.0, 2.5, 100_000), (BELOW_0, above(1e5))),
-    (Cosine, {}, "final_factor", *CLOSED),
-    (OneCycle, {}, "max_lr", (TINY, 100.0), (0.0, above(100.0))),
-    (OneCycle, {"max_lr": 0.1}, "pct_start", *CLOSED),
-    (OneCycle, {"max_lr": 0.1}, "div_factor", (1.0, 1e12), (BELOW_1, above(1e12))),
-    (OneCycle, {"max_lr": 0.1}, "final_div_factor", (TINY, 1e12), (0.0, above(1e12))),
-    (Step, STEP, "first_epoch", (0, 1), (-1, 2)),
-    *((ColorJitter, {}, key, (0.0, 10.0), (BELOW_0, above(10.0))) for key in ("brightness", "contrast", "saturation")),
-    (ColorJitter, {}, "hue", (0.0, 0.5), (BELOW_0, above(0.5))),
-    (RandomResizedCrop, {}, "scale_min", (TINY, 1.0), (0.0,)),
-    (RandomResizedCrop, {"scale_min": TINY}, "scale_max", (TINY, 1.0), (0.0, above(1.0))),
-    (RandomResizedCrop, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0))),
-    (RandomResizedCrop, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0))),
-    (RandomRotation, {}, "degrees", (0.0, 180.0), (BELOW_0, above(180.0))),
-    (RandomCrop, {}, "padding", (0, 1024), (-1, 1025)),
-    (RandomErasing, {}, "p", *CLOSED),
-    (RandomErasing, {"scale_max": 1.0}, "scale_min", *CLOSED),
-    (RandomErasing, {"scale_min": 0.0}, "scale_max", *CLOSED),
-    (RandomErasing, {"ratio_max": 10.0}, "ratio_min", (TINY, 10.0), (0.0, above(10.0))),
-    (RandomErasing, {"ratio_min": TINY}, "ratio_max", (TINY, 10.0), (0.0, above(10.0))),
-    (RandomErasing, {}, "value", (-1e3, 1e3), (-above(1e3), above(1e3))),
-    (Cutout, {}, "size", (1, 1024), (0, 1025)),
-    (Cutout, {"size": 8}, "p", *CLOSED),
-    (RandomHorizontalFlip, {}, "p", *CLOSED),
-    (RandomGrayscale, {}, "p", *CLOSED),
-    (Normalize, {}, "std", ((TINY, 1.0, 9.0),), ((0.0, 1.0, 1.0), (1.0, 1.0), (1.0, 1.0, 1.0, 1.0))),
-    (Normalize, {}, "mean", ((-9.0, 0.0, 9.0),), ((0.0, 0.0), (0.0, 0.0, 0.0, 0.0))),
-]
-
-
-@pytest.mark.parametrize(
-    ("model", "others", "key", "inside", "outside"), RANGES, ids=[f"{row[0].__name__}.{row[2]}" for row in RANGES]
-)
-def test_a_range_ends_where_it_says(model, others, key, inside, outside):
-    """The last float inside and the first one outside."""
-    for value in inside:
-        assert value == getattr(model.model_validate({**others, key: value}), key)
-    for value in outside:
-        with pytest.raises(ValidationError):
-            model.model_validate({**others, key: value})
-
-
-@pytest.mark.parametrize("value", [inf, -inf, nan])
-def test_every_number_of_a_spec_is_finite(value):
-    """Also where there is no range."""
-    with pytest.raises(ValidationError, match="finite number"):
-        Normalize(mean=(0.0, value, 0.0))
-
-
-@pytest.mark.parametrize("quantity", MARGIN_UNITS)
-def test_a_documented_metric_may_be_of_any_quantity(quantity):
-    """And of no other."""
-    assert quantity == MetricRow(metric="mine", title="Mine", quantity=quantity).measures
-    with pytest.raises(ValidationError, match="quantity"):
-        MetricRow(metric="mine", title="Mine", quantity=f"{quantity}s")
-
-
-@pytest.mark.parametrize(
-    ("momentum", "dampening", "is_fine"), [(0.5, 0.0, True), (0.0, 0.0, False), (0.5, 0.1, False), (0.0, 0.1, False)]
-)
-def test_nesterov_has_momentum_and_no_dampening(momentum, dampening, is_fine):
-    """As torch has it; without nesterov anything goes."""
-    keys = {"lr": 0.1, "momentum": momentum, "dampening": dampening}
-    assert not SGD(**keys).nesterov
-
-    if is_fine:
-        assert SGD(**keys, nesterov=True).nesterov
-    else:
-        with pytest.raises(ValidationError, match="nesterov needs a momentum"):
-            SGD(**keys, nesterov=True)
-
-
-@pytest.mark.parametrize("name", ["scale", "ratio"])
-@pytest.mark.parametrize("model", [RandomResizedCrop, RandomErasing])
-def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
-    """With both ends."""
-    with pytest.raises(ValidationError, match=f"{name}_min = 0.8 is above {name}_max = 0.5"):
-        model.model_validate({f"{name}_min": 0.8, f"{name}_max": 0.5})
-
-
-def test_a_range_of_one_number_is_a_range():
-    """Every crop has that share, and that ratio."""
-    crop = RandomResizedCrop(scale_min=0.5, scale_max=0.5, ratio_min=1.0, ratio_max=1.0)
-
-    assert (0.5, 1.0) == (crop.scale_max, crop.ratio_max)
-
-
-@pytest.mark.parametrize(
-    ("names", "reason"),
-    [
-        (["to_tensor", "normalize", "normalize", "normalize"], '"normalize" occurs 3 times; each operation may'),
-        (["color_jitter"], 'needs "to_tensor"'),
-        (["to_tensor", "color_jitter"], '"color_jitter" works on images: place it before'),
-        (["to_tensor", "random_rotation"], '"random_rotation" works on images: place it before'),
-        (["normalize", "to_tensor"], '"normalize" works on tensors: place it after'),
-        (["to_tensor", "random_crop"], '"random_crop" works on images: place it before'),
-        (["cutout", "to_tensor"], '"cutout" works on tensors: place it after'),
-        (["random_erasing", "to_tensor"], '"random_erasing" works on tensors: place it after'),
-        (["random_crop", "to_tensor", "random_erasing", "normalize", "cutout"], None),
-        (["color_jitter", "random_horizontal_flip", "to_tensor", "random_grayscale", "normalize"], None),
-        (["random_rotation", "random_grayscale", "to_tensor", "random_horizontal_flip"], None),
-    ],
-)
-def test_the_first_operation_that_is_out_of_place_is_named(names, reason):
-    """With what to do about it."""
-    keys = {"random_rotation": {"degrees": 5.0}, "random_crop": {"padding": 4}, "cutout": {"size": 16}}
-    models = {model.model_fields["name"].default: model for model in DEFAULTS}
-    operations = tuple(models[name](**keys.get(name, {})) for name in names)
-
-    try:
-        check_order(operations)
-        found = ""
-    except ValueError as error:
-        found = str(error)
-    assert (reason or "") in found
-    assert bool(reason) == bool(found)
 
 
 def test_scales_are_golden():
@@ -404,35 +378,30 @@ def test_a_scale_lays_its_values_over_those_of_a_case(scale, about_size, width, 
     case = {"width": 64, "image_size": 224, "epochs": 1, "batch_size": 8}
     scaled = at_scale(case, SCALES[scale], "mine", about_size=about_size)
 
-    assert (width, size, 1, 8, "mine") == tuple(
-        scaled[key] for key in ("width", "image_size", "epochs", "batch_size", "data")
-    )
+    assert {**case, "width": width, "image_size": size, "data": "mine"}.items() <= scaled.items()
     assert {"width": 64, "image_size": 224, "epochs": 1, "batch_size": 8} == case
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (2, 2), (3, 2), (200, 2), ("many", "many")])
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (2, 2), (3, 2), (200, 2), ("many", "many"), (None, None)])
 def test_a_scale_shortens_and_never_lengthens(epochs, expected):
-    """What is no number stays, and is refused with its key later."""
-    assert expected == at_scale({"epochs": epochs}, SCALES["smoke"], "mine", about_size=False)["epochs"]
+    """What is no number, or missing, is refused with its key later."""
+    content = {} if epochs is None else {"epochs": epochs}
 
-
-def test_a_scale_adds_no_epochs_where_there_are_none():
-    """The missing key is the one that is named."""
-    assert "epochs" not in at_scale({}, SCALES["smoke"], "mine", about_size=False)
+    assert expected == at_scale(content, SCALES["smoke"], "mine", about_size=False).get("epochs")
 
 
 def test_quantities_of_metrics_are_golden():
     """They say how a difference is taken and in which unit a margin is."""
-    accuracies = {"best_accuracy", "clean_accuracy", "final_train_accuracy", "generalization_gap", "jitter"}
     gains = {"late_gain", "gain_at_first_cut", "gain_at_last_cut"}
     losses = {"train_loss_drop", "test_loss_drop"}
     by_quantity = {
-        "accuracy": accuracies | gains,
+        "accuracy": {"best_accuracy", "clean_accuracy", "final_train_accuracy", "generalization_gap", "jitter"} | gains,
         "seconds": {"train_s", "whole_program_s"},
         "bytes": {"process_peak_bytes"},
         "loss": {"final_train_loss"} | losses,
         "epochs": {"epochs_to_level", "epochs_to_plateau"},
     }
+    units = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats", "epochs": "epochs", "other": ""}
 
     assert {name: quantity for quantity, names in by_quantity.items() for name in names} == {
         name: facts.quantity for name, facts in METRICS.items()
@@ -440,11 +409,4 @@ def test_quantities_of_metrics_are_golden():
     assert "other" == quantity_of("bitterness")
     assert gains | losses == CHANGES
     assert ("best_accuracy", "train_s", "whole_program_s") == TABLE_METRICS
-    assert {
-        "accuracy": "points",
-        "seconds": "%",
-        "bytes": "%",
-        "loss": "nats",
-        "epochs": "epochs",
-        "other": "",
-    } == MARGIN_UNITS
+    assert units == MARGIN_UNITS
