@@ -81,21 +81,12 @@ execution = { threads = 2 }
 reported = { best_accuracy = "72.0%" }
 """
 
-STRANGER = """
-[[case]]
-name = "64"
-experiment = { batch_size = 64 }
-reported = { train_s = "120.0" }
-"""
+STRANGER = '[[case]]\nname = "64"\nexperiment = { batch_size = 64 }\nreported = { train_s = "120.0" }\n'
 
 FALLING = 'kind = "trend", metric = "train_s", cases = ["8", "16", "32"], direction = "falling"'
 
-FASTER = """[[claim.check]]
-kind = "greater"
-metric = "train_s"
-case = "16"
-than = "32"
-"""
+FASTER = '[[claim.check]]\nkind = "greater"\nmetric = "train_s"\ncase = "16"\nthan = "32"\n'
+FLOOR = 'same_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]'
 
 PLANTED = {
     "arithmetic": ('printed = "2.0"', 'printed = "2.5"'),
@@ -106,10 +97,7 @@ PLANTED = {
     "same experiment": ("[[claim]]", f"{TWIN}\n[[claim]]"),
     "same value": ("[[claim]]", f"{STRANGER}\n[[claim]]"),
     "sampling error": ('"75.0%"', '"80.5%"'),
-    "noise floor": (
-        f"{FASTER}\n[printed]",
-        '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]',
-    ),
+    "noise floor": (f"{FASTER}\n[printed]", f"[printed]\n{FLOOR}"),
     "confounded": ("{ batch_size = 32 }", "{ batch_size = 32, image_size = 64 }"),
     "best epoch": ('"last"', '"test"'),
     "identity": ("p = 0.5", "p = 0.0"),
@@ -422,7 +410,7 @@ def test_neighbours_below_a_floor_are_five_and_a_count(tmp_path):
     """In the order of the table; the work itself is left out, and so are equal numbers."""
     case = '[[case]]\nname = "{0}"\nexperiment = {{ batch_size = {0} }}\nreported = {{ train_s = "{1}" }}\n'
     more = "".join(case.format(at, f"{61 + at / 10}") for at in range(40, 47))
-    floor = 'same_work = [{ cases = ["8", "16"], metric = "train_s", because = "it is so" }]'
+    floor = FLOOR.replace('"32"', '"16"')
     (row,) = rows_of(tmp_path, ("[[claim]]", f"{more}\n[[claim]]"), (f"{FASTER}\n[printed]", f"[printed]\n{floor}"))
 
     assert "apart: 33.3 %" in row["evidence"]
@@ -431,8 +419,7 @@ def test_neighbours_below_a_floor_are_five_and_a_count(tmp_path):
 
 
 def test_an_order_below_the_floor_is_found_beside_the_floor(tmp_path):
-    floor = '[printed]\nsame_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]'
-    order, work = rows_of(tmp_path, ("[printed]", floor))
+    order, work = rows_of(tmp_path, ("[printed]", f"[printed]\n{FLOOR}"))
 
     assert {"noise floor"} == {order["kind"], work["kind"]}
     assert ("mine: claim K1", 'mine: "8" and "32"') == (order["where"], work["where"])
@@ -488,19 +475,14 @@ def test_without_claims_the_best_case_is_held_against_the_second(a, b, gap, tmp_
         ("Run Time (s)", "seconds", "s"),
         ("Time [min]", "seconds", "min"),
         ("Time, h", "seconds", "h"),
-        ("Time / s", "seconds", "s"),
         ("Time (s/epoch)", "seconds", "s"),
-        ("Time (s per epoch)", "seconds", "s"),
         ("Time in ms", "seconds", "ms"),
         ("Seconds", "seconds", "s"),
         ("Run Time (10 epochs)", "seconds", None),
-        ("Time (total)", "seconds", None),
         ("Time in hand", "seconds", None),
         ("Accuracy (%)", "accuracy", "%"),
-        ("Accuracy (top-1, %)", "accuracy", "%"),
         ("Accuracy (s)", "accuracy", None),
         ("Peak in GiB", "bytes", "GiB"),
-        ("Test accuracy epoch=10", "accuracy", None),
     ],
 )
 def test_the_unit_of_a_title_is_read(title, quantity, unit):
@@ -621,21 +603,12 @@ def test_a_clean_file_is_answered_with_nothing_found(cli, tmp_path):
 
 
 def test_json_is_a_list_of_flat_rows(cli, tmp_path):
-    """With the four keys, and exit code 0 although something is found."""
+    """And exit code 0, although something is found."""
     make_toml(tmp_path, CLEAN.replace(*PLANTED["arithmetic"]))
     result = cli("mine.toml", "--json")
     (row,) = json.loads(result.output)
 
     assert (0, ["kind", "where", "says", "evidence"]) == (result.exit_code, list(row))
-
-
-def test_a_folder_stands_for_the_files_in_it(cli, tmp_path):
-    """Those directly in it."""
-    make_toml(tmp_path, CLEAN)
-    (tmp_path / "deeper").mkdir()
-    make_toml(tmp_path / "deeper", "broken")
-
-    assert "nothing found in 1 file\n" == cli(".").output
 
 
 def test_the_suites_folder_and_its_names_are_the_same_files(cli):
@@ -645,24 +618,28 @@ def test_the_suites_folder_and_its_names_are_the_same_files(cli):
     assert cli().output == cli(folder).output == cli(folder, "basic").output
 
 
+def test_a_folder_stands_for_the_files_directly_in_it(cli, tmp_path):
+    make_toml(tmp_path, CLEAN)
+    (tmp_path / "deeper").mkdir()
+    make_toml(tmp_path / "deeper", "broken")
+
+    assert "nothing found in 1 file\n" == cli(".").output
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("argument", "words"),
     [
-        (["empty"], "empty: no TOML file in this folder"),
-        (["none.toml"], "none.toml: cannot be read"),
-        (["broken.toml"], "broken.toml: not valid TOML"),
-        (["batchsizes"], 'did you mean "batchsize"'),
-        ([""], "unknown name"),
-        (["taken"], "has a benchmark"),
+        ("empty", "empty: no TOML file in this folder"),
+        ("none.toml", "none.toml: cannot be read"),
+        ("batchsizes", 'did you mean "batchsize"'),
+        ("taken", "has a benchmark"),
     ],
 )
-def test_what_cannot_be_read_is_refused(arguments, words, cli, tmp_path):
-    """With exit code 2, as everywhere."""
+def test_what_cannot_be_read_is_refused(argument, words, cli, tmp_path):
     for name in ("empty", "taken"):
         (tmp_path / name).mkdir()
-    make_toml(tmp_path, "[", name="broken")
     make_toml(tmp_path / "taken", CLEAN, name="basic")
-    result = cli(*arguments)
+    result = cli(argument)
 
     assert 2 == result.exit_code
     assert words in result.output
@@ -672,9 +649,8 @@ def test_the_example_holds_a_few_defects(cli):
     """It is what docs/audit.md walks through."""
     rows = json.loads(cli(str(benchmarks_dir() / "examples"), "--json").output)
 
-    kinds = ["arithmetic", "ranking", "sampling error", "noise floor", "confounded", "best epoch", "precision"]
-    kinds.append("unstated")
-    assert kinds == [row["kind"] for row in rows]
+    kinds = "arithmetic, ranking, sampling error, noise floor, confounded, best epoch, precision, unstated"
+    assert kinds.split(", ") == [row["kind"] for row in rows]
 
 
 def test_the_audit_loads_nothing_heavy():
