@@ -11,7 +11,6 @@ into such trees, as few as possible, that share no factor.
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, islice, permutations
 from typing import NamedTuple
 
@@ -46,13 +45,15 @@ Tree = tuple[str, ...]
 """The names of cases that are linked."""
 
 
-@dataclass(frozen=True)
-class Extra:
+class Extra(NamedTuple):
     """The case `base` with the levels that the case `like` has of some factors."""
 
     base: str
     factors: tuple[Factor, ...]
     like: str
+
+    def __str__(self) -> str:
+        return f'"{self.base}" with {words(factor.name for factor in self.factors)} as in "{self.like}"'
 
 
 def levels_of(reading: Reading) -> dict[str, Levels]:
@@ -119,17 +120,10 @@ def confounded_factors(readings: Sequence[Reading]) -> Iterator[Finding]:
             for factor in sorted(mixed):
                 levels = [levels.get(factor) for levels in cases.values()]
                 together[tuple(levels.index(level) for level in levels)].append(factor.name)
-            extras = [
-                f'"{extra.base}" with {words(factor.name for factor in extra.factors)} as in "{extra.like}"'
-                for extra in extra_cases(cases)
-            ]
-            groups = " / ".join(words(names) for names in together.values())
-            evidence = {
-                "factors that vary only together": groups,
-                f"{len(extras)} extra cases would separate them": extras,
-            }
+            groups, extras = " / ".join(map(words, together.values())), extra_cases(cases)
             says = f"{len(mixed)} of {len(varying(cases.values()))} factors never vary alone"
-            yield Finding(reading.at(), says, evidence)
+            separate = f"{len(extras)} extra cases would separate them"
+            yield Finding(reading.at(), says, {"factors that vary only together": groups, separate: extras})
 
 
 def extra_cases(cases: Mapping[str, Levels]) -> list[Extra]:
@@ -143,11 +137,11 @@ def extra_cases(cases: Mapping[str, Levels]) -> list[Extra]:
 
 def applied(extra: Extra, cases: Mapping[str, Levels]) -> Levels:
     """Return the levels of an extra case."""
-    levels, like = cases[extra.base], cases[extra.like]
-    for factor in extra.factors:
-        rest = {key: level for key, level in levels.items() if not key.is_part(factor)}
-        levels = rest | {key: level for key, level in like.items() if key.is_part(factor)}
-    return levels
+    changed = {
+        key for case in (extra.base, extra.like) for key in cases[case] for of in extra.factors if key.is_part(of)
+    }
+    kept = {key: level for key, level in cases[extra.base].items() if key not in changed}
+    return kept | {key: level for key, level in cases[extra.like].items() if key in changed}
 
 
 def _linkable(cases: Mapping[str, Levels], wanted: set[Factor]) -> list[str]:

@@ -63,10 +63,8 @@ def other_scope(readings: Sequence[Reading]) -> Iterator[Finding]:
         rows = {row.metric: row.title for row in reading.benchmark.table.metrics}
         titles = {**rows, **{metric: facts.title for metric, facts in METRICS.items()}}
         for derived in reading.benchmark.printed.derived:
-            if derived.scope not in {None, derived.metric}:
-                stated, used = (
-                    quoted([titles.get(name or "", name or "")]) for name in (derived.scope, derived.metric)
-                )
+            if derived.scope is not None and derived.scope != derived.metric:
+                stated, used = (quoted([titles.get(name, name)]) for name in (derived.scope, derived.metric))
                 cells = f"{quoted([derived.of, derived.to])} of the row {quoted([rows[derived.metric]])}"
                 says = "the number is stated for one metric and computed from another"
                 evidence = {"stated for": stated, "computed from": used, "cells": cells}
