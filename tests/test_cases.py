@@ -46,20 +46,13 @@ def labels(benchmarks, *names):
     return [run.labels for run in chosen(benchmarks, *names).runs]
 
 
-@pytest.mark.parametrize("name", ["16", "mine/16"])
-def test_a_case_is_named_with_or_without_its_table(name, mine):
-    """As `resnet18 plan` lists it."""
-    assert [("mine/16",)] == labels([mine], name)
-
-
-def test_without_a_name_every_case_is_planned(mine):
-    """As ever."""
-    assert [("mine/8",), ("mine/16",)] == labels([mine])
-
-
-def test_several_names_choose_several_cases_in_the_order_of_the_plan(mine):
-    """Each once."""
-    assert [("mine/8",), ("mine/16",)] == labels([mine], "16", "mine/8", "16")
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["16"], [16]), (["mine/16"], [16]), ([], [8, 16]), (["16", "mine/8", "16"], [8, 16])],
+)
+def test_cases_are_named_with_or_without_their_table(names, expected, mine):
+    """As `resnet18 plan` lists them; none named: every case, in the order of the plan."""
+    assert [(f"mine/{size}",) for size in expected] == labels([mine], *names)
 
 
 @pytest.mark.parametrize("name", ["8", "other/8", "mine/8"])
@@ -90,29 +83,22 @@ def test_an_unknown_case_is_answered_with_the_command_that_lists_them(cli, tmp_p
     assert f"next: list the cases with: resnet18 plan {tmp_path}/mine.toml" in result.output
 
 
-CANDIDATE = "none [image_size: 224 px]"
+def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other_with_hypotheses(cli):
+    """Beside the assumption itself, which the table shows too; without the option that is the answer."""
+    candidate = "none [image_size: 224 px]"
+    words = ["plan", "augmentation", "--scale", "paper", "--seeds", "1", "--json", "--case", candidate]
+    rows = json.loads(cli(*words, "--hypotheses", "--case", "augmentation/none").stdout)
+    without = cli(*words)
 
-
-def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other(cli):
-    """By its label, beside the assumption itself, which the table shows too."""
-    words = ["plan", "augmentation", "--scale", "paper", "--seeds", "1", "--json", "--hypotheses"]
-    rows = json.loads(cli(*words, "--case", CANDIDATE, "--case", "augmentation/none").stdout)
-
-    assert ["augmentation/none", f"augmentation/{CANDIDATE}"] == [row["cases"].split(", augm")[0] for row in rows]
-
-
-def test_a_candidate_without_hypotheses_is_answered_with_the_option(cli):
-    """It is no unknown name."""
-    result = cli("plan", "augmentation", "--scale", "paper", "--case", CANDIDATE)
-
-    assert (2, True) == (result.exit_code, "next: add --hypotheses" in result.output)
+    assert ["augmentation/none", f"augmentation/{candidate}"] == [row["cases"].split(", augm")[0] for row in rows]
+    assert (2, True) == (without.exit_code, "next: add --hypotheses" in without.output)
 
 
 def test_only_tables_of_chosen_cases_are_announced(cli):
     """The others have nothing to run."""
     text = cli("plan", "--case", "batchsize/8", "--case", "device/GPU").output.rpartition("\n\n")[2]
 
-    assert ["Table 2 (batchsize): 1 run", "Table 4 (device): 0 runs, 1 not planned (no CUDA device)"] == [
+    assert ["batchsize: 1 run", "device: 0 runs, 1 not planned (no CUDA device)"] == [
         line.partition(";")[0] for line in text.splitlines()[:-1]
     ]
 

@@ -1,10 +1,11 @@
-"""Statistics of few seeds: Student intervals, Welch's t, equivalence, fixed looks, Holm, sample sizes.
+"""Statistics of few seeds: Student intervals, Welch's t, equivalence, interim analyses, Holm, sample sizes.
 
 Everything is an estimate of a weighted sum of means, with its standard error and degrees of freedom, and a region in
 which a claim says the true value lies. Sources: Welch, Biometrika 34 (1947) with Satterthwaite's degrees of freedom;
 Schuirmann's two one-sided tests (1987); Holm, Scand. J. Statist. 6 (1979). docs/methodology.md explains the choices.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
@@ -85,15 +86,15 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 def p_above(estimate: Estimate, bound: float) -> float:
     """Return the one-sided p of the hypothesis that the true value is at most `bound`."""
-    distance = estimate.value - bound
-    if estimate.se == 0:
-        return 0.0 if distance > 0 else 1.0
-    return float(stdtr(estimate.df, -distance / estimate.se))
+    return _p(estimate, estimate.value - bound)
 
 
 def p_below(estimate: Estimate, bound: float) -> float:
     """Return the one-sided p of the hypothesis that the true value is at least `bound`."""
-    distance = bound - estimate.value
+    return _p(estimate, bound - estimate.value)
+
+
+def _p(estimate: Estimate, distance: float) -> float:
     if estimate.se == 0:
         return 0.0 if distance > 0 else 1.0
     return float(stdtr(estimate.df, -distance / estimate.se))
@@ -121,9 +122,9 @@ class Region:
         return min(1.0, 2 * min(p_below(estimate, self.low), p_above(estimate, self.high)))
 
 
-def sequential_p(p_by_look: Mapping[int, float]) -> float:
-    """Return one p from those of the looks done, valid at whichever look one stops (weighted Bonferroni)."""
-    return min(1.0, *(p / TESTED_AT[n] for n, p in p_by_look.items()), 1.0)
+def sequential_p(p_by_seeds: Mapping[int, float]) -> float:
+    """Return one p from those of the interim analyses done, valid wherever runs end (weighted Bonferroni)."""
+    return min(1.0, *(p / TESTED_AT[n] for n, p in p_by_seeds.items()), 1.0)
 
 
 def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
@@ -160,13 +161,13 @@ def power(distance_low: float, distance_high: float, n: float, df: float, alpha:
 def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: bool = False) -> int | None:
     """Return the seeds of each case that settle a question with power .8, if the estimate were the truth.
 
-    Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the
-    estimate has: the next look that suffices, else a number beyond the last. None: more than `MOST_SEEDS`.
+    Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the estimate
+    has: the next interim analysis that suffices, else a number beyond the last. None: more than `MOST_SEEDS`.
 
     Args:
         estimate: of at least 2 seeds; its variance and degrees of freedom per seed are kept.
         region: what the claim says.
-        alpha: level of the question before looks: two-sided for a direction, of each one-sided test otherwise.
+        alpha: level of the question over all interim analyses: two-sided for a direction, else of each one-sided test.
         one_run: the region is about one further run, whose own scatter no number of seeds takes away.
     """
     low, high = region.low, region.high
@@ -185,17 +186,14 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: b
         runs = n / (n + 1) if one_run else n
         return power(below, above, runs, per_seed * (n - 1), one_sided * share) >= POWER
 
-    for look, share in TESTED_AT.items():
-        if look > estimate.n and enough(look, share):
-            return look
+    for n, share in TESTED_AT.items():
+        if n > estimate.n and enough(n, share):
+            return n
     last = max(TESTED_AT)
+    more = range(max(last, estimate.n) + 1, MOST_SEEDS)
     if not enough(MOST_SEEDS, TESTED_AT[last]):
         return None
-    least, most = max(last, estimate.n), MOST_SEEDS
-    while most - least > 1:
-        middle = (least + most) // 2
-        least, most = (least, middle) if enough(middle, TESTED_AT[last]) else (middle, most)
-    return most
+    return more.start + bisect_left(more, True, key=lambda n: enough(n, TESTED_AT[last]))
 
 
 def sampling_error(accuracy: float, images: int) -> float:
