@@ -201,22 +201,24 @@ def test_folders_are_on_disk_when_they_are_made(tmp_path, monkeypatch):
 
 
 def test_a_file_is_replaced_only_where_it_is_asked_for(tmp_path):
-    """`write_new` leaves it alone."""
+    """`write_new` leaves it alone; whatever the shell allows, all may read it and its owner may change it."""
+    mask = os.umask(0)
     disk.write_new(tmp_path / "file", b"one")
+    os.umask(mask)
     with pytest.raises(FileExistsError):
         disk.write_new(tmp_path / "file", b"two")
-    kept = (tmp_path / "file").read_bytes()
+    kept = (tmp_path / "file").read_bytes(), (tmp_path / "file").stat().st_mode
     disk.replace(tmp_path / "file", b"th", memoryview(b"ree"))
 
-    assert (b"one", b"three") == (kept, (tmp_path / "file").read_bytes())
+    assert ((b"one", 0o100644), b"three") == (kept, (tmp_path / "file").read_bytes())
     assert ["file"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("plant", ["link", "dangling link", "folder", "pipe", "too large"])
 def test_only_a_regular_file_of_bounded_size_is_read(plant, tmp_path):
-    """A link may lead anywhere, and a pipe would never end."""
+    """A link may lead anywhere, and a pipe would never end; a file that is not there is told apart."""
     path = tmp_path / "file"
-    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "secret").write_bytes(b"x" * 100)
     plants = {
         "link": lambda: path.symlink_to(tmp_path / "secret"),
         "dangling link": lambda: path.symlink_to(tmp_path / "nowhere"),
@@ -224,19 +226,13 @@ def test_only_a_regular_file_of_bounded_size_is_read(plant, tmp_path):
         "pipe": lambda: os.mkfifo(path),
         "too large": lambda: path.write_bytes(b"x" * 101),
     }
+    with pytest.raises(FileNotFoundError):
+        disk.read(path, 100)
     plants[plant]()
 
     with pytest.raises(IntegrityError):
         disk.read(path, 100)
-
-
-def test_a_file_of_the_largest_size_is_read(tmp_path):
-    """And one that is not there is told apart."""
-    (tmp_path / "file").write_bytes(b"x" * 100)
-
-    assert b"x" * 100 == disk.read(tmp_path / "file", 100)
-    with pytest.raises(FileNotFoundError):
-        disk.read(tmp_path / "none", 100)
+    assert b"x" * 100 == disk.read(tmp_path / "secret", 100)
 
 
 @pytest.mark.parametrize("write", [disk.write_new, disk.replace])
@@ -266,14 +262,6 @@ def test_a_folder_that_is_a_link_is_refused(name, tmp_path):
             disk.make_folder(tmp_path / "results" / name)
 
 
-def test_a_results_directory_that_is_a_link_is_used(tmp_path):
-    """The user has named it."""
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "results").symlink_to(tmp_path / "elsewhere")
-
-    assert (OLD,) == make_store(tmp_path / "results").read().records
-
-
 def temporary(folder, pid, boot=None, age_s=0.0):
     path = folder / f".file.{boot or disk._boot()}-{pid}-01234567.tmp"
     path.touch()
@@ -288,48 +276,41 @@ def dead_pid():
     return child.pid
 
 
-def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path):
-    """Those of a living process, of another start of the system not long ago, and files of other names stay."""
-    gone = [temporary(tmp_path, dead_pid()), temporary(tmp_path, 1, boot="f" * 8, age_s=90_000)]
-    kept = [temporary(tmp_path, os.getpid()), temporary(tmp_path, 1, boot="e" * 8), tmp_path / ".mine.tmp"]
+def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path, monkeypatch):
+    """Of another start of the system, or another container with numbers of its own, only after a day."""
+    dead = dead_pid()
+    gone = [temporary(tmp_path, dead), temporary(tmp_path, 1, boot="f" * 8, age_s=86_500)]
+    kept = [
+        temporary(tmp_path, os.getpid()),
+        temporary(tmp_path, 1, boot="e" * 8, age_s=86_300),
+        tmp_path / ".mine.tmp",
+    ]
     kept.append(temporary(tmp_path, "9" * 10))  # no number of a process
     kept[2].touch()
 
     assert len(gone) == disk.sweep(tmp_path)
     assert set(kept) == set(tmp_path.iterdir())
+    for place in ("PROCESS_NUMBERS", "BOOT_ID"):
+        left = temporary(tmp_path, dead)
+        with monkeypatch.context() as patched:
+            patched.setattr(disk, place, tmp_path / "elsewhere")
+            assert 0 == disk.sweep(tmp_path)
+        assert left.exists()
+        assert 1 == disk.sweep(tmp_path)
 
 
-def test_process_numbers_of_another_container_say_nothing_here(tmp_path, monkeypatch):
-    """Both have started with the same system, and each counts its own."""
-    left = temporary(tmp_path, dead_pid())
-    (tmp_path / "numbers").symlink_to("pid:[1]")
-    monkeypatch.setattr(disk, "PROCESS_NUMBERS", tmp_path / "numbers")
-
-    assert 0 == disk.sweep(tmp_path)
-    assert left.exists()
-
-
-def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store):
-    """Of every file that is written whole. Readers never took them for records."""
-    folders = [store.results, store.folder, store.results / "checkpoints", store.results / "figures"]
-    for folder in folders:
-        folder.mkdir(exist_ok=True)
-        temporary(folder, dead_pid())
-    before = store.read()
+def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store, tmp_path):
+    """Of every file that is written whole, and nothing behind a link. Readers never took them for records."""
+    (tmp_path / "elsewhere").mkdir()
+    (store.results / "figures").symlink_to(tmp_path / "elsewhere")
+    (store.results / "checkpoints").mkdir()
+    dead, before = dead_pid(), store.read()
+    for name in ("", "records", "checkpoints", "figures"):
+        temporary(store.results / name, dead)
     store.make_writable()
 
     assert before == store.read()
-    assert [] == [path for path in store.results.rglob(".*") if path.is_file()]
-
-
-def test_nothing_is_swept_behind_a_link(store, tmp_path):
-    """Those files are somebody else's."""
-    (tmp_path / "elsewhere").mkdir()
-    left = temporary(tmp_path / "elsewhere", dead_pid())
-    (store.results / "figures").symlink_to(tmp_path / "elsewhere")
-    store.make_writable()
-
-    assert left.exists()
+    assert [tmp_path / "elsewhere"] == [path.parent for path in tmp_path.rglob(".*.tmp")]
 
 
 OLD_REPORT = f"{report.HEADER}![old](figures/old.svg) ![both](figures/both.svg)"
@@ -412,42 +393,6 @@ def test_no_file_stays_open(tmp_path):
         disk.read(tmp_path / "file", 1)
 
     assert before == open_files()
-
-
-def test_what_is_written_may_be_read_by_all_and_changed_by_its_owner(tmp_path):
-    """Also where the shell would let everybody write."""
-    mask = os.umask(0)
-    disk.write_new(tmp_path / "file", b"content")
-    os.umask(mask)
-
-    assert 0o100644 == (tmp_path / "file").stat().st_mode
-
-
-@pytest.mark.parametrize(("age_s", "is_swept"), [(86_300, False), (86_500, True)])
-def test_temporary_files_from_elsewhere_stay_for_a_day(age_s, is_swept, tmp_path):
-    """Their writer may live on another machine."""
-    left = temporary(tmp_path, os.getpid(), boot="f" * 8, age_s=age_s)
-
-    assert (int(is_swept), not is_swept) == (disk.sweep(tmp_path), left.exists())
-
-
-def test_a_system_that_does_not_say_when_it_started_has_one_name(tmp_path, monkeypatch):
-    """Eight digits, the same each time."""
-    monkeypatch.setattr(disk, "BOOT_ID", tmp_path / "none")
-
-    assert hashlib.sha256(b"unknown").hexdigest()[:8] == disk._boot()
-
-
-def test_another_start_of_the_system_has_another_name(tmp_path, monkeypatch):
-    """It is told by the system's own number."""
-    names = []
-    for number in ("one", "other"):
-        (tmp_path / "boot_id").write_text(number, encoding="ascii")
-        monkeypatch.setattr(disk, "BOOT_ID", tmp_path / "boot_id")
-        names.append(disk._boot())
-
-    assert [8, 8] == [len(name) for name in names]
-    assert names[0] != names[1]
 
 
 def test_a_folder_that_another_makes_at_the_same_moment_is_used(tmp_path, monkeypatch):

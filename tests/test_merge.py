@@ -1,12 +1,11 @@
 """Merging: records of several machines in one folder, copied and never edited, with a licence to divide their times."""
 
 import pytest
-from builders import make_epoch, make_experiment, make_record
+from builders import changed, make_epoch, make_experiment, make_record
 
 from resnet18.records import disk
-from resnet18.records.content import build_record
 from resnet18.records.merge import merge
-from resnet18.records.store import Readings, Store
+from resnet18.records.store import Store
 from resnet18.report.report import render_report
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.load import load_benchmarks
@@ -45,29 +44,13 @@ def store_of(folder, records):
 
 def on_gpu(record):
     """Say in the fingerprint what a real run on a GPU would."""
-    numerics = {**record.fingerprint.numerics, "device": "cuda", "gpu_model": "a GPU"}
-    facts = {
-        "numerics": numerics,
-        "epochs": record.model_dump(mode="json")["epochs"],
-        "time": {"wall_s": 9.0},
-        "summary": record.summary.model_dump(),
-        "confusion": record.confusion,
-        "result_hash": record.result_hash,
-    }
-    return build_record(
-        spec=record.spec,
-        scale=record.scale,
-        attempt=record.attempt,
-        status=record.status,
-        identity=record.fingerprint.identity,
-        segments=record.segments,
-        facts=facts,
-        reasons={},
+    return changed(
+        record, fingerprint={"numerics": {**record.fingerprint.numerics, "device": "cuda", "gpu_model": "a GPU"}}
     )
 
 
 def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
-    """No cell of it is left "not run", and the speed-up has an interval and names both machines."""
+    """No cell of it is left "not run"; the speed-up has an interval, and both machines are named."""
     cpu = store_of(tmp_path / "cpu", [record_of(run) for run in runs_of("cpu")])
     gpu = store_of(tmp_path / "gpu", [on_gpu(record_of(run)) for run in runs_of("cuda")])
     merge([cpu, gpu], tmp_path / "both")
@@ -118,46 +101,21 @@ def test_a_time_of_nothing_divides_nothing():
     assert "not computed: a time of 0 s" == speed_up(*arms(records), "train_s").reason
 
 
-def test_records_are_copied_byte_for_byte(tmp_path):
+def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):
     """With the picture that lies beside one."""
-    (run, *_) = runs_of("cpu", 1)
-    record = record_of(run)
-    source = store_of(tmp_path / "one", [record])
-    Store(source).save_picture(record.run_id, 1, b"picture")
-    merge([source], tmp_path / "all")
-    files = [sorted(path.name for path in (folder / "records").iterdir()) for folder in (source, tmp_path / "all")]
+    source = store_of(tmp_path / "one", [RUN, OTHER])
+    Store(source).save_picture(RUN.run_id, 1, b"picture")
+    counts = [(done.copied, done.known) for done in (merge([source], tmp_path / "all") for _ in range(2))]
+    folders = (source / "records", tmp_path / "all" / "records")
+    files = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
 
+    assert [(2, 0), (0, 2)] == counts
     assert files[0] == files[1]
-    for name in files[0]:
-        assert (source / "records" / name).read_bytes() == (tmp_path / "all" / "records" / name).read_bytes()
-
-
-def test_merging_twice_changes_nothing(tmp_path):
-    """What is there is known."""
-    source = store_of(tmp_path / "one", [record_of(run) for run in runs_of("cpu", 1)])
-    counts = [(one.copied, one.known) for one in (merge([source], tmp_path / "all"), merge([source], tmp_path / "all"))]
-
-    assert [(3, 0), (0, 3)] == counts
-
-
-def test_a_run_of_two_machines_stays_that_of_the_first(tmp_path):
-    """Their times have nothing in common, and one of them must count."""
-    run = runs_of("cpu", 1)[0]
-    folders = [store_of(tmp_path / name, [record_of(run, cpu=name)]) for name in ("first", "second")]
-    merged = merge(folders, tmp_path / "all")
-    (kept,) = Store(tmp_path / "all").read().records
-
-    assert "first" == kept.fingerprint.numerics["cpu_model"]
-    assert ["this run is recorded already, by another folder or machine"] == [
-        one.partition(": ")[2] for one in merged.left_out
-    ]
 
 
 def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
     """One of them is wrong, and nobody knows which."""
-    run = runs_of("cpu", 1)[0]
-    other = make_record(run.experiment, run.execution, request=PAPER, cpu="a cpu machine", epochs=(make_epoch(1, 3),))
-    folders = [store_of(tmp_path / name, [one]) for name, one in (("a", record_of(run)), ("b", other))]
+    folders = [store_of(tmp_path / "a", [RUN]), store_of(tmp_path / "b", [make_record(epochs=(make_epoch(1, 3),))])]
 
     assert [
         "contradicts a record of the same run on an equal machine: epoch 1, test as published correct: 10 and 3"
@@ -166,12 +124,12 @@ def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
 
 def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
     """By name."""
-    source = store_of(tmp_path / "one", [record_of(run) for run in runs_of("cpu", 1)])
-    damaged = sorted((source / "records").iterdir())[0]
+    source = store_of(tmp_path / "one", [RUN, OTHER])
+    damaged = source / "records" / f"{RUN.run_id}.1.json"
     damaged.write_text(damaged.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 7'), encoding="utf-8")
     merged = merge([source], tmp_path / "all")
 
-    assert (2, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
+    assert (1, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
 
 
 @pytest.mark.parametrize(
@@ -222,44 +180,27 @@ def test_folders_that_cannot_be_merged_are_refused(names, words, tmp_path):
         merge([tmp_path / name for name in names], tmp_path / "all")
 
 
-def test_merged_readings_keep_every_machine(tmp_path):
-    """The heading of the report names all of them."""
-    cpu = store_of(tmp_path / "cpu", [record_of(run) for run in runs_of("cpu", 1)])
-    gpu = store_of(tmp_path / "gpu", [on_gpu(record_of(run)) for run in runs_of("cuda", 1)])
-    merge([cpu, gpu], tmp_path / "both")
-    readings: Readings = Store(tmp_path / "both").read()
-
-    assert {"cpu", "cuda"} == {
-        str((record.fingerprint.numerics or {}).get("device", "cpu")) for record in readings.records
-    }
-
-
-@pytest.mark.parametrize(("status", "is_kept"), [("crashed", False), ("oom_host", False), ("ok", True)])
-def test_only_a_result_keeps_attempts_of_another_machine_out(status, is_kept, tmp_path):
-    """A run that failed on one machine may succeed on another, as a later attempt."""
+@pytest.mark.parametrize(
+    ("status", "cpu", "is_kept"),
+    [("crashed", "other", False), ("oom_host", "other", False), ("ok", "other", True), ("ok", "one", False)],
+)
+def test_only_a_result_keeps_attempts_of_another_machine_out(status, cpu, is_kept, tmp_path):
+    """A run that failed on one machine may succeed on another; attempts of one machine belong together."""
     first = store_of(tmp_path / "one", [make_record(status=status, cpu="one")])
-    second = store_of(tmp_path / "other", [make_record(attempt=2, cpu="other")])
+    second = store_of(tmp_path / "other", [make_record(attempt=2, cpu=cpu)])
     merged = merge([first, second], tmp_path / "all")
 
     assert ((1, 1) if is_kept else (2, 0)) == (merged.copied, len(merged.left_out))
 
 
-def test_attempts_of_one_machine_belong_together(tmp_path):
-    """Though they come from two folders."""
-    first = store_of(tmp_path / "one", [make_record()])
-    second = store_of(tmp_path / "other", [make_record(attempt=2)])
-    merged = merge([first, second], tmp_path / "all")
-
-    assert (2, ()) == (merged.copied, merged.left_out)
-
-
-def test_what_is_left_out_is_named_with_its_folder(tmp_path):
-    """So that it can be looked at; known ones are only counted."""
+def test_a_run_of_two_machines_stays_that_of_the_first(tmp_path):
+    """Their times have nothing in common. What is left out is named with its folder; known records are only counted."""
     first = store_of(tmp_path / "one", [make_record(cpu="one"), OTHER])
     second = store_of(tmp_path / "other", [make_record(cpu="other"), OTHER])
     merged = merge([first, second], tmp_path / "all")
 
     assert (2, 1, ()) == (merged.copied, merged.known, merged.refused)
+    assert "one" == Store(tmp_path / "all").load(RUN.run_id, 1).fingerprint.numerics["cpu_model"]
     assert (
         f"{RUN.run_id}.1.json of {second}: this run is recorded already, by another folder or machine",
     ) == merged.left_out

@@ -108,4 +108,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreMachine = StoreMachine.TestCase
 # Each example is a long one, of many files.
-TestStoreMachine.settings = settings(max_examples=min(30, settings().max_examples))
+TestStoreMachine.settings = settings(max_examples=min(15, settings().max_examples))
