@@ -5,8 +5,8 @@ from math import inf
 
 from resnet18.audit.reading import TOLERANCE, Amount, Finding, Range, Reading, Unchecked, number_of, quoted
 from resnet18.spec.benchmark import Derived, PrintedMemory
-from resnet18.spec.bytes import CONTEXT_BYTES, least_training_bytes
 from resnet18.spec.experiment import Experiment
+from resnet18.spec.forecast import CONTEXT_BYTES, least_training_bytes
 from resnet18.spec.metric import METRICS, Quantity
 from resnet18.spec.optimizer import Step, learning_rate
 from resnet18.spec.printed import UNITS, Printed, card_bytes

@@ -13,10 +13,9 @@ import typer
 from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.options import DebugOption, Files, JsonOption, ScaleOption, SetOption
 from resnet18.cli.request import asked
-from resnet18.spec.bytes import CONTEXT_BYTES
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.forecast import PARTS, Forecast, evaluation_batch, training_batch
+from resnet18.spec.forecast import CONTEXT_BYTES, PARTS, Forecast, evaluation_batch, training_batch
 from resnet18.spec.plan import every_case
 from resnet18.spec.printed import UNITS_OF, card_bytes
 from resnet18.spec.resolve import Request, resolve

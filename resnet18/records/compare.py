@@ -79,7 +79,7 @@ def _differences(first: Record, second: Record) -> Iterator[str]:
     if first.confusion != second.confusion:
         yield "confusion counts"
     for digest in ("parameters_sha256", "predictions_sha256"):
-        a_digest, b_digest = (getattr(one.summary, digest, None) for one in (first, second))
+        a_digest, b_digest = (getattr(record.summary, digest, None) for record in (first, second))
         if a_digest != b_digest:
             yield f"{digest}: {a_digest} and {b_digest}"
     if first.result_hash != second.result_hash:

@@ -88,7 +88,7 @@ class Table(Model):
 
     @model_validator(mode="after")
     def _titles_differ(self) -> Self:
-        titles = [self.case_title, *(one.title for one in self.factors), *(one.title for one in self.metrics)]
+        titles = [self.case_title, *(factor.title for factor in self.factors), *(row.title for row in self.metrics)]
         for title in titles:
             if titles.count(title) > 1:
                 raise ValueError(f'two columns are called "{title}"')
@@ -115,7 +115,7 @@ class Hypothesis(Model):
     def _is_of_the_experiment(self) -> Self:
         if self.key.split(".")[0] not in Experiment.model_fields:
             raise ValueError(f'"{self.key}" is no key of an experiment')
-        names = [one.name for one in self.candidates]
+        names = [candidate.name for candidate in self.candidates]
         if len(set(names)) < len(names):
             raise ValueError("two candidates have one name")
         return self

@@ -53,8 +53,8 @@ def _without_negative_zero(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, float):
         return value + 0.0
     if isinstance(value, dict):
-        return {key: _without_negative_zero(one) for key, one in value.items()}
-    return [_without_negative_zero(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _without_negative_zero(inner) for key, inner in value.items()}
+    return [_without_negative_zero(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -158,16 +158,15 @@ def hash_of(roots: tuple[Key, ...], choices: Choices, package: Path) -> str:
     return total.hexdigest()
 
 
+_VERSIONS: dict[tuple[Path, Key], list[Definition]] = {}
+"""Definitions that were read, one for each set of choices that it depends on."""
+
+
 def _read(package: Path, key: Key, choices: Choices) -> Definition:
     """Return a definition for these choices, read again only where they matter to it."""
-    for known in (versions := _versions(package, key)):
+    versions = _VERSIONS.setdefault((package, key), [])
+    for known in versions:
         if all((name in choices.chosen) == was_chosen for name, was_chosen in known.asked.items()):
             return known
     versions.append(read_definition(read_module(package, key[0]), key[1], choices))
     return versions[-1]
-
-
-@cache
-def _versions(_package: Path, _key: Key) -> list[Definition]:
-    """Return where the versions of a definition are kept, one for each set of choices that it depends on."""
-    return []
