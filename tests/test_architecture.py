@@ -30,7 +30,7 @@ MAY_IMPORT = {
         "measure",
         "spec",
     },
-    "report": {"judge", "audit", "tables", "records", "spec"},
+    "report": {"judge", "audit", "gate", "tables", "records", "spec"},
     "gate": {"tables", "records", "spec"},
     "judge": {"tables", "records", "spec"},
     "audit": {"spec"},

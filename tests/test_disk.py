@@ -19,7 +19,7 @@ from resnet18.records.content import load_record
 from resnet18.records.merge import merge
 from resnet18.records.store import Readings, Store
 from resnet18.report import report
-from resnet18.report.pages import write_pages
+from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
@@ -313,14 +313,18 @@ def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store, tmp_
     assert [tmp_path / "elsewhere"] == [path.parent for path in tmp_path.rglob(".*.tmp")]
 
 
-OLD_REPORT = f"{report.HEADER}![old](figures/old.svg) ![both](figures/both.svg)"
-NEW_REPORT = f"{report.HEADER}![new](figures/new.svg) ![both](figures/both.svg)"
+OLD_REPORT = f"{report.MADE_BY}![old](figures/old.svg) ![both](figures/both.svg)"
+NEW_REPORT = f"{report.MADE_BY}![new](figures/new.svg) ![both](figures/both.svg)"
+
+
+def write_pages(results, pages, figures, old):
+    report.write_pages(results, pages, [Figure(name, "", svg) for name, svg in figures.items()], old)
 
 
 def write_old_report(results):
     results.mkdir()
     pages = {"report.html": "old page", "README.md": OLD_REPORT}
-    write_pages(results, pages, {"old.svg": b"old", "both.svg": b"both, old"}, report.HEADER)
+    write_pages(results, pages, {"old.svg": b"old", "both.svg": b"both, old"}, report.MADE_BY)
 
 
 def write_new_report(results):
@@ -355,12 +359,12 @@ def test_a_report_is_not_written_through_a_planted_link(tmp_path):
     """Neither its text nor a figure; a folder of figures that is a link is refused."""
     write_old_report(tmp_path / "results")
     for name in ("README.md", "report.html", "figures/both.svg"):
-        (tmp_path / "secret").write_text(report.HEADER, encoding="utf-8")
+        (tmp_path / "secret").write_text(report.MADE_BY, encoding="utf-8")
         (tmp_path / "results" / name).unlink()
         (tmp_path / "results" / name).symlink_to(tmp_path / "secret")
         write_new_report(tmp_path / "results")
 
-        assert report.HEADER == (tmp_path / "secret").read_text(encoding="utf-8")
+        assert report.MADE_BY == (tmp_path / "secret").read_text(encoding="utf-8")
         assert not (tmp_path / "results" / name).is_symlink()
 
 

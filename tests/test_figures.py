@@ -1,15 +1,15 @@
 """Figures show what the records say, in a file that is the same for everybody; pictures are the data set's own."""
 
 import base64
+import contextlib
 import io
 import itertools
-import os
-import subprocess
-import sys
+import locale
+import time
 from dataclasses import replace
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from builders import make_case, make_epoch, make_experiment, make_identity, make_record
@@ -30,7 +30,7 @@ from resnet18.report.figures import (
     summed_confusion,
 )
 from resnet18.report.figures.curves import draw_curves
-from resnet18.report.figures.pictures import draw_samples
+from resnet18.report.figures.predictions import draw_samples
 from resnet18.report.figures.series import overfitting_epoch
 from resnet18.report.figures.style import styled
 from resnet18.spec.data import DataSource, parse_data
@@ -104,25 +104,22 @@ def test_the_order_of_records_changes_no_byte():
     assert 1 == len(drawn)
 
 
-@pytest.mark.parametrize("settings", [{"TZ": "Asia/Tokyo", "LC_ALL": "C"}, {"TZ": "UTC", "LC_ALL": "de_DE.UTF-8"}])
-def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(settings, tmp_path):
+def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch):
     """Somebody else, elsewhere, with their own matplotlib style, gets the same file."""
-    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\naxes.facecolor: red\n")
-    code = (
-        "import locale, sys, test_figures as t\n"
-        "try: locale.setlocale(locale.LC_ALL, '')\n"
-        "except locale.Error: pass\n"
-        "sys.stdout.buffer.write(b''.join(t.figures(t.batches({8: 'ok', 16: 'oom_device'}))))"
-    )
-    environment = {
-        **os.environ,
-        **settings,
-        "MATPLOTLIBRC": str(tmp_path),
-        "PYTHONPATH": str(Path(__file__).parent),
-    }
-    there = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True).stdout
+    arms = batches({8: "ok", 16: "oom_device"})
+    here, own = figures(arms), locale.setlocale(locale.LC_ALL)
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    for name in ("C.UTF-8", "de_DE.UTF-8"):
+        with contextlib.suppress(locale.Error):
+            locale.setlocale(locale.LC_ALL, name)
+    with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
+        there = figures(arms)
+    locale.setlocale(locale.LC_ALL, own)
+    monkeypatch.undo()
+    time.tzset()
 
-    assert b"".join(figures(batches({8: "ok", 16: "oom_device"}))) == there
+    assert here == there
 
 
 @pytest.mark.parametrize(

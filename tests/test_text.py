@@ -3,145 +3,16 @@
 import platform
 import re
 
-import pandas as pd
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, make_benchmark
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.cli.errors import errors_reported
 from resnet18.execution.redact import LONGEST, redacted
-from resnet18.records.content import seal
-from resnet18.records.store import Readings
-from resnet18.report.report import render_report
-from resnet18.spec.errors import IntegrityError, SpecError, one_line, plain, printable
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
-from resnet18.tables.markdown import code, table
-
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "<!-- gone",
-    "[click](javascript:alert(1)) ![seen](https://example.com/x.png)",
-    "`code` ```` **bold** _em_ ~~gone~~ $x$",
-    "two\n\n# heads\n\n| a | b |\n| --- | --- |\n| c | d |",
-    "# a heading",
-    "- an item",
-    "1. an item",
-    "    an indented block",
-    "---",
-    "&lt;b&gt; &#60;b&#62; \\<b\\> \\",
-    "https://example.com www.example.com someone@example.com <https://example.com>",
-    "\x1b[31mred\x00 \u202egnp.exe \u2028next",
-)
-OPTIONS = re.compile(r"-[0-9a-f]{8}(?=\.svg$)")
-"""What the options, which differ, make of a figure's name."""
-MARKDOWN = MarkdownIt("commonmark").enable("table")
-FREE_TEXT = """
-[printed]
-memory = [{ case = "8", printed = "3 GiB" }]
-derived = [{ name = "gap", kind = "difference", metric = "best_accuracy", of = "8", to = "16", printed = "1" }]
-
-[[assumption]]
-key = "width"
-source = "nobody says"
-
-[[claim]]
-id = "C1"
-says = "sixteen wins"
-check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
-"""
-
-
-def shape(tokens):
-    """What a document is made of, its words and their line ends left out."""
-    return [
-        (token.type, token.tag, OPTIONS.sub("", str(token.attrs.get("src"))), shape(token.children or ()))
-        for token in tokens
-        if token.type not in {"text", "softbreak", "text_special"}
-    ]
-
-
-def asked_with(text):
-    """A request of another number of epochs, whose option goes on with the text: a comment, as TOML has it."""
-    comment = " ".join(re.sub(r"[\x00-\x1f]", " ", text).split())
-    return Request(overrides=(f"epochs=1 # {comment}",))
-
-
-def hostile_record(run, text):
-    """A record whose every free text is the given one."""
-    request = asked_with(text)
-    record = make_record(run.experiment, run.execution, request=request, epochs=(make_epoch(1),), cpu=text)
-    content = record.model_dump(mode="json")
-    content["fingerprint"]["identity"]["commit"] = text[:40]
-    content["fingerprint"]["numerics"] |= {"gpu_model": text, "torch": text}
-    content["nulls"] |= {key: text for key in content["nulls"] if key.startswith("memory.")}
-    content |= {"flags": ["unreliable"], "unreliable_because": [text], "classes": [text, "other"]}
-    for key in ("classes", "fingerprint.identity.commit"):
-        content["nulls"].pop(key)
-    return seal(content)
-
-
-def rendered(folder, text):
-    """The report of a benchmark and records whose every text is the given one. Names may not hold all characters."""
-    name = re.sub(r"[|`<>\x00-\x1f\x7f-\x9f\u2028\u202e]", " ", text)
-    mine = make_benchmark(folder, TOML + FREE_TEXT)
-    words = {"title": name, "source": text, "question": text}
-    claims = [one.model_copy(update={"says": text}) for one in mine.claims]
-    rows = [row.model_copy(update={"title": f"{name} {at}"}) for at, row in enumerate(mine.table.metrics)]
-    hostile = mine.model_copy(
-        update={
-            **words,
-            "claims": tuple(claims),
-            "assumptions": tuple(one.model_copy(update={"source": text}) for one in mine.assumptions),
-            "table": mine.table.model_copy(update={"metrics": tuple(rows), "case_title": name}),
-        }
-    )
-    records = [hostile_record(run, text) for run in plan([mine], asked_with(text), [0], {"cpu": 1}).runs]
-    return render_report([hostile], Readings(tuple(records), (IntegrityError(text, text),)))[0]
-
-
-@pytest.fixture(autouse=True)
-def no_drawing(monkeypatch):
-    """Figures are named in the report as ever, and not drawn, which takes a second each."""
-    for name in ("learning_curves", "against", "confusion_matrix"):
-        monkeypatch.setattr(f"resnet18.report.illustrations.{name}", lambda *_: b"")
-
-
-@pytest.fixture
-def harmless(tmp_path_factory):
-    return shape(MARKDOWN.parse(rendered(tmp_path_factory.mktemp("harmless"), "harmless")))
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_report_of_hostile_texts_has_the_shape_of_a_harmless_one(text, harmless, tmp_path):
-    """As a real parser reads it: no tag, link, image, heading, item, cell or emphasis more."""
-    assert harmless == shape(MARKDOWN.parse(rendered(tmp_path, text)))
-
-
-@given(st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=6))
-def test_a_cell_is_read_back_as_it_was_written(cells):
-    """By a real parser: text alone, in as many cells."""
-    tokens = MARKDOWN.parse(table(pd.DataFrame({"head": cells})))
-    found = [token.content for token in tokens if token.type == "inline"][1:]
-    inner = [child for token in tokens if token.type == "inline" for child in token.children]
-
-    assert [" ".join(plain(cell).split()) for cell in cells] == [
-        " ".join("".join(child.content for child in MARKDOWN.parseInline(text)[0].children).split()) for text in found
-    ]
-    assert {"text", "text_special"} >= {child.type for child in inner}
-
-
-@given(st.text(alphabet="`a <\n", min_size=1, max_size=20).filter(lambda text: text.strip(" \n`") != ""))
-def test_code_is_read_back_as_it_was_written(text):
-    """However many backticks it holds."""
-    (inline,) = MARKDOWN.parseInline(f"Options: {code(text)}")
-
-    assert ["text", "code_inline"] == [child.type for child in inline.children]
-    assert plain(text).strip() == inline.children[1].content.strip()
+from resnet18.spec.errors import SpecError, one_line, printable
 
 
 @given(st.text(alphabet=st.characters(), max_size=40))

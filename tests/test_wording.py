@@ -9,7 +9,7 @@ from resnet18.judge.reason import Reason
 from resnet18.judge.sample import Comparison
 from resnet18.judge.verdict import Judged, Verdict
 from resnet18.report.reasons import TEXTS, reason_text
-from resnet18.report.wording import decisive, estimate_text, line, lines_of, statement
+from resnet18.report.wording import comparison_text, decisive, estimate_text, evidence_of, statement
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.tables.statistics import Estimate, Region
 
@@ -26,7 +26,12 @@ ALL = Ranking(kind="ranking", metric="jitter", cases=("a", "b"))
 OVERFITS = Overfits(kind="overfits", case="a", turns_by=5)
 STATUS = RunStatus(kind="run_status", case="a", status="oom_device", device="cpu")
 RERUN = "run --retime takes {0} again, report --accept-unreliable counts {0}"
+ONLY = "but this report tests at 3, 5 and 10 seeds only"
 FEW = Reason("few_seeds", count=1, of=3)
+
+
+def lines_of(verdict):
+    return [f"{part.outcome}: {part.text}" for part in evidence_of(verdict)]
 
 
 def compared(estimates, **changes):
@@ -93,19 +98,24 @@ def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
 @pytest.mark.parametrize(
     ("holds", "seeds", "changes", "text"),
     [
-        (True, None, {}, "holds: %, n = 5"),
-        (False, None, {"correlation": 0.5}, "fails: %, n = 5, paired (correlation 0.50)"),
-        (True, None, {"forms": ("a", "b")}, "holds: %, n = 5, forms of the optimizer differ (a, b)"),
-        (None, 10, {}, "open: %, n = 5; about 10 seeds would settle it"),
-        (None, 1_000, {}, "open: %, n = 5; about 1,000 seeds, beyond the last look at 10, would settle it"),
-        (None, None, {}, "open: %, n = 5; more than 1,000 seeds would settle it"),
+        (True, None, {}, "%, n = 5"),
+        (False, None, {"correlation": 0.5}, "%, n = 5, paired (correlation 0.50)"),
+        (True, None, {"forms": ("a", "b")}, "%, n = 5, forms of the optimizer differ (a, b)"),
+        (None, 10, {}, "%, n = 5; about 10 seeds would settle it"),
+        (
+            None,
+            1_000,
+            {},
+            "%, n = 5; about 1,000 seeds would settle it, but this report tests at 3, 5 and 10 seeds only",
+        ),
+        (None, None, {}, "%, n = 5; more than 1,000 seeds would settle it"),
     ],
 )
-def test_a_line_says_whether_its_comparison_holds(holds, seeds, changes, text):
-    """And, where that is open, what would settle it."""
+def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, changes, text):
+    """Where it is open."""
     judged = Judged(BETWEEN, compared({5: estimate(1.25)}, **changes), holds, seeds)
 
-    assert text.replace("%", 'x: "a" above "b": +1.25 points [+0.10, +2.40]') == line(judged)
+    assert text.replace("%", 'x: "a" above "b": +1.25 points [+0.10, +2.40]') == comparison_text(judged)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def check_command(
     """Judge recorded runs by a baseline: no regression (0), a regression (1), nothing or not all measured (3)."""
     with errors_reported(debug):
         from resnet18.gate import baseline as kept
-        from resnet18.gate.check import Sides, check, check_text
+        from resnet18.gate.check import Sides, check
         from resnet18.records.store import Store
+        from resnet18.report.check import check_text
 
         benchmark = _gated(name)
         assert benchmark.gate is not None  # noqa: S101 - _gated refuses the others

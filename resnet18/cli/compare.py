@@ -27,8 +27,9 @@ def compare_command(
     """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
     with errors_reported(debug):
         from resnet18.gate.baseline import every_case
-        from resnet18.gate.check import Sides, check, check_text
+        from resnet18.gate.check import Sides, check
         from resnet18.gate.exact import obstacles
+        from resnet18.report.check import check_text
 
         benchmarks = load_benchmarks(tuple(names or ()))
         a, b = (every_case(benchmarks, final_records(folder)) for folder in (first, second))

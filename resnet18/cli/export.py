@@ -14,9 +14,9 @@ from resnet18.spec.load import load_benchmarks
 
 if TYPE_CHECKING:
     from resnet18.records.record import Record
-    from resnet18.report.exports.rows import Row
+    from resnet18.tables.runs import Row
 
-KNOWN = "bmf, github-smaller, github-bigger, pytest-benchmark, csv, tensorboard"
+KNOWN = "csv, csv-runs, github-smaller, github-bigger, tensorboard"
 
 
 def export_command(
@@ -32,13 +32,12 @@ def export_command(
     """Write recorded results in the format of a dashboard. Nothing is run."""
     with errors_reported(debug):
         from resnet18.records.store import Store
-        from resnet18.report.exports import FOLDER_FORMATS, FORMATS
-        from resnet18.report.exports.rows import rows_of
+        from resnet18.report.exports import FORMATS
+        from resnet18.tables.runs import rows_of
 
-        known = [*FORMATS, *FOLDER_FORMATS]
-        if form not in known:
-            raise SpecError(f'export "{form}"', f"unknown format{did_you_mean(form, known)}", allowed=known)
-        if form in FOLDER_FORMATS and to is None:
+        if form not in FORMATS:
+            raise SpecError(f'export "{form}"', f"unknown format{did_you_mean(form, FORMATS)}", allowed=list(FORMATS))
+        if FORMATS[form].folder is not None and to is None:
             raise SpecError(f"export {form}", "writes a folder", next_step="name it with --to DIR")
         benchmarks = load_benchmarks(tuple(names or ()))
         readings = Store(results).read()
@@ -56,20 +55,22 @@ def export_command(
 
 def _export(form: str, rows: Sequence["Row"], results: Path, to: Path | None, *, as_json: bool) -> None:
     """Write what was asked for, whole or not at all, and say so."""
-    from resnet18.report.exports import FOLDER_FORMATS, FORMATS
+    from resnet18.report.exports import FORMATS
 
     if not rows:
         what = "no recorded run is of these benchmarks"
         raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
     runs: int | None = None
     text: str | None = None
+    wanted = FORMATS[form]
     try:
-        if to is None:
-            text = FORMATS[form](rows)
-        elif form in FOLDER_FORMATS:
-            runs = FOLDER_FORMATS[form](rows, to)
-        else:
-            _write(to, FORMATS[form](rows))
+        if wanted.folder is not None and to is not None:
+            runs = wanted.folder(rows, to)
+        elif wanted.text is not None:
+            text = wanted.text(rows)
+            if to is not None:
+                _write(to, text)
+                text = None
     except OSError as error:
         raise EnvironmentMissingError(str(to), f"cannot be written: {error.strerror}") from None
     if as_json:
@@ -92,13 +93,9 @@ def _write(path: Path, text: str) -> None:
 
 def _notes(form: str, rows: Sequence["Row"], records: Sequence["Record"]) -> Iterator[str]:
     """Yield what the export leaves out, for people: the output itself has no place for it."""
-    from resnet18.report.exports import AVERAGED, TIMED
-    from resnet18.report.exports.rows import mixture_notes, time_notes
+    from resnet18.report.exports import FORMATS, notes_of
 
-    if form in TIMED:
-        yield from time_notes(rows)
-    if form in AVERAGED:
-        yield from mixture_notes(rows)
+    yield from notes_of(FORMATS[form], rows)
     hidden = {record.run_id for record in records} - {record.run_id for row in rows for record in row.records}
     if hidden:
         which = "candidates of a hypothesis, or runs of a TOML file of your own, which can be named"

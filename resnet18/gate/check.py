@@ -1,4 +1,4 @@
-"""One check: what must be equal and what scatters, over all cases, Holm over all statistics; its page and exit code."""
+"""One check: what must be equal and what scatters, over all cases, Holm over all statistics; its exit code."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -7,18 +7,11 @@ from resnet18.gate.exact import Cases, Finding, Outcome, exact_findings
 from resnet18.gate.statistical import Suspicion, accuracy, costs
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Gate
-from resnet18.tables.markdown import escape
 from resnet18.tables.statistics import holm_levels
 
 GONE = "in the baseline, and among the cases no longer; if that was meant: make baseline"
 STOPPED = frozenset({"interrupted", "timeout"})
 """Ends that say nothing of the code."""
-SUMMARY = {
-    0: "No regression found.",
-    1: "**Regression.**",
-    3: "**Not everything was measured**, so that nothing passes.",
-}
-ORDER: tuple[Outcome, ...] = ("regression", "missing", "ok", "not compared")
 
 
 @dataclass(frozen=True)
@@ -122,30 +115,3 @@ def _decided(found: Sequence[Finding | Suspicion], gate: Gate) -> Iterator[Findi
         verdict: Outcome = "regression" if finding.p <= level else "ok"
         says = f"{finding.says}; p = {finding.p:.2g}, alarm at {level:.2g}"
         yield Finding(finding.case, finding.metric, verdict, says)
-
-
-def check_text(judged: Check, head: str, baseline: str, rate: float) -> str:
-    """Return a check as markdown: what was found first, then everything that was looked at.
-
-    Args:
-        judged: what was found.
-        head: what is judged, in words.
-        baseline: what it is judged by, in words.
-        rate: of false alarms, over all metrics.
-    """
-    findings = sorted(judged.findings, key=lambda finding: ORDER.index(finding.verdict))
-    verdicts = [finding.verdict for finding in findings]
-    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-    lines = [
-        f"{SUMMARY[judged.exit_code]} {counts}. False alarms: at most {100 * rate:g} % of checks.",
-        "",
-        f"{escape(head)}, judged by {escape(baseline)}.",
-        "",
-        "| case | metric | verdict | |",
-        "| --- | --- | --- | --- |",
-    ]
-    for finding in findings:
-        mark = "**" if finding.verdict in {"regression", "missing"} else ""
-        verdict = f"{mark}{finding.verdict}{mark}"
-        lines.append(f"| {escape(finding.case)} | {finding.metric} | {verdict} | {escape(finding.says)} |")
-    return "\n".join(lines)

@@ -1,129 +1,167 @@
 """The first minute of a report: how the statements stand, which fell, which held, and what would settle the rest."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf
 
-import pandas as pd
-
-from resnet18.judge.verdict import Verdict, Word
-from resnet18.report.heading import as_argument, options_of
+from resnet18.judge.verdict import Verdict
+from resnet18.report.contents import Chapter, as_argument, options_of, was_judged
+from resnet18.report.document import (
+    WORDS,
+    Block,
+    Items,
+    Judgement,
+    Line,
+    Paragraph,
+    Section,
+    Span,
+    Statement,
+    code,
+    line,
+    strong,
+)
 from resnet18.report.reasons import reasons_text
-from resnet18.report.wording import decisive, outlook
-from resnet18.spec.resolve import Request
+from resnet18.report.wording import AT_SEEDS, decisive, evidence_of, outlook
 from resnet18.spec.scale import FEWEST_SEEDS, TESTED_AT
-from resnet18.tables.markdown import code, escape, table
+from resnet18.tables.cells import Column, Missing, Table, Text
 from resnet18.tables.statistics import ALPHA
 
 SOME_MISSING = "some of their cases have no records"
-WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 
 
-def summary(report: str, verdicts: Sequence[Verdict], request: Request) -> str:
-    """Return the count of verdicts and a line for each statement that is settled.
+def judgement(anchor: str, report: str, chapter: Chapter) -> Judgement:
+    """Return the verdicts of a chapter on one report: a summary, every statement, and how sure they are."""
+    verdicts = chapter.verdicts[report]
+    statements = tuple(
+        Statement(
+            f"{anchor}-claim-{at}",
+            verdict.claim.id,
+            verdict.word,
+            verdict.claim.says,
+            decisive(verdict),
+            tuple(evidence_of(verdict)),
+            verdict.benchmark.title,
+        )
+        for at, verdict in enumerate(verdicts, 1)
+    )
+    name = report if len(chapter.verdicts) > 1 else ""
+    return Judgement(anchor, name, statements, summary(report, chapter), _note(len(verdicts)))
 
-    Args:
-        report: its name.
-        verdicts: of all its claims.
-        request: data, size and scale that the verdicts hold for.
-    """
-    if not verdicts:
-        return ""
-    by_word = {word: [one for one in verdicts if one.word == word] for word in WORDS}
+
+def summary(report: str, chapter: Chapter) -> tuple[Block, ...]:
+    """Return the count of verdicts, a line for each statement that is settled, and what would settle the others."""
+    verdicts = chapter.verdicts[report]
+    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in WORDS}
     counts = ", ".join(f"{len(found)} {word}" for word, found in by_word.items())
     statements = f"{len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'}"
-    lines = [f"Of {statements} of {escape(report)}: **{counts}** ({escape(request.described)}).", ""]
-    for word in ("contradicted", "supported"):
-        lines += [
-            f"- **{one.claim.id} {word}** ({escape(one.claim.says)}): {escape(decisive(one))}." for one in by_word[word]
-        ]
-    lines += _inconclusive(by_word["inconclusive"])
-    lines += _without_numbers(by_word["not run"], "Not run", briefly=len(by_word["not run"]) < len(verdicts))
-    lines += _to_go_on(by_word["inconclusive"], request)
-    return "\n".join([*lines, ""])
+    head = line(f"Of {statements} of {report}: ", strong(counts), f" ({chapter.request.described}).")
+    settled = (
+        line(strong(f"{verdict.claim.id} {word}"), f" ({verdict.claim.says}): {decisive(verdict)}.")
+        for word in ("contradicted", "supported")
+        for verdict in by_word[word]
+    )
+    lines = [
+        *settled,
+        *_inconclusive(by_word["inconclusive"]),
+        *_by_reason(by_word["not run"], "Not run", is_brief=chapter.judges),
+        *_next_command(by_word["inconclusive"], chapter),
+    ]
+    return (Paragraph(head), Items(tuple(lines))) if lines else (Paragraph(head),)
 
 
-def _inconclusive(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return lines of what is open: what seeds would settle, what none would support, and what waits for records."""
-    lines = []
-    within = [one for one in verdicts if not one.out_of_reach]
-    if open_ones := [one for one in within if one.is_open]:
-        text = ", ".join(f"{one.claim.id} ({outlook(one)})" for one in sorted(open_ones, key=_cost))
-        lines.append(f"- Inconclusive, nearest to settled first: {escape(text)}.")
-    if beyond := [one for one in verdicts if one.out_of_reach]:
-        text = ", ".join(
-            f"{one.claim.id} ({'; '.join(filter(None, (reasons_text(one.out_of_reach), outlook(one))))})"
-            for one in beyond
+def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
+    """Yield lines of what is open: what seeds would settle, what none would support, and what waits for records."""
+    within = [verdict for verdict in verdicts if not verdict.out_of_reach]
+    if is_open := [verdict for verdict in within if verdict.is_open]:
+        nearest = sorted(is_open, key=lambda verdict: verdict.deciding.cost if verdict.deciding else inf)
+        text = ", ".join(f"{verdict.claim.id} ({outlook(verdict)})" for verdict in nearest)
+        yield line(f"Inconclusive, nearest to settled first: {text}.")
+    if beyond := [verdict for verdict in verdicts if verdict.out_of_reach]:
+        reasons = (
+            f"{verdict.claim.id} ({'; '.join(filter(None, (reasons_text(verdict.out_of_reach), outlook(verdict))))})"
+            for verdict in beyond
         )
-        lines.append(f"- Inconclusive, and not to be supported by more runs like these: {escape(text)}.")
-    return lines + _without_numbers([one for one in within if not one.is_open], "Inconclusive")
+        yield line(f"Inconclusive, and more seeds cannot support it: {', '.join(reasons)}.")
+    yield from _by_reason([verdict for verdict in within if not verdict.is_open], "Inconclusive", is_brief=False)
 
 
-def _to_go_on(inconclusive: Sequence[Verdict], request: Request) -> list[str]:
-    """Return a line with the command that brings the claims that are nearest to settled to their next look, if any."""
-    wanted = [(one, _next_look(one)) for one in inconclusive]
-    look = min((seeds for _, seeds in wanted if seeds is not None), default=None)
-    if look is None:
-        return []
-    nearest = [one for one, seeds in wanted if seeds == look]
-    names = dict.fromkeys(as_argument(one.benchmark) for one in nearest)
-    words = [*names, "--scale", request.scale, "--seeds", str(look)]
-    outcome = "is likely to settle the nearest" if any(one.deciding for one in nearest) else "allows a first look"
-    return [f"- {code(f'resnet18 run {shlex.join(words)}{options_of(request)}')} {outcome}."]
+def _by_reason(verdicts: Sequence[Verdict], head: str, *, is_brief: bool) -> Iterator[Line]:
+    """Yield a line for each reason, with the claims that it holds back.
 
-
-def _next_look(verdict: Verdict) -> int | None:
-    """Return the seeds that a claim waits for, None where no look is left that would settle it."""
-    if verdict.deciding is None:
-        return FEWEST_SEEDS if any(reason.code == "few_seeds" for reason in verdict.reasons) else None
-    seeds = verdict.deciding.seeds
-    return seeds if seeds is not None and seeds <= max(TESTED_AT) else None
-
-
-def _cost(verdict: Verdict) -> float:
-    return verdict.deciding.cost if verdict.deciding else inf
-
-
-def _without_numbers(verdicts: Sequence[Verdict], head: str, *, briefly: bool = False) -> list[str]:
-    """Return a line for each reason, with the claims that it holds back.
-
-    Briefly: several reasons that name missing cases share one, as far as the table of verdicts names them.
+    Briefly: claims that lack cases and nothing else share a line; the table of verdicts names the cases.
     """
-    several = briefly and len({one.reasons for one in verdicts if _lacks_cases(one)}) > 1
+    is_brief = is_brief and len({verdict.reasons for verdict in verdicts if _lacks_cases(verdict)}) > 1
     by_reason: dict[str, list[str]] = {}
-    for one in verdicts:
-        reason = SOME_MISSING if several and _lacks_cases(one) else reasons_text(one.reasons)
-        by_reason.setdefault(reason, []).append(one.claim.id)
-    return [f"- {head}: {escape(', '.join(ids))} ({escape(reason)})." for reason, ids in by_reason.items()]
+    for verdict in verdicts:
+        reason = SOME_MISSING if is_brief and _lacks_cases(verdict) else reasons_text(verdict.reasons)
+        by_reason.setdefault(reason, []).append(verdict.claim.id)
+    for reason, ids in by_reason.items():
+        yield line(f"{head}: {', '.join(ids)} ({reason}).")
 
 
 def _lacks_cases(verdict: Verdict) -> bool:
     return {reason.code for reason in verdict.reasons} == {"no_records_of_case"}
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> str:
-    """Return the table of all verdicts, in the order in which the report makes its statements."""
-    if not verdicts:
-        return ""
-    rows = [
-        {
-            "claim": one.claim.id,
-            "statement": one.claim.says,
-            "verdict": one.word,
-            "what the records say": decisive(one),
-        }
-        for one in verdicts
-    ]
-    return "\n".join([table(pd.DataFrame(rows)), "", note_on(verdicts), ""])
-
-
-def note_on(verdicts: Sequence[Verdict]) -> str:
-    """Return how sure verdicts are, and what their brackets mean, as markdown."""
-    looks = ", ".join(str(n) for n in TESTED_AT)
-    return (
-        "The chance that any verdict of this table, of support or of contradiction, is wrong is at most "
-        f"{100 * ALPHA:g} %: Holm's procedure over all {len(verdicts)} claims, with looks at {looks} seeds and at no "
-        "other number. Brackets are 95 % intervals of one comparison alone, without that correction: an interval can "
-        "leave out what its verdict leaves open. *Not run*: records are missing, or do not bear on the claim. "
-        "docs/methodology.md says how verdicts are reached."
+def _next_command(inconclusive: Sequence[Verdict], chapter: Chapter) -> Iterator[Line]:
+    """Yield the command that brings the claims that are nearest to settled to the next number of seeds, if any."""
+    wanted = [(verdict, seeds) for verdict in inconclusive if (seeds := _next_seeds(verdict)) is not None]
+    if not wanted:
+        return
+    fewest = min(seeds for _, seeds in wanted)
+    nearest = [verdict for verdict, seeds in wanted if seeds == fewest]
+    names = dict.fromkeys(as_argument(verdict.benchmark) for verdict in nearest)
+    words = shlex.join([*names, "--scale", chapter.request.scale, "--seeds", str(fewest)])
+    outcome = (
+        "is likely to settle the nearest" if any(verdict.deciding for verdict in nearest) else "allows a first test"
     )
+    yield line(code(f"resnet18 run {words}{options_of(chapter.request)}"), f" {outcome}.")
+
+
+def _next_seeds(verdict: Verdict) -> int | None:
+    """Return the seeds that a claim waits for, None where no number that is tested at would settle it."""
+    if verdict.deciding is None:
+        return FEWEST_SEEDS if any(reason.code == "few_seeds" for reason in verdict.reasons) else None
+    seeds = verdict.deciding.seeds
+    return seeds if seeds is not None and seeds <= max(TESTED_AT) else None
+
+
+def _note(claims: int) -> Line:
+    """Return how sure verdicts are, and what their brackets mean."""
+    return line(
+        f"The chance that any verdict of this table, supported or contradicted, is wrong is at most {100 * ALPHA:g} %: "
+        f"Holm's procedure over all {claims} claims, which are tested at {AT_SEEDS} only. Brackets are 95 % "
+        "intervals of one comparison alone, without that correction: an interval may exclude zero although the verdict "
+        "is inconclusive. ",
+        Span("Not run", "em"),
+        ": records are missing, or do not bear on the claim. docs/methodology.md says how verdicts are reached.",
+    )
+
+
+def standings(chapters: Sequence[Chapter]) -> Iterator[Section]:
+    """Yield the verdicts of each report on which several requests bear: a row for each statement.
+
+    A request bears on a report where at least one of its statements has a verdict other than *not run*, which is a
+    dash here: a column bears on a few statements, and its words would be lost among those of the rest.
+    """
+    for at, name in enumerate(dict.fromkeys(name for chapter in chapters for name in chapter.verdicts), 1):
+        families = {chapter.request.described: chapter.verdicts.get(name, ()) for chapter in chapters}
+        bearing = {described: family for described, family in families.items() if was_judged(family)}
+        if len(bearing) < 2:
+            continue
+        words = [
+            {verdict.claim.id: verdict.word for verdict in family if verdict.word != "not run"}
+            for family in bearing.values()
+        ]
+        claims = {verdict.claim.id: verdict.claim for family in bearing.values() for verdict in family}
+        rows = tuple(
+            (
+                Text(name),
+                Text(claim.says),
+                *(Text(by_claim[name]) if name in by_claim else Missing() for by_claim in words),
+            )
+            for name, claim in claims.items()
+        )
+        columns = (Column("claim"), Column("statement"), *(Column(described, "verdict") for described in bearing))
+        note = Paragraph(line("A dash: not run under that heading, whose chapter says why."))
+        yield Section(f"Where the statements stand: {name}", (Table(columns, rows), note), f"standing-{at}")

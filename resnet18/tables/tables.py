@@ -1,138 +1,155 @@
-"""Tables in the report's own shape: measured beside reported, n in every column, a status where a number is missing."""
+"""Tables in the report's own shape: measured beside reported, n in every column, a reason where a number is missing."""
 
-from collections.abc import Callable, Sequence
-
-import pandas as pd
+from collections.abc import Callable, Iterator, Sequence
 
 from resnet18.records.record import Record
-from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.benchmark import Factor
 from resnet18.spec.data import CIFAR10
+from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request, value_at
-from resnet18.tables.cells import DAGGER, NOTHING, STATUS_TEXT, accuracy, errors, gap, missing, seconds
-from resnet18.tables.extrapolation import extrapolated, has_extrapolation
-from resnet18.tables.metrics import (
-    best_accuracy,
-    clean_accuracy,
-    mixed_machines,
-    optimism_gap,
-    train_s,
-    whole_program_s,
+from resnet18.tables.cells import (
+    Cell,
+    Column,
+    Missing,
+    Table,
+    Text,
+    Value,
+    difference,
+    image_error,
+    mean,
+    middle,
+    missing,
+    not_averaged,
+    seed_error,
+    seeds,
 )
+from resnet18.tables.metrics import best_accuracy, clean_accuracy, optimism_gap, train_s, whole_program_s
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
-from resnet18.tables.speedup import speed_up
+from resnet18.tables.times import extrapolated, has_extrapolation, speed_up
 
 TIMES: dict[str, Callable[[Record], float]] = {"train_s": train_s, "whole_program_s": whole_program_s}
 
-Column = tuple[str, Callable[[CaseRecords], str]]
+Columns = Iterator[tuple[Column, Callable[[CaseRecords], Cell]]]
 
 
-def build_table(selection: Selection, request: Request) -> pd.DataFrame:
-    """Return a table of strings.
+def build_table(selection: Selection, request: Request) -> Table:
+    """Return a benchmark's table.
 
     Args:
-        selection: a benchmark with its records; its `table` says what is printed, and if cases are rows or columns.
+        selection: a benchmark with its records; its `table` says what is printed, with cases as rows or columns.
         request: decides whether reported values may stand beside measured ones; the measured ones name other data.
     """
-    benchmark, cases = selection.benchmark, selection.cases
-    columns = [*_factor_columns(benchmark), *_metric_columns(selection, request), ("n (seeds)", count_cell)]
-    names = pd.Series([case.name for case in cases])
-    cells = pd.DataFrame({title: [text(case) for case in cases] for title, text in columns})
-    if benchmark.table.cases_in == "rows":
-        cells.insert(0, benchmark.table.case_title, names)
-        return cells
-    turned = cells.T
-    turned.columns = pd.Index(names)
-    turned.index.name = benchmark.table.case_title
-    return turned.reset_index()
+    shape = selection.benchmark.table
+    columns: list[tuple[Column, Callable[[CaseRecords], Cell]]] = [
+        (Column(shape.case_title), _name),
+        *(_factor(factor, selection.cases) for factor in shape.factors),
+        *_metrics(selection, request),
+        (Column("n (seeds)", "number"), seeds),
+    ]
+    titles = tuple(column for column, _ in columns)
+    rows = tuple(tuple(cell(case) for _, cell in columns) for case in selection.cases)
+    if shape.cases_in == "rows":
+        return Table(titles, rows, is_sortable=True)
+    names, *turned = zip(*rows, strict=True)
+    cases = (Column(name.text, "number") for name in names)
+    return Table(
+        (titles[0], *cases),
+        tuple((Text(column.title), *row) for column, row in zip(titles[1:], turned, strict=True)),
+    )
 
 
-def _factor_columns(benchmark: Benchmark) -> list[Column]:
-    def column(key: str | None, operation: str | None) -> Callable[[CaseRecords], str]:
-        if operation is not None:
-            return lambda case: "yes" if operation in [one.name for one in case.experiment.augmentation] else "no"
-        return lambda case: _value(case, key or "")
-
-    return [(factor.title, column(factor.key, factor.operation)) for factor in benchmark.table.factors]
+def _name(case: CaseRecords) -> Text:
+    return Text(case.name)
 
 
-def _value(case: CaseRecords, key: str) -> str:
-    found = value_at(case.experiment, key)
-    return str(value_at(case.execution, key) if found is None else found)
+def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, Callable[[CaseRecords], Cell]]:
+    """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
+
+    def has_operation(case: CaseRecords) -> Cell:
+        return Text("yes" if factor.operation in [one.name for one in case.experiment.augmentation] else "no")
+
+    def value(case: CaseRecords) -> Cell:
+        found = value_at(case.experiment, factor.key or "")
+        found = value_at(case.execution, factor.key or "") if found is None else found
+        is_number = isinstance(found, int | float) and not isinstance(found, bool)
+        return Text(str(found), float(found) if is_number else None)
+
+    if factor.operation is not None:
+        return Column(factor.title), has_operation
+    numbers = all(value(case).number is not None for case in cases)
+    return Column(factor.title, "number" if numbers else "text"), value
 
 
-def _metric_columns(selection: Selection, request: Request) -> list[Column]:
+def _metrics(selection: Selection, request: Request) -> Columns:
+    """Yield the columns of each metric: reported, measured, and what is computed from the measured ones."""
     benchmark = selection.benchmark
-    head, label = reported_head(request), request.data_label
-    measured = "measured" if head is None or label == CIFAR10 else f"measured on {label}"
-    columns: list[Column] = []
+    head = reported_head(request)
+    measured = "measured" if head is None or request.data_label == CIFAR10 else f"measured on {request.data_label}"
     for row in benchmark.table.metrics:
         is_slice = row.metric == "train_s" and has_extrapolation(selection, request)
         beside = "reported at full size" if is_slice else head
-        columns.append((f"{row.title}, {beside or 'reported'}", _reported(row.metric, beside)))
+        yield Column(f"{row.title}, {beside or 'reported'}", "number"), _reported(row.metric if beside else None)
         if row.metric == "best_accuracy":
-            columns.append(
-                (f"{row.title}, {measured} (best epoch, as published)", measured_cell(best_accuracy, accuracy))
-            )
-            columns.append(
-                (
-                    f"{row.title}, {measured} (median of the last three epochs, clean)",
-                    measured_cell(clean_accuracy, accuracy),
-                )
-            )
-            columns.append(("Optimism gap (points)", measured_cell(optimism_gap, gap)))
-            columns.append(("Error of seeds / of sampling (points)", errors))
-        else:
-            unit = "" if row.title.endswith("(s)") else " (s)"
-            columns.append((f"{row.title}, {measured}{unit}", measured_cell(TIMES[row.metric], seconds, is_time=True)))
-            if is_slice:
-                title = f"{row.title}, extrapolated to full size"
-                columns.append((title, lambda case: extrapolated(case, benchmark, request)))
-            columns += _speed_up_column(selection, row.metric)
-    return columns
+            yield from _accuracies(f"{row.title}, {measured}")
+            continue
+        unit = "" if row.title.endswith("(s)") else " (s)"
+        yield Column(f"{row.title}, {measured}{unit}", "number"), time_cell(TIMES[row.metric])
+        if is_slice:
+            title = Column(f"{row.title}, extrapolated to full size", "number")
+            yield title, lambda case: extrapolated(case, benchmark, request)
+        yield from _speed_up(selection, row.metric)
 
 
-def _speed_up_column(selection: Selection, metric: str) -> list[Column]:
+def _accuracies(title: str) -> Columns:
+    def of(value: Callable[[Record], float], cell: Callable[[Sequence[float]], Value]) -> Callable[[CaseRecords], Cell]:
+        return lambda case: not_averaged(case, is_cost=False) or cell([value(record) for record in case.measured])
+
+    def error(cell: Callable[[CaseRecords], Cell]) -> Callable[[CaseRecords], Cell]:
+        return lambda case: cell(case) if case.measured else missing(case)
+
+    yield Column(f"{title} (best epoch, as published)", "number"), of(best_accuracy, mean)
+    yield Column(f"{title} (median of the last three epochs, clean)", "number"), of(clean_accuracy, mean)
+    yield Column("Optimism gap (points)", "number"), of(optimism_gap, difference)
+    yield Column("Error of seeds (points)", "number"), error(seed_error)
+    yield Column("Error of sampling (points)", "number"), error(image_error)
+
+
+def _speed_up(selection: Selection, metric: str) -> Columns:
     over = next((case for case in selection.cases if case.name == selection.benchmark.table.speed_up_over), None)
     if over is None:
-        return []
+        return
 
-    def cell(case: CaseRecords) -> str:
+    def cell(case: CaseRecords) -> Cell:
         if case == over:
-            return "1"
-        return speed_up(over, case, metric).text if case.measured else missing(case)
+            return Value(1.0, "times")
+        return speed_up(over, case, metric) if case.measured else missing(case)
 
-    return [(f"Speed-up over {over.name}", cell)]
-
-
-def _reported(metric: str, head: str | None) -> Callable[[CaseRecords], str]:
-    if head is None:
-        return lambda _: NOTHING
-    return lambda case: {str(key): text for key, text in case.case.reported.items()}.get(metric, NOTHING)
+    yield Column(f"Speed-up over {over.name}", "number"), cell
 
 
-def measured_cell(
-    value: Callable[[Record], float], text: Callable[[Sequence[float]], str], *, is_time: bool = False
-) -> Callable[[CaseRecords], str]:
-    """Return what makes a cell of a case: its runs' values as text, unreliable times with a dagger, or why none."""
+def _reported(metric: str | None) -> Callable[[CaseRecords], Cell]:
+    """Return what gives the lab report's own string of a metric; of none, that nothing may stand here."""
 
-    def cell(case: CaseRecords) -> str:
-        if not case.measured:
-            return missing(case)
-        if is_time and (mixed := mixed_machines(case.measured)) is not None:
-            return f"{mixed}: not averaged"
-        if len({record.fingerprint.identity.data_sha256 for record in case.measured}) > 1:
-            return "several data sets of one name: not averaged"
-        dagger = DAGGER if is_time and any(record.has_unreliable_times for record in case.measured) else ""
-        return text([value(record) for record in case.measured]) + dagger
+    def cell(case: CaseRecords) -> Cell:
+        printed = {str(key): text for key, text in case.case.reported.items()}.get(metric or "")
+        return Missing() if printed is None else printed_cell(printed)
 
     return cell
 
 
-def count_cell(case: CaseRecords) -> str:
-    """Return the number of seeds behind a cell, and how the others ended."""
-    others = [record.status for record in case.records if record.status != "ok"]
-    text = str(len(case.measured))
-    for status in dict.fromkeys(others):
-        text += f" + {others.count(status)} {STATUS_TEXT[status]}"
-    versions = {record.fingerprint.identity.code_hash for record in case.measured}
-    return f"{text} (of {len(versions)} code versions)" if len(versions) > 1 else text
+def printed_cell(printed: str) -> Text:
+    """Return a number as the lab report printed it."""
+    found = parse_printed(printed)
+    return Text(printed, found.value if found else None)
+
+
+def time_cell(seconds: Callable[[Record], float]) -> Callable[[CaseRecords], Cell]:
+    """Return what gives the median of a time over a case's runs, marked where one of them is unreliable."""
+
+    def cell(case: CaseRecords) -> Cell:
+        unreliable = any(record.has_unreliable_times for record in case.measured)
+        return not_averaged(case, is_cost=True) or middle(
+            [seconds(record) for record in case.measured], is_unreliable=unreliable
+        )
+
+    return cell

@@ -1,0 +1,243 @@
+"""One table of the report with everything that a reader needs beside it."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from statistics import fmean
+
+from pydantic import BaseModel
+
+from resnet18.judge.hypotheses import Candidate, Comparison, Distance, compare_candidates
+from resnet18.records.record import Record
+from resnet18.report.document import (
+    Block,
+    Claims,
+    Curves,
+    Details,
+    Figure,
+    Items,
+    Line,
+    Paragraph,
+    Section,
+    Statement,
+    code,
+    line,
+    strong,
+)
+from resnet18.report.figures import against, learning_curves, numeric_key
+from resnet18.report.notes import notes_of
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.resolve import Request, resolve, value_at
+from resnet18.tables.cells import Cell, Column, Missing, Table, Text, Value, middle, missing, seeds
+from resnet18.tables.metrics import SCOPES
+from resnet18.tables.selection import CaseRecords, Selection, reported_head
+from resnet18.tables.tables import build_table, printed_cell
+
+MEBIBYTE = 2**20
+
+
+def table_section(
+    anchor: str,
+    selection: Selection,
+    selections: Sequence[Selection],
+    request: Request,
+    statements: tuple[Statement, ...],
+    records: Collection[Record],
+) -> Section:
+    """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions.
+
+    Args:
+        anchor: under which links find it.
+        selection: the table's benchmark with its records.
+        selections: all tables of the same request, among which runs may be shared.
+        request: what was asked for.
+        statements: the verdicts on the benchmark's claims.
+        records: of the folder, among which are those of hypotheses.
+    """
+    benchmark = selection.benchmark
+    same = [other for other in selections if other.benchmark.title == benchmark.title]
+    title = f"{benchmark.title} ({benchmark.name}.toml)" if len(same) > 1 else benchmark.title
+    question = f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."
+    table = build_table(selection, request)
+    caption = f"{title}, at {request.described}"
+    notes, assumed = tuple(notes_of(selection, selections, request)), tuple(assumptions_of(selection))
+    blocks = [
+        Paragraph(line(question)),
+        Table(table.columns, table.rows, caption=caption, is_sortable=table.is_sortable),
+        *([Items(notes)] if notes else []),
+        *memory_blocks(selection, request),
+        *([Claims(statements)] if statements else []),
+        *_drawings(anchor, selection, request),
+        *_hypotheses(compare_candidates(selection, request, records), request),
+    ]
+    if assumed:
+        blocks.append(Details("Assumptions: what the lab report does not state", (Items(assumed),)))
+    return Section(title, tuple(blocks), anchor)
+
+
+def _drawings(anchor: str, selection: Selection, request: Request) -> Iterator[Block]:
+    """Yield learning curves, and accuracy and time against a number that alone tells the cases apart."""
+    if not selection.measured:
+        return
+    benchmark, case_title = selection.benchmark, selection.benchmark.table.case_title
+    title, name = f"{benchmark.title} ({request.described})", benchmark.name
+    svg = learning_curves(title, case_title, selection.cases)
+    figure = Figure(figure_file(name, request), f"Learning curves: {benchmark.title}", svg)
+    yield Curves(anchor, figure, benchmark.title, case_title, selection.cases)
+    if (key := numeric_key(selection.cases)) is not None:
+        scope = next((row.metric for row in benchmark.table.metrics if row.metric in SCOPES), "whole_program_s")
+        file = figure_file(f"{name}-by-{key.replace('.', '-')}", request)
+        svg = against(title, case_title, selection.cases, key, scope)
+        yield Figure(file, f"Accuracy and time against {case_title.lower()}", svg)
+
+
+def figure_file(name: str, request: Request) -> str:
+    """Return the file name of a figure: options, which may hold any text, enter as a hash."""
+    options = hashlib.sha256(repr(request.overrides).encode()).hexdigest()[:8] if request.overrides else ""
+    return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
+
+
+def _hypotheses(found: Iterator[Comparison], request: Request) -> Iterator[Block]:
+    comparisons = list(found)
+    if comparisons:
+        blocks = (block for comparison in comparisons for block in hypothesis_blocks(comparison, request))
+        yield Section("What the report leaves open", tuple(blocks))
+
+
+def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[Block]:
+    """Yield a hypothesis with a candidate's cell in each row, and which candidate lies nearest."""
+    head = reported_head(request)
+    hypothesis, candidates = comparison.hypothesis, comparison.candidates
+    yield Paragraph(line(strong(hypothesis.question), " (", code(hypothesis.key), ")"))
+    columns = (
+        Column("candidate"),
+        Column("case"),
+        Column(head or "reported", "number"),
+        Column("measured (best epoch, as published)", "number"),
+        Column("measured less reported (points; 95 % for one run)", "number"),
+        Column("n (seeds)", "number"),
+    )
+    yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
+    for name, like in dict.fromkeys((one.name, one.like) for one in candidates if one.like):
+        yield Paragraph(line(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.'))
+    yield Paragraph(line(_conclusion(comparison)))
+
+
+def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ...]:
+    values, estimate = candidate.values, candidate.estimate
+    mean = fmean(values) if values else 0.0
+    distance = Value(mean - candidate.reported, "points", estimate.interval() if estimate else None)
+    return (
+        Text(candidate.name),
+        Text(candidate.case),
+        Text(f"{candidate.reported:g} %", candidate.reported) if may_compare else Missing(),
+        Value(mean, "percent") if values else Missing(("not_run",)),
+        distance if may_compare and values else Missing(),
+        Value(len(values), "seeds"),
+    )
+
+
+def _conclusion(comparison: Comparison) -> str:
+    """Return which candidate lies nearest, and whether the distance to the next is more than its uncertainty."""
+    if comparison.nearest == "other terms":
+        return (
+            "Which lies nearest is not said: only runs at paper scale on CIFAR-10 may be compared with reported cells."
+        )
+    if comparison.nearest == "too few":
+        return "Which lies nearest is not said: at least two candidates need two seeds of every case."
+    first, second = comparison.nearest
+    far = "The difference is more than" if comparison.is_resolved else "Not resolved: the difference is less than"
+    return (
+        f"Nearest: {_names(first)}, {first.points:.2f} points from the reported cells (root mean square, standard "
+        f"error {first.se:.2f}); the next, {_names(second)}, {second.points:.2f} ({second.se:.2f}). "
+        f"{far} two standard errors. This is evidence, not proof."
+    )
+
+
+def _names(distance: Distance) -> str:
+    return " and ".join(f'"{name}"' for name in distance.names)
+
+
+def _above_baseline(record: Record) -> int | None:
+    peak, baseline = record.memory.device_peak_bytes, record.memory.device_baseline_bytes
+    return None if peak is None or baseline is None else max(peak - baseline, 0)
+
+
+SOURCES: dict[str, tuple[str, Callable[[Record], int | None]]] = {
+    "allocated (torch)": ("memory.allocated_peak_bytes", lambda record: record.memory.allocated_peak_bytes),
+    "reserved (torch)": ("memory.reserved_peak_bytes", lambda record: record.memory.reserved_peak_bytes),
+    "device less baseline (NVML)": ("memory.device_peak_bytes", _above_baseline),
+    "process (NVML)": ("memory.process_peak_bytes", lambda record: record.memory.process_peak_bytes),
+    "host, resident (getrusage)": ("memory.rss_peak_bytes", lambda record: record.memory.rss_peak_bytes),
+}
+"""Each with the record's key whose null gives the reason."""
+
+
+def memory_blocks(selection: Selection, request: Request) -> Iterator[Block]:
+    """Yield peaks of memory by case and source in MiB beside what the report printed, with the reasons for gaps."""
+    if not selection.benchmark.printed.memory or not selection.records:
+        return
+    printed = {row.case: row.printed for row in selection.benchmark.printed.memory}
+    head = reported_head(request)
+    yield Paragraph(line("Peak memory of a run, median with the lowest and the highest:"))
+    titles = [head or "reported", *(f"{title}, MiB" for title in SOURCES), "n (seeds)"]
+    columns = (Column(selection.benchmark.table.case_title), *(Column(title, "number") for title in titles))
+    rows = (
+        (
+            Text(case.name),
+            printed_cell(printed[case.name]) if head and case.name in printed else Missing(),
+            *(_peak(case, value) for _, value in SOURCES.values()),
+            seeds(case),
+        )
+        for case in selection.cases
+    )
+    yield Table(columns, tuple(rows))
+    reasons = {
+        f"{title}: {record.nulls[key]}"
+        for title, (key, value) in SOURCES.items()
+        for record in selection.measured
+        if value(record) is None and key in record.nulls
+    }
+    if reasons:
+        yield Items(tuple(line(f"{reason}.") for reason in sorted(reasons)))
+
+
+def _peak(case: CaseRecords, value: Callable[[Record], int | None]) -> Cell:
+    if not case.measured:
+        return missing(case)
+    found = [peak / MEBIBYTE for record in case.measured if (peak := value(record)) is not None]
+    return middle(found, "mebibytes") if found else Missing()
+
+
+def assumptions_of(selection: Selection) -> Iterator[Line]:
+    """Yield what the lab report does not state, with the value used here and its source."""
+    at_full_size = [resolve(selection.benchmark, case.case, Request(scale="paper"), seed=0) for case in selection.cases]
+    at_this_size = [(case.experiment, case.execution) for case in selection.cases]
+    for assumption in selection.benchmark.assumptions:
+        if not assumption.has_value:
+            yield line(f"{assumption.key.removeprefix('protocol.')}: {assumption.source}")
+            continue
+        full, here = (
+            list(dict.fromkeys(shown for specs in pairs if (shown := _assumed(specs, assumption.key))))
+            for pairs in (at_full_size, at_this_size)
+        )
+        changed = "" if full == here else f" (here: {' / '.join(here)})"
+        yield line(code(assumption.key), f" = {' / '.join(full)}{changed}: {assumption.source}")
+
+
+def _assumed(specs: tuple[Experiment, Execution], key: str) -> str:
+    """Return the value of an assumed key, in a few words; nothing where the case has no such key."""
+    if key == "test_augmentation" and specs[0].test_augmentation == specs[0].augmentation:
+        return "the same list as augmentation"
+    return next((_shown(value) for spec in specs if (value := value_at(spec, key)) is not None), "")
+
+
+def _shown(value: object) -> str:
+    """Return a value of a spec in a few words: a list of operations by their names."""
+    if isinstance(value, tuple):
+        return ", ".join(_shown(item) for item in value)
+    if isinstance(value, BaseModel):
+        fields = {name: item for name, item in value if name in value.model_fields_set and name != "name"}
+        own = ", ".join(f"{name} {_shown(item)}" for name, item in fields.items())
+        name = str(getattr(value, "name", ""))
+        return f"{name} ({own})" if own else name
+    return str(value)

@@ -1,0 +1,156 @@
+"""Tidy tables: a row for each run, or for each epoch of each run, under the case that the run belongs to."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from resnet18.records.record import Epoch, Record
+from resnet18.records.store import last_attempts
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.errors import one_line
+from resnet18.tables.metrics import clean_percent, mixed_machines, percent, train_s, whole_program_s
+from resnet18.tables.selection import requests_of, select
+
+LONGEST = 1_000
+"""Characters of a row's name."""
+SCORES = ("train", "as_published", "clean")
+SCORE_TYPES = {"loss": "float64", "correct": "Int64", "images": "Int64"}
+EPOCH_TYPES = {
+    "epoch": "Int64",
+    "learning_rate": "float64",
+    "steps": "Int64",
+    **{f"{name}_{key}": kind for name in SCORES for key, kind in SCORE_TYPES.items()},
+    **dict.fromkeys(("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s"), "float64"),
+}
+"""Columns of an epoch, with their types; a value that is not known is missing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case under one request, with its records."""
+
+    benchmark: str
+    case: str
+    name: str
+    """Benchmark and case, and the request where the folder holds several; printable, on one line, unique."""
+    records: tuple[Record, ...]
+    """A record for each seed, by seed."""
+
+    @property
+    def measured(self) -> tuple[Record, ...]:
+        """The records that hold a result, none where several data sets have one name."""
+        found = tuple(record for record in self.records if record.status == "ok")
+        return found if len({record.fingerprint.identity.data_sha256 for record in found}) < 2 else ()
+
+    @property
+    def costed(self) -> tuple[Record, ...]:
+        """Those whose memory may be put together: all, none where they come from several machines or an unknown one."""
+        return self.measured if mixed_machines(self.measured) is None else ()
+
+    @property
+    def timed(self) -> tuple[Record, ...]:
+        """Those whose times may be put together: without a flag, and of one machine."""
+        return tuple(record for record in self.costed if not record.flags)
+
+
+def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> tuple[Row, ...]:
+    """Return every case that has a record, in the report's order: by request, table and case.
+
+    A request that shows no other run than those before it is left out. The order of the records changes nothing.
+    """
+    last = tuple(last_attempts(records).values())
+    groups, shown = [], set[str]()
+    for request in requests_of(last):
+        selections = select(benchmarks, request, last)
+        ids = {record.run_id for selection in selections for record in selection.records}
+        if not ids <= shown:
+            shown |= ids
+            cases = [(one.benchmark.name, case) for one in selections for case in one.cases if case.records]
+            groups.append((request.described, cases))
+    taken = set[str]()
+    return tuple(
+        Row(benchmark, case.name, _unique(f"{benchmark}/{case.name}{suffix}", taken), case.records)
+        for described, cases in groups
+        for suffix in [f" ({described})" if len(groups) > 1 else ""]
+        for benchmark, case in cases
+    )
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """Return the name in printable characters, cut where it is too long, and numbered where another is the same."""
+    base = one_line(name)[:LONGEST]
+    found, number = base, 1
+    while found in taken:
+        number += 1
+        found = f"{base} #{number}"
+    taken.add(found)
+    return found
+
+
+def run_table(rows: Collection[Row]) -> pd.DataFrame:
+    """Return a row for each run, whatever it ended as: accuracies in percent, times in s, memory in bytes.
+
+    A run that several tables show has a row in each of them. Values of a run without a result are missing.
+    """
+    frame = pd.DataFrame([{**about, **_run_values(record)} for about, record in _records(rows)])
+    return frame.astype({"rss_peak_bytes": "Int64"}) if len(frame) else frame
+
+
+def epoch_table(rows: Collection[Row]) -> pd.DataFrame:
+    """Return a row for each epoch of each run; a run without epochs has one row, whose values are missing."""
+    table = [
+        {**about, **values}
+        for about, record in _records(rows)
+        for values in ([_epoch_values(epoch) for epoch in record.epochs] or [dict.fromkeys(EPOCH_TYPES)])
+    ]
+    return pd.DataFrame(table).astype(EPOCH_TYPES) if table else pd.DataFrame()
+
+
+def _records(rows: Collection[Row]) -> Iterator[tuple[dict[str, Any], Record]]:
+    """Yield each record of each table once, with what its row begins with."""
+    shown = set[tuple[str, str, str]]()
+    for row in rows:
+        for record in row.records:
+            if (key := (row.benchmark, row.case, record.run_id)) not in shown:  # options may have changed nothing
+                shown.add(key)
+                yield _about(row, record), record
+
+
+def _about(row: Row, record: Record) -> dict[str, Any]:
+    return {
+        "run_id": record.run_id,
+        "benchmark": row.benchmark,
+        "case": row.case,
+        "seed": record.seed,
+        "scale": record.scale,
+        "data": record.spec.experiment.data,
+        "options": " ".join(record.spec.overrides),
+        "status": record.status,
+        "flags": " ".join(record.flags),
+    }
+
+
+def _run_values(record: Record) -> dict[str, float | None]:
+    is_ok = record.status == "ok"
+    return {
+        "best_accuracy": best_percent(record) if is_ok else None,
+        "clean_accuracy": clean_percent(record) if is_ok else None,
+        "train_s": train_s(record) if is_ok else None,
+        "whole_program_s": whole_program_s(record) if is_ok else None,
+        "wall_s": record.time.wall_s,
+        "rss_peak_bytes": record.memory.rss_peak_bytes,
+    }
+
+
+def _epoch_values(epoch: Epoch) -> dict[str, float | None]:
+    values = asdict(epoch)
+    for name in SCORES:
+        values |= {f"{name}_{key}": value for key, value in values.pop(name).items()}
+    return {key: values[key] for key in EPOCH_TYPES}
+
+
+def best_percent(record: Record) -> float:
+    """Return the highest test accuracy over the epochs, as published, in percent."""
+    return max(percent(epoch.as_published) for epoch in record.epochs)

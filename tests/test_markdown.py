@@ -1,0 +1,262 @@
+"""Markdown, as a real parser reads it: what went in comes out, and nothing else."""
+
+import re
+
+import pytest
+from builders import TOML, make_benchmark, make_epoch, make_record
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from reports import text_of
+
+from resnet18.records.content import seal
+from resnet18.report.document import Details, Items, Paragraph, Section, Span, code, line, strong
+from resnet18.report.markdown import blocks_text, escape, table
+from resnet18.spec.errors import IntegrityError, plain
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+from resnet18.tables.cells import Column, Table, Text, Value
+
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+SPECIAL = "\\`*_[]<>|~&$#-+.)1(:/@! \n\ta=\"'{}^%"
+FRAGMENTS = st.text(alphabet=SPECIAL, max_size=25) | st.lists(
+    st.sampled_from(
+        [
+            *("|", "\\|", "\\\\", "``", "&lt;", "&#124;", "<b>", "<!--", "](x)", "![", "**", "__", "~~", "1. ", "# "),
+            *("- ", "---", "===", "> ", "https://x.y", "www.x.y", "a@b.c", "\n\n", "\r", "    ", "$x$", "[^1]"),
+            *("<https://x>", "x"),
+        ]
+    ),
+    max_size=8,
+).map("".join)
+WRITTEN = {
+    "a\\b": "a\\\\b",
+    "a|b": "a\\|b",
+    "<b> &amp; $a$": "\\<b\\> \\&amp; \\$a\\$",
+    "# a": "\\# a",
+    "####### a": "####### a",
+    "#a": "#a",
+    "- a": "\\- a",
+    "-5 %": "-5 %",
+    "+": "\\+",
+    "-----": "\\-----",
+    "---a": "---a",
+    "-- -": "\\-- -",
+    "--- a": "--- a",
+    "=== ": "\\=== ",
+    "= 3": "= 3",
+    "1. a": "1\\. a",
+    "12) a": "12\\) a",
+    "1234567890. a": "1234567890. a",
+    "1.5": "1.5",
+    "a 1. b": "a 1. b",
+    "a # b - c": "a # b - c",
+    "  a": "a",
+    "two\nlines": "two lines",
+    "Www.a": "Www&#46;a",
+    "awww.a": "awww.a",
+    "http://a": "http&#58;//a",
+    "a: b/c": "a: b/c",
+    "a@b": "a&#64;b",
+    "a\u2066b\u007fc": "a b c",
+    "plain, 75.49% (x)": "plain, 75.49% (x)",
+}
+
+
+def words(text):
+    """Text as a page shows it: a row of white space is one space."""
+    return " ".join(plain(text).split())
+
+
+def seen(inline):
+    """The text of a line, and the kinds of what it is made of."""
+    return words("".join(child.content for child in inline.children)), {child.type for child in inline.children}
+
+
+@pytest.mark.parametrize("text", WRITTEN)
+def test_text_is_escaped_where_markdown_would_obey_it_and_nowhere_else(text):
+    """To the byte: a minus before a number stays, a heading does not."""
+    assert WRITTEN[text] == escape(text)
+
+
+@given(FRAGMENTS)
+@example("-- -")
+@example("--- ")
+def test_a_paragraph_shows_the_text_that_went_in(text):
+    """At the start of a line, where headings, lists and rules begin."""
+    tokens = MARKDOWN.parse(blocks_text([Paragraph(line(text))]))
+    if not words(text):
+        assert [] == tokens
+        return
+
+    assert ["paragraph_open", "inline", "paragraph_close"] == [token.type for token in tokens]
+    shown, kinds = seen(tokens[1])
+    assert words(text) == shown
+    assert kinds <= {"text", "text_special"}
+
+
+@given(FRAGMENTS.filter(words))
+def test_items_of_a_list_show_the_text_that_went_in(text):
+    """And stay as many items."""
+    tokens = MARKDOWN.parse(blocks_text([Items((line(text), line("next")))]))
+
+    assert 2 == sum(token.type == "list_item_open" for token in tokens)
+    shown, kinds = seen(next(token for token in tokens if token.type == "inline"))
+    assert words(text) == shown
+    assert kinds <= {"text", "text_special"}
+
+
+@st.composite
+def tables(draw):
+    columns = draw(st.integers(1, 4))
+    heads = [Column(f"{draw(FRAGMENTS)}{at}", draw(st.sampled_from(["text", "number"]))) for at in range(columns)]
+    row = st.lists(FRAGMENTS.map(Text), min_size=columns, max_size=columns).map(tuple)
+    return Table(tuple(heads), tuple(draw(st.lists(row, min_size=1, max_size=4))))
+
+
+@given(tables())
+def test_a_table_of_hostile_cells_keeps_its_rows_and_columns(content):
+    """And nothing but text is in a cell: the text that went in."""
+    tokens = MARKDOWN.parse(table(content))
+    kinds = [token.type for token in tokens]
+    rows, columns = len(content.rows), len(content.columns)
+
+    assert ("table_open", "table_close") == (kinds[0], kinds[-1])
+    assert (1 + rows, columns, rows * columns) == tuple(kinds.count(f"{kind}_open") for kind in ("tr", "th", "td"))
+    cells = [seen(token) for token in tokens if token.type == "inline"]
+    put_in = [column.title for column in content.columns] + [cell.text for row in content.rows for cell in row]
+    assert [words(text) for text in put_in] == [shown for shown, _ in cells]
+    assert set().union(*(made_of for _, made_of in cells)) <= {"text", "text_special"}
+
+
+def test_a_table_has_golden_bytes():
+    """Cells that look like numbers stay as they are; a column of numbers stands to the right."""
+    content = Table(
+        (Column("a|b"), Column("c", "number")),
+        ((Text("007"), Text("x|y")), (Text("1e5"), Value(0.5, "percent", (0.25, 0.75)))),
+    )
+
+    assert (
+        "| a\\|b   |                     c |\n"
+        "|:-------|----------------------:|\n"
+        "| 007    |                  x\\|y |\n"
+        "| 1e5    | 0.50 % \\[0.25, 0.75\\] |" == table(content)
+    )
+
+
+@given(st.text(alphabet="`a <\n|", min_size=1, max_size=20).filter(lambda text: text.strip("` \n") != ""))
+def test_code_shows_what_went_in_and_ends_where_it_ends(text):
+    """Whatever row of backticks it holds."""
+    (_, inline, _) = MARKDOWN.parse(blocks_text([Paragraph(line("a ", code(text), " b"))]))
+
+    assert ["text", "code_inline", "text"] == [child.type for child in inline.children]
+    assert words(text) == words(inline.children[1].content)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("a\nb", "`a b`")]
+)
+def test_code_has_golden_bytes(text, written):
+    """A fence that is longer by one than any row inside, and a space only where a backtick would touch it."""
+    assert written == blocks_text([Paragraph(line(code(text)))])
+
+
+def test_blocks_are_written_in_order_with_headings_by_depth():
+    """Golden bytes of everything that is no table."""
+    inside = Section("# In*ner", (Details("More", (Items((line(strong("a"), " 1. b"),)),)),))
+    blocks = [Section("Outer", (Paragraph(line("- text ", Span("em*", "em"))), inside))]
+
+    assert (
+        "## Outer\n\n\\- text *em\\**\n\n### # In\\*ner\n\n"
+        "<details><summary>More</summary>\n\n- **a** 1. b\n\n</details>" == blocks_text(blocks, depth=2)
+    )
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<!-- gone",
+    "[click](javascript:alert(1)) ![seen](https://example.com/x.png)",
+    "`code` ```` **bold** _em_ ~~gone~~ $x$",
+    "two\n\n# heads\n\n| a | b |\n| --- | --- |\n| c | d |",
+    "# a heading",
+    "- an item",
+    "1. an item",
+    "    an indented block",
+    "---",
+    "&lt;b&gt; &#60;b&#62; \\<b\\> \\",
+    "https://example.com www.example.com someone@example.com <https://example.com>",
+    "\x1b[31mred\x00 \u202egnp.exe \u2028next",
+)
+OPTIONS = re.compile(r"-[0-9a-f]{8}(?=\.svg$)")
+"""What the options, which differ, make of a figure's name."""
+FREE_TEXT = """
+[printed]
+memory = [{ case = "8", printed = "3 GiB" }]
+derived = [{ name = "gap", kind = "difference", metric = "best_accuracy", of = "8", to = "16", printed = "1" }]
+
+[[assumption]]
+key = "width"
+source = "nobody says"
+
+[[claim]]
+id = "C1"
+says = "sixteen wins"
+check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
+"""
+
+
+def shape(tokens):
+    """What a document is made of, its words and their line ends left out."""
+    return [
+        (token.type, token.tag, OPTIONS.sub("", str(token.attrs.get("src"))), shape(token.children or ()))
+        for token in tokens
+        if token.type not in {"text", "softbreak", "text_special"}
+    ]
+
+
+def asked_with(text):
+    """A request of another number of epochs, whose option goes on with the text: a comment, as TOML has it."""
+    comment = " ".join(re.sub(r"[\x00-\x1f]", " ", text).split())
+    return Request(overrides=(f"epochs=1 # {comment}",))
+
+
+def hostile_record(run, text):
+    """A record whose every free text is the given text."""
+    record = make_record(run.experiment, run.execution, request=asked_with(text), epochs=(make_epoch(1),), cpu=text)
+    content = record.model_dump(mode="json")
+    content["fingerprint"]["identity"]["commit"] = text[:40]
+    content["fingerprint"]["numerics"] |= {"gpu_model": text, "torch": text}
+    content["nulls"] |= {key: text for key in content["nulls"] if key.startswith("memory.")}
+    content |= {"flags": ["unreliable"], "unreliable_because": [text], "classes": [text, "other"]}
+    for key in ("classes", "fingerprint.identity.commit"):
+        content["nulls"].pop(key)
+    return seal(content)
+
+
+def shape_of_report(folder, text):
+    """The shape of a report whose every text is the given text. Names may not hold all characters."""
+    name = re.sub(r"[|`<>\x00-\x1f\x7f-\x9f\u2028\u202e]", " ", text)
+    mine = make_benchmark(folder, TOML + FREE_TEXT)
+    rows = [row.model_copy(update={"title": f"{name} {at}"}) for at, row in enumerate(mine.table.metrics)]
+    changes = {
+        "title": name,
+        "source": text,
+        "question": text,
+        "claims": tuple(claim.model_copy(update={"says": text}) for claim in mine.claims),
+        "assumptions": tuple(one.model_copy(update={"source": text}) for one in mine.assumptions),
+        "table": mine.table.model_copy(update={"metrics": tuple(rows), "case_title": name}),
+    }
+    records = [hostile_record(run, text) for run in plan([mine], asked_with(text), [0], {"cpu": 1}).runs]
+    report = text_of([mine.model_copy(update=changes)], records, [IntegrityError(text, text)])
+    return shape(MARKDOWN.parse(report))
+
+
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory):
+    return shape_of_report(tmp_path_factory.mktemp("harmless"), "harmless")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_report_of_hostile_texts_has_the_shape_of_a_harmless_one(text, harmless, tmp_path):
+    """As a real parser reads it: no tag, link, image, heading, item, cell or emphasis more."""
+    assert harmless == shape_of_report(tmp_path, text)

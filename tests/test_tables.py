@@ -1,0 +1,441 @@
+"""Tables: measured beside reported where that is honest, and a reason where there is no number."""
+
+from dataclasses import replace
+
+import pytest
+from builders import changed, make_benchmark, make_case, make_epoch, make_experiment, make_record
+from reports import PAPER, record_all
+
+from resnet18.judge.verdict import judge
+from resnet18.records.record import Score
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+from resnet18.tables.cells import Missing, Value, difference, image_error, mean, middle, missing, seed_error
+from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
+from resnet18.tables.runs import epoch_table, rows_of, run_table
+from resnet18.tables.selection import devices_of, reported_head, select
+from resnet18.tables.tables import build_table
+from resnet18.tables.times import speed_up
+
+DASH = "\N{EN DASH}"
+ACCURACY = "Accuracy, measured on cifar10-jpeg (median of the last three epochs, clean)"
+TIME = "Time, measured on cifar10-jpeg (s)"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def device():
+    return load_benchmarks(("device",))[0]
+
+
+def cells(benchmark, records, request=PAPER):
+    """The texts of a table's cells by (title, case), whichever way it is turned."""
+    (selection,) = select([benchmark], request, records)
+    table = build_table(selection, request)
+    found = {
+        (row[0].text, column.title): cell.text
+        for row in table.rows
+        for column, cell in zip(table.columns[1:], row[1:], strict=True)
+    }
+    return found if benchmark.table.cases_in == "columns" else {(key, name): one for (name, key), one in found.items()}
+
+
+def one_run(mine, batch_size=8, **epoch):
+    """A record of one case, of one epoch."""
+    (run,) = [run for run in plan([mine], PAPER, [0], {"cpu": 1}).runs if run.experiment.batch_size == batch_size]
+    return make_record(run.experiment, run.execution, request=PAPER, epochs=(make_epoch(1, **epoch),))
+
+
+def test_measured_stands_beside_reported_as_it_was_printed(mine):
+    """Mean and 95 % interval over three seeds, optimism gap, both errors, times, n, and the report's own strings."""
+    table = cells(mine, record_all([mine], seeds=(0, 1, 2)))
+
+    assert {
+        "Accuracy, reported": "70%",
+        "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "60.00 % [35.16, 84.84]",
+        ACCURACY: "60.00 % [35.16, 84.84]",
+        "Optimism gap (points)": "+0.00 [+0.00, +0.00]",
+        "Error of seeds (points)": "10.00",
+        "Error of sampling (points)": "10.95",
+        "Time, reported": "12.5",
+        TIME: "1.62",
+        "n (seeds)": "3",
+    } == {title: text for (title, case), text in table.items() if case == "8"}
+
+
+def test_the_optimism_gap_is_best_as_published_less_clean(mine):
+    """In points, from the same run: 18 of 20 less 14 of 20."""
+    table = cells(mine, [one_run(mine, correct=14, published=18)])
+
+    assert "+20.00" == table["Optimism gap (points)", "8"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (mean([0.7549]), "75.49 %"),
+        (mean([0.75, 0.76, 0.77]), "76.00 % [73.52, 78.48]"),
+        (mean([0.98, 0.99, 1.0]), "99.00 % [96.52, 100.00]"),
+        (mean([0.0, 0.01, 0.02]), "1.00 % [0.00, 3.48]"),
+        (difference([0.01]), "+1.00"),
+        (difference([0.0, -0.01, -0.02]), "-1.00 [-3.48, +1.48]"),
+        (difference([-1.0, -0.5]), "-75.00 [-100.00, +100.00]"),
+        (middle([3.14159]), "3.14"),
+        (middle([12.0, 11.0, 40.0]), "12.0 [11.0 to 40.0]"),
+        (middle([9.0, 9.5, 9.991]), "9.50 [9.00 to 9.99]"),
+        (middle([999.94]), "999.9"),
+        (middle([1000.0]), "1000"),
+        (middle([5.001, 5.002]), "5.00"),
+        (middle([5.0, 6.0], is_unreliable=True), "5.50 [5.00 to 6.00] \N{DAGGER}"),
+        (middle([1000.0, 3000.0], "mebibytes"), "2,000 [1,000 to 3,000]"),
+        (Missing(), DASH),
+        (Missing(("oom_device", "crashed", "oom_device")), "Out of Memory, crashed"),
+    ],
+)
+def test_a_cell_shows_a_number_with_its_spread(value, text):
+    """Means with their interval, cut at what a share can be; medians with the ends, where they differ as printed."""
+    assert text == value.text
+
+
+def measured(*counts):
+    """Records whose last epoch has so many of 20 images right."""
+    return tuple(
+        make_record(make_experiment(seed=seed), epochs=(make_epoch(1, count),)) for seed, count in enumerate(counts)
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "seeds", "images"),
+    [((10,), DASH, "11.18"), ((10, 12), "7.07", "11.12"), ((5, 10, 15), "25.00", "11.18")],
+)
+def test_two_errors_of_an_accuracy_stand_beside_each_other(counts, seeds, images):
+    """Over seeds, and of a test set of 20 images."""
+    case = make_case("a", measured(*counts))
+
+    assert (seeds, images) == (seed_error(case).text, image_error(case).text)
+
+
+def test_the_error_of_the_test_set_is_that_of_its_smallest():
+    """Runs may be tested on more images."""
+    few, many = (
+        make_record(epochs=(make_epoch(1, clean=Score(loss=2.0, correct=half, images=2 * half)),))
+        for half in (50, 5_000)
+    )
+
+    assert "5.00" == image_error(make_case("a", (few, many))).text
+
+
+@pytest.mark.parametrize(
+    ("request_", "head"),
+    [
+        (Request(scale="paper"), "reported"),
+        (PAPER, "reported"),
+        (Request(scale="small"), "reported at full size"),
+        (Request(scale="smoke"), None),
+        (Request(scale="smoke", data="cifar10"), None),
+        (Request(scale="paper", data="my-photos"), None),
+        (Request(scale="paper", data="cifar10-c"), None),
+        (Request(scale="paper", overrides=("epochs=3",)), None),
+        (Request(scale="paper", overrides=("optimizer.lr=0.1",)), None),
+        (Request(scale="paper", overrides=("threads=1", "--device=cpu")), "reported"),
+    ],
+)
+def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
+    """CIFAR-10, at full size or under a head that says otherwise, with no key of the experiment changed."""
+    assert head == reported_head(request_)
+
+
+def test_on_other_data_the_reported_row_stays_empty(mine):
+    """With a dash, not with nothing."""
+    table = cells(mine, record_all([mine], Request()), Request())
+
+    assert {DASH} == {table["Accuracy, reported", case] for case in ("8", "16")}
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("oom_device", "Out of Memory"),
+        ("oom_host", "Out of Memory (host)"),
+        ("diverged", "diverged"),
+        ("crashed", "crashed"),
+        ("timeout", "timed out"),
+        ("interrupted", "interrupted"),
+        ("unsupported", "unsupported"),
+    ],
+)
+def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
+    """Never dropped."""
+    one, other = record_all([mine])
+    table = cells(mine, [one, make_record(other.spec.experiment, request=PAPER, status=status)])
+
+    assert (word, f"0 + 1 {word}") == (table[ACCURACY, "16"], table["n (seeds)", "16"])
+
+
+def test_a_mean_over_fewer_seeds_says_how_the_others_ended(mine):
+    """2 of 3."""
+    records = record_all([mine], seeds=(0, 1, 2))
+    records[0] = make_record(records[0].spec.experiment, request=PAPER, status="diverged")
+
+    assert "2 + 1 diverged" == cells(mine, records)["n (seeds)", "8"]
+
+
+def test_a_case_without_records_says_that_it_was_not_run_and_why(mine, device):
+    """Table 4 on a machine without a GPU."""
+    table = cells(device, [one for one in record_all([device]) if one.spec.execution.device == "cpu"])
+
+    assert "not run" == cells(mine, record_all([mine])[:1])[TIME, "16"]
+    assert "not run: no CUDA device" == table["Run Time (s), measured on cifar10-jpeg", "GPU"]
+    assert "791.5949" == table["Run Time (s), reported", "GPU"]
+
+
+@pytest.mark.parametrize(("device", "present"), [("cpu", {"cpu": 1}), ("cuda", {"cuda": 1}), ("cuda:3", {"cuda": 4})])
+def test_a_record_tells_of_the_devices_up_to_its_own(device, present):
+    """Those before its own number are there too."""
+    run = record_all(load_benchmarks(("device",)))[0].spec.execution.model_copy(update={"device": device})
+    record = make_record(execution=run, numerics={"device": device.partition(":")[0]})
+
+    assert {"cpu": 1, **present} == devices_of([record])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ({}, {"cpu": "another processor"}, "several machines: not averaged"),
+        ({"cpu": "unknown"}, {"cpu": "unknown"}, "an unknown machine: not averaged"),
+        ({}, {"data": "e" * 64}, "several data sets of one name: not averaged"),
+    ],
+)
+def test_runs_of_two_machines_are_not_averaged(first, second, text, mine):
+    """Nor those of an unknown machine, or of two data sets of one name; one run alone has its time."""
+    alone, both = record_all([mine], **first), record_all([mine], seeds=(1,), **second)
+
+    assert "1.62" == cells(mine, alone)[TIME, "8"]
+    assert text == cells(mine, alone + both)[TIME, "8"]
+
+
+def test_a_time_that_something_disturbed_has_a_dagger(mine):
+    """In its cell; the number stays."""
+    records = [changed(one, flags=["unreliable"], unreliable_because=["other work"]) for one in record_all([mine])]
+
+    assert "1.62 \N{DAGGER}" == cells(mine, records)[TIME, "8"]
+
+
+def test_records_of_two_code_versions_are_counted_as_such(mine):
+    """They stand together only where stale records were accepted."""
+    records = record_all([mine]) + record_all([mine], seeds=(1,), code="e" * 64)
+
+    assert "2 (of 2 code versions)" == cells(mine, records)["n (seeds)", "8"]
+
+
+def test_table_1_has_the_reports_columns_and_a_size():
+    """Rows are cases, operations are yes or no; columns say which of them hold numbers."""
+    (augmentation,) = load_benchmarks(("augmentation",))
+    (selection,) = select([augmentation], PAPER, record_all([augmentation]))
+    table = build_table(selection, PAPER)
+    rows = [[cell.text for cell in row[:9]] for row in table.rows]
+
+    assert ["none", "no", "no", "no", "no", "no", "no", "32", "75.49%"] == rows[0]
+    assert ["all", "yes", "yes", "yes", "yes", "yes", "yes", "224", "80.66%"] == rows[4]
+    assert ["text"] * 7 + ["number"] * (len(table.columns) - 7) == [column.kind for column in table.columns]
+
+
+def test_a_cell_carries_the_number_by_which_it_is_sorted(mine):
+    """Also that of a printed text; a word has none."""
+    (selection,) = select([mine], PAPER, record_all([mine]))
+    numbers = {row[0].text: [cell.number for cell in row[1:]] for row in build_table(selection, PAPER).rows}
+
+    assert [70.0, None] == numbers["Accuracy, reported"]
+    assert [50.0, 50.0] == numbers[ACCURACY]
+
+
+def test_derived_numbers_follow_their_definitions():
+    """Best over epochs as published, median of the clean ones, and the two scopes of time."""
+    record = make_record(epochs=(make_epoch(1, 14, published=18), make_epoch(2, 14, published=10)))
+
+    assert (0.9, 0.7, 2.0, 3.25) == (
+        best_accuracy(record),
+        clean_accuracy(record),
+        train_s(record),
+        whole_program_s(record),
+    )
+
+
+def timed(name, *times, **changes):
+    """A case of runs that took so long."""
+    records = tuple(
+        make_record(make_experiment(), epochs=(make_epoch(1, train_s=one),), **changes).model_copy(
+            update={"seed": seed}
+        )
+        for seed, one in enumerate(times)
+    )
+    return make_case(name, records, make_experiment())
+
+
+def test_a_speed_up_divides_the_slow_by_the_fast():
+    """Medians; with an interval from five runs a side on."""
+    few = speed_up(timed("a", 6.0, 6.0, 6.0, 9.0), timed("b", 2.0, 2.0, 2.0, 2.0, 2.0), "train_s")
+    many = speed_up(timed("a", *[6.0] * 5), timed("b", *[2.0] * 6), "train_s")
+
+    assert (Value(3.0, "times", None, (4, 5)), "3 (n = 4 and 5: no interval)") == (few, few.text)
+    assert (Value(3.0, "times", (3.0, 3.0), (5, 6)), "3 [3, 3]") == (many, many.text)
+
+
+def flagged(case, *flags):
+    return replace(case, records=tuple(record.model_copy(update={"flags": flags}) for record in case.records))
+
+
+LONGER = make_case("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), make_experiment())
+
+
+@pytest.mark.parametrize(
+    ("fast", "metric", "reason"),
+    [
+        (timed("b"), "train_s", "no time of b"),
+        (replace(timed("b", 1.0), experiment=make_experiment(width=3)), "train_s", "the experiments differ"),
+        (timed("b", 1.0, data="e" * 64), "train_s", "data differ"),
+        (timed("b", 1.0, shared_code="e" * 64), "train_s", "versions of the code differ"),
+        (LONGER, "train_s", "epochs differ"),
+        (
+            replace(timed("b", 1.0), records=(*timed("b", 1.0).records, *timed("b", 1.0, cpu="other").records)),
+            "train_s",
+            "several machines in one case",
+        ),
+        (timed("b", 1.0, cpu="unknown"), "train_s", "an unknown machine"),
+        (
+            flagged(timed("b", 1.0), "resumed", "unreliable"),
+            "train_s",
+            "times are unreliable (flags: resumed, unreliable)",
+        ),
+        (flagged(timed("b", 1.0), "resumed"), "process_peak_bytes", "a time of 0 s"),
+        (timed("b", 0.0), "train_s", "a time of 0 s"),
+    ],
+)
+def test_a_speed_up_that_means_nothing_is_not_computed(fast, metric, reason):
+    """The reason stands in its place."""
+    assert f"not computed: {reason}" == speed_up(timed("a", 6.0), fast, metric).text
+
+
+@pytest.mark.parametrize(
+    "fast", [flagged(timed("b", 1.0), "no_learning"), timed("b", 1.0, cpu="other"), timed("b", 1e-9)]
+)
+def test_a_speed_up_is_computed_between_machines_and_of_runs_that_learned_nothing(fast):
+    """A run that learned nothing took its time all the same."""
+    assert isinstance(speed_up(timed("a", 6.0), fast, "train_s"), Value)
+
+
+OPTIONS = ("train_images=640", "epochs=2", "test_images_last=20")
+SLICE = Request(scale="paper", data="cifar10-jpeg", overrides=OPTIONS)
+FULL = "Run Time (s), extrapolated to full size"
+
+
+def record_slices(device, seconds, request=SLICE, case="CPU", cpu="a processor"):
+    """A record for each time of an epoch of 640 images, of which a run has two."""
+    return [
+        make_record(
+            run.experiment,
+            run.execution,
+            request=request,
+            epochs=tuple(
+                make_epoch(at, train_s=seconds[run.experiment.seed], train=Score(loss=2.0, correct=15, images=640))
+                for at in (1, 2)
+            ),
+            cpu=cpu,
+        )
+        for run in plan([device], request, range(len(seconds)), {"cpu": 1}).runs
+        if f"device/{case}" in run.labels
+    ]
+
+
+def test_a_slice_is_extrapolated_by_the_images_that_pass_through_training(device):
+    """25.6 s for 640 images, 500,000 images in ten epochs: 20,000 s; 31.25 s more for each 0.04 s an epoch.
+
+    Times 25.6, 26.0 and 25.2 s an epoch: mean 20,000 s, standard deviation 312.5, times 4.3027 / sqrt(3). The reported
+    time stands beside it, and that of another quantity does not.
+    """
+    table = cells(device, record_slices(device, (25.6, 26.0, 25.2)), SLICE)
+
+    assert ("20,000 [19,224, 20,776]", "not run: no CUDA device") == (table[FULL, "CPU"], table[FULL, "GPU"])
+    assert "34933.53377" == table["Run Time (s), reported at full size", "CPU"]
+    assert DASH == table["Best Test Acc, reported", "CPU"]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "text"),
+    [
+        (["a"], "20,000 (n = 1: no interval)"),
+        (["a", "b"], "several machines: not averaged"),
+        (["unknown", "unknown"], "an unknown machine: not averaged"),
+    ],
+)
+def test_a_slice_without_an_interval_says_why(cpus, text, device):
+    """A run alone, or runs of which nobody knows a common machine."""
+    records = [record_slices(device, (25.6,) * len(cpus), cpu=cpu)[seed] for seed, cpu in enumerate(cpus)]
+
+    assert text == cells(device, records, SLICE)[FULL, "CPU"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Request(scale="small", data="cifar10-jpeg"),
+        Request(scale="paper", data="cifar10-jpeg", overrides=(*OPTIONS, "width=16")),
+        Request(scale="paper", data="my-photos", overrides=OPTIONS),
+        Request(scale="paper", data="cifar10-jpeg", overrides=("train_images=50000",)),
+        Request(scale="paper", data="cifar10-jpeg"),
+    ],
+    ids=["another image size", "another width", "images nobody counted", "as many images", "full size"],
+)
+def test_only_a_slice_is_extrapolated(device, request_):
+    """What differs in anything but how much is run takes another time for an image."""
+    assert (FULL, "CPU") not in cells(device, record_slices(device, (25.6,), request_), request_)
+
+
+def test_an_unreliable_time_is_not_extrapolated(device):
+    """It would be a thousandfold as unreliable; where every time is, the table has no such column."""
+    alone = record_slices(device, (25.6,))
+    beside = [changed(one, flags=["not_exclusive"]) for one in record_slices(device, (2.56,), case="CPU, tuned")]
+
+    assert "not extrapolated \N{DAGGER}" == cells(device, [*alone, *beside], SLICE)[FULL, "CPU, tuned"]
+    assert (FULL, "CPU") not in cells(device, beside, SLICE)
+
+
+def test_a_slice_decides_no_claim(device):
+    """Whatever it was extrapolated to."""
+    slow, fast = (25.6, 26.0, 25.2), (2.56, 2.6, 2.52)
+    records = [*record_slices(device, slow), *record_slices(device, fast, case="CPU, tuned")]
+
+    assert {"not run"} == {verdict.word for verdict in judge([device], select([device], SLICE, records), SLICE)}
+
+
+def test_a_table_of_runs_has_a_row_for_each_run(mine):
+    """Accuracies in percent, seconds and bytes; a run without a result has its status and its wall time."""
+    one, other = record_all([mine])
+    crashed = make_record(other.spec.experiment, request=PAPER, status="crashed")
+    table = run_table(rows_of([mine], [one, crashed])).set_index("case")
+
+    assert ["ok", 50.0, 50.0, 1.0, 1.625, 9.0] == [
+        table.loc["8", key]
+        for key in ("status", "best_accuracy", "clean_accuracy", "train_s", "whole_program_s", "wall_s")
+    ]
+    assert ("crashed", True) == (table.loc["16", "status"], table.loc["16"].isna()["train_s"])
+
+
+def test_a_table_of_epochs_has_a_row_for_each_epoch(mine):
+    """With types that tell counts from measured values."""
+    table = epoch_table(rows_of([mine], record_all([mine], seeds=(0, 1), epochs=2)))
+
+    assert [1, 2] * 4 == table["epoch"].tolist()
+    assert ("Int64", "float64") == (table["clean_correct"].dtype, table["clean_loss"].dtype)
+
+
+def test_the_missing_text_of_a_failed_case_names_each_ending_once():
+    """In the order of the seeds."""
+    runs = tuple(make_record(make_experiment(seed=at), status=one) for at, one in enumerate(("crashed", "timeout")))
+
+    assert "crashed, timed out" == missing(make_case("a", runs)).text
