@@ -35,15 +35,14 @@ OPTIMIZERS = [
     {"name": "adadelta"},
     {"name": "asgd"},
 ]
-REAL = [  # optimizer, stem, width, px, batch, precision
-    ("sgd", "imagenet", 16, 96, 20, "fp32"),
-    ("sgd", "cifar", 16, 32, 20, "fp32"),
-    ("adam", "imagenet", 16, 224, 10, "fp32"),
-    ("adam", "imagenet", 64, 32, 20, "fp32"),
-    ("asgd", "cifar", 16, 32, 20, "fp32"),
-    ("adadelta", "imagenet", 16, 64, 40, "fp32"),
-    ("rmsprop", "cifar", 16, 48, 10, "fp32"),
-    ("adam", "imagenet", 16, 96, 20, "bf16"),
+REAL = [  # optimizer, stem, width, px, batch, execution
+    ("sgd", "cifar", 16, 32, 20, Execution()),
+    ("adam", "imagenet", 16, 224, 10, Execution(memory_format="channels_last")),
+    ("adam", "imagenet", 64, 32, 20, Execution()),
+    ("asgd", "cifar", 16, 32, 20, Execution()),
+    ("adadelta", "imagenet", 16, 64, 40, Execution()),
+    ("rmsprop", "cifar", 16, 48, 10, Execution()),
+    ("adam", "imagenet", 16, 96, 20, Execution(precision="bf16")),
 ]
 CONVOLUTIONS = {"aten::convolution", "aten::convolution_backward"}
 OF_CASE = {"weights_bytes", "gradients_bytes", "state_bytes", "activations_bytes", "input_bytes", "transient_bytes"}
@@ -111,19 +110,19 @@ def real_peak(experiment, execution):
     return max(accumulate(size for _, size in changes))
 
 
-@pytest.mark.parametrize(("optimizer", "stem", "width", "size", "batch", "precision"), REAL)
-def test_the_tensors_of_the_real_loop_take_at_most_1_percent_more(optimizer, stem, width, size, batch, precision):
+@pytest.mark.parametrize(("optimizer", "stem", "width", "size", "batch", "execution"), REAL)
+def test_the_tensors_of_the_real_loop_take_at_most_1_percent_more(optimizer, stem, width, size, batch, execution):
     """Training of two steps and both evaluations, by the profiler, whatever instructions the processor has.
 
-    What a library holds while one convolution runs depends on them, and is no tensor: docs/forecast.md.
+    What a library holds while one convolution runs depends on them, and is no tensor: docs/forecast.md. In
+    channels_last the unconverted images are let go: they would be 9 % of the peak.
     """
     experiment = make(
         {"name": optimizer}, stem=stem, width=width, image_size=size, batch_size=batch, train_images=2 * batch
     )
-    execution = Execution(precision=precision)
-    peak = forecast(experiment, execution, granule=1).peak_bytes
+    least = 0.95 if execution.memory_format == "channels_last" else 0.99
 
-    assert 0.99 <= peak / real_peak(experiment, execution) <= 1.0005
+    assert least <= forecast(experiment, execution, 1).peak_bytes / real_peak(experiment, execution) <= 1.0005
 
 
 def test_what_a_convolution_gives_back_before_it_ends_is_no_tensor():
@@ -132,14 +131,6 @@ def test_what_a_convolution_gives_back_before_it_ends_is_no_tensor():
     found = {name: Allocation(born, died, 8, end).is_tensor for name, (born, died, end) in lives.items()}
 
     assert {"scratchpad": False, "output": True, "held": True, "outside": True} == found
-
-
-def test_channels_last_takes_no_second_copy_of_the_batch():
-    """The unconverted images are let go: 9 % of the peak here."""
-    experiment = make({"name": "adam"}, stem="imagenet", width=16, image_size=224, batch_size=10, train_images=20)
-    execution = Execution(memory_format="channels_last")
-
-    assert 0.95 <= forecast(experiment, execution, granule=1).peak_bytes / real_peak(experiment, execution)
 
 
 @pytest.mark.parametrize(("stem", "width", "size"), [("imagenet", 64, 224), ("imagenet", 16, 33), ("cifar", 64, 32)])

@@ -9,10 +9,8 @@ from pydantic import ValidationError
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from resnet18.data.embedded import read_embedded
-from resnet18.measure.clock import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step, learning_rate
-from resnet18.training.loop import train
 from resnet18.training.optimizers import build_optimizer
 from resnet18.training.setup import set_up
 
@@ -55,11 +53,9 @@ def test_a_cosine_has_torchs_rates(final_factor):
 def test_a_warm_up_rises_from_0_in_a_straight_line_and_the_cosine_takes_the_steps_left(warmup_epochs, warm_up):
     """In whole steps: 92 of 92.5, none of 0.37."""
     left = STEPS * EPOCHS - warm_up
-    line = [LR * step / warm_up for step in range(warm_up)]
+    expected = [LR * step / warm_up for step in range(warm_up)] + theirs(CosineAnnealingLR, left, T_max=left)
 
-    assert line + theirs(CosineAnnealingLR, left, T_max=left) == pytest.approx(
-        ours(Cosine(warmup_epochs=warmup_epochs)), **EXACTLY
-    )
+    assert expected == pytest.approx(ours(Cosine(warmup_epochs=warmup_epochs)), **EXACTLY)
 
 
 @pytest.mark.parametrize("epochs", [3, 4])
@@ -77,26 +73,16 @@ def test_a_run_that_is_no_longer_than_its_warm_up_ends_in_it(epochs):
         {"pct_start": 0.0},
         {"pct_start": 0.123},
         {"pct_start": 1.0},
-        {"div_factor": 1.0, "final_div_factor": 3.0},
         {"pct_start": 0.5, "div_factor": 10.0, "final_div_factor": 0.5},
     ],
     ids=str,
 )
-def test_one_cycle_has_torchs_rates(keys):
-    """Every step of 12 epochs of 37, to a millionth of a millionth; its defaults are torch's."""
-    arguments = {"max_lr": LR, "epochs": EPOCHS, "steps_per_epoch": STEPS, "cycle_momentum": False, **keys}
+@pytest.mark.parametrize("steps", [STEPS * EPOCHS, 3])
+def test_one_cycle_has_torchs_rates(keys, steps):
+    """Every step, to a millionth of a millionth; its defaults are torch's."""
+    expected = theirs(OneCycleLR, steps, max_lr=LR, total_steps=steps, cycle_momentum=False, **keys)
 
-    assert theirs(OneCycleLR, STEPS * EPOCHS, **arguments) == pytest.approx(
-        ours(OneCycle(max_lr=LR, **keys)), **EXACTLY
-    )
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_one_cycle_of_very_few_steps_has_torchs_rates(steps):
-    """The highest rate lies before the first step."""
-    expected = theirs(OneCycleLR, steps, max_lr=LR, total_steps=steps, cycle_momentum=False)
-
-    assert expected == pytest.approx(ours(OneCycle(max_lr=LR), steps, 1), **EXACTLY)
+    assert expected == pytest.approx(ours(OneCycle(max_lr=LR, **keys), steps, 1), **EXACTLY)
 
 
 def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
@@ -113,7 +99,7 @@ def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
 )
 def test_the_schedules_of_epochs_hold_one_rate_through_each(schedule, steps, epochs):
     """The same number, to the last bit, as that of the epoch."""
-    expected = [LR * schedule.rate(1.0, epoch - 1, 1, epochs) for epoch in range(1, epochs + 1) for _ in range(steps)]
+    expected = [LR * schedule.rate(1.0, epoch, 1, epochs) for epoch in range(epochs) for _ in range(steps)]
 
     assert expected == ours(schedule, steps, epochs)
 
@@ -133,21 +119,13 @@ def make_setup(schedule, **execution):
 @pytest.mark.parametrize("schedule", PER_STEP.values(), ids=PER_STEP)
 @pytest.mark.parametrize("path", ["reference", "fast"])
 def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path):
-    """Seen from the optimizer; the short last batch of an epoch is a step."""
+    """Seen from the optimizer; the short last batch is a step, whose rate is that of the epoch's result."""
     setup, seen = make_setup(schedule, path=path), []
     setup.optimizer.register_step_pre_hook(lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"]))
-    list(train(setup, Clock(lambda: None)))
-
-    assert ours(setup.experiment.schedule, 3, 3) == seen
-
-
-@pytest.mark.parametrize("schedule", PER_STEP.values(), ids=PER_STEP)
-def test_the_rate_of_an_epoch_is_that_of_its_last_step(schedule):
-    """One number for each, as before."""
-    setup = make_setup(schedule)
     results = list(epochs_of(setup))
 
-    assert ours(setup.experiment.schedule, 3, 3)[2::3] == [one.learning_rate for one in results]
+    assert ours(setup.experiment.schedule, 3, 3) == seen
+    assert seen[2::3] == [one.learning_rate for one in results]
 
 
 def test_a_rate_that_is_a_tensor_is_filled_and_stays_the_same_tensor():
@@ -160,16 +138,14 @@ def test_a_rate_that_is_a_tensor_is_filled_and_stays_the_same_tensor():
     assert rate.item() == pytest.approx(setup.rate_of_step(2, 1))
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "asgd"])
 @pytest.mark.parametrize(("path", "device"), [("fast", "cuda"), ("fast", "cpu"), ("reference", "cuda")])
-@pytest.mark.parametrize("rate_changes", [True, False])
-def test_a_rate_is_a_tensor_only_where_a_graph_holds_the_step_and_the_rate_changes_in_it(
-    name, path, device, rate_changes
-):
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_rate_is_a_tensor_only_where_a_graph_holds_the_step_and_the_rate_changes_in_it(name, path, device, changes):
     """On the fast path on CUDA; elsewhere it is a number, and what was trained with one keeps its bits."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
-    optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], path, device, rate_changes=rate_changes)
+    optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], path, device, rate_changes=changes)
     rate = optimizer.param_groups[0]["lr"]
 
-    assert (rate_changes and (path, device) == ("fast", "cuda")) == isinstance(rate, torch.Tensor)
+    assert (changes and (path, device) == ("fast", "cuda")) == isinstance(rate, torch.Tensor)
     assert 0.001 == pytest.approx(float(rate))

@@ -59,14 +59,10 @@ def snapshot(setup: Setup, position: Position, clock: Clock) -> tuple[Moment, Ar
         clock_ns=dict(clock.total_ns),
         scaler=setup.scaler.state_dict(),
     )
-    return moment, {name: tensor.detach().cpu().numpy() for name, tensor in _tensors(setup).items()}
-
-
-def _tensors(setup: Setup) -> dict[str, Tensor]:
-    found = {f"{MODEL}{name}": tensor for name, tensor in full_state(setup.model).items()}
+    tensors = {f"{MODEL}{name}": tensor for name, tensor in full_state(setup.model).items()}
     for index, kept in full_optimizer_state(setup.optimizer, setup.model).items():
-        found |= {f"{OPTIMIZER}{index}/{key}": value for key, value in kept.items() if value is not None}
-    return found
+        tensors |= {f"{OPTIMIZER}{index}/{key}": value for key, value in kept.items() if value is not None}
+    return moment, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
 def restore(setup: Setup, clock: Clock, moment: Moment, arrays: Arrays) -> Position:
@@ -78,7 +74,10 @@ def restore(setup: Setup, clock: Clock, moment: Moment, arrays: Arrays) -> Posit
     _check(setup, moment, arrays)
     model = {name.removeprefix(MODEL): torch.from_numpy(array) for name, array in arrays.items() if MODEL in name}
     load_full_state(setup.model, model)
-    load_full_optimizer_state(setup.optimizer, setup.model, _optimizer_state(arrays))
+    state: dict[int, dict[str, Tensor]] = {}
+    for index, key in _kept(arrays):
+        state.setdefault(int(index), {})[key] = torch.from_numpy(arrays[f"{OPTIMIZER}{index}/{key}"])
+    load_full_optimizer_state(setup.optimizer, setup.model, state)
     if setup.scaler.is_enabled():
         setup.scaler.load_state_dict(dict(moment.scaler))
     clock.total_ns = dict(moment.clock_ns)
@@ -97,14 +96,6 @@ def _check(setup: Setup, moment: Moment, arrays: Arrays) -> None:
         raise IntegrityError("checkpoint", "holds arrays that neither the network nor the optimizer has")
     if set(moment.clock_ns) != set(SCOPES) or setup.scaler.is_enabled() != bool(moment.scaler):
         raise IntegrityError("checkpoint", "is of another clock or precision")
-
-
-def _optimizer_state(arrays: Arrays) -> dict[int, dict[str, Tensor]]:
-    """Return what the optimizer keeps, by parameter."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for index, key in _kept(arrays):
-        state.setdefault(int(index), {})[key] = torch.from_numpy(arrays[f"{OPTIMIZER}{index}/{key}"])
-    return state
 
 
 def _kept(arrays: Arrays) -> list[tuple[str, str]]:

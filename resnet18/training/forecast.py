@@ -121,7 +121,7 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
         model = ResNet18(experiment.stem, experiment.width)
         for parameter in model.parameters():
             if parameter.dim() == IMAGE_DIMENSIONS:  # what Module.to does; on fake tensors it fails
-                parameter.data = parameter.data.to(memory_format=MEMORY_FORMATS[_format(execution)])
+                parameter.data = parameter.data.to(memory_format=_format(execution))
         ledger.mark("weights", (*model.parameters(), *model.buffers()))
         optimizer = build_optimizer(experiment.optimizer, model.parameters())
         saved = _train(model, optimizer, experiment, execution, ledger)
@@ -150,9 +150,11 @@ def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) ->
 
 def _key(run: Run) -> tuple[object, ...]:
     """Return all that memory depends on: runs that agree in it share a forecast."""
-    one, how = run.experiment, run.execution
-    network = (one.model, one.stem, one.width, one.image_size, one.optimizer, one.label_smoothing)
-    return (*network, training_batch(one), evaluation_batch(one), how.precision, how.memory_format)
+    experiment, execution = run.experiment, run.execution
+    kept = ("model", "stem", "width", "image_size", "optimizer", "label_smoothing")
+    network = (getattr(experiment, key) for key in kept)
+    batches = (training_batch(experiment), evaluation_batch(experiment))
+    return (*network, *batches, execution.precision, execution.memory_format)
 
 
 def _train(
@@ -165,17 +167,17 @@ def _train(
         images, labels = _batch(training_batch(experiment), experiment, execution, ledger)
         ledger.phase = "forward"
         optimizer.zero_grad()
-        with torch.autograd.graph.saved_tensors_hooks(ledger.saved, _unchanged), autocast(execution, CPU):
+        with torch.autograd.graph.saved_tensors_hooks(ledger.saved, lambda tensor: tensor), autocast(execution, CPU):
             logits = model(images)
             loss = cross_entropy(logits, labels, label_smoothing=experiment.label_smoothing)
         saved = ledger.held("activations", "input")
         (logits.argmax(1) == labels).sum().item()
         ledger.phase = "backward"
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
-        ledger.mark("gradients", (one.grad for one in model.parameters() if one.grad is not None))
+        ledger.mark("gradients", (weight.grad for weight in model.parameters() if weight.grad is not None))
         ledger.phase = "optimizer step"
         optimizer.step()
-        ledger.mark("state", (one for one in tree_leaves(dict(optimizer.state)) if isinstance(one, Tensor)))
+        ledger.mark("state", (kept for kept in tree_leaves(dict(optimizer.state)) if isinstance(kept, Tensor)))
     return saved
 
 
@@ -191,16 +193,13 @@ def _evaluate(model: nn.Module, experiment: Experiment, execution: Execution, le
 
 def _batch(count: int, experiment: Experiment, execution: Execution, ledger: Ledger) -> tuple[Tensor, Tensor]:
     shape = (count, 3, experiment.image_size, experiment.image_size)
-    images = torch.empty(shape, memory_format=MEMORY_FORMATS[_format(execution)])
+    images = torch.empty(shape, memory_format=_format(execution))
     labels = torch.empty(count, dtype=torch.int64)
     ledger.mark("input", (images, labels))
     return images, labels
 
 
-def _format(execution: Execution) -> str:
+def _format(execution: Execution) -> torch.memory_format:
     """Return the memory format in which a run is carried out; it changes no byte."""
-    return PATH_FORMATS[execution.path] if execution.memory_format == "auto" else execution.memory_format
-
-
-def _unchanged(tensor: Tensor) -> Tensor:
-    return tensor
+    is_auto = execution.memory_format == "auto"
+    return MEMORY_FORMATS[PATH_FORMATS[execution.path] if is_auto else execution.memory_format]

@@ -146,7 +146,6 @@ def compile_network(setup: Setup) -> None:
 
 
 def _batch_sizes(images: int, batch: int) -> list[int]:
-    """Return the sizes of batch that a pass over the images has."""
     return [size for size in dict.fromkeys((min(batch, images), images % batch)) if size]
 
 

@@ -110,7 +110,7 @@ def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
 
 
 def parameters_sha256(model: nn.Module) -> str:
-    """Return the SHA-256 of all parameters and buffers, dead taps too: names, then little-endian bytes."""
+    """Return the SHA-256 of all parameters and buffers, unseen weights too: names, then little-endian bytes."""
     total = hashlib.sha256()
     for name, tensor in full_state(model).items():
         total.update(f"{name} {tuple(tensor.shape)}\n".encode())
@@ -119,7 +119,7 @@ def parameters_sha256(model: nn.Module) -> str:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Return the number of trainable parameters, dead taps too."""
+    """Return the number of trainable parameters, unseen weights too."""
     whole = full_state(model)
     return sum(whole[name].numel() for name, _ in model.named_parameters())
 

@@ -12,28 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet18.training.augment import Pipeline
+from resnet18.training.batched import geometry, tensors
 from resnet18.training.batched.colour import COLOURS
-from resnet18.training.batched.geometry import (
-    MOVEMENTS,
-    Matrices,
-    build_affine,
-    build_resize,
-    identities,
-    mirror_first,
-    rotations,
-    then_mirror,
-)
-from resnet18.training.batched.tensors import (
-    CHANNELS,
-    FLIP,
-    FloatStep,
-    ImageStep,
-    Target,
-    build_float_step,
-    build_spread,
-    build_to_tensor,
-    pack,
-)
+from resnet18.training.batched.geometry import MOVEMENTS
+from resnet18.training.batched.tensors import CHANNELS, FLIP, FloatStep, ImageStep, Target
 from resnet18.training.native import Library, load_library
 
 CHUNK_PIXELS = 1 << 16
@@ -43,7 +25,7 @@ FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trappi
 """No fused multiply-add: it rounds once where Pillow rounds twice. The other two change no value."""
 ROTATION = "random_rotation"
 BUILD = COLOURS | MOVEMENTS
-"""How to build the step on images, from the operation, its table and the target."""
+"""How to build the step on images, from the operation, its table and the target; None where no image changes."""
 
 
 @cache
@@ -82,17 +64,13 @@ class BatchedPipeline:
             chunk = max(1, CHUNK_PIXELS // max(size, self.reference.native) ** 2)
         for start in range(0, len(pixels), chunk):
             part = slice(start, start + chunk)
-            self._augment(pixels[part], rows[part], batch[part])
+            image = self.pack(pixels[part])
+            for step in self.on_images:
+                image = step(image, rows[part])
+            self.to_tensor(batch[part], image)
+            for change in self.on_tensors:
+                change(batch[part], rows[part])
         return batch
-
-    def _augment(self, pixels: Tensor, rows: Tensor, batch: Tensor) -> None:
-        """Write the results into `batch`."""
-        image = self.pack(pixels)
-        for step in self.on_images:
-            image = step(image, rows)
-        self.to_tensor(batch, image)
-        for change in self.on_tensors:
-            change(batch, rows)
 
     def _check(self, pixels: Tensor, rows: Tensor) -> None:
         wanted = (len(rows), self.reference.native, self.reference.native, CHANNELS)
@@ -111,27 +89,16 @@ def batched_form(reference: Pipeline, device: torch.device, *, compiled: bool = 
     """
     kernels = augmentation_kernels() if compiled and device.type == "cpu" else None
     target = Target(reference.native, reference.size, device, kernels)
-    images = tuple(_image_steps(reference, target))
-    built = [build_float_step(operation, reference, target) for operation in reference.on_tensors]
-    floats = tuple(step for step in built if step)
-    to_tensor = build_to_tensor(target)
-    if kernels is None:
-        return BatchedPipeline(reference, device, pack, images, to_tensor, floats)
-    by_channel = 1 if reference.on_tensors and reference.on_tensors[0].name == "normalize" else 0
-    spread = build_spread(kernels, (to_tensor, *floats[:by_channel]))
-    return BatchedPipeline(reference, device, _compiled_pack(kernels), images, spread, floats[by_channel:])
-
-
-def _compiled_pack(kernels: Library) -> Callable[[Tensor], Tensor]:
-    """Return `pack` in C."""
-
-    def packed(pixels: Tensor) -> Tensor:
-        pixels = pixels.contiguous()
-        image = torch.empty(pixels.shape[:3], dtype=torch.int32)
-        kernels.call("pack", pixels, image, image.numel())
-        return image
-
-    return packed
+    on_images = tuple(_image_steps(reference, target))
+    built = [tensors.build_float_step(operation, reference, target) for operation in reference.on_tensors]
+    on_tensors = tuple(step for step in built if step)
+    to_tensor = tensors.build_to_tensor(target)
+    pack: Callable[[Tensor], Tensor] = tensors.pack
+    if kernels:
+        by_channel = int(bool(reference.on_tensors) and reference.on_tensors[0].name == "normalize")
+        to_tensor = tensors.build_spread(kernels, (to_tensor, *on_tensors[:by_channel]))
+        pack, on_tensors = tensors.build_pack(kernels), on_tensors[by_channel:]
+    return BatchedPipeline(reference, device, pack, on_images, to_tensor, on_tensors)
 
 
 def _image_steps(reference: Pipeline, target: Target) -> list[ImageStep]:
@@ -142,13 +109,13 @@ def _image_steps(reference: Pipeline, target: Target) -> list[ImageStep]:
     steps: list[ImageStep | None] = []
     if reference.is_resized_first:
         whole = np.tile(np.array([0, 0, reference.native, reference.native]), (reference.images, 1))
-        steps.append(build_resize(None, whole, target))
+        steps.append(geometry.build_resize(None, whole, target))
         target = replace(target, side=reference.size)
     operations = [*reference.on_images, *(after for after in reference.on_tensors if after.name == FLIP)]
     for moves, group in groupby(operations, key=lambda operation: operation.name in {FLIP, ROTATION}):
         if moves:
             matrices = _movement([operation.name for operation in group], reference, target.side)
-            steps.append(build_affine(matrices, target))
+            steps.append(geometry.build_affine(matrices, target))
             continue
         for operation in group:
             steps.append(BUILD[operation.name](operation, reference.tables[operation.name], target))
@@ -157,12 +124,12 @@ def _image_steps(reference: Pipeline, target: Target) -> list[ImageStep]:
     return [step for step in steps if step]
 
 
-def _movement(names: list[str], reference: Pipeline, side: int) -> Matrices:
+def _movement(names: list[str], reference: Pipeline, side: int) -> geometry.Matrices:
     """Return the matrices of a rotation, a flip, or both in the given order."""
-    matrices = identities(reference.images)
+    matrices = geometry.identities(reference.images)
     if ROTATION in names:
-        matrices = rotations(reference.tables[ROTATION][:, 0].astype(np.float64), side)
+        matrices = geometry.rotations(reference.tables[ROTATION][:, 0].astype(np.float64), side)
     if FLIP not in names:
         return matrices
-    mirror = mirror_first if names[0] == FLIP else then_mirror
+    mirror = geometry.mirror_first if names[0] == FLIP else geometry.then_mirror
     return mirror(matrices, reference.tables[FLIP].astype(np.int64), side)

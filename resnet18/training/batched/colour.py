@@ -10,6 +10,7 @@ there. Divisors are tensors: by a Python number, a GPU may divide through its re
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ def build_jitter(_operation: ColorJitter, table: Floats, target: Target) -> Imag
     if (kinds == NOTHING).all():
         return None
     is_hue = kinds == HUE
-    amounts = np.where(is_hue, _eight_bit_shift(drawn), drawn).astype(np.float32)
+    # a shift is cut to whole steps towards 0, then wrapped, as torchvision does
+    amounts = np.where(is_hue, (drawn * 255).astype(np.int32) & (STEPS - 1), drawn).astype(np.float32)
     if target.kernels:
         return _compiled_jitter(target.kernels, target.put(kinds, np.int32), target.put(amounts, np.float32))
     after_hue = np.cumsum(is_hue, axis=1) > 0
@@ -113,53 +115,68 @@ def _build_blend(kinds: Integers, amounts: NDArray[np.float32], target: Target) 
     return blend
 
 
-@dataclass(frozen=True)
-class Hue:
-    """One shift per image."""
+def _build_hue(shifts: NDArray[np.float32], active: NDArray[np.bool_], target: Target) -> ImageStep:
+    """Return the step on planes for 8-bit shifts [images].
 
-    shifts: Tensor
-    """int32 [images, 1, 1]: 0 to 255, to be added to an 8-bit hue, which wraps around."""
-    active: Tensor
-    """bool [images, 1, 1, 1]: a shift of exactly 0 leaves an image out; HSV and back would change it."""
-    six: Tensor
-    """float64 []."""
+    Others than the `active` images stay as they are: a shift of 0 through HSV and back would change them.
+    """
+    shift, is_active = target.put(shifts, np.int32).view(-1, 1, 1), target.put(active, np.bool_).view(-1, 1, 1, 1)
+    six = torch.tensor(6.0, dtype=torch.float64, device=target.device)
+    circle = HueCircle.on(target)
+
+    def hue(planes: Tensor, rows: Tensor) -> Tensor:
+        largest, least = planes.amax(1), planes.amin(1)
+        spread = largest - least
+        saturation = (spread / largest.clamp(min=1)).double().mul_(255).floor_().float()
+        place = _hue_of(planes, largest, spread.clamp_(min=1), six) + shift.index_select(0, rows)
+        shifted = circle.to_rgb(place.bitwise_and_(STEPS - 1), saturation, largest)
+        return torch.where(is_active.index_select(0, rows), shifted, planes)
+
+    return hue
+
+
+def _hue_of(planes: Tensor, largest: Tensor, spread: Tensor, six: Tensor) -> Tensor:
+    """Return int32 [n, side, side], 0 to 255."""
+    red, green, _ = planes.unbind(1)
+    from_red, from_green, from_blue = ((largest.unsqueeze(1) - planes) / spread.unsqueeze(1)).unbind(1)
+    at_green = (from_red.double() + 2.0).sub_(from_blue).float()
+    at_blue = (from_green.double() + 4.0).sub_(from_red).float()
+    sixths = torch.where(red == largest, from_blue - from_green, torch.where(green == largest, at_green, at_blue))
+    whole = sixths.double().div_(six).add_(1.0)
+    return whole.sub_(whole.floor()).float().double().mul_(255).to(torch.int32)
+
+
+@dataclass(frozen=True)
+class HueCircle:
+    """What each of 256 hues is."""
+
     most: Tensor
     """float32 []: 255."""
     fractions: Tensor
     """float32 [256]: how far a hue lies in its sixth of the circle."""
-    odd: Tensor
+    is_odd: Tensor
     """bool [256]: whether that sixth is the second, fourth or sixth."""
     roles: Tensor
-    """uint8 [3, 256]: what red, green and blue are at a hue; 0 the largest channel, 1 the middle one, 2 the least."""
+    """uint8 [3, 256]: what red, green and blue are; 0 the largest channel, 1 the middle one, 2 the least."""
 
-    def __call__(self, planes: Tensor, rows: Tensor) -> Tensor:
-        """Return float32 [n, 3, side, side] from the same."""
-        largest, least = planes.amax(1), planes.amin(1)
-        spread = largest - least
-        saturation = (spread / largest.clamp(min=1)).double().mul_(255).floor_().float()
-        hue = self._hue(planes, largest, spread.clamp_(min=1))
-        place = (hue + self.shifts.index_select(0, rows)).bitwise_and_(STEPS - 1)
-        shifted = self._to_rgb(place, saturation, largest)
-        return torch.where(self.active.index_select(0, rows), shifted, planes)
+    @classmethod
+    def on(cls, target: Target) -> Self:
+        """Return the tables on a device."""
+        steps = np.arange(STEPS)
+        sixth = steps * 6 // 255
+        roles = np.array([[0, 1, 2, 2, 1, 0], [1, 0, 0, 1, 2, 2], [2, 2, 1, 0, 0, 1]])[:, sixth % 6]
+        fractions = target.put(steps * 6.0 / 255.0 - sixth, np.float32)
+        most = torch.tensor(255.0, device=target.device)
+        return cls(most, fractions, target.put(sixth % 2 == 1, np.bool_), target.put(roles, np.uint8))
 
-    def _hue(self, planes: Tensor, largest: Tensor, spread: Tensor) -> Tensor:
-        """Return int32 [n, side, side], 0 to 255."""
-        red, green, _ = planes.unbind(1)
-        from_red, from_green, from_blue = ((largest.unsqueeze(1) - planes) / spread.unsqueeze(1)).unbind(1)
-        at_green = (from_red.double() + 2.0).sub_(from_blue).float()
-        at_blue = (from_green.double() + 4.0).sub_(from_red).float()
-        sixths = torch.where(red == largest, from_blue - from_green, torch.where(green == largest, at_green, at_blue))
-        whole = sixths.double().div_(self.six).add_(1.0)
-        return whole.sub_(whole.floor()).float().double().mul_(255).to(torch.int32)
-
-    def _to_rgb(self, place: Tensor, saturation: Tensor, largest: Tensor) -> Tensor:
+    def to_rgb(self, hue: Tensor, saturation: Tensor, largest: Tensor) -> Tensor:
         """Return float32 [n, 3, side, side] from hue (int32), saturation and value, each [n, side, side]."""
-        flat = place.view(-1)
+        flat = hue.view(-1)
         fraction = self.fractions.index_select(0, flat).view_as(largest)
-        odd = self.odd.index_select(0, flat).view_as(largest)
+        is_odd = self.is_odd.index_select(0, flat).view_as(largest)
         share = saturation.div_(self.most)
         rising = share.double() * (1.0 - fraction.double())
-        gap = torch.where(odd, (share * fraction).double(), rising)
+        gap = torch.where(is_odd, (share * fraction).double(), rising)
         value = largest.double()
         middle = _rounded(value * (1.0 - gap)).unsqueeze(1)
         least = _rounded(value * (1.0 - share.double())).unsqueeze(1)
@@ -170,27 +187,6 @@ class Hue:
 def _rounded(values: Tensor) -> Tensor:
     """Return float32 whole numbers from float64 that are not negative; halves go up, as C's round() has them."""
     return values.add_(0.5).floor_().float()
-
-
-def _eight_bit_shift(turns: Floats) -> NDArray[np.int32]:
-    """Return 0 to 255 for shifts in turns of the circle: cut to whole steps towards 0, then wrapped, as torchvision."""
-    return (turns * 255).astype(np.int32) & (STEPS - 1)
-
-
-def _build_hue(shifts: NDArray[np.float32], active: NDArray[np.bool_], target: Target) -> Hue:
-    """Return the operation for 8-bit shifts [images]; others than the `active` images stay as they are."""
-    steps = np.arange(STEPS)
-    sixth = steps * 6 // 255
-    roles = np.array([[0, 1, 2, 2, 1, 0], [1, 0, 0, 1, 2, 2], [2, 2, 1, 0, 0, 1]])
-    return Hue(
-        target.put(shifts, np.int32).view(-1, 1, 1),
-        target.put(active, np.bool_).view(-1, 1, 1, 1),
-        torch.tensor(6.0, dtype=torch.float64, device=target.device),
-        torch.tensor(255.0, device=target.device),
-        target.put(steps * 6.0 / 255.0 - sixth, np.float32),
-        target.put(sixth % 2 == 1, np.bool_),
-        target.put(roles[:, sixth % 6], np.uint8),
-    )
 
 
 COLOURS: dict[str, Callable[..., ImageStep | None]] = {

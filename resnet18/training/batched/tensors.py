@@ -48,6 +48,18 @@ def pack(pixels: Tensor) -> Tensor:
     return pad(pixels, (0, 1)).view(torch.int32).squeeze(-1)
 
 
+def build_pack(kernels: Library) -> Callable[[Tensor], Tensor]:
+    """Return `pack` in C."""
+
+    def packed(pixels: Tensor) -> Tensor:
+        pixels = pixels.contiguous()
+        image = torch.empty(pixels.shape[:3], dtype=torch.int32)
+        kernels.call("pack", pixels, image, image.numel())
+        return image
+
+    return packed
+
+
 def channel(image: Tensor, which: int) -> Tensor:
     """Return one channel (0 is red) of words as int32 [n, height, width] with values 0 to 255."""
     return (image >> (8 * which)).bitwise_and_(BYTE) if which else image & BYTE

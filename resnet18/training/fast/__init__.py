@@ -16,7 +16,7 @@ from torch.nn.functional import batch_norm, linear, max_pool2d, relu
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.training.device import HALVES
 from resnet18.training.fast.convolution import Convolution
-from resnet18.training.fast.kernel_support import Geometry, live, shortened
+from resnet18.training.fast.kernel_support import Geometry
 from resnet18.training.fast.state import load_full_state
 from resnet18.training.model import CLASSES, allocate, build_model
 from resnet18.training.native import NetworkKernels, network_kernels
@@ -168,10 +168,9 @@ class Block(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, stride: int, size: int) -> None:
         super().__init__()
-        first = _kept(Geometry(3, stride, 1, size))
-        second = _kept(Geometry(3, 1, 1, first[0].out))
-        self.conv1, self.bn1 = Convolution(channels_in, channels, *first), Norm(channels)
-        self.conv2, self.bn2 = Convolution(channels, channels, *second), Norm(channels)
+        first = Geometry(3, stride, 1, size)
+        self.conv1, self.bn1 = Convolution(channels_in, channels, first), Norm(channels)
+        self.conv2, self.bn2 = Convolution(channels, channels, Geometry(3, 1, 1, first.out)), Norm(channels)
         self.downsample: nn.ModuleList | None = None
         if stride != 1 or channels_in != channels:
             shortcut = Convolution(channels_in, channels, Geometry(1, stride, 0, size))
@@ -197,7 +196,7 @@ class FastNetwork(nn.Module):
         self.activations = HALVES.get(precision)
         self.pool = imagenet
         stem = Geometry(7, 2, 3, experiment.image_size) if imagenet else Geometry(3, 1, 1, experiment.image_size)
-        self.conv1, self.bn1 = Convolution(3, width, *_kept(stem)), Norm(width)
+        self.conv1, self.bn1 = Convolution(3, width, stem), Norm(width)
         size, channels_in = (stem.out + 1) // 2 if imagenet else stem.out, width
         for stage in range(STAGES):
             channels, stride = width << stage, 1 if stage == 0 else 2
@@ -226,9 +225,3 @@ def build_fast_network(experiment: Experiment, execution: Execution, device: tor
     allocate(network)
     load_full_state(network, build_model(experiment).state_dict())
     return network.to(device)
-
-
-def _kept(geometry: Geometry) -> tuple[Geometry, int, int]:
-    """Return the convolution to compute, the first of its rows in the whole kernel, and that kernel's side."""
-    begin, end = live(geometry)
-    return shortened(geometry, begin, end), begin, geometry.kernel

@@ -1,7 +1,7 @@
-/* Convolutions in bfloat16 on AMX tiles: each is a sum over taps of matrix products of gathered pixels.
+/* Convolutions in bfloat16 on AMX tiles: each sums matrix products of gathered pixels over the kernel's positions.
 
-A tap is one position of the kernel. Images are [pixels, channels], a weight [channels_out, taps, channels_in] in
-float32; channels are multiples of 32. For each tap, `source` says which input pixel an output pixel sees, -1 for
+Positions are those of the kernel. Images are [pixels, channels], a weight [channels_out, positions, channels_in] in
+float32; channels are multiples of 32. For each position, `source` says which input pixel an output pixel sees, -1 for
 padding. A tile is 16 rows of 64 bytes; the product of two takes pairs of bfloat16 along the summed axis. */
 
 #include <immintrin.h>
@@ -68,22 +68,22 @@ INLINE __m512i halves(const float *from) {
 }
 
 /* 32 weights of the other axis as the right-hand tiles of a product over channels_in (forward) or channels_out. */
-void pack_weight(const float *weight, uint16_t *forward, uint16_t *backward, long outs, long taps, long ins) {
+void pack_weight(const float *weight, uint16_t *forward, uint16_t *backward, long outs, long positions, long ins) {
 #pragma omp parallel for collapse(2) schedule(static)
   for (long o = 0; o < outs; o += SIDE)
-    for (long t = 0; t < taps; t++)
+    for (long t = 0; t < positions; t++)
       for (long i = 0; i < ins; i += SIDE) {
-        const float *from = weight + (o * taps + t) * ins + i;
+        const float *from = weight + (o * positions + t) * ins + i;
         __m512i rows[SIDE], copy[16];
-        for (int k = 0; k < SIDE; k++) rows[k] = halves(from + k * taps * ins);
-        /* forward [outs / 32][taps][ins / 32][2 tiles] */
-        uint16_t *to = forward + (((o / SIDE) * taps + t) * (ins / SIDE) + i / SIDE) * 2 * TILE;
+        for (int k = 0; k < SIDE; k++) rows[k] = halves(from + k * positions * ins);
+        /* forward [outs / 32][positions][ins / 32][2 tiles] */
+        uint16_t *to = forward + (((o / SIDE) * positions + t) * (ins / SIDE) + i / SIDE) * 2 * TILE;
         for (int half = 0; half < 2; half++) {
           memcpy(copy, rows + 16 * half, sizeof copy);
           transpose(copy, to + half * TILE);
         }
-        /* backward [ins / 32][taps][outs / 32][2 tiles] */
-        to = backward + (((i / SIDE) * taps + t) * (outs / SIDE) + o / SIDE) * 2 * TILE;
+        /* backward [ins / 32][positions][outs / 32][2 tiles] */
+        to = backward + (((i / SIDE) * positions + t) * (outs / SIDE) + o / SIDE) * 2 * TILE;
         for (int k = 0; k < 16; k++) {
           __m512i low, high;
           interleave(rows[2 * k], rows[2 * k + 1], &low, &high);
@@ -130,10 +130,11 @@ INLINE void multiply(const uint16_t *left, long left_line, long left_half, long 
   }
 }
 
-/* y[target[p], :] = sum over taps t of x[source[t][p], :] @ packed[:, tap[t], :]; `all` is the weight's taps. */
+/* y[target[p], :] = sum over positions t of x[source[t][p], :] @ packed[:, position[t], :].
+   `all` is the weight's positions. */
 void multiply_pixels(const uint16_t *x, uint16_t *y, const uint16_t *packed, const int *source, const int *target,
-                     const int *tap, long pixels, long taps, long all, long ins, long outs) {
-  long deep = taps * ins, blocks = (pixels + SOME - 1) / SOME;
+                     const int *position, long pixels, long positions, long all, long ins, long outs) {
+  long deep = positions * ins, blocks = (pixels + SOME - 1) / SOME;
 #pragma omp parallel
   {
     configure();
@@ -143,7 +144,7 @@ void multiply_pixels(const uint16_t *x, uint16_t *y, const uint16_t *packed, con
     for (long block = 0; block < blocks; block++) {
       long begin = block * SOME, count = pixels - begin < SOME ? pixels - begin : SOME;
       for (long p = 0; p < (count + SIDE - 1) / SIDE * SIDE; p++)
-        for (long t = 0; t < taps; t++) {
+        for (long t = 0; t < positions; t++) {
           long from = p < count ? source[t * pixels + begin + p] : -1;
           for (long c = 0; c < ins; c += SIDE)
             _mm512_store_si512(gathered + p * deep + t * ins + c, row_of(x, from, ins, c));
@@ -151,9 +152,9 @@ void multiply_pixels(const uint16_t *x, uint16_t *y, const uint16_t *packed, con
       for (long o = 0; o < outs; o += SIDE)
         for (long p = 0; p < count; p += SIDE) {
           begin_sum(sums, SIDE, 0);
-          for (long t = 0; t < taps; t++)
+          for (long t = 0; t < positions; t++)
             multiply(gathered + p * deep + t * ins, 2 * deep, 16 * deep, SIDE,
-                     packed + ((o / SIDE) * all + tap[t]) * (ins / SIDE) * 2 * TILE, ins / SIDE);
+                     packed + ((o / SIDE) * all + position[t]) * (ins / SIDE) * 2 * TILE, ins / SIDE);
           end_sum(sums, SIDE);
           for (long q = 0; q < SIDE && p + q < count; q++) {
             __m512i half = (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(sums + SIDE * q + 16),
@@ -184,7 +185,7 @@ static void pack_gradient(const uint16_t *g, uint16_t *packed, long pixels, long
     }
 }
 
-/* Right-hand tiles of the same: 32 channels of the pixels that a tap sees. */
+/* Right-hand tiles of the same: 32 channels of the pixels that a position meets. */
 INLINE void pack_pixels(const uint16_t *x, uint16_t *packed, const int *source, long begin, long end, long pixels,
                         long channels, long c) {
   for (long s = begin; s < end; s++, packed += 2 * TILE)
@@ -198,8 +199,9 @@ INLINE void pack_pixels(const uint16_t *x, uint16_t *packed, const int *source, 
     }
 }
 
-/* gradient of the weight [outs, taps, ins] = sum over pixels p of g[p, :] outer x[source[t][p], :] */
-void weight_gradient(const uint16_t *x, const uint16_t *g, float *gradient, const int *source, long pixels, long taps,
+/* gradient of the weight [outs, positions, ins] = sum over pixels p of g[p, :] outer x[source[t][p], :] */
+void weight_gradient(const uint16_t *x, const uint16_t *g, float *gradient, const int *source, long pixels,
+                     long positions,
                      long ins, long outs) {
   long steps = (pixels + SIDE - 1) / SIDE;
   uint16_t *left = aligned_alloc(LINE, sizeof(uint16_t) * steps * SIDE * outs);
@@ -211,13 +213,13 @@ void weight_gradient(const uint16_t *x, const uint16_t *g, float *gradient, cons
     for (long s = 0; s < steps; s += FEW) { /* outermost, so that this part of `left` stays in the cache */
       long end = s + FEW < steps ? s + FEW : steps;
 #pragma omp for collapse(2) schedule(static) nowait
-      for (long t = 0; t < taps; t++)
+      for (long t = 0; t < positions; t++)
         for (long c = 0; c < ins; c += SIDE) {
           pack_pixels(x, right, source + t * pixels, s, end, pixels, ins, c);
           for (long o = 0; o < outs; o += SIDE) {
-            begin_sum(gradient + (o * taps + t) * ins + c, taps * ins, s > 0);
+            begin_sum(gradient + (o * positions + t) * ins + c, positions * ins, s > 0);
             multiply(left + ((o / 16) * steps + s) * TILE, LINE, steps * TILE, TILE, right, end - s);
-            end_sum(gradient + (o * taps + t) * ins + c, taps * ins);
+            end_sum(gradient + (o * positions + t) * ins + c, positions * ins);
           }
         }
     }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from resnet18.training.fast.kernel_support import Geometry, LiveTaps, sources, users
+from resnet18.training.fast.kernel_support import Geometry, sources, trimmed, users
 from resnet18.training.model import NARROW, pixels_seen
 from resnet18.training.native import Library, network_kernels
 
@@ -25,15 +25,46 @@ FEW = 2
 """Side of the largest map that is written so (measured with AVX2 and with AVX-512: at 4x4 oneDNN is as fast)."""
 
 
-class Convolution(LiveTaps):
-    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds live taps only."""
+class Convolution(nn.Module):
+    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds what meets a pixel.
 
-    def __init__(self, channels_in: int, channels: int, geometry: Geometry, begin: int = 0, kernel: int = 0) -> None:
-        super().__init__(geometry, begin, kernel or geometry.kernel)
-        shape = (channels, channels_in, geometry.kernel, geometry.kernel)
+    `unseen` [out, in, positions] has the rest of the whole kernel, row by row; nothing is computed with it.
+    """
+
+    unseen: Tensor
+
+    def __init__(self, channels_in: int, channels: int, whole: Geometry) -> None:
+        super().__init__()
+        self.whole = whole
+        self.geometry, begin = trimmed(whole)
+        self.part = slice(begin, begin + self.geometry.kernel)
+        """Rows and columns of the whole kernel that the weight holds."""
+        shape = (channels, channels_in, self.geometry.kernel, self.geometry.kernel)
         self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
-        dead = torch.empty(channels, channels_in, self.kernel**2 - geometry.kernel**2)
-        self.register_buffer("dead", dead, persistent=False)
+        unseen = torch.empty(channels, channels_in, whole.kernel**2 - self.geometry.kernel**2)
+        self.register_buffer("unseen", unseen, persistent=False)
+
+    def seen_of(self, whole: Tensor) -> Tensor:
+        """Return a view [out, in, k, k] of a whole kernel: what the weight holds."""
+        return whole[:, :, self.part, self.part]
+
+    def unseen_of(self, whole: Tensor) -> Tensor:
+        """Return a copy [out, in, positions] of the rest."""
+        return whole[:, :, self._is_unseen()]
+
+    def joined(self, seen: Tensor, unseen: Tensor | None) -> Tensor:
+        """Return a whole kernel; without the unseen part that is 0."""
+        whole = seen.new_zeros((*seen.shape[:2], self.whole.kernel, self.whole.kernel))
+        self.seen_of(whole).copy_(seen.detach())
+        if unseen is not None:
+            whole[:, :, self._is_unseen()] = unseen
+        return whole
+
+    def _is_unseen(self) -> Tensor:
+        """Say of each position of the whole kernel [k, k] whether it is unseen."""
+        is_unseen = torch.ones(self.whole.kernel, self.whole.kernel, dtype=torch.bool)
+        is_unseen[self.part, self.part] = False
+        return is_unseen
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of [n, channels_in, s, s], in its dtype."""
@@ -64,14 +95,14 @@ class _Tiled(torch.autograd.Function):
             ctx.save_for_backward(x, half, None)
             return conv2d(x, half, None, g.stride, g.padding)
         forward, backward = (torch.empty(weight.numel(), dtype=torch.bfloat16) for _ in range(2))
-        taps = g.kernel**2
-        tiles.call("pack_weight", weight, forward, backward, outs, taps, ins)
+        positions = g.kernel**2
+        tiles.call("pack_weight", weight, forward, backward, outs, positions, ins)
         n = x.shape[0]
         source = sources(n, g)
         pixels = source.shape[1]
         y = _image(n, outs, g.out)
-        order = torch.arange(max(pixels, taps), dtype=torch.int32)
-        tiles.call("multiply_pixels", x, y, forward, source, order, order, pixels, taps, taps, ins, outs)
+        order = torch.arange(max(pixels, positions), dtype=torch.int32)
+        tiles.call("multiply_pixels", x, y, forward, source, order, order, pixels, positions, positions, ins, outs)
         ctx.save_for_backward(x, weight, backward)
         return y
 
@@ -82,7 +113,7 @@ class _Tiled(torch.autograd.Function):
         x, weight, packed = ctx.saved_tensors
         g: Geometry = ctx.geometry
         outs, ins = weight.shape[:2]
-        n, taps = x.shape[0], g.kernel**2
+        n, positions = x.shape[0], g.kernel**2
         dy = dy.contiguous(memory_format=torch.channels_last)
         by_tiles = g.out <= SMALL_GRADIENT
         dx, dw = None, None
@@ -94,15 +125,15 @@ class _Tiled(torch.autograd.Function):
         if packed is not None:
             dx = _image(n, ins, g.size)
             for group in users(n, g):
-                if not len(group.taps):
-                    dx.permute(0, 2, 3, 1).view(-1, ins)[group.pixels] = 0  # no tap sees them
+                if not len(group.positions):
+                    dx.permute(0, 2, 3, 1).view(-1, ins)[group.pixels] = 0  # no position meets them
                     continue
-                sizes = (len(group.pixels), len(group.taps), taps, outs, ins)
-                tiles.call("multiply_pixels", dy, dx, packed, group.outputs, group.pixels, group.taps, *sizes)
+                sizes = (len(group.pixels), len(group.positions), positions, outs, ins)
+                tiles.call("multiply_pixels", dy, dx, packed, group.outputs, group.pixels, group.positions, *sizes)
         if by_tiles:
             dw = torch.empty_like(weight, dtype=torch.float32)
             source = sources(n, g)
-            tiles.call("weight_gradient", x, dy, dw, source, source.shape[1], taps, ins, outs)
+            tiles.call("weight_gradient", x, dy, dw, source, source.shape[1], positions, ins, outs)
         assert dw is not None  # noqa: S101 - one of the two made it
         return dx, dw.float(), None
 
@@ -125,25 +156,25 @@ class Strip:
 
     output: int
     pixels: slice
-    taps: slice
+    weights: slice
 
 
 @functools.cache
 def strips(g: Geometry) -> tuple[Strip, ...]:
     """Return all strips, those of an output pixel together."""
     found: list[Strip] = []
-    for row, column, tap_row in itertools.product(range(g.out), range(g.out), range(g.kernel)):
-        y, x = row * g.stride - g.padding + tap_row, column * g.stride - g.padding
+    for row, column, kernel_row in itertools.product(range(g.out), range(g.out), range(g.kernel)):
+        y, x = row * g.stride - g.padding + kernel_row, column * g.stride - g.padding
         begin, end = max(0, -x), min(g.kernel, g.size - x)
         if not 0 <= y < g.size or begin >= end:
             continue
-        first, tap = y * g.size + x, tap_row * g.kernel
-        output, pixels, taps = row * g.out + column, slice(first + begin, first + end), slice(tap + begin, tap + end)
+        output, first, weight = row * g.out + column, y * g.size + x, kernel_row * g.kernel
+        pixels, weights = slice(first + begin, first + end), slice(weight + begin, weight + end)
         last = found[-1] if found else None
-        if last and (last.output, last.pixels.stop, last.taps.stop) == (output, pixels.start, taps.start):
-            found[-1] = Strip(output, slice(last.pixels.start, pixels.stop), slice(last.taps.start, taps.stop))
-        else:
-            found.append(Strip(output, pixels, taps))
+        if last and (last.output, last.pixels.stop, last.weights.stop) == (output, pixels.start, weights.start):
+            pixels, weights = slice(last.pixels.start, pixels.stop), slice(last.weights.start, weights.stop)
+            found.pop()
+        found.append(Strip(output, pixels, weights))
     return tuple(found)
 
 
@@ -156,12 +187,12 @@ class Products(torch.autograd.Function):
         n, outs, ins = x.shape[0], *weight.shape[:2]
         ctx.save_for_backward(x, weight)
         ctx.geometry = g
-        images, taps = _flat(x), _flat(weight)
+        images, weights = _flat(x), _flat(weight)
         y = torch.empty(n, g.out**2 * outs)
         before = -1
         for strip in strips(g):
             part = _part(y, slice(strip.output, strip.output + 1), outs)
-            _add(part, _part(images, strip.pixels, ins), _part(taps, strip.taps, ins).t(), strip.output == before)
+            _add(part, _part(images, strip.pixels, ins), _part(weights, strip.weights, ins).t(), strip.output == before)
             before = strip.output
         return y.view(n, g.out, g.out, outs).permute(0, 3, 1, 2)
 
@@ -172,13 +203,13 @@ class Products(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         g: Geometry = ctx.geometry
         outs, ins = weight.shape[:2]
-        images, taps, gradient = _flat(x), _flat(weight), _flat(dy)
+        images, weights, gradient = _flat(x), _flat(weight), _flat(dy)
         once = g.out == 1  # no strip of one output pixel meets another
-        dw, dx = _blank(taps, once and _met(g) == g.kernel**2), _blank(images, once and _met(g) == g.size**2)
+        dw, dx = _blank(weights, once and _met(g) == g.kernel**2), _blank(images, once and _met(g) == g.size**2)
         for strip in strips(g):
             part = _part(gradient, slice(strip.output, strip.output + 1), outs)
-            _add(_part(dw, strip.taps, ins), part.t(), _part(images, strip.pixels, ins), not once)
-            _add(_part(dx, strip.pixels, ins), part, _part(taps, strip.taps, ins), not once)
+            _add(_part(dw, strip.weights, ins), part.t(), _part(images, strip.pixels, ins), not once)
+            _add(_part(dx, strip.pixels, ins), part, _part(weights, strip.weights, ins), not once)
         return _unflat(dx, x), _unflat(dw, weight), None
 
 
@@ -197,8 +228,8 @@ def _part(flat: Tensor, pixels: slice, channels: int) -> Tensor:
 
 
 def _met(g: Geometry) -> int:
-    """Return how many taps, or pixels, all strips meet together."""
-    return sum(strip.taps.stop - strip.taps.start for strip in strips(g))
+    """Return how many positions, or pixels, all strips meet together."""
+    return sum(strip.weights.stop - strip.weights.start for strip in strips(g))
 
 
 def _blank(like: Tensor, is_written: bool) -> Tensor:

@@ -12,13 +12,13 @@ INLINE void pool_pixel(const Forward *f, long n, long oy, long ox, int bf16) {
   for (long c = 0; c < channels; c += VECTOR) {
     V best = all(0), scale = floats(f->terms + c), shift = floats(f->terms + channels + c);
     Lanes which = SIDE * SIDE - (Lanes){0};
-    for (int tap = 0; tap < SIDE * SIDE; tap++) {
-      long iy = 2 * oy - 1 + tap / SIDE, ix = 2 * ox - 1 + tap % SIDE;
+    for (int position = 0; position < SIDE * SIDE; position++) {
+      long iy = 2 * oy - 1 + position / SIDE, ix = 2 * ox - 1 + position % SIDE;
       if (iy < 0 || ix < 0 || iy >= height || ix >= width) continue;
       V v = load(f->x, ((n * height + iy) * width + ix) * channels + c, bf16) * scale + shift;
       Lanes above = (v > best) | (v != v);
       best = (V)((above & (Lanes)v) | (~above & (Lanes)best));
-      which = (above & tap) | (~above & which);
+      which = (above & position) | (~above & which);
     }
     store(f->y, out + c, best, bf16);
     Bytes taken = __builtin_convertvector(which, Bytes);
@@ -47,10 +47,10 @@ INLINE void unpool_pixel(const void *dy, const void *dy2, const uint8_t *taken, 
     for (long oy = iy / 2; oy <= (iy + 1) / 2 && oy < rows; oy++)
       for (long ox = ix / 2; ox <= (ix + 1) / 2 && ox < columns; ox++) {
         long at = ((n * rows + oy) * columns + ox) * channels + c;
-        int tap = SIDE * (iy - 2 * oy + 1) + ix - 2 * ox + 1;
+        int position = SIDE * (iy - 2 * oy + 1) + ix - 2 * ox + 1;
         Bytes which;
         memcpy(&which, taken + at, sizeof which);
-        Lanes mine = __builtin_convertvector(which, Lanes) == tap;
+        Lanes mine = __builtin_convertvector(which, Lanes) == position;
         sum += where(mine, load(dy, at, bf16));
         if (dy2) sum += where(mine, load(dy2, at, bf16));
       }

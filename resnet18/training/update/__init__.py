@@ -7,11 +7,10 @@ once, in a `Plan` for each parameter group.
 import ctypes
 import inspect
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -153,19 +152,14 @@ class OneForm(torch.optim.Optimizer):
         return (*rule.scalars, *rule.tensors_of(group))
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # noqa: ANN401 - as torch has it
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002  # nothing here has a closure
         """Update every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         found = [[weight.grad for weight in group["params"]] for group in self.param_groups]
         if any(gradient is not None for gradients in found for gradient in gradients):
             for place, (group, gradients) in enumerate(zip(self.param_groups, found, strict=True)):
                 is_due = [group.get("unseen") or gradient is not None for gradient in gradients]
                 plan = self._plan(place, group, list(compress(group["params"], is_due)))
                 plan.carry_out(list(compress(gradients, is_due)))
-        return loss
 
     def _plan(self, place: int, group: Group, weights: list[Tensor]) -> Plan:
         """Return the plan of a group, a new one where anything was put in another's place."""

@@ -1,0 +1,198 @@
+"""The device of a run: precisions, memory format, and `memory_cap`, a limit that holds while the run goes on."""
+
+import contextlib
+import resource
+
+import pytest
+import torch
+from builders import make_experiment
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from resnet18.data.embedded import read_embedded
+from resnet18.measure.environment import numerics
+from resnet18.spec.experiment import Execution
+from resnet18.spec.identity import ids_of, run_id
+from resnet18.spec.printed import LARGEST_SIZE, canonical_size, size_in_bytes
+from resnet18.training import device as on_device
+from resnet18.training.device import UnsupportedError, carried_out, memory_capped, ready_device
+from resnet18.training.setup import set_up
+
+GIB = 2**30
+CPU = torch.device("cpu")
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "tf32"])
+def test_a_device_without_the_precision_is_an_answer(precision):
+    """Status `unsupported`, with what the device has; another precision is taken only where the spec says so."""
+    with pytest.raises(UnsupportedError, match=rf"precision {precision} on cpu \(allowed: fp32, bf16, or fallback"):
+        ready_device(Execution(precision=precision, device="cpu"))
+    assert "fp32" == carried_out(Execution(precision=precision, fallback=True), CPU).precision
+
+
+@pytest.mark.parametrize(("capability", "allowed"), [((7, 0), False), ((8, 0), True)])
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_a_gpu_before_ampere_lacks_two_precisions(precision, capability, allowed, monkeypatch):
+    """Torch would emulate bf16 and ignore tf32."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    context = contextlib.nullcontext() if allowed else pytest.raises(UnsupportedError, match="on cuda")
+
+    with context:
+        carried_out(Execution(precision=precision), torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("path", "expected"), [("reference", "contiguous"), ("fast", "channels_last")])
+def test_the_memory_format_is_the_paths_own_unless_the_spec_says_one(path, expected):
+    """`auto` is in no fingerprint."""
+    assert expected == carried_out(Execution(path=path), CPU).memory_format
+    assert "channels_last" == carried_out(Execution(memory_format="channels_last"), CPU).memory_format
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"workers": 2}, "no data-loader processes"),
+        ({"compile": True}, "has its own network"),
+        ({"memory_format": "contiguous"}, "reads channels_last"),
+    ],
+)
+def test_what_the_fast_path_has_not_is_refused(changes, message):
+    """With what is allowed."""
+    with pytest.raises(ValueError, match=message):
+        Execution(path="fast", **changes)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("threads", "memory_format"), [(2, "contiguous"), (1, "channels_last")])
+def test_under_other_numerics_the_first_logits_agree_closely_and_the_fingerprint_differs(threads, memory_format):
+    """Equal weights and images; bits are promised inside one fingerprint alone.
+
+    Two threads were seen to differ from one by 1.3e-4: batch norm divides by what is left of small activations.
+    """
+    found, data = [], read_embedded()
+    for execution in (Execution(threads=1), Execution(threads=threads, memory_format=memory_format)):
+        device = ready_device(execution)
+        setup = set_up(make_experiment(width=8, stem="cifar"), execution, data, device)
+        images = torch.from_numpy(data.test.images[:32]).permute(0, 3, 1, 2).float().div(255)
+        with torch.no_grad():
+            found.append((setup.network(images), numerics(execution, device)))
+    (first, here), (second, there) = found
+
+    assert (first - second).norm() <= 1e-3 * first.norm()
+    assert here != there
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("24 GiB", "24GiB"),
+        ("24576MiB", "24GiB"),
+        ("25,769,803,776 B", "24GiB"),
+        ("1.5GiB", "1536MiB"),
+        ("24GB", "23437500KiB"),
+        ("1000B", "1000B"),
+    ],
+)
+def test_a_size_has_one_spelling(text, canonical):
+    """Ids do not depend on how it was written; a cap makes another run."""
+    one, other = Execution(memory_cap=text), Execution(memory_cap=canonical)
+
+    assert canonical == one.memory_cap
+    assert ids_of(make_experiment(), one).execution_id == ids_of(make_experiment(), other).execution_id
+    assert run_id(make_experiment(), Execution()) != run_id(make_experiment(), one)
+
+
+@given(st.integers(min_value=1, max_value=LARGEST_SIZE))
+def test_the_canonical_spelling_is_exact(size):
+    """To the byte, and its own canonical spelling."""
+    canonical = canonical_size(f"{size}B")
+
+    assert (size, canonical) == (size_in_bytes(canonical), canonical_size(canonical))
+
+
+@pytest.mark.parametrize(
+    "text", [24, True, "24", "24s", "24%", "", "0GiB", "-1GiB", "0.1B", "about 24GiB", "24gib", "1e9GiB", "GiB"]
+)
+def test_nonsense_is_refused_with_an_example(text):
+    """A number without its unit is nonsense too: of bytes or of gibibytes?"""
+    with pytest.raises(ValidationError, match='for example "24GiB"'):
+        Execution(memory_cap=text)
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A CUDA card of 24 GiB, as far as limits go; returns what was set, as (fraction, index)."""
+    calls = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (20 * GIB, 24 * GIB))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *arguments: calls.append(arguments))
+    return calls
+
+
+@pytest.fixture
+def address_space(monkeypatch):
+    """A process of 3 GiB; returns the limits that were set."""
+    calls = []
+    monkeypatch.setattr(on_device, "_address_space", lambda: 3 * GIB)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: calls.append(limits))
+    return calls
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:1", 1)])
+def test_on_cuda_the_allocator_is_limited_while_the_run_goes_on(device, index, card):
+    """To a share of the whole card, not of what is free; torch wants the index of the device."""
+    with memory_capped(Execution(memory_cap="12GiB"), torch.device(device)):
+        assert [(0.5, index)] == card
+
+    assert [(0.5, index), (1.0, index)] == card
+
+
+def test_a_cap_above_the_card_is_refused(card):
+    """The run would not be what the cap says; nothing is set."""
+    expected = f"memory_cap of {25 * GIB} bytes on a device that has {24 * GIB}"
+    with (
+        pytest.raises(UnsupportedError, match=expected),
+        memory_capped(Execution(memory_cap="25GiB"), torch.device("cuda")),
+    ):
+        pass
+
+    assert [] == card
+
+
+@pytest.mark.parametrize(
+    ("before", "soft"),
+    [
+        (UNLIMITED, 4 * GIB),
+        ((resource.RLIM_INFINITY, 8 * GIB), 4 * GIB),
+        ((7 * GIB // 2, 8 * GIB), 7 * GIB // 2),
+    ],
+)
+def test_on_the_cpu_the_address_space_is_limited_beyond_what_is_loaded(before, soft, address_space, monkeypatch):
+    """Its size and the cap, unless a tighter limit holds already; afterwards as before, also where the run fails."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: before)
+    with contextlib.suppress(MemoryError), memory_capped(Execution(memory_cap="1GiB"), CPU):
+        raise MemoryError
+
+    assert [(soft, before[1]), before] == address_space
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_without_a_cap_nothing_is_limited(device, card, address_space):
+    """On any device."""
+    with memory_capped(Execution(), torch.device(device)):
+        pass
+
+    assert ([], []) == (card, address_space)
+
+
+@pytest.mark.parametrize(("device", "system"), [("mps", "linux"), ("xpu", "linux"), ("cpu", "darwin")])
+def test_a_device_without_such_a_limit_is_an_answer(device, system, monkeypatch):
+    """Instead of a run that is not what its record says."""
+    monkeypatch.setattr(on_device.sys, "platform", system)
+    with (
+        pytest.raises(UnsupportedError, match="memory_cap on"),
+        memory_capped(Execution(memory_cap="1GiB"), torch.device(device)),
+    ):
+        pass
