@@ -10,7 +10,7 @@ Format history:
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,11 +37,6 @@ class Entry(Model):
     name: str
     kind: Literal["<f8", "<f4", "<f2", "<i8", "<i4", "|u1", "|b1"]
     shape: Items[Annotated[int, Field(ge=0)]]
-
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes its numbers take."""
-        return math.prod(self.shape) * np.dtype(self.kind).itemsize
 
 
 class Head(Model):
@@ -90,7 +85,7 @@ class Checkpoints:
         for part in parts:
             total.update(part)
         before = self.files()
-        serial = _serial(before[-1]) + 1 if before else 1
+        serial = int(before[-1].name.split(".")[1]) + 1 if before else 1
         path = self.folder / f"{self.run_id}.{serial:08d}.{total.hexdigest()}.checkpoint"
         disk.write_new(path, *parts)
         with path.open("rb") as file:
@@ -163,27 +158,19 @@ def decode(content: bytes) -> Checkpoint:
     """
     if not content.startswith(FIRST_LINE):
         raise ValueError("its first line is another")
-    end = content.find(b"\n", len(FIRST_LINE))
-    if end < 0:
+    end_of_head = content.find(b"\n", len(FIRST_LINE))
+    if end_of_head < 0:
         raise ValueError("it ends within its second line")
-    head = Head.model_validate(strict_json(content[len(FIRST_LINE) : end]))
-    return Checkpoint(head, _arrays(head.arrays, content, end + 1))
-
-
-def _arrays(entries: Iterable[Entry], content: bytes, start: int) -> dict[str, NDArray[Any]]:
-    """Return the arrays that lie one after the other from `start` on."""
-    found: dict[str, NDArray[Any]] = {}
-    for entry in entries:
-        end = start + entry.size_bytes
-        if end > len(content) or entry.name in found:
+    head = Head.model_validate(strict_json(content[len(FIRST_LINE) : end_of_head]))
+    arrays: dict[str, NDArray[Any]] = {}
+    start = end_of_head + 1
+    for entry in head.arrays:
+        end = start + math.prod(entry.shape) * np.dtype(entry.kind).itemsize
+        if end > len(content) or entry.name in arrays:
             raise ValueError(f"array {entry.name} is cut off or there twice")
         numbers = np.frombuffer(memoryview(content)[start:end], dtype=entry.kind)
-        found[entry.name] = numbers.reshape(entry.shape).copy()  # of its own: it can be written to
+        arrays[entry.name] = numbers.reshape(entry.shape).copy()  # of its own: it can be written to
         start = end
     if start != len(content):
         raise ValueError(f"{len(content) - start} bytes are left over")
-    return found
-
-
-def _serial(path: Path) -> int:
-    return int(path.name.split(".")[1])
+    return Checkpoint(head, arrays)

@@ -23,7 +23,7 @@ EVERY_DEVICE: Mapping[str, int] = MappingProxyType(dict.fromkeys(DEVICE_NAMES, 1
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one seed: what one child process trains."""
+    """A case with a seed: what a child process trains."""
 
     run_id: str
     arm_id: str
