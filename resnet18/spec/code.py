@@ -43,7 +43,10 @@ def find(package: Path, dotted: str) -> Key | None:
     if not dotted.startswith(PREFIX) or not name or not is_file:
         return None
     module = read_module(package, name)
-    return (name, inner) if inner in module.definitions else find(package, module.imports.get(inner, ""))
+    if inner in module.definitions:
+        return name, inner
+    imported_as = module.imports.get(inner, dotted)
+    return None if imported_as == dotted else find(package, imported_as)  # equal: a file of the folder itself
 
 
 def imported(node: ast.AST) -> Iterator[tuple[str, str]]:
