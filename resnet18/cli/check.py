@@ -52,7 +52,7 @@ def check_command(
             head=head,
             baseline={label: found.of_case(label) for label in {**head, **cases}},
             base=None if base is None else kept.alike(head, final_records(base)),
-            saved_bytes={one: (cases[one].saved_bytes, saved[one]) for one in saved if one in cases},
+            saved_bytes={label: (cases[label].saved_bytes, now) for label, now in saved.items() if label in cases},
         )
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")

@@ -35,12 +35,12 @@ def power_command(
         from resnet18.spec.metric import METRICS
 
         if metric not in METRICS or metric == "epochs_to_level":
-            known = [one for one in METRICS if one != "epochs_to_level"]
+            known = [name for name in METRICS if name != "epochs_to_level"]
             raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
         benchmarks = load_benchmarks(tuple(names or ()))
         records = last_attempts(Store(results).read().records).values()
         found = list(spreads(benchmarks, records, metric)) or planned(metric)
-        claims = sum(len(one.claims) for one in load_benchmarks())
+        claims = sum(len(benchmark.claims) for benchmark in load_benchmarks())
         rows = power_rows(found, difference or DIFFERENCES, metric, claims)
         echo_either(rows, power_text(rows), as_json=as_json)
 

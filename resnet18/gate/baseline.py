@@ -85,11 +85,8 @@ def keep(root: Path, cases: Cases, saved_bytes: Mapping[str, int], source: Store
         raise UnfinishedError(str(source.results), "a baseline needs results of every case")
     commits = {record.fingerprint.identity.commit for record in records}
     if len(commits) != 1 or None in commits or any(record.fingerprint.identity.dirty for record in records):
-        raise SpecError(
-            str(source.results),
-            "the records are not of one clean commit",
-            next_step="commit, then: make baseline",
-        )
+        reason = "the records are not of one clean commit"
+        raise SpecError(str(source.results), reason, next_step="commit, then: make baseline")
     folder = root / numerics_key(records)
     shutil.rmtree(folder, ignore_errors=True)
     store = Store(folder)
@@ -120,14 +117,12 @@ def read_baseline(folder: Path) -> Baseline:
         content = strict_json((folder / INDEX).read_bytes())
         version = content.get("schema_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > VERSION:
-            raise IntegrityError(
-                str(folder / INDEX), f"has format {version}; this suite reads {VERSION}", next_step="update the suite"
-            )
+            newer = f"has format {version}; this suite reads {VERSION}"
+            raise IntegrityError(str(folder / INDEX), newer, next_step="update the suite")
         index = Index.model_validate(content)
     except (OSError, ValueError, ValidationError) as error:
-        raise IntegrityError(
-            str(folder / INDEX), f"is no index of a baseline: {str(error).splitlines()[0]}", next_step=MAKE_ONE
-        ) from None
+        reason = f"is no index of a baseline: {str(error).splitlines()[0]}"
+        raise IntegrityError(str(folder / INDEX), reason, next_step=MAKE_ONE) from None
     readings = Store(folder).read()
     if readings.refused:
         raise IntegrityError(str(folder), f"damaged: {readings.refused[0]}", next_step=MAKE_ONE)
@@ -149,11 +144,11 @@ def baseline_for(root: Path, cases: Cases) -> Baseline:
     head = [record for of_case in cases.values() for record in of_case if record.status == "ok"]
     key = numerics_key(head)
     classes = {statistics_class(record) for record in head}
-    fitting = [one for one in found if classes <= {statistics_class(record) for record in one.records}]
+    fitting = [kept for kept in found if classes <= {statistics_class(record) for record in kept.records}]
     if not fitting:
-        ours = "; ".join(sorted("data {:.8}…, torch {}, precision {}".format(*map(str, one)) for one in classes))
+        ours = "; ".join(sorted("data {:.8}…, torch {}, precision {}".format(*map(str, parts)) for parts in classes))
         raise UnfinishedError(str(root), f"no baseline of this class ({ours})", next_step=MAKE_ONE)
-    return next((one for one in fitting if one.folder.name == key), max(fitting, key=lambda one: len(one.records)))
+    return max(fitting, key=lambda kept: (kept.folder.name == key, len(kept.records)))
 
 
 def head_cases(benchmark: Benchmark, records: Collection[Record], where: str) -> dict[str, tuple[Record, ...]]:

@@ -64,7 +64,7 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
     identities = [record.fingerprint.identity for record in records]
     is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
-    if len({(one.code_hash, one.data_sha256) for one in identities}) > 1 or (is_cost and is_mixed):
+    if len({(made_by.code_hash, made_by.data_sha256) for made_by in identities}) > 1 or (is_cost and is_mixed):
         return []
     reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
     values = [value for record in reliable if (value := value_of(metric, record)) is not None]

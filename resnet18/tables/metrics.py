@@ -86,7 +86,7 @@ def _accuracies(record: Record) -> list[float]:
 
 
 def _epochs_to(record: Record, level: float) -> float | None:
-    """Return the first epoch at a level in percent; one more than all epochs where none reaches it."""
+    """Return the first epoch at a level in percent; the number of epochs plus 1 where none reaches it."""
     if len(comparable_epochs(record)) < FEWEST_TO_TIME:
         return None
     reached = (epoch.epoch for epoch in comparable_epochs(record) if percent(epoch.clean) >= level)
@@ -101,7 +101,7 @@ def _jitter(record: Record) -> float | None:
     """
     curve = _accuracies(record)
     second = [first - 2 * middle + last for first, middle, last in zip(curve, curve[1:], curve[2:], strict=False)]
-    return (fmean(one**2 for one in second) / 6) ** 0.5 if len(second) >= FEWEST else None
+    return (fmean(change**2 for change in second) / 6) ** 0.5 if len(second) >= FEWEST else None
 
 
 def _late_gain(record: Record) -> float | None:
@@ -113,14 +113,14 @@ def _late_gain(record: Record) -> float | None:
 def _gain_at_cut(record: Record, which: int) -> float | None:
     """Return the gain in points from the epochs just before a cut of the rate to those just after it."""
     epochs = comparable_epochs(record)
-    cuts = [at for at, (one, after) in enumerate(pairwise(epochs), 1) if after.learning_rate < one.learning_rate]
+    cuts = [at for at, (before, after) in enumerate(pairwise(epochs), 1) if after.learning_rate < before.learning_rate]
     if not cuts:
         return None
     start, cut, end = [0, *cuts, len(epochs)][which : which + 3] if which >= 0 else [0, *cuts, len(epochs)][-3:]
     before, after = epochs[max(start, cut - WINDOW) : cut], epochs[cut : min(end, cut + WINDOW)]
     if min(len(before), len(after)) < FEWEST:
         return None
-    return fmean(percent(one.clean) for one in after) - fmean(percent(one.clean) for one in before)
+    return fmean(percent(epoch.clean) for epoch in after) - fmean(percent(epoch.clean) for epoch in before)
 
 
 def _drop(epochs: Sequence[Epoch], loss: Callable[[Epoch], float]) -> float | None:
@@ -181,7 +181,7 @@ def machine(record: Record) -> str:
 
 
 def mixed_machines(records: Collection[Record]) -> str | None:
-    """Return why times of records must not be put together, None where they may: unknown machines need not be one."""
+    """Return why times must not be put together, None where they may: unknown machines need not be the same."""
     if len(records) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in records):
         return "an unknown machine"
     return "several machines" if len({machine(record) for record in records}) > 1 else None

@@ -21,7 +21,7 @@ CIFAR_STEM_WORK = 16
 WORKS_224 = 1.8e9
 """Multiplications of an image of 224 px at width 64 with the ImageNet stem (He et al., 2015, table 1)."""
 RULE_RUN_S, RULE_STEP_S, RULE_WORKS_S = 0.5, 0.01, 25e9
-"""The rule of thumb, of two quiet cores: seconds of a run and of a step, and multiplications in a second."""
+"""The rule of thumb, of two idle cores: seconds of a run and of a step, and multiplications in a second."""
 TRAINING_WORK = 3
 """Forward, and backward for weights and for maps."""
 

@@ -1,4 +1,4 @@
-"""Find records for cases. A selection is one way of asking: scale, data and options; ids tie its cases to records."""
+"""Find the records of cases. A selection is a way of asking: scale, data and options; ids tie its cases to records."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -65,41 +65,36 @@ class Selection:
 
 
 def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
-    """Return every way in which the records were asked for, largest scale first, then those with the fewest options.
+    """Return every way in which the records were asked for, largest scale first, then the fewest options.
 
     The same without options is added: an option may have changed nothing, or the other run may have been skipped.
     """
     requests = {Request(record.scale, record.spec.experiment.data, record.spec.overrides) for record in records}
     requests |= {Request(request.scale, request.data, ()) for request in requests}
-    return tuple(sorted(requests, key=_rank))
 
+    def rank(request: Request) -> tuple[int, str, int, tuple[str, ...]]:
+        return LARGEST_FIRST.index(request.scale), request.data_label, len(request.overrides), request.overrides
 
-def _rank(request: Request) -> tuple[int, str, int, tuple[str, ...]]:
-    """Return where a request stands among others: what is farther from the specs comes later."""
-    return (
-        LARGEST_FIRST.index(request.scale),
-        request.data_label,
-        len(request.overrides),
-        request.overrides,
-    )
+    return tuple(sorted(requests, key=rank))
 
 
 def select(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[Selection, ...]:
     """Return the benchmarks of which there is a record under the request."""
     by_arm, devices = _by_arm(records), devices_of(records)
-    selections = (Selection(one, _cases(one, request, by_arm, devices)) for one in benchmarks if one.can_run)
+    runnable = (benchmark for benchmark in benchmarks if benchmark.can_run)
+    selections = (Selection(benchmark, _cases(benchmark, request, by_arm, devices)) for benchmark in runnable)
     return tuple(selection for selection in selections if selection.records)
 
 
 def case_records(benchmark: Benchmark, request: Request, records: Collection[Record]) -> tuple[CaseRecords, ...]:
-    """Return each case of a benchmark with its records. One that the request's options do not fit has no cases."""
+    """Return each case of a benchmark with its records; none where the request's options do not fit it."""
     return _cases(benchmark, request, _by_arm(records), devices_of(records))
 
 
 def devices_of(records: Collection[Record]) -> Mapping[str, int]:
     """Return how many devices of each kind records come from, which is all that counts as present.
 
-    What the rendering machine has is no matter: the report depends on records alone.
+    The report depends on records alone, not on the machine that renders it.
     """
     found = {"cpu": 1}
     for record in records:
@@ -109,7 +104,7 @@ def devices_of(records: Collection[Record]) -> Mapping[str, int]:
 
 
 def device_of(record: Record) -> str:
-    """Return the kind of device that a record comes from; of a run that ended early, the one that was asked for."""
+    """Return the kind of device that a record comes from; of a run that ended early, the kind that was asked for."""
     asked = record.spec.execution.device.partition(":")[0]
     return str((record.fingerprint.numerics or {}).get("device", "cpu" if asked == "auto" else asked))
 
@@ -138,11 +133,8 @@ def _cases(
 
 def reported_head(request: Request) -> str | None:
     """Return the head under which reported values may stand beside measured ones; None where they may not."""
-    changed = any(not override.startswith(DEVICE_OPTION) and _is_experiment(override) for override in request.overrides)
+    options = [override for override in request.overrides if not override.startswith(DEVICE_OPTION)]
+    changed = any(option.partition("=")[0].split(".")[0].strip() in Experiment.model_fields for option in options)
     if changed or not is_cifar10(request.data_label) or request.scale == "smoke":
         return None
     return "reported" if SCALES[request.scale].train_images == "all" else "reported at full size"
-
-
-def _is_experiment(override: str) -> bool:
-    return override.partition("=")[0].split(".")[0].strip() in Experiment.model_fields

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
+from operator import mul
 from statistics import fmean, variance
 
 import numpy as np
@@ -57,9 +58,10 @@ def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolu
         weights: one for each group; (1, -1) is a difference.
         resolution: step of the values. A variance below that of rounding to it, step²/12, is not believed.
     """
-    floor = resolution**2 / 12
-    variances = [max(variance(group), floor) for group in groups]
-    parts = [weight**2 * one / len(group) for weight, one, group in zip(weights, variances, groups, strict=True)]
+    spreads = [
+        weight**2 * max(variance(group), resolution**2 / 12) for weight, group in zip(weights, groups, strict=True)
+    ]
+    parts = [spread / len(group) for spread, group in zip(spreads, groups, strict=True)]
     squared = sum(parts)
     below = sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
     return Estimate(
@@ -67,13 +69,13 @@ def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolu
         se=sqrt(squared),
         df=squared**2 / below if below else sum(len(group) - 1 for group in groups),
         n=min(len(group) for group in groups),
-        run_variance=sum(weight**2 * one for weight, one in zip(weights, variances, strict=True)),
+        run_variance=sum(spreads),
     )
 
 
 def paired_contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0) -> Estimate:
     """Return the same for groups of equal seeds: the sum is taken seed by seed, then averaged (paired t)."""
-    sums = [sum(weight * one for weight, one in zip(weights, row, strict=True)) for row in zip(*groups, strict=True)]
+    sums = [sum(map(mul, weights, row)) for row in zip(*groups, strict=True)]
     return contrast([sums], [1.0], resolution)
 
 
@@ -208,9 +210,6 @@ def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[fl
     The resamples are a fixed sequence, so that equal values give equal intervals.
     """
     random = np.random.default_rng(0)
-    one, other = np.asarray(above, dtype=float), np.asarray(below, dtype=float)
-    ratios = np.median(random.choice(one, (4_000, len(one))), axis=1) / np.median(
-        random.choice(other, (4_000, len(other))), axis=1
-    )
-    low, high = np.quantile(ratios, (0.025, 0.975))
-    return float(np.median(one) / np.median(other)), float(low), float(high)
+    first, second = (np.median(random.choice(side, (4_000, len(side))), axis=1) for side in (above, below))
+    low, high = np.quantile(first / second, (0.025, 0.975))
+    return float(np.median(above) / np.median(below)), float(low), float(high)
