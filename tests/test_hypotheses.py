@@ -1,0 +1,228 @@
+"""Hypotheses: each candidate is a case of its own, and evidence only where reported cells may be compared."""
+
+import math
+
+import pytest
+from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
+
+from resnet18.judge import hypotheses
+from resnet18.judge.hypotheses import compare_candidates
+from resnet18.records.record import Score
+from resnet18.report.markdown import blocks_text
+from resnet18.report.sections import hypothesis_blocks
+from resnet18.spec.errors import SpecError
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request, resolve, sub_cases, with_sub_cases
+from resnet18.tables.selection import select
+
+PAPER = Request(scale="paper", data="cifar10-jpeg")
+HYPOTHESIS = """
+[[hypothesis]]
+key = "optimizer.lr"
+question = "Which rate was it?"
+cases = ["8"]
+candidate = [{ name = "slow", value = 0.001 }, { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }]
+"""
+FAR = {0.001: 50, 0.01: 60, 0.1: 70}
+"""Accuracies in percent by learning rate, where 70 % is reported."""
+
+
+def about(key, *values, names=None):
+    """A hypothesis about case 8."""
+    named = ", ".join(
+        f'{{ name = "{name}", value = {value} }}' for name, value in zip(names or values, values, strict=True)
+    )
+    return f'[[hypothesis]]\nkey = "{key}"\nquestion = "Which?"\ncases = ["8"]\ncandidate = [{named}]\n'
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path, TOML + HYPOTHESIS)
+
+
+def record_of(run, request, percent):
+    score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
+    epochs = (make_epoch(1, clean=score, as_published=score),)
+    return make_record(run.experiment, run.execution, request=request, epochs=epochs)
+
+
+def compared(mine, request, records):
+    (selection,) = select([mine], request, records)
+    return list(compare_candidates(selection, request, records))
+
+
+def compared_rates(mine, by_rate, request=PAPER, seeds=3):
+    """The hypothesis of runs whose rate chooses the accuracy, to which the seed adds 0.1 each."""
+    runs = plan([mine], request, range(seeds), {"cpu": 1}, hypotheses=True).runs
+    (found,) = compared(
+        mine,
+        request,
+        [record_of(run, request, by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed) for run in runs],
+    )
+    return found
+
+
+# Candidates as cases
+
+
+def test_candidates_are_planned_only_when_asked_for_and_the_assumption_itself_once(mine):
+    """They answer another question, and each costs a run."""
+    plain, asked = (plan([mine], PAPER, [0], {"cpu": 1}, hypotheses=asked).runs for asked in (False, True))
+
+    assert plain == plan([mine], PAPER, [0], {"cpu": 1}).runs
+    assert (2, 4) == (len(plain), len(asked))
+    assert ("mine/8", "mine/8 [optimizer.lr: as assumed]") in [run.labels for run in asked]
+
+
+def test_a_sub_case_differs_in_its_key_alone(mine):
+    """Dotted keys reach into tables; the benchmark stays as it is."""
+    before = mine.model_dump()
+    case = with_sub_cases(mine).cases[2]
+    changed, own = (resolve(mine, one, PAPER, seed=0)[0] for one in (case, mine.cases[0]))
+
+    assert own.model_copy(update={"optimizer": own.optimizer.model_copy(update={"lr": 0.001})}) == changed
+    assert {"batch_size": 8, "optimizer": {"name": "sgd", "lr": 0.001}} == case.experiment
+    assert ("8 [optimizer.lr: slow]", mine.cases[0].reported) == (case.name, case.reported)
+    assert before == mine.model_dump()
+
+
+def test_a_whole_operation_may_be_a_candidate(tmp_path):
+    """It replaces the operation of its name, in place."""
+    rotation = '{{ name = "random_rotation", degrees = {} }}'
+    text = TOML.replace('[{ name = "to_tensor" }]', f'[{rotation.format(5.0)}, {{ name = "to_tensor" }}]')
+    values = [rotation.format(degrees) for degrees in (30.0, 5.0)]
+    mine = make_benchmark(tmp_path, text + about("augmentation.random_rotation", *values, names=("far", "near")))
+
+    assert [30.0, 5.0] == [
+        resolve(mine, case, PAPER, seed=0)[0].augmentation[0].degrees
+        for _, _, case in sub_cases(mine, mine.hypotheses[0])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "about_size"), [("image_size", (32, 64), True), ("optimizer.lr", (0.1, 0.2), False)]
+)
+def test_a_candidate_for_the_size_is_about_size(key, values, about_size, tmp_path):
+    """A scale that fixes the size would make all such candidates one run."""
+    mine = make_benchmark(tmp_path, TOML + about(key, *values))
+    own = mine.cases[0].model_copy(update={"about_size": True})
+    sized = mine.model_copy(update={"cases": (own, *mine.cases[1:])})
+
+    assert [about_size] * 2 == [case.about_size for _, _, case in sub_cases(mine, mine.hypotheses[0])]
+    assert [True, True] == [case.about_size for _, _, case in sub_cases(sized, mine.hypotheses[0])]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('cases = ["8"]', 'cases = ["9"]', 'unknown case "9"'),
+        ('"optimizer.lr"', '"execution.threads"', "is no key of an experiment"),
+        ('"optimizer.lr"', '"optimizer.momentun"', "optimizer.momentun"),
+        ("value = 0.1 }", 'value = "quick" }', "optimizer.lr"),
+        ('name = "fast"', 'name = "slow"', "two candidates have one name"),
+        (', { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }', "", "at least 2"),
+    ],
+)
+def test_a_bad_hypothesis_is_refused(old, new, words, tmp_path):
+    """Before anything runs."""
+    with pytest.raises(SpecError, match=words):
+        make_benchmark(tmp_path, TOML + HYPOTHESIS.replace(old, new))
+
+
+# Which candidate lies nearest
+
+
+@pytest.mark.parametrize(
+    ("by_rate", "nearest", "points", "is_resolved"),
+    [(FAR, ("fast", "as assumed"), (0.10, 9.90), True), ({**FAR, 0.01: 69.8}, None, (0.10, 0.10), False)],
+)
+def test_the_nearest_candidate_is_named_with_its_uncertainty(by_rate, nearest, points, is_resolved, mine):
+    """Reported 70 %: 70.1 beats 60.1 by far; 0.1 points on either side are not resolved."""
+    found = compared_rates(mine, by_rate)
+
+    assert points == pytest.approx([distance.points for distance in found.nearest], abs=5e-3)
+    assert [0.1 * math.sqrt(4 / 3)] * 2 == pytest.approx([distance.se for distance in found.nearest])
+    assert is_resolved == found.is_resolved
+    assert nearest in {None, tuple(name for distance in found.nearest for name in distance.names)}
+
+
+@pytest.mark.parametrize(
+    ("request_", "seeds", "reason"),
+    [
+        (Request(), 3, "other terms"),
+        (Request(scale="small", data="cifar10-jpeg"), 3, "other terms"),
+        (PAPER, 1, "too few"),
+    ],
+)
+def test_where_nothing_may_be_compared_nothing_is_nearest(request_, seeds, reason, mine):
+    """At another scale or on other data; and at least two candidates need two seeds."""
+    found = compared_rates(mine, FAR, request_, seeds)
+
+    assert (reason, False) == (found.nearest, found.is_resolved)
+
+
+def test_a_hypothesis_is_written_with_a_row_for_each_candidate(mine):
+    """And in words which lies nearest."""
+    text = blocks_text(hypothesis_blocks(compared_rates(mine, FAR), PAPER))
+    row = next(line for line in text.splitlines() if line.startswith("| fast"))
+
+    assert ["fast", "8", "70 %", "70.10 %"] == [cell.strip() for cell in row.split("|")[1:5]]
+    assert 'Nearest: "fast", 0.10 points from the reported cells' in text
+    assert 'the next, "as assumed", 9.90 (0.12). The difference is more than two standard errors.' in text
+
+
+def test_a_candidate_alone_is_no_comparison(mine):
+    """The case itself is one of them; nor are candidates that a scale makes one run."""
+    runs = plan([mine], PAPER, range(3), {"cpu": 1}).runs
+
+    assert [] == compared(mine, PAPER, [record_of(run, PAPER, 60) for run in runs])
+
+
+def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
+    """Smoke scale sets the image size itself: one run is no two candidates."""
+    mine = make_benchmark(tmp_path, TOML + about("image_size", 32, 64))
+    runs = plan([mine], Request(), [0], {"cpu": 1}, hypotheses=True).runs
+
+    assert [] == compared(mine, Request(), [record_of(run, Request(), 60) for run in runs])
+
+
+SCHEDULES = {
+    "never": '{ name = "constant" }',
+    "at 80": '{ name = "step", every = 80, factor = 0.1, first_epoch = 1 }',
+    "at once": '{ name = "step", every = 80, factor = 0.1, first_epoch = 0 }',
+}
+
+
+@pytest.mark.parametrize(
+    ("ran", "like", "groups"),
+    [
+        ({"never", "0"}, ["", "never", ""], [("at once",), ("never", "at 80")]),
+        ({"never", "0", "1"}, ["", "", ""], [("at once",), ("never", "at 80")]),
+        ({"never", "1"}, ["", "", ""], None),
+    ],
+    ids=["one that was not run", "all were run", "one that trains otherwise was not run"],
+)
+def test_candidates_that_train_alike_count_once(ran, like, groups, tmp_path):
+    """A cut after the last epoch is none: either has the runs of both, and two know no more than one."""
+    mine = make_benchmark(tmp_path, TOML + about("schedule", *SCHEDULES.values(), names=SCHEDULES))
+    records = [
+        record_of(run, PAPER, 60 + run.experiment.seed)
+        for run in plan([mine], PAPER, range(2), {"cpu": 1}, hypotheses=True).runs
+        if str(getattr(run.experiment.schedule, "first_epoch", "never")) in ran
+    ]
+    (found,) = compared(mine, PAPER, records)
+
+    assert like == [candidate.like for candidate in found.candidates]
+    if groups is None:
+        assert "too few" == found.nearest
+    else:
+        assert groups == sorted(distance.names for distance in found.nearest)
+        assert [math.sqrt(1 / 2) * math.sqrt(3 / 2)] * 2 == pytest.approx([one.se for one in found.nearest])
+
+
+@pytest.mark.parametrize("other", [{"name": "constant"}, {"name": "cosine", "final_factor": 0.5}])
+def test_a_rate_of_every_step_is_another_training(other):
+    """Than a constant rate, and than a rate that ends elsewhere."""
+    cases = [make_case("a", (), make_experiment(schedule=schedule)) for schedule in ({"name": "cosine"}, other)]
+
+    assert 2 == len({hypotheses._training(case) for case in cases})
