@@ -195,8 +195,9 @@ class _Reader(ast.NodeVisitor):
     def _truth(self, test: ast.expr) -> bool | None:
         """Return what a condition is for this spec, None where that depends on more than its choices."""
         match test:
-            case ast.BoolOp(op=ast.And(), values=values) if any(self._truth(value) is False for value in values):
-                return False
+            case ast.BoolOp(op=operator, values=values):
+                decisive = isinstance(operator, ast.Or)
+                return decisive if any(self._truth(value) is decisive for value in values) else None
             case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
                 sides = kinds.elts if isinstance(kinds, ast.Tuple) else _sides(kinds)
                 return False if all(self._is_left_out(side) for side in sides) else None

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from resnet18.training.fast.kernel_support import Geometry, sources, trimmed, users
+from resnet18.training.fast.kernel_support import Geometry, TrimmedConvolution, sources, users
 from resnet18.training.model import NARROW, pixels_seen
 from resnet18.training.native import Library, network_kernels
 
@@ -25,46 +25,8 @@ FEW = 2
 """Side of the largest map that is written so (measured with AVX2 and with AVX-512: at 4x4 oneDNN is as fast)."""
 
 
-class Convolution(nn.Module):
-    """A convolution without bias; its weight [out, in, k, k] lies as [out, k, k, in] and holds what meets a pixel.
-
-    `unseen` [out, in, positions] has the rest of the whole kernel, row by row; nothing is computed with it.
-    """
-
-    unseen: Tensor
-
-    def __init__(self, channels_in: int, channels: int, whole: Geometry) -> None:
-        super().__init__()
-        self.whole = whole
-        self.geometry, begin = trimmed(whole)
-        self.part = slice(begin, begin + self.geometry.kernel)
-        """Rows and columns of the whole kernel that the weight holds."""
-        shape = (channels, channels_in, self.geometry.kernel, self.geometry.kernel)
-        self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
-        unseen = torch.empty(channels, channels_in, whole.kernel**2 - self.geometry.kernel**2)
-        self.register_buffer("unseen", unseen, persistent=False)
-
-    def seen_of(self, whole: Tensor) -> Tensor:
-        """Return a view [out, in, k, k] of a whole kernel: what the weight holds."""
-        return whole[:, :, self.part, self.part]
-
-    def unseen_of(self, whole: Tensor) -> Tensor:
-        """Return a copy [out, in, positions] of the rest."""
-        return whole[:, :, self._is_unseen()]
-
-    def joined(self, seen: Tensor, unseen: Tensor | None) -> Tensor:
-        """Return a whole kernel; without the unseen part that is 0."""
-        whole = seen.new_zeros((*seen.shape[:2], self.whole.kernel, self.whole.kernel))
-        self.seen_of(whole).copy_(seen.detach())
-        if unseen is not None:
-            whole[:, :, self._is_unseen()] = unseen
-        return whole
-
-    def _is_unseen(self) -> Tensor:
-        """Say of each position of the whole kernel [k, k] whether it is unseen."""
-        is_unseen = torch.ones(self.whole.kernel, self.whole.kernel, dtype=torch.bool)
-        is_unseen[self.part, self.part] = False
-        return is_unseen
+class Convolution(TrimmedConvolution):
+    """A convolution without bias."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of [n, channels_in, s, s], in its dtype."""

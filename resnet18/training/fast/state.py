@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from resnet18.training.fast.convolution import Convolution
+from resnet18.training.fast.kernel_support import TrimmedConvolution
 
 if TYPE_CHECKING:
     from resnet18.training.update import OneForm
@@ -81,16 +81,16 @@ def load_full_optimizer_state(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": {index: kept for index, kept in own.items() if kept}})
 
 
-def trimmed_layers(network: nn.Module) -> dict[str, Convolution]:
+def trimmed_layers(network: nn.Module) -> dict[str, TrimmedConvolution]:
     """Return the convolutions that have unseen weights, by the name of their weight."""
     return {
         f"{name}.weight": layer
         for name, layer in network.named_modules()
-        if isinstance(layer, Convolution) and layer.geometry != layer.whole
+        if isinstance(layer, TrimmedConvolution) and layer.geometry != layer.whole
     }
 
 
-def _layers_by_index(network: nn.Module) -> dict[int, Convolution]:
+def _layers_by_index(network: nn.Module) -> dict[int, TrimmedConvolution]:
     """Return the same by the place among the parameters, which is how an optimizer names them."""
     layers = trimmed_layers(network)
     return {index: layers[name] for index, (name, _) in enumerate(network.named_parameters()) if name in layers}
