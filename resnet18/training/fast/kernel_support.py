@@ -45,7 +45,8 @@ def trimmed(g: Geometry) -> tuple[Geometry, int]:
 class TrimmedConvolution(nn.Module):
     """A convolution's weight [out, in, k, k], which lies as [out, k, k, in] and holds what meets a pixel.
 
-    What computes with it (`convolution`) is apart, since every path saves and restores weights. `unseen` [out, in, positions] has the rest of the whole kernel, row by row; nothing is computed with it.
+    What computes with it (`convolution`) is apart, since every path saves and restores weights.
+    `unseen` [out, in, positions] has the rest of the whole kernel, row by row; nothing is computed with it.
     """
 
     unseen: Tensor
