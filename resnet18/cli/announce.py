@@ -7,6 +7,7 @@ from resnet18.cli.preview import Preview
 from resnet18.report.reasons import reason_text
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.printed import duration
+from resnet18.spec.scale import FEWEST_SEEDS
 
 if TYPE_CHECKING:
     from resnet18.judge.budget import Choice, Fate
@@ -137,9 +138,9 @@ def budget_text(choice: "Choice", budget: str) -> str:
     claims, taken = len(choice.fates), len(choice.taken)
     time = f"in about {duration(choice.seconds)}, one run after another, of {budget}"
     head = f"Budget: {taken} of {claims} claims get the seeds that a verdict needs, {time}."
-    if taken > len(choice.decided):
+    if any(fate.seeds < FEWEST_SEEDS for fate in choice.taken):
         head = f"Budget: runs for {taken} of {claims} claims, {time}. "
-        head += "None of them can be decided: a verdict needs 3 seeds (--seeds 3)."
+        head += f"None of them can be decided: a verdict needs {FEWEST_SEEDS} seeds (--seeds {FEWEST_SEEDS})."
     lines = [f"  {fate.claim.id}, {_counted(fate.seeds, 'seed')}: {fate.claim.says}" for fate in choice.taken]
     left = [fate for fate in choice.fates if not fate.seeds]
     lines += [f"  left out: {fate.claim.id} ({_left_out(fate)}): {fate.claim.says}" for fate in left]

@@ -15,7 +15,7 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.spec.scale import FEWEST_SEEDS, TESTED_AT
+from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT
 
 
@@ -69,11 +69,6 @@ class Choice:
     def taken(self) -> tuple[Fate, ...]:
         """The claims whose runs are made."""
         return tuple(fate for fate in self.fates if fate.seeds)
-
-    @property
-    def decided(self) -> tuple[Fate, ...]:
-        """The claims that get as many seeds as a verdict needs."""
-        return tuple(fate for fate in self.fates if fate.seeds >= FEWEST_SEEDS)
 
 
 def choose(benchmarks: Iterable[Benchmark], situation: Situation, budget_s: float) -> Choice:

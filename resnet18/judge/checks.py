@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from math import log
-from typing import Any
+from typing import Any, Literal
 
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.sample import Comparison, Sample, check_comparable, measured_in_order, sample_of
@@ -46,11 +46,7 @@ class CheckResult:
     status_holds: bool | None = None
     """For a check of how runs end."""
     reason: Reason | None = None
-
-    @property
-    def is_decidable(self) -> bool:
-        """Whether it can hold or fall."""
-        return self.reason is None
+    """Why it can neither hold nor fall."""
 
     @property
     def is_missing(self) -> bool:
@@ -208,8 +204,8 @@ def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Compari
     if not all(second_half(record) for record in records):
         raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT))
     parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
-        ("training loss per epoch, second half", "nats", Region(high=0), 0, _train_slope),
-        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, _test_slope),
+        ("training loss per epoch, second half", "nats", Region(high=0), 0, lambda record: _slope(record, "train")),
+        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, lambda record: _slope(record, "clean")),
         ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turning_epoch),
     ]
     for what, unit, region, step, value in parts:
@@ -217,12 +213,8 @@ def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Compari
         yield sample.comparison([case.name], [1], region)
 
 
-def _train_slope(record: Record) -> float:
-    return slope([epoch.train.loss for epoch in second_half(record)])
-
-
-def _test_slope(record: Record) -> float:
-    return slope([epoch.clean.loss for epoch in second_half(record)])
+def _slope(record: Record, score: Literal["train", "clean"]) -> float:
+    return slope([getattr(epoch, score).loss for epoch in second_half(record)])
 
 
 COMPARED: dict[type, Callable[[Any, Sequence[CaseRecords]], Iterator[Comparison]]] = {

@@ -118,11 +118,11 @@ def p_of_claim(results: Sequence[CheckResult]) -> float:
     A claim whose parts all hold needs no correction inside it (each must pass); that one of K fails is tested K times.
     How runs end is no random matter here and has no p.
     """
-    comparisons = [comparison for result in results if result.is_decidable for comparison in result.comparisons]
+    comparisons = [comparison for result in results if result.reason is None for comparison in result.comparisons]
     if not comparisons:
         return 1.0
     p_against = min(1.0, len(comparisons) * min(comparison.p_against for comparison in comparisons))
-    if not all(result.is_decidable for result in results):
+    if not all(result.reason is None for result in results):
         return p_against
     return min(max(comparison.p_for for comparison in comparisons if not comparison.can_only_fail), p_against)
 
@@ -131,16 +131,16 @@ def verdict_at(
     benchmark: Benchmark, claim: Claim, results: tuple[CheckResult, ...], level: float, claims: int
 ) -> Verdict:
     """Return the verdict on a claim at its level, one of so many claims."""
-    parts = [(result.check, part) for result in results if result.is_decidable for part in result.comparisons]
+    parts = [(result.check, part) for result in results if result.reason is None for part in result.comparisons]
     judged = tuple(_judged(check, part, level, len(parts), claims) for check, part in parts)
     outcomes = [part.holds for part in judged if part.counts] + [
-        result.status_holds for result in results if result.is_decidable and not result.comparisons
+        result.status_holds for result in results if result.reason is None and not result.comparisons
     ]
     if False in outcomes:
         word: Word = "contradicted"
     elif all(result.is_missing for result in results):
         word = "not run"
-    elif None in outcomes or not all(result.is_decidable for result in results):
+    elif None in outcomes or not all(result.reason is None for result in results):
         word = "inconclusive"
     else:
         word = "supported"

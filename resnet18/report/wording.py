@@ -56,7 +56,7 @@ def _by_check(verdict: Verdict) -> Iterator[tuple[CheckResult, list[Judged]]]:
     """Yield the outcome of each check with its comparisons as they were judged."""
     judged = iter(verdict.judged)
     for result in verdict.results:
-        yield result, list(islice(judged, len(result.comparisons))) if result.is_decidable else []
+        yield result, list(islice(judged, len(result.comparisons))) if result.reason is None else []
 
 
 def _shown(verdict: Verdict) -> Judged | None:
