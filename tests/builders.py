@@ -10,9 +10,11 @@ from typing import Any
 from resnet18.records.content import build_record, result_hash, seal
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
+from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import arm_id
+from resnet18.spec.identity import arm_id, run_id
 from resnet18.spec.load import load_benchmark
+from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import CaseRecords
 
@@ -158,6 +160,22 @@ def make_record(
     )
 
 
+def make_run(experiment: Experiment | None = None, execution: Execution | None = None, **changes: Any) -> Run:
+    spec = (experiment or make_experiment(), execution or Execution())
+    values = {"labels": ("mine/8",), "assumptions": (), "may_run_out_of_memory": False, **changes}
+    return Run(run_id(*spec), arm_id(*spec), *spec, **values)
+
+
+def make_job(results: Path, run: Run | None = None, source: DataSource | None = None, **changes: Any) -> Any:
+    """A first attempt, on the data that are embedded."""
+    from resnet18.data.embedded import read_embedded  # noqa: PLC0415 - numpy, which most tests do without
+    from resnet18.execution.messages import Job  # noqa: PLC0415 - the same
+
+    source = source or parse_data("fashion-mnist-mini")
+    values = {"identity": make_identity(read_embedded().sha256), "request": Request(data=source.label), **changes}
+    return Job(run=run or make_run(), source=source, results=results, **values)
+
+
 def changed(record: Record, **changes: Any) -> Record:
     """The record with other content, sealed again; a dictionary is laid over the one that is there."""
     content = json.loads(record.model_dump_json())
@@ -180,8 +198,8 @@ def make_case(name: str, records: tuple[Record, ...], experiment: Experiment | N
 
 
 def wait_for_an_epoch(process: Popen[str]) -> str:
-    """Read what `run` prints until a line tells of an epoch, and return that: what will run is said before."""
-    return next((line for line in process.stdout or () if " epoch " in line), "")
+    """Read what `run --json` prints until an event tells of an epoch, and return that: what will run is said before."""
+    return next((line for line in process.stdout or () if '"event": "epoch"' in line), "")
 
 
 def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:

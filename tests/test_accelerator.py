@@ -7,19 +7,16 @@ what the driver takes beside torch's allocator, and fragmentation.
 from functools import partial
 
 import pytest
-from builders import TINY, TOML, make_experiment, make_identity, make_toml
+from builders import TINY, TOML, make_experiment, make_job, make_run, make_toml
 from fakes import children
 from rich.console import Console
 
-from resnet18.data.embedded import read_embedded
-from resnet18.execution import process
-from resnet18.execution.job import Job, Place
+from resnet18.execution import child
+from resnet18.execution.local_engine import LocalEngine
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan
-from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
-from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -66,8 +63,9 @@ def records_of(folder, text, overrides, capacity=PLENTY):
     """Run a benchmark as the suite does, in children that have the accelerator; return the record of each case."""
     planned, request = planned_of(folder, text, overrides)
     with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
-        patched.setattr(process, "_enter", partial(children.with_accelerator, capacity))
-        run_plan(planned, request, EMBEDDED, Store(folder / "results"), Progress(Console(file=file)))
+        patched.setattr(child, "_enter", partial(children.with_accelerator, capacity))
+        store = Store(folder / "results")
+        run_plan(planned, request, EMBEDDED, LocalEngine(), store, Progress(Console(file=file)))
     return by_case(folder, planned)
 
 
@@ -75,20 +73,9 @@ def trained(folder, text, *overrides, capacity=PLENTY):
     """Return the same from one process for all runs, which takes a tenth of the time."""
     planned, _ = planned_of(folder, text, (*TINY[:4], "epochs=2", "threads=1", *overrides))
     Store(folder / "results").make_writable()
-    jobs = [make_job(folder / "results", run.experiment, run.execution) for run in planned.runs]
+    jobs = [make_job(folder / "results", run) for run in planned.runs]
     children.answer(children.carry_out, jobs, capacity)
     return by_case(folder, planned)
-
-
-def make_job(results, experiment, execution):
-    return Job(
-        attempt=1,
-        scale="smoke",
-        spec=RecordSpec(experiment=experiment, execution=execution, overrides=(), assumptions=()),
-        identity=make_identity(read_embedded().sha256),
-        place=Place.of(EMBEDDED),
-        results=str(results),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +150,7 @@ def test_what_does_not_fit_ends_as_a_record_and_the_next_run_works(tmp_path):
 def test_memory_is_given_back_after_a_run_and_after_one_that_did_not_fit(tmp_path):
     """Also where both share a process, which the suite's runs never do."""
     Store(tmp_path).make_writable()
-    jobs = [make_job(tmp_path, make_experiment(batch_size=batch_size), Execution()) for batch_size in (40, 8)]
+    jobs = [make_job(tmp_path, make_run(make_experiment(batch_size=size))) for size in (40, 8)]
 
     assert [0, 0] == children.answer(children.carry_out, jobs, 1_000_000)
     assert {"oom_device", "ok"} == {record.status for record in Store(tmp_path).read().records}

@@ -164,7 +164,7 @@ def test_plan_says_what_is_recorded_and_what_is_stale(cli, tmp_path, monkeypatch
     path = make_toml(tmp_path)
     cli("run", path, *TINY_ARGUMENTS)
     recorded = cli("plan", path, *TINY_ARGUMENTS).output
-    monkeypatch.setattr("resnet18.execution.listing.code_hash", lambda *_: "0" * 64)
+    monkeypatch.setattr("resnet18.cli.plan.code_hash", lambda *_: "0" * 64)
     stale = cli("plan", path, *TINY_ARGUMENTS).output
 
     assert "2 runs at smoke scale on fashion-mnist-mini: 2 recorded (ok)" in recorded
@@ -282,12 +282,25 @@ def test_the_module_and_the_command_are_the_same():
         assert command in done.stdout
 
 
+LONG = [*TINY_ARGUMENTS, "-o", "epochs=10000", "--json"]
+
+
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_with_its_exit_code_and_a_record(number, exit_code, tmp_path):
     """At the first epoch's line; what was running is recorded as interrupted, and no child is left."""
-    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=10000"]
+    command = [
+        sys.executable,
+        "-m",
+        "resnet18",
+        "run",
+        str(make_toml(tmp_path)),
+        *TINY_ARGUMENTS,
+        "-o",
+        "epochs=10000",
+        "--json",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert "epoch 1/10000" in wait_for_an_epoch(process)
+        assert wait_for_an_epoch(process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=600)
 
@@ -301,9 +314,13 @@ def test_a_killed_runner_takes_its_child_along_and_the_next_run_is_whole(tmp_pat
     """Otherwise the child would train on beside the next runner, and write the same record."""
     command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS]
     with subprocess.Popen(
-        [*command, "-o", "epochs=10000"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*command, "-o", "epochs=10000", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
-        assert "epoch 1/10000" in wait_for_an_epoch(process)
+        assert wait_for_an_epoch(process)
         process.kill()
         # The child holds the other end of this pipe: reading ends when the last of them is gone.
         process.stdout.read()
@@ -315,7 +332,17 @@ def test_a_killed_runner_takes_its_child_along_and_the_next_run_is_whole(tmp_pat
 
 def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
     """`| head -1`: exit code 1 is kept for the gate."""
-    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path)), *TINY_ARGUMENTS, "-o", "epochs=500"]
+    command = [
+        sys.executable,
+        "-m",
+        "resnet18",
+        "run",
+        str(make_toml(tmp_path)),
+        *TINY_ARGUMENTS,
+        "-o",
+        "epochs=500",
+        "--json",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_for_an_epoch(process)
         process.stdout.close()

@@ -1,5 +1,6 @@
 """Runs that are killed at random moments, and runners that share a directory. The full counts: `make soak`."""
 
+import json
 import random
 import signal
 import subprocess
@@ -25,7 +26,7 @@ def begin(folder, *arguments, results="results"):
     path = folder / "mine.toml"
     if not path.exists():  # another one that has just started may be reading it
         make_toml(folder, TOML[: TOML.index(SECOND_CASE)])
-    command = [sys.executable, "-m", "resnet18", "run", str(path), *OPTIONS, "--checkpoint-every", "0"]
+    command = [sys.executable, "-m", "resnet18", "run", str(path), *OPTIONS, "--checkpoint-every", "0", "--json"]
     return subprocess.Popen(
         [*command, "--results", results, *arguments],
         cwd=folder,
@@ -95,7 +96,7 @@ def test_a_killed_run_goes_on_and_gives_the_result_of_one_that_was_not(start, st
 def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(number, exit_code, start, store, whole):
     """The step is finished and saved; the record says how far it came, and the next one lists both stretches."""
     process = start()
-    assert "epoch 1/" in wait_for_an_epoch(process)
+    assert wait_for_an_epoch(process)
     process.send_signal(number)
     finished(process)
     (stopped,) = store().read().records
@@ -131,10 +132,11 @@ def test_runners_that_share_a_directory_carry_each_run_out_once(start, store, re
     runners, seeds = (8, 40) if repetitions(8) == 8 else (3, 6)
     processes = [start("--seeds", str(seeds), "-o", "epochs=2") for _ in range(runners)]
     lines = "".join(finished(process) for process in processes).splitlines()
-    carried_out = Counter(line.split("seed ")[1].split()[0] for line in lines if "epoch 1/2" in line)
+    events = [json.loads(line) for line in lines]
+    carried_out = Counter(one["seed"] for one in events if one["event"] == "epoch" and one["epoch"] == 1)
     records = store().read().records
 
-    assert dict.fromkeys(map(str, range(seeds)), 1) == carried_out
+    assert dict.fromkeys(range(seeds), 1) == carried_out
     assert [1] * seeds == [record.attempt for record in records]
     assert {"ok"} == {record.status for record in records}
     assert {process.returncode for process in processes} <= {0, 75}

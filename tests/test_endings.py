@@ -6,19 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import epochs_of, make_experiment, make_identity
+from builders import epochs_of, make_experiment, make_job, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.data.embedded import read_embedded
 from resnet18.execution import worker
-from resnet18.execution.failure import failure_facts
-from resnet18.execution.job import Job, Place
-from resnet18.execution.oom_kill import oom_kills
-from resnet18.execution.worker_ending import classify
-from resnet18.records.record import Failure, RecordSpec
+from resnet18.execution.failure import failure_facts, oom_kills
+from resnet18.execution.worker_attempt import classify
+from resnet18.records.record import Failure
 from resnet18.records.store import Store
-from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.training import results as chance
 from resnet18.training.results import DivergedError, EpochResult, Tally, is_at_chance, learned_nothing
@@ -195,16 +192,7 @@ def test_a_network_that_stays_where_it_began_is_flagged(least_steps, flags, tmp_
     experiment = make_experiment(optimizer={"name": "sgd", "lr": 1e-12})
     store = Store(tmp_path)
     store.make_writable()
-    job = Job(
-        attempt=1,
-        scale="smoke",
-        spec=RecordSpec(
-            experiment=experiment, execution=Execution(device="cpu", threads=1), overrides=(), assumptions=()
-        ),
-        identity=make_identity(read_embedded().sha256),
-        place=Place.of(parse_data("fashion-mnist-mini")),
-        results=str(tmp_path),
-    )
+    job = make_job(tmp_path, make_run(experiment, Execution(device="cpu", threads=1)))
     worker.run_job(job, lambda message: None)
     (record,) = store.read().records
 

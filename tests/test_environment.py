@@ -13,8 +13,8 @@ import torch
 from builders import TINY_ARGUMENTS, TOML, make_toml
 
 import resnet18
-from resnet18.execution.process import OF_REFERENCE, PRELOADED
-from resnet18.execution.worker_questions import check_torch
+from resnet18.execution.child import OF_REFERENCE, PRELOADED
+from resnet18.execution.questions import check_torch
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.errors import EnvironmentMissingError
@@ -88,7 +88,7 @@ def test_no_module_but_one_can_reach_the_network(path):
 
     assert [] == [one for one in modules_of(path) for client in CLIENTS if f"{one}.".startswith(f"{client}.")]
     within = ["socket.gethostname", "socket.create_server((LOOPBACK, 0))", "socket.socket"]
-    if named(path) == "execution/engines/ray_nodes.py":
+    if named(path) == "execution/ray_engine.py":
         within.append("socket.create_connection((host")
     assert text.count("socket.") == sum(text.count(one) for one in within)
     assert "socket.socket(" not in text  # a type alone

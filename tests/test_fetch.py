@@ -554,7 +554,7 @@ def test_where_says_how_to_fill_an_empty_folder(cli, home):
 
 def test_a_run_without_its_archive_asks_for_nothing_else(home, monkeypatch):
     """Neither a cluster, nor a device, nor the results folder."""
-    for name in ("resnet18.execution.engines.sites.reach", "resnet18.measure.devices.present_devices"):
+    for name in ("resnet18.cli.run._engine", "resnet18.measure.devices.present_devices"):
         monkeypatch.setattr(name, None)
     result = CliRunner().invoke(app, ["run", "--scale", "small", "--results", str(home / "results")])
 

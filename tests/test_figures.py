@@ -12,14 +12,13 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
-from builders import make_case, make_epoch, make_experiment, make_identity, make_record
+from builders import make_case, make_epoch, make_experiment, make_job, make_record, make_run
 from PIL import Image
 
 from resnet18.data.embedded import read_embedded
-from resnet18.execution.job import Job, Place
 from resnet18.execution.worker import run_job
 from resnet18.records.picture import decode_picture, encode_picture
-from resnet18.records.record import RecordSpec, Sample, Score
+from resnet18.records.record import Sample, Score
 from resnet18.records.store import Store
 from resnet18.report.figures import (
     against,
@@ -422,12 +421,9 @@ def test_a_picture_holds_its_images_side_by_side():
 
 
 def job_for(tmp_path, source, **changes):
-    data = read_embedded()
     experiment = make_experiment(data=source.label, **changes)
-    spec = RecordSpec(experiment=experiment, execution=Execution(threads=1), overrides=(), assumptions=())
-    identity = make_identity(data.sha256)
     Store(tmp_path).make_writable()
-    return Job(attempt=1, scale="smoke", spec=spec, identity=identity, place=Place.of(source), results=str(tmp_path))
+    return make_job(tmp_path, make_run(experiment, Execution(threads=1)), source)
 
 
 def test_a_run_leaves_a_picture_of_its_samples(tmp_path):

@@ -1,5 +1,6 @@
 """Regressions planted into the real code: the check finds each, by one run, and names what differs."""
 
+import builders
 import pytest
 import torch
 from builders import make_experiment, make_identity
@@ -8,13 +9,10 @@ from torch import nn
 
 from resnet18.data.embedded import read_embedded
 from resnet18.execution import worker
-from resnet18.execution.job import Job, Place
 from resnet18.gate.check import Sides, check
-from resnet18.records.record import RecordSpec
 from resnet18.records.store import Store
 from resnet18.spec import optimizer
 from resnet18.spec.benchmark import Gate
-from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.training import augment, forecast, model, setup
 
@@ -33,14 +31,9 @@ def make_run(folder, path="fast"):
         augmentation=AUGMENTED, test_augmentation=AUGMENTED, schedule=STEPS, epochs=2, train_images=80
     )
     Store(folder).make_writable()
-    job = Job(
-        attempt=1,
-        scale="smoke",
-        spec=RecordSpec(experiment=experiment, execution=Execution(path=path, threads=1), overrides=(), assumptions=()),
-        identity=make_identity(read_embedded().sha256, commit="a" * 40, dirty=False),
-        place=Place.of(parse_data("fashion-mnist-mini")),
-        results=str(folder),
-    )
+    run = builders.make_run(experiment, Execution(path=path, threads=1))
+    identity = make_identity(read_embedded().sha256, commit="a" * 40, dirty=False)
+    job = builders.make_job(folder, run, identity=identity)
     worker.run_job(job, lambda _: None)
     (record,) = Store(folder).read().records
     assert "ok" == record.status, record.failure

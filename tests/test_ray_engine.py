@@ -1,43 +1,101 @@
 """The Ray engine without Ray: tasks that end as a script says. What Ray itself does, `make test-engines` sees."""
 
 import os
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
+from builders import make_run
 from fakes import ray_module
+from fakes.disk import FaultyOs
+from fakes.jobs import ON_GPU, TIMED, TOML, Quiet, delivery_of, jobs_of, make_store, problem, record_of, states
 from fakes.ray_module import PENDING, FakeRay, node_row
-from fakes.sessions import TIMED, TOML, delivery_of, make_runs, make_session, problem, record_of, states
 
-from resnet18.execution.engines import ray_engine
-from resnet18.execution.engines.engine import Resources
-from resnet18.execution.engines.ray_engine import LOSSES, RayEngine
+from resnet18.execution import ray_engine
+from resnet18.execution.engine import Resources, connect, parse_resources, resources_of
 from resnet18.execution.lock import run_lock
-from resnet18.execution.process import ReportedError
+from resnet18.execution.messages import ReportedError
+from resnet18.execution.ray_engine import PATIENCE_S, RETRIES, RayEngine
 from resnet18.execution.runner import exit_code_of
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.records import disk
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.experiment import Execution
 
 PART = Resources(cpus=1)
+EXCLUDING = {"ray.io/node-id": "!in(a)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "resources"),
+    [
+        (None, Resources()),
+        ("cpus=4", Resources(cpus=4)),
+        ("gpus=2", Resources(gpus=2.0)),
+        ("gpus=0.5,cpus=3", Resources(cpus=3, gpus=0.5)),
+        ("gpus=0", Resources(gpus=0.0)),
+    ],
+)
+def test_resources_say_what_a_run_takes(text, resources):
+    """Either, both or nothing, in any order."""
+    assert resources == parse_resources(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("4", "cpus", "cpus=", "cpus=x", "cpus=1.5", "cpus=0", "cpus=-1", "CPUS=1", "cpus=" + "9" * 5000),
+        *("gpus=-1", "gpus=nan", "gpus=inf", "gpus=1.5", "disks=1", "cpus=1;gpus=1", "cpus=1,disks=2"),
+    ],
+    ids=lambda text: text[:16],
+)
+def test_resources_that_mean_nothing_are_refused(text):
+    """By name, with those that mean something."""
+    with pytest.raises(SpecError, match="names no resources") as raised:
+        parse_resources(text)
+
+    assert (2, "cpus=N") == (raised.value.exit_code, raised.value.allowed[0])
+
+
+@pytest.mark.parametrize(
+    ("device", "is_timed", "has_gpus", "said", "taken"),
+    [
+        ("auto", True, False, PART, Resources(None, 0.0, whole=True)),
+        ("auto", True, True, Resources(1, 0.5), Resources(None, 1.0, whole=True)),
+        ("auto", False, False, Resources(), Resources(None, 0.0, whole=True)),
+        ("auto", False, False, Resources(2, 1.0), Resources(2, 0.0)),
+        ("cpu", False, True, Resources(), Resources(None, 0.0, whole=True)),
+        ("auto", False, True, Resources(), Resources(None, 1.0)),
+        ("cuda", False, False, Resources(4, 0.25), Resources(4, 0.25)),
+    ],
+)
+def test_a_timed_run_takes_the_whole_node_and_another_what_the_user_says(device, is_timed, has_gpus, said, taken):
+    """By default the whole node without a GPU, which trains as it would on that machine alone, and else one GPU."""
+    run = make_run(execution=Execution(device=device), is_timed=is_timed)
+
+    assert taken == resources_of(run, said, has_gpus=has_gpus)
+
+
+def test_a_gpu_by_its_number_is_refused_on_a_cluster():
+    """A run is given its own, which is number 0 there."""
+    with pytest.raises(SpecError, match="names a GPU of this machine"):
+        resources_of(make_run(execution=Execution(device="cuda:1")), Resources(), has_gpus=True)
 
 
 @pytest.fixture
-def session(tmp_path):
-    """What the runs share."""
-    return make_session(tmp_path)
+def store(tmp_path):
+    return make_store(tmp_path)
 
 
 @pytest.fixture
-def carry_out(tmp_path, session, monkeypatch):
+def carry_out(tmp_path, store, monkeypatch):
     """Carry runs out on nodes that are not there; returns how they stand, and the module."""
 
     def run(script, *rows, text=TOML, seeds=1, resources=PART, at_once=None, **more):
-        ray = FakeRay(script, list(rows or [node_row("a"), node_row("b")]), **more)
-        run.ray = ray
+        run.ray = ray = FakeRay(script, list(rows or [node_row("a"), node_row("b")]), **more)
+        run.progress = Quiet()
         monkeypatch.setattr(ray_engine, "time", SimpleNamespace(monotonic=lambda: ray.now_s))
-        runs = make_runs(tmp_path, text, seeds)
-        with RayEngine(session, ray, resources, at_once) as engine:
-            for one in runs:
-                engine.submit(one)
-            return [engine.wait() for _ in runs]
+        monkeypatch.setattr(ray_engine, "connected", lambda: ray)
+        return RayEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), store, run.progress)
 
     return run
 
@@ -46,12 +104,17 @@ def well(task):
     return "a", delivery_of(task.job)
 
 
-def all_free(session, runs):
+@pytest.fixture
+def all_free(tmp_path, store):
     """Say whether nobody holds the lock of any of the runs."""
-    for one in runs:
-        with run_lock(session.store.results, one.run_id):
-            pass
-    return True
+
+    def are_free(seeds=1):
+        for job in jobs_of(tmp_path, seeds=seeds):
+            with run_lock(store.results, job.run.run_id):
+                pass
+        return True
+
+    return are_free
 
 
 def all_but_first(outcome):
@@ -65,40 +128,58 @@ def all_but_first(outcome):
     return script
 
 
-def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, session):
-    """Each once; the locks are free."""
+def told(carry_out, words):
+    return sum(words in line for line in carry_out.progress.lines)
+
+
+def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, store, all_free):
+    """Each once; the locks are free; Ray starts again what was lost."""
     finished = carry_out(well)
 
     assert [("ok", False)] * 2 == [(one.status, one.was_recorded) for one in finished]
-    assert [(1, "ok")] * 2 == states(session)
-    assert ["a word\n"] * 2 == [path.read_text() for path in session.store.logs.iterdir()]
-    assert all_free(session, [one.run for one in finished])
-    assert any("on address-a" in line for line in session.progress.lines)
+    assert [(1, "ok")] * 2 == states(store)
+    assert ["a word\n"] * 2 == [path.read_text() for path in store.logs.iterdir()]
+    assert all_free()
+    assert 2 == told(carry_out, "on address-a")
+    assert {RETRIES} == {task.options["max_retries"] for task in carry_out.ray.sent}
 
 
-def test_rays_own_retries_are_off(carry_out):
-    """The runner gives out again, so that the user is told."""
-    carry_out(well)
+@pytest.mark.parametrize(
+    ("rows", "text", "resources", "cpus", "gpus"),
+    [
+        ((4, 16), TOML, Resources(cpus=3), 3, 0),
+        ((4, 16), TOML, Resources(), 16, 0),
+        ((4, 16), TIMED, PART, 16, 0),
+        (((16, 4),), ON_GPU, Resources(), 4, 1),
+        (((64, 4), (8, 1)), ON_GPU, Resources(gpus=0.5), 8, 0.5),
+        (((64, 4), (8, 1)), ON_GPU, Resources(gpus=0.01), 1, 0.01),
+        (((64, 4), (8, 1)), ON_GPU, Resources(cpus=2, gpus=2), 2, 2),
+    ],
+)
+def test_a_task_asks_for_what_its_run_takes_and_has_as_many_threads(rows, text, resources, cpus, gpus, carry_out):
+    """A whole node is all processors of the largest; a GPU comes with its share of them, one at least."""
+    nodes = [node_row(f"n{at}", *(row if isinstance(row, tuple) else (row,))) for at, row in enumerate(rows)]
+    carry_out(well, *nodes, text=text, resources=resources)
+    options = carry_out.ray.sent[0].options
 
-    assert [{"max_retries": 0, "max_calls": 0}] == carry_out.ray.declared
+    assert (cpus, gpus, None) == tuple(options[key] for key in ("num_cpus", "num_gpus", "label_selector"))
+    assert {"env_vars": {"OMP_NUM_THREADS": str(cpus)}} == options["runtime_env"]
 
 
-def test_a_task_asks_for_what_its_run_takes_and_has_as_many_threads(carry_out):
-    """And says that it is not alone."""
-    carry_out(well, resources=Resources(cpus=3))
-    (task, _) = carry_out.ray.sent
+@pytest.mark.parametrize(
+    ("text", "resources", "words"),
+    [
+        (TOML, Resources(cpus=9), r"no node has the 9 CPUs that mine/8 needs \(nodes: address-a: 4 CPUs, 0 GPUs, "),
+        (ON_GPU, PART, "no node has the 1 CPUs and 1 GPUs that mine/8 needs"),
+    ],
+)
+def test_what_no_node_has_is_refused_before_anything_is_given_out(text, resources, words, carry_out):
+    """With the nodes there are. One that is gone or computes nothing does not count."""
+    rows = [node_row("a"), node_row("b"), node_row("c", 64, 1, alive=False), node_row("d", 0, 1)]
+    with pytest.raises(EnvironmentMissingError, match=words):
+        carry_out(well, *rows, text=text, resources=resources)
 
-    assert (3, 0.0, None) == tuple(task.options[key] for key in ("num_cpus", "num_gpus", "label_selector"))
-    assert {"env_vars": {"OMP_NUM_THREADS": "3"}} == task.options["runtime_env"]
-    assert not task.job.is_exclusive
-
-
-@pytest.mark.parametrize(("text", "resources"), [(TIMED, PART), (TOML, Resources())], ids=["timed", "nothing said"])
-def test_a_run_with_the_node_for_itself_does_not_say_otherwise(text, resources, carry_out):
-    """It has all processors of the largest node."""
-    carry_out(well, node_row("a", 4), node_row("b", 16), text=text, resources=resources)
-
-    assert [(16, True)] * 2 == [(task.options["num_cpus"], task.job.is_exclusive) for task in carry_out.ray.sent]
+    assert [] == carry_out.ray.sent
 
 
 def test_no_more_runs_are_out_than_may_be(carry_out):
@@ -106,8 +187,7 @@ def test_no_more_runs_are_out_than_may_be(carry_out):
     most = []
 
     def script(task):
-        out = [one for one in carry_out.ray.sent if one.outcome is PENDING]
-        most.append(len(out))
+        most.append(sum(one.outcome is PENDING for one in carry_out.ray.sent))
         return well(task)
 
     carry_out(script, seeds=3, at_once=2)
@@ -115,41 +195,25 @@ def test_no_more_runs_are_out_than_may_be(carry_out):
     assert (6, 2) == (len(carry_out.ray.sent), max(most))
 
 
-def test_a_lost_run_is_given_out_again_so_often_and_then_recorded(carry_out, session):
-    """As crashed: whoever kills its process three times more will do so again."""
-    finished = carry_out(lambda task: ray_module.WorkerCrashedError("gone") if task.label == "8/0" else well(task))
-    record = next(one for one in session.store.read().records if one.status == "crashed")
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ray_module.WorkerCrashedError("gone"), "crashed", f"was lost {RETRIES + 1} times (WorkerCrashedError)"),
+        (ray_module.OutOfMemoryError("killed due to low memory\nand a table"), "oom_host", "killed due to low memory"),
+    ],
+)
+def test_a_run_that_ray_gives_up_is_recorded(error, status, words, carry_out, store, all_free):
+    """As what ended it; the other runs go on."""
+    finished = carry_out(all_but_first(error))
 
-    assert {"ok", "crashed"} == {one.status for one in finished}
-    assert LOSSES + 1 == sum(task.label == "8/0" for task in carry_out.ray.sent)
-    assert LOSSES == sum(
-        "was lost (WorkerCrashedError), and is given out again" in one for one in session.progress.lines
-    )
-    assert f"its process or node was lost {LOSSES + 1} times (WorkerCrashedError)" == record.failure.message
-    assert 3 == exit_code_of(tuple(finished))
-
-
-def test_a_run_that_is_lost_once_keeps_its_attempt(carry_out, session):
-    """Its checkpoint on that node is of the same attempt."""
-    carry_out(all_but_first(ray_module.NodeDiedError("gone")))
-
-    assert [1, 1, 1] == [task.job.attempt for task in carry_out.ray.sent]
-    assert [(1, "ok")] * 2 == states(session)
+    assert {status, "ok"} == {one.status for one in finished}
+    assert 3 == exit_code_of(finished)
+    assert [words in one.failure.message for one in store.read().records if one.status == status] == [True]
+    assert all_free()
 
 
-def test_a_run_that_ray_ends_for_want_of_memory_is_recorded_as_that(carry_out, session):
-    """Not given out again: the next node would have no more."""
-    carry_out(all_but_first(ray_module.OutOfMemoryError("Task was killed due to low memory\nand a table")))
-
-    assert [(1, "oom_host"), (1, "ok")] == sorted(states(session), reverse=True)
-    assert 2 == len(carry_out.ray.sent)
-    failed = next(one for one in session.store.read().records if one.status == "oom_host")
-    assert "Ray ended the run: Task was killed due to low memory" == failed.failure.message
-
-
-def test_a_node_with_a_problem_gets_no_more_runs(carry_out, session):
+def test_a_node_with_a_problem_gets_no_more_runs(carry_out):
     """The run goes elsewhere, and whatever is given out after it too; the user is told once."""
-    excluding = {"ray.io/node-id": "!in(a)"}
 
     def script(task):
         return ("b", delivery_of(task.job)) if task.options["label_selector"] else ("a", problem())
@@ -157,48 +221,201 @@ def test_a_node_with_a_problem_gets_no_more_runs(carry_out, session):
     finished = carry_out(script)
 
     assert ["ok", "ok"] == [one.status for one in finished]
-    assert [None, None, excluding, excluding] == [task.options["label_selector"] for task in carry_out.ray.sent]
-    assert 1 == sum("address-a gets no more runs: node x: is full" in line for line in session.progress.lines)
+    assert [None, None, EXCLUDING, EXCLUDING] == [task.options["label_selector"] for task in carry_out.ray.sent]
+    assert 1 == told(carry_out, "address-a gets no more runs: node x: is full")
 
 
 @pytest.mark.parametrize(("error", "code"), [(EnvironmentMissingError, 5), (IntegrityError, 4)])
-def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carry_out, session, tmp_path):
+def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carry_out, store, all_free):
     """With its exit code; the locks are free."""
     with pytest.raises(ReportedError, match="node x: other pixels") as raised:
         carry_out(lambda task: ("a", problem("other pixels", error)), node_row("a"))
 
     assert code == raised.value.exit_code
-    assert [] == states(session)
-    assert all_free(session, make_runs(tmp_path))
+    assert [] == states(store)
+    assert all_free()
 
 
-def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out, session, tmp_path):
+def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out, all_free):
     """The package is missing there, or another."""
+    error = ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n")
     with pytest.raises(EnvironmentMissingError) as raised:
-        carry_out(
-            lambda task: ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n")
-        )
+        carry_out(lambda task: error)
 
     assert "a node cannot carry runs out: ModuleNotFoundError: No module 'resnet18'" in str(raised.value)
     assert "install the same version of resnet18 on every node" == raised.value.next_step
-    assert all_free(session, make_runs(tmp_path))
+    assert all_free()
 
 
-def test_a_run_that_another_runner_holds_is_left_to_it(carry_out, session, tmp_path):
+def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out, store, tmp_path):
     """Exit code 75 says that not all are there."""
-    with run_lock(session.store.results, make_runs(tmp_path)[0].run_id):
+    first, second = jobs_of(tmp_path)
+    store.save(record_of(second))
+    with run_lock(store.results, first.run.run_id):
         finished = carry_out(well)
 
-    assert {None, "ok"} == {one.status for one in finished}
-    assert 75 == exit_code_of(tuple(finished))
-    assert any(f"left to process {os.getpid()}" in line for line in session.progress.lines)
+    assert [(None, False), ("ok", True)] == [(one.status, one.was_recorded) for one in finished]
+    assert (75, []) == (exit_code_of(finished), carry_out.ray.sent)
+    assert 1 == told(carry_out, f"left to process {os.getpid()}")
 
 
-def test_a_run_that_was_recorded_meanwhile_is_not_given_out(carry_out, session, tmp_path):
-    """Between the look at the records and its turn."""
-    before = make_runs(tmp_path)[0]
-    session.store.save(record_of(ray_engine.job_of(before, session)))
-    finished = carry_out(well)
+@pytest.mark.parametrize("is_gpu_lost", [True, False], ids=["the GPU", "all nodes"])
+def test_runs_that_no_node_can_have_any_more_are_given_up_after_a_minute(is_gpu_lost, carry_out, store, all_free):
+    """The last node with what they ask for is lost; what is recorded stays, and the locks are free."""
 
-    assert [True, False] == [one.was_recorded for one in finished]
-    assert 1 == len(carry_out.ray.sent)
+    def script(task):
+        carry_out.ray.rows = [node_row("b")] if is_gpu_lost else []
+        return PENDING
+
+    with pytest.raises(EnvironmentMissingError, match="no node that is left has 4 CPUs and 1 GPUs"):
+        carry_out(script, node_row("a", 4, 1), text=ON_GPU, resources=Resources())
+
+    assert PATIENCE_S < carry_out.ray.now_s - 1000 < PATIENCE_S + 20
+    assert all_free()
+
+
+def test_runs_wait_for_a_node_that_comes_back(carry_out):
+    """Within the minute."""
+
+    def script(task):
+        is_gone = 1000 < carry_out.ray.now_s < 1000 + PATIENCE_S - 10
+        carry_out.ray.rows = [] if is_gone else [node_row("a")]
+        return PENDING if carry_out.ray.now_s < 1000 + 2 * PATIENCE_S else well(task)
+
+    assert ["ok", "ok"] == [one.status for one in carry_out(script)]
+
+
+def test_a_record_that_comes_back_a_second_time_is_stored_once(carry_out, store):
+    """The first answer was lost on its way: the record that is there counts."""
+
+    def script(task):
+        if not store.attempts(task.job.run.run_id):
+            store.save(record_of(task.job, "diverged"))  # by whoever else
+        return well(task)
+
+    assert ["diverged", "diverged"] == [one.status for one in carry_out(script)]
+    assert [(1, "diverged")] * 2 == states(store)
+
+
+def another_attempt(task):
+    return "a", delivery_of(task.job, attempt=2)
+
+
+def another_run(task):
+    run = make_run(task.job.run.experiment.model_copy(update={"seed": 77}))
+    return "a", delivery_of(task.job.model_copy(update={"run": run}))
+
+
+@pytest.mark.parametrize(
+    "script", [another_attempt, another_run, lambda task: ("a", '{"record": "{}"}'), lambda task: ("a", "{}")]
+)
+def test_a_delivery_that_is_not_the_runs_record_is_refused(script, carry_out, store, all_free):
+    """Exit code 4; nothing of it is kept as a record, and the locks are free."""
+    with pytest.raises(IntegrityError):
+        carry_out(script)
+
+    assert [] == states(store)
+    assert all_free()
+
+
+def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_out, store, all_free, monkeypatch):
+    """The same command goes on with what is missing; the locks are free, of the other runs too."""
+
+    def script(task):
+        monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
+        return well(task)
+
+    with pytest.raises(EnvironmentMissingError, match="cannot be kept: No space left on device") as raised:
+        carry_out(script)
+    monkeypatch.setattr(disk, "os", os)
+
+    assert (5, []) == (raised.value.exit_code, list(store.folder.iterdir()))
+    assert all_free()
+
+
+def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(carry_out, store, all_free):
+    """Of the runs that had begun; those that had not leave none."""
+
+    def interrupt(task):
+        if len(carry_out.ray.sent) == 4:
+            raise KeyboardInterrupt
+        return PENDING
+
+    def end(task):
+        has_begun = task.label == "8/0"
+        return ("a", delivery_of(task.job, "interrupted")) if has_begun else ray_module.TaskCancelledError("early")
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(interrupt, seeds=2, at_cancel=end)
+
+    assert [True] * 4 == [task.was_cancelled for task in carry_out.ray.sent]
+    assert [(1, "interrupted")] == states(store)
+    assert all_free(2)
+
+
+@pytest.mark.parametrize("disk_is_full", [False, True], ids=["hanging node", "full disk"])
+def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_out, all_free, monkeypatch):
+    """A node that hangs is waited for a few seconds; what cannot be kept is said. The locks are free."""
+
+    def end(task):
+        if disk_is_full:
+            monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
+        return ("a", delivery_of(task.job, "interrupted")) if disk_is_full else PENDING
+
+    def stop_at_once(task):
+        if task.was_cancelled:
+            return PENDING
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(stop_at_once, at_cancel=end)
+    monkeypatch.setattr(disk, "os", os)
+
+    assert (2 if disk_is_full else 0) == told(carry_out, "cannot be kept: No space left on device")
+    assert all_free()
+
+
+@pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_says_how_to_install_it(engine, module, monkeypatch):
+    """As an extra of this package."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EnvironmentMissingError, match="is not installed") as raised:
+        connect(engine, Resources(), None)
+
+    assert f'pip install "resnet18[{engine}]"' == raised.value.next_step
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest_name():
+    """And those that there are."""
+    with pytest.raises(
+        SpecError, match=r'--engine rya: unknown \(did you mean "ray"\?\) \(allowed: local, ray, slurm\)'
+    ):
+        connect("rya", Resources(), None)
+
+
+@pytest.mark.parametrize(
+    ("address", "asked", "words"),
+    [
+        (None, ["auto"], r"address auto\): no cluster answers: nobody there\n  next: start one"),
+        ("127.0.0.1:1", [], r"address 127\.0\.0\.1:1\): no cluster answers"),
+    ],
+    ids=["a Ray that refuses", "an address where nobody listens"],
+)
+def test_a_cluster_that_does_not_answer_is_said_with_the_way_to_start_one(address, asked, words, monkeypatch):
+    """Where nobody listens Ray is not asked: it would try for minutes."""
+    tried = []
+
+    def init(address, **_):
+        tried.append(address)
+        raise ConnectionError("nobody there\nand more")
+
+    ray = ModuleType("ray")
+    ray.is_initialized, ray.init = (lambda: False), init
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(EnvironmentMissingError, match=words):
+        ray_engine.connected()
+
+    assert asked == tried

@@ -1,95 +1,94 @@
-"""The Slurm engine without Slurm: jobs that end as a test says, and a clock that only the engine's sleep moves."""
+"""The Slurm engine without Slurm: jobs that end as a test says, programs that are shell scripts."""
 
 import json
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from fakes.sessions import ON_GPU, TIMED, TOML, make_runs, make_session, record_of, states
-from fakes.slurm import FakeSlurm
+from fakes.jobs import ON_GPU, ONE_CASE, TIMED, TOML, Quiet, jobs_of, make_store, record_of, states
+from fakes.slurm import FakeSlurm, programs
+from filelock import FileLock
 
-from resnet18.execution.attempt import job_of
-from resnet18.execution.engines import slurm_engine
-from resnet18.execution.engines.engine import Needs, Resources
-from resnet18.execution.engines.slurm_engine import ASK_S, LAG_S, SlurmEngine
-from resnet18.execution.job import Problem
+from resnet18.execution import slurm_engine
+from resnet18.execution.engine import Resources, connect
 from resnet18.execution.lock import run_lock
-from resnet18.execution.process import ReportedError
-from resnet18.spec.errors import EnvironmentMissingError
-from resnet18.spec.identity import run_id
+from resnet18.execution.messages import Problem, ReportedError
+from resnet18.execution.remote_worker import carry_out_here
+from resnet18.execution.slurm_engine import LAG_S, LOOK_S, SlurmEngine
+from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError
 
 PART = Resources(cpus=1)
+BOTH = ON_GPU.replace('device = "cuda"', 'device = "cpu"', 1)
 
 
 @pytest.fixture
-def session(tmp_path):
-    """What the runs share."""
-    return make_session(tmp_path)
+def store(tmp_path):
+    return make_store(tmp_path)
 
 
 @pytest.fixture
-def start(tmp_path, session, monkeypatch):
+def progress():
+    return Quiet()
+
+
+@pytest.fixture
+def start(tmp_path, store, progress, monkeypatch):
     """Carry runs out under a Slurm that is not there; returns how they stand."""
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
+    monkeypatch.setattr(slurm_engine, "most_gpus", lambda: 0)
 
-    def run(slurm, text=TOML, seeds=1, resources=PART, at_once=None, *, has_gpus=False):
-        for name in ("submit", "queued", "end"):
-            monkeypatch.setattr(slurm_engine.slurm_queue, name, getattr(slurm, name))
+    def run(slurm, text=TOML, seeds=1, resources=PART, at_once=None):
+        for name in ("submit", "queued", "answer"):
+            monkeypatch.setattr(slurm_engine, name, getattr(slurm, name))
         monkeypatch.setattr(slurm_engine, "time", SimpleNamespace(monotonic=slurm.monotonic, sleep=slurm.sleep))
-        runs = make_runs(tmp_path, text, seeds)
-        with SlurmEngine(session, resources, at_once, has_gpus=has_gpus) as engine:
-            for one in runs:
-                engine.submit(one)
-            return [engine.wait() for _ in runs]
+        finished = SlurmEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), store, progress)
+        return [one.status for one in finished]
 
     return run
 
 
 @pytest.fixture
-def leave(session):
+def leave(store):
     """What a job does that ends with a record, and what Slurm knows of it then."""
 
     def end(job, status="ok", **changes):
-        session.store.save(record_of(job, status, **changes))
+        store.save(record_of(job, status, **changes))
         return ""
 
     return end
+
+
+@pytest.fixture
+def later(store, leave):
+    """What lets the jobs of an array leave their records once so many seconds have passed."""
+
+    def act(slurm, seconds, **changes):
+        jobs = slurm.arrays[0].jobs
+        if slurm.now_s >= 1000 + seconds and not states(store):
+            for job in jobs:
+                leave(job, **changes)
+            slurm.tasks.clear()
+
+    return act
 
 
 def gone(job):
     return ""
 
 
-def statuses(finished):
-    return [one.status for one in finished]
-
-
-def problem_file(session, run, what="is full"):
-    path = session.store.results / "slurm" / f"{run}.problem"
+def problem_file(store, run_id):
+    path = store.results / "slurm" / f"{run_id}.problem"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(Problem.of(EnvironmentMissingError("node x", what)).model_dump_json(), encoding="utf-8")
-    return path
+    path.write_text(Problem.of(EnvironmentMissingError("node x", "is full")).model_dump_json(), encoding="utf-8")
+    return ""
 
 
-def id_of(job):
-    return run_id(job.spec.experiment, job.spec.execution)
-
-
-def test_runs_are_done_when_their_records_are_there(start, leave, session):
-    """Whatever Slurm knows by then."""
-    finished = start(FakeSlurm(leave))
-
-    assert ["ok", "ok"] == statuses(finished)
-    assert [False, False] == [one.was_recorded for one in finished]
-
-
-def test_runs_that_need_the_same_are_one_array(start, leave):
-    """What needs a GPU is another one."""
+def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_there(start, leave):
+    """What needs a GPU is another array."""
     slurm = FakeSlurm(leave)
-    text = TOML.replace(
-        "experiment = { batch_size = 8 }", 'execution = { device = "cuda" }\nexperiment = { batch_size = 8 }'
-    )
-    start(slurm, text, seeds=3, at_once=2)
 
-    assert [(3, Needs(whole=False, cpus=1, gpus=1), 2), (3, Needs(whole=False, cpus=1, gpus=0), 2)] == [
+    assert ["ok"] * 6 == start(slurm, BOTH, seeds=3, at_once=2)
+    assert [(3, Resources(1, 0.0), 2), (3, Resources(1, 1.0), 2)] == [
         (len(array.jobs), array.wanted, array.at_once) for array in slurm.arrays
     ]
 
@@ -98,7 +97,7 @@ def test_no_array_is_larger_than_slurm_takes(start, leave, monkeypatch):
     """Five runs in arrays of two at most."""
     monkeypatch.setattr(slurm_engine, "LARGEST_ARRAY", 2)
     slurm = FakeSlurm(leave)
-    start(slurm, TOML[: TOML.index('[[case]]\nname = "16"')], seeds=5)
+    start(slurm, ONE_CASE, seeds=5)
 
     assert [2, 2, 1] == [len(array.jobs) for array in slurm.arrays]
     assert 3 == len({array.name for array in slurm.arrays})
@@ -116,8 +115,8 @@ def test_jobs_say_whether_they_have_the_node_for_themselves(text, resources, alo
     assert {(alone, alone)} == {(one.wanted.whole, job.is_exclusive) for one in slurm.arrays for job in one.jobs}
 
 
-def test_what_an_array_holds_is_written_before_it_is_submitted(start, leave, session):
-    """A runner that dies in between has submitted nothing that nobody knows of."""
+def test_what_an_array_holds_is_written_before_it_is_submitted(start, leave):
+    """A command that dies in between has submitted nothing that nobody knows of."""
     seen = []
 
     class Looking(FakeSlurm):
@@ -128,128 +127,320 @@ def test_what_an_array_holds_is_written_before_it_is_submitted(start, leave, ses
     slurm = Looking(leave)
     start(slurm)
 
-    assert [{"name": slurm.arrays[0].name, "run_ids": [id_of(job) for job in slurm.arrays[0].jobs]}] == seen
+    assert [[job.run.run_id for job in slurm.arrays[0].jobs]] == seen
 
 
-def test_an_interrupted_record_does_not_end_the_wait_while_slurm_knows_the_task(start, leave, session):
-    """Its node was taken for another's job, say: Slurm begins it again."""
+def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(start, leave, store):
+    """Its node was taken for another's job, say: Slurm begins it again. Or its time was over."""
     slurm = FakeSlurm(lambda job: leave(job, "interrupted") or "PD")
 
     def go_on():
         if slurm.now_s > 1000 + 3 * LAG_S:
             for job in slurm.arrays[0].jobs:
-                if session.store.attempts(id_of(job)) == 1:
-                    leave(job.model_copy(update={"attempt": 2}))
+                leave(job.model_copy(update={"attempt": 2}))
+            slurm.tasks.clear()
 
     slurm.slept = go_on
 
-    assert ["ok", "ok"] == statuses(start(slurm))
+    assert ["ok", "ok"] == start(slurm)
+    assert ["interrupted"] * 2 == start(FakeSlurm(lambda job: leave(job, "interrupted")))
 
 
-def test_an_interrupted_record_ends_the_wait_when_slurm_forgets_the_task(start, leave):
-    """The job's time was over."""
-    assert ["interrupted"] * 2 == statuses(start(FakeSlurm(lambda job: leave(job, "interrupted"))))
-
-
-def test_a_record_of_an_earlier_attempt_ends_no_wait(start, leave, session, tmp_path):
+def test_a_record_of_an_earlier_attempt_ends_no_wait(start, leave, store, tmp_path):
     """It crashed once; this command tries again."""
-    for run in make_runs(tmp_path):
-        leave(job_of(run, session), "crashed")
+    for job in jobs_of(tmp_path):
+        leave(job, "crashed")
 
-    assert ["ok", "ok"] == statuses(start(FakeSlurm(leave)))
-    assert [(1, "crashed"), (2, "ok")] * 2 == states(session)
-
-
-def test_a_job_that_is_gone_without_a_record_is_recorded_with_its_last_words(start, leave, session):
-    """Not before a record could have been seen; without the place where they were said."""
-    slurm = FakeSlurm(lambda job: gone(job) if job.spec.experiment.batch_size == 8 else leave(job))
-
-    def speak():
-        (slurm.arrays[0].folder / "7_0_0_log.err").write_text("a line\nslurmstepd: /srv/lab/run.sh: Killed\n")
-
-    slurm.slept = speak
-    finished = start(slurm)
-    record = next(one for one in session.store.read().records if one.status == "crashed")
-
-    assert ["ok", "crashed"] == statuses(finished)
-    assert "the job ended without a record: slurmstepd: …/run.sh: Killed" == record.failure.message
-    assert LAG_S < slurm.now_s - 1000 < LAG_S + 3 * ASK_S
+    assert ["ok", "ok"] == start(FakeSlurm(leave))
+    assert [(1, "crashed"), (2, "ok")] * 2 == states(store)
 
 
-def test_a_run_that_another_process_carries_out_is_left_to_it(start, session, tmp_path):
-    """Its job is gone from Slurm, and it goes on."""
-    with run_lock(session.store.results, make_runs(tmp_path)[0].run_id):
-        finished = start(FakeSlurm(gone))
+def test_a_job_that_is_gone_without_a_record_is_recorded_with_the_place_of_its_output(start, leave, store):
+    """Not before a record could have been seen."""
+    slurm = FakeSlurm(lambda job: gone(job) if job.run.experiment.batch_size == 8 else leave(job))
 
-    assert [None, "crashed"] == statuses(finished)
-
-
-def test_what_a_node_found_is_the_commands_error(start, session):
-    """With its exit code."""
-    slurm = FakeSlurm(lambda job: problem_file(session, id_of(job)) and "")
-    with pytest.raises(ReportedError, match="node x: is full") as raised:
-        start(slurm)
-
-    assert 5 == raised.value.exit_code
-    assert [] == states(session)
+    assert ["ok", "crashed"] == start(slurm)
+    (failed,) = (one.failure for one in store.read().records if one.failure)
+    assert f"the job ended without a record; its output is in slurm/{slurm.arrays[0].name}" == failed.message
+    assert LAG_S < slurm.now_s - 1000 < LAG_S + 3 * LOOK_S
 
 
-def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, leave, session):
-    """The records may come all the same."""
-    slurm = FakeSlurm(lambda job: "R", is_silent=True)
-
-    def meanwhile():
-        if slurm.now_s > 1000 + 3 * ASK_S and not states(session):
-            for job in slurm.arrays[0].jobs:
-                leave(job)
-
-    slurm.slept = meanwhile
-
-    assert ["ok", "ok"] == statuses(start(slurm))
-    assert "squeue: Socket timed out; waiting for the records all the same" in session.progress.lines
-
-
-def test_why_runs_wait_is_said_once(start, leave, session):
-    """And again when the reason is another; that others come first is no reason."""
-    slurm = FakeSlurm(lambda job: "PD")
-    reasons = {0: "Priority", 30: "Resources", 60: "ReqNodeNotAvail", 90: "None"}
-
-    def meanwhile():
-        for after_s, reason in reasons.items():
-            if slurm.now_s >= 1000 + after_s:
-                slurm.reason = reason
-        if slurm.now_s > 1120 and not states(session):
-            for job in slurm.arrays[0].jobs:
-                leave(job)
-
-    slurm.slept = meanwhile
-    start(slurm)
-
-    said = [line for line in session.progress.lines if "wait in Slurm" in line]
-    assert ["2 runs wait in Slurm: Resources", "2 runs wait in Slurm: ReqNodeNotAvail"] == said
-
-
-def test_slurm_is_not_asked_more_often_than_it_is_fair(start, leave, session):
-    """It has others to serve."""
-    slurm = FakeSlurm(lambda job: "R")
-    slurm.slept = lambda: [leave(job) for job in slurm.arrays[0].jobs] if slurm.now_s == 1600 else None
-    start(slurm)
-
-    assert slurm.asked <= 2 + 600 / ASK_S
-
-
-def test_a_record_that_is_not_whole_yet_is_looked_at_again(start, leave, session):
+def test_a_record_that_is_not_whole_yet_is_looked_at_again(start, leave, store):
     """Another node's file, of which this one has not seen all."""
     paths = []
 
     def torn(job):
         leave(job)
-        path = session.store.folder / f"{id_of(job)}.1.json"
+        path = store.folder / f"{job.run.run_id}.1.json"
         paths.append((path, path.read_bytes()))
         path.write_bytes(b"{")
-        return "R"
+        return ""
 
     slurm = FakeSlurm(torn)
-    slurm.slept = lambda: [path.write_bytes(content) for path, content in paths]
+    slurm.slept = lambda: [path.write_bytes(text) for path, text in paths] if slurm.now_s > 1000 + LOOK_S else None
 
-    assert ["ok", "ok"] == statuses(start(slurm))
+    assert ["ok", "ok"] == start(slurm)
+
+
+def test_a_run_that_another_process_carries_out_is_left_to_it(start, store, tmp_path):
+    """Its job is gone from Slurm, and it goes on."""
+    with run_lock(store.results, jobs_of(tmp_path)[0].run.run_id):
+        assert [None, "crashed"] == start(FakeSlurm(gone))
+
+
+def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago(start, store, tmp_path):
+    """With its exit code. What was mended is not said again."""
+    for job in jobs_of(tmp_path):
+        problem_file(store, job.run.run_id)
+    assert ["crashed"] * 2 == start(FakeSlurm(gone))
+    with pytest.raises(ReportedError, match="node x: is full") as raised:
+        start(FakeSlurm(lambda job: problem_file(store, job.run.run_id)))
+
+    assert 5 == raised.value.exit_code
+    assert [(1, "crashed")] * 2 == states(store)
+
+
+def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, later, progress):
+    """It answers again."""
+    slurm = FakeSlurm(lambda job: "R")
+
+    def meanwhile():
+        slurm.is_silent = slurm.now_s < 1000 + 3 * LOOK_S
+        later(slurm, 0)
+
+    slurm.slept = meanwhile
+
+    assert ["ok", "ok"] == start(slurm)
+    assert "squeue: Socket timed out; asking again" in progress.lines
+
+
+def lose_terminal(start, slurm):
+    """A command submits, and is ended as a lost terminal ends it."""
+    slurm.slept = lambda: (_ for _ in ()).throw(SystemExit(129))
+    with pytest.raises(SystemExit):
+        start(slurm)
+    slurm.slept = lambda: None
+
+
+def test_jobs_outlive_a_lost_terminal_and_are_waited_for_again(start, later, progress):
+    """By the same command, given again: nothing is submitted."""
+    slurm = FakeSlurm(lambda job: "R")
+    lose_terminal(start, slurm)
+    said = progress.lines[-1]
+    slurm.slept = lambda: later(slurm, 0)
+
+    assert "the jobs stay in Slurm; the same command waits for them again" == said
+    assert (["ok", "ok"], 1, []) == (start(slurm), len(slurm.arrays), slurm.ended)
+    assert "2 runs are in Slurm already" in progress.lines
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_an_interrupt_ends_every_array(is_silent, start, progress):
+    """Ctrl-C, and nothing but it. Where Slurm does not answer, each failure is said: those jobs go on."""
+    slurm = FakeSlurm(lambda job: "R")
+
+    def interrupt():
+        slurm.is_silent = is_silent
+        raise KeyboardInterrupt
+
+    slurm.slept = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        start(slurm, BOTH)
+
+    assert (0 if is_silent else 2) == len(slurm.ended)
+    assert (2 if is_silent else 0) == sum("scancel: no answer" in line for line in progress.lines)
+
+
+@pytest.mark.parametrize("how", ["completing", "gone", "on its way out"])
+def test_what_ended_without_a_record_meanwhile_is_submitted_anew(how, start, leave, store):
+    """Nobody waited for it; the old array is forgotten."""
+    slurm = FakeSlurm(lambda job: "R")
+    lose_terminal(start, slurm)
+    if how == "on its way out":
+        slurm.slept = slurm.tasks.clear
+    else:
+        slurm.tasks = {key: "CG" for key in slurm.tasks if how == "completing"}
+    slurm.begins = leave
+
+    assert ["ok", "ok"] == start(slurm)
+    assert [2, 2] == [len(array.jobs) for array in slurm.arrays]
+    left = {path.parent.name for path in (store.results / "slurm").glob("*/array.json")}
+    assert slurm.arrays[1].name in left
+    assert (how == "on its way out") == (slurm.arrays[0].name in left)
+
+
+def test_by_a_record_of_other_code_a_run_of_an_earlier_command_is_not_done(start, leave, later, store):
+    """The job was in the queue when the code was changed: the run is submitted anew."""
+    slurm = FakeSlurm(lambda job: "R")
+    lose_terminal(start, slurm)
+    slurm.begins = leave
+    slurm.slept = lambda: later(slurm, 0, code="0" * 64)
+
+    assert ["ok", "ok"] == start(slurm)
+    assert [1, 1, 2, 2] == sorted(attempt for attempt, _ in states(store))
+
+
+def test_a_second_runner_is_refused(start, leave, store):
+    """Both would submit the same runs; exit code 75."""
+    (store.results / "slurm").mkdir()
+    with FileLock(store.results / "slurm" / "lock"), pytest.raises(LockedError, match="another runner waits") as raised:
+        start(FakeSlurm(leave))
+
+    assert 75 == raised.value.exit_code
+    assert ["ok", "ok"] == start(FakeSlurm(leave))
+
+
+@pytest.fixture
+def scripts(tmp_path, monkeypatch):
+    """Put programs on the PATH that do what their scripts say."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    return lambda **scripts: monkeypatch.setenv("PATH", programs(folder, **scripts))
+
+
+@pytest.mark.parametrize(
+    ("listed", "devices"),
+    [
+        ("gpu:4", {"cpu": 1, "cuda": 4}),
+        ("gpu:a100:4(S:0-1)", {"cpu": 1, "cuda": 4}),
+        ("gpu:nvidia_a100_3g.20gb:7", {"cpu": 1, "cuda": 7}),
+        ("(null)", {"cpu": 1}),
+        ("", {"cpu": 1}),
+        ("(null)\ngpu:2\nshard:64,gpu:v100:8(S:0)", {"cpu": 1, "cuda": 8}),
+        ("gpu_mem:32000", {"cpu": 1}),
+        ("vgpu:16", {"cpu": 1}),
+    ],
+)
+def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, scripts, monkeypatch):
+    """As sinfo lists them, in each of its forms; a resource that only sounds like a GPU is none."""
+    monkeypatch.setitem(sys.modules, "submitit", ModuleType("submitit"))
+    scripts(sinfo=f"cat <<'END'\n{listed}\nEND")
+
+    assert devices == connect("slurm", Resources(), None).devices
+
+
+@pytest.mark.parametrize(
+    ("line", "tasks"),
+    [
+        ("x|3|R", {("x", 3): "R"}),
+        ("x|N/A|PD", {("x", 0): "PD"}),
+        ("a warning\n\nx|2|PD", {("x", 2): "PD"}),
+    ],
+)
+def test_a_task_is_a_line_of_squeue(line, tasks, scripts):
+    """Other lines are left out."""
+    scripts(squeue=f"cat <<'END'\n{line}\nEND")
+
+    assert tasks == slurm_engine.queued(["x"])
+
+
+def test_squeue_is_asked_by_name_and_for_each_task(scripts, tmp_path):
+    """A task that Slurm has forgotten is no error then; without arrays nothing is asked."""
+    scripts(squeue=f'echo "$@" > {tmp_path}/asked; echo "x|1|PD"')
+
+    assert {} == slurm_engine.queued([])
+    assert {("x", 1): "PD"} == slurm_engine.queued(["y", "x"])
+    assert "--noheader --array --name=x,y --format=%j|%K|%t\n" == (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'slurm_load: no contact' >&2; echo more >&2; exit 1", "sinfo: slurm_load: no contact"),
+        ("exit 4", "returned non-zero exit status 4"),
+        ("exec sleep 60", "timed out after 0.5 seconds"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_program_that_fails_is_quoted(script, words, scripts, monkeypatch):
+    """Its first line, or what became of it where it says nothing."""
+    monkeypatch.setattr(slurm_engine, "ANSWER_LIMIT_S", 0.5)
+    scripts(**({"sinfo": script} if script else {}))
+    with pytest.raises(EnvironmentMissingError) as raised:
+        slurm_engine.most_gpus()
+
+    assert (5, True) == (raised.value.exit_code, words in raised.value.what)
+
+
+@pytest.fixture
+def submitit(monkeypatch):
+    """A submitit that remembers; returns what it was told, and what `map_array` is to raise."""
+    told = {"raises": None}
+
+    class SlurmExecutor:
+        def __init__(self, folder):
+            told["folder"] = folder
+
+        def update_parameters(self, **parameters):
+            told.update(parameters)
+
+        def map_array(self, function, texts):
+            told.update(function=function, texts=texts)
+            if told["raises"]:
+                raise told["raises"]
+
+    names = ("submitit", "submitit.core", "submitit.core.utils", "submitit.slurm", "submitit.slurm.slurm")
+    modules = {name: ModuleType(name) for name in names}
+    modules["submitit.core.utils"].FailedJobError = type("FailedJobError", (Exception,), {})
+    modules["submitit.slurm.slurm"].SlurmExecutor = SlurmExecutor
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return told
+
+
+def submit(tmp_path, wanted=PART):
+    slurm_engine.submit(tmp_path, "x", ["{}"], wanted, 7)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told", "threads"),
+    [
+        (
+            Resources(gpus=0.0, whole=True),
+            {"exclusive": True, "cpus_per_task": None, "gpus_per_node": None},
+            "$SLURM_CPUS_ON_NODE",
+        ),
+        (Resources(3, 0.0), {"exclusive": None, "cpus_per_task": 3, "gpus_per_node": None}, "3"),
+        (
+            Resources(gpus=2.0),
+            {"exclusive": None, "cpus_per_task": None, "gpus_per_node": 2},
+            "$SLURM_CPUS_ON_NODE",
+        ),
+    ],
+    ids=["whole", "part", "GPU"],
+)
+def test_slurm_is_asked_for_what_the_runs_need(wanted, told, threads, submitit, tmp_path):
+    """Their threads are those of the processors; a job may be requeued, and has a minute to save."""
+    submit(tmp_path, wanted)
+
+    assert told == {key: submitit[key] for key in told}
+    assert [f"export OMP_NUM_THREADS={threads}"] == submitit["setup"]
+    assert {"requeue": True, "signal": "TERM@60"} == submitit["additional_parameters"]
+    assert ("x", None, 7) == (submitit["job_name"], submitit["time"], submitit["array_parallelism"])
+    assert (carry_out_here, ["{}"]) == (submitit["function"], submitit["texts"])
+
+
+def test_a_part_of_a_gpu_is_refused(submitit, tmp_path):
+    """Slurm gives whole ones; nothing is submitted."""
+    with pytest.raises(SpecError, match=r"0\.5 GPUs: Slurm gives whole ones"):
+        submit(tmp_path, Resources(gpus=0.5))
+
+    assert "texts" not in submitit
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        ("FailedJobError", "sbatch: error: a\nsbatch: error: Invalid account", "sbatch: error: Invalid account"),
+        (OSError, "sbatch: not found", "sbatch: not found"),
+        (RuntimeError, " ", "RuntimeError"),
+    ],
+)
+def test_an_array_that_is_refused_is_said_in_slurms_words(kind, text, words, submitit, tmp_path):
+    """The last line, where the reason stands; without a word, by the kind of error."""
+    kind = getattr(sys.modules["submitit.core.utils"], kind) if isinstance(kind, str) else kind
+    submitit["raises"] = kind(text)
+    with pytest.raises(EnvironmentMissingError) as raised:
+        submit(tmp_path)
+
+    assert f"the jobs cannot be submitted: {words}" == raised.value.what

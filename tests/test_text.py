@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.cli.errors import errors_reported
-from resnet18.execution.redact import LONGEST, redacted
+from resnet18.execution.failure import LONGEST, redacted
 from resnet18.spec.errors import SpecError, one_line, printable
 
 

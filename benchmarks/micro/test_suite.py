@@ -5,10 +5,10 @@ from itertools import islice
 from time import perf_counter
 
 from builders import TOML, make_benchmark, make_epoch, make_record
+from resnet18.execution.job import DataQuestion, Place
 from rich.console import Console
 
 from resnet18.execution import process
-from resnet18.execution.job import DataQuestion, Place
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan
 from resnet18.records.store import Store

@@ -16,9 +16,6 @@ import typer
 
 from resnet18.spec.errors import SuiteError, printable
 
-HIDDEN = "--on-processors"
-"""Says that another command of ours gave this one, and speaks for it."""
-
 
 def command() -> str:
     """Return the very command that was given, to be typed again."""

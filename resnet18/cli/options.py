@@ -146,12 +146,6 @@ LimitOption = Annotated[
 TimeOption = Annotated[
     bool, typer.Option("--time", help="Time a few steps, ten seconds at most, where no record gives an estimate.")
 ]
-ProcessorsOption = Annotated[
-    str | None, typer.Option("--on-processors", hidden=True, help="One of several runners: the processors it has.")
-]
-OnlyOption = Annotated[
-    str | None, typer.Option("--only", hidden=True, help="One of several runners: the runs that a budget chose.")
-]
 # Output.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

@@ -146,19 +146,17 @@ def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[
     Raises:
         ReportedError: the data set is missing or damaged.
     """
-    from resnet18.execution import process
-    from resnet18.execution.job import DataQuestion, Place
-    from resnet18.execution.timing import timed
+    from resnet18.execution.messages import DataQuestion
+    from resnet18.execution.questions import ask, timed
 
-    place = Place.of(source)
-    answer = process.ask(DataQuestion(place=place, train_sizes=(), test_sizes=()))
+    answer = ask(DataQuestion(source=source))
     sizes = Sizes(answer.train_images, answer.test_images)
     kinds = kinds_of(runs)
     examples, weights = {kinds[run.arm_id]: run for run in runs}, Counter[str]()
     for run in runs:
         weights[kinds[run.arm_id]] += int(images_of(run.experiment, sizes)[0] * work(run.experiment) / 1e6) + 1
     heaviest_first = {kind: examples[kind] for kind, _ in weights.most_common()}
-    found = timed(list(heaviest_first.values()), place, limit_s)
+    found = timed(list(heaviest_first.values()), source, limit_s)
     return sizes, {
         kind: Pace(steps.prepare_s, steps.train_image_s, steps.eval_image_s, "timed")
         for kind, run in heaviest_first.items()

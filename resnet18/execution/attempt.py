@@ -1,133 +1,184 @@
-"""One attempt at a run as its parent sees it: a child process that ends with a record, or has one written for it."""
+"""One attempt at a run as its parent sees it: a child process that leaves a record, or has one written for it."""
 
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
-from time import perf_counter_ns
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import wait
+from time import monotonic, perf_counter_ns
+from typing import TYPE_CHECKING
 
-from resnet18.execution import process
-from resnet18.execution.failure import failure_facts
-from resnet18.execution.job import Job, Message, Place, RunDone
-from resnet18.execution.oom_kill import oom_kills
-from resnet18.execution.origin import Origin
-from resnet18.execution.policy import DEFAULT, Policy
-from resnet18.execution.progress import Progress
+from resnet18.execution import child
+from resnet18.execution.child import Child
+from resnet18.execution.engine import Finished
+from resnet18.execution.failure import failure_facts, oom_kills
+from resnet18.execution.lock import RunIsTakenError, run_lock
+from resnet18.execution.messages import Job, Message
 from resnet18.records.content import build_record, utc_now
-from resnet18.records.record import RecordSpec, Segment, Status
+from resnet18.records.record import Segment, Status
 from resnet18.records.store import Store
-from resnet18.spec.data import path_from_text, path_to_text
-from resnet18.spec.identity import run_id
-from resnet18.spec.plan import Run
-from resnet18.spec.resolve import Request
+
+if TYPE_CHECKING:
+    from resnet18.execution.progress import Progress
+
+Tell = Callable[[Message], None]
 
 
-@dataclass(frozen=True)
-class Session:
-    """What all runs of one command share."""
+class Attempt:
+    """An attempt that goes on in a child process.
 
-    request: Request
-    place: Place
-    origin: Origin
-    store: Store
-    progress: Progress
-    policy: Policy = DEFAULT
+    Args:
+        job: what is carried out.
+        tell: called with each message but the last, in order.
+        held: what is let go of when the child is gone: the run's lock.
+    """
 
-    def recorded(self, run: Run) -> Status | None:
-        """Return the status of the record by which a run is done by now, None where there is none."""
-        record = self.store.done(run.run_id, *self.origin.hashes(run, keep_stale=self.policy.keep_stale))
-        if record is None or record.attempt <= self.policy.again.get(run.run_id, 0):
-            return None
-        return record.status
+    def __init__(self, job: Job, tell: Tell, held: ExitStack | None = None) -> None:
+        self.job, self._held = job, held or ExitStack()
+        self.status: Status | None = None
+        """How it ended, once the child is gone."""
+        self._saved: Status | None = None
+        self._tell, self._store = tell, Store(job.results)
+        self._start, self._start_ns, self._kills = utc_now(), perf_counter_ns(), oom_kills()
+        self._child = Child(job, self._store.log_path(job.run.run_id, job.attempt))
+        self.connection = self._child.connection
+        limit_s = job.policy.time_limit_s
+        self.end_s = None if limit_s is None else monotonic() + limit_s + child.GRACE_S
+
+    def read(self) -> None:
+        """Take the next message, or the child's end: without a record of its own, one is written for it."""
+        message = self._child.read()
+        if message is None:
+            exit_code = self._child.wait()
+            self._end(*_ending(exit_code, self._kills, oom_kills()))
+        elif message.done is not None:
+            self._saved = message.done
+        else:
+            self._tell(message)
+
+    def end_late(self) -> None:
+        """End a child that has not ended by itself a few seconds after its time limit."""
+        self._child.kill()
+        self._end("timeout", "the time limit was over, and the process did not end by itself")
+
+    def ask_to_stop(self) -> None:
+        """Ask the child to finish its step, save a checkpoint and leave its record."""
+        self._child.ask_to_stop()
+
+    def hear_out(self, end_s: float) -> None:
+        """Take what the child says until it is gone, or until that time of the monotonic clock."""
+        while self.status is None and self.connection.poll(max(0.0, end_s - monotonic())):
+            self.read()
+
+    def stop(self) -> None:
+        """End the child at once, and record as interrupted what left no record."""
+        self._child.kill()
+        if self.status is None:
+            self._end("interrupted", "stopped by the user")
+
+    def close(self) -> None:
+        """Leave no process behind, and let go of what was held."""
+        with self._held:
+            self._child.kill()
+
+    def _end(self, status: Status, cause: str) -> None:
+        self.status = self._saved or record_death(self.job, self._store, status, cause, self._start, self._start_ns)
 
 
-@dataclass(frozen=True)
-class Begin:
-    """When an attempt began, and what the kernel had counted by then."""
+@contextmanager
+def attempts() -> Iterator[list[Attempt]]:
+    """Yield the list of attempts that go on. However it is left, no child is.
 
-    start: str
-    start_ns: int
-    kills: int | None
+    An interrupt (KeyboardInterrupt, SystemExit) asks the children to finish their steps and leave their records, for
+    which they have a few seconds; a second one ends them at once.
+    """
+    going: list[Attempt] = []
+    try:
+        yield going
+    except (KeyboardInterrupt, SystemExit):
+        try:
+            for attempt in going:
+                attempt.ask_to_stop()
+            end_s = monotonic() + child.GRACE_S
+            for attempt in going:
+                attempt.hear_out(end_s)
+        finally:
+            for attempt in going:
+                attempt.stop()
+        raise
+    finally:
+        for attempt in going:
+            attempt.close()
 
 
-def run_once(run: Run, session: Session, gpu: str | None = None) -> Status:
-    """Carry out one attempt here, on this GPU, telling the progress of it, and return how it ended."""
-    job = job_of(run, session).model_copy(update={"gpus": gpu})
-    status = attend(job, lambda message: _pass_on(message, session.progress))
-    session.progress.end(status, session.store.log_path(run.run_id, job.attempt))
-    return status
+def wait_for(going: list[Attempt], at_most_s: float | None = None) -> list[Attempt]:
+    """Wait until some of the attempts say something, and return those that have ended; they are no longer among them.
+
+    Args:
+        going: the attempts.
+        at_most_s: how long to wait; None: until something is said.
+    """
+    ends_s = [attempt.end_s - monotonic() for attempt in going if attempt.end_s is not None]
+    timeout_s = min((one for one in (at_most_s, *ends_s) if one is not None), default=None)
+    ready = wait([attempt.connection for attempt in going], None if timeout_s is None else max(0.0, timeout_s))
+    for attempt in going:
+        if attempt.connection in ready:
+            attempt.read()
+        elif attempt.end_s is not None and monotonic() > attempt.end_s:
+            attempt.end_late()
+    ended = [attempt for attempt in going if attempt.status is not None]
+    for attempt in ended:
+        going.remove(attempt)
+        attempt.close()
+    return ended
 
 
-def attend(job: Job, tell: Callable[[Message], None]) -> Status:
-    """Carry out one attempt in a child process and return how it ended; if that dies without a record, write one.
+def carry_out(job: Job, tell: Tell) -> Status:
+    """Carry out one attempt in a child process, and return how it ended.
 
     Raises:
         OSError: no record can be written.
     """
-    store = Store(path_from_text(job.results))
-    log = store.log_path(run_id(job.spec.experiment, job.spec.execution), job.attempt)
-    begin, done = Begin(utc_now(), perf_counter_ns(), oom_kills()), list[RunDone]()
+    with attempts() as going:
+        going.append(Attempt(job, tell))
+        while not (ended := wait_for(going)):
+            pass
+    return ended[0].status or "crashed"
 
-    def listen(message: Message) -> None:
-        if message.done is not None:
-            done.append(message.done)
-        tell(message)
 
+def claim(job: Job, store: Store, progress: "Progress", held: ExitStack) -> Job | Finished:
+    """Hold a run's lock and return its next attempt; or return how the run stands that another runner has."""
+    run = job.run
     try:
-        exit_code = process.run(job, log, listen)
-        ending = _ending(exit_code, begin.kills, oom_kills())
-    except TimeoutError:
-        ending = ("timeout", "the time limit was over, and the process did not end by itself")
-    except (KeyboardInterrupt, SystemExit):
-        if not done:
-            record_death(job, store, "interrupted", "stopped by the user", begin)
-        raise
-    return done[0].status if done else record_death(job, store, *ending, begin)
+        left_by = held.enter_context(run_lock(store.results, run.run_id))
+    except RunIsTakenError as error:
+        progress.end(run, None, f"left to {error}")
+        return Finished(run, None)
+    if (status := job.recorded(store)) is not None:
+        progress.end(run, status, "another runner has recorded it")
+        return Finished(run, status, was_recorded=True)
+    if left_by:
+        progress.note(run, f"taken over from {left_by}, which is gone")
+    return job.next(store)
 
 
-def job_of(run: Run, session: Session) -> Job:
-    """Return the next attempt at a run."""
-    return Job(
-        attempt=session.store.attempts(run.run_id) + 1,
-        scale=session.request.scale,
-        spec=RecordSpec(
-            experiment=run.experiment,
-            execution=run.execution,
-            overrides=session.request.overrides,
-            assumptions=run.assumptions,
-        ),
-        identity=session.origin.identity(run),
-        place=session.place,
-        results=path_to_text(session.store.results.resolve()),
-        checkpoint_every_s=session.policy.checkpoint_every_s,
-        time_limit_s=session.policy.time_limit_s,
-        is_exclusive=session.policy.is_exclusive,
-        keep_stale=session.policy.keep_stale,
-    )
-
-
-def _pass_on(message: Message, progress: Progress) -> None:
-    if message.epoch is not None:
-        progress.epoch(message.epoch)
-    if message.note is not None:
-        progress.note(message.note)
-
-
-def record_death(job: Job, store: Store, status: Status, cause: str, begin: Begin | None = None) -> Status:
+def record_death(
+    job: Job, store: Store, status: Status, cause: str, start: str | None = None, start_ns: int | None = None
+) -> Status:
     """Write the record of a child that could not write its own, and return its status.
 
-    Where the child had saved its record and died before it could say so, that one counts. Without a begin nobody saw
-    the attempt: it is recorded with the present as its only time.
+    Where the child had saved its record and died before it could say so, that record counts. Without a start nobody
+    saw the attempt: it is recorded with the present as its only time.
     """
-    begin = begin or Begin(utc_now(), perf_counter_ns(), None)
     failure, reasons = failure_facts(status, "unknown", cause)
+    wall_s = 0.0 if start_ns is None else (perf_counter_ns() - start_ns) / 1e9
     record = build_record(
         spec=job.spec,
-        scale=job.scale,
+        scale=job.request.scale,
         attempt=job.attempt,
         status=status,
         identity=job.identity,
-        segments=(Segment(start=begin.start, end=utc_now()),),
-        facts={"time": {"wall_s": (perf_counter_ns() - begin.start_ns) / 1e9}, "failure": failure},
+        segments=(Segment(start=start or utc_now(), end=utc_now()),),
+        facts={"time": {"wall_s": wall_s}, "failure": failure},
         reasons=reasons,
     )
     try:
@@ -142,11 +193,6 @@ def _ending(exit_code: int, kills_before: int | None, kills_after: int | None) -
     is_counted = kills_before is not None and kills_after is not None and kills_after > kills_before
     if exit_code == -signal.SIGKILL and is_counted:
         return "oom_host", "the kernel killed the process: memory had run out"
-    return "crashed", _cause(exit_code)
-
-
-def _cause(exit_code: int) -> str:
-    """Return how a child ended, in words."""
     if exit_code >= 0:
-        return f"the process ended with exit code {exit_code}"
-    return f"the process was killed by {signal.Signals(-exit_code).name}"
+        return "crashed", f"the process ended with exit code {exit_code}"
+    return "crashed", f"the process was killed by {signal.Signals(-exit_code).name}"

@@ -1,29 +1,20 @@
-"""One lock for each run: whoever holds it may carry the run out, so that runners can share a results directory.
+"""Locks that runners share: one for each run in a results directory, and one for each GPU of this machine.
 
-The lock is the kernel's (flock), which lets go of it when the holder ends, however it ends; where a file system has no
-flock, filelock falls back to a file that must not exist, with the holder's host, process and start time in it. What is
-written into the lock file here is for people only.
+The locks are the kernel's (flock), which lets go of them when the holder ends, however it ends; where a file system has
+no flock, filelock falls back to a file that must not exist. What is written into a run's lock file is for people only.
 """
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
 from resnet18.records import disk
 from resnet18.records.content import utc_now
-
-try:
-    import resource
-except ImportError:  # Windows has no such limit
-    resource = None  # type: ignore[assignment]
-
-
-MOST_FILES = 1 << 16
-"""As many open files as are asked for where the system allows more."""
+from resnet18.spec.data import data_home
 
 
 class RunIsTakenError(Exception):
@@ -57,21 +48,22 @@ def run_lock(results: Path, run_id: str) -> Iterator[str]:
         lock.release()
 
 
-def locks_at_most() -> int:
-    """Return how many runs this process may hold the locks of, after its limit of open files was raised.
+def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
+    """Take the first GPU that no run has, until `held` is closed, and return its name; None where none is free.
 
-    Each lock is an open file. Half of the limit is left for whatever else a process has open, such as connections to
-    nodes. Most systems begin with a limit of 1,024 that any process may raise.
+    Args:
+        names: by which CUDA_VISIBLE_DEVICES may call the GPUs.
+        held: keeps the lock.
     """
-    if resource is None:
-        return MOST_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return MOST_FILES
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(1, max(soft, wanted) // 2)
+    folder = data_home() / "gpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        try:
+            held.enter_context(FileLock(folder / f"{name.replace('/', '_')}.lock", timeout=0))
+        except Timeout:
+            continue
+        return name
+    return None
 
 
 def _holder(path: Path) -> str:

@@ -1,231 +1,175 @@
-"""What a person sees while runs go on: a small live table on a terminal, one plain line an epoch elsewhere.
+"""What is shown while runs go on: bars on a terminal, elsewhere a line for each run that has ended, or JSON events."""
 
-How the table looks is told in `progress_lines`. A run that has ended leaves it for a line above that stays.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import islice
-from pathlib import Path
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
+from typing import IO
 
+from rich import progress as bars
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
-from resnet18.execution.job import EpochDone
-from resnet18.execution.progress_lines import (
-    COLD_START_S,
-    MOST_ROWS,
-    Going,
-    Row,
-    Rows,
-    case_of,
-    display,
-    ended_row,
-    running_row,
-    waiting_row,
-)
-from resnet18.records.record import Status
+from resnet18.records.record import Epoch, Status
 from resnet18.spec.plan import Run
 from resnet18.spec.printed import duration
+
+SPEED_PERIOD_S = 1e9
+"""Over which the speed is averaged: all of it, after the first epoch, which warms up."""
 
 
 class Progress:
     """Shows runs as they go. Work is counted in training images, since runs differ in length.
 
     Args:
-        console: where to; lines live on a terminal that can move its cursor.
-        is_alone: nobody else writes there, so that lines may live.
-        jobs: runners that share the runs, of which this is one.
+        console: where to. Bars are drawn on a terminal that can move its cursor.
+        clock: tells the seconds.
     """
 
-    def __init__(self, console: Console, *, is_alone: bool = True, jobs: int = 1) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = perf_counter) -> None:
         self._console = console
-        self._may_live = is_alone and console.is_terminal and not console.is_dumb_terminal
-        self._live: Live | None = None
-        self._run: Run | None = None
-        self._going: Going | None = None
-        self._position = self._total = self._done = 0
-        self._work_done = self._work = 0
-        self._began_s = self._seen_s = 0.0
-        self._first: tuple[float, int] | None = None
-        self._jobs = jobs
-        self._waiting: dict[str, Run] = {}
-        # Another thread draws: what it reads is replaced as a whole.
-        self._next: tuple[Row, ...] = ()
-        self._ended: tuple[tuple[Row, str], ...] = ()
+        self._is_live = console.is_terminal and not console.is_dumb_terminal
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description}", markup=False),
+            bars.BarColumn(bar_width=None),
+            bars.TextColumn("{task.fields[state]}"),
+            bars.TimeRemainingColumn(),
+            console=console,
+            refresh_per_second=1,  # drawing takes time from what is measured
+            speed_estimate_period=SPEED_PERIOD_S,
+            get_time=clock,
+            disable=not self._is_live,
+            transient=True,
+            expand=True,
+        )
+        self._all = self._bars.add_task("all", total=0, state="")
+        self._tasks: dict[str, bars.TaskID] = {}
+        self._left: dict[str, int] = {}
+        """Epochs that each run has not told of."""
+        self._accuracy: dict[str, float] = {}
+        self._total = self._ended = 0
 
     @contextmanager
     def of(self, runs: Sequence[Run]) -> Iterator[None]:
         """Open the display for these runs, and close it."""
-        self._total, self._position, self._done, self._work_done = len(runs), 0, 0, 0
-        self._work = sum(_work(run) for run in runs)
-        self._waiting, self._ended = {run.run_id: run for run in runs}, ()
-        self._show_next()
-        self._began_s, self._first = perf_counter(), None
-        if not runs or not self._may_live:
+        self._total, self._ended = len(runs), 0
+        total = sum(_images(run) * run.experiment.epochs for run in runs)
+        self._bars.reset(self._all, total=total, state=f"0/{len(runs)} runs")
+        with self._bars if self._is_live and runs else nullcontext():
             yield
-            return
-        try:
-            with Live(
-                get_renderable=self._lines, console=self._console, refresh_per_second=1, transient=True
-            ) as self._live:
-                yield
-        finally:
-            self._live = None
-            self._keep(self._ended)
 
     def start(self, run: Run) -> None:
-        """A run begins."""
-        self._run, self._going = run, Going(run, perf_counter())
-        self._position += 1
-        self._no_longer_waits(run)
-        self._refresh()
+        """A run begins here."""
+        epochs = run.experiment.epochs
+        self._tasks[run.run_id] = self._bars.add_task(_name(run), total=epochs, state=f"epoch 1/{epochs}")
 
-    def epoch(self, epoch: EpochDone) -> None:
-        """An epoch of the run has ended."""
-        run, self._seen_s = self._current, perf_counter()
-        before = self._going or Going(run, self._seen_s)
-        self._going = before.after(epoch, self._seen_s)
-        # One that was stopped goes on after what it had done: that is no work any more.
-        self._work -= _work_of_an_epoch(run) * (epoch.epoch - before.epochs_done - 1)
-        self._work_done += _work_of_an_epoch(run)
-        self._first = self._first or (self._seen_s, self._work_done)
-        if self._live is not None:
-            self._refresh()
-            return
-        self._print(
-            f"{self._name()} epoch {epoch.epoch}/{run.experiment.epochs}: train loss {epoch.train_loss:.3f}, "
-            f"accuracy {epoch.train_accuracy:.1%} train, "
-            f"{epoch.test_accuracy:.1%} test, {epoch.seconds:.1f} s{self._remaining(', ')}"
-        )
+    def epoch(self, run: Run, epoch: Epoch) -> None:
+        """An epoch of a run that goes on here has ended."""
+        left = run.experiment.epochs - epoch.epoch
+        before_it_was_stopped = self._left.get(run.run_id, run.experiment.epochs) - left - 1
+        self._left[run.run_id] = left
+        self._accuracy[run.run_id] = epoch.as_published.accuracy
+        self._work(run, 1, less=before_it_was_stopped)
+        state = f"epoch {min(epoch.epoch + 1, run.experiment.epochs)}/{run.experiment.epochs}"
+        self._bars.update(self._tasks[run.run_id], completed=epoch.epoch, state=state)
 
-    def note(self, text: str) -> None:
-        """Something about the run that the user must know."""
-        self._print(f"{self._name()} {text}")
+    def note(self, run: Run, text: str) -> None:
+        """Something about a run that the user must know."""
+        self.say(f"{_name(run)} {text}")
 
     def say(self, text: str) -> None:
         """Something that concerns more than one run."""
-        self._print(text)
-
-    def came_back(self, run: Run, status: Status | None, text: str) -> None:
-        """A run that went on elsewhere, beside others, has ended."""
-        self._run, self._going = run, None
-        self._position += 1
-        self._done += 1
-        self._work_done += _work(run)
-        self._seen_s = perf_counter()
-        self._no_longer_waits(run)
-        self._leaves(ended_row(run, status or "not run"), "")
-        if self._live is None or status != "ok":
-            self._print(f"{self._name()}: {status or 'not run'}{text}{self._remaining(', ')}")
-
-    def skip(self, text: str) -> None:
-        """The run is not carried out here, for this reason; an empty one is not worth a line."""
-        self._work -= self._own_work_left()
-        self._going = None
-        self._done += 1
-        if text:
-            self.note(text)
-
-    def end(self, status: Status, log: Path) -> None:
-        """The run has ended; the log goes where it says nothing."""
-        self._work -= self._own_work_left()
-        ended, self._going = self._going or Going(self._current, perf_counter()), None
-        self._done += 1
-        seconds = perf_counter() - ended.began_s
-        if status != "ok":
-            self._print(f"{self._name()} ended as {status}; see {log}")
-        elif log.is_file() and log.stat().st_size == 0:
-            log.unlink()
-        scored = "" if ended.accuracy is None else f"{ended.accuracy:.1%} test, "
-        line = f"{self._name()}: {scored}{duration(seconds)}" if status == "ok" else ""
-        self._leaves(ended_row(ended.run, status, ended.accuracy, seconds), line)
-
-    @property
-    def _current(self) -> Run:
-        if self._run is None:
-            raise RuntimeError("no run was started")
-        return self._run
-
-    def _name(self) -> str:
-        run = self._current
-        return f"[{self._position}/{self._total}] {case_of(run)} seed {run.experiment.seed}"
-
-    def _own_work_left(self) -> int:
-        """Return the work of the present run that is left, none where none goes on here."""
-        return 0 if self._going is None else _work_of_an_epoch(self._going.run) * self._going.epochs_left
-
-    def _pace_s(self) -> float | None:
-        """Return the seconds for a piece of work so far, without the first epoch; None where that tells no pace."""
-        seen_s, done = (self._began_s, 0) if self._first is None else self._first
-        if self._work_done > done:
-            return (self._seen_s - seen_s) / (self._work_done - done)
-        is_warm = self._work_done > 0 and seen_s - self._began_s >= COLD_START_S
-        return (seen_s - self._began_s) / self._work_done if is_warm else None
-
-    def _remaining(self, before: str = "") -> str:
-        """Return what is left of all runs, empty if unknown; between two epochs it grows shorter by the clock.
-
-        Of what is left others do their share, but for the present run.
-        """
-        if (pace_s := self._pace_s()) is None:
-            return ""
-        now_s = perf_counter()
-        work_left = max((self._work - self._work_done) / self._jobs, self._own_work_left())
-        left_s = max(0.0, pace_s * work_left - (now_s - self._seen_s))
-        return f"{before}about {duration(left_s)} left"
-
-    def _lines(self) -> Text:
-        """Return the live lines: all runs, then some of those that have ended, go on here, and wait."""
-        left = [text] if (text := self._remaining()) else []
-        going = self._going
-        running = () if going is None else (running_row(going, perf_counter()),)
-        waiting = self._total - self._done - len(running)
-        head = [f"{self._done} of {self._total} done", f"{len(running)} running", f"{waiting} waiting", *left]
-        rows = Rows(tuple(row for row, _ in self._ended), running, self._next)
-        size = self._console.size
-        return Text(display(head, rows, size.width, size.height), no_wrap=True, overflow="crop")
-
-    def _no_longer_waits(self, run: Run) -> None:
-        self._waiting.pop(run.run_id, None)
-        self._show_next()
-
-    def _show_next(self) -> None:
-        self._next = tuple(waiting_row(run) for run in islice(self._waiting.values(), MOST_ROWS))
-
-    def _leaves(self, row: Row, line: str) -> None:
-        """Show a run among those that have ended; the one that it drives out becomes a line, unless that was said."""
-        if self._live is None:
-            return
-        ended = (*self._ended, (row, line))
-        self._ended = ended[-MOST_ROWS:]
-        self._keep(ended[:-MOST_ROWS])
-        self._refresh()
-
-    def _keep(self, ended: tuple[tuple[Row, str], ...]) -> None:
-        for _, line in ended:
-            if line:
-                self._print(line)
-
-    def _refresh(self) -> None:
-        if self._live is not None:
-            self._live.refresh()
-
-    def _print(self, text: str) -> None:
-        if self._live is not None:
+        if self._is_live:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:  # rich would end the program with exit code 1 where nobody reads any more
             self._console.file.write(f"{text}\n")
             self._console.file.flush()
 
+    def end(self, run: Run, status: Status | None, text: str = "") -> None:
+        """A run has ended, here or elsewhere; without a status another runner carries it out."""
+        self._ended += 1
+        took_s, left = None, self._left.get(run.run_id, run.experiment.epochs)
+        task = self._tasks.pop(run.run_id, None)
+        if task is not None:
+            took_s = self._task(task).elapsed
+            self._bars.remove_task(task)
+        was_elsewhere = task is None and status is not None
+        self._work(run, left if was_elsewhere else 0, less=0 if was_elsewhere else left)
+        self._bars.update(self._all, state=f"{self._ended}/{self._total} runs")
+        self._say_end(run, status, text, took_s)
 
-def _work_of_an_epoch(run: Run) -> int:
-    return _work(run) // run.experiment.epochs
+    def _say_end(self, run: Run, status: Status | None, text: str, took_s: float | None) -> None:
+        """Print the line that stays."""
+        accuracy, left_s = self._accuracy.get(run.run_id), self._task(self._all).time_remaining
+        parts = [
+            status or "not run",
+            text,
+            "" if accuracy is None else f"{accuracy:.1%} test",
+            "" if took_s is None else duration(took_s),
+            f"about {duration(left_s)} left" if left_s else "",
+        ]
+        self.say(f"[{self._ended}/{self._total}] {_name(run)}: {', '.join(part for part in parts if part)}")
+
+    def _work(self, run: Run, epochs: int, *, less: int = 0) -> None:
+        """Count epochs of a run as done, and those that are no work any more, which tell nothing of the speed."""
+        self._task(self._all).completed += less * _images(run)
+        self._bars.advance(self._all, epochs * _images(run))
+
+    def _task(self, task: bars.TaskID) -> bars.Task:
+        return next(one for one in self._bars.tasks if one.id == task)
 
 
-def _work(run: Run) -> int:
+class Events(Progress):
+    """Progress for a program: one flat JSON object a line, with what happened under `event`.
+
+    `epoch`, `run` when a run has ended, and `note`. Others are sent with `send`.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        super().__init__(Console(file=file, force_terminal=False))
+        self._file = file
+
+    def send(self, event: str, **values: object) -> None:
+        """Write one event, whole, and at once."""
+        self._file.write(json.dumps({"event": event, **values}) + "\n")
+        self._file.flush()
+
+    def epoch(self, run: Run, epoch: Epoch) -> None:
+        """An epoch of a run that goes on here has ended."""
+        self.send(
+            "epoch",
+            **_keys(run),
+            epoch=epoch.epoch,
+            train_loss=epoch.train.loss,
+            train_accuracy=epoch.train.accuracy,
+            test_accuracy=epoch.as_published.accuracy,
+            seconds=epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
+            epochs=run.experiment.epochs,
+        )
+
+    def note(self, run: Run, text: str) -> None:
+        """Something about a run that the user must know."""
+        self.send("note", **_keys(run), says=text)
+
+    def say(self, text: str) -> None:
+        """Something that concerns more than one run."""
+        self.send("note", run_id=None, cases=None, seed=None, says=text)
+
+    def end(self, run: Run, status: Status | None, text: str = "") -> None:
+        """A run has ended, here or elsewhere; without a status another runner carries it out."""
+        self.send("run", **_keys(run), status=status, says=text or None)
+
+
+def _keys(run: Run) -> dict[str, object]:
+    return {"run_id": run.run_id, "cases": ", ".join(run.labels), "seed": run.experiment.seed}
+
+
+def _name(run: Run) -> str:
+    """Return the first case that shows a run, how many more there are, and the seed."""
+    more = f" (+{len(run.labels) - 1})" if len(run.labels) > 1 else ""
+    return f"{run.labels[0]}{more} seed {run.experiment.seed}"
+
+
+def _images(run: Run) -> int:
+    """Return the images of an epoch. How many "all" are is the same for every run of a plan."""
     images = run.experiment.train_images
-    # "all" is a number that only the data set knows; within one plan it is the same for every run.
-    return run.experiment.epochs * (images if isinstance(images, int) else 1_000)
+    return images if isinstance(images, int) else 1_000

@@ -1,24 +1,22 @@
-"""The runner: takes a plan and carries it out, one child process and one record for each run."""
+"""The runner: takes a plan and has it carried out, one record for each run."""
 
+import subprocess
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from resnet18.execution import process
-from resnet18.execution.attempt import Session
-from resnet18.execution.engines.engine import Finished, Opening
-from resnet18.execution.engines.local import LocalEngine
-from resnet18.execution.job import DataQuestion, Place
-from resnet18.execution.origin import Origin, origin_of
-from resnet18.execution.policy import DEFAULT, Policy
+from resnet18.execution.engine import DEFAULT, Engine, Finished, Policy
+from resnet18.execution.messages import DataAnswer, DataQuestion, Job
 from resnet18.execution.progress import Progress
-from resnet18.execution.worker_questions import check_torch, look_at_data
+from resnet18.execution.questions import check_torch, look_at_data
 from resnet18.records.checkpoints import Checkpoints
-from resnet18.records.record import Record
+from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, is_done, last_attempts
+from resnet18.spec.code import PACKAGE
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import LockedError
-from resnet18.spec.plan import Plan, check_last_batch
+from resnet18.spec.identity import code_hash, shared_code_hash
+from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
 
 
@@ -26,10 +24,10 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     plan: Plan,
     request: Request,
     source: DataSource,
+    engine: Engine,
     store: Store,
     progress: Progress,
     policy: Policy = DEFAULT,
-    opening: Opening = LocalEngine,
     *,
     records: Iterable[Record] | None = None,
 ) -> tuple[Finished, ...]:
@@ -41,10 +39,10 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
         plan: the runs.
         request: what was asked for, kept in each record.
         source: of the images.
+        engine: carries the runs out.
         store: where the records go, and those of runs that are done.
         progress: what the user sees.
-        policy: what counts as done, and how an attempt is saved and given up.
-        opening: makes the engine that carries the runs out.
+        policy: what counts as done, and how an attempt is saved and stopped.
         records: those of the store, where it has been read just now; what was added since is seen run by run.
 
     Raises:
@@ -53,36 +51,61 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
         SpecError: the data set is too small for the plan.
     """
     store.make_writable()
-    place = Place.of(source)
     check_torch()
     known = last_attempts(store.read().records if records is None else records)
-    if opening is LocalEngine and (new := [run for run in plan.runs if run.run_id not in known]):
-        process.begin(new)
-    answer = look_at_data(_question(plan, place))
-    _check_last_batches(plan, answer.train_images)
-    origin = origin_of(answer.sha256)
-    session = Session(request, place, origin, store, progress, policy)
-    done = done_runs(plan, known, origin, keep_stale=policy.keep_stale)
-    finished = [Finished(run, done[run.run_id].status, was_recorded=True) for run in plan.runs if run.run_id in done]
+    engine.prepare([run for run in plan.runs if run.run_id not in known])
+    data = look_at_data(_question(plan.runs, source))
+    for run in plan.runs:  # the plan could not know how many images "all" are
+        if run.experiment.train_images == "all":
+            check_last_batch(run.labels[0], run.experiment, data.train_images)
+    jobs = make_jobs(plan.runs, request, source, data, store, policy)
+    done = [job for job in jobs if job.run.run_id in known and is_done(known[job.run.run_id], *job.accepted)]
+    finished = [Finished(job.run, known[job.run.run_id].status, was_recorded=True) for job in done]
     # A runner may have died between the record and this; and a time that is taken again is taken from the start.
-    for run_id in (*done, *policy.again):
+    for run_id in (*(one.run.run_id for one in finished), *policy.again):
         Checkpoints(store.results, run_id).clear()
-    pending = [run for run in plan.runs if run.run_id not in done]
-    with progress.of(pending), opening(session) as engine:
-        for run in pending:
-            engine.submit(run)
-        tried = [engine.wait() for _ in pending]
-    return tuple(finished + [_looked_up(one, session) if one.status is None else one for one in tried])
+    is_recorded = {job.run.run_id for job in done}
+    pending = {job.run.run_id: job for job in jobs if job.run.run_id not in is_recorded}
+    with progress.of([job.run for job in pending.values()]):
+        for one in engine.carry_out(list(pending.values()), store, progress):
+            status = one.status or pending[one.run.run_id].recorded(store)  # another runner's, by now
+            finished.append(one if one.status else replace(one, status=status, was_recorded=True))
+    return tuple(finished)
 
 
-def exit_code_of(finished: tuple[Finished, ...]) -> int:
+def make_jobs(
+    runs: Collection[Run], request: Request, source: DataSource, data: DataAnswer, store: Store, policy: Policy
+) -> list[Job]:
+    """Return what is to be carried out of each run, without the number of its attempt."""
+    place = replace(source, path=None if source.path is None else source.path.resolve())
+    commit, is_dirty = git_commit()
+    return [
+        Job(
+            run=run,
+            request=request,
+            source=place,
+            identity=Identity(
+                code_hash=code_hash(run.experiment, run.execution),
+                shared_code_hash=shared_code_hash(run.experiment, run.execution),
+                commit=commit,
+                dirty=is_dirty,
+                data_sha256=data.sha256,
+            ),
+            results=store.results.resolve(),
+            policy=replace(policy, again={key: value for key, value in policy.again.items() if key == run.run_id}),
+        )
+        for run in runs
+    ]
+
+
+def exit_code_of(finished: Collection[Finished]) -> int:
     """Return 0; 3 where a run did not end ok or there was nothing to run; 75 where another runner has some of them."""
     if not finished or any(one.is_failure for one in finished):
         return 3
     return LockedError.exit_code if any(one.status is None for one in finished) else 0
 
 
-def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
+def summary(finished: Collection[Finished], plan: Plan) -> str:
     """Return what happened, in a few lines."""
     counts = Counter(one.status or "being run by another runner" for one in finished)
     before = sum(one.was_recorded for one in finished)
@@ -94,33 +117,31 @@ def summary(finished: tuple[Finished, ...], plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def done_runs(plan: Plan, known: Mapping[str, Record], origin: Origin, *, keep_stale: bool) -> dict[str, Record]:
-    """Return the record of each run of the plan that needs no further attempt."""
-    return {
-        run.run_id: known[run.run_id]
-        for run in plan.runs
-        if run.run_id in known and is_done(known[run.run_id], *origin.hashes(run, keep_stale=keep_stale))
-    }
+def git_commit() -> tuple[str | None, bool | None]:
+    """Return the commit that the package lies in, and whether tracked files differ from it; None where git knows none.
+
+    A virtual environment may lie inside a checkout of something else: the package itself must be tracked.
+    """
+    if _git("ls-files", "--error-unmatch", str(PACKAGE / "__init__.py")) is None:
+        return None, None
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return _git("rev-parse", "HEAD"), None if changes is None else bool(changes)
 
 
-def _looked_up(finished: Finished, session: Session) -> Finished:
-    """Return how a run stands that another runner may have recorded meanwhile."""
-    return replace(finished, status=session.recorded(finished.run), was_recorded=True)
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _question(plan: Plan, place: Place) -> DataQuestion:
-    experiments = [run.experiment for run in plan.runs]
+def _question(runs: Collection[Run], source: DataSource) -> DataQuestion:
+    experiments = [run.experiment for run in runs]
+    sizes = (size for one in experiments for size in (one.test_images_epoch, one.test_images_last))
     return DataQuestion(
-        place=place,
+        source=source,
         train_sizes=tuple(dict.fromkeys(one.train_images for one in experiments)),
-        test_sizes=tuple(
-            dict.fromkeys(size for one in experiments for size in (one.test_images_epoch, one.test_images_last))
-        ),
+        test_sizes=tuple(dict.fromkeys(sizes)),
     )
-
-
-def _check_last_batches(plan: Plan, train_images: int) -> None:
-    """Refuse what the plan could not know: how many images "all" are."""
-    for run in plan.runs:
-        if run.experiment.train_images == "all":
-            check_last_batch(run.labels[0], run.experiment, train_images)

@@ -4,16 +4,17 @@ Equal bits are promised inside one fingerprint alone: the same code, data, numer
 deterministic algorithms. Whatever differs outside it is named, and says nothing against the record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from resnet18.execution import process
-from resnet18.execution.attempt import Session, run_once
-from resnet18.execution.job import DataAnswer, DataQuestion, Place
-from resnet18.execution.origin import origin_of
+from resnet18.execution.engine import DEFAULT
+from resnet18.execution.local_engine import LocalEngine
+from resnet18.execution.messages import DataQuestion
 from resnet18.execution.progress import Progress
+from resnet18.execution.questions import ask
+from resnet18.execution.runner import make_jobs
 from resnet18.records.compare import first_difference, promises_bits
 from resnet18.records.record import Record
 from resnet18.records.store import Store
@@ -22,6 +23,8 @@ from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
+
+VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Verification:
     @property
     def verdict(self) -> str:
         """The exit code in words."""
-        return {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}[self.exit_code]
+        return VERDICTS[self.exit_code]
 
 
 def verify(record: Record, source: DataSource, progress: Progress) -> Verification:
@@ -43,26 +46,40 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
 
     Raises:
         SpecError: the record has no result, or is of another data set.
-        IntegrityError: its ids are not those of its spec.
         EnvironmentMissingError: it needs a device that this machine lacks.
         UnfinishedError: the run did not end this time.
     """
     _check(record, source)
-    answer = process.ask(_question(record, Place.of(source)))
-    before = list(_differing(record, answer))
-    if any(not one.startswith("code") for one in before):  # hours of training would prove nothing
-        return Verification(3, _other(before))
-    with TemporaryDirectory(prefix="resnet18-verify-") as folder:
-        again = _carried_out(
-            record,
-            Session(
-                request=Request(record.scale, source.label, record.spec.overrides),
-                place=Place.of(source),
-                origin=origin_of(answer.sha256),
-                store=Store(Path(folder)),
-                progress=progress,
-            ),
-        )
+    experiment, execution = record.spec.experiment, record.spec.execution
+    question = DataQuestion(
+        source=source,
+        train_sizes=(experiment.train_images,),
+        test_sizes=(experiment.test_images_epoch, experiment.test_images_last),
+        execution=execution,
+    )
+    data = ask(question)
+    # What only a run's watch of its device tells is not known beforehand.
+    differing = _differing(record, data.sha256, data.numerics)
+    if set(differing) - {"code_hash"}:  # hours of training would prove nothing
+        return Verification(3, _other_fingerprint(differing))
+    run = Run(
+        run_id=record.run_id,
+        arm_id=record.arm_id,
+        experiment=experiment,
+        execution=execution,
+        labels=(f"run {record.run_id}",),
+        assumptions=record.spec.assumptions,
+        may_run_out_of_memory=False,
+    )
+    request = Request(record.scale, source.label, record.spec.overrides)
+    with TemporaryDirectory(prefix="resnet18-verify-") as folder, progress.of((run,)):
+        store = Store(Path(folder))
+        store.make_writable()
+        LocalEngine().carry_out(make_jobs([run], request, source, data, store, DEFAULT), store, progress)
+        again = store.load(record.run_id, 1)
+    if again.status != "ok":
+        message = "" if again.failure is None else f": {again.failure.message}"
+        raise UnfinishedError(f"run {record.run_id}", f"ended {again.status} this time{message}")
     return judged(record, again)
 
 
@@ -70,14 +87,12 @@ def judged(record: Record, again: Record) -> Verification:
     """Return what a second record of the same run says of the first."""
     if record.result_hash == again.result_hash:
         return Verification(0, f"bit-equal: result_hash {record.result_hash} came out again")
-    difference = first_difference(record, again)
-    if differing := list(_differing(record, _answer_of(again))):
-        return Verification(3, f"{_other(differing)}\n  and other results: {difference}")
-    numerics = again.fingerprint.numerics or {}
+    difference, numerics = first_difference(record, again), again.fingerprint.numerics or {}
+    if differing := _differing(record, again.fingerprint.identity.data_sha256, numerics):
+        return Verification(3, f"{_other_fingerprint(differing)}\n  and other results: {difference}")
     if not promises_bits(numerics):
-        return Verification(
-            3, f"other results, as may be without deterministic algorithms on {numerics.get('device')}: {difference}"
-        )
+        words = "other results, as may be without deterministic algorithms on"
+        return Verification(3, f"{words} {numerics.get('device')}: {difference}")
     return Verification(4, f"mismatch under an equal fingerprint: {difference}")
 
 
@@ -92,59 +107,21 @@ def _check(record: Record, source: DataSource) -> None:
         )
 
 
-def _question(record: Record, place: Place) -> DataQuestion:
-    experiment = record.spec.experiment
-    return DataQuestion(
-        place=place,
-        train_sizes=(experiment.train_images,),
-        test_sizes=(experiment.test_images_epoch, experiment.test_images_last),
-        execution=record.spec.execution,
-    )
-
-
-def _carried_out(record: Record, session: Session) -> Record:
-    session.store.make_writable()
-    run = Run(
-        run_id=record.run_id,
-        arm_id=record.arm_id,
-        experiment=record.spec.experiment,
-        execution=record.spec.execution,
-        labels=(f"run {record.run_id}",),
-        assumptions=record.spec.assumptions,
-        may_run_out_of_memory=False,
-    )
-    progress = session.progress
-    with progress.of((run,)):
-        progress.start(run)
-        status = run_once(run, session)
-    again = session.store.load(record.run_id, 1)
-    if status != "ok":
-        message = "" if again.failure is None else f": {again.failure.message}"
-        raise UnfinishedError(f"run {record.run_id}", f"ended {status} this time{message}")
-    return again
-
-
-def _differing(record: Record, answer: DataAnswer) -> Iterator[str]:
-    """Yield the fields of the fingerprint in which a record and this machine differ."""
-    here, there = answer.numerics or {}, record.fingerprint.numerics or {}
-    own = {"data_sha256": answer.sha256, "code_hash": code_hash(record.spec.experiment, record.spec.execution), **here}
-    given = {
-        "data_sha256": record.fingerprint.identity.data_sha256,
-        "code_hash": record.fingerprint.identity.code_hash,
-        **there,
-    }
-    # What only a run's watch of its device tells is not known beforehand.
-    for key, value in own.items():
-        if value != given.get(key):
-            yield f"{key}: {given.get(key)} in the record, {value} here"
-
-
-def _answer_of(record: Record) -> DataAnswer:
+def _differing(
+    record: Record, data_sha256: str | None, numerics: Mapping[str, object] | None
+) -> dict[str, tuple[object, object]]:
+    """Return the fields of the fingerprint in which a record and this machine differ: there, and here."""
     identity = record.fingerprint.identity
-    return DataAnswer(sha256=identity.data_sha256 or "", train_images=0, numerics=record.fingerprint.numerics)
+    code = code_hash(record.spec.experiment, record.spec.execution)
+    here = {"data_sha256": data_sha256, "code_hash": code, **(numerics or {})}
+    there = {
+        **(record.fingerprint.numerics or {}),
+        "data_sha256": identity.data_sha256,
+        "code_hash": identity.code_hash,
+    }
+    return {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
 
 
-def _other(differing: list[str]) -> str:
-    return "another fingerprint, under which equal bits are not promised:\n" + "\n".join(
-        f"  {one}" for one in differing
-    )
+def _other_fingerprint(differing: Mapping[str, tuple[object, object]]) -> str:
+    lines = [f"  {key}: {there} in the record, {here} here" for key, (there, here) in differing.items()]
+    return "\n".join(["another fingerprint, under which equal bits are not promised:", *lines])

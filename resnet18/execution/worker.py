@@ -2,58 +2,47 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from time import perf_counter
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet18.data.dataset import DataSet
 from resnet18.data.source import open_data
-from resnet18.execution.failure import failure_facts
-from resnet18.execution.job import DataAnswer, DataQuestion, Job, Message, RunDone, Stop
-from resnet18.execution.worker_checkpoint import Attempt
-from resnet18.execution.worker_ending import classify, told
-from resnet18.execution.worker_questions import check_torch, look_at_data
-from resnet18.execution.worker_record import add_seconds, conclusion, epoch_done, epoch_entry, forget_costs, phase
+from resnet18.execution.messages import DataAnswer, DataQuestion, Job, Message, Stop, TimingAnswer, TimingQuestion
+from resnet18.execution.questions import check_torch, look_at_data
+from resnet18.execution.worker_attempt import Send, WorkerAttempt
 from resnet18.measure.clock import Clock
 from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
-from resnet18.records.content import build_record
 from resnet18.records.picture import encode_picture
 from resnet18.records.record import FINAL, Record, Status
 from resnet18.records.store import Store
-from resnet18.spec.data import path_from_text
 from resnet18.spec.errors import IntegrityError
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.forecast import EVALUATION_BATCH
 from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
-from resnet18.training.loop import compile_network, lap, train
+from resnet18.training.loop import compile_network, evaluate, lap, train, train_epoch
 from resnet18.training.optimizers import form_of
-from resnet18.training.results import Conclusion, EpochResult, Position, conclude, learned_nothing, parameter_count
+from resnet18.training.queued import QueuedSteps
+from resnet18.training.results import (
+    START,
+    Conclusion,
+    EpochResult,
+    Position,
+    conclude,
+    learned_nothing,
+    parameter_count,
+)
 from resnet18.training.setup import Setup, path_numerics, set_up
 
-Send = Callable[[Message], None]
-
-
-def answer_question(question: DataQuestion) -> DataAnswer:
-    """Open and check the data set, and tell the numerics where asked to.
-
-    Raises:
-        SuiteError: it is missing, damaged, or too small.
-    """
-    check_torch()
-    answer = look_at_data(question)
-    if question.execution is None:
-        return answer
-    return answer.model_copy(update={"numerics": _numerics(question.execution, ready_device(question.execution))})
-
-
-def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:
-    """Return the numerics fingerprint of what runs; compiled code is made on the way."""
-    execution = carried_out(asked, device)
-    return {**numerics(execution, device), **path_numerics(execution, device)}
+MOST_PIXELS = 150_000
+"""Of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""
+CIFAR_STEM_WORK = 16
+"""The stem of CIFAR leaves maps of four times the side."""
 
 
 def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
@@ -64,37 +53,24 @@ def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
         send: hands a message to the runner: one after each epoch, and one when the record is saved.
         stop: asks for an end between two steps; nobody does if left out.
     """
-    attempt = Attempt(job, stop or Stop(), lambda text: send(Message(note=text)))
-    facts, reasons = attempt.facts, attempt.reasons
+    attempt = WorkerAttempt(job, send, stop or Stop())
     end: Conclusion | None = None
     try:
-        device = ready_device(job.spec.execution)
-        with memory_capped(job.spec.execution, device):  # lifted before the record is written, which takes memory
-            end = _measured(attempt, device, send)
+        device = ready_device(job.run.execution)
+        with memory_capped(job.run.execution, device):  # lifted before the record is written, which takes memory
+            end = _measured(attempt, device)
         status: Status = "ok"
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
-        status = classify(error, is_capped=job.spec.execution.memory_cap is not None)
-        facts["failure"], unsaid = failure_facts(status, phase(facts), told(error, job))
-        reasons.update(unsaid)
-    add_seconds(facts, {"wall_s": attempt.elapsed_s})
-    record = build_record(
-        spec=job.spec,
-        scale=job.scale,
-        attempt=job.attempt,
-        status=status,
-        identity=job.identity,
-        segments=attempt.segments,
-        facts=facts,
-        reasons=reasons,
-    )
-    store = Store(path_from_text(job.results))
-    if end is not None and job.place.source.leaves_pictures:
+        status = attempt.fail(error)
+    record = attempt.record(status)
+    store = Store(job.results)
+    if end is not None and job.source.leaves_pictures:
         _leave_picture(store, record, end.sample_images)
     store.save(record)
     if status in FINAL:
         attempt.checkpoints.clear()
-    send(Message(done=RunDone(attempt=job.attempt, status=status)))
+    send(Message(done=status))
 
 
 def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> None:
@@ -105,17 +81,15 @@ def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> N
         traceback.print_exc()
 
 
-def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
+def _measured(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
     """Train under watch, and note what was seen, however the training ended."""
-    facts, execution = attempt.facts, attempt.job.spec.execution
-    optimizer = attempt.job.spec.experiment.optimizer
-    facts["numerics"] = _numerics(execution, device) | {
-        "optimizer_form": form_of(optimizer, execution.path, device.type)
-    }
+    facts, execution = attempt.facts, attempt.job.run.execution
+    form = form_of(attempt.job.run.experiment.optimizer, execution.path, device.type)
+    facts["numerics"] = _numerics(execution, device) | {"optimizer_form": form}
     watch = DeviceWatch(device)
     try:
         with watch:
-            return _train(attempt, device, send)
+            return _train(attempt, device)
     finally:  # monitoring masks no error of the run
         found = watch.facts()
         facts["memory"], facts["energy_j"] = found.memory, found.energy_j
@@ -123,73 +97,125 @@ def _measured(attempt: Attempt, device: torch.device, send: Send) -> Conclusion 
         facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
         attempt.reasons.update(found.reasons)
         threads = torch.get_num_threads() if device.type == "cpu" else 1
-        seconds = [epoch["train_s"] for epoch in facts.get("epochs", [])]
+        seconds = [epoch.train_s for epoch in attempt.epochs or ()]
         facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
-        facts["flags"] = [*facts.get("flags", []), *(["unreliable"] if facts["unreliable_because"] else [])]
-        forget_costs(facts, attempt.reasons)
+        facts["flags"] += ["unreliable"] if facts["unreliable_because"] else []
+        attempt.forget_costs_of_resumed()
 
 
-def _train(attempt: Attempt, device: torch.device, send: Send) -> Conclusion | None:
+def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:
+    """Return the numerics fingerprint of what runs; compiled code is made on the way."""
+    execution = carried_out(asked, device)
+    return {**numerics(execution, device), **path_numerics(execution, device)}
+
+
+def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
     """Train, from the last checkpoint on."""
-    start_ns = time.perf_counter_ns()
-    setup = set_up(attempt.job.spec.experiment, attempt.job.spec.execution, _data_of(attempt.job), device)
+    job, start_ns = attempt.job, time.perf_counter_ns()
+    data = open_data(job.source, verify=False)
+    if data.sha256 != job.identity.data_sha256:
+        raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
+    setup = set_up(job.run.experiment, job.run.execution, data, device)
     clock = Clock(lambda: synchronize(device))
     begin = attempt.begin(setup, clock)
     _note_what_is_prepared(attempt, setup, start_ns)
-    result = _watched(attempt, setup, clock, begin, send)
+    result = _train_watched(attempt, setup, clock, begin)
     if result is None:
         return None
     if learned_nothing(setup, result):
-        attempt.facts.setdefault("flags", []).append("no_learning")
+        attempt.facts["flags"].append("no_learning")
     end = conclude(setup, result.predictions)
-    attempt.facts.update(conclusion(end, attempt.facts["epochs"]))
+    attempt.conclude(end)
     return end
 
 
-def _data_of(job: Job) -> DataSet:
-    """Open a job's data set.
-
-    Raises:
-        IntegrityError: it is not the one that the runner has seen.
-    """
-    data = open_data(job.place.source, verify=False)
-    if data.sha256 != job.identity.data_sha256:
-        raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
-    return data
-
-
-def _note_what_is_prepared(attempt: Attempt, setup: Setup, start_ns: int) -> None:
+def _note_what_is_prepared(attempt: WorkerAttempt, setup: Setup, start_ns: int) -> None:
     """Note what is known before the first step, and compile where the spec asks for it."""
-    facts = attempt.facts
-    facts.setdefault("epochs", [])
     if setup.runs_ahead:
-        attempt.reasons["time.statistics_s"] = (
-            "the fast path reads loss and hits with the step, which it does not wait for"
-        )
-    facts.update(classes=setup.data.classes, parameters=parameter_count(setup.model))
-    add_seconds(facts, {"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
+        reason = "the fast path reads loss and hits with the step, which it does not wait for"
+        attempt.reasons["time.statistics_s"] = reason
+    attempt.facts.update(classes=setup.data.classes, parameters=parameter_count(setup.model))
+    attempt.add_seconds({"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
     if setup.execution.compile:
         start_ns = time.perf_counter_ns()
         compile_network(setup)
-        add_seconds(facts, {"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
+        attempt.add_seconds({"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
 
 
-def _watched(attempt: Attempt, setup: Setup, clock: Clock, begin: Position, send: Send) -> EpochResult | None:
+def _train_watched(attempt: WorkerAttempt, setup: Setup, clock: Clock, begin: Position) -> EpochResult | None:
     """Train while the host is watched, and return what the last epoch gave."""
-    facts = attempt.facts
     result, host = None, HostWatch()
     try:
         with host:
             for moment in train(setup, clock, begin):
                 if isinstance(moment, EpochResult):
                     result = moment
-                    facts["epochs"].append(epoch_entry(result))
-                    add_seconds(facts, result.seconds)
-                    send(Message(epoch=epoch_done(facts["epochs"][-1])))
+                    attempt.after_epoch(result)
                 else:
-                    attempt.after(setup, clock, moment)
+                    attempt.after_step(setup, clock, moment)
     finally:  # an epoch that broke off has cost time too
-        add_seconds(facts, lap(setup, clock))
-        facts["conditions"], unknown = host.facts()
+        attempt.add_seconds(lap(setup, clock))
+        attempt.facts["conditions"], unknown = host.facts()
         attempt.reasons.update(unknown)
     return result
+
+
+def answer(question: DataQuestion) -> DataAnswer:
+    """Open and check the data set, and tell the numerics where asked to.
+
+    Raises:
+        SuiteError: it is missing, damaged, or too small.
+    """
+    check_torch()
+    found = look_at_data(question)
+    if question.execution is None:
+        return found
+    return found.model_copy(update={"numerics": _numerics(question.execution, ready_device(question.execution))})
+
+
+def time_steps(question: TimingQuestion) -> Iterator[TimingAnswer]:
+    """Yield the pace of an experiment here, better each time: the caller may not wait for the last answer.
+
+    Training goes without torch.compile, and on the CPU a step has so few images that it takes a second at most. The
+    first step, which warms up, is given as no step timed. Scoring is timed last; until then an image is said to take a
+    third of what it takes in training.
+    """
+    start_s = perf_counter()
+    execution = question.execution.model_copy(update={"compile": False})
+    device = ready_device(execution)
+    images = question.experiment.batch_size
+    if device.type == "cpu":
+        images = min(images, images_at_most(question.experiment))
+    experiment = question.experiment.model_copy(update={"batch_size": images})
+    setup = set_up(experiment, execution, open_data(question.source, verify=False), device)
+    synchronize(device)
+    prepare_s = perf_counter() - start_s
+    for steps, image_s in _paces(setup, question.steps, question.enough_s):
+        found = TimingAnswer(steps=steps, prepare_s=prepare_s, train_image_s=image_s, eval_image_s=image_s / 3)
+        yield found
+    indices = setup.test_indices_last[: min(images, EVALUATION_BATCH)]
+    start_s = perf_counter()
+    evaluate(setup, indices, experiment.test_augmentation, epoch=1)
+    yield found.model_copy(update={"eval_image_s": (perf_counter() - start_s) / len(indices)})
+
+
+def images_at_most(experiment: Experiment) -> int:
+    """Return how many images a timed step may have on the CPU; batch norm needs two."""
+    stem = CIFAR_STEM_WORK if experiment.stem == "cifar" else 1
+    return max(2, int(MOST_PIXELS / (experiment.image_size**2 * experiment.width / 64 * stem)))
+
+
+def _paces(setup: Setup, wanted: int, enough_s: float) -> Iterator[tuple[int, float]]:
+    """Yield after each step how many were timed, and the seconds for each of their images."""
+    clock = Clock(lambda: synchronize(setup.device))
+    steps = QueuedSteps(setup).epoch(clock, START) if setup.runs_ahead else train_epoch(setup, clock, START)
+    begin_s = perf_counter()
+    first = next(steps)
+    first_s = perf_counter()
+    yield 0, (first_s - begin_s) / first.tally.images
+    for position in steps:
+        now_s = perf_counter()
+        timed = position.steps - first.steps
+        yield timed, (now_s - first_s) / (position.tally.images - first.tally.images)
+        if now_s - first_s > enough_s or timed >= wanted:
+            return

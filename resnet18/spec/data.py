@@ -4,7 +4,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import PlainSerializer, PlainValidator
 
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
 
@@ -16,13 +18,31 @@ RE_ENCODINGS = ("cifar10-jpeg", "cifar10-png")
 ALLOWED = (CIFAR10, EMBEDDED, f"{IMAGE_FOLDER}:PATH")
 
 
+def path_to_text(path: Path) -> str:
+    """Return a path as text that JSON can hold: one of its bytes, for which the locale may have no letters."""
+    return os.fsencode(path).decode("latin-1")
+
+
+def path_from_text(text: str) -> Path:
+    """Return the path that `path_to_text` wrote."""
+    return Path(os.fsdecode(text.encode("latin-1")))
+
+
+PathAsText = Annotated[
+    Path,
+    PlainValidator(lambda value: path_from_text(value) if isinstance(value, str) else Path(value)),
+    PlainSerializer(path_to_text, return_type=str),
+]
+"""A path in a model, which JSON holds as `path_to_text` writes it."""
+
+
 @dataclass(frozen=True)
 class DataSource:
     """A data set's label, and where it is read from."""
 
     kind: Literal["embedded", "cifar10", "imagefolder"]
     label: str
-    path: Path | None = None
+    path: PathAsText | None = None
 
     @property
     def leaves_pictures(self) -> bool:
@@ -36,16 +56,6 @@ def data_home() -> Path:
         return Path(own)
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "resnet18"
-
-
-def path_to_text(path: Path) -> str:
-    """Return a path as text that JSON can hold: one of its bytes, for which the locale may have no letters."""
-    return os.fsencode(path).decode("latin-1")
-
-
-def path_from_text(text: str) -> Path:
-    """Return the path that `path_to_text` wrote."""
-    return Path(os.fsdecode(text.encode("latin-1")))
 
 
 def is_cifar10(label: str) -> bool:

@@ -4,6 +4,7 @@ import os
 from contextlib import contextmanager
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_task_oom_retries"] = "0"  # noqa: SIM112 - Ray's own spelling
 
 import ray
 from ray.cluster_utils import Cluster

@@ -3,10 +3,6 @@
 import threading
 import time
 
-from builders import TOML
-
-ONE_CASE = TOML[: TOML.index('[[case]]\nname = "16"')]
-
 
 def hashes(records):
     """Return the result hash of each run."""

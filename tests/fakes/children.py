@@ -21,8 +21,8 @@ from fakes.accelerator import NAME, Accelerator, install
 from fakes.disk import FaultyOs
 
 from resnet18.data.embedded import read_embedded
-from resnet18.execution import process, worker
-from resnet18.execution.job import Job
+from resnet18.execution import child, worker
+from resnet18.execution.messages import Job
 from resnet18.measure.clock import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
@@ -34,7 +34,7 @@ from resnet18.training.reference import AugmentedImages
 from resnet18.training.results import parameters_sha256
 from resnet18.training.setup import Setup, set_up
 
-ENTER = process._enter
+ENTER = child._enter
 """The real start of a child, which tests put another in place of."""
 
 
@@ -78,7 +78,7 @@ def without_room_for_checkpoints(*arguments: Any) -> None:
 
 def that_hangs(kind: str, *arguments: Any) -> None:
     """Start a child that, asked for a run, waits for ever and hears no wish."""
-    if kind == "job":
+    if kind == "Job":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         while True:
             signal.pause()
@@ -87,7 +87,7 @@ def that_hangs(kind: str, *arguments: Any) -> None:
 
 def answer(question: Callable[..., Any], *arguments: Any) -> Any:
     """Return a question's answer from a fresh process; its errors are raised here."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=process._context()) as pool:
+    with ProcessPoolExecutor(max_workers=1, mp_context=child._context()) as pool:
         return pool.submit(question, *arguments).result()
 
 

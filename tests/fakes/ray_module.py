@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from resnet18.execution.job import Job
+from resnet18.execution.messages import Job
 
 PENDING = object()
 """A task that has not ended."""
@@ -27,10 +27,6 @@ class OutOfMemoryError(RayError):
 
 class WorkerCrashedError(RayError):
     """The worker's process is gone."""
-
-
-class NodeDiedError(RayError):
-    """The worker's node is gone."""
 
 
 class TaskCancelledError(RayError):
@@ -54,7 +50,7 @@ class Task:
     @property
     def label(self) -> str:
         """Seed and batch size: which run it is."""
-        experiment = self.job.spec.experiment
+        experiment = self.job.run.experiment
         return f"{experiment.batch_size}/{experiment.seed}"
 
 
@@ -73,15 +69,7 @@ class FakeRay:
     at_cancel: Any = lambda task: TaskCancelledError("cancelled")
     now_s: float = 1000.0
     sent: list[Task] = field(default_factory=list)
-    declared: list[dict[str, Any]] = field(default_factory=list)
-    exceptions = SimpleNamespace(
-        RayError=RayError,
-        RayTaskError=RayTaskError,
-        OutOfMemoryError=OutOfMemoryError,
-        WorkerCrashedError=WorkerCrashedError,
-        NodeDiedError=NodeDiedError,
-        TaskCancelledError=TaskCancelledError,
-    )
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError, OutOfMemoryError=OutOfMemoryError)
 
     def nodes(self):
         """The nodes, as Ray lists them."""
@@ -89,15 +77,13 @@ class FakeRay:
 
     def remote(self, **options):
         """What makes a function a task."""
-        self.declared.append(options)
-        return lambda function: SimpleNamespace(options=lambda **more: SimpleNamespace(remote=self._sender(more)))
+        return lambda function: SimpleNamespace(
+            options=lambda **more: SimpleNamespace(remote=lambda text: self._send(text, {**options, **more}))
+        )
 
-    def _sender(self, options):
-        def send(text):
-            self.sent.append(Task(text, options))
-            return self.sent[-1]
-
-        return send
+    def _send(self, text, options):
+        self.sent.append(Task(text, options))
+        return self.sent[-1]
 
     def wait(self, refs, *, num_returns, timeout):
         """Ask the script, and let time pass where too few have ended."""

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet18.execution.engines.slurm_queue import Queued
-from resnet18.execution.job import Job
+from resnet18.execution.messages import Job
 from resnet18.spec.errors import EnvironmentMissingError
 
 
@@ -32,7 +31,7 @@ class Submitted:
 
 @dataclass
 class FakeSlurm:
-    """Stands for `slurm_queue.submit`, `queued` and `end`, and for the time: it passes where the engine sleeps.
+    """Stands for `submit`, `queued` and `answer` of the engine, and for the time: it passes where the engine sleeps.
 
     Args:
         begins: called with each job when its array is submitted; what it returns is the task's state, "" for gone.
@@ -42,10 +41,8 @@ class FakeSlurm:
     now_s: float = 1000.0
     arrays: list[Submitted] = field(default_factory=list)
     tasks: dict[tuple[str, int], str] = field(default_factory=dict)
-    reason: str = "Priority"
     ended: list[str] = field(default_factory=list)
     is_silent: bool = False
-    asked: int = 0
     slept: Callable[[], None] = lambda: None
     """Called whenever the engine sleeps: what happens meanwhile."""
 
@@ -58,21 +55,16 @@ class FakeSlurm:
                 self.tasks[name, index] = state
 
     def queued(self, arrays):
-        """List the tasks of these arrays that have not ended."""
-        if not arrays:
-            return []
-        self.asked += 1
-        if self.is_silent:
+        """Tell of the tasks of these arrays that have not ended."""
+        if arrays and self.is_silent:
             raise EnvironmentMissingError("--engine slurm", "squeue: Socket timed out")
-        return [
-            Queued(name, index, state, self.reason if state == "PD" else "None")
-            for (name, index), state in self.tasks.items()
-            if name in arrays
-        ]
+        return {key: state for key, state in self.tasks.items() if key[0] in arrays}
 
-    def end(self, array):
+    def answer(self, command):
         """Remember that an array was to end."""
-        self.ended.append(array)
+        if self.is_silent:
+            raise EnvironmentMissingError("--engine slurm", f"{command[0]}: no answer")
+        self.ended.append(command[1].removeprefix("--name="))
 
     def monotonic(self):
         """Tell the time."""

@@ -6,16 +6,16 @@ import sys
 
 import pytest
 from builders import TINY, TINY_ARGUMENTS, TOML, make_toml
-from engines.watching import ONE_CASE, hashes, when
+from engines.watching import hashes, when
+from fakes.jobs import EMBEDDED, ONE_CASE, Quiet
 from slurm.cluster import SlurmCluster, wait_until
 from slurm.processes import destroy, jobs
-from test_runner import EMBEDDED, Quiet
 
-from resnet18.execution.engines import slurm_engine
-from resnet18.execution.engines.engine import Resources
-from resnet18.execution.engines.local import LocalEngine
-from resnet18.execution.policy import Policy
+from resnet18.execution import slurm_engine
+from resnet18.execution.engine import Policy, Resources
+from resnet18.execution.local_engine import LocalEngine
 from resnet18.execution.runner import run_plan
+from resnet18.execution.slurm_engine import SlurmEngine
 from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError, LockedError
 from resnet18.spec.load import load_benchmark
@@ -34,7 +34,7 @@ def cluster(tmp_path_factory):
         for name, value in started.variables.items():
             patched.setenv(name, value)
         patched.setattr(slurm_engine, "LAG_S", 2.0)
-        patched.setattr(slurm_engine, "ASK_S", 1.0)
+        patched.setattr(slurm_engine, "LOOK_S", 1.0)
         yield started
 
 
@@ -49,13 +49,13 @@ def run(cluster, folder):
     """Run a benchmark file under Slurm, or under another engine, and return how its runs stand."""
 
     def carry_out(
-        text=TOML, *, seeds=1, overrides=TINY, resources=ONE_PROCESSOR, progress=None, opening=None, into="results"
+        text=TOML, *, seeds=1, overrides=TINY, resources=ONE_PROCESSOR, progress=None, engine=None, into="results"
     ):
         request = Request(data=EMBEDDED.label, overrides=overrides)
         planned = plan([load_benchmark(make_toml(folder, text))], request, range(seeds), {"cpu": 1, "cuda": 1})
-        opening = opening or slurm_engine.connect(resources, 2).open
+        engine, store = engine or SlurmEngine(resources, 2), Store(folder / into)
         policy = Policy(checkpoint_every_s=0.0)
-        return run_plan(planned, request, EMBEDDED, Store(folder / into), progress or Quiet(), policy, opening)
+        return run_plan(planned, request, EMBEDDED, engine, store, progress or Quiet(), policy)
 
     return carry_out
 
@@ -68,7 +68,7 @@ def records(folder):
 def test_the_bits_are_those_of_the_local_engine(run, records):
     """The same result hash for each run, whoever carried it out."""
     run(seeds=2)
-    run(seeds=2, opening=LocalEngine, into="local")
+    run(seeds=2, engine=LocalEngine(), into="local")
 
     assert hashes(records("local")) == hashes(records())
     assert ["ok"] * 4 == [record.status for record in records()]

@@ -1,0 +1,82 @@
+"""What engines are given and bring back, without any training: jobs, a progress display, and records made to order."""
+
+import io
+import json
+
+from builders import TINY, TOML, make_benchmark, make_record
+from rich.console import Console
+
+from resnet18.execution.engine import DEFAULT
+from resnet18.execution.messages import DataAnswer, Job, Problem
+from resnet18.execution.progress import Progress
+from resnet18.execution.remote_worker import Delivery
+from resnet18.execution.runner import make_jobs
+from resnet18.records.store import Store
+from resnet18.spec.data import parse_data
+from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+EMBEDDED = parse_data("fashion-mnist-mini")
+REQUEST = Request(data=EMBEDDED.label, overrides=TINY)
+ONE_CASE = TOML[: TOML.index('[[case]]\nname = "16"')]
+TIMED = TOML.replace('case_title = "Batch"', 'case_title = "Batch"\nspeed_up_over = "8"')
+ON_GPU = TOML.replace("experiment = { batch_size", 'execution = { device = "cuda" }\nexperiment = { batch_size')
+
+
+class Quiet(Progress):
+    """A progress display that remembers its lines, and calls something after each epoch."""
+
+    def __init__(self, on_epoch=lambda run: None):
+        super().__init__(Console(file=io.StringIO(), force_terminal=False))
+        self.lines, self.on_epoch = [], on_epoch
+
+    def say(self, text):
+        """Remember a line."""
+        self.lines.append(text)
+
+    def epoch(self, run, epoch):
+        """Count an epoch, and do what is to be done after it."""
+        super().epoch(run, epoch)
+        self.on_epoch(run)
+
+
+def make_store(folder):
+    store = Store(folder / "results")
+    store.make_writable()
+    return store
+
+
+def make_runs(folder, text=TOML, seeds=1):
+    return plan([make_benchmark(folder, text)], REQUEST, range(seeds), {"cpu": 1, "cuda": 8}).runs
+
+
+def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64, policy=DEFAULT):
+    """What an engine is given of each run; its store is `make_store(folder)`."""
+    answer = DataAnswer(sha256=data, train_images=4_000)
+    jobs = make_jobs(make_runs(folder, text, seeds), REQUEST, EMBEDDED, answer, make_store(folder), policy)
+    no_commit = {"commit": None, "dirty": None}  # as in the records of `record_of`
+    return [job.model_copy(update={"identity": job.identity.model_copy(update=no_commit)}) for job in jobs]
+
+
+def record_of(job: Job, status="ok", **changes):
+    """The record that a job might leave."""
+    own = {"code": job.identity.code_hash, "shared_code": job.identity.shared_code_hash}
+    changes = {"attempt": job.attempt, **own, "data": job.identity.data_sha256} | changes
+    return make_record(job.run.experiment, job.run.execution, request=REQUEST, status=status, **changes)
+
+
+def delivery_of(job: Job, status="ok", **changes):
+    """What a node sends back, as text."""
+    record = record_of(job, status, **changes).model_dump(mode="json", by_alias=True)
+    return Delivery(record=json.dumps(record, indent=1) + "\n", log="a word\n").model_dump_json()
+
+
+def problem(what="is full", error=EnvironmentMissingError):
+    """What a node sends back that can carry nothing out, as text."""
+    return Delivery(problem=Problem.of(error("node x", what))).model_dump_json()
+
+
+def states(store):
+    """Attempt and status of each record."""
+    return [(record.attempt, record.status) for record in store.read().records]

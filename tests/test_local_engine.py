@@ -1,0 +1,249 @@
+"""The local engine: runs side by side, compared times alone, and a GPU of its own for each run."""
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import pynvml
+import pytest
+from builders import TINY_ARGUMENTS, TOML, make_toml
+from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of, make_store
+from typer.testing import CliRunner
+
+from resnet18.cli.app import app
+from resnet18.cli.request import usable_processors
+from resnet18.execution import local_engine
+from resnet18.execution.child import SPINS, spin_briefly
+from resnet18.execution.local_engine import ALL, LocalEngine, shares
+from resnet18.execution.lock import lease_gpu
+from resnet18.measure.devices import nvidia_gpus
+from resnet18.records.store import Store
+from resnet18.spec.errors import SpecError
+
+FEW = len(usable_processors()) < 2
+TWO = ("GPU-a", "GPU-b")
+HOLDER = """
+import sys
+from contextlib import ExitStack
+from resnet18.execution.lock import lease_gpu
+held = ExitStack()
+print(lease_gpu(("GPU-a", "GPU-b"), held), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("jobs", "groups"), [(1, [ALL]), (2, [(2, 3), (5, 7)]), (3, [(2,), (3,), (5,)]), (4, [(2,), (3,), (5,), (7,)])]
+)
+def test_processors_are_shared_out_evenly(jobs, groups):
+    """Without overlap; what does not divide stays idle, and one run at a time has all of them."""
+    assert groups == shares(jobs, {7, 5, 3, 2})
+
+
+def test_more_runs_than_processors_are_refused():
+    """Their threads would stand in each other's way."""
+    with pytest.raises(SpecError, match=r"--jobs 3: .*\(allowed: 1 to 2\)"):
+        shares(3, {0, 1})
+
+
+@pytest.mark.skipif(FEW, reason="needs two processors")
+@pytest.mark.parametrize(("text", "flag"), [(TOML, True), (TIMED, False)], ids=["side by side", "timed"])
+def test_runs_side_by_side_say_so_and_timed_ones_run_alone(text, flag, tmp_path):
+    """Every run once, with one thread on a processor of its own; times of the first kind are unreliable."""
+    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path, text)), "--jobs", "2", "--seeds", "2"]
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [*command, *TINY_ARGUMENTS[:-2]], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
+    )
+    records = Store(tmp_path / "results" / "local").read().records
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert [1] * 4 == [record.attempt for record in records]
+    assert {flag} == {"not_exclusive" in record.flags for record in records}
+    assert {1 if flag else 2} == {record.fingerprint.numerics["threads"] for record in records}
+
+
+@pytest.mark.skipif(FEW, reason="needs two processors")
+def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_path, monkeypatch):
+    """As `--jobs` says."""
+    heard = []
+
+    def stop_here(*_, jobs, **__):
+        heard.append(jobs)
+        raise SpecError("here", "is enough")
+
+    monkeypatch.setattr("resnet18.cli.preview.preview", stop_here)
+    for more in ([], ["--jobs", "2"]):
+        words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), *more, *TINY_ARGUMENTS]
+        CliRunner().invoke(app, words)
+
+    assert [1, 2] == heard
+
+
+class Ending:
+    """An attempt that ends when it is looked at; notes what was started and ended."""
+
+    log = []
+
+    def __init__(self, job, tell, held):
+        self.job, self.held, self.status = job, held, "ok"
+        self.log.append(("start", job.run.experiment.batch_size, job.processors, job.gpus, job.is_exclusive))
+
+    def close(self):
+        """Let go of what it held."""
+        self.held.close()
+
+
+@pytest.fixture
+def carry_out(tmp_path, monkeypatch):
+    """Carry runs out without children; the last that was started ends first. Returns what was started."""
+
+    def wait_for(going, at_most_s=None):
+        if not going:
+            Ending.meanwhile()
+            return []
+        ended = going.pop()
+        ended.close()
+        return [ended]
+
+    def run(text, engine, seeds=1):
+        Ending.log, Ending.meanwhile = [], lambda: 1 / 0
+        engine.carry_out(jobs_of(tmp_path, text, seeds), make_store(tmp_path), Quiet())
+        return [one[1:] for one in Ending.log]
+
+    monkeypatch.setattr(local_engine, "Attempt", Ending)
+    monkeypatch.setattr(local_engine, "wait_for", wait_for)
+    return run
+
+
+def test_timed_runs_come_last_with_all_processors(carry_out):
+    """The table has two kinds of runs: here only the second case's times are compared."""
+    text = TIMED + '\n[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n'
+
+    assert [(8, ALL, None, True), (16, ALL, None, True), (32, ALL, None, True)] == carry_out(
+        text, LocalEngine(((0,), (1,)))
+    )
+    assert [(8, (0,), None, False), (16, (1,), None, False)] == carry_out(TOML, LocalEngine(((0,), (1,))))
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        (ON_GPU, TWO),
+        (ON_GPU.replace('"cuda"', '"cpu"'), (None, None)),
+        (ON_GPU.replace('"cuda"', '"cuda:1"'), (None,) * 2),
+    ],
+    ids=["cuda", "cpu", "named"],
+)
+def test_each_run_leases_a_gpu_of_its_own(text, gpus, carry_out):
+    """A run that names its own leases none."""
+    assert list(gpus) == [one[2] for one in carry_out(text, LocalEngine(((0,), (1,)), TWO))]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_run_waits_until_a_gpu_is_free(carry_out, tmp_path):
+    """And gets that one; its lock is not held meanwhile."""
+    with ExitStack() as first, ExitStack() as second:
+        assert ("GPU-a", "GPU-b", None) == (lease_gpu(TWO, first), lease_gpu(TWO, second), lease_gpu(TWO, first))
+        engine = LocalEngine(gpus=TWO)
+        original = local_engine.wait_for
+
+        def free_the_second(going, at_most_s=None):
+            if not going:
+                assert local_engine.LOOK_S == at_most_s
+                second.close()
+                return []
+            return original(going, at_most_s)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(local_engine, "wait_for", free_the_second)
+            assert ["GPU-b", "GPU-b"] == [one[2] for one in carry_out(ON_GPU, engine)]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_name_with_a_slash_is_a_file_too():
+    """Older slices of a GPU are named so."""
+    names = ("MIG-GPU-a/1/0", "MIG-GPU-a/2/0")
+    with ExitStack() as held:
+        assert names == (lease_gpu(names, held), lease_gpu(names, held))
+
+
+@pytest.mark.usefixtures("home")
+def test_two_processes_never_have_the_same_gpu():
+    """The kernel keeps the locks, and lets go of a killed process's."""
+    holders = [
+        subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in TWO
+    ]
+    try:
+        held = {holder.stdout.readline().strip(): holder for holder in holders}
+        assert set(TWO) == set(held)
+        with ExitStack() as ours:
+            assert lease_gpu(TWO, ours) is None
+            held["GPU-b"].kill()
+            held["GPU-b"].wait()
+            assert "GPU-b" == lease_gpu(TWO, ours)
+    finally:
+        for holder in holders:
+            holder.kill()
+            holder.communicate()
+
+
+@pytest.mark.parametrize(
+    ("listed", "names"),
+    [
+        ("", ()),
+        ("0", ("0",)),
+        ("1, 0", ("1", "0")),
+        ("GPU-a,,MIG-b", ("GPU-a", "MIG-b")),
+        (None, ("GPU-1-a", "GPU-2-b")),
+    ],
+)
+def test_gpus_are_those_that_are_listed_else_all_by_uuid(listed, names, monkeypatch):
+    """CUDA and NVML number them differently; a list that is empty is a wish for none."""
+    uuids = ["GPU-1-a", "GPU-2-b"]
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(uuids))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: uuids[handle])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "a model")
+    if listed is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+
+    assert names == nvidia_gpus()
+
+
+def test_a_machine_without_a_driver_has_no_gpus(monkeypatch):
+    """And that is no error."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: (_ for _ in ()).throw(pynvml.NVMLError(12)))
+
+    assert () == nvidia_gpus()
+
+
+@pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
+def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name):
+    """GNU OpenMP reads the variable when torch loads it."""
+    environment = {name or "HOME": "x"}
+    spin_briefly(environment)
+
+    assert ({name: "x"} if name else {"HOME": "x", "GOMP_SPINCOUNT": str(SPINS)}) == environment
+
+
+def test_a_run_inherits_how_long_threads_spin():
+    """It is set before the process that loads torch is started."""
+    environment = {key: value for key, value in os.environ.items() if key not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
+    code = (
+        "import os\n"
+        "from resnet18.execution import child\n"
+        "child._context()\n"
+        "print(os.environ['GOMP_SPINCOUNT'], 'torch' in __import__('sys').modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert f"{SPINS} False" == said.stdout.strip()

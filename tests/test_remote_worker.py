@@ -1,0 +1,303 @@
+"""What a node does with a job that an engine has brought, beside the runner's folder or in it."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+from types import SimpleNamespace
+
+import pytest
+from builders import changed, make_run
+from fakes.disk import FaultyOs
+from fakes.jobs import EMBEDDED, jobs_of, record_of, states
+
+from resnet18.execution import questions
+from resnet18.execution import remote_worker as node
+from resnet18.execution.engine import Policy
+from resnet18.execution.lock import run_lock
+from resnet18.execution.messages import DataQuestion, Problem
+from resnet18.execution.remote_worker import ENDINGS, TAKEN_LIMIT_S, Delivery, carry_out_apart, carry_out_here
+from resnet18.records import disk
+from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
+from resnet18.records.content import parse_record
+from resnet18.records.store import Store
+
+PAST, FUTURE = "1999-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def data_sha256():
+    return questions.ask(DataQuestion(source=EMBEDDED)).sha256
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    """Leave the signals as they were."""
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def job(tmp_path, home, data_sha256):
+    """The first attempt at a tiny run; the node has a data home of its own."""
+    found = jobs_of(tmp_path, data=data_sha256)[0]
+    (tmp_path / "results" / "slurm").mkdir()
+    return found
+
+
+@pytest.fixture
+def store(tmp_path, job):
+    """The runner's results, which nodes of Slurm share."""
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def scratch(job, home):
+    """Where a node of Ray keeps what concerns the run."""
+    store = Store(home / "scratch" / job.run.run_id)
+    store.make_writable()
+    return store
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    """Make attempts leave records without training; returns the jobs that were carried out."""
+    carried_out = []
+
+    def carry_out(job, tell):
+        carried_out.append(job)
+        Store(job.results).save(record_of(job))
+
+    monkeypatch.setattr(node, "carry_out", carry_out)
+    return carried_out
+
+
+def deliver(job):
+    return Delivery.model_validate_json(carry_out_apart(job.model_dump_json()))
+
+
+def delivered(job):
+    return parse_record(deliver(job).record.encode(), "the record")
+
+
+def problem_of(store, job):
+    path = store.results / "slurm" / f"{job.run.run_id}.problem"
+    return Problem.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def of_other(job, **changes):
+    return job.model_copy(update={"identity": job.identity.model_copy(update=changes)})
+
+
+def longer(job, epochs=2000):
+    experiment = job.run.experiment.model_copy(update={"epochs": epochs})
+    return job.model_copy(update={"run": make_run(experiment, job.run.execution)})
+
+
+def left(home):
+    """Files in the node's scratch folder that say something."""
+    return [path for path in (home / "scratch").rglob("*") if path.is_file() and path.stat().st_size]
+
+
+def test_a_run_is_carried_out_and_nothing_stays_on_the_node(job, home):
+    """Really: its record and its picture are in the answer, for the results have not seen it."""
+    delivery = deliver(job)
+    record = parse_record(delivery.record.encode(), "the record")
+
+    assert ("ok", 1, job.identity) == (record.status, record.attempt, record.fingerprint.identity)
+    assert delivery.picture
+    assert (None, "") == (delivery.problem, delivery.log)
+    assert [] == left(home)
+    assert not (home / "scratch" / record.run_id).exists()
+
+
+def test_the_gpus_are_those_that_the_cluster_gave(job, attempts, monkeypatch):
+    """The child's server was started with the first job, and knows those of that one."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    deliver(job)
+
+    assert ["3"] == [one.gpus for one in attempts]
+
+
+@pytest.mark.parametrize("time", [PAST, FUTURE])
+@pytest.mark.parametrize("status", ["ok", "diverged", "crashed"])
+def test_a_record_that_was_not_delivered_is_delivered_without_running_again(status, time, job, scratch, attempts):
+    """Its answer was lost on the way; whatever its clock said, and whatever other attempts are there."""
+    scratch.save(changed(record_of(job, status), segments=[{"start": time, "end": time}]))
+    scratch.save(record_of(job, status, attempt=2))
+
+    record = delivered(job)
+
+    assert ((status, 1), []) == ((record.status, record.attempt), attempts)
+
+
+@pytest.mark.parametrize(
+    ("status", "changes"),
+    [("interrupted", {}), ("ok", {"attempt": 7}), ("ok", {"code": "0" * 64}), ("ok", {"data": "0" * 64})],
+    ids=str,
+)
+def test_records_that_are_of_no_use_any_more_are_removed(status, changes, job, scratch, attempts, home):
+    """An interrupt whose command is gone, another attempt, other code or data: the run is carried out."""
+    scratch.save(record_of(job, status, **changes))
+
+    assert ("ok", 1) == (delivered(job).status, len(attempts))
+    assert [] == left(home)
+
+
+def test_a_damaged_record_is_removed(job, scratch, attempts, home):
+    """And the run carried out."""
+    (scratch.folder / f"{job.run.run_id}.1.json").write_text("{", encoding="utf-8")
+
+    assert "ok" == delivered(job).status
+    assert [] == left(home)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"code_hash": "0" * 64}, 5, ("has another version of resnet18", "install the version that the runner has")),
+        ({"data_sha256": "0" * 64}, 4, ("has other pixels or labels here", "copy it again")),
+    ],
+    ids=["code", "data"],
+)
+def test_a_node_with_other_code_or_data_says_so(changes, code, words, job, store, attempts):
+    """Its records would be of another experiment. Nothing is run; a problem that was mended is removed."""
+    other = of_other(job, **changes)
+    problem = deliver(other).problem
+    carry_out_here(other.model_dump_json())
+    written = problem_of(store, job)
+    nothing = list(attempts)
+    carry_out_here(job.model_dump_json())
+
+    assert (code, words, []) == (problem.exit_code, (problem.what, problem.next_step), nothing)
+    assert problem.where.startswith(f"node {node.socket.gethostname()}")
+    assert (problem, None) == (written, problem_of(store, job))
+
+
+def test_a_node_whose_process_dies_over_the_data_says_so(job, attempts, monkeypatch):
+    """Killed for want of memory, say: that is the node's fault, and no reason to install anything."""
+    dying = SimpleNamespace(messages=list, wait=lambda: -9, kill=lambda: None)
+    node._data_sha256.cache_clear()
+    monkeypatch.setattr(questions, "Child", lambda *_: dying)
+    problem = deliver(job).problem
+
+    assert (5, []) == (problem.exit_code, attempts)
+    assert "the process that opens the data set ended with exit code -9" == problem.what
+
+
+def test_a_node_without_room_says_so(job, home, attempts, monkeypatch):
+    """A scratch folder that cannot be made, or a full disk: found out before anything is run."""
+    home.mkdir()
+    (home / "scratch").write_text("", encoding="utf-8")
+    blocked = deliver(job).problem
+    (home / "scratch").unlink()
+    monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
+    full = deliver(job).problem
+
+    assert (5, 5, []) == (blocked.exit_code, full.exit_code, attempts)
+    assert f"node {node.socket.gethostname()}" == blocked.where
+    assert "No space left on device" in full.what
+
+
+def test_a_run_that_is_cancelled_delivers_a_record_that_says_so(job, home, monkeypatch):
+    """Nothing of it stays but a checkpoint, from which it goes on, whatever that one's clock said."""
+    long = longer(job, 50)
+    interrupt_at_first_epoch(monkeypatch)
+    cancelled = delivered(long)
+    checkpoints = Checkpoints(home / "scratch" / long.run.run_id, long.run.run_id)
+    kept = left(home)
+    saved = load_checkpoint(checkpoints.files()[-1])
+    segments = tuple(one.model_copy(update={"start": FUTURE, "end": FUTURE}) for one in saved.head.segments)
+    checkpoints.save(Checkpoint(saved.head.model_copy(update={"segments": segments}), saved.arrays))
+    again = delivered(long.model_copy(update={"attempt": 2}))
+
+    assert ("interrupted", {".checkpoint"}) == (cancelled.status, {path.suffix for path in kept})
+    assert ("ok", 50, True) == (again.status, len(again.epochs), "resumed" in again.flags)
+    assert [FUTURE] == [segment.start for segment in again.segments[:-1]]
+
+
+def interrupt_at_first_epoch(monkeypatch, interrupt=lambda: signal.raise_signal(signal.SIGINT)):
+    """Interrupt this process when the next run tells of an epoch; leave later ones alone."""
+    original, done = node.carry_out, []
+
+    def carry_out(job, tell):
+        def hear(message):
+            if message.epoch is not None and not done:
+                done.append(message)
+                interrupt()
+
+        return original(job, hear)
+
+    monkeypatch.setattr(node, "carry_out", carry_out)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only sleep moves; returns what to do meanwhile."""
+    now = SimpleNamespace(s=0.0, meanwhile=lambda: None)
+
+    def sleep(seconds):
+        now.s += seconds
+        now.meanwhile()
+
+    monkeypatch.setattr(node, "time", SimpleNamespace(monotonic=lambda: now.s, sleep=sleep))
+    return now
+
+
+def test_a_task_that_was_given_up_is_waited_for(job, scratch, attempts, clock, home):
+    """It may hold the run's lock still, and it removes the folder at its end."""
+    before = run_lock(home / "scratch", job.run.run_id)
+    before.__enter__()
+
+    def end():
+        shutil.rmtree(scratch.results)
+        before.__exit__(None, None, None)
+
+    clock.meanwhile = end
+
+    assert (None, 1) == (deliver(job).problem, len(attempts))
+
+
+def test_a_task_that_does_not_end_is_a_problem(job, attempts, clock, home):
+    """After a minute, and with the number of its process."""
+    with run_lock(home / "scratch", job.run.run_id):
+        problem = deliver(job).problem
+
+    assert (5, []) == (problem.exit_code, attempts)
+    assert f"carries the run out already: process {os.getpid()}" in problem.what
+    assert TAKEN_LIMIT_S < clock.s < TAKEN_LIMIT_S + 1
+
+
+def test_where_the_nodes_share_the_results_a_run_leaves_its_record_there(job, store, attempts):
+    """With the next number, whatever it was told: a job that Slurm began again finds what the first one left."""
+    store.save(record_of(job, "interrupted"))
+    carry_out_here(job.model_dump_json())
+
+    assert [(1, "interrupted"), (2, "ok")] == states(store)
+    with run_lock(store.results, job.run.run_id):
+        pass
+
+
+@pytest.mark.parametrize(("changes", "keep_stale"), [({}, False), ({"code": "0" * 64}, True)], ids=["fresh", "stale"])
+def test_where_the_run_is_done_nothing_is_run(changes, keep_stale, job, store, attempts):
+    """Slurm began it again though it was done, or the user keeps what is stale."""
+    store.save(record_of(job, **changes))
+    carry_out_here(job.model_copy(update={"policy": Policy(keep_stale=keep_stale)}).model_dump_json())
+
+    assert ([(1, "ok")], []) == (states(store), attempts)
+
+
+@pytest.mark.parametrize("number", ENDINGS, ids=str)
+def test_a_signal_of_slurm_ends_a_run_with_a_checkpoint_and_a_record(number, job, store, monkeypatch):
+    """Before the time is over, or when somebody else needs the node."""
+    interrupt_at_first_epoch(monkeypatch, lambda: os.kill(os.getpid(), number))
+    long = longer(job)
+    with pytest.raises(SystemExit) as raised:
+        carry_out_here(long.model_dump_json())
+
+    assert 128 + number == raised.value.code
+    assert [(1, "interrupted")] == states(store)
+    assert Checkpoints(store.results, long.run.run_id).files()
+    assert [] == multiprocessing.active_children()
