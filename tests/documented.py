@@ -23,7 +23,7 @@ def commands() -> Iterator[tuple[str, Command]]:
     seen = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        in_blocks = "\n".join(FENCED.findall(text)).splitlines()
+        in_blocks = "\n".join(FENCED.findall(text)).replace("\\\n", "").splitlines()
         for line in (*in_blocks, *INLINE.findall(FENCED.sub("", text))):
             words = tuple(shlex.split(line, comments=True))
             if words and words not in seen:
