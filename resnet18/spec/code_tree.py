@@ -13,7 +13,7 @@ OUTSIDE = ("measure", "records", "execution")
 """Rooms whose code measures and keeps, and changes no result."""
 SILENT = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "msg"}
 """Fields of a syntax tree that change nothing."""
-NAMED = (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+NAMED = (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)
 """Nodes that bind a name of their own."""
 C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
@@ -75,7 +75,7 @@ class _Reader(ast.NodeVisitor):
     def generic_visit(self, node: ast.AST) -> Tree:
         tree: list[Tree] = [type(node).__name__]
         for name, value in ast.iter_fields(node):
-            if name in {"name", "rest"} and value is not None:
+            if name == "name" and value is not None:
                 tree.append(self._numbered(value))
             elif name not in SILENT and value is not None and value != []:
                 tree.append([name, self._tree(value)])
@@ -97,16 +97,9 @@ class _Reader(ast.NodeVisitor):
                 kept += self._items(branch)
                 if branch and isinstance(branch[-1], ast.Return):
                     break  # what follows is for another choice
-            elif not self._is_silent(value):
+            elif not isinstance(value, ast.Pass | ast.Import | ast.ImportFrom) and not _is_text(value):
                 kept.append(self._tree(value))
         return kept
-
-    def _is_silent(self, node: object) -> bool:
-        """Say whether a part of a list is a docstring, an import, `pass`, or a case of another choice."""
-        if isinstance(node, ast.match_case) and isinstance(node.pattern, ast.MatchClass):
-            return self._is_left_out(node.pattern.cls)
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        return is_text or isinstance(node, ast.Pass | ast.Import | ast.ImportFrom)
 
     def _numbered(self, name: str) -> str:
         """Return the number of a variable, any other name as it is."""
@@ -209,6 +202,11 @@ class _Reader(ast.NodeVisitor):
                     return isinstance(operator, ast.NotEq)
                 return isinstance(operator, ast.Eq) if key == "path" else None  # several operations can be chosen
         return None
+
+
+def _is_text(node: object) -> bool:
+    """Say whether a statement is a docstring or another text that stands alone."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _sides(node: ast.expr) -> list[ast.expr]:
