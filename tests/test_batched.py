@@ -1,7 +1,6 @@
 """The batched operations give the bits of torchvision's PIL functions, compiled and in torch."""
 
 import hashlib
-import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +14,6 @@ from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import sub_cases
 from resnet18.training.augment import Pipeline, build_pipeline
 from resnet18.training.batched import augmentation_kernels, batched_form
-from resnet18.training.native import SWITCH
 from resnet18.training.reference import augmented
 
 CPU = torch.device("cpu")
@@ -133,13 +131,11 @@ def pipeline_of(name, table, native=32, size=32):
 
 @pytest.mark.parametrize("items", LISTS.values(), ids=LISTS)
 def test_an_operation_gives_the_bits_of_pillow(items):
-    """Images of 32 px: real, random, grey, black and white."""
     assert [0, 0] == differing(operations(items))
 
 
 @pytest.mark.parametrize("items", lists_of_the_benchmarks(), ids=lambda items: "-".join(one.name for one in items))
 def test_a_list_of_a_benchmark_gives_the_bits_of_pillow(items):
-    """At 32 px and at 224 px."""
     assert [0, 0] == differing(items)
     assert [0, 0] == differing(items, count=LARGE, size=224)
 
@@ -239,7 +235,6 @@ def test_images_that_do_not_lie_row_by_row_in_memory_are_exact(compiled):
 
 
 def test_pixels_of_another_shape_are_refused():
-    """The message says what is needed."""
     batched = batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
 
     with pytest.raises(ValueError, match=r"needs torch.uint8 \[2, 32, 32, 3\]"):
@@ -248,24 +243,14 @@ def test_pixels_of_another_shape_are_refused():
 
 @pytest.mark.parametrize("index", [-1, 8])
 def test_an_index_outside_the_data_set_is_refused(index):
-    """The kernels would read beyond the tables."""
     batched = batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
 
     with pytest.raises(ValueError, match="not one of 8 images"):
         batched(torch.zeros(1, 32, 32, 3, dtype=torch.uint8), np.array([index]))
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
-def test_with_a_compiler_there_are_kernels(monkeypatch):
-    """So what is called compiled here is compiled, unless somebody has switched that off."""
-    monkeypatch.delenv(SWITCH, raising=False)
-
-    assert augmentation_kernels.__wrapped__() is not None
-
-
 @pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
 def test_without_a_compiler_there_are_no_kernels(compiler, monkeypatch, tmp_path):
-    """Missing, or failing: then torch does it all."""
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("RESNET18_DATA", str(tmp_path))
 

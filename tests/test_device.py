@@ -6,15 +6,12 @@ import resource
 import pytest
 import torch
 from builders import make_experiment
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from resnet18.data.embedded import read_embedded
 from resnet18.measure.environment import numerics
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import ids_of, run_id
-from resnet18.spec.printed import LARGEST_SIZE, canonical_size, size_in_bytes
 from resnet18.training import device as on_device
 from resnet18.training.device import UnsupportedError, carried_out, memory_capped, ready_device
 from resnet18.training.setup import set_up
@@ -35,7 +32,6 @@ def test_a_device_without_the_precision_is_an_answer(precision):
 @pytest.mark.parametrize(("capability", "allowed"), [((7, 0), False), ((8, 0), True)])
 @pytest.mark.parametrize("precision", ["bf16", "tf32"])
 def test_a_gpu_before_ampere_lacks_two_precisions(precision, capability, allowed, monkeypatch):
-    """Torch would emulate bf16 and ignore tf32."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     context = contextlib.nullcontext() if allowed else pytest.raises(UnsupportedError, match="on cuda")
 
@@ -45,7 +41,6 @@ def test_a_gpu_before_ampere_lacks_two_precisions(precision, capability, allowed
 
 @pytest.mark.parametrize(("path", "expected"), [("reference", "contiguous"), ("fast", "channels_last")])
 def test_the_memory_format_is_the_paths_own_unless_the_spec_says_one(path, expected):
-    """`auto` is in no fingerprint."""
     assert expected == carried_out(Execution(path=path), CPU).memory_format
     assert "channels_last" == carried_out(Execution(memory_format="channels_last"), CPU).memory_format
 
@@ -59,7 +54,6 @@ def test_the_memory_format_is_the_paths_own_unless_the_spec_says_one(path, expec
     ],
 )
 def test_what_the_fast_path_has_not_is_refused(changes, message):
-    """With what is allowed."""
     with pytest.raises(ValueError, match=message):
         Execution(path="fast", **changes)
 
@@ -104,14 +98,6 @@ def test_a_size_has_one_spelling(text, canonical):
     assert run_id(make_experiment(), Execution()) != run_id(make_experiment(), one)
 
 
-@given(st.integers(min_value=1, max_value=LARGEST_SIZE))
-def test_the_canonical_spelling_is_exact(size):
-    """To the byte, and its own canonical spelling."""
-    canonical = canonical_size(f"{size}B")
-
-    assert (size, canonical) == (size_in_bytes(canonical), canonical_size(canonical))
-
-
 @pytest.mark.parametrize(
     "text", [24, True, "24", "24s", "24%", "", "0GiB", "-1GiB", "0.1B", "about 24GiB", "24gib", "1e9GiB", "GiB"]
 )
@@ -150,7 +136,6 @@ def test_on_cuda_the_allocator_is_limited_while_the_run_goes_on(device, index, c
 
 
 def test_a_cap_above_the_card_is_refused(card):
-    """The run would not be what the cap says; nothing is set."""
     expected = f"memory_cap of {25 * GIB} bytes on a device that has {24 * GIB}"
     with (
         pytest.raises(UnsupportedError, match=expected),
@@ -180,7 +165,6 @@ def test_on_the_cpu_the_address_space_is_limited_beyond_what_is_loaded(before, s
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 def test_without_a_cap_nothing_is_limited(device, card, address_space):
-    """On any device."""
     with memory_capped(Execution(), torch.device(device)):
         pass
 
@@ -189,7 +173,6 @@ def test_without_a_cap_nothing_is_limited(device, card, address_space):
 
 @pytest.mark.parametrize(("device", "system"), [("mps", "linux"), ("xpu", "linux"), ("cpu", "darwin")])
 def test_a_device_without_such_a_limit_is_an_answer(device, system, monkeypatch):
-    """Instead of a run that is not what its record says."""
     monkeypatch.setattr(on_device.sys, "platform", system)
     with (
         pytest.raises(UnsupportedError, match="memory_cap on"),

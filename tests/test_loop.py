@@ -66,7 +66,6 @@ def expected(data):
 
 
 def test_the_same_experiment_gives_the_same_bits(data, expected):
-    """Whatever state torch's global generator is in."""
     torch.manual_seed(123)
 
     assert expected == run(make_setup(data))
@@ -74,12 +73,10 @@ def test_the_same_experiment_gives_the_same_bits(data, expected):
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 8}, {"stem": "cifar"}, {"label_smoothing": 0.1}])
 def test_another_experiment_gives_other_bits(changes, data, expected):
-    """So the test above could fail."""
     assert expected != run(make_setup(data, **changes))
 
 
 def test_loader_processes_change_no_bit(data):
-    """Randomness is keyed by image, not by process."""
     assert run(make_setup(data, epochs=1)) == run(make_setup(data, Execution(workers=1), epochs=1))
 
 
@@ -120,26 +117,9 @@ def test_the_fast_path_has_all_parameters(data):
     assert parameters_sha256(plain) == parameters_sha256(fast)
 
 
-def test_batch_size_changes_no_augmented_image(data):
-    """All rows of Table 2 see the same images."""
-    indices = make_setup(data).train_indices
-    pipeline = pipeline_of_epoch(make_experiment(augmentation=AUGMENTED), 1)
-    whole = [torch.cat([images for images, _ in batches(data.train, indices, pipeline, size, 0)]) for size in (7, 32)]
-
-    assert torch.equal(*whole)
-
-
 def pipeline_of_epoch(experiment, epoch):
     key = {"seed": 0, "purpose": "train-augmentation", "epoch": epoch}
     return build_pipeline(experiment.augmentation, **key, images=4000, native=32, size=32)
-
-
-def test_a_short_last_batch_is_kept_and_weighs_less(data):
-    """40 images in batches of 16 are 3 steps; the mean is over images, not over batches."""
-    result = next(epochs_of(make_setup(data)))
-
-    assert (3, 40) == (result.steps, result.train.images)
-    assert Tally(1.0 * 16 + 4.0 * 4, 10, 20) == Tally().add(1.0, 8, 16).add(4.0, 2, 4)
 
 
 def test_evaluation_scores_as_one_large_batch_would(data):
@@ -159,7 +139,6 @@ def test_evaluation_scores_as_one_large_batch_would(data):
 
 
 def test_the_last_three_epochs_are_tested_on_their_own_number_of_images(data):
-    """20 after each epoch before them."""
     results = list(epochs_of(make_setup(data, test_images_last=30, epochs=5)))
 
     assert [20, 20, 30, 30, 30] == [one.as_published.images for one in results]
@@ -167,7 +146,6 @@ def test_the_last_three_epochs_are_tested_on_their_own_number_of_images(data):
 
 
 def test_an_infinite_loss_stops_before_the_update(data):
-    """The parameters are those that gave the loss."""
     setup = make_setup(data)
     with torch.no_grad():
         setup.model.fc.weight.fill_(math.inf)
@@ -222,7 +200,6 @@ def test_each_epoch_and_each_seed_has_its_own_order_and_its_own_crops(asked):
 
 
 def test_test_images_have_their_own_list_and_the_clean_ones_no_random_operation(asked):
-    """As published: the spec's test list."""
     flip = [{"name": "random_horizontal_flip"}, {"name": "to_tensor"}]
     (training, *_), (published, _, _, pipeline), (cleanly, _, _, plain) = asked(test_augmentation=flip)[:3]
 
@@ -244,20 +221,12 @@ def test_the_training_loss_is_torchs_with_label_smoothing(path, data):
 
 
 def test_test_losses_have_no_label_smoothing(data):
-    """So they can be compared between rows with and without."""
     operations = make_setup(data).experiment.augmentation
     scores = [
         evaluate(make_setup(data, label_smoothing=share), np.arange(20), operations, 1)[0] for share in (0.0, 0.5)
     ]
 
     assert scores[0] == scores[1]
-
-
-def test_training_moves_the_running_statistics(data):
-    """Batch norm is in training mode while it trains, also after an evaluation."""
-    setup = make_setup(data)
-
-    assert [3, 6] == [int(setup.model.bn1.num_batches_tracked) for _ in epochs_of(setup)]
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.05, "momentum": 0.9}, {"name": "adam", "lr": 0.01}])
@@ -293,7 +262,6 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
 
 
 def test_drawing_an_epochs_parameters_counts_as_waiting_for_data(data, monkeypatch):
-    """It belongs to training's time."""
     open_scopes, seen = [], []
 
     class Spy(Clock):

@@ -16,7 +16,6 @@ GOLDEN = ["-0x1.318f520000000p-8", "-0x1.2b58720000000p-5", "-0x1.0e0a2a0000000p
 @pytest.mark.parametrize("size", [32, 64, 224])
 @pytest.mark.parametrize("training", [True, False])
 def test_the_forward_pass_equals_torchvisions_bit_for_bit(size, training):
-    """The same weights give the same logits."""
     theirs = torchvision.models.resnet18(num_classes=10).train(training)
     ours = ResNet18("imagenet", 64).train(training)
     ours.load_state_dict(theirs.state_dict())
@@ -27,7 +26,6 @@ def test_the_forward_pass_equals_torchvisions_bit_for_bit(size, training):
 
 
 def test_gradients_equal_torchvisions_bit_for_bit():
-    """The backward pass too, so that training is the same."""
     theirs = torchvision.models.resnet18(num_classes=10)
     ours = ResNet18("imagenet", 64)
     ours.load_state_dict(theirs.state_dict())
@@ -40,7 +38,6 @@ def test_gradients_equal_torchvisions_bit_for_bit():
 
 
 def test_resnet18_has_11181642_parameters_at_10_classes():
-    """LAB's number, equal to torchvision's."""
     model = build_model(make_experiment(width=64))
 
     assert 11_181_642 == parameter_count(model) == parameter_count(torchvision.models.resnet18(num_classes=10))
@@ -82,7 +79,6 @@ def test_weights_have_the_range_and_spread_of_torchs_defaults():
 
 
 def test_batch_norm_starts_neutral():
-    """Weight 1, bias 0, running mean 0 and variance 1."""
     state = build_model(make_experiment()).bn1.state_dict()
 
     neutral = {"weight": [1, 1], "bias": [0, 0], "running_mean": [0, 0], "running_var": [1, 1]}
@@ -90,7 +86,6 @@ def test_batch_norm_starts_neutral():
 
 
 def test_initial_weights_are_golden():
-    """Portable: drawn as integers, made floats by exact steps."""
     first = build_model(make_experiment()).conv1.weight.flatten()[:3]
 
     assert GOLDEN == [value.hex() for value in first.tolist()]

@@ -29,7 +29,6 @@ def forgotten():
 
 @pytest.mark.usefixtures("older_processor")
 def test_an_older_processor_has_narrower_vectors_and_no_tiles():
-    """And the numerics of a record say so."""
     if native.network_kernels() is None:
         pytest.skip("no compiler")
 
@@ -39,7 +38,6 @@ def test_an_older_processor_has_narrower_vectors_and_no_tiles():
 
 @pytest.mark.usefixtures("forgotten")
 def test_switched_off_there_are_no_kernels(monkeypatch):
-    """And the numerics say that, too."""
     monkeypatch.setenv("RESNET18_NATIVE", "off")
 
     assert "none" == path_numerics(FAST, CPU)["network_kernels"]
@@ -63,7 +61,6 @@ def test_kernels_are_for_avx2_and_arm(machine, flags, expected, monkeypatch):
 
 @pytest.mark.usefixtures("forgotten")
 def test_a_compiler_without_openmp_makes_kernels_of_one_thread(home, monkeypatch):
-    """As Apple's: the sources compile without the flag."""
     if native.network_kernels() is None:
         pytest.skip("no compiler")
     genuine, made = native.load_library, []

@@ -52,7 +52,6 @@ def path(request):
 
 
 def test_nothing_planted_is_nothing_found(path, tmp_path):
-    """So the tests below could fail."""
     found = findings(make_run(tmp_path / "one", path), make_run(tmp_path / "two", path))
 
     assert ("ok", "equal to the last bit for 1 of 1 seeds") == found["bits"]
@@ -102,7 +101,6 @@ def test_a_change_of_training_is_found_by_its_first_epoch(plant, where, path, tm
 
 
 def test_a_doubled_buffer_is_found_by_the_saved_bytes(monkeypatch):
-    """A ReLU that no longer works in place keeps its input too."""
     experiment, execution = make_experiment(), Execution()
     before = forecast.forecast(experiment, execution).saved_bytes
     monkeypatch.setattr(nn.ReLU, "forward", lambda _, x: torch.relu(x.clone()))

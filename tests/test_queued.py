@@ -92,7 +92,6 @@ def test_a_rate_of_every_step_is_captured_once(cuda, monkeypatch):
 
 
 def test_the_queued_loss_has_label_smoothing():
-    """Torch's, of the same step."""
     plain, smoothed = make_setup(), make_setup(label_smoothing=0.1)
     images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
     expected = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain.model.train()(images), labels)
@@ -102,7 +101,6 @@ def test_the_queued_loss_has_label_smoothing():
 
 
 def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda, monkeypatch):
-    """They are read long after it."""
     setup = make_setup()
     step = GraphedStep(queued.QueuedSteps(setup).eager_step, setup)
     images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
@@ -122,7 +120,6 @@ def test_steps_that_ask_the_host_are_not_captured(precision, device):
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "adadelta", "asgd"])
 def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
-    """A graph would hold a count of the host as a constant."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
     optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], "fast", "cuda")
 
@@ -130,7 +127,6 @@ def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
 
 
 def test_a_loss_that_is_no_number_is_named_with_its_step(monkeypatch):
-    """Though it is read later."""
     setup = make_setup()
     steps = queued.QueuedSteps(setup)
     figures = iter([[2.0, 3.0], [float("nan"), 0.0], *[[2.0, 3.0]] * 6])

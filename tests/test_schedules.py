@@ -51,7 +51,6 @@ def test_a_cosine_has_torchs_rates(final_factor):
 
 @pytest.mark.parametrize(("warmup_epochs", "warm_up"), [(1, 37), (2.5, 92), (0.01, 0)])
 def test_a_warm_up_rises_from_0_in_a_straight_line_and_the_cosine_takes_the_steps_left(warmup_epochs, warm_up):
-    """In whole steps: 92 of 92.5, none of 0.37."""
     left = STEPS * EPOCHS - warm_up
     expected = [LR * step / warm_up for step in range(warm_up)] + theirs(CosineAnnealingLR, left, T_max=left)
 
@@ -60,7 +59,6 @@ def test_a_warm_up_rises_from_0_in_a_straight_line_and_the_cosine_takes_the_step
 
 @pytest.mark.parametrize("epochs", [3, 4])
 def test_a_run_that_is_no_longer_than_its_warm_up_ends_in_it(epochs):
-    """As at smoke scale, which has two epochs."""
     line = [LR * step / (4 * STEPS) for step in range(epochs * STEPS)]
 
     assert line == pytest.approx(ours(Cosine(warmup_epochs=4.0), epochs=epochs), **EXACTLY)
@@ -86,7 +84,6 @@ def test_one_cycle_has_torchs_rates(keys, steps):
 
 
 def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
-    """Torch divides by 0 there."""
     found = ours(OneCycle(max_lr=LR, pct_start=0.1), 10, 1)
 
     assert [LR, LR / 25 / 1e4] == pytest.approx([found[0], found[-1]])
@@ -98,14 +95,12 @@ def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
     st.integers(1, 20),
 )
 def test_the_schedules_of_epochs_hold_one_rate_through_each(schedule, steps, epochs):
-    """The same number, to the last bit, as that of the epoch."""
     expected = [LR * schedule.rate(1.0, epoch, 1, epochs) for epoch in range(epochs) for _ in range(steps)]
 
     assert expected == ours(schedule, steps, epochs)
 
 
 def test_one_cycle_with_another_rate_than_the_optimizers_is_refused():
-    """With both numbers: neither could be meant alone."""
     with pytest.raises(ValidationError, match=r"optimizer.lr = 0.01 is not schedule.max_lr = 0.1"):
         make_experiment(optimizer={"name": "sgd", "lr": 0.01}, schedule={"name": "one_cycle", "max_lr": 0.1})
 
@@ -129,7 +124,6 @@ def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path
 
 
 def test_a_rate_that_is_a_tensor_is_filled_and_stays_the_same_tensor():
-    """A graph reads it where it lies."""
     setup = make_setup(PER_STEP["cosine"])
     rate = setup.optimizer.param_groups[0]["lr"] = torch.tensor(7.0)
     setup.set_rate_of_step(2, 1)

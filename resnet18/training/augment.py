@@ -12,17 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.data.rng import between, random_words, uniform
-from resnet18.spec.augmentation import (
-    ColorJitter,
-    Cutout,
-    Operation,
-    RandomCrop,
-    RandomErasing,
-    RandomGrayscale,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomRotation,
-)
+from resnet18.spec import augmentation as spec
 
 TRIES = 10
 """Rectangles that torchvision tries before it gives up, in crops and in erasing."""
@@ -36,7 +26,7 @@ Functional = Any
 """The module torchvision.transforms.functional, which the fast path does without."""
 
 
-def draw_crop(operation: RandomResizedCrop, units: Floats, size: int) -> Integers:
+def draw_crop(operation: spec.RandomResizedCrop, units: Floats, size: int) -> Integers:
     """Return [n, 4] boxes (top, left, height, width) inside a square image of `size` px, from [n, 22] uniform numbers.
 
     torchvision's rule: ten tries of an area and an aspect ratio (uniform in its logarithm), the first box that fits
@@ -55,14 +45,14 @@ def draw_crop(operation: RandomResizedCrop, units: Floats, size: int) -> Integer
     return np.stack([top, left, height, width], axis=1).astype(np.int64)
 
 
-def _tried(operation: RandomResizedCrop | RandomErasing, units: Floats, size: int) -> tuple[Floats, Floats]:
+def _tried(operation: spec.RandomResizedCrop | spec.RandomErasing, units: Floats, size: int) -> tuple[Floats, Floats]:
     """Return [n, 10] areas in px and ratios of the sides."""
     area = size * size * between(units[:, :TRIES], operation.scale_min, operation.scale_max)
     logarithm = between(units[:, TRIES : 2 * TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
     return area, np.exp(logarithm)
 
 
-def _central_box(operation: RandomResizedCrop, size: int) -> tuple[int, int]:
+def _central_box(operation: spec.RandomResizedCrop, size: int) -> tuple[int, int]:
     """Return height and width of the largest box of an allowed ratio (width / height)."""
     if operation.ratio_min > 1:
         return round(size / operation.ratio_min), size
@@ -71,12 +61,12 @@ def _central_box(operation: RandomResizedCrop, size: int) -> tuple[int, int]:
     return size, size
 
 
-def draw_shift(operation: RandomCrop, units: Floats, _size: int) -> Integers:
+def draw_shift(operation: spec.RandomCrop, units: Floats, _size: int) -> Integers:
     """Return [n, 2]: top and left of the part that is kept, in the padded image."""
     return np.floor(units * (2 * operation.padding + 1)).astype(np.int64)
 
 
-def draw_jitter(operation: ColorJitter, units: Floats, _size: int) -> Floats:
+def draw_jitter(operation: spec.ColorJitter, units: Floats, _size: int) -> Floats:
     """Return [n, 8]: factors of brightness, contrast, saturation, the hue shift, and the order in which they apply."""
     strengths = np.array([operation.brightness, operation.contrast, operation.saturation])
     factors = between(units[:, :3], np.maximum(0.0, 1 - strengths), 1 + strengths)
@@ -85,17 +75,17 @@ def draw_jitter(operation: ColorJitter, units: Floats, _size: int) -> Floats:
     return np.concatenate([factors, hue, order], axis=1)
 
 
-def draw_angle(operation: RandomRotation, units: Floats, _size: int) -> Floats:
+def draw_angle(operation: spec.RandomRotation, units: Floats, _size: int) -> Floats:
     """Return [n, 1] angles in degrees."""
     return between(units, -operation.degrees, operation.degrees)
 
 
-def draw_coin(operation: RandomHorizontalFlip | RandomGrayscale, units: Floats, _size: int) -> Integers:
+def draw_coin(operation: spec.RandomHorizontalFlip | spec.RandomGrayscale, units: Floats, _size: int) -> Integers:
     """Return [n, 1]: 1 with probability p."""
     return (units < operation.p).astype(np.int64)
 
 
-def draw_erasing(operation: RandomErasing, units: Floats, size: int) -> Integers:
+def draw_erasing(operation: spec.RandomErasing, units: Floats, size: int) -> Integers:
     """Return [n, 4] rectangles (top, left, height, width) in an image of `size` px, from [n, 23] uniform numbers.
 
     All 0 erase nothing.
@@ -111,7 +101,7 @@ def draw_erasing(operation: RandomErasing, units: Floats, size: int) -> Integers
     return np.where(erases[:, None], np.stack([top, left, height, width], axis=1), 0).astype(np.int64)
 
 
-def draw_cutout(operation: Cutout, units: Floats, size: int) -> Integers:
+def draw_cutout(operation: spec.Cutout, units: Floats, size: int) -> Integers:
     """Return [n, 4] rectangles as `draw_erasing`, from [n, 3] uniform numbers."""
     start = np.floor(units[:, :2] * size) - operation.size // 2
     low, high = np.clip(start, 0, size), np.clip(start + operation.size, 0, size)
@@ -119,7 +109,7 @@ def draw_cutout(operation: Cutout, units: Floats, size: int) -> Integers:
     return np.where(erases, np.concatenate([low, high - low], axis=1), 0).astype(np.int64)
 
 
-def _jittered(functional: Functional, _operation: ColorJitter, image: Picture, row: Floats, _size: int) -> Picture:
+def _jittered(functional: Functional, _operation: spec.ColorJitter, image: Picture, row: Floats, _size: int) -> Picture:
     """Apply the four adjustments in the drawn order. A factor of exactly 1 and a shift of exactly 0 do nothing."""
     for which in row[4:].astype(int):
         if row[which] != (0.0 if which == 3 else 1.0):
@@ -128,13 +118,15 @@ def _jittered(functional: Functional, _operation: ColorJitter, image: Picture, r
     return image
 
 
-def _shifted(functional: Functional, operation: RandomCrop, image: Picture, corner: Integers, _size: int) -> Picture:
+def _shifted(
+    functional: Functional, operation: spec.RandomCrop, image: Picture, corner: Integers, _size: int
+) -> Picture:
     padded = functional.pad(image, [operation.padding], 0, operation.mode)
     return functional.crop(padded, int(corner[0]), int(corner[1]), image.height, image.width)
 
 
 def _erased(
-    functional: Functional, operation: RandomErasing | Cutout, image: Picture, box: Integers, _size: int
+    functional: Functional, operation: spec.RandomErasing | spec.Cutout, image: Picture, box: Integers, _size: int
 ) -> Picture:
     return functional.erase(image, *box.tolist(), image.new_tensor(operation.value))
 
@@ -179,8 +171,8 @@ RANDOM = {
 class Pipeline:
     """A list of operations with the parameters of one epoch."""
 
-    on_images: tuple[Operation, ...]
-    on_tensors: tuple[Operation, ...]
+    on_images: tuple[spec.Operation, ...]
+    on_tensors: tuple[spec.Operation, ...]
     tables: dict[str, Table]
     images: int
     """In the original data set: the rows of each table."""
@@ -196,7 +188,7 @@ class Pipeline:
 
 
 def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
-    operations: tuple[Operation, ...], *, seed: int, purpose: str, epoch: int, images: int, native: int, size: int
+    operations: tuple[spec.Operation, ...], *, seed: int, purpose: str, epoch: int, images: int, native: int, size: int
 ) -> Pipeline:
     """Return the pipeline of one epoch.
 

@@ -99,7 +99,7 @@ def _keep_freed_memory() -> None:
 
 
 def _be_deterministic() -> None:
-    """Ask torch for deterministic algorithms, and refuse the label where it is too late for one of them."""
+    """Ask torch for deterministic algorithms, as long as it is not too late for one of them."""
     if WORKSPACE not in os.environ and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         raise UnsupportedError(f"deterministic: CUDA has started without {WORKSPACE}, which cuBLAS reads at its start")
     os.environ.setdefault(WORKSPACE, ":4096:8")
@@ -170,7 +170,6 @@ def _cpu_capped(cap: int, device: torch.device) -> Iterator[None]:  # noqa: ARG0
 
 
 def _address_space() -> int:
-    """Return the bytes of this process's address space."""
     return int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
 

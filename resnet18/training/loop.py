@@ -77,17 +77,13 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
             del batch  # in another memory format it would stay beside its copy
             setup.set_rate_of_step(position.epoch, position.steps)
             setup.optimizer.zero_grad()
-            with autocast(setup.execution, setup.device):
-                logits = setup.network(images)
-                loss = cross_entropy(logits, labels, label_smoothing=setup.experiment.label_smoothing)
+            logits, loss = setup.forward(images, labels)
         with clock.scope("statistics_s"):
             mean_loss = loss.item()
             correct = int((logits.argmax(1) == labels).sum().item())
         position = position.after_step(mean_loss, correct, len(labels))
         with clock.scope("train_s"):
-            setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
-            setup.scaler.step(setup.optimizer)
-            setup.scaler.update()
+            setup.update(loss)
         yield position
 
 
@@ -130,9 +126,7 @@ def compile_network(setup: Setup) -> None:
     before = {name: buffer.clone() for name, buffer in setup.model.named_buffers()}
     setup.model.train()
     for count in _batch_sizes(len(setup.train_indices), setup.experiment.batch_size):
-        with autocast(setup.execution, setup.device):
-            labels = torch.zeros(count, dtype=torch.long, device=setup.device)
-            loss = cross_entropy(setup.network(_blank(setup, count)), labels)
+        _, loss = setup.forward(_blank(setup, count), torch.zeros(count, dtype=torch.long, device=setup.device))
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
         setup.optimizer.zero_grad()
     setup.model.eval()

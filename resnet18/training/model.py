@@ -101,10 +101,7 @@ def build_model(experiment: Experiment) -> ResNet18:
 
 
 def allocate(network: nn.Module) -> None:
-    """Give parameters and buffers of a network that was built on `meta` memory on the CPU, whatever is in it.
-
-    torch's own `to_empty` does the same, and imports half a second of what it does not need here.
-    """
+    """Give a network that was built on `meta` memory on the CPU, as `to_empty`, which takes half a second to import."""
     for layer in network.modules():
         for name, parameter in list(layer.named_parameters(recurse=False)):
             empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype)

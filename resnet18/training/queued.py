@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
-from resnet18.training.device import autocast
 from resnet18.training.feed import feed_training, to_device
 from resnet18.training.results import Position
 from resnet18.training.setup import Setup
@@ -69,14 +67,9 @@ class QueuedSteps:
 
     def eager_step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Make one step; return float32 [2]: the mean loss, and the number of hits."""
-        setup = self.setup
-        setup.optimizer.zero_grad()
-        with autocast(setup.execution, setup.device):
-            logits = setup.network(images)
-            loss = cross_entropy(logits, labels, label_smoothing=setup.experiment.label_smoothing)
-        setup.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
-        setup.scaler.step(setup.optimizer)
-        setup.scaler.update()
+        self.setup.optimizer.zero_grad()
+        logits, loss = self.setup.forward(images, labels)
+        self.setup.update(loss)
         hits = (logits.argmax(1) == labels).sum()
         return torch.stack((loss.detach().float(), hits.float()))
 
@@ -97,8 +90,7 @@ class GraphedStep:
     def __init__(self, step: Step, setup: Setup) -> None:
         self.step, self.setup = step, setup
         self.warm = 0
-        self.rates: list[float | int] = []
-        """What the graph holds of learning rates: numbers, and where tensors lie."""
+        self.rates: list[float | int] = []  # what the graph holds of them: numbers, and where tensors lie
 
     def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
         """Make the step; the figures are a copy of their own."""
@@ -107,7 +99,8 @@ class GraphedStep:
         if self.warm < WARM_UP:
             self.warm += 1
             return self._aside(images, labels)
-        rates = [_held(group["lr"]) for group in self.setup.optimizer.param_groups]
+        held = [group["lr"] for group in self.setup.optimizer.param_groups]
+        rates = [rate.data_ptr() if isinstance(rate, Tensor) else rate for rate in held]
         if rates != self.rates:
             self._capture(images, labels)
             self.rates = rates
@@ -130,8 +123,3 @@ class GraphedStep:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.figures = self.step(self.images, self.labels)
-
-
-def _held(rate: float | Tensor) -> float | int:
-    """Return what a graph holds of a rate; a tensor's value is read on the device, and no host waits for it."""
-    return rate.data_ptr() if isinstance(rate, Tensor) else rate

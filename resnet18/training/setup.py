@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from resnet18.data.dataset import DataSet, Split, subset
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import learning_rate
 from resnet18.training.batched import augmentation_kernels
-from resnet18.training.device import carried_out
+from resnet18.training.device import autocast, carried_out
 from resnet18.training.fast import build_fast_network
 from resnet18.training.fast.state import unseen_weights
 from resnet18.training.model import build_model
@@ -54,6 +55,18 @@ class Setup:
     def is_graphed(self) -> bool:
         """Whether a step is one CUDA graph. Scaling fp16's loss asks the host in each step."""
         return self.runs_ahead and self.device.type == "cuda" and not self.scaler.is_enabled()
+
+    def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and mean training loss of a batch on the device."""
+        with autocast(self.execution, self.device):
+            logits = self.network(images)
+            return logits, cross_entropy(logits, labels, label_smoothing=self.experiment.label_smoothing)
+
+    def update(self, loss: Tensor) -> None:
+        """Compute the gradients of a loss and make the optimizer's step."""
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
     def rate_of_step(self, epoch: int, step: int) -> float:
         """Return the learning rate of a step; epochs are counted from 1, the steps of an epoch from 0."""

@@ -17,7 +17,6 @@ from resnet18.training.setup import Setup, set_up
 @pytest.mark.parametrize(("size", "count"), [(32, MANY), (224, LARGE)])
 @pytest.mark.parametrize("items", LISTS.values(), ids=LISTS)
 def test_images_made_on_the_gpu_have_the_bits_of_the_cpu(items, size, count):
-    """Whose bits are PIL's (test_batched.py)."""
     images, rows = torch.from_numpy(pictures(count)), torch.arange(count)
     expected, actual = (
         batched_pipeline(operations(items), **KEY, images=count, native=32, size=size, device=torch.device(device))(

@@ -43,7 +43,6 @@ def test_energy_and_clocks_were_read(run):
 
 
 def test_deterministic_runs_give_equal_bits(run):
-    """Twice the same run, in two folders."""
     hashes = [one_of(run("basic", "deterministic=true", results=name)).result_hash for name in ("one", "two")]
 
     assert hashes[0] == hashes[1]
@@ -63,7 +62,6 @@ def test_a_stopped_run_goes_on_with_equal_bits(run):
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
 def test_a_precision_trains_to_a_finite_loss(precision, run):
-    """And is written into the fingerprint."""
     record = one_of(run("basic", f"precision={precision}", "memory_format=channels_last"))
 
     assert precision == record.fingerprint.numerics["precision"]
@@ -90,14 +88,12 @@ def test_first_logits_agree_with_those_of_the_cpu():
 
 
 def test_a_cap_replays_a_smaller_card(run):
-    """Status, requested and free bytes."""
     record = one_of(run("basic", "memory_cap=1MiB", "batch_size=40"), "oom_device")
 
     assert record.failure.requested_bytes > 0
 
 
 def test_a_compiled_network_trains(run):
-    """Its compilation has a time of its own."""
     assert one_of(run("basic", "compile=true")).time.compile_s > 0
 
 

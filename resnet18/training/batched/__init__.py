@@ -67,7 +67,7 @@ class BatchedPipeline:
             image = self.pack(pixels[part])
             for step in self.on_images:
                 image = step(image, rows[part])
-            self.to_tensor(batch[part], image)
+            self.to_tensor(batch[part], image.contiguous())
             for change in self.on_tensors:
                 change(batch[part], rows[part])
         return batch

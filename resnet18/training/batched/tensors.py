@@ -22,7 +22,7 @@ BYTE = 255
 FLIP = "random_horizontal_flip"
 ImageStep = Callable[[Tensor, Tensor], Tensor]
 """Takes int32 words [n, side, side] and the row of each image in the parameter tables; returns words."""
-FloatStep = Callable[[Tensor, Tensor], None]
+FloatStep = Callable[[Tensor, Tensor], object]
 """Changes float32 [n, 3, size, size] in place; takes the row of each image in the parameter tables, too."""
 
 
@@ -84,11 +84,7 @@ def build_to_tensor(target: Target) -> FloatStep:
     The divisor is a tensor: by a Python number, a GPU may multiply with its reciprocal, which rounds otherwise.
     """
     most = torch.tensor(255.0, device=target.device)
-
-    def to_tensor(batch: Tensor, image: Tensor) -> None:
-        fill_channels(batch, image).div_(most)
-
-    return to_tensor
+    return lambda batch, image: fill_channels(batch, image).div_(most)
 
 
 def build_spread(kernels: Library, steps: tuple[FloatStep, ...]) -> FloatStep:
@@ -100,21 +96,12 @@ def build_spread(kernels: Library, steps: tuple[FloatStep, ...]) -> FloatStep:
     byte = torch.arange(256, dtype=torch.int32).view(1, 16, 16)
     for step in steps:
         step(values, byte * 0x010101)
-
-    def spread(batch: Tensor, image: Tensor) -> None:
-        image = image.contiguous()
-        kernels.call("spread", image, batch, len(image), image[0].numel(), values)
-
-    return spread
+    return lambda batch, image: kernels.call("spread", image, batch, len(image), image[0].numel(), values)
 
 
 def _build_normalize(operation: Normalize, target: Target) -> FloatStep:
     mean, std = (torch.tensor(values).view(-1, 1, 1).to(target.device) for values in (operation.mean, operation.std))
-
-    def normalize(batch: Tensor, _rows: Tensor) -> None:
-        batch.sub_(mean).div_(std)
-
-    return normalize
+    return lambda batch, _rows: batch.sub_(mean).div_(std)
 
 
 def _build_grayscale(table: Table, target: Target) -> FloatStep:
