@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.options import LOCAL, DebugOption, JsonOption, ResultsOption
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
@@ -22,14 +22,14 @@ def check_command(
     name: Annotated[
         str | None, typer.Argument(metavar="[BENCHMARK]", help="Name or TOML file with a [gate]; suite/regress.toml.")
     ] = None,
-    results: ResultsOption = LOCAL,
+    results: opt.Results = opt.LOCAL,
     baseline: Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")] = BASELINE,
     base: Annotated[
         Path | None, typer.Option("--base", help="Records of another commit that ran in turns: for times and memory.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make these records the baseline of their numerics.")] = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Judge recorded runs by a baseline: no regression (0), a regression (1), nothing or not all measured (3)."""
     with errors_reported(debug):

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.check import final_records
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
@@ -21,8 +21,8 @@ def compare_command(
     first: Annotated[Path, typer.Argument(metavar="A", help="Results folder to compare with.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is judged.")],
     names: Annotated[list[str] | None, typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files.")] = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
     with errors_reported(debug):

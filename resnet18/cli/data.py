@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, echo_either, errors_reported
-from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 from resnet18.spec.errors import IntegrityError, SpecError, did_you_mean, one_line
 
@@ -28,7 +28,7 @@ def fetch_command(
     brought: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="An archive that you have: it is checked and copied.")
     ] = None,
-    debug: DebugOption = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Fetch an archive, from RESNET18_CIFAR10_URL, mirrors or the official host; the only command with a network."""
     with errors_reported(debug):
@@ -43,7 +43,7 @@ def fetch_command(
 
 
 @data_app.command("verify")
-def verify_command(name: NameArgument = CIFAR10, as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def verify_command(name: NameArgument = CIFAR10, as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Hash the archive again, and its decoded copies: all right (0), one damaged (4), no archive (5)."""
     with errors_reported(debug):
         from resnet18.data.cifar10 import find_archive
@@ -69,7 +69,7 @@ def verify_command(name: NameArgument = CIFAR10, as_json: JsonOption = False, de
 
 
 @data_app.command("where")
-def where_command(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def where_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Print the folder of data sets, and what is in it."""
     with errors_reported(debug):
         from rich.filesize import decimal

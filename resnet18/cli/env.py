@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from resnet18 import __version__
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
@@ -23,7 +23,7 @@ VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_W
 Facts = dict[str, str | int | float | None]
 
 
-def env_command(as_json: JsonOption = False, debug: DebugOption = False) -> None:
+def env_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Print versions, devices and settings, to be pasted into a report of a bug. No names of users or hosts."""
     with errors_reported(debug):
         home = data_home()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.options import LOCAL, DebugOption, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 
@@ -21,13 +21,13 @@ KNOWN = "csv, csv-runs, github-smaller, github-bigger, tensorboard"
 
 def export_command(
     form: Annotated[str, typer.Argument(metavar="FORMAT", help=f"{KNOWN}.")],
-    names: Names = None,
-    results: ResultsOption = LOCAL,
+    names: opt.Names = None,
+    results: opt.Results = opt.LOCAL,
     to: Annotated[
         Path | None, typer.Option("--to", help="File, for tensorboard a folder; the terminal if left out.")
     ] = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Write recorded results in the format of a dashboard. Nothing is run."""
     with errors_reported(debug):

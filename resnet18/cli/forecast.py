@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.options import DebugOption, Files, JsonOption, ScaleOption, SetOption
 from resnet18.cli.request import asked
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
@@ -47,12 +47,12 @@ HEADS = {
 
 
 def forecast_command(
-    files: Files = None,
+    files: opt.Files = None,
     memory: Annotated[str | None, typer.Option("--memory", help="Of the card, as in 24GiB: asks for verdicts.")] = None,
-    scale: ScaleOption = "paper",
-    options: SetOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    scale: opt.Scale = "paper",
+    options: opt.Set = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Predict the peak memory of each case, without a GPU and without data."""
     with errors_reported(debug):

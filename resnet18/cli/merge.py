@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.options import DebugOption, JsonOption
 
 
 def merge_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the one that wins first.")],
     into: Annotated[Path, typer.Option("--into", help="Results folder that they are copied to.")],
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
     with errors_reported(debug):

@@ -46,19 +46,19 @@ Files = Annotated[
         autocompletion=benchmark_names,
     ),
 ]
-CaseOption = Annotated[
+Case = Annotated[
     list[str] | None,
     typer.Option("--case", metavar="NAME", help="Only this case, named as `plan` lists it; may be repeated."),
 ]
-HypothesesOption = Annotated[
+Hypotheses = Annotated[
     bool, typer.Option("--hypotheses", help="Also run the candidates for what the report leaves open.")
 ]
 # How much of it.
-ScaleOption = Annotated[
+Scale = Annotated[
     str,
     typer.Option("--scale", metavar="|".join(SCALES), help="How much to run.", autocompletion=_offer(*SCALES)),
 ]
-SeedsOption = Annotated[
+Seeds = Annotated[
     int | None,
     typer.Option(
         "--seeds",
@@ -68,12 +68,12 @@ SeedsOption = Annotated[
         help="Seeds of each case; the scale's number if left out, at least 3 with --budget.",
     ),
 ]
-BudgetOption = Annotated[
+Budget = Annotated[
     str | None,
     typer.Option("--budget", metavar="90s|30m|2h", help="Choose the runs that give the most verdicts in this time."),
 ]
 # Where.
-DataOption = Annotated[
+Data = Annotated[
     str | None,
     typer.Option(
         "--data",
@@ -82,7 +82,7 @@ DataOption = Annotated[
         autocompletion=_offer(CIFAR10, EMBEDDED, "imagefolder:"),
     ),
 ]
-DeviceOption = Annotated[
+Device = Annotated[
     str | None,
     typer.Option(
         "--device",
@@ -91,7 +91,7 @@ DeviceOption = Annotated[
         autocompletion=_offer("auto", "cpu", "cuda", "cuda:0", "mps", "xpu"),
     ),
 ]
-EngineOption = Annotated[
+Engine = Annotated[
     str,
     typer.Option(
         "--engine",
@@ -100,7 +100,7 @@ EngineOption = Annotated[
         autocompletion=_offer("local", "ray", "slurm"),
     ),
 ]
-ResourcesOption = Annotated[
+Resources = Annotated[
     str | None,
     typer.Option(
         "--resources",
@@ -108,7 +108,7 @@ ResourcesOption = Annotated[
         help="CPUs and GPUs per run on a cluster; runs whose times are compared get a whole node.",
     ),
 ]
-JobsOption = Annotated[
+Jobs = Annotated[
     int | None,
     typer.Option(
         "--jobs",
@@ -118,23 +118,21 @@ JobsOption = Annotated[
         "whose times are compared go alone.",
     ),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of records and report.")]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder of records and report.")]
 # How.
-SetOption = Annotated[
+Set = Annotated[
     list[str] | None,
     typer.Option("-o", metavar="KEY=VALUE", help="Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated."),
 ]
-StaleOption = Annotated[
-    bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")
-]
-RetimeOption = Annotated[bool, typer.Option("--retime", help="Rerun runs whose times are unreliable.")]
-UnreliableOption = Annotated[
+Stale = Annotated[bool, typer.Option("--keep-stale", help="Accept records made by other code or from other data.")]
+Retime = Annotated[bool, typer.Option("--retime", help="Rerun runs whose times are unreliable.")]
+Unreliable = Annotated[
     bool, typer.Option("--accept-unreliable", help="Use unreliable times for verdicts and speed-ups too.")
 ]
-CheckpointOption = Annotated[
+Checkpoint = Annotated[
     float, typer.Option("--checkpoint-every", min=0, metavar="SECONDS", help="Seconds between checkpoints.")
 ]
-LimitOption = Annotated[
+Limit = Annotated[
     float | None,
     typer.Option(
         "--time-limit",
@@ -143,12 +141,12 @@ LimitOption = Annotated[
         help="Stop each run after this many seconds; repeat the command to resume.",
     ),
 ]
-TimeOption = Annotated[
+Time = Annotated[
     bool, typer.Option("--time", help="Time a few steps, ten seconds at most, where no record gives an estimate.")
 ]
 # Output.
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 LOCAL = Path("results/local")

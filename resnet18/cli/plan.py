@@ -7,23 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from tabulate import tabulate
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.options import (
-    LOCAL,
-    BudgetOption,
-    CaseOption,
-    DataOption,
-    DebugOption,
-    DeviceOption,
-    HypothesesOption,
-    JsonOption,
-    Names,
-    ResultsOption,
-    ScaleOption,
-    SeedsOption,
-    SetOption,
-    TimeOption,
-)
 from resnet18.cli.request import asked, seconds_of
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
@@ -38,19 +23,19 @@ if TYPE_CHECKING:
 
 
 def plan_command(
-    names: Names = None,
-    scale: ScaleOption = "smoke",
-    seeds: SeedsOption = None,
-    data: DataOption = None,
-    device: DeviceOption = None,
-    options: SetOption = None,
-    cases: CaseOption = None,
-    hypotheses: HypothesesOption = False,
-    results: ResultsOption = LOCAL,
-    budget: BudgetOption = None,
-    time_steps: TimeOption = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    names: opt.Names = None,
+    scale: opt.Scale = "smoke",
+    seeds: opt.Seeds = None,
+    data: opt.Data = None,
+    device: opt.Device = None,
+    options: opt.Set = None,
+    cases: opt.Case = None,
+    hypotheses: opt.Hypotheses = False,
+    results: opt.Results = opt.LOCAL,
+    budget: opt.Budget = None,
+    time_steps: opt.Time = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """List the runs, which of them are recorded, and how long the others take. Nothing is run."""
     with errors_reported(debug):

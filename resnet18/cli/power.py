@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.options import LOCAL, DebugOption, JsonOption, Names, ResultsOption
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 
@@ -18,15 +18,15 @@ SEEDS = ("seeds", "seeds_corrected")
 
 
 def power_command(
-    names: Names = None,
+    names: opt.Names = None,
     difference: Annotated[
         list[float] | None,
         typer.Option("--difference", min=0.001, max=1_000, help="In the metric's unit; may be repeated."),
     ] = None,
     metric: Annotated[str, typer.Option("--metric", help="A metric of claims.")] = "clean_accuracy",
-    results: ResultsOption = LOCAL,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    results: opt.Results = opt.LOCAL,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Say how many seeds a difference takes, from the spread of the recorded runs."""
     with errors_reported(debug):

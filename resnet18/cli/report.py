@@ -6,15 +6,8 @@ from pathlib import Path
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.options import (
-    LOCAL,
-    DebugOption,
-    JsonOption,
-    Names,
-    ResultsOption,
-    UnreliableOption,
-)
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.load import check_ids_differ, load_benchmarks
@@ -41,11 +34,11 @@ class Written:
 
 
 def report_command(
-    names: Names = None,
-    results: ResultsOption = LOCAL,
-    accept_unreliable: UnreliableOption = False,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    names: opt.Names = None,
+    results: opt.Results = opt.LOCAL,
+    accept_unreliable: opt.Unreliable = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):

@@ -10,29 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported, stopped
-from resnet18.cli.options import (
-    LOCAL,
-    BudgetOption,
-    CaseOption,
-    CheckpointOption,
-    DataOption,
-    DebugOption,
-    DeviceOption,
-    EngineOption,
-    HypothesesOption,
-    JobsOption,
-    JsonOption,
-    LimitOption,
-    Names,
-    ResourcesOption,
-    ResultsOption,
-    RetimeOption,
-    ScaleOption,
-    SeedsOption,
-    SetOption,
-    StaleOption,
-)
 from resnet18.cli.request import Asked, asked, demand_data, seconds_of, several_gpus, usable_processors
 from resnet18.execution.engine import CHECKPOINT_EVERY_S, Policy
 from resnet18.spec.errors import SpecError
@@ -50,25 +29,25 @@ if TYPE_CHECKING:
 
 
 def run_command(
-    names: Names = None,
-    scale: ScaleOption = "smoke",
-    seeds: SeedsOption = None,
-    data: DataOption = None,
-    device: DeviceOption = None,
-    options: SetOption = None,
-    cases: CaseOption = None,
-    hypotheses: HypothesesOption = False,
-    results: ResultsOption = LOCAL,
-    keep_stale: StaleOption = False,
-    retime: RetimeOption = False,
-    jobs: JobsOption = None,
-    budget: BudgetOption = None,
-    engine: EngineOption = "local",
-    resources: ResourcesOption = None,
-    checkpoint_every: CheckpointOption = CHECKPOINT_EVERY_S,
-    time_limit: LimitOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    names: opt.Names = None,
+    scale: opt.Scale = "smoke",
+    seeds: opt.Seeds = None,
+    data: opt.Data = None,
+    device: opt.Device = None,
+    options: opt.Set = None,
+    cases: opt.Case = None,
+    hypotheses: opt.Hypotheses = False,
+    results: opt.Results = opt.LOCAL,
+    keep_stale: opt.Stale = False,
+    retime: opt.Retime = False,
+    jobs: opt.Jobs = None,
+    budget: opt.Budget = None,
+    engine: opt.Engine = "local",
+    resources: opt.Resources = None,
+    checkpoint_every: opt.Checkpoint = CHECKPOINT_EVERY_S,
+    time_limit: opt.Limit = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
     with errors_reported(debug):

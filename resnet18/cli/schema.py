@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import errors_reported
-from resnet18.cli.options import DebugOption, JsonOption
 from resnet18.spec.errors import SpecError, did_you_mean
 
 SCHEMAS = ("spec", "record")
@@ -14,8 +14,8 @@ SCHEMAS = ("spec", "record")
 
 def schema_command(
     what: Annotated[str, typer.Argument(metavar="spec|record", help="Of which files.")] = "spec",
-    as_json: JsonOption = False,  # noqa: ARG001 - as everywhere; it prints nothing else
-    debug: DebugOption = False,
+    as_json: opt.Json = False,  # noqa: ARG001 - as everywhere; it prints nothing else
+    debug: opt.Debug = False,
 ) -> None:
     """Print the JSON schema of benchmark files or of records."""
     with errors_reported(debug):

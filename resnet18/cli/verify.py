@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.options import DataOption, DebugOption, JsonOption
 from resnet18.cli.run import stop
 
 
 def verify_command(
     record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's file, DIR/records/RUN.ATTEMPT.json.")],
-    data: DataOption = None,
-    as_json: JsonOption = False,
-    debug: DebugOption = False,
+    data: opt.Data = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Carry a recorded run out again: bit-equal (0), another fingerprint (3, with its fields), or a mismatch (4)."""
     with errors_reported(debug):
