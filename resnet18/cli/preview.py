@@ -147,9 +147,9 @@ def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[
         ReportedError: the data set is missing or damaged.
     """
     from resnet18.execution.messages import DataQuestion
-    from resnet18.execution.questions import ask, timed
+    from resnet18.execution.questions import look_at_data, timed
 
-    answer = ask(DataQuestion(source=source))
+    answer = look_at_data(DataQuestion(source=source))
     sizes = Sizes(answer.train_images, answer.test_images)
     kinds = kinds_of(runs)
     examples, weights = {kinds[run.arm_id]: run for run in runs}, Counter[str]()
