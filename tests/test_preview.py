@@ -282,7 +282,9 @@ def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s,
 def test_a_cold_start_is_no_pace(wanted, monkeypatch):
     """The first step of a fresh machine takes twenty seconds: what comes of it would be hours."""
     cold = TimingAnswer(steps=0, prepare_s=4.0, train_image_s=1.0, eval_image_s=0.3)
-    monkeypatch.setattr(questions, "look_at_data", lambda _: DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000))
+    monkeypatch.setattr(
+        questions, "look_at_data", lambda _: DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000)
+    )
     monkeypatch.setattr(questions, "time_steps", lambda *_: cold)
     view = preview(wanted, (), "always")
 
@@ -308,7 +310,9 @@ def test_a_kind_that_only_warmed_up_has_no_pace_where_another_has(wanted, monkey
         sizes_asked.append(question.experiment.batch_size)
         return TimingAnswer(steps=len(sizes_asked) - 1, prepare_s=1.0, train_image_s=1.0, eval_image_s=1.0)
 
-    monkeypatch.setattr(questions, "look_at_data", lambda _: DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000))
+    monkeypatch.setattr(
+        questions, "look_at_data", lambda _: DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000)
+    )
     monkeypatch.setattr(questions, "time_steps", answer)
     sizes, paces = previewing.time_some(wanted.plan.runs, EMBEDDED, 10.0)
 
