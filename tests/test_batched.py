@@ -32,15 +32,12 @@ ERASING = {"name": "random_erasing", "p": 0.5, "value": 0.25}
 CUTOUT = {"name": "cutout", "size": 16}
 NORMALIZE = {"name": "normalize"}
 JITTER = {"name": "color_jitter", "brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
-HUE_ONLY, BRIGHTNESS, CONTRAST, SATURATION = (
-    {"name": "color_jitter", **strength}
-    for strength in ({"hue": 0.5}, {"brightness": 1.0}, {"contrast": 10.0}, {"saturation": 2.0})
+HUE_ONLY, CONTRAST, SATURATION = (
+    {"name": "color_jitter", **strength} for strength in ({"hue": 0.5}, {"contrast": 10.0}, {"saturation": 2.0})
 )
 LISTS = {
     "nothing": [TENSOR],
-    "crop": [CROP, TENSOR],
     "wild crop": [WILD_CROP, TENSOR],
-    "rotation": [ROTATION, TENSOR],
     "any rotation": [ANY_ROTATION, TENSOR],
     "flip": [FLIP, TENSOR],
     "flip of the tensor": [TENSOR, FLIP],
@@ -48,21 +45,15 @@ LISTS = {
     "rotation, crop, flip": [ROTATION, CROP, FLIP, TENSOR],
     "grayscale": [GREY, TENSOR],
     "grayscale of the tensor": [TENSOR, GREY],
-    "normalize": [TENSOR, NORMALIZE],
     "normalize, grayscale": [TENSOR, NORMALIZE, GREY],
-    "brightness": [BRIGHTNESS, TENSOR],
     "contrast": [CONTRAST, TENSOR],
     "saturation": [SATURATION, TENSOR],
     "hue": [HUE_ONLY, TENSOR],
     **{f"padded crop, {mode}": [{**PADDED, "mode": mode}, TENSOR] for mode in MODES},
     "crop padded by the side": [{**PADDED, "padding": 32}, TENSOR],
-    "crop without padding": [{**PADDED, "padding": 0}, TENSOR],
     "rotation, padded crop, flip": [ROTATION, PADDED, FLIP, TENSOR],
     "crop, padded crop": [CROP, PADDED, TENSOR],
-    "erasing": [TENSOR, ERASING],
-    "erasing never": [TENSOR, {**ERASING, "p": 0.0}],
     "erasing always, or not in ten tries": [TENSOR, {**ERASING, "p": 1.0, "scale_max": 1.0, "ratio_max": 10.0}],
-    "cutout": [TENSOR, CUTOUT],
     "cutout, normalize, grayscale": [TENSOR, CUTOUT, NORMALIZE, GREY],
     "erasing, flip of the tensor, cutout": [TENSOR, NORMALIZE, ERASING, FLIP, CUTOUT],
     "recipe": [PADDED, FLIP, TENSOR, NORMALIZE, CUTOUT],
@@ -140,25 +131,19 @@ def test_a_list_of_a_benchmark_gives_the_bits_of_pillow(items):
     assert [0, 0] == differing(items, count=LARGE, size=224)
 
 
-@pytest.mark.parametrize(("native", "size"), [(50, 32), (90, 24), (61, 61), (224, 32), (37, 64), (2, 3), (3, 1)])
-@pytest.mark.parametrize("first", [WILD_CROP, ROTATION], ids=["crop", "resize"])
-def test_larger_images_shrink_as_pillow_shrinks_them(first, native, size):
-    """More than two pixels in the support; columns before rows where the height shrinks much more than the width."""
-    assert [0, 0] == differing(operations([first, TENSOR]), count=LARGE, native=native, size=size)
-
-
-CUTS = {
-    **{mode: [{**PADDED, "mode": mode}, TENSOR] for mode in MODES},
+OTHER_SIZES = {
+    "crop": [WILD_CROP, TENSOR],
+    "resize": [ROTATION, TENSOR],
+    "padding": [PADDED, TENSOR],
     "reflected by the side": [{**PADDED, "padding": 32, "mode": "reflect"}, TENSOR],
-    "erasing": [TENSOR, ERASING],
-    "cutout": [TENSOR, CUTOUT, FLIP],
+    "rectangles": [TENSOR, ERASING, CUTOUT, FLIP],
 }
 
 
-@pytest.mark.parametrize(("native", "size"), [(32, 45), (61, 61), (50, 24), (3, 1)])
-@pytest.mark.parametrize("items", CUTS.values(), ids=CUTS)
-def test_what_is_cut_off_or_out_is_exact_at_other_sizes(items, native, size):
-    """Resized first, larger and smaller, down to one pixel; with each border."""
+@pytest.mark.parametrize(("native", "size"), [(90, 24), (61, 61), (224, 32), (32, 45), (37, 64), (2, 3), (3, 1)])
+@pytest.mark.parametrize("items", OTHER_SIZES.values(), ids=OTHER_SIZES)
+def test_other_sizes_are_exact(items, native, size):
+    """Shrunk and enlarged, down to one pixel: columns before rows where the height shrinks much more than the width."""
     assert [0, 0] == differing(operations(items), count=LARGE, native=native, size=size)
 
 
@@ -213,25 +198,16 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
 
 @ENGINES
 def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
-    """0, 1, a few and many images: nothing depends on the neighbours."""
+    """0, 1, a few and many images, which need not lie row by row in memory: nothing depends on the neighbours."""
     items = operations(LISTS["all"])
-    batched = batched_pipeline(items, **KEY, images=500, native=32, size=32, device=CPU, compiled=compiled)
-    images = torch.from_numpy(pictures(500))
+    batched = batched_pipeline(items, **KEY, images=500, native=32, size=32, compiled=compiled)
+    images = torch.from_numpy(pictures(500)).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
     order = torch.from_numpy(np.random.default_rng(2).permutation(500))
-    at_once = batched(images[order], order)
+    at_once = batched(images[order].contiguous(), order)
     parts = [batched(images[order[low:high]], order[low:high]) for low, high in pairwise([0, 0, 1, 8, 9, 135, 500])]
 
     assert torch.equal(at_once, torch.cat(parts))
-
-
-@ENGINES
-def test_images_that_do_not_lie_row_by_row_in_memory_are_exact(compiled):
-    """A view of a larger tensor, and every second index of a list."""
-    items = operations(LISTS["all"])
-    batched = batched_pipeline(items, **KEY, images=20, native=32, size=32, device=CPU, compiled=compiled)
-    images, rows = torch.from_numpy(pictures(20)).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1), torch.arange(20)
-
-    assert torch.equal(batched(images[::2].contiguous(), rows[::2].contiguous()), batched(images[::2], rows[::2]))
+    assert torch.equal(at_once[::2], batched(images[order][::2], order[::2]))
 
 
 def test_pixels_of_another_shape_are_refused():

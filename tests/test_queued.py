@@ -91,15 +91,6 @@ def test_a_rate_of_every_step_is_captured_once(cuda, monkeypatch):
     assert [*["aside"] * WARM_UP, "capture", *["replay"] * 11] == cuda
 
 
-def test_the_queued_loss_has_label_smoothing():
-    plain, smoothed = make_setup(), make_setup(label_smoothing=0.1)
-    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
-    expected = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain.model.train()(images), labels)
-    smoothed.model.train()
-
-    assert expected.item() == pytest.approx(queued.QueuedSteps(smoothed).eager_step(images, labels)[0].item())
-
-
 def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda, monkeypatch):
     setup = make_setup()
     step = GraphedStep(queued.QueuedSteps(setup).eager_step, setup)

@@ -239,7 +239,7 @@ def learning_rate(schedule: Schedule, initial: float, step: int, steps_per_epoch
     Args:
         schedule: how the rate changes.
         initial: the optimizer's `lr`.
-        step: counted from 0 over the whole run; one beyond the last has the rate at the end of the curve.
+        step: counted from 0 over the whole run; a step beyond the last has the rate at the end of the curve.
         steps_per_epoch: the short last batch of an epoch is a step, too.
         epochs: of the whole run.
     """

@@ -36,7 +36,7 @@ class UnsupportedError(Exception):
 
 
 def ready_device(execution: Execution) -> torch.device:
-    """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator where there is one.
+    """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator if there is any.
 
     Raises:
         UnsupportedError: the device cannot compute in the precision that is asked for, or not deterministically.

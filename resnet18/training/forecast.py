@@ -30,7 +30,7 @@ from resnet18.training.setup import MEMORY_FORMATS
 GRANULE = 512
 """Bytes to whose multiples torch's CUDA allocator rounds each tensor (kMinBlockSize of CUDACachingAllocator)."""
 STEPS = 2
-"""The optimizer's state is made in the first step; the second has everything that a later one has."""
+"""The optimizer's state is made in the first step; the second has everything that later steps have."""
 CPU = torch.device("cpu")
 """Where the fake tensors are: torch cannot differentiate fake tensors of a device that the machine lacks."""
 IMAGE_DIMENSIONS = 4
@@ -67,7 +67,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ships
     ) -> object:
         """Run an operation and enter what it made.
 
-        Fake tensors have no values: whatever is read of one is 1. ASGD computes its rates so, the loop reads losses.
+        Fake tensors have no values: every value that is read is 1. ASGD reads its rates so, the loop losses.
         """
         if func is READ_SCALAR:
             return 1.0

@@ -120,7 +120,7 @@ def compile_network(setup: Setup) -> None:
     """Run the compiled network forwards and backwards on blank images, and undo what that changed.
 
     So the compiler's time is not booked on the first epoch.
-    Both shapes of a training epoch are compiled, the full batch and the short last one. Batch-norm statistics are put
+    Both shapes of a training epoch are compiled, the full and the short last batch. Batch-norm statistics are put
     back and gradients dropped, so that training starts as it would without the compiler.
     """
     before = {name: buffer.clone() for name, buffer in setup.model.named_buffers()}

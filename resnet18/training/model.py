@@ -25,7 +25,7 @@ class Shortcut(nn.Conv2d):
         super().__init__(channels_in, channels, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the convolution; a narrow one picks its pixels first, which keeps it off the faulty code."""
+        """Return the convolution; a narrow shortcut picks its pixels first, which keeps it off the faulty code."""
         if self.in_channels < NARROW:
             return conv2d(pixels_seen(x, self.stride[0]), self.weight)
         return super().forward(x)

@@ -88,7 +88,7 @@ def load_library(name: str, sources: Iterable[Path], headers: Iterable[Path], fl
 
 
 def _is_older() -> bool:
-    """Whether to compile for an older processor than this one."""
+    """Whether to compile for an older processor."""
     return os.environ.get(SWITCH) == OLDER and platform.machine().lower() in X86
 
 

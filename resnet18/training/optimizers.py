@@ -11,7 +11,7 @@ from resnet18.training import update
 
 
 def form_of(spec: TorchOptimizer, path: str, device_type: str) -> str:
-    """Return in which form an optimizer runs: `kernel`, or one of torch's: `loop` over parameters, `foreach`, `fused`.
+    """Return in which form an optimizer runs: `kernel`, or torch's: `loop` over parameters, `foreach`, `fused`.
 
     `reference`: torch's loop, the only form that every optimizer of torch has, so that a time column compares
     optimizers and not forms. `fast`: on a CPU the kernels of `update`, or, where there are none, a loop with the same

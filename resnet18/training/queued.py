@@ -80,7 +80,7 @@ class GraphedStep:
     The first steps are made eagerly on a stream of their own, as a capture needs, and are the run's real first steps,
     so nothing has to be undone. A graph holds a learning rate that is a number as a constant: another rate is another
     capture. A rate that changes within epochs is a tensor (`build_optimizer`), which is filled before each replay and
-    captured once. Batches of another size, the short last one of an epoch, are made eagerly.
+    captured once. The short last batch of an epoch is made eagerly.
 
     Args:
         step: what to capture. It must not wait for the device.

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from builders import make_experiment
 
 from resnet18.measure.clock import Clock
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.model import build_model
 
@@ -69,17 +70,9 @@ def test_a_precision_trains_to_a_finite_loss(precision, run):
 
 def test_first_logits_agree_with_those_of_the_cpu():
     """Equal weights, strict fp32: relative difference at most 1e-4."""
-    experiment = Experiment.model_validate(
-        {
-            "data": "x", "train_images": 8, "test_images_epoch": 8, "test_images_last": 8, "image_size": 32,
-            "augmentation": [{"name": "to_tensor"}], "test_augmentation": [{"name": "to_tensor"}],
-            "model": "resnet18", "stem": "imagenet", "optimizer": {"name": "sgd", "lr": 0.1},
-            "schedule": {"name": "constant"}, "batch_size": 8, "epochs": 1, "seed": 0,
-        }
-    )  # fmt: skip
     device = ready_device(Execution(device="cuda"))
     images = torch.rand(8, 3, 32, 32)
-    model = build_model(experiment).eval()
+    model = build_model(make_experiment(width=64)).eval()
     with torch.no_grad():
         expected = model(images)
         actual = model.to(device)(images.to(device)).cpu()

@@ -101,7 +101,7 @@ def _build_blend(kinds: Integers, amounts: NDArray[np.float32], target: Target) 
     def blend(planes: Tensor, rows: Tensor) -> Tensor:
         """Return degenerate + factor x (image - degenerate), cut to 8 bits.
 
-        Subtraction, multiplication and addition round one by one, as in C: a fused one could change a bit.
+        Subtraction, multiplication and addition round one by one, as in C: a fused operation could change a bit.
         """
         red, green, blue = planes.unsqueeze(2).unbind(1)
         grey = (red * RED).add_(green, alpha=GREEN).add_(blue, alpha=BLUE).add_(HALF).mul_(2.0**-BITS).floor_()

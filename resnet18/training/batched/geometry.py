@@ -40,7 +40,7 @@ Matrices = NDArray[np.int64]
 def rotations(angles: Floats, side: int) -> Matrices:
     """Return the matrices of rotations about the centre by angles in degrees, counter-clockwise.
 
-    Sine and cosine are the C library's, as Pillow's are: numpy's vectorised ones may differ in the last bit.
+    Sine and cosine are the C library's, as Pillow's are: numpy's vectorised functions may differ in the last bit.
     """
     radians = [-math.radians(angle % 360.0) for angle in angles.tolist()]
     cosine = np.array([round(math.cos(angle), DECIMALS) for angle in radians])

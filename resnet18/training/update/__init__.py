@@ -86,7 +86,7 @@ class Plan:
         self.rows = array("q", [place for part in self.parts for place in part.row()])
 
     def holds(self, group: Group, weights: Sequence[Tensor], states: dict[Tensor, State]) -> bool:
-        """Say whether the plan is one for a step on these parameters."""
+        """Say whether the plan fits a step on these parameters."""
         is_of_these = self.group is group and self.states is states and len(self.parts) == len(weights)
         return is_of_these and all(
             part.weights is weight and part.is_current() for part, weight in zip(self.parts, weights, strict=True)
@@ -128,7 +128,7 @@ def _laid_out_as(weights: Tensor, tensor: Tensor) -> Tensor:
 
 
 class OneForm(torch.optim.Optimizer):
-    """What stands before one of torch's classes: its step.
+    """The step that stands before a class of torch's.
 
     Parameters are float32 on the CPU and lie in memory without gaps. A group with `unseen` holds weights that no data
     reach: their gradient is 0 in each step that finds a gradient at all.
@@ -162,7 +162,7 @@ class OneForm(torch.optim.Optimizer):
                 plan.carry_out(list(compress(gradients, is_due)))
 
     def _plan(self, place: int, group: Group, weights: list[Tensor]) -> Plan:
-        """Return the plan of a group, a new one where anything was put in another's place."""
+        """Return the plan of a group, a new plan where anything was replaced."""
         plans: dict[int, Plan] = self.__dict__.setdefault("_plans", {})
         plan = plans.get(place)
         if plan is None or not plan.holds(group, weights, self.state):
