@@ -116,6 +116,6 @@ def _state(record: Record | None) -> str:
     """Return `to run`, `recorded`, or why a recorded run is not done. Data are compared when runs start."""
     if record is None:
         return "to run"
-    if is_done(record, code_hash(record.spec.experiment, record.spec.execution), None):
+    if is_done(record, code_hash(record.spec.experiment, record.spec.execution)):
         return f"recorded ({record.status})"
-    return "stale (other code)" if is_done(record, None, None) else f"to run again ({record.status})"
+    return "stale (other code)" if is_done(record, None) else f"to run again ({record.status})"

@@ -83,8 +83,8 @@ def preview(
     done = frozenset(
         run.run_id
         for run in wanted.plan.runs
-        if run.run_id in known
-        and is_done(known[run.run_id], None if keep_stale else code_hash(run.experiment, run.execution), None)
+        if run.run_id in known  # the hash of code for which there is no record is not needed
+        and is_done(known[run.run_id], None if keep_stale else code_hash(run.experiment, run.execution))
     )
     pending = [run for run in wanted.plan.runs if run.run_id not in done]
     paces = paces_of(records, on_this_machine()) if jobs is not None else {}

@@ -28,7 +28,7 @@ def unreliable_times(
         for run in plan.runs
         if (record := known.get(run.run_id)) and any(label.partition("/")[0] in timed for label in run.labels)
         if record.status == "ok" and record.has_unreliable_times
-        if is_done(record, code_hash(run.experiment, run.execution), None)
+        if is_done(record, code_hash(run.experiment, run.execution))
     ]
     here = {record.run_id: record.attempt for record in unreliable if is_here(record)}
     return here, len(unreliable) - len(here)

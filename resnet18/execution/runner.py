@@ -59,7 +59,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
         if run.experiment.train_images == "all":
             check_last_batch(run.labels[0], run.experiment, data.train_images)
     jobs = make_jobs(plan.runs, request, source, data, store, policy)
-    done = [job for job in jobs if job.run.run_id in known and is_done(known[job.run.run_id], *job.accepted)]
+    done = [job for job in jobs if is_done(known.get(job.run.run_id), *job.accepted)]
     finished = [Finished(job.run, known[job.run.run_id].status, was_recorded=True) for job in done]
     # A runner may have died between the record and this; and a time that is taken again is taken from the start.
     for run_id in (*(one.run.run_id for one in finished), *policy.again):
