@@ -104,10 +104,6 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ships
         self.mark("activations", [tensor])
         return tensor
 
-    def held(self, *parts: str) -> int:
-        """Return the live bytes of these parts."""
-        return sum(block.size for block in self.live.values() if block.part in parts)
-
 
 def forecast(experiment: Experiment, execution: Execution, granule: int = GRANULE) -> Forecast:
     """Return the peak memory of a run in bytes, and what it is made of.
@@ -170,7 +166,7 @@ def _train(
         with torch.autograd.graph.saved_tensors_hooks(ledger.saved, lambda tensor: tensor), autocast(execution, CPU):
             logits = model(images)
             loss = cross_entropy(logits, labels, label_smoothing=experiment.label_smoothing)
-        saved = ledger.held("activations", "input")
+        saved = sum(block.size for block in ledger.live.values() if block.part in {"activations", "input"})
         (logits.argmax(1) == labels).sum().item()
         ledger.phase = "backward"
         loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it

@@ -26,22 +26,15 @@ MOMENTUM, EPS = 0.1, 1e-5  # torch's defaults
 
 
 class _Forward(ctypes.Structure):
-    """`Forward` of norm.h."""
+    """`Forward` of norm.h: nine pointers, seven whole numbers, momentum and eps."""
 
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("x", "other", "y", "taken", "weight", "bias", "mean", "var", "terms")),
-        *((name, ctypes.c_long) for name in ("images", "height", "width", "channels", "relu", "training", "bf16")),
-        *((name, ctypes.c_float) for name in ("momentum", "eps")),
-    ]
+    _fields_ = [("pointers", ctypes.c_void_p * 9), ("numbers", ctypes.c_long * 7), ("floats", ctypes.c_float * 2)]
 
 
 class _Backward(ctypes.Structure):
-    """`Backward` of norm.h."""
+    """`Backward` of norm.h: eight pointers and four whole numbers."""
 
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("dy", "dy2", "y", "x", "dz", "dx", "terms", "sums")),
-        *((name, ctypes.c_long) for name in ("rows", "channels", "relu", "bf16")),
-    ]
+    _fields_ = [("pointers", ctypes.c_void_p * 8), ("numbers", ctypes.c_long * 4)]
 
 
 def fits(x: Tensor) -> bool:
@@ -125,7 +118,7 @@ class _Native(torch.autograd.Function):
         terms = torch.empty(4, channels)
         addresses = _addresses(x, other, y, taken, weight, bias, running_mean, running_var, terms)
         sizes = (n, height, width, channels, activate, training, x.dtype == torch.bfloat16)
-        vectors.call("norm_forward", ctypes.byref(_Forward(*addresses, *sizes, MOMENTUM, EPS)))
+        vectors.call("norm_forward", ctypes.byref(_Forward(addresses, sizes, (MOMENTUM, EPS))))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, y if other is not None else None, taken, terms)
         ctx.activate, ctx.added = activate, other is not None
@@ -144,19 +137,18 @@ class _Native(torch.autograd.Function):
         relu_here = ctx.activate
         if taken is not None:
             pooled, pooled2, first, second, relu_here = first, second, torch.empty_like(x), None, False
-            sizes = (x.shape[0], x.shape[2], x.shape[3], channels)
-            vectors.call("pool_backward", pooled, pooled2, taken, first, *sizes, bf16)
+            vectors.call("pool_backward", pooled, pooled2, taken, first, x.shape[0], *x.shape[2:], channels, bf16)
         dz = torch.empty_like(x) if ctx.added else None
         dx = torch.empty_like(x)
         sums = torch.empty(2, channels)
         addresses = _addresses(first, second, y, x, dz, dx, terms, sums)
-        what = _Backward(*addresses, x.numel() // channels, channels, relu_here, bf16)
-        vectors.call("norm_backward", ctypes.byref(what))
+        sizes = (x.numel() // channels, channels, relu_here, bf16)
+        vectors.call("norm_backward", ctypes.byref(_Backward(addresses, sizes)))
         return dx, dz, sums[1], sums[0], None, None, None, None, None
 
 
-def _addresses(*tensors: Tensor | None) -> list[int | None]:
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+def _addresses(*tensors: Tensor | None) -> tuple[int | None, ...]:
+    return tuple(None if tensor is None else tensor.data_ptr() for tensor in tensors)
 
 
 def _empty_image(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -6,6 +6,7 @@ change no output, their gradient is exactly 0, and an optimizer without weight d
 
 import functools
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ def sources(images: int, g: Geometry) -> Tensor:
     """Return int32 [positions, pixels written]: the pixel that each position meets, -1 in the padding."""
     n, oy, ox = _grid(images, range(g.out), range(g.out))
     rows = []
-    for row, column in _positions(g):
+    for row, column in product(range(g.kernel), repeat=2):
         y, x = oy * g.stride - g.padding + row, ox * g.stride - g.padding + column
         rows.append(_pixels(n, y, x, g.size))
     return torch.stack(rows).int()
@@ -117,7 +118,7 @@ def users(images: int, g: Geometry) -> tuple[Users, ...]:
 def _users(images: int, g: Geometry, first_row: int, first_column: int) -> Users:
     n, y, x = _grid(images, range(first_row, g.size, g.stride), range(first_column, g.size, g.stride))
     positions, outputs = [], []
-    for position, (row, column) in enumerate(_positions(g)):
+    for position, (row, column) in enumerate(product(range(g.kernel), repeat=2)):
         if (first_row + g.padding - row) % g.stride or (first_column + g.padding - column) % g.stride:
             continue
         positions.append(position)
@@ -125,10 +126,6 @@ def _users(images: int, g: Geometry, first_row: int, first_column: int) -> Users
     pixels = _pixels(n, y, x, g.size).int()
     met = torch.stack(outputs).int() if outputs else torch.empty(0, len(pixels), dtype=torch.int32)
     return Users(pixels, torch.tensor(positions, dtype=torch.int32), met)
-
-
-def _positions(g: Geometry) -> list[tuple[int, int]]:
-    return [(row, column) for row in range(g.kernel) for column in range(g.kernel)]
 
 
 def _pixels(n: Tensor, y: Tensor, x: Tensor, size: int) -> Tensor:
