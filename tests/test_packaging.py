@@ -85,6 +85,14 @@ def test_the_oldest_torch_of_make_is_that_of_the_project():
     assert {name: version.removesuffix(".0") for name, version in oldest.items()} == bounds
 
 
+@pytest.mark.parametrize("target", ["soak", "test-older"])
+def test_make_names_test_files_that_exist(target):
+    named = re.findall(r"tests/test_\w+\.py", make("--dry-run", target).stdout)
+
+    assert [] == [name for name in named if not (ROOT / name).is_file()]
+    assert named
+
+
 def test_clean_leaves_records_alone():
     assert "results" not in make("--dry-run", "clean").stdout
 

@@ -90,7 +90,7 @@ def _precisions(device: torch.device) -> tuple[str, ...]:
 def _keep_freed_memory() -> None:
     """Let glibc keep what is freed: a step asks for the same megabytes again, and the kernel would clear them anew.
 
-    It changes neither bits nor peaks; 224 px gain a tenth (docs/speed.md). Other C libraries have no such call.
+    It changes neither bits nor peaks; 224 px gain a tenth. Other C libraries have no such call.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
