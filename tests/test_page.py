@@ -192,9 +192,9 @@ def test_fifty_long_cases_are_thinned_and_the_page_says_so(tmp_path):
     data = json.loads(Text(page).raw["script application/json"])
 
     assert len(page.encode()) < 2_000_000
-    assert 50 == len(data["arms"])
+    assert 50 == len(data["cases"])
     assert re.search(r"Of curves longer than 50 epochs one epoch in \d is kept here", page)
-    assert all(arm["epochs"][0] == 1 and arm["epochs"][-1] == 200 for arm in data["arms"])
+    assert all(arm["epochs"][0] == 1 and arm["epochs"][-1] == 200 for arm in data["cases"])
 
 
 def test_ten_thousand_records_make_a_page_that_is_not_large(tmp_path):
@@ -229,7 +229,7 @@ def test_the_curves_are_the_numbers_of_the_records(mine):
     read = Text(page_of([mine], record_all([mine], seeds=(0, 1), correct=(7, 8), epochs=2)))
     data = json.loads(read.raw["script application/json"])
     (places,) = data["charts"].values()
-    arm = data["arms"][places[0]]
+    arm = data["cases"][places[0]]
 
     assert ([1, 2], [0, 1]) == (arm["epochs"], arm["seeds"])
     assert {"runs": [[35, 35], [40, 40]], "mean": [37.5, 37.5]} == arm["lines"]["clean_accuracy"]

@@ -52,7 +52,7 @@ MEASURES = (
     Measure("clean_accuracy", "%", True, lambda row: row.measured, clean_percent, fmean),
     Measure("train_s", "s", False, lambda row: row.timed, train_s, median),
     Measure("whole_program_s", "s", False, lambda row: row.timed, whole_program_s, median),
-    Measure("rss_peak_bytes", "bytes", False, lambda row: row.costed, lambda one: one.memory.rss_peak_bytes, median),
+    Measure("rss_peak_bytes", "bytes", False, lambda row: row.costed, lambda run: run.memory.rss_peak_bytes, median),
 )
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-from resnet18.records.record import Epoch, Record, Score
+from resnet18.records.record import Epoch, Record
 from resnet18.report.document import Block, Curves, Run, Section
 from resnet18.report.figures.series import images_at_the_end, overfitting_epoch, series
 from resnet18.spec.scale import LAST_EPOCHS
@@ -13,16 +12,15 @@ from resnet18.tables.cells import STATUS_TEXT, Cell, Column, Missing, Text, mean
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, machine, percent, train_s, whole_program_s
 from resnet18.tables.selection import CaseRecords
 
-SCORES: dict[str, Callable[[Epoch], Score]] = {
-    "train": lambda epoch: epoch.train,
-    "published": lambda epoch: epoch.as_published,
-    "clean": lambda epoch: epoch.clean,
+LINES: dict[str, Callable[[Epoch], float]] = {
+    "train_loss": lambda epoch: epoch.train.loss,
+    "train_accuracy": lambda epoch: percent(epoch.train),
+    "published_loss": lambda epoch: epoch.as_published.loss,
+    "published_accuracy": lambda epoch: percent(epoch.as_published),
+    "clean_loss": lambda epoch: epoch.clean.loss,
+    "clean_accuracy": lambda epoch: percent(epoch.clean),
 }
-MEASURES: dict[str, tuple[Callable[[Score], float], Callable[[float], float]]] = {
-    "loss": (lambda score: score.loss, lambda value: float(f"{value:.4g}")),
-    "accuracy": (percent, lambda value: round(value, 2)),
-}
-"""With how they are rounded: losses to four digits, percents to hundredths."""
+"""What is drawn of a case, by the choice of images and measure."""
 MOST_VALUES = 120_000
 """Numbers in one page, at some five letters each: all tables at paper scale with five seeds take half of them."""
 SHORT = 50
@@ -60,14 +58,14 @@ class CurveData:
 
     step: int
     """Of the epochs of long curves, every how many-th is kept."""
-    arms: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
     charts: dict[str, list[int | None]] = field(default_factory=dict)
-    """By chart: for each case its place in `arms`; None where it has no result."""
+    """By chart: for each case its place in `cases`; None where it has no result."""
 
     @property
     def content(self) -> dict[str, Any]:
         """What the page's script reads."""
-        return {"arms": self.arms, "charts": self.charts}
+        return {"cases": self.cases, "charts": self.charts}
 
 
 def curve_data(charts: Sequence[Curves]) -> CurveData:
@@ -84,8 +82,8 @@ def curve_data(charts: Sequence[Curves]) -> CurveData:
             continue
         room -= size
         for key, case in new.items():
-            places[key] = len(data.arms)
-            data.arms.append(_curves(case.measured, data.step))
+            places[key] = len(data.cases)
+            data.cases.append(_curves(case.measured, data.step))
         data.charts[chart.anchor] = [places[_key(case)] if case.measured else None for case in chart.cases]
     return data
 
@@ -97,7 +95,7 @@ def _key(case: CaseRecords) -> tuple[str, ...]:
 def _values(records: Sequence[Record], step: int) -> int:
     """Return how many numbers the curves of one case take: its seeds and, of several, their mean."""
     lines = len(records) + (len(records) > 1)
-    return 2 * len(SCORES) * lines * len(_kept([len(record.epochs) for record in records], step))
+    return len(LINES) * lines * len(_kept([len(record.epochs) for record in records], step))
 
 
 def _kept(lengths: Collection[int], step: int) -> list[int]:
@@ -113,33 +111,27 @@ def _curves(records: Sequence[Record], step: int) -> dict[str, Any]:
     kept = _kept(lengths, step)
     ended = [record for record in records if len(record.epochs) == min(lengths)]
     tested_on_more = any(images_at_the_end(record) for record in ended)
-    lines = {
-        f"{name}_{measure}": _line(records, kept, partial(_value, score, value), rounded)
-        for name, score in SCORES.items()
-        for measure, (value, rounded) in MEASURES.items()
-    }
     return {
         "epochs": [at + 1 for at in kept],
         "seeds": [record.seed for record in records],
         "turn": overfitting_epoch(records),
         "hollow": sum(at >= min(lengths) - LAST_EPOCHS for at in kept) if tested_on_more else 0,
-        "lines": lines,
+        "lines": {name: _line(records, kept, value) for name, value in LINES.items()},
     }
 
 
-def _value(score: Callable[[Epoch], Score], value: Callable[[Score], float], epoch: Epoch) -> float:
-    return value(score(epoch))
-
-
-def _line(
-    records: Sequence[Record], kept: Sequence[int], value: Callable[[Epoch], float], rounded: Callable[[float], float]
-) -> dict[str, list[Any]]:
+def _line(records: Sequence[Record], kept: Sequence[int], value: Callable[[Epoch], float]) -> dict[str, list[Any]]:
     """Return one measure of a case: each seed's values and, of several seeds, their mean while all of them run."""
-    runs = [[rounded(value(record.epochs[at])) for at in kept if at < len(record.epochs)] for record in records]
+    runs = [[_rounded(value(record.epochs[at])) for at in kept if at < len(record.epochs)] for record in records]
     if len(records) == 1:
         return {"runs": runs}
     means = series([record.epochs for record in records], value).mean
-    return {"runs": runs, "mean": [rounded(means[at]) for at in kept if at < len(means)]}
+    return {"runs": runs, "mean": [_rounded(means[at]) for at in kept if at < len(means)]}
+
+
+def _rounded(value: float) -> float:
+    """Return a value with four digits, as many as a screen shows."""
+    return float(f"{value:.4g}")
 
 
 Fact = tuple[str, str]

@@ -117,7 +117,7 @@ def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[Bloc
         Column("n (seeds)", "number"),
     )
     yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
-    for name, like in dict.fromkeys((one.name, one.like) for one in candidates if one.like):
+    for name, like in dict.fromkeys((candidate.name, candidate.like) for candidate in candidates if candidate.like):
         yield Paragraph(line(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.'))
     yield Paragraph(line(_conclusion(comparison)))
 

@@ -67,7 +67,9 @@ def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> t
         ids = {record.run_id for selection in selections for record in selection.records}
         if not ids <= shown:
             shown |= ids
-            cases = [(one.benchmark.name, case) for one in selections for case in one.cases if case.records]
+            cases = [
+                (selection.benchmark.name, case) for selection in selections for case in selection.cases if case.records
+            ]
             groups.append((request.described, cases))
     taken = set[str]()
     return tuple(

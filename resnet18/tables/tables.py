@@ -66,7 +66,9 @@ def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, Calla
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
 
     def has_operation(case: CaseRecords) -> Cell:
-        return Text("yes" if factor.operation in [one.name for one in case.experiment.augmentation] else "no")
+        return Text(
+            "yes" if factor.operation in [operation.name for operation in case.experiment.augmentation] else "no"
+        )
 
     def value(case: CaseRecords) -> Cell:
         found = value_at(case.experiment, factor.key or "")

@@ -72,7 +72,7 @@ def draw_against(title: str, key_title: str, cases: Sequence[CaseRecords], key: 
     positions = sorted(((float(value_at(case.experiment, key)), case) for case in cases), key=lambda pair: pair[0])
     records = [record for case in cases for record in case.measured]
     # Times of unknown machines may have nothing in common.
-    unknown = {machine(one) for one in records if len(records) > 1 and not knows_machine(one.fingerprint.numerics)}
+    unknown = {machine(run) for run in records if len(records) > 1 and not knows_machine(run.fingerprint.numerics)}
     machines = sorted({machine(record) for record in records} - unknown)
     lines = [*_accuracies(), *_times(machines, TIMES[scope])]
     signs: list[Artist] = [entry(_with_n(label, value, positions), **look) for _, label, value, look in lines]
@@ -89,8 +89,8 @@ def draw_against(title: str, key_title: str, cases: Sequence[CaseRecords], key: 
     for is_time, _, value, look in lines:
         _draw(time if is_time else accuracy, positions, median if is_time else fmean, value, look)
     for at, case in positions:
-        crossed = [one for one in case.measured if one.has_unreliable_times and machine(one) in machines]
-        time.plot([at] * len(crossed), sorted(TIMES[scope](one) for one in crossed), **CROSS, zorder=4)
+        crossed = [run for run in case.measured if run.has_unreliable_times and machine(run) in machines]
+        time.plot([at] * len(crossed), sorted(TIMES[scope](run) for run in crossed), **CROSS, zorder=4)
     if machines:
         time.set_ylim(bottom=0)
     for axes in (accuracy, time):
@@ -140,10 +140,10 @@ def _draw(
     found = [(at, _values(case, value)) for at, case in positions]
     middles = [middle(values) if values else float("nan") for _, values in found]
     axes.plot([at for at, _ in found], middles, linewidth=1.4, **look)
-    seeds = [(at, one) for at, values in found if len(values) > 1 for one in values]
+    seeds = [(at, seed) for at, values in found if len(values) > 1 for seed in values]
     axes.plot(
         [at for at, _ in seeds],
-        [one for _, one in seeds],
+        [seed for _, seed in seeds],
         **SEEDS,
         color=look["color"],
         markeredgewidth=0.3,

@@ -19,7 +19,7 @@ from resnet18.tables.cells import STATUS_TEXT, missing
 from resnet18.tables.selection import CaseRecords
 
 MANY_EPOCHS = 15
-"""From here on a point for every epoch would run into the next one."""
+"""From here on a point for every epoch would run into the next."""
 MOST_WITH_CLEAN = 3
 """Cases up to which the clean test curve can be told from that as published."""
 INDISTINCT = 0.01
@@ -96,7 +96,7 @@ def _signs(shown: Shown, with_clean: bool) -> Iterator[Artist]:
         yield from (entry("test, as published"), entry("test, clean", linestyle=CLEAN, linewidth=1.0))
     if any(len(case.measured) > 1 for _, case in shown):
         yield Patch(color=INK, alpha=0.18, linewidth=0, label="line: mean of the seeds; band: lowest to highest")
-    if ends := {images for _, case in shown for one in case.measured if (images := images_at_the_end(one))}:
+    if ends := {images for _, case in shown for run in case.measured if (images := images_at_the_end(run))}:
         label = "hollow: last three epochs, on more test images"
         if len(ends) == 1:
             ((before, last),) = ends

@@ -14,7 +14,7 @@ function shownIn(chart) {
 }
 
 function chosenOf(chart) {
-  return chart.drawable.filter((one) => one.box.checked);
+  return chart.drawable.filter((entry) => entry.box.checked);
 }
 
 // The mean over seeds as the report computed it; of a single seed, that seed.
@@ -29,14 +29,14 @@ function rangeAt(lines, at) {
 }
 
 // The values of a case at an epoch as texts: mean or only seed, then what the seeds span or each of them.
-function valuesAt(one, epoch, shown) {
-  const [lines, at] = [one.arm.lines[shown.key], one.arm.epochs.indexOf(epoch)];
+function valuesAt(entry, epoch, shown) {
+  const [lines, at] = [entry.curves.lines[shown.key], entry.curves.epochs.indexOf(epoch)];
   if (at < 0 || !rangeAt(lines, at)) return { value: NOTHING, seeds: 'ended' };
   const unit = shown.isLoss ? '' : ' %';
   const number = (value) => (value === undefined ? NOTHING : shown.isLoss ? value.toPrecision(4) : value.toFixed(2));
   const mean = meanOf(lines)[at];
   const value = mean === undefined ? NOTHING : `${number(mean)}${unit}`;
-  if (lines.runs.length === 1) return { value, seeds: `seed ${one.arm.seeds[0]}` };
+  if (lines.runs.length === 1) return { value, seeds: `seed ${entry.curves.seeds[0]}` };
   if (shown.eachSeed) return { value, seeds: `${lines.runs.map((run) => number(run[at])).join(', ')}${unit}` };
   return { value, seeds: `${rangeAt(lines, at).map(number).join(' to ')}${unit}` };
 }
@@ -47,19 +47,19 @@ function titleOf(shown, isLog) {
 }
 
 // What signs of a picture mean, as far as it has them.
-function signsOf(arms, shown) {
+function signsOf(cases, shown) {
   const onTest = shown.images !== 'train';
-  const hasSeeds = arms.some((arm) => arm.seeds.length > 1);
+  const hasSeeds = cases.some((curves) => curves.seeds.length > 1);
   return [
     [!shown.eachSeed && hasSeeds, 'Line: mean over the seeds. Band: from the lowest seed to the highest.'],
-    [shown.eachSeed && hasSeeds, 'Thin lines: one for each seed. The upper value is the mean over them.'],
-    [onTest && arms.some((arm) => arm.hollow > 0), 'Hollow last points: tested on more images than those before them.'],
-    [onTest && shown.isLoss && arms.some((arm) => arm.turn), 'Star: the lowest clean test loss, from which it rises (overfitting).'],
+    [shown.eachSeed && hasSeeds, 'Thin lines: the seeds. The upper value is the mean over them.'],
+    [onTest && cases.some((curves) => curves.hollow > 0), 'Hollow last points: tested on more images than those before them.'],
+    [onTest && shown.isLoss && cases.some((curves) => curves.turn), 'Star: the lowest clean test loss, from which it rises (overfitting).'],
   ].filter(([applies]) => applies).map(([, text]) => text);
 }
 
 function axesFor(chart, shown, box) {
-  const values = chosenOf(chart).flatMap((one) => one.arm.lines[shown.key].runs.flat());
+  const values = chosenOf(chart).flatMap((entry) => entry.curves.lines[shown.key].runs.flat());
   const isLog = shown.isLoss && needsLog(values);
   const [low, high] = isLog ? [Math.min(...values) * 0.9, Math.max(...values) * 1.1] : span(values, shown.isLoss);
   const last = chart.epochs[chart.epochs.length - 1];
@@ -74,19 +74,19 @@ function axesFor(chart, shown, box) {
   };
 }
 
-function drawCase({ svg, axis, cases }, shown, one) {
-  const [lines, pen, epochs] = [one.arm.lines[shown.key], penOf(one.number), one.arm.epochs];
+function drawCase({ svg, axis, cases }, shown, entry) {
+  const [lines, pen, epochs] = [entry.curves.lines[shown.key], penOf(entry.number), entry.curves.epochs];
   const withSpread = !shown.eachSeed && lines.mean;
   if (withSpread) drawBand(svg, axis, pen, lines.mean.map((_, at) => [epochs[at], ...rangeAt(lines, at)]));
   for (const values of withSpread ? [lines.mean] : lines.runs) {
     drawLine(svg, axis, pen, values.map((value, at) => [epochs[at], value]), {
       isThin: !withSpread && lines.runs.length > 1,
-      marked: markedPlaces(values.length, one.number, cases.length),
-      hollow: shown.images === 'train' ? 0 : one.arm.hollow,
+      marked: markedPlaces(values.length, entry.number, cases.length),
+      hollow: shown.images === 'train' ? 0 : entry.curves.hollow,
     });
   }
-  const turn = shown.isLoss && shown.images !== 'train' ? epochs.indexOf(one.arm.turn) : -1;
-  if (turn >= 0) drawSign(svg, pen, 'star', axis.x(one.arm.turn), axis.y(meanOf(lines)[turn]), 8);
+  const turn = shown.isLoss && shown.images !== 'train' ? epochs.indexOf(entry.curves.turn) : -1;
+  if (turn >= 0) drawSign(svg, pen, 'star', axis.x(entry.curves.turn), axis.y(meanOf(lines)[turn]), 8);
 }
 
 function draw(chart) {
@@ -98,10 +98,10 @@ function draw(chart) {
   svg.replaceChildren();
   chart.axis = axesFor(chart, shown, { left: ROOM.left, right: width - ROOM.right, top: ROOM.top, bottom: height - ROOM.bottom });
   drawAxes(svg, chart.axis);
-  for (const one of chosenOf(chart)) drawCase(chart, shown, one);
+  for (const entry of chosenOf(chart)) drawCase(chart, shown, entry);
   svg.append(svgElement(svg, 'g', { class: 'reading' }));
   root.querySelector('.axis').textContent = titleOf(shown, chart.axis.isLog);
-  const signs = signsOf(chosenOf(chart).map((one) => one.arm), shown);
+  const signs = signsOf(chosenOf(chart).map((entry) => entry.curves), shown);
   root.querySelector('.signs').replaceChildren(...signs.map((text) => Object.assign(document.createElement('li'), { textContent: text })));
   read(chart);
 }
@@ -111,7 +111,7 @@ function read(chart) {
   const { root, svg, slider, axis } = chart;
   const [shown, epoch] = [shownIn(chart), chart.epochs[Number(slider.value)]];
   const title = titleOf(shown, axis.isLog);
-  const spoken = chart.drawable.map((one) => showValues(one, epoch, shown)).filter(Boolean).join('; ') || 'no case is chosen';
+  const spoken = chart.drawable.map((entry) => showValues(entry, epoch, shown)).filter(Boolean).join('; ') || 'no case is chosen';
   slider.setAttribute('aria-valuetext', `epoch ${epoch}`);
   root.querySelector('.epoch output').textContent = `${epoch}`;
   root.querySelector('.legend caption').textContent = `Epoch ${epoch}: ${title}`;
@@ -119,22 +119,22 @@ function read(chart) {
   const layer = svg.querySelector('.reading');
   const [x, { top, bottom }] = [axis.x(epoch), axis.box];
   layer.replaceChildren(svgElement(svg, 'path', { class: 'cursor', d: `M${x} ${top}V${bottom}` }));
-  for (const one of shown.eachSeed ? [] : chosenOf(chart)) {
-    const value = meanOf(one.arm.lines[shown.key])[one.arm.epochs.indexOf(epoch)];
-    const ring = { class: `ring ${penOf(one.number).colour}`, cx: x, cy: axis.y(value), r: 6.5 };
+  for (const entry of shown.eachSeed ? [] : chosenOf(chart)) {
+    const value = meanOf(entry.curves.lines[shown.key])[entry.curves.epochs.indexOf(epoch)];
+    const ring = { class: `ring ${penOf(entry.number).colour}`, cx: x, cy: axis.y(value), r: 6.5 };
     if (value !== undefined) layer.append(svgElement(svg, 'circle', ring));
   }
   return `Epoch ${epoch}: ${spoken}`;
 }
 
-function showValues(one, epoch, shown) {
-  const { value, seeds } = one.box.checked ? valuesAt(one, epoch, shown) : { value: '', seeds: '' };
-  one.row.querySelector('.value').textContent = value;
-  one.row.querySelector('.range').textContent = seeds;
-  return value && `${one.name} ${value}`;
+function showValues(entry, epoch, shown) {
+  const { value, seeds } = entry.box.checked ? valuesAt(entry, epoch, shown) : { value: '', seeds: '' };
+  entry.row.querySelector('.value').textContent = value;
+  entry.row.querySelector('.range').textContent = seeds;
+  return value && `${entry.name} ${value}`;
 }
 
-// Said a moment later, by the one place of the page that a screen reader listens to.
+// Said a moment later, by the single place of the page that a screen reader listens to.
 let saying = 0;
 function say(text) {
   clearTimeout(saying);
@@ -153,10 +153,10 @@ function startChart(root) {
   const cases = all('.legend tbody tr', root).map((row, number) => {
     drawSwatch(row.querySelector('.swatch'), number);
     const [name, box] = [row.querySelector('label span').textContent, row.querySelector('input')];
-    return { row, number, name, box, arm: places[number] === null ? null : CURVES.arms[places[number]] };
+    return { row, number, name, box, curves: places[number] === null ? null : CURVES.cases[places[number]] };
   });
-  const drawable = cases.filter((one) => one.arm);
-  const epochs = [...new Set(drawable.flatMap((one) => one.arm.epochs))].sort((one, other) => one - other);
+  const drawable = cases.filter((entry) => entry.curves);
+  const epochs = [...new Set(drawable.flatMap((entry) => entry.curves.epochs))].sort((one, other) => one - other);
   const [svg, slider] = [root.querySelector('.plot'), root.querySelector('input[type="range"]')];
   const chart = { root, cases, drawable, epochs, svg, slider, axis: null };
   slider.max = String(epochs.length - 1);
@@ -166,7 +166,7 @@ function startChart(root) {
   root.addEventListener('change', (event) => { if (event.target !== slider) draw(chart); });
   for (const button of all('[data-pick]', root)) {
     button.addEventListener('click', () => {
-      for (const one of drawable) one.box.checked = button.dataset.pick === 'all';
+      for (const entry of drawable) entry.box.checked = button.dataset.pick === 'all';
       draw(chart);
     });
   }
@@ -177,6 +177,6 @@ function startChart(root) {
 // A chart is drawn when it comes near the screen: a page of many opens as fast as a page of few. Paper shows them all.
 const waiting = new Set(all('.chart'));
 const start = (root) => { if (waiting.delete(root)) startChart(root); };
-const watcher = new IntersectionObserver((seen) => seen.filter((one) => one.isIntersecting).forEach((one) => start(one.target)), { rootMargin: '600px' });
+const watcher = new IntersectionObserver((seen) => seen.filter((entry) => entry.isIntersecting).forEach((entry) => start(entry.target)), { rootMargin: '600px' });
 waiting.forEach((root) => watcher.observe(root));
 addEventListener('beforeprint', () => [...waiting].forEach(start));
