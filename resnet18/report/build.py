@@ -212,7 +212,7 @@ def _runs(contents: Contents) -> tuple[Run, ...]:
                 place = (selection.benchmark.title, "a candidate for what is left open")
                 places.setdefault(record.run_id, {})[place] = None
     by_id = {record.run_id: record for record in contents.records}
-    return tuple(Run(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in (*places, *(by_id.keys() - places)))
+    return tuple(Run(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in {**places, **by_id})
 
 
 def _leftovers(hidden: int, readings: Readings) -> Iterator[Block]:

@@ -79,8 +79,7 @@ def figure_uris(document: Document) -> dict[str, str]:
     """Return figures by file name as data URIs, as many as the page has room for; predictions are drawn as tables."""
     found, room = {}, MOST_BYTES
     for file, figure in document.figures.items():
-        start = max(figure.svg.find(b"<svg"), 0)  # what comes before belongs to a file of its own
-        uri = f"data:image/svg+xml,{quote(figure.svg[start:], safe=SAFE)}"
+        uri = f"data:image/svg+xml,{quote(figure.svg, safe=SAFE)}"
         if len(uri) <= room:
             room -= len(uri)
             found[file] = uri

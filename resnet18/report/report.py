@@ -1,6 +1,5 @@
 """Write a report: a README.md and a web page beside the records, and the figures."""
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,8 @@ from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecEr
 README, WEB = "README.md", "report.html"
 MADE_BY = "<!-- Made by `resnet18 report` from the records beside it. Do not edit: run it again. -->"
 """The first line of the README."""
+MADE_FIGURE = b"<!-- Made by `resnet18 report` from the records beside it. -->\n"
+"""How each figure begins."""
 
 
 def write_report(
@@ -43,14 +44,16 @@ def write_report(
     if accept_unreliable:
         readings = replace(readings, records=tuple(_accepted(record) for record in readings.records))
     store = Store(results)
-    document = build_document(
-        benchmarks, readings, lambda record: _picture(store, record), accept_unreliable=accept_unreliable
-    )
+
+    def picture_of(record: Record) -> bytes | None:
+        return _read(store.picture_path(record.run_id, record.attempt))
+
+    document = build_document(benchmarks, readings, picture_of, accept_unreliable=accept_unreliable)
     text = f"{MADE_BY}\n\n{write_markdown(document, WEB)}"
-    old = own_page(results / README, MADE_BY)
-    own_page(results / WEB, MADE_HERE)
+    check_own(results / README, MADE_BY)
+    check_own(results / WEB, MADE_HERE)
     try:
-        write_pages(results, {WEB: write_page(document), README: text}, document.figures.values(), old)
+        write_pages(results, {WEB: write_page(document), README: text}, document.figures.values())
     except OSError as error:
         raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
     return results / README
@@ -60,37 +63,32 @@ def _accepted(record: Record) -> Record:
     return record.model_copy(update={"flags": tuple(flag for flag in record.flags if flag not in TIME_IS_UNRELIABLE)})
 
 
-def _picture(store: Store, record: Record) -> bytes | None:
+def _read(path: Path) -> bytes | None:
     try:
-        return disk.read(store.picture_path(record.run_id, record.attempt), LIMIT)
-    except (OSError, IntegrityError):  # none was left, or something else lies there
+        return disk.read(path, LIMIT)
+    except (OSError, IntegrityError):  # nothing was left, or something that is no regular file
         return None
 
 
-def own_page(path: Path, beginning: str) -> str:
-    """Return the page that is there, or how one of this kind begins where there is none.
-
-    Raises:
-        SpecError: somebody else wrote it.
-    """
-    old = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else beginning
-    if not old.startswith(beginning):
+def check_own(path: Path, beginning: str) -> None:
+    """Raise SpecError if somebody else wrote the page that is there."""
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(beginning):
         raise SpecError(
             str(path),
             "was not made by this command, which would replace it",
             next_step="choose a folder with --results, or move the file away",
         )
-    return old
 
 
-def write_pages(results: Path, pages: dict[str, str], figures: Collection[Figure], old: str) -> None:
-    """Write all, then remove the figures that only the old page names: a report is never without its own."""
+def write_pages(results: Path, pages: dict[str, str], figures: Collection[Figure]) -> None:
+    """Write all, then remove this command's other figures: a report is never without its own."""
     folder = results / "figures"
     disk.make_folder(folder)
     for figure in figures:
-        disk.replace(folder / figure.file, figure.svg)
+        disk.replace(folder / figure.file, MADE_FIGURE + figure.svg)
     for name, text in pages.items():
         disk.replace(results / name, text.encode())
-    named = set(re.findall(r"\(figures/([a-z0-9_-]+\.svg)\)", old))
-    for name in named - {figure.file for figure in figures}:
-        (folder / name).unlink(missing_ok=True)
+    kept = {figure.file for figure in figures}
+    for path in folder.glob("*.svg"):
+        if path.name not in kept and (_read(path) or b"").startswith(MADE_FIGURE):
+            path.unlink()

@@ -70,7 +70,8 @@ def svg_of(build: Callable[[], Figure]) -> bytes:
     with styled():
         buffer = io.BytesIO()
         build().savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return DRAWN.sub(lambda tag: MANY_DIGITS.sub(rb"\1", tag[0]), buffer.getvalue())
+    svg = buffer.getvalue()
+    return DRAWN.sub(lambda tag: MANY_DIGITS.sub(rb"\1", tag[0]), svg[svg.index(b"<svg") :])
 
 
 def figure_with_legend(
