@@ -223,6 +223,20 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records):
     assert [] == multiprocessing.active_children()
 
 
+def test_a_child_that_dies_when_it_is_asked_to_stop_was_interrupted(run, records):
+    """Slurm tells every process of a job to end, the server that forked the child included."""
+
+    def interrupt():
+        (process,) = multiprocessing.active_children()
+        os.kill(process.pid, signal.SIGKILL)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(overrides=LONG, progress=once(interrupt))
+
+    assert [("interrupted", "stopped by the user")] == [(one.status, one.failure.message) for one in records()]
+
+
 def test_a_second_interrupt_ends_the_child_at_once(run, records, monkeypatch):
     """The first asks it to finish its step; the second does not wait ten minutes for that."""
     ends_s = []

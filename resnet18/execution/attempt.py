@@ -21,25 +21,21 @@ if TYPE_CHECKING:
     from resnet18.execution.progress import Progress
 
 Tell = Callable[[Message], None]
+STOPPED: tuple[Status, str] = ("interrupted", "stopped by the user")
 
 
 class Attempt:
-    """An attempt that goes on in a child process.
-
-    Args:
-        job: what is carried out.
-        tell: called with each message but the last, in order.
-        held: what is let go of when the child is gone: the run's lock.
-    """
+    """An attempt that goes on in a child process; `held` is let go of when that is gone."""
 
     def __init__(self, job: Job, tell: Tell, held: ExitStack | None = None) -> None:
         self.job, self._held = job, held or ExitStack()
         self.status: Status | None = None
         """How it ended, once the child is gone."""
         self._saved: Status | None = None
-        self._tell, self._store = tell, Store(job.results)
+        self._is_asked_to_stop = False
+        self._tell = tell
         self._start, self._start_ns, self._kills = utc_now(), perf_counter_ns(), oom_kills()
-        self._child = Child(job, self._store.log_path(job.run.run_id, job.attempt))
+        self._child = Child(job, Store(job.results).log_path(job.run.run_id, job.attempt))
         self.connection = self._child.connection
         limit_s = job.policy.time_limit_s
         self.end_s = None if limit_s is None else monotonic() + limit_s + child.GRACE_S
@@ -48,8 +44,8 @@ class Attempt:
         """Take the next message, or the child's end: without a record of its own, one is written for it."""
         message = self._child.read()
         if message is None:
-            exit_code = self._child.wait()
-            self._end(*_ending(exit_code, self._kills, oom_kills()))
+            ending = _ending(self._child.wait(), self._kills, oom_kills())
+            self._end(*(STOPPED if self._is_asked_to_stop else ending))
         elif message.done is not None:
             self._saved = message.done
         else:
@@ -62,6 +58,7 @@ class Attempt:
 
     def ask_to_stop(self) -> None:
         """Ask the child to finish its step, save a checkpoint and leave its record."""
+        self._is_asked_to_stop = True
         self._child.ask_to_stop()
 
     def hear_out(self, end_s: float) -> None:
@@ -73,7 +70,7 @@ class Attempt:
         """End the child at once, and record as interrupted what left no record."""
         self._child.kill()
         if self.status is None:
-            self._end("interrupted", "stopped by the user")
+            self._end(*STOPPED)
 
     def close(self) -> None:
         """Leave no process behind, and let go of what was held."""
@@ -81,7 +78,9 @@ class Attempt:
             self._child.kill()
 
     def _end(self, status: Status, cause: str) -> None:
-        self.status = self._saved or record_death(self.job, self._store, status, cause, self._start, self._start_ns)
+        wall_s = (perf_counter_ns() - self._start_ns) / 1e9
+        store = Store(self.job.results)
+        self.status = self._saved or record_death(self.job, store, status, cause, start=self._start, wall_s=wall_s)
 
 
 @contextmanager
@@ -111,12 +110,7 @@ def attempts() -> Iterator[list[Attempt]]:
 
 
 def wait_for(going: list[Attempt], at_most_s: float | None = None) -> list[Attempt]:
-    """Wait until some of the attempts say something, and return those that have ended; they are no longer among them.
-
-    Args:
-        going: the attempts.
-        at_most_s: how long to wait; None: until something is said.
-    """
+    """Wait until some of the attempts say something; take out and return those that have ended."""
     ends_s = [attempt.end_s - monotonic() for attempt in going if attempt.end_s is not None]
     timeout_s = min((one for one in (at_most_s, *ends_s) if one is not None), default=None)
     ready = wait([attempt.connection for attempt in going], None if timeout_s is None else max(0.0, timeout_s))
@@ -133,11 +127,7 @@ def wait_for(going: list[Attempt], at_most_s: float | None = None) -> list[Attem
 
 
 def carry_out(job: Job, tell: Tell) -> Status:
-    """Carry out one attempt in a child process, and return how it ended.
-
-    Raises:
-        OSError: no record can be written.
-    """
+    """Carry out one attempt in a child process, and return how it ended."""
     with attempts() as going:
         going.append(Attempt(job, tell))
         while not (ended := wait_for(going)):
@@ -162,15 +152,13 @@ def claim(job: Job, store: Store, progress: "Progress", held: ExitStack) -> Job 
 
 
 def record_death(
-    job: Job, store: Store, status: Status, cause: str, start: str | None = None, start_ns: int | None = None
+    job: Job, store: Store, status: Status, cause: str, *, start: str | None = None, wall_s: float = 0.0
 ) -> Status:
     """Write the record of a child that could not write its own, and return its status.
 
-    Where the child had saved its record and died before it could say so, that record counts. Without a start nobody
-    saw the attempt: it is recorded with the present as its only time.
+    Where the child had saved its record and died before it could say so, that record counts.
     """
     failure, reasons = failure_facts(status, "unknown", cause)
-    wall_s = 0.0 if start_ns is None else (perf_counter_ns() - start_ns) / 1e9
     record = build_record(
         spec=job.spec,
         scale=job.request.scale,

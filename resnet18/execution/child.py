@@ -32,16 +32,10 @@ OF_REFERENCE = ["torch._dynamo", "resnet18.training.reference"]
 """What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 SPINS = 10_000
 """Half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)."""
-SPINS_CHOSEN_BY_USER = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 class Child:
-    """A child process, and what it says.
-
-    Args:
-        question: what it is asked: a job, or something about the data set or the pace of a run.
-        log: file for whatever it prints; None: where this process prints.
-    """
+    """A child process that is asked something, and what it says; what it prints goes to a log, if there is one."""
 
     def __init__(self, question: Job | DataQuestion | TimingQuestion, log: Path | None = None) -> None:
         context = _context()
@@ -101,7 +95,7 @@ def spin_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
 
     GNU OpenMP reads the variable when torch loads it; processes that start later inherit it.
     """
-    if not any(name in environment for name in SPINS_CHOSEN_BY_USER):
+    if not environment.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
         environment["GOMP_SPINCOUNT"] = str(SPINS)
 
 

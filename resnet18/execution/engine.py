@@ -86,12 +86,7 @@ class Resources:
 
 
 def connect(name: str, resources: Resources, at_once: int | None) -> Engine:
-    """Return the engine of a cluster.
-
-    Args:
-        name: of the engine.
-        resources: what a run takes of a node, as the user says it.
-        at_once: how many runs may go on; None: as many as there is room for.
+    """Return the engine of a cluster, on which so many runs may go on at once; None: as many as there is room for.
 
     Raises:
         SpecError: an unknown engine.
@@ -128,13 +123,8 @@ def parse_resources(text: str | None) -> Resources:
 def resources_of(run: Run, wanted: Resources, *, has_gpus: bool) -> Resources:
     """Return what a run takes of a node.
 
-    A timed run takes the whole node whatever the user says. Another takes what the user says: by default the whole
-    node where it uses no GPU, and else one GPU.
-
-    Args:
-        run: of the plan.
-        wanted: what the user says of a run that is not timed.
-        has_gpus: whether there are GPUs, which a run on `auto` would use.
+    A timed run takes the whole node. Another takes what the user wants: by default the whole node where it uses no GPU,
+    and else one GPU. On `auto` it uses one where there are any.
 
     Raises:
         SpecError: the run names a GPU by its number.

@@ -38,12 +38,9 @@ _WINDOWS = re.compile(r"(?<!\w)[A-Za-z]:\\(?:[^\\\s'\":]+\\)+")
 
 
 def failure_facts(status: Status, phase: str, message: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the record's `failure` and the reasons for its nulls.
+    """Return the record's `failure` and the reasons for its nulls, given how far the attempt had come.
 
-    Args:
-        status: how the attempt ended.
-        phase: how far it had come.
-        message: the error's text. Its sizes are rounded to hundredths of their unit, and so are these.
+    Sizes in the error's message are rounded to hundredths of their unit, and so are these.
     """
     ran_out = status in OUT_OF_MEMORY
     found = {
@@ -66,11 +63,7 @@ def oom_kills(root: Path = Path("/")) -> int | None:
     """Return how many processes of our control group the kernel has killed for want of memory; None where unknown.
 
     Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst (memory.events) and cgroup-v1/memory.rst
-    (memory.oom_control). The counter rises before the signal is sent (mm/oom_kill.c), so that whoever has seen the
-    process end reads the new value.
-
-    Args:
-        root: the system's root; tests give a tree of their own.
+    (memory.oom_control). The counter rises before the signal is sent (mm/oom_kill.c).
     """
     for name in _counters(root):
         try:
@@ -98,11 +91,9 @@ def _counters(root: Path) -> Iterator[str]:
 
 
 def redacted(text: str, *, folders: Sequence[str]) -> str:
-    """Return an error text for a record: no path, person, machine, secret or control character.
+    """Return an error's text for a record: no path, person, machine, secret or control character.
 
-    Args:
-        text: of an error, as a library gave it.
-        folders: those that are known to be in use: results, data, the place of an archive. They may hold spaces.
+    `folders` are those that are known to be in use: results, data, the place of an archive. They may hold spaces.
     """
     text = _ESCAPES.sub("", text[: 10 * LONGEST])
     for value in _secrets():

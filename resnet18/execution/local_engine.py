@@ -35,11 +35,9 @@ def shares(jobs: int, processors: Collection[int]) -> list[Share]:
 
 
 class LocalEngine(Engine):
-    """Carries runs out here, in the order in which they come; compared times are taken alone, after the others.
+    """Carries runs out here: one at a time on each share of the processors, and timed runs alone, after the others.
 
-    Args:
-        shares: the processors of each of the runs at a time.
-        gpus: names of this machine's GPUs, where it has several: each run leases its own.
+    Where the machine has several GPUs, each run leases its own.
     """
 
     def __init__(self, shares: Sequence[Share] = (ALL,), gpus: Sequence[str] = ()) -> None:

@@ -49,12 +49,7 @@ def run_lock(results: Path, run_id: str) -> Iterator[str]:
 
 
 def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
-    """Take the first GPU that no run has, until `held` is closed, and return its name; None where none is free.
-
-    Args:
-        names: by which CUDA_VISIBLE_DEVICES may call the GPUs.
-        held: keeps the lock.
-    """
+    """Take the first GPU that no run has, until `held` is closed, and return its name; None where none is free."""
     folder = data_home() / "gpus"
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

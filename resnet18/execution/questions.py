@@ -94,11 +94,6 @@ def timed(runs: Iterable[Run], source: DataSource, limit_s: float) -> dict[str, 
 
     So are those of which only the first step ended: on a fresh machine it compiles kernels and warms libraries, which
     may take a hundred times as long as a step does.
-
-    Args:
-        runs: one of each kind, the one that matters most first.
-        source: of the data set.
-        limit_s: for all of them together.
     """
     found: dict[str, TimingAnswer] = {}
     end_s = monotonic() + limit_s

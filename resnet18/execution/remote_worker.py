@@ -81,7 +81,9 @@ def carry_out_apart(text: str) -> str:
     try:
         with _alone(scratch, job):  # not in the run's own folder, which is removed before the lock is let go
             check_fit(job, store)
-            if not _is_undelivered(job, store):
+            if job.recorded(store) is None or store.attempts(job.run.run_id) != job.attempt:
+                for path in store.folder.glob("*.json"):  # of other attempts, code or data
+                    path.unlink()
                 with suppress(KeyboardInterrupt):  # cancelled: the record, which says so, is delivered
                     carry_out(job, lambda _: None)
             return _packed(job, store).model_dump_json()
@@ -119,11 +121,7 @@ def problem_path(store: Store, job: Job) -> Path:
 
 
 def check_fit(job: Job, store: Store) -> None:
-    """Prove that a run can be carried out here: room on the disk, the same code, the same data.
-
-    Raises:
-        SuiteError: it cannot, for a reason that has nothing to do with the run.
-    """
+    """Raise a SuiteError where a run cannot be carried out here: no room on the disk, other code, other data."""
     store.make_writable(ROOM_BYTES)
     if code_hash(job.run.experiment, job.run.execution) != job.identity.code_hash:
         raise EnvironmentMissingError(
@@ -147,11 +145,7 @@ def _data_sha256(question: str, expected: str | None) -> str:  # noqa: ARG001 - 
 
 @contextmanager
 def _alone(folder: Path, job: Job) -> Iterator[None]:
-    """Hold the run's lock; a task that was given up, but has not ended yet, may hold it still.
-
-    Raises:
-        EnvironmentMissingError: it still does after a minute.
-    """
+    """Hold the run's lock; a task that was given up, but has not ended yet, may hold it still, for a minute at most."""
     give_up_s = time.monotonic() + TAKEN_LIMIT_S
     while True:
         try:
@@ -162,21 +156,6 @@ def _alone(folder: Path, job: Job) -> Iterator[None]:
             if time.monotonic() > give_up_s:
                 raise EnvironmentMissingError(_here(), f"carries the run out already: {error}") from None
             time.sleep(0.2)
-
-
-def _is_undelivered(job: Job, store: Store) -> bool:
-    """Say whether the record of this attempt is here, and remove those that are of no use any more.
-
-    One that was interrupted is of none: the command that stopped it is gone, and the run is asked for again.
-    """
-    for path in store.folder.glob(f"{job.run.run_id}.*.json"):
-        with suppress(IntegrityError):
-            record = parse_record(disk.read(path, LIMIT), path.name)
-            is_asked_for = (record.attempt, record.fingerprint.identity) == (job.attempt, job.identity)
-            if is_asked_for and record.status != "interrupted":
-                return True
-        path.unlink()
-    return False
 
 
 def _packed(job: Job, store: Store) -> Delivery:
