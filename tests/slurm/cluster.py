@@ -3,9 +3,6 @@
     with SlurmCluster(Path("/tmp/slurm")) as cluster:
         cluster.call("sbatch", "--wrap", "hostname")
         cluster.kill_node("n1")   # as if its power had failed: its jobs are requeued
-        cluster.start_node("n1")
-
-By hand, `python tests/slurm FOLDER` starts one, prints the `export` lines for another terminal, and ends it at Ctrl-C.
 
 Each node is a slurmd of its own (`-N`) on a port of its own. Who asks is not checked (auth/none): every user of the
 machine can run jobs as the user who started the cluster. How long things take is in configuration.py.
@@ -38,11 +35,9 @@ class SlurmCluster:
         nodes: Sequence[str] = ("n1", "n2"),
         *,
         cpus: int = 1,
-        gpus: int = 0,
         node_timeout_s: int = 2,
-        settings: str = "",
     ) -> None:
-        """Choose the size (`cpus` and `gpus` of each node need not exist) and more lines for slurm.conf."""
+        """Choose the size; `cpus` of each node need not exist."""
         self.folder = folder.absolute()
         if len(str(self.folder)) > LONGEST_FOLDER:
             raise ValueError(
@@ -52,11 +47,7 @@ class SlurmCluster:
         self.conf = self.folder / "slurm.conf"
         self._slurm = find_slurm()
         ports = free_ports(("slurmctld", *nodes))
-        self._text = configuration(
-            self.folder, ports, self._slurm.plugins(), cpus=cpus, gpus=gpus, node_timeout_s=node_timeout_s
-        )
-        self._text += settings
-        self._gpus = gpus
+        self._text = configuration(self.folder, ports, self._slurm.plugins(), cpus=cpus, node_timeout_s=node_timeout_s)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -119,11 +110,6 @@ class SlurmCluster:
         destroy(lambda: self._of(name) | jobs(self.conf, name))
         self._daemons.pop(name).wait()
 
-    def start_node(self, name: str) -> None:
-        """Start a node that was killed, and wait until it takes jobs."""
-        self._begin_node(name)
-        self._wait_for(name)
-
     def close(self) -> None:
         """End all daemons and jobs. What they were about to write is lost."""
         destroy(self.processes)
@@ -135,14 +121,10 @@ class SlurmCluster:
         return jobs(self.conf).union(*map(self._of, ("slurmctld", *self.nodes)))
 
     def _configure(self) -> None:
-        """Write the configuration. The GPUs are plain files: slurmd complains in its log, and counts them."""
+        """Write the configuration."""
         self.conf.write_text(self._text)
         if self.version() >= (23, 2):  # whose slurmd takes part in control groups unless it is told not to
             (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
-        for number in range(self._gpus):
-            (self.folder / f"gpu{number}").touch()
-        gpus = f"Name=gpu File={self.folder}/gpu[0-{self._gpus - 1}]\n" if self._gpus else ""
-        (self.folder / "gres.conf").write_text(gpus)
 
     def _of(self, name: str) -> set[int]:
         return descendants(holders(self.folder / f"{name}.log"))

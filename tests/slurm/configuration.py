@@ -57,9 +57,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def configuration(
-    folder: Path, ports: dict[str, int], plugins: Path | None, *, cpus: int, gpus: int, node_timeout_s: int
-) -> str:
+def configuration(folder: Path, ports: dict[str, int], plugins: Path | None, *, cpus: int, node_timeout_s: int) -> str:
     """Return the text of slurm.conf.
 
     Args:
@@ -67,7 +65,6 @@ def configuration(
         ports: of each node, by name, and of "slurmctld".
         plugins: where the plugins are, unless where they were installed to.
         cpus: of each node; more than the machine has are allowed.
-        gpus: of each node; they stand for nothing.
         node_timeout_s: how long a node may be silent.
     """
     ports = dict(ports)
@@ -76,9 +73,7 @@ def configuration(
     text = TEMPLATE.format(folder=folder, port=port, user=user, node_timeout_s=node_timeout_s)
     if plugins:
         text += f"PluginDir={plugins}\n"
-    if gpus:
-        text += "GresTypes=gpu\n"
-    has = f"CPUs={cpus} RealMemory=1000" + (f" Gres=gpu:{gpus}" if gpus else "")
+    has = f"CPUs={cpus} RealMemory=1000"
     return text + "".join(
         f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} {has}\n" for name, port in ports.items()
     )
