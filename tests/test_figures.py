@@ -28,9 +28,8 @@ from resnet18.report.figures import (
     sample_grid,
     summed_confusion,
 )
-from resnet18.report.figures.curves import draw_curves
+from resnet18.report.figures.curves import draw_curves, overfitting_epoch
 from resnet18.report.figures.predictions import draw_samples
-from resnet18.report.figures.series import overfitting_epoch
 from resnet18.report.figures.style import styled
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.experiment import Execution

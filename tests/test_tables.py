@@ -11,7 +11,7 @@ from resnet18.records.record import Score
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.cells import Missing, Value, difference, image_error, mean, middle, missing, seed_error
+from resnet18.tables.cells import Missing, Value, difference, image_error, mean, middle, seed_error
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
 from resnet18.tables.runs import epoch_table, rows_of, run_table
 from resnet18.tables.selection import devices_of, reported_head, select
@@ -432,10 +432,3 @@ def test_a_table_of_epochs_has_a_row_for_each_epoch(mine):
 
     assert [1, 2] * 4 == table["epoch"].tolist()
     assert ("Int64", "float64") == (table["clean_correct"].dtype, table["clean_loss"].dtype)
-
-
-def test_the_missing_text_of_a_failed_case_names_each_ending_once():
-    """In the order of the seeds."""
-    runs = tuple(make_record(make_experiment(seed=at), status=one) for at, one in enumerate(("crashed", "timeout")))
-
-    assert "crashed, timed out" == missing(make_case("a", runs)).text

@@ -54,7 +54,7 @@ function compareCells(first, second, sign) {
   const [one, other] = [first, second].map((cell) => (cell.dataset.sort === undefined ? null : Number(cell.dataset.sort)));
   if (one !== null && other !== null && one !== other) return sign * (one - other);
   if ((one === null) !== (other === null)) return one === null ? 1 : -1;
-  return sign * first.textContent.localeCompare(second.textContent, document.documentElement.lang);
+  return sign * first.textContent.localeCompare(second.textContent, document.documentElement.lang, { numeric: true });
 }
 
 function sortBy(head) {
