@@ -292,19 +292,6 @@ def test_the_suite_written_anew_is_the_same_code(copy_of_the_suite):
     assert code_hash(make_experiment(), execution) == code_hash(make_experiment(), execution, copy_of_the_suite)
 
 
-def test_the_kernel_of_another_optimizer_is_no_code_of_a_run(copy_of_the_suite):
-    """Each has a C file, which its entry of a table names."""
-    execution = Execution(path="fast")
-    runs = {name: make_experiment(optimizer={"name": name, "lr": 0.01}) for name in ("sgd", "adam")}
-    (kernel,) = copy_of_the_suite.rglob("adam.c")
-    kernel.write_text(f"{kernel.read_text(encoding='utf-8')} int one;", encoding="utf-8")
-    is_same = {
-        name: code_hash(run, execution) == code_hash(run, execution, copy_of_the_suite) for name, run in runs.items()
-    }
-
-    assert {"sgd": True, "adam": False} == is_same
-
-
 def test_the_kernels_of_the_fast_path_are_no_code_of_the_reference_path(copy_of_the_suite):
     """Whoever makes them faster voids no reference run."""
     for kernel in copy_of_the_suite.rglob("*.c"):

@@ -24,7 +24,7 @@ class TorchOptimizer(Model):
     state: ClassVar[tuple[str, ...]] = ()
     """Torch's keys of what it keeps in the size of each parameter, a momentum apart."""
     is_fused: ClassVar[bool] = False
-    """Whether torch can update all parameters in one kernel on CUDA."""
+    """Whether torch can update a parameter in one kernel, on a CPU and on CUDA."""
     counts_steps: ClassVar[bool] = True
     """Whether torch counts steps, which a CUDA graph needs on the device."""
     decays: ClassVar[tuple[str, ...]] = ("weight_decay",)

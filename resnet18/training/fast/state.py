@@ -1,15 +1,12 @@
 """Whole tensors of a fast network and its optimizer, as the reference network has them, unseen weights included."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resnet18.training.fast.kernel_support import TrimmedConvolution
-
-if TYPE_CHECKING:
-    from resnet18.training.update import OneForm
 
 AVERAGE = "ax"
 """What ASGD keeps of a weight that never moves is that weight; all that others keep is 0."""
@@ -74,9 +71,8 @@ def load_full_optimizer_state(
         if group.get("unseen"):
             layer, kept = layers[indices[id(weight)]], state.get(indices[id(weight)], {})
             own[place] = {
-                key: _copy(layer.unseen_of(kept[key]) if _is_kernel(kept[key]) else kept[key], weight)
-                for key in cast("OneForm", optimizer).keys_of(group)
-                if key in kept
+                key: _copy(layer.unseen_of(value) if _is_kernel(value) else value, weight)
+                for key, value in kept.items()
             }
     optimizer.load_state_dict({**optimizer.state_dict(), "state": {index: kept for index, kept in own.items() if kept}})
 
