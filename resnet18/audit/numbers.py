@@ -1,157 +1,259 @@
-"""Printed numbers held against arithmetic, schedules and memory."""
+"""What a report prints, held against arithmetic, schedules and memory; and how it measured and printed."""
 
 from collections.abc import Iterator, Sequence
 from math import inf
+from statistics import NormalDist
 
-from resnet18.audit.reading import TOLERANCE, Amount, Finding, Range, Reading, Unchecked, number_of, quoted
-from resnet18.spec.benchmark import Derived, PrintedMemory
+from resnet18.audit.claims import standard_error
+from resnet18.audit.reading import TOLERANCE, Amount, Finding, Range, Reading, Unchecked, number_of, quoted, words
+from resnet18.spec.augmentation import Operation
+from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import CONTEXT_BYTES, least_training_bytes
-from resnet18.spec.metric import METRICS, Quantity
+from resnet18.spec.metric import METRICS
 from resnet18.spec.optimizer import Step, learning_rate
-from resnet18.spec.printed import UNITS, Printed, card_bytes
+from resnet18.spec.printed import UNITS, UNITS_OF, card_bytes
 
 OUT_OF_MEMORY = ("out of memory", "oom")
-IMAGES = 50_000
-"""Training images of CIFAR-10, for the steps of an epoch where a case takes all."""
+NO_NUMBER = {
+    *OUT_OF_MEMORY,
+    *("", "-", "--", "\u2013", "\u2014", "/", "?"),
+    *("n/a", "n.a.", "na", "nan", "none", "not available", "not reported"),
+    *("crashed", "diverged", "failed", "timeout"),
+}
+"""Words that are printed where there is no number, in lower case."""
 NEEDS = "weights, optimizer state and what autograd saves of a batch (or gradients, if more) take at least"
-SHOWN_CUTS = 4
-"""Cuts of a rate that are listed."""
 
 
-def _exact(text: str, quantity: Quantity = "other") -> Printed | None:
-    """Return a number that can be computed with, None where the report says "about" or prints none."""
-    number = number_of(text, quantity)
-    return None if number is None or number.is_approximate else number
-
-
-def wrong_arithmetic(readings: Sequence[Reading]) -> Iterator[Finding | Unchecked]:
+def wrong_arithmetic(reading: Reading) -> Iterator[Finding | Unchecked]:
     """Find derived numbers that no numbers rounding to the printed cells give."""
-    for reading in readings:
-        for derived in reading.benchmark.printed.derived:
-            label, printed = quoted([derived.name]), _exact(derived.printed)
-            cells = reading.exact((derived.of, derived.to), derived.metric)
-            yield from reading.missing(label, (derived.of, derived.to), derived.metric)
-            if printed is None:
-                yield Unchecked(reading.at(label), "exact result")
-            elif len(cells) == 2:
-                of, to = (cell.number for cell in cells)
+    for derived in reading.benchmark.printed.derived:
+        label, printed = quoted([derived.name]), number_of(derived.printed, exact=True)
+        cells, lack = reading.find(derived.metric, (derived.of, derived.to))
+        if lack:
+            yield Unchecked(reading.name, label, lack)
+        if printed is None:
+            yield Unchecked(reading.name, label, "exact result")
+        elif len(cells) == 2:
+            of, to = cells
+            is_ratio = derived.kind == "ratio"
+            scale = 100.0 if is_ratio and printed.unit == "%" else 1.0
+            ends = of.range.over(to.range) if is_ratio else of.range.minus(to.range)
+            result = Range(*(end * scale for end in ends))
+            if result.is_outside(printed.low, printed.high):
                 unit = UNITS.get(printed.unit, 1.0)
-                result = _result(derived, of, to, 0.01 if (derived.kind, printed.unit) == ("ratio", "%") else unit)
-                slack = TOLERANCE * max(1.0, abs(result.printed))
-                if result.least > printed.high / unit + slack or result.most < printed.low / unit - slack:
-                    low, middle, high = (f"{end:.{printed.decimals}f}" for end in result)
-                    operation = f"{of.text} {'-' if derived.kind == 'difference' else '/'} {to.text}"
-                    evidence = {operation: middle, "rounding allows": f"{low} to {high}", "printed": printed.text}
-                    yield Finding(reading.at(label), f"the number is not the {derived.kind} of the cells", evidence)
+                low, middle, high = (f"{end / unit:.{printed.decimals}f}" for end in result)
+                operation = f"{of.number.text} {'/' if is_ratio else '-'} {to.number.text}"
+                evidence = {operation: middle, "rounding allows": f"{low} to {high}", "printed": printed.text}
+                yield Finding(reading.at(label), f"the number is not the {derived.kind} of the cells", evidence)
 
 
-def _result(derived: Derived, of: Printed, to: Printed, unit: float) -> Range:
-    """Return what the operands give, with all that their rounding allows."""
-    ends = (-inf, 0.0, inf)
-    if derived.kind == "difference":
-        ends = (of.low - to.high, of.value - to.value, of.high - to.low)
-    elif to.low > 0:
-        ratios = [number / divisor for number in (of.low, of.high) for divisor in (to.low, to.high)]
-        ends = (min(ratios), of.value / to.value, max(ratios))
-    return Range(*(end / unit for end in ends))
-
-
-def other_scope(readings: Sequence[Reading]) -> Iterator[Finding]:
+def other_scope(reading: Reading) -> Iterator[Finding]:
     """Find derived numbers that are said to be of one metric and are computed from another."""
-    for reading in readings:
-        rows = {row.metric: row.title for row in reading.benchmark.table.metrics}
-        titles = {**rows, **{metric: facts.title for metric, facts in METRICS.items()}}
-        for derived in reading.benchmark.printed.derived:
-            if derived.scope is not None and derived.scope != derived.metric:
-                stated, used = (quoted([titles.get(name, name)]) for name in (derived.scope, derived.metric))
-                cells = f"{quoted([derived.of, derived.to])} of the row {quoted([rows[derived.metric]])}"
-                says = "the number is stated for one metric and computed from another"
-                evidence = {"stated for": stated, "computed from": used, "cells": cells}
-                yield Finding(reading.at(quoted([derived.name])), says, evidence)
+    rows = {row.metric: row.title for row in reading.benchmark.table.metrics}
+    titles = {**rows, **{metric: facts.title for metric, facts in METRICS.items()}}
+    for derived in reading.benchmark.printed.derived:
+        stated = derived.scope or derived.metric
+        if stated != derived.metric:
+            says = "the number is stated for one metric and computed from another"
+            evidence = {
+                "stated for": quoted([titles.get(stated, stated)]),
+                "computed from": quoted([titles[derived.metric]]),
+                "cells": f"{quoted([derived.of, derived.to])} of the row {quoted([rows[derived.metric]])}",
+            }
+            yield Finding(reading.at(quoted([derived.name])), says, evidence)
 
 
-def wrong_rates(readings: Sequence[Reading]) -> Iterator[Finding | Unchecked]:
+def wrong_rates(reading: Reading) -> Iterator[Finding | Unchecked]:
     """Find printed learning rates that the schedule does not give, and rates for an epoch that there is none of."""
-    for reading in readings:
-        for rate in reading.benchmark.printed.rates:
-            number = _exact(rate.printed)
-            if number is None or not reading.specs:
-                lack = "exact number" if reading.specs else "experiment"
-                yield Unchecked(reading.at(f"learning rate of epoch {rate.epoch}"), lack)
-            low, high = (number.low * (1 - TOLERANCE), number.high * (1 + TOLERANCE)) if number else (-inf, inf)
-            cases = {name: reading.specs[name][0] for name in rate.cases if name in reading.specs}
-            given = {name: rate_after(experiment, rate.epoch) for name, experiment in cases.items()}
-            right = [name for name, after in given.items() if after is not None and low <= after <= high]
-            for name in (name for name in given if name not in right):
+    for rate in reading.benchmark.printed.rates:
+        number, label = number_of(rate.printed, exact=True), f"epoch {rate.epoch}"
+        if number is None or not reading.specs:
+            lack = "exact number" if reading.specs else "experiment"
+            yield Unchecked(reading.name, f"learning rate of {label}", lack)
+        low, high = (number.low * (1 - TOLERANCE), number.high * (1 + TOLERANCE)) if number else (-inf, inf)
+        cases = {name: reading.specs[name][0] for name in rate.cases if name in reading.specs}
+        given = {name: _rate_after(experiment, rate.epoch) for name, experiment in cases.items()}
+        right = [name for name, after in given.items() if after is not None and low <= after <= high]
+        for name in (name for name in given if name not in right):
+            says = "the schedule does not give the printed learning rate"
+            if given[name] is None:
                 says = "a learning rate is printed for an epoch that this case does not reach"
-                evidence: dict[str, object] = {"epochs": cases[name].epochs}
-                if given[name] is not None:
-                    says = "the schedule does not give the printed learning rate"
-                    evidence = _computed(cases[name], rate.epoch)
-                evidence |= {f"printed for epoch {rate.epoch}": rate.printed, "cases that give it": quoted(right)}
-                yield Finding(reading.at(f'case "{name}"'), says, evidence)
+            evidence = _computed(cases[name], rate.epoch, given[name])
+            evidence |= {f"printed for {label}": rate.printed, "cases that give it": quoted(right)}
+            yield Finding(reading.at(f'case "{name}"'), says, evidence)
 
 
-def rate_after(experiment: Experiment, epoch: int) -> float | None:
+def _rate_after(experiment: Experiment, epoch: int) -> float | None:
     """Return the rate once the epoch of this number is over, as the schedule numbers epochs; None after the last."""
     schedule = experiment.schedule
     finished = epoch - schedule.first_epoch + 1 if isinstance(schedule, Step) else epoch
     if finished > experiment.epochs:
         return None
-    images = IMAGES if experiment.train_images == "all" else experiment.train_images
+    images = 50_000 if experiment.train_images == "all" else experiment.train_images  # those of CIFAR-10
     steps = -(-images // experiment.batch_size)
     return learning_rate(schedule, experiment.optimizer.lr, finished * steps, steps, experiment.epochs)
 
 
-def _computed(experiment: Experiment, epoch: int) -> dict[str, object]:
-    """Return the computation as evidence: `0.001 x 0.1^2: 0.00001; cut after epochs: 80 and 160`."""
-    schedule, start, after = experiment.schedule, Amount(experiment.optimizer.lr), rate_after(experiment, epoch)
+def _computed(experiment: Experiment, epoch: int, after: float | None) -> dict[str, object]:
+    """Return the computation of a rate as evidence: `0.001 x 0.1^2: 0.00001; cut after epochs: 80 and 160`."""
+    schedule, start = experiment.schedule, Amount(experiment.optimizer.lr)
+    if after is None:
+        return {"epochs": experiment.epochs}
     if not isinstance(schedule, Step):
-        return {f"{start} under the schedule {schedule.name}": Amount(after or 0.0)}
+        return {f"{start} under the schedule {schedule.name}": Amount(after)}
     cuts = [number for number in range(schedule.first_epoch, epoch + 1) if number % schedule.every == 0]
-    computed = {f"{start} x {Amount(schedule.factor)}^{len(cuts)}": Amount(after or 0.0)}
-    return {**computed, "cut after epochs": cuts[:SHOWN_CUTS] + ["later"] * (len(cuts) > SHOWN_CUTS)}
+    listed = cuts[:4] + ["later"] * (len(cuts) > 4)
+    return {f"{start} x {Amount(schedule.factor)}^{len(cuts)}": Amount(after), "cut after epochs": listed}
 
 
-def impossible_memory(readings: Sequence[Reading]) -> Iterator[Finding | Unchecked]:
+def impossible_memory(reading: Reading) -> Iterator[Finding | Unchecked]:
     """Find memory below the least that training needs, and cards that a case must, or cannot, have fitted."""
-    for reading in readings:
-        needs = {name: least_training_bytes(experiment) for name, (experiment, _) in reading.specs.items()}
-        for memory in reading.benchmark.printed.memory:
-            lack = _memory_lacks(memory) if memory.case in needs else "experiment"
-            found = None if lack else _of_printed(memory, needs[memory.case])
-            if lack:
-                yield Unchecked(reading.at(f'memory of "{memory.case}"'), lack)
-            if found:
-                yield Finding(reading.at(f'case "{memory.case}"'), *found)
-        cards = [(size, one.card) for one in reading.benchmark.printed.memory if (size := card_bytes(one.card or ""))]
-        for case in (case for case in needs if cards and needs[case] > max(cards)[0]):
-            if reading.specs[case][1].device != "cpu" and any(cell.case == case for cell in reading.cells):
-                says = "numbers are printed for this case, which the largest card cannot hold"
-                evidence = {"largest card": max(cards)[1], NEEDS: _mib(needs[case])}
-                yield Finding(reading.at(f'case "{case}"'), says, evidence)
+    needs = {name: least_training_bytes(experiment) for name, (experiment, _) in reading.specs.items()}
+    memories = reading.benchmark.printed.memory
+    for memory in memories:
+        yield from _impossible(reading, memory, needs.get(memory.case))
+    cards = [(size, memory.card) for memory in memories if (size := card_bytes(memory.card or ""))]
+    for case in (case for case in needs if cards and needs[case] > max(cards)[0]):
+        if reading.specs[case][1].device != "cpu" and any(cell.case == case for cell in reading.cells):
+            says = "numbers are printed for this case, which the largest card cannot hold"
+            evidence = {"largest card": max(cards)[1], NEEDS: f"{needs[case] / 2**20:,.0f} MiB"}
+            yield Finding(reading.at(f'case "{case}"'), says, evidence)
 
 
-def _of_printed(memory: PrintedMemory, least: int) -> tuple[str, dict[str, object]] | None:
-    """Return what is wrong with the memory that is printed for a case which needs at least so many bytes."""
-    evidence: dict[str, object] = {"printed": memory.printed, NEEDS: _mib(least)}
-    printed, twice = _exact(memory.printed, "bytes"), 2 * least + CONTEXT_BYTES
+def _impossible(reading: Reading, memory: PrintedMemory, least: int | None) -> Iterator[Finding | Unchecked]:
+    """Yield what is wrong with the memory that is printed for a case which needs at least so many bytes."""
+    printed, card = number_of(memory.printed, "bytes", exact=True), card_bytes(memory.card or "")
+    ran_out = memory.printed.strip().lower() in OUT_OF_MEMORY
+    lack = "memory of the card" if ran_out and not card else ""
+    if not ran_out and not (printed and printed.unit):
+        lack = "exact number with a unit"
+    if lack or least is None:
+        yield Unchecked(reading.name, f'memory of "{memory.case}"', "experiment" if least is None else lack)
+        return
+    place = reading.at(f'case "{memory.case}"')
+    evidence = {"printed": memory.printed, NEEDS: f"{least / 2**20:,.0f} MiB"}
+    twice = 2 * least + CONTEXT_BYTES
     if printed and printed.high < least:
-        return "the printed memory is less than training needs", evidence
-    if not printed and twice <= (card_bytes(memory.card or "") or 0):
+        yield Finding(place, "the printed memory is less than training needs", evidence)
+    elif ran_out and card and twice <= card:
         says = "it is surprising that memory ran out: training fits the card more than twice"
-        return says, {**evidence, "twice that and 2 GiB": _mib(twice), "card": memory.card}
-    return None
+        room = {"twice that and 2 GiB": f"{twice / 2**20:,.0f} MiB", "card": memory.card}
+        yield Finding(place, says, {**evidence, **room})
 
 
-def _memory_lacks(memory: PrintedMemory) -> str:
-    """Return what printed memory lacks to be checked."""
-    if memory.printed.strip().lower() in OUT_OF_MEMORY:
-        return "" if card_bytes(memory.card or "") else "memory of the card"
-    printed = _exact(memory.printed, "bytes")
-    return "" if printed and printed.unit else "exact number with a unit"
+def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
+    """Find reports whose numbers are the best of several evaluations on the test set."""
+    by_count: dict[int, list[Reading]] = {}
+    for reading in readings:
+        if reading.benchmark.printed.epoch_chosen_on == "test":
+            epochs = {experiment.epochs for experiment, _ in reading.specs.values()}
+            for count in epochs or {reading.benchmark.printed.epochs or 0}:
+                by_count.setdefault(count, []).append(reading)
+    evidence: dict[str, object] = {}
+    for count, chosen in sorted(by_count.items()):
+        where, excess = words(reading.name for reading in chosen), expected_maximum(count)
+        points = [excess * error for error in _errors_of_best(chosen)]
+        ends = dict.fromkeys(Amount(point, "points", ".2f") for point in points[:1] + points[-1:])
+        if count > 1:
+            bias = [Amount(excess, "standard deviations", ".2f"), *ends]
+            evidence[f"best of {count:,} in {where}, if epochs were independent and equally good"] = bias
+        elif count == 0:
+            evidence[f"best of an unstated number in {where}"] = "the bias cannot be told"
+    if evidence:
+        says = "accuracies are the best of several evaluations on the test set, so they are too high"
+        yield Finding(readings[0].benchmark.report_name, says, evidence)
 
 
-def _mib(size: float) -> Amount:
-    return Amount(size / 2**20, "MiB", ",.0f")
+def _errors_of_best(readings: Sequence[Reading]) -> list[float]:
+    """Return the standard errors of the tables' best accuracies, the smallest first."""
+    found = []
+    for reading in readings:
+        accuracies = [cell.number.value for cell in reading.cells if cell.row.measures == "accuracy"]
+        if accuracies and (images := reading.benchmark.printed.test_images):
+            found.append(standard_error(max(accuracies), images))
+    return sorted(found)
+
+
+def expected_maximum(count: int) -> float:
+    """Return the mean of the largest of so many standard normal numbers.
+
+    The density of the largest of k is k f(x) F(x)^(k-1) (order statistics; H. A. David, 1970), integrated by the
+    trapezoidal rule from -10 to 10, beyond which no maximum of up to 100,000 such numbers lies: 1.54 for 10.
+    """
+    normal, step = NormalDist(), 0.02
+    points = (step * at - 10 for at in range(1_001))
+    return sum(x * count * normal.pdf(x) * normal.cdf(x) ** (count - 1) * step for x in points)
+
+
+def idle_operations(reading: Reading) -> Iterator[Finding]:
+    """Find image operations that change nothing with the arguments given."""
+    found: dict[Operation, list[str]] = {}
+    for case, (experiment, _) in reading.specs.items():
+        for operation in dict.fromkeys((*experiment.augmentation, *experiment.test_augmentation)):
+            if operation.changes_nothing:
+                found.setdefault(operation, []).append(case)
+    for operation, cases in found.items():
+        arguments = operation.model_dump(mode="json", exclude={"name"}).items()
+        key = f"augmentation.{operation.name}."
+        sources = [each.source for each in reading.benchmark.assumptions if f"{each.key}.".startswith(key)]
+        evidence = {
+            "arguments": [f"{name} = {value}" for name, value in arguments],
+            "cases": quoted(cases),
+            "assumed, not stated": quoted(sources[:1]),
+        }
+        yield Finding(reading.name, f"{operation.name} changes no image", evidence)
+
+
+def unstated_values(readings: Sequence[Reading]) -> Iterator[Finding]:
+    """Find what a report does not say although its numbers depend on it."""
+    keys = dict.fromkeys(each.key for reading in readings for each in reading.benchmark.assumptions)
+    if keys:
+        counts = [f"{reading.name} {len(reading.benchmark.assumptions)}" for reading in readings]
+        evidence = {"values": keys, "by file": counts if len(counts) > 1 else ()}
+        says = f"values on which the numbers depend are not stated: {len(keys)}"
+        yield Finding(readings[0].benchmark.report_name, says, evidence)
+
+
+def unread_cells(reading: Reading) -> Iterator[Finding]:
+    """Find what is neither read as a number nor known as a word that stands for none."""
+    printed = reading.benchmark.printed
+    texts = [
+        (f'"{case.name}" ({row.title})', case.reported.get(row.metric, ""), row.measures)
+        for row in reading.benchmark.table.metrics
+        for case in reading.benchmark.cases
+    ]
+    texts += [(f'"{derived.name}"', derived.printed, "other") for derived in printed.derived]
+    texts += [(f"learning rate of epoch {rate.epoch}", rate.printed, "other") for rate in printed.rates]
+    texts += [(f'memory of "{memory.case}"', memory.printed, "bytes") for memory in printed.memory]
+    texts += [(f'card of "{memory.case}"', memory.card or "", "bytes") for memory in printed.memory]
+    unread: dict[str, list[str]] = {}
+    for label, text, quantity in texts:
+        if number_of(text, quantity) is None and text.strip().lower() not in NO_NUMBER:
+            unread.setdefault(label, []).append(text)
+    if unread:
+        yield Finding(reading.name, "what is printed is not read as a number", unread)
+
+
+def uneven_precision(reading: Reading) -> Iterator[Finding]:
+    """Find rows whose numbers have neither the same decimals nor the same significant digits."""
+    for row in reading.benchmark.table.metrics:
+        numbers = [cell.number for cell in reading.row(row.metric)]
+        examples = {number.decimals: number.text for number in reversed(numbers)}
+        if len(examples) > 1 and len({len(number.digits) for number in numbers}) > 1:
+            evidence = {f"{count} decimals": text for count, text in sorted(examples.items())}
+            yield Finding(reading.name, f'the numbers of "{row.title}" have different decimals', evidence)
+
+
+def missing_units(reading: Reading) -> Iterator[Finding]:
+    """Find accuracies, times and memory that are printed without a unit; shares of 1 need none."""
+    for row in reading.benchmark.table.metrics:
+        cells = [cell for cell in reading.cells if cell.row == row]
+        bare = [cell.number.text for cell in cells if not cell.number.unit]
+        if bare and row.measures in UNITS_OF:
+            evidence = {"without a unit": f"{len(bare)} of {len(cells)} numbers", "as in": bare[:3]}
+            yield Finding(reading.name, f'numbers of "{row.title}" have no unit', evidence)
+    for memory in reading.benchmark.printed.memory:
+        if (printed := number_of(memory.printed, "bytes")) and not printed.unit:
+            place = reading.at(f'case "{memory.case}"')
+            yield Finding(place, "the printed memory has no unit", {"printed": memory.printed})

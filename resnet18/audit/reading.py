@@ -1,10 +1,7 @@
-"""A benchmark file as the audit reads it, and what a finding is made of: places, numbers and names.
-
-`words` makes text of them when the audit is printed.
-"""
+"""A benchmark file as the audit reads it, and what a finding is made of: values, of which `words` makes text."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import permutations, starmap
@@ -13,7 +10,6 @@ from typing import NamedTuple
 
 from resnet18.spec.benchmark import Benchmark, Case, MetricRow
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import canonical_json
 from resnet18.spec.metric import MARGIN_UNITS, Quantity
 from resnet18.spec.printed import UNITS, UNITS_OF, Printed, parse_printed
 from resnet18.spec.resolve import Request, resolve
@@ -22,15 +18,34 @@ TOLERANCE = 1e-9
 """Numbers that differ by less differ by floating-point arithmetic alone."""
 COSTS = ("seconds", "bytes")
 """Quantities that are compared by ratio, and that depend on how an experiment is carried out."""
-SHARE = "of 1"
-"""The unit of accuracies that are printed as shares of 1."""
 SPELLED_OUT = {"percent": "%", "sec": "s", "second": "s", "minute": "min", "hour": "h"}
-FORMATS: dict[Quantity, str] = {"accuracy": ".2f", "seconds": ".1f", "bytes": ".1f"}
-"""How differences are printed; others have three digits."""
 _UNIT_IN_TITLE = re.compile(
     r"(?:[\[(/,]\s*|\bin\s+)(?P<short>[A-Za-z]+)(?=\s*(?:[\])/]|$|per\b))"
     r"|(?P<long>%|\b(?:(?i:percent|seconds?|minutes?|hours?)|[kMG]B|[KMG]iB)\b)"
 )
+
+
+class Range(NamedTuple):
+    """A number as printed, with the least and the largest that round to what is printed."""
+
+    least: float
+    printed: float
+    most: float
+
+    def minus(self, other: "Range") -> "Range":
+        """Return the difference."""
+        return Range(self.least - other.most, self.printed - other.printed, self.most - other.least)
+
+    def over(self, other: "Range") -> "Range":
+        """Return the ratio, infinite where the divisor may be 0."""
+        divided = ((end, divisor) for end in (self.least, self.most) for divisor in (other.least, other.most))
+        ratios = [end / divisor if divisor > 0 else inf for end, divisor in divided]
+        return Range(min(ratios), self.printed / other.printed if other.printed > 0 else inf, max(ratios))
+
+    def is_outside(self, low: float, high: float) -> bool:
+        """Say whether all numbers that round to what is printed are outside two bounds."""
+        slack = TOLERANCE * max(1.0, min(abs(self.least), abs(self.most)))
+        return self.least > high + slack or self.most < low - slack
 
 
 @dataclass(frozen=True)
@@ -41,19 +56,28 @@ class Cell:
     case: str
     row: MetricRow
     number: Printed
-    identity: str
+    identity: Hashable
     """Equal where the same was run: the experiment, for times and memory also how it was carried out."""
+
+    @property
+    def range(self) -> Range:
+        """The number with its rounding."""
+        return Range(self.number.low, self.number.value, self.number.high)
 
     def __str__(self) -> str:
         return f'{self.number.text} ({self.file}, "{self.case}")'
 
 
-class Range(NamedTuple):
-    """A number as printed, with the least and the largest that round to what is printed."""
+class Amount(NamedTuple):
+    """A number and how it is printed: by default to six significant digits, without an exponent."""
 
-    least: float
-    printed: float
-    most: float
+    value: float
+    unit: str = ""
+    format: str = ""
+
+    def __str__(self) -> str:
+        number = format(self.value, self.format) if self.format else f"{Decimal(f'{self.value:.6g}').normalize():f}"
+        return f"{number} {self.unit}".rstrip()
 
 
 class Pair(NamedTuple):
@@ -70,47 +94,25 @@ class Pair(NamedTuple):
     @property
     def gap(self) -> Range:
         """By how much the first is above the second, or below it: in points, of times and memory in percent."""
-        one, other = self.higher.number, self.lower.number
-        ends = ((one.low, other.high), (one.value, other.value), (one.high, other.low))
+        higher, lower = self.higher.range, self.lower.range
         if self.quantity in COSTS:
-            return Range(*((high / low - 1) * 100 if low > 0 else inf for high, low in ends))
-        return Range(*(high - low for high, low in ends))
+            return Range(*((ratio - 1) * 100 for ratio in higher.over(lower)))
+        return higher.minus(lower)
 
     @property
-    def size(self) -> "Amount":
+    def size(self) -> Amount:
         """The gap as it is printed."""
-        return Amount(self.gap.printed, MARGIN_UNITS[self.quantity], FORMATS.get(self.quantity, ".3g"))
+        digits = {"accuracy": ".2f", "seconds": ".1f", "bytes": ".1f"}.get(self.quantity, ".3g")
+        return Amount(self.gap.printed, MARGIN_UNITS[self.quantity], digits)
 
     def __str__(self) -> str:
         return f'"{self.higher.case}" above "{self.lower.case}"'
 
 
-class Amount(NamedTuple):
-    """A number and how it is printed: by default to six significant digits, without an exponent."""
-
-    value: float
-    unit: str = ""
-    format: str = ""
-
-    def __str__(self) -> str:
-        number = format(self.value, self.format) if self.format else f"{Decimal(f'{self.value:.6g}').normalize():f}"
-        return f"{number} {self.unit}".rstrip()
-
-
-class Place(NamedTuple):
-    """The files, or the report, that something is about, and what in them: `device: case "GPU"`."""
-
-    files: tuple[str, ...]
-    label: str = ""
-
-    def __str__(self) -> str:
-        return f"{words(self.files)}: {self.label}" if self.label else words(self.files)
-
-
 class Finding(NamedTuple):
     """A contradiction or weakness of a report, and what shows it: values by what they are."""
 
-    place: Place
+    where: str
     says: str
     evidence: Mapping[str, object]
 
@@ -118,7 +120,8 @@ class Finding(NamedTuple):
 class Unchecked(NamedTuple):
     """A claim, or something printed, that is left alone, wholly or in part, because something is missing."""
 
-    place: Place
+    file: str
+    label: str
     lacks: str
 
 
@@ -129,7 +132,7 @@ class Reading:
     benchmark: Benchmark
     specs: dict[str, tuple[Experiment, Execution]]
     """By case; empty where the cases are only documented."""
-    cells: tuple[Cell, ...]
+    cells: list[Cell]
     """Every printed number; words such as "failed" are none."""
 
     @property
@@ -137,69 +140,53 @@ class Reading:
         """The file's name."""
         return self.benchmark.name
 
-    def at(self, label: str = "") -> Place:
-        """Return a place in the file."""
-        return Place((self.name,), label)
+    def at(self, label: str) -> str:
+        """Return a place in the file: `device: case "GPU"`."""
+        return f"{self.name}: {label}"
 
     def row(self, metric: str) -> list[Cell]:
-        """Return the exact numbers of a metric, in the order of the cases: those without "about"."""
+        """Return the exact numbers of a metric, those without "about", in the order of the cases."""
         return [cell for cell in self.cells if cell.row.metric == metric and not cell.number.is_approximate]
 
-    def exact(self, cases: Iterable[str], metric: str) -> list[Cell]:
-        """Return the exact numbers of some cases, in their order; those without one are left out."""
-        by_case = {cell.case: cell for cell in self.row(metric)}
-        return [by_case[case] for case in cases if case in by_case]
-
-    def missing(self, label: str, cases: Iterable[str], metric: str) -> Iterator[Unchecked]:
-        """Yield that something cannot be checked, if some cases have no exact number."""
-        if without := dict.fromkeys(case for case in cases if not self.exact([case], metric)):
-            yield Unchecked(self.at(label), f"exact number of {quoted(without)}")
+    def find(self, metric: str, cases: Sequence[str], *, exact: bool = True) -> tuple[list[Cell], str]:
+        """Return the numbers of some cases in their order, and what is missing; `exact` leaves out "about"."""
+        cells = self.row(metric) if exact else [cell for cell in self.cells if cell.row.metric == metric]
+        found = {cell.case: cell for cell in cells}
+        without = dict.fromkeys(case for case in cases if case not in found)
+        lack = f"{'exact ' * exact}number of {quoted(without)}" if without else ""
+        return [found[case] for case in cases if case in found], lack
 
 
 def reports(benchmarks: Collection[Benchmark]) -> list[list[Reading]]:
     """Return the files of each report, in the order in which the report tells them."""
     found: dict[str, list[Reading]] = {}
     for benchmark in sorted(benchmarks, key=lambda benchmark: (benchmark.source, benchmark.name)):
-        found.setdefault(benchmark.report_name, []).append(read(benchmark))
+        found.setdefault(benchmark.report_name, []).append(_read(benchmark))
     return list(found.values())
 
 
-def read(benchmark: Benchmark) -> Reading:
-    """Return what a file says in numbers, its experiments at full size."""
-    full = Request(scale="paper")
+def _read(benchmark: Benchmark) -> Reading:
+    full, cells = Request(scale="paper"), list[Cell]()
     specs = {case.name: resolve(benchmark, case, full, seed=0) for case in benchmark.cases if benchmark.can_run}
-    cells = tuple(
-        Cell(benchmark.name, case.name, row, number, _identity(case, specs.get(case.name), row.measures))
-        for row in benchmark.table.metrics
-        for case, number in _numbers(benchmark, row)
-    )
+    for row in benchmark.table.metrics:
+        for case, number in _numbers(benchmark, row):
+            asked = specs.get(case.name, ())
+            same: Hashable = asked if row.measures in COSTS else asked[:1]
+            cells.append(Cell(benchmark.name, case.name, row, number, same or frozenset(case.factors.items())))
     return Reading(benchmark, specs, cells)
 
 
-def _numbers(benchmark: Benchmark, row: MetricRow) -> list[tuple[Case, Printed]]:
-    """Return the numbers of a row in common units. A cell without a unit has the title's; shares of 1 need none."""
+def _numbers(benchmark: Benchmark, row: MetricRow) -> Iterator[tuple[Case, Printed]]:
+    """Yield the numbers of a row in common units. A cell without a unit has the title's; shares of 1 need none."""
     texts = [(case, case.reported.get(row.metric, "")) for case in benchmark.cases]
     found = [(case, number) for case, text in texts if (number := number_of(text, row.measures)) is not None]
     unit = unit_in_title(row) or ""
-    if not unit and row.measures == "accuracy" and all(not one.unit and one.value <= 1 for _, one in found):
-        unit = SHARE
-    worth = 100.0 if unit == SHARE else UNITS.get(unit, 1.0)
-    for at, (case, number) in enumerate(found):
-        if not number.unit:
-            scaled = replace(number, unit=unit, value=number.value * worth, half_step=number.half_step * worth)
-            found[at] = (case, scaled)
-    return found
-
-
-def _identity(case: Case, spec: tuple[Experiment, Execution] | None, quantity: Quantity) -> str:
-    if spec is None:
-        factors = {name: float(level) if type(level) is int else level for name, level in case.factors.items()}
-        return canonical_json({"factors": factors}).decode("ascii")
-    experiment, execution = spec
-    asked = [experiment.model_dump(mode="json", exclude={"seed"})]
-    if quantity in COSTS:
-        asked.append(execution.model_dump(mode="json"))
-    return canonical_json(asked).decode("ascii")
+    worth = UNITS.get(unit, 1.0)
+    if not unit and row.measures == "accuracy" and all(not number.unit and number.value <= 1 for _, number in found):
+        unit, worth = "of 1", 100.0
+    for case, number in found:
+        scaled = replace(number, unit=unit, value=number.value * worth, half_step=number.half_step * worth)
+        yield case, number if number.unit else scaled
 
 
 def unit_in_title(row: MetricRow) -> str | None:
@@ -212,16 +199,18 @@ def unit_in_title(row: MetricRow) -> str | None:
     return None
 
 
-def number_of(text: str, quantity: Quantity) -> Printed | None:
-    """Return the number that a string is; one whose unit is of another quantity is none."""
+def number_of(text: str, quantity: Quantity = "other", *, exact: bool = False) -> Printed | None:
+    """Return the number that a string is; None if its unit is of another quantity, and, if `exact`, for "about"."""
     number = parse_printed(text)
-    return None if number and number.unit and number.unit not in UNITS_OF.get(quantity, (number.unit,)) else number
+    if number is None or (exact and number.is_approximate):
+        return None
+    return None if number.unit and number.unit not in UNITS_OF.get(quantity, (number.unit,)) else number
 
 
 def widest(cells: Sequence[Cell]) -> Pair | None:
     """Return the two numbers of one metric that surely differ most, None where rounding explains any difference."""
-    pairs = [pair for pair in starmap(Pair, permutations(cells, 2)) if pair.gap.least > TOLERANCE]
-    return max(pairs, key=lambda pair: pair.gap.least, default=None)
+    pair = max(starmap(Pair, permutations(cells, 2)), key=lambda pair: pair.gap.least, default=None)
+    return pair if pair and pair.gap.least > TOLERANCE else None
 
 
 def words(value: object) -> str:
