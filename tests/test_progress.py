@@ -110,7 +110,7 @@ def test_on_a_terminal_bars_live_and_every_run_that_has_ended_stays(width, runs)
 
     assert "[1/16] mine/8 seed 0: ok, 50.0% test, 10 min, about 2.5 h left" in lines
     assert any(re.match(r"all .* 1/16 runs +2:27:00", line) for line in lines), lines
-    assert any(re.match(r"mine/16 seed 0 .* epoch 4/10 0:07:00", line) for line in lines), lines
+    assert any(re.match(r"mine/16 seed 0 .* epoch 4/10 +07:00", line) for line in lines), lines
     assert not re.search(r"\x1b\[[0-9;]*m", screen.file.getvalue())
     assert width >= max(len(line) for line in lines if not line.startswith("["))
 

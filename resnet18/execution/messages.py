@@ -96,21 +96,18 @@ class TimingQuestion(Model):
     experiment: Experiment
     execution: Execution
     steps: Annotated[int, Field(ge=1)]
-    """To time, after one that is not."""
+    """To time, after one that warms up."""
     enough_s: Annotated[float, Field(gt=0)]
     """After so many seconds no further step is begun."""
 
 
 class TimingAnswer(Model):
-    """The pace of an experiment on this machine."""
+    """The seconds for each image of an experiment on this machine; with no step timed, those of the first."""
 
     steps: int
-    """That were timed; 0: the first alone, which warms up."""
     prepare_s: float
     train_image_s: float
-    """For each image of a step."""
     eval_image_s: float
-    """For each image of one evaluation."""
 
 
 class Problem(Model):
@@ -145,6 +142,5 @@ class Message(Model):
     """For the user: what was found when the run began."""
     problem: Problem | None = None
     epoch: Epoch | None = None
-    """One that has ended."""
     done: Status | None = None
     """Sent when the record is saved."""

@@ -18,11 +18,9 @@ SPEED_PERIOD_S = 1e9
 
 
 class Progress:
-    """Shows runs as they go. Work is counted in training images, since runs differ in length.
+    """Shows runs as they go: bars on a terminal that can move its cursor, and lines.
 
-    Args:
-        console: where to. Bars are drawn on a terminal that can move its cursor.
-        clock: tells the seconds.
+    Work is counted in training images, since runs differ in length.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = perf_counter) -> None:
@@ -32,7 +30,7 @@ class Progress:
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(bar_width=None),
             bars.TextColumn("{task.fields[state]}"),
-            bars.TimeRemainingColumn(),
+            bars.TimeRemainingColumn(compact=True),
             console=console,
             refresh_per_second=1,  # drawing takes time from what is measured
             speed_estimate_period=SPEED_PERIOD_S,

@@ -53,12 +53,7 @@ class Task(NamedTuple):
 class RayEngine(Engine):
     """Gives runs out to the nodes of the cluster that RAY_ADDRESS names, or that this machine belongs to.
 
-    Args:
-        resources: what a run takes of a node.
-        at_once: how many may be out; None: as many as the nodes have room for, and some that wait.
-
-    Raises:
-        EnvironmentMissingError: Ray is not installed, or no cluster answers.
+    So many may be out at once; None: as many as the nodes have room for, and some that wait.
     """
 
     def __init__(self, resources: Resources, at_once: int | None) -> None:

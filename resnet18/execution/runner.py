@@ -35,15 +35,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
 
     Runs that another runner carries out in the same results directory are left to it.
 
-    Args:
-        plan: the runs.
-        request: what was asked for, kept in each record.
-        source: of the images.
-        engine: carries the runs out.
-        store: where the records go, and those of runs that are done.
-        progress: what the user sees.
-        policy: what counts as done, and how an attempt is saved and stopped.
-        records: those of the store, where it has been read just now; what was added since is seen run by run.
+    `records` are those of the store, where it has been read just now; what was added since is seen run by run.
 
     Raises:
         EnvironmentMissingError: the results directory cannot be written, or the data set is missing.

@@ -52,15 +52,7 @@ class Flight:
 
 
 class SlurmEngine(Engine):
-    """Submits runs to the Slurm of this machine.
-
-    Args:
-        resources: what a run takes of a node.
-        at_once: how many of an array may run at once.
-
-    Raises:
-        EnvironmentMissingError: there is no Slurm, or submitit is not installed.
-    """
+    """Submits runs to the Slurm of this machine; so many of an array may run at once."""
 
     def __init__(self, resources: Resources, at_once: int | None) -> None:
         try:
@@ -211,11 +203,7 @@ def queued(arrays: Collection[str]) -> dict[tuple[str, int], str]:
 
 
 def answer(command: Sequence[str]) -> str:
-    """Return what one of Slurm's programs says.
-
-    Raises:
-        EnvironmentMissingError: it is not there, fails, or gives no answer.
-    """
+    """Return what one of Slurm's programs says; EnvironmentMissingError is raised where it is missing, fails, is silent."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_LIMIT_S, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:

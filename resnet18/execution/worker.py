@@ -48,10 +48,7 @@ CIFAR_STEM_WORK = 16
 def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
     """Carry out one attempt, from the last checkpoint on, and save its record, however it ends.
 
-    Args:
-        job: what to run.
-        send: hands a message to the runner: one after each epoch, and one when the record is saved.
-        stop: asks for an end between two steps; nobody does if left out.
+    The runner is sent a message after each epoch, and when the record is saved.
     """
     attempt = WorkerAttempt(job, send, stop or Stop())
     end: Conclusion | None = None
@@ -161,11 +158,7 @@ def _train_watched(attempt: WorkerAttempt, setup: Setup, clock: Clock, begin: Po
 
 
 def answer(question: DataQuestion) -> DataAnswer:
-    """Open and check the data set, and tell the numerics where asked to.
-
-    Raises:
-        SuiteError: it is missing, damaged, or too small.
-    """
+    """Open and check the data set, and tell the numerics where asked to."""
     check_torch()
     found = look_at_data(question)
     if question.execution is None:

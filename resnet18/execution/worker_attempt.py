@@ -57,13 +57,7 @@ STATUSES: dict[type[Exception], Status] = {
 
 
 class WorkerAttempt:
-    """One attempt at a run, from its begin on.
-
-    Args:
-        job: what to run.
-        send: hands a message to the runner.
-        stop: asks for an early end.
-    """
+    """One attempt at a run, from its begin on: it sends messages to the runner, and may be asked to stop."""
 
     def __init__(self, job: Job, send: Send, stop: Stop) -> None:
         self.job, self.send, self.stop = job, send, stop
@@ -131,12 +125,7 @@ class WorkerAttempt:
             raise IntegrityError("checkpoint", "lacks epochs")
 
     def after_step(self, setup: Setup, clock: Clock, position: Position) -> None:
-        """Save a checkpoint where one is due, and end the attempt where it is time to.
-
-        Raises:
-            InterruptedRunError: the user asked for it.
-            TimeLimitError: it has taken as long as it may.
-        """
+        """Save a checkpoint where one is due, and end the attempt by an error where it is time to."""
         policy = self.job.policy
         is_late = policy.time_limit_s is not None and self._elapsed_s > policy.time_limit_s
         is_due = (time.perf_counter_ns() - self._saved_ns) / 1e9 >= policy.checkpoint_every_s
