@@ -203,7 +203,7 @@ def queued(arrays: Collection[str]) -> dict[tuple[str, int], str]:
 
 
 def answer(command: Sequence[str]) -> str:
-    """Return what one of Slurm's programs says; EnvironmentMissingError is raised where it is missing, fails, is silent."""
+    """Return what one of Slurm's programs says; where it fails or is silent, EnvironmentMissingError is raised."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_LIMIT_S, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
