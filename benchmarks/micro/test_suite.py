@@ -5,11 +5,12 @@ from itertools import islice
 from time import perf_counter
 
 from builders import TOML, make_benchmark, make_epoch, make_record
-from resnet18.execution.job import DataQuestion, Place
 from rich.console import Console
 
-from resnet18.execution import process
+from resnet18.execution.local_engine import LocalEngine
+from resnet18.execution.messages import DataQuestion
 from resnet18.execution.progress import Progress
+from resnet18.execution.questions import ask
 from resnet18.execution.runner import run_plan
 from resnet18.records.store import Store
 from resnet18.report.report import write_report
@@ -59,16 +60,16 @@ def test_runner_overhead(benchmark, tmp_path):
     request = Request(overrides=tiny)
     one_case = TOML[: TOML.rindex("[[case]]")]
     planned = plan([make_benchmark(tmp_path, one_case)], request, [0], {"cpu": 1})
-    question = DataQuestion(place=Place.of(source), train_sizes=(), test_sizes=())
+    question = DataQuestion(source=source)
     overheads = []
 
     def run():
         start = perf_counter()
-        process.ask(question)
+        ask(question)
         start_up_s = perf_counter() - start
         store = Store(tmp_path / f"round-{len(overheads)}")
         start = perf_counter()
-        run_plan(planned, request, source, store, Progress(Console(file=io.StringIO())))
+        run_plan(planned, request, source, LocalEngine(), store, Progress(Console(file=io.StringIO())))
         elapsed_s = perf_counter() - start
         time = store.read().records[0].time
         work_s = time.prepare_s + time.train_s + time.statistics_s + time.eval_as_published_s + time.eval_clean_s

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from loops import LOOPS
-from resnet18.execution.job import Stop
 from torch.nn.functional import cross_entropy
 from workloads import Workload
 
 from resnet18.data.embedded import read_embedded
+from resnet18.execution.messages import Stop
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import clean
 from resnet18.spec.experiment import Execution
