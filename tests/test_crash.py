@@ -14,7 +14,7 @@ from builders import TINY_ARGUMENTS, TOML, make_toml, wait_for_an_epoch
 from resnet18.records.store import Store
 
 SECOND_CASE = '[[case]]\nname = "16"'
-EPOCHS = 40
+EPOCHS = 12
 STEPS_PER_EPOCH = 5
 OPTIONS = [*TINY_ARGUMENTS, "-o", f"epochs={EPOCHS}"]
 
