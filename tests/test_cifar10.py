@@ -87,7 +87,6 @@ def test_both_archives_decode_to_the_same_data(tmp_path):
 
 @KINDS
 def test_pixels_are_stored_channel_by_channel_and_read_pixel_by_pixel(kind):
-    """1,024 red bytes, then green, then blue; row by row."""
     pixels, labels = batch(0)
     split = PARSE[kind](MAKE[kind](pixels, labels))
 
@@ -144,7 +143,6 @@ def test_a_cut_batch_of_cifar_is_refused(kind, kept):
 
 @KINDS
 def test_batches_of_different_sizes_are_refused(kind, tmp_path):
-    """One is cut between two images."""
     fewer = MAKE[kind](*(part[:-1] for part in batch(3)))
 
     with pytest.raises(IntegrityError, match="different numbers of images"):
@@ -155,7 +153,6 @@ def test_batches_of_different_sizes_are_refused(kind, tmp_path):
 
 @KINDS
 def test_a_flipped_bit_of_a_cifar_archive_is_refused_with_both_checksums(kind, repetitions, tmp_path):
-    """Wherever it is; the file is left as it is."""
     path, sha256 = make_archive(tmp_path / f"cifar-10-{kind}.tar.gz", kind)
     whole = path.read_bytes()
     for place in np.linspace(0, len(whole) - 1, 10 * repetitions(1_000), dtype=int):
@@ -171,7 +168,6 @@ def test_a_flipped_bit_of_a_cifar_archive_is_refused_with_both_checksums(kind, r
 @KINDS
 @pytest.mark.parametrize("label", [10, 255])
 def test_a_label_above_9_is_refused_in_either_archive(kind, label):
-    """There are ten classes."""
     pixels, labels = batch(5)
     labels[3] = label
 
@@ -180,7 +176,6 @@ def test_a_label_above_9_is_refused_in_either_archive(kind, label):
 
 
 def test_a_label_that_no_byte_holds_is_refused():
-    """Neither wrapped round nor an error of numpy."""
     content = python2_pickle(*batch(0))
     place = content.index(b"]q\x0e(") + 4
 
@@ -204,7 +199,6 @@ def test_a_batch_of_cifar_that_is_no_file_is_missing(kind, tmp_path):
 
 
 def test_an_archive_of_cifar_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    """Its own limits are narrow: the data set is known."""
     monkeypatch.setattr("resnet18.data.cifar10.MAX_ARCHIVE_BYTES", 100_000)
     monkeypatch.setattr(archive, "HEADERS", 10_000)
 

@@ -112,7 +112,7 @@ def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fet
 
     assert [{"data/fetch.py"}, {"cli/data.py"}, {"data/fetch.py"}] == list(users.values())
     assert ["fetch_command"] == handlers
-    assert [True] == ["downloader" in {key.arg for key in call.keywords} for call in given]
+    assert [True, True] == ["downloader" in {key.arg for key in call.keywords} for call in given]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a locale that is not UTF-8 is common there alone")

@@ -97,13 +97,7 @@ def test_a_folder_that_is_none_is_refused(change, words, make, tmp_path, monkeyp
         read(make(tmp_path / "mine", files() | change))
 
 
-def test_a_folder_of_one_class_is_refused(tmp_path):
-    with pytest.raises(IntegrityError, match="1 classes"):
-        read(make_folder(tmp_path / "mine", {"train/cat/0.png": png(0), "test/cat/0.png": png(1)}))
-
-
 def test_a_folder_without_an_image_is_answered_with_the_layout(tmp_path):
-    """It is not damaged, it is another folder."""
     with pytest.raises(EnvironmentMissingError, match=r"holds no image\n.*train/<class>/<image>"):
         read(make_folder(tmp_path / "mine", {"some/folder/readme.txt": b"x"}))
 
@@ -119,7 +113,6 @@ def test_a_truncated_archive_is_refused(share, tmp_path):
 
 
 def test_an_image_that_is_there_twice_is_refused(tmp_path):
-    """Under two folders of one archive: neither may replace the other silently."""
     twice = {f"{top}/{name}": data for top in ("a", "b") for name, data in files().items()}
 
     with pytest.raises(IntegrityError, match="is there twice"):
@@ -169,7 +162,6 @@ BULK = {f"other/{number}.bin": bytes(1_000_000) for number in range(9)}
     ],
 )
 def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tmp_path, monkeypatch):
-    """Also where the bulk is in members that nobody wants."""
     monkeypatch.setattr(imagefolder, limit, value)
 
     with pytest.raises(IntegrityError, match=words):
@@ -202,7 +194,6 @@ def test_a_name_of_any_length_is_refused_before_it_is_read(kind, tmp_path, monke
 
 @pytest.mark.parametrize("name", ["\x1b[2Jcat", "\u202ecat", "c" * 101, "\udcffcat", "cat\n"])
 def test_a_class_whose_name_cannot_be_printed_is_refused(name, tmp_path):
-    """It stands in every record and under every picture."""
     content = {place.replace("cat", name): data for place, data in files().items()}
 
     with pytest.raises(IntegrityError, match="a class is called"):
@@ -210,7 +201,6 @@ def test_a_class_whose_name_cannot_be_printed_is_refused(name, tmp_path):
 
 
 def test_a_file_name_that_is_no_text_is_read(home, tmp_path):
-    """Names of files are kept nowhere."""
     folder = make_folder(tmp_path / "mine", {name.replace("0.", "\udcff."): data for name, data in files().items()})
 
     assert open_data(parse_data(f"imagefolder:{folder}"), verify=True).sha256 == read(folder).sha256
@@ -227,14 +217,12 @@ def test_a_pickle_among_the_images_is_not_loaded(tmp_path):
     ("name", "label"), [("cifar10-jpeg.tar.gz", "cifar10-jpeg"), ("My Photos!.tgz", "my-photos"), ("plain", "plain")]
 )
 def test_the_label_is_the_stem_and_never_the_path(name, label, tmp_path):
-    """It goes into ids and file names."""
     (tmp_path / name).mkdir()
 
     assert label == parse_data(f"imagefolder:{tmp_path / name}").label
 
 
 def test_an_image_folder_cannot_pass_for_the_official_data(tmp_path):
-    """Its results would stand beside reported values under a false name."""
     (tmp_path / "cifar10").mkdir()
 
     with pytest.raises(SpecError, match="cannot be labelled"):

@@ -109,7 +109,6 @@ def reason_for_all(facts):
     ("code", "name"), [(9, "DriverNotLoaded"), (18, "LibRmVersionMismatch"), (4, "NoPermission"), (999, "Unknown")]
 )
 def test_an_nvml_that_does_not_start_is_a_reason(observe, code, name):
-    """For each value of the device."""
     facts = observe([LAB | {"fail.nvmlInitWithFlags": code}])
 
     assert f"NVML did not answer (NVMLError_{name})" == reason_for_all(facts)
@@ -134,7 +133,6 @@ def test_an_absent_library_is_a_reason(monkeypatch, loaded, name):
 
 @pytest.mark.parametrize("kind", ["function of the driver", "name of pynvml"])
 def test_what_an_older_driver_or_pynvml_lacks_is_a_reason(fake, kind, monkeypatch):
-    """The other values are read."""
     name = "nvmlDeviceGetTotalEnergyConsumption"
     if kind == "name of pynvml":
         monkeypatch.delattr(pynvml, name)
@@ -161,7 +159,6 @@ def test_a_slice_of_a_gpu_is_read_by_its_own_uuid(observe):
 
 
 def test_a_split_gpu_whose_slice_is_not_known_is_not_read(observe):
-    """Its memory is that of all its slices."""
     assert "the GPU is split (MIG)" in reason_for_all(observe([LAB | {"0.split": 1}]))
 
 
@@ -212,20 +209,6 @@ def test_another_process_that_comes_and_goes_is_counted(observe):
     assert "77" not in str(facts.conditions)
 
 
-def test_a_device_without_graphics_has_no_such_processes(observe):
-    """That NVML does not support the question is an answer."""
-    state = {key: value for key, value in LAB.items() if key != "0.graphics"}
-
-    assert 0 == observe([state]).conditions["gpu_other_processes"]
-
-
-def test_processes_that_may_not_be_listed_are_unknown(observe):
-    """Not none."""
-    facts = observe([LAB | {"fail.nvmlDeviceGetComputeRunningProcesses_v3": 4}])
-
-    assert [NO_PERMISSION] * 2 == [facts.reasons[key] for key in (OF_PROCESS, OTHERS)]
-
-
 def test_a_gpu_that_is_lost_leaves_what_was_seen_before(observe):
     """The peaks so far, with the number of samples that answered; no energy, which needs an end."""
     lost = LAB | {"lost": 15}
@@ -235,16 +218,7 @@ def test_a_gpu_that_is_lost_leaves_what_was_seen_before(observe):
     assert (None, LOST) == (facts.energy_j, facts.reasons["energy_j"])
 
 
-def test_a_gpu_that_is_lost_from_the_start_is_a_reason(observe):
-    """The library starts and tells the driver, the device does not answer."""
-    facts = observe([LAB | {"lost": 15}])
-
-    assert f"the UUID that torch uses: {LOST}" == reason_for_all(facts)
-    assert {"driver": "515.57"} == facts.numerics
-
-
 def test_throttling_is_remembered_and_idling_is_none(observe):
-    """Each reason that was there at some sample of the run; clocks set by somebody are not lowered."""
     bits = (HW_SLOWDOWN, SW_POWER_CAP, 0, HW_THERMAL | SET_BY_SOMEBODY, GPU_IDLE)
     facts = observe([LAB | {"0.clock_events": each} for each in bits])
 
@@ -259,17 +233,8 @@ def test_clocks_are_those_at_work(observe):
     assert (1410, 1695, 1700) == facts.conditions["gpu_clock_mhz"]
 
 
-def test_a_device_that_idled_has_no_clock_and_was_not_throttled(observe):
-    """The one is null, the other is known: nothing."""
-    facts = observe([BEFORE])
-
-    assert "the device idled at each sample" == facts.reasons["conditions.gpu_clock_mhz"]
-    assert () == facts.conditions["gpu_throttle"]
-
-
 @pytest.mark.parametrize("change", [0, -5])
 def test_an_energy_counter_that_does_not_advance_is_no_measurement(observe, change):
-    """Too short a run, or a driver that was loaded again."""
     facts = observe([LAB, LAB | {"0.energy": LAB["0.energy"] + change}])
 
     assert (None, "the device's energy counter did not advance") == (facts.energy_j, facts.reasons["energy_j"])
@@ -292,12 +257,10 @@ def test_what_a_device_does_not_count_is_null_and_the_rest_is_read(observe, miss
 
 @pytest.mark.parametrize("uuids", [("GPU-0",), ()])
 def test_an_unknown_uuid_is_a_reason(observe, uuids):
-    """And so is none at all."""
     assert "UUID" in reason_for_all(observe([LAB], uuids))
 
 
 def test_a_start_that_hangs_does_not_hold_the_run_up(fake, monkeypatch):
-    """NVML's first function sleeps until the run is over."""
     monkeypatch.setattr(device_watch, "OPENING_LIMIT_S", 0.05)
     monkeypatch.setattr(device_watch, "CLOSING_LIMIT_S", 0.05)
     fake.state["hang.nvmlInitWithFlags"] = 1
@@ -336,8 +299,6 @@ def test_a_start_that_comes_late_gives_no_baseline(fake, monkeypatch):
 
 
 def test_a_system_without_another_thread_goes_without_nvml(monkeypatch):
-    """Rather than without training."""
-
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
@@ -358,16 +319,7 @@ def test_the_thread_samples_by_itself(fake):
     assert 9000 * MIB == watch.facts().memory["device_peak_bytes"]
 
 
-def test_nvml_is_shut_down_as_often_as_it_was_started():
-    """Torch may use it too."""
-    before = pynvml._nvmlLib_refcount
-    watched()
-
-    assert before == pynvml._nvmlLib_refcount
-
-
 def test_torchs_own_peaks_stand_beside_nvmls(fake, monkeypatch):
-    """Since the opening: earlier ones are forgotten."""
     asked = []
     monkeypatch.setattr(torch.accelerator, "reset_peak_memory_stats", asked.append)
     monkeypatch.setattr(torch.accelerator, "max_memory_allocated", lambda _: 1_000)
@@ -380,7 +332,6 @@ def test_torchs_own_peaks_stand_beside_nvmls(fake, monkeypatch):
 
 
 def test_a_run_on_the_cpu_has_no_device_memory_and_says_why(monkeypatch):
-    """NVML is not asked; the resident peak is known."""
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: 1 / 0)
     facts = watched(torch.device("cpu"))
 
@@ -391,8 +342,6 @@ def test_a_run_on_the_cpu_has_no_device_memory_and_says_why(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["mps", "xpu"])
 def test_a_device_of_another_maker_is_not_watched(kind, monkeypatch):
-    """The reason names it."""
-
     def unsupported(_):
         raise RuntimeError("no allocator statistics")
 

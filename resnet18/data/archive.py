@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import tarfile
@@ -18,7 +19,7 @@ HEADERS = 1_000_000
 class BoundedStream(io.RawIOBase):
     """A stream that refuses to be read in larger pieces, or farther, than a limit.
 
-    It stands below `tarfile`, which reads a name or header of any claimed length in one piece.
+    `tarfile`, above it, reads a name or header of any claimed length in one piece.
     """
 
     def __init__(self, stream: BinaryIO, most_at_once: int, most_in_all: int) -> None:
@@ -29,7 +30,7 @@ class BoundedStream(io.RawIOBase):
         """Return that many bytes, fewer at the end."""
         if not 0 <= size <= self._most_at_once:
             raise ValueError(f"a piece of {size:,} bytes, where {self._most_at_once:,} are the most")
-        self._check(self._stream.tell() + size)
+        self._check(self.tell() + size)
         return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
@@ -44,6 +45,12 @@ class BoundedStream(io.RawIOBase):
     def _check(self, place: int) -> None:
         if place > self._most_in_all:
             raise ValueError(f"unpacks to more than {self._most_in_all:,} bytes")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_tar(

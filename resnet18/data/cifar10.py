@@ -1,19 +1,14 @@
-"""CIFAR-10's official archives (Krizhevsky, 2009), read without unpickling.
+"""CIFAR-10's official archives (Krizhevsky, 2009), read without unpickling; both decode to the same arrays."""
 
-The python archive's batches are pickles: `pickletools.genops` walks their opcodes and executes nothing. The binary
-archive is the second choice; both decode to the same arrays. Checked on archives of this layout that the tests make.
-"""
-
-import hashlib
 import pickletools
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet18.data.archive import read_tar
+from resnet18.data.archive import file_sha256, read_tar
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
 from resnet18.spec.data import CIFAR10
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
@@ -21,16 +16,12 @@ from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PIXELS = 3 * 32 * 32
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-MAX_BATCH_BYTES = 40_000_000
-"""A python batch is the larger of the two, with 31 MB."""
 MAX_ARCHIVE_BYTES = 250_000_000
 """Six batches and two small texts are 186 MB."""
-MAX_MEMBERS = 100
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
 
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(NamedTuple):
     """A file whose bytes are the same wherever they come from."""
 
     name: str
@@ -62,9 +53,7 @@ def find_archive(home: Path) -> Path:
 
 def check_archive(path: Path, sha256: str) -> None:
     """Hash a file, and raise IntegrityError if it has another SHA-256."""
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
-    if actual != sha256:
+    if (actual := file_sha256(path)) != sha256:
         what = f"SHA-256 is {actual}, not {sha256}"
         raise IntegrityError(str(path), what, next_step="replace it: resnet18 data fetch")
 
@@ -83,7 +72,7 @@ def read_archive(path: Path, sha256: str) -> DataSet:
 
 def _batches(path: Path) -> dict[str, Split]:
     parse = parse_python_batch if "python" in path.name else parse_binary_batch
-    limits = {"members": MAX_MEMBERS, "member_bytes": MAX_BATCH_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
+    limits = {"members": 100, "member_bytes": 40_000_000, "total_bytes": MAX_ARCHIVE_BYTES}  # a batch is 31 MB at most
     files = read_tar(path, lambda place: _batch(place) in BATCHES, **limits)
     found = {_batch(place): parse(content) for place, content in files}
     if lacking := [name for name in BATCHES if name not in found]:
@@ -111,29 +100,24 @@ def parse_binary_batch(batch: bytes) -> Split:
 def parse_python_batch(batch: bytes) -> Split:
     """Return the images of a python batch: a pickled dict with `data` (uint8 [n, 3072]) and `labels` (list of ints).
 
+    Nothing is executed: its opcodes are walked for the longest string, and the numbers that follow the word `labels`.
     Raises ValueError at any other pickle, or labels that are not from 0 to 9.
     """
+    pixels, labels, in_labels = b"", list[int](), False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # strings that no pickle of these has, escaped wrongly
-        pixels, labels = _picked_out(batch)
+        for opcode, argument, _ in pickletools.genops(batch):
+            if opcode.name in {"MARK", "APPENDS", "EMPTY_LIST", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
+                continue
+            if in_labels and isinstance(argument, int):
+                labels.append(argument)
+                continue
+            in_labels = argument == "labels"
+            if opcode.name == "BINSTRING" and isinstance(argument, str) and len(argument) > len(pixels):
+                pixels = argument.encode("latin-1")  # how genops turns the bytes of a Python 2 string into text
     if not labels or len(pixels) != len(labels) * PIXELS:
         raise ValueError(f"{len(labels):,} labels and {len(pixels):,} bytes of pixels do not fit together")
     return _split(np.frombuffer(pixels, dtype=np.uint8), labels)
-
-
-def _picked_out(batch: bytes) -> tuple[bytes, list[int]]:
-    """Return the longest string of a pickle, and the numbers that follow the word `labels`."""
-    pixels, labels, in_labels = b"", list[int](), False
-    for opcode, argument, _ in pickletools.genops(batch):
-        if opcode.name in {"MARK", "APPENDS", "EMPTY_LIST", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
-            continue
-        if in_labels and isinstance(argument, int):
-            labels.append(argument)
-            continue
-        in_labels = argument == "labels"
-        if opcode.name == "BINSTRING" and isinstance(argument, str) and len(argument) > len(pixels):
-            pixels = argument.encode("latin-1")  # how genops turns the bytes of a Python 2 string into text
-    return pixels, labels
 
 
 def _split(pixels: NDArray[np.uint8], labels: list[int]) -> Split:

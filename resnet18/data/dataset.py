@@ -54,9 +54,7 @@ def subset(data: DataSet, which: Literal["train", "test"], size: CountOrAll) -> 
     """Return the sorted indices of a class-balanced subset, a function of the data and the size alone.
 
     Of each class the same images come first whatever the size, so a smaller subset lies inside a larger one.
-
-    Raises:
-        SpecError: the data set has too few images of a class.
+    Raises SpecError if the data set has too few images of a class.
     """
     labels = (data.train if which == "train" else data.test).labels
     if size == "all":
@@ -67,16 +65,12 @@ def subset(data: DataSet, which: Literal["train", "test"], size: CountOrAll) -> 
         of_class = np.flatnonzero(labels == label)
         wanted = size // len(data.classes) + (label < size % len(data.classes))
         if wanted > len(of_class):
+            most = int(np.bincount(labels, minlength=len(data.classes)).min()) * len(data.classes)
+            keys = "-o train_images=N" if which == "train" else "-o test_images_epoch=N -o test_images_last=N"
             raise SpecError(
                 f"data set {data.label}",
                 f"{size:,} {which} images are asked for, but class {data.classes[label]} has only {len(of_class):,}",
-                next_step=f"choose another --scale or --data, or ask for at most {_most(labels, len(data.classes)):,}: "
-                + ("-o train_images=N" if which == "train" else "-o test_images_epoch=N -o test_images_last=N"),
+                next_step=f"choose another --scale or --data, or ask for at most {most:,}: {keys}",
             )
         chosen.append(of_class[np.argsort(words[of_class], kind="stable")[:wanted]])
     return np.sort(np.concatenate(chosen))
-
-
-def _most(labels: NDArray[np.uint8], classes: int) -> int:
-    """Return the size of the largest balanced subset whose classes are all equal."""
-    return int(np.bincount(labels, minlength=classes).min()) * classes

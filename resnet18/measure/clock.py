@@ -10,8 +10,7 @@ SCOPES = ("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval
 class Clock:
     """Counts seconds inside `with clock.scope(name)`. Monotonic; never a wall clock, which can jump.
 
-    Args:
-        synchronize: waits for the device's queued work, whose time would otherwise count in a later scope.
+    `synchronize` waits for the device's queued work, whose time would otherwise count in a later scope.
     """
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
@@ -21,12 +20,7 @@ class Clock:
 
     @contextmanager
     def scope(self, name: str, *, synchronized: bool = True) -> Iterator[None]:
-        """Add the time spent inside to a scope, also when an exception leaves it.
-
-        Args:
-            name: of the scope.
-            synchronized: whether to wait for the device; without, only the host's time counts.
-        """
+        """Add the time spent inside, also when an exception leaves it; unsynchronized, the host's time alone counts."""
         wait = self._synchronize if synchronized else lambda: None
         wait()
         start = time.perf_counter_ns()

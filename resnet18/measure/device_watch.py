@@ -1,9 +1,5 @@
 """What a run costs on its device: torch's own peaks, and on an NVIDIA GPU what NVML tells from outside.
 
-    with DeviceWatch(device) as watch:
-        ...  # the run
-    facts = watch.facts()
-
 NVML also counts the CUDA context, other processes and the driver. A thread samples it: its peaks are lower bounds.
 """
 
@@ -13,8 +9,7 @@ import statistics
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -30,18 +25,14 @@ MEMORY = ("device_peak_bytes", "device_baseline_bytes", "process_peak_bytes")
 CONDITIONS = ("gpu_reserved_bytes", "gpu_other_processes", "gpu_throttle", "gpu_clock_mhz")
 
 
-@dataclass(frozen=True)
-class DeviceFacts:
-    """Parts of a record, under its own keys."""
+class DeviceFacts(NamedTuple):
+    """Parts of a record, under its own keys; reasons say why a value is null, by dotted key."""
 
     memory: dict[str, int | None]
-    """Bytes."""
     energy_j: float | None
-    """Of the whole device, whoever used it."""
     conditions: dict[str, object]
     numerics: dict[str, str]
     reasons: dict[str, str]
-    """Why a value is null, by the record's dotted key."""
 
 
 class DeviceWatch:
@@ -94,33 +85,30 @@ class DeviceWatch:
 
     def facts(self) -> DeviceFacts:
         """Return what the run has cost, once the context has been left."""
-        seen, reasons, silence = self._answers()
-        peaks = own_peaks(self._device)
+        silence = self._silence
+        if self._thread.is_alive():
+            silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
+        if self._is_late:
+            silence = f"NVML had not answered {OPENING_LIMIT_S:g} s after the run began"
+        peaks, seen, reasons = own_peaks(self._device), *self._answers()
         reasons |= dict.fromkeys(peaks, NO_DEVICE if self._device.type == "cpu" else NO_PEAKS)
         memory = peaks | {key: seen.get(key) for key in MEMORY}
-        conditions = {
-            "sampling_period_s": self._period_s if self._samples else None,
-            "samples": self._samples or None,
-            **{key: seen.get(key) for key in CONDITIONS},
-        }
-        nulls = [("memory.", key) for key, value in memory.items() if value is None]
-        nulls += [("conditions.", key) for key, value in conditions.items() if value is None]
-        nulls += [("", "energy_j")] if "energy_j" not in seen else []
+        sampled = {"sampling_period_s": self._period_s if self._samples else None, "samples": self._samples or None}
+        conditions = sampled | {key: seen.get(key) for key in CONDITIONS}
+        values = {"": {"energy_j": seen.get("energy_j")}, "memory.": memory, "conditions.": conditions}
+        nulls = [(part, key) for part, keys in values.items() for key, value in keys.items() if value is None]
         return DeviceFacts(
-            memory=memory,
-            energy_j=seen.get("energy_j"),
-            conditions=conditions,
+            memory,
+            seen.get("energy_j"),
+            conditions,
             numerics={} if self._driver is None else {"driver": self._driver},
             reasons={f"{part}{key}": reasons.get(key, silence) for part, key in nulls},
         )
 
-    def _answers(self) -> tuple[dict[str, Any], dict[str, str], str]:
-        """Return what NVML told by the record's key, reasons for what it did not, and the reason for all else."""
-        seen, reasons, silence = dict(self._seen), dict(self._reasons), self._silence
-        if self._thread.is_alive():
-            silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
+    def _answers(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return what NVML told by the record's key, and the reasons for what it did not."""
+        seen, reasons = dict(self._seen), dict(self._reasons)
         if self._is_late:  # what was read later is no state before the run
-            silence = f"NVML had not answered {OPENING_LIMIT_S:g} s after the run began"
             seen = {key: value for key, value in seen.items() if key not in {"device_baseline_bytes", "energy_j"}}
         match seen.pop("energy_j", ()):
             case (start_mj, end_mj) if end_mj > start_mj:
@@ -130,7 +118,7 @@ class DeviceWatch:
         if "gpu_clock_mhz" in seen:
             clocks = sorted(seen["gpu_clock_mhz"].elements())
             seen["gpu_clock_mhz"] = (clocks[0], statistics.median_low(clocks), clocks[-1])
-        return seen, reasons, silence
+        return seen, reasons
 
     def sample(self, gauges: nvml.Gauges = nvml.DURING) -> None:
         """Read the GPU once."""
@@ -150,18 +138,15 @@ class DeviceWatch:
             with nvml.started():
                 self._driver = nvml.driver_version()
                 self._gpu = nvml.find_gpu(self._uuids)
-                self._sample_until_stopped()
+                self.sample(nvml.BEFORE)
+                self._opened.set()
+                while not self._stop.wait(self._period_s):
+                    self.sample()
+                self.sample(nvml.AFTER)
         except (*nvml.ERRORS, UnknownError) as error:
             self._silence = nvml.reason_of(error)
         finally:
             self._opened.set()
-
-    def _sample_until_stopped(self) -> None:
-        self.sample(nvml.BEFORE)
-        self._opened.set()
-        while not self._stop.wait(self._period_s):
-            self.sample()
-        self.sample(nvml.AFTER)
 
 
 def own_peaks(device: torch.device) -> dict[str, int | None]:

@@ -13,7 +13,6 @@ from resnet18.measure.nvml import listed_gpus
 
 CPU_INFO = Path("/proc/cpuinfo")
 SYSCTL = "/usr/sbin/sysctl"
-UNKNOWN = "unknown"
 NAMES = ("model name", "Model Name", "cpu model", "cpu", "uarch")
 """Under which Linux names a processor: x86, LoongArch, MIPS, POWER, RISC-V."""
 OF_ARM = ("implementer", "part", "variant", "revision")
@@ -24,17 +23,14 @@ ISA_WITHOUT_BF16 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE"
 """Values of oneDNN's MAX_CPU_ISA that leave them out."""
 ONEDNN_PREFIXES = ("ONEDNN_", "DNNL_")
 PROBE = "import torch; torch.zeros(1, device='{kind}'); print(torch.{kind}.device_count())"
-PROBE_LIMIT_S, SYSCTL_LIMIT_S = 120, 10
 
 
 def present_devices(*, prove: bool) -> dict[str, int]:
     """Return how many devices of each kind can be used, by kind: one CPU, and no kind of which there is none.
 
-    Args:
-        prove: allocate on a device of the kind and let torch count, in a child process (seconds): neither NVML nor
-            torch.cuda.is_available() proves that CUDA works, and CUDA_VISIBLE_DEVICES and slices of a GPU (MIG) change
-            the number. Otherwise the driver's word is taken, in a millisecond; of `xpu` no driver can be asked, and a
-            node in /dev/dri may belong to any display.
+    To `prove`, a child process allocates on a device of the kind and lets torch count (seconds): neither NVML nor
+    torch.cuda.is_available() proves that CUDA works, and CUDA_VISIBLE_DEVICES and slices of a GPU (MIG) change the
+    number. Otherwise the driver's word is taken, in a millisecond; of `xpu` no driver can be asked.
     """
     hinted = {
         "cuda": len(listed_gpus()),
@@ -59,7 +55,7 @@ def _proved(kind: str) -> int:
     """Return how many devices of a kind torch numbers; 0 where it cannot allocate on the first."""
     command = [sys.executable, "-c", PROBE.format(kind=kind)]
     try:
-        child = subprocess.run(command, capture_output=True, timeout=PROBE_LIMIT_S, check=False)
+        child = subprocess.run(command, capture_output=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
         return 0
     return int(child.stdout.split()[-1]) if child.returncode == 0 else 0
@@ -77,10 +73,16 @@ def cpu_model() -> str:
 
     `unknown` is no name: two records that have it may come from two machines.
     """
-    system = platform.system()
+    found, system = platform.processor(), platform.system()
     if system == "Linux":  # where platform.processor() is the architecture, the same for every processor of it
-        return _arm_model() or next(filter(None, map(_of_cpu, NAMES)), UNKNOWN)
-    return (_apple_model() if system == "Darwin" else platform.processor()) or UNKNOWN
+        found = _arm_model() or next(filter(None, map(_of_cpu, NAMES)), "")
+    elif system == "Darwin":
+        command = [SYSCTL, "-n", "machdep.cpu.brand_string"]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            found = ""
+    return found or "unknown"
 
 
 def _arm_model() -> str:
@@ -91,15 +93,6 @@ def _arm_model() -> str:
         return ""
     told = {", ".join(f"{key} {value}" for key, value in zip(OF_ARM, values, strict=True)) for values in kinds}
     return f"ARM {' and '.join(sorted(told))}" if told else ""
-
-
-def _apple_model() -> str:
-    command = [SYSCTL, "-n", "machdep.cpu.brand_string"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SYSCTL_LIMIT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
 
 
 def cpu_flags_sha256() -> str | None:

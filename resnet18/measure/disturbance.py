@@ -1,9 +1,7 @@
 """Why a time is unreliable: every limit with its reason, and a sentence for each that is passed.
 
-Null is unknown and says nothing against a time. An unreliable time was measured all the same, and is kept.
-
-The measure of the limits is the lab report's own noise: two of its rows did identical work and took 1161.1 s and
-1107.8 s, so what lengthens a run by less than about 5 % is no news.
+Null is unknown and says nothing against a time. The measure is the lab report's own noise: two of its rows did the
+same work and took 1161.1 s and 1107.8 s, so what lengthens a run by less than about 5 % is no news.
 """
 
 import statistics
@@ -11,17 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 STEAL_LIMIT = 0.02
-"""Share of CPU time. A run with a thread on each CPU waits for the CPU that is taken away: 2 % of two can lengthen it
-by 4 %. An argument: it was never met."""
+"""Share of CPU time. A run with a thread on each CPU waits for the one that is taken away: 2 % of two can cost 4 %."""
 OTHERS_LIMIT_CPUS = 0.03
-"""CPUs that others use beside those that the run leaves free. Measured on two CPUs with two threads, which wait for
-each other after every layer. Alone a run met 0.00 to 0.02; a process that took 0.05 lengthened a step by 2 to 18 %, one
-that took 0.08 to 0.10 by 9 to 17 %, and two that took what they could get (1.01) made it three times as long. A run of
-one thread beside 1.00 on the other CPU took no longer: what the run leaves free is anyone's."""
+"""CPUs that others use beside those that the run leaves free, which are anyone's. Measured with two threads on two
+CPUs: alone 0.00 to 0.02; beside a process that took 0.05 a step took 2 to 18 % longer."""
 PRESSURE_LIMIT = 0.1
-"""Share of the time, where others worked. In the same runs 0.00 to 0.01 alone and 0.08 to 0.12 beside the process of
-0.08 to 0.10. It catches what a free CPU does not always prevent: one thread beside 0.92 once took 15 % longer, at a
-pressure of 0.19."""
+"""Share of the time, where others worked. Measured: 0.00 to 0.01 alone, 0.08 to 0.12 beside a process of 0.08 to 0.10.
+It catches what a free CPU does not prevent: one thread beside 0.92 once took 15 % longer, at a pressure of 0.19."""
 CLOCK_LIMIT = 0.05
 """Of the highest clock: time goes with the clock."""
 SUSPENDED_LIMIT_S = 1.0
@@ -31,9 +25,8 @@ EPOCH_SD_LIMIT = 0.1
 EPOCHS_NEEDED = 5
 """After the first, which warms up: the spread of fewer says little."""
 TROUBLE = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
-"""NVML's reasons for a lower clock that come from outside the run: heat, or a supply that fails. The power cap in
-software is none: any work at full load meets it, so that every time would be unreliable. Where it does change the speed
-during a run, the clock tells."""
+"""NVML's reasons for a lower clock that come from outside the run: heat, or a supply that fails. Any work at full load
+meets the power cap in software; where that changes the speed during a run, the clock tells."""
 
 
 def disturbances(
@@ -41,10 +34,8 @@ def disturbances(
 ) -> tuple[str, ...]:
     """Return a sentence for each reason why a time is unreliable, with the figure and its limit; none where it is not.
 
-    Args:
-        conditions: the record's; null or a missing key is unknown.
-        epoch_seconds: of all epochs of one stretch of work, in order, the first included.
-        threads: with which the run computes, 1 where a GPU does; None for one on every CPU that it may use.
+    Conditions are the record's; null or a missing key is unknown. The seconds are of all epochs of one stretch of work,
+    the first included. Threads are those of the run, 1 where a GPU computes; None for one on every usable CPU.
     """
     return (*_of_cpus(conditions, threads), *_of_host(conditions), *_of_gpu(conditions), *_of_epochs(epoch_seconds))
 

@@ -13,29 +13,33 @@ from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_mode
 from resnet18.spec.experiment import Execution
 
 ONEDNN = ONEDNN_PREFIXES[0]
+OF_COMPILER = (
+    *("MAX_AUTOTUNE", "MAX_AUTOTUNE_GEMM", "MAX_AUTOTUNE_POINTWISE"),  # kernels are chosen by timing
+    *("COORDINATE_DESCENT_TUNING", "DETERMINISTIC"),  # the same of their blocks; and what forbids it
+    *("BATCH_INVARIANT", "SPLIT_REDUCTIONS", "LAYOUT_OPTIMIZATION"),  # the order of sums, and of numbers in memory
+    *("CPP_ENABLE_UNSAFE_MATH_OPT_FLAG", "CPP_MARCH", "VEC_ISA_OK"),  # what the C++ compiler may do and use
+    *("CPP_USE_DECOMPOSE_TANH", "USE_FAST_MATH"),  # another formula, inexact functions
+    *("EMULATE_PRECISION_CASTS", "EMULATE_DIVISION_ROUNDING"),  # rounds and divides as torch does
+)
+"""Variables of torch's compiler (`compile = true`), without TORCHINDUCTOR_."""
 VARIABLES = (
     "ATEN_CPU_CAPABILITY",  # which vector code torch's own operations run
-    "ONEDNN_MAX_CPU_ISA",  # the newest instructions of oneDNN's convolutions and products: other blocks, other sums
-    "ONEDNN_CPU_ISA_HINTS",  # narrower vectors there, and so other sums
+    *("ONEDNN_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS"),  # oneDNN's newest instructions, narrower vectors: other sums
     "ONEDNN_DEFAULT_FPMATH_MODE",  # lets oneDNN multiply 32-bit floats as bf16 or TF32
-    "TORCH_MKLDNN_MATMUL_MIN_DIM",  # which products go to oneDNN instead of MKL
-    "TORCH_MKLDNN_MATMUL_MIN_SIZE",  # the same, by size
+    *("TORCH_MKLDNN_MATMUL_MIN_DIM", "TORCH_MKLDNN_MATMUL_MIN_SIZE"),  # which products go to oneDNN, not MKL
     "MKL_CBWR",  # MKL's code path, and whether it is the same on every processor
     "MKL_ENABLE_INSTRUCTIONS",  # the newest instructions of MKL's products
     "MKL_DOMAIN_NUM_THREADS",  # goes before the threads that torch sets, and splits sums otherwise
     "MKL_NUM_STRIPES",  # how MKL splits a product among threads
     "OPENBLAS_CORETYPE",  # the kernels of OpenBLAS, in which torch multiplies on ARM
     "OMP_DYNAMIC",  # lets OpenMP start fewer threads than torch splits a sum for
-    "OMP_THREAD_LIMIT",  # the same, by a limit
-    "OMP_MAX_ACTIVE_LEVELS",  # with 0 there is one thread
+    *("OMP_THREAD_LIMIT", "OMP_MAX_ACTIVE_LEVELS"),  # the same, by a limit; with 0 levels there is one thread
     "GLIBC_TUNABLES",  # which code of exp, log and cos the C library takes
-    "NPY_DISABLE_CPU_FEATURES",  # which vector code NumPy takes
-    "NPY_ENABLE_CPU_FEATURES",  # the same
+    *("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),  # which vector code NumPy takes
     "CUBLAS_WORKSPACE_CONFIG",  # cuBLAS's workspaces: other kernels fit, and one stream may get two of them
     "CUBLASLT_WORKSPACE_SIZE",  # the same of cuBLASLt
     "TORCH_CUBLASLT_UNIFIED_WORKSPACE",  # whether the two share one
-    "TORCH_BLAS_PREFER_CUBLASLT",  # which of the two multiplies
-    "DISABLE_ADDMM_CUDA_LT",  # the same, for products with a bias
+    *("TORCH_BLAS_PREFER_CUBLASLT", "DISABLE_ADDMM_CUDA_LT"),  # which of the two multiplies, also with a bias
     "NVIDIA_TF32_OVERRIDE",  # switches TF32 off in NVIDIA's libraries, whatever torch says
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",  # switches it on in torch
     "TORCH_CUDNN_V8_API_DISABLED",  # the older way to choose cuDNN's algorithms
@@ -44,26 +48,11 @@ VARIABLES = (
     "CUDA_FORCE_PTX_JIT",  # the driver compiles kernels anew, in its own way
     "PYTORCH_MPS_FAST_MATH",  # Metal's inexact functions
     "PYTORCH_MPS_PREFER_METAL",  # which code multiplies on Apple's GPUs
-    "TORCHINDUCTOR_MAX_AUTOTUNE",  # `compile = true`: kernels are chosen by timing
-    "TORCHINDUCTOR_MAX_AUTOTUNE_GEMM",  # the same, of products
-    "TORCHINDUCTOR_MAX_AUTOTUNE_POINTWISE",  # the same, of the others
-    "TORCHINDUCTOR_COORDINATE_DESCENT_TUNING",  # the same, of their blocks
-    "TORCHINDUCTOR_DETERMINISTIC",  # forbids such a choice
-    "TORCHINDUCTOR_BATCH_INVARIANT",  # sums whose order does not depend on the batch
-    "TORCHINDUCTOR_SPLIT_REDUCTIONS",  # whether long sums are split
-    "TORCHINDUCTOR_LAYOUT_OPTIMIZATION",  # the order of numbers in memory, and with it of sums
-    "TORCHINDUCTOR_CPP_ENABLE_UNSAFE_MATH_OPT_FLAG",  # the compiler may reorder sums
-    "TORCHINDUCTOR_CPP_MARCH",  # for which processor it compiles
-    "TORCHINDUCTOR_CPP_USE_DECOMPOSE_TANH",  # another formula
-    "TORCHINDUCTOR_VEC_ISA_OK",  # whether it writes vector code
-    "TORCHINDUCTOR_USE_FAST_MATH",  # inexact functions on a GPU
-    "TORCHINDUCTOR_EMULATE_PRECISION_CASTS",  # rounds to 16 bits where torch does
-    "TORCHINDUCTOR_EMULATE_DIVISION_ROUNDING",  # divides as torch does
+    *(f"TORCHINDUCTOR_{name}" for name in OF_COMPILER),
 )
-"""Environment variables that can change the bits of a library in use, each with what it does; no other is recorded.
+"""Environment variables that can change the bits of a library in use; no other is recorded.
 
-Left out, since they change none or are told by another key: caches, logs and allocators of these libraries; the number
-of threads (OMP_NUM_THREADS, MKL_NUM_THREADS), which the suite sets itself and records.
+Left out: caches, logs, allocators, and the number of threads, which the suite sets itself and records.
 """
 
 

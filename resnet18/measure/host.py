@@ -6,7 +6,8 @@ Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst, scheduler/sched-b
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,11 +33,7 @@ def affinity() -> frozenset[int]:
 
 
 def cpu_quota() -> float:
-    """Return how many CPUs our control groups may keep busy: the least of their limits. psutil does not know it.
-
-    Raises:
-        UnknownError: there is no limit, or none that can be read.
-    """
+    """Return how many CPUs our control groups may keep busy, the least of their limits, or raise UnknownError."""
     limits = [limit for group in _cgroups() if (limit := _cpu_limit(group)) is not None]
     if not limits:
         raise UnknownError("no control group that can be read limits the CPUs")
@@ -92,41 +89,29 @@ class HostWatch:
     """
 
     def __enter__(self) -> Self:
-        self._before = self._after = _look()
+        self._reasons: dict[str, str] = {}
+        self._before = self._after = self._answers(READINGS)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._after = _look()
+        self._after = self._answers(READINGS)
 
     def facts(self) -> tuple[dict[str, object], dict[str, str]]:
         """Return what went on in the context by key of FIGURES, and under "conditions.KEY" a reason for every null."""
-        conditions: dict[str, object] = {}
-        reasons: dict[str, str] = {}
-        for key, (_, figure) in FIGURES.items():
+        both = self._before.keys() & self._after.keys()
+        figures = {key: partial(FIGURES[key][1], self._before[key], self._after[key]) for key in both}
+        return {**dict.fromkeys(FIGURES), **self._answers(figures)}, self._reasons
+
+    def _answers(self, questions: Mapping[str, Callable[[], object]]) -> dict[str, object]:
+        """Return the answers by key, and keep the reasons where there is none."""
+        found: dict[str, object] = {}
+        for key, ask in questions.items():
             try:
-                conditions[key] = figure(_told(self._before[key]), _told(self._after[key]))
+                found[key] = ask()
             except Exception as error:  # noqa: BLE001 - measuring must not end a run
-                conditions[key] = None
                 reason = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
-                reasons[f"conditions.{key}"] = reason
-        return conditions, reasons
-
-
-def _look() -> dict[str, object]:
-    """Return each figure's reading, or the exception that says why there is none."""
-    readings: dict[str, object] = {}
-    for key, (read, _) in FIGURES.items():
-        try:
-            readings[key] = read()
-        except Exception as error:  # noqa: BLE001 - measuring must not end a run
-            readings[key] = error
-    return readings
-
-
-def _told(reading: object) -> Any:  # noqa: ANN401 - of any figure
-    if isinstance(reading, Exception):
-        raise reading
-    return reading
+                self._reasons[f"conditions.{key}"] = reason
+        return found
 
 
 def _cpu_seconds() -> dict[str, float]:
@@ -176,10 +161,6 @@ def _pressure() -> tuple[float, float]:
     return int(some[4].partition("=")[2]) / 1e6, time.monotonic()
 
 
-def _pressure_share(before: tuple[float, float], after: tuple[float, float]) -> float:
-    return min(1.0, (after[0] - before[0]) / (after[1] - before[1]))
-
-
 def _is_on_battery() -> bool:
     battery = psutil.sensors_battery()
     # Where the machine has no battery (BAT0), psutil takes that of a mouse.
@@ -194,20 +175,21 @@ def _asleep_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-def _at_start(before: object, _: object) -> object:
+def _first(before: object, _: object) -> object:
     return before
 
 
 FIGURES: dict[str, tuple[Callable[[], object], Callable[[Any, Any], object]]] = {
-    "cpus": (usable_cpus, _at_start),
-    "cpu_quota": (cpu_quota, _at_start),
+    "cpus": (usable_cpus, _first),
+    "cpu_quota": (cpu_quota, _first),
     "cpu_steal_share": (_cpu_seconds, _steal_share),
     "cpu_others_share": (_cpu_seconds, _others_share),
-    "cpu_pressure_share": (_pressure, _pressure_share),
-    "load_average": (lambda: os.getloadavg()[0], _at_start),
-    "governor": (lambda: (CPUS / "cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip(), _at_start),
+    "cpu_pressure_share": (_pressure, lambda before, after: min(1.0, (after[0] - before[0]) / (after[1] - before[1]))),
+    "load_average": (lambda: os.getloadavg()[0], _first),
+    "governor": (lambda: (CPUS / "cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip(), _first),
     "on_battery": (_is_on_battery, lambda before, after: before or after),
     # Two clocks are not read in one instant: below a millisecond the difference is that.
     "suspended_s": (_asleep_s, lambda before, after: max(0.0, round(after - before, 3))),
 }
 """Each key of the record's conditions that the host tells: what is read before and after, and what the two make."""
+READINGS = {key: read for key, (read, _) in FIGURES.items()}

@@ -8,33 +8,26 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
+import pynvml
+
 from resnet18.measure import UnknownError
 
-try:
-    import pynvml
-except ImportError:  # each call is then an AttributeError, and so one of ERRORS
-    pynvml = None
-
-ERRORS = (getattr(pynvml, "NVMLError", OSError), OSError, AttributeError, ValueError)
+ERRORS = (pynvml.NVMLError, OSError, AttributeError, ValueError)
 """What pynvml raises: NVML's codes, a library that cannot be loaded, a function that an older pynvml lacks."""
 THROTTLING = ("HwPowerBrakeSlowdown", "HwSlowdown", "HwThermalSlowdown", "SwPowerCap", "SwThermalSlowdown")
 """NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock that somebody has set."""
 
-NO_UUID = "torch does not tell the device's UUID, and CUDA_VISIBLE_DEVICES does not name one"
-SPLIT = "the GPU is split (MIG), and neither torch nor CUDA_VISIBLE_DEVICES names the slice"
 NOT_LISTED = (
     "device-level only: the driver's list does not hold this process; in a container it has the host's process numbers"
 )
 NOT_BY_PROCESS = "device-level only: the driver does not tell memory by process (so under WDDM and WSL)"
-ZERO = "device-level only: the driver gives 0 bytes for this process"
-IDLE = "the device idled at each sample"
 
 
 def reason_of(error: Exception) -> str:
     """Return why there is no answer. Of NVML's errors the class alone: their text may ask the library that failed."""
     if isinstance(error, UnknownError):
         return str(error)
-    return f"NVML did not answer ({type(error).__name__ if pynvml else 'nvidia-ml-py is not installed'})"
+    return f"NVML did not answer ({type(error).__name__})"
 
 
 @contextmanager
@@ -68,10 +61,9 @@ def driver_version() -> str | None:
 def find_gpu(uuids: tuple[str, ...]) -> Any:  # noqa: ANN401 - pynvml has no types
     """Return the handle of the first GPU or slice that has one of the UUIDs. NVML must have been started.
 
-    Raises:
-        UnknownError: there is none, or only the GPU around the slice (MIG) is known.
+    Raises UnknownError if there is none, or only the GPU around the slice (MIG) is known.
     """
-    reason = NO_UUID
+    reason = "torch does not tell the device's UUID, and CUDA_VISIBLE_DEVICES does not name one"
     for uuid in uuids:
         try:
             gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
@@ -80,7 +72,7 @@ def find_gpu(uuids: tuple[str, ...]) -> Any:  # noqa: ANN401 - pynvml has no typ
             continue
         with suppress(*ERRORS):  # a slice, or a GPU that cannot be split, does not support the question
             if pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
-                raise UnknownError(SPLIT)
+                raise UnknownError("the GPU is split (MIG), and neither torch nor CUDA_VISIBLE_DEVICES names the slice")
         return gpu
     raise UnknownError(reason)
 
@@ -107,7 +99,8 @@ class Reading:
         """Return the memory of this process."""
         sizes = [process.usedGpuMemory for process in self._processes if process.pid == os.getpid()]
         if not any(sizes):  # a process that has a context uses memory: 0 is how some drivers say that they do not know
-            raise UnknownError(NOT_LISTED if not sizes else NOT_BY_PROCESS if None in sizes else ZERO)
+            zero = "device-level only: the driver gives 0 bytes for this process"
+            raise UnknownError(NOT_LISTED if not sizes else NOT_BY_PROCESS if None in sizes else zero)
         return int(max(filter(None, sizes)))
 
     def other_processes(self) -> int:
@@ -129,7 +122,7 @@ class Reading:
         """Return the clock of the processors; that of an idle GPU says nothing about the work."""
         with suppress(*ERRORS):
             if self._events & pynvml.nvmlClocksEventReasonGpuIdle:
-                raise UnknownError(IDLE)
+                raise UnknownError("the device idled at each sample")
         return Counter([int(pynvml.nvmlDeviceGetClockInfo(self._gpu, pynvml.NVML_CLOCK_SM))])
 
     def energy_mj(self) -> tuple[int]:

@@ -9,19 +9,7 @@ from resnet18.data.dataset import DataSet, Split, arrays_sha256
 from resnet18.spec.data import EMBEDDED
 from resnet18.spec.errors import IntegrityError
 
-CLASSES = (
-    "t-shirt",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
-SIDE = 32
+CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 FILE = Path(__file__).with_name(f"{EMBEDDED}.npz")
 SHA256 = "cff8f513cd0ff3b1138bc93c5b1c7c825c9681b2f20d473f0d52049bc36d498f"
 """Of the decoded arrays."""
@@ -31,8 +19,7 @@ REPAIR = "install the package again"
 def read_embedded(path: Path = FILE) -> DataSet:
     """Return the 4,000 training and 1,000 test images, grey 28 px padded to 32 px and repeated in three channels.
 
-    Raises:
-        IntegrityError: the file is not the one that the package came with.
+    Raises IntegrityError if the file is not the one that the package came with.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -47,6 +34,5 @@ def read_embedded(path: Path = FILE) -> DataSet:
 
 
 def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    border = (SIDE - images.shape[1]) // 2
-    padded = np.pad(images, ((0, 0), (border, border), (border, border)))
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))
     return np.repeat(padded[..., None], 3, axis=-1)
