@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.records import disk
-from resnet18.records.checkpoints import (
+from resnet18.records.arrays import (
     FIRST_LINE,
     Checkpoint,
     Checkpoints,

@@ -1,6 +1,7 @@
 """Whatever fails while a file is written, and whenever the power goes: what was there stays, what is there is whole."""
 
 import errno
+import fcntl
 import hashlib
 import itertools
 import os
@@ -14,10 +15,9 @@ from builders import make_experiment, make_record
 from fakes.disk import FaultyOs, RecordingOs
 
 from resnet18.records import disk
-from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
+from resnet18.records.arrays import Checkpoint, Checkpoints, Head
 from resnet18.records.content import load_record
-from resnet18.records.merge import merge
-from resnet18.records.store import Readings, Store
+from resnet18.records.store import Readings, Store, merge
 from resnet18.report import report
 from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
@@ -262,41 +262,41 @@ def test_a_folder_that_is_a_link_is_refused(name, tmp_path):
             disk.make_folder(tmp_path / "results" / name)
 
 
-def temporary(folder, pid, boot=None, age_s=0.0):
-    path = folder / f".file.{boot or disk._boot()}-{pid}-01234567.tmp"
-    path.touch()
+def temporary(folder, digits, age_s=0.0, content=b"x"):
+    path = folder / f".file.{digits}.tmp"
+    path.write_bytes(content)
     os.utime(path, (path.stat().st_atime - age_s, path.stat().st_mtime - age_s))
     return path
 
 
-def dead_pid():
-    """The number of a process that has ended and was waited for."""
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
+def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path):
+    """A writer that lives holds a lock on its file, which an empty one may not have yet; other names are not ours."""
+    temporary(tmp_path, "0" * 16)
+    temporary(tmp_path, "1" * 16, content=b"", age_s=70)
+    (tmp_path / f".file.{'2' * 16}.tmp").symlink_to(tmp_path / "elsewhere")
+    locked = temporary(tmp_path, "3" * 16)
+    with locked.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        kept = {locked, temporary(tmp_path, "4" * 16, content=b""), temporary(tmp_path, "mine")}
+        disk.sweep(tmp_path)
+
+    assert kept == {path for path in tmp_path.iterdir() if not path.is_symlink()}
 
 
-def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path, monkeypatch):
-    """Of another start of the system, or another container with numbers of its own, only after a day."""
-    dead = dead_pid()
-    gone = [temporary(tmp_path, dead), temporary(tmp_path, 1, boot="f" * 8, age_s=86_500)]
-    kept = [
-        temporary(tmp_path, os.getpid()),
-        temporary(tmp_path, 1, boot="e" * 8, age_s=86_300),
-        tmp_path / ".mine.tmp",
-    ]
-    kept.append(temporary(tmp_path, "9" * 10))  # no number of a process
-    kept[2].touch()
+def test_a_file_is_locked_while_it_is_written(tmp_path, monkeypatch):
+    """By another process it would be swept otherwise."""
+    found = []
 
-    assert len(gone) == disk.sweep(tmp_path)
-    assert set(kept) == set(tmp_path.iterdir())
-    for place in ("PROCESS_NUMBERS", "BOOT_ID"):
-        left = temporary(tmp_path, dead)
-        with monkeypatch.context() as patched:
-            patched.setattr(disk, place, tmp_path / "elsewhere")
-            assert 0 == disk.sweep(tmp_path)
-        assert left.exists()
-        assert 1 == disk.sweep(tmp_path)
+    def write(descriptor, part, write=os.write):
+        disk.sweep(tmp_path)
+        found.extend(tmp_path.iterdir())
+        return write(descriptor, part)
+
+    monkeypatch.setattr(disk.os, "write", write)
+    disk.write_new(tmp_path / "file", b"content")
+
+    assert 1 == len(found)
+    assert b"content" == (tmp_path / "file").read_bytes()
 
 
 def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store, tmp_path):
@@ -304,9 +304,9 @@ def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store, tmp_
     (tmp_path / "elsewhere").mkdir()
     (store.results / "figures").symlink_to(tmp_path / "elsewhere")
     (store.results / "checkpoints").mkdir()
-    dead, before = dead_pid(), store.read()
+    before = store.read()
     for name in ("", "records", "checkpoints", "figures"):
-        temporary(store.results / name, dead)
+        temporary(store.results / name, "0" * 16)
     store.make_writable()
 
     assert before == store.read()

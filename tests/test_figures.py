@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnet18.data.embedded import read_embedded
 from resnet18.execution.worker import run_job
-from resnet18.records.picture import decode_picture, encode_picture
+from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.records.record import Sample, Score
 from resnet18.records.store import Store
 from resnet18.report.figures import (
@@ -407,6 +407,6 @@ def test_a_picture_replaces_what_an_attempt_without_a_record_left(tmp_path):
     store = Store(tmp_path)
     store.make_writable()
     for png in (b"old", b"new"):
-        path = store.save_picture("a" * 16, 1, png)
+        store.save_picture("a" * 16, 1, png)
 
-    assert (b"new", [path]) == (path.read_bytes(), list(store.folder.iterdir()))
+    assert {store.picture_path("a" * 16, 1): b"new"} == {path: path.read_bytes() for path in store.folder.iterdir()}

@@ -5,8 +5,7 @@ from builders import changed, make_epoch, make_experiment, make_record
 from reports import text_of
 
 from resnet18.records import disk
-from resnet18.records.merge import merge
-from resnet18.records.store import Store
+from resnet18.records.store import Store, merge
 from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

@@ -12,7 +12,7 @@ from builders import TOML, make_benchmark, make_record
 from markdown_it import MarkdownIt
 from reports import CLAIM, HOSTILE, PAPER, Text, made_of, noisy_epochs, record_all, with_content
 
-from resnet18.records.picture import encode_picture
+from resnet18.records.arrays import encode_picture
 from resnet18.report.document import Judgement
 from resnet18.report.markdown import write_markdown
 from resnet18.report.page import json_block, write_page

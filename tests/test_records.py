@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from resnet18.records import disk
-from resnet18.records.compare import contradict, first_difference
-from resnet18.records.content import build_record, load_record, record_hash, result_hash
+from resnet18.records.content import build_record, contradict, first_difference, load_record, record_hash, result_hash
 from resnet18.records.record import (
     FINAL,
     Conditions,
@@ -157,8 +156,8 @@ def test_a_folder_of_another_format_is_told_in_one_line(store):
     (error,) = readings.refused
 
     assert [0] == [record.seed for record in readings.records]
-    assert "3 records have another format than this suite's (2)" in str(error)
-    assert "use the suite that made them" in str(error)
+    assert " and 2 more): format 1 is not that of this suite (2)" in str(error)
+    assert "use the suite that made it" in str(error)
 
 
 def test_keys_of_a_later_minor_version_are_left_out_and_stay_in_the_file(store):
@@ -306,8 +305,8 @@ def test_the_first_difference_of_two_results_is_named(changes, text):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"epochs": (make_epoch(1), make_epoch(2))}, "1 epochs and 2"),
-        ({"confusion": ((1, 1), (1, 3))}, "confusion counts"),
+        ({"epochs": (make_epoch(1), make_epoch(2))}, "epochs: 1 and 2"),
+        ({"confusion": ((1, 1), (1, 3))}, "confusion counts of class 0: (2, 0) and (1, 1)"),
         (
             {"summary": Summary(parameters_sha256="c" * 64, predictions_sha256="d" * 64)},
             f"parameters_sha256: {'a' * 64} and {'c' * 64}",
@@ -316,7 +315,7 @@ def test_the_first_difference_of_two_results_is_named(changes, text):
             {"summary": Summary(parameters_sha256="a" * 64, predictions_sha256="d" * 64)},
             f"predictions_sha256: {'b' * 64} and {'d' * 64}",
         ),
-        ({"result_hash": "e" * 64}, f"result_hash alone: {RESULT_HASH} and {'e' * 64}"),
+        ({"result_hash": "e" * 64}, f"result_hash: {RESULT_HASH} and {'e' * 64}"),
     ],
 )
 def test_results_of_equal_epochs_may_differ_in_the_network(changes, text):

@@ -18,7 +18,7 @@ from resnet18.execution.lock import run_lock
 from resnet18.execution.messages import DataQuestion, Problem
 from resnet18.execution.remote_worker import ENDINGS, TAKEN_LIMIT_S, Delivery, carry_out_apart, carry_out_here
 from resnet18.records import disk
-from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
+from resnet18.records.arrays import Checkpoint, Checkpoints, load_checkpoint
 from resnet18.records.content import parse_record
 from resnet18.records.store import Store
 

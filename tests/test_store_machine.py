@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from resnet18.records import disk
-from resnet18.records.merge import merge
-from resnet18.records.store import Store
+from resnet18.records.store import Store, merge
 
 RUNS = st.integers(0, 3)
 ATTEMPTS = st.integers(1, 2)

@@ -19,7 +19,7 @@ def merge_command(
 ) -> None:
     """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
     with errors_reported(debug):
-        from resnet18.records.merge import merge
+        from resnet18.records.store import merge
 
         merged = merge(folders, into)
         for error in merged.refused:

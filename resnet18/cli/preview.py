@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from resnet18.cli.request import Asked
-from resnet18.records.compare import knows_machine
+from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.data import DataSource

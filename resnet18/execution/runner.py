@@ -9,7 +9,7 @@ from resnet18.execution.engine import DEFAULT, Engine, Finished, Policy
 from resnet18.execution.messages import DataAnswer, DataQuestion, Job
 from resnet18.execution.progress import Progress
 from resnet18.execution.questions import check_torch, look_at_data
-from resnet18.records.checkpoints import Checkpoints
+from resnet18.records.arrays import Checkpoints
 from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.code import PACKAGE

@@ -15,7 +15,7 @@ from resnet18.execution.messages import DataQuestion
 from resnet18.execution.progress import Progress
 from resnet18.execution.questions import ask
 from resnet18.execution.runner import make_jobs
-from resnet18.records.compare import first_difference, promises_bits
+from resnet18.records.content import first_difference, promises_bits
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource

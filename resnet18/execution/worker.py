@@ -18,7 +18,7 @@ from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
-from resnet18.records.picture import encode_picture
+from resnet18.records.arrays import encode_picture
 from resnet18.records.record import FINAL, Record, Status
 from resnet18.records.store import Store
 from resnet18.spec.errors import IntegrityError

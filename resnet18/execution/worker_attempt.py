@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from resnet18.execution.failure import failure_facts, redacted
 from resnet18.execution.messages import Job, Message, Stop
 from resnet18.measure.clock import Clock
-from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
+from resnet18.records.arrays import Checkpoint, Checkpoints, Head
 from resnet18.records.content import build_record, result_hash, utc_now
 from resnet18.records.record import Epoch, Memory, Record, Score, Segment, Status, Summary
 from resnet18.spec.data import data_home

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from resnet18.records.compare import differ_in_code, first_difference, knows_machine
+from resnet18.records.content import differ_in_code, first_difference, knows_machine
 from resnet18.records.record import Record
 
 Outcome = Literal["ok", "regression", "not compared", "missing"]

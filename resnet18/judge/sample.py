@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import log
 
 from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.records.compare import differ_in_code, knows_machine
+from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.metric import MARGIN_UNITS, METRICS

@@ -1,6 +1,7 @@
-"""The JSON content of a record: built from facts, hashed, written, and read back only if nothing of it was changed."""
+"""The JSON content of a record: built from facts, hashed, read back only if nothing of it was changed, compared."""
 
 import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from resnet18.records.record import (
     Memory,
     Record,
     RecordSpec,
-    Score,
     Segment,
     Status,
     Summary,
@@ -36,6 +36,9 @@ STANDING_REASONS = {
     "failure": "the attempt did not fail",
 }
 SINGLE_FACTS = ("energy_j", "confusion", "samples", "classes", "parameters", "summary", "failure", "result_hash")
+PROTOCOLS = {"train": "training", "as_published": "test as published", "clean": "test clean"}
+SCORE_PARTS = ("images", "correct", "loss")
+MOVE = "move the file away"
 
 
 class OtherFormatError(IntegrityError):
@@ -53,19 +56,16 @@ def utc_now() -> str:
 
 
 def result_hash(epochs: tuple[Epoch, ...], confusion: tuple[tuple[int, ...], ...], summary: Summary) -> str:
-    """Return the SHA-256 of what was learned: no time, memory, host or date enters it.
+    """Return the SHA-256 of what was learned: no time, memory, host or date enters it, and a loss to its last bit.
 
     Equal experiments under equal numerics give equal result hashes, whichever engine ran them.
     """
     scores = [
-        [epoch.epoch, epoch.steps, *map(_exact, (epoch.train, epoch.as_published, epoch.clean))] for epoch in epochs
+        [epoch.epoch, epoch.steps]
+        + [[score.loss.hex(), score.correct, score.images] for score in (epoch.train, epoch.as_published, epoch.clean)]
+        for epoch in epochs
     ]
     return digest({"epochs": scores, "confusion": confusion, "summary": summary.model_dump()})
-
-
-def _exact(score: Score) -> list[str | int]:
-    """Return a score with its loss as hexadecimal digits, so that the last bit counts."""
-    return [score.loss.hex(), score.correct, score.images]
 
 
 def record_hash(content: dict[str, Any]) -> str:
@@ -88,7 +88,7 @@ def build_record(  # noqa: PLR0913 - the parts of a record that are always known
 
     Args:
         spec: what was asked for.
-        scale: name of the scale.
+        scale: its name.
         attempt: 1 is the first.
         status: how the attempt ended.
         identity: code, commit and data.
@@ -115,9 +115,8 @@ def build_record(  # noqa: PLR0913 - the parts of a record that are always known
         "unreliable_because": facts.get("unreliable_because", []),
         **{key: facts.get(key) for key in SINGLE_FACTS},
     }
-    known = {**STANDING_REASONS, **reasons}
     early = f"the attempt ended as {status} before this was known"
-    content["nulls"] = {key: known.get(key, early) for key in null_keys(content)}
+    content["nulls"] = {key: {**STANDING_REASONS, **reasons}.get(key, early) for key in null_keys(content)}
     return seal(content)
 
 
@@ -143,43 +142,31 @@ def parse_record(text: bytes, name: str) -> Record:
     try:
         content = strict_json(text)
         if (version := content["schema_version"]) != SCHEMA_VERSION:
-            raise OtherFormatError(
-                name,
-                f"format {version!r:.20} is not that of this suite ({SCHEMA_VERSION})",
-                next_step="use the suite that made it, or move the file away",
-            )
+            what = f"format {version!r:.20} is not that of this suite ({SCHEMA_VERSION})"
+            raise OtherFormatError(name, what, next_step="use the suite that made it, or move the file away")
         if content["record_hash"] != record_hash(content):
             what, next_step = "was changed after it was written", "restore the file, or delete it and run again"
             raise IntegrityError(name, what, next_step=next_step)
         spec = RecordSpec.model_validate(content["spec"])
         record = Record.model_validate({**content, "spec": spec}, extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(map(str, first["loc"])) or "record"
+        raise IntegrityError(name, f"is no record: {key}: {first['msg']}", next_step=MOVE) from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _no_record(name, error) from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise IntegrityError(name, f"is no record: {reason}", next_step=MOVE) from None
     derived: dict[str, Any] = {**ids_of(spec.experiment, spec.execution)._asdict(), "seed": spec.experiment.seed}
     if record.confusion and record.summary:
         derived["result_hash"] = result_hash(record.epochs, record.confusion, record.summary)
     for key, value in derived.items():
         if getattr(record, key) != value:
-            raise IntegrityError(name, f"its {key} is not that of its content", next_step="move the file away")
+            raise IntegrityError(name, f"its {key} is not that of its content", next_step=MOVE)
     return record
 
 
-def _no_record(name: str, error: Exception) -> IntegrityError:
-    """Return an error that says on one line what is wrong: of values that do not fit, the first one, with its key."""
-    if isinstance(error, ValidationError):
-        (first, *_) = error.errors(include_url=False, include_input=False)
-        reason = f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg']}"
-    else:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return IntegrityError(name, f"is no record: {reason}", next_step="move the file away")
-
-
 def load_record(path: Path) -> Record:
-    """Read one record, whatever its file is called.
-
-    Raises:
-        IntegrityError: it cannot be read, or as `parse_record`.
-    """
+    """Read one record, whatever its file is called; IntegrityError if it cannot be read, or as `parse_record`."""
     try:
         return parse_record(disk.read(path, LIMIT), path.name)
     except OSError as error:
@@ -187,13 +174,70 @@ def load_record(path: Path) -> Record:
         raise IntegrityError(path.name, what, next_step=next_step) from None
 
 
-def load_stored(path: Path) -> Record:
-    """Read a record from a results folder, where a copy beside it would be a second measurement of nothing.
+def differ_in_code(groups: Iterable[Iterable[Record]]) -> bool:
+    """Say whether records that are to be compared were made by several versions of the code.
 
-    Raises:
-        IntegrityError: as `load_record`, or its file is not called by its run and attempt.
+    Args:
+        groups: the records of one spec each, seeds apart. Within a group all of the code must be the same; between
+            groups, what their specs share: network and path.
     """
-    record = load_record(path)
-    if path.name != (name := file_name(record.run_id, record.attempt)):
-        raise IntegrityError(path.name, f"holds the record {name}", next_step="rename it, or move the copy away")
-    return record
+    shared = dict[tuple[str, str], str]()
+    for group in groups:
+        records = list(group)
+        if len({record.fingerprint.identity.code_hash for record in records}) > 1:
+            return True
+        for record in records:
+            kind = (record.spec.experiment.model, record.spec.execution.path)
+            own = record.fingerprint.identity.shared_code_hash
+            if shared.setdefault(kind, own) != own:
+                return True
+    return False
+
+
+def promises_bits(numerics: Mapping[str, object] | None) -> bool:
+    """Say whether equal numerics promise equal bits: on an accelerator deterministic algorithms alone do."""
+    return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
+
+
+def knows_machine(numerics: Mapping[str, object] | None) -> bool:
+    """Say whether numerics tell what computed: a GPU or a processor. Two that are unknown need not be equal ones."""
+    found = numerics or {}
+    return any(found.get(key) not in {None, "", "unknown"} for key in ("gpu_model", "cpu_model"))
+
+
+def origin(record: Record) -> tuple[str, str, str | None]:
+    """Return the run, and the code and data that it was made with."""
+    identity = record.fingerprint.identity
+    return record.run_id, identity.code_hash, identity.data_sha256
+
+
+def contradict(first: Record, second: Record) -> bool:
+    """Say whether two records of one run, of the same code, data and numerics, have results that may not differ."""
+    numerics = first.fingerprint.numerics
+    return (
+        first.status == second.status == "ok"
+        and origin(first) == origin(second)
+        and numerics == second.fingerprint.numerics
+        and knows_machine(numerics)
+        and promises_bits(numerics)
+        and first.result_hash != second.result_hash
+    )
+
+
+def first_difference(first: Record, second: Record) -> str | None:
+    """Return the first value in which the results of two records of one run differ; None where none does."""
+    a, b = _results(first), _results(second)
+    return next((f"{key}: {a.get(key)} and {b.get(key)}" for key in a | b if a.get(key) != b.get(key)), None)
+
+
+def _results(record: Record) -> dict[str, object]:
+    """Return what `result_hash` covers, by the name that a message gives it."""
+    found: dict[str, object] = {"epochs": len(record.epochs)}
+    for epoch in record.epochs:
+        found[f"epoch {epoch.epoch}, steps"] = epoch.steps
+        for key, title in PROTOCOLS.items():
+            score = getattr(epoch, key)
+            found |= {f"epoch {epoch.epoch}, {title} {part}": getattr(score, part) for part in SCORE_PARTS}
+    found |= {f"confusion counts of class {label}": row for label, row in enumerate(record.confusion or ())}
+    found |= record.summary.model_dump() if record.summary else {}
+    return {**found, "result_hash": record.result_hash}

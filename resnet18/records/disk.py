@@ -1,13 +1,12 @@
 """Files that are whole or not there, whatever happens while they are written; planted links are not followed.
 
 A file is written under a temporary name in its own folder, synced, and only then gets its name; then the folder is
-synced, without which a power loss could take the name back. (Pillai et al., "All file systems are not created equal",
-OSDI 2014, found most programs to miss one of these steps.)
+synced, without which a power loss could take the name back (Pillai et al., OSDI 2014).
 """
 
 import contextlib
 import errno
-import hashlib
+import fcntl
 import os
 import re
 import secrets
@@ -18,11 +17,10 @@ from pathlib import Path
 
 from resnet18.spec.errors import IntegrityError
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-PROCESS_NUMBERS = Path("/proc/self/ns/pid")
-TEMPORARY = re.compile(r"\..+\.(?P<boot>[0-9a-f]{8})-(?P<pid>\d{1,7})-[0-9a-f]{8}\.tmp", re.ASCII)
-FOREIGN_AGE_S = 86_400
-"""Temporary files of another start of the system, or of another machine, are removed when they are a day old."""
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+UNLOCKED_S = 60
+"""An empty temporary file may be younger than its writer's lock on it."""
+OPENED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 Part = bytes | memoryview
 
 
@@ -37,21 +35,21 @@ def write_new(path: Path, *parts: Part) -> None:
 
 
 def replace(path: Path, *parts: Part) -> None:
-    """Write a file, in place of the one that is there, if any: at every moment one of the two is there, whole.
-
-    Raises:
-        OSError: it cannot be written; the old one stays.
-    """
+    """Write a file, or raise OSError: at every moment the old one or the new one is there, whole."""
     _write(path, parts, os.replace)
 
 
 def _write(path: Path, parts: tuple[Part, ...], give_name: Callable[[Path, Path], None]) -> None:
-    temporary = path.with_name(f".{path.name}.{_boot()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPENED, 0o644)
         try:
+            with contextlib.suppress(OSError):  # a file system without locks: `sweep` cannot lock it either
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             for part in parts:
-                _write_all(descriptor, part)
+                left = memoryview(part).cast("B")
+                while left:  # the system may take fewer bytes than it is given
+                    left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -62,19 +60,12 @@ def _write(path: Path, parts: tuple[Part, ...], give_name: Callable[[Path, Path]
     _sync_folder(path.parent)
 
 
-def _write_all(descriptor: int, part: Part) -> None:
-    """Write every byte: the system may take fewer at once than it is given."""
-    left = memoryview(part).cast("B")
-    while left:
-        left = left[os.write(descriptor, left) :]
-
-
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot sync folders, which is no failure of this one
+        if error.errno != errno.EINVAL:  # a file system that cannot sync folders
             raise
     finally:
         os.close(descriptor)
@@ -87,19 +78,14 @@ def read(path: Path, limit: int) -> bytes:
         OSError: there is none, or it cannot be read.
         IntegrityError: it is a link, a folder or a device, or has more than `limit` bytes.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        if path.is_symlink():
-            raise IntegrityError(path.name, "is a symbolic link", next_step="put the file itself there") from None
-        raise
+    if path.is_symlink():
+        raise IntegrityError(path.name, "is a symbolic link", next_step="put the file itself there")
+    descriptor = os.open(path, os.O_RDONLY | OPENED)
     try:
         about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise IntegrityError(path.name, "is no file", next_step="move it away")
-        if about.st_size > limit:
-            size = f"has {about.st_size:,} bytes, more than {limit:,}"
-            raise IntegrityError(path.name, size, next_step="move it away")
+        if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
+            what = f"is no regular file of at most {limit:,} bytes"
+            raise IntegrityError(path.name, what, next_step="move it away")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(about.st_size)
     finally:
@@ -127,34 +113,15 @@ def make_folder(path: Path) -> None:
     _sync_folder(path.parent)
 
 
-def sweep(folder: Path) -> int:
-    """Remove the temporary files whose writers are gone, and return how many."""
-    removed = 0
+def sweep(folder: Path) -> None:
+    """Remove the temporary files whose writers are gone: a process holds a lock on a file while it writes it."""
     for path in folder.glob(".*.tmp"):
-        found = TEMPORARY.fullmatch(path.name)
-        if found and _is_left_over(path, found["boot"], int(found["pid"])):
-            with contextlib.suppress(OSError):
-                os.unlink(path)  # noqa: PTH108 - as above
-                removed += 1
-    return removed
-
-
-def _is_left_over(path: Path, boot: str, pid: int) -> bool:
-    try:
-        if boot != _boot():
-            return time.time() - path.lstat().st_mtime > FOREIGN_AGE_S
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # removed meanwhile, or a process of another user
-        return False
-    return False
-
-
-def _boot() -> str:
-    """Return eight digits that stand for this start of the system and, in a container, for its process numbers."""
-    try:
-        text = f"{BOOT_ID.read_text(encoding='ascii')} {PROCESS_NUMBERS.readlink()}"
-    except OSError:
-        text = "unknown"
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+        with contextlib.suppress(OSError):  # its writer lives, or another process has removed it
+            descriptor = os.open(path, os.O_RDWR | OPENED)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                about = os.fstat(descriptor)
+                if TEMPORARY.fullmatch(path.name) and (about.st_size or time.time() - about.st_mtime > UNLOCKED_S):
+                    os.unlink(path)  # noqa: PTH108 - as above
+            finally:
+                os.close(descriptor)

@@ -29,7 +29,7 @@ FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupport
 COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
 Seconds = Annotated[float, Strict(), Field(ge=0)]
-Bytes = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -57,14 +57,10 @@ class Epoch:
 
     epoch: Annotated[int, Strict(), Field(ge=1)]
     learning_rate: Annotated[float, Strict()]
-    """Of the epoch's last step; a schedule may give each step its own."""
+    """Of the epoch's last step."""
     steps: Annotated[int, Strict(), Field(ge=1)]
     train: Score
-    """While training: each batch scored by the network that has not seen it in this epoch, on augmented images.
-
-    Its loss is the one that is trained, with label smoothing where the experiment has some; those of test images never
-    have.
-    """
+    """While training: each batch scored before the step on it, on augmented images, with the loss that is trained."""
     as_published: Score
     clean: Score
     train_s: Seconds
@@ -80,7 +76,6 @@ class Time(Model):
     """Seconds by scope, summed over the run. No scope contains another, save wall_s all and train_s data_wait_s."""
 
     prepare_s: Seconds | None
-    """Loading data, building the network and the optimizer."""
     compile_s: Seconds | None
     train_s: Seconds | None
     data_wait_s: Seconds | None
@@ -95,26 +90,25 @@ class Time(Model):
 class Memory(Model):
     """Peaks in bytes, each from its own source."""
 
-    allocated_peak_bytes: Bytes | None
-    reserved_peak_bytes: Bytes | None
+    allocated_peak_bytes: Positive | None
+    reserved_peak_bytes: Positive | None
     device_peak_bytes: Count | None
-    """Of the whole device."""
     device_baseline_bytes: Count | None
-    process_peak_bytes: Bytes | None
-    rss_peak_bytes: Bytes | None
+    process_peak_bytes: Positive | None
+    rss_peak_bytes: Positive | None
     """Resident memory of the child process, pages shared with other processes included."""
 
 
 class Conditions(Model):
     """What else went on while the run was measured. Shares are of the CPU time that the run could have used."""
 
-    cpus: Annotated[int, Field(ge=1)] | None
+    cpus: Positive | None
     cpu_quota: Annotated[float, Field(gt=0)] | None
     cpu_steal_share: Share | None
     cpu_others_share: Share | None
     cpu_pressure_share: Share | None
     """Share of the time in which something waited for a processor (Linux's pressure stall information)."""
-    load_average: Annotated[float, Field(ge=0)] | None
+    load_average: Share | None
     """Of the minute before the run."""
     governor: str | None
     on_battery: bool | None
@@ -123,7 +117,7 @@ class Conditions(Model):
     """Of memory, clocks and processes of the device: a peak between two samples is missed."""
     samples: Count | None
     gpu_reserved_bytes: Count | None
-    """Reserved by the driver, which some memory figures include."""
+    """By the driver; some memory figures include them."""
     gpu_other_processes: Count | None
     gpu_throttle: Items[str] | None
     """Reasons for which clocks were lowered, as NVML names them."""
@@ -137,7 +131,7 @@ class Identity(Model):
     code_hash: Sha256
     """Of the code that the run's spec can reach."""
     shared_code_hash: Sha256
-    """Of the code that every spec of this network and path reaches: runs that are compared have it in common."""
+    """Of the code that every spec of this network and path reaches."""
     commit: str | None
     dirty: bool | None
     data_sha256: Sha256 | None
@@ -189,9 +183,9 @@ class Failure(Model):
     phase: str
     message: str
     requested_bytes: Count | None = None
-    """Size of the request that could not be met, as the message says it: rounded to hundredths of a GiB or MiB."""
+    """Size of the request that could not be met, rounded as the message rounds it."""
     free_bytes: Count | None = None
-    """What the device had free then, as the message says it. Under a `memory_cap` the run may have had less."""
+    """What the device had free then. Under a `memory_cap` the run may have had less."""
 
 
 class Record(Model):
@@ -202,7 +196,7 @@ class Record(Model):
     arm_id: Id
     experiment_id: Id
     execution_id: Id
-    attempt: Annotated[int, Field(ge=1)]
+    attempt: Positive
     scale: ScaleName
     seed: int
     status: Status
@@ -220,7 +214,7 @@ class Record(Model):
     """Counts [label][prediction] of the last epoch (clean)."""
     samples: Items[Sample] | None
     classes: Items[str] | None
-    parameters: Annotated[int, Field(ge=1)] | None
+    parameters: Positive | None
     summary: Summary | None
     failure: Failure | None
     nulls: dict[str, str]
@@ -235,12 +229,12 @@ class Record(Model):
     @model_validator(mode="after")
     def _every_null_has_a_reason(self) -> Self:
         # Keys that a later version adds are unset in older records: no null was written, so none needs a reason.
-        content = self.model_dump(exclude_unset=True, exclude={"spec", "segments", "epochs", "nulls"})
-        keys, empty, reasons = set(_values(content)), set(null_keys(content)), set(self.nulls)
-        if missing := sorted(empty - reasons):
-            raise ValueError(f"null without a reason in `nulls`: {', '.join(missing)}")
-        if extra := sorted((reasons - empty) & {"spec", "segments", "epochs", *keys}):
-            raise ValueError(f"reason in `nulls` for a key that is not null: {', '.join(extra)}")
+        large = ("spec", "segments", "epochs")
+        content = self.model_dump(exclude_unset=True, exclude={"nulls", *large})
+        for key, value in (_values(content) | dict.fromkeys(large, "never null")).items():
+            if (value is None) != (key in self.nulls):
+                what = "null without a reason" if value is None else "reason for a key that is not null"
+                raise ValueError(f"{what} in `nulls`: {key}")
         return self
 
 
@@ -250,7 +244,6 @@ def null_keys(content: dict[str, Any]) -> list[str]:
 
 
 def _values(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return every value by its dotted key, save what is inside `spec` and `nulls`."""
     found: dict[str, Any] = {}
     for key, value in content.items():
         found[prefix + key] = value

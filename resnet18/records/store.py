@@ -1,19 +1,25 @@
 """The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
 
-import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, groupby
 from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
-from resnet18.records.compare import conflicts, first_difference
-from resnet18.records.content import OtherFormatError, as_json, file_name, load_stored, parse_record
-from resnet18.records.record import FINAL, SCHEMA_VERSION, Record
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
-
-WRITTEN = ("records", "checkpoints", "figures")
-"""Folders of results that hold files written whole, and temporary ones where the writing was cut short."""
+from resnet18.records.content import (
+    LIMIT,
+    OtherFormatError,
+    as_json,
+    contradict,
+    file_name,
+    first_difference,
+    load_record,
+    origin,
+    parse_record,
+)
+from resnet18.records.record import FINAL, Record
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
 
 @dataclass(frozen=True)
@@ -34,19 +40,16 @@ class Store:
         self.logs = results / "logs"
 
     def make_writable(self, room_bytes: int = 0) -> None:
-        """Create the folders, remove what dead writers left, and prove that files can be made, before any training.
-
-        Args:
-            room_bytes: size of a file that there must be room for.
+        """Create the folders, remove what dead writers left, and prove that there is room for a file of some bytes.
 
         Raises:
-            EnvironmentMissingError: they cannot.
+            EnvironmentMissingError: there is not.
             IntegrityError: a folder inside is a symbolic link.
         """
         try:
             for folder in (self.folder, self.logs):
                 disk.make_folder(folder)
-            inside = (self.results / name for name in WRITTEN)
+            inside = (self.results / name for name in ("records", "checkpoints", "figures"))
             for folder in (self.results, *(path for path in inside if not path.is_symlink())):
                 disk.sweep(folder)
             probe = self.folder / ".probe"
@@ -69,38 +72,26 @@ class Store:
         return path
 
     def keep(self, run_id: str, attempt: int, content: bytes) -> Record:
-        """Write a record that was made elsewhere, byte for byte, and return it.
-
-        One that is there already stays, and counts: the same attempt was made twice where an answer was lost.
+        """Write a record that was made elsewhere, byte for byte, and return it; one that is there stays, and counts.
 
         Raises:
             IntegrityError: it is no record, or that of another attempt.
             OSError: it cannot be written; nothing is left of it.
         """
-        name = file_name(run_id, attempt)
-        record = parse_record(content, name)
-        if name != (own := file_name(record.run_id, record.attempt)):
-            raise IntegrityError(name, f"holds the record {own}")
+        path = self.folder / file_name(run_id, attempt)
+        record = _of_this_name(parse_record(content, path.name), path)
         try:
-            disk.write_new(self.folder / name, content)
+            disk.write_new(path, content)
         except FileExistsError:
             return self.load(run_id, attempt)
         return record
 
-    def save_picture(self, run_id: str, attempt: int, png: bytes) -> Path:
-        """Write the picture of an attempt, whole or not at all, and return the path.
-
-        One that is there is replaced: its attempt ended before it left a record, and the same attempt is made again.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        path = self.picture_path(run_id, attempt)
-        disk.replace(path, png)
-        return path
+    def save_picture(self, run_id: str, attempt: int, png: bytes) -> None:
+        """Write the picture of an attempt in place of one that an earlier try at the same attempt left; or OSError."""
+        disk.replace(self.picture_path(run_id, attempt), png)
 
     def picture_path(self, run_id: str, attempt: int) -> Path:
-        """Return where the picture of a record's sample images is, if the attempt left one (`records.picture`)."""
+        """Return where the picture of a record's sample images is, if the attempt left one (`records.arrays`)."""
         return self.folder / f"{run_id}.{attempt}.png"
 
     def log_path(self, run_id: str, attempt: int) -> Path:
@@ -113,18 +104,13 @@ class Store:
         return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     def load(self, run_id: str, attempt: int) -> Record:
-        """Return one record.
-
-        Raises:
-            IntegrityError: it was changed, or is none.
-        """
-        return load_stored(self.folder / file_name(run_id, attempt))
+        """Return one record; IntegrityError if it was changed, or is none."""
+        return _load(self.folder / file_name(run_id, attempt))
 
     def done(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
         """Return the last attempt's record where the run is done by it (`is_done`); None where one is damaged."""
         try:
-            attempt = self.attempts(run_id)
-            record = self.load(run_id, attempt) if attempt else None
+            record = self.load(run_id, self.attempts(run_id))
         except IntegrityError:
             return None
         return record if is_done(record, code_hash, data_sha256) else None
@@ -134,22 +120,27 @@ class Store:
 
         Those are no records, were edited, or contradict each other.
         """
-        records, refused = list[Record](), list[IntegrityError]()
+        records, refused, others = list[Record](), list[IntegrityError](), list[OtherFormatError]()
         parts: dict[object, object] = {}
-        was_enabled = gc.isenabled()
-        gc.disable()  # looking for cycles in values that stay takes a quarter of the time of 10,000
-        try:
-            for path in sorted(self.folder.glob("*.json")):
-                try:
-                    records.append(_sharing(load_stored(path), parts))
-                except IntegrityError as error:
-                    refused.append(error)
-        finally:
-            if was_enabled:
-                gc.enable()
-        pairs = conflicts(records)
-        refused = [*_with_one_for_other_formats(refused), *(_conflict(*pair) for pair in pairs)]
-        unusable = {id(record) for pair in pairs for record in pair}
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                records.append(_sharing(_load(path), parts))
+            except OtherFormatError as error:
+                others.append(error)
+            except IntegrityError as error:
+                refused.append(error)
+        if others:
+            where = f"records/ ({others[0].where} and {len(others) - 1} more)"
+            refused.append(IntegrityError(where, others[0].what, next_step=others[0].next_step))
+        unusable = set[int]()
+        for _, attempts in groupby(records, key=attrgetter("run_id")):
+            for pair in combinations(attempts, 2):
+                if contradict(*pair):
+                    unusable |= {id(record) for record in pair}
+                    names = [file_name(record.run_id, record.attempt) for record in pair]
+                    what = f"contradict each other, and neither is used: {first_difference(*pair)}"
+                    next_step = f"`resnet18 verify records/{names[1]}` says which is right; move the other away"
+                    refused.append(IntegrityError(" and ".join(names), what, next_step=next_step))
         return Readings(tuple(record for record in records if id(record) not in unusable), tuple(refused))
 
 
@@ -170,35 +161,19 @@ def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
     for record in sorted(records, key=attrgetter("attempt")):
         last[record.run_id] = record
         if record.status in FINAL:
-            final[_origin(record)] = record
-    return {run_id: final.get(_origin(record), record) for run_id, record in last.items()}
+            final[origin(record)] = record
+    return {run_id: final.get(origin(record), record) for run_id, record in last.items()}
 
 
-def _origin(record: Record) -> tuple[str, str, str | None]:
-    identity = record.fingerprint.identity
-    return record.run_id, identity.code_hash, identity.data_sha256
+def _load(path: Path) -> Record:
+    return _of_this_name(load_record(path), path)
 
 
-def _with_one_for_other_formats(refused: list[IntegrityError]) -> list[IntegrityError]:
-    """Return the errors, with a single one for all records of another format."""
-    others = [error for error in refused if isinstance(error, OtherFormatError)]
-    if len(others) < 2:
-        return refused
-    together = OtherFormatError(
-        f"records/ ({others[0].where} and {len(others) - 1} more)",
-        f"{len(others)} records have another format than this suite's ({SCHEMA_VERSION})",
-        next_step="use the suite that made them, or move them to a folder of their own",
-    )
-    return [*(error for error in refused if error not in others), together]
-
-
-def _conflict(first: Record, second: Record) -> IntegrityError:
-    names = [file_name(record.run_id, record.attempt) for record in (first, second)]
-    return IntegrityError(
-        " and ".join(names),
-        f"contradict each other, and neither is used: {first_difference(first, second)}",
-        next_step=f"`resnet18 verify records/{names[1]}` says which is right; move the other away",
-    )
+def _of_this_name(record: Record, path: Path) -> Record:
+    """Return the record if the file is called by it: a copy beside it would be a second measurement of nothing."""
+    if path.name != (name := file_name(record.run_id, record.attempt)):
+        raise IntegrityError(path.name, f"holds the record {name}", next_step="rename it, or move the copy away")
+    return record
 
 
 def _sharing(record: Record, parts: dict[object, object]) -> Record:
@@ -207,3 +182,77 @@ def _sharing(record: Record, parts: dict[object, object]) -> Record:
     same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
     nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
     return record.model_copy(update={"spec": spec.model_copy(update=same), "nulls": nulls})
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of the records of several folders."""
+
+    copied: int
+    known: int
+    """There already, byte for byte."""
+    left_out: tuple[str, ...]
+    """Runs that an earlier folder has too."""
+    refused: tuple[IntegrityError, ...]
+    """Files that are no records or were changed, and runs whose results contradict each other."""
+
+
+def merge(folders: Sequence[Path], into: Path) -> Merged:
+    """Copy the records and pictures of results folders into another, byte for byte; the first folder's copy wins.
+
+    Times of two machines must not be averaged. Two `ok` records of one run with equal numerics and different results
+    are a conflict: neither is copied after the first.
+
+    Raises:
+        SpecError: a folder without records, or one that is merged into itself.
+        EnvironmentMissingError: the target cannot be written; what is in it by then is whole.
+    """
+    target, sources = Store(into), [Store(folder) for folder in folders]
+    for source in sources:
+        if source.results.resolve() == into.resolve():
+            next_step = "name another folder with --into"
+            raise SpecError(str(source.results), "cannot be merged into itself", next_step=next_step)
+        if not source.folder.is_dir():
+            next_step = "name folders that have records/ in them"
+            raise SpecError(str(source.results), "holds no records", next_step=next_step)
+    target.make_writable()
+    found: dict[str, list[str]] = {"copied": [], "known": [], "left out": []}
+    refused: list[IntegrityError] = []
+    for source, path in [(store, path) for store in sources for path in sorted(store.folder.glob("*.json"))]:
+        try:
+            text = f"{path.name} of {source.results}: this run is recorded already, by another folder or machine"
+            found[_take(source, target, path)].append(text)
+        except IntegrityError as error:
+            refused.append(error)
+        except OSError as error:
+            what, next_step = f"{path.name} cannot be copied: {error.strerror}", "repeat the command to copy the rest"
+            raise EnvironmentMissingError(str(into), what, next_step=next_step) from None
+    return Merged(len(found["copied"]), len(found["known"]), tuple(found["left out"]), tuple(refused))
+
+
+def _take(source: Store, target: Store, path: Path) -> str:
+    """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left out`."""
+    record, content, there = _load(path), disk.read(path, LIMIT), _content(target.folder / path.name)
+    if there == content:
+        return "known"
+    others = [_load(other) for other in sorted(target.folder.glob(f"{record.run_id}.*.json"))]
+    for other in others:
+        if contradict(other, record):
+            what = f"contradicts a record of the same run on an equal machine: {first_difference(other, record)}"
+            next_step = "run it again; a changed machine or a defect made one of them"
+            raise IntegrityError(path.name, what, next_step=next_step)
+    numerics = record.fingerprint.numerics
+    if there or any(other.status == "ok" and other.fingerprint.numerics != numerics for other in others):
+        return "left out"
+    # The picture comes first: a record without it would be taken for a run that left none.
+    if picture := _content(source.picture_path(record.run_id, record.attempt)):
+        target.save_picture(record.run_id, record.attempt, picture)
+    disk.write_new(target.folder / path.name, content)
+    return "copied"
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return disk.read(path, LIMIT)
+    except FileNotFoundError:
+        return None

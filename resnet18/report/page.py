@@ -14,7 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from resnet18.records.picture import decode_picture, encode_picture
+from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.report.document import WORDS, Document, Predictions
 from resnet18.report.page_data import RUN_COLUMNS, SHORT, charts_in, curve_data, run_list
 from resnet18.spec.errors import plain

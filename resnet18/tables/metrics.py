@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 from statistics import fmean, median
 
-from resnet18.records.compare import knows_machine
+from resnet18.records.content import knows_machine
 from resnet18.records.record import Epoch, Record, Score
 from resnet18.spec.metric import METRICS
 from resnet18.spec.scale import LAST_EPOCHS

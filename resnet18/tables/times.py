@@ -6,7 +6,7 @@ do not grow with either.
 
 from collections.abc import Iterator
 
-from resnet18.records.compare import differ_in_code, knows_machine
+from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Experiment

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from resnet18.records.compare import knows_machine
+from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
 from resnet18.report.figures.style import COLORS, INK, MARKERS, entry, figure_with_legend, plain, svg_of
 from resnet18.spec.resolve import value_at

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from resnet18.records.picture import decode_picture
+from resnet18.records.arrays import decode_picture
 from resnet18.records.record import Record, Sample
 from resnet18.report.figures.style import INK, figure_with_legend, plain, svg_of
 

@@ -1,13 +1,13 @@
-"""Checkpoints of a run: how far it had come, in files that are whole or not there, named by their own SHA-256.
+"""Arrays of a run in files: its checkpoints, each named by its own SHA-256, and the picture of its sample images.
 
-A file is one line that says what it is, one line of JSON, and the arrays' bytes one after the other. The last two of a
-run are kept: a new one counts only when it has been written, synced and read back.
+A checkpoint is one line that says what it is, one line of JSON, and the arrays' bytes one after the other.
 
 Format history:
 1  first version
 """
 
 import hashlib
+import io
 import math
 import re
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from PIL import Image
+from pydantic import Field
 
 from resnet18.records import disk
-from resnet18.records.record import Epoch, Id, Segment, Sha256
+from resnet18.records.record import Count, Epoch, Id, Segment, Sha256
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.identity import canonical_json
 from resnet18.spec.strict import Items, Model, strict_json
 
 FIRST_LINE = b"resnet18 checkpoint 1\n"
-KEPT = 2
 LIMIT = 64 << 30
 """Bytes of the largest file that is read; the largest network of the suite takes a sixth of that."""
 
@@ -36,7 +36,7 @@ class Entry(Model):
 
     name: str
     kind: Literal["<f8", "<f4", "<f2", "<i8", "<i4", "|u1", "|b1"]
-    shape: Items[Annotated[int, Field(ge=0)]]
+    shape: Items[Count]
 
 
 class Head(Model):
@@ -66,7 +66,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one run, under `<results>/checkpoints/`."""
+    """The checkpoints of one run, under `<results>/checkpoints/`. The last two are kept."""
 
     def __init__(self, results: Path, run_id: str) -> None:
         self.folder = results / "checkpoints"
@@ -92,7 +92,7 @@ class Checkpoints:
             if hashlib.file_digest(file, "sha256").hexdigest() != total.hexdigest():
                 path.unlink()
                 raise IntegrityError(path.name, "reads back otherwise than it was written")
-        for old in before[: 1 - KEPT]:
+        for old in before[:-1]:
             old.unlink(missing_ok=True)
         return path
 
@@ -119,51 +119,37 @@ class Checkpoints:
 
 def encode(checkpoint: Checkpoint) -> list[bytes | memoryview]:
     """Return the parts of a file, in order. Arrays are not copied where they lie in order already."""
-    arrays = {
-        name: np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-        for name, array in checkpoint.arrays.items()
-    }
-    entries = tuple(
-        Entry.model_validate({"name": name, "kind": array.dtype.str, "shape": array.shape})
-        for name, array in arrays.items()
-    )
-    head = checkpoint.head.model_copy(update={"arrays": entries})
-    text = canonical_json(head.model_dump(mode="json"))
-    return [FIRST_LINE, text, b"\n", *(array.reshape(-1).view(np.uint8).data for array in arrays.values())]
+    entries, parts = list[Entry](), list[bytes | memoryview]()
+    for name, given in checkpoint.arrays.items():
+        array = np.asarray(given, dtype=given.dtype.newbyteorder("<"), order="C")
+        entries.append(Entry.model_validate({"name": name, "kind": array.dtype.str, "shape": array.shape}))
+        parts.append(array.reshape(-1).view(np.uint8).data)
+    head = checkpoint.head.model_copy(update={"arrays": tuple(entries)})
+    return [FIRST_LINE, canonical_json(head.model_dump(mode="json")), b"\n", *parts]
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read one checkpoint.
-
-    Raises:
-        IntegrityError: it is damaged, or none.
-    """
+    """Read one checkpoint; IntegrityError if it is damaged, or none."""
     try:
         content = disk.read(path, LIMIT)
+        if hashlib.sha256(content).hexdigest() != path.name.split(".")[2]:
+            raise IntegrityError(path.name, "is damaged: its SHA-256 is another")
+        return decode(content)
     except OSError as error:
         raise IntegrityError(path.name, f"cannot be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != path.name.split(".")[2]:
-        raise IntegrityError(path.name, "is damaged: its SHA-256 is another")
-    try:
-        return decode(content)
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise IntegrityError(path.name, f"is no checkpoint: {str(error).splitlines()[0]}") from None
 
 
 def decode(content: bytes) -> Checkpoint:
-    """Return what the bytes of a file hold.
-
-    Raises:
-        ValueError: they are not those of a checkpoint.
-    """
+    """Return what the bytes of a file hold; ValueError if they are not those of a checkpoint."""
     if not content.startswith(FIRST_LINE):
         raise ValueError("its first line is another")
-    end_of_head = content.find(b"\n", len(FIRST_LINE))
-    if end_of_head < 0:
+    start = content.find(b"\n", len(FIRST_LINE)) + 1
+    if not start:
         raise ValueError("it ends within its second line")
-    head = Head.model_validate(strict_json(content[len(FIRST_LINE) : end_of_head]))
+    head = Head.model_validate(strict_json(content[len(FIRST_LINE) : start]))
     arrays: dict[str, NDArray[Any]] = {}
-    start = end_of_head + 1
     for entry in head.arrays:
         end = start + math.prod(entry.shape) * np.dtype(entry.kind).itemsize
         if end > len(content) or entry.name in arrays:
@@ -174,3 +160,27 @@ def decode(content: bytes) -> Checkpoint:
     if start != len(content):
         raise ValueError(f"{len(content) - start} bytes are left over")
     return Checkpoint(head, arrays)
+
+
+def encode_picture(images: NDArray[np.uint8]) -> bytes:
+    """Return images [n, side, side, 3] as a PNG, n * side px wide and side px high. It holds no time stamp."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(list(images), axis=1)).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def decode_picture(png: bytes) -> NDArray[np.uint8]:
+    """Return the images [n, side, side, 3] of a picture.
+
+    Raises:
+        ValueError: it is damaged, or not a row of square images.
+    """
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            row = np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow, bad chunk
+        raise ValueError(f"no picture: {error}") from None
+    side, width = row.shape[:2]
+    if width % side:
+        raise ValueError(f"no row of square images: {width} x {side} px")
+    return np.stack(np.split(row, width // side, axis=1))
