@@ -89,14 +89,7 @@ def both(tmp_path_factory):
 
 
 def test_auto_finds_the_accelerator():
-    """As it finds CUDA; what lies there can be read back, and its bytes are counted in blocks of 512."""
     assert ("fakegpu", "fakegpu:0", 12.0, 512) == children.answer(children.what_it_is)
-
-
-def test_a_torch_without_the_experimental_registration_is_named():
-    """Not an obscure failure of each test below."""
-    with pytest.raises(AssertionError, match=r"torch \d.*: its experimental registration of Python devices is gone"):
-        children.answer(children.after_registration_is_gone)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -157,7 +150,6 @@ def test_memory_is_given_back_after_a_run_and_after_one_that_did_not_fit(tmp_pat
 
 
 def test_a_cap_is_refused_where_the_device_has_none(tmp_path):
-    """The run ends as unsupported; nothing is trained without the limit that was asked for."""
     (record,) = records_of(tmp_path, toml_of({"SGD": CASES["SGD"]}), (*TINY, "memory_cap=1GiB")).values()
 
     assert ("unsupported", "UnsupportedError: memory_cap on fakegpu (allowed: cpu, cuda)") == (
@@ -196,15 +188,6 @@ def test_the_fast_path_reads_once_an_epoch():
         "eval_as_published_s": {"to_host": 2},
         "eval_clean_s": {"to_host": 2},
     } == waits
-
-
-def test_asgd_makes_the_host_wait_three_times_for_each_parameter():
-    """Torch keeps its step, rate and weight of the average on the device and reads them in every step: its time."""
-    parameters = len(list(build_model(make_experiment()).parameters()))
-
-    waits = children.answer(children.waits, {"name": "asgd", "lr": 0.01})
-
-    assert AROUND_DATA | {"item": 3 * 3 * parameters} == waits["train_s"]
 
 
 @pytest.mark.parametrize(("name", "path"), [("asgd", "reference"), ("rmsprop", "reference"), ("adam", "fast")])

@@ -168,7 +168,6 @@ def suite():
 
 
 def test_a_clean_report_gives_nothing(tmp_path):
-    """Claims, rates, memory and computed numbers included."""
     assert [] == kinds_of(tmp_path)
 
 
@@ -277,12 +276,10 @@ def test_what_is_printed_is_held_against_what_its_rounding_allows(changes, expec
     ],
 )  # fmt: skip
 def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_path):
-    """Margins in points for accuracies, in percent for times; what is not printed is left alone."""
     assert expected == kinds_of(tmp_path, claim(check))
 
 
 def test_a_time_of_nothing_divides_nothing(tmp_path):
-    """A printed zero is somebody's mistake, and no reason to fail."""
     ratio = 'kind = "ratio", metric = "train_s", case = "8", to = "32", low = 1.5, high = 2.5'
 
     assert ["arithmetic", "ranking"] == kinds_of(tmp_path, ('"60.0"', '"0.0"'), claim(ratio))
@@ -319,7 +316,6 @@ def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(schedule, epo
 
 
 def test_times_of_two_devices_are_no_contradiction(tmp_path):
-    """Accuracy should not depend on the device, time does."""
     twin = TWIN.replace("threads = 2", 'device = "cuda"').replace('"72.0%"', '"70.0%", train_s = "9.0"')
 
     assert [] == kinds_of(tmp_path, ("[[claim]]", f"{twin}\n[[claim]]"))
@@ -363,7 +359,6 @@ def test_a_claim_may_be_about_any_metric_of_a_documented_table(taste, expected, 
 
 
 def test_cells_that_are_not_read_are_one_finding_of_a_table(tmp_path):
-    """With every cell named, and what is printed beside the table."""
     changes = [('"90.0"', '"1:30"'), ('"75.0%"', '"75.0 (best)"'), ('printed = "2.0"', 'printed = "twice"')]
     (row,) = rows_of(tmp_path, *changes)
 
@@ -409,14 +404,12 @@ def test_neighbours_below_a_floor_are_five_and_a_count(tmp_path):
     ],
 )
 def test_what_cannot_be_checked_is_told_with_what_is_missing(changes, expected, tmp_path):
-    """Claims, and what the report prints about its own numbers."""
     _, unchecked = audit([make_benchmark(tmp_path, changed(CLEAN, *changes))])
 
     assert expected == [(each.label, each.lacks) for each in unchecked]
 
 
 def test_an_accuracy_that_two_rows_may_be_is_not_checked(tmp_path):
-    """Rather than guessed."""
     changes = [
         (ROW, f'{ROW}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }}'),
         documented_claim('kind = "greater", metric = "best_accuracy", case = "a", than = "b"'),
@@ -452,7 +445,6 @@ def test_without_claims_the_best_case_is_held_against_the_second(a, b, gap, tmp_
     ],
 )
 def test_the_unit_of_a_title_is_read(title, quantity, unit):
-    """In brackets, behind "in" or a comma, or as a word; only a unit of what the row measures."""
     assert unit == unit_in_title(MetricRow(metric="m", title=title, quantity=quantity))
 
 
@@ -502,7 +494,6 @@ def test_a_part_is_no_factor_beside_that_of_which_it_is_part(change, factor, tmp
 
 
 def test_text_tells_the_findings_by_kind_how_many_there_are_and_what_was_not_checked(tmp_path):
-    """One blank line between kinds; the explanation beside each kind; a line for each file."""
     findings, _ = audit([make_benchmark(tmp_path, changed(CLEAN, PLANTED["unit"], PLANTED["best epoch"]))])
     left = [("one", "claim A", "jitter"), ("one", "claim B", "late_gain"), ("two", "claim A", "run_status")]
     text = audit_text(findings, [Unchecked(*each) for each in left], 1)
@@ -514,7 +505,6 @@ def test_text_tells_the_findings_by_kind_how_many_there_are_and_what_was_not_che
 
 
 def test_the_suites_own_claims_are_checked_or_named():
-    """Those on losses, curves and the end of a run are not printed."""
     _, unchecked = audit(load_benchmarks())
 
     names = {"A1": "basic", "B4": "augmentation", "C1": "batchsize", "C4": "batchsize", "G1": "overfitting"}
@@ -523,7 +513,6 @@ def test_the_suites_own_claims_are_checked_or_named():
 
 
 def test_text_from_a_file_cannot_move_the_cursor():
-    """Control and direction characters become spaces."""
     finding = Finding("mine", "\x1b[2J\u202egnp\x9b", {"a\nb": "c\r"})
     text = audit_text([("unit", finding)], [], 1)
 
@@ -545,7 +534,6 @@ def test_a_clean_file_is_answered_with_nothing_found(cli, tmp_path):
 
 
 def test_json_is_a_list_of_flat_rows(cli, tmp_path):
-    """And exit code 0, although something is found."""
     make_toml(tmp_path, CLEAN.replace(*PLANTED["arithmetic"]))
     result = cli("mine.toml", "--json")
     (row,) = json.loads(result.output)
@@ -554,7 +542,6 @@ def test_json_is_a_list_of_flat_rows(cli, tmp_path):
 
 
 def test_the_example_holds_a_few_defects(cli):
-    """It is what docs/audit.md walks through."""
     rows = json.loads(cli(str(benchmarks_dir() / "examples"), "--json").output)
 
     kinds = "arithmetic, ranking, sampling error, noise floor, confounded, best epoch, precision, unstated"

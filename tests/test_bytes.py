@@ -48,7 +48,6 @@ def saved_by_autograd(model, images):
 
 @pytest.mark.parametrize(("stem", "width", "size"), list(product(["imagenet", "cifar"], [4, 16], [8, 31, 32, 33, 96])))
 def test_saved_bytes_per_image_are_the_real_networks(stem, width, size):
-    """What three images need beyond two: whatever belongs to the batch cancels."""
     model = ResNet18(stem, width).train()
     two, three = (saved_by_autograd(model, torch.zeros(count, 3, size, size)) for count in (2, 3))
 
@@ -65,12 +64,10 @@ def test_saved_bytes_of_resnet18_have_the_published_size(stem, size, mib):
 
 @pytest.mark.parametrize(("stem", "width"), list(product(["imagenet", "cifar"], [1, 4, 16, 64])))
 def test_parameters_are_counted_as_the_network_has_them(stem, width):
-    """For both stems and any width."""
     assert counted(build_model(make_experiment(stem=stem, width=width))) == parameter_count(stem, width)
 
 
 def test_resnet18_has_11181642_parameters():
-    """At width 64 and 10 classes, as torchvision's own."""
     assert 11_181_642 == parameter_count("imagenet", 64)
 
 

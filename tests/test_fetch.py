@@ -169,7 +169,7 @@ def test_a_server_that_trickles_its_answer_is_given_up(fetched, monkeypatch):
 def test_a_slow_mirror_is_left_only_while_another_is_untried(mirrors, asked, fetched, server, monkeypatch):
     """1,000 bytes in 8 seconds, for 20 seconds; what has come is resumed."""
     monkeypatch.setattr(web, "LOW_BYTES_PER_S", 200.0)
-    monkeypatch.setattr(web, "monotonic", ticking(4.0))  # looked at twice for a piece
+    monkeypatch.setattr(web, "monotonic", ticking(8.0))
     said = fetched(*mirrors)
 
     assert asked == server.asked
@@ -324,16 +324,19 @@ def test_whatever_mirrors_do_a_good_one_at_the_end_gives_the_archive(tmp_path_fa
     assert not (home / f"{PYTHON}.part").exists()
 
 
-@pytest.mark.parametrize(("begun", "left"), [(0, "3.3 kB/s, about 6 s left"), (20_000, "0 bytes/s, time left unknown")])
-def test_progress_tells_amount_speed_and_what_is_left(begun, left, monkeypatch):
-    """Elsewhere than on a terminal: a plain line every five seconds."""
-    said = []
-    monkeypatch.setattr(web, "monotonic", ticking(3.0))
-    with web._progress("host", begun, 40_000, said.append) as show:
-        for done in (20_000, 20_000, 30_000):
-            show(done)
+def test_progress_tells_amount_speed_and_what_is_left(fetched, monkeypatch):
+    """A line every five seconds: here, after pieces of 1,000 bytes in 4 seconds each."""
+    monkeypatch.setattr(web, "LOW_BYTES_PER_S", 0.0)
+    monkeypatch.setattr(web, "monotonic", ticking(4.0))
+    lines = [line for line in fetched("good").splitlines() if " left" in line]
 
-    assert [f"host: 20.0 kB of 40.0 kB, 50 %, {left}"] == said
+    assert lines[0].endswith(": 2.0 kB of 40.0 kB, 4 %, 250 bytes/s, about 3 min left")
+    assert 20 == len(lines)
+
+
+@pytest.mark.parametrize(("bytes_per_s", "left"), [(2.0, "2.8 h left"), (0.0, "time left unknown")])
+def test_the_time_that_is_left_is_told_where_it_is_known(bytes_per_s, left):
+    assert web._progress(20_000, 40_000, bytes_per_s).endswith(left)
 
 
 def test_every_mirror_of_the_suite_is_reached_by_https_the_official_host_last():

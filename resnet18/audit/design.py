@@ -14,8 +14,6 @@ from resnet18.audit.reading import Finding, Reading, words
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.strict import Model
 
-IN_PARTS = {"seed", "augmentation", "test_augmentation", "optimizer", "schedule"}
-
 
 class Factor(NamedTuple):
     """A key in which cases may differ. Cases that do not have what it is part of do not have the factor."""
@@ -72,7 +70,8 @@ def _levels_of(reading: Reading) -> dict[str, Levels]:
 
 def _of_experiment(experiment: Experiment, execution: Execution) -> Levels:
     levels = {Factor("device"): execution.device}
-    for key, value in experiment.model_dump(mode="json", exclude=IN_PARTS).items():
+    in_parts = {"seed", "augmentation", "test_augmentation", "optimizer", "schedule"}
+    for key, value in experiment.model_dump(mode="json", exclude=in_parts).items():
         levels[Factor(key)] = json.dumps(value)
     parts: list[tuple[str, str, Model]] = [("optimizer", experiment.optimizer.name, experiment.optimizer)]
     parts += [("schedule", experiment.schedule.name, experiment.schedule)]

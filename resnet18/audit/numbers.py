@@ -16,10 +16,8 @@ from resnet18.spec.printed import UNITS, UNITS_OF, card_bytes
 
 OUT_OF_MEMORY = ("out of memory", "oom")
 NO_NUMBER = {
-    *OUT_OF_MEMORY,
-    *("", "-", "--", "\u2013", "\u2014", "/", "?"),
-    *("n/a", "n.a.", "na", "nan", "none", "not available", "not reported"),
-    *("crashed", "diverged", "failed", "timeout"),
+    *("", "-", "--", "\u2013", "\u2014", "/", "?", "n/a", "n.a.", "na", "nan", "none", "not available", "not reported"),
+    *("crashed", "diverged", "failed", "timeout", *OUT_OF_MEMORY),
 }
 """Words that are printed where there is no number, in lower case."""
 NEEDS = "weights, optimizer state and what autograd saves of a batch (or gradients, if more) take at least"
@@ -152,10 +150,11 @@ def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
                 by_count.setdefault(count, []).append(reading)
     evidence: dict[str, object] = {}
     for count, chosen in sorted(by_count.items()):
-        where, excess = words(reading.name for reading in chosen), expected_maximum(count)
-        points = [excess * error for error in _errors_of_best(chosen)]
-        ends = dict.fromkeys(Amount(point, "points", ".2f") for point in points[:1] + points[-1:])
+        where = words(reading.name for reading in chosen)
         if count > 1:
+            excess = expected_maximum(count)
+            points = sorted(excess * error for reading in chosen for error in _error_of_best(reading))
+            ends = dict.fromkeys(Amount(point, "points", ".2f") for point in points[:1] + points[-1:])
             bias = [Amount(excess, "standard deviations", ".2f"), *ends]
             evidence[f"best of {count:,} in {where}, if epochs were independent and equally good"] = bias
         elif count == 0:
@@ -165,14 +164,11 @@ def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
         yield Finding(readings[0].benchmark.report_name, says, evidence)
 
 
-def _errors_of_best(readings: Sequence[Reading]) -> list[float]:
-    """Return the standard errors of the tables' best accuracies, the smallest first."""
-    found = []
-    for reading in readings:
-        accuracies = [cell.number.value for cell in reading.cells if cell.row.measures == "accuracy"]
-        if accuracies and (images := reading.benchmark.printed.test_images):
-            found.append(standard_error(max(accuracies), images))
-    return sorted(found)
+def _error_of_best(reading: Reading) -> list[float]:
+    """Return the standard error of a table's best accuracy, nothing where it is not known."""
+    accuracies = [cell.number.value for cell in reading.cells if cell.row.measures == "accuracy"]
+    images = reading.benchmark.printed.test_images
+    return [standard_error(max(accuracies), images)] if images and accuracies else []
 
 
 def expected_maximum(count: int) -> float:

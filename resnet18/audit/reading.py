@@ -118,7 +118,7 @@ class Finding(NamedTuple):
 
 
 class Unchecked(NamedTuple):
-    """A claim, or something printed, that is left alone, wholly or in part, because something is missing."""
+    """A claim, or something printed, that is not checked in full, because something is missing."""
 
     file: str
     label: str

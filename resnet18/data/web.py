@@ -2,9 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from time import monotonic
 from typing import IO, BinaryIO
@@ -12,9 +12,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from resnet18.spec.errors import one_line
 from resnet18.spec.printed import duration
@@ -29,7 +27,7 @@ ATTEMPT_S = 6 * 3_600.0
 """For one attempt at a mirror."""
 PIECE_BYTES = 1 << 18
 LINE_EVERY_S = 5.0
-"""Between two lines of progress where the output is no terminal."""
+"""Between two lines of progress."""
 GZIP = b"\x1f\x8b"
 """What the archive starts with, unlike a page that some networks send in the place of everything."""
 
@@ -62,21 +60,28 @@ def download(url: str, file: BinaryIO, size: int, say: Say, *, is_patient: bool)
         if had:
             say(f"{host}: {'resumes at' if done else 'starts over, because it cannot resume at'} {decimal(had)}")
         file.truncate(done)
-        began = since = monotonic()
-        with _progress(host, done, size, say) as show:
-            while done < size:
-                piece = _piece(response, done, size)
-                file.write(piece)
-                file.flush()
-                done, now = done + len(piece), monotonic()
-                show(done)
-                if now - since >= LOW_FOR_S:
-                    bytes_per_s = (done - counted) / (now - since)
-                    if bytes_per_s < LOW_BYTES_PER_S and not is_patient:
-                        raise SlowMirrorError(bytes_per_s)
-                    since, counted = now, done
-                if now - began > ATTEMPT_S:
-                    raise MirrorError(f"was not done in {duration(ATTEMPT_S)}")
+        first, began = done, monotonic()
+        since = shown = began
+        while done < size:
+            piece = _piece(response, done, size)
+            file.write(piece)
+            file.flush()
+            done, now = done + len(piece), monotonic()
+            if now - shown >= LINE_EVERY_S:
+                shown = now
+                say(f"{host}: {_progress(done, size, (done - first) / (now - began))}")
+            if now - since >= LOW_FOR_S:
+                bytes_per_s = (done - counted) / (now - since)
+                if bytes_per_s < LOW_BYTES_PER_S and not is_patient:
+                    raise SlowMirrorError(bytes_per_s)
+                since, counted = now, done
+            if now - began > ATTEMPT_S:
+                raise MirrorError(f"was not done in {duration(ATTEMPT_S)}")
+
+
+def _progress(done: int, size: int, bytes_per_s: float) -> str:
+    left = f"about {duration((size - done) / bytes_per_s)} left" if bytes_per_s >= 1 else "time left unknown"
+    return f"{decimal(done)} of {decimal(size)}, {100 * done // size} %, {decimal(int(bytes_per_s))}/s, {left}"
 
 
 def _piece(response: HTTPResponse, done: int, size: int) -> bytes:
@@ -92,27 +97,6 @@ def _piece(response: HTTPResponse, done: int, size: int) -> bytes:
     if done == 0 and piece[:2] != GZIP[: len(piece)]:
         raise MirrorError("sends something else than an archive")
     return piece
-
-
-@contextmanager
-def _progress(host: str, begun: int, size: int, say: Say) -> Iterator[Callable[[int], object]]:
-    """Show how much has come: a bar on a terminal, elsewhere a line every few seconds."""
-    console, began = Console(), monotonic()
-    shown = began
-
-    def tell(done: int) -> None:
-        nonlocal shown
-        if (now := monotonic()) - shown >= LINE_EVERY_S:
-            shown, bytes_per_s = now, (done - begun) / (now - began)
-            amount = f"{decimal(done)} of {decimal(size)}, {100 * done // size} %, {decimal(int(bytes_per_s))}/s"
-            left = f"about {duration((size - done) / bytes_per_s)} left" if bytes_per_s >= 1 else "time left unknown"
-            say(f"{host}: {amount}, {left}")
-
-    text = TextColumn("{task.description}", markup=False)
-    columns = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bar:
-        task = bar.add_task(host, completed=begun, total=size)
-        yield (lambda done: bar.update(task, completed=done)) if console.is_interactive else tell
 
 
 class Redirects(HTTPRedirectHandler):

@@ -38,13 +38,9 @@ class DeviceFacts(NamedTuple):
 class DeviceWatch:
     """Watches a device from the opening of the context to its end. Never holds the run up, and never fails it.
 
-    The opening resets torch's peaks and reads the baseline, before the run's first tensor is on the device. Asking
-    torch for the UUID starts CUDA; whether that makes this process's context (hundreds of MiB), which the baseline then
-    includes, depends on CUDA's version. NVML is asked in a thread alone, since any call may hang.
-
-    Args:
-        device: of the run, with any index.
-        period_s: seconds between two samples; what happens between them is missed.
+    The opening resets torch's peaks and reads the baseline, before the run's first tensor is on the device; asking
+    torch for the UUID starts CUDA, whose context (hundreds of MiB) the baseline includes with some versions of CUDA.
+    NVML is asked in a thread alone, since any call may hang. What happens between two samples is missed.
     """
 
     def __init__(self, device: torch.device, *, period_s: float = 0.1) -> None:
@@ -122,10 +118,10 @@ class DeviceWatch:
 
     def sample(self, gauges: nvml.Gauges = nvml.DURING) -> None:
         """Read the GPU once."""
-        reading, answers = nvml.Reading(self._gpu), 0
+        answers = 0
         for key, (read, combine) in gauges.items():
             try:
-                value = read(reading)
+                value = read(self._gpu)
             except (*nvml.ERRORS, UnknownError) as error:
                 self._reasons[key] = nvml.reason_of(error)
             else:

@@ -5,14 +5,18 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import Any
-
-import pynvml
 
 from resnet18.measure import UnknownError
 
-ERRORS = (pynvml.NVMLError, OSError, AttributeError, ValueError)
+try:
+    import pynvml
+except ImportError:  # each call is then an AttributeError, and so one of ERRORS
+    pynvml = None
+
+Gpu = Any
+"""pynvml's handle of a GPU; it has no types."""
+ERRORS = (getattr(pynvml, "NVMLError", OSError), OSError, AttributeError, ValueError)
 """What pynvml raises: NVML's codes, a library that cannot be loaded, a function that an older pynvml lacks."""
 THROTTLING = ("HwPowerBrakeSlowdown", "HwSlowdown", "HwThermalSlowdown", "SwPowerCap", "SwThermalSlowdown")
 """NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock that somebody has set."""
@@ -27,7 +31,7 @@ def reason_of(error: Exception) -> str:
     """Return why there is no answer. Of NVML's errors the class alone: their text may ask the library that failed."""
     if isinstance(error, UnknownError):
         return str(error)
-    return f"NVML did not answer ({type(error).__name__})"
+    return f"NVML did not answer ({type(error).__name__ if pynvml else 'nvidia-ml-py is not installed'})"
 
 
 @contextmanager
@@ -58,7 +62,7 @@ def driver_version() -> str | None:
     return None
 
 
-def find_gpu(uuids: tuple[str, ...]) -> Any:  # noqa: ANN401 - pynvml has no types
+def find_gpu(uuids: tuple[str, ...]) -> Gpu:
     """Return the handle of the first GPU or slice that has one of the UUIDs. NVML must have been started.
 
     Raises UnknownError if there is none, or only the GPU around the slice (MIG) is known.
@@ -77,69 +81,64 @@ def find_gpu(uuids: tuple[str, ...]) -> Any:  # noqa: ANN401 - pynvml has no typ
     raise UnknownError(reason)
 
 
-class Reading:
-    """One look at a GPU, question by question, since drivers refuse some: a slice (MIG) has no clock."""
-
-    def __init__(self, gpu: Any) -> None:  # noqa: ANN401 - pynvml has no types
-        self._gpu = gpu
-
-    @cached_property
-    def memory(self) -> Any:  # noqa: ANN401 - the same
-        """Of the whole device, by whomever. Version 2 does not count as used what the driver reserves."""
-        return pynvml.nvmlDeviceGetMemoryInfo(self._gpu, pynvml.nvmlMemory_v2)
-
-    @cached_property
-    def _processes(self) -> list[Any]:
-        listed = [*pynvml.nvmlDeviceGetComputeRunningProcesses(self._gpu)]
-        with suppress(pynvml.NVMLError_NotSupported):  # a GPU without graphics has no such processes
-            listed += pynvml.nvmlDeviceGetGraphicsRunningProcesses(self._gpu)
-        return listed
-
-    def own_bytes(self) -> int:
-        """Return the memory of this process."""
-        sizes = [process.usedGpuMemory for process in self._processes if process.pid == os.getpid()]
-        if not any(sizes):  # a process that has a context uses memory: 0 is how some drivers say that they do not know
-            zero = "device-level only: the driver gives 0 bytes for this process"
-            raise UnknownError(NOT_LISTED if not sizes else NOT_BY_PROCESS if None in sizes else zero)
-        return int(max(filter(None, sizes)))
-
-    def other_processes(self) -> int:
-        """Return how many other processes use the GPU."""
-        numbers = {process.pid for process in self._processes}
-        if os.getpid() not in numbers:  # one of those that are listed may be this process
-            raise UnknownError(NOT_LISTED)
-        return len(numbers) - 1
-
-    @cached_property
-    def _events(self) -> int:
-        return int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(self._gpu))
-
-    def throttling(self) -> tuple[str, ...]:
-        """Return why the clock is lowered."""
-        return tuple(name for name in THROTTLING if self._events & getattr(pynvml, f"nvmlClocksEventReason{name}"))
-
-    def clocks_mhz(self) -> Counter[int]:
-        """Return the clock of the processors; that of an idle GPU says nothing about the work."""
-        with suppress(*ERRORS):
-            if self._events & pynvml.nvmlClocksEventReasonGpuIdle:
-                raise UnknownError("the device idled at each sample")
-        return Counter([int(pynvml.nvmlDeviceGetClockInfo(self._gpu, pynvml.NVML_CLOCK_SM))])
-
-    def energy_mj(self) -> tuple[int]:
-        """Return the energy used since the driver was loaded. A difference is exact; power is an average (nvml.h)."""
-        return (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)),)
+def _processes(gpu: Gpu) -> list[Any]:
+    listed = [*pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)]
+    with suppress(pynvml.NVMLError_NotSupported):  # a GPU without graphics has no such processes
+        listed += pynvml.nvmlDeviceGetGraphicsRunningProcesses(gpu)
+    return listed
 
 
-Gauges = dict[str, tuple[Callable[[Reading], Any], Callable[[Any, Any], Any]]]
-USED, ENERGY = (lambda reading: int(reading.memory.used), max), (Reading.energy_mj, operator.add)
+def _own_bytes(gpu: Gpu) -> int:
+    sizes = [process.usedGpuMemory for process in _processes(gpu) if process.pid == os.getpid()]
+    if not any(sizes):  # a process that has a context uses memory: 0 is how some drivers say that they do not know
+        zero = "device-level only: the driver gives 0 bytes for this process"
+        raise UnknownError(NOT_LISTED if not sizes else NOT_BY_PROCESS if None in sizes else zero)
+    return int(max(filter(None, sizes)))
+
+
+def _other_processes(gpu: Gpu) -> int:
+    numbers = {process.pid for process in _processes(gpu)}
+    if os.getpid() not in numbers:  # one of those that are listed may be this process
+        raise UnknownError(NOT_LISTED)
+    return len(numbers) - 1
+
+
+def _throttling(gpu: Gpu) -> tuple[str, ...]:
+    events = int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu))
+    return tuple(name for name in THROTTLING if events & getattr(pynvml, f"nvmlClocksEventReason{name}"))
+
+
+def _clocks_mhz(gpu: Gpu) -> Counter[int]:
+    """Return the clock of the processors; that of an idle GPU says nothing about the work."""
+    with suppress(*ERRORS):
+        if pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu) & pynvml.nvmlClocksEventReasonGpuIdle:
+            raise UnknownError("the device idled at each sample")
+    return Counter([int(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM))])
+
+
+def _memory(gpu: Gpu) -> Any:  # noqa: ANN401 - pynvml has no types
+    """Return the memory of the whole device; version 2 does not count as used what the driver reserves."""
+    return pynvml.nvmlDeviceGetMemoryInfo(gpu, pynvml.nvmlMemory_v2)
+
+
+def _energy_mj(gpu: Gpu) -> tuple[int]:
+    """Return the energy used since the driver was loaded. A difference is exact; power is an average (nvml.h)."""
+    return (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)),)
+
+
+Gauges = dict[str, tuple[Callable[[Gpu], Any], Callable[[Any, Any], Any]]]
+USED, ENERGY = (lambda gpu: int(_memory(gpu).used), max), (_energy_mj, operator.add)
 BEFORE: Gauges = {"device_baseline_bytes": USED, "device_peak_bytes": USED, "energy_j": ENERGY}
 DURING: Gauges = {
     "device_peak_bytes": USED,
-    "process_peak_bytes": (Reading.own_bytes, max),
-    "gpu_reserved_bytes": (lambda reading: int(reading.memory.reserved), max),
-    "gpu_other_processes": (Reading.other_processes, max),
-    "gpu_throttle": (Reading.throttling, lambda earlier, now: tuple(sorted({*earlier, *now}))),
-    "gpu_clock_mhz": (Reading.clocks_mhz, operator.add),
+    "process_peak_bytes": (_own_bytes, max),
+    "gpu_reserved_bytes": (lambda gpu: int(_memory(gpu).reserved), max),
+    "gpu_other_processes": (_other_processes, max),
+    "gpu_throttle": (_throttling, lambda earlier, now: tuple(sorted({*earlier, *now}))),
+    "gpu_clock_mhz": (_clocks_mhz, operator.add),
 }
 AFTER: Gauges = {**DURING, "energy_j": ENERGY}
-"""What is read before a run, during it and at its end: by the record's key, how it is read and how two readings add."""
+"""What is read before a run, during it and at its end: by the record's key, how it is read and how two readings add.
+
+Drivers refuse some questions: a slice (MIG) has no clock.
+"""

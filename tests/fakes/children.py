@@ -98,12 +98,6 @@ def what_it_is() -> tuple[str, str, float, int]:
     return ready_device(Execution()).type, str(numbers.device), (2 * numbers).sum().item(), state.allocated
 
 
-def after_registration_is_gone() -> None:
-    """Install the fake on a torch that no longer registers devices written in Python."""
-    del torch.utils.backend_registration._setup_privateuseone_for_python_backend
-    install()
-
-
 def mistake(kind: str) -> str:
     """The error that a forgotten transfer gives: of labels in training, or of one operand."""
     install()
