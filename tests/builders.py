@@ -12,7 +12,7 @@ from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import arm_id, run_id
+from resnet18.spec.identity import ids_of
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
@@ -163,7 +163,7 @@ def make_record(
 def make_run(experiment: Experiment | None = None, execution: Execution | None = None, **changes: Any) -> Run:
     spec = (experiment or make_experiment(), execution or Execution())
     values = {"labels": ("mine/8",), "assumptions": (), "may_run_out_of_memory": False, **changes}
-    return Run(run_id(*spec), arm_id(*spec), *spec, **values)
+    return Run(*ids_of(*spec)[:2], *spec, **values)
 
 
 def make_job(results: Path, run: Run | None = None, source: DataSource | None = None, **changes: Any) -> Any:
@@ -194,7 +194,7 @@ def make_case(name: str, records: tuple[Record, ...], experiment: Experiment | N
     """A case with its records. The name may be any, unlike one that a TOML file gives."""
     experiment = experiment or (records[0].spec.experiment if records else make_experiment())
     case = Case.model_construct(name=name, reported={})
-    return CaseRecords(case, experiment, Execution(), arm_id(experiment, Execution()), records, None)
+    return CaseRecords(case, experiment, Execution(), ids_of(experiment, Execution()).arm_id, records, None)
 
 
 def wait_for_an_epoch(process: Popen[str]) -> str:

@@ -7,8 +7,7 @@ from itertools import count
 import pytest
 from builders import make_experiment
 
-from resnet18.spec.code import PACKAGE, read_module
-from resnet18.spec.code_tree import Choices
+from resnet18.spec.code import PACKAGE, Choices, read_module
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import ROOTS, code_hash, hash_of, shared_code_hash
 

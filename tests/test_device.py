@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from resnet18.data.embedded import read_embedded
 from resnet18.measure.environment import numerics
 from resnet18.spec.experiment import Execution
-from resnet18.spec.identity import ids_of, run_id
+from resnet18.spec.identity import ids_of
 from resnet18.training import device as on_device
 from resnet18.training.device import UnsupportedError, carried_out, memory_capped, ready_device
 from resnet18.training.setup import set_up
@@ -95,7 +95,7 @@ def test_a_size_has_one_spelling(text, canonical):
 
     assert canonical == one.memory_cap
     assert ids_of(make_experiment(), one).execution_id == ids_of(make_experiment(), other).execution_id
-    assert run_id(make_experiment(), Execution()) != run_id(make_experiment(), one)
+    assert ids_of(make_experiment(), Execution()) != ids_of(make_experiment(), one)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import arm_id, asked, canonical_json, digest, ids_of, run_id
+from resnet18.spec.identity import asked, canonical_json, digest, ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.strict import strict_json
 
@@ -65,7 +65,6 @@ def test_ids_are_golden():
     golden = ("1852872b3378ec4d", "0e26c10836b0c257", "01373492e400f338", "44136fa355b3678a")
 
     assert golden == ids_of(make_experiment(), Execution())
-    assert golden[:2] == (run_id(make_experiment(), Execution()), arm_id(make_experiment(), Execution()))
 
 
 def test_an_id_covers_what_is_said_beyond_the_defaults():
@@ -159,7 +158,7 @@ def test_an_edit_of_any_key_changes_the_run(optimizer):
     content = Execution().model_dump(mode="json") if optimizer is None else content_of(optimizer)
 
     def identify(spec):
-        return run_id(make_experiment(), spec) if optimizer is None else run_id(spec, Execution())
+        return ids_of(make_experiment(), spec) if optimizer is None else ids_of(spec, Execution())
 
     start = identify(model.model_validate(content))
     for path in leaves(content):

@@ -16,7 +16,7 @@ from resnet18.spec.benchmark import spec_schema
 from resnet18.spec.data import parse_data
 from resnet18.spec.errors import SpecError, SuiteError
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.identity import arm_id
+from resnet18.spec.identity import ids_of
 from resnet18.spec.load import MAX_SPEC_BYTES, benchmarks_dir, load_benchmark, load_benchmarks
 from resnet18.spec.resolve import Request, canonical_overrides, resolve
 from resnet18.spec.strict import parse_toml
@@ -159,7 +159,7 @@ def test_order_comments_and_spaces_of_a_file_change_no_id(tmp_path_factory, keys
     lines = [f"{space}{key}{space}={space}{KEYS[key]} # {comment}" for key in keys]
     tidied = "\n\n".join((f"{head}[experiment]", *lines, cases))
     ids = [
-        [arm_id(*resolve(mine, case, Request(), seed=0)) for case in mine.cases]
+        [ids_of(*resolve(mine, case, Request(), seed=0)).arm_id for case in mine.cases]
         for mine in (make_benchmark(folder, TOML), make_benchmark(folder, tidied))
     ]
 

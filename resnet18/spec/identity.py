@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from resnet18.spec.augmentation import OPERATIONS
-from resnet18.spec.code import PACKAGE, Key, read_module
-from resnet18.spec.code_tree import Choices, Definition, read_definition
+from resnet18.spec.code import PACKAGE, Choices, Definition, Key, read_module
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import OPTIMIZERS, SCHEDULES
 
@@ -88,16 +87,6 @@ def ids_of(experiment: Experiment, execution: Execution) -> Ids:
     )
 
 
-def run_id(experiment: Experiment, execution: Execution) -> str:
-    """Return the id of one run."""
-    return ids_of(experiment, execution).run_id
-
-
-def arm_id(experiment: Experiment, execution: Execution) -> str:
-    """Return the id of a run without its seed."""
-    return ids_of(experiment, execution).arm_id
-
-
 def asked(spec: BaseModel) -> dict[str, Any]:
     """Return what a spec says beyond its defaults; `name` always, since it says what the other keys belong to."""
     return {
@@ -114,12 +103,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of what the code does that a run of this spec can reach.
-
-    A definition is a function, class or constant at the top of a module. Paths, names, order, comments, docstrings,
-    annotations and texts of errors are no part of the hash, nor is what the spec could have chosen by name and did not:
-    other entries of a table, branches for other choices.
-    """
+    """Return the SHA-256 of what the code does that a run of this spec can reach."""
     operations = {part.name: part for part in (*experiment.augmentation, *experiment.test_augmentation)}
     named = (experiment.optimizer, experiment.schedule, *(operations[name] for name in sorted(operations)))
     # The classes of the spec are roots, because they hold its defaults.
@@ -136,14 +120,7 @@ def shared_code_hash(experiment: Experiment, execution: Execution, package: Path
 
 @cache
 def hash_of(roots: tuple[Key, ...], choices: Choices, package: Path) -> str:
-    """Return the SHA-256 of the definitions that roots reach.
-
-    They are numbered in the order in which they are first named. A definition's content has a hole for each one that it
-    names; their numbers fill the holes.
-
-    Raises:
-        KeyError: a root is no definition of the package.
-    """
+    """Return the SHA-256 of the definitions that roots reach, numbered in the order in which they are first named."""
     waiting = list(roots)
     numbers = {key: number for number, key in enumerate(waiting)}
     total = hashlib.sha256()
@@ -158,15 +135,14 @@ def hash_of(roots: tuple[Key, ...], choices: Choices, package: Path) -> str:
     return total.hexdigest()
 
 
-_VERSIONS: dict[tuple[Path, Key], list[Definition]] = {}
-"""Definitions that were read, one for each set of choices that it depends on."""
+_READ: dict[tuple[Path, Key], list[Definition]] = {}
 
 
 def _read(package: Path, key: Key, choices: Choices) -> Definition:
     """Return a definition for these choices, read again only where they matter to it."""
-    versions = _VERSIONS.setdefault((package, key), [])
+    versions = _READ.setdefault((package, key), [])
     for known in versions:
         if all((name in choices.chosen) == was_chosen for name, was_chosen in known.asked.items()):
             return known
-    versions.append(read_definition(read_module(package, key[0]), key[1], choices))
+    versions.append(Definition(read_module(package, key[0]), key[1], choices))
     return versions[-1]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import arm_id
+from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.scale import SCALES, ScaleName, at_scale
 from resnet18.spec.strict import parse_toml, spec_error
@@ -79,7 +79,7 @@ def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | Non
     """
     seen: dict[str, str] = {}
     for case in benchmark.cases:
-        arm = arm_id(*resolve(benchmark, case, request, seed=0))
+        arm = ids_of(*resolve(benchmark, case, request, seed=0)).arm_id
         if arm in seen:
             return seen[arm], case.name
         seen[arm] = case.name

@@ -8,7 +8,7 @@ from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.data import is_cifar10
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import arm_id
+from resnet18.spec.identity import ids_of
 from resnet18.spec.plan import absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
 from resnet18.spec.scale import SCALES
@@ -125,7 +125,7 @@ def _cases(
             experiment, execution = resolve(benchmark, case, request, seed=0)
         except SpecError:
             return ()
-        key = arm_id(experiment, execution)
+        key = ids_of(experiment, execution).arm_id
         absent = absent_device(execution, devices)
         found.append(CaseRecords(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
     return tuple(found)
