@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from resnet18.spec.claim import Claim, cases_of, is_about_a_value, orders
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmark, load_benchmarks
+from resnet18.spec.metric import parse_printed
 from resnet18.spec.plan import plan
-from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request
 
 COUNTS = {"A": 2, "B": 4, "C": 4, "D": 2, "E": 2, "F": 3, "G": 1}

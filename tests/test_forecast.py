@@ -18,7 +18,7 @@ from resnet18.data.embedded import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.spec.forecast import FLOAT, parameter_count, saved_bytes_per_image
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.printed import card_bytes
+from resnet18.spec.metric import card_bytes
 from resnet18.spec.resolve import Request
 from resnet18.training import setup as setting_up
 from resnet18.training.forecast import GRANULE, forecast, forecasts

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from resnet18.spec import load
+from resnet18.spec.experiment import SCALES
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.scale import SCALES
 
 ROOT = Path(__file__).parents[1]
 TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]

@@ -11,8 +11,8 @@ from builders import TOML, make_benchmark, make_epoch
 from rich.console import Console
 
 from resnet18.execution.progress import Events, Progress
+from resnet18.spec.metric import duration
 from resnet18.spec.plan import plan
-from resnet18.spec.printed import duration
 from resnet18.spec.resolve import Request
 
 MORE = "".join(f'\n[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size} }}\n' for size in (32, 64))

@@ -26,7 +26,7 @@ from resnet18.spec.augmentation import (
     check_order,
     clean,
 )
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import SCALE_KEYS, SCALES, Execution, Experiment, Scale
 from resnet18.spec.metric import CHANGES, MARGIN_UNITS, METRICS, TABLE_METRICS, quantity_of
 from resnet18.spec.optimizer import (
     ASGD,
@@ -42,7 +42,7 @@ from resnet18.spec.optimizer import (
     RMSprop,
     Step,
 )
-from resnet18.spec.scale import SCALE_KEYS, SCALES, Scale, at_scale
+from resnet18.spec.resolve import at_scale
 
 DEFAULTS = {
     Experiment: {"width": 64, "label_smoothing": 0.0, "validation_images": 0},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from resnet18.spec.scale import TESTED_AT
+from resnet18.spec.experiment import TESTED_AT
 from resnet18.tables.statistics import (
     ALPHA,
     MOST_SEEDS,

@@ -15,10 +15,10 @@ from resnet18.judge.verdict import Judged, Verdict, judge, p_of_claim, verdict_a
 from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.spec.claim import Claim, cases_of
+from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.selection import select
 from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from resnet18.audit.reading import Amount, Cell, Finding, Pair, Range, Reading, Unchecked, by_row, quoted, widest, words
 from resnet18.spec import claim as spec
 from resnet18.spec.benchmark import SameWork
-from resnet18.spec.metric import MARGIN_UNITS, quantity_of
-from resnet18.spec.printed import UNITS_OF, Printed
+from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, Printed, quantity_of
 
 BY_QUANTITY = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
 """Metrics that a table prints under one name or another: a report has one accuracy and one time."""

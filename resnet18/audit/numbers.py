@@ -10,9 +10,8 @@ from resnet18.spec.augmentation import Operation
 from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import CONTEXT_BYTES, least_training_bytes
-from resnet18.spec.metric import METRICS
+from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, card_bytes
 from resnet18.spec.optimizer import Step, learning_rate
-from resnet18.spec.printed import UNITS, UNITS_OF, card_bytes
 
 OUT_OF_MEMORY = ("out of memory", "oom")
 NO_NUMBER = {

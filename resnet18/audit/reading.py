@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from resnet18.spec.benchmark import Benchmark, Case, MetricRow
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.metric import MARGIN_UNITS, Quantity
-from resnet18.spec.printed import UNITS, UNITS_OF, Printed, parse_printed
+from resnet18.spec.metric import MARGIN_UNITS, UNITS, UNITS_OF, Printed, Quantity, parse_printed
 from resnet18.spec.resolve import Request, resolve
 
 TOLERANCE = 1e-9

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from resnet18.cli.preview import Preview
 from resnet18.report.reasons import reason_text
 from resnet18.spec.errors import UnfinishedError
-from resnet18.spec.printed import duration
-from resnet18.spec.scale import FEWEST_SEEDS
+from resnet18.spec.experiment import FEWEST_SEEDS
+from resnet18.spec.metric import duration
 
 if TYPE_CHECKING:
     from resnet18.judge.budget import Choice, Fate

@@ -16,8 +16,8 @@ from resnet18.cli.request import asked
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import CONTEXT_BYTES, PARTS, Forecast, evaluation_batch, training_batch
+from resnet18.spec.metric import UNITS_OF, card_bytes
 from resnet18.spec.plan import every_case
-from resnet18.spec.printed import UNITS_OF, card_bytes
 from resnet18.spec.resolve import Request, resolve
 
 FITS, OUT_OF_MEMORY, UNSURE = "fits", "out of memory", "unsure"

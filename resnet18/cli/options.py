@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from resnet18.spec.data import CIFAR10, EMBEDDED
+from resnet18.spec.experiment import SCALES
 from resnet18.spec.load import benchmarks_dir
-from resnet18.spec.scale import SCALES
 
 
 def _offer(*words: str) -> Callable[[str], list[str]]:

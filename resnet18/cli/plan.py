@@ -12,11 +12,11 @@ from resnet18.cli.errors import echo, errors_reported
 from resnet18.cli.request import asked, seconds_of
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
+from resnet18.spec.experiment import FEWEST_SEEDS
 from resnet18.spec.identity import code_hash
+from resnet18.spec.metric import duration
 from resnet18.spec.plan import Plan
-from resnet18.spec.printed import duration
 from resnet18.spec.resolve import Request
-from resnet18.spec.scale import FEWEST_SEEDS
 
 if TYPE_CHECKING:
     from resnet18.cli.preview import Timing

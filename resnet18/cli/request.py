@@ -9,10 +9,10 @@ from difflib import get_close_matches
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import CIFAR10, DataSource, data_home, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
+from resnet18.spec.experiment import SCALES
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import Plan, every_case, plan
 from resnet18.spec.resolve import Request, canonical_overrides, with_sub_cases
-from resnet18.spec.scale import SCALES
 
 MOST_NEAR = 3
 

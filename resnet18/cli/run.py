@@ -15,7 +15,7 @@ from resnet18.cli.errors import echo, errors_reported, stopped
 from resnet18.cli.request import Asked, asked, demand_data, seconds_of, several_gpus, usable_processors
 from resnet18.execution.engine import CHECKPOINT_EVERY_S, Policy
 from resnet18.spec.errors import SpecError
-from resnet18.spec.scale import FEWEST_SEEDS
+from resnet18.spec.experiment import FEWEST_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

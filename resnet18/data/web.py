@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from rich.filesize import decimal
 
 from resnet18.spec.errors import one_line
-from resnet18.spec.printed import duration
+from resnet18.spec.metric import duration
 
 ANSWER_S = 60.0
 """Until the last header: neither name servers nor trickling headers have a limit of their own."""

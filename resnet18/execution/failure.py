@@ -12,7 +12,7 @@ from typing import Any
 
 from resnet18.records.record import Status
 from resnet18.spec.errors import plain
-from resnet18.spec.printed import UNITS
+from resnet18.spec.metric import UNITS
 
 _SIZE = r"(?P<number>\d{1,20}(?:\.\d{1,9})?) (?P<unit>bytes|KiB|MiB|GiB)"
 REQUESTED = re.compile(rf"(?:ried to allocate|Unable to allocate) {_SIZE}")

@@ -10,8 +10,8 @@ from rich import progress as bars
 from rich.console import Console
 
 from resnet18.records.record import Epoch, Status
+from resnet18.spec.metric import duration
 from resnet18.spec.plan import Run
-from resnet18.spec.printed import duration
 
 SPEED_PERIOD_S = 1e9
 """Over which the speed is averaged: all of it, after the first epoch, which warms up."""

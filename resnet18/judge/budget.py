@@ -13,9 +13,9 @@ from resnet18.judge.checks import other_terms
 from resnet18.judge.reason import Reason
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, is_about_a_value
+from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT
 
 

@@ -23,10 +23,9 @@ from resnet18.spec.claim import (
     is_about_a_value,
 )
 from resnet18.spec.data import is_cifar10
-from resnet18.spec.metric import METRICS
-from resnet18.spec.printed import parse_printed
+from resnet18.spec.experiment import FEWEST_SEEDS
+from resnet18.spec.metric import METRICS, parse_printed
 from resnet18.spec.resolve import Request
-from resnet18.spec.scale import FEWEST_SEEDS
 from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT, second_half, slope, turning_epoch
 from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head
 from resnet18.tables.statistics import Region

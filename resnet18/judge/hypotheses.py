@@ -8,8 +8,8 @@ from typing import Literal
 
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Hypothesis
+from resnet18.spec.metric import parse_printed
 from resnet18.spec.optimizer import learning_rate
-from resnet18.spec.printed import parse_printed
 from resnet18.spec.resolve import Request, sub_cases
 from resnet18.tables.metrics import best_accuracy
 from resnet18.tables.selection import CaseRecords, Selection, case_records, reported_head

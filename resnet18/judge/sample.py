@@ -8,8 +8,8 @@ from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.spec.claim import MetricCheck
+from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
-from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.metrics import installation, optimizer_form, resolution, value_of
 from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import Estimate, Region, contrast, correlation, paired_contrast, sequential_p

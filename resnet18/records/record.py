@@ -11,8 +11,7 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from resnet18.spec.benchmark import Assumption
-from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.scale import ScaleName
+from resnet18.spec.experiment import Execution, Experiment, ScaleName
 from resnet18.spec.strict import Items, Model
 
 SCHEMA_VERSION = 2

@@ -29,7 +29,7 @@ from resnet18.report.notes import terms_of
 from resnet18.report.sections import figure_file, table_section
 from resnet18.report.summary import judgement, standings
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.printed import duration
+from resnet18.spec.metric import duration
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import CaseRecords, Selection
 

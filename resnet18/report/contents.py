@@ -11,8 +11,8 @@ from resnet18.records.record import Record
 from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER
+from resnet18.spec.experiment import SCALES
 from resnet18.spec.resolve import DEVICE_OPTION, Request
-from resnet18.spec.scale import SCALES
 from resnet18.tables.selection import Selection, requests_of, select
 
 

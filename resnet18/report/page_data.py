@@ -7,7 +7,7 @@ from typing import Any
 from resnet18.records.record import Epoch, Record
 from resnet18.report.document import Block, Curves, Run, Section
 from resnet18.report.figures.curves import images_at_the_end, overfitting_epoch, series
-from resnet18.spec.scale import LAST_EPOCHS
+from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables.cells import STATUS_TEXT, Cell, Column, Missing, Text, mean, middle
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, machine, percent, train_s, whole_program_s
 from resnet18.tables.selection import CaseRecords

@@ -22,7 +22,7 @@ from resnet18.report.document import (
 )
 from resnet18.report.reasons import reasons_text
 from resnet18.report.wording import AT_SEEDS, decisive, evidence_of, outlook
-from resnet18.spec.scale import FEWEST_SEEDS, TESTED_AT
+from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.tables.cells import Column, Missing, Table, Text
 from resnet18.tables.statistics import ALPHA
 

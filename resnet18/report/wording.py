@@ -11,8 +11,8 @@ from resnet18.judge.verdict import Judged, Verdict
 from resnet18.report.document import Evidence, Outcome
 from resnet18.report.reasons import reason_text, reasons_text
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
+from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
-from resnet18.spec.scale import TESTED_AT
 from resnet18.tables.statistics import MOST_SEEDS
 
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"

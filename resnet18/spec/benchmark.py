@@ -7,9 +7,8 @@ from pydantic import Field, model_validator
 from resnet18.spec.augmentation import OperationName
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, did_you_mean
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
 from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
-from resnet18.spec.scale import SCALE_KEYS
 from resnet18.spec.strict import Items, Model
 
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool

@@ -12,8 +12,7 @@ from pydantic import Field, model_validator
 
 from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES
 from resnet18.spec.experiment import Device
-from resnet18.spec.metric import CHANGES, quantity_of
-from resnet18.spec.printed import parse_printed
+from resnet18.spec.metric import CHANGES, parse_printed, quantity_of
 from resnet18.spec.strict import Items, Model
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]

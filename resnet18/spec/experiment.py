@@ -1,15 +1,17 @@
-"""What a run is: the experiment defines the result, the execution should not change it."""
+"""What a run is: the experiment defines the result, the execution should not change it; and the three scales."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
+from resnet18.spec.metric import canonical_size
 from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
-from resnet18.spec.printed import canonical_size
 from resnet18.spec.strict import Items, Model
 
+ScaleName = Literal["smoke", "small", "paper"]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 CountOrAll = Count | Literal["all"]
 Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -112,3 +114,35 @@ class Execution(Model):
         if self.path == "fast" and self.memory_format == "contiguous":
             raise ValueError('memory_format: the fast path reads channels_last (allowed: "auto", "channels_last")')
         return self
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One column of the table of scales; None leaves the case's own value."""
+
+    name: ScaleName
+    data: str
+    train_images: int | Literal["all"]
+    test_images_epoch: int | Literal["all"]
+    test_images_last: int | Literal["all"]
+    image_size: int | None
+    width: int | None
+    max_epochs: int | None
+    seeds: int
+    image_size_is_fixed: bool = True
+    """False: a case about size keeps its own."""
+
+
+SCALES: dict[str, Scale] = {
+    "smoke": Scale("smoke", "fashion-mnist-mini", 1_000, 200, "all", 32, 16, 2, seeds=1),
+    "small": Scale("small", "cifar10", 5_000, 1_000, 10_000, 32, None, 10, 3, image_size_is_fixed=False),
+    "paper": Scale("paper", "cifar10", "all", 10_000, 10_000, None, None, None, seeds=3),
+}
+
+LAST_EPOCHS = 3
+"""Epochs at the end of a run, tested on more images: the median of their accuracies is the clean accuracy."""
+TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}
+"""Seeds at which claims are tested (interim analyses), and the share of the error that each test may spend."""
+FEWEST_SEEDS = min(TESTED_AT)
+SCALE_KEYS = ("data", "train_images", "test_images_epoch", "test_images_last", "seed")
+"""Keys that a TOML file may not set: the scale and the planner do."""

@@ -13,11 +13,10 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Claim, Difference, Equivalent, MetricCheck, Overfits, RunStatus, cases_of, orders
 from resnet18.spec.code import PACKAGE
 from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
 from resnet18.spec.metric import METRICS
 from resnet18.spec.optimizer import Cosine
 from resnet18.spec.resolve import Request, equal_cases, resolve, sub_cases, value_at
-from resnet18.spec.scale import SCALE_KEYS
 from resnet18.spec.strict import parse_toml, spec_error
 
 MAX_SPEC_BYTES = 1_000_000

@@ -1,6 +1,8 @@
-"""The metrics: what can be computed from a record, in which unit, and how a margin on it is meant."""
+"""Quantities: the metrics of a record, their units, numbers as a report printed them, sizes of memory, durations."""
 
+import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 Quantity = Literal["accuracy", "seconds", "bytes", "loss", "epochs", "other"]
@@ -63,3 +65,136 @@ MARGIN_UNITS: dict[Quantity, str] = {
 def quantity_of(metric: str) -> Quantity:
     """Return what a metric measures; of one that is not the suite's own, `other`."""
     return METRICS[metric].quantity if metric in METRICS else "other"
+
+
+UNITS = {
+    "%": 1.0,
+    "points": 1.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "min": 60.0,
+    "h": 3_600.0,
+    "B": 1.0,
+    "kB": 1e3,
+    "MB": 1e6,
+    "GB": 1e9,
+    "KiB": 2.0**10,
+    "MiB": 2.0**20,
+    "GiB": 2.0**30,
+}
+"""Known units, and what they are worth in percent, seconds or bytes."""
+BYTE_UNITS = tuple(unit for unit in UNITS if unit.endswith("B"))
+EXACT_UNITS = ("GiB", "MiB", "KiB", "B")
+"""Of the canonical form of a size, the largest first."""
+LARGEST_SIZE = 2**50
+UNITS_OF: dict[Quantity, tuple[str, ...]] = {
+    "accuracy": ("%", "points"),
+    "seconds": ("s", "ms", "min", "h"),
+    "bytes": ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"),
+}
+"""The units of a quantity; a quantity that is not listed needs none."""
+AS_SOLD = {"GB": 2**30 / 1e9, "MB": 2**20 / 1e6}
+"""Memory of cards is sold in powers of two under decimal names."""
+
+_NUMBER = re.compile(
+    r"(?P<about>about |approximately |approx\. |circa |ca\. |~ ?)?(?P<number>[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
+    r"\s*(?P<unit>%|[A-Za-z]+)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A printed number, in percent, seconds, bytes, or without a unit."""
+
+    text: str
+    value: float
+    half_step: float
+    """Half of the last printed digit: the true value lies within it on either side."""
+    decimals: int
+    """Digits after the point, as printed."""
+    unit: str
+    """Empty where none was printed."""
+    is_approximate: bool
+    """Whether the report says "about"."""
+
+    @property
+    def low(self) -> float:
+        """The least number that rounds to this one."""
+        return self.value - self.half_step
+
+    @property
+    def digits(self) -> str:
+        """The digits as printed, from the first that is not zero; those of an exponent are left out."""
+        mantissa = self.text.lower().partition("e")[0]
+        return "".join(filter(str.isdigit, mantissa)).lstrip("0")
+
+    @property
+    def high(self) -> float:
+        """The greatest number that rounds to this one."""
+        return self.value + self.half_step
+
+
+def parse_printed(text: str) -> Printed | None:
+    """Return the number that a string is, None where it is none: "Out of Memory"."""
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None or (found["unit"] and found["unit"] not in UNITS):
+        return None
+    digits = found["number"].replace(",", "")
+    mantissa, _, exponent = digits.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    worth = UNITS[found["unit"]] if found["unit"] else 1.0
+    value = float(digits) * worth
+    half_step = 0.5 * float(f"1e{int(exponent or 0) - decimals}") * worth
+    if not isfinite(value) or not isfinite(half_step):  # 0e999 is 0 to the nearest infinity
+        return None
+    return Printed(
+        text=text,
+        value=value,
+        half_step=half_step,
+        decimals=decimals,
+        unit=found["unit"] or "",
+        is_approximate=found["about"] is not None,
+    )
+
+
+def card_bytes(text: str) -> float | None:
+    """Return the memory of a card in bytes, None where the text is no exact amount: `24 GB` are sold as `24 GiB`."""
+    printed = parse_printed(text)
+    if printed is None or printed.is_approximate or printed.unit not in UNITS_OF["bytes"] or printed.value <= 0:
+        return None
+    return printed.value * AS_SOLD.get(printed.unit, 1.0)
+
+
+def size_in_bytes(text: object) -> int:
+    """Return the bytes that a size such as `24GiB` means, to the nearest.
+
+    Raises:
+        ValueError: a number without a unit of bytes, none at all, or one that no memory has.
+    """
+    printed = parse_printed(text) if isinstance(text, str) else None
+    if printed is None or printed.is_approximate or printed.unit not in BYTE_UNITS:
+        units = ", ".join(BYTE_UNITS)
+        raise ValueError(f'"{text}" is no size of memory; write a number and one of {units}, for example "24GiB"')
+    size = round(printed.value)
+    if not 1 <= size <= LARGEST_SIZE:
+        raise ValueError(f'"{text}" is no size that a memory could have; write for example "24GiB"')
+    return size
+
+
+def canonical_size(text: object) -> str:
+    """Return the one spelling of a size, in the largest unit of which it is a whole number: `1.5 GiB` is `1536MiB`.
+
+    Raises:
+        ValueError: as `size_in_bytes`.
+    """
+    size = size_in_bytes(text)
+    unit = next(unit for unit in EXACT_UNITS if size % int(UNITS[unit]) == 0)
+    return f"{size // int(UNITS[unit])}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
 from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import SCALES, Execution, Experiment, Scale, ScaleName
 from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
-from resnet18.spec.scale import SCALES, ScaleName, at_scale
 from resnet18.spec.strict import parse_toml, spec_error
 
 DEVICE_OPTION = "--device="
@@ -62,6 +61,24 @@ def resolve(
     experiment.setdefault("test_augmentation", experiment.get("augmentation"))
     experiment["seed"] = seed
     return _validated(Experiment, experiment, where), _validated(Execution, execution, where)
+
+
+def at_scale(experiment: dict[str, Any], scale: Scale, data: str, *, about_size: bool) -> dict[str, Any]:
+    """Return a case's experiment keys with the scale's values laid over them."""
+    scaled = dict(
+        experiment,
+        data=data,
+        train_images=scale.train_images,
+        test_images_epoch=scale.test_images_epoch,
+        test_images_last=scale.test_images_last,
+    )
+    if scale.width is not None:
+        scaled["width"] = scale.width
+    if scale.image_size is not None and (scale.image_size_is_fixed or not about_size):
+        scaled["image_size"] = scale.image_size
+    if scale.max_epochs is not None and isinstance(experiment.get("epochs"), int):
+        scaled["epochs"] = min(experiment["epochs"], scale.max_epochs)
+    return scaled
 
 
 def _validated(model: type[M], values: dict[str, Any], where: str) -> M:

@@ -6,8 +6,8 @@ from statistics import fmean, median
 
 from resnet18.records.content import knows_machine
 from resnet18.records.record import Epoch, Record, Score
+from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.metric import METRICS
-from resnet18.spec.scale import LAST_EPOCHS
 
 PLATEAU_POINTS = 2.0
 """A run has reached its plateau when test accuracy is within this much of its own highest."""

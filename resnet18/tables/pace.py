@@ -11,10 +11,9 @@ from statistics import median_low
 from typing import Literal
 
 from resnet18.records.record import Record
-from resnet18.spec.experiment import CountOrAll, Execution, Experiment
+from resnet18.spec.experiment import LAST_EPOCHS, CountOrAll, Execution, Experiment
 from resnet18.spec.identity import digest
 from resnet18.spec.plan import Run
-from resnet18.spec.scale import LAST_EPOCHS
 
 CIFAR_STEM_WORK = 16
 """The stem of CIFAR leaves maps of four times the side."""

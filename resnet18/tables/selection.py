@@ -7,11 +7,10 @@ from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.data import is_cifar10
 from resnet18.spec.errors import SpecError
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import SCALES, Execution, Experiment
 from resnet18.spec.identity import ids_of
 from resnet18.spec.plan import absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
-from resnet18.spec.scale import SCALES
 
 LARGEST_FIRST = ("paper", "small", "smoke")
 

@@ -15,7 +15,7 @@ from statistics import fmean, variance
 import numpy as np
 from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
-from resnet18.spec.scale import TESTED_AT
+from resnet18.spec.experiment import TESTED_AT
 
 ALPHA = 0.05
 POWER = 0.8

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Factor
 from resnet18.spec.data import CIFAR10
-from resnet18.spec.printed import parse_printed
+from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables.cells import (
     Cell,

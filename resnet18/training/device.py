@@ -12,7 +12,7 @@ import torch
 
 from resnet18.measure.host import usable_cpus
 from resnet18.spec.experiment import Execution
-from resnet18.spec.printed import size_in_bytes
+from resnet18.spec.metric import size_in_bytes
 
 PRECISIONS = {
     "cpu": ("fp32", "bf16"),

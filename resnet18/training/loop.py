@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.measure.clock import Clock
 from resnet18.spec.augmentation import Operation, clean
+from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.forecast import EVALUATION_BATCH
-from resnet18.spec.scale import LAST_EPOCHS
 from resnet18.training.device import autocast, synchronize
 from resnet18.training.feed import feed, feed_training, to_device
 from resnet18.training.queued import QueuedSteps

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from resnet18.records.record import Epoch, Record
 from resnet18.report.figures.style import COLORS, INK, MARKERS, entry, figure_with_legend, plain, svg_of
-from resnet18.spec.scale import LAST_EPOCHS
+from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables.cells import STATUS_TEXT, missing
 from resnet18.tables.metrics import comparable_epochs
 from resnet18.tables.selection import CaseRecords
