@@ -119,7 +119,7 @@ def test_a_file_fits_on_a_few_screens_and_says_what_it_is(path):
 @pytest.mark.parametrize(
     "code",
     [
-        "import resnet18.cli.app; from resnet18.cli.request import asked; asked(None, 'smoke', None, None, None, None)",
+        "from resnet18.cli.app import app; app(['plan', 'basic'], standalone_mode=False)",
         "import resnet18.report.report, resnet18.records.store, resnet18.execution.runner",
     ],
 )

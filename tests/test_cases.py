@@ -10,10 +10,10 @@ from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.request import only_cases, usable_processors
+from resnet18.measure.host import usable_processors
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
-from resnet18.spec.plan import plan
+from resnet18.spec.plan import only_cases, plan
 from resnet18.spec.resolve import Request
 
 ON_GPU = TOML.replace('name = "16"\n', 'name = "16"\nexecution = { device = "cuda" }\n')
@@ -48,7 +48,7 @@ def labels(benchmarks, *names):
 
 @pytest.mark.parametrize(
     ("names", "expected"),
-    [(["16"], [16]), (["mine/16"], [16]), ([], [8, 16]), (["16", "mine/8", "16"], [8, 16])],
+    [(["16"], [16]), (["mine/16"], [16]), (["16", "mine/8", "16"], [8, 16])],
 )
 def test_cases_are_named_with_or_without_their_table(names, expected, mine):
     """As `resnet18 plan` lists them; none named: every case, in the order of the plan."""

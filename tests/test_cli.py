@@ -13,7 +13,7 @@ from resnet18.cli.app import app
 from resnet18.cli.errors import stopped
 from resnet18.cli.options import benchmark_names
 from resnet18.records.store import Store
-from resnet18.tables.pace import KNOWN_SIZES, Pace, kinds_of
+from resnet18.tables.pace import KNOWN_SIZES, Pace, kind_of
 
 
 @pytest.fixture
@@ -443,7 +443,10 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="timed")
     monkeypatch.setattr(
         "resnet18.cli.preview.time_some",
-        lambda runs, *_: (KNOWN_SIZES["fashion-mnist-mini"], dict.fromkeys(kinds_of(runs).values(), pace)),
+        lambda runs, *_: (
+            KNOWN_SIZES["fashion-mnist-mini"],
+            {kind_of(run.experiment, run.execution): pace for run in runs},
+        ),
     )
     path = make_toml(tmp_path, TOML + CLAIMED)
     enough = cli("plan", path, "--budget", "1m")

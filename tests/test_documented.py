@@ -91,9 +91,9 @@ def understood(words):
 def planned(words):
     """Return the plan that a `run` asks for, with data and a device that are here."""
     given = understood(words)
-    what = (given["names"], given["scale"], given["seeds"], None, None, given["options"])
     cases = [case for case in given["cases"] or [] if case not in OF_READERS]
-    return asked(*what, cases=cases, hypotheses=given["hypotheses"]).plan
+    what = (given["names"], cases, given["scale"], given["seeds"], None, None, given["options"])
+    return asked(*what, {"cpu": 1}, hypotheses=given["hypotheses"]).plan
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one[0]}: {' '.join(one[1])}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet18.cli.report import write
+from resnet18.cli.report import readings_of, write
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 
@@ -23,7 +23,7 @@ def again(tmp_path_factory):
     """A folder with the committed records, and the report that `make evidence` writes of them."""
     folder = tmp_path_factory.mktemp("evidence")
     shutil.copytree(RESULTS / "records", folder / "records")
-    write(folder, load_benchmarks((str(RESULTS.parent / "benchmarks" / "beyond"),)))
+    write(folder, load_benchmarks((str(RESULTS.parent / "benchmarks" / "beyond"),)), readings_of(folder))
     return folder
 
 

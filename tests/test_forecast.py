@@ -13,10 +13,16 @@ from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.forecast import SMALL_ALLOWANCE, large_allowance, verdict
 from resnet18.data.embedded import read_embedded
 from resnet18.spec.experiment import Execution
-from resnet18.spec.forecast import FLOAT, parameter_count, saved_bytes_per_image
+from resnet18.spec.forecast import (
+    FLOAT,
+    SMALL_ALLOWANCE,
+    large_allowance,
+    parameter_count,
+    saved_bytes_per_image,
+    verdict,
+)
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import card_bytes
 from resnet18.spec.resolve import Request

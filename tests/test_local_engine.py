@@ -12,12 +12,12 @@ from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of, make_store
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.request import usable_processors
 from resnet18.execution import local_engine
 from resnet18.execution.child import SPINS, spin_briefly
 from resnet18.execution.local_engine import ALL, LocalEngine, shares
 from resnet18.execution.lock import lease_gpu
 from resnet18.measure.devices import nvidia_gpus
+from resnet18.measure.host import usable_processors
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 

@@ -3,11 +3,11 @@
 import pytest
 from builders import TOML, make_benchmark, make_epoch, make_record
 
-from resnet18.cli.announce import budget_text, claim_rows
+from resnet18.cli.plan import announcement, within_budget
 from resnet18.cli.power import power_text
-from resnet18.cli.request import seconds_of
-from resnet18.judge.budget import Situation, choose
-from resnet18.judge.power import DIFFERENCES, Spread, planned, power_rows, seeds_for, spreads
+from resnet18.cli.preview import Preview
+from resnet18.cli.request import Asked, seconds_of
+from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, seeds_for, spreads
 from resnet18.judge.reason import Reason
 from resnet18.records.record import Score
 from resnet18.spec.errors import SpecError, UnfinishedError
@@ -75,12 +75,6 @@ def test_the_spread_is_pooled_over_cases(percents, metric, df, sigma, mine):
 
     assert ("mine, paper scale, cifar10-jpeg", df) == (spread.where, spread.df)
     assert sigma == pytest.approx(spread.sigma, abs=1e-3)
-
-
-def test_the_interval_of_a_spread_is_that_of_chi_squared():
-    """4 degrees of freedom: 0.599 to 2.874 times."""
-    assert (0.599, 2.874) == pytest.approx(Spread("there", 1.0, 4).interval, abs=1e-3)
-    assert Spread("there", 1.0, 0).interval is None
 
 
 def test_cases_count_by_their_degrees_of_freedom(mine):
@@ -153,20 +147,17 @@ def test_a_row_of_power_has_all_that_its_text_is_made_of():
     assert (0.25, 0.5, 1.0, 2.0, 5.0) == DIFFERENCES
 
 
-def test_power_has_a_table_for_each_spread():
+def test_power_is_told_as_a_table():
     """With unit, interval and degrees of freedom, and what it would take too many seeds for."""
-    found = [Spread("here", 1.0, 4), Spread("there", 1.0, 2), Spread("nowhere", 1.0, 0)]
-    here, there, nowhere, note = power_text(power_rows(found, [0.1, 2.0], "best_accuracy", 20)).split("\n\n")
+    rows = power_rows([Spread("here", 1.0, 4), Spread("nowhere", 1.0, 0)], [0.1, 2.0], "best_accuracy", 20)
+    title, _, heads, _, few, here, _, nowhere, _, note = power_text(rows, "a metric").splitlines()
 
-    head = "best test accuracy, as published, standard deviation 1 points"
-    assert f"here: {head} [0.599, 2.87], 4 degrees of freedom" == here.splitlines()[0]
-    assert there.splitlines()[0].endswith("2 degrees of freedom; fewer than five seeds: a rough guide")
-    assert f"nowhere: {head}" == nowhere.splitlines()[0]
-    assert ["2.0", "6", "10"] == here.splitlines()[-1].split()
-    assert 2 == here.count("more than 1,000")
-    assert "difference (points)" in here
-    assert "among 20 claims" in here
-    assert "Power 0.8, two-sided level 5 %, tested once." == note
+    assert ("a metric", "Power 0.8, two-sided level 5 %") == (title, note.partition(", tested once.")[0])
+    assert "standard deviation (points)" in heads
+    assert heads.endswith("the same among 20 claims")
+    assert 2 == few.count("more than 1,000")
+    assert ["here", "1", "[0.599,", "2.87]", "4", "2.0", "6", "10"] == here.split()
+    assert ["nowhere", "1", "0", "2.0", "6", "10"] == nowhere.split()
 
 
 # A budget of time
@@ -178,34 +169,36 @@ OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cuda
 COSTS = {"8": 10.0, "16": 20.0, "32": 40.0, "64": 80.0}
 
 
+def claims_of(*checks):
+    return "".join(f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1))
+
+
 @pytest.fixture
 def chosen(tmp_path):
     """Choose among claims of a table of four cases, whose runs take the seconds of COSTS."""
 
     def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE):
-        claims = "".join(
-            f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1)
-        )
-        mine = make_benchmark(tmp_path, text + claims)
+        mine = make_benchmark(tmp_path, text + claims_of(*checks))
         planned = plan([mine], request, range(seeds), {"cpu": 1})
         case_of = {run.run_id: run.labels[0].partition("/")[2] for run in planned.runs}
-        seconds = {run_id: COSTS[case] for run_id, case in case_of.items() if case not in unknown}
-        recorded = {run_id for run_id, case in case_of.items() if case in done}
-        return choose([mine], Situation(planned, request, seconds, recorded, "cpu"), budget_s)
+        seconds = {
+            run_id: 0.0 if case in done else COSTS[case] for run_id, case in case_of.items() if case not in unknown
+        }
+        return choose([mine], planned, request, seconds, "cpu", budget_s)
 
     return choice
 
 
-def seeds_of(choice):
-    return [fate.seeds for fate in choice.fates]
+def seeds_of(fates):
+    return [fate.seeds for fate in fates]
 
 
 def test_a_claim_is_taken_with_all_cases_and_seeds_that_it_needs(chosen):
     """Two cases, three seeds, whole or not at all."""
-    whole, none = (chosen(budget_s, ORDER.format("8", "16")) for budget_s in (90.0, 89.0))
+    (whole,), (none,) = (chosen(budget_s, ORDER.format("8", "16")) for budget_s in (90.0, 89.0))
 
-    assert ([3], 6, 90.0) == (seeds_of(whole), len(whole.runs), whole.seconds)
-    assert ([0], 0, 90.0, 89.0) == (seeds_of(none), len(none.runs), none.fates[0].takes_s, none.fates[0].left_s)
+    assert (3, 6, None) == (whole.seeds, len(whole.runs(whole.seeds)), whole.left_out)
+    assert (0, Reason("takes_too_long", count=90, of=89)) == (none.seeds, none.left_out)
 
 
 @pytest.mark.parametrize(
@@ -259,14 +252,29 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(budget_s, checks, optio
 )
 def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes, reason, chosen):
     """However much there is."""
-    (fate,) = chosen(1e9, check, **changes).fates
+    (fate,) = chosen(1e9, check, **changes)
 
-    assert (0, reason) == (fate.seeds, fate.reason)
+    assert (0, reason) == (fate.seeds, fate.left_out)
 
 
-def test_a_choice_is_told_claim_by_claim(chosen):
+@pytest.fixture
+def announced(tmp_path):
+    """Announce claims of the same table, and return the text and the rows."""
+
+    def call(budget, *checks, seeds=3):
+        mine = make_benchmark(tmp_path, TOML + MORE + claims_of(*checks))
+        wanted = Asked((mine,), PAPER, None, plan([mine], PAPER, range(seeds), {"cpu": 1}), {"cpu": 1})
+        seconds = {run.run_id: COSTS[run.labels[0].partition("/")[2]] for run in wanted.plan.runs}
+        view = Preview(wanted, set(), seconds, ["timed"])
+        chosen, claims = within_budget(view, budget)
+        return announcement(view, chosen, claims, budget).partition("\n")[2], claims
+
+    return call
+
+
+def test_a_choice_is_told_claim_by_claim(announced):
     """Those that are taken with their seeds, the others with the reason, and the same as rows."""
-    choice = chosen(100.0, ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
+    text, rows = announced("100s", ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
     left_out = "takes about 4 min, and 10 s is left"
 
     assert [
@@ -274,13 +282,17 @@ def test_a_choice_is_told_claim_by_claim(chosen):
         "  X1, 3 seeds: it is so",
         f"  left out: X2 ({left_out}): it is so",
         "  left out: X3 (mine/16 does not run on cuda here): it is so",
-    ] == budget_text(choice, "100s").splitlines()
-    assert {"benchmark": "mine", "claim": "X2", "says": "it is so", "seeds": 0, "left_out": left_out} == claim_rows(
-        choice
-    )[1]
-    assert "None of them can be decided: a verdict needs 3 seeds (--seeds 3)." in budget_text(
-        chosen(30.0, ORDER.format("8", "16"), seeds=1), "30s"
-    )
+    ] == text.splitlines()
+    assert {"benchmark": "mine", "claim": "X2", "says": "it is so", "seeds": 0, "left_out": left_out} == rows[1]
+
+
+def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
+    """Where no claim fits, nothing is run."""
+    order = ORDER.format("8", "16")
+
+    assert "None of them can be decided: a verdict needs 3 seeds (--seeds 3)." in announced("30s", order, seeds=1)[0]
+    with pytest.raises(UnfinishedError, match=r"no claim can be decided:\nBudget: 0 of 1 claims"):
+        announced("29s", order, seeds=1)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from builders import (
@@ -18,11 +19,11 @@ from builders import (
 from typer.testing import CliRunner
 
 from resnet18.cli import preview as previewing
-from resnet18.cli.announce import announcement, preview_rows, preview_text
 from resnet18.cli.app import app
-from resnet18.cli.preview import Preview, preview
+from resnet18.cli.plan import announcement, preview_rows
+from resnet18.cli.preview import Preview, of_this_machine, preview
 from resnet18.cli.request import Asked, asked
-from resnet18.cli.retime import unreliable_times
+from resnet18.cli.run import _unreliable
 from resnet18.execution import questions, worker
 from resnet18.execution.messages import DataAnswer, TimingAnswer, TimingQuestion
 from resnet18.execution.worker import images_at_most
@@ -32,7 +33,8 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import NotPlanned, Plan, plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.pace import Estimate, Pace, Sizes, by_rule, estimate, kind_of, paces_of, scaled, work
+from resnet18.tables.pace import Pace, Sizes, by_rule, estimate, kind_of, paces_of, scaled, total_s, work
+from resnet18.tables.times import unreliable_times
 
 SIZES = Sizes(1_000, 100)
 PACE = Pace(prepare_s=1.0, train_image_s=0.01, eval_image_s=0.001, basis="timed")
@@ -40,8 +42,8 @@ EMBEDDED = parse_data("fashion-mnist-mini")
 REQUEST = Request("paper", "fashion-mnist-mini", ("test_images_epoch=100", "test_images_last=100"))
 
 
-def everywhere(record):
-    return True
+def text_of(view):
+    return announcement(view, view.wanted.plan, [], None)
 
 
 @pytest.fixture
@@ -70,16 +72,16 @@ def test_a_run_takes_its_images_its_evaluations_and_what_it_begins_with(runs):
 @pytest.mark.parametrize(("jobs", "seconds"), [(1, 90), (2, 50), (3, 40), (9, 40)])
 def test_runs_at_a_time_take_as_long_as_the_runner_that_ends_last(jobs, seconds, runs):
     """Each takes the next run when it has ended one; no number of them makes the longest run shorter."""
-    every = Estimate({run.run_id: one for run, one in zip(runs, (10, 40, 10, 10, 10, 10), strict=True)}, ())
+    each = {run.run_id: one for run, one in zip(runs, (10, 40, 10, 10, 10, 10), strict=True)}
 
-    assert seconds == every.total_s(runs, jobs)
+    assert seconds == total_s(runs, each, jobs)
 
 
 def test_timed_runs_come_after_the_others_one_by_one(runs):
     """They need the machine for themselves."""
     timed = [replace(run, is_timed=at < 3) for at, run in enumerate(runs)]
 
-    assert 3 * 10 + 2 * 10 == Estimate(dict.fromkeys((run.run_id for run in runs), 10.0), ()).total_s(timed, 2)
+    assert 3 * 10 + 2 * 10 == total_s(timed, dict.fromkeys((run.run_id for run in runs), 10.0), 2)
 
 
 def test_the_kind_of_a_run_is_all_but_how_long_it_trains():
@@ -94,7 +96,7 @@ def test_the_kind_of_a_run_is_all_but_how_long_it_trains():
 
 def test_the_pace_of_a_record_is_that_of_its_images():
     """1.5 s for 40 images, 4.125 s for 40 scored images, and what is left of 9 s."""
-    (pace,) = paces_of([make_record()], everywhere).values()
+    (pace,) = paces_of([make_record()]).values()
 
     assert (1.5 / 40, 4.125 / 40) == (pace.train_image_s, pace.eval_image_s)
     assert 9.0 - 1.5 - 4.125 == pytest.approx(pace.prepare_s)
@@ -107,14 +109,13 @@ def test_the_pace_of_several_records_is_their_median_without_cold_first_epochs()
         for at, seconds in enumerate((1.0, 9.0, 2.0))
     ]
 
-    assert [2.5 / 40] == [pace.train_image_s for pace in paces_of(records, everywhere).values()]
+    assert [2.5 / 40] == [pace.train_image_s for pace in paces_of(records).values()]
 
 
 def test_a_record_of_another_machine_or_without_a_result_tells_no_pace():
     """Nor does one of an unknown machine."""
-    assert {} == paces_of([make_record(status="crashed")], everywhere)
-    assert {} == paces_of([make_record()], lambda _: False)
-    assert not previewing.on_this_machine()(make_record(cpu="another"))
+    assert {} == paces_of([make_record(status="crashed")])
+    assert [] == of_this_machine([make_record(cpu="another")])
 
 
 def test_a_record_of_an_unknown_processor_tells_no_pace_on_another(monkeypatch):
@@ -126,7 +127,7 @@ def test_a_record_of_an_unknown_processor_tells_no_pace_on_another(monkeypatch):
     for name in ("a processor", "unknown"):
         monkeypatch.setattr("resnet18.measure.devices.cpu_model", lambda name=name: name)
         record = make_record(cpu=name, numerics={"system": "Linux", "architecture": "aarch64"})
-        told[name] = previewing.on_this_machine()(record)
+        told[name] = bool(of_this_machine([record]))
 
     assert {"a processor": True, "unknown": False} == told
 
@@ -135,16 +136,16 @@ def test_what_is_not_known_is_scaled_by_work_from_the_nearest_kind(runs):
     """Twice the width is four times the work; of two that are known the nearer batch size counts."""
     own = runs[0].experiment.model_copy(update={"width": 128})
     slow = replace(PACE, train_image_s=9.0)
-    pace = scaled(replace(runs[0], experiment=own), [(runs[1], slow), (runs[0], PACE)])
+    kinds = [kind_of(run.experiment, run.execution) for run in runs]
+    pace = scaled((own, Execution()), {kinds[1]: slow, kinds[0]: PACE})
 
     assert (4 * 0.01, 1.0, "scaled") == (pytest.approx(pace.train_image_s), pace.prepare_s, pace.basis)
-    assert scaled(runs[0], []) is None
     assert 16 * work(own) == work(own.model_copy(update={"stem": "cifar"}))
 
 
 def test_how_long_all_of_an_unknown_data_set_takes_is_not_known(runs):
     """Its size is not invented."""
-    assert {} == estimate(runs, {kind_of(runs[0].experiment, runs[0].execution): PACE}, None).seconds
+    assert ({}, set()) == estimate(runs, {kind_of(runs[0].experiment, runs[0].execution): PACE}, None)
 
 
 def test_the_rule_of_thumb_counts_steps_and_work(runs):
@@ -161,7 +162,7 @@ def shown(wanted, runs, *, paces=None, done=(), not_planned=(), jobs=1):
     pending = [run for run in runs if run.run_id not in done]
     paces = {kind_of(run.experiment, run.execution): PACE for run in runs} if paces is None else paces
     wanted = replace(wanted, plan=Plan(tuple(runs), tuple(not_planned)))
-    return Preview(wanted, frozenset(done), estimate(pending, paces, SIZES), jobs)
+    return Preview(wanted, frozenset(done), *estimate(pending, paces, SIZES), jobs)
 
 
 def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
@@ -169,9 +170,8 @@ def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
     view = shown(wanted, runs, done={runs[0].run_id}, not_planned=[NotPlanned("mine/GPU", "no CUDA device")])
     (row, everything) = preview_rows(view)
 
-    assert (
-        "mine: 6 runs, 1 recorded, 1 not planned (no CUDA device); about 2 min here, from timed steps"
-        == preview_text(view)
+    assert "mine: 6 runs, 1 recorded, 1 not planned (no CUDA device); about 2 min here, from timed steps" == text_of(
+        view
     )
     assert {
         "benchmark": "mine",
@@ -202,7 +202,7 @@ def test_with_runs_at_a_time_their_time_is_told_as_the_least(timed, jobs, end, w
     """How much they slow each other down is not known."""
     runs = [replace(run, is_timed=at < timed) for at, run in enumerate(runs)]
 
-    assert end in preview_text(shown(wanted, runs, jobs=jobs))
+    assert end in text_of(shown(wanted, runs, jobs=jobs))
 
 
 @pytest.mark.parametrize(
@@ -217,17 +217,17 @@ def test_what_is_not_known_is_not_told_as_a_number(done, jobs, end, wanted, runs
     """Nor what takes no time."""
     view = shown(wanted, runs, paces={}, done={run.run_id for run in runs[:done]}, jobs=jobs)
 
-    assert preview_text(view).endswith(end)
+    assert text_of(view).endswith(end)
 
 
 def test_shared_runs_count_once_in_all(mine):
     """Two tables that show the same runs."""
     other = mine.model_copy(update={"name": "other"})
     planned = plan([mine, other], REQUEST, [0], {"cpu": 1})
-    view = Preview(Asked((mine, other), REQUEST, EMBEDDED, planned, {"cpu": 1}), frozenset(), estimate((), {}, None))
+    view = Preview(Asked((mine, other), REQUEST, EMBEDDED, planned, {"cpu": 1}), frozenset(), {}, ())
 
     assert ["mine: 2 runs", "other: 2 runs", "In all: 2 runs"] == [
-        line.partition(";")[0] for line in preview_text(view).splitlines()
+        line.partition(";")[0] for line in text_of(view).splitlines()
     ]
 
 
@@ -252,8 +252,8 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
     runs = [replace(first, execution=Execution(precision=precision, device=device)), *others]
     line = "slow here: the processor emulates bf16 (1 of 6 runs); faster: -o precision=fp32"
 
-    assert is_said == (line in announcement(shown(wanted, runs, jobs=jobs)).splitlines())
-    assert "slow here" not in announcement(shown(wanted, runs, done={first.run_id}, jobs=jobs))
+    assert is_said == (line in text_of(shown(wanted, runs, jobs=jobs)).splitlines())
+    assert "slow here" not in text_of(shown(wanted, runs, done={first.run_id}, jobs=jobs))
 
 
 # When steps are timed
@@ -262,17 +262,19 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
 def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatch):
     """As about a minute, which is what it takes on two cores: timing steps would take as long."""
     monkeypatch.setattr(previewing, "time_some", None)
-    view = preview(asked(None, "smoke", None, None, "cpu", None), (), "if long")
+    view = preview(asked(None, None, "smoke", None, None, "cpu", None, {"cpu": 1}), (), "if long")
 
     assert 30 < preview_rows(view)[-1]["seconds"] < 75
-    assert preview_text(view).endswith(" here, by a rule of thumb")
+    assert text_of(view).endswith(" here, by a rule of thumb")
 
 
 @pytest.mark.parametrize(("kind", "limit_s"), [("if long", 3.5), ("always", 10.0)])
 def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s, wanted, monkeypatch):
     """And never for more than ten seconds; where no step could be timed, the rule of thumb is told as that."""
     limits = []
-    monkeypatch.setattr(previewing, "by_rule", lambda _: replace(PACE, prepare_s=17.5, train_image_s=0, eval_image_s=0))
+    monkeypatch.setattr(
+        previewing.pace, "by_rule", lambda _: replace(PACE, prepare_s=17.5, train_image_s=0, eval_image_s=0)
+    )
     monkeypatch.setattr(previewing, "time_some", lambda runs, source, limit: (limits.append(limit), (SIZES, {}))[1])
     preview(wanted, (), kind)
 
@@ -288,18 +290,18 @@ def test_a_cold_start_is_no_pace(wanted, monkeypatch):
     monkeypatch.setattr(questions, "time_steps", lambda *_: cold)
     view = preview(wanted, (), "always")
 
-    assert ({"rule"}, True) == (view.estimate.bases, view.estimate.total_s(wanted.plan.runs) < 6 * 2 * 1_000)
+    assert ({"rule"}, True) == (view.bases, total_s(wanted.plan.runs, view.seconds) < 6 * 2 * 1_000)
 
 
 def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
     """Other seeds of them cost nothing to foretell."""
-    monkeypatch.setattr(previewing, "on_this_machine", lambda: everywhere)
+    monkeypatch.setattr(previewing, "of_this_machine", list)
     monkeypatch.setattr(previewing, "time_some", None)
     records = [make_record(run.experiment, run.execution) for run in runs[:2]]
     view = preview(wanted, records, "always", keep_stale=True)
 
-    assert (2, {"records"}) == (len(view.done), view.estimate.bases)
-    assert view.estimate.total_s(runs[2:]) > 0
+    assert (2, {"records"}) == (len(view.done), view.bases)
+    assert total_s(runs[2:], view.seconds) > 0
 
 
 def test_a_kind_that_only_warmed_up_has_no_pace_where_another_has(wanted, monkeypatch):
@@ -360,14 +362,14 @@ def test_ten_thousand_records_are_looked_through_about_ten_times_as_long_as_a_th
     tmp_path, monkeypatch, grows_no_faster
 ):
     """Beyond reading them."""
-    monkeypatch.setattr(previewing, "on_this_machine", lambda: everywhere)
+    monkeypatch.setattr(previewing, "of_this_machine", list)
     mine = make_benchmark(tmp_path)
     planned = plan([mine], REQUEST, range(1_000), {"cpu": 1})
     record = make_record(planned.runs[0].experiment, planned.runs[0].execution)
     records = [record.model_copy(update={"run_id": f"{at:016x}"}) for at in range(10_000)]
     wanted = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
 
-    assert grows_no_faster(lambda count: announcement(preview(wanted, records[:count], "never")), 1_000)
+    assert grows_no_faster(lambda count: text_of(preview(wanted, records[:count], "never")), 1_000)
 
 
 # `--retime`
@@ -394,9 +396,8 @@ CLAIM = (
         (["unreliable"], {"code": "0" * 64}, 0),
     ],
 )
-@pytest.mark.parametrize("is_here", [True, False])
-def test_unreliable_times_of_this_machine_are_taken_again(flags, options, count, is_here, tmp_path):
-    """In tables that print or compare times, of runs of this code; those of other machines are counted."""
+def test_unreliable_times_are_found_in_tables_that_print_or_compare_times(flags, options, count, tmp_path):
+    """Of runs of this code."""
     benchmark = make_benchmark(tmp_path, options.get("text", TOML))
     planned = plan([benchmark], Request(overrides=TINY), [0], {"cpu": 1})
     records = [
@@ -408,11 +409,23 @@ def test_unreliable_times_of_this_machine_are_taken_again(flags, options, count,
         )
         for run in planned.runs
     ]
-    again, elsewhere = unreliable_times(
-        [benchmark], planned, [changed(records[0], flags=flags), *records[1:]], lambda _: is_here
-    )
+    found = unreliable_times([benchmark], planned, [changed(records[0], flags=flags), *records[1:]])
 
-    assert ([1] * count, 0) == (list(again.values()), elsewhere) if is_here else ({}, count) == (again, elsewhere)
+    assert count == len(found)
+
+
+def test_times_of_other_machines_are_counted_and_left_alone(wanted, runs, monkeypatch):
+    """A time taken here could not be set beside them."""
+    records = [
+        changed(make_record(run.experiment, run.execution, code=code_hash(run.experiment, run.execution)), flags=flags)
+        for run, flags in zip(runs, (["unreliable"], ["unreliable"], [], [], [], []), strict=True)
+    ]
+    monkeypatch.setattr(previewing, "of_this_machine", lambda found: found[:1])
+    said = []
+    again = _unreliable(wanted, records, SimpleNamespace(say=said.append))
+
+    assert {runs[0].run_id: 1} == again
+    assert ["Unreliable times, taken again: 1. Of other or unknown machines, and left alone: 1."] == said
 
 
 @pytest.mark.parametrize(

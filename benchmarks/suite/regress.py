@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet18.cli.request import usable_processors
+from resnet18.measure.host import usable_processors
 from resnet18.spec.load import load_benchmark
 
 ROOT = Path(__file__).parents[2]

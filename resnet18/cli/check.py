@@ -23,9 +23,12 @@ def check_command(
         str | None, typer.Argument(metavar="[BENCHMARK]", help="Name or TOML file with a [gate]; suite/regress.toml.")
     ] = None,
     results: opt.Results = opt.LOCAL,
-    baseline: Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")] = BASELINE,
+    baseline: Annotated[Path, typer.Option("--baseline", metavar="DIR", help="Folder of baselines.")] = BASELINE,
     base: Annotated[
-        Path | None, typer.Option("--base", help="Records of another commit that ran in turns: for times and memory.")
+        Path | None,
+        typer.Option(
+            "--base", metavar="DIR", help="Records of another commit that ran in turns: for times and memory."
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Make these records the baseline of their numerics.")] = False,
     as_json: opt.Json = False,

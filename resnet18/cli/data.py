@@ -1,6 +1,5 @@
 """The commands `data fetch`, `data verify` and `data where`. Whatever is heavy is imported inside."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 from resnet18.spec.errors import IntegrityError, SpecError, did_you_mean, one_line
 
 NameArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{CIFAR10}, which is the only one so far.")]
-RIGHT = {"state": "right", "says": ""}
 
 data_app = typer.Typer(
     help="Fetch CIFAR-10, check it, and say where data sets are kept.",
@@ -50,20 +48,19 @@ def verify_command(name: NameArgument = CIFAR10, as_json: opt.Json = False, debu
         from resnet18.data.source import holdings
 
         _check_name(name)
-        kept = [one for one in holdings(data_home()) if one.label == CIFAR10 and one.kind != "part"]
-        checked = [(one, one.damage()) for one in kept]
-        if as_json:
-            rows = [
-                one.row() | ({"state": "damaged", "says": error.what} if error else RIGHT) for one, error in checked
-            ]
-            typer.echo(json.dumps(rows, indent=1))
-        else:
-            for one, error in checked:
-                echo(f"{'damaged' if error else 'right'}: {one_line(str(one.path))}")
-        damaged = [error for _, error in checked if error]
-        for error in damaged:
+        kept = [holding for holding in holdings(data_home()) if holding.label == CIFAR10 and holding.kind != "part"]
+        damage = [holding.damage() for holding in kept]
+        states = ["damaged" if error else "right" for error in damage]
+        rows = [
+            {**holding.row(), "state": state, "says": error.what if error else ""}
+            for holding, state, error in zip(kept, states, damage, strict=True)
+        ]
+        lines = [f"{state}: {one_line(str(holding.path))}" for holding, state in zip(kept, states, strict=True)]
+        if kept or as_json:
+            echo_either(rows, "\n".join(lines), as_json=as_json)
+        for error in filter(None, damage):
             echo(f"error: {error}", err=True)
-        if damaged:
+        if any(damage):
             raise typer.Exit(IntegrityError.exit_code)
         find_archive(data_home())
 
@@ -76,19 +73,17 @@ def where_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
 
         from resnet18.data.source import holdings
 
-        found = list(holdings(data_home()))
+        home, found = data_home(), list(holdings(data_home()))
         lines = [
             f"  {one.kind:<8}  {one_line(one.label):<20}  {decimal(one.size_bytes):>9}  {one_line(one.path.name)}"
             for one in found
         ]
-        text = "\n".join(
-            [one_line(str(data_home())), *(lines or ["  nothing is there yet; next: resnet18 data fetch"])]
-        )
-        echo_either({"folder": str(data_home()), "holds": [one.row() for one in found]}, text, as_json=as_json)
+        text = "\n".join([one_line(str(home)), *(lines or ["  nothing is there yet; next: resnet18 data fetch"])])
+        echo_either({"folder": str(home), "holds": [one.row() for one in found]}, text, as_json=as_json)
 
 
 def _check_name(name: str) -> None:
-    if name == EMBEDDED:
-        raise SpecError(f'data set "{name}"', "is part of the package: there is nothing to fetch", allowed=(CIFAR10,))
     if name != CIFAR10:
-        raise SpecError(f'data set "{name}"', f"unknown{did_you_mean(name, (CIFAR10,))}", allowed=(CIFAR10,))
+        known = "is part of the package: there is nothing to fetch"
+        what = known if name == EMBEDDED else f"unknown{did_you_mean(name, (CIFAR10,))}"
+        raise SpecError(f'data set "{name}"', what, allowed=(CIFAR10,))

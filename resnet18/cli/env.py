@@ -2,17 +2,14 @@
 
 import importlib
 import importlib.metadata
-import json
 import os
 import platform
 import sys
 from pathlib import Path
 
-import typer
-
 from resnet18 import __version__
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo, errors_reported
+from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 
 ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
@@ -41,10 +38,8 @@ def env_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
             f"data {CIFAR10}": "present" if any((home / name).is_file() for name in ARCHIVES) else "absent",
         }
         width = max(map(len, facts))
-        if as_json:
-            typer.echo(json.dumps(facts, indent=1))
-        else:
-            echo("\n".join(f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()))
+        lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
+        echo_either(facts, "\n".join(lines), as_json=as_json)
 
 
 def _without_home(text: str) -> str:

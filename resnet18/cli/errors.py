@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import typer
 
@@ -33,6 +34,17 @@ def stopped() -> str:
     return printable(f"stopped; to go on with what is missing: {command()}")
 
 
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end a command as an interrupt does: runs are recorded as interrupted."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        typer.echo(stopped(), err=True)
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
 def echo(text: str, *, err: bool = False) -> None:
     """Print a text that may hold what a file or a user has written: nothing in it moves the cursor."""
     typer.echo(printable(text), err=err)
@@ -47,14 +59,14 @@ def errors_reported(debug: bool) -> Iterator[None]:
     except typer.Exit:  # a RuntimeError, and no error
         raise
     except SuiteError as error:
-        _say(f"error: {error}", debug)
+        _say(f"error: {error}", debug=debug)
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + signal.SIGPIPE) from None
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         more = "" if debug else f"\n  next, to see where: {command()} --debug"
-        _say(f"error: {type(error).__name__}: {error}{more}", debug)
+        _say(f"error: {type(error).__name__}: {error}{more}", debug=debug)
         raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
     except KeyboardInterrupt:
         typer.echo(stopped(), err=True)
@@ -69,11 +81,9 @@ def echo_either(value: object, text: str, *, as_json: bool) -> None:
         echo(text)
 
 
-def _say(text: str, debug: bool) -> None:
-    """Print a text that a file or a library may have written, behind the traceback where that was asked for."""
-    if debug:
-        text = f"{traceback.format_exc()}{text}"
-    typer.echo(printable(text), err=True)
+def _say(text: str, *, debug: bool) -> None:
+    """Print what went wrong, behind the traceback where that was asked for."""
+    echo(f"{traceback.format_exc()}{text}" if debug else text, err=True)
 
 
 def write_whatever_the_locale(instead: str = "backslashreplace") -> None:

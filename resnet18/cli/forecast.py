@@ -1,10 +1,6 @@
-"""The command `forecast`: the peak memory of each case, and whether it fits a card.
+"""The command `forecast`: the peak memory of each case, and whether it fits a card."""
 
-A forecast counts tensors: a lower bound. Beside them a process needs the driver's context, workspaces of libraries
-and room that the allocator cannot use. How much, only a run on the card tells; two allowances bound it.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Annotated, Any
 
@@ -15,24 +11,21 @@ from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.request import asked
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.forecast import CONTEXT_BYTES, PARTS, Forecast, evaluation_batch, training_batch
+from resnet18.spec.forecast import (
+    FITS,
+    PARTS,
+    SMALL_ALLOWANCE,
+    Forecast,
+    evaluation_batch,
+    large_allowance,
+    training_batch,
+    verdict,
+)
 from resnet18.spec.metric import UNITS_OF, card_bytes
-from resnet18.spec.plan import every_case
+from resnet18.spec.plan import EVERY_DEVICE, every_case
 from resnet18.spec.resolve import Request, resolve
 
-FITS, OUT_OF_MEMORY, UNSURE = "fits", "out of memory", "unsure"
 MIB, GIB = 2**20, 2**30
-SMALL_ALLOWANCE = 1.3 * GIB
-"""What the lab report's own process held beside tensors: `nvidia-smi` showed 2141 MiB for the case that is forecast
-at 825 MiB (Adam, batch 32, 224 px; torch 1.9 with CUDA 11.1 on an RTX 3090)."""
-LARGE_SHARE = 0.5
-"""Share of the tensors in the large allowance, beside 2 GiB for context and libraries. A choice, not a measurement.
-
-Workspaces and waste grow with the batch. Winograd's transform of 4x4 tiles, 36/16 of a 3x3 convolution's input and
-output, would take 16 % of the tensors at 224 px; the share is three times that. The report bounds it from above: batch
-512 ran on a card of 24 GiB, so there all that is no tensor took less than 122 % of 10.8 GiB. An algorithm whose
-workspace does not fit is no failure yet: torch tries cuDNN's next one (pytorch/pytorch#49207).
-"""
 WIDTH = 110
 HEADS = {
     "case": "case",
@@ -48,8 +41,10 @@ HEADS = {
 
 def forecast_command(
     files: opt.Files = None,
-    memory: Annotated[str | None, typer.Option("--memory", help="Of the card, as in 24GiB: asks for verdicts.")] = None,
     scale: opt.Scale = "paper",
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Of the card, as in 24GiB: asks for verdicts.")
+    ] = None,
     options: opt.Set = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
@@ -60,7 +55,7 @@ def forecast_command(
         if memory is not None and card is None:
             where, units = f'--memory "{memory}"', UNITS_OF["bytes"]
             raise SpecError(where, "is no amount of memory", allowed=units, next_step="write --memory 24GiB")
-        wanted = asked(files, scale, 1, None, None, options)
+        wanted = asked(files, None, scale, 1, None, None, options, EVERY_DEVICE)
         from resnet18.training.forecast import forecasts  # torch: a mistake above is answered without it
 
         request = wanted.request
@@ -75,23 +70,6 @@ def forecast_command(
         echo_either(rows, as_text(rows), as_json=as_json)
 
 
-def large_allowance(peak_bytes: int) -> float:
-    """Return the most bytes that a process is expected to need beside tensors of this size."""
-    return CONTEXT_BYTES + LARGE_SHARE * peak_bytes
-
-
-def verdict(peak_bytes: int, card: float | None) -> str | None:
-    """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` without any.
-
-    Between the two it is `unsure`; without a card there is no verdict.
-    """
-    if card is None:
-        return None
-    if peak_bytes > card:
-        return OUT_OF_MEMORY
-    return FITS if peak_bytes + large_allowance(peak_bytes) <= card else UNSURE
-
-
 def row_of(experiment: Experiment, found: Forecast, card: float | None) -> dict[str, Any]:
     """Return the flat row of a case, without its name."""
     return {
@@ -101,28 +79,26 @@ def row_of(experiment: Experiment, found: Forecast, card: float | None) -> dict[
         **{f"{part}_bytes": getattr(found, part) for part in PARTS},
         "training_bytes": found.training_bytes,
         "saved_bytes": found.saved_bytes,
-        "says": _parts(experiment, found) + ("" if card is None else f"; {_beside(found.peak_bytes, card)}"),
+        "says": "; ".join(_says(experiment, found, card)),
     }
 
 
-def _parts(experiment: Experiment, found: Forecast) -> str:
+def _says(experiment: Experiment, found: Forecast, card: float | None) -> Iterator[str]:
     fixed = f"{_size(found.weights + found.gradients + found.state)} of weights, gradients and optimizer state"
-    size, total = f"of {experiment.image_size} px", f"together {_size(found.peak_bytes)}"
+    size, peak = f"of {experiment.image_size} px", found.peak_bytes
     if found.phase == "evaluation":
-        maps = _size(found.input + found.transient)
-        images = f"{evaluation_batch(experiment):,} images"
-        return f"{maps} of feature maps to evaluate {images} {size}, {fixed}: {total}"
-    saved = f"{_size(found.activations + found.input)} of activations for {training_batch(experiment):,} images"
-    return f"{saved} {size}, {fixed}, {_size(found.transient)} in passing: {total}"
-
-
-def _beside(peak_bytes: int, card: float) -> str:
-    if peak_bytes > card:
-        return f"a card of {_size(card)} cannot hold these tensors alone"
-    return (
-        f"a card of {_size(card)} leaves {_size(card - peak_bytes)} for context, workspaces and fragmentation, "
-        f"which may take {_size(SMALL_ALLOWANCE)} to {_size(large_allowance(peak_bytes))}"
-    )
+        images = f"{evaluation_batch(experiment):,} images {size}"
+        parts = f"{_size(found.input + found.transient)} of feature maps to evaluate {images}, {fixed}"
+    else:
+        saved = f"{_size(found.activations + found.input)} of activations for {training_batch(experiment):,} images"
+        parts = f"{saved} {size}, {fixed}, {_size(found.transient)} in passing"
+    yield f"{parts}: together {_size(peak)}"
+    if card is not None and peak > card:
+        yield f"a card of {_size(card)} cannot hold these tensors alone"
+    elif card is not None:
+        left = f"{_size(card - peak)} for context, workspaces and fragmentation"
+        takes = f"{_size(SMALL_ALLOWANCE)} to {_size(large_allowance(peak))}"
+        yield f"a card of {_size(card)} leaves {left}, which may take {takes}"
 
 
 def _size(size: float) -> str:

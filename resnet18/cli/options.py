@@ -13,11 +13,7 @@ from resnet18.spec.load import benchmarks_dir
 
 def _offer(*words: str) -> Callable[[str], list[str]]:
     """Return what the shell asks after Tab: the words that begin with what has been typed."""
-
-    def offered(incomplete: str) -> list[str]:
-        return [word for word in words if word.startswith(incomplete)]
-
-    return offered
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 
 def benchmark_names(incomplete: str) -> list[str]:
@@ -28,6 +24,9 @@ def benchmark_names(incomplete: str) -> list[str]:
     files = sorted([*map(str, folder.glob("[!.]*.toml")), *(f"{path}/" for path in folder.glob("[!.]*/"))])
     return [name for name in (*own, *files) if name.startswith(incomplete)]
 
+
+LOCAL = Path("results/local")
+"""Where results go unless --results says otherwise; git ignores it."""
 
 # What to run.
 Names = Annotated[
@@ -147,7 +146,3 @@ Time = Annotated[
 # Output.
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
-
-
-LOCAL = Path("results/local")
-"""Where results go unless --results says otherwise; git ignores it."""

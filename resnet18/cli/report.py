@@ -1,36 +1,18 @@
 """The command `report`, and the report that ends every `run`. Whatever is heavy is imported inside."""
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo, errors_reported
+from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.load import check_ids_differ, load_benchmarks
 
-
-@dataclass(frozen=True)
-class Written:
-    """A report that was written."""
-
-    path: Path
-    records: int
-    left_out: int
-    """Records that are damaged."""
-
-    @property
-    def where(self) -> str:
-        """The pages, in words."""
-        return f"{self.path} and report.html"
-
-    @property
-    def exit_code(self) -> int:
-        """4 where a record is damaged."""
-        return 4 if self.left_out else 0
+if TYPE_CHECKING:
+    from resnet18.records.store import Readings
 
 
 def report_command(
@@ -43,30 +25,39 @@ def report_command(
     """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
     with errors_reported(debug):
         benchmarks = load_benchmarks(tuple(names or ()))
-        written = write(results, benchmarks, accept_unreliable=accept_unreliable)
-        if as_json:
-            row = {"report": str(written.path), "records": written.records, "left_out": written.left_out}
-            typer.echo(json.dumps(row, indent=1))
-        else:
-            echo(f"report: {written.where}")
-        raise typer.Exit(written.exit_code)
+        readings = readings_of(results)
+        path = write(results, benchmarks, readings, accept_unreliable=accept_unreliable)
+        row = {"report": str(path), "records": len(readings.records), "left_out": len(readings.refused)}
+        echo_either(row, f"report: {path} and report.html", as_json=as_json)
+        raise typer.Exit(4 if readings.refused else 0)
 
 
-def write(results: Path, benchmarks: tuple[Benchmark, ...], *, accept_unreliable: bool = False) -> Written:
-    """Write the report of all benchmarks of the suite and of the given ones, and tell of damaged records."""
+def readings_of(results: Path) -> "Readings":
+    """Return what a folder of records holds, and tell of records that are damaged.
+
+    Raises:
+        UnfinishedError: nothing.
+    """
     from resnet18.records.store import Store
-    from resnet18.report.report import write_report
 
     readings = Store(results).read()
     if not readings.records and not readings.refused:
         raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
+    for error in readings.refused:
+        typer.echo(f"left out: {error}", err=True)
+    return readings
+
+
+def write(
+    results: Path, benchmarks: tuple[Benchmark, ...], readings: "Readings", *, accept_unreliable: bool = False
+) -> Path:
+    """Write the report of all benchmarks of the suite and of the given ones, and return its path."""
+    from resnet18.report.report import write_report
+
     suite = load_benchmarks()
     others = tuple(_apart(benchmark) for benchmark in benchmarks if benchmark not in suite)
     check_ids_differ(suite + others)
-    path = write_report(results, suite + others, readings, accept_unreliable=accept_unreliable)
-    for error in readings.refused:
-        typer.echo(f"left out: {error}", err=True)
-    return Written(path, len(readings.records), len(readings.refused))
+    return write_report(results, suite + others, readings, accept_unreliable=accept_unreliable)
 
 
 def _apart(benchmark: Benchmark) -> Benchmark:

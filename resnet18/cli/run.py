@@ -1,26 +1,20 @@
 """The command `run`. Whatever is heavy is imported inside."""
 
-import signal
 import sys
 import threading
+from collections.abc import Collection, Iterable
 from importlib import import_module
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo, errors_reported, stopped
-from resnet18.cli.request import Asked, asked, demand_data, seconds_of, several_gpus, usable_processors
-from resnet18.execution.engine import CHECKPOINT_EVERY_S, Policy
+from resnet18.cli.errors import echo, end_on_signals, errors_reported
+from resnet18.cli.request import Asked, asked, demand_data, fewest_seeds
+from resnet18.execution.engine import CHECKPOINT_EVERY_S, CLUSTERS, Policy
 from resnet18.spec.errors import SpecError
-from resnet18.spec.experiment import FEWEST_SEEDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from resnet18.cli.preview import Timing
     from resnet18.execution.engine import Engine, Finished
     from resnet18.execution.progress import Progress
     from resnet18.records.record import Record
@@ -30,20 +24,20 @@ if TYPE_CHECKING:
 
 def run_command(
     names: opt.Names = None,
-    scale: opt.Scale = "smoke",
-    seeds: opt.Seeds = None,
-    data: opt.Data = None,
-    device: opt.Device = None,
-    options: opt.Set = None,
     cases: opt.Case = None,
     hypotheses: opt.Hypotheses = False,
-    results: opt.Results = opt.LOCAL,
-    keep_stale: opt.Stale = False,
-    retime: opt.Retime = False,
-    jobs: opt.Jobs = None,
+    scale: opt.Scale = "smoke",
+    seeds: opt.Seeds = None,
     budget: opt.Budget = None,
+    data: opt.Data = None,
+    device: opt.Device = None,
     engine: opt.Engine = "local",
     resources: opt.Resources = None,
+    jobs: opt.Jobs = None,
+    results: opt.Results = opt.LOCAL,
+    options: opt.Set = None,
+    keep_stale: opt.Stale = False,
+    retime: opt.Retime = False,
     checkpoint_every: opt.Checkpoint = CHECKPOINT_EVERY_S,
     time_limit: opt.Limit = None,
     as_json: opt.Json = False,
@@ -51,40 +45,44 @@ def run_command(
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
     with errors_reported(debug):
-        from resnet18.cli.retime import check_alone
         from resnet18.execution.runner import run_plan
+        from resnet18.measure.devices import present_devices
         from resnet18.records.store import Store
 
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, stop)
-        if budget is not None:
-            seconds_of(budget)  # a mistake is told before anything else
+        end_on_signals()
+        least = fewest_seeds(budget)  # a mistake is told before anything else
         demand_data(scale, data)
         if retime:
             check_alone(jobs, engine, budget)
         workers = _engine(engine, resources, jobs, budget)
-        wanted = asked(
-            names,
-            scale,
-            seeds,
-            data,
-            device,
-            options,
-            cases=cases,
-            hypotheses=hypotheses,
-            fewest_seeds=1 if budget is None else FEWEST_SEEDS,
-            prove_devices=True,
-            devices=workers.devices,
-        )
+        devices = present_devices(prove=True) if workers.devices is None else workers.devices
+        wanted = asked(names, cases, scale, seeds, data, device, options, devices, hypotheses=hypotheses, least=least)
         store, progress = Store(results), _progress(as_json)
-        again = _unreliable(wanted, store, progress) if retime else {}
+        records = store.read().records
+        again = _unreliable(wanted, records, progress) if retime else {}
+        records = tuple(record for record in records if record.run_id not in again)
         policy = Policy(keep_stale, checkpoint_every, time_limit, again)
-        here = None if workers.devices is not None else jobs or 1
-        chosen, records = _announce(wanted, policy, store, progress, budget=budget, jobs=here)
+        plan = _announce(wanted, records, policy, progress, budget, jobs or 1 if workers.devices is None else None)
+        planned = {run.run_id for run in plan.runs}
+        known = [record for record in records if record.run_id in planned]
         # The report's libraries are imported here while another process imports torch, before anything is timed.
         threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
-        finished = run_plan(chosen, wanted.request, wanted.source, workers, store, progress, policy, records=records)
-        raise typer.Exit(_write_report(results, wanted, chosen, finished, progress))
+        finished = run_plan(plan, wanted.request, wanted.source, workers, store, progress, policy, records=known)
+        raise typer.Exit(_write_report(store, wanted, plan, finished, progress))
+
+
+def check_alone(jobs: int | None, engine: str, budget: str | None) -> None:
+    """Refuse to take times again where they would be unreliable again, or on a cluster's unknown nodes.
+
+    Raises:
+        SpecError: several runs at a time, another engine, or a budget, which chooses runs in its own way.
+    """
+    if budget is not None:
+        raise SpecError("--retime", "and --budget choose runs, each in its own way", next_step="leave one of them out")
+    if engine != "local":
+        raise SpecError("--retime", f"takes times on this machine, not on {engine}'s nodes", allowed=["--engine local"])
+    if jobs is not None and jobs > 1:
+        raise SpecError("--retime", f"needs the machine for one run at a time, not {jobs}", allowed=["--jobs 1"])
 
 
 def _engine(name: str, resources: str | None, jobs: int | None, budget: str | None) -> "Engine":
@@ -94,7 +92,7 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget: str | No
         SpecError: an unknown engine, resources that mean nothing, or a budget where times are unknown.
         EnvironmentMissingError: it is not installed, or cannot be reached.
     """
-    from resnet18.execution.engine import CLUSTERS, connect, parse_resources
+    from resnet18.execution.engine import connect, parse_resources
 
     if name != "local":
         workers = connect(name, parse_resources(resources), jobs)
@@ -108,66 +106,11 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget: str | No
             next_step=f"name the cluster with --engine ({' or '.join(CLUSTERS)})",
         )
     from resnet18.execution.local_engine import LocalEngine, shares
+    from resnet18.measure.devices import nvidia_gpus
+    from resnet18.measure.host import usable_processors
 
-    return LocalEngine(shares(jobs or 1, usable_processors()), several_gpus())
-
-
-def _announce(
-    wanted: Asked, policy: Policy, store: "Store", progress: "Progress", *, budget: str | None, jobs: int | None
-) -> "tuple[Plan, list[Record]]":
-    """Say what will run; return what the budget leaves of the plan, and the records of its runs.
-
-    `jobs` is how many runs there are at a time on this machine; None: they go on elsewhere.
-    """
-    from resnet18.cli.announce import announcement, events
-    from resnet18.cli.preview import preview, within_budget
-    from resnet18.execution.progress import Events
-
-    timing: Timing = "never" if jobs is None else "always" if budget is not None else "if long"
-    records = [record for record in store.read().records if record.run_id not in policy.again]
-    view = preview(wanted, records, timing, keep_stale=policy.keep_stale, jobs=jobs)
-    if budget is not None:
-        view = within_budget(view, seconds_of(budget))
-    text = announcement(view, budget)
-    if isinstance(progress, Events):
-        for event, row in events(view):
-            progress.send(event, **row)
-    else:
-        progress.say(text)
-    planned = {run.run_id for run in view.plan.runs}
-    return view.plan, [record for record in records if record.run_id in planned]
-
-
-def _unreliable(wanted: Asked, store: "Store", progress: "Progress") -> dict[str, int]:
-    """Say which times are taken again, and return the attempts by which their runs are no longer done."""
-    from resnet18.cli.preview import on_this_machine
-    from resnet18.cli.retime import unreliable_times
-
-    again, elsewhere = unreliable_times(wanted.benchmarks, wanted.plan, store.read().records, on_this_machine())
-    left = f" Of other or unknown machines, and left alone: {elsewhere}." if elsewhere else ""
-    progress.say(f"Unreliable times, taken again: {len(again)}.{left}")
-    return again
-
-
-def _write_report(
-    results: Path, wanted: Asked, plan: "Plan", finished: "Collection[Finished]", progress: "Progress"
-) -> int:
-    """Say what happened, write the report, say where it is, and return the exit code."""
-    from resnet18.cli.report import write
-    from resnet18.execution.progress import Events
-    from resnet18.execution.runner import exit_code_of, summary
-
-    if not isinstance(progress, Events):
-        echo(summary(finished, plan))
-    written = write(results, wanted.benchmarks)
-    exit_code = exit_code_of(finished) or written.exit_code
-    if isinstance(progress, Events):
-        ok, recorded = sum(one.status == "ok" for one in finished), sum(one.was_recorded for one in finished)
-        counts = {"runs": len(finished), "recorded": recorded, "ok": ok}
-        progress.send("report", report=str(written.path), **counts, exit_code=exit_code)
-    else:
-        echo(f"report: {written.where}")
-    return exit_code
+    gpus = nvidia_gpus()
+    return LocalEngine(shares(jobs or 1, usable_processors()), gpus if len(gpus) > 1 else ())
 
 
 def _progress(as_json: bool) -> "Progress":
@@ -179,7 +122,67 @@ def _progress(as_json: bool) -> "Progress":
     return Events(sys.stdout) if as_json else Progress(Console())
 
 
-def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature that signal asks for
-    """End as an interrupt does: the runs are recorded as interrupted, their processes ended."""
-    typer.echo(stopped(), err=True)
-    sys.exit(128 + number)
+def _unreliable(wanted: Asked, records: "Iterable[Record]", progress: "Progress") -> dict[str, int]:
+    """Say which times are taken again, and return the attempts by which their runs are no longer done.
+
+    Records of other machines, or an unknown machine, are left alone: a time taken here could not be set beside them.
+    """
+    from resnet18.cli.preview import of_this_machine
+    from resnet18.tables.times import unreliable_times
+
+    found = unreliable_times(wanted.benchmarks, wanted.plan, records)
+    again = {record.run_id: record.attempt for record in of_this_machine(found)}
+    elsewhere = len(found) - len(again)
+    left = f" Of other or unknown machines, and left alone: {elsewhere}." if elsewhere else ""
+    progress.say(f"Unreliable times, taken again: {len(again)}.{left}")
+    return again
+
+
+def _announce(
+    wanted: Asked,
+    records: "tuple[Record, ...]",
+    policy: Policy,
+    progress: "Progress",
+    budget: str | None,
+    jobs: int | None,
+) -> "Plan":
+    """Say what will run, and return what the budget leaves of the plan.
+
+    `jobs` is how many runs there are at a time on this machine; None: they go on elsewhere.
+    """
+    from resnet18.cli.plan import announcement, preview_rows, within_budget
+    from resnet18.cli.preview import preview
+    from resnet18.execution.progress import Events
+
+    view = preview(wanted, records, "if long" if budget is None else "always", keep_stale=policy.keep_stale, jobs=jobs)
+    plan, claims = within_budget(view, budget)
+    if isinstance(progress, Events):
+        for row in preview_rows(view):
+            progress.send("plan", **row)
+        for row in claims:
+            progress.send("claim", **row)
+    else:
+        progress.say(announcement(view, plan, claims, budget))
+    return plan
+
+
+def _write_report(
+    store: "Store", wanted: Asked, plan: "Plan", finished: "Collection[Finished]", progress: "Progress"
+) -> int:
+    """Say what happened, write the report, say where it is, and return the exit code."""
+    from resnet18.cli.report import readings_of, write
+    from resnet18.execution.progress import Events
+    from resnet18.execution.runner import exit_code_of, summary
+
+    if not isinstance(progress, Events):
+        echo(summary(finished, plan))
+    readings = readings_of(store.results)
+    path = write(store.results, wanted.benchmarks, readings)
+    exit_code = exit_code_of(finished) or (4 if readings.refused else 0)
+    if isinstance(progress, Events):
+        ok, recorded = sum(run.status == "ok" for run in finished), sum(run.was_recorded for run in finished)
+        counts = {"runs": len(finished), "recorded": recorded, "ok": ok}
+        progress.send("report", report=str(path), **counts, exit_code=exit_code)
+    else:
+        echo(f"report: {path} and report.html")
+    return exit_code

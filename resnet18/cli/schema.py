@@ -1,12 +1,11 @@
 """The command `schema`: the JSON schema of benchmark files or of records."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import errors_reported
+from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.spec.errors import SpecError, did_you_mean
 
 SCHEMAS = ("spec", "record")
@@ -24,4 +23,4 @@ def schema_command(
         from resnet18.records.record import Record
         from resnet18.spec.benchmark import spec_schema
 
-        typer.echo(json.dumps(spec_schema() if what == "spec" else Record.model_json_schema(), indent=1))
+        echo_either(spec_schema() if what == "spec" else Record.model_json_schema(), "", as_json=True)

@@ -1,15 +1,12 @@
 """The command `verify`: a recorded run carried out again."""
 
-import json
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo, errors_reported
-from resnet18.cli.run import stop
+from resnet18.cli.errors import echo_either, end_on_signals, errors_reported
 
 
 def verify_command(
@@ -27,14 +24,10 @@ def verify_command(
         from resnet18.records.content import load_record
         from resnet18.spec.data import parse_data
 
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, stop)
+        end_on_signals()
         loaded = load_record(record)
-        label = loaded.spec.experiment.data
-        found = verify(loaded, parse_data(data or label), Progress(Console(stderr=as_json)))
-        if as_json:
-            row = {"record": record.name, "verdict": found.verdict, "says": found.text, "exit_code": found.exit_code}
-            typer.echo(json.dumps(row, indent=1))
-        else:
-            echo(f"{record.name}: {found.text}")
+        source = parse_data(data or loaded.spec.experiment.data)
+        found = verify(loaded, source, Progress(Console(stderr=as_json)))
+        row = {"record": record.name, "verdict": found.verdict, "says": found.text, "exit_code": found.exit_code}
+        echo_either(row, f"{record.name}: {found.text}", as_json=as_json)
         raise typer.Exit(found.exit_code)

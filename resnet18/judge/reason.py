@@ -28,6 +28,7 @@ Code = Literal[
     "endings_differ",
     "not_planned",
     "time_unknown",
+    "takes_too_long",
     "other_device",
 ]
 OPEN: frozenset[Code] = frozenset({"few_seeds", "run_failed", "endings_differ"})
@@ -55,9 +56,9 @@ class Reason:
     case: str = ""
     metric: str = ""
     count: int = 0
-    """Seeds or times there are, epochs that are needed, or the seed in question."""
+    """Seeds or times there are, epochs or seconds that are needed, or the seed in question."""
     of: int = 0
-    """How many there should be, or are in all."""
+    """How many there should be, are left, or are in all."""
     value: float = 0.0
     what: str = ""
     """A status, flags, a device or a card, as records and specs spell them."""

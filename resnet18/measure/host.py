@@ -49,6 +49,11 @@ def usable_cpus() -> int:
         return allowed
 
 
+def usable_processors() -> list[int]:
+    """Return the numbers of the processors that can compute at once: our affinity, as far as the quota reaches."""
+    return sorted(affinity())[: usable_cpus()]
+
+
 def _cgroups() -> Iterator[Path]:
     """Yield the folders of our control groups and of those around them, of version 1 (by controller) and 2 (without).
 

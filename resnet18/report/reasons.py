@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from resnet18.judge.reason import Code, Reason
-from resnet18.spec.metric import METRICS
+from resnet18.spec.metric import METRICS, duration
 
 TEXTS: dict[Code, str] = {
     "no_records": "no records",
@@ -31,6 +31,7 @@ TEXTS: dict[Code, str] = {
     "endings_differ": "runs ended differently: {what}",
     "not_planned": "{case} is not planned",
     "time_unknown": "how long {case} takes is not known",
+    "takes_too_long": "takes about {needed}, and {left} is left",
     "other_device": "{case} does not run on {what} here",
 }
 
@@ -47,6 +48,8 @@ def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
         of=reason.of,
         value=reason.value,
         what=reason.what,
+        needed=duration(reason.count),
+        left=duration(reason.of),
         needs=facts.needs if facts else "",
         is_or_are="is" if is_one else "are",
         it_or_them="it" if is_one else "them",

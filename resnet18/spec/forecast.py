@@ -17,6 +17,11 @@ LONG = 8
 """Bytes of the 64-bit integers in which torch keeps labels and the positions that a max pool chose."""
 CONTEXT_BYTES = 2 * 2**30
 """Bytes that a driver's context and the workspaces of libraries may take beside the training itself."""
+FITS, OUT_OF_MEMORY, UNSURE = "fits", "out of memory", "unsure"
+SMALL_ALLOWANCE = 1.3 * 2**30
+"""What the lab report's own process held beside tensors (Adam, batch 32, 224 px; torch 1.9 with CUDA 11.1)."""
+LARGE_SHARE = 0.5
+"""Share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md)."""
 CHANNELS = 3
 STAGES = 4
 EVALUATION_BATCH = 100
@@ -51,6 +56,26 @@ class Forecast:
     def peak_bytes(self) -> int:
         """The sum of the parts."""
         return self.weights + self.gradients + self.state + self.activations + self.input + self.transient
+
+
+def large_allowance(peak_bytes: int) -> float:
+    """Return the most bytes that a process is expected to need beside tensors of this size.
+
+    That is the driver's context, workspaces of libraries and room that the allocator cannot use.
+    """
+    return CONTEXT_BYTES + LARGE_SHARE * peak_bytes
+
+
+def verdict(peak_bytes: int, card: float | None) -> str | None:
+    """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` without any.
+
+    Between the two it is `unsure`; without a card there is no verdict.
+    """
+    if card is None:
+        return None
+    if peak_bytes > card:
+        return OUT_OF_MEMORY
+    return FITS if peak_bytes + large_allowance(peak_bytes) <= card else UNSURE
 
 
 def training_batch(experiment: Experiment) -> int:

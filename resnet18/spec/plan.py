@@ -1,7 +1,9 @@
 """`plan` turns benchmarks into the list of runs. It is pure: no clock, no disk, no device."""
 
-from collections.abc import Collection, Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
@@ -181,3 +183,45 @@ def _joined(known: Run | None, run: Run) -> Run:
         may_run_out_of_memory=known.may_run_out_of_memory or run.may_run_out_of_memory,
         is_timed=known.is_timed or run.is_timed,
     )
+
+
+def only_cases(planned: Plan, wanted: Sequence[str], benchmarks: Collection[Benchmark], names: Iterable[str]) -> Plan:
+    """Return the plan of these cases alone. A run that other cases share keeps all of its labels.
+
+    Args:
+        planned: all that the tables have.
+        wanted: each `CASE`, in whichever of the tables has it, or `BENCHMARK/CASE`.
+        benchmarks: the tables.
+        names: what the user calls them.
+
+    Raises:
+        SpecError: a case that is not planned.
+    """
+    labels = [*(label for run in planned.runs for label in run.labels), *(case.label for case in planned.not_planned)]
+    chosen = set[str]()
+    for text in wanted:
+        found = {label for label in labels if text in _names(label)}
+        if not found:
+            raise _unknown(text, labels, benchmarks, names)
+        chosen |= found
+    return replace(
+        planned,
+        runs=tuple(run for run in planned.runs if chosen.intersection(run.labels)),
+        not_planned=tuple(case for case in planned.not_planned if case.label in chosen),
+    )
+
+
+def _unknown(text: str, labels: Iterable[str], benchmarks: Iterable[Benchmark], names: Iterable[str]) -> SpecError:
+    """Return what is said of a case that is not planned, with the labels that are nearest in whichever capitals."""
+    where = f'--case "{text}"'
+    if any(text in _names(f"{mine.name}/{case.name}") for mine, case in every_case([*map(with_sub_cases, benchmarks)])):
+        return SpecError(where, "is a candidate of a hypothesis, and planned with those", next_step="add --hypotheses")
+    known = {name.casefold(): label for label in labels for name in _names(label)}
+    near = ", ".join(dict.fromkeys(f'"{known[name]}"' for name in get_close_matches(text.casefold(), known)))
+    listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])}"
+    return SpecError(where, "no table has it" + (f" (did you mean {near}?)" if near else ""), next_step=listing)
+
+
+def _names(label: str) -> tuple[str, str]:
+    """Return both ways to name a case."""
+    return label, label.partition("/")[2]

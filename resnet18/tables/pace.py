@@ -3,16 +3,17 @@
 Seconds for an image are scaled with the work of scoring it, which grows with the square of the side and of the width.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapreplace
 from math import log
 from statistics import median_low
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from resnet18.records.record import Record
-from resnet18.spec.experiment import LAST_EPOCHS, CountOrAll, Execution, Experiment
-from resnet18.spec.identity import digest
+from resnet18.spec.experiment import LAST_EPOCHS, Execution, Experiment
+from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run
 
 CIFAR_STEM_WORK = 16
@@ -25,10 +26,17 @@ TRAINING_WORK = 3
 """Forward, and backward for weights and for maps."""
 
 Basis = Literal["records", "timed", "scaled", "rule"]
+Kind = tuple[Experiment, Execution]
+"""What runs of one pace have in common: all but how long they train, on how much, and with which seed."""
+ANY_LENGTH = {
+    "seed": 0,
+    "epochs": 1,
+    "schedule": Constant(),
+    **dict.fromkeys(("train_images", "test_images_epoch", "test_images_last"), "all"),
+}
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(NamedTuple):
     """How many images `all` are."""
 
     train: int
@@ -42,16 +50,19 @@ KNOWN_SIZES: Mapping[str, Sizes] = {
 """Of data sets that need not be opened for it."""
 
 
+def kind_of(experiment: Experiment, execution: Execution) -> Kind:
+    """Return the kind of a run: everything that is no part of it at a constant."""
+    return experiment.model_copy(update=ANY_LENGTH), execution
+
+
 def images_of(experiment: Experiment, sizes: Sizes) -> tuple[int, int]:
     """Return how many images a run trains on and how many it scores afterwards, over all epochs and evaluations."""
-
-    def number(count: CountOrAll, everything: int) -> int:
-        return everything if count == "all" else count
-
+    each_epoch, last_epochs = (
+        sizes.test if count == "all" else count for count in (experiment.test_images_epoch, experiment.test_images_last)
+    )
+    train = sizes.train if experiment.train_images == "all" else experiment.train_images
     last = min(LAST_EPOCHS, experiment.epochs)
-    scored = number(experiment.test_images_epoch, sizes.test) * (experiment.epochs - last)
-    scored += number(experiment.test_images_last, sizes.test) * last
-    return experiment.epochs * number(experiment.train_images, sizes.train), 2 * scored
+    return experiment.epochs * train, 2 * (each_epoch * (experiment.epochs - last) + last_epochs * last)
 
 
 @dataclass(frozen=True)
@@ -71,61 +82,18 @@ class Pace:
         return self.prepare_s + trained * self.train_image_s + scored * self.eval_image_s
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Seconds of runs, as far as they are known."""
-
-    seconds: Mapping[str, float]
-    """By run."""
-    bases: Collection[Basis]
-    """What they are based on."""
-
-    def total_s(self, runs: Collection[Run], jobs: int = 1) -> float | None:
-        """Return the seconds of runs, so many at a time, None where those of a run are unknown.
-
-        Each is taken to last as long as by itself. Timed runs come after the others, one at a time.
-        """
-        if any(run.run_id not in self.seconds for run in runs):
-            return None
-        ends_s = [0.0] * jobs
-        for run in runs:
-            if not run.is_timed:
-                heapreplace(ends_s, ends_s[0] + self.seconds[run.run_id])
-        return max(ends_s) + sum(self.seconds[run.run_id] for run in runs if run.is_timed)
-
-
-def kind_of(experiment: Experiment, execution: Execution) -> str:
-    """Return what runs of one pace have in common: all but how long they train, on how much, and with which seed."""
-    long = {"seed", "epochs", "schedule", "train_images", "test_images_epoch", "test_images_last"}
-    return digest([experiment.model_dump(mode="json", exclude=long), execution.model_dump(mode="json")])[:16]
-
-
-def kinds_of(runs: Iterable[Run]) -> dict[str, str]:
-    """Return the kind of runs by the id of their case."""
-    examples = {run.arm_id: run for run in runs}
-    return {arm_id: kind_of(run.experiment, run.execution) for arm_id, run in examples.items()}
-
-
-def paces_of(records: Collection[Record], is_here: Callable[[Record], bool]) -> dict[str, Pace]:
-    """Return the pace of each kind of which there is a result of this machine: the median, of undisturbed runs first.
-
-    Args:
-        records: of any machine.
-        is_here: whether a record is of this one.
-    """
-    measured = [record for record in records if record.status == "ok" and record.epochs and is_here(record)]
-    specs = {record.arm_id: record.spec for record in measured}
-    kinds = {arm_id: kind_of(spec.experiment, spec.execution) for arm_id, spec in specs.items()}
-    by_kind: dict[str, list[Record]] = {}
-    for record in measured:
-        by_kind.setdefault(kinds[record.arm_id], []).append(record)
-    return {kind: _median_pace(group) for kind, group in by_kind.items()}
-
-
-def _median_pace(records: Sequence[Record]) -> Pace:
-    undisturbed = [record for record in records if not record.flags]
-    paces = sorted(map(_pace_of, undisturbed or records), key=lambda pace: pace.train_image_s)
-    return paces[(len(paces) - 1) // 2]
+def paces_of(records: Iterable[Record]) -> dict[Kind, Pace]:
+    """Return the pace of each kind of which this machine's records hold a result: the median, of undisturbed runs."""
+    by_kind = defaultdict[Kind, list[Record]](list)
+    for record in records:
+        if record.status == "ok" and record.epochs:
+            by_kind[kind_of(record.spec.experiment, record.spec.execution)].append(record)
+    found = {}
+    for kind, group in by_kind.items():
+        undisturbed = [record for record in group if not record.flags]
+        paces = sorted(map(_pace_of, undisturbed or group), key=lambda pace: pace.train_image_s)
+        found[kind] = paces[(len(paces) - 1) // 2]
+    return found
 
 
 def _pace_of(record: Record) -> Pace:
@@ -146,43 +114,59 @@ def work(experiment: Experiment) -> float:
     return WORKS_224 * stem * (experiment.image_size / 224) ** 2 * (experiment.width / 64) ** 2
 
 
-def scaled(run: Run, known: Collection[tuple[Run, Pace]]) -> Pace | None:
-    """Return a run's pace from the nearest run whose pace is known: on the same path and device if there is one."""
-
-    def distance(other: Run) -> tuple[bool, bool, float]:
-        own, its = run.execution, other.execution
-        ratios = work(run.experiment) / work(other.experiment), run.experiment.batch_size / other.experiment.batch_size
-        return own.path != its.path, own.device != its.device, sum(abs(log(ratio)) for ratio in ratios)
-
-    if not known:
-        return None
-    other, pace = min(known, key=lambda pair: distance(pair[0]))
-    factor = work(run.experiment) / work(other.experiment)
-    return Pace(pace.prepare_s, pace.train_image_s * factor, pace.eval_image_s * factor, "scaled")
-
-
 def by_rule(experiment: Experiment) -> Pace:
     """Return a run's pace by the rule of thumb."""
     image_s = work(experiment) / RULE_WORKS_S
     return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + TRAINING_WORK * image_s, image_s, "rule")
 
 
-def estimate(runs: Collection[Run], paces: Mapping[str, Pace], sizes: Sizes | None) -> Estimate:
-    """Return the seconds of runs of which the pace is known, or can be scaled from another's.
+def scaled(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
+    """Return a kind's pace from the nearest of those that are known: on the same path and device if there is one."""
+    experiment, execution = kind
+
+    def distance(other: Kind) -> tuple[bool, bool, float]:
+        its, how = other
+        ratios = work(experiment) / work(its), experiment.batch_size / its.batch_size
+        return execution.path != how.path, execution.device != how.device, sum(abs(log(ratio)) for ratio in ratios)
+
+    nearest = min(paces, key=distance)
+    factor, pace = work(experiment) / work(nearest[0]), paces[nearest]
+    return Pace(pace.prepare_s, pace.train_image_s * factor, pace.eval_image_s * factor, "scaled")
+
+
+def estimate(
+    runs: Iterable[Run], paces: Mapping[Kind, Pace], sizes: Sizes | None
+) -> tuple[dict[str, float], set[Basis]]:
+    """Return the seconds of runs by id, as far as they are known, and what these are based on.
 
     Args:
         runs: that have no record.
-        paces: by kind.
+        paces: by kind; those of other kinds are scaled.
         sizes: of the data set; None: unknown, and so are the seconds of runs on all of it.
     """
-    kinds = kinds_of(runs)
-    examples = {kinds[run.arm_id]: run for run in runs}
-    known = [(run, paces[kind]) for kind, run in examples.items() if kind in paces]
-    used = {kind: paces.get(kind) or scaled(run, known) for kind, run in examples.items()}
-    seconds = {}
+    used, seconds, bases = dict(paces), dict[str, float](), set[Basis]()
+    if not paces:
+        return seconds, bases
     for run in runs:
-        pace = used[kinds[run.arm_id]]
+        kind = kind_of(run.experiment, run.execution)
+        if kind not in used:
+            used[kind] = scaled(kind, paces)
         counts = {run.experiment.train_images, run.experiment.test_images_epoch, run.experiment.test_images_last}
-        if pace is not None and (sizes is not None or "all" not in counts):
-            seconds[run.run_id] = pace.seconds(run.experiment, sizes or Sizes(0, 0))
-    return Estimate(seconds, {pace.basis for pace in used.values() if pace is not None})
+        if sizes is not None or "all" not in counts:
+            seconds[run.run_id] = used[kind].seconds(run.experiment, sizes or Sizes(0, 0))
+            bases.add(used[kind].basis)
+    return seconds, bases
+
+
+def total_s(runs: Collection[Run], seconds: Mapping[str, float], jobs: int = 1) -> float | None:
+    """Return the seconds of runs, so many at a time, None where those of a run are unknown.
+
+    Each is taken to last as long as by itself. Timed runs come after the others, one at a time.
+    """
+    if any(run.run_id not in seconds for run in runs):
+        return None
+    ends_s = [0.0] * jobs
+    for run in runs:
+        if not run.is_timed:
+            heapreplace(ends_s, ends_s[0] + seconds[run.run_id])
+    return max(ends_s) + sum(seconds[run.run_id] for run in runs if run.is_timed)

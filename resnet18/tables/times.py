@@ -4,12 +4,17 @@ A slice is a case as it stands at paper scale, over fewer images or epochs. Only
 do not grow with either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
+from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import MetricCheck
 from resnet18.spec.experiment import Experiment
+from resnet18.spec.identity import code_hash
+from resnet18.spec.metric import METRICS
+from resnet18.spec.plan import Plan
 from resnet18.spec.resolve import Request, resolve
 from resnet18.tables.cells import Cell, Missing, Value, missing, not_averaged
 from resnet18.tables.metrics import CURVES, SCOPES, machine, train_s
@@ -109,3 +114,26 @@ def extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> C
     estimate = contrast([values], [1])
     low, high = estimate.interval()
     return Value(estimate.value, "full_size_seconds", (max(low, 0), high), (len(values),))
+
+
+def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Iterable[Record]) -> list[Record]:
+    """Return the last attempts of a plan's runs whose times are unreliable, in tables that print or compare times.
+
+    A run that did not end `ok` has no time, and a run that other code recorded is run again or kept for another reason.
+    """
+    timed = {benchmark.name for benchmark in benchmarks if _has_times(benchmark)}
+    known = last_attempts(records)
+    return [
+        record
+        for run in plan.runs
+        if (record := known.get(run.run_id)) and any(label.partition("/")[0] in timed for label in run.labels)
+        if record.status == "ok" and record.has_unreliable_times
+        if is_done(record, code_hash(run.experiment, run.execution))
+    ]
+
+
+def _has_times(benchmark: Benchmark) -> bool:
+    checks = [check for claim in benchmark.claims for check in claim.checks]
+    metrics = [row.metric for row in benchmark.table.metrics]
+    metrics += [check.metric for check in checks if isinstance(check, MetricCheck)]
+    return any(METRICS[metric].quantity == "seconds" for metric in metrics)

@@ -1,0 +1,223 @@
+"""Planning: how many seeds a difference takes, and which runs give the most verdicts in a given time."""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, log, sqrt
+from statistics import variance
+from typing import Any, NamedTuple
+
+from scipy.special import chdtri
+
+from resnet18.judge.checks import other_terms
+from resnet18.judge.reason import Reason
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, is_about_a_value
+from resnet18.spec.errors import UnfinishedError
+from resnet18.spec.experiment import TESTED_AT
+from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.spec.plan import Plan, Run
+from resnet18.spec.resolve import Request
+from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT, installation, mixed_machines, value_of
+from resnet18.tables.selection import requests_of, select
+from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER, power
+
+PLANNED = (0.3, 0.56, 1.0)
+"""Standard deviations over seeds, in points, to plan with before there are records (docs/methodology.md)."""
+DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+class Spread(NamedTuple):
+    """The standard deviation over seeds, pooled over the cases of one table."""
+
+    where: str
+    sigma: float
+    """In the metric's unit."""
+    df: int
+    """Seeds beyond the first, summed over cases; 0 for a value that was assumed."""
+
+
+def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metric: str) -> Iterator[Spread]:
+    """Yield the spread of a metric in every table that has two seeds of a case, by request."""
+    seen = set[frozenset[str]]()
+    for request in requests_of(records):
+        for selection in select(benchmarks, request, records):
+            runs = frozenset(record.run_id for record in selection.measured)
+            groups = [group for case in selection.cases if len(group := _values(metric, case.measured)) > 1]
+            if not groups or runs in seen:  # an option that changed nothing asks for the same runs
+                continue
+            seen.add(runs)
+            df = sum(len(group) - 1 for group in groups)
+            pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
+            yield Spread(f"{selection.benchmark.name}, {request.described}", sqrt(pooled), df)
+
+
+def _values(metric: str, records: Sequence[Record]) -> list[float]:
+    """Return the metric of runs where it is defined; times and memory as logarithms in percent.
+
+    Nothing where runs differ in more than their seeds: code, data, or, for times and memory, the installation.
+    """
+    is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
+    identities = [record.fingerprint.identity for record in records]
+    is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
+    if len({(made_by.code_hash, made_by.data_sha256) for made_by in identities}) > 1 or (is_cost and is_mixed):
+        return []
+    reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
+    values = [value for record in reliable if (value := value_of(metric, record)) is not None]
+    return [100 * log(value) for value in values if value > 0] if is_cost else values
+
+
+def planned(metric: str) -> list[Spread]:
+    """Return the spreads to plan with where nothing is recorded.
+
+    Raises:
+        UnfinishedError: the metric is no accuracy: what to expect of others is not known.
+    """
+    if METRICS[metric].quantity != "accuracy":
+        what = "no case has two recorded seeds to take its spread from"
+        raise UnfinishedError(metric, what, next_step="run some with: resnet18 run --scale small")
+    return [Spread("assumed, since no case has two recorded seeds", sigma, 0) for sigma in PLANNED]
+
+
+def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | None:
+    """Return the seeds of each of two cases that show a difference with power .8 (two-sided t test).
+
+    None: more than `MOST_SEEDS`. With a standard deviation of 0 two seeds do.
+    """
+    if not sigma:
+        return 2
+    distance = difference / (sigma * sqrt(2))
+
+    def enough(n: int) -> bool:
+        return power(distance, inf, n, 2 * n - 2, alpha / 2) >= POWER
+
+    return bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2 if enough(MOST_SEEDS) else None
+
+
+def power_rows(found: Iterable[Spread], differences: Sequence[float], metric: str, claims: int) -> list[dict[str, Any]]:
+    """Return a flat row for each spread and difference.
+
+    Args:
+        found: spreads; measured ones get their 95 % interval (chi-squared).
+        differences: in the metric's unit.
+        metric: what is compared.
+        claims: of one report; `seeds_corrected` is for the level of Holm's first step among so many.
+    """
+    rows = list[dict[str, Any]]()
+    for where, sigma, df in found:
+        low, high = (sigma * sqrt(df / float(chdtri(df, tail))) if df else None for tail in (0.025, 0.975))
+        unit = MARGIN_UNITS[METRICS[metric].quantity]
+        about: dict[str, Any] = {"where": where, "metric": metric, "unit": unit, "sigma": sigma}
+        about |= {"sigma_low": low, "sigma_high": high, "df": df}
+        for difference in differences:
+            alone, among = (seeds_for(difference, sigma, alpha) for alpha in (ALPHA, ALPHA / claims))
+            rows.append({**about, "difference": difference, "seeds": alone, "seeds_corrected": among, "claims": claims})
+    return rows
+
+
+@dataclass
+class Fate:
+    """What becomes of one claim under a budget."""
+
+    benchmark: str
+    claim: Claim
+    cases: tuple[tuple[Run, ...], ...]
+    """Runs of each of its cases, by seed."""
+    left_out: Reason | None
+    """Why no number of seeds decides it here, its runs cannot be planned, or they take too long."""
+    seeds: int = 0
+    """Of each of its cases; 0: it is left out."""
+
+    @property
+    def is_about_a_value(self) -> bool:
+        """Whether it needs the report's data and size."""
+        return any(map(is_about_a_value, self.claim.checks))
+
+    def runs(self, seeds: int) -> set[str]:
+        """Return the ids of its runs with so many seeds."""
+        return {run.run_id for case in self.cases for run in case[:seeds]}
+
+
+def choose(
+    benchmarks: Iterable[Benchmark],
+    plan: Plan,
+    request: Request,
+    seconds: Mapping[str, float],
+    device: str,
+    budget_s: float,
+) -> list[Fate]:
+    """Say of every claim with how many seeds its runs are made within a time, for the most verdicts.
+
+    A claim is taken with all the runs that its verdict needs: every case that it is about, with as many seeds as it is
+    first tested at. Claims of direction come first, which any data and size can show, and among them the claim that
+    takes the least time; runs that are taken for another claim cost nothing. What is left goes to the next number of
+    seeds. The choice is greedy: another may fit more in. With fewer seeds than a verdict needs claims are taken with
+    those, and none of them can be decided.
+
+    Args:
+        benchmarks: the tables, with their claims.
+        plan: all runs that are asked for.
+        request: scale, data and options of them.
+        seconds: of runs, by id, as far as they are known; 0 for those that are recorded.
+        device: kind of the device that `auto` takes.
+        budget_s: the time.
+    """
+    fates = [
+        _fate(benchmark.name, claim, plan, request, seconds, device)
+        for benchmark in benchmarks
+        for claim in benchmark.claims
+    ]
+    taken, left_s, before = set[str](), budget_s, 0
+
+    def cost_s(fate: Fate, seeds: int) -> float:
+        return sum(seconds[run_id] for run_id in fate.runs(seeds) - taken)
+
+    most = len({run.experiment.seed for run in plan.runs})
+    for seeds in [n for n in TESTED_AT if n <= most] or [most]:
+        waiting = [fate for fate in fates if fate.left_out is None and fate.seeds == before]
+        while affordable := [
+            (fate.is_about_a_value, cost, at)
+            for at, fate in enumerate(waiting)
+            if (cost := cost_s(fate, seeds)) <= left_s
+        ]:
+            _, cost, at = min(affordable)
+            fate = waiting.pop(at)
+            left_s -= cost
+            taken |= fate.runs(seeds)
+            fate.seeds = seeds
+        for fate in waiting:
+            if not fate.seeds:
+                fate.left_out = Reason("takes_too_long", count=round(cost_s(fate, seeds)), of=round(left_s))
+        before = seeds
+    return fates
+
+
+def _fate(
+    benchmark: str, claim: Claim, plan: Plan, request: Request, seconds: Mapping[str, float], device: str
+) -> Fate:
+    cases, reasons = list[tuple[Run, ...]](), list[Reason | None]()
+    for check in claim.checks:
+        reasons.append(other_terms(check, request))
+        for label in (f"{benchmark}/{case}" for case in cases_of(check)):
+            runs = [run for run in plan.runs if label in run.labels]
+            cases.append(tuple(sorted(runs, key=lambda run: run.experiment.seed)))
+            reasons.append(_obstacle(check, label, cases[-1], plan, seconds, device))
+    return Fate(benchmark, claim, tuple(cases), next((reason for reason in reasons if reason), None))
+
+
+def _obstacle(
+    check: Check, label: str, runs: tuple[Run, ...], plan: Plan, seconds: Mapping[str, float], device: str
+) -> Reason | None:
+    """Return why no number of seeds of a case decides a check here, or why its runs cannot be planned."""
+    if not runs:
+        absent = {case.label: case.reason for case in plan.not_planned}
+        return Reason("no_device", what=absent[label]) if label in absent else Reason("not_planned", label)
+    if any(run.run_id not in seconds for run in runs):
+        return Reason("time_unknown", label)
+    if isinstance(check, Overfits) and runs[0].experiment.epochs < FEWEST_EPOCHS_TO_OVERFIT:
+        return Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT)
+    kind = runs[0].execution.device.partition(":")[0].replace("auto", device)
+    if isinstance(check, RunStatus) and check.device.partition(":")[0] != kind:
+        return Reason("other_device", label, what=check.device)
+    return None
