@@ -66,8 +66,8 @@ def test_a_bad_claim_is_refused_with_where_and_what(what, tmp_path):
 @pytest.mark.parametrize(
     ("report", "names", "message"),
     [
-        ("", ["one"], 'claim "X1": two claims have this id'),
-        ('report = "a report"\n', ["one", "other"], 'claim "X1": two tables of the report'),
+        ("", ["one"], 'claim "X1": two claims have this name'),
+        ('report = "a report"\n', ["one", "other"], 'report "a report": claim "X1": two claims have this name'),
         ("", ["one", "other"], None),
     ],
     ids=["in a table", "in two tables of a report", "in two reports"],

@@ -268,7 +268,7 @@ def test_a_benchmark_is_called_by_a_plain_word(stem, tmp_path):
         (("{folder}/mine.txt",), "must end in .toml"),
         (("{folder}/empty",), "no TOML file in this folder"),
         (("{folder}/basic.toml",), 'the suite has a benchmark "basic" of its own'),
-        (("{folder}/mine.toml", "{folder}/other/mine.toml"), "two files of this name"),
+        (("{folder}/mine.toml", "{folder}/other/mine.toml"), "two files have this name"),
     ],
 )
 def test_files_that_cannot_be_meant_are_refused(names, words, tmp_path):

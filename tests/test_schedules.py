@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from resnet18.data.embedded import read_embedded
 from resnet18.spec.experiment import Execution
-from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step, learning_rate
+from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step
 from resnet18.training.optimizers import build_optimizer
 from resnet18.training.setup import set_up
 
@@ -25,7 +25,7 @@ PER_STEP = {
 
 
 def ours(schedule, steps=STEPS, epochs=EPOCHS):
-    return [learning_rate(schedule, LR, step, steps, epochs) for step in range(steps * epochs)]
+    return [schedule.rate(LR, step, steps, epochs) for step in range(steps * epochs)]
 
 
 def theirs(scheduler, steps, **arguments):

@@ -11,7 +11,7 @@ from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import CONTEXT_BYTES, least_training_bytes
 from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, card_bytes
-from resnet18.spec.optimizer import Step, learning_rate
+from resnet18.spec.optimizer import Step
 
 OUT_OF_MEMORY = ("out of memory", "oom")
 NO_NUMBER = {
@@ -89,7 +89,7 @@ def _rate_after(experiment: Experiment, epoch: int) -> float | None:
         return None
     images = 50_000 if experiment.train_images == "all" else experiment.train_images  # those of CIFAR-10
     steps = -(-images // experiment.batch_size)
-    return learning_rate(schedule, experiment.optimizer.lr, finished * steps, steps, experiment.epochs)
+    return schedule.rate(experiment.optimizer.lr, finished * steps, steps, experiment.epochs)
 
 
 def _computed(experiment: Experiment, epoch: int, after: float | None) -> dict[str, object]:

@@ -9,7 +9,6 @@ from typing import Literal
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark, Hypothesis
 from resnet18.spec.metric import parse_printed
-from resnet18.spec.optimizer import learning_rate
 from resnet18.spec.resolve import Request, sub_cases
 from resnet18.tables.metrics import best_accuracy
 from resnet18.tables.selection import CaseRecords, Selection, case_records, reported_head
@@ -147,7 +146,7 @@ def _training(case: CaseRecords) -> str:
     rates: object = experiment.schedule
     if not experiment.schedule.changes_within_epochs:
         epochs = range(experiment.epochs)
-        rates = [learning_rate(experiment.schedule, 1.0, epoch, 1, experiment.epochs) for epoch in epochs]
+        rates = [experiment.schedule.rate(1.0, epoch, 1, experiment.epochs) for epoch in epochs]
     return f"{experiment.model_dump_json(exclude={'schedule'})} {case.execution.model_dump_json()} {rates}"
 
 

@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 from resnet18.spec.strict import Items, Model
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(gt=0, le=10)]
+Positive = Annotated[float, Field(gt=0)]
 Strength = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -20,10 +22,25 @@ class ImageOperation(Model):
     works_on: ClassVar[Literal["images", "tensors", "both"]] = "both"
     """What it takes: `images` only before `to_tensor`, `tensors` only after it."""
 
+    neutral: ClassVar[dict[str, object]] = {}
+    """The arguments that leave every image as it is, but for its size."""
+
     @property
     def changes_nothing(self) -> bool:
-        """Whether these arguments leave every image as it is, but for its size."""
-        return getattr(self, "p", 1.0) == 0
+        """Whether it has those arguments."""
+        return bool(self.neutral) and all(getattr(self, key) == value for key, value in self.neutral.items())
+
+
+class RangedOperation(ImageOperation):
+    """An operation with ranges of a share of the area and of a ratio."""
+
+    @model_validator(mode="after")
+    def _ranges_are_in_order(self) -> Self:
+        for name in ("scale", "ratio"):
+            low, high = (getattr(self, f"{name}_{end}") for end in ("min", "max"))
+            if low > high:
+                raise ValueError(f"{name}_min = {low} is above {name}_max = {high}")
+        return self
 
 
 class ColorJitter(ImageOperation):
@@ -33,40 +50,24 @@ class ColorJitter(ImageOperation):
     """
 
     works_on = "images"
-
+    neutral = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
     name: Literal["color_jitter"] = "color_jitter"
     brightness: Strength = 0.0
     contrast: Strength = 0.0
     saturation: Strength = 0.0
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether all four strengths are 0."""
-        return not any((self.brightness, self.contrast, self.saturation, self.hue))
 
-
-class RandomResizedCrop(ImageOperation):
+class RandomResizedCrop(RangedOperation):
     """A random part of the image (share of its area, aspect ratio), resized to `image_size` (bilinear)."""
 
     works_on = "images"
-
+    neutral = {"scale_min": 1, "scale_max": 1, "ratio_min": 1, "ratio_max": 1}
     name: Literal["random_resized_crop"] = "random_resized_crop"
     scale_min: Annotated[float, Field(gt=0, le=1)] = 0.08
     scale_max: Annotated[float, Field(gt=0, le=1)] = 1.0
-    ratio_min: Annotated[float, Field(gt=0, le=10)] = 3 / 4
-    ratio_max: Annotated[float, Field(gt=0, le=10)] = 4 / 3
-
-    @model_validator(mode="after")
-    def _ranges_are_in_order(self) -> Self:
-        _check_range("scale", self.scale_min, self.scale_max)
-        _check_range("ratio", self.ratio_min, self.ratio_max)
-        return self
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether every crop is the whole image."""
-        return {self.scale_min, self.scale_max, self.ratio_min, self.ratio_max} == {1.0}
+    ratio_min: Ratio = 3 / 4
+    ratio_max: Ratio = 4 / 3
 
 
 class RandomCrop(ImageOperation):
@@ -78,34 +79,25 @@ class RandomCrop(ImageOperation):
     """
 
     works_on = "images"
-
+    neutral = {"padding": 0}
     name: Literal["random_crop"] = "random_crop"
     padding: Annotated[int, Field(ge=0, le=1024)]
     mode: Literal["constant", "edge", "reflect", "symmetric"] = "constant"
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether there is only one place for the part."""
-        return self.padding == 0
 
 
 class RandomRotation(ImageOperation):
     """A rotation by an angle in [-degrees, degrees] (nearest pixel, black corners)."""
 
     works_on = "images"
-
+    neutral = {"degrees": 0}
     name: Literal["random_rotation"] = "random_rotation"
     degrees: Annotated[float, Field(ge=0, le=180)]
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether every angle is 0."""
-        return self.degrees == 0
 
 
 class RandomHorizontalFlip(ImageOperation):
     """A mirrored image with probability `p`."""
 
+    neutral = {"p": 0}
     name: Literal["random_horizontal_flip"] = "random_horizontal_flip"
     p: Probability = 0.5
 
@@ -119,11 +111,12 @@ class ToTensor(ImageOperation):
 class RandomGrayscale(ImageOperation):
     """Grey in all three channels with probability `p`."""
 
+    neutral = {"p": 0}
     name: Literal["random_grayscale"] = "random_grayscale"
     p: Probability = 0.1
 
 
-class RandomErasing(ImageOperation):
+class RandomErasing(RangedOperation):
     """With probability `p`, a rectangle set to `value` (Zhong et al., 2017), by torchvision's rule.
 
     Ten tries of a share of the area and a ratio of height to width (uniform in its logarithm); the first rectangle that
@@ -131,20 +124,14 @@ class RandomErasing(ImageOperation):
     """
 
     works_on = "tensors"
-
+    neutral = {"p": 0}
     name: Literal["random_erasing"] = "random_erasing"
     p: Probability = 0.5
     scale_min: Probability = 0.02
     scale_max: Probability = 0.33
-    ratio_min: Annotated[float, Field(gt=0, le=10)] = 0.3
-    ratio_max: Annotated[float, Field(gt=0, le=10)] = 3.3
+    ratio_min: Ratio = 0.3
+    ratio_max: Ratio = 3.3
     value: Annotated[float, Field(ge=-1000, le=1000)] = 0.0
-
-    @model_validator(mode="after")
-    def _ranges_are_in_order(self) -> Self:
-        _check_range("scale", self.scale_min, self.scale_max)
-        _check_range("ratio", self.ratio_min, self.ratio_max)
-        return self
 
 
 class Cutout(ImageOperation):
@@ -157,7 +144,7 @@ class Cutout(ImageOperation):
 
     works_on = "tensors"
     value: ClassVar[float] = 0.0
-
+    neutral = {"p": 0}
     name: Literal["cutout"] = "cutout"
     size: Annotated[int, Field(ge=1, le=1024)]
     p: Probability = 1.0
@@ -167,24 +154,10 @@ class Normalize(ImageOperation):
     """(x - mean) / std per channel; the defaults are ImageNet's."""
 
     works_on = "tensors"
-
+    neutral = {"mean": (0, 0, 0), "std": (1, 1, 1)}
     name: Literal["normalize"] = "normalize"
     mean: Annotated[Items[float], Field(min_length=3, max_length=3)] = (0.485, 0.456, 0.406)
-    std: Annotated[Items[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)] = (
-        0.229,
-        0.224,
-        0.225,
-    )
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether nothing is subtracted and the divisor is 1."""
-        return set(self.mean) == {0.0} and set(self.std) == {1.0}
-
-
-def _check_range(name: str, low: float, high: float) -> None:
-    if low > high:
-        raise ValueError(f"{name}_min = {low} is above {name}_max = {high}")
+    std: Annotated[Items[Positive], Field(min_length=3, max_length=3)] = (0.229, 0.224, 0.225)
 
 
 Operation = Annotated[
@@ -226,12 +199,11 @@ def check_order(operations: tuple[Operation, ...]) -> None:
     if "to_tensor" not in names:
         raise ValueError('the list needs "to_tensor": the network takes tensors')
     border = names.index("to_tensor")
-    for operation in operations[border:]:
-        if operation.works_on == "images":
-            raise ValueError(f'"{operation.name}" works on images: place it before "to_tensor"')
-    for operation in operations[:border]:
-        if operation.works_on == "tensors":
-            raise ValueError(f'"{operation.name}" works on tensors: place it after "to_tensor"')
+    sides = (("images", "before", operations[border:]), ("tensors", "after", operations[:border]))
+    for kind, place, others in sides:
+        for operation in others:
+            if operation.works_on == kind:
+                raise ValueError(f'"{operation.name}" works on {kind}: place it {place} "to_tensor"')
 
 
 def clean(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:

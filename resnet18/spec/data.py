@@ -13,8 +13,6 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mea
 EMBEDDED = "fashion-mnist-mini"
 CIFAR10 = "cifar10"
 IMAGE_FOLDER = "imagefolder"
-RE_ENCODINGS = ("cifar10-jpeg", "cifar10-png")
-"""Labels of image folders that hold CIFAR-10's own photographs. CIFAR-10-C, say, is other data."""
 ALLOWED = (CIFAR10, EMBEDDED, f"{IMAGE_FOLDER}:PATH")
 
 
@@ -59,8 +57,8 @@ def data_home() -> Path:
 
 
 def is_cifar10(label: str) -> bool:
-    """Say whether reported values may stand beside results on this data: the archive, or a re-encoding."""
-    return label == CIFAR10 or label in RE_ENCODINGS
+    """Say whether data of a label are CIFAR-10's own photographs: the archive, or a re-encoding. CIFAR-10-C is not."""
+    return label in {CIFAR10, "cifar10-jpeg", "cifar10-png"}
 
 
 def parse_data(text: str) -> DataSource:
@@ -74,28 +72,18 @@ def parse_data(text: str) -> DataSource:
         return DataSource("cifar10", CIFAR10)
     where = f'data set "{text}"'
     kind, _, place = text.partition(":")
-    if kind == IMAGE_FOLDER and not place:
-        raise SpecError(where, "needs a path after the colon", allowed=ALLOWED)
-    if kind != IMAGE_FOLDER and os.path.exists(text):  # noqa: PTH110 - as below
-        raise SpecError(where, "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
-    if kind != IMAGE_FOLDER:
-        hint = did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER))
+    if kind != IMAGE_FOLDER or not place:
+        if os.path.exists(text):  # noqa: PTH110 - as below
+            raise SpecError(where, "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
+        hint = did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER)) if kind != IMAGE_FOLDER else ", needs a path"
         raise SpecError(where, f"unknown{hint}", allowed=ALLOWED)
     path = Path(place).expanduser()
     if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists it takes any text: too long is not there
         layout = "give a folder or tar archive that holds train/<class>/ and test/<class>/"
         raise EnvironmentMissingError(where, "there is no such file or folder", next_step=layout)
-    return DataSource("imagefolder", _label(path), path)
-
-
-def _label(path: Path) -> str:
-    """Return a folder's or archive's name without its endings, as a label."""
     stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz|tgz))?$|\.tgz$", "", path.resolve().name.lower())
     label = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")[:64]
     if not label or label in {EMBEDDED, CIFAR10}:
-        raise SpecError(
-            f"data set {path.name}",
-            f'an image folder cannot be labelled "{label}"',
-            next_step=f"rename it: {CIFAR10} and {EMBEDDED} are the suite's own data sets",
-        )
-    return label
+        next_step = f"rename it: {CIFAR10} and {EMBEDDED} are the suite's own data sets"
+        raise SpecError(where, f'an image folder cannot be labelled "{label}"', next_step=next_step)
+    return DataSource("imagefolder", label, path)

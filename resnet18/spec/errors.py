@@ -1,8 +1,4 @@
-"""Errors that a user can cause, each with its exit code, and text from outside, shown so that a terminal obeys none.
-
-Control characters move the cursor or recolour the screen, direction characters show a name in another order than it
-has, and lone surrogates (bytes of a file name that are no text) cannot be written at all.
-"""
+"""Errors that a user can cause, each with its exit code, and text from outside, shown so that a terminal obeys none."""
 
 import re
 from collections.abc import Iterable
@@ -14,7 +10,7 @@ NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
 NO_CONTROLS_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}"
 """The same for texts of several lines: tabs and line ends may stand."""
 
-_HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff]")
+_HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff]")  # with lone surrogates: bytes of a file name that are no text
 
 
 def printable(text: str) -> str:

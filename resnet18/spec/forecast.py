@@ -1,20 +1,15 @@
 """Memory of a training: what a forecast says (`training.forecast` makes it), and what it takes at least.
 
-The least is computed in closed form, for the audit to hold printed memory against. The network is that of He et al.
-(2015), table 1, in 32-bit floats. Weights, optimizer state and what autograd saves must be there at once when the
-forward pass ends; weights, optimizer state and gradients when the backward pass does. A program needs more: workspaces
-of convolutions, the driver's context, copies.
+The least is a closed form, for the audit: the network of He et al. (2015), table 1, in 32-bit floats, without
+workspaces of convolutions, the driver's context, and copies.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 from resnet18.spec.experiment import Experiment
 
-FLOAT = 4
-"""Bytes of a 32-bit float."""
-LONG = 8
-"""Bytes of the 64-bit integers in which torch keeps labels and the positions that a max pool chose."""
+FLOAT, LONG = 4, 8
+"""Bytes of a 32-bit float, and of the integers in which torch keeps labels and the positions that a max pool chose."""
 CONTEXT_BYTES = 2 * 2**30
 """Bytes that a driver's context and the workspaces of libraries may take beside the training itself."""
 FITS, OUT_OF_MEMORY, UNSURE = "fits", "out of memory", "unsure"
@@ -23,7 +18,6 @@ SMALL_ALLOWANCE = 1.3 * 2**30
 LARGE_SHARE = 0.5
 """Share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md)."""
 CHANNELS = 3
-STAGES = 4
 EVALUATION_BATCH = 100
 """Images that the training loop evaluates at once."""
 PARTS = ("weights", "gradients", "state", "activations", "input", "transient")
@@ -92,19 +86,17 @@ def evaluation_batch(experiment: Experiment) -> int:
 
 def parameter_count(stem: str, width: int, classes: int = 10) -> int:
     """Return the number of trainable parameters: 11,181,642 at width 64 and 10 classes with the ImageNet stem."""
-    side = 7 if stem == "imagenet" else 3
-    widths = stage_widths(width)
-    count = _convolution(CHANNELS, width, side)
-    for channels_in, channels in [(width, width), *pairwise(widths)]:
-        count += _convolution(channels_in, channels, 3) + 3 * _convolution(channels, channels, 3)
+
+    def convolution(channels_in: int, channels: int, side: int) -> int:  # without bias, and its batch norm
+        return channels_in * channels * side**2 + 2 * channels
+
+    count, channels_in = convolution(CHANNELS, width, 7 if stem == "imagenet" else 3), width
+    for channels in (width, 2 * width, 4 * width, 8 * width):
+        count += convolution(channels_in, channels, 3) + 3 * convolution(channels, channels, 3)
         if channels_in != channels:
-            count += _convolution(channels_in, channels, 1)
-    return count + widths[-1] * classes + classes
-
-
-def _convolution(channels_in: int, channels: int, side: int) -> int:
-    """Return the parameters of a convolution without bias and of the batch norm behind it."""
-    return channels_in * channels * side * side + 2 * channels
+            count += convolution(channels_in, channels, 1)
+        channels_in = channels
+    return count + channels_in * classes + classes
 
 
 def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int = 10) -> int:
@@ -114,37 +106,24 @@ def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int =
     and is the next layer's input; of the max pool also the chosen positions; of the head the mean, the logarithms of
     the probabilities and the label. Statistics of a batch norm belong to the batch and are not counted.
     """
+    half = (image_size + 1) // 2
+    side, stem_side = ((half + 1) // 2, half) if stem == "imagenet" else (image_size, image_size)
+    total = FLOAT * (CHANNELS * image_size**2 + 2 * width * stem_side**2)
     if stem == "imagenet":
-        half = halved(image_size)
-        side = halved(half)
-        stem_bytes = FLOAT * 2 * width * half**2 + (FLOAT + LONG) * width * side**2
-    else:
-        side = image_size
-        stem_bytes = FLOAT * 2 * width * side**2
-    total = FLOAT * CHANNELS * image_size**2 + stem_bytes
-    for stage, channels in enumerate(stage_widths(width)):
-        side = side if stage == 0 else halved(side)
-        # Two blocks of two convolutions, each with its sum and its ReLU; the later stages' shortcut convolves too.
-        maps = 8 if stage == 0 else 9
-        total += FLOAT * maps * channels * side**2
-    return total + FLOAT * (stage_widths(width)[-1] + classes) + LONG
-
-
-def stage_widths(width: int) -> list[int]:
-    """Return the channels of the four stages."""
-    return [width << stage for stage in range(STAGES)]
-
-
-def halved(side: int) -> int:
-    """Return the side of a map behind a layer of stride 2, each padded by half of its kernel."""
-    return (side + 1) // 2
+        total += (FLOAT + LONG) * width * side**2
+    # Two blocks of two convolutions, each with its sum and its ReLU; the later stages' shortcut convolves too.
+    for stage, maps in enumerate((8, 9, 9, 9)):
+        total += FLOAT * maps * (width << stage) * side**2
+        side = (side + 1) // 2
+    return total + FLOAT * (8 * width + classes) + LONG
 
 
 def least_training_bytes(experiment: Experiment) -> int:
     """Return a lower bound of the memory of a training step, in bytes.
 
-    Gradients may be freed before each forward pass (torch's default since version 2.0), so they and the saved tensors
-    need not be there at once: the larger of the two counts. A program that keeps gradients needs both.
+    Weights, optimizer state and what autograd saves are there when the forward pass ends; weights, state and gradients
+    when the backward pass does. Gradients may be freed before a forward pass (torch's default since 2.0), so the larger
+    of the two counts.
     """
     parameters = parameter_count(experiment.stem, experiment.width)
     saved = experiment.batch_size * saved_bytes_per_image(experiment.stem, experiment.width, experiment.image_size)

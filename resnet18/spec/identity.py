@@ -36,24 +36,19 @@ OFFERED = frozenset(
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
-    """Return the one byte string of a JSON value: sorted keys, no spaces, ASCII, no NaN."""
-    text = _json(value)
+    """Return the one byte string of a JSON value: sorted keys, no spaces, ASCII, no NaN, 0.0 for -0.0."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     if "-0.0" in text:  # seldom: looking for it in the text costs far less than a copy of the value
-        text = _json(_without_negative_zero(value))
+        text = json.dumps(_without_negative_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.encode("ascii")
 
 
-def _json(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-
-
 def _without_negative_zero(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value with 0.0 for -0.0: they are equal numbers, and must not be two experiments."""
-    if isinstance(value, float):
-        return value + 0.0
     if isinstance(value, dict):
         return {key: _without_negative_zero(inner) for key, inner in value.items()}
-    return [_without_negative_zero(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_without_negative_zero(inner) for inner in value]
+    return value + 0.0 if isinstance(value, float) else value
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -78,28 +73,24 @@ def ids_of(experiment: Experiment, execution: Execution) -> Ids:
     """Return the ids of a run, each of 16 hexadecimal digits."""
     content = asked(experiment)
     experiment_id, execution_id = digest(content)[:16], digest(asked(execution))[:16]
-    without_seed = {key: value for key, value in content.items() if key != "seed"}
-    return Ids(
-        run_id=digest([experiment_id, execution_id])[:16],
-        arm_id=digest([without_seed, execution_id])[:16],
-        experiment_id=experiment_id,
-        execution_id=execution_id,
-    )
+    del content["seed"]
+    run_id, arm_id = (digest([ours, execution_id])[:16] for ours in (experiment_id, content))
+    return Ids(run_id, arm_id, experiment_id, execution_id)
 
 
 def asked(spec: BaseModel) -> dict[str, Any]:
     """Return what a spec says beyond its defaults; `name` always, since it says what the other keys belong to."""
+
+    def plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
+        if isinstance(value, BaseModel):
+            return asked(value)
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
     return {
-        key: _plain(value)
+        key: plain(value)
         for key, field in type(spec).model_fields.items()
         if (value := getattr(spec, key)) != field.default or key == "name"
     }
-
-
-def _plain(value: object) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, BaseModel):
-        return asked(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:

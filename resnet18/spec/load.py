@@ -1,11 +1,10 @@
 """Read benchmark files. Bytes from outside become values here, or a SpecError that says where and what."""
 
 import os
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -21,8 +20,6 @@ from resnet18.spec.strict import parse_toml, spec_error
 
 MAX_SPEC_BYTES = 1_000_000
 FULL = Request(scale="paper")
-
-T = TypeVar("T", bound=Hashable)
 
 
 def benchmarks_dir() -> Path:
@@ -42,8 +39,7 @@ def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
     own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
     paths = dict.fromkeys(path for name in names or own for path in _paths(name, own))
     loaded = [load_benchmark(path) for path in paths]
-    if (name := _repeated(benchmark.name for benchmark in loaded)) is not None:
-        raise SpecError(f"{name}.toml", "two files of this name", next_step="rename one of them")
+    _refuse_twice("benchmarks", "file", (f"{benchmark.name}.toml" for benchmark in loaded))
     check_ids_differ(loaded)
     return tuple(sorted(loaded, key=lambda benchmark: (benchmark.source, benchmark.name)))
 
@@ -86,14 +82,15 @@ def load_benchmark(path: Path) -> Benchmark:
         benchmark = Benchmark.model_validate({**content, "name": path.stem})
     except ValidationError as error:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
-    if (name := _repeated(case.name for case in benchmark.cases)) is not None:
-        raise SpecError(f'{where}: case "{name}"', "two cases have this name")
+    _refuse_twice(where, "case", (case.name for case in benchmark.cases))
+    _refuse_twice(where, "claim", (claim.id for claim in benchmark.claims))
     (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
-    if (claim_id := _repeated(claim.id for claim in benchmark.claims)) is not None:
-        raise SpecError(f'{where}: claim "{claim_id}"', "two claims have this id")
     _check_names(benchmark, where)
     _check_orders(benchmark, where)
-    _check_candidates(benchmark, where)
+    for hypothesis in benchmark.hypotheses:
+        for candidate, _, case in sub_cases(benchmark, hypothesis):
+            place = f'{where}: hypothesis "{hypothesis.key}", candidate "{candidate.name}"'
+            resolve(benchmark, case, FULL, seed=0, where=place)
     return benchmark
 
 
@@ -103,35 +100,32 @@ def _text(path: Path, where: str) -> str:
             raise SpecError(where, "is no file: a device or a pipe may have no end")
         with path.open("rb") as file:
             content = file.read(MAX_SPEC_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null character in its name
-        raise SpecError(where, f"cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(content) > MAX_SPEC_BYTES:
-        raise SpecError(where, f"larger than {MAX_SPEC_BYTES:,} bytes, which no benchmark file is")
-    try:
+        if len(content) > MAX_SPEC_BYTES:
+            raise SpecError(where, f"larger than {MAX_SPEC_BYTES:,} bytes, which no benchmark file is")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError(where, f"not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in its name
+        raise SpecError(where, f"cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
-def _repeated(names: Iterable[T]) -> T | None:
-    """Return the first name that is there twice."""
-    seen = set[T]()
+def _refuse_twice(where: str, kind: str, names: Iterable[str], next_step: str = "rename one of them") -> None:
+    """Raise SpecError at the first name that is there twice."""
+    seen = set[str]()
     for name in names:
         if name in seen:
-            return name
+            raise SpecError(f'{where}: {kind} "{name}"', f"two {kind}s have this name", next_step=next_step)
         seen.add(name)
-    return None
 
 
 def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
     """Raise SpecError if two tables of one report have claims of one id: a verdict is found by it."""
-    ids = ((benchmark.report_name, claim.id) for benchmark in benchmarks for claim in benchmark.claims)
-    if (found := _repeated(ids)) is not None:
-        raise SpecError(
-            f'claim "{found[1]}"',
-            f'two tables of the report "{found[0]}" have a claim with this id',
-            next_step="rename one of them, or the key `report` of a file",
-        )
+    next_step = "rename one of them, or the key `report` of a file"
+    ids: dict[str, list[str]] = {}
+    for benchmark in benchmarks:
+        ids.setdefault(benchmark.report_name, []).extend(claim.id for claim in benchmark.claims)
+    for report, claims in ids.items():
+        _refuse_twice(f'report "{report}"', "claim", claims, next_step)
 
 
 def _check_documented(benchmark: Benchmark, where: str) -> None:
@@ -182,7 +176,11 @@ def _check_names(benchmark: Benchmark, where: str) -> None:
         if check.metric not in judged:
             what = f'unknown metric "{check.metric}"{did_you_mean(check.metric, judged)}'
             raise SpecError(f'{where}: claim "{claim.id}"', what, allowed=judged)
-    for place, name in _named_rows(benchmark):
+    printed = benchmark.printed
+    named = [(f'case "{case.name}": reported', name) for case in benchmark.cases for name in case.reported]
+    named += [(f'printed.derived "{derived.name}"', derived.metric) for derived in printed.derived]
+    named += [("printed.same_work", work.metric) for work in printed.same_work]
+    for place, name in named:
         if name not in rows:
             what = f'no row of the table has the metric "{name}"{did_you_mean(name, rows)}'
             raise SpecError(f"{where}: {place}", what, allowed=rows)
@@ -204,14 +202,6 @@ def _named_cases(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
         yield from ((place, name) for name in names)
 
 
-def _named_rows(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
-    """Yield (place, metric) wherever the file refers to a row of its table."""
-    for case in benchmark.cases:
-        yield from ((f'case "{case.name}": reported', name) for name in case.reported)
-    yield from ((f'printed.derived "{derived.name}"', derived.metric) for derived in benchmark.printed.derived)
-    yield from (("printed.same_work", work.metric) for work in benchmark.printed.same_work)
-
-
 def _metric_checks(benchmark: Benchmark) -> list[tuple[Claim, MetricCheck]]:
     checks = [(claim, check) for claim in benchmark.claims for check in claim.checks]
     return [(claim, check) for claim, check in checks if not isinstance(check, RunStatus | Overfits)]
@@ -231,20 +221,12 @@ def _check_orders(benchmark: Benchmark, where: str) -> None:
             circle = '" > "'.join(reversed(error.args[1]))
             raise SpecError(f"{where}: claims on {metric}", f'contradict each other: "{circle}"') from None
     for (claim, check), (other, equal) in product(checks, checks):
-        if isinstance(check, Difference) and isinstance(equal, Equivalent) and _exceeds(check, equal):
+        if (
+            isinstance(check, Difference)
+            and isinstance(equal, Equivalent)
+            and check.metric == equal.metric
+            and {check.case, check.than} <= set(equal.cases)
+            and check.by >= equal.margin
+        ):
             what = f'contradicts claim "{other.id}": at least {check.by:g} is not below {equal.margin:g}'
             raise SpecError(f'{where}: claim "{claim.id}"', what)
-
-
-def _exceeds(check: Difference, equal: Equivalent) -> bool:
-    """Say whether a difference is asserted between cases that are said to be equal within less."""
-    about_the_same = check.metric == equal.metric and {check.case, check.than} <= set(equal.cases)
-    return about_the_same and check.by >= equal.margin
-
-
-def _check_candidates(benchmark: Benchmark, where: str) -> None:
-    """Resolve the case of every candidate, so that a wrong one is found before anything runs."""
-    for hypothesis in benchmark.hypotheses:
-        for candidate, _, case in sub_cases(benchmark, hypothesis):
-            place = f'{where}: hypothesis "{hypothesis.key}", candidate "{candidate.name}"'
-            resolve(benchmark, case, FULL, seed=0, where=place)

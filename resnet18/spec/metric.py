@@ -21,6 +21,7 @@ class MetricFacts:
     """Without which a run has no such value."""
 
 
+CUT = "a cut of the rate with 3 epochs on either side"
 METRICS: dict[str, MetricFacts] = {
     "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
     "clean_accuracy": MetricFacts("clean test accuracy", "accuracy"),
@@ -37,28 +38,16 @@ METRICS: dict[str, MetricFacts] = {
     "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy", "5 epochs"),
     "late_gain": MetricFacts("clean test accuracy, last quarter of epochs less the one before", "accuracy", "8 epochs"),
     "gain_at_first_cut": MetricFacts(
-        "clean test accuracy after the first cut of the rate less before",
-        "accuracy",
-        "a cut of the rate with 3 epochs on either side",
+        "clean test accuracy after the first cut of the rate less before", "accuracy", CUT
     ),
-    "gain_at_last_cut": MetricFacts(
-        "clean test accuracy after the last cut of the rate less before",
-        "accuracy",
-        "a cut of the rate with 3 epochs on either side",
-    ),
+    "gain_at_last_cut": MetricFacts("clean test accuracy after the last cut of the rate less before", "accuracy", CUT),
 }
 
 CHANGES = frozenset({"train_loss_drop", "test_loss_drop", "late_gain", "gain_at_first_cut", "gain_at_last_cut"})
 """Metrics that are a change within one run: a bound on one of them is a direction, on any other metric a value."""
 
-MARGIN_UNITS: dict[Quantity, str] = {
-    "accuracy": "points",
-    "seconds": "%",
-    "bytes": "%",
-    "loss": "nats",
-    "epochs": "epochs",
-    "other": "",
-}
+MARGIN_UNITS: dict[Quantity, str] = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats"}
+MARGIN_UNITS |= {"epochs": "epochs", "other": ""}
 """The unit of a margin. Times and memory are compared by ratio: their margin is a percentage."""
 
 
@@ -67,34 +56,16 @@ def quantity_of(metric: str) -> Quantity:
     return METRICS[metric].quantity if metric in METRICS else "other"
 
 
-UNITS = {
-    "%": 1.0,
-    "points": 1.0,
-    "s": 1.0,
-    "ms": 1e-3,
-    "min": 60.0,
-    "h": 3_600.0,
-    "B": 1.0,
-    "kB": 1e3,
-    "MB": 1e6,
-    "GB": 1e9,
-    "KiB": 2.0**10,
-    "MiB": 2.0**20,
-    "GiB": 2.0**30,
-}
+UNITS = {"%": 1.0, "points": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3_600.0}
+UNITS |= {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 """Known units, and what they are worth in percent, seconds or bytes."""
-BYTE_UNITS = tuple(unit for unit in UNITS if unit.endswith("B"))
-EXACT_UNITS = ("GiB", "MiB", "KiB", "B")
-"""Of the canonical form of a size, the largest first."""
-LARGEST_SIZE = 2**50
 UNITS_OF: dict[Quantity, tuple[str, ...]] = {
     "accuracy": ("%", "points"),
     "seconds": ("s", "ms", "min", "h"),
     "bytes": ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"),
 }
 """The units of a quantity; a quantity that is not listed needs none."""
-AS_SOLD = {"GB": 2**30 / 1e9, "MB": 2**20 / 1e6}
-"""Memory of cards is sold in powers of two under decimal names."""
+LARGEST_SIZE = 2**50
 
 _NUMBER = re.compile(
     r"(?P<about>about |approximately |approx\. |circa |ca\. |~ ?)?(?P<number>[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
@@ -116,7 +87,6 @@ class Printed:
     unit: str
     """Empty where none was printed."""
     is_approximate: bool
-    """Whether the report says "about"."""
 
     @property
     def low(self) -> float:
@@ -124,15 +94,15 @@ class Printed:
         return self.value - self.half_step
 
     @property
+    def high(self) -> float:
+        """The greatest number that rounds to this one."""
+        return self.value + self.half_step
+
+    @property
     def digits(self) -> str:
         """The digits as printed, from the first that is not zero; those of an exponent are left out."""
         mantissa = self.text.lower().partition("e")[0]
         return "".join(filter(str.isdigit, mantissa)).lstrip("0")
-
-    @property
-    def high(self) -> float:
-        """The greatest number that rounds to this one."""
-        return self.value + self.half_step
 
 
 def parse_printed(text: str) -> Printed | None:
@@ -148,48 +118,37 @@ def parse_printed(text: str) -> Printed | None:
     half_step = 0.5 * float(f"1e{int(exponent or 0) - decimals}") * worth
     if not isfinite(value) or not isfinite(half_step):  # 0e999 is 0 to the nearest infinity
         return None
-    return Printed(
-        text=text,
-        value=value,
-        half_step=half_step,
-        decimals=decimals,
-        unit=found["unit"] or "",
-        is_approximate=found["about"] is not None,
-    )
+    return Printed(text, value, half_step, decimals, found["unit"] or "", found["about"] is not None)
+
+
+def _exact_size(text: str) -> Printed | None:
+    """Return the amount of memory that a text is; None where it is none, or is said to be "about" so much."""
+    printed = parse_printed(text)
+    return printed if printed and not printed.is_approximate and printed.unit in UNITS_OF["bytes"] else None
 
 
 def card_bytes(text: str) -> float | None:
-    """Return the memory of a card in bytes, None where the text is no exact amount: `24 GB` are sold as `24 GiB`."""
-    printed = parse_printed(text)
-    if printed is None or printed.is_approximate or printed.unit not in UNITS_OF["bytes"] or printed.value <= 0:
-        return None
-    return printed.value * AS_SOLD.get(printed.unit, 1.0)
+    """Return the memory of a card in bytes, None where the text is no exact amount.
+
+    Memory of cards is sold in powers of two under decimal names: `24 GB` are `24 GiB`.
+    """
+    printed = _exact_size(text.replace("GB", "GiB").replace("MB", "MiB"))
+    return printed.value if printed and printed.value > 0 else None
 
 
 def size_in_bytes(text: object) -> int:
-    """Return the bytes that a size such as `24GiB` means, to the nearest.
-
-    Raises:
-        ValueError: a number without a unit of bytes, none at all, or one that no memory has.
-    """
-    printed = parse_printed(text) if isinstance(text, str) else None
-    if printed is None or printed.is_approximate or printed.unit not in BYTE_UNITS:
-        units = ", ".join(BYTE_UNITS)
-        raise ValueError(f'"{text}" is no size of memory; write a number and one of {units}, for example "24GiB"')
-    size = round(printed.value)
-    if not 1 <= size <= LARGEST_SIZE:
-        raise ValueError(f'"{text}" is no size that a memory could have; write for example "24GiB"')
-    return size
+    """Return the bytes that a size such as `24GiB` means, to the nearest; ValueError if no memory has such a size."""
+    printed = _exact_size(text) if isinstance(text, str) else None
+    if printed is None or not 1 <= round(printed.value) <= LARGEST_SIZE:
+        units = ", ".join(UNITS_OF["bytes"])
+        raise ValueError(f'"{text}" is no size of a memory; write a number and one of {units}, for example "24GiB"')
+    return round(printed.value)
 
 
 def canonical_size(text: object) -> str:
-    """Return the one spelling of a size, in the largest unit of which it is a whole number: `1.5 GiB` is `1536MiB`.
-
-    Raises:
-        ValueError: as `size_in_bytes`.
-    """
+    """Return the one spelling of a size, in the largest unit of which it is a whole number: `1.5 GiB` is `1536MiB`."""
     size = size_in_bytes(text)
-    unit = next(unit for unit in EXACT_UNITS if size % int(UNITS[unit]) == 0)
+    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if size % int(UNITS[unit]) == 0)
     return f"{size // int(UNITS[unit])}{unit}"
 
 

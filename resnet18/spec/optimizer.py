@@ -47,7 +47,6 @@ class SGD(TorchOptimizer):
     torch_class = "SGD"
     is_fused = True
     counts_steps = False
-
     name: Literal["sgd"] = "sgd"
     lr: LearningRate
     momentum: Share = 0.0
@@ -68,7 +67,6 @@ class Adam(TorchOptimizer):
     torch_class = "Adam"
     state = ("exp_avg", "exp_avg_sq")
     is_fused = True
-
     name: Literal["adam"] = "adam"
     lr: LearningRate
     betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
@@ -85,7 +83,6 @@ class AdamW(TorchOptimizer):
     torch_class = "AdamW"
     state = ("exp_avg", "exp_avg_sq")
     is_fused = True
-
     name: Literal["adamw"] = "adamw"
     lr: LearningRate
     betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
@@ -98,7 +95,6 @@ class RMSprop(TorchOptimizer):
 
     torch_class = "RMSprop"
     state = ("square_avg",)
-
     name: Literal["rmsprop"] = "rmsprop"
     lr: LearningRate
     alpha: Share = 0.99
@@ -112,7 +108,6 @@ class Adadelta(TorchOptimizer):
 
     torch_class = "Adadelta"
     state = ("square_avg", "acc_delta")
-
     name: Literal["adadelta"] = "adadelta"
     lr: LearningRate
     rho: Share = 0.9
@@ -126,7 +121,6 @@ class ASGD(TorchOptimizer):
     torch_class = "ASGD"
     state = ("ax",)
     decays = ("weight_decay", "lambd")
-
     name: Literal["asgd"] = "asgd"
     lr: LearningRate
     lambd: Decay = 1e-4
@@ -140,7 +134,11 @@ OPTIMIZERS: tuple[type[TorchOptimizer], ...] = get_args(get_args(Optimizer)[0])
 
 
 class LearningRateSchedule(Model):
-    """How the learning rate changes."""
+    """How the learning rate changes, as `rate(initial, step, steps_per_epoch, epochs)` of the arguments alone.
+
+    `initial` is the optimizer's `lr`. Steps are counted from 0 over the whole run; the short last batch of an epoch is
+    a step, too, and a step beyond the last has the rate at the end of the curve. `epochs` are those of the whole run.
+    """
 
     changes_within_epochs: ClassVar[bool] = False
     """Whether each step has a rate of its own; otherwise the rate holds through an epoch."""
@@ -184,7 +182,6 @@ class Cosine(LearningRateSchedule):
     """
 
     changes_within_epochs = True
-
     name: Literal["cosine"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] = 0.0
     final_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -207,7 +204,6 @@ class OneCycle(LearningRateSchedule):
     """
 
     changes_within_epochs = True
-
     name: Literal["one_cycle"] = "one_cycle"
     max_lr: LearningRate
     pct_start: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -231,16 +227,3 @@ def _along_a_cosine(start: float, end: float, share: float) -> float:
 
 Schedule = Annotated[Constant | Step | Cosine | OneCycle, Field(discriminator="name")]
 SCHEDULES: tuple[type[LearningRateSchedule], ...] = get_args(get_args(Schedule)[0])
-
-
-def learning_rate(schedule: Schedule, initial: float, step: int, steps_per_epoch: int, epochs: int) -> float:
-    """Return the rate of a step. It follows from the arguments alone: no step needs to know the step before it.
-
-    Args:
-        schedule: how the rate changes.
-        initial: the optimizer's `lr`.
-        step: counted from 0 over the whole run; a step beyond the last has the rate at the end of the curve.
-        steps_per_epoch: the short last batch of an epoch is a step, too.
-        epochs: of the whole run.
-    """
-    return schedule.rate(initial, step, steps_per_epoch, epochs)

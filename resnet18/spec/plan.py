@@ -69,27 +69,23 @@ def plan(
     Args:
         benchmarks: the tables to fill.
         request: scale, data label and overrides.
-        seeds: the seeds of every case.
-        devices: how many devices of each kind the machine has, `cpu` among them.
+        seeds: of every case.
+        devices: how many of each kind the machine has, `cpu` among them.
         hypotheses: whether the candidates of the files' hypotheses are run too.
 
     Raises:
         SpecError: a case that makes no sense under the request, or a benchmark that cannot be run.
     """
     for benchmark in benchmarks:
+        where = f"benchmark {benchmark.name}"
         if not benchmark.can_run:
-            raise SpecError(
-                f"benchmark {benchmark.name}",
-                "only documents a report: its cases have factors, and no experiment",
-                next_step="check it against itself with: resnet18 audit FILE",
-            )
+            what = "only documents a report: its cases have factors, and no experiment"
+            raise SpecError(where, what, next_step="check it against itself with: resnet18 audit FILE")
         if (equal := equal_cases(benchmark, request)) is not None:
             options = "".join(f" -o {override}" for override in request.overrides)
-            raise SpecError(
-                f"benchmark {benchmark.name}",
-                f'with --scale {request.scale}{options}, cases "{equal[0]}" and "{equal[1]}" are the same run',
-                next_step="leave out the option, or choose a scale that does not set what they differ in",
-            )
+            what = f'with --scale {request.scale}{options}, cases "{equal[0]}" and "{equal[1]}" are the same run'
+            next_step = "leave out the option, or choose a scale that does not set what they differ in"
+            raise SpecError(where, what, next_step=next_step)
     if hypotheses:
         benchmarks = [with_sub_cases(benchmark) for benchmark in benchmarks]
     runs: dict[str, Run] = {}
@@ -100,7 +96,7 @@ def plan(
             if reason := absent_device(run.execution, devices):
                 absent[run.labels[0]] = reason
             else:
-                runs[run.run_id] = _joined(runs.get(run.run_id), run)
+                runs[run.run_id] = _joined(runs.get(run.run_id, run), run)
     return Plan(tuple(runs.values()), tuple(NotPlanned(*pair) for pair in absent.items()))
 
 
@@ -112,11 +108,9 @@ def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, C
 
 
 def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | None:
-    """Return why the execution cannot run on these devices, None where it can.
+    """Return why the execution cannot run on so many devices of each kind; None where it can.
 
-    Args:
-        execution: asks for a device.
-        devices: how many there are of each kind. `auto` takes the first that is not the CPU.
+    `auto` takes the first that is not the CPU.
     """
     kind, _, index = execution.device.partition(":")
     if kind == "auto":
@@ -128,54 +122,39 @@ def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | Non
 
 
 def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
-    experiment, execution = resolve(benchmark, case, request, seed=seed)
+    experiment, execution = specs = resolve(benchmark, case, request, seed=seed)
     label = f"{benchmark.name}/{case.name}"
     if isinstance(experiment.train_images, int):
         check_last_batch(label, experiment, experiment.train_images)
-    ids = ids_of(experiment, execution)
     return Run(
-        run_id=ids.run_id,
-        arm_id=ids.arm_id,
-        experiment=experiment,
-        execution=execution,
+        *ids_of(experiment, execution)[:2],
+        experiment,
+        execution,
         labels=(label,),
-        assumptions=tuple(each for each in benchmark.assumptions if _concerns(each, experiment, execution)),
+        assumptions=tuple(
+            assumption
+            for assumption in benchmark.assumptions
+            if not assumption.has_value or any(value_at(spec, assumption.key) is not None for spec in specs)
+        ),
         may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
         is_timed=benchmark.table.speed_up_over is not None,
     )
 
 
-def _concerns(assumption: Assumption, experiment: Experiment, execution: Execution) -> bool:
-    values = (value_at(spec, assumption.key) for spec in (experiment, execution))
-    return not assumption.has_value or any(value is not None for value in values)
-
-
 def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
-    """Refuse an epoch that ends with a batch of 1 where the last maps are 1x1.
+    """Raise SpecError for a case of that label if an epoch ends with a batch of 1 where the last maps are 1x1.
 
-    Args:
-        label: of the case, for the message.
-        experiment: of which the batch size and the network's input matter.
-        train_images: of an epoch.
-
-    Raises:
-        SpecError: batch norm would have a single value per channel, and no variance.
+    Batch norm would have a single value per channel, and no variance.
     """
     size = experiment.batch_size
     last = train_images % size or min(size, train_images)
     if last == 1 and experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]:
-        raise SpecError(
-            f"{label}: batch_size",
-            f"{train_images:,} training images in batches of {size} end with a batch of 1, "
-            "for which batch norm has no variance",
-            next_step="choose a batch size that leaves another remainder",
-        )
+        what = f"{train_images:,} training images in batches of {size} end with a batch of 1, without variance"
+        raise SpecError(f"{label}: batch_size", what, next_step="choose a batch size that leaves another remainder")
 
 
-def _joined(known: Run | None, run: Run) -> Run:
+def _joined(known: Run, run: Run) -> Run:
     """Return the run with the labels of both."""
-    if known is None:
-        return run
     return replace(
         known,
         labels=tuple(dict.fromkeys(known.labels + run.labels)),

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Strict, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from resnet18.spec.errors import SpecError, did_you_mean, one_line
@@ -21,14 +20,14 @@ Items = Annotated[tuple[T, ...], Strict(False)]
 MOST_DOTS = 100
 """On a line of TOML. A dotted key costs the parser the square of its parts: 100,000 of them fill any memory."""
 LARGEST = 2**64
-"""Of numbers. Larger ones, written in hexadecimal, cannot even be printed in a message."""
+"""Of whole numbers. Larger ones, written in hexadecimal, cannot even be printed in a message."""
 DEEPEST = 64
 """Tables and arrays inside one another."""
 TYPES = frozenset({"int", "constrained-int", "constrained-str"})
 SENTENCES = {
     "missing": 'the key "{key}" is missing',
-    "string_pattern_mismatch": "{key}: {value} has a character that is not allowed here",
-    "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {value}',
+    "string_pattern_mismatch": "{key}: {text} has a character that is not allowed here",
+    "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {text}',
 }
 HOW_TO_ADD = 'to add one, see benchmarks/README.md, "What is not here"'
 
@@ -40,37 +39,32 @@ class Model(BaseModel):
 
 
 def strict_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON text in which nothing is doubtful.
+    """Return the value of a JSON text; ValueError if it is none, or something of it is doubtful.
 
-    Raises:
-        ValueError: no JSON, not UTF-8, a key that is there twice (of which json would keep the last), NaN or infinity
-            (which json would take), a number of thousands of digits, or deeper than can be followed.
+    Doubtful are a key that is there twice (of which json would keep the last), NaN and infinity (which it would take),
+    numbers of thousands of digits, and depths that cannot be followed.
     """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise ValueError(f'key "{key}" is there twice')
+            found[key] = value
+        return found
+
+    def no_number(text: str) -> None:
+        raise ValueError(f"{text} is no JSON")
+
     try:
         text = content.decode("utf-8") if isinstance(content, bytes) else content
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f'key "{next(key for key in keys if keys.count(key) > 1)}" is there twice')
-    return found
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
-
-
 def parse_toml(text: str) -> dict[str, Any]:
-    """Return the content of a TOML text.
-
-    Raises:
-        ValueError: it is none, or beyond a limit; the text says where or what.
-    """
+    """Return the content of a TOML text; ValueError if it is none, or beyond a limit."""
     for number, line in enumerate(text.splitlines(), start=1):
         if line.count(".") > MOST_DOTS:
             raise ValueError(f"more than {MOST_DOTS} dots (at line {number})")
@@ -100,23 +94,24 @@ def spec_error(where: str, model: type[BaseModel], error: ValidationError, next_
     findings = error.errors(include_url=False)
     # An array whose items are all wrong is also "too short": that is no second mistake.
     findings = [finding for finding in findings if finding["type"] != "too_short"] or findings
-    first = findings[0]
-    text, allowed = _sentence(model, first)
-    more = "".join(f"\n  also: {_sentence(model, finding)[0]}" for finding in findings[1:6])
-    is_choice = first["type"] == "union_tag_invalid" and first["ctx"]["discriminator"] == "'name'"
-    if is_choice or (first["type"], first["loc"]) == ("literal_error", ("model",)):
+    (text, allowed), *others = (_sentence(model, finding) for finding in findings[:6])
+    text += "".join(f"\n  also: {other}" for other, _ in others)
+    is_choice = findings[0]["type"] == "union_tag_invalid" and findings[0]["ctx"]["discriminator"] == "'name'"
+    if is_choice or (findings[0]["type"], findings[0]["loc"]) == ("literal_error", ("model",)):
         next_step = next_step or HOW_TO_ADD
-    return SpecError(where, text + more, allowed=allowed, next_step=next_step)
+    return SpecError(where, text, allowed=allowed, next_step=next_step)
 
 
 def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple[str, ...]]:
     """Return what is wrong, key first, and the allowed values where there is a list of them."""
-    key, value, context = _dotted(model, finding["loc"]), finding["input"], finding.get("ctx", {})
+    value, context = finding["input"], finding.get("ctx", {})
+    key, known = _place(model, finding["loc"])
+    text = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')  # as TOML has it
+    text = text if len(text) <= 60 else text[:57] + "..."
     if sentence := SENTENCES.get(finding["type"]):
-        return sentence.format(key=key, value=_as_toml(value)), ()
+        return sentence.format(key=key, text=text), ()
     match finding["type"]:
         case "extra_forbidden":
-            known = _known_keys(model, finding["loc"])
             return f'unknown key "{key}"{did_you_mean(str(finding["loc"][-1]), known)}', tuple(sorted(known))
         case "union_tag_not_found":
             tag = context["discriminator"].strip("'")
@@ -129,37 +124,29 @@ def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, tuple
             return f"{key}: {context['error']}" if key else str(context["error"]), ()
     message = finding["msg"].removeprefix("Input should be ")
     hint = did_you_mean(str(value), re.findall("'([^']*)'", str(context.get("expected", ""))))
-    return f"{key}: must be {message}, got {_as_toml(value)}{hint}", ()
+    return f"{key}: must be {message}, got {text}{hint}", ()
 
 
-def _as_toml(value: object) -> str:
-    """Return a value as TOML would write it, cut where it is long."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _dotted(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """Return pydantic's location as the key that a user wrote: tags of unions and types are not part of it."""
-    words: list[str] = []
+def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """Return pydantic's location as the key that a user wrote, and the keys that are known beside it."""
+    words, inner, tags = "", model, _tags(model)
+    known = _keys(model)
     for part in location:
         if isinstance(part, int):
-            words.append(f"[{part + 1}]")
-        elif part not in _tags(model) and part not in TYPES and not part.startswith("literal["):
-            words.append(one_line(part))
-    return ".".join(words).replace(".[", "[")
+            words += f"[{part + 1}]"
+        elif part in tags:
+            inner = tags[part]
+        elif part not in TYPES and not part.startswith("literal["):
+            words += f".{one_line(part)}" if words else one_line(part)
+            known = _keys(inner)
+            inner = known.get(part, inner)
+    return words, list(known)
 
 
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that are known at the place where an unknown one was found."""
-    tags = _tags(model)
-    for part in location[:-1]:
-        inside = next(_models_in(_fields(model)[part].annotation), model) if part in _fields(model) else model
-        model = tags.get(part, inside) if isinstance(part, str) else model
-    return [str(key) for key in _fields(model)]
-
-
-def _fields(model: type[BaseModel]) -> dict[str | int, FieldInfo]:
-    return {field.alias or name: field for name, field in model.model_fields.items()}
+def _keys(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the keys of a model as a user writes them, each with the model inside it, else the model itself."""
+    fields = model.model_fields.items()
+    return {field.alias or name: next(_models_in(field.annotation), model) for name, field in fields}
 
 
 @cache

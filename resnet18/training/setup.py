@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.data.dataset import DataSet, Split, subset
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.optimizer import learning_rate
 from resnet18.training.batched import augmentation_kernels
 from resnet18.training.device import autocast, carried_out
 from resnet18.training.fast import build_fast_network
@@ -73,7 +72,7 @@ class Setup:
         experiment = self.experiment
         steps = -(-len(self.train_indices) // experiment.batch_size)
         at = (epoch - 1) * steps + step
-        return learning_rate(experiment.schedule, experiment.optimizer.lr, at, steps, experiment.epochs)
+        return experiment.schedule.rate(experiment.optimizer.lr, at, steps, experiment.epochs)
 
     def set_rate_of_step(self, epoch: int, step: int) -> None:
         """Give the optimizer the rate of the step that comes now."""
