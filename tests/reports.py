@@ -108,7 +108,7 @@ def record_all(benchmarks, request=PAPER, seeds=(0,), correct=(10, 12, 14), epoc
 def made_of(benchmarks, records, refused=(), picture_of=lambda _: None):
     """The document of a report without its drawings, which take the time."""
     with ExitStack() as stack:
-        for name in ("sections.learning_curves", "sections.against", "build.confusion_matrix"):
+        for name in ("sections.svg_of", "build.svg_of"):
             stack.enter_context(mock.patch(f"resnet18.report.{name}", return_value=b""))
         return build_document(benchmarks, Readings(tuple(records), tuple(refused)), picture_of)
 

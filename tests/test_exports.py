@@ -13,14 +13,13 @@ from typer.testing import CliRunner
 
 from resnet18.cli.export import KNOWN, export_command
 from resnet18.records.store import Store
-from resnet18.report.exports import FORMATS, cell, csv_text, write_events
+from resnet18.report.exports import FORMATS, TEXTS, cell, csv_text, write_events
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.runs import Row, epoch_table, rows_of
 
-TEXTS = [name for name, form in FORMATS.items() if form.text]
-AVERAGED = [name for name, form in FORMATS.items() if form.averages]
+AVERAGED = ("github-smaller", "github-bigger")
 SMOKE = Request()
 SECONDS = (1.5, 1.0, 4.0)
 """Of training, by seed."""
@@ -126,12 +125,12 @@ def test_github_gets_accuracies_where_bigger_is_better(rows):
     accuracy = {"unit": "%", "value": 60.0, "range": "50 to 70", "extra": "n (seeds): 3"}
     names = (f"mine/{case}: {metric}" for case in ("8", "16") for metric in ("best_accuracy", "clean_accuracy"))
 
-    assert [{"name": name, **accuracy} for name in names] == json.loads(FORMATS["github-bigger"].text(rows))
+    assert [{"name": name, **accuracy} for name in names] == json.loads(TEXTS["github-bigger"](rows))
 
 
 def test_github_gets_times_and_memory_where_smaller_is_better(rows):
     """Medians: 1.5, 1 and 4 s of training, with 0.625 s for the rest of the program; every digit of the bytes."""
-    entries = json.loads(FORMATS["github-smaller"].text(rows))
+    entries = json.loads(TEXTS["github-smaller"](rows))
 
     assert [
         ("mine/8: train_s", "s", 1.5, "1 to 4"),
@@ -142,7 +141,7 @@ def test_github_gets_times_and_memory_where_smaller_is_better(rows):
 
 def metrics_of(mine, records, form="github-smaller"):
     """The metrics of the first case, and the entry of each."""
-    entries = json.loads(FORMATS[form].text(rows_of([mine], records)))
+    entries = json.loads(TEXTS[form](rows_of([mine], records)))
     return {entry["name"].split(": ")[1]: entry for entry in entries if entry["name"].startswith("mine/8:")}
 
 
@@ -187,7 +186,7 @@ def test_values_that_must_not_be_put_together_are_left_out_and_told(form, first,
 
     assert (3, True) == (result.exit_code, said in result.stderr)
     with pytest.raises(UnfinishedError, match="no run of these benchmarks has a value"):
-        FORMATS[form].text(rows_of([mine], records))
+        TEXTS[form](rows_of([mine], records))
 
 
 def test_records_of_several_versions_of_the_code_are_told(export, mine):
@@ -203,7 +202,7 @@ def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
     (run,) = [one for one in plan([mine], SMOKE, [0], {"cpu": 1}).runs if one.experiment.batch_size == 8]
     epochs = (make_epoch(1, 10, published=12), make_epoch(2, 14, statistics_s=None))
     record = make_record(run.experiment, run.execution, request=SMOKE, epochs=epochs)
-    table = read_back(FORMATS["csv"].text(rows_of([mine], [record])))
+    table = read_back(TEXTS["csv"](rows_of([mine], [record])))
     about = (record.run_id, "mine", "8", 0, "smoke", "fashion-mnist-mini", "", "ok", "")
     rest = (0.01, 3, 2.0, 15, 40, 2.1)
 
@@ -219,14 +218,14 @@ def test_the_long_table_names_its_columns(rows):
         "run_id,benchmark,case,seed,scale,data,options,status,flags,epoch,learning_rate,steps,train_loss,train_correct,"
         "train_images,as_published_loss,as_published_correct,as_published_images,clean_loss,clean_correct,clean_images,"
         "train_s,data_wait_s,statistics_s,eval_as_published_s,eval_clean_s"
-    ) == FORMATS["csv"].text(rows).splitlines()[0]
+    ) == TEXTS["csv"](rows).splitlines()[0]
 
 
 def test_a_run_without_epochs_has_a_row_with_its_status(mine):
     """It does not vanish."""
     (run, _) = plan([mine], SMOKE, [0], {"cpu": 1}).runs
     record = make_record(run.experiment, run.execution, request=SMOKE, status="oom_device")
-    table = read_back(FORMATS["csv"].text(rows_of([mine], [record])))
+    table = read_back(TEXTS["csv"](rows_of([mine], [record])))
 
     assert [("oom_device", "", "")] == list(zip(table["status"], table["epoch"], table["train_loss"], strict=True))
 
@@ -249,13 +248,13 @@ def test_a_number_below_zero_stays_a_number(mine):
     (run, _) = plan([mine], SMOKE, [0], {"cpu": 1}).runs
     record = make_record(run.experiment, run.execution, request=SMOKE, epochs=(make_epoch(1, learning_rate=-0.5),))
 
-    assert [-0.5] == read_back(FORMATS["csv"].text(rows_of([mine], [record])))["learning_rate"].tolist()
+    assert [-0.5] == read_back(TEXTS["csv"](rows_of([mine], [record])))["learning_rate"].tolist()
 
 
 def test_two_tables_that_share_a_run_both_show_it(mine):
     """Once each in the long table."""
     other = mine.model_copy(update={"name": "other"})
-    table = read_back(FORMATS["csv"].text(rows_of([mine, other], records_of(mine, seeds=(0,)))))
+    table = read_back(TEXTS["csv"](rows_of([mine, other], records_of(mine, seeds=(0,)))))
 
     assert ["mine", "mine", "other", "other"] == table["benchmark"].tolist()
 
@@ -328,7 +327,7 @@ def test_the_order_of_the_records_changes_no_byte(form, mine):
     """Nor does anything else."""
     records = records_of(mine) + records_of(mine, Request(scale="small"))
 
-    assert FORMATS[form].text(rows_of([mine], records)) == FORMATS[form].text(rows_of([mine], records[::-1]))
+    assert TEXTS[form](rows_of([mine], records)) == TEXTS[form](rows_of([mine], records[::-1]))
 
 
 @pytest.mark.parametrize("form", TEXTS)
@@ -339,7 +338,7 @@ def test_a_hostile_name_makes_an_ordinary_file(form, mine):
     for name in HOSTILE:
         hostile = mine.model_copy(update={"cases": (case.model_copy(update={"name": name}),)})
         found += rows_of([hostile], records)
-    text = FORMATS[form].text(found)
+    text = TEXTS[form](found)
 
     if form.startswith("github"):
         assert is_github_list(json.loads(text))
@@ -410,7 +409,7 @@ def test_an_export_to_a_file_is_the_text_of_the_terminal(export, mine, tmp_path)
     result = export("csv", records_of(mine), "--to", "new/mine.csv")
 
     assert "csv: new/mine.csv\n" == result.stdout
-    assert FORMATS["csv"].text(rows_of([mine], records_of(mine))) == (tmp_path / "new" / "mine.csv").read_text(
+    assert TEXTS["csv"](rows_of([mine], records_of(mine))) == (tmp_path / "new" / "mine.csv").read_text(
         encoding="utf-8"
     )
 

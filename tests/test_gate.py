@@ -19,7 +19,7 @@ from resnet18.gate.statistical import costs, growth, p_of_change, p_of_growth, p
 from resnet18.records.content import seal
 from resnet18.records.record import Score, null_keys
 from resnet18.records.store import Store
-from resnet18.report.check import check_text
+from resnet18.report.markdown import check_text
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.experiment import Execution

@@ -16,10 +16,11 @@ from resnet18.judge.hypotheses import candidate_records
 from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
-from resnet18.report.contents import contents_of, machine_time_s
+from resnet18.report.build import machine_time_s
 from resnet18.report.document import Judgement
 from resnet18.report.notes import carried_out_on
 from resnet18.report.report import write_report
+from resnet18.report.summary import chapters_of
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
@@ -397,7 +398,7 @@ def test_a_report_of_which_nothing_is_recorded_is_not_judged(mine):
 
 
 def judged_reports(chapter):
-    return list(contents_of(*chapter).chapters[0].verdicts)
+    return list(chapters_of(*chapter)[0].verdicts)
 
 
 def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():
@@ -416,7 +417,7 @@ def test_what_was_judged_comes_before_what_was_not():
     slice_ = Request("paper", "cifar10-jpeg", ("train_images=640", "epochs=2"))
     slices = [record for record in record_all([device], slice_) if record.spec.execution.device == "cpu"]
     records = [*slices, *record_all([basic], SMALL, epochs=10)]
-    chapters = contents_of([basic, device], records).chapters
+    chapters = chapters_of([basic, device], records)
 
     assert [(SMALL, True), (slice_, False)] == [(one.request, one.judges) for one in chapters]
 

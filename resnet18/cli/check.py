@@ -39,7 +39,7 @@ def check_command(
         from resnet18.gate import baseline as kept
         from resnet18.gate.check import Sides, check
         from resnet18.records.store import Store
-        from resnet18.report.check import check_text
+        from resnet18.report.markdown import check_text
 
         benchmark = _gated(name)
         assert benchmark.gate is not None  # noqa: S101 - _gated refuses the others

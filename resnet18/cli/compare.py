@@ -29,7 +29,7 @@ def compare_command(
         from resnet18.gate.baseline import every_case
         from resnet18.gate.check import Sides, check
         from resnet18.gate.exact import obstacles
-        from resnet18.report.check import check_text
+        from resnet18.report.markdown import check_text
 
         benchmarks = load_benchmarks(tuple(names or ()))
         a, b = (every_case(benchmarks, final_records(folder)) for folder in (first, second))

@@ -13,7 +13,6 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedE
 from resnet18.spec.load import load_benchmarks
 
 if TYPE_CHECKING:
-    from resnet18.report.exports import Format
     from resnet18.tables.runs import Row
 
 KNOWN = "csv, csv-runs, github-smaller, github-bigger, tensorboard"
@@ -32,25 +31,25 @@ def export_command(
 ) -> None:
     """Write recorded results in the format of a dashboard. Nothing is run."""
     with errors_reported(debug):
-        from resnet18.report.exports import FORMATS, notes_of
+        from resnet18.report.exports import FORMATS, TENSORBOARD, notes_of
         from resnet18.tables.runs import rows_of
 
         if form not in FORMATS:
             raise SpecError(f'export "{form}"', f"unknown format{did_you_mean(form, FORMATS)}", allowed=list(FORMATS))
-        if FORMATS[form].folder is not None and to is None:
+        if form == TENSORBOARD and to is None:
             raise SpecError(f"export {form}", "writes a folder", next_step="name it with --to DIR")
         benchmarks = load_benchmarks(tuple(names or ()))
         readings = readings_of(results)
         rows = rows_of(benchmarks, readings.records)
         shown = {record.run_id for row in rows for record in row.records}
         hidden = () if names else {record.run_id for record in readings.records} - shown
-        for note in (*notes_of(FORMATS[form], rows), *_of_no_case(hidden)):
+        for note in (*notes_of(form, rows), *_of_no_case(hidden)):
             typer.echo(note, err=True)
         if readings.records and not rows:
             what = "no recorded run is of these benchmarks"
             raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
         if rows:
-            runs, text = _written(FORMATS[form], rows, to)
+            runs, text = _written(form, rows, to)
             said = (
                 (text or "").removesuffix("\n") if to is None else f"{form}: {to}" + (f", {runs} runs" if runs else "")
             )
@@ -64,7 +63,7 @@ def _of_no_case(hidden: Collection[str]) -> list[str]:
     return [f"left out: {len(hidden)} recorded runs that are no case of the suite's tables ({which})"] if hidden else []
 
 
-def _written(wanted: "Format", rows: Sequence["Row"], to: Path | None) -> tuple[int | None, str | None]:
+def _written(form: str, rows: Sequence["Row"], to: Path | None) -> tuple[int | None, str | None]:
     """Write what was asked for, whole or not at all; return how many runs a folder got, or the text for the terminal.
 
     Raises:
@@ -72,11 +71,12 @@ def _written(wanted: "Format", rows: Sequence["Row"], to: Path | None) -> tuple[
         SpecError: the place is no file.
     """
     from resnet18.records import disk
+    from resnet18.report.exports import TENSORBOARD, TEXTS, write_events
 
     try:
-        if wanted.folder is not None and to is not None:
-            return wanted.folder(rows, to), None
-        text = wanted.text(rows) if wanted.text is not None else ""
+        if form == TENSORBOARD and to is not None:
+            return write_events(rows, to), None
+        text = TEXTS[form](rows)
         if to is None:
             return None, text
         if to.is_symlink() or (to.exists() and not to.is_file()):

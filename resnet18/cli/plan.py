@@ -13,7 +13,7 @@ from resnet18.cli.preview import Preview, preview
 from resnet18.cli.request import asked, fewest_seeds, seconds_of
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
-from resnet18.report.reasons import reason_text
+from resnet18.report.wording import reason_text
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import FEWEST_SEEDS
 from resnet18.spec.identity import code_hash

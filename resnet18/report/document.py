@@ -1,15 +1,13 @@
 """A report as plain values, built once from records. Writers print it; no text in it is escaped, parsed or cut."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from resnet18.judge.verdict import Word
-from resnet18.records.record import Record, Sample
+from resnet18.judge.verdict import Verdict
+from resnet18.records.record import Record
 from resnet18.tables.cells import Table
-from resnet18.tables.selection import CaseRecords
-
-WORDS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
+from resnet18.tables.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,7 @@ class Span:
     """A piece of a line."""
 
     text: str
-    style: Literal["", "strong", "em", "code"] = ""
+    style: Literal["", "strong", "code"] = ""
 
 
 Line = tuple[Span, ...]
@@ -75,35 +73,15 @@ class Curves:
 
     anchor: str
     figure: Figure
-    title: str
-    case_title: str
-    cases: tuple[CaseRecords, ...]
-
-
-Outcome = Literal["holds", "fails", "open", "not run"]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What became of one part of a claim."""
-
-    outcome: Outcome
-    text: str
+    selection: Selection
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One claim with its verdict."""
+    """A claim with its verdict."""
 
     anchor: str
-    id: str
-    word: Word
-    says: str
-    decisive: str
-    """What the verdict rests on."""
-    evidence: tuple[Evidence, ...]
-    table: str
-    """The title of the table that the claim is about."""
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -131,14 +109,12 @@ class Predictions:
 
     title: str
     said: Line
-    classes: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     """[true][predicted], summed over seeds."""
-    seed: int
-    samples: tuple[Sample, ...]
-    """Of that seed."""
+    record: Record
+    """The run whose samples are shown."""
     picture: bytes | None
-    """Their PNG, side by side; None where the run left none."""
+    """Its samples side by side, as a PNG; None where the run left none."""
     figures: tuple[Figure, ...]
 
 
@@ -154,6 +130,19 @@ class Section:
 Block = Paragraph | Items | Table | Details | Figure | Curves | Judgement | Claims | Predictions | Section
 
 
+def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield blocks in order, and after each those inside it."""
+    for block in blocks:
+        yield block
+        match block:
+            case Section() | Details():
+                yield from blocks_in(block.blocks)
+            case Curves():
+                yield block.figure
+            case Predictions():
+                yield from block.figures
+
+
 @dataclass(frozen=True)
 class Run:
     """A record with the tables and cases that show it."""
@@ -167,11 +156,14 @@ class Run:
 class Document:
     """All of a report."""
 
-    title: str
     intro: tuple[Block, ...]
     sections: tuple[Section, ...]
     leftovers: tuple[Block, ...]
     """What is in the folder and in no table, and what the folder held."""
     runs: tuple[Run, ...]
-    figures: Mapping[str, Figure]
-    """All figures by file name."""
+    title: str = "Measured beside reported"
+
+    @property
+    def figures(self) -> Mapping[str, Figure]:
+        """All figures by file name."""
+        return {block.file: block for block in blocks_in(self.sections) if isinstance(block, Figure)}

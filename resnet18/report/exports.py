@@ -4,16 +4,15 @@ import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 import pandas as pd
 
 from resnet18.records import disk
-from resnet18.records.record import Epoch, Record
+from resnet18.records.record import Record
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
 from resnet18.tables.metrics import clean_percent, mixed_machines, percent, train_s, whole_program_s
 from resnet18.tables.runs import Row, best_percent, epoch_table, run_table
@@ -22,6 +21,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one."""
 LONGEST = 80
 """Characters of a folder's name."""
+Values = Iterator[tuple[str, str, Callable[[Sequence[float]], float], list[float]]]
+"""Of a case: a measure's key and unit, how its seeds become one number, and their values."""
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -35,57 +36,50 @@ def cell(text: str) -> str:
     return one_line(f"'{text}" if text.startswith(FORMULA) else text)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A number of a case: from which of its records, and how seeds become one number."""
-
-    key: str
-    unit: str
-    bigger_is_better: bool
-    records: Callable[[Row], Sequence[Record]]
-    value: Callable[[Record], float | None]
-    middle: Callable[[Sequence[float]], float]
+def _accuracies(row: Row) -> Values:
+    yield "best_accuracy", "%", fmean, [best_percent(record) for record in row.measured]
+    yield "clean_accuracy", "%", fmean, [clean_percent(record) for record in row.measured]
 
 
-MEASURES = (
-    Measure("best_accuracy", "%", True, lambda row: row.measured, best_percent, fmean),
-    Measure("clean_accuracy", "%", True, lambda row: row.measured, clean_percent, fmean),
-    Measure("train_s", "s", False, lambda row: row.timed, train_s, median),
-    Measure("whole_program_s", "s", False, lambda row: row.timed, whole_program_s, median),
-    Measure("rss_peak_bytes", "bytes", False, lambda row: row.costed, lambda run: run.memory.rss_peak_bytes, median),
-)
+def _costs(row: Row) -> Values:
+    yield "train_s", "s", median, [train_s(record) for record in row.timed]
+    yield "whole_program_s", "s", median, [whole_program_s(record) for record in row.timed]
+    peaks = [record.memory.rss_peak_bytes for record in row.costed]
+    yield "rss_peak_bytes", "bytes", median, [peak for peak in peaks if peak is not None]
 
 
-def github_text(rows: Sequence[Row], *, bigger_is_better: bool) -> str:
-    """Return a list for github-action-benchmark: accuracies if bigger is better, else times and memory.
+def github_text(rows: Sequence[Row], values_of: Callable[[Row], Values]) -> str:
+    """Return a list for github-action-benchmark.
 
     Raises:
         UnfinishedError: there are no entries: a dashboard must not take nothing for a result.
     """
     entries = [
-        entry
-        for row in rows
-        for measure in MEASURES
-        if measure.bigger_is_better == bigger_is_better
-        for entry in _github_entry(row, measure)
-    ]
-    if not entries:
-        raise UnfinishedError(
-            "export", "no run of these benchmarks has a value for this format", next_step="`resnet18 report` shows why"
-        )
-    return json.dumps(entries, indent=1, allow_nan=False) + "\n"
-
-
-def _github_entry(row: Row, measure: Measure) -> Iterator[dict[str, str | float]]:
-    found = [value for record in measure.records(row) if (value := measure.value(record)) is not None]
-    if found:
-        yield {
-            "name": f"{row.name}: {measure.key}",
-            "unit": measure.unit,
-            "value": measure.middle(found),
+        {
+            "name": f"{row.name}: {key}",
+            "unit": unit,
+            "value": middle(found),
             "range": f"{min(found):.10g} to {max(found):.10g}",
             "extra": f"n (seeds): {len(found)}",
         }
+        for row in rows
+        for key, unit, middle, found in values_of(row)
+        if found
+    ]
+    if not entries:
+        what = "no run of these benchmarks has a value for this format"
+        raise UnfinishedError("export", what, next_step="`resnet18 report` shows why")
+    return json.dumps(entries, indent=1, allow_nan=False) + "\n"
+
+
+TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
+    "csv": lambda rows: csv_text(epoch_table(rows)),
+    "csv-runs": lambda rows: csv_text(run_table(rows)),
+    "github-smaller": lambda rows: github_text(rows, _costs),
+    "github-bigger": lambda rows: github_text(rows, _accuracies),
+}
+TENSORBOARD = "tensorboard"
+FORMATS = (*TEXTS, TENSORBOARD)
 
 
 def write_events(rows: Sequence[Row], folder: Path) -> int:
@@ -116,73 +110,31 @@ def _event_path(row: Row, record: Record) -> Path:
 
 def _events(record: Record) -> bytes:
     """Return the content of an event file: its version, then the scalars of each epoch, at the epoch's end."""
-    event, record_writer, summary = _tensorboard()
-    content, at = io.BytesIO(), _start(record)
-    writer = record_writer(content)
-    writer.write(event(wall_time=at, file_version="brain.Event:2").SerializeToString())
-    for epoch in record.epochs:
-        at += epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s
-        scalars = [summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(epoch)]
-        writer.write(event(wall_time=at, step=epoch.epoch, summary=summary(value=scalars)).SerializeToString())
-    return content.getvalue()
-
-
-def _tensorboard() -> tuple[Any, Any, Any]:
     try:
         from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 - an extra, which few have
         from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415 - the same
         from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
-        raise EnvironmentMissingError(
-            "export tensorboard",
-            f"the package {error.name} is not installed",
-            next_step="pip install 'resnet18[tensorboard]'",
-        ) from None
-    return Event, RecordWriter, Summary
+        what, how = f"the package {error.name} is not installed", "pip install 'resnet18[tensorboard]'"
+        raise EnvironmentMissingError("export tensorboard", what, next_step=how) from None
+    content, at = io.BytesIO(), 0.0
+    with suppress(IndexError, ValueError):  # not every record tells when its run began
+        at = datetime.fromisoformat(record.segments[0].start).replace(tzinfo=UTC).timestamp()
+    writer = RecordWriter(content)
+    writer.write(Event(wall_time=at, file_version="brain.Event:2").SerializeToString())
+    for epoch in record.epochs:
+        at += epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s
+        scalars = {"learning_rate": epoch.learning_rate, "seconds/train": epoch.train_s}
+        for name, score in (("train", epoch.train), ("as_published", epoch.as_published), ("clean", epoch.clean)):
+            scalars |= {f"loss/{name}": score.loss, f"accuracy_percent/{name}": percent(score)}
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        writer.write(Event(wall_time=at, step=epoch.epoch, summary=Summary(value=values)).SerializeToString())
+    return content.getvalue()
 
 
-def _start(record: Record) -> float:
-    """Return when the run began, in seconds of the epoch; 0 where the record does not tell it."""
-    try:
-        start = datetime.fromisoformat(record.segments[0].start)
-    except (IndexError, ValueError):
-        return 0.0
-    return start.timestamp() if start.tzinfo else 0.0
-
-
-def _scalars(epoch: Epoch) -> Iterator[tuple[str, float]]:
-    for name, score in (("train", epoch.train), ("as_published", epoch.as_published), ("clean", epoch.clean)):
-        yield f"loss/{name}", score.loss
-        yield f"accuracy_percent/{name}", percent(score)
-    yield "learning_rate", epoch.learning_rate
-    yield "seconds/train", epoch.train_s
-
-
-@dataclass(frozen=True)
-class Format:
-    """What an export writes."""
-
-    text: Callable[[Sequence[Row]], str] | None = None
-    """Of a file."""
-    folder: Callable[[Sequence[Row], Path], int] | None = None
-    """Writes files into a folder, and returns how many."""
-    averages: bool = False
-    """Seeds become one number."""
-    tells_times: bool = False
-
-
-FORMATS: dict[str, Format] = {
-    "csv": Format(lambda rows: csv_text(epoch_table(rows))),
-    "csv-runs": Format(lambda rows: csv_text(run_table(rows))),
-    "github-smaller": Format(lambda rows: github_text(rows, bigger_is_better=False), averages=True, tells_times=True),
-    "github-bigger": Format(lambda rows: github_text(rows, bigger_is_better=True), averages=True),
-    "tensorboard": Format(folder=write_events),
-}
-
-
-def notes_of(form: Format, rows: Collection[Row]) -> Iterator[str]:
-    """Yield what an export leaves out of its numbers, and which cases it puts together from unlike records."""
-    if form.tells_times:
+def notes_of(form: str, rows: Collection[Row]) -> Iterator[str]:
+    """Yield what a list for github-action-benchmark leaves out, and which cases it makes from unlike records."""
+    if form == "github-smaller":
         costed = {record.run_id: record for row in rows for record in row.costed}
         flagged = [record for record in costed.values() if record.flags]
         if flagged:
@@ -191,7 +143,7 @@ def notes_of(form: Format, rows: Collection[Row]) -> Iterator[str]:
         for row in rows:
             if row.measured and not row.costed:
                 yield f"left out: times and memory of {row.name}, whose runs come from {mixed_machines(row.measured)}"
-    for row in rows if form.averages else ():
+    for row in rows if form in ("github-smaller", "github-bigger") else ():
         if not row.measured and any(record.status == "ok" for record in row.records):
             yield f"left out: {row.name}, whose runs were made from several data sets of one name"
         versions = {record.fingerprint.identity.code_hash for record in row.measured}

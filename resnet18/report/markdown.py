@@ -1,4 +1,4 @@
-"""Write a document as markdown. Text is escaped here and nowhere else."""
+"""Write a document, or what a check found, as markdown. Text is escaped here and nowhere else."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -6,6 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from resnet18.gate.check import Check
 from resnet18.report.document import (
     Block,
     Claims,
@@ -20,7 +21,11 @@ from resnet18.report.document import (
     Predictions,
     Section,
     Span,
+    line,
+    strong,
 )
+from resnet18.report.summary import was_judged
+from resnet18.report.wording import decisive, evidence_of
 from resnet18.spec.errors import plain
 from resnet18.tables.cells import Column, Table, Text
 
@@ -64,27 +69,27 @@ def _details(details: Details, depth: int) -> Iterator[str]:
     yield "</details>"
 
 
-def _figure(figure: Figure) -> str:
-    return f"![{escape_inline(figure.alt)}](figures/{figure.file})"
-
-
 def _judgement(judgement: Judgement, depth: int) -> Iterator[str]:
-    hashes = "#" * depth
+    verdicts = [statement.verdict for statement in judgement.statements]
     name = f": {escape_inline(judgement.report)}" if judgement.report else ""
-    yield f"{hashes} In short{name}"
+    yield f"{'#' * depth} In short{name}"
     yield from _blocks(judgement.summary, depth)
-    if any(statement.word != "not run" for statement in judgement.statements):
-        yield f"{hashes} Verdicts{name}"
-        columns = tuple(Column(title) for title in ("claim", "statement", "verdict", "what the records say"))
-        rows = ((claim.id, claim.says, claim.word, claim.decisive) for claim in judgement.statements)
-        yield table(Table(columns, tuple(tuple(map(Text, row)) for row in rows)))
+    if was_judged(verdicts):
+        yield f"{'#' * depth} Verdicts{name}"
+        rows = [(verdict.claim.id, verdict.claim.says, verdict.word, decisive(verdict)) for verdict in verdicts]
+        yield table(text_table(("claim", "statement", "verdict", "what the records say"), rows))
         yield _line(judgement.note)
 
 
 def _claims(claims: Claims) -> Iterator[str]:
-    for statement in claims.statements:
-        yield f"- **{escape_inline(statement.id)} {statement.word}**: {escape_inline(statement.says)}"
-        yield from (f"  - {part.outcome}: {escape_inline(part.text)}" for part in statement.evidence)
+    for verdict in (statement.verdict for statement in claims.statements):
+        yield f"- **{escape_inline(verdict.claim.id)} {verdict.word}**: {escape_inline(verdict.claim.says)}"
+        yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
+
+
+def text_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """Return a table of texts."""
+    return Table(tuple(map(Column, titles)), tuple(tuple(map(Text, row)) for row in rows))
 
 
 def table(content: Table) -> str:
@@ -101,11 +106,11 @@ WRITERS: dict[type[Any], Callable[[Any, int], Iterable[str]]] = {
     Table: lambda block, _: [table(block)],
     Section: _section,
     Details: _details,
-    Figure: lambda block, _: [_figure(block)],
-    Curves: lambda block, _: [_figure(block.figure)],
+    Figure: lambda block, _: [f"![{escape_inline(block.alt)}](figures/{block.file})"],
+    Curves: lambda block, depth: _blocks([block.figure], depth),
     Judgement: _judgement,
     Claims: lambda block, _: ["\n".join(_claims(block))],
-    Predictions: lambda block, _: [_line(block.said), *map(_figure, block.figures)],
+    Predictions: lambda block, depth: [_line(block.said), *_blocks(block.figures, depth)],
 }
 
 
@@ -116,14 +121,9 @@ def _line(spans: Line) -> str:
 
 
 def _span(span: Span) -> str:
-    match span.style:
-        case "code":
-            return code(span.text)
-        case "strong":
-            return f"**{escape_inline(span.text)}**"
-        case "em":
-            return f"*{escape_inline(span.text)}*"
-    return escape_inline(span.text)
+    if span.style == "code":
+        return code(span.text)
+    return f"**{escape_inline(span.text)}**" if span.style == "strong" else escape_inline(span.text)
 
 
 def escape(text: str) -> str:
@@ -148,3 +148,35 @@ def code(text: str) -> str:
     fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", inside)), default=0))
     space = " " if "`" in inside else ""
     return f"{fence}{space}{inside}{space}{fence}"
+
+
+FOUND: dict[int, Line] = {
+    0: line("No regression found."),
+    1: line(strong("Regression.")),
+    3: line(strong("Not everything was measured"), ", so that nothing passes."),
+}
+ORDER = ("regression", "missing", "ok", "not compared")
+
+
+def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
+    """Return the page of a check: what was found first, then everything that was looked at.
+
+    Args:
+        check: what was found.
+        head: what is judged, in words.
+        baseline: what it is judged by, in words.
+        rate: of false alarms, over all metrics.
+    """
+    findings = sorted(check.findings, key=lambda finding: ORDER.index(finding.verdict))
+    verdicts = [finding.verdict for finding in findings]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    rows = [(finding.case, finding.metric, finding.verdict, finding.says) for finding in findings]
+    return blocks_text(
+        (
+            Paragraph(
+                (*FOUND[check.exit_code], *line(f" {counts}. False alarms: at most {100 * rate:g} % of checks."))
+            ),
+            Paragraph(line(f"{head}, judged by {baseline}.")),
+            text_table(("case", "metric", "verdict", "what was found"), rows),
+        )
+    )

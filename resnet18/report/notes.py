@@ -1,14 +1,15 @@
 """Terms of a request and notes under a table: what times and best epochs mean, which runs it shares."""
 
 from collections.abc import Iterator, Sequence
-from statistics import fmean, median
+from shlex import quote
+from statistics import linear_regression, median
 
-from resnet18.records.record import Epoch, Record
-from resnet18.report.contents import options_of
+from resnet18.records.record import Record
 from resnet18.report.document import Line, code, line
 from resnet18.spec.benchmark import Derived
-from resnet18.spec.data import is_cifar10
-from resnet18.spec.resolve import Request
+from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
+from resnet18.spec.experiment import SCALES
+from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.tables.cells import DAGGER, missing
 from resnet18.tables.metrics import CURVES, SCOPES, machine, optimizer_form
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
@@ -17,15 +18,24 @@ from resnet18.tables.times import can_extrapolate, full_size, has_extrapolation,
 MOST_CAUSES = 3
 LOADER_BOUND = 0.5
 """Share of the training time spent waiting for data from which a time says more of the loader than of the device."""
+DERIVED = {"ratio": "divided by", "difference": "less"}
+
+
+def options_of(request: Request) -> str:
+    """Return the options that ask for the same again, each after a space."""
+    label, options = request.data_label, []
+    if label != SCALES[request.scale].data:
+        options.append(f"--data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}")
+    options += [option if option.startswith(DEVICE_OPTION) else f"-o {quote(option)}" for option in request.overrides]
+    return "".join(f" {option}" for option in options)
 
 
 def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line]:
     """Yield what the tables of one request share: data, sizes, machines, versions, and the options that ask again."""
     records = [record for selection in selections for record in selection.records]
-    specs = [record.spec.experiment for record in records]
 
     def values(key: str) -> str:
-        found = sorted({getattr(spec, key) for spec in specs}, key=str)
+        found = sorted({getattr(record.spec.experiment, key) for record in records}, key=str)
         return " or ".join(f"{value:,}" if isinstance(value, int) else value for value in found)
 
     yield line(
@@ -36,9 +46,8 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
     yield line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
     yield line("Options: ", code(f"--scale {request.scale}{options_of(request)}"))
     if reported_head(request) is None:
-        is_beside = any(
-            selection.is_half_recorded and has_extrapolation(selection, request) for selection in selections
-        )
+        shown = [selection for selection in selections if selection.is_half_recorded]
+        is_beside = any(has_extrapolation(selection, request) for selection in shown)
         what = "stand only beside extrapolated times" if is_beside else "are left out"
         why = "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
         why = why if is_cifar10(request.data_label) else f"{request.data_label} is not CIFAR-10"
@@ -55,17 +64,22 @@ def _version(record: Record) -> str:
 
 def notes_of(selection: Selection, selections: Sequence[Selection], request: Request) -> Iterator[Line]:
     """Yield what a reader must know about the cells of a table, which may share runs with other selections."""
-    for row in selection.benchmark.table.metrics:
-        if row.metric in SCOPES:
-            yield line(f"{row.title}: seconds of the {SCOPES[row.metric]}.")
-    if any(row.metric == "train_s" for row in selection.benchmark.table.metrics):
-        yield from extrapolation_note(selection, request)
+    scopes = [row for row in selection.benchmark.table.metrics if row.metric in SCOPES]
+    for row in scopes:
+        yield line(f"{row.title}: seconds of the {SCOPES[row.metric]}.")
+    if any(row.metric == "train_s" for row in scopes):
+        yield from _extrapolation(selection, request)
     for text in sorted({_evaluations(record) for record in selection.measured}):
         yield line(f"Best epoch: {text}.")
     yield from _ways(selection)
-    if has_times(selection):
-        yield from unreliable_note(selection)
-        yield from loader_notes(selection)
+    if scopes:
+        for note in (_unreliable, _waiting, _first_epoch, _steps):
+            yield from note(selection)
+    yield from _twins(selection, selections)
+    yield from _derived(selection, request)
+
+
+def _twins(selection: Selection, selections: Sequence[Selection]) -> Iterator[Line]:
     for case in selection.cases:
         twins = [
             f'"{twin.name}" of {other.benchmark.title}'
@@ -75,15 +89,9 @@ def notes_of(selection: Selection, selections: Sequence[Selection], request: Req
         ]
         if twins:
             yield line(f'"{case.name}" is the same run as {", ".join(twins)}.')
-    yield from _derived(selection, request)
 
 
-def has_times(selection: Selection) -> bool:
-    """Say whether a table prints times."""
-    return any(row.metric in SCOPES for row in selection.benchmark.table.metrics)
-
-
-def extrapolation_note(selection: Selection, request: Request) -> Iterator[Line]:
+def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
     """Yield what extrapolated times are made of, if there are any."""
     parts = set()
     for case in selection.cases:
@@ -127,7 +135,7 @@ def carried_out_on(record: Record) -> str:
     return f"{asked.path} path, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
 
 
-def unreliable_note(selection: Selection) -> Iterator[Line]:
+def _unreliable(selection: Selection) -> Iterator[Line]:
     """Yield what the dagger beside a time means, if any has one."""
     unreliable = [record for record in selection.measured if record.has_unreliable_times]
     if unreliable:
@@ -139,8 +147,7 @@ def unreliable_note(selection: Selection) -> Iterator[Line]:
         )
 
 
-def loader_notes(selection: Selection) -> Iterator[Line]:
-    """Yield which times are mostly waiting for data, and what the first epoch and a step cost."""
+def _waiting(selection: Selection) -> Iterator[Line]:
     shares = {case.name: _waiting_share(case.measured) for case in selection.cases if case.measured}
     bound = [f'"{name}" ({100 * share:.0f} %)' for name, share in shares.items() if share > LOADER_BOUND]
     if bound:
@@ -148,26 +155,28 @@ def loader_notes(selection: Selection) -> Iterator[Line]:
             "These times measure the data loader, not the device (share of training spent waiting): "
             f"{', '.join(bound)}."
         )
-    later_s = [(record, median(epoch.train_s for epoch in _later(record))) for record in selection.measured]
-    firsts = [record.epochs[0].train_s / s for record, s in later_s if len(record.epochs) > 1 and s > 0]
-    if firsts:
-        percent = round(100 * (median(firsts) - 1))
-        speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
-        yield line(f"The first epoch was {speed} later epochs (median of {len(firsts)} runs).")
-    yield from _step_note(selection)
-
-
-def _later(record: Record) -> Sequence[Epoch]:
-    return record.epochs[1:] or record.epochs
 
 
 def _waiting_share(records: Sequence[Record]) -> float:
     train_s = sum(epoch.train_s for record in records for epoch in record.epochs)
-    waiting_s = sum(epoch.data_wait_s for record in records for epoch in record.epochs)
-    return waiting_s / train_s if train_s else 0.0
+    return sum(epoch.data_wait_s for record in records for epoch in record.epochs) / train_s if train_s else 0.0
 
 
-def _step_note(selection: Selection) -> Iterator[Line]:
+def _later_s(records: Sequence[Record]) -> float:
+    """Return the median seconds of an epoch, the first of each run left out where there are more."""
+    return median(epoch.train_s for record in records for epoch in record.epochs[1:] or record.epochs)
+
+
+def _first_epoch(selection: Selection) -> Iterator[Line]:
+    long = [record for record in selection.measured if len(record.epochs) > 1 and _later_s([record]) > 0]
+    if long:
+        ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
+        percent = round(100 * (ratio - 1))
+        speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
+        yield line(f"The first epoch was {speed} later epochs (median of {len(long)} runs).")
+
+
+def _steps(selection: Selection) -> Iterator[Line]:
     """Yield the fit of an epoch's time to images and steps, where three cases differ in the batch size alone.
 
     Time = a + b steps, least squares over the medians: a is what the images cost however they are batched.
@@ -177,18 +186,12 @@ def _step_note(selection: Selection) -> Iterator[Line]:
     steps = [case.measured[0].epochs[0].steps for case in cases]
     if len({case.experiment.batch_size for case in cases}) < 3 or len(others) > 1 or len(set(steps)) < 3:
         return
-    seconds = [median(epoch.train_s for record in case.measured for epoch in _later(record)) for case in cases]
-    mean_steps, mean_s = fmean(steps), fmean(seconds)
-    spread = sum((step - mean_steps) ** 2 for step in steps)
-    per_step_s = sum((step - mean_steps) * (s - mean_s) for step, s in zip(steps, seconds, strict=True)) / spread
-    fixed_s, waiting = mean_s - per_step_s * mean_steps, 100 * _waiting_share(selection.measured)
+    per_step_s, fixed_s = linear_regression(steps, [_later_s(case.measured) for case in cases])
     yield line(
         f"An epoch takes {fixed_s:.3g} s for its images and {1e3 * per_step_s:.3g} ms for each step (a line through "
-        f"the medians of {len(cases)} batch sizes); {waiting:.0f} % of the training time is waiting for data."
+        f"the medians of {len(cases)} batch sizes); {100 * _waiting_share(selection.measured):.0f} % of the training "
+        "time is waiting for data."
     )
-
-
-DERIVED = {"ratio": "divided by", "difference": "less"}
 
 
 def _derived(selection: Selection, request: Request) -> Iterator[Line]:

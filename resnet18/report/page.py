@@ -7,6 +7,7 @@ images that are part of it; text from records that came to be read as a script w
 import base64
 import hashlib
 import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,10 +16,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet18.records.arrays import decode_picture, encode_picture
-from resnet18.report.document import WORDS, Document, Predictions
-from resnet18.report.page_data import RUN_COLUMNS, SHORT, charts_in, curve_data, run_list
+from resnet18.records.record import Epoch, Record
+from resnet18.report.document import Curves, Document, Figure, Predictions, Run, blocks_in
+from resnet18.report.figures import class_name
+from resnet18.report.wording import VERDICTS, decisive, evidence_of
 from resnet18.spec.errors import plain
-from resnet18.tables.cells import missing
+from resnet18.spec.experiment import LAST_EPOCHS
+from resnet18.tables.cells import STATUS_TEXT, Cell, Column, Missing, Text, mean, middle, missing
+from resnet18.tables.metrics import (
+    best_accuracy,
+    clean_accuracy,
+    images_at_the_end,
+    machine,
+    overfitting_epoch,
+    percent,
+    series,
+    train_s,
+    whole_program_s,
+)
 
 WEB = Path(__file__).parent / "web"
 MADE_HERE = "<!doctype html>\n<!-- Made by `resnet18 report` from the records beside it. -->"
@@ -26,10 +41,31 @@ SCRIPTS = ("page.js", "plot.js", "curves.js")
 """In this order: a later file may use functions of an earlier one."""
 MOST_BYTES = 900_000
 """Of all figures in one page, as they stand in it."""
+MOST_VALUES = 200_000
+"""Numbers of curves in one page, at some five letters each: all tables at paper scale with five seeds take half."""
+MOST_RUNS = 600
+"""Runs that are listed: each takes some two kilobytes."""
 ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 """What could end a script element, or a line of one."""
 SAFE = " !$'()*+,-./:;=?@_~{}|^"
 """What stands for itself in an address inside double quotes; everything else is written as its bytes."""
+LINES: dict[str, Callable[[Epoch], float]] = {
+    "train_loss": lambda epoch: epoch.train.loss,
+    "train_accuracy": lambda epoch: percent(epoch.train),
+    "published_loss": lambda epoch: epoch.as_published.loss,
+    "published_accuracy": lambda epoch: percent(epoch.as_published),
+    "clean_loss": lambda epoch: epoch.clean.loss,
+    "clean_accuracy": lambda epoch: percent(epoch.clean),
+}
+"""What is drawn of a case, by the choice of images and measure."""
+NUMBERS = ("Best, as published", "Last, clean", "Training (s)", "Whole program (s)", "Wall (s)")
+RUN_COLUMNS = (
+    *(Column("Table"), Column("Case"), Column("Seed", "number"), Column("Status"), Column("Flags")),
+    *(Column(title, "number") for title in NUMBERS),
+    Column("Machine"),
+)
+Fact = tuple[str, str]
+"""A title, and what is known."""
 
 
 def write_page(document: Document) -> str:
@@ -37,79 +73,13 @@ def write_page(document: Document) -> str:
     style = (WEB / "page.css").read_text(encoding="utf-8")
     parts = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f"(function () {{\n'use strict';\n{parts}}}());\n"  # nothing of it is global
-    curves = curve_data(list(charts_in(document.sections)))
-    body = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            document=document,
-            curves=curves,
-            runs=run_list(document.runs),
-            run_columns=RUN_COLUMNS,
-            uris=figure_uris(document),
-            short_curve=SHORT,
-            words=WORDS,
-            style=Markup(style),  # noqa: S704 - our own file
-            script=Markup(script),  # noqa: S704 - the same
-            data=Markup(json_block(curves.content)),  # noqa: S704 - escaped there
-            policy=policy(style, script),
-        )
-    )
-    return f"{MADE_HERE}\n{body}\n"
-
-
-def policy(style: str, script: str) -> str:
-    """Return the content security policy: nothing but this style sheet, this script, and images inside the page."""
-    return (
-        f"default-src 'none'; style-src '{_source(style)}'; script-src '{_source(script)}'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _source(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def json_block(content: dict[str, Any]) -> str:
-    """Return data as JSON that ends no script element, whatever its texts hold."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).translate(ESCAPES)
-
-
-def figure_uris(document: Document) -> dict[str, str]:
-    """Return figures by file name as data URIs, as many as the page has room for; predictions are drawn as tables."""
-    found, room = {}, MOST_BYTES
-    for file, figure in document.figures.items():
-        uri = f"data:image/svg+xml,{quote(figure.svg, safe=SAFE)}"
-        if len(uri) <= room:
-            room -= len(uri)
-            found[file] = uri
-    return found
-
-
-def sample_uris(predictions: Predictions) -> list[str]:
-    """Return each sample image as a data URI; empty where there is no picture, a damaged one, or of other samples."""
-    try:
-        images = decode_picture(predictions.picture) if predictions.picture else None
-    except ValueError:
-        images = None
-    if images is None or len(images) != len(predictions.samples):
-        return [""] * len(predictions.samples)
-    files = (encode_picture(image[None]) for image in images)
-    return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]
-
-
-def class_name(predictions: Predictions, label: int) -> str:
-    """Return the name of a class; a network may have more outputs than the data set has classes."""
-    return predictions.classes[label] if label < len(predictions.classes) else f"(no class {label})"
-
-
-def shade(count: int, total: int) -> int:
-    """Return a share in tenths, rounded up: any count above 0 is seen."""
-    return min(10, -(-10 * count // total)) if total else 0
-
-
-def _environment() -> Environment:
-    made = Environment(
+    curves = curve_data([block for block in blocks_in(document.sections) if isinstance(block, Curves)])
+    shared: dict[tuple[Fact, ...], int] = {}
+    runs = [
+        (tuple(_cells(run)), tuple(_facts(run)), shared.setdefault(tuple(_shared(run.record)), len(shared) + 1))
+        for run in document.runs[:MOST_RUNS]
+    ]
+    environment = Environment(
         loader=FileSystemLoader(WEB),
         autoescape=True,
         undefined=StrictUndefined,
@@ -117,11 +87,152 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    made.globals |= {"kind": lambda part: type(part).__name__, "sample_uris": sample_uris}
-    made.globals |= {"class_name": class_name, "shade": shade, "missing": missing}
-    return made
+    environment.globals |= {"kind": lambda part: type(part).__name__, "sample_uris": sample_uris, "missing": missing}
+    environment.globals |= {"class_name": class_name, "shade": shade, "decisive": decisive, "evidence_of": evidence_of}
+    body = environment.get_template("page.html.j2").render(
+        document=document,
+        charts=curves,
+        runs=runs,
+        run_columns=RUN_COLUMNS,
+        shared=tuple(shared),
+        statuses=sorted({STATUS_TEXT[run.record.status] for run in document.runs[:MOST_RUNS]}),
+        uris=figure_uris(document.figures.values()),
+        verdicts=VERDICTS,
+        style=Markup(style),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - the same
+        data=Markup(json_block(curves)),  # noqa: S704 - escaped there
+        policy=(
+            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+            "base-uri 'none'; form-action 'none'"
+        ),
+    )
+    return f"{MADE_HERE}\n{body}\n"
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _shown(value: object) -> object:
     """Return text without control and direction characters, which show a name in another order than it has."""
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def json_block(content: object) -> str:
+    """Return data as JSON that ends no script element, whatever its texts hold."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).translate(ESCAPES)
+
+
+def figure_uris(figures: Collection[Figure]) -> dict[str, str]:
+    """Return figures by file name as data URIs, as many as the page has room for."""
+    found, room = {}, MOST_BYTES
+    for figure in figures:
+        uri = f"data:image/svg+xml,{quote(figure.svg, safe=SAFE)}"
+        if len(uri) <= room:
+            room -= len(uri)
+            found[figure.file] = uri
+    return found
+
+
+def sample_uris(predictions: Predictions) -> list[str]:
+    """Return each sample image as a data URI; empty where there is no picture, a damaged one, or of other samples."""
+    samples = predictions.record.samples or ()
+    try:
+        images = decode_picture(predictions.picture or b"")
+    except ValueError:
+        return [""] * len(samples)
+    if len(images) != len(samples):
+        return [""] * len(samples)
+    files = (encode_picture(image[None]) for image in images)
+    return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]
+
+
+def shade(count: int, total: int) -> int:
+    """Return a share in tenths, rounded up: any count above 0 is seen."""
+    return min(10, -(-10 * count // total)) if total else 0
+
+
+def curve_data(charts: Sequence[Curves]) -> dict[str, list[Any]]:
+    """Return the curves of each chart's cases, None for a case without a result; a chart without room is left out."""
+    found, room = {}, MOST_VALUES
+    for chart in charts:
+        size = len(LINES) * sum(len(record.epochs) for case in chart.selection.cases for record in case.measured)
+        if size <= room:
+            room -= size
+            found[chart.anchor] = [_curves(case.measured) if case.measured else None for case in chart.selection.cases]
+    return found
+
+
+def _curves(records: Sequence[Record]) -> dict[str, Any]:
+    """Return a case's curves with four digits, as many as a screen shows: mean over the seeds, and each seed."""
+    runs = [record.epochs for record in records]
+    return {
+        "seeds": [record.seed for record in records],
+        "turn": overfitting_epoch(records),
+        "hollow": min(LAST_EPOCHS, *map(len, runs)) if images_at_the_end(records) else 0,
+        "lines": {
+            name: {
+                "mean": [float(f"{mean_value:.4g}") for mean_value in series(runs, value).mean],
+                "runs": [[float(f"{value(epoch):.4g}") for epoch in epochs] for epochs in runs],
+            }
+            for name, value in LINES.items()
+        },
+    }
+
+
+def _cells(run: Run) -> Iterator[Cell]:
+    """Yield the cells of a run's row, under `RUN_COLUMNS`."""
+    record = run.record
+    table, case = run.places[0] if run.places else ("in no table", "")
+    yield from (Text(table), Text(case) if case else Missing(), Text(str(record.seed), record.seed))
+    yield Text(STATUS_TEXT[record.status])
+    yield Text(", ".join(record.flags)) if record.flags else Missing()
+    if record.status == "ok":
+        yield from (mean([value(record)]) for value in (best_accuracy, clean_accuracy))
+        yield from (middle([value(record)]) for value in (train_s, whole_program_s))
+    else:
+        yield from [Missing()] * 4
+    yield middle([record.time.wall_s])
+    yield Text(machine(record)) if record.fingerprint.numerics else Missing()
+
+
+def _facts(run: Run) -> Iterator[Fact]:
+    """Yield what is this run's alone: ids, hashes, spans, and what its numbers were measured beside."""
+    record = run.record
+    if len(run.places) > 1:
+        yield "Shown in", ", ".join(f'"{case}" of {table}' for table, case in run.places)
+    yield "File", f"records/{record.run_id}.{record.attempt}.json"
+    if record.failure is not None:
+        yield f"Failed in {record.failure.phase}", record.failure.message
+    if record.unreliable_because:
+        yield "Meanwhile", "; ".join(record.unreliable_because)
+    yield "Ids", f"run {record.run_id}, arm {record.arm_id}"
+    yield "Ids of its spec", f"experiment {record.experiment_id}, execution {record.execution_id}"
+    yield "Result hash", record.result_hash or "none"
+    yield "Record hash", record.record_hash
+    if record.summary is not None:
+        yield "Parameters, SHA-256", record.summary.parameters_sha256
+        yield "Predictions, SHA-256", record.summary.predictions_sha256
+    yield "Worked (UTC)", "; ".join(f"{part.start} \N{EN DASH} {part.end}" for part in record.segments) or "never"
+    yield "Seconds by scope", _listed(record.time.model_dump(), ".4g", "_s")
+    yield "Peaks (bytes)", _listed(record.memory.model_dump(), ",", "_bytes")
+    if record.energy_j is not None:
+        yield "Energy (J)", f"{record.energy_j:.4g}"
+
+
+def _listed(values: dict[str, Any], form: str, unit: str) -> str:
+    known = (f"{key.removesuffix(unit)} {value:{form}}" for key, value in values.items() if value is not None)
+    return ", ".join(known) or "none is known"
+
+
+def _shared(record: Record) -> Iterator[Fact]:
+    """Yield what runs of one machine, code and data have in common, and why values of them are not known."""
+    identity = record.fingerprint.identity
+    changes = {True: "with changes", False: "unchanged", None: "not known"}[identity.dirty]
+    yield "Code, SHA-256", identity.code_hash
+    yield "Commit", f"{identity.commit} ({changes})" if identity.commit else "none"
+    yield "Data", record.spec.experiment.data
+    yield "Data, SHA-256", identity.data_sha256 or "none"
+    yield "Scale and options", " ".join([record.scale, *record.spec.overrides])
+    yield from ((key, str(value)) for key, value in sorted((record.fingerprint.numerics or {}).items()))
+    yield from ((f"{key} unknown", reason) for key, reason in sorted(record.nulls.items()))

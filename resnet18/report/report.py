@@ -42,16 +42,26 @@ def write_report(
         SpecError: one of the pages was not made by this command.
     """
     if accept_unreliable:
-        readings = replace(readings, records=tuple(_accepted(record) for record in readings.records))
+        kept = (
+            (record, [flag for flag in record.flags if flag not in TIME_IS_UNRELIABLE]) for record in readings.records
+        )
+        records = tuple(record.model_copy(update={"flags": tuple(flags)}) for record, flags in kept)
+        readings = replace(readings, records=records)
     store = Store(results)
-
-    def picture_of(record: Record) -> bytes | None:
-        return _read(store.picture_path(record.run_id, record.attempt))
-
-    document = build_document(benchmarks, readings, picture_of, accept_unreliable=accept_unreliable)
+    document = build_document(
+        benchmarks,
+        readings,
+        lambda record: _read(store.picture_path(record.run_id, record.attempt)),
+        accept_unreliable=accept_unreliable,
+    )
     text = f"{MADE_BY}\n\n{write_markdown(document, WEB)}"
-    check_own(results / README, MADE_BY)
-    check_own(results / WEB, MADE_HERE)
+    for path, beginning in ((results / README, MADE_BY), (results / WEB, MADE_HERE)):
+        if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(beginning):
+            raise SpecError(
+                str(path),
+                "was not made by this command, which would replace it",
+                next_step="choose a folder with --results, or move the file away",
+            )
     try:
         write_pages(results, {WEB: write_page(document), README: text}, document.figures.values())
     except OSError as error:
@@ -68,16 +78,6 @@ def _read(path: Path) -> bytes | None:
         return disk.read(path, LIMIT)
     except (OSError, IntegrityError):  # nothing was left, or something that is no regular file
         return None
-
-
-def check_own(path: Path, beginning: str) -> None:
-    """Raise SpecError if somebody else wrote the page that is there."""
-    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(beginning):
-        raise SpecError(
-            str(path),
-            "was not made by this command, which would replace it",
-            next_step="choose a folder with --results, or move the file away",
-        )
 
 
 def write_pages(results: Path, pages: dict[str, str], figures: Collection[Figure]) -> None:

@@ -1,7 +1,7 @@
 """One table of the report with everything that a reader needs beside it."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import fmean
 
 from pydantic import BaseModel
@@ -23,8 +23,9 @@ from resnet18.report.document import (
     line,
     strong,
 )
-from resnet18.report.figures import against, learning_curves, numeric_key
+from resnet18.report.figures import svg_of
 from resnet18.report.notes import notes_of
+from resnet18.report.plots import against, learning_curves, numeric_key
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.resolve import Request, resolve, value_at
 from resnet18.tables.cells import Cell, Column, Missing, Table, Text, Value, middle, missing, seeds
@@ -32,7 +33,16 @@ from resnet18.tables.metrics import SCOPES
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.tables import build_table, printed_cell
 
-MEBIBYTE = 2**20
+TOO_SMALL = "Which lies nearest is not said: only runs at paper scale on CIFAR-10 may be compared with reported cells."
+TOO_FEW = "Which lies nearest is not said: at least two candidates need two seeds of every case."
+PEAKS = {
+    "allocated (torch)": "allocated_peak_bytes",
+    "reserved (torch)": "reserved_peak_bytes",
+    "device less baseline (NVML)": "device_peak_bytes",
+    "process (NVML)": "process_peak_bytes",
+    "host, resident (getrusage)": "rss_peak_bytes",
+}
+"""Sources of memory, each with its field of a record."""
 
 
 def table_section(
@@ -54,22 +64,23 @@ def table_section(
         records: of the folder, among which are those of hypotheses.
     """
     benchmark = selection.benchmark
-    same = [other for other in selections if other.benchmark.title == benchmark.title]
-    title = f"{benchmark.title} ({benchmark.name}.toml)" if len(same) > 1 else benchmark.title
-    question = f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."
-    table = build_table(selection, request)
-    caption = f"{title}, at {request.described}"
-    notes, assumed = tuple(notes_of(selection, selections, request)), tuple(assumptions_of(selection))
-    blocks = [
-        Paragraph(line(question)),
-        Table(table.columns, table.rows, caption=caption, is_sortable=table.is_sortable),
-        *([Items(notes)] if notes else []),
-        *memory_blocks(selection, request),
-        *([Claims(statements)] if statements else []),
-        *_drawings(anchor, selection, request),
-        *_hypotheses(compare_candidates(selection, request, records), request),
+    is_alone = [other.benchmark.title for other in selections].count(benchmark.title) == 1
+    title = benchmark.title if is_alone else f"{benchmark.title} ({benchmark.name}.toml)"
+    table = build_table(selection, request, caption=f"{title}, at {request.described}")
+    blocks: list[Block] = [
+        Paragraph(line(f"{benchmark.question} ({benchmark.source}) Measured at {request.described}.")),
+        table,
     ]
-    if assumed:
+    if notes := tuple(notes_of(selection, selections, request)):
+        blocks.append(Items(notes))
+    blocks += memory_blocks(selection, request)
+    if statements:
+        blocks.append(Claims(statements))
+    blocks += _drawings(anchor, selection, request)
+    comparisons = compare_candidates(selection, request, records)
+    if found := tuple(block for comparison in comparisons for block in hypothesis_blocks(comparison, request)):
+        blocks.append(Section("What the report leaves open", found))
+    if assumed := tuple(assumptions_of(selection)):
         blocks.append(Details("Assumptions: what the lab report does not state", (Items(assumed),)))
     return Section(title, tuple(blocks), anchor)
 
@@ -79,14 +90,14 @@ def _drawings(anchor: str, selection: Selection, request: Request) -> Iterator[B
     if not selection.measured:
         return
     benchmark, case_title = selection.benchmark, selection.benchmark.table.case_title
-    title, name = f"{benchmark.title} ({request.described})", benchmark.name
-    svg = learning_curves(title, case_title, selection.cases)
-    figure = Figure(figure_file(name, request), f"Learning curves: {benchmark.title}", svg)
-    yield Curves(anchor, figure, benchmark.title, case_title, selection.cases)
+    title = f"{benchmark.title} ({request.described})"
+    svg = svg_of(learning_curves, title, case_title, selection.cases)
+    file = figure_file(benchmark.name, request)
+    yield Curves(anchor, Figure(file, f"Learning curves: {benchmark.title}", svg), selection)
     if (key := numeric_key(selection.cases)) is not None:
         scope = next((row.metric for row in benchmark.table.metrics if row.metric in SCOPES), "whole_program_s")
-        file = figure_file(f"{name}-by-{key.replace('.', '-')}", request)
-        svg = against(title, case_title, selection.cases, key, scope)
+        svg = svg_of(against, title, case_title, selection.cases, key, scope)
+        file = figure_file(f"{benchmark.name}-by-{key.replace('.', '-')}", request)
         yield Figure(file, f"Accuracy and time against {case_title.lower()}", svg)
 
 
@@ -94,13 +105,6 @@ def figure_file(name: str, request: Request) -> str:
     """Return the file name of a figure: options, which may hold any text, enter as a hash."""
     options = hashlib.sha256(repr(request.overrides).encode()).hexdigest()[:8] if request.overrides else ""
     return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
-
-
-def _hypotheses(found: Iterator[Comparison], request: Request) -> Iterator[Block]:
-    comparisons = list(found)
-    if comparisons:
-        blocks = (block for comparison in comparisons for block in hypothesis_blocks(comparison, request))
-        yield Section("What the report leaves open", tuple(blocks))
 
 
 def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[Block]:
@@ -138,12 +142,8 @@ def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ..
 
 def _conclusion(comparison: Comparison) -> str:
     """Return which candidate lies nearest, and whether the distance to the next is more than its uncertainty."""
-    if comparison.nearest == "other terms":
-        return (
-            "Which lies nearest is not said: only runs at paper scale on CIFAR-10 may be compared with reported cells."
-        )
-    if comparison.nearest == "too few":
-        return "Which lies nearest is not said: at least two candidates need two seeds of every case."
+    if isinstance(comparison.nearest, str):
+        return TOO_SMALL if comparison.nearest == "other terms" else TOO_FEW
     first, second = comparison.nearest
     far = "The difference is more than" if comparison.is_resolved else "Not resolved: the difference is less than"
     return (
@@ -157,54 +157,45 @@ def _names(distance: Distance) -> str:
     return " and ".join(f'"{name}"' for name in distance.names)
 
 
-def _above_baseline(record: Record) -> int | None:
-    peak, baseline = record.memory.device_peak_bytes, record.memory.device_baseline_bytes
-    return None if peak is None or baseline is None else max(peak - baseline, 0)
-
-
-SOURCES: dict[str, tuple[str, Callable[[Record], int | None]]] = {
-    "allocated (torch)": ("memory.allocated_peak_bytes", lambda record: record.memory.allocated_peak_bytes),
-    "reserved (torch)": ("memory.reserved_peak_bytes", lambda record: record.memory.reserved_peak_bytes),
-    "device less baseline (NVML)": ("memory.device_peak_bytes", _above_baseline),
-    "process (NVML)": ("memory.process_peak_bytes", lambda record: record.memory.process_peak_bytes),
-    "host, resident (getrusage)": ("memory.rss_peak_bytes", lambda record: record.memory.rss_peak_bytes),
-}
-"""Each with the record's key whose null gives the reason."""
-
-
 def memory_blocks(selection: Selection, request: Request) -> Iterator[Block]:
     """Yield peaks of memory by case and source in MiB beside what the report printed, with the reasons for gaps."""
     if not selection.benchmark.printed.memory or not selection.records:
         return
-    printed = {row.case: row.printed for row in selection.benchmark.printed.memory}
     head = reported_head(request)
+    printed = {row.case: row.printed for row in selection.benchmark.printed.memory} if head else {}
     yield Paragraph(line("Peak memory of a run, median with the lowest and the highest:"))
-    titles = [head or "reported", *(f"{title}, MiB" for title in SOURCES), "n (seeds)"]
+    titles = [head or "reported", *(f"{title}, MiB" for title in PEAKS), "n (seeds)"]
     columns = (Column(selection.benchmark.table.case_title), *(Column(title, "number") for title in titles))
     rows = (
         (
             Text(case.name),
-            printed_cell(printed[case.name]) if head and case.name in printed else Missing(),
-            *(_peak(case, value) for _, value in SOURCES.values()),
+            printed_cell(printed[case.name]) if case.name in printed else Missing(),
+            *(_peak(case, key) for key in PEAKS.values()),
             seeds(case),
         )
         for case in selection.cases
     )
     yield Table(columns, tuple(rows))
     reasons = {
-        f"{title}: {record.nulls[key]}"
-        for title, (key, value) in SOURCES.items()
+        f"{title}: {record.nulls[f'memory.{key}']}"
+        for title, key in PEAKS.items()
         for record in selection.measured
-        if value(record) is None and key in record.nulls
+        if f"memory.{key}" in record.nulls
     }
     if reasons:
         yield Items(tuple(line(f"{reason}.") for reason in sorted(reasons)))
 
 
-def _peak(case: CaseRecords, value: Callable[[Record], int | None]) -> Cell:
+def _peak(case: CaseRecords, key: str) -> Cell:
+    """Return peaks of a field in MiB; those of a device are less what other programs held before the run."""
     if not case.measured:
         return missing(case)
-    found = [peak / MEBIBYTE for record in case.measured if (peak := value(record)) is not None]
+    found = []
+    for record in case.measured:
+        peak = getattr(record.memory, key)
+        baseline = record.memory.device_baseline_bytes if key == "device_peak_bytes" else 0
+        if peak is not None and baseline is not None:
+            found.append(max(peak - baseline, 0) / 2**20)
     return middle(found, "mebibytes") if found else Missing()
 
 
@@ -217,11 +208,11 @@ def assumptions_of(selection: Selection) -> Iterator[Line]:
             yield line(f"{assumption.key.removeprefix('protocol.')}: {assumption.source}")
             continue
         full, here = (
-            list(dict.fromkeys(shown for specs in pairs if (shown := _assumed(specs, assumption.key))))
+            " / ".join(dict.fromkeys(filter(None, (_assumed(specs, assumption.key) for specs in pairs))))
             for pairs in (at_full_size, at_this_size)
         )
-        changed = "" if full == here else f" (here: {' / '.join(here)})"
-        yield line(code(assumption.key), f" = {' / '.join(full)}{changed}: {assumption.source}")
+        changed = "" if full == here else f" (here: {here})"
+        yield line(code(assumption.key), f" = {full}{changed}: {assumption.source}")
 
 
 def _assumed(specs: tuple[Experiment, Execution], key: str) -> str:

@@ -1,57 +1,112 @@
-"""The first minute of a report: how the statements stand, which fell, which held, and what would settle the rest."""
+"""Chapters by request, and how the statements stand in each: which fell, which held, and what would settle the rest."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from math import inf
 
-from resnet18.judge.verdict import Verdict
-from resnet18.report.contents import Chapter, as_argument, options_of, was_judged
+from resnet18.judge.verdict import Verdict, judge
+from resnet18.records.record import Record
 from resnet18.report.document import (
-    WORDS,
     Block,
     Items,
     Judgement,
     Line,
     Paragraph,
     Section,
-    Span,
     Statement,
     code,
     line,
     strong,
 )
-from resnet18.report.reasons import reasons_text
-from resnet18.report.wording import AT_SEEDS, decisive, evidence_of, outlook
+from resnet18.report.notes import options_of
+from resnet18.report.wording import AT_SEEDS, VERDICTS, decisive, outlook, reasons_text
+from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
+from resnet18.spec.resolve import Request
 from resnet18.tables.cells import Column, Missing, Table, Text
+from resnet18.tables.selection import Selection, selections_by_request
 from resnet18.tables.statistics import ALPHA
 
-SOME_MISSING = "some of their cases have no records"
+
+@dataclass(frozen=True)
+class Chapter:
+    """What the records of one request say."""
+
+    request: Request
+    selections: tuple[Selection, ...]
+    verdicts: dict[str, tuple[Verdict, ...]]
+    """By report: the claims of one report are judged together."""
+
+    @property
+    def judges(self) -> bool:
+        """Whether any claim has a verdict other than *not run*."""
+        return any(was_judged(verdicts) for verdicts in self.verdicts.values())
+
+
+def chapters_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> list[Chapter]:
+    """Return a chapter for each request, those with verdicts first."""
+    chapters = [
+        Chapter(request, selections, _verdicts(benchmarks, selections, request))
+        for request, selections in selections_by_request(benchmarks, records)
+    ]
+    return sorted(chapters, key=lambda chapter: not chapter.judges)  # stable: otherwise in the order of requests
+
+
+def was_judged(verdicts: Collection[Verdict]) -> bool:
+    """Say whether any claim has a verdict other than *not run*."""
+    return any(verdict.word != "not run" for verdict in verdicts)
+
+
+def _verdicts(
+    benchmarks: Collection[Benchmark], selections: tuple[Selection, ...], request: Request
+) -> dict[str, tuple[Verdict, ...]]:
+    """Return the verdicts of every report of which a table is recorded.
+
+    A report of which no table is half recorded and no claim is judged is left out beside others: its runs are mostly
+    those of another report's tables, and the list of what is begun names it.
+    """
+    names = dict.fromkeys(selection.benchmark.report_name for selection in selections)
+    families = {name: [benchmark for benchmark in benchmarks if benchmark.report_name == name] for name in names}
+    found = {name: judge(family, selections, request) for name, family in families.items()}
+    shown = {selection.benchmark.report_name for selection in selections if selection.is_half_recorded}
+    telling = {name: verdicts for name, verdicts in found.items() if name in shown or was_judged(verdicts)}
+    return {name: verdicts for name, verdicts in (telling or found).items() if verdicts}
+
+
+def command(benchmarks: Collection[Benchmark], request: Request, *options: str) -> str:
+    """Return the command that runs tables: the suite's by name, a user's own by its file."""
+    names = dict.fromkeys(
+        f"{benchmark.name}.toml" if benchmark.report_name == benchmark.name else benchmark.name
+        for benchmark in benchmarks
+    )
+    return f"resnet18 run {shlex.join([*names, '--scale', request.scale, *options])}{options_of(request)}"
 
 
 def judgement(anchor: str, report: str, chapter: Chapter) -> Judgement:
     """Return the verdicts of a chapter on one report: a summary, every statement, and how sure they are."""
     verdicts = chapter.verdicts[report]
-    statements = tuple(
-        Statement(
-            f"{anchor}-claim-{at}",
-            verdict.claim.id,
-            verdict.word,
-            verdict.claim.says,
-            decisive(verdict),
-            tuple(evidence_of(verdict)),
-            verdict.benchmark.title,
-        )
-        for at, verdict in enumerate(verdicts, 1)
+    note = line(
+        f"The chance that any verdict of this table, supported or contradicted, is wrong is at most {100 * ALPHA:g} %: "
+        f"Holm's procedure over all {len(verdicts)} claims, which are tested at {AT_SEEDS} only. Brackets are 95 % "
+        "intervals of one comparison alone, without that correction: an interval may exclude zero although the verdict "
+        "is inconclusive. ",
+        strong("Not run"),
+        ": records are missing, or do not bear on the claim. docs/methodology.md says how verdicts are reached.",
     )
-    name = report if len(chapter.verdicts) > 1 else ""
-    return Judgement(anchor, name, statements, summary(report, chapter), _note(len(verdicts)))
+    return Judgement(
+        anchor,
+        report if len(chapter.verdicts) > 1 else "",
+        tuple(Statement(f"{anchor}-claim-{at}", verdict) for at, verdict in enumerate(verdicts, 1)),
+        summary(report, chapter),
+        note,
+    )
 
 
 def summary(report: str, chapter: Chapter) -> tuple[Block, ...]:
     """Return the count of verdicts, a line for each statement that is settled, and what would settle the others."""
     verdicts = chapter.verdicts[report]
-    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in WORDS}
+    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in VERDICTS}
     counts = ", ".join(f"{len(found)} {word}" for word, found in by_word.items())
     statements = f"{len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'}"
     head = line(f"Of {statements} of {report}: ", strong(counts), f" ({chapter.request.described}).")
@@ -64,7 +119,7 @@ def summary(report: str, chapter: Chapter) -> tuple[Block, ...]:
         *settled,
         *_inconclusive(by_word["inconclusive"]),
         *_by_reason(by_word["not run"], "Not run", is_brief=chapter.judges),
-        *_next_command(by_word["inconclusive"], chapter),
+        *_next_command(by_word["inconclusive"], chapter.request),
     ]
     return (Paragraph(head), Items(tuple(lines))) if lines else (Paragraph(head),)
 
@@ -90,32 +145,28 @@ def _by_reason(verdicts: Sequence[Verdict], head: str, *, is_brief: bool) -> Ite
 
     Briefly: claims that lack cases and nothing else share a line; the table of verdicts names the cases.
     """
-    is_brief = is_brief and len({verdict.reasons for verdict in verdicts if _lacks_cases(verdict)}) > 1
+    lacking = {
+        verdict.reasons for verdict in verdicts if {reason.code for reason in verdict.reasons} == {"no_records_of_case"}
+    }
     by_reason: dict[str, list[str]] = {}
     for verdict in verdicts:
-        reason = SOME_MISSING if is_brief and _lacks_cases(verdict) else reasons_text(verdict.reasons)
+        is_shared = is_brief and len(lacking) > 1 and verdict.reasons in lacking
+        reason = "some of their cases have no records" if is_shared else reasons_text(verdict.reasons)
         by_reason.setdefault(reason, []).append(verdict.claim.id)
     for reason, ids in by_reason.items():
         yield line(f"{head}: {', '.join(ids)} ({reason}).")
 
 
-def _lacks_cases(verdict: Verdict) -> bool:
-    return {reason.code for reason in verdict.reasons} == {"no_records_of_case"}
-
-
-def _next_command(inconclusive: Sequence[Verdict], chapter: Chapter) -> Iterator[Line]:
+def _next_command(inconclusive: Sequence[Verdict], request: Request) -> Iterator[Line]:
     """Yield the command that brings the claims that are nearest to settled to the next number of seeds, if any."""
     wanted = [(verdict, seeds) for verdict in inconclusive if (seeds := _next_seeds(verdict)) is not None]
-    if not wanted:
-        return
-    fewest = min(seeds for _, seeds in wanted)
+    fewest = min((seeds for _, seeds in wanted), default=0)
     nearest = [verdict for verdict, seeds in wanted if seeds == fewest]
-    names = dict.fromkeys(as_argument(verdict.benchmark) for verdict in nearest)
-    words = shlex.join([*names, "--scale", chapter.request.scale, "--seeds", str(fewest)])
-    outcome = (
-        "is likely to settle the nearest" if any(verdict.deciding for verdict in nearest) else "allows a first test"
-    )
-    yield line(code(f"resnet18 run {words}{options_of(chapter.request)}"), f" {outcome}.")
+    if nearest:
+        will_settle = any(verdict.deciding for verdict in nearest)
+        outcome = "is likely to settle the nearest" if will_settle else "allows a first test"
+        typed = command([verdict.benchmark for verdict in nearest], request, "--seeds", str(fewest))
+        yield line(code(typed), f" {outcome}.")
 
 
 def _next_seeds(verdict: Verdict) -> int | None:
@@ -124,18 +175,6 @@ def _next_seeds(verdict: Verdict) -> int | None:
         return FEWEST_SEEDS if any(reason.code == "few_seeds" for reason in verdict.reasons) else None
     seeds = verdict.deciding.seeds
     return seeds if seeds is not None and seeds <= max(TESTED_AT) else None
-
-
-def _note(claims: int) -> Line:
-    """Return how sure verdicts are, and what their brackets mean."""
-    return line(
-        f"The chance that any verdict of this table, supported or contradicted, is wrong is at most {100 * ALPHA:g} %: "
-        f"Holm's procedure over all {claims} claims, which are tested at {AT_SEEDS} only. Brackets are 95 % "
-        "intervals of one comparison alone, without that correction: an interval may exclude zero although the verdict "
-        "is inconclusive. ",
-        Span("Not run", "em"),
-        ": records are missing, or do not bear on the claim. docs/methodology.md says how verdicts are reached.",
-    )
 
 
 def standings(chapters: Sequence[Chapter]) -> Iterator[Section]:
@@ -149,19 +188,15 @@ def standings(chapters: Sequence[Chapter]) -> Iterator[Section]:
         bearing = {described: family for described, family in families.items() if was_judged(family)}
         if len(bearing) < 2:
             continue
+        claims = {verdict.claim.id: verdict.claim for family in bearing.values() for verdict in family}
         words = [
-            {verdict.claim.id: verdict.word for verdict in family if verdict.word != "not run"}
+            {verdict.claim.id: Text(verdict.word) for verdict in family if verdict.word != "not run"}
             for family in bearing.values()
         ]
-        claims = {verdict.claim.id: verdict.claim for family in bearing.values() for verdict in family}
-        rows = tuple(
-            (
-                Text(name),
-                Text(claim.says),
-                *(Text(by_claim[name]) if name in by_claim else Missing() for by_claim in words),
-            )
-            for name, claim in claims.items()
+        rows = (
+            (Text(claim.id), Text(claim.says), *(by_claim.get(claim.id, Missing()) for by_claim in words))
+            for claim in claims.values()
         )
         columns = (Column("claim"), Column("statement"), *(Column(described, "verdict") for described in bearing))
         note = Paragraph(line("A dash: not run under that heading, whose chapter says why."))
-        yield Section(f"Where the statements stand: {name}", (Table(columns, rows), note), f"standing-{at}")
+        yield Section(f"Where the statements stand: {name}", (Table(columns, tuple(rows)), note), f"standing-{at}")

@@ -1,22 +1,50 @@
-"""Verdicts in words. Every sentence about who wins is made here, from the verdict; none is typed."""
+"""Verdicts and reasons in words. Every sentence about who wins is made here, from the verdict; none is typed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from math import exp, expm1, inf
+from math import ceil, exp, expm1, inf, log10
 
 from resnet18.judge.checks import CheckResult
-from resnet18.judge.reason import Reason
+from resnet18.judge.reason import Code, Reason
 from resnet18.judge.sample import Comparison
-from resnet18.judge.verdict import Judged, Verdict
-from resnet18.report.document import Evidence, Outcome
-from resnet18.report.reasons import reason_text, reasons_text
+from resnet18.judge.verdict import Judged, Verdict, Word
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.spec.metric import MARGIN_UNITS, METRICS, duration
 from resnet18.tables.statistics import MOST_SEEDS
 
+TEXTS: dict[Code, str] = {
+    "no_records": "no records",
+    "no_records_of_case": '"{case}" has no records',
+    "other_data": "judged on CIFAR-10 alone",
+    "other_scale": "judged at paper scale alone",
+    "other_options": "an option changed the experiment",
+    "same_run": "two of its cases are one run under these options",
+    "no_device": "{what}",
+    "no_run_on_device": "no run on {what}",
+    "no_run_on_card": "no run on a card of {what}",
+    "seed_twice": 'seed {count} of "{case}" is in two records',
+    "several_data_sets": "several data sets of one name",
+    "several_codes": "records of several versions of the code",
+    "several_machines": "runs come from several machines or installations",
+    "unknown_machine": "runs come from an unknown machine: neither processor nor GPU has a name",
+    "unreliable_times": "unreliable times: {count} of {of} (flags: {what}); run --retime takes them again, "
+    "report --accept-unreliable counts them",
+    "undefined": "needs {needs}",
+    "too_few_epochs": "overfitting: needs {count} epochs",
+    "no_ratio": "{value:g}, which no ratio can be taken of",
+    "no_noise": "equal to the last bit over seeds, so that nothing tells its noise",
+    "few_seeds": "{count} of the {of} seeds that a verdict needs",
+    "run_failed": 'seed {count} of "{case}" ended {what}',
+    "endings_differ": "runs ended differently: {what}",
+    "not_planned": "{case} is not planned",
+    "time_unknown": "how long {case} takes is not known",
+    "takes_too_long": "takes about {needed}, and {left} is left",
+    "other_device": "{case} does not run on {what} here",
+}
+VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
-OUTCOMES: dict[bool | None, Outcome] = {True: "holds", False: "fails", None: "open"}
+OUTCOMES = {True: "holds", False: "fails", None: "open"}
 COSTS = {"seconds": (1.0, "s"), "bytes": (2.0**20, "MiB")}
 """Units of times and memory, and what they are worth."""
 SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
@@ -26,16 +54,34 @@ NEAR_ONE = 0.2
 STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "diverged": "diverged", "ok": "ok"}
 
 
-def evidence_of(verdict: Verdict) -> Iterator[Evidence]:
-    """Yield what became of every part of a claim: whether it holds, the estimate, its interval and n."""
-    for result, judged in _by_check(verdict):
+def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
+    """Return a reason in words, after the metric and the case that it is about unless those are said already."""
+    facts, template = METRICS.get(reason.metric), TEXTS[reason.code]
+    values = {"case": reason.case, "count": reason.count, "of": reason.of, "value": reason.value, "what": reason.what}
+    times = {"needed": duration(reason.count), "left": duration(reason.of)}
+    text = template.format(**values, **times, needs=facts.needs if facts else "")
+    if reason.case and "{case}" not in template:
+        text = f'"{reason.case}": {text}'
+    return f"{facts.title}: {text}" if facts and with_metric else text
+
+
+def reasons_text(reasons: Iterable[Reason]) -> str:
+    """Return several reasons in words, each once."""
+    return "; ".join(dict.fromkeys(reason_text(reason) for reason in reasons))
+
+
+def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """Yield what became of every part of a claim: whether it holds, with its estimate, interval and n."""
+    judged = iter(verdict.judged)
+    for result in verdict.results:
         if result.reason is not None:
-            yield Evidence("not run" if result.is_missing else "open", _undecided(result, result.reason))
-        elif result.status_holds is not None:
-            yield Evidence(OUTCOMES[result.status_holds], ending(result.check))
-        for part in judged:
+            yield "not run" if result.is_missing else "open", _undecided(result, result.reason)
+            continue
+        if result.status_holds is not None:
+            yield OUTCOMES[result.status_holds], ending(result.check)
+        for part in islice(judged, len(result.comparisons)):
             if part.counts or part is verdict.deciding:
-                yield Evidence(OUTCOMES[part.holds], comparison_text(part))
+                yield OUTCOMES[part.holds], comparison_text(part)
 
 
 def decisive(verdict: Verdict) -> str:
@@ -43,31 +89,18 @@ def decisive(verdict: Verdict) -> str:
     if verdict.word == "not run" or (verdict.reasons and verdict.word != "contradicted"):
         seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
         return "; ".join(part for part in (reasons_text(verdict.reasons), seeds) if part)
-    shown = _shown(verdict)
-    for result, judged in _by_check(verdict):
-        if shown is None and result.status_holds is (verdict.word == "supported"):
-            return ending(result.check)
-        if shown is not None and any(part is shown for part in judged):
-            return comparison_text(shown)
-    return reasons_text(verdict.reasons)
-
-
-def _by_check(verdict: Verdict) -> Iterator[tuple[CheckResult, list[Judged]]]:
-    """Yield the outcome of each check with its comparisons as they were judged."""
-    judged = iter(verdict.judged)
-    for result in verdict.results:
-        yield result, list(islice(judged, len(result.comparisons))) if result.reason is None else []
-
-
-def _shown(verdict: Verdict) -> Judged | None:
-    """Return the comparison that a verdict rests on; None where it rests on how runs ended."""
+    holds = verdict.word == "supported"
+    settled = [part for part in verdict.judged if part.holds is holds]
     if verdict.word == "inconclusive":
-        return verdict.deciding
-    if verdict.word == "contradicted":
-        failed = [part for part in verdict.judged if part.holds is False]
-        return min(failed, key=lambda part: part.comparison.p_against, default=None)
-    held = [part for part in verdict.judged if part.holds]
-    return max(held, key=lambda part: part.comparison.p_for, default=None)
+        shown = verdict.deciding
+    elif holds:
+        shown = max(settled, key=lambda part: part.comparison.p_for, default=None)
+    else:
+        shown = min(settled, key=lambda part: part.comparison.p_against, default=None)
+    if shown is not None:
+        return comparison_text(shown)
+    endings = (ending(result.check) for result in verdict.results if result.status_holds is holds)
+    return next(endings, reasons_text(verdict.reasons))
 
 
 def outlook(verdict: Verdict) -> str:
@@ -140,33 +173,24 @@ def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
 
 
 def estimate_text(check: Check, comparison: Comparison) -> str:
-    """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level."""
-    estimate = comparison.last
-    value, (low, high) = estimate.value, estimate.interval()
+    """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level.
+
+    Two digits of its standard error are shown.
+    """
+    ends = comparison.last.value, *comparison.last.interval()
     if comparison.falls:
-        value, low, high = -value, -high, -low
+        ends = -ends[0], -ends[2], -ends[1]
+    unit, sign = comparison.unit, "+"
     if comparison.is_log and isinstance(check, Close):
-        scale, name = COSTS[METRICS[check.metric].quantity]
-        return _with_interval((exp(value) / scale, exp(low) / scale, exp(high) / scale), name, sign="")
-    if comparison.is_log and max(abs(low), abs(high)) < NEAR_ONE:
-        return _with_interval((100 * expm1(value), 100 * expm1(low), 100 * expm1(high)), "%", sign="+")
-    if comparison.is_log:
-        return f"{exp(value):.3g} times [{exp(low):.3g}, {exp(high):.3g}]"
-    is_level = len(comparison.about) == 1 and not isinstance(check, RunStatus | Overfits) and check.metric in SHARES
-    if is_level:
-        return _with_interval((value, low, high), "%", sign="")
-    return _with_interval((value, low, high), comparison.unit, sign="+")
-
-
-def _with_interval(ends: tuple[float, float, float], unit: str, *, sign: str) -> str:
-    value, low, high = ends
-    digits = _digits((high - low) / 4)
-    return f"{value:{sign}.{digits}f} {unit} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
-
-
-def _digits(se: float) -> int:
-    """Return decimals that show two digits of a standard error, between 1 and 5."""
-    digits = 1
-    while digits < 5 and se * 10**digits < 10:
-        digits += 1
-    return digits if se > 0 else 2
+        scale, unit = COSTS[METRICS[check.metric].quantity]
+        ends, sign = (exp(ends[0]) / scale, exp(ends[1]) / scale, exp(ends[2]) / scale), ""
+    elif comparison.is_log and max(abs(ends[1]), abs(ends[2])) < NEAR_ONE:
+        ends, unit = (100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])), "%"
+    elif comparison.is_log:
+        return "{:.3g} times [{:.3g}, {:.3g}]".format(*map(exp, ends))
+    elif len(comparison.about) == 1 and not isinstance(check, RunStatus | Overfits) and check.metric in SHARES:
+        unit, sign = "%", ""
+    se = (ends[2] - ends[1]) / 4
+    digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
+    value, low, high = (f"{end:{sign}.{digits}f}" for end in ends)
+    return f"{value} {unit} [{low}, {high}]"

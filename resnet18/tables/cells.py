@@ -191,19 +191,28 @@ def middle(values: Sequence[float], kind: Kind = "seconds", *, is_unreliable: bo
 def seed_error(case: CaseRecords) -> Cell:
     """Return the standard deviation of the clean accuracy over seeds, in points."""
     shares = [clean_accuracy(record) for record in case.measured]
+    if not shares:
+        return missing(case)
     return Value(100 * stdev(shares), "error", n=(len(shares),)) if len(shares) > 1 else Missing()
 
 
-def image_error(case: CaseRecords) -> Value:
+def image_error(case: CaseRecords) -> Cell:
     """Return the standard error of the clean accuracy over test images (binomial), in points."""
+    if not case.measured:
+        return missing(case)
     images = min(record.epochs[-1].clean.images for record in case.measured)
-    return Value(100 * sampling_error(fmean(clean_accuracy(record) for record in case.measured), images), "error")
+    return Value(100 * sampling_error(fmean(map(clean_accuracy, case.measured)), images), "error")
+
+
+def other_endings(case: CaseRecords) -> list[str]:
+    """Return how the runs without a result ended, with how many did: `1 diverged`."""
+    others = [record.status for record in case.records if record.status != "ok"]
+    return [f"{others.count(status)} {STATUS_TEXT[status]}" for status in dict.fromkeys(others)]
 
 
 def seeds(case: CaseRecords) -> Value:
     """Return the number of seeds behind a row, with how the other runs ended."""
-    others = [record.status for record in case.records if record.status != "ok"]
-    remarks = [f"+ {others.count(status)} {STATUS_TEXT[status]}" for status in dict.fromkeys(others)]
+    remarks = [f"+ {ending}" for ending in other_endings(case)]
     versions = {record.fingerprint.identity.code_hash for record in case.measured}
     if len(versions) > 1:
         remarks.append(f"(of {len(versions)} code versions)")

@@ -1,6 +1,7 @@
 """Numbers computed from a record. None of them is ever stored."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -19,6 +20,8 @@ FEWEST = 3
 """Epochs without which there is no window, no slope and no noise to speak of."""
 FEWEST_EPOCHS_TO_OVERFIT = 2 * FEWEST - 1
 """Epochs of which the later half has a slope."""
+AROUND = 2
+"""Epochs on either side that show how much the loss of one seed moves anyway."""
 
 
 def best_accuracy(record: Record) -> float:
@@ -55,6 +58,49 @@ def comparable_epochs(record: Record) -> Sequence[Epoch]:
     """Return the epochs that were tested on as many images as the first: at small scale the last three are not."""
     images = record.epochs[0].clean.images
     return [epoch for epoch in record.epochs if epoch.clean.images == images]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values by epoch, the first epoch first, as long as the shortest run."""
+
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    """Lowest over the seeds."""
+    high: tuple[float, ...]
+
+
+def series(runs: Sequence[Sequence[Epoch]], value: Callable[[Epoch], float]) -> Series:
+    """Return mean, lowest and highest over runs, for as many epochs as all of them have."""
+    columns = [[value(epoch) for epoch in same] for same in zip(*runs, strict=False)]
+    return Series(tuple(map(fmean, columns)), tuple(map(min, columns)), tuple(map(max, columns)))
+
+
+def overfitting_epoch(records: Sequence[Record]) -> int | None:
+    """Return the epoch of the lowest mean clean test loss if the loss rises from there, else None.
+
+    It rises if that epoch is not among the last tenth, and all of the last tenth is higher by more than the seeds
+    differ at that epoch; of one seed, by more than the loss moves over the epochs around it. Epochs tested on another
+    number of images than the first are left out.
+    """
+    loss = series([comparable_epochs(record) for record in records], lambda epoch: epoch.clean.loss)
+    last_tenth = loss.mean[len(loss.mean) * 9 // 10 :]
+    at = min(range(len(loss.mean)), key=lambda epoch: loss.mean[epoch])
+    around = loss.mean[max(at - AROUND, 0) : at + AROUND + 1]
+    noise = loss.high[at] - loss.low[at] if len(records) > 1 else max(around) - min(around)
+    # The lowest of many noisy values is always low. The last tenth has its own lowest: a flat curve is not marked.
+    return at + 1 if min(last_tenth) - loss.mean[at] > noise else None
+
+
+def images_at_the_end(records: Sequence[Record]) -> set[tuple[int, int]]:
+    """Return the test images of the first and the last epoch of the shortest runs, where the two differ."""
+    shortest = min(len(record.epochs) for record in records)
+    ends = (
+        (record.epochs[0].as_published.images, record.epochs[-1].as_published.images)
+        for record in records
+        if len(record.epochs) == shortest
+    )
+    return {(first, last) for first, last in ends if first != last}
 
 
 def slope(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import one_line
 from resnet18.tables.metrics import clean_percent, mixed_machines, percent, train_s, whole_program_s
-from resnet18.tables.selection import requests_of, select
+from resnet18.tables.selection import selections_by_request
 
 LONGEST = 1_000
 """Characters of a row's name."""
@@ -60,35 +60,18 @@ def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> t
 
     A request that shows no other run than those before it is left out. The order of the records changes nothing.
     """
-    last = tuple(last_attempts(records).values())
-    groups, shown = [], set[str]()
-    for request in requests_of(last):
-        selections = select(benchmarks, request, last)
-        ids = {record.run_id for selection in selections for record in selection.records}
-        if not ids <= shown:
-            shown |= ids
-            cases = [
-                (selection.benchmark.name, case) for selection in selections for case in selection.cases if case.records
-            ]
-            groups.append((request.described, cases))
-    taken = set[str]()
-    return tuple(
-        Row(benchmark, case.name, _unique(f"{benchmark}/{case.name}{suffix}", taken), case.records)
-        for described, cases in groups
-        for suffix in [f" ({described})" if len(groups) > 1 else ""]
-        for benchmark, case in cases
-    )
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    """Return the name in printable characters, cut where it is too long, and numbered where another is the same."""
-    base = one_line(name)[:LONGEST]
-    found, number = base, 1
-    while found in taken:
-        number += 1
-        found = f"{base} #{number}"
-    taken.add(found)
-    return found
+    groups = list(selections_by_request(benchmarks, tuple(last_attempts(records).values())))
+    rows: list[Row] = []
+    for request, selections in groups:
+        suffix = f" ({request.described})" if len(groups) > 1 else ""
+        for selection in selections:
+            for case in selection.cases:
+                if case.records:
+                    base = one_line(f"{selection.benchmark.name}/{case.name}{suffix}")[:LONGEST]
+                    names = (base, *(f"{base} #{number}" for number in range(2, len(rows) + 3)))
+                    name = next(name for name in names if all(name != row.name for row in rows))
+                    rows.append(Row(selection.benchmark.name, case.name, name, case.records))
+    return tuple(rows)
 
 
 def run_table(rows: Collection[Row]) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Find the records of cases. A selection is a way of asking: scale, data and options; ids tie its cases to records."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from resnet18.records.record import Record
@@ -75,6 +75,19 @@ def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
         return LARGEST_FIRST.index(request.scale), request.data_label, len(request.overrides), request.overrides
 
     return tuple(sorted(requests, key=rank))
+
+
+def selections_by_request(
+    benchmarks: Collection[Benchmark], records: Collection[Record]
+) -> Iterator[tuple[Request, tuple[Selection, ...]]]:
+    """Yield the tables of each request; a request that shows no other run than those before it is left out."""
+    shown = set[str]()
+    for request in requests_of(records):
+        selections = select(benchmarks, request, records)
+        ids = {record.run_id for selection in selections for record in selection.records}
+        if not ids <= shown:
+            shown |= ids
+            yield request, selections
 
 
 def select(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[Selection, ...]:

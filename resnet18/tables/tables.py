@@ -29,19 +29,21 @@ from resnet18.tables.times import extrapolated, has_extrapolation, speed_up
 
 TIMES: dict[str, Callable[[Record], float]] = {"train_s": train_s, "whole_program_s": whole_program_s}
 
-Columns = Iterator[tuple[Column, Callable[[CaseRecords], Cell]]]
+CellOf = Callable[[CaseRecords], Cell]
+Columns = Iterator[tuple[Column, CellOf]]
 
 
-def build_table(selection: Selection, request: Request) -> Table:
+def build_table(selection: Selection, request: Request, caption: str = "") -> Table:
     """Return a benchmark's table.
 
     Args:
         selection: a benchmark with its records; its `table` says what is printed, with cases as rows or columns.
         request: decides whether reported values may stand beside measured ones; the measured ones name other data.
+        caption: of the table.
     """
     shape = selection.benchmark.table
-    columns: list[tuple[Column, Callable[[CaseRecords], Cell]]] = [
-        (Column(shape.case_title), _name),
+    columns: list[tuple[Column, CellOf]] = [
+        (Column(shape.case_title), lambda case: Text(case.name)),
         *(_factor(factor, selection.cases) for factor in shape.factors),
         *_metrics(selection, request),
         (Column("n (seeds)", "number"), seeds),
@@ -49,26 +51,21 @@ def build_table(selection: Selection, request: Request) -> Table:
     titles = tuple(column for column, _ in columns)
     rows = tuple(tuple(cell(case) for _, cell in columns) for case in selection.cases)
     if shape.cases_in == "rows":
-        return Table(titles, rows, is_sortable=True)
+        return Table(titles, rows, caption=caption, is_sortable=True)
     names, *turned = zip(*rows, strict=True)
-    cases = (Column(name.text, "number") for name in names)
     return Table(
-        (titles[0], *cases),
+        (titles[0], *(Column(name.text, "number") for name in names)),
         tuple((Text(column.title), *row) for column, row in zip(titles[1:], turned, strict=True)),
+        caption=caption,
     )
 
 
-def _name(case: CaseRecords) -> Text:
-    return Text(case.name)
-
-
-def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, Callable[[CaseRecords], Cell]]:
+def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, CellOf]:
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
 
     def has_operation(case: CaseRecords) -> Cell:
-        return Text(
-            "yes" if factor.operation in [operation.name for operation in case.experiment.augmentation] else "no"
-        )
+        names = [operation.name for operation in case.experiment.augmentation]
+        return Text("yes" if factor.operation in names else "no")
 
     def value(case: CaseRecords) -> Cell:
         found = value_at(case.experiment, factor.key or "")
@@ -90,12 +87,12 @@ def _metrics(selection: Selection, request: Request) -> Columns:
     for row in benchmark.table.metrics:
         is_slice = row.metric == "train_s" and has_extrapolation(selection, request)
         beside = "reported at full size" if is_slice else head
-        yield Column(f"{row.title}, {beside or 'reported'}", "number"), _reported(row.metric if beside else None)
+        yield Column(f"{row.title}, {beside or 'reported'}", "number"), _reported(row.metric if beside else "")
         if row.metric == "best_accuracy":
             yield from _accuracies(f"{row.title}, {measured}")
             continue
         unit = "" if row.title.endswith("(s)") else " (s)"
-        yield Column(f"{row.title}, {measured}{unit}", "number"), time_cell(TIMES[row.metric])
+        yield Column(f"{row.title}, {measured}{unit}", "number"), _time(TIMES[row.metric])
         if is_slice:
             title = Column(f"{row.title}, extrapolated to full size", "number")
             yield title, lambda case: extrapolated(case, benchmark, request)
@@ -103,17 +100,14 @@ def _metrics(selection: Selection, request: Request) -> Columns:
 
 
 def _accuracies(title: str) -> Columns:
-    def of(value: Callable[[Record], float], cell: Callable[[Sequence[float]], Value]) -> Callable[[CaseRecords], Cell]:
+    def of(value: Callable[[Record], float], cell: Callable[[Sequence[float]], Value]) -> CellOf:
         return lambda case: not_averaged(case, is_cost=False) or cell([value(record) for record in case.measured])
-
-    def error(cell: Callable[[CaseRecords], Cell]) -> Callable[[CaseRecords], Cell]:
-        return lambda case: cell(case) if case.measured else missing(case)
 
     yield Column(f"{title} (best epoch, as published)", "number"), of(best_accuracy, mean)
     yield Column(f"{title} (median of the last three epochs, clean)", "number"), of(clean_accuracy, mean)
     yield Column("Optimism gap (points)", "number"), of(optimism_gap, difference)
-    yield Column("Error of seeds (points)", "number"), error(seed_error)
-    yield Column("Error of sampling (points)", "number"), error(image_error)
+    yield Column("Error of seeds (points)", "number"), seed_error
+    yield Column("Error of sampling (points)", "number"), image_error
 
 
 def _speed_up(selection: Selection, metric: str) -> Columns:
@@ -129,11 +123,11 @@ def _speed_up(selection: Selection, metric: str) -> Columns:
     yield Column(f"Speed-up over {over.name}", "number"), cell
 
 
-def _reported(metric: str | None) -> Callable[[CaseRecords], Cell]:
+def _reported(metric: str) -> CellOf:
     """Return what gives the lab report's own string of a metric; of none, that nothing may stand here."""
 
     def cell(case: CaseRecords) -> Cell:
-        printed = {str(key): text for key, text in case.case.reported.items()}.get(metric or "")
+        printed = {str(key): text for key, text in case.case.reported.items()}.get(metric)
         return Missing() if printed is None else printed_cell(printed)
 
     return cell
@@ -145,13 +139,12 @@ def printed_cell(printed: str) -> Text:
     return Text(printed, found.value if found else None)
 
 
-def time_cell(seconds: Callable[[Record], float]) -> Callable[[CaseRecords], Cell]:
+def _time(seconds: Callable[[Record], float]) -> CellOf:
     """Return what gives the median of a time over a case's runs, marked where one of them is unreliable."""
 
     def cell(case: CaseRecords) -> Cell:
         unreliable = any(record.has_unreliable_times for record in case.measured)
-        return not_averaged(case, is_cost=True) or middle(
-            [seconds(record) for record in case.measured], is_unreliable=unreliable
-        )
+        values = [seconds(record) for record in case.measured]
+        return not_averaged(case, is_cost=True) or middle(values, is_unreliable=unreliable)
 
     return cell

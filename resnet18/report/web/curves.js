@@ -1,7 +1,6 @@
 // Curves that are compared: which cases, measure and epoch. Nothing is computed: the data block's numbers are shown.
 
 const CURVES = JSON.parse(document.getElementById('curves').textContent);
-const SAID_AFTER_MS = 400; // a reader who moves on is not told every epoch on the way
 const ROOM = { left: 46, right: 14, top: 8, bottom: 40 };
 const IMAGES = { train: 'training images', published: 'test images, as published', clean: 'test images, clean' };
 const NOTHING = '\u2013';
@@ -17,28 +16,23 @@ function chosenOf(chart) {
   return chart.drawable.filter((entry) => entry.box.checked);
 }
 
-// The mean over seeds as the report computed it; of a single seed, that seed.
-function meanOf(lines) {
-  return lines.mean ?? lines.runs[0];
-}
-
-// Lowest and highest seed at a place; seeds that ended earlier have no value there.
-function rangeAt(lines, at) {
-  const values = lines.runs.map((run) => run[at]).filter((value) => value !== undefined);
-  return values.length ? [Math.min(...values), Math.max(...values)] : null;
+// Lowest and highest seed at an epoch; seeds that ended earlier have no value there.
+function rangeAt(lines, epoch) {
+  const values = lines.runs.map((run) => run[epoch - 1]).filter((value) => value !== undefined);
+  return [Math.min(...values), Math.max(...values)];
 }
 
 // The values of a case at an epoch as texts: mean or only seed, then what the seeds span or each of them.
-function valuesAt(entry, epoch, shown) {
-  const [lines, at] = [entry.curves.lines[shown.key], entry.curves.epochs.indexOf(epoch)];
-  if (at < 0 || !rangeAt(lines, at)) return { value: NOTHING, seeds: 'ended' };
+function valuesAt({ curves }, epoch, shown) {
+  const lines = curves.lines[shown.key];
+  if (lines.runs.every((run) => run.length < epoch)) return { value: NOTHING, seeds: 'ended' };
   const unit = shown.isLoss ? '' : ' %';
   const number = (value) => (value === undefined ? NOTHING : shown.isLoss ? value.toPrecision(4) : value.toFixed(2));
-  const mean = meanOf(lines)[at];
+  const mean = lines.mean[epoch - 1];
   const value = mean === undefined ? NOTHING : `${number(mean)}${unit}`;
-  if (lines.runs.length === 1) return { value, seeds: `seed ${entry.curves.seeds[0]}` };
-  if (shown.eachSeed) return { value, seeds: `${lines.runs.map((run) => number(run[at])).join(', ')}${unit}` };
-  return { value, seeds: `${rangeAt(lines, at).map(number).join(' to ')}${unit}` };
+  if (lines.runs.length === 1) return { value, seeds: `seed ${curves.seeds[0]}` };
+  if (shown.eachSeed) return { value, seeds: `${lines.runs.map((run) => number(run[epoch - 1])).join(', ')}${unit}` };
+  return { value, seeds: `${rangeAt(lines, epoch).map(number).join(' to ')}${unit}` };
 }
 
 function titleOf(shown, isLog) {
@@ -62,7 +56,7 @@ function axesFor(chart, shown, box) {
   const values = chosenOf(chart).flatMap((entry) => entry.curves.lines[shown.key].runs.flat());
   const isLog = shown.isLoss && needsLog(values);
   const [low, high] = isLog ? [Math.min(...values) * 0.9, Math.max(...values) * 1.1] : span(values, shown.isLoss);
-  const last = chart.epochs[chart.epochs.length - 1];
+  const last = Number(chart.slider.max);
   const pad = Math.min(Math.max(0.02 * (last - 1), 0.15), 0.9);
   return {
     box,
@@ -74,19 +68,31 @@ function axesFor(chart, shown, box) {
   };
 }
 
-function drawCase({ svg, axis, cases }, shown, entry) {
-  const [lines, pen, epochs] = [entry.curves.lines[shown.key], penOf(entry.number), entry.curves.epochs];
-  const withSpread = !shown.eachSeed && lines.mean;
-  if (withSpread) drawBand(svg, axis, pen, lines.mean.map((_, at) => [epochs[at], ...rangeAt(lines, at)]));
-  for (const values of withSpread ? [lines.mean] : lines.runs) {
-    drawLine(svg, axis, pen, values.map((value, at) => [epochs[at], value]), {
-      isThin: !withSpread && lines.runs.length > 1,
-      marked: markedPlaces(values.length, entry.number, cases.length),
-      hollow: shown.images === 'train' ? 0 : entry.curves.hollow,
-    });
+function drawLine({ svg, axis, cases }, shown, entry, values, isThin) {
+  const pen = penOf(entry.number);
+  const places = values.map((value, at) => [axis.x(at + 1), axis.y(value)]);
+  svg.append(svgElement(svg, 'path', { class: `line ${pen.colour} ${pen.dash}${isThin ? ' thin' : ''}`, d: pathOf(places) }));
+  // The cases have their markers at different epochs, so that both of two equal curves are seen.
+  const every = Math.max(cases.length, Math.floor(places.length / 8));
+  const offset = Math.floor((entry.number * every) / cases.length) % places.length;
+  const hollowFrom = places.length - (shown.images === 'train' ? 0 : entry.curves.hollow);
+  places.forEach(([x, y], at) => {
+    if (at >= hollowFrom || at % every === offset) drawSign(svg, pen, pen.marker, x, y, isThin ? 2.6 : 3.6, at >= hollowFrom);
+  });
+}
+
+function drawCase(chart, shown, entry) {
+  const { svg, axis } = chart;
+  const [lines, pen, { turn }] = [entry.curves.lines[shown.key], penOf(entry.number), entry.curves];
+  if (lines.runs.length > 1 && !shown.eachSeed) {
+    const ends = lines.mean.map((_, at) => [axis.x(at + 1), ...rangeAt(lines, at + 1).map(axis.y)]);
+    const band = [...ends.map(([x, , high]) => [x, high]), ...ends.map(([x, low]) => [x, low]).reverse()];
+    svg.append(svgElement(svg, 'path', { class: `band ${pen.colour}`, d: `${pathOf(band)}Z` }));
   }
-  const turn = shown.isLoss && shown.images !== 'train' ? epochs.indexOf(entry.curves.turn) : -1;
-  if (turn >= 0) drawSign(svg, pen, 'star', axis.x(entry.curves.turn), axis.y(meanOf(lines)[turn]), 8);
+  for (const values of shown.eachSeed ? lines.runs : [lines.mean]) {
+    drawLine(chart, shown, entry, values, shown.eachSeed && lines.runs.length > 1);
+  }
+  if (turn && shown.isLoss && shown.images !== 'train') drawSign(svg, pen, 'star', axis.x(turn), axis.y(lines.mean[turn - 1]), 8);
 }
 
 function draw(chart) {
@@ -106,25 +112,25 @@ function draw(chart) {
   read(chart);
 }
 
-// Show the values at the slider's epoch in the legend and the picture; return them as a sentence.
+// Show the values at the slider's epoch in the legend and the picture, and as a sentence for a screen reader.
 function read(chart) {
   const { root, svg, slider, axis } = chart;
-  const [shown, epoch] = [shownIn(chart), chart.epochs[Number(slider.value)]];
+  const [shown, epoch] = [shownIn(chart), Number(slider.value)];
   const title = titleOf(shown, axis.isLog);
-  const spoken = chart.drawable.map((entry) => showValues(entry, epoch, shown)).filter(Boolean).join('; ') || 'no case is chosen';
-  slider.setAttribute('aria-valuetext', `epoch ${epoch}`);
+  const values = chart.drawable.map((entry) => showValues(entry, epoch, shown)).filter(Boolean).join('; ');
+  const spoken = `Epoch ${epoch}: ${values || 'no case is chosen'}`;
+  slider.setAttribute('aria-valuetext', spoken);
   root.querySelector('.epoch output').textContent = `${epoch}`;
   root.querySelector('.legend caption').textContent = `Epoch ${epoch}: ${title}`;
-  svg.setAttribute('aria-label', `${title}, by epoch. Epoch ${epoch}: ${spoken}`);
+  svg.setAttribute('aria-label', `${title}, by epoch. ${spoken}`);
   const layer = svg.querySelector('.reading');
   const [x, { top, bottom }] = [axis.x(epoch), axis.box];
   layer.replaceChildren(svgElement(svg, 'path', { class: 'cursor', d: `M${x} ${top}V${bottom}` }));
   for (const entry of shown.eachSeed ? [] : chosenOf(chart)) {
-    const value = meanOf(entry.curves.lines[shown.key])[entry.curves.epochs.indexOf(epoch)];
+    const value = entry.curves.lines[shown.key].mean[epoch - 1];
     const ring = { class: `ring ${penOf(entry.number).colour}`, cx: x, cy: axis.y(value), r: 6.5 };
     if (value !== undefined) layer.append(svgElement(svg, 'circle', ring));
   }
-  return `Epoch ${epoch}: ${spoken}`;
 }
 
 function showValues(entry, epoch, shown) {
@@ -134,35 +140,26 @@ function showValues(entry, epoch, shown) {
   return value && `${entry.name} ${value}`;
 }
 
-// Said a moment later, by the single place of the page that a screen reader listens to.
-let saying = 0;
-function say(text) {
-  clearTimeout(saying);
-  saying = setTimeout(() => { document.getElementById('said').textContent = text; }, SAID_AFTER_MS);
-}
-
-function point(chart, event) {
-  const x = event.clientX - chart.svg.getBoundingClientRect().left;
-  const distances = chart.epochs.map((epoch) => Math.abs(chart.axis.x(epoch) - x));
-  chart.slider.value = String(distances.indexOf(Math.min(...distances)));
-  read(chart);
-}
-
 function startChart(root) {
-  const places = CURVES.charts[root.dataset.chart];
+  const [svg, slider] = [root.querySelector('.plot'), root.querySelector('input[type="range"]')];
   const cases = all('.legend tbody tr', root).map((row, number) => {
     drawSwatch(row.querySelector('.swatch'), number);
     const [name, box] = [row.querySelector('label span').textContent, row.querySelector('input')];
-    return { row, number, name, box, curves: places[number] === null ? null : CURVES.cases[places[number]] };
+    return { row, number, name, box, curves: CURVES[root.dataset.chart][number] };
   });
   const drawable = cases.filter((entry) => entry.curves);
-  const epochs = [...new Set(drawable.flatMap((entry) => entry.curves.epochs))].sort((one, other) => one - other);
-  const [svg, slider] = [root.querySelector('.plot'), root.querySelector('input[type="range"]')];
-  const chart = { root, cases, drawable, epochs, svg, slider, axis: null };
-  slider.max = String(epochs.length - 1);
+  const chart = { root, cases, drawable, svg, slider, axis: null };
+  slider.max = Math.max(...drawable.flatMap((entry) => entry.curves.lines.clean_loss.runs.map((run) => run.length)));
   slider.value = slider.max;
-  slider.addEventListener('input', () => say(read(chart)));
-  for (const name of ['pointermove', 'pointerdown']) svg.addEventListener(name, (event) => point(chart, event));
+  slider.addEventListener('input', () => read(chart));
+  const point = (event) => {
+    const x = event.clientX - svg.getBoundingClientRect().left;
+    const distance = (epoch) => Math.abs(chart.axis.x(epoch) - x);
+    const epochs = [...Array(Number(slider.max)).keys()].map((at) => at + 1);
+    slider.value = epochs.reduce((best, epoch) => (distance(epoch) < distance(best) ? epoch : best));
+    read(chart);
+  };
+  for (const name of ['pointermove', 'pointerdown']) svg.addEventListener(name, point);
   root.addEventListener('change', (event) => { if (event.target !== slider) draw(chart); });
   for (const button of all('[data-pick]', root)) {
     button.addEventListener('click', () => {
@@ -170,13 +167,8 @@ function startChart(root) {
       draw(chart);
     });
   }
-  draw(chart); // at once: paper does not wait for an observer
+  draw(chart);
   new ResizeObserver(() => draw(chart)).observe(svg);
 }
 
-// A chart is drawn when it comes near the screen: a page of many opens as fast as a page of few. Paper shows them all.
-const waiting = new Set(all('.chart'));
-const start = (root) => { if (waiting.delete(root)) startChart(root); };
-const watcher = new IntersectionObserver((seen) => seen.filter((entry) => entry.isIntersecting).forEach((entry) => start(entry.target)), { rootMargin: '600px' });
-waiting.forEach((root) => watcher.observe(root));
-addEventListener('beforeprint', () => [...waiting].forEach(start));
+all('.chart').forEach(startChart);

@@ -1,35 +1,6 @@
-// The page's own controls: theme, verdicts by word, columns that sort, and the list of runs.
+// The page's own controls: verdicts by word, columns that sort, and the list of runs.
 
-const KEPT = 'resnet18-theme';
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-
-// Light or dark: as the system has it, until the reader chooses. A browser may forbid files to keep the choice.
-function keptTheme(name) {
-  try {
-    if (name) localStorage.setItem(KEPT, name);
-    return localStorage.getItem(KEPT);
-  } catch {
-    return null;
-  }
-}
-
-function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
-}
-
-function startTheme(button) {
-  const name = () => { button.textContent = isDark() ? 'Light theme' : 'Dark theme'; };
-  const kept = keptTheme();
-  if (kept === 'dark' || kept === 'light') document.documentElement.dataset.theme = kept;
-  button.addEventListener('click', () => {
-    document.documentElement.dataset.theme = isDark() ? 'light' : 'dark';
-    keptTheme(document.documentElement.dataset.theme);
-    name();
-  });
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', name);
-  name();
-}
 
 function filterVerdicts(section, word) {
   const verdicts = all('.verdict', section);
@@ -65,42 +36,27 @@ function sortBy(head) {
   // A run is a body of its own: its row has another under it.
   const rows = table.tBodies.length > 1 ? [...table.tBodies] : [...table.tBodies[0].rows];
   const cell = (row) => (row.rows ? row.rows[0] : row).cells[head.cellIndex];
-  const sorted = [...rows].sort((one, other) => compareCells(cell(one), cell(other), sign));
-  rows[0]?.parentNode.append(...sorted);
-}
-
-// What runs share stands once in the page; under an opened run it is shown again, and its links are not needed.
-function fill(detail) {
-  const links = detail.querySelector('.provenance > p');
-  if (!links) return;
-  const copies = all('a', links).flatMap((link) => {
-    const title = Object.assign(document.createElement('h4'), { textContent: link.textContent });
-    return [title, document.querySelector(`${link.getAttribute('href')} .facts`).cloneNode(true)];
-  });
-  links.replaceWith(...copies);
+  rows.sort((one, other) => compareCells(cell(one), cell(other), sign));
+  rows[0]?.parentNode.append(...rows);
 }
 
 function showRun(button, opens) {
-  const detail = document.getElementById(button.getAttribute('aria-controls'));
-  if (opens) fill(detail);
-  detail.classList.toggle('closed', !opens);
+  document.getElementById(button.getAttribute('aria-controls')).classList.toggle('closed', !opens);
   button.setAttribute('aria-expanded', String(opens));
+}
+
+function filterRuns(groups, text, status) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const fits = (group) => words.every((word) => group.textContent.toLowerCase().includes(word));
+  const shown = groups.filter((group) => (!status || group.dataset.status === status) && fits(group));
+  for (const group of groups) group.classList.toggle('filtered', !shown.includes(group));
+  document.getElementById('runs-count').textContent = `${shown.length} of ${groups.length} listed runs`;
 }
 
 function startRuns(table) {
   const groups = [...table.tBodies];
   const [search, status] = ['runs-search', 'runs-status'].map((id) => document.getElementById(id));
-  const texts = new Map();
-  const textOf = (group) => texts.get(group) ?? texts.set(group, group.textContent.toLowerCase()).get(group);
-
-  function filter() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (group) => (!status.value || group.dataset.status === status.value) && words.every((word) => textOf(group).includes(word));
-    for (const group of groups) group.classList.toggle('filtered', !fits(group));
-    const shown = groups.filter((group) => !group.classList.contains('filtered')).length;
-    document.getElementById('runs-count').textContent = `${shown} of ${groups.length} listed runs`;
-  }
-
+  const filter = () => filterRuns(groups, search.value, status.value);
   for (const button of all('.opener', table)) {
     showRun(button, false);
     button.addEventListener('click', () => showRun(button, button.getAttribute('aria-expanded') === 'false'));
@@ -120,7 +76,6 @@ function openForPaper() {
   addEventListener('afterprint', () => { for (const details of opened.splice(0)) details.open = false; });
 }
 
-startTheme(document.getElementById('theme'));
 // The contents stand beside the text where there is room, and would push it off a small screen.
 if (!matchMedia('(min-width: 64rem)').matches) document.querySelector('.toc details').open = false;
 // Controls are hidden or disabled until there is a script that makes them work.

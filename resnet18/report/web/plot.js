@@ -4,7 +4,6 @@
 const COLOURS = 7;
 const DASHES = 4;
 const MARKERS = ['circle', 'square', 'up', 'diamond', 'down'];
-const MANY = 15; // epochs from which a marker on each would run into the next
 
 // Steps of 1, 2 or 5 times a power of ten, about as many as are wanted.
 function linearTicks(low, high, wanted) {
@@ -19,15 +18,14 @@ function linearTicks(low, high, wanted) {
 // Whole epochs, the first among them; the next is left out where the two would touch.
 function epochTicks(last, wanted) {
   const ticks = last > 1 ? linearTicks(1, last, wanted).filter(Number.isInteger) : [];
-  return [1, ...ticks.filter((tick) => tick > 1 && (last < 20 || tick > last * 0.05))];
+  return [1, ...ticks.filter((tick) => tick > 1 && tick > last * 0.05)];
 }
 
 function logTicks(low, high) {
-  const powers = [...Array(40).keys()].map((at) => at - 20);
-  const ticks = powers.flatMap((power) => [1, 2, 5].map((factor) => Number((factor * 10 ** power).toPrecision(3))));
-  const inside = ticks.filter((tick) => tick >= low && tick <= high);
-  const whole = inside.filter((tick) => /^1(e|0*$)|^0\.0*1$/.test(String(tick)));
-  return inside.length > 9 && whole.length > 1 ? whole : inside;
+  const powers = [...Array(40).keys()].map((at) => 10 ** (at - 20));
+  const wanted = high > 1000 * low ? [1] : [1, 2, 5];
+  const ticks = powers.flatMap((power) => wanted.map((factor) => Number((factor * power).toPrecision(3))));
+  return ticks.filter((tick) => tick >= low && tick <= high);
 }
 
 function linear(low, high, from, to) {
@@ -64,16 +62,21 @@ function pathOf(points) {
   return points.map(([x, y], at) => `${at ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 }
 
+// A figure with its corners on a circle, the first at an angle in turns; a star has every other corner inside.
+function polygon(x, y, radius, corners, turn, inner = radius) {
+  return `${pathOf([...Array(corners).keys()].map((at) => {
+    const [angle, away] = [2 * Math.PI * (at / corners + turn), at % 2 ? inner : radius];
+    return [x + away * Math.cos(angle), y + away * Math.sin(angle)];
+  }))}Z`;
+}
+
 const SHAPES = {
-  circle: (x, y, r) => `M${x - r} ${y}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0Z`,
-  square: (x, y, r) => `M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}Z`,
-  up: (x, y, r) => `M${x} ${y - 1.2 * r}l${1.15 * r} ${2 * r}h${-2.3 * r}Z`,
-  diamond: (x, y, r) => `M${x} ${y - 1.35 * r}l${1.2 * r} ${1.35 * r}l${-1.2 * r} ${1.35 * r}l${-1.2 * r} ${-1.35 * r}Z`,
-  down: (x, y, r) => `M${x} ${y + 1.2 * r}l${1.15 * r} ${-2 * r}h${-2.3 * r}Z`,
-  star: (x, y, r) => `${pathOf([...Array(10).keys()].map((at) => {
-    const [angle, radius] = [(Math.PI * at) / 5 - Math.PI / 2, at % 2 ? 0.45 * r : r];
-    return [x + radius * Math.cos(angle), y + radius * Math.sin(angle)];
-  }))}Z`,
+  circle: (x, y, r) => polygon(x, y, r, 20, 0),
+  square: (x, y, r) => polygon(x, y, 1.3 * r, 4, 0.125),
+  up: (x, y, r) => polygon(x, y, 1.3 * r, 3, -0.25),
+  diamond: (x, y, r) => polygon(x, y, 1.3 * r, 4, 0),
+  down: (x, y, r) => polygon(x, y, 1.3 * r, 3, 0.25),
+  star: (x, y, r) => polygon(x, y, r, 10, -0.25, 0.45 * r),
 };
 
 function penOf(number) {
@@ -91,12 +94,6 @@ function drawSwatch(svg, number) {
   drawSign(svg, pen, pen.marker, 15, 6, 3.6);
 }
 
-// Where a line has its markers: everywhere if it is short, else at places that differ by case.
-function markedPlaces(count, number, cases) {
-  if (count < MANY) return [...Array(count).keys()];
-  return [...Array(6).keys()].map((at) => Math.floor((count / 6) * (at + (number + 0.5) / cases)));
-}
-
 function drawAxes(svg, { box, x, y, xTicks, yTicks }) {
   const layer = svgElement(svg, 'g', { 'aria-hidden': 'true' });
   const path = (look, d) => layer.append(svgElement(svg, 'path', { class: look, d }));
@@ -112,20 +109,4 @@ function drawAxes(svg, { box, x, y, xTicks, yTicks }) {
   }
   label('epoch', box.right, box.bottom + 34, 'end');
   svg.append(layer);
-}
-
-function drawBand(svg, axis, pen, band) {
-  const upper = band.map(([epoch, , high]) => [axis.x(epoch), axis.y(high)]);
-  const lower = band.map(([epoch, low]) => [axis.x(epoch), axis.y(low)]).reverse();
-  svg.append(svgElement(svg, 'path', { class: `band ${pen.colour}`, d: `${pathOf([...upper, ...lower])}Z` }));
-}
-
-function drawLine(svg, axis, pen, points, { isThin, marked, hollow }) {
-  const places = points.map(([epoch, value]) => [axis.x(epoch), axis.y(value)]);
-  svg.append(svgElement(svg, 'path', { class: `line ${pen.colour} ${pen.dash}${isThin ? ' thin' : ''}`, d: pathOf(places) }));
-  const filled = places.length - hollow;
-  const last = [...places.keys()].slice(filled);
-  for (const at of [...marked.filter((place) => place < filled), ...last]) {
-    drawSign(svg, pen, pen.marker, ...places[at], isThin ? 2.6 : 3.6, at >= filled);
-  }
 }
