@@ -8,9 +8,10 @@ from resnet18.spec.augmentation import OperationName
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, did_you_mean
 from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
-from resnet18.spec.metric import METRICS, TABLE_METRICS, Quantity
+from resnet18.spec.metric import TABLE_METRICS, Quantity, quantity_of
 from resnet18.spec.strict import Items, Model
 
+DottedKey = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
@@ -18,16 +19,13 @@ Percent = Annotated[float, Field(ge=0, le=1_000)]
 class Assumption(Model):
     """A value that the report does not state, and where ours comes from."""
 
-    key: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
-    """Dotted key of the experiment or execution; operations by name: `augmentation.random_rotation.degrees`.
-
-    `protocol.…` names what no key can change, such as the initialisation.
-    """
+    key: DottedKey
+    """Of the experiment or execution, as `augmentation.random_rotation.degrees`; `protocol.…` is no key of a spec."""
     source: Text
 
     @property
     def has_value(self) -> bool:
-        """Whether a spec has the key."""
+        """Whether a key of a spec can change it."""
         return not self.key.startswith("protocol.")
 
 
@@ -41,7 +39,7 @@ class Case(Model):
     reported: dict[Name, Text] = {}
     """What the report printed by metric, as the string that it printed."""
     factors: dict[Name, Level] = {}
-    """What distinguishes a case that documents a report and cannot be run; such a case has no experiment."""
+    """Instead of an experiment, where a case documents a report and cannot be run."""
     about_size: bool = False
     """The case compares input sizes: the scale `small` leaves its size alone."""
 
@@ -70,9 +68,8 @@ class MetricRow(Model):
 
     @property
     def measures(self) -> Quantity:
-        """Its quantity; of a metric that nobody explained, `other`."""
-        own = METRICS.get(self.metric)
-        return self.quantity or (own.quantity if own else "other")
+        """Its quantity, `other` where that is not said."""
+        return self.quantity or quantity_of(self.metric)
 
 
 class Table(Model):
@@ -95,27 +92,26 @@ class Table(Model):
 
 
 class Candidate(Model):
-    """One reading of what the report does not say."""
+    """A value that a key may have had."""
 
     name: Name
     value: Any
 
 
 class Hypothesis(Model):
-    """A key whose value is not known, with the values that it may have had. Each is run as a case of its own."""
+    """A key whose value the report does not say. Each candidate is run as a case of its own."""
 
-    key: Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
+    key: DottedKey
     question: Text
     cases: Annotated[Items[Name], Field(min_length=1)]
     """The cases whose reported values the candidates are held against."""
     candidates: Annotated[Items[Candidate], Field(alias="candidate", min_length=2)]
 
     @model_validator(mode="after")
-    def _is_of_the_experiment(self) -> Self:
+    def _candidates_are_told_apart(self) -> Self:
         if self.key.split(".")[0] not in Experiment.model_fields:
             raise ValueError(f'"{self.key}" is no key of an experiment')
-        names = [candidate.name for candidate in self.candidates]
-        if len(set(names)) < len(names):
+        if len({candidate.name for candidate in self.candidates}) < len(self.candidates):
             raise ValueError("two candidates have one name")
         return self
 
@@ -131,7 +127,7 @@ class Derived(Model):
     """The case that is divided by, or subtracted."""
     printed: Text
     scope: Name | None = None
-    """The metric that the report says it is computed from, where that is another."""
+    """The metric that it is computed from, by the report, where that is another."""
 
 
 class PrintedRate(Model):
@@ -139,7 +135,7 @@ class PrintedRate(Model):
 
     cases: Annotated[Items[Name], Field(min_length=1)]
     epoch: Annotated[int, Field(ge=0)]
-    """The epoch after which the rate has this value."""
+    """After which the rate has this value."""
     printed: Text
 
 
@@ -166,7 +162,7 @@ class Printed(Model):
     test_images: Annotated[int, Field(ge=1)] | None = None
     epoch_chosen_on: Literal["test", "validation", "last"] | None = None
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Evaluations among which the best was chosen, where the cases have no experiment that says it."""
+    """Where the cases have no experiment that says it."""
     derived: Items[Derived] = ()
     rates: Items[PrintedRate] = Field(default=(), alias="rate")
     memory: Items[PrintedMemory] = ()
@@ -181,9 +177,8 @@ class Gate(Model):
     seeds: Annotated[int, Field(ge=2, le=1_000)] = 8
     """Of the side that is judged; a baseline has twice as many."""
     slower_percent: Percent = 2.0
-    """A time may grow by so much before it is looked at."""
+    """By which a time may grow before it is looked at, and then a peak of memory."""
     larger_percent: Percent = 1.0
-    """So may a peak of memory."""
 
 
 class Benchmark(Model):
@@ -220,9 +215,8 @@ class Benchmark(Model):
 
     @model_validator(mode="after")
     def _metrics_are_known(self) -> Self:
-        if not self.can_run:
-            return self
-        for name in [row.metric for row in self.table.metrics] + [key for case in self.cases for key in case.reported]:
+        names = [row.metric for row in self.table.metrics] + [key for case in self.cases for key in case.reported]
+        for name in names if self.can_run else ():
             if name not in TABLE_METRICS:
                 known = ", ".join(TABLE_METRICS)
                 raise ValueError(f'unknown metric "{name}"{did_you_mean(name, TABLE_METRICS)}; known are {known}')

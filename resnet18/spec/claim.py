@@ -1,8 +1,7 @@
 """Claims: the statements of a report in checkable form, from a small closed vocabulary.
 
-A claim is a conjunction of checks: it is supported where all of them are, contradicted where one of them is.
-Units: accuracies in percent and their margins in points, times and memory as ratios and their margins in percent,
-losses in nats, epochs in epochs.
+A claim is supported where all of its checks are, contradicted where one of them is. Accuracies are in percent and their
+margins in points; times and memory are compared as ratios and their margins are in percent.
 """
 
 from collections.abc import Iterator

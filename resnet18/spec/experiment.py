@@ -39,7 +39,7 @@ class Experiment(Model):
     test_images_last: CountOrAll
     """Test images evaluated after each of the last three epochs, whose median is the clean accuracy."""
     image_size: Annotated[int, Field(ge=8, le=1024)]
-    """Side in px of the network's input: `random_resized_crop` makes it, else a bilinear resize before the list."""
+    """Side of the network's input: `random_resized_crop` makes it, else a bilinear resize before the list."""
     augmentation: Items[Operation]
     """Operations on training images, in order."""
     test_augmentation: Items[Operation]
@@ -60,16 +60,12 @@ class Experiment(Model):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
-    def _lists_are_in_order(self) -> Self:
+    def _its_parts_fit_together(self) -> Self:
         for key in ("augmentation", "test_augmentation"):
             try:
                 check_order(getattr(self, key))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
-        return self
-
-    @model_validator(mode="after")
-    def _one_cycle_has_the_rate_of_the_optimizer(self) -> Self:
         if isinstance(self.schedule, OneCycle) and self.schedule.max_lr != self.optimizer.lr:
             raise ValueError(
                 f"optimizer.lr = {self.optimizer.lr:g} is not schedule.max_lr = {self.schedule.max_lr:g}: both are the "
@@ -93,9 +89,8 @@ class Execution(Model):
     compile: bool = False
     """Compile the network with torch.compile before training; the time that takes is `compile_s`."""
     path: Literal["reference", "fast"] = "reference"
-    """`reference`: what the report did. PIL operations per image, a data loader, torch's layers, plain optimizer loop,
-    loss and hits read at every step. `fast`: the same images to the bit, whole batches at a time, and the same
-    mathematics in fewer passes over memory: equal up to rounding.
+    """`reference`: as the report did, image by image. `fast`: the same images to the bit, whole batches at a time, and
+    the same mathematics in fewer passes over memory: equal up to rounding.
     """
     deterministic: bool = False
     """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""

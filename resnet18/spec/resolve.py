@@ -39,19 +39,14 @@ class Request:
     @property
     def described(self) -> str:
         """The request in a few words, as headings and tables name it."""
-        return ", ".join(
-            (f"{self.scale} scale", self.data_label, *(text.removeprefix("--") for text in self.overrides))
-        )
+        options = (text.removeprefix("--") for text in self.overrides)
+        return ", ".join((f"{self.scale} scale", self.data_label, *options))
 
 
 def resolve(
     benchmark: Benchmark, case: Case, request: Request, *, seed: int, where: str = ""
 ) -> tuple[Experiment, Execution]:
-    """Return what a case means under a request.
-
-    Raises:
-        SpecError: an unknown key, a wrong type, or a value out of range; the message names the case and the key.
-    """
+    """Return what a case means under a request; SpecError names the case, the key, and what is wrong with it."""
     where = where or f'{benchmark.name}: case "{case.name}"'
     experiment: dict[str, Any] = deepcopy({**benchmark.experiment, **case.experiment})
     execution: dict[str, Any] = deepcopy({**benchmark.execution, **case.execution})
@@ -65,13 +60,8 @@ def resolve(
 
 def at_scale(experiment: dict[str, Any], scale: Scale, data: str, *, about_size: bool) -> dict[str, Any]:
     """Return a case's experiment keys with the scale's values laid over them."""
-    scaled = dict(
-        experiment,
-        data=data,
-        train_images=scale.train_images,
-        test_images_epoch=scale.test_images_epoch,
-        test_images_last=scale.test_images_last,
-    )
+    counts = {key: getattr(scale, key) for key in ("train_images", "test_images_epoch", "test_images_last")}
+    scaled = {**experiment, "data": data, **counts}
     if scale.width is not None:
         scaled["width"] = scale.width
     if scale.image_size is not None and (scale.image_size_is_fixed or not about_size):
@@ -89,11 +79,7 @@ def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
 
 
 def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | None:
-    """Return the names of the first two cases that are the same run under a request, None where all differ.
-
-    Raises:
-        SpecError: as `resolve`.
-    """
+    """Return the names of the first two cases that are the same run under a request; SpecError as `resolve`."""
     seen: dict[str, str] = {}
     for case in benchmark.cases:
         arm = ids_of(*resolve(benchmark, case, request, seed=0)).arm_id
@@ -106,8 +92,7 @@ def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | Non
 def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ...]:
     """Return `-o` options in one form and order: `lr=0.010` and `lr=0.01` ask for the same; the last of a key counts.
 
-    Raises:
-        SpecError: an option that is not key=value on one line.
+    Raises SpecError at an option that is not key=value on one line.
     """
     found = {}
     for option in options:
@@ -115,10 +100,18 @@ def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ..
         if not equals or not text.isprintable():
             what, next_step = "is not of the form key=value", "for example: -o optimizer.lr=0.01"
             raise SpecError(f"option -o {option!r}", what, next_step=next_step)
-        value = _toml_value(text.strip())
+        value = _toml_value(text)
         found[key.strip()] = json.dumps(value) if isinstance(value, str | int | float) else text.strip()
     first = [f"{DEVICE_OPTION}{device}"] if device else []
     return (*first, *(f"{key}={value}" for key, value in sorted(found.items())))
+
+
+def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
+    """Return a TOML value; what is not one is a string, so that shells need no second pair of quotes."""
+    try:
+        return parse_toml(f"value = {text.strip()}")["value"]
+    except ValueError:
+        return text.strip()
 
 
 def _override(experiment: dict[str, Any], execution: dict[str, Any], override: str, place: str) -> None:
@@ -127,50 +120,36 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
         execution.setdefault("device", override.removeprefix(DEVICE_OPTION))
         return
     key, _, text = override.partition("=")
-    where = f"option -o {override}"
-    path = key.strip().split(".")
+    where, path = f"option -o {override}", key.strip().split(".")
     first = path[0]
     if first in {"data", "seed"}:
         next_step = f"use --{first.replace('seed', 'seeds')}"
         raise SpecError(where, f'"{first}" has an option of its own', next_step=next_step)
-    known = [*Experiment.model_fields, *Execution.model_fields]
+    known = {*Experiment.model_fields, *Execution.model_fields} - {"data", "seed"}
     if first not in known:
         hint = f' (did you mean "optimizer.{first}"?)' if first in INNER_KEYS else did_you_mean(first, known)
-        raise SpecError(where, f'unknown key "{first}"{hint}', allowed=sorted({*known} - {"data", "seed"}))
+        raise SpecError(where, f'unknown key "{first}"{hint}', allowed=sorted(known))
     target = experiment if first in Experiment.model_fields else execution
-    _set_value(target, path, _toml_value(text.strip()), f"{where}: {place}")
-
-
-def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
-    """Return a TOML value; what is not one is a string, so that shells need no second pair of quotes."""
-    try:
-        return parse_toml(f"value = {text}")["value"]
-    except ValueError:
-        return text
+    _set_value(target, path, _toml_value(text), f"{where}: {place}")
 
 
 def _set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401 - as above
-    """Set a dotted key in place, an operation of a list by its name."""
+    """Set a dotted key in place. In a list of operations, a part of the key is the name of one."""
     inner: Any = target
-    *parts, last = path
-    for part in parts:
-        inner = _inside(inner, part, where)
-    if not isinstance(inner, list):
-        inner[last] = value
-        return
-    operation = _inside(inner, last, where)
-    if not isinstance(value, dict) or value.get("name") != last:
-        raise SpecError(where, f'"{last}" is an operation; name one of its keys')
-    inner[inner.index(operation)] = value
-
-
-def _inside(table: Any, part: str, where: str) -> Any:  # noqa: ANN401 - as above
-    """Return the table or list under a key, in a list of operations the one of that name."""
-    if isinstance(table, list):
-        table = {str(item["name"]): item for item in table if isinstance(item, dict) and "name" in item}
-    if not isinstance(table.get(part), dict | list):
-        raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, table)}')
-    return table[part]
+    for at, part in enumerate(path, start=1):
+        is_last, is_list = at == len(path), isinstance(inner, list)
+        if is_last and not is_list:
+            inner[part] = value
+            return
+        items = inner.items() if not is_list else ((item["name"], item) for item in inner if isinstance(item, dict))
+        known = dict(items)
+        if not isinstance(known.get(part), dict | list):
+            raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, known)}')
+        if is_last and (not isinstance(value, dict) or value.get("name") != part):
+            raise SpecError(where, f'"{part}" is an operation; name one of its keys')
+        if is_last:
+            inner[inner.index(known[part])] = value
+        inner = known[part]
 
 
 def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - any value of a spec
