@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 from resnet18.cli.app import app
 from resnet18.cli.check import saved_bytes
 from resnet18.gate import baseline as kept
-from resnet18.gate.check import Sides, check
+from resnet18.gate.check import Sides, check, costs, growth, p_of_change, prediction
 from resnet18.gate.exact import exact_findings
-from resnet18.gate.statistical import costs, growth, p_of_change, p_of_growth, prediction
 from resnet18.records.content import seal
 from resnet18.records.record import Score, null_keys
 from resnet18.records.store import Store
@@ -26,6 +25,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.statistics import p_above
 
 GATE = Gate(seeds=3)
 CASE = "mine/8"
@@ -247,7 +247,7 @@ def test_the_statistics_are_students():
 
     assert p_of_change(prediction(old, new)) == pytest.approx(ttest_ind(new, old).pvalue, rel=1e-9)
     assert (4.0, 2, pytest.approx((1 + 1 / 3) ** 0.5)) == (single.value, single.df, single.se)
-    assert p_of_growth(growth(ratios), 2.0) == pytest.approx(slower, rel=1e-9)
+    assert p_above(growth(ratios), log(1.02)) == pytest.approx(slower, rel=1e-9)
 
 
 def test_the_page_has_what_was_found_first_and_rows_are_flat():
@@ -439,7 +439,7 @@ def edit(folder, **changes):
         (
             lambda folder: edit(folder, schema_version=2),
             4,
-            "has format 2; this suite reads 1\n  next: update the suite",
+            "Input should be 1",
         ),
         (lambda folder: edit(folder, cases={"mine/8": {}}), 4, "is no index of a baseline"),
         (lambda folder: next((folder / "records").glob("*.json")).write_text("{}"), 4, "damaged: "),

@@ -10,10 +10,11 @@ import json
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from resnet18.gate.exact import Cases
 from resnet18.records import disk
@@ -26,7 +27,6 @@ from resnet18.spec.strict import Model, strict_json
 from resnet18.tables.selection import case_records, requests_of
 
 INDEX = "index.json"
-VERSION: Literal[1] = 1
 MAKE_ONE = "make one with: make baseline"
 
 
@@ -94,14 +94,10 @@ def keep(root: Path, cases: Cases, saved_bytes: Mapping[str, int], source: Store
     for record in records:
         store.save(record)
     shutil.rmtree(store.logs)
-    index = Index(
-        schema_version=VERSION,
-        commit=str(commits.pop()),
-        cases={
-            label: KeptCase(arm_id=of_case[0].arm_id, saved_bytes=saved_bytes[label])
-            for label, of_case in cases.items()
-        },
-    )
+    kept = {
+        label: KeptCase(arm_id=of_case[0].arm_id, saved_bytes=saved_bytes[label]) for label, of_case in cases.items()
+    }
+    index = Index(schema_version=1, commit=str(commits.pop()), cases=kept)
     disk.replace(folder / INDEX, (json.dumps(index.model_dump(), indent=1) + "\n").encode())
     return folder
 
@@ -110,19 +106,14 @@ def read_baseline(folder: Path) -> Baseline:
     """Return the baseline of a folder.
 
     Raises:
-        IntegrityError: its index or a record is damaged, or of a later version.
+        IntegrityError: its index or a record is damaged, or of another version.
         UnfinishedError: it has no records.
     """
     try:
-        content = strict_json((folder / INDEX).read_bytes())
-        version = content.get("schema_version") if isinstance(content, dict) else None
-        if isinstance(version, int) and version > VERSION:
-            newer = f"has format {version}; this suite reads {VERSION}"
-            raise IntegrityError(str(folder / INDEX), newer, next_step="update the suite")
-        index = Index.model_validate(content)
-    except (OSError, ValueError, ValidationError) as error:
-        reason = f"is no index of a baseline: {str(error).splitlines()[0]}"
-        raise IntegrityError(str(folder / INDEX), reason, next_step=MAKE_ONE) from None
+        index = Index.model_validate(strict_json((folder / INDEX).read_bytes()))
+    except (OSError, ValueError) as error:
+        reason = f"is no index of a baseline that this suite reads: {' '.join(str(error).splitlines()[:3])}"
+        raise IntegrityError(str(folder / INDEX), reason, next_step=f"update the suite, or {MAKE_ONE}") from None
     readings = Store(folder).read()
     if readings.refused:
         raise IntegrityError(str(folder), f"damaged: {readings.refused[0]}", next_step=MAKE_ONE)
@@ -178,14 +169,12 @@ def alike(head: Cases, others: Collection[Record]) -> dict[str, tuple[Record, ..
 
 def every_case(benchmarks: Collection[Benchmark], records: Collection[Record]) -> dict[str, tuple[Record, ...]]:
     """Return the records of every case that has some; later labels of several ways of asking name theirs."""
-    requests = requests_of(records)
     found: dict[str, tuple[Record, ...]] = {}
-    for benchmark in benchmarks:
-        for request in requests:
-            for case in case_records(benchmark, request, records):
-                label = f"{benchmark.name}/{case.name}"
-                if case.records and found.get(label, case.records) != case.records:
-                    label = f"{label} ({', '.join((request.scale, request.data_label, *request.overrides))})"
-                if case.records:
-                    found[label] = case.records
+    for benchmark, request in product(benchmarks, requests_of(records)):
+        for case in case_records(benchmark, request, records):
+            label = f"{benchmark.name}/{case.name}"
+            if found.get(label, case.records) != case.records:
+                label = f"{label} ({', '.join((request.scale, request.data_label, *request.overrides))})"
+            if case.records:
+                found[label] = case.records
     return found

@@ -26,13 +26,7 @@ class Finding:
 
 
 def exact_findings(case: str, base: Sequence[Record], head: Sequence[Record]) -> Iterator[Finding]:
-    """Yield what is equal and what is not: spec, parameters, steps, and under equal numerics the bits of each seed.
-
-    Args:
-        case: its label.
-        base: its records in the baseline.
-        head: its records that are judged.
-    """
+    """Yield what is equal and what is not: spec, parameters, steps, and under equal numerics the bits of each seed."""
     old, new = base[0], head[0]
     if changed := next(_changed(_spec(old), _spec(new)), None):
         yield Finding(case, "spec", "regression", f"{changed}; if that was meant: make baseline")
@@ -63,12 +57,14 @@ def other_numerics(first: Record, second: Record) -> Iterator[str]:
 
     Nor are they where the processor is unknown: two unknown processors need not be equal.
     """
-    if first.fingerprint.identity.data_sha256 != second.fingerprint.identity.data_sha256:
-        yield "data_sha256"
-    a, b = (record.fingerprint.numerics or {} for record in (first, second))
-    yield from (key for key in sorted({*a, *b}) if a.get(key) != b.get(key))
+    a, b = _known(first), _known(second)
+    yield from (key for key in ("data_sha256", *sorted({*a, *b} - {"data_sha256"})) if a.get(key) != b.get(key))
     if not (knows_machine(a) or knows_machine(b)):
         yield "cpu_model, which is unknown"
+
+
+def _known(record: Record) -> dict[str, object]:
+    return {"data_sha256": record.fingerprint.identity.data_sha256, **(record.fingerprint.numerics or {})}
 
 
 def _steps(record: Record) -> str:
@@ -76,7 +72,7 @@ def _steps(record: Record) -> str:
 
 
 def _spec(record: Record) -> dict[str, Any]:
-    return record.spec.model_dump(mode="json", include={"experiment": True, "execution": True}) | {"seed": None}
+    return record.spec.model_dump(mode="json", include={"experiment": True, "execution": True})
 
 
 def _changed(old: object, new: object, key: str = "") -> Iterator[str]:
@@ -94,27 +90,18 @@ def _changed(old: object, new: object, key: str = "") -> Iterator[str]:
 
 def obstacles(first: Cases, second: Cases) -> list[str]:
     """Return why two folders of records cannot be compared; nothing where they can."""
-    found = [*_nameless("the first", first), *_nameless("the second", second)]
+    found = []
+    for which, cases in (("the first", first), ("the second", second)):
+        if any(record.fingerprint.identity.dirty for records in cases.values() for record in records):
+            found.append(f"{which} has records of a checkout with uncommitted changes, which cannot be made again")
+        if differ_in_code(cases.values()):
+            found.append(f"{which} has records of several versions of the code")
     both = [case for case in first if first[case] and second.get(case)]
     if not both:
-        return [*found, "no case has records in both"]
+        found.append("no case has records in both")
     for case in both:
-        a, b = first[case][0], second[case][0]
-        for key in other_numerics(a, b):
-            old, new = (_value(record, key) for record in (a, b))
+        pair = first[case][0], second[case][0]
+        for key in other_numerics(*pair):
+            old, new = (_known(record).get(key, "unknown") for record in pair)
             found.append(f"{case}: {key}" + (f" is {old} and {new}" if old != new else ""))
-    return list(dict.fromkeys(found))
-
-
-def _nameless(which: str, cases: Cases) -> Iterator[str]:
-    """Yield why no commit names the code of records."""
-    if any(record.fingerprint.identity.dirty for records in cases.values() for record in records):
-        yield f"{which} has records of a checkout with uncommitted changes, which cannot be made again"
-    if differ_in_code(cases.values()):
-        yield f"{which} has records of several versions of the code"
-
-
-def _value(record: Record, key: str) -> object:
-    if key == "data_sha256":
-        return record.fingerprint.identity.data_sha256
-    return (record.fingerprint.numerics or {}).get(key, "unknown")
+    return found
