@@ -107,13 +107,6 @@ def test_adam_at_batch_32_is_trained_once_for_all_its_tables(benchmarks):
     ] == [tuple(sorted(labels)) for labels in shared]
 
 
-def test_tables_come_in_the_order_in_which_the_report_tells_them():
-    """By section."""
-    names = [benchmark.name for benchmark in load_benchmarks()]
-
-    assert ["basic", "augmentation", "batchsize", "overfitting", "optimizer", "schedule", "device"] == names
-
-
 @pytest.mark.parametrize(
     ("scale", "expected"),
     [

@@ -1,8 +1,6 @@
 """`--case`: only some cases of the tables, with all that the other options do."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
@@ -10,8 +8,6 @@ from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.measure.host import usable_processors
-from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import only_cases, plan
 from resnet18.spec.resolve import Request
@@ -103,15 +99,6 @@ def test_only_tables_of_chosen_cases_are_announced(cli):
     ]
 
 
-def test_only_chosen_cases_are_run_and_told_as_events(cli, tmp_path):
-    """One of the table's two."""
-    result = cli("run", make_toml(tmp_path), "--case", "16", *TINY_ARGUMENTS, "--json")
-    events = [json.loads(line) for line in result.stdout.splitlines()]
-
-    assert ["plan", "plan", "epoch", "run", "report"] == [one["event"] for one in events]
-    assert {"mine/16"} == {one["cases"] for one in events if "cases" in one}
-
-
 CLAIMED = """
 [[claim]]
 id = "X1"
@@ -126,17 +113,3 @@ def test_a_budget_leaves_out_claims_about_cases_that_are_not_chosen(cli, tmp_pat
 
     assert (3, []) == (result.exit_code, list(tmp_path.rglob("*.json")))
     assert "left out: X1 (mine/8 is not planned): it is so" in result.output
-
-
-@pytest.mark.skipif(len(usable_processors()) < 2, reason="needs two processors")
-def test_runners_side_by_side_run_only_chosen_cases(tmp_path):
-    """Each is the command itself."""
-    words = [str(make_toml(tmp_path)), "--jobs", "2", "--seeds", "2", "--case", "mine/16", *TINY_ARGUMENTS[:-2]]
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    done = subprocess.run(
-        [*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
-    )
-    records = Store(tmp_path / "results" / "local").read().records
-
-    assert 0 == done.returncode, done.stdout + done.stderr
-    assert [(16, 0), (16, 1)] == sorted((one.spec.experiment.batch_size, one.seed) for one in records)

@@ -194,38 +194,3 @@ def test_arbitrary_bytes_are_no_checkpoint(content, has_first_line):
     """And raise only our own error."""
     with pytest.raises(ValueError, match=r"\S"):
         decode((FIRST_LINE if has_first_line else b"") + content)
-
-
-def test_checkpoints_are_numbered_from_one_on(checkpoints):
-    """Eight digits, so that names sort as numbers do; one of another run or of no such name is none."""
-    for name in (f"{RUN}.1.{'a' * 64}.checkpoint", f"{RUN}.00000009.{'a' * 64}.checkpoint.tmp", f"{RUN}.txt"):
-        checkpoints.folder.mkdir(exist_ok=True)
-        (checkpoints.folder / name).touch()
-    names = [checkpoints.save(make_checkpoint(step)).name for step in (1, 2, 3)]
-
-    assert [f"{RUN}.0000000{at}" for at in (1, 2, 3)] == [name[: len(RUN) + 9] for name in names]
-    assert names[1:] == [path.name for path in checkpoints.files()]
-
-
-def test_a_checkpoint_that_cannot_be_read_is_told_from_a_damaged_one(checkpoints):
-    """The disk is to blame; here it is gone."""
-    path = checkpoints.save(make_checkpoint())
-    path.unlink()
-
-    with pytest.raises(IntegrityError, match="cannot be read: No such file"):
-        load_checkpoint(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "its first line is another"),
-        (FIRST_LINE + b"{}", "it ends within its second line"),
-        (FIRST_LINE + b"\n", "Expecting value"),
-        (b"".join(bytes(part) for part in encode(make_checkpoint())) + b"abc", "^3 bytes are left over"),
-    ],
-)
-def test_bytes_that_are_no_checkpoint_are_refused_with_the_reason(content, words):
-    """Each part is looked at before the next."""
-    with pytest.raises(ValueError, match=words):
-        decode(content)

@@ -84,14 +84,6 @@ def test_seeds_of_one_arm_share_its_id():
     assert not {first.experiment_id, first.run_id} & {second.experiment_id, second.run_id}
 
 
-def test_an_execution_changes_the_run_but_not_the_experiment():
-    """How a run is carried out is no part of what it should give."""
-    first, second = (ids_of(make_experiment(), Execution(threads=threads)) for threads in (1, 2))
-
-    assert first.experiment_id == second.experiment_id
-    assert not {first.execution_id, first.run_id, first.arm_id} & {second.execution_id, second.run_id, second.arm_id}
-
-
 @pytest.mark.parametrize(("one", "other"), [({"lr": 1}, {"lr": 1.0}), ({"momentum": 0.0}, {"momentum": -0.0})])
 def test_equal_numbers_are_one_experiment(one, other):
     """A whole number and the same float; zero and minus zero."""
@@ -183,12 +175,3 @@ def test_every_key_of_every_optimizer_and_operation_is_edited_above():
     """A new key that this file does not know would not be covered."""
     assert set(OPERATION) == {model.model_fields["name"].default for model in OPERATIONS}
     assert set(OPTIMIZER) == {model.model_fields["name"].default for model in OPTIMIZERS}
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZER)
-def test_a_spec_is_read_back_from_its_canonical_json(optimizer):
-    """Printed and read: the same value, which prints to the same bytes."""
-    printed = canonical_json(content_of(optimizer))
-    again = Experiment.model_validate(strict_json(printed))
-
-    assert printed == canonical_json(again.model_dump(mode="json"))

@@ -10,9 +10,6 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.cells import Missing
-from resnet18.tables.selection import select
-from resnet18.tables.times import speed_up
 
 RUN, OTHER = make_record(), make_record(make_experiment(seed=1))
 PAPER = Request(scale="paper", data="cifar10-jpeg")
@@ -58,47 +55,6 @@ def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
 
     assert "not run" not in text[text.index("### Table 4") : text.index("Peak memory")]
     assert r"measured 19.8 \[19.5, 20\], medians on a GPU, 2 threads and a cpu machine, 2 threads." in text
-
-
-def arms(records):
-    (view,) = select(load_benchmarks(("device",)), PAPER, records)
-    by_name = {arm.case.name: arm for arm in view.cases}
-    return by_name["CPU"], by_name["GPU"]
-
-
-def test_a_speed_up_has_an_interval_from_five_runs_a_side():
-    """And says how many there were otherwise."""
-    few = [record_of(run) for kind in SECONDS for run in runs_of(kind, 3)]
-
-    assert "20 (n = 3 and 3: no interval)" == speed_up(*arms(few), "train_s").text.replace("19.9", "20")
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"data": "e" * 64}, "not computed: data differ"),
-        ({"shared_code": "e" * 64}, "not computed: versions of the code differ"),
-        ({"seconds": 1.0}, ""),
-        ({"status": "oom_device"}, "not computed: no time of GPU"),
-    ],
-)
-def test_only_runs_of_one_experiment_are_divided(change, reason):
-    """Equal data, code and epochs, a result on both sides."""
-    records = [record_of(run) for run in runs_of("cpu")] + [record_of(run, **change) for run in runs_of("cuda")]
-    found = speed_up(*arms(records), "train_s")
-
-    assert reason == (found.text if isinstance(found, Missing) else "")
-
-
-def test_a_time_of_nothing_divides_nothing():
-    """It was not measured."""
-    records = [record_of(run) for run in runs_of("cpu")]
-    records += [
-        make_record(run.experiment, run.execution, request=PAPER, epochs=(make_epoch(1, train_s=0.0),))
-        for run in runs_of("cuda")
-    ]
-
-    assert "not computed: a time of 0 s" == speed_up(*arms(records), "train_s").text
 
 
 def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):

@@ -151,15 +151,6 @@ def test_an_option_that_is_no_key_and_value_is_refused(option):
         canonical_overrides([option], None)
 
 
-def test_a_request_is_described_as_it_was_asked_for():
-    """Scale, data and options, as headings have them."""
-    assert "smoke scale, fashion-mnist-mini" == Request().described
-    assert (
-        "small scale, mine, device=cuda, epochs=1"
-        == Request(scale="small", data="mine", overrides=("--device=cuda", "epochs=1")).described
-    )
-
-
 def test_options_change_any_key(tmp_path):
     """Of the optimizer, the execution, an operation by its name; an operation as a whole stays in its place."""
     operations = "[{ name = 'random_rotation', degrees = 5.0 }, { name = 'to_tensor' }, { name = 'normalize' }]"

@@ -14,17 +14,11 @@ from resnet18.records import disk
 from resnet18.records.content import build_record, contradict, first_difference, load_record, record_hash, result_hash
 from resnet18.records.record import (
     FINAL,
-    Conditions,
-    Epoch,
-    Failure,
     Identity,
-    Memory,
     Record,
-    Sample,
     Score,
     Status,
     Summary,
-    Time,
 )
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
@@ -323,12 +317,11 @@ def test_results_of_equal_epochs_may_differ_in_the_network(changes, text):
     assert text == first_difference(make_record(), make_record().model_copy(update=changes))
 
 
-@pytest.mark.parametrize("name", ["0123456789abcdef.1.json"])
-def test_a_planted_link_is_no_record(name, store, tmp_path):
+def test_a_planted_link_is_no_record(store, tmp_path):
     """Whatever it leads to, a whole record even."""
     path = store.save(make_record())
     (tmp_path / "elsewhere").write_bytes(path.read_bytes())
-    (store.folder / name).symlink_to(tmp_path / "elsewhere")
+    (store.folder / "0123456789abcdef.1.json").symlink_to(tmp_path / "elsewhere")
     readings = store.read()
 
     assert (1, ["is a symbolic link"]) == (len(readings.records), [error.what for error in readings.refused])
@@ -343,20 +336,18 @@ def leaves(content, prefix=()):
             yield (*prefix, key)
 
 
-@pytest.mark.parametrize(
-    "keys", list(leaves(make_record().model_dump(mode="json"))), ids=lambda keys: ".".join(map(str, keys))
-)
-def test_whichever_value_of_a_record_is_edited_it_is_refused(keys, store):
+def test_whichever_value_of_a_record_is_edited_it_is_refused(store):
     """None is outside its hash."""
     path = store.save(make_record())
-    content = json.loads(path.read_text(encoding="utf-8"))
-    inner = content
-    for key in keys[:-1]:
-        inner = inner[key]
-    inner[keys[-1]] = "edited" if inner[keys[-1]] != "edited" else "again"
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-    assert (0, 1) == (len(store.read().records), len(store.read().refused))
+    whole = path.read_text(encoding="utf-8")
+    for keys in leaves(json.loads(whole)):
+        inner = content = json.loads(whole)
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = "edited"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(IntegrityError):
+            load_record(path)
 
 
 def test_the_result_hash_covers_results_and_no_time():
@@ -415,44 +406,12 @@ def test_a_folder_that_refuses_new_files_is_an_error_of_the_environment(tmp_path
         store.make_writable()
 
 
-SCORE = {"loss": 2.0, "correct": 0, "images": 1}
-EPOCH = make_record().model_dump(mode="json")["epochs"][0]
-SAMPLE = {"index": 0, "label": 0, "prediction": 0}
-
-
-def all_null(model, **values):
-    return {**dict.fromkeys(model.model_fields), **values}
-
-
-LEAST = [
-    *((Score, SCORE, key, least) for key, least in (("correct", 0), ("images", 1))),
-    *((Epoch, EPOCH, key, least) for key, least in (("epoch", 1), ("steps", 1))),
-    *((Epoch, EPOCH, key, 0.0) for key in EPOCH if key.endswith("_s")),
-    *((Time, all_null(Time, wall_s=0.0), key, 0.0) for key in Time.model_fields),
-    *((Memory, all_null(Memory), key, int("device" not in key)) for key in Memory.model_fields),
-    (Conditions, all_null(Conditions), "cpus", 1),
-    *((Conditions, all_null(Conditions), key, 0.0) for key in Conditions.model_fields if key.endswith(("share", "_s"))),
-    *((Conditions, all_null(Conditions), key, 0) for key in ("samples", "gpu_reserved_bytes", "gpu_other_processes")),
-    (Conditions, all_null(Conditions), "load_average", 0.0),
-    *((Sample, SAMPLE, key, 0) for key in SAMPLE),
-    *((Failure, {"phase": "x", "message": "x"}, key, 0) for key in ("requested_bytes", "free_bytes")),
-]
-
-
 def accepts(model, content):
     try:
         TypeAdapter(model).validate_json(json.dumps(content))
     except ValidationError:
         return False
     return True
-
-
-@pytest.mark.parametrize(
-    ("model", "content", "key", "least"), LEAST, ids=[f"{model.__name__}.{key}" for model, _, key, _ in LEAST]
-)
-def test_a_number_of_a_record_has_a_least_value(model, content, key, least):
-    """Which is allowed, and nothing below it: nothing was measured, or nothing was there."""
-    assert [True, False] == [accepts(model, {**content, key: value}) for value in (least, least - 1)]
 
 
 @pytest.mark.parametrize(("key", "digits"), [("run_id", 16), ("arm_id", 16), ("record_hash", 64), ("result_hash", 64)])

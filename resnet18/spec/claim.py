@@ -5,6 +5,7 @@ margins in points; times and memory are compared as ratios and their margins are
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -137,14 +138,14 @@ class RunStatus(Model):
     case: Name
     status: Literal["ok", "oom_device", "oom_host", "diverged"]
     device: Device
-    """Kind of device that the report means: what happens on another says nothing."""
+    """What happens on another kind says nothing."""
     card: Text | None = None
-    """Memory of the card that the report means, as in "24 GiB": what fits a larger one says nothing either."""
+    """Its memory, as in "24 GiB": what fits a larger card says nothing either."""
 
     @model_validator(mode="after")
     def _card_is_an_amount(self) -> Self:
-        printed = parse_printed(self.card) if self.card is not None else None
-        if self.card is not None and (printed is None or not printed.unit):
+        printed = parse_printed(self.card or "24 GiB")
+        if printed is None or not printed.unit:
             raise ValueError(f'"{self.card}" is no amount of memory, such as "24 GiB"')
         return self
 
@@ -172,7 +173,6 @@ class Claim(Model):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$")]
     says: Text
-    """The statement, in our words."""
     section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""
     """Where the report says it."""
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
@@ -186,41 +186,26 @@ def is_about_a_value(check: Check) -> bool:
     match check:
         case RunStatus() | Ratio():
             return True
-        case Close():
-            return check.reported is not None or check.metric not in CHANGES
-        case Difference(than=None):
+        case Close(reported=None) | Difference(than=None):
             return check.metric not in CHANGES
         case _:
-            return False
+            return isinstance(check, Close)
 
 
 def cases_of(check: Check) -> tuple[str, ...]:
     """Return the names of the cases that a check is about."""
-    match check:
-        case Ranking() | Equivalent() | Trend():
-            return check.cases
-        case Difference():
-            return (check.case,) if check.than is None else (check.case, check.than)
-        case Ratio():
-            return (check.case, check.to)
-        case Close() | RunStatus() | Overfits():
-            return (check.case,)
+    names = (getattr(check, key, None) for key in ("case", "than", "to"))
+    return getattr(check, "cases", ()) or tuple(name for name in names if name is not None)
 
 
 def orders(check: Check) -> Iterator[tuple[str, str]]:
     """Yield the pairs (higher, lower) of cases that a check asserts: of a trend its ends, since steps may differ."""
     match check:
-        case Difference(kind="greater", than=str(than)):
-            yield check.case, than
-        case Difference(kind="less", than=str(than)):
-            yield than, check.case
-        case Ranking():
-            yield from zip(check.cases, check.cases[1:], strict=False)
-        case Trend(direction="falling"):
-            yield check.cases[0], check.cases[-1]
-        case Trend():
-            yield check.cases[-1], check.cases[0]
+        case Difference(kind=kind, than=str(than)):
+            yield (check.case, than) if kind == "greater" else (than, check.case)
+        case Ranking(cases=cases):
+            yield from pairwise(cases)
+        case Trend(direction=direction, cases=cases):
+            yield (cases[0], cases[-1]) if direction == "falling" else (cases[-1], cases[0])
         case Ratio(low=low) if low > 1:
             yield check.case, check.to
-        case _:
-            return

@@ -53,10 +53,7 @@ class Forecast:
 
 
 def large_allowance(peak_bytes: int) -> float:
-    """Return the most bytes that a process is expected to need beside tensors of this size.
-
-    That is the driver's context, workspaces of libraries and room that the allocator cannot use.
-    """
+    """Return the most bytes that a process is expected to need beside tensors of this size: context, workspaces."""
     return CONTEXT_BYTES + LARGE_SHARE * peak_bytes
 
 

@@ -203,8 +203,12 @@ def _named_cases(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
 
 
 def _metric_checks(benchmark: Benchmark) -> list[tuple[Claim, MetricCheck]]:
-    checks = [(claim, check) for claim in benchmark.claims for check in claim.checks]
-    return [(claim, check) for claim, check in checks if not isinstance(check, RunStatus | Overfits)]
+    return [
+        (claim, check)
+        for claim in benchmark.claims
+        for check in claim.checks
+        if not isinstance(check, RunStatus | Overfits)
+    ]
 
 
 def _check_orders(benchmark: Benchmark, where: str) -> None:

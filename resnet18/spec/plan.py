@@ -177,28 +177,25 @@ def only_cases(planned: Plan, wanted: Sequence[str], benchmarks: Collection[Benc
         SpecError: a case that is not planned.
     """
     labels = [*(label for run in planned.runs for label in run.labels), *(case.label for case in planned.not_planned)]
+    candidates = [f"{mine.name}/{case.name}" for mine, case in every_case([*map(with_sub_cases, benchmarks)])]
     chosen = set[str]()
     for text in wanted:
         found = {label for label in labels if text in _names(label)}
+        if not found and any(text in _names(label) for label in candidates):
+            what = "is a candidate of a hypothesis, and planned with those"
+            raise SpecError(f'--case "{text}"', what, next_step="add --hypotheses")
         if not found:
-            raise _unknown(text, labels, benchmarks, names)
+            known = {name.casefold(): f'"{label}"' for label in labels for name in _names(label)}
+            near = ", ".join(dict.fromkeys(known[name] for name in get_close_matches(text.casefold(), known)))
+            what = "no table has it" + (f" (did you mean {near}?)" if near else "")
+            listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])}"
+            raise SpecError(f'--case "{text}"', what, next_step=listing)
         chosen |= found
     return replace(
         planned,
         runs=tuple(run for run in planned.runs if chosen.intersection(run.labels)),
         not_planned=tuple(case for case in planned.not_planned if case.label in chosen),
     )
-
-
-def _unknown(text: str, labels: Iterable[str], benchmarks: Iterable[Benchmark], names: Iterable[str]) -> SpecError:
-    """Return what is said of a case that is not planned, with the labels that are nearest in whichever capitals."""
-    where = f'--case "{text}"'
-    if any(text in _names(f"{mine.name}/{case.name}") for mine, case in every_case([*map(with_sub_cases, benchmarks)])):
-        return SpecError(where, "is a candidate of a hypothesis, and planned with those", next_step="add --hypotheses")
-    known = {name.casefold(): label for label in labels for name in _names(label)}
-    near = ", ".join(dict.fromkeys(f'"{known[name]}"' for name in get_close_matches(text.casefold(), known)))
-    listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])}"
-    return SpecError(where, "no table has it" + (f" (did you mean {near}?)" if near else ""), next_step=listing)
 
 
 def _names(label: str) -> tuple[str, str]:
