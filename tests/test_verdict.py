@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
-from resnet18.judge.checks import CheckResult, compare
+from resnet18.judge.checks import COMPARED, CheckResult
 from resnet18.judge.reason import Reason
 from resnet18.judge.sample import Comparison
 from resnet18.judge.verdict import Judged, Verdict, judge, p_of_claim, verdict_at
@@ -54,6 +54,10 @@ def records_of(mine, request=PAPER, means=MEANS, seeds=5, epochs=curve, **option
         if (name := run.labels[0].partition("/")[2]) in means
         for noise in [NOISE[run.experiment.seed]]
     ]
+
+
+def compare(check, cases):
+    return tuple(COMPARED[type(check)](check, cases))
 
 
 def verdicts(mine, records, request=PAPER):

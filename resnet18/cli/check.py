@@ -8,7 +8,6 @@ import typer
 
 from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
@@ -23,14 +22,11 @@ def check_command(
         str | None, typer.Argument(metavar="[BENCHMARK]", help="Name or TOML file with a [gate]; suite/regress.toml.")
     ] = None,
     results: opt.Results = opt.LOCAL,
-    baseline: Annotated[Path, typer.Option("--baseline", metavar="DIR", help="Folder of baselines.")] = BASELINE,
+    baseline: Annotated[Path, opt.option("--baseline", "DIR", "Folder of baselines.")] = BASELINE,
     base: Annotated[
-        Path | None,
-        typer.Option(
-            "--base", metavar="DIR", help="Records of another commit that ran in turns: for times and memory."
-        ),
+        Path | None, opt.option("--base", "DIR", "Records of another commit that ran in turns: for times and memory.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Make these records the baseline of their numerics.")] = False,
+    keep: Annotated[bool, opt.option("--keep", None, "Make these records the baseline of their numerics.")] = False,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -41,8 +37,9 @@ def check_command(
         from resnet18.records.store import Store
         from resnet18.report.markdown import check_text
 
-        benchmark = _gated(name)
-        assert benchmark.gate is not None  # noqa: S101 - _gated refuses the others
+        (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
+        if benchmark.gate is None:
+            raise SpecError(f"{benchmark.name}.toml", "has no [gate]: nothing says how much may change")
         head = kept.head_cases(benchmark, final_records(results), str(results))
         saved = saved_bytes(head)
         if keep:
@@ -62,13 +59,6 @@ def check_command(
         text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
         echo_either(judged.rows, text, as_json=as_json)
         raise typer.Exit(judged.exit_code)
-
-
-def _gated(name: str | None) -> Benchmark:
-    (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
-    if benchmark.gate is None:
-        raise SpecError(f"{benchmark.name}.toml", "has no [gate]: nothing says how much may change")
-    return benchmark
 
 
 def final_records(results: Path) -> "tuple[Record, ...]":

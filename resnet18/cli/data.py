@@ -24,7 +24,7 @@ data_app = typer.Typer(
 def fetch_command(
     name: NameArgument = CIFAR10,
     brought: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="An archive that you have: it is checked and copied.")
+        Path | None, opt.option("--from", "FILE", "An archive that you have: it is checked and copied.")
     ] = None,
     debug: opt.Debug = False,
 ) -> None:

@@ -54,19 +54,23 @@ def echo(text: str, *, err: bool = False) -> None:
 def errors_reported(debug: bool) -> Iterator[None]:
     """Turn exceptions into a message and an exit code."""
     write_whatever_the_locale()
+
+    def say(text: str) -> None:
+        echo(f"{traceback.format_exc()}{text}" if debug else text, err=True)
+
     try:
         yield
     except typer.Exit:  # a RuntimeError, and no error
         raise
     except SuiteError as error:
-        _say(f"error: {error}", debug=debug)
+        say(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(128 + signal.SIGPIPE) from None
     except (OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         more = "" if debug else f"\n  next, to see where: {command()} --debug"
-        _say(f"error: {type(error).__name__}: {error}{more}", debug=debug)
+        say(f"error: {type(error).__name__}: {error}{more}")
         raise typer.Exit(5 if isinstance(error, OSError) else 3) from None
     except KeyboardInterrupt:
         typer.echo(stopped(), err=True)
@@ -79,11 +83,6 @@ def echo_either(value: object, text: str, *, as_json: bool) -> None:
         typer.echo(json.dumps(value, indent=1))
     else:
         echo(text)
-
-
-def _say(text: str, *, debug: bool) -> None:
-    """Print what went wrong, behind the traceback where that was asked for."""
-    echo(f"{traceback.format_exc()}{text}" if debug else text, err=True)
 
 
 def write_whatever_the_locale(instead: str = "backslashreplace") -> None:

@@ -23,8 +23,7 @@ def export_command(
     names: opt.Names = None,
     results: opt.Results = opt.LOCAL,
     to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="PATH", help="File, for tensorboard a folder; the terminal if left out."),
+        Path | None, opt.option("--to", "PATH", "File, for tensorboard a folder; the terminal if left out.")
     ] = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,

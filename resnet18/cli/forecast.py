@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Annotated, Any
 
-import typer
-
 from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.request import asked
@@ -43,7 +41,7 @@ def forecast_command(
     files: opt.Files = None,
     scale: opt.Scale = "paper",
     memory: Annotated[
-        str | None, typer.Option("--memory", metavar="SIZE", help="Of the card, as in 24GiB: asks for verdicts.")
+        str | None, opt.option("--memory", "SIZE", "Of the card, as in 24GiB: asks for verdicts.")
     ] = None,
     options: opt.Set = None,
     as_json: opt.Json = False,

@@ -12,7 +12,7 @@ from resnet18.cli.errors import echo_either, errors_reported
 
 def merge_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the one that wins first.")],
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Results folder that they are copied to.")],
+    into: Annotated[Path, opt.option("--into", "DIR", "Results folder that they are copied to.")],
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:

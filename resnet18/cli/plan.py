@@ -68,15 +68,9 @@ def plan_command(
 
 
 def plan_rows(plan: Plan, records: Iterable[Record], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return one flat row for each run.
-
-    Args:
-        plan: the runs.
-        records: all that there are.
-        seconds: that runs are expected to take here, by id, as far as they are known.
-    """
+    """Return a flat row for each run and each case that is not planned; `seconds` are of runs, as far as known."""
     known = last_attempts(records)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "run_id": run.run_id,
             "cases": ", ".join(run.labels),
@@ -149,14 +143,7 @@ def _budget_text(view: Preview, plan: Plan, claims: Sequence[Mapping[str, Any]],
 
 
 def announcement(view: Preview, plan: Plan, claims: Sequence[Mapping[str, Any]], budget: str | None) -> str:
-    """Return a line for each table, a line for all of them where there are several, and what a budget buys.
-
-    Args:
-        view: what is known of the runs that are asked for.
-        plan: what the budget leaves of them.
-        claims: a row for each, with a budget.
-        budget: as it was given.
-    """
+    """Return a line for each table, a line for all of them where there are several, and what the budget buys."""
     rows = preview_rows(view)
     rows = rows[:1] if len(rows) == 2 else rows
     lines = [f"{row['benchmark'] or 'In all'}: {_line(view, row, with_basis=row is rows[-1])}" for row in rows]
@@ -170,13 +157,13 @@ def preview_rows(view: Preview) -> list[dict[str, Any]]:
     Shared runs count once in that.
     """
     plan = view.wanted.plan
-    rows = [_row(view, None, plan.runs, plan.not_planned)]
-    for name in reversed([benchmark.name for benchmark in view.wanted.benchmarks]):
+    rows = []
+    for name in (benchmark.name for benchmark in view.wanted.benchmarks):
         runs = [run for run in plan.runs if any(label.startswith(f"{name}/") for label in run.labels)]
         absent = [case for case in plan.not_planned if case.label.startswith(f"{name}/")]
         if runs or absent:
-            rows.insert(0, _row(view, name, runs, absent))
-    return rows
+            rows.append(_row(view, name, runs, absent))
+    return [*rows, _row(view, None, plan.runs, plan.not_planned)]
 
 
 def _row(view: Preview, name: str | None, runs: Collection[Run], absent: Collection[NotPlanned]) -> dict[str, Any]:

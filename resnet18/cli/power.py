@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
-
 from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.spec.errors import SpecError, did_you_mean
@@ -15,9 +13,9 @@ def power_command(
     names: opt.Names = None,
     difference: Annotated[
         list[float] | None,
-        typer.Option("--difference", min=0.001, max=1_000, metavar="N", help="In the metric's unit; may be repeated."),
+        opt.option("--difference", "N", "In the metric's unit; may be repeated.", least=0.001, most=1_000),
     ] = None,
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help="A metric of claims.")] = "clean_accuracy",
+    metric: Annotated[str, opt.option("--metric", "NAME", "A metric of claims.")] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
     as_json: opt.Json = False,
     debug: opt.Debug = False,

@@ -54,13 +54,7 @@ class CheckResult:
 
 
 def carry_out(check: Check, selection: Selection | None, request: Request) -> CheckResult:
-    """Return what became of a check.
-
-    Args:
-        check: one part of a claim.
-        selection: its table with the records; None where there are none.
-        request: scale, data and options of the records.
-    """
+    """Return what became of a check on the records of its table; None where there are none."""
     if selection is None or not selection.cases:
         return CheckResult(check, reason=Reason("no_records"))
     if (other := other_terms(check, request)) is not None:
@@ -71,7 +65,7 @@ def carry_out(check: Check, selection: Selection | None, request: Request) -> Ch
         check_comparable(cases)
         if isinstance(check, RunStatus):
             return CheckResult(check, status_holds=_status_holds(check, cases[0]))
-        comparisons = compare(check, cases)
+        comparisons = tuple(COMPARED[type(check)](check, cases))
         few = _few_seeds(cases)
     except CannotJudgeError as error:
         return CheckResult(check, reason=error.reason)
@@ -122,15 +116,6 @@ def _is_card(record: Record, card_bytes: float) -> bool:
     cap = parse_printed(record.spec.execution.memory_cap or "")
     found = cap.value if cap else float(numerics.get("gpu_memory_bytes", 0))
     return abs(found - card_bytes) <= CARD_TOLERANCE * card_bytes
-
-
-def compare(check: Check, cases: Sequence[CaseRecords]) -> tuple[Comparison, ...]:
-    """Return the comparisons that a check amounts to; all of them must hold.
-
-    Raises:
-        CannotJudgeError: the records do not bear on the check.
-    """
-    return tuple(COMPARED[type(check)](check, cases))
 
 
 def _widened(margin: float, sample: Sample) -> float:
@@ -198,8 +183,7 @@ def _trend(check: Trend, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
 
 
 def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    (case,) = cases
-    records = measured_in_order(case)
+    records = measured_in_order(cases[0])
     if not all(second_half(record) for record in records):
         raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT))
     parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
@@ -208,8 +192,8 @@ def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Compari
         ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turning_epoch),
     ]
     for what, unit, region, step, value in parts:
-        sample = Sample(what, unit, {case.name: [value(record) for record in records]}, step)
-        yield sample.comparison([case.name], [1], region)
+        sample = Sample(what, unit, {check.case: [value(record) for record in records]}, step)
+        yield sample.comparison([check.case], [1], region)
 
 
 def _slope(record: Record, score: Literal["train", "clean"]) -> float:

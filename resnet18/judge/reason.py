@@ -1,11 +1,11 @@
 """Why a check cannot be judged: a code with its values. The report makes sentences of them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Code = Literal[
-    "no_records",
-    "no_records_of_case",
+Open = Literal["few_seeds", "run_failed", "endings_differ"]
+"""The records bear on the claim and leave it open. With every other code nothing was run that bears on it."""
+OutOfReach = Literal[
     "other_data",
     "other_scale",
     "other_options",
@@ -13,38 +13,16 @@ Code = Literal[
     "no_device",
     "no_run_on_device",
     "no_run_on_card",
-    "seed_twice",
-    "several_data_sets",
-    "several_codes",
-    "several_machines",
-    "unknown_machine",
-    "unreliable_times",
     "undefined",
     "too_few_epochs",
-    "no_ratio",
-    "no_noise",
-    "few_seeds",
-    "run_failed",
-    "endings_differ",
-    "not_planned",
-    "time_unknown",
-    "takes_too_long",
-    "other_device",
 ]
-OPEN: frozenset[Code] = frozenset({"few_seeds", "run_failed", "endings_differ"})
-"""The records bear on the claim and leave it open. With every other code nothing was run that bears on it."""
-OUT_OF_REACH: frozenset[Code] = frozenset(
-    {
-        "other_data",
-        "other_scale",
-        "other_options",
-        "same_run",
-        "no_device",
-        "no_run_on_device",
-        "no_run_on_card",
-        "undefined",
-        "too_few_epochs",
-    }
+"""No further run of the same kind would help: it takes another scale, data set, device or option."""
+Code = (
+    Open
+    | OutOfReach
+    | Literal["no_records", "no_records_of_case", "not_planned", "time_unknown", "takes_too_long", "other_device"]
+    | Literal["several_data_sets", "several_codes", "several_machines", "unknown_machine", "unreliable_times"]
+    | Literal["seed_twice", "no_ratio", "no_noise"]
 )
 
 
@@ -66,12 +44,12 @@ class Reason:
     @property
     def is_missing(self) -> bool:
         """Whether nothing was run that bears on the check."""
-        return self.code not in OPEN
+        return self.code not in get_args(Open)
 
     @property
     def is_out_of_reach(self) -> bool:
-        """Whether no further run of the same kind would help: it takes another scale, data set, device or option."""
-        return self.code in OUT_OF_REACH
+        """Whether no further run of the same kind would help."""
+        return self.code in get_args(OutOfReach)
 
 
 class CannotJudgeError(Exception):
