@@ -152,7 +152,7 @@ def test_a_report_of_anything_can_be_written_down_and_not_run(tmp_path):
         ("factors = { hops = 2,", "factors = { malt = 2,", 'the same factors as case "ale"'),
         ('name = "lager"', 'name = "ale"', "two cases have this name"),
         ("[table]", "[experiment]\nepochs = 3\n[table]", "neither experiment nor execution"),
-        ('reported = { bitterness = "20" }', 'reported = { sweetness = "20" }', "no row of the table has the metric"),
+        ('reported = { bitterness = "20" }', 'reported = { sweetness = "20" }', "unknown metric of the table"),
         ('metric = "bitterness", case', 'metric = "sweetness", case', 'unknown metric "sweetness"'),
     ],
 )
@@ -199,7 +199,7 @@ def test_whatever_refers_to_a_case_or_a_row_refers_to_one_that_exists(kind, tmp_
     if "{metric}" in NAMES[kind][1]:
         with pytest.raises(SpecError) as caught:
             make_benchmark(tmp_path, naming(kind, metric="train_s"))
-        assert f'{place}: no row of the table has the metric "train_s"' in str(caught.value)
+        assert f'{place}: unknown metric of the table "train_s"' in str(caught.value)
 
 
 # Checks

@@ -86,15 +86,8 @@ def build_record(  # noqa: PLR0913 - the parts of a record that are always known
 ) -> Record:
     """Return the sealed record of an attempt; what is not known is null, with the reason.
 
-    Args:
-        spec: what was asked for.
-        scale: its name.
-        attempt: 1 is the first.
-        status: how the attempt ended.
-        identity: code, commit and data.
-        segments: start and end of each stretch of work.
-        facts: values under the record's own keys, as far as they are known; `time` and `memory` may be partial.
-        reasons: why a key is null, where there is more to say than that the run ended early.
+    `facts` are values under the record's own keys, as far as they are known; `time` and `memory` may be partial.
+    `reasons` say why a key is null, where there is more to say than that the run ended early.
     """
     conditions = facts.get("conditions")
     content: dict[str, Any] = {
@@ -132,12 +125,10 @@ def as_json(record: Record) -> bytes:
 
 
 def parse_record(text: bytes, name: str) -> Record:
-    """Return the record that the bytes of a file hold. What it derives from its own content is computed again.
+    """Return the record that the bytes of a file of this name hold; IntegrityError if they are none, or were changed.
 
-    Keys that a later version has added are left out, except in the spec, which ids are made of.
-
-    Raises:
-        IntegrityError: not JSON, another schema, or changed since it was written; the message names the file.
+    What a record derives from its own content is computed again. Keys that a later version has added are left out,
+    except in the spec, which ids are made of.
     """
     try:
         content = strict_json(text)
@@ -177,9 +168,8 @@ def load_record(path: Path) -> Record:
 def differ_in_code(groups: Iterable[Iterable[Record]]) -> bool:
     """Say whether records that are to be compared were made by several versions of the code.
 
-    Args:
-        groups: the records of one spec each, seeds apart. Within a group all of the code must be the same; between
-            groups, what their specs share: network and path.
+    A group holds the records of one spec. Within it all of the code must be the same; between groups, what their specs
+    share: network and path.
     """
     shared = dict[tuple[str, str], str]()
     for group in groups:

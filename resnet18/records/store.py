@@ -42,9 +42,7 @@ class Store:
     def make_writable(self, room_bytes: int = 0) -> None:
         """Create the folders, remove what dead writers left, and prove that there is room for a file of some bytes.
 
-        Raises:
-            EnvironmentMissingError: there is not.
-            IntegrityError: a folder inside is a symbolic link.
+        Raises EnvironmentMissingError if there is not, and IntegrityError if a folder inside is a symbolic link.
         """
         try:
             for folder in (self.folder, self.logs):
@@ -61,12 +59,7 @@ class Store:
             raise EnvironmentMissingError(str(self.results), what, next_step=next_step) from None
 
     def save(self, record: Record) -> Path:
-        """Write a record to its own new file and return the path. The file is complete on disk when this returns.
-
-        Raises:
-            FileExistsError: this attempt has a record already.
-            OSError: it cannot be written; nothing is left of it.
-        """
+        """Write a record to its own new file, complete on disk when this returns; FileExistsError if there is one."""
         path = self.folder / file_name(record.run_id, record.attempt)
         disk.write_new(path, as_json(record))
         return path
@@ -74,9 +67,7 @@ class Store:
     def keep(self, run_id: str, attempt: int, content: bytes) -> Record:
         """Write a record that was made elsewhere, byte for byte, and return it; one that is there stays, and counts.
 
-        Raises:
-            IntegrityError: it is no record, or that of another attempt.
-            OSError: it cannot be written; nothing is left of it.
+        Raises IntegrityError if it is no record, or that of another attempt.
         """
         path = self.folder / file_name(run_id, attempt)
         record = _of_this_name(parse_record(content, path.name), path)
@@ -116,10 +107,7 @@ class Store:
         return record if is_done(record, code_hash, data_sha256) else None
 
     def read(self) -> Readings:
-        """Return every record, ordered by file name, and the files that cannot be used.
-
-        Those are no records, were edited, or contradict each other.
-        """
+        """Return every record, ordered by file name, and the files that are none, were edited or contradict others."""
         records, refused, others = list[Record](), list[IntegrityError](), list[OtherFormatError]()
         parts: dict[object, object] = {}
         for path in sorted(self.folder.glob("*.json")):
@@ -155,7 +143,7 @@ def is_done(record: Record | None, code_hash: str | None, data_sha256: str | Non
 def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
     """Return the record that counts for each run id: the last attempt's.
 
-    An attempt that was cut short does not hide a final one of the same code and data: what was known stays known.
+    An attempt that was cut short does not hide a final one of the same code and data.
     """
     last, final = dict[str, Record](), dict[tuple[str, str, str | None], Record]()
     for record in sorted(records, key=attrgetter("attempt")):
@@ -194,27 +182,20 @@ class Merged:
     left_out: tuple[str, ...]
     """Runs that an earlier folder has too."""
     refused: tuple[IntegrityError, ...]
-    """Files that are no records or were changed, and runs whose results contradict each other."""
 
 
 def merge(folders: Sequence[Path], into: Path) -> Merged:
-    """Copy the records and pictures of results folders into another, byte for byte; the first folder's copy wins.
+    """Copy the records and pictures of results folders into another, byte for byte.
 
-    Times of two machines must not be averaged. Two `ok` records of one run with equal numerics and different results
-    are a conflict: neither is copied after the first.
-
-    Raises:
-        SpecError: a folder without records, or one that is merged into itself.
-        EnvironmentMissingError: the target cannot be written; what is in it by then is whole.
+    The first folder's copy of a run wins: times of two machines must not be averaged. Raises SpecError at a folder
+    without records or the target itself, and EnvironmentMissingError if the target cannot be written.
     """
     target, sources = Store(into), [Store(folder) for folder in folders]
     for source in sources:
-        if source.results.resolve() == into.resolve():
-            next_step = "name another folder with --into"
-            raise SpecError(str(source.results), "cannot be merged into itself", next_step=next_step)
-        if not source.folder.is_dir():
-            next_step = "name folders that have records/ in them"
-            raise SpecError(str(source.results), "holds no records", next_step=next_step)
+        is_target = source.results.resolve() == into.resolve()
+        if is_target or not source.folder.is_dir():
+            what = "cannot be merged into itself" if is_target else "holds no records"
+            raise SpecError(str(source.results), what, next_step="name other folders that have records/ in them")
     target.make_writable()
     found: dict[str, list[str]] = {"copied": [], "known": [], "left out": []}
     refused: list[IntegrityError] = []

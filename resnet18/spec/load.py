@@ -1,7 +1,7 @@
 """Read benchmark files. Bytes from outside become values here, or a SpecError that says where and what."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
@@ -31,10 +31,8 @@ def benchmarks_dir() -> Path:
 def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
     """Return the named benchmarks: names of the suite, TOML files or folders of them; without names all of the suite.
 
-    They come in the order in which their report tells them, by `source`.
-
-    Raises:
-        SpecError: an unknown name, a file that cannot be read, or one that does not describe a benchmark.
+    They come in the order in which their report tells them, by `source`. Raises SpecError as `load_benchmark`, and at
+    an unknown name.
     """
     own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
     paths = dict.fromkeys(path for name in names or own for path in _paths(name, own))
@@ -166,40 +164,32 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
 
 def _check_names(benchmark: Benchmark, where: str) -> None:
     """Refuse a case or a metric that another part of the file names and that is not there."""
-    cases = [case.name for case in benchmark.cases]
-    for place, name in _named_cases(benchmark):
-        if name not in cases:
-            raise SpecError(f"{where}: {place}", f'unknown case "{name}"{did_you_mean(name, cases)}', allowed=cases)
-    rows = [row.metric for row in benchmark.table.metrics]
+    cases, rows = [case.name for case in benchmark.cases], [row.metric for row in benchmark.table.metrics]
     judged = [*METRICS] if benchmark.can_run else [*rows, *METRICS]
-    for claim, check in _metric_checks(benchmark):
-        if check.metric not in judged:
-            what = f'unknown metric "{check.metric}"{did_you_mean(check.metric, judged)}'
-            raise SpecError(f'{where}: claim "{claim.id}"', what, allowed=judged)
-    printed = benchmark.printed
-    named = [(f'case "{case.name}": reported', name) for case in benchmark.cases for name in case.reported]
-    named += [(f'printed.derived "{derived.name}"', derived.metric) for derived in printed.derived]
-    named += [("printed.same_work", work.metric) for work in printed.same_work]
-    for place, name in named:
-        if name not in rows:
-            what = f'no row of the table has the metric "{name}"{did_you_mean(name, rows)}'
-            raise SpecError(f"{where}: {place}", what, allowed=rows)
-
-
-def _named_cases(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
-    """Yield (place, case name) wherever the file refers to a case."""
-    printed = benchmark.printed
-    named: list[tuple[str, tuple[str, ...]]] = [
-        ("table.speed_up_over", (benchmark.table.speed_up_over,) if benchmark.table.speed_up_over else ()),
-        *((f'claim "{claim.id}"', cases_of(check)) for claim in benchmark.claims for check in claim.checks),
-        *((f'hypothesis "{hypothesis.key}"', hypothesis.cases) for hypothesis in benchmark.hypotheses),
-        *((f'printed.derived "{derived.name}"', (derived.of, derived.to)) for derived in printed.derived),
-        *(("printed.rate", rate.cases) for rate in printed.rates),
-        *(("printed.memory", (memory.case,)) for memory in printed.memory),
-        *(("printed.same_work", work.cases) for work in printed.same_work),
+    over, printed = benchmark.table.speed_up_over, benchmark.printed
+    named: list[tuple[str, str, list[str], Iterable[str]]] = [
+        ("table.speed_up_over", "case", cases, [over] if over else []),
+        *((f'case "{case.name}": reported', "metric of the table", rows, case.reported) for case in benchmark.cases),
+        *(
+            (f'claim "{claim.id}"', "case", cases, cases_of(part))
+            for claim in benchmark.claims
+            for part in claim.checks
+        ),
+        *((f'claim "{claim.id}"', "metric", judged, [check.metric]) for claim, check in _metric_checks(benchmark)),
+        *((f'hypothesis "{hypothesis.key}"', "case", cases, hypothesis.cases) for hypothesis in benchmark.hypotheses),
+        *((f'printed.derived "{part.name}"', "case", cases, (part.of, part.to)) for part in printed.derived),
+        *((f'printed.derived "{part.name}"', "metric of the table", rows, (part.metric,)) for part in printed.derived),
+        *(("printed.rate", "case", cases, rate.cases) for rate in printed.rates),
+        *(("printed.memory", "case", cases, (memory.case,)) for memory in printed.memory),
+        *(("printed.same_work", "case", cases, work.cases) for work in printed.same_work),
+        *(("printed.same_work", "metric of the table", rows, (work.metric,)) for work in printed.same_work),
     ]
-    for place, names in named:
-        yield from ((place, name) for name in names)
+    for place, kind, known, names in named:
+        for name in names:
+            if name not in known:
+                raise SpecError(
+                    f"{where}: {place}", f'unknown {kind} "{name}"{did_you_mean(name, known)}', allowed=known
+                )
 
 
 def _metric_checks(benchmark: Benchmark) -> list[tuple[Claim, MetricCheck]]:
