@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from reports import text_of
 
 from resnet18.records.content import seal
-from resnet18.report.document import Details, Items, Paragraph, Section, code, line, strong
+from resnet18.report.document import Items, Paragraph, Section, code, line, strong
 from resnet18.report.markdown import blocks_text, escape, table
 from resnet18.spec.errors import IntegrityError, plain
 from resnet18.spec.plan import plan
@@ -163,7 +163,7 @@ def test_code_has_golden_bytes(text, written):
 
 def test_blocks_are_written_in_order_with_headings_by_depth():
     """Golden bytes of everything that is no table."""
-    inside = Section("# In*ner", (Details("More", (Items((line(strong("a"), " 1. b"),)),)),))
+    inside = Section("# In*ner", (Section("More", (Items((line(strong("a"), " 1. b"),)),), is_folded=True),))
     blocks = [Section("Outer", (Paragraph(line("- text ", strong("em*"))), inside))]
 
     assert (

@@ -5,16 +5,14 @@ from math import log
 import pytest
 
 from resnet18.judge.checks import CheckResult
-from resnet18.judge.reason import Reason
+from resnet18.judge.reason import TEXTS, Reason, reason_text
 from resnet18.judge.sample import Comparison
 from resnet18.judge.verdict import Judged, Verdict
 from resnet18.report.wording import (
-    TEXTS,
     comparison_text,
     decisive,
     estimate_text,
     evidence_of,
-    reason_text,
     statement,
 )
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend

@@ -11,6 +11,7 @@ from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.preview import Preview, preview
 from resnet18.cli.request import asked, fewest_seeds, seconds_of
+from resnet18.judge.reason import reason_text
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import SpecError, UnfinishedError
@@ -105,7 +106,6 @@ def within_budget(view: Preview, budget: str | None) -> tuple[Plan, list[dict[st
     if budget is None:
         return wanted.plan, []
     from resnet18.judge.planning import choose
-    from resnet18.report.wording import reason_text
 
     if not any(benchmark.claims for benchmark in wanted.benchmarks):
         raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")

@@ -8,19 +8,8 @@ from datetime import datetime
 from resnet18.judge.hypotheses import candidate_records
 from resnet18.records.record import Record
 from resnet18.records.store import Readings, last_attempts
-from resnet18.report.document import (
-    Block,
-    Document,
-    Figure,
-    Items,
-    Paragraph,
-    Predictions,
-    Run,
-    Section,
-    code,
-    line,
-    strong,
-)
+from resnet18.report import document as doc
+from resnet18.report.document import code, line, paragraph, strong
 from resnet18.report.figures import confusion_matrix, sample_grid, summed_confusion, svg_of
 from resnet18.report.notes import terms_of
 from resnet18.report.sections import figure_file, table_section
@@ -49,31 +38,27 @@ def build_document(
     picture_of: PictureOf = lambda _: None,
     *,
     accept_unreliable: bool = False,
-) -> Document:
-    """Return the report of records, which do not depend on their order.
+) -> doc.Document:
+    """Return the report of a folder's records, whose order changes nothing.
 
-    Args:
-        benchmarks: tables to fill.
-        readings: the records of a folder, and what was refused there.
-        picture_of: gives the picture of test images beside a record.
-        accept_unreliable: whether unreliable times were accepted; the report says so.
+    `picture_of` gives the picture of test images beside a record. That unreliable times were accepted is said.
     """
     records = sorted(last_attempts(readings.records).values(), key=lambda record: (record.seed, record.run_id))
     chapters = chapters_of(benchmarks, records)
     runs = _runs(chapters, records)
-    words = Items(tuple(line(strong(word), f": {meaning}") for word, meaning in WORDS.items()))
-    accepted = [Paragraph(line(strong(ACCEPTED)))] if accept_unreliable else []
+    words = doc.Items(tuple(line(strong(word), f": {meaning}") for word, meaning in WORDS.items()))
+    accepted = [paragraph(strong(ACCEPTED))] if accept_unreliable else []
     sections = [_chapter(f"chapter-{at}", chapter, records, picture_of) for at, chapter in enumerate(chapters, 1)]
-    return Document(
-        (Paragraph(line(INTRO)), words, *accepted),
+    return doc.Document(
+        "Measured beside reported",
+        (paragraph(INTRO), words, *accepted),
         (*standings(chapters), *sections),
         tuple(_leftovers(sum(not run.places for run in runs), readings)),
         runs,
     )
 
 
-def _chapter(anchor: str, chapter: Chapter, records: Collection[Record], picture_of: PictureOf) -> Section:
-    """Return a chapter, verdicts first."""
+def _chapter(anchor: str, chapter: Chapter, records: Collection[Record], picture_of: PictureOf) -> doc.Section:
     request, selections = chapter.request, chapter.selections
     judgements = [judgement(f"{anchor}-report-{at}", report, chapter) for at, report in enumerate(chapter.verdicts, 1)]
     statements = [statement for judged in judgements for statement in judged.statements]
@@ -89,9 +74,9 @@ def _chapter(anchor: str, chapter: Chapter, records: Collection[Record], picture
         )
         for at, selection in enumerate(shown, 1)
     ]
-    blocks: list[Block] = [Items(tuple(terms_of(request, selections))), *judgements, *sections]
+    blocks: list[doc.Block] = [doc.Items(tuple(terms_of(request, selections))), *judgements, *sections]
     if (predictions := _predictions(chapter, picture_of)) is not None:
-        blocks.append(Section("Predictions", (predictions,), f"{anchor}-predictions"))
+        blocks.append(doc.Section("Predictions", (predictions,), f"{anchor}-predictions"))
     begun = [
         line(
             f"{selection.benchmark.title}: {sum(bool(case.records) for case in selection.cases)} of "
@@ -103,12 +88,11 @@ def _chapter(anchor: str, chapter: Chapter, records: Collection[Record], picture
         if not selection.is_half_recorded
     ]
     if begun:
-        blocks.append(Section("Begun", (Items(tuple(begun)),), f"{anchor}-begun"))
-    return Section(request.described.capitalize(), tuple(blocks), anchor)
+        blocks.append(doc.Section("Begun", (doc.Items(tuple(begun)),), f"{anchor}-begun"))
+    return doc.Section(request.described.capitalize(), tuple(blocks), anchor)
 
 
-def _predictions(chapter: Chapter, picture_of: PictureOf) -> Predictions | None:
-    """Return the predictions of the first case that has a result."""
+def _predictions(chapter: Chapter, picture_of: PictureOf) -> doc.Predictions | None:
     shown = [selection for selection in chapter.selections if selection.is_half_recorded]
     found = ((selection, case) for selection in shown for case in selection.cases if summed_confusion(case.measured))
     if (first := next(found, None)) is None:
@@ -122,18 +106,18 @@ def _predictions(chapter: Chapter, picture_of: PictureOf) -> Predictions | None:
     head = f"{selection.benchmark.title}: {case.name} ({chapter.request.described})"
     svg = svg_of(confusion_matrix, f"{head}, {n}", record.classes or (), counts)
     file = figure_file("confusion", chapter.request)
-    figures = [Figure(file, f"True and predicted classes: {case.name}", svg)]
+    figures = [doc.Figure(file, f"True and predicted classes: {case.name}", svg)]
     picture = picture_of(record)
     if picture is not None and record.samples is not None and record.classes is not None:
         with suppress(ValueError):  # a damaged picture, or one of other samples
             svg = svg_of(sample_grid, f"{head}, seed {record.seed}", picture, record.samples, record.classes)
             file = figure_file("samples", chapter.request)
-            figures.append(Figure(file, f"Six test images, true and predicted: {case.name}", svg))
+            figures.append(doc.Figure(file, f"Six test images, true and predicted: {case.name}", svg))
     said = line(f"After the last epoch, on clean test images. {title}: {share}.")
-    return Predictions(title, said, counts, record, picture, tuple(figures))
+    return doc.Predictions(title, said, counts, record, picture, tuple(figures))
 
 
-def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[Run, ...]:
+def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[doc.Run, ...]:
     """Return all runs by chapter, table, case and seed, then those in no table, with the cases that show them."""
     places: dict[str, dict[tuple[str, str], None]] = {}
     for chapter in chapters:
@@ -146,29 +130,25 @@ def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[Run, 
                 place = (selection.benchmark.title, "a candidate for what is left open")
                 places.setdefault(record.run_id, {})[place] = None
     by_id = {record.run_id: record for record in records}
-    return tuple(Run(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in {**places, **by_id})
+    return tuple(doc.Run(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in {**places, **by_id})
 
 
-def _leftovers(hidden: int, readings: Readings) -> Iterator[Block]:
+def _leftovers(hidden: int, readings: Readings) -> Iterator[doc.Block]:
     """Yield what is in the folder and in no table, and what the folder held: nothing vanishes silently."""
     if hidden:
-        yield Paragraph(
-            line(
-                f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs. If a TOML "
-                "file of your own asked for them, name it: ",
-                code("resnet18 report FILE"),
-                ".",
-            )
+        yield paragraph(
+            f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs. If a TOML "
+            "file of your own asked for them, name it: ",
+            code("resnet18 report FILE"),
+            ".",
         )
     if readings.refused:
-        yield Items(tuple(line(f"Left out: {error}") for error in readings.refused))
+        yield doc.Items(tuple(line(f"Left out: {error}") for error in readings.refused))
     hashes = sorted(record.record_hash for record in readings.records)
     spent = duration(machine_time_s(readings.records))
-    yield Paragraph(
-        line(f"Machine time: {spent}, the wall times of all runs added up, also where they ran side by side.")
-    )
+    yield paragraph(f"Machine time: {spent}, the wall times of all runs added up, also where they ran side by side.")
     index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    yield Paragraph(line(f"Records: {len(hashes)}; SHA-256 over their sorted record hashes: ", code(index), "."))
+    yield paragraph(f"Records: {len(hashes)}; SHA-256 over their sorted record hashes: ", code(index), ".")
 
 
 def machine_time_s(records: Collection[Record]) -> float:

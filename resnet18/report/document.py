@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from resnet18.judge.verdict import Verdict
 from resnet18.records.record import Record
@@ -10,8 +10,7 @@ from resnet18.tables.cells import Table
 from resnet18.tables.selection import Selection
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A piece of a line."""
 
     text: str
@@ -36,30 +35,24 @@ def code(text: str) -> Span:
     return Span(text, "code")
 
 
-@dataclass(frozen=True)
-class Paragraph:
+class Paragraph(NamedTuple):
     """One paragraph."""
 
     line: Line
 
 
-@dataclass(frozen=True)
-class Items:
+def paragraph(*parts: str | Span) -> Paragraph:
+    """Return a paragraph of pieces."""
+    return Paragraph(line(*parts))
+
+
+class Items(NamedTuple):
     """A list."""
 
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True)
-class Details:
-    """Blocks that a reader opens."""
-
-    title: str
-    blocks: tuple["Block", ...]
-
-
-@dataclass(frozen=True)
-class Figure:
+class Figure(NamedTuple):
     """A figure with its file's name, and the words that stand for it where it cannot be seen."""
 
     file: str
@@ -67,8 +60,7 @@ class Figure:
     svg: bytes
 
 
-@dataclass(frozen=True)
-class Curves:
+class Curves(NamedTuple):
     """Learning curves: a figure, and the cases whose records a page may draw itself."""
 
     anchor: str
@@ -76,16 +68,14 @@ class Curves:
     selection: Selection
 
 
-@dataclass(frozen=True)
-class Statement:
+class Statement(NamedTuple):
     """A claim with its verdict."""
 
     anchor: str
     verdict: Verdict
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """The verdicts on all claims of one report, judged together."""
 
     anchor: str
@@ -96,15 +86,13 @@ class Judgement:
     note: Line
 
 
-@dataclass(frozen=True)
-class Claims:
+class Claims(NamedTuple):
     """The verdicts on the claims of one table."""
 
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
-class Predictions:
+class Predictions(NamedTuple):
     """What the network of one case took test images for, after the last epoch."""
 
     title: str
@@ -118,16 +106,17 @@ class Predictions:
     figures: tuple[Figure, ...]
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A heading with what stands under it."""
 
     title: str
     blocks: tuple["Block", ...]
     anchor: str = ""
+    is_folded: bool = False
+    """Whether it has no heading, and a reader opens it."""
 
 
-Block = Paragraph | Items | Table | Details | Figure | Curves | Judgement | Claims | Predictions | Section
+Block = Paragraph | Items | Table | Figure | Curves | Judgement | Claims | Predictions | Section
 
 
 def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -135,7 +124,7 @@ def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
     for block in blocks:
         yield block
         match block:
-            case Section() | Details():
+            case Section():
                 yield from blocks_in(block.blocks)
             case Curves():
                 yield block.figure
@@ -143,8 +132,7 @@ def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
                 yield from block.figures
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A record with the tables and cases that show it."""
 
     record: Record
@@ -156,12 +144,12 @@ class Run:
 class Document:
     """All of a report."""
 
+    title: str
     intro: tuple[Block, ...]
     sections: tuple[Section, ...]
     leftovers: tuple[Block, ...]
     """What is in the folder and in no table, and what the folder held."""
     runs: tuple[Run, ...]
-    title: str = "Measured beside reported"
 
     @property
     def figures(self) -> Mapping[str, Figure]:

@@ -19,8 +19,6 @@ from resnet18.tables.runs import Row, best_percent, epoch_table, run_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one."""
-LONGEST = 80
-"""Characters of a folder's name."""
 Values = Iterator[tuple[str, str, Callable[[Sequence[float]], float], list[float]]]
 """Of a case: a measure's key and unit, how its seeds become one number, and their values."""
 
@@ -49,11 +47,7 @@ def _costs(row: Row) -> Values:
 
 
 def github_text(rows: Sequence[Row], values_of: Callable[[Row], Values]) -> str:
-    """Return a list for github-action-benchmark.
-
-    Raises:
-        UnfinishedError: there are no entries: a dashboard must not take nothing for a result.
-    """
+    """Return a list for github-action-benchmark. An empty list is refused: a dashboard would take it for a result."""
     entries = [
         {
             "name": f"{row.name}: {key}",
@@ -85,26 +79,22 @@ FORMATS = (*TEXTS, TENSORBOARD)
 def write_events(rows: Sequence[Row], folder: Path) -> int:
     """Write the runs that ended `ok` for TensorBoard as FOLDER/benchmark/case/seed.run/events…, and return how many.
 
-    The same records give the same bytes: a file is named after its run, and its times are those of the record.
-
-    Raises:
-        EnvironmentMissingError: the package `tensorboard` is not installed.
-        UnfinishedError: no run ended `ok`.
+    The same records give the same bytes: a file is named after its run, and its times are those of the record. Without
+    the package `tensorboard` it raises EnvironmentMissingError, without such a run UnfinishedError.
     """
     files = {_event_path(row, record): record for row in rows for record in row.records if record.status == "ok"}
     if not files:
         raise UnfinishedError("export", "no run of these benchmarks ended ok", next_step="`resnet18 report` shows why")
-    contents = {path: _events(record) for path, record in files.items()}
-    for path, content in contents.items():
-        disk.make_folder(folder / path.parent)
-        disk.replace(folder / path, content)
-    return len(contents)
+    for path, content in [(folder / path, _events(record)) for path, record in files.items()]:
+        disk.make_folder(path.parent)
+        disk.replace(path, content)
+    return len(files)
 
 
 def _event_path(row: Row, record: Record) -> Path:
     """Return a path of plain letters; two cases may share a folder, since each run below has its own."""
     names = (row.benchmark, row.name.removeprefix(f"{row.benchmark}/"))
-    slugs = (re.sub(r"[^A-Za-z0-9_.]+", "-", name)[:LONGEST].strip("-.") or "unnamed" for name in names)
+    slugs = (re.sub(r"[^A-Za-z0-9_.]+", "-", name)[:80].strip("-.") or "unnamed" for name in names)
     return Path(*slugs, f"seed-{record.seed}.{record.run_id}", f"events.out.tfevents.{record.run_id}")
 
 

@@ -10,13 +10,12 @@ from typing import Any, ParamSpec
 import matplotlib.style
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from resnet18.records.arrays import decode_picture
 from resnet18.records.record import Record, Sample
+from resnet18.spec.errors import plain
 
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "resnet18",
@@ -43,8 +42,6 @@ INK = "#333333"
 COLORS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 """One more than the colours, so that no pair comes twice before 56 cases."""
-INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-"""Control and direction characters, and what XML cannot hold."""
 DRAWN = re.compile(rb"<(?:path|use) [^>]*>")
 """Tags that are no text: in a text, `<` is written as an entity."""
 MANY_DIGITS = re.compile(rb"(\.\d\d)\d+")
@@ -57,9 +54,9 @@ MOST_PRINTED = 20
 P = ParamSpec("P")
 
 
-def plain(text: str, width: int = 60) -> str:
+def short(text: str, width: int = 60) -> str:
     """Return text from outside as one line that can stand in an SVG, cut after `width` letters."""
-    line = INVISIBLE.sub(" ", text)
+    line = plain(text)
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
@@ -80,7 +77,7 @@ def svg_of(draw: Callable[P, Figure], *args: P.args, **kwargs: P.kwargs) -> byte
 def new_figure(title: str, width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches, with its title in as many lines as it needs."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle("\n".join(textwrap.wrap(plain(title, 400), int(11.5 * width))))
+    figure.suptitle("\n".join(textwrap.wrap(short(title, 400), int(11.5 * width))))
     return figure
 
 
@@ -88,7 +85,7 @@ def add_legend(figure: Figure, entries: Sequence[Artist], title: str = "") -> No
     """Put a legend under a figure, which grows by its height."""
     columns = 2 if max(len(str(artist.get_label())) for artist in entries) <= WIDEST else 1
     figure.set_figheight(figure.get_figheight() + ROW * (-(-len(entries) // columns) + bool(title)))
-    figure.legend(handles=entries, title=plain(title), loc="outside lower center", ncols=columns)
+    figure.legend(handles=entries, title=short(title), loc="outside lower center", ncols=columns)
 
 
 def entry(label: str, **look: Any) -> Line2D:  # noqa: ANN401 - what a line takes
@@ -117,32 +114,21 @@ def confusion_matrix(title: str, classes: Sequence[str], confusion: Sequence[Seq
     axes = figure.subplots()
     mesh = axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=100, edgecolors="white", linewidth=0.5)
     figure.colorbar(mesh, ax=axes, label="share of the true class (%)", fraction=0.04, pad=0.02)
-    rows, columns = ([plain(class_name(classes, label), 24) for label in range(size)] for size in counts.shape)
+    rows, columns = ([short(class_name(classes, label), 24) for label in range(size)] for size in counts.shape)
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=45, ha="right", rotation_mode="anchor")
     axes.set(ylabel="true class", xlabel="predicted class (last epoch, clean)", aspect="equal")
     axes.invert_yaxis()
     axes.grid(visible=False)
-    if max(counts.shape) <= MOST_PRINTED:
-        _print_counts(axes, counts, shares)
-    return figure
-
-
-def _print_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    for (row, column), count in np.ndenumerate(counts):
+    for (row, column), count in np.ndenumerate(counts) if max(counts.shape) <= MOST_PRINTED else ():
         color = "white" if shares[row, column] > 55 else "black" if count else "#999999"
         look: dict[str, Any] = {"color": color, "weight": "bold" if row == column else "normal", "fontsize": 7.5}
         axes.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", **look)
+    return figure
 
 
 def sample_grid(title: str, png: bytes, samples: Sequence[Sample], classes: Sequence[str]) -> Figure:
-    """Draw the sample images in a row, true and predicted class under each; wrong predictions are framed.
-
-    Args:
-        title: of the figure.
-        png: the picture beside the record (`Store.picture_path`).
-        samples: of the record, in the order of the picture.
-        classes: names in the order of their labels.
+    """Draw the images of a run's picture in a row, true and predicted class under each; wrong ones are framed.
 
     Raises:
         ValueError: the picture is damaged, or not of these samples.
@@ -157,7 +143,7 @@ def sample_grid(title: str, png: bytes, samples: Sequence[Sample], classes: Sequ
         axes.set(xticks=[], yticks=[], anchor="N")
         axes.grid(visible=False)
         axes.spines[:].set(visible=True, color=INK, linewidth=0.8)
-        true, predicted = (plain(class_name(classes, label), 24) for label in (sample.label, sample.prediction))
+        true, predicted = (short(class_name(classes, label), 24) for label in (sample.label, sample.prediction))
         caption = [*textwrap.wrap(f"true: {true}", 22), *textwrap.wrap(f"predicted: {predicted}", 22)]
         if sample.label != sample.prediction:
             axes.spines[:].set(color="#bb3344", linewidth=3.0, linestyle=(0, (2, 1)), capstyle="butt")

@@ -7,23 +7,8 @@ from typing import Any
 from tabulate import tabulate
 
 from resnet18.gate.check import Check
-from resnet18.report.document import (
-    Block,
-    Claims,
-    Curves,
-    Details,
-    Document,
-    Figure,
-    Items,
-    Judgement,
-    Line,
-    Paragraph,
-    Predictions,
-    Section,
-    Span,
-    line,
-    strong,
-)
+from resnet18.report import document as doc
+from resnet18.report.document import Line, line, paragraph, strong
 from resnet18.report.summary import was_judged
 from resnet18.report.wording import decisive, evidence_of
 from resnet18.spec.errors import plain
@@ -35,7 +20,7 @@ _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
-def write_markdown(document: Document, page: str = "") -> str:
+def write_markdown(document: doc.Document, page: str = "") -> str:
     """Return a document as markdown, for the folder's page on a code forge; it links the web page beside it."""
     link = f"To compare curves, filter verdicts and look up where runs come from, open [{page}]({page})."
     parts = [
@@ -47,29 +32,26 @@ def write_markdown(document: Document, page: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def blocks_text(blocks: Iterable[Block], depth: int = 1) -> str:
+def blocks_text(blocks: Iterable[doc.Block], depth: int = 1) -> str:
     """Return blocks as markdown; sections have headings of this depth."""
     return "\n\n".join(_blocks(blocks, depth))
 
 
-def _blocks(blocks: Iterable[Block], depth: int) -> Iterator[str]:
+def _blocks(blocks: Iterable[doc.Block], depth: int) -> Iterator[str]:
     """Yield the parts that an empty line separates; sections have headings of this depth."""
     for block in blocks:
         yield from WRITERS[type(block)](block, depth)
 
 
-def _section(section: Section, depth: int) -> Iterator[str]:
-    yield f"{'#' * depth} {escape_inline(section.title)}"
+def _section(section: doc.Section, depth: int) -> Iterator[str]:
+    title = escape_inline(section.title)
+    yield f"<details><summary>{title}</summary>" if section.is_folded else f"{'#' * depth} {title}"
     yield from _blocks(section.blocks, depth + 1)
+    if section.is_folded:
+        yield "</details>"
 
 
-def _details(details: Details, depth: int) -> Iterator[str]:
-    yield f"<details><summary>{escape_inline(details.title)}</summary>"
-    yield from _blocks(details.blocks, depth)
-    yield "</details>"
-
-
-def _judgement(judgement: Judgement, depth: int) -> Iterator[str]:
+def _judgement(judgement: doc.Judgement, depth: int) -> Iterator[str]:
     verdicts = [statement.verdict for statement in judgement.statements]
     name = f": {escape_inline(judgement.report)}" if judgement.report else ""
     yield f"{'#' * depth} In short{name}"
@@ -81,7 +63,7 @@ def _judgement(judgement: Judgement, depth: int) -> Iterator[str]:
         yield _line(judgement.note)
 
 
-def _claims(claims: Claims) -> Iterator[str]:
+def _claims(claims: doc.Claims) -> Iterator[str]:
     for verdict in (statement.verdict for statement in claims.statements):
         yield f"- **{escape_inline(verdict.claim.id)} {verdict.word}**: {escape_inline(verdict.claim.says)}"
         yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
@@ -101,26 +83,24 @@ def table(content: Table) -> str:
 
 
 WRITERS: dict[type[Any], Callable[[Any, int], Iterable[str]]] = {
-    Paragraph: lambda block, _: [_line(block.line)],
-    Items: lambda block, _: ["\n".join(f"- {_line(item)}" for item in block.lines)],
+    doc.Paragraph: lambda block, _: [_line(block.line)],
+    doc.Items: lambda block, _: ["\n".join(f"- {_line(item)}" for item in block.lines)],
     Table: lambda block, _: [table(block)],
-    Section: _section,
-    Details: _details,
-    Figure: lambda block, _: [f"![{escape_inline(block.alt)}](figures/{block.file})"],
-    Curves: lambda block, depth: _blocks([block.figure], depth),
-    Judgement: _judgement,
-    Claims: lambda block, _: ["\n".join(_claims(block))],
-    Predictions: lambda block, depth: [_line(block.said), *_blocks(block.figures, depth)],
+    doc.Section: _section,
+    doc.Figure: lambda block, _: [f"![{escape_inline(block.alt)}](figures/{block.file})"],
+    doc.Curves: lambda block, depth: _blocks([block.figure], depth),
+    doc.Judgement: _judgement,
+    doc.Claims: lambda block, _: ["\n".join(_claims(block))],
+    doc.Predictions: lambda block, depth: [_line(block.said), *_blocks(block.figures, depth)],
 }
 
 
 def _line(spans: Line) -> str:
-    """Return a line that begins a block."""
     first, *others = spans
     return "".join([_span(first) if first.style else escape(first.text), *map(_span, others)])
 
 
-def _span(span: Span) -> str:
+def _span(span: doc.Span) -> str:
     if span.style == "code":
         return code(span.text)
     return f"**{escape_inline(span.text)}**" if span.style == "strong" else escape_inline(span.text)
@@ -161,11 +141,7 @@ ORDER = ("regression", "missing", "ok", "not compared")
 def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
     """Return the page of a check: what was found first, then everything that was looked at.
 
-    Args:
-        check: what was found.
-        head: what is judged, in words.
-        baseline: what it is judged by, in words.
-        rate: of false alarms, over all metrics.
+    `head` and `baseline` say in words what is judged and by what, `rate` is that of false alarms over all metrics.
     """
     findings = sorted(check.findings, key=lambda finding: ORDER.index(finding.verdict))
     verdicts = [finding.verdict for finding in findings]
@@ -173,10 +149,10 @@ def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
     rows = [(finding.case, finding.metric, finding.verdict, finding.says) for finding in findings]
     return blocks_text(
         (
-            Paragraph(
+            doc.Paragraph(
                 (*FOUND[check.exit_code], *line(f" {counts}. False alarms: at most {100 * rate:g} % of checks."))
             ),
-            Paragraph(line(f"{head}, judged by {baseline}.")),
+            paragraph(f"{head}, judged by {baseline}."),
             text_table(("case", "metric", "verdict", "what was found"), rows),
         )
     )

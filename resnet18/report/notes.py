@@ -73,7 +73,7 @@ def notes_of(selection: Selection, selections: Sequence[Selection], request: Req
         yield line(f"Best epoch: {text}.")
     yield from _ways(selection)
     if scopes:
-        for note in (_unreliable, _waiting, _first_epoch, _steps):
+        for note in (_unreliable, _epochs, _steps):
             yield from note(selection)
     yield from _twins(selection, selections)
     yield from _derived(selection, request)
@@ -92,7 +92,6 @@ def _twins(selection: Selection, selections: Sequence[Selection]) -> Iterator[Li
 
 
 def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
-    """Yield what extrapolated times are made of, if there are any."""
     parts = set()
     for case in selection.cases:
         full = full_size(case, selection.benchmark, request)
@@ -136,7 +135,6 @@ def carried_out_on(record: Record) -> str:
 
 
 def _unreliable(selection: Selection) -> Iterator[Line]:
-    """Yield what the dagger beside a time means, if any has one."""
     unreliable = [record for record in selection.measured if record.has_unreliable_times]
     if unreliable:
         causes = sorted({text for record in unreliable for text in record.unreliable_because or record.flags})
@@ -147,7 +145,7 @@ def _unreliable(selection: Selection) -> Iterator[Line]:
         )
 
 
-def _waiting(selection: Selection) -> Iterator[Line]:
+def _epochs(selection: Selection) -> Iterator[Line]:
     shares = {case.name: _waiting_share(case.measured) for case in selection.cases if case.measured}
     bound = [f'"{name}" ({100 * share:.0f} %)' for name, share in shares.items() if share > LOADER_BOUND]
     if bound:
@@ -155,6 +153,12 @@ def _waiting(selection: Selection) -> Iterator[Line]:
             "These times measure the data loader, not the device (share of training spent waiting): "
             f"{', '.join(bound)}."
         )
+    long = [record for record in selection.measured if len(record.epochs) > 1 and _later_s([record]) > 0]
+    if long:
+        ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
+        percent = round(100 * (ratio - 1))
+        speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
+        yield line(f"The first epoch was {speed} later epochs (median of {len(long)} runs).")
 
 
 def _waiting_share(records: Sequence[Record]) -> float:
@@ -165,15 +169,6 @@ def _waiting_share(records: Sequence[Record]) -> float:
 def _later_s(records: Sequence[Record]) -> float:
     """Return the median seconds of an epoch, the first of each run left out where there are more."""
     return median(epoch.train_s for record in records for epoch in record.epochs[1:] or record.epochs)
-
-
-def _first_epoch(selection: Selection) -> Iterator[Line]:
-    long = [record for record in selection.measured if len(record.epochs) > 1 and _later_s([record]) > 0]
-    if long:
-        ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
-        percent = round(100 * (ratio - 1))
-        speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
-        yield line(f"The first epoch was {speed} later epochs (median of {len(long)} runs).")
 
 
 def _steps(selection: Selection) -> Iterator[Line]:
@@ -195,7 +190,6 @@ def _steps(selection: Selection) -> Iterator[Line]:
 
 
 def _derived(selection: Selection, request: Request) -> Iterator[Line]:
-    """Yield the numbers that the report computed from its cells beside ours, computed from records."""
     cases = {case.name: case for case in selection.cases}
     head = reported_head(request)
     for derived in selection.benchmark.printed.derived:

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,21 +23,12 @@ from resnet18.report.figures import class_name
 from resnet18.report.wording import VERDICTS, decisive, evidence_of
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS
+from resnet18.tables import metrics
 from resnet18.tables.cells import STATUS_TEXT, Cell, Column, Missing, Text, mean, middle, missing
-from resnet18.tables.metrics import (
-    best_accuracy,
-    clean_accuracy,
-    images_at_the_end,
-    machine,
-    overfitting_epoch,
-    percent,
-    series,
-    train_s,
-    whole_program_s,
-)
 
 WEB = Path(__file__).parent / "web"
 MADE_HERE = "<!doctype html>\n<!-- Made by `resnet18 report` from the records beside it. -->"
+POLICY = "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'"
 SCRIPTS = ("page.js", "plot.js", "curves.js")
 """In this order: a later file may use functions of an earlier one."""
 MOST_BYTES = 900_000
@@ -51,11 +43,11 @@ SAFE = " !$'()*+,-./:;=?@_~{}|^"
 """What stands for itself in an address inside double quotes; everything else is written as its bytes."""
 LINES: dict[str, Callable[[Epoch], float]] = {
     "train_loss": lambda epoch: epoch.train.loss,
-    "train_accuracy": lambda epoch: percent(epoch.train),
+    "train_accuracy": lambda epoch: metrics.percent(epoch.train),
     "published_loss": lambda epoch: epoch.as_published.loss,
-    "published_accuracy": lambda epoch: percent(epoch.as_published),
+    "published_accuracy": lambda epoch: metrics.percent(epoch.as_published),
     "clean_loss": lambda epoch: epoch.clean.loss,
-    "clean_accuracy": lambda epoch: percent(epoch.clean),
+    "clean_accuracy": lambda epoch: metrics.percent(epoch.clean),
 }
 """What is drawn of a case, by the choice of images and measure."""
 NUMBERS = ("Best, as published", "Last, clean", "Training (s)", "Whole program (s)", "Wall (s)")
@@ -73,6 +65,8 @@ def write_page(document: Document) -> str:
     style = (WEB / "page.css").read_text(encoding="utf-8")
     parts = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f"(function () {{\n'use strict';\n{parts}}}());\n"  # nothing of it is global
+    hashes = (hashlib.sha256(text.encode()).digest() for text in (style, script))
+    sources = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
     curves = curve_data([block for block in blocks_in(document.sections) if isinstance(block, Curves)])
     shared: dict[tuple[Fact, ...], int] = {}
     runs = [
@@ -85,10 +79,11 @@ def write_page(document: Document) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=lambda value: plain(value) if type(value) is str else value,  # nothing that turns text around
     )
-    environment.globals |= {"kind": lambda part: type(part).__name__, "sample_uris": sample_uris, "missing": missing}
-    environment.globals |= {"class_name": class_name, "shade": shade, "decisive": decisive, "evidence_of": evidence_of}
+    functions = (class_name, decisive, evidence_of, missing, sample_uris, shade)
+    environment.globals |= {function.__name__: function for function in functions}
+    environment.globals["kind"] = lambda part: type(part).__name__
     body = environment.get_template("page.html.j2").render(
         document=document,
         charts=curves,
@@ -101,21 +96,9 @@ def write_page(document: Document) -> str:
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - the same
         data=Markup(json_block(curves)),  # noqa: S704 - escaped there
-        policy=(
-            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+        policy=POLICY.format(*sources),
     )
     return f"{MADE_HERE}\n{body}\n"
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _shown(value: object) -> object:
-    """Return text without control and direction characters, which show a name in another order than it has."""
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def json_block(content: object) -> str:
@@ -136,14 +119,11 @@ def figure_uris(figures: Collection[Figure]) -> dict[str, str]:
 
 def sample_uris(predictions: Predictions) -> list[str]:
     """Return each sample image as a data URI; empty where there is no picture, a damaged one, or of other samples."""
-    samples = predictions.record.samples or ()
-    try:
-        images = decode_picture(predictions.picture or b"")
-    except ValueError:
+    samples, files = predictions.record.samples or (), list[bytes]()
+    with suppress(ValueError):
+        files = [encode_picture(image[None]) for image in decode_picture(predictions.picture or b"")]
+    if len(files) != len(samples):
         return [""] * len(samples)
-    if len(images) != len(samples):
-        return [""] * len(samples)
-    files = (encode_picture(image[None]) for image in images)
     return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]
 
 
@@ -168,11 +148,11 @@ def _curves(records: Sequence[Record]) -> dict[str, Any]:
     runs = [record.epochs for record in records]
     return {
         "seeds": [record.seed for record in records],
-        "turn": overfitting_epoch(records),
-        "hollow": min(LAST_EPOCHS, *map(len, runs)) if images_at_the_end(records) else 0,
+        "turn": metrics.overfitting_epoch(records),
+        "hollow": min(LAST_EPOCHS, *map(len, runs)) if metrics.images_at_the_end(records) else 0,
         "lines": {
             name: {
-                "mean": [float(f"{mean_value:.4g}") for mean_value in series(runs, value).mean],
+                "mean": [float(f"{mean_value:.4g}") for mean_value in metrics.series(runs, value).mean],
                 "runs": [[float(f"{value(epoch):.4g}") for epoch in epochs] for epochs in runs],
             }
             for name, value in LINES.items()
@@ -187,13 +167,13 @@ def _cells(run: Run) -> Iterator[Cell]:
     yield from (Text(table), Text(case) if case else Missing(), Text(str(record.seed), record.seed))
     yield Text(STATUS_TEXT[record.status])
     yield Text(", ".join(record.flags)) if record.flags else Missing()
-    if record.status == "ok":
-        yield from (mean([value(record)]) for value in (best_accuracy, clean_accuracy))
-        yield from (middle([value(record)]) for value in (train_s, whole_program_s))
-    else:
-        yield from [Missing()] * 4
+    is_ok = record.status == "ok"
+    for share in (metrics.best_accuracy, metrics.clean_accuracy):
+        yield mean([share(record)]) if is_ok else Missing()
+    for time_s in (metrics.train_s, metrics.whole_program_s):
+        yield middle([time_s(record)]) if is_ok else Missing()
     yield middle([record.time.wall_s])
-    yield Text(machine(record)) if record.fingerprint.numerics else Missing()
+    yield Text(metrics.machine(record)) if record.fingerprint.numerics else Missing()
 
 
 def _facts(run: Run) -> Iterator[Fact]:

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 
 from resnet18.records.content import knows_machine
 from resnet18.records.record import Epoch, Record
-from resnet18.report.figures import COLORS, INK, MARKERS, add_legend, entry, new_figure, plain
+from resnet18.report.figures import COLORS, INK, MARKERS, add_legend, entry, new_figure, short
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.resolve import value_at
 from resnet18.tables.cells import missing, other_endings
@@ -23,8 +23,6 @@ from resnet18.tables.selection import CaseRecords
 
 MOST_WITH_CLEAN = 3
 """Cases up to which the clean test curve can be told from that as published."""
-SPIKE = 10
-"""A loss this many times the median leaves nothing to see on a linear axis."""
 DASHES: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1.0, "marker": ""}
 HOLLOW: dict[str, Any] = {"linestyle": "", "markerfacecolor": "white"}
 STAR: dict[str, Any] = {"linestyle": "", "marker": "*", "markersize": 11, "markeredgecolor": "black"}
@@ -54,30 +52,23 @@ def learning_curves(title: str, case_title: str, cases: Sequence[CaseRecords]) -
     _draw_curves(test_loss, shown, lambda epoch: epoch.as_published.loss, is_test=True)
     _draw_curves(test_accuracy, shown, lambda epoch: percent(epoch.as_published), is_test=True)
     if with_clean:
-        _draw_curves(test_loss, shown, lambda epoch: epoch.clean.loss, is_test=True, **DASHES)
-        _draw_curves(test_accuracy, shown, lambda epoch: percent(epoch.clean), is_test=True, **DASHES)
-    for axes, name, unit in (
-        (train_loss, "training", "cross entropy (nats)"),
-        (train_accuracy, "training", "accuracy (%)"),
-        (test_loss, "test" if with_clean else "test, as published", "cross entropy (nats)"),
-        (test_accuracy, "test" if with_clean else "test, as published", "accuracy (%)"),
-    ):
-        axes.set(title=name, ylabel=unit)
-    for axes in (test_loss, test_accuracy):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        _draw_curves(test_loss, shown, lambda epoch: epoch.clean.loss, is_test=True, is_clean=True)
+        _draw_curves(test_accuracy, shown, lambda epoch: percent(epoch.clean), is_test=True, is_clean=True)
+    test = "test" if with_clean else "test, as published"
+    train_loss.set(title="training", ylabel="cross entropy (nats)")
+    train_accuracy.set(title="training", ylabel="accuracy (%)")
+    test_loss.set(title=test, ylabel="cross entropy (nats)", xlabel="epoch")
+    test_accuracy.set(title=test, ylabel="accuracy (%)", xlabel="epoch")
+    test_loss.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     _mark_overfitting(test_loss, shown, with_clean=with_clean)
     _set_loss_axis(test_loss, shown)
-    entries = [_case_entry(number, case) for number, case in enumerate(cases)]
+    entries = []
+    for number, case in enumerate(cases):
+        n = "; ".join([f"n = {len(case.measured)}", *other_endings(case)])
+        look = _look(number) if case.measured else {"linestyle": ""}
+        entries.append(entry(f"{short(case.name)} ({n if case.measured else missing(case).text})", **look))
     add_legend(figure, [*entries, *_signs(shown, with_clean)], case_title)
     return figure
-
-
-def _case_entry(number: int, case: CaseRecords) -> Artist:
-    if not case.measured:
-        return entry(f"{plain(case.name)} ({missing(case).text})", linestyle="")
-    n = "; ".join([f"n = {len(case.measured)}", *other_endings(case)])
-    return entry(f"{plain(case.name)} ({n})", **_look(number))
 
 
 def _look(number: int) -> dict[str, Any]:
@@ -85,7 +76,6 @@ def _look(number: int) -> dict[str, Any]:
 
 
 def _signs(shown: Shown, with_clean: bool) -> Iterator[Artist]:
-    """Yield what the signs mean that this figure has, and no others."""
     if with_clean:
         yield from (entry("test, as published"), entry("test, clean", **DASHES))
     if any(len(case.measured) > 1 for _, case in shown):
@@ -102,25 +92,19 @@ def _curve(case: CaseRecords, value: Value) -> Series:
     return series([record.epochs for record in case.measured], value)
 
 
-def _draw_curves(
-    axes: Axes,
-    shown: Shown,
-    value: Value,
-    *,
-    is_test: bool = False,
-    **look: Any,  # noqa: ANN401 - what a line takes
-) -> None:
+def _draw_curves(axes: Axes, shown: Shown, value: Value, *, is_test: bool = False, is_clean: bool = False) -> None:
     for at, (number, case) in enumerate(shown):
         curve = _curve(case, value)
         epochs = range(1, len(curve.mean) + 1)
-        if len(case.measured) > 1 and not look:
-            axes.fill_between(epochs, curve.low, curve.high, color=_look(number)["color"], alpha=0.18, linewidth=0)
+        look = _look(number)
+        if len(case.measured) > 1 and not is_clean:
+            axes.fill_between(epochs, curve.low, curve.high, color=look["color"], alpha=0.18, linewidth=0)
         # The cases have their markers at different epochs, so that both of two equal curves are seen.
         every = max(len(shown), len(epochs) // 8)
         marked = (at * every // len(shown) % len(epochs), every)
-        axes.plot(epochs, curve.mean, **{**_look(number), **look}, markevery=marked)
+        axes.plot(epochs, curve.mean, **(look | DASHES if is_clean else look), markevery=marked)
         if is_test and images_at_the_end(case.measured):  # which is no step of the same curve
-            axes.plot(epochs[-LAST_EPOCHS:], curve.mean[-LAST_EPOCHS:], **_look(number), **HOLLOW, zorder=3)
+            axes.plot(epochs[-LAST_EPOCHS:], curve.mean[-LAST_EPOCHS:], **look, **HOLLOW, zorder=3)
 
 
 def _mark_overfitting(axes: Axes, shown: Shown, *, with_clean: bool) -> None:
@@ -132,7 +116,7 @@ def _mark_overfitting(axes: Axes, shown: Shown, *, with_clean: bool) -> None:
 
 def _set_loss_axis(axes: Axes, shown: Shown) -> None:
     losses = [loss for _, case in shown for loss in _curve(case, lambda epoch: epoch.as_published.loss).mean]
-    if losses and min(losses) > 0 and max(losses) > SPIKE * median(losses):
+    if losses and min(losses) > 0 and max(losses) > 10 * median(losses):  # which a linear axis would flatten
         axes.set(yscale="log", ylabel="cross entropy (nats, log scale)")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter("{x:g}")
@@ -165,14 +149,8 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def against(title: str, key_title: str, cases: Sequence[CaseRecords], key: str, scope: str) -> Figure:
     """Draw accuracy (%, mean) and time (s, median) against a numeric key, with the seeds as points.
 
-    Seeds without a result are told in the legend. Times of several machines are several lines.
-
-    Args:
-        title: of the figure.
-        key_title: of the axis.
-        cases: with their records, all with another value of the key.
-        key: as `numeric_key` gives it.
-        scope: the metric whose seconds are shown: `train_s` or `whole_program_s`.
+    Seeds without a result are told in the legend. Times of several machines are several lines. The scope is the
+    metric whose seconds are shown: `train_s` or `whole_program_s`.
     """
     by_place = sorted(((float(value_at(case.experiment, key)), case) for case in cases), key=lambda pair: pair[0])
     figure = new_figure(title, 10.0, 3.4)
@@ -190,13 +168,11 @@ def against(title: str, key_title: str, cases: Sequence[CaseRecords], key: str, 
     if any(len(case.measured) > 1 for case in cases):
         entries.append(entry("one seed", **SEED))
     for _, case in by_place:
-        if not case.measured:
-            entries.append(entry(plain(f"{case.name}: {missing(case).text}"), linestyle=""))
-        elif endings := other_endings(case):
-            entries.append(entry(plain(f"{case.name}: {', '.join(endings)}"), linestyle=""))
+        if endings := [*other_endings(case)] if case.measured else [missing(case).text]:
+            entries.append(entry(short(f"{case.name}: {', '.join(endings)}"), linestyle=""))
     for axes in (accuracy, time):
         axes.set_xscale("log", base=2)
-        axes.set(xlabel=f"{plain(key_title)} (log scale)", xticks=[place for place, _ in by_place])
+        axes.set(xlabel=f"{short(key_title)} (log scale)", xticks=[place for place, _ in by_place])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:.6g}")
     add_legend(figure, entries)
@@ -208,27 +184,19 @@ def _draw_times(
 ) -> Iterator[Artist]:
     """Draw a line for each machine, whose times have nothing in common, and yield its entry of the legend."""
     records = [record for _, case in by_place for record in case.measured]
-    # Times of unknown machines may have nothing in common.
     unknown = {machine(run) for run in records if len(records) > 1 and not knows_machine(run.fingerprint.numerics)}
     machines = sorted({machine(record) for record in records} - unknown)
     for number, name in enumerate(machines):
         look = {"color": TIME_COLORS[number % len(TIME_COLORS)], "marker": MARKERS[2 + number % 5]}
-        points = [
-            (place, [seconds(record) for record in case.measured if machine(record) == name])
-            for place, case in by_place
-        ]
-        yield _draw_points(axes, f"time on {plain(name)}", points, median, look)
+        own = ((place, [run for run in case.measured if machine(run) == name]) for place, case in by_place)
+        points = [(place, [seconds(run) for run in runs]) for place, runs in own]
+        yield _draw_points(axes, f"time on {short(name)}", points, median, look)
     if machines:
         axes.set_ylim(bottom=0)
     if unknown:
         yield entry("times of an unknown machine are not drawn", linestyle="")
-    crossed = [
-        (place, seconds(record))
-        for place, case in by_place
-        for record in case.measured
-        if record.has_unreliable_times and machine(record) in machines
-    ]
-    if crossed:
+    runs = ((place, record) for place, case in by_place for record in case.measured if machine(record) in machines)
+    if crossed := [(place, seconds(record)) for place, record in runs if record.has_unreliable_times]:
         axes.plot(*zip(*crossed, strict=True), **CROSS, zorder=4)
         yield entry("one seed, its time is unreliable", **CROSS)
 

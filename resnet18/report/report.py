@@ -31,11 +31,7 @@ def write_report(
 ) -> Path:
     """Write `README.md`, `report.html` and `figures/` into the results directory and return the README's path.
 
-    Args:
-        results: the directory.
-        benchmarks: tables to fill.
-        readings: its records.
-        accept_unreliable: take unreliable times like any other; the report says so.
+    With `accept_unreliable` such times count like any other, and the report says so.
 
     Raises:
         EnvironmentMissingError: the directory cannot be written.
@@ -48,12 +44,11 @@ def write_report(
         records = tuple(record.model_copy(update={"flags": tuple(flags)}) for record, flags in kept)
         readings = replace(readings, records=records)
     store = Store(results)
-    document = build_document(
-        benchmarks,
-        readings,
-        lambda record: _read(store.picture_path(record.run_id, record.attempt)),
-        accept_unreliable=accept_unreliable,
-    )
+
+    def picture_of(record: Record) -> bytes | None:
+        return _read(store.picture_path(record.run_id, record.attempt))
+
+    document = build_document(benchmarks, readings, picture_of, accept_unreliable=accept_unreliable)
     text = f"{MADE_BY}\n\n{write_markdown(document, WEB)}"
     for path, beginning in ((results / README, MADE_BY), (results / WEB, MADE_HERE)):
         if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(beginning):

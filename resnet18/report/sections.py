@@ -6,23 +6,10 @@ from statistics import fmean
 
 from pydantic import BaseModel
 
-from resnet18.judge.hypotheses import Candidate, Comparison, Distance, compare_candidates
+from resnet18.judge.hypotheses import Candidate, Comparison, compare_candidates
 from resnet18.records.record import Record
-from resnet18.report.document import (
-    Block,
-    Claims,
-    Curves,
-    Details,
-    Figure,
-    Items,
-    Line,
-    Paragraph,
-    Section,
-    Statement,
-    code,
-    line,
-    strong,
-)
+from resnet18.report import document as doc
+from resnet18.report.document import Line, code, line, paragraph, strong
 from resnet18.report.figures import svg_of
 from resnet18.report.notes import notes_of
 from resnet18.report.plots import against, learning_curves, numeric_key
@@ -50,55 +37,47 @@ def table_section(
     selection: Selection,
     selections: Sequence[Selection],
     request: Request,
-    statements: tuple[Statement, ...],
+    statements: tuple[doc.Statement, ...],
     records: Collection[Record],
-) -> Section:
+) -> doc.Section:
     """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions.
 
-    Args:
-        anchor: under which links find it.
-        selection: the table's benchmark with its records.
-        selections: all tables of the same request, among which runs may be shared.
-        request: what was asked for.
-        statements: the verdicts on the benchmark's claims.
-        records: of the folder, among which are those of hypotheses.
+    It may share runs with the other `selections` of the request. `records` are all, those of hypotheses among them.
     """
     benchmark = selection.benchmark
     is_alone = [other.benchmark.title for other in selections].count(benchmark.title) == 1
     title = benchmark.title if is_alone else f"{benchmark.title} ({benchmark.name}.toml)"
     table = build_table(selection, request, caption=f"{title}, at {request.described}")
-    blocks: list[Block] = [
-        Paragraph(line(f"{benchmark.question} ({benchmark.source}) Measured at {request.described}.")),
-        table,
-    ]
+    question = f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."
+    blocks: list[doc.Block] = [paragraph(question), table]
     if notes := tuple(notes_of(selection, selections, request)):
-        blocks.append(Items(notes))
+        blocks.append(doc.Items(notes))
     blocks += memory_blocks(selection, request)
     if statements:
-        blocks.append(Claims(statements))
+        blocks.append(doc.Claims(statements))
     blocks += _drawings(anchor, selection, request)
     comparisons = compare_candidates(selection, request, records)
     if found := tuple(block for comparison in comparisons for block in hypothesis_blocks(comparison, request)):
-        blocks.append(Section("What the report leaves open", found))
+        blocks.append(doc.Section("What the report leaves open", found))
     if assumed := tuple(assumptions_of(selection)):
-        blocks.append(Details("Assumptions: what the lab report does not state", (Items(assumed),)))
-    return Section(title, tuple(blocks), anchor)
+        heading = "Assumptions: what the lab report does not state"
+        blocks.append(doc.Section(heading, (doc.Items(assumed),), is_folded=True))
+    return doc.Section(title, tuple(blocks), anchor)
 
 
-def _drawings(anchor: str, selection: Selection, request: Request) -> Iterator[Block]:
-    """Yield learning curves, and accuracy and time against a number that alone tells the cases apart."""
+def _drawings(anchor: str, selection: Selection, request: Request) -> Iterator[doc.Block]:
     if not selection.measured:
         return
     benchmark, case_title = selection.benchmark, selection.benchmark.table.case_title
     title = f"{benchmark.title} ({request.described})"
     svg = svg_of(learning_curves, title, case_title, selection.cases)
     file = figure_file(benchmark.name, request)
-    yield Curves(anchor, Figure(file, f"Learning curves: {benchmark.title}", svg), selection)
+    yield doc.Curves(anchor, doc.Figure(file, f"Learning curves: {benchmark.title}", svg), selection)
     if (key := numeric_key(selection.cases)) is not None:
         scope = next((row.metric for row in benchmark.table.metrics if row.metric in SCOPES), "whole_program_s")
         svg = svg_of(against, title, case_title, selection.cases, key, scope)
         file = figure_file(f"{benchmark.name}-by-{key.replace('.', '-')}", request)
-        yield Figure(file, f"Accuracy and time against {case_title.lower()}", svg)
+        yield doc.Figure(file, f"Accuracy and time against {case_title.lower()}", svg)
 
 
 def figure_file(name: str, request: Request) -> str:
@@ -107,23 +86,18 @@ def figure_file(name: str, request: Request) -> str:
     return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
 
 
-def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[Block]:
+def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[doc.Block]:
     """Yield a hypothesis with a candidate's cell in each row, and which candidate lies nearest."""
     head = reported_head(request)
     hypothesis, candidates = comparison.hypothesis, comparison.candidates
-    yield Paragraph(line(strong(hypothesis.question), " (", code(hypothesis.key), ")"))
-    columns = (
-        Column("candidate"),
-        Column("case"),
-        Column(head or "reported", "number"),
-        Column("measured (best epoch, as published)", "number"),
-        Column("measured less reported (points; 95 % for one run)", "number"),
-        Column("n (seeds)", "number"),
-    )
+    yield paragraph(strong(hypothesis.question), " (", code(hypothesis.key), ")")
+    difference = "measured less reported (points; 95 % for one run)"
+    titles = (head or "reported", "measured (best epoch, as published)", difference, "n (seeds)")
+    columns = (Column("candidate"), Column("case"), *(Column(title, "number") for title in titles))
     yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
     for name, like in dict.fromkeys((candidate.name, candidate.like) for candidate in candidates if candidate.like):
-        yield Paragraph(line(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.'))
-    yield Paragraph(line(_conclusion(comparison)))
+        yield paragraph(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.')
+    yield paragraph(_conclusion(comparison))
 
 
 def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ...]:
@@ -141,29 +115,25 @@ def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ..
 
 
 def _conclusion(comparison: Comparison) -> str:
-    """Return which candidate lies nearest, and whether the distance to the next is more than its uncertainty."""
     if isinstance(comparison.nearest, str):
         return TOO_SMALL if comparison.nearest == "other terms" else TOO_FEW
     first, second = comparison.nearest
     far = "The difference is more than" if comparison.is_resolved else "Not resolved: the difference is less than"
+    nearest, next_ = (" and ".join(f'"{name}"' for name in distance.names) for distance in comparison.nearest)
     return (
-        f"Nearest: {_names(first)}, {first.points:.2f} points from the reported cells (root mean square, standard "
-        f"error {first.se:.2f}); the next, {_names(second)}, {second.points:.2f} ({second.se:.2f}). "
+        f"Nearest: {nearest}, {first.points:.2f} points from the reported cells (root mean square, standard "
+        f"error {first.se:.2f}); the next, {next_}, {second.points:.2f} ({second.se:.2f}). "
         f"{far} two standard errors. This is evidence, not proof."
     )
 
 
-def _names(distance: Distance) -> str:
-    return " and ".join(f'"{name}"' for name in distance.names)
-
-
-def memory_blocks(selection: Selection, request: Request) -> Iterator[Block]:
+def memory_blocks(selection: Selection, request: Request) -> Iterator[doc.Block]:
     """Yield peaks of memory by case and source in MiB beside what the report printed, with the reasons for gaps."""
     if not selection.benchmark.printed.memory or not selection.records:
         return
     head = reported_head(request)
     printed = {row.case: row.printed for row in selection.benchmark.printed.memory} if head else {}
-    yield Paragraph(line("Peak memory of a run, median with the lowest and the highest:"))
+    yield paragraph("Peak memory of a run, median with the lowest and the highest:")
     titles = [head or "reported", *(f"{title}, MiB" for title in PEAKS), "n (seeds)"]
     columns = (Column(selection.benchmark.table.case_title), *(Column(title, "number") for title in titles))
     rows = (
@@ -183,7 +153,7 @@ def memory_blocks(selection: Selection, request: Request) -> Iterator[Block]:
         if f"memory.{key}" in record.nulls
     }
     if reasons:
-        yield Items(tuple(line(f"{reason}.") for reason in sorted(reasons)))
+        yield doc.Items(tuple(line(f"{reason}.") for reason in sorted(reasons)))
 
 
 def _peak(case: CaseRecords, key: str) -> Cell:
@@ -191,9 +161,8 @@ def _peak(case: CaseRecords, key: str) -> Cell:
     if not case.measured:
         return missing(case)
     found = []
-    for record in case.measured:
-        peak = getattr(record.memory, key)
-        baseline = record.memory.device_baseline_bytes if key == "device_peak_bytes" else 0
+    for memory in (record.memory for record in case.measured):
+        peak, baseline = getattr(memory, key), memory.device_baseline_bytes if key == "device_peak_bytes" else 0
         if peak is not None and baseline is not None:
             found.append(max(peak - baseline, 0) / 2**20)
     return middle(found, "mebibytes") if found else Missing()
@@ -216,7 +185,6 @@ def assumptions_of(selection: Selection) -> Iterator[Line]:
 
 
 def _assumed(specs: tuple[Experiment, Execution], key: str) -> str:
-    """Return the value of an assumed key, in a few words; nothing where the case has no such key."""
     if key == "test_augmentation" and specs[0].test_augmentation == specs[0].augmentation:
         return "the same list as augmentation"
     return next((_shown(value) for spec in specs if (value := value_at(spec, key)) is not None), "")

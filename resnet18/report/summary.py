@@ -2,25 +2,16 @@
 
 import shlex
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
+from resnet18.judge.reason import reasons_text
 from resnet18.judge.verdict import Verdict, judge
 from resnet18.records.record import Record
-from resnet18.report.document import (
-    Block,
-    Items,
-    Judgement,
-    Line,
-    Paragraph,
-    Section,
-    Statement,
-    code,
-    line,
-    strong,
-)
+from resnet18.report import document as doc
+from resnet18.report.document import Line, code, line, paragraph, strong
 from resnet18.report.notes import options_of
-from resnet18.report.wording import AT_SEEDS, VERDICTS, decisive, outlook, reasons_text
+from resnet18.report.wording import AT_SEEDS, VERDICTS, decisive, outlook
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.resolve import Request
@@ -29,8 +20,7 @@ from resnet18.tables.selection import Selection, selections_by_request
 from resnet18.tables.statistics import ALPHA
 
 
-@dataclass(frozen=True)
-class Chapter:
+class Chapter(NamedTuple):
     """What the records of one request say."""
 
     request: Request
@@ -46,10 +36,8 @@ class Chapter:
 
 def chapters_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> list[Chapter]:
     """Return a chapter for each request, those with verdicts first."""
-    chapters = [
-        Chapter(request, selections, _verdicts(benchmarks, selections, request))
-        for request, selections in selections_by_request(benchmarks, records)
-    ]
+    found = selections_by_request(benchmarks, records)
+    chapters = [Chapter(request, tables, _verdicts(benchmarks, tables, request)) for request, tables in found]
     return sorted(chapters, key=lambda chapter: not chapter.judges)  # stable: otherwise in the order of requests
 
 
@@ -83,9 +71,24 @@ def command(benchmarks: Collection[Benchmark], request: Request, *options: str) 
     return f"resnet18 run {shlex.join([*names, '--scale', request.scale, *options])}{options_of(request)}"
 
 
-def judgement(anchor: str, report: str, chapter: Chapter) -> Judgement:
-    """Return the verdicts of a chapter on one report: a summary, every statement, and how sure they are."""
+def judgement(anchor: str, report: str, chapter: Chapter) -> doc.Judgement:
+    """Return the verdicts of a chapter on one report: every statement, and how sure they are.
+
+    The summary has their count, a line for each statement that is settled, and what would settle the others.
+    """
     verdicts = chapter.verdicts[report]
+    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in VERDICTS}
+    counts = ", ".join(f"{len(found)} {word}" for word, found in by_word.items())
+    of = f"Of {len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'} of {report}: "
+    lines = [
+        line(strong(f"{verdict.claim.id} {word}"), f" ({verdict.claim.says}): {decisive(verdict)}.")
+        for word in ("contradicted", "supported")
+        for verdict in by_word[word]
+    ]
+    lines += _inconclusive(by_word["inconclusive"])
+    lines += _by_reason(by_word["not run"], "Not run", is_brief=chapter.judges)
+    lines += _next_command(by_word["inconclusive"], chapter.request)
+    head = paragraph(of, strong(counts), f" ({chapter.request.described}).")
     note = line(
         f"The chance that any verdict of this table, supported or contradicted, is wrong is at most {100 * ALPHA:g} %: "
         f"Holm's procedure over all {len(verdicts)} claims, which are tested at {AT_SEEDS} only. Brackets are 95 % "
@@ -94,34 +97,13 @@ def judgement(anchor: str, report: str, chapter: Chapter) -> Judgement:
         strong("Not run"),
         ": records are missing, or do not bear on the claim. docs/methodology.md says how verdicts are reached.",
     )
-    return Judgement(
+    return doc.Judgement(
         anchor,
         report if len(chapter.verdicts) > 1 else "",
-        tuple(Statement(f"{anchor}-claim-{at}", verdict) for at, verdict in enumerate(verdicts, 1)),
-        summary(report, chapter),
+        tuple(doc.Statement(f"{anchor}-claim-{at}", verdict) for at, verdict in enumerate(verdicts, 1)),
+        (head, doc.Items(tuple(lines))) if lines else (head,),
         note,
     )
-
-
-def summary(report: str, chapter: Chapter) -> tuple[Block, ...]:
-    """Return the count of verdicts, a line for each statement that is settled, and what would settle the others."""
-    verdicts = chapter.verdicts[report]
-    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in VERDICTS}
-    counts = ", ".join(f"{len(found)} {word}" for word, found in by_word.items())
-    statements = f"{len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'}"
-    head = line(f"Of {statements} of {report}: ", strong(counts), f" ({chapter.request.described}).")
-    settled = (
-        line(strong(f"{verdict.claim.id} {word}"), f" ({verdict.claim.says}): {decisive(verdict)}.")
-        for word in ("contradicted", "supported")
-        for verdict in by_word[word]
-    )
-    lines = [
-        *settled,
-        *_inconclusive(by_word["inconclusive"]),
-        *_by_reason(by_word["not run"], "Not run", is_brief=chapter.judges),
-        *_next_command(by_word["inconclusive"], chapter.request),
-    ]
-    return (Paragraph(head), Items(tuple(lines))) if lines else (Paragraph(head),)
 
 
 def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
@@ -177,7 +159,7 @@ def _next_seeds(verdict: Verdict) -> int | None:
     return seeds if seeds is not None and seeds <= max(TESTED_AT) else None
 
 
-def standings(chapters: Sequence[Chapter]) -> Iterator[Section]:
+def standings(chapters: Sequence[Chapter]) -> Iterator[doc.Section]:
     """Yield the verdicts of each report on which several requests bear: a row for each statement.
 
     A request bears on a report where at least one of its statements has a verdict other than *not run*, which is a
@@ -198,5 +180,5 @@ def standings(chapters: Sequence[Chapter]) -> Iterator[Section]:
             for claim in claims.values()
         )
         columns = (Column("claim"), Column("statement"), *(Column(described, "verdict") for described in bearing))
-        note = Paragraph(line("A dash: not run under that heading, whose chapter says why."))
-        yield Section(f"Where the statements stand: {name}", (Table(columns, tuple(rows)), note), f"standing-{at}")
+        note = paragraph("A dash: not run under that heading, whose chapter says why.")
+        yield doc.Section(f"Where the statements stand: {name}", (Table(columns, tuple(rows)), note), f"standing-{at}")

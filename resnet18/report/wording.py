@@ -1,47 +1,18 @@
-"""Verdicts and reasons in words. Every sentence about who wins is made here, from the verdict; none is typed."""
+"""Verdicts in words. Every sentence about who wins is made here, from the verdict; none is typed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from math import ceil, exp, expm1, inf, log10
 
 from resnet18.judge.checks import CheckResult
-from resnet18.judge.reason import Code, Reason
+from resnet18.judge.reason import Reason, reason_text, reasons_text
 from resnet18.judge.sample import Comparison
 from resnet18.judge.verdict import Judged, Verdict, Word
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import MARGIN_UNITS, METRICS, duration
+from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.tables.statistics import MOST_SEEDS
 
-TEXTS: dict[Code, str] = {
-    "no_records": "no records",
-    "no_records_of_case": '"{case}" has no records',
-    "other_data": "judged on CIFAR-10 alone",
-    "other_scale": "judged at paper scale alone",
-    "other_options": "an option changed the experiment",
-    "same_run": "two of its cases are one run under these options",
-    "no_device": "{what}",
-    "no_run_on_device": "no run on {what}",
-    "no_run_on_card": "no run on a card of {what}",
-    "seed_twice": 'seed {count} of "{case}" is in two records',
-    "several_data_sets": "several data sets of one name",
-    "several_codes": "records of several versions of the code",
-    "several_machines": "runs come from several machines or installations",
-    "unknown_machine": "runs come from an unknown machine: neither processor nor GPU has a name",
-    "unreliable_times": "unreliable times: {count} of {of} (flags: {what}); run --retime takes them again, "
-    "report --accept-unreliable counts them",
-    "undefined": "needs {needs}",
-    "too_few_epochs": "overfitting: needs {count} epochs",
-    "no_ratio": "{value:g}, which no ratio can be taken of",
-    "no_noise": "equal to the last bit over seeds, so that nothing tells its noise",
-    "few_seeds": "{count} of the {of} seeds that a verdict needs",
-    "run_failed": 'seed {count} of "{case}" ended {what}',
-    "endings_differ": "runs ended differently: {what}",
-    "not_planned": "{case} is not planned",
-    "time_unknown": "how long {case} takes is not known",
-    "takes_too_long": "takes about {needed}, and {left} is left",
-    "other_device": "{case} does not run on {what} here",
-}
 VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
 OUTCOMES = {True: "holds", False: "fails", None: "open"}
@@ -52,22 +23,6 @@ SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
 NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""
 STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "diverged": "diverged", "ok": "ok"}
-
-
-def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
-    """Return a reason in words, after the metric and the case that it is about unless those are said already."""
-    facts, template = METRICS.get(reason.metric), TEXTS[reason.code]
-    values = {"case": reason.case, "count": reason.count, "of": reason.of, "value": reason.value, "what": reason.what}
-    times = {"needed": duration(reason.count), "left": duration(reason.of)}
-    text = template.format(**values, **times, needs=facts.needs if facts else "")
-    if reason.case and "{case}" not in template:
-        text = f'"{reason.case}": {text}'
-    return f"{facts.title}: {text}" if facts and with_metric else text
-
-
-def reasons_text(reasons: Iterable[Reason]) -> str:
-    """Return several reasons in words, each once."""
-    return "; ".join(dict.fromkeys(reason_text(reason) for reason in reasons))
 
 
 def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -130,12 +85,15 @@ def comparison_text(judged: Judged) -> str:
 
 def _undecided(result: CheckResult, reason: Reason) -> str:
     """Return why a check was not decided, after what it asserts where that is more than a metric."""
-    if isinstance(result.check, RunStatus | Overfits):
-        return f"{ending(result.check)}: {reason_text(reason, with_metric=False)}"
-    if not result.comparisons:
-        return f"{METRICS[result.check.metric].title}: {reason_text(reason, with_metric=False)}"
-    more = f" (and {len(result.comparisons) - 1} more)" if len(result.comparisons) > 1 else ""
-    return f"{statement(result.check, result.comparisons[0])}{more}: {reason_text(reason, with_metric=False)}"
+    check, comparisons = result.check, result.comparisons
+    if isinstance(check, RunStatus | Overfits):
+        about = ending(check)
+    elif comparisons:
+        more = f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else ""
+        about = statement(check, comparisons[0]) + more
+    else:
+        about = METRICS[check.metric].title
+    return f"{about}: {reason_text(reason, with_metric=False)}"
 
 
 def ending(check: Check) -> str:

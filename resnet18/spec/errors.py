@@ -10,7 +10,7 @@ NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
 NO_CONTROLS_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}"
 """The same for texts of several lines: tabs and line ends may stand."""
 
-_HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff]")  # with lone surrogates: bytes of a file name that are no text
+_HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what is no letter: bytes of a file name, say
 
 
 def printable(text: str) -> str:
