@@ -58,7 +58,6 @@ def test_a_run_that_cases_share_keeps_the_labels_of_all(name, mine, other):
 
 
 def test_a_chosen_case_that_cannot_run_is_still_said_to_be_not_planned(tmp_path):
-    """One that is not chosen is not."""
     mine = make_benchmark(tmp_path, ON_GPU)
 
     assert [["mine/16"], []] == [[one.label for one in chosen([mine], name).not_planned] for name in ("16", "8")]
@@ -66,7 +65,6 @@ def test_a_chosen_case_that_cannot_run_is_still_said_to_be_not_planned(tmp_path)
 
 @pytest.mark.parametrize("name", ["mine/61", "MINE/16", "mime/16", "mine/"])
 def test_an_unknown_case_is_answered_with_labels_that_are_near(name, mine):
-    """However they are capitalised."""
     with pytest.raises(SpecError, match=r'--case "\S+": no table has it \(did you mean .*"mine/16".*\?\)'):
         chosen([mine], name)
 
@@ -91,25 +89,8 @@ def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other_with_hypotheses(cl
 
 
 def test_only_tables_of_chosen_cases_are_announced(cli):
-    """The others have nothing to run."""
     text = cli("plan", "--case", "batchsize/8", "--case", "device/GPU").output.rpartition("\n\n")[2]
 
     assert ["batchsize: 1 run", "device: 0 runs, 1 not planned (no CUDA device)"] == [
         line.partition(";")[0] for line in text.splitlines()[:-1]
     ]
-
-
-CLAIMED = """
-[[claim]]
-id = "X1"
-says = "it is so"
-check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
-"""
-
-
-def test_a_budget_leaves_out_claims_about_cases_that_are_not_chosen(cli, tmp_path):
-    """And says which case that is."""
-    result = cli("run", make_toml(tmp_path, TOML + CLAIMED), "--case", "16", *TINY_ARGUMENTS, "--budget", "1h")
-
-    assert (3, []) == (result.exit_code, list(tmp_path.rglob("*.json")))
-    assert "left out: X1 (mine/8 is not planned): it is so" in result.output

@@ -53,7 +53,6 @@ BAD = {
 
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_claim_is_refused_with_where_and_what(what, tmp_path):
-    """Never judged, and never silently left out."""
     check, words = BAD[what]
 
     with pytest.raises(SpecError) as caught:
@@ -106,7 +105,6 @@ def test_claims_that_can_hold_together_do_not_contradict_each_other(others, tmp_
 
 
 def test_every_statement_of_the_lab_report_is_a_claim():
-    """All eighteen, none twice."""
     expected = [f"{section}{at}" for section, count in COUNTS.items() for at in range(1, count + 1)]
 
     assert expected == sorted(claim.id for benchmark in load_benchmarks() for claim in benchmark.claims)
@@ -350,7 +348,6 @@ def test_a_time_close_to_what_is_printed_lies_above_its_rounding():
     ],
 )
 def test_a_claim_has_a_short_id_and_a_plain_statement(key, inside, outside):
-    """They stand in tables and headings."""
     content = {"id": "X", "says": "so", "check": [{"kind": "overfits", "case": "a", "turns_by": 1}]}
     for value in inside:
         assert Claim.model_validate({**content, key: value})
@@ -420,7 +417,6 @@ def test_what_is_no_number_is_none(text):
 
 @given(st.integers(0, 10**7), st.integers(0, 6))
 def test_a_number_lies_within_its_rounding(digits, decimals):
-    """Whatever was rounded to it."""
     printed = parse_printed(f"{digits / 10**decimals:.{decimals}f}")
 
     assert printed.low <= digits / 10**decimals <= printed.high

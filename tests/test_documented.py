@@ -120,14 +120,12 @@ def test_make_knows_what_is_documented_and_calls_what_resnet18_understands(words
 
 @pytest.mark.parametrize("words", [list(one) for one in UNDERSTOOD], ids=" ".join)
 def test_what_cannot_be_tried_here_is_read_to_the_end(words):
-    """It is documented, and its options exist."""
     assert words in CALLS
     understood([*words, *UNDERSTOOD[tuple(words)][1]])
 
 
 @pytest.mark.parametrize("words", [one for one in RUNS if "--help" not in one], ids=" ".join)
 def test_what_is_documented_to_be_run_can_be_planned(words, checkout, monkeypatch):
-    """Whatever scale it asks for."""
     monkeypatch.chdir(checkout)
 
     assert planned(words).runs
@@ -135,7 +133,6 @@ def test_what_is_documented_to_be_run_can_be_planned(words, checkout, monkeypatc
 
 @pytest.mark.parametrize("words", OTHERS, ids=" ".join)
 def test_what_is_documented_for_everything_else_is_carried_out(words, cli):
-    """And ends as it should."""
     answer = cli(words)
 
     assert ENDS.get(words[0], 0) == answer.exit_code, answer.output

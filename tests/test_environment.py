@@ -166,7 +166,6 @@ def test_a_deterministic_run_lets_cudnn_choose_nothing(flags):
 
 
 def test_another_run_leaves_cudnn_alone(flags):
-    """The timing profile promises no bits."""
     ready_device(Execution(device="cpu", threads=1))
 
     assert torch.backends.cudnn.benchmark
@@ -182,7 +181,6 @@ def test_a_run_is_not_called_deterministic_where_cuda_has_started_without_its_wo
 
 
 def test_a_workspace_that_was_set_before_is_kept(flags, monkeypatch):
-    """There are two that cuBLAS is deterministic with."""
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     ready_device(Execution(device="cpu", threads=1, deterministic=True))

@@ -185,14 +185,12 @@ def test_a_check_finds_what_changed_and_passes_on_nothing(what):
     ],
 )
 def test_a_changed_spec_is_named_and_nothing_else_is_compared(changes, says):
-    """Its numbers are another experiment's."""
     (finding,) = exact_findings(CASE, make_side([0]), make_side([5], **changes))
 
     assert ("spec", "regression", True) == (finding.metric, finding.verdict, finding.says.startswith(says))
 
 
 def test_other_parameters_and_steps_are_regressions_under_any_numerics():
-    """They do not depend on rounding."""
     (old,), (new,) = make_side([0]), make_side([0], numerics=OTHER)
     new = new.model_copy(update={"parameters": 101, "epochs": (replace(new.epochs[0], steps=4),)})
     verdicts = {finding.metric: finding.verdict for finding in exact_findings(CASE, [old], [new])}
@@ -201,7 +199,6 @@ def test_other_parameters_and_steps_are_regressions_under_any_numerics():
 
 
 def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
-    """Two unknown processors need not be equal."""
     old, new = (make_side(range(3), noisy, numerics={"cpu_model": "unknown"}) for _ in range(2))
     bits = [finding for finding in exact_findings(CASE, old, new) if finding.metric == "bits"]
 
@@ -213,7 +210,6 @@ def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
 
 @pytest.mark.parametrize(("shift", "expected"), [(-80, "regression"), (80, "regression"), (0, "ok")])
 def test_accuracy_is_judged_both_ways(shift, expected):
-    """An unintended gain is a change too."""
     head = make_side(range(10, 13), lambda seed: noisy(seed) + shift, numerics=OTHER)
 
     assert expected == found(judge(head, make_side(range(10), noisy)), "clean_accuracy")[0]
@@ -221,7 +217,6 @@ def test_accuracy_is_judged_both_ways(shift, expected):
 
 @pytest.mark.parametrize(("factor", "expected"), [(1.10, "regression"), (1.0, "ok"), (0.8, "ok")])
 def test_a_slowdown_is_found_by_pairs_that_ran_in_turns(factor, expected):
-    """One-sided: a gain is no regression."""
     assert expected == found(judge(make_side(range(6), noisy, train_s=factor), base=SIDE), "train_s")[0]
 
 
@@ -251,7 +246,6 @@ def test_the_statistics_are_students():
 
 
 def test_the_page_has_what_was_found_first_and_rows_are_flat():
-    """Every finding once, in both."""
     judged = judge(make_side([0], lambda _: 699))
     page = check_text(judged, "records of head", "the baseline", 0.01).splitlines()
 
@@ -266,7 +260,6 @@ def test_the_page_has_what_was_found_first_and_rows_are_flat():
 
 
 def test_head_records_are_found_by_case_and_a_case_without_any_is_there(tmp_path):
-    """So that it can be called missing."""
     benchmark = make_benchmark(tmp_path)
     first, _ = plan([benchmark], Request(), [0], {"cpu": 1}).runs
     record = make_record(first.experiment, first.execution)
@@ -277,7 +270,6 @@ def test_head_records_are_found_by_case_and_a_case_without_any_is_there(tmp_path
 
 
 def test_records_of_two_ways_of_asking_are_refused(tmp_path):
-    """It would not be known which is judged."""
     benchmark = make_benchmark(tmp_path)
     records = [
         make_record(run.experiment, run.execution, request=request)
@@ -290,7 +282,6 @@ def test_records_of_two_ways_of_asking_are_refused(tmp_path):
 
 
 def test_records_of_other_code_are_found_by_their_experiment():
-    """Its execution may have had other keys."""
     head = {CASE: make_side([0, 1])}
     other = make_record(make_experiment(seed=0), Execution(threads=3))
 
@@ -375,14 +366,12 @@ def test_records_are_checked_against_the_baseline(options, exit_code, says, root
 
 
 def test_findings_as_json(root, toml, gate):
-    """For a dashboard."""
     done = gate(records_of(toml, range(2)), "--json")
 
     assert {"ok", "not compared"} == {row["verdict"] for row in json.loads(done.output)}
 
 
 def test_the_baseline_of_ones_own_numerics_is_taken(root, toml, gate):
-    """Though another of the class is larger."""
     gate(records_of(toml, range(6), cpu="another"), "--keep")
     done = gate(records_of(toml, range(2)))
 
@@ -391,7 +380,6 @@ def test_the_baseline_of_ones_own_numerics_is_taken(root, toml, gate):
 
 
 def test_a_new_baseline_takes_the_place_of_the_old_one(root, toml, gate):
-    """Of the same numerics."""
     gate(records_of(toml, range(5), commit="b" * 40), "--keep")
     (folder,) = root.iterdir()
     baseline = kept.read_baseline(folder)
@@ -419,7 +407,6 @@ def test_a_baseline_is_of_every_case_and_of_a_commit(options, exit_code, says, t
     [(0, "no baseline\n  next: make one with: make baseline"), (1, "the baseline has n = 1, its spread takes 4")],
 )
 def test_without_a_baseline_or_its_spread_nothing_passes(seeds, says, toml, gate):
-    """Exit code 3."""
     if seeds:
         gate(records_of(toml, range(seeds)), "--keep")
     done = gate(records_of(toml, range(2)))
@@ -448,7 +435,6 @@ def edit(folder, **changes):
     ids=["cut short", "newer", "lacks keys", "a record", "no records"],
 )
 def test_a_damaged_baseline_has_a_message_of_its_own(damage, code, says, root, toml, gate):
-    """And is never a pass."""
     (folder,) = root.iterdir()
     damage(folder)
     done = gate(records_of(toml, range(2)))
@@ -465,7 +451,6 @@ def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
 
 
 def test_a_benchmark_without_a_gate_is_refused():
-    """Nothing says how much may change."""
     done = CliRunner().invoke(app, ["check", "batchsize"])
 
     assert (2, True) == (done.exit_code, "batchsize.toml: has no [gate]" in done.output)
@@ -504,7 +489,6 @@ def test_two_folders_of_one_machine_are_compared(compare, toml):
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_the_reason(options, reason, compare, toml):
-    """Exit code 2."""
     done = compare(records_of(toml, **options))
 
     assert 2 == done.exit_code

@@ -57,7 +57,6 @@ def test_costs_are_judged_as_the_gate_judges_them(spread):
 
 
 def test_alarms_are_those_of_holm():
-    """Row by row."""
     ps = np.random.default_rng(3).random((DRAWS, 9)) ** 6
 
     expected = [[p <= level for p, level in zip(row, holm_levels(row, 0.01), strict=True)] for row in ps.tolist()]
@@ -80,7 +79,6 @@ def test_a_base_and_a_head_of_a_pair_meet_the_same_drift_in_turns():
 
 
 def test_a_share_has_wilson_s_interval():
-    """The textbook's 10 of 100."""
     assert "10.00 [5.52, 17.44]" == errors.share(10, 100)
 
 

@@ -124,7 +124,6 @@ def test_a_candidate_for_the_size_is_about_size(key, values, about_size, tmp_pat
     ],
 )
 def test_a_bad_hypothesis_is_refused(old, new, words, tmp_path):
-    """Before anything runs."""
     with pytest.raises(SpecError, match=words):
         make_benchmark(tmp_path, TOML + HYPOTHESIS.replace(old, new))
 
@@ -162,7 +161,6 @@ def test_where_nothing_may_be_compared_nothing_is_nearest(request_, seeds, reaso
 
 
 def test_a_hypothesis_is_written_with_a_row_for_each_candidate(mine):
-    """And in words which lies nearest."""
     text = blocks_text(hypothesis_blocks(compared_rates(mine, FAR), PAPER))
     row = next(line for line in text.splitlines() if line.startswith("| fast"))
 

@@ -66,7 +66,6 @@ def test_jitter_is_the_standard_deviation_of_independent_noise():
 
 @pytest.mark.parametrize(("level", "expected"), [(50.0, 3.0), (10.0, 1.0), (99.0, 6.0)])
 def test_a_level_that_is_never_reached_counts_as_one_epoch_more_than_all(level, expected):
-    """Of five."""
     assert expected == value_of("epochs_to_level", record_of([10, 40, 50, 45, 60]), level)
 
 
@@ -79,7 +78,6 @@ def test_curves_leave_out_epochs_that_were_tested_on_more_images():
 
 
 def test_the_turning_epoch_has_the_lowest_test_loss():
-    """Not the highest accuracy."""
     losses = [3.0, 1.0, 2.0]
     epochs = tuple(
         make_epoch(at, clean=Score(loss=loss, correct=10 + at, images=20)) for at, loss in enumerate(losses, 1)
@@ -96,7 +94,6 @@ def test_a_metric_knows_its_step(metric, step):
 
 @given(st.floats(-5, 5), st.floats(-5, 5), st.integers(2, 20))
 def test_the_slope_of_a_line_is_its_slope(offset, rise, count):
-    """Whatever its length."""
     assert rise == pytest.approx(slope([offset + rise * at for at in range(count)]), abs=1e-9)
 
 
@@ -132,7 +129,6 @@ def test_a_gain_at_a_cut_needs_three_epochs_of_each_rate(lengths, first, last):
     ids=["the sixth is not in it", "a rate that rises is no cut"],
 )
 def test_a_gain_at_a_cut_is_of_the_five_epochs_on_either_side(accuracies, rates, expected):
-    """Fewer where another cut is nearer."""
     assert expected == value_of("gain_at_first_cut", record_of(accuracies, rates))
 
 

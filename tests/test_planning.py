@@ -11,7 +11,7 @@ from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_
 from resnet18.judge.reason import Reason
 from resnet18.records.record import Score
 from resnet18.spec.errors import SpecError, UnfinishedError
-from resnet18.spec.plan import plan
+from resnet18.spec.plan import only_cases, plan
 from resnet18.spec.resolve import Request
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
@@ -177,9 +177,10 @@ def claims_of(*checks):
 def chosen(tmp_path):
     """Choose among claims of a table of four cases, whose runs take the seconds of COSTS."""
 
-    def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE):
+    def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE, cases=()):
         mine = make_benchmark(tmp_path, text + claims_of(*checks))
         planned = plan([mine], request, range(seeds), {"cpu": 1})
+        planned = only_cases(planned, cases, [mine], ()) if cases else planned
         case_of = {run.run_id: run.labels[0].partition("/")[2] for run in planned.runs}
         seconds = {
             run_id: 0.0 if case in done else COSTS[case] for run_id, case in case_of.items() if case not in unknown
@@ -240,6 +241,7 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(budget_s, checks, optio
     [
         (VALUE, {"request": Request()}, Reason("other_data")),
         (VALUE, {"request": Request("small", "cifar10")}, Reason("other_scale")),
+        (ORDER.format("8", "16"), {"cases": ["8"]}, Reason("not_planned", "mine/16")),
         (OOM, {}, Reason("other_device", "mine/16", what="cuda")),
         (ORDER.format("8", "16"), {"unknown": ["16"]}, Reason("time_unknown", "mine/16")),
         ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, Reason("too_few_epochs", count=5)),
@@ -251,7 +253,6 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(budget_s, checks, optio
     ],
 )
 def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes, reason, chosen):
-    """However much there is."""
     (fate,) = chosen(1e9, check, **changes)
 
     assert (0, reason) == (fate.seeds, fate.left_out)
@@ -287,7 +288,6 @@ def test_a_choice_is_told_claim_by_claim(announced):
 
 
 def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
-    """Where no claim fits, nothing is run."""
     order = ORDER.format("8", "16")
 
     assert "None of them can be decided: a verdict needs 3 seeds (--seeds 3)." in announced("30s", order, seeds=1)[0]
@@ -299,12 +299,10 @@ def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
     ("text", "seconds"), [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1.5h", 5_400), ("5 min", 300)]
 )
 def test_a_budget_is_a_number_and_a_unit(text, seconds):
-    """As people write it."""
     assert seconds == seconds_of(text)
 
 
 @pytest.mark.parametrize("text", ["30", "m", "-5m", "0s", "1d", "30m2", "1e9s", "\u0663m", "nan h", "9" * 7 + "s"])
 def test_what_is_no_length_of_time_is_refused_with_the_forms_that_are(text):
-    """Before anything is planned."""
     with pytest.raises(SpecError, match=r"is no length of time \(allowed: 90s, 30m, 2h, 1.5h\)"):
         seconds_of(text)

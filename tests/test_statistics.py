@@ -57,7 +57,6 @@ def test_a_difference_is_welchs_t(first, second):
 
 @given(VALUES.flatmap(lambda values: st.tuples(st.just(values), st.permutations(values))))
 def test_a_paired_difference_is_the_paired_t(pair):
-    """Of equal seeds."""
     first, second = pair
     shifted = [value + 0.25 * at for at, value in enumerate(second)]
     if len({round(a - b, 6) for a, b in zip(first, shifted, strict=True)}) < 2:
@@ -138,7 +137,6 @@ def test_correlation_is_pearsons():
     [(0.5, 10_000, 0.50), (0.75, 10_000, 0.43), (0.9, 10_000, 0.30), (0.9, 1_000, 0.95)],
 )
 def test_sampling_error_is_binomial(accuracy, images, points):
-    """The figures of docs/methodology.md."""
     assert points == round(100 * sampling_error(accuracy, images), 2)
 
 
@@ -186,7 +184,6 @@ def test_a_p_is_a_probability_and_a_claim_turned_round_has_the_same(value, low, 
 
 @pytest.mark.parametrize(("value", "above", "below"), [(-0.5, 1.0, 0.0), (0.0, 1.0, 1.0), (0.5, 0.0, 1.0)])
 def test_without_an_error_a_side_is_certain(value, above, below):
-    """On the bound neither is shown."""
     certain = Estimate(value, 0.0, 4, 3, 0.0)
 
     assert (above, below) == (p_above(certain, 0.0), p_below(certain, 0.0))
@@ -247,7 +244,6 @@ def step_down(ps, alpha=ALPHA):
 
 @given(st.lists(st.floats(0, 0.1), min_size=1, max_size=6))
 def test_holm_is_closed_testing_with_bonferroni(ps):
-    """The definition, by brute force."""
     assert closed_testing(ps) == rejected(ps, holm_levels(ps))
 
 
@@ -262,7 +258,6 @@ def test_holm_is_the_procedure_of_the_paper_on_every_grid(count):
 
 
 def test_golden_holm():
-    """Three of four are rejected."""
     assert [0.0125, 0.05 / 3, 0.025, 0.05] == holm_levels([0.001, 0.01, 0.02, 0.06])
 
 
@@ -283,7 +278,6 @@ def test_evidence_that_grows_takes_nothing_back_and_order_does_not_matter(ps, da
 
 @pytest.mark.parametrize(("shift", "n"), [(1.0, 5), (2.0, 5), (3.0, 3), (0.5, 20)])
 def test_power_is_that_of_the_noncentral_t(shift, n):
-    """Where scipy's own distribution can be trusted."""
     expected = stats.nct.sf(stats.t.ppf(0.975, 2 * n - 2), 2 * n - 2, shift * sqrt(n / 2))
 
     assert isclose(expected, power(shift / sqrt(2), inf, n, 2 * n - 2, 0.025), abs_tol=1e-4)
@@ -365,7 +359,6 @@ def test_seeds_needed_have_the_power_that_they_promise_at_a_level_that_many_clai
 
 
 def test_a_certain_estimate_takes_the_next_test():
-    """With no variance any number is enough."""
     assert [5, 10, 11] == [seeds_needed(Estimate(1.0, 0.0, 4, n, 0.0), Region(low=0), 0.05) for n in (3, 5, 10)]
 
 

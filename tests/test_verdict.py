@@ -285,7 +285,6 @@ def test_a_claim_of_direction_is_judged_at_every_scale_and_across_none(tmp_path)
 
 
 def test_cases_that_options_make_one_run_are_not_compared(tmp_path):
-    """A run is equivalent to itself."""
     request = Request(scale="paper", data="cifar10-jpeg", overrides=("batch_size=4",))
     mine = claimed(tmp_path, '{ kind = "equivalent", metric = "clean_accuracy", cases = ["8", "16"], margin = 1.0 }')
     records = records_of(mine.model_copy(update={"cases": mine.cases[:1]}), request)
@@ -294,7 +293,6 @@ def test_cases_that_options_make_one_run_are_not_compared(tmp_path):
 
 
 def test_times_of_two_devices_may_come_from_two_machines():
-    """A ratio of devices is nothing else."""
     (device,) = load_benchmarks(("device",))
     means = {"CPU": 44.0, "GPU": 1.0}
     records = [
@@ -363,7 +361,6 @@ def test_how_runs_end_is_a_claim(endings, word, tmp_path):
 
 
 def test_a_card_as_large_as_the_reports_contradicts_what_it_says_of_it(tmp_path):
-    """Drivers keep 2 % for themselves."""
     mine = claimed(tmp_path, ON_CARD)
     records = with_numerics(records_of(mine), device="cuda", gpu_memory_bytes=24 * 2**30 * 98 // 100)
 
@@ -456,7 +453,6 @@ def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
 
 
 def test_more_claims_take_more_seeds(tmp_path):
-    """Holm's first step is stricter."""
     one, many = claimed(tmp_path, CLOSE_CALL), claimed(tmp_path, *[CLOSE_CALL] * 12)
     records = records_of(one, means={"8": 70.0, "16": 75.1, "32": 75.0})
 
@@ -579,7 +575,6 @@ def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
     [(True, False, True), (None, False, True), (None, True, False), (False, True, True)],
 )
 def test_a_part_that_can_only_fail_counts_where_it_does(holds, can_only_fail, counts):
-    """A claim does not wait for it."""
     assert counts == Judged(BETWEEN, compared({}, can_only_fail=can_only_fail), holds, None).counts
 
 
@@ -592,7 +587,6 @@ def test_an_estimate_agrees_with_a_claim_inside_its_region(value, is_inside):
 
 
 def test_the_seeds_of_a_verdict_are_those_of_its_smallest_case():
-    """0 where nothing was judged."""
     judged = [Judged(BETWEEN, compared({n: estimate(1.0, n=n)}), True, None) for n in (5, 10)]
 
     assert (5, 0) == tuple(Verdict(None, None, "supported", (), parts, 0.05).n for parts in (tuple(judged), ()))
@@ -683,7 +677,6 @@ def test_parts_of_a_trend_are_told_apart_by_what_they_can_do():
 
 @pytest.mark.parametrize(("target", "is_one_run"), [({"reported": "75 %"}, True), ({"value": 75.0}, False)])
 def test_only_a_printed_number_is_that_of_one_run(target, is_one_run):
-    """A number that somebody else computed is not."""
     (found,) = comparisons_of({"kind": "close", "case": "a", "margin": 1.0, **target}, ABC)
 
     assert is_one_run == found.against_one_run
