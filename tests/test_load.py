@@ -30,44 +30,16 @@ BAD = {
     "out of range": ("batch_size = 8", "batch_size = 0", ["batch_size: must be greater than or equal to 1", "got 0"]),
     "two mistakes": ("batch_size = 8", 'batch_size = "8", epochs = 0', ["batch_size: must be", "also: epochs"]),
     "unknown model": ('"resnet18"', '"resnet50"', ["model: must be 'resnet18'", HOW]),
-    "unknown optimizer": (
-        '"sgd"',
-        '"sdg"',
-        [
-            'unknown name "sdg" (did you mean "sgd"?)',
-            "(allowed: adadelta, adam, adamw, asgd, rmsprop, sgd)",
-            HOW,
-        ],
-    ),
-    "unknown augmentation": (
-        '"to_tensor"',
-        '"mixup"',
-        [
-            'unknown name "mixup"',
-            "random_horizontal_flip, random_resized_crop, random_rotation, to_tensor)",
-            HOW,
-        ],
-    ),
-    "unknown schedule": (
-        '"constant"',
-        '"cosin"',
-        ['unknown name "cosin"', "(allowed: constant, cosine, one_cycle, step)", HOW],
-    ),
+    "unknown optimizer": ('"sgd"', '"sdg"', ['name "sdg" (did you mean "sgd"?)', "(allowed: adadelta, adam", HOW]),
+    "unknown augmentation": ('"to_tensor"', '"mixup"', ['unknown name "mixup"', "random_rotation, to_tensor)", HOW]),
+    "unknown schedule": ('"constant"', '"cosin"', ['name "cosin"', "constant, cosine, one_cycle, step)", HOW]),
     "a warm-up without an end": (
         'schedule = { name = "constant" }',
         'schedule = { name = "cosine", warmup_epochs = 2 }',
         ['case "8": schedule.warmup_epochs', "2 epochs of warm-up leave none of 2"],
     ),
-    "unknown optimizer key": (
-        "lr = 0.01",
-        "lr = 0.01, momentun = 0.5",
-        ['"optimizer.momentun" (did you mean "momentum"?)', "nesterov"],
-    ),
-    "key of another optimizer": (
-        '{ name = "sgd", lr = 0.01 }',
-        '{ name = "adam", lr = 0.01, momentum = 0.9 }',
-        ['unknown key "optimizer.momentum"', "betas"],
-    ),
+    "unknown optimizer key": ("lr =", "momentun = 0.5, lr =", ['"optimizer.momentun" (did you mean "momentum"?)']),
+    "key of another optimizer": ('"sgd", lr', '"adam", momentum = 1, lr', ['key "optimizer.momentum"', "betas"]),
     "unknown key of a case": ("[[case]]", "[[case]]\nrepoted = {}", ['"case[1].repoted" (did you mean "reported"?)']),
     "optimizer without a name": (
         "batch_size = 8",
@@ -88,13 +60,9 @@ BAD = {
     "a factor of no key": (
         "[table]",
         '[table]\nfactors = [{ title = "X", key = "warp" }]',
-        ['table.factors: no case has the key "warp"'],
+        ['no case has the key "warp"'],
     ),
-    "no such assumption": (
-        "[[case]]",
-        '[[assumption]]\nkey = "warp"\nsource = "x"\n[[case]]',
-        ['assumption: no case has the key "warp"'],
-    ),
+    "no such assumption": ("[[case]]", '[[assumption]]\nkey = "warp"\nsource = "x"\n[[case]]', ["assumption: no case"]),
     "one_cycle with a rate of its own": ('{ name = "constant" }', '{ name = "one_cycle", max_lr = 0.1 }', ["max_lr"]),
     "nesterov without momentum": ("lr = 0.01", "lr = 0.01, nesterov = true", ["nesterov needs a momentum"]),
     "normalize before to_tensor": ('[{ name = "to_tensor"', '[{ name = "normalize" }, { name = "to_tensor"', ["after"]),
