@@ -14,10 +14,8 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 
 import resnet18
 from resnet18.execution.child import OF_REFERENCE, PRELOADED
-from resnet18.execution.questions import check_torch
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
-from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import UnsupportedError, ready_device
 
@@ -259,11 +257,3 @@ def test_a_path_survives_as_text_that_json_can_hold(name):
 
     assert text == text.encode("utf-8").decode("utf-8")
     assert Path(name) == path_from_text(text)
-
-
-def test_a_torch_older_than_the_tests_pass_with_is_refused_with_the_command_that_helps():
-    """Asked before the first run; the bound is that of the project."""
-    with pytest.raises(EnvironmentMissingError, match=r"torch 2\.10\.3\+cpu: is older than 2\.11(.|\n)*pip install"):
-        check_torch("2.10.3+cpu")
-    check_torch("2.11.0")
-    check_torch("3.0.0a0+git1")

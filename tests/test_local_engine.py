@@ -1,21 +1,22 @@
 """The local engine: runs side by side, compared times alone, and a GPU of its own for each run."""
 
-import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from unittest import mock
 
 import pynvml
 import pytest
-from builders import TINY_ARGUMENTS, TOML, make_toml
-from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of, make_store
+from builders import TINY_ARGUMENTS, TOML, make_job, make_toml
+from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.execution import local_engine
+from resnet18.cli.preview import preview
+from resnet18.execution import child, local_engine
+from resnet18.execution.attempt import carry_out as carry_out_really
 from resnet18.execution.child import SPINS, spin_briefly
-from resnet18.execution.local_engine import ALL, LocalEngine, shares
-from resnet18.execution.lock import lease_gpu
+from resnet18.execution.local_engine import ALL, LocalEngine, lease_gpu, shares
 from resnet18.measure.devices import nvidia_gpus
 from resnet18.measure.host import usable_processors
 from resnet18.records.store import Store
@@ -26,7 +27,7 @@ TWO = ("GPU-a", "GPU-b")
 HOLDER = """
 import sys
 from contextlib import ExitStack
-from resnet18.execution.lock import lease_gpu
+from resnet18.execution.local_engine import lease_gpu
 held = ExitStack()
 print(lease_gpu(("GPU-a", "GPU-b"), held), flush=True)
 sys.stdin.read()
@@ -48,37 +49,25 @@ def test_more_runs_than_processors_are_refused():
 
 
 @pytest.mark.skipif(FEW, reason="needs two processors")
-@pytest.mark.parametrize(("text", "flag"), [(TOML, True), (TIMED, False)], ids=["side by side", "timed"])
-def test_runs_side_by_side_say_so_and_timed_ones_run_alone(text, flag, tmp_path):
-    """Every run once, with one thread on a processor of its own; times of the first kind are unreliable."""
-    command = [sys.executable, "-m", "resnet18", "run", str(make_toml(tmp_path, text)), "--jobs", "2", "--seeds", "2"]
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    done = subprocess.run(
-        [*command, *TINY_ARGUMENTS[:-2]], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment
-    )
-    records = Store(tmp_path / "results" / "local").read().records
+def test_runs_side_by_side_say_so(tmp_path):
+    """Every run once; the times that are announced are those of as many runs at a time as `--jobs` says."""
+    words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), "--jobs", "2", *TINY_ARGUMENTS]
+    with mock.patch("resnet18.cli.preview.preview", wraps=preview) as announced:
+        done = CliRunner().invoke(app, words)
+    records = Store(tmp_path / "results").read().records
 
-    assert 0 == done.returncode, done.stdout + done.stderr
-    assert [1] * 4 == [record.attempt for record in records]
-    assert {flag} == {"not_exclusive" in record.flags for record in records}
-    assert {1 if flag else 2} == {record.fingerprint.numerics["threads"] for record in records}
+    assert (0, 2) == (done.exit_code, announced.call_args.kwargs["jobs"])
+    assert [(1, "not_exclusive")] * 2 == [(record.attempt, record.flags[0]) for record in records]
 
 
-@pytest.mark.skipif(FEW, reason="needs two processors")
-def test_the_times_that_are_announced_are_those_of_as_many_runs_at_a_time(tmp_path, monkeypatch):
-    """As `--jobs` says."""
-    heard = []
+def test_a_run_has_as_many_threads_as_processors_of_its_own(tmp_path):
+    """Where it is not told how many."""
+    job = make_job(tmp_path, processors=(min(usable_processors()),))
+    job.store.make_writable()
+    carry_out_really(job, lambda _: None)
+    (record,) = job.store.read().records
 
-    def stop_here(*_, jobs, **__):
-        heard.append(jobs)
-        raise SpecError("here", "is enough")
-
-    monkeypatch.setattr("resnet18.cli.preview.preview", stop_here)
-    for more in ([], ["--jobs", "2"]):
-        words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), *more, *TINY_ARGUMENTS]
-        CliRunner().invoke(app, words)
-
-    assert [1, 2] == heard
+    assert 1 == record.fingerprint.numerics["threads"]
 
 
 class Ending:
@@ -109,7 +98,7 @@ def carry_out(tmp_path, monkeypatch):
 
     def run(text, engine, seeds=1):
         Ending.log, Ending.meanwhile = [], lambda: 1 / 0
-        engine.carry_out(jobs_of(tmp_path, text, seeds), make_store(tmp_path), Quiet())
+        engine.carry_out(jobs_of(tmp_path, text, seeds), Quiet())
         return [one[1:] for one in Ending.log]
 
     monkeypatch.setattr(local_engine, "Attempt", Ending)
@@ -235,15 +224,11 @@ def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name):
     assert ({name: "x"} if name else {"HOME": "x", "GOMP_SPINCOUNT": str(SPINS)}) == environment
 
 
-def test_a_run_inherits_how_long_threads_spin():
+def test_a_run_inherits_how_long_threads_spin(monkeypatch):
     """It is set before the process that loads torch is started."""
-    environment = {key: value for key, value in os.environ.items() if key not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
-    code = (
-        "import os\n"
-        "from resnet18.execution import child\n"
-        "child._context()\n"
-        "print(os.environ['GOMP_SPINCOUNT'], 'torch' in __import__('sys').modules)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    order = []
+    monkeypatch.setattr(child, "spin_briefly", lambda: order.append("spin"))
+    monkeypatch.setattr(child.forkserver, "ensure_running", lambda: order.append("server"))
+    child.start_server(())
 
-    assert f"{SPINS} False" == said.stdout.strip()
+    assert ["spin", "server"] == order

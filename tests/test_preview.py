@@ -24,8 +24,8 @@ from resnet18.cli.plan import announcement, preview_rows
 from resnet18.cli.preview import Preview, of_this_machine, preview
 from resnet18.cli.request import Asked, asked
 from resnet18.cli.run import _unreliable
-from resnet18.execution import questions, worker
-from resnet18.execution.messages import DataAnswer, TimingAnswer, TimingQuestion
+from resnet18.execution import child, worker
+from resnet18.execution.child import TimingAnswer, TimingQuestion
 from resnet18.execution.worker import images_at_most
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.data import DataSource, parse_data
@@ -277,10 +277,7 @@ def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s,
 def test_a_cold_start_is_no_pace(wanted, monkeypatch):
     """The first step of a fresh machine takes twenty seconds: what comes of it would be hours."""
     cold = TimingAnswer(steps=0, prepare_s=4.0, train_image_s=1.0, eval_image_s=0.3)
-    monkeypatch.setattr(
-        questions, "look_at_data", lambda _: DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000)
-    )
-    monkeypatch.setattr(questions, "time_steps", lambda *_: cold)
+    monkeypatch.setattr(child, "time_steps", lambda *_: cold)
     view = preview(wanted, (), "always")
 
     assert ({"rule"}, True) == (view.bases, total_s(wanted.plan.runs, view.seconds) < 6 * 2 * 1_000)
@@ -303,19 +300,16 @@ def test_a_kind_that_only_warmed_up_has_no_pace_where_another_has(wanted, monkey
         sizes_asked.append(question.experiment.batch_size)
         return TimingAnswer(steps=len(sizes_asked) - 1, prepare_s=1.0, train_image_s=1.0, eval_image_s=1.0)
 
-    monkeypatch.setattr(
-        questions, "look_at_data", lambda _: DataAnswer(sha256="d" * 64, train_images=4_000, test_images=1_000)
-    )
-    monkeypatch.setattr(questions, "time_steps", answer)
+    monkeypatch.setattr(child, "time_steps", answer)
     sizes, paces = previewing.time_some(wanted.plan.runs, EMBEDDED, 10.0)
 
     assert (Sizes(4_000, 1_000), 2, ["timed"]) == (sizes, len(sizes_asked), [pace.basis for pace in paces.values()])
 
 
 def test_no_process_is_started_when_the_time_is_over(runs, monkeypatch):
-    monkeypatch.setattr(questions, "time_steps", None)
+    monkeypatch.setattr(child, "time_steps", None)
 
-    assert {} == questions.timed(runs, EMBEDDED, 0.1)
+    assert {} == child.timed(runs, EMBEDDED, 0.1)
 
 
 def test_a_few_steps_are_timed_after_one_that_warms_up(one_thread):
@@ -324,7 +318,6 @@ def test_a_few_steps_are_timed_after_one_that_warms_up(one_thread):
         source=EMBEDDED,
         experiment=make_experiment(batch_size=8),
         execution=Execution(threads=1, device="cpu"),
-        steps=3,
         enough_s=60.0,
     )
     answers = list(worker.time_steps(question))
@@ -340,11 +333,11 @@ def test_a_timed_step_on_the_cpu_is_small(size, width, images):
 
 def test_a_child_process_times_steps_and_one_that_fails_gives_no_pace():
     """Here of a data set that is not there."""
-    fields = {"experiment": make_experiment(), "execution": Execution(), "steps": 1, "enough_s": 1.0}
+    fields = {"experiment": make_experiment(), "execution": Execution(), "enough_s": 1.0}
     gone = DataSource("imagefolder", "x", Path("/nowhere"))
 
-    assert questions.time_steps(TimingQuestion(source=EMBEDDED, **fields), 600.0).train_image_s > 0
-    assert questions.time_steps(TimingQuestion(source=gone, **fields), 60.0) is None
+    assert child.time_steps(TimingQuestion(source=EMBEDDED, **fields), 600.0).train_image_s > 0
+    assert child.time_steps(TimingQuestion(source=gone, **fields), 60.0) is None
 
 
 def test_ten_thousand_records_are_looked_through_about_ten_times_as_long_as_a_thousand(

@@ -4,30 +4,24 @@ import multiprocessing
 import os
 import shutil
 import signal
-from types import SimpleNamespace
+import threading
 
 import pytest
 from builders import changed, make_run
 from fakes.disk import FaultyOs
-from fakes.jobs import EMBEDDED, jobs_of, record_of, states
+from fakes.jobs import jobs_of, record_of, states
 
-from resnet18.execution import questions
+from resnet18.data.embedded import read_embedded
 from resnet18.execution import remote_worker as node
+from resnet18.execution.attempt import run_lock
 from resnet18.execution.engine import Policy
-from resnet18.execution.lock import run_lock
-from resnet18.execution.messages import DataQuestion, Problem
-from resnet18.execution.remote_worker import ENDINGS, TAKEN_LIMIT_S, Delivery, carry_out_apart, carry_out_here
+from resnet18.execution.remote_worker import ENDINGS, Delivery, Problem, carry_out_apart, carry_out_here
 from resnet18.records import disk
 from resnet18.records.arrays import Checkpoint, Checkpoints, load_checkpoint
 from resnet18.records.content import parse_record
 from resnet18.records.store import Store
 
 PAST, FUTURE = "1999-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
-
-
-@pytest.fixture(scope="module")
-def data_sha256():
-    return questions.ask(DataQuestion(source=EMBEDDED)).sha256
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +34,9 @@ def handlers():
 
 
 @pytest.fixture
-def job(tmp_path, home, data_sha256):
+def job(tmp_path, home):
     """The first attempt at a tiny run; the node has a data home of its own."""
-    found = jobs_of(tmp_path, data=data_sha256)[0]
+    found = jobs_of(tmp_path, data=read_embedded().sha256)[0]
     (tmp_path / "results" / "slurm").mkdir()
     return found
 
@@ -68,7 +62,7 @@ def attempts(monkeypatch):
 
     def carry_out(job, tell):
         carried_out.append(job)
-        Store(job.results).save(record_of(job))
+        job.store.save(record_of(job))
 
     monkeypatch.setattr(node, "carry_out", carry_out)
     return carried_out
@@ -181,17 +175,6 @@ def test_a_node_with_other_code_or_data_says_so(changes, code, words, job, store
     assert (problem, None) == (written, problem_of(store, job))
 
 
-def test_a_node_whose_process_dies_over_the_data_says_so(job, attempts, monkeypatch):
-    """Killed for want of memory, say: that is the node's fault, and no reason to install anything."""
-    dying = SimpleNamespace(messages=list, wait=lambda: -9, kill=lambda: None)
-    node._data_sha256.cache_clear()
-    monkeypatch.setattr(questions, "Child", lambda *_: dying)
-    problem = deliver(job).problem
-
-    assert (5, []) == (problem.exit_code, attempts)
-    assert "the process that opens the data set ended with exit code -9" == problem.what
-
-
 def test_a_node_without_room_says_so(job, home, attempts, monkeypatch):
     """A scratch folder that cannot be made, or a full disk: found out before anything is run."""
     home.mkdir()
@@ -238,20 +221,7 @@ def interrupt_at_first_epoch(monkeypatch, interrupt=lambda: signal.raise_signal(
     monkeypatch.setattr(node, "carry_out", carry_out)
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that only sleep moves; returns what to do meanwhile."""
-    now = SimpleNamespace(s=0.0, meanwhile=lambda: None)
-
-    def sleep(seconds):
-        now.s += seconds
-        now.meanwhile()
-
-    monkeypatch.setattr(node, "time", SimpleNamespace(monotonic=lambda: now.s, sleep=sleep))
-    return now
-
-
-def test_a_task_that_was_given_up_is_waited_for(job, scratch, attempts, clock, home):
+def test_a_task_that_was_given_up_is_waited_for(job, scratch, attempts, home):
     """It may hold the run's lock still, and it removes the folder at its end."""
     before = run_lock(home / "scratch", job.run.run_id)
     before.__enter__()
@@ -260,19 +230,21 @@ def test_a_task_that_was_given_up_is_waited_for(job, scratch, attempts, clock, h
         shutil.rmtree(scratch.results)
         before.__exit__(None, None, None)
 
-    clock.meanwhile = end
+    ending = threading.Timer(0.1, end)
+    ending.start()
 
     assert (None, 1) == (deliver(job).problem, len(attempts))
+    ending.join()
 
 
-def test_a_task_that_does_not_end_is_a_problem(job, attempts, clock, home):
+def test_a_task_that_does_not_end_is_a_problem(job, attempts, home, monkeypatch):
     """After a minute, and with the number of its process."""
+    monkeypatch.setattr(node, "TAKEN_LIMIT_S", 0.1)
     with run_lock(home / "scratch", job.run.run_id):
         problem = deliver(job).problem
 
     assert (5, []) == (problem.exit_code, attempts)
     assert f"carries the run out already: process {os.getpid()}" in problem.what
-    assert TAKEN_LIMIT_S < clock.s < TAKEN_LIMIT_S + 1
 
 
 def test_where_the_nodes_share_the_results_a_run_leaves_its_record_there(job, store, attempts):

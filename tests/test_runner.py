@@ -8,187 +8,196 @@ import re
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from builders import TINY, TOML, make_benchmark, make_job, make_run, make_toml
+from builders import TINY, TOML, make_benchmark, make_experiment, make_job, make_run, make_toml
 from fakes import children
-from fakes.jobs import EMBEDDED, Quiet, record_of
+from fakes.jobs import EMBEDDED, ONE_CASE, Quiet, record_of
 
 from resnet18.execution import attempt as attempts
 from resnet18.execution import child
-from resnet18.execution.attempt import record_death
+from resnet18.execution.attempt import carry_out, claim, ending, run_lock
 from resnet18.execution.engine import DEFAULT, Finished, Policy
-from resnet18.execution.failure import oom_kills
+from resnet18.execution.failure import record_death
 from resnet18.execution.local_engine import LocalEngine
-from resnet18.execution.lock import run_lock
-from resnet18.execution.runner import exit_code_of, run_plan, summary
+from resnet18.execution.runner import checked_data, exit_code_of, run_plan, summary
 from resnet18.execution.worker_attempt import error_text
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import SuiteError
+from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request
 
-CAP = "memory_cap=200MiB"
-LONG = (*TINY, "epochs=2000")
+DIVERGES = 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
+WITH_ONE_THAT_DIVERGES = TOML.replace("experiment = { batch_size = 8 }", DIVERGES)
+ON_CPU = Execution(device="cpu", threads=1)
+
+
+def run_in(folder, text=TOML, *, overrides=TINY, engine=None, progress=None, policy=DEFAULT):
+    """Run a benchmark file at tiny size, its results in the folder, and return what the runner returned."""
+    request = Request(data=EMBEDDED.label, overrides=overrides)
+    planned = plan([load_benchmark(make_toml(folder, text))], request, [0], {"cpu": 1})
+    store = Store(folder / "results")
+    return run_plan(planned, request, EMBEDDED, engine or LocalEngine(), store, progress or Quiet(), policy)
+
+
+class Recording:
+    """An engine that leaves a record of each run without training it."""
+
+    devices = None
+
+    def __init__(self):
+        self.carried_out = []
+
+    def prepare(self, runs):
+        """Nothing is to be prepared."""
+
+    def carry_out(self, jobs, progress):
+        """Save a record of each."""
+        self.carried_out += jobs
+        for job in jobs:
+            job.next().store.save(record_of(job.next()))
+        return [Finished(job.run, "ok") for job in jobs]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """What a real run of two cases returned, of which the first diverges, and its folder."""
+    folder = tmp_path_factory.mktemp("ran")
+    return run_in(folder, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20")), folder / "results"
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Run a benchmark file at tiny size; returns what the runner returned."""
+def make(tmp_path):
+    """Make a job of a run that takes a moment; others differ in their experiment or in what is asked of the job."""
 
-    def carry_out(text=TOML, *, overrides=TINY, seeds=(0,), source=EMBEDDED, progress=None, policy=DEFAULT):
-        benchmark = load_benchmark(make_toml(tmp_path, text))
-        request = Request(data=source.label, overrides=overrides)
-        planned = plan([benchmark], request, seeds, {"cpu": 1})
-        store = Store(tmp_path / "results")
-        return run_plan(planned, request, source, LocalEngine(), store, progress or Quiet(), policy)
+    def job(experiment=None, execution=ON_CPU, **changes):
+        made = make_job(tmp_path, make_run(experiment or make_experiment(), execution), **changes)
+        made.store.make_writable()
+        return made
 
-    return carry_out
+    return job
 
 
 @pytest.fixture
 def records(tmp_path):
-    return lambda: Store(tmp_path / "results").read().records
+    return lambda: Store(tmp_path).read().records
 
 
-@pytest.fixture
-def run_ids(tmp_path):
-    return [one.run_id for one in plan([make_benchmark(tmp_path)], Request(overrides=TINY), [0], {"cpu": 1}).runs]
+def long(**changes):
+    return make_experiment(epochs=2_000, **changes)
 
 
 def statuses(finished):
     return [one.status for one in finished]
 
 
-def once(action):
-    """Do something after the first epoch that is told, and nothing after later ones."""
-    done = []
-
-    def act(run):
-        if not done:
-            done.append(run)
-            action()
-
-    return Quiet(act)
+def nothing(message):
+    """Take a message and do nothing."""
 
 
-def kill_child(number, before=lambda: None):
-    def kill():
-        (process,) = multiprocessing.active_children()
-        before()
-        os.kill(process.pid, number)
-
-    return once(kill)
+def at_first_epoch(action):
+    """Do something with what is told when that is an epoch."""
+    return lambda message: action() if message.epoch else None
 
 
-def test_each_run_leaves_one_record_of_what_its_numbers_depend_on(run, records, tmp_path):
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def kill_child():
+    (process,) = multiprocessing.active_children()
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def test_each_run_leaves_one_record_of_what_its_numbers_depend_on(ran):
     """Spec, code, data, versions, times by scope, memory, confusion counts and samples; no place or host."""
-    finished = run(seeds=(0, 1))
-    record = records()[0]
+    finished, results = ran
+    record = next(record for record in Store(results).read().records if record.status == "ok")
 
-    assert ["ok"] * 4 == [one.status for one in records()]
-    assert {one.run.run_id for one in finished} == {one.run_id for one in records()}
-    assert 0 == exit_code_of(finished)
-    assert TINY == record.spec.overrides
+    assert {one.run.run_id for one in finished} == {one.run_id for one in Store(results).read().records}
+    assert (*TINY, "epochs=20") == record.spec.overrides
     assert "cff8f513" == record.fingerprint.identity.data_sha256[:8]
     assert 1 == record.fingerprint.numerics["threads"]
     assert (20, 6) == (sum(sum(row) for row in record.confusion), len(record.samples))
     assert record.time.train_s == pytest.approx(sum(epoch.train_s for epoch in record.epochs))
     assert record.time.train_s + record.time.prepare_s < record.time.wall_s
     assert record.memory.rss_peak_bytes < 1_000_000_000
-    for path in (tmp_path / "results" / "records").glob("*.json"):
+    for path in (results / "records").glob("*.json"):
         text = path.read_text(encoding="utf-8")
         assert json.loads(text)["record_hash"] == load_record(path).record_hash
-        assert str(tmp_path) not in text
+        assert str(results.parent) not in text
         assert os.uname().nodename not in text or len(os.uname().nodename) < 5
 
 
-def test_the_same_run_gives_the_same_result_hash(run, records, tmp_path):
-    """In another process, at another time."""
-    run()
-    first = {record.run_id: record.result_hash for record in records()}
-    for path in (tmp_path / "results" / "records").glob("*.json"):
-        path.unlink()
-    run()
-
-    assert first == {record.run_id: record.result_hash for record in records()}
-    assert len(set(first.values())) == len(first)
-
-
-def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(run, records, monkeypatch):
-    """And then not if what is stale is kept."""
-    run()
-    again = run()
-    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
-    run(policy=Policy(keep_stale=True))
-    kept = len(records())
-    run()
-
-    assert [True, True] == [one.was_recorded for one in again]
-    assert (2, 4) == (kept, len(records()))
-
-
-def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(run, records, tmp_path):
+def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
     """Its exit code says so, and its log has the traceback; the empty log of the other one is removed."""
-    text = TOML.replace(
-        "experiment = { batch_size = 8 }", 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
-    )
-    overrides = (*TINY, "epochs=20")
-    finished = run(text, overrides=overrides)
-    run(text, overrides=overrides)
+    finished, results = ran
+    diverged = next(record for record in Store(results).read().records if record.status == "diverged")
+    again = run_in(results.parent, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20"))
+    (log,) = (results / "logs").iterdir()
 
     assert (["diverged", "ok"], 3) == (statuses(finished), exit_code_of(finished))
-    assert [1, 1] == [record.attempt for record in records()]
-    diverged = next(record for record in records() if record.status == "diverged")
+    assert [True, True] == [one.was_recorded for one in again]
     assert "DivergedError: " in diverged.failure.message
-    assert diverged.time.train_s > 0
-    assert diverged.memory.rss_peak_bytes > 0
+    assert min(diverged.time.train_s, diverged.memory.rss_peak_bytes) > 0
     assert diverged.result_hash is None
-    (log,) = (tmp_path / "results" / "logs").iterdir()
     assert "DivergedError" in log.read_text(encoding="utf-8")
 
 
-def test_a_killed_child_becomes_a_record_and_the_next_run_starts(run, records):
-    """With the signal's name; it is tried again by the next command."""
-    overrides = (*TINY, "epochs=50")
-    finished = run(overrides=overrides, progress=kill_child(signal.SIGKILL))
-    again = run(overrides=overrides)
+def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, monkeypatch):
+    """And then not if what is stale is kept."""
+    engine = Recording()
+    run_in(tmp_path, engine=engine)
+    again = run_in(tmp_path, engine=engine)
+    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
+    run_in(tmp_path, engine=engine, policy=Policy(keep_stale=True))
+    kept = len(engine.carried_out)
+    run_in(tmp_path, engine=engine)
 
-    assert (["crashed", "ok"], ["ok", "ok"]) == (statuses(finished), statuses(again))
-    crashed = next(record for record in records() if record.status == "crashed")
-    assert "the process was killed by SIGKILL" == crashed.failure.message
-    assert [1, 1, 2] == sorted(record.attempt for record in records())
+    assert [True, True] == [one.was_recorded for one in again]
+    assert (2, 4) == (kept, len(engine.carried_out))
+
+
+def test_a_killed_child_becomes_a_record(make, records):
+    """With the signal's name."""
+    carry_out(make(long()), at_first_epoch(kill_child))
+
+    assert [("crashed", "the process was killed by SIGKILL")] == [
+        (one.status, one.failure.message) for one in records()
+    ]
 
 
 @pytest.mark.parametrize(
-    ("number", "kills", "status"),
-    [(signal.SIGKILL, 0, "crashed"), (signal.SIGKILL, 1, "oom_host"), (signal.SIGABRT, 1, "crashed")],
+    ("exit_code", "kills", "status", "words"),
+    [
+        (-signal.SIGKILL, (7, 7), "crashed", "killed by SIGKILL"),
+        (-signal.SIGKILL, (7, 8), "oom_host", "memory had run out"),
+        (-signal.SIGKILL, (None, None), "crashed", "killed by SIGKILL"),
+        (-signal.SIGABRT, (7, 8), "crashed", "killed by SIGABRT"),
+        (1, (7, 8), "crashed", "exit code 1"),
+    ],
 )
-def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(
-    number, kills, status, run, monkeypatch, tmp_path
-):
-    """The control group's counter rose between start and end, and the signal is the kernel's."""
-    counter = tmp_path / "proc" / "vmstat"
-    counter.parent.mkdir()
-    counter.write_text("oom_kill 0\n", encoding="utf-8")
-    monkeypatch.setattr("resnet18.execution.attempt.oom_kills", lambda: oom_kills(tmp_path))
-    progress = kill_child(number, before=lambda: counter.write_text(f"oom_kill {kills}\n"))
+def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(exit_code, kills, status, words):
+    """The kernel's counter rose between start and end, and the signal is the kernel's."""
+    found, text = ending(exit_code, *kills)
 
-    assert [status, "ok"] == statuses(run(overrides=(*TINY, "epochs=50"), progress=progress))
+    assert (status, True) == (found, words in text)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's address space")
-def test_a_run_that_the_host_has_no_memory_for_is_a_record_and_the_next_run_starts(run, records):
-    """Under a cap, 2,000 images at once are too many and 16 are not; the failure says how much was asked for."""
-    text = TOML.replace("batch_size = 8", "batch_size = 2000")
-    finished = run(text, overrides=("train_images=2000", *TINY[1:3], "width=16", "epochs=1", "threads=1", CAP))
+def test_a_run_that_the_host_has_no_memory_for_is_a_record(make, records):
+    """Under a cap, 2,000 images at once are too many; the failure says how much was asked for."""
+    experiment = make_experiment(train_images=2000, batch_size=2000, width=16)
+    carry_out(make(experiment, ON_CPU.model_copy(update={"memory_cap": "200MiB"})), nothing)
+    (failed,) = records()
 
-    assert ["oom_host", "ok"] == statuses(finished)
-    failed = next(record for record in records() if record.status == "oom_host")
+    assert "oom_host" == failed.status
     assert "can't allocate memory" in failed.failure.message
     assert 1_000_000 < failed.failure.requested_bytes < 1_000_000_000
     assert "the message does not say" == failed.nulls["failure.free_bytes"]
@@ -201,43 +210,37 @@ def test_a_run_that_the_host_has_no_memory_for_is_a_record_and_the_next_run_star
         (children.with_loader_that_hangs, "RuntimeError: DataLoader timed out after 1 seconds"),
     ],
 )
-def test_a_loader_process_that_is_killed_or_hangs_is_a_record(enter, message, run, records, monkeypatch):
+def test_a_loader_process_that_is_killed_or_hangs_is_a_record(enter, message, make, records, monkeypatch):
     """The runner does not wait for images that never come."""
     monkeypatch.setattr(child, "_enter", enter)
-    finished = run(overrides=(*TINY, "workers=1"))
+    carry_out(make(execution=ON_CPU.model_copy(update={"workers": 1})), nothing)
+    (crashed,) = records()
 
-    assert ["crashed", "crashed"] == statuses(finished)
-    assert all(re.search(message, record.failure.message) for record in records())
+    assert "crashed" == crashed.status
+    assert re.search(message, crashed.failure.message)
 
 
-def test_an_interrupt_stops_the_child_and_leaves_a_record(run, records):
+def kill_and_interrupt():
+    kill_child()
+    interrupt()
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [(interrupt, "InterruptedRunError: stopped by the user in epoch "), (kill_and_interrupt, "stopped by the user")],
+    ids=["the runner alone", "the child too, as Slurm does"],
+)
+def test_an_interrupt_stops_the_child_and_leaves_a_record(action, message, make, records):
     """Ctrl-C: the run is recorded as interrupted, and its process is gone."""
-
-    def interrupt():
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(overrides=LONG, progress=once(interrupt))
+        carry_out(make(long()), at_first_epoch(action))
 
     assert ["interrupted"] == [record.status for record in records()]
+    assert records()[0].failure.message.startswith(message)
     assert [] == multiprocessing.active_children()
 
 
-def test_a_child_that_dies_when_it_is_asked_to_stop_was_interrupted(run, records):
-    """Slurm tells every process of a job to end, the server that forked the child included."""
-
-    def interrupt():
-        (process,) = multiprocessing.active_children()
-        os.kill(process.pid, signal.SIGKILL)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(overrides=LONG, progress=once(interrupt))
-
-    assert [("interrupted", "stopped by the user")] == [(one.status, one.failure.message) for one in records()]
-
-
-def test_a_second_interrupt_ends_the_child_at_once(run, records, monkeypatch):
+def test_a_second_interrupt_ends_the_child_at_once(make, records, monkeypatch):
     """The first asks it to finish its step; the second does not wait ten minutes for that."""
     ends_s = []
 
@@ -250,47 +253,44 @@ def test_a_second_interrupt_ends_the_child_at_once(run, records, monkeypatch):
     monkeypatch.setattr(attempts, "wait", interrupted)
     monkeypatch.setattr(attempts.Attempt, "hear_out", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run()
+        carry_out(make(), nothing)
 
     assert ends_s[1] > time.monotonic() + 500
     assert ["stopped by the user"] == [record.failure.message for record in records()]
     assert [] == multiprocessing.active_children()
 
 
-def test_a_record_that_the_child_saved_before_it_died_is_used(tmp_path):
+def test_a_record_that_the_child_saved_before_it_died_is_used(make, records):
     """It could not say so any more."""
-    job, store = make_job(tmp_path), Store(tmp_path)
-    store.make_writable()
-    store.save(record_of(job, "diverged"))
+    job = make()
+    job.store.save(record_of(job, "diverged"))
 
-    assert "diverged" == record_death(job, store, "crashed", "killed")
-    assert ["diverged"] == [record.status for record in store.read().records]
+    assert "diverged" == record_death(job, "crashed", "killed")
+    assert ["diverged"] == [record.status for record in records()]
 
 
-def test_a_display_that_fails_stops_the_run_instead_of_hanging(run):
+def test_a_display_that_fails_stops_the_run_instead_of_hanging(make):
     """As on a full disk: the child, which goes on writing messages, must not be waited for."""
 
     def fail():
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        run(overrides=LONG, progress=once(fail))
+        carry_out(make(long()), at_first_epoch(fail))
     assert [] == multiprocessing.active_children()
 
 
-def test_a_child_whose_runner_is_gone_leaves_no_record(tmp_path):
+def test_a_child_whose_runner_is_gone_leaves_no_record(make, records, tmp_path):
     """The next runner starts this run again: two would write the same attempt."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     receiver.close()
-    store = Store(tmp_path)
-    store.make_writable()
-    arguments = ("Job", make_job(tmp_path).model_dump_json(), sender, str(tmp_path / "log"))
+    arguments = ("Job", make().model_dump_json(), sender, str(tmp_path / "log"))
     process = multiprocessing.get_context("forkserver").Process(target=child._enter, args=arguments)
     process.start()
     process.join()
     sender.close()
 
-    assert (1, ()) == (process.exitcode, store.read().records)
+    assert (1, ()) == (process.exitcode, records())
 
 
 def test_an_error_text_in_a_record_holds_no_folder():
@@ -301,127 +301,133 @@ def test_an_error_text_in_a_record_holds_no_folder():
     assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == error_text(error, job)
 
 
-def test_a_run_of_another_runner_is_left_to_it(run, run_ids, tmp_path):
-    """The others are carried out, and exit code 75 says that not all are there."""
-    progress = Quiet()
-    with run_lock(tmp_path / "results", run_ids[0]):
-        finished = run(progress=progress)
-    again = run()
+@pytest.fixture
+def claimed(make):
+    """Ask for a run that is to be carried out; returns the answer and what the user was told."""
 
-    assert ([None, "ok"], 75) == (statuses(finished), exit_code_of(finished))
-    assert re.search(rf"^\[1/2\] mine/8 seed 0: not run, left to process {os.getpid()} of ", progress.lines[0])
-    assert (["ok", "ok"], 0) == (statuses(again), exit_code_of(again))
+    def ask():
+        progress = Quiet()
+        with ExitStack() as held:
+            return claim(make(), progress, held), progress.lines
+
+    return ask
 
 
-def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(run, records, monkeypatch):
+def test_a_run_of_another_runner_is_left_to_it(make, claimed, tmp_path):
+    """The user is told whose it is."""
+    with run_lock(tmp_path, make().run.run_id):
+        answer, lines = claimed()
+
+    assert Finished(make().run, None) == answer
+    assert re.fullmatch(rf"\[1/0\] mine/8 seed 0: not run, left to process {os.getpid()} of .*", lines[0])
+
+
+def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(make, claimed):
     """Between the look at the records and the run's turn."""
-    run()
-    before = records()
-    monkeypatch.setattr("resnet18.execution.runner.last_attempts", lambda _: {})
-    finished = run()
+    make().store.save(record_of(make()))
 
-    assert before == records()
-    assert [True, True] == [one.was_recorded for one in finished]
+    assert Finished(make().run, "ok", was_recorded=True) == claimed()[0]
 
 
-def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(run, run_ids, tmp_path):
+def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, claimed, tmp_path):
     """The kernel has let go of the lock; what its last holder wrote is still there."""
-    (tmp_path / "results" / "locks").mkdir(parents=True)
-    for run_id in run_ids:
-        (tmp_path / "results" / "locks" / f"{run_id}.lock").write_text("process 1 of \x1b[31melsewhere")
-    progress = Quiet()
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / f"{make().run.run_id}.holder").write_text("process 1 of \x1b[31melsewhere")
+    answer, lines = claimed()
 
-    assert ["ok", "ok"] == statuses(run(progress=progress))
-    assert "mine/8 seed 0 taken over from process 1 of [31melsewhere, which is gone" == progress.lines[0]
+    assert make() == answer
+    assert ["mine/8 seed 0 taken over from process 1 of  [31melsewhere, which is gone"] == lines
 
 
-def test_a_lock_is_let_go_of_whatever_happens(tmp_path):
-    """And says then that nobody left it behind."""
-    with pytest.raises(KeyboardInterrupt), run_lock(tmp_path, "f" * 16):
-        raise KeyboardInterrupt
+@pytest.mark.filterwarnings("ignore:flock not supported")
+@pytest.mark.parametrize("has_flock", [True, False])
+def test_a_lock_is_held_by_one_and_let_go_of_whatever_happens(has_flock, tmp_path, monkeypatch):
+    """And says then that nobody left it behind. Without flock, a file that must not exist is the lock."""
+    if not has_flock:
+        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "no flock")))
+    with pytest.raises(attempts.RunIsTakenError), run_lock(tmp_path, "f" * 16), run_lock(tmp_path, "f" * 16):
+        pass
     with run_lock(tmp_path, "f" * 16) as left_by:
         assert "" == left_by
 
 
-def test_without_flock_a_file_that_must_not_exist_is_the_lock(run, monkeypatch):
-    """As on some network file systems: it is found out and said, and works."""
-    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "no flock")))
-    with pytest.warns(UserWarning, match="flock not supported"):
-        finished = run()
-
-    assert ["ok", "ok"] == statuses(finished)
-
-
-def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(run, records, monkeypatch):
+def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(make, records, monkeypatch):
     """`timeout` is tried again, from the checkpoint on. However long the first step takes, it is waited for."""
     monkeypatch.setattr(child, "GRACE_S", 600.0)
-    finished = run(overrides=LONG, policy=Policy(time_limit_s=1.0))
-    first = records()
-    run(overrides=LONG, policy=Policy(time_limit_s=1.0))
+    for number in (1, 2):
+        carry_out(make(long(), policy=Policy(time_limit_s=0.2), attempt=number), nothing)
+    first, second = records()
 
-    assert (["timeout", "timeout"], 3) == (statuses(finished), exit_code_of(finished))
-    assert all("the time limit of 1 s was over in epoch" in record.failure.message for record in first)
-    assert all(len(record.epochs) < 2000 for record in first)
-    again = [record for record in records() if record.attempt == 2]
-    assert [2, 2] == [len(record.segments) for record in again]
-    assert all(len(after.epochs) >= len(before.epochs) for before, after in zip(first, again, strict=True))
+    assert ("timeout", "timeout") == (first.status, second.status)
+    assert "the time limit of 0.2 s was over in epoch" in first.failure.message
+    assert (1, 2) == (len(first.segments), len(second.segments))
+    assert len(first.epochs) <= len(second.epochs) < 2000
 
 
-def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(run, records, monkeypatch):
+def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(make, records, monkeypatch):
     """It hangs outside its steps; the parent gives it some seconds, and records for it."""
     monkeypatch.setattr(child, "GRACE_S", 0.1)
     monkeypatch.setattr(child, "_enter", children.that_hangs)
+    carry_out(make(policy=Policy(time_limit_s=0.1)), nothing)
 
-    assert ["timeout", "timeout"] == statuses(run(policy=Policy(time_limit_s=0.1)))
-    assert {"the time limit was over, and the process did not end by itself"} == {
-        record.failure.message for record in records()
-    }
+    assert [("timeout", "the time limit was over, and the process did not end by itself")] == [
+        (record.status, record.failure.message) for record in records()
+    ]
     assert [] == multiprocessing.active_children()
 
 
-def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(run, records, monkeypatch):
+def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(make, records, monkeypatch):
     """Neither the child nor the runner can write a record: it is an error of the machine, and nothing is torn."""
-    run()
+    make().store.save(record_of(make()))
     before = records()
     monkeypatch.setattr(child, "_enter", children.with_full_disk)
     monkeypatch.setattr(Store, "save", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
     with pytest.raises(OSError, match="No space left"):
-        run(seeds=(1,))
+        carry_out(make(attempt=2), nothing)
 
     assert before == records()
 
 
-def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(run, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(make, records, monkeypatch):
     """The last one stands, and the user is told."""
     monkeypatch.setattr(child, "_enter", children.without_room_for_checkpoints)
-    progress = Quiet()
-    finished = run(progress=progress, policy=Policy(checkpoint_every_s=0.0))
+    notes = []
+    carry_out(make(policy=Policy(checkpoint_every_s=0.0)), lambda message: notes.append(message.note))
 
-    assert ["ok", "ok"] == statuses(finished)
-    assert "mine/8 seed 0 no checkpoint could be written: [Errno 28] No space left on device" == progress.lines[0]
+    assert ["ok"] == [record.status for record in records()]
+    assert "no checkpoint could be written: [Errno 28] No space left on device" == notes[0]
 
 
-def test_a_link_in_place_of_a_log_is_not_written_through(run, run_ids, tmp_path):
+def test_a_link_in_place_of_a_log_is_not_written_through(make, records, tmp_path):
     """What it leads to stays as it is; the run ends, and its runner says so."""
-    (tmp_path / "results" / "logs").mkdir(parents=True)
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
-    (tmp_path / "results" / "logs" / f"{run_ids[0]}.1.log").symlink_to(tmp_path / "secret")
+    make().store.log_path(make().run.run_id, 1).symlink_to(tmp_path / "secret")
+    carry_out(make(), nothing)
 
-    assert ["crashed", "ok"] == statuses(run())
+    assert ["crashed"] == [record.status for record in records()]
     assert "secret" == (tmp_path / "secret").read_text(encoding="utf-8")
 
 
-def test_data_that_cannot_be_used_are_refused_before_any_run(run, records, tmp_path):
+def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
     """Too few images, a damaged archive, or a last batch of one, which only the data set tells of `all`."""
     (tmp_path / "broken.tar").write_bytes(b"no archive")
     with pytest.raises(SuiteError, match="has only 400") as few:
-        run(overrides=(*TINY, "train_images=4008"))
+        checked_data(EMBEDDED, [make_run(make_experiment(train_images=4008))])
     with pytest.raises(SuiteError, match=r"broken.tar: cannot be read") as broken:
-        run(source=DataSource("imagefolder", "broken", tmp_path / "broken.tar"))
+        checked_data(DataSource("imagefolder", "broken", tmp_path / "broken.tar"), [])
     with pytest.raises(SuiteError, match="4,000 training images in batches of 31") as last:
-        run(TOML.replace("batch_size = 8", "batch_size = 31"), overrides=("train_images=all", "width=2", "epochs=1"))
+        checked_data(EMBEDDED, [make_run(make_experiment(train_images="all", batch_size=31))])
 
-    assert ([2, 4, 2], ()) == ([one.value.exit_code for one in (few, broken, last)], records())
+    assert [2, 4, 2] == [one.value.exit_code for one in (few, broken, last)]
+
+
+def test_where_another_runner_has_a_run_the_exit_code_says_so(tmp_path):
+    """The others are carried out, and the same command finds it later."""
+    (run,) = plan([make_benchmark(tmp_path, ONE_CASE)], Request(overrides=TINY), [0], {"cpu": 1}).runs
+    with run_lock(tmp_path / "results", run.run_id):
+        finished = run_in(tmp_path, ONE_CASE)
+
+    assert ([None], 75) == (statuses(finished), exit_code_of(finished))
 
 
 @pytest.mark.parametrize(

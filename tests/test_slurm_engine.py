@@ -10,10 +10,9 @@ from fakes.slurm import FakeSlurm, programs
 from filelock import FileLock
 
 from resnet18.execution import slurm_engine
+from resnet18.execution.attempt import run_lock
 from resnet18.execution.engine import Resources, connect
-from resnet18.execution.lock import run_lock
-from resnet18.execution.messages import Problem, ReportedError
-from resnet18.execution.remote_worker import carry_out_here
+from resnet18.execution.remote_worker import Problem, ReportedError, carry_out_here
 from resnet18.execution.slurm_engine import LAG_S, LOOK_S, SlurmEngine
 from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError
 
@@ -41,7 +40,7 @@ def start(tmp_path, store, progress, monkeypatch):
         for name in ("submit", "queued", "answer"):
             monkeypatch.setattr(slurm_engine, name, getattr(slurm, name))
         monkeypatch.setattr(slurm_engine, "time", SimpleNamespace(monotonic=slurm.monotonic, sleep=slurm.sleep))
-        finished = SlurmEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), store, progress)
+        finished = SlurmEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), progress)
         return [one.status for one in finished]
 
     return run
@@ -322,13 +321,14 @@ def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, script
 @pytest.mark.parametrize(
     ("line", "tasks"),
     [
-        ("x|3|R", {("x", 3): "R"}),
-        ("x|N/A|PD", {("x", 0): "PD"}),
-        ("a warning\n\nx|2|PD", {("x", 2): "PD"}),
+        ("x|3|R", {("x", 3)}),
+        ("x|N/A|PD", {("x", 0)}),
+        ("a warning\n\nx|2|PD", {("x", 2)}),
+        ("x|3|CG", set()),
     ],
 )
 def test_a_task_is_a_line_of_squeue(line, tasks, scripts):
-    """Other lines are left out."""
+    """Other lines are left out, and those of tasks that are completing: they have left their record."""
     scripts(squeue=f"cat <<'END'\n{line}\nEND")
 
     assert tasks == slurm_engine.queued(["x"])
@@ -338,8 +338,8 @@ def test_squeue_is_asked_by_name_and_for_each_task(scripts, tmp_path):
     """A task that Slurm has forgotten is no error then; without arrays nothing is asked."""
     scripts(squeue=f'echo "$@" > {tmp_path}/asked; echo "x|1|PD"')
 
-    assert {} == slurm_engine.queued([])
-    assert {("x", 1): "PD"} == slurm_engine.queued(["y", "x"])
+    assert set() == slurm_engine.queued([])
+    assert {("x", 1)} == slurm_engine.queued(["y", "x"])
     assert "--noheader --array --name=x,y --format=%j|%K|%t\n" == (tmp_path / "asked").read_text()
 
 
@@ -389,7 +389,7 @@ def submitit(monkeypatch):
 
 
 def submit(tmp_path, wanted=PART):
-    slurm_engine.submit(tmp_path, "x", ["{}"], wanted, 7)
+    slurm_engine.submit(tmp_path / "x", ["{}"], wanted, 7)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ HERE = """
 import sys
 from resnet18.execution import local_engine, worker
 from resnet18.cli.app import app
-def carry_out(engine, jobs, store, progress):
+def carry_out(engine, jobs, progress):
     return [worker.run_job(job, print) or local_engine.Finished(job.run, "ok") for job in jobs]
 local_engine.LocalEngine.carry_out = carry_out
 """

@@ -113,13 +113,14 @@ def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[
     """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first.
 
     Raises:
-        ReportedError: the data set is missing or damaged.
+        EnvironmentMissingError: the data set is missing.
+        IntegrityError: it is damaged.
     """
-    from resnet18.execution.messages import DataQuestion
-    from resnet18.execution.questions import look_at_data, timed
+    from resnet18.data.source import open_data
+    from resnet18.execution.child import timed
 
-    answer = look_at_data(DataQuestion(source=source))
-    sizes = Sizes(answer.train_images, answer.test_images)
+    data = open_data(source, verify=True)
+    sizes = Sizes(len(data.train.labels), len(data.test.labels))
     examples, weights = dict[Kind, Run](), Counter[Kind]()
     for run in runs:
         kind = kind_of(run.experiment, run.execution)

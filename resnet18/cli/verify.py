@@ -28,6 +28,7 @@ def verify_command(
         loaded = load_record(record)
         source = parse_data(data or loaded.spec.experiment.data)
         found = verify(loaded, source, Progress(Console(stderr=as_json)))
-        row = {"record": record.name, "verdict": found.verdict, "says": found.text, "exit_code": found.exit_code}
+        verdict = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}[found.exit_code]
+        row = {"record": record.name, "verdict": verdict, "says": found.text, "exit_code": found.exit_code}
         echo_either(row, f"{record.name}: {found.text}", as_json=as_json)
         raise typer.Exit(found.exit_code)

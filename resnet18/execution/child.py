@@ -1,7 +1,7 @@
-"""A fresh child process for each run and each question.
+"""A fresh child process for each run and each question, and what it says.
 
 Children are forked from a server process that has imported torch but started neither threads nor CUDA, so a child
-starts in hundredths of a second instead of seconds. Where the system has no such server, children are spawned.
+starts in hundredths of a second instead of seconds.
 """
 
 import ctypes
@@ -10,20 +10,26 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from time import monotonic
 from types import ModuleType
+from typing import Annotated
 
 import psutil
+from pydantic import Field
 
-from resnet18.execution.messages import DataQuestion, Job, Message, Problem, Stop, TimingQuestion
-from resnet18.spec.errors import SuiteError, UnfinishedError
+from resnet18.execution.engine import Job
+from resnet18.records.record import Epoch, Status
+from resnet18.spec.data import DataSource
+from resnet18.spec.errors import UnfinishedError
+from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.plan import Run
+from resnet18.spec.strict import Model
 
 GRACE_S = 5.0
 """How long a child may take to finish its step, save a checkpoint and leave its record."""
@@ -32,15 +38,52 @@ OF_REFERENCE = ["torch._dynamo", "resnet18.training.reference"]
 """What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 SPINS = 10_000
 """Half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)."""
+KIND_LIMIT_S = 4.0
+"""For timing one kind of run, the start of its process and of its device included."""
+ENOUGH_S = 1.0
+"""After so many seconds of one kind of run no further step of it is timed."""
+LEAST_S = 0.5
+"""With less left no process is started."""
+
+
+class TimingQuestion(Model):
+    """How long do a few training steps of this experiment take here?"""
+
+    source: DataSource
+    experiment: Experiment
+    execution: Execution
+    enough_s: Annotated[float, Field(gt=0)]
+    """After so many seconds no further step is begun."""
+
+
+class TimingAnswer(Model):
+    """The seconds for each image of an experiment on this machine; with no step timed, those of the first."""
+
+    steps: int
+    prepare_s: float
+    train_image_s: float
+    eval_image_s: float
+
+
+class Message(Model):
+    """One message from a child: exactly one of its fields is set."""
+
+    timing: TimingAnswer | None = None
+    numerics: dict[str, str | int | bool] | None = None
+    note: str | None = None
+    """For the user."""
+    epoch: Epoch | None = None
+    done: Status | None = None
+    """Sent when the record is saved."""
 
 
 class Child:
-    """A child process that is asked something, and what it says; what it prints goes to a log, if there is one."""
+    """A child process that carries out a run or answers a question; what it prints goes to a log."""
 
-    def __init__(self, question: Job | DataQuestion | TimingQuestion, log: Path | None = None) -> None:
+    def __init__(self, question: Job | TimingQuestion | Execution, log: str | Path = os.devnull) -> None:
         context = _context()
         self.connection, sender = context.Pipe(duplex=False)
-        arguments = (type(question).__name__, question.model_dump_json(), sender, log and str(log))
+        arguments = (type(question).__name__, question.model_dump_json(), sender, str(log))
         self._process = context.Process(target=_enter, args=arguments, daemon=False)
         with _without_main_module():
             self._process.start()
@@ -52,19 +95,6 @@ class Child:
             return Message.model_validate_json(self.connection.recv_bytes())
         except (EOFError, OSError):  # OSError: it was killed in the middle of a message
             return None
-
-    def messages(self, end_s: float | None = None) -> Iterator[Message]:
-        """Yield messages until the child is gone.
-
-        Raises:
-            TimeoutError: it is still there at that time of the monotonic clock.
-        """
-        while True:
-            if not self.connection.poll(None if end_s is None else max(0.0, end_s - monotonic())):
-                raise TimeoutError
-            if (message := self.read()) is None:
-                return
-            yield message
 
     def ask_to_stop(self) -> None:
         """Ask for an end between two steps."""
@@ -83,6 +113,54 @@ class Child:
             self._process.kill()
         self._process.join()
         self.connection.close()
+
+
+def numerics_here(execution: Execution) -> dict[str, str | int | bool]:
+    """Return the numerics of a run that is carried out so on this machine, as far as they are known before it.
+
+    Raises:
+        UnfinishedError: the device is missing, or cannot do it.
+    """
+    child = Child(execution)
+    try:
+        message = child.read()
+        if message is None or message.numerics is None:
+            what = f"the process ended with exit code {child.wait()}" if message is None else str(message.note)
+            raise UnfinishedError(f"device {execution.device}", what)
+        return message.numerics
+    finally:
+        child.kill()
+
+
+def timed(runs: Iterable[Run], source: DataSource, limit_s: float) -> dict[str, TimingAnswer]:
+    """Return how fast runs go here, by run id; those for which no time is left, or which fail, are left out.
+
+    So are those of which only the first step ended: on a fresh machine it compiles kernels and warms libraries, which
+    may take a hundred times as long as a step does.
+    """
+    found: dict[str, TimingAnswer] = {}
+    end_s = monotonic() + limit_s
+    for run in runs:
+        if (left_s := end_s - monotonic()) < LEAST_S:
+            break
+        enough_s = min(ENOUGH_S, left_s / 2)
+        question = TimingQuestion(source=source, experiment=run.experiment, execution=run.execution, enough_s=enough_s)
+        timing = time_steps(question, min(KIND_LIMIT_S, left_s))
+        if timing is not None and timing.steps:
+            found[run.run_id] = timing
+    return found
+
+
+def time_steps(question: TimingQuestion, limit_s: float) -> TimingAnswer | None:
+    """Return how long a few steps take in a child process, as far as it comes; None where it comes to no step."""
+    timing, end_s = None, monotonic() + limit_s
+    child = Child(question)
+    try:
+        while child.connection.poll(max(0.0, end_s - monotonic())) and (message := child.read()) is not None:
+            timing = message.timing
+    finally:
+        child.kill()
+    return timing
 
 
 def start_server(runs: Collection[Run]) -> None:
@@ -110,9 +188,7 @@ def _without_main_module() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _context(*, is_reference: bool = False) -> ForkServerContext | SpawnContext:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
+def _context(*, is_reference: bool = False) -> ForkServerContext:
     spin_briefly()  # before the server loads torch
     context = multiprocessing.get_context("forkserver")
     # The server reads this when it starts. It changes nothing for one that runs already.
@@ -126,12 +202,14 @@ def _context(*, is_reference: bool = False) -> ForkServerContext | SpawnContext:
     return context
 
 
-def _enter(kind: str, text: str, sender: Connection, log: str | None) -> None:
+def _enter(kind: str, text: str, sender: Connection, log: str) -> None:
     """Start of the child: everything heavy is imported here, not in the runner."""
     from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
-    _die_with_the_parent()  # the fork server ends with the runner, however that died
+    if sys.platform == "linux":  # the fork server ends with the runner, however that died; elsewhere a pipe tells
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     os.setpgid(0, 0)  # with its loader processes it can be killed as one group
 
     def send(message: Message) -> None:
@@ -140,43 +218,29 @@ def _enter(kind: str, text: str, sender: Connection, log: str | None) -> None:
         except OSError:  # the runner is gone, and the next one will start this run again: leave no second record
             raise SystemExit(1) from None
 
-    if log is not None:
-        _redirect_output(log)
+    _redirect_output(log)
     if kind == "Job":
-        job = Job.model_validate_json(text)
-        if job.gpus is not None:  # torch is imported, but has not looked for GPUs yet
-            os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
-        if job.processors:
-            psutil.Process().cpu_affinity(list(job.processors))
-        stop = Stop()
-        signal.signal(signal.SIGTERM, lambda _number, _frame: stop.request())
-        worker.run_job(job, send, stop)
-        return
-    for message in _answers(kind, text):
-        send(message)
+        _carry_out(Job.model_validate_json(text), send)
+    elif kind == "TimingQuestion":
+        for timing in worker.time_steps(TimingQuestion.model_validate_json(text)):
+            send(Message(timing=timing))
+    else:
+        try:
+            send(Message(numerics=worker.numerics_of(Execution.model_validate_json(text))))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller says it in a line
+            send(Message(note=f"{type(error).__name__}: {error}"))
 
 
-def _answers(kind: str, text: str) -> Iterator[Message]:
-    """Yield a worker's answers to a question, of which the last is the best, or the error that it met."""
+def _carry_out(job: Job, send: Callable[[Message], None]) -> None:
     from resnet18.execution import worker  # noqa: PLC0415 - torch, as above
 
-    try:
-        if kind == "TimingQuestion":
-            for timing in worker.time_steps(TimingQuestion.model_validate_json(text)):
-                yield Message(timing=timing)
-        else:
-            yield Message(answer=worker.answer(DataQuestion.model_validate_json(text)))
-    except SuiteError as error:
-        yield Message(problem=Problem.of(error))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the runner says it in a line
-        yield Message(problem=Problem.of(UnfinishedError("data set", f"{type(error).__name__}: {error}")))
-
-
-def _die_with_the_parent() -> None:
-    """Ask Linux to kill this process when its parent ends; elsewhere a pipe that closes tells."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if job.gpus is not None:  # torch is imported, but has not looked for GPUs yet
+        os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
+    if job.processors:
+        psutil.Process().cpu_affinity(list(job.processors))
+    stops: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: stops.append(number))
+    worker.run_job(job, send, stops)
 
 
 def _redirect_output(log: str) -> None:

@@ -1,23 +1,27 @@
-"""Where runs are carried out, and how: what all engines have in common."""
+"""What every engine is given and gives back, and what a run takes of a cluster's node."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+from pydantic import Field
+
+from resnet18.records.content import build_record
+from resnet18.records.record import Identity, Record, RecordSpec, Segment, Status
+from resnet18.records.store import Store
+from resnet18.spec.data import DataSource, PathAsText
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.plan import Run
+from resnet18.spec.resolve import Request
+from resnet18.spec.strict import Items, Model
 
 if TYPE_CHECKING:
-    from resnet18.execution.messages import Job
     from resnet18.execution.progress import Progress
-    from resnet18.records.record import Status
-    from resnet18.records.store import Store
 
 CLUSTERS = {"ray": "RayEngine", "slurm": "SlurmEngine"}
 """Each is a class of the module `NAME_engine`, which is imported only when its name is given."""
-ENGINES = ("local", *CLUSTERS)
 CHECKPOINT_EVERY_S = 60.0
 """How much work a power loss may cost. Writing a checkpoint takes well under a second."""
 
@@ -37,12 +41,73 @@ class Policy:
 DEFAULT = Policy()
 
 
+class Job(Model):
+    """One attempt at a run. It travels to the run's process as JSON, so that nothing of ours is pickled."""
+
+    run: Run
+    request: Request
+    source: DataSource
+    identity: Identity
+    results: PathAsText
+    """The results directory, absolute."""
+    policy: Policy = DEFAULT
+    attempt: Annotated[int, Field(ge=1)] = 1
+    is_exclusive: bool = True
+    """False: other runs go on beside it, and the record says so."""
+    processors: Items[int] = ()
+    """Those that the run may use; empty: those that its parent may use."""
+    gpus: str | None = None
+    """What CUDA_VISIBLE_DEVICES says to the run; None: what it says already."""
+
+    @property
+    def store(self) -> Store:
+        """Where the record goes."""
+        return Store(self.results)
+
+    @property
+    def accepted(self) -> tuple[str | None, str | None]:
+        """The code and the data whose records count (`records.store.is_done`); None for any."""
+        return (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
+
+    def recorded(self) -> Status | None:
+        """Return the status of the record by which the run is done by now, None where there is none."""
+        record = self.store.done(self.run.run_id, *self.accepted)
+        if record is None or record.attempt <= self.policy.again.get(self.run.run_id, 0):
+            return None
+        return record.status
+
+    def record(
+        self, status: Status, segments: tuple[Segment, ...], facts: dict[str, Any], reasons: dict[str, str]
+    ) -> Record:
+        """Return the record of this attempt (`records.content.build_record`)."""
+        spec = RecordSpec(
+            experiment=self.run.experiment,
+            execution=self.run.execution,
+            overrides=self.request.overrides,
+            assumptions=self.run.assumptions,
+        )
+        return build_record(
+            spec=spec,
+            scale=self.request.scale,
+            attempt=self.attempt,
+            status=status,
+            identity=self.identity,
+            segments=segments,
+            facts=facts,
+            reasons=reasons,
+        )
+
+    def next(self) -> "Job":
+        """Return the next attempt at the run."""
+        return self.model_copy(update={"attempt": self.store.attempts(self.run.run_id) + 1})
+
+
 @dataclass(frozen=True)
 class Finished:
     """How a run of the plan stands when the command ends."""
 
     run: Run
-    status: "Status | None"
+    status: Status | None
     """None: another runner is carrying it out."""
     was_recorded: bool = False
     """It was done before the engine came to it."""
@@ -63,7 +128,7 @@ class Engine(Protocol):
     def prepare(self, runs: Sequence[Run]) -> None:
         """Get ready for runs that are about to come, while the caller reads the data set."""
 
-    def carry_out(self, jobs: "Sequence[Job]", store: "Store", progress: "Progress") -> list[Finished]:
+    def carry_out(self, jobs: Sequence[Job], progress: "Progress") -> list[Finished]:
         """Carry out runs that are not done, and return how each of them stands, its record in the store.
 
         An interrupt ends what goes on: saved, and recorded as interrupted.
@@ -93,7 +158,8 @@ def connect(name: str, resources: Resources, at_once: int | None) -> Engine:
         EnvironmentMissingError: it is not installed, or cannot be reached.
     """
     if name not in CLUSTERS:
-        raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, ENGINES)}", allowed=ENGINES)
+        known = ("local", *CLUSTERS)
+        raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, known)}", allowed=known)
     module = import_module(f"resnet18.execution.{name}_engine")
     engine: Engine = getattr(module, CLUSTERS[name])(resources, at_once)
     return engine
@@ -105,13 +171,13 @@ def parse_resources(text: str | None) -> Resources:
     Raises:
         SpecError: it means nothing.
     """
-    found: dict[str, str] = dict(part.partition("=")[::2] for part in (text or "").split(",") if part)
+    found = dict(part.partition("=")[::2] for part in (text or "").split(",") if part)
     try:
         cpus = int(found.pop("cpus")) if "cpus" in found else None
         gpus = float(found.pop("gpus")) if "gpus" in found else None
-        is_possible = (cpus is None or cpus >= 1) and (
-            gpus is None or (0 <= gpus < math.inf and (gpus <= 1 or gpus % 1 == 0))
-        )
+        is_possible = cpus is None or cpus >= 1
+        if gpus is not None:
+            is_possible = is_possible and (0 <= gpus <= 1 or (1 < gpus < math.inf and gpus % 1 == 0))
     except ValueError:
         is_possible = False
     if not is_possible or found:

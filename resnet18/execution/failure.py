@@ -10,7 +10,9 @@ from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import Any
 
-from resnet18.records.record import Status
+from resnet18.execution.engine import Job
+from resnet18.records.content import utc_now
+from resnet18.records.record import Segment, Status
 from resnet18.spec.errors import plain
 from resnet18.spec.metric import UNITS
 
@@ -19,9 +21,6 @@ REQUESTED = re.compile(rf"(?:ried to allocate|Unable to allocate) {_SIZE}")
 """As torch's allocators of CUDA, XPU and the CPU say it, and numpy."""
 FREE = re.compile(rf"of which {_SIZE} is free")
 OUT_OF_MEMORY: frozenset[Status] = frozenset({"oom_device", "oom_host"})
-
-CGROUPS = "sys/fs/cgroup"
-WHOLE_SYSTEM = "proc/vmstat"
 
 LONGEST = 2_000
 """Characters of a message."""
@@ -34,7 +33,6 @@ _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # Quoted paths, as Python prints them, may hold spaces. The others end at the first character that paths lack.
 _QUOTED = re.compile(r"'/[^'\n]*/([^'/\n]+)/?'")
 _BARE = re.compile(r"(?<![\w.…/])/(?:[^/\s'\":]+/)+")
-_WINDOWS = re.compile(r"(?<!\w)[A-Za-z]:\\(?:[^\\\s'\":]+\\)+")
 
 
 def failure_facts(status: Status, phase: str, message: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -59,35 +57,31 @@ def _bytes_in(message: str, pattern: re.Pattern[str]) -> int | None:
     return round(Decimal(found["number"]) * int(UNITS["B" if found["unit"] == "bytes" else found["unit"]]))
 
 
-def oom_kills(root: Path = Path("/")) -> int | None:
-    """Return how many processes of our control group the kernel has killed for want of memory; None where unknown.
+def record_death(job: Job, status: Status, cause: str, *, start: str | None = None, wall_s: float = 0.0) -> Status:
+    """Write the record of a process that could not write its own, and return its status.
 
-    Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst (memory.events) and cgroup-v1/memory.rst
-    (memory.oom_control). The counter rises before the signal is sent (mm/oom_kill.c).
+    Where it had saved its record and died before it could say so, that record counts.
     """
-    for name in _counters(root):
-        try:
-            lines = (root / name).read_text(encoding="ascii", errors="replace").splitlines()
-            return int(dict(line.split(maxsplit=1) for line in lines)["oom_kill"])
-        except (OSError, ValueError, KeyError):
-            continue  # outside our view, or a kernel before 4.13, which does not count
-    return None
+    failure, reasons = failure_facts(status, "unknown", cause)
+    segments = (Segment(start=start or utc_now(), end=utc_now()),)
+    record = job.record(status, segments, {"time": {"wall_s": wall_s}, "failure": failure}, reasons)
+    try:
+        job.store.save(record)
+    except FileExistsError:
+        return job.store.load(record.run_id, job.attempt).status
+    return status
 
 
-def _counters(root: Path) -> Iterator[str]:
-    """Yield the files that may hold the counter, the narrowest first.
+def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
+    """Return how many processes of this machine the kernel has killed for want of memory; None where it is unknown.
 
-    In a container the group's path may be the host's, absent here: the mount point itself is then the group.
+    Source: mm/oom_kill.c of the kernel. The counter rises before the signal is sent, in a control group too.
     """
-    with suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
-            _, controllers, path = (*line.split(":", 2), "", "")[:3]
-            folders = dict.fromkeys((path.strip("/"), ""))
-            if "memory" in controllers.split(","):
-                yield from (f"{CGROUPS}/memory/{folder}/memory.oom_control" for folder in folders)
-            elif not controllers:
-                yield from (f"{CGROUPS}/{top}/{folder}/memory.events" for top in ("", "unified") for folder in folders)
-    yield WHOLE_SYSTEM
+    try:
+        lines = counters.read_text(encoding="ascii", errors="replace").splitlines()
+        return int(dict(line.split(maxsplit=1) for line in lines)["oom_kill"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def redacted(text: str, *, folders: Sequence[str]) -> str:
@@ -102,8 +96,7 @@ def redacted(text: str, *, folders: Sequence[str]) -> str:
     for folder in sorted(known, key=len, reverse=True):  # inner folders before those around them
         text = text.replace(f"{folder}{os.sep}", "…/")
         text = re.sub(rf"{re.escape(folder)}(?![\w-])", lambda found: f"…/{PurePath(found[0]).name}", text)
-    text = _QUOTED.sub(r"'…/\1'", text)
-    text = _WINDOWS.sub("…/", _BARE.sub("…/", text))
+    text = _BARE.sub("…/", _QUOTED.sub(r"'…/\1'", text))
     for name, word in _names():
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
     return "\n".join(plain(line) for line in text.split("\n"))[:LONGEST]
@@ -118,10 +111,9 @@ def _secrets() -> list[str]:
 def _names() -> Iterator[tuple[str, str]]:
     """Yield each name of this machine and of the user, and what stands for it."""
     full = platform.node()  # with the domain
-    users = [Path.home().name]
+    words = {full: "[host]", full.partition(".")[0]: "[host]", Path.home().name: "[user]"}
     with suppress(OSError, KeyError):  # in a container the user may have no entry
-        users.append(getpass.getuser())
-    names = [*((name, "[host]") for name in (full, full.partition(".")[0])), *((name, "[user]") for name in users)]
-    for name, word in dict.fromkeys(names):
+        words.setdefault(getpass.getuser(), "[user]")
+    for name, word in words.items():
         if len(name) >= LEAST_NAME and name.casefold() not in {"localhost", "root"}:  # words of their own
             yield name, word

@@ -13,9 +13,6 @@ from resnet18.records.record import Epoch, Status
 from resnet18.spec.metric import duration
 from resnet18.spec.plan import Run
 
-SPEED_PERIOD_S = 1e9
-"""Over which the speed is averaged: all of it, after the first epoch, which warms up."""
-
 
 class Progress:
     """Shows runs as they go: bars on a terminal that can move its cursor, and lines.
@@ -33,7 +30,7 @@ class Progress:
             bars.TimeRemainingColumn(compact=True),
             console=console,
             refresh_per_second=1,  # drawing takes time from what is measured
-            speed_estimate_period=SPEED_PERIOD_S,
+            speed_estimate_period=1e9,  # all of it, after the first epoch, which warms up
             get_time=clock,
             disable=not self._is_live,
             transient=True,
@@ -41,9 +38,6 @@ class Progress:
         )
         self._all = self._bars.add_task("all", total=0, state="")
         self._tasks: dict[str, bars.TaskID] = {}
-        self._left: dict[str, int] = {}
-        """Epochs that each run has not told of."""
-        self._accuracy: dict[str, float] = {}
         self._total = self._ended = 0
 
     @contextmanager
@@ -58,17 +52,14 @@ class Progress:
     def start(self, run: Run) -> None:
         """A run begins here."""
         epochs = run.experiment.epochs
-        self._tasks[run.run_id] = self._bars.add_task(_name(run), total=epochs, state=f"epoch 1/{epochs}")
+        self._tasks[run.run_id] = self._bars.add_task(_name(run), total=epochs, state=f"epoch 1/{epochs}", score="")
 
     def epoch(self, run: Run, epoch: Epoch) -> None:
         """An epoch of a run that goes on here has ended."""
-        left = run.experiment.epochs - epoch.epoch
-        before_it_was_stopped = self._left.get(run.run_id, run.experiment.epochs) - left - 1
-        self._left[run.run_id] = left
-        self._accuracy[run.run_id] = epoch.as_published.accuracy
-        self._work(run, 1, less=before_it_was_stopped)
-        state = f"epoch {min(epoch.epoch + 1, run.experiment.epochs)}/{run.experiment.epochs}"
-        self._bars.update(self._tasks[run.run_id], completed=epoch.epoch, state=state)
+        task, epochs = self._task(self._tasks[run.run_id]), run.experiment.epochs
+        self._work(run, 1, less=epoch.epoch - 1 - int(task.completed))  # done before the run was stopped
+        state, score = f"epoch {min(epoch.epoch + 1, epochs)}/{epochs}", f"{epoch.as_published.accuracy:.1%} test"
+        self._bars.update(task.id, completed=epoch.epoch, state=state, score=score)
 
     def note(self, run: Run, text: str) -> None:
         """Something about a run that the user must know."""
@@ -84,27 +75,20 @@ class Progress:
 
     def end(self, run: Run, status: Status | None, text: str = "") -> None:
         """A run has ended, here or elsewhere; without a status another runner carries it out."""
+        parts, epochs = [status or "not run", text], run.experiment.epochs
+        if run.run_id in self._tasks:
+            task = self._task(self._tasks.pop(run.run_id))
+            parts += [task.fields["score"], duration(task.elapsed or 0.0)]
+            self._work(run, 0, less=epochs - int(task.completed))
+            self._bars.remove_task(task.id)
+        elif status is None:
+            self._work(run, 0, less=epochs)
+        else:
+            self._work(run, epochs)
         self._ended += 1
-        took_s, left = None, self._left.get(run.run_id, run.experiment.epochs)
-        task = self._tasks.pop(run.run_id, None)
-        if task is not None:
-            took_s = self._task(task).elapsed
-            self._bars.remove_task(task)
-        was_elsewhere = task is None and status is not None
-        self._work(run, left if was_elsewhere else 0, less=0 if was_elsewhere else left)
         self._bars.update(self._all, state=f"{self._ended}/{self._total} runs")
-        self._say_end(run, status, text, took_s)
-
-    def _say_end(self, run: Run, status: Status | None, text: str, took_s: float | None) -> None:
-        """Print the line that stays."""
-        accuracy, left_s = self._accuracy.get(run.run_id), self._task(self._all).time_remaining
-        parts = [
-            status or "not run",
-            text,
-            "" if accuracy is None else f"{accuracy:.1%} test",
-            "" if took_s is None else duration(took_s),
-            f"about {duration(left_s)} left" if left_s else "",
-        ]
+        left_s = self._task(self._all).time_remaining
+        parts.append(f"about {duration(left_s)} left" if left_s else "")
         self.say(f"[{self._ended}/{self._total}] {_name(run)}: {', '.join(part for part in parts if part)}")
 
     def _work(self, run: Run, epochs: int, *, less: int = 0) -> None:
@@ -112,8 +96,8 @@ class Progress:
         self._task(self._all).completed += less * _images(run)
         self._bars.advance(self._all, epochs * _images(run))
 
-    def _task(self, task: bars.TaskID) -> bars.Task:
-        return next(one for one in self._bars.tasks if one.id == task)
+    def _task(self, number: bars.TaskID) -> bars.Task:
+        return next(task for task in self._bars.tasks if task.id == number)
 
 
 class Events(Progress):

@@ -6,27 +6,23 @@ Records travel back with a task's answer: the nodes need not share a folder.
 import logging
 import os
 import socket
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from resnet18.execution.attempt import claim, record_death
+from resnet18.execution.attempt import claim
 from resnet18.execution.child import GRACE_S
-from resnet18.execution.engine import Engine, Finished, Resources, resources_of
-from resnet18.execution.messages import Job, ReportedError
+from resnet18.execution.engine import Engine, Finished, Job, Resources, resources_of
+from resnet18.execution.failure import record_death
 from resnet18.execution.progress import Progress
-from resnet18.execution.remote_worker import Delivery, carry_out_apart
+from resnet18.execution.remote_worker import Delivery, ReportedError, carry_out_apart
 from resnet18.records.record import Status
-from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError, SuiteError
 from resnet18.spec.plan import Run
 
-LOOK_S = 5.0
-"""How often the nodes are looked at while nothing comes back."""
 PATIENCE_S = 60.0
-"""How long runs wait for a node that has what they need, after the last one was lost."""
+"""How often the nodes are looked at while nothing comes back: runs wait so long for a node that has what they need."""
 RETRIES = 3
 """So often Ray starts a run again whose process or node was lost."""
 MOST_OUT = 400
@@ -47,7 +43,7 @@ class Task(NamedTuple):
 
     job: Job
     held: ExitStack
-    options: Mapping[str, Any] = {}
+    options: Mapping[str, Any]
 
 
 class RayEngine(Engine):
@@ -65,7 +61,7 @@ class RayEngine(Engine):
         self.devices = {"cpu": 1, **({"cuda": gpus} if gpus else {})}
         self._most_out = at_once or min(MOST_OUT, 2 * sum(node.cpus for node in self._nodes) + 2)
 
-    def carry_out(self, jobs: Sequence[Job], store: Store, progress: Progress) -> list[Finished]:
+    def carry_out(self, jobs: Sequence[Job], progress: Progress) -> list[Finished]:
         """Carry out runs that are not done; see `Engine`."""
         for job in jobs:
             self._options(job.run)
@@ -74,21 +70,21 @@ class RayEngine(Engine):
             while waiting or out:
                 while waiting and len(out) < self._most_out:
                     with ExitStack() as held:
-                        claimed = claim(waiting.popleft(), store, progress, held)
+                        claimed = claim(waiting.popleft(), progress, held)
                         if isinstance(claimed, Finished):
                             finished.append(claimed)
                         else:
-                            self._send(Task(claimed, held.pop_all()), out)
-                for ref in self._ended(out):
+                            self._send(claimed, held, out)
+                for ref in self._ended(out) if out else ():
                     task = out.pop(ref)
-                    with task.held:
-                        ended = self._end(ref, task, store, progress)
+                    with task.held as held:
+                        ended = self._end(ref, task.job, progress)
                         if ended is None:  # its node is no good: another one may be
-                            self._send(Task(task.job, task.held.pop_all()), out)
+                            self._send(task.job, held, out)
                         else:
                             finished.append(ended)
         finally:
-            self._cancel(out, store, progress)
+            self._cancel(out, progress)
         return finished
 
     def _options(self, run: Run) -> dict[str, Any]:
@@ -123,38 +119,35 @@ class RayEngine(Engine):
             "label_selector": {"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
         }
 
-    def _send(self, task: Task, out: dict[Any, Task]) -> None:
-        """Give a run out."""
-        with task.held as held:
-            options = self._options(task.job.run)
-            remote = self._ray.remote(max_retries=RETRIES, max_calls=0)(on_a_node).options(**options)
-            out[remote.remote(task.job.model_dump_json())] = Task(task.job, held.pop_all(), options)
+    def _send(self, job: Job, held: ExitStack, out: dict[Any, Task]) -> None:
+        """Give a run out, which keeps what is held."""
+        options = self._options(job.run)
+        task = self._ray.remote(max_retries=RETRIES, max_calls=0)(on_a_node).options(**options)
+        out[task.remote(job.model_dump_json())] = Task(job, held.pop_all(), options)
 
     def _ended(self, out: Mapping[Any, Task]) -> list[Any]:
-        """Wait until something comes back, and return all that has; give up where no node that is left has room."""
-        give_up_s = time.monotonic() + PATIENCE_S
-        while out:
-            back, _ = self._ray.wait(list(out), num_returns=1, timeout=LOOK_S)
+        """Wait until something comes back, and return it.
+
+        Raises:
+            EnvironmentMissingError: nothing does for a minute, and no node that is left has what the runs need.
+        """
+        while True:
+            back: list[Any] = self._ray.wait(list(out), num_returns=1, timeout=PATIENCE_S)[0]
             if back:
-                return list(self._ray.wait(list(out), num_returns=len(out), timeout=0)[0])
+                return back
             alive = [node for node in living(self._ray) if node.id not in self._unfit]
             asked = {(task.options["num_cpus"], task.options["num_gpus"]) for task in out.values()}
-            if any(node.cpus >= cpus and node.gpus >= gpus for cpus, gpus in asked for node in alive):
-                give_up_s = time.monotonic() + PATIENCE_S
-            elif time.monotonic() > give_up_s:
+            if not any(node.cpus >= cpus and node.gpus >= gpus for cpus, gpus in asked for node in alive):
                 what = " or ".join(f"{cpus} CPUs and {gpus:g} GPUs" for cpus, gpus in sorted(asked))
-                raise EnvironmentMissingError(
-                    "--engine ray", f"no node that is left has {what}", next_step="start such a node"
-                )
-        return []
+                message = f"no node that is left has {what}"
+                raise EnvironmentMissingError("--engine ray", message, next_step="start such a node")
 
-    def _end(self, ref: object, task: Task, store: Store, progress: Progress) -> Finished | None:
+    def _end(self, ref: object, job: Job, progress: Progress) -> Finished | None:
         """Keep the record that came back, or write one; None where the run goes to another node."""
-        errors, job = self._ray.exceptions, task.job
+        errors = self._ray.exceptions
         status: Status
         try:
             node, text = self._ray.get(ref)
-            delivery = Delivery.model_validate_json(text)
         except errors.RayTaskError as error:
             raise EnvironmentMissingError(
                 "--engine ray",
@@ -163,22 +156,22 @@ class RayEngine(Engine):
             ) from None
         except errors.OutOfMemoryError as error:
             said = f"Ray ended the run: {str(error).splitlines()[0]}"
-            status = record_death(job, store, "oom_host", said)
+            status = record_death(job, "oom_host", said)
         except errors.RayError as error:
             said = f"its process or node was lost {RETRIES + 1} times ({type(error).__name__})"
-            status = record_death(job, store, "crashed", said)
+            status = record_death(job, "crashed", said)
         else:
-            said = f"on {self._address(node)}"
+            delivery, said = Delivery.model_validate_json(text), f"on {self._address(node)}"
             if delivery.problem is not None:
                 if node not in self._unfit:
                     self._unfit[node] = ReportedError(delivery.problem)
                     progress.say(f"{self._address(node)} gets no more runs: {self._unfit[node]}")
                 return None
-            status = delivery.keep(job, store)
+            status = delivery.keep(job)
         progress.end(job.run, status, said)
         return Finished(job.run, status)
 
-    def _cancel(self, out: dict[Any, Task], store: Store, progress: Progress) -> None:
+    def _cancel(self, out: Mapping[Any, Task], progress: Progress) -> None:
         """Interrupt what is out, and keep the records that say so."""
         for ref in out:
             self._ray.cancel(ref, force=False)
@@ -187,15 +180,15 @@ class RayEngine(Engine):
             with task.held:
                 try:
                     delivery = Delivery.model_validate_json(self._ray.get(ref)[1]) if ref in back else Delivery()
-                    if delivery.record is not None:
-                        delivery.keep(task.job, store)
+                    if delivery.record:
+                        delivery.keep(task.job)
                 except self._ray.exceptions.RayError:  # it had not begun, or its node is gone
                     continue
                 except SuiteError as error:  # the others are kept all the same
                     progress.say(str(error))
 
     def _address(self, node: str) -> str:
-        return next((one.address for one in living(self._ray) if one.id == node), node[:8])
+        return next((living_node.address for living_node in living(self._ray) if living_node.id == node), node[:8])
 
 
 def on_a_node(text: str) -> tuple[str, str]:
@@ -214,12 +207,11 @@ def on_a_node(text: str) -> tuple[str, str]:
 
 def living(ray: Any) -> list[Node]:  # noqa: ANN401 - the module, or what stands for it
     """Return the nodes that can carry runs out now; a head without processors is none."""
+    rows = [(row, row["Resources"]) for row in ray.nodes() if row["Alive"]]
     return [
-        Node(
-            row["NodeID"], row["NodeManagerAddress"], int(row["Resources"]["CPU"]), int(row["Resources"].get("GPU", 0))
-        )
-        for row in ray.nodes()
-        if row["Alive"] and row["Resources"].get("CPU", 0) >= 1
+        Node(row["NodeID"], row["NodeManagerAddress"], int(has["CPU"]), int(has.get("GPU", 0)))
+        for row, has in rows
+        if has.get("CPU", 0) >= 1
     ]
 
 

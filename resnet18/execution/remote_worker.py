@@ -6,24 +6,21 @@ import shutil
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from resnet18.execution.attempt import carry_out
-from resnet18.execution.lock import RunIsTakenError, run_lock
-from resnet18.execution.messages import DataQuestion, Job, Problem
-from resnet18.execution.questions import ask
+from resnet18.data.source import open_data
+from resnet18.execution.attempt import RunIsTakenError, carry_out, run_lock
+from resnet18.execution.engine import Job
 from resnet18.records import disk
 from resnet18.records.content import LIMIT, file_name, parse_record
 from resnet18.records.record import FINAL, Status
-from resnet18.records.store import Store
-from resnet18.spec.data import data_home
+from resnet18.spec.data import DataSource, data_home
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 from resnet18.spec.identity import code_hash
-from resnet18.spec.strict import Model
+from resnet18.spec.strict import Items, Model
 
 ROOM_BYTES = 1 << 20
 """A node without so much room for records, logs and checkpoints is given no run. A record takes far less."""
@@ -35,30 +32,53 @@ TAKEN_LIMIT_S = 60.0
 """How long a process that carries out the same run here, and is about to be ended, is waited for."""
 
 
+class Problem(Model):
+    """Why a node cannot carry runs out, on its way to the runner."""
+
+    where: str
+    what: str
+    allowed: Items[str]
+    next_step: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: SuiteError) -> "Problem":
+        """Return what is sent instead of raising."""
+        return cls(**{key: getattr(error, key) for key in cls.model_fields})
+
+
+class ReportedError(SuiteError):
+    """A problem, raised where it has arrived."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.where, problem.what, allowed=problem.allowed, next_step=problem.next_step)
+        self.exit_code = problem.exit_code
+
+
 class Delivery(Model):
     """What a node sends back: a record and what lies beside it, or why runs cannot be carried out there."""
 
-    record: str | None = None
+    record: str = ""
     """JSON, as it is stored."""
     picture: str | None = None
     """PNG in base64, where the run left one."""
     log: str = ""
     problem: Problem | None = None
 
-    def keep(self, job: Job, store: Store) -> Status:
-        """Write what came back into the store, the record last, and return its status.
+    def keep(self, job: Job) -> Status:
+        """Write what came back into the job's results, the record last, and return its status.
 
         Raises:
             EnvironmentMissingError: there is no room for it.
             IntegrityError: it is no record, or that of another attempt.
         """
-        run_id = job.run.run_id
+        run_id, store = job.run.run_id, job.store
         try:
             if self.log:
                 disk.replace(store.log_path(run_id, job.attempt), self.log.encode())
             if self.picture is not None:
                 store.save_picture(run_id, job.attempt, base64.b64decode(self.picture))
-            return store.keep(run_id, job.attempt, (self.record or "").encode()).status
+            return store.keep(run_id, job.attempt, self.record.encode()).status
         except OSError as error:
             raise EnvironmentMissingError(
                 str(store.results),
@@ -75,23 +95,23 @@ def carry_out_apart(text: str) -> str:
     """
     job = Job.model_validate_json(text)
     scratch = data_home() / "scratch"
-    store = Store(scratch / job.run.run_id)
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # the fork server knows those of the first job
-    job = job.model_copy(update={"results": store.results, "gpus": gpus})
+    job = job.model_copy(update={"results": scratch / job.run.run_id, "gpus": gpus})
     try:
         with _alone(scratch, job):  # not in the run's own folder, which is removed before the lock is let go
-            check_fit(job, store)
-            if job.recorded(store) is None or store.attempts(job.run.run_id) != job.attempt:
-                for path in store.folder.glob("*.json"):  # of other attempts, code or data
+            check_fit(job)
+            if job.recorded() is None or job.store.attempts(job.run.run_id) != job.attempt:
+                for path in job.store.folder.glob("*.json"):  # of other attempts, code or data
                     path.unlink()
                 with suppress(KeyboardInterrupt):  # cancelled: the record, which says so, is delivered
                     carry_out(job, lambda _: None)
-            return _packed(job, store).model_dump_json()
+            delivery = _packed(job)
     except SuiteError as error:
-        return Delivery(problem=Problem.of(error)).model_dump_json()
+        delivery = Delivery(problem=Problem.of(error))
     except OSError as error:
-        missing = EnvironmentMissingError(_here(), f"{store.results} cannot be written: {error.strerror}")
-        return Delivery(problem=Problem.of(missing)).model_dump_json()
+        missing = EnvironmentMissingError(_here(), f"{job.results} cannot be written: {error.strerror}")
+        delivery = Delivery(problem=Problem.of(missing))
+    return delivery.model_dump_json()
 
 
 def carry_out_here(text: str) -> None:
@@ -102,65 +122,55 @@ def carry_out_here(text: str) -> None:
     for number in ENDINGS:  # the run saves a checkpoint, and is recorded as interrupted
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     job = Job.model_validate_json(text)
-    store = Store(job.results)
-    problem = problem_path(store, job)
+    problem = problem_path(job)
     try:
-        check_fit(job, store)
+        check_fit(job)
     except SuiteError as error:
         disk.replace(problem, Problem.of(error).model_dump_json().encode())
         return
     problem.unlink(missing_ok=True)
-    with _alone(store.results, job):
-        if job.recorded(store) is None:
-            carry_out(job.next(store), lambda _: None)
+    with _alone(job.results, job):
+        if job.recorded() is None:
+            carry_out(job.next(), lambda _: None)
 
 
-def problem_path(store: Store, job: Job) -> Path:
+def problem_path(job: Job) -> Path:
     """Return where a node that shares the results says why it cannot carry a run out."""
-    return store.results / "slurm" / f"{job.run.run_id}.problem"
+    return job.results / "slurm" / f"{job.run.run_id}.problem"
 
 
-def check_fit(job: Job, store: Store) -> None:
+def check_fit(job: Job) -> None:
     """Raise a SuiteError where a run cannot be carried out here: no room on the disk, other code, other data."""
-    store.make_writable(ROOM_BYTES)
+    job.store.make_writable(ROOM_BYTES)
     if code_hash(job.run.experiment, job.run.execution) != job.identity.code_hash:
         raise EnvironmentMissingError(
             _here(), "has another version of resnet18", next_step="install the version that the runner has"
         )
-    question = DataQuestion(source=job.source).model_dump_json()
-    if _data_sha256(question, job.identity.data_sha256) != job.identity.data_sha256:
+    if _data_sha256(job.source, job.identity.data_sha256) != job.identity.data_sha256:
         raise IntegrityError(
             f"{_here()}: data set {job.source.label}", "has other pixels or labels here", next_step="copy it again"
         )
 
 
 @cache
-def _data_sha256(question: str, expected: str | None) -> str:  # noqa: ARG001 - another hash asks again
-    """Return the hash of the data set that this node has. Asked once in a process: it reads all of the images."""
-    try:
-        return ask(DataQuestion.model_validate_json(question)).sha256
-    except RuntimeError as error:  # killed for want of memory, say: the next node may have more
-        raise EnvironmentMissingError(_here(), str(error)) from None
+def _data_sha256(source: DataSource, expected: str | None) -> str:  # noqa: ARG001 - another hash looks again
+    """Return the hash of the data set that this node has. Read once in a process: it has many images."""
+    return open_data(source, verify=True).sha256
 
 
 @contextmanager
 def _alone(folder: Path, job: Job) -> Iterator[None]:
     """Hold the run's lock; a task that was given up, but has not ended yet, may hold it still, for a minute at most."""
-    give_up_s = time.monotonic() + TAKEN_LIMIT_S
-    while True:
-        try:
-            with run_lock(folder, job.run.run_id):
-                yield
-                return
-        except RunIsTakenError as error:
-            if time.monotonic() > give_up_s:
-                raise EnvironmentMissingError(_here(), f"carries the run out already: {error}") from None
-            time.sleep(0.2)
+    try:
+        with run_lock(folder, job.run.run_id, wait_s=TAKEN_LIMIT_S):
+            yield
+    except RunIsTakenError as error:
+        raise EnvironmentMissingError(_here(), f"carries the run out already: {error}") from None
 
 
-def _packed(job: Job, store: Store) -> Delivery:
+def _packed(job: Job) -> Delivery:
     """Return what the attempt left, and remove it here, save a checkpoint that the run may go on from."""
-    run_id = job.run.run_id
+    run_id, store = job.run.run_id, job.store
     record = disk.read(store.folder / file_name(run_id, job.attempt), LIMIT)
     picture, log = store.picture_path(run_id, job.attempt), store.log_path(run_id, job.attempt)
     delivery = Delivery(

@@ -11,20 +11,17 @@ import subprocess
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from resnet18.execution.attempt import record_death
-from resnet18.execution.engine import Engine, Finished, Resources, resources_of
-from resnet18.execution.lock import RunIsTakenError, run_lock
-from resnet18.execution.messages import Job, Problem, ReportedError
+from resnet18.execution.attempt import RunIsTakenError, run_lock
+from resnet18.execution.engine import Engine, Finished, Job, Resources, resources_of
+from resnet18.execution.failure import record_death
 from resnet18.execution.progress import Progress
-from resnet18.execution.remote_worker import carry_out_here, problem_path
+from resnet18.execution.remote_worker import Problem, ReportedError, carry_out_here, problem_path
 from resnet18.records import disk
 from resnet18.records.record import FINAL, Status
-from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError
 
 LOOK_S = 10.0
@@ -36,19 +33,8 @@ LARGEST_ARRAY = 1_000
 ANSWER_LIMIT_S = 60
 
 
-@dataclass(eq=False)
-class Flight:
-    """A run that waits or goes on in Slurm."""
-
-    job: Job
-    """Its attempt is the first that counts; records of earlier ones are of earlier commands."""
-    array: str
-    index: int
-    """In the array."""
-    is_ours: bool = False
-    """Submitted by this command, and not by one before it."""
-    gone_s: float | None = None
-    """When Slurm first knew nothing of it."""
+Place = tuple[str, int]
+"""Of a run in Slurm: the name of an array, and the index there."""
 
 
 class SlurmEngine(Engine):
@@ -62,38 +48,45 @@ class SlurmEngine(Engine):
                 "--engine slurm", "submitit is not installed", next_step='pip install "resnet18[slurm]"'
             ) from None
         self._resources, self._at_once = resources, at_once or LARGEST_ARRAY
-        self._out: list[Flight] = []
+        self._out: dict[Place, Job] = {}
+        """What waits or goes on. Records of attempts before the job's own are of earlier commands."""
+        self._ours: set[str] = set()
+        """Arrays that this command has submitted, and not one before it."""
+        self._gone_s: dict[Place, float] = {}
+        """When Slurm first knew nothing of a run."""
         gpus = most_gpus()
         self.devices = {"cpu": 1, **({"cuda": gpus} if gpus else {})}
 
-    def carry_out(self, jobs: Sequence[Job], store: Store, progress: Progress) -> list[Finished]:
+    def carry_out(self, jobs: Sequence[Job], progress: Progress) -> list[Finished]:
         """Carry out runs that are not done; see `Engine`. Only Ctrl-C ends the jobs: a lost terminal is no reason to.
 
         Raises:
             LockedError: another command waits for jobs of this results directory; both would submit the same runs.
         """
-        self._store, self._progress, self._folder = store, progress, store.results / "slurm"
+        if not jobs:
+            return []
+        self._progress, self._folder = progress, jobs[0].results / "slurm"
         disk.make_folder(self._folder)
         try:
             lock = FileLock(self._folder / "lock").acquire(timeout=0)
         except Timeout:
-            raise LockedError(str(store.results), "another runner waits for Slurm's jobs here") from None
+            raise LockedError(str(jobs[0].results), "another runner waits for Slurm's jobs here") from None
         with lock:
-            return self._wait_for([job.next(store) for job in jobs])
+            return self._wait_for([job.next() for job in jobs])
 
     def _wait_for(self, jobs: Sequence[Job]) -> list[Finished]:
         """Submit runs, save those that an earlier command has submitted, and wait for all of them."""
         left, finished = self._left_over(), list[Finished]()
-        self._out = [Flight(job, *left[job.run.run_id]) for job in jobs if job.run.run_id in left]
+        self._out = {left[job.run.run_id]: job for job in jobs if job.run.run_id in left}
         if self._out:
             self._progress.say(f"{len(self._out)} runs are in Slurm already")
         try:
             self._submit([job for job in jobs if job.run.run_id not in left])
             while self._out:
                 time.sleep(LOOK_S)
-                ended = [self._ended(flight) for flight in self._gone()]
-                finished += [one for one in ended if isinstance(one, Finished)]
-                self._submit([one for one in ended if isinstance(one, Job)])
+                ended = [self._ended(place) for place in self._gone()]
+                finished += [result for result in ended if isinstance(result, Finished)]
+                self._submit([result for result in ended if isinstance(result, Job)])
         except KeyboardInterrupt:
             self._cancel()
             raise
@@ -103,20 +96,20 @@ class SlurmEngine(Engine):
             raise
         return finished
 
-    def _left_over(self) -> dict[str, tuple[str, int]]:
-        """Return array and index of each run that earlier commands submitted and that has not ended."""
+    def _left_over(self) -> dict[str, Place]:
+        """Return where each run is that earlier commands submitted and that has not ended."""
         arrays = {file.parent.name: json.loads(disk.read(file, 1 << 24)) for file in self._folder.glob("*/array.json")}
-        alive = [place for place, state in queued(arrays).items() if state != "CG"]  # those have left their record
+        alive = queued(arrays)
         for name in arrays.keys() - {name for name, _ in alive}:
             (self._folder / name / "array.json").unlink()
         return {arrays[name][index]: (name, index) for name, index in alive}
 
     def _submit(self, jobs: Sequence[Job]) -> None:
         """Submit runs that need the same as one array, or as several where it would be too large."""
-        has_gpus = "cuda" in self.devices
         by_needs: dict[Resources, list[Job]] = {}
         for job in jobs:
-            by_needs.setdefault(resources_of(job.run, self._resources, has_gpus=has_gpus), []).append(job)
+            wanted = resources_of(job.run, self._resources, has_gpus="cuda" in self.devices)
+            by_needs.setdefault(wanted, []).append(job.model_copy(update={"is_exclusive": wanted.whole}))
         for wanted, group in by_needs.items():
             for start in range(0, len(group), LARGEST_ARRAY):
                 self._submit_array(group[start : start + LARGEST_ARRAY], wanted)
@@ -124,62 +117,56 @@ class SlurmEngine(Engine):
     def _submit_array(self, jobs: Sequence[Job], wanted: Resources) -> None:
         """Submit an array. What it holds is written first: a command that dies then has submitted nothing."""
         name = f"resnet18-{secrets.token_hex(4)}"
-        folder = (self._folder / name).resolve()
+        folder = self._folder / name
         disk.make_folder(folder)
         disk.write_new(folder / "array.json", json.dumps([job.run.run_id for job in jobs]).encode())
         for job in jobs:  # what a node found for an earlier command
-            problem_path(self._store, job).unlink(missing_ok=True)
-        jobs = [job.model_copy(update={"is_exclusive": wanted.whole}) for job in jobs]
-        submit(folder, name, [job.model_dump_json() for job in jobs], wanted, self._at_once)
-        for index, job in enumerate(jobs):
-            self._out.append(Flight(job, name, index, is_ours=True))
+            problem_path(job).unlink(missing_ok=True)
+        submit(folder, [job.model_dump_json() for job in jobs], wanted, self._at_once)
+        self._ours.add(name)
+        self._out |= {(name, index): job for index, job in enumerate(jobs)}
         self._progress.say(f"{len(jobs)} runs are submitted as {name}")
 
-    def _gone(self) -> list[Flight]:
+    def _gone(self) -> list[Place]:
         """Return the runs whose jobs Slurm has forgotten."""
         try:
-            tasks = queued({flight.array for flight in self._out})
+            alive = queued({name for name, _ in self._out})
         except EnvironmentMissingError as error:
             self._progress.say(f"{error.what}; asking again")
             return []
-        return [flight for flight in self._out if tasks.get((flight.array, flight.index), "CG") == "CG"]
+        return [place for place in self._out if place not in alive]
 
-    def _ended(self, flight: Flight) -> Finished | Job | None:
+    def _ended(self, place: Place) -> Finished | Job | None:
         """Return how a run stands whose job is gone, or what is to be submitted anew; None: its record may yet come."""
-        job, store = flight.job, self._store
-        run_id = job.run.run_id
-        if flight.is_ours and (problem := problem_path(store, job)).is_file():
+        job, is_ours = self._out[place], place[0] in self._ours
+        run_id, store = job.run.run_id, job.store
+        if is_ours and (problem := problem_path(job)).is_file():
             raise ReportedError(Problem.model_validate_json(problem.read_bytes()))
         if (attempt := store.attempts(run_id)) >= job.attempt:
             with suppress(IntegrityError):  # another node's file, not all of it seen yet
                 status = store.load(run_id, attempt).status
-                is_stale = status in FINAL and not flight.is_ours and job.recorded(store) is None
-                return self._again(flight) if is_stale else self._finish(flight, status)
-        flight.gone_s = flight.gone_s or time.monotonic()
-        if time.monotonic() - flight.gone_s < LAG_S:
+                if status in FINAL and not is_ours and job.recorded() is None:  # of other code or data
+                    return self._out.pop(place).next()
+                return self._finish(place, status)
+        if time.monotonic() - self._gone_s.setdefault(place, time.monotonic()) < LAG_S:
             return None
-        if not flight.is_ours:  # it was on its way out when this command came
-            return self._again(flight)
-        cause = f"the job ended without a record; its output is in slurm/{flight.array}"
+        if not is_ours:  # it was on its way out when this command came
+            return self._out.pop(place).next()
+        cause = f"the job ended without a record; its output is in slurm/{place[0]}"
         try:
-            with run_lock(store.results, run_id):
-                return self._finish(flight, record_death(job.next(store), store, "crashed", cause), cause)
+            with run_lock(job.results, run_id):
+                return self._finish(place, record_death(job.next(), "crashed", cause), cause)
         except RunIsTakenError as error:
-            return self._finish(flight, None, f"left to {error}")
+            return self._finish(place, None, f"left to {error}")
 
-    def _again(self, flight: Flight) -> Job:
-        """Return the job of an earlier command, to be submitted anew: it ended, or was of other code or data."""
-        self._out.remove(flight)
-        return flight.job.next(self._store)
-
-    def _finish(self, flight: Flight, status: Status | None, text: str = "") -> Finished:
-        self._out.remove(flight)
-        self._progress.end(flight.job.run, status, text)
-        return Finished(flight.job.run, status)
+    def _finish(self, place: Place, status: Status | None, text: str = "") -> Finished:
+        run = self._out.pop(place).run
+        self._progress.end(run, status, text)
+        return Finished(run, status)
 
     def _cancel(self) -> None:
         """Ask Slurm to end the jobs; those that run save a checkpoint, and leave a record that says so."""
-        for name in sorted({flight.array for flight in self._out}):
+        for name in sorted({name for name, _ in self._out}):
             try:
                 answer(["scancel", f"--name={name}"])
             except EnvironmentMissingError as error:  # the others are ended all the same
@@ -192,14 +179,14 @@ def most_gpus() -> int:
     return max(map(int, listed), default=0)
 
 
-def queued(arrays: Collection[str]) -> dict[tuple[str, int], str]:
-    """Return the state of each task of these arrays that has not ended, by array and index."""
+def queued(arrays: Collection[str]) -> set[Place]:
+    """Return the runs of these arrays that wait or go on; those that are completing have left their record."""
     if not arrays:
-        return {}
-    # One that Slurm does not know by now is no error when it is asked for by its name.
+        return set()
+    # An array that Slurm does not know by now is no error when it is asked for by its name.
     lines = answer(["squeue", "--noheader", "--array", f"--name={','.join(sorted(arrays))}", "--format=%j|%K|%t"])
     rows = [line.split("|") for line in lines.splitlines() if line.count("|") == 2]
-    return {(name, int(index) if index.isdecimal() else 0): state for name, index, state in rows}
+    return {(name, int(index) if index.isdecimal() else 0) for name, index, state in rows if state != "CG"}
 
 
 def answer(command: Sequence[str]) -> str:
@@ -211,8 +198,8 @@ def answer(command: Sequence[str]) -> str:
         raise EnvironmentMissingError("--engine slurm", f"{command[0]}: {words.splitlines()[0]}") from None
 
 
-def submit(folder: Path, name: str, texts: Sequence[str], wanted: Resources, at_once: int) -> None:
-    """Submit an array of jobs, of which so many may run at once; `folder` is seen by all nodes, and takes their output.
+def submit(folder: Path, texts: Sequence[str], wanted: Resources, at_once: int) -> None:
+    """Submit an array of jobs, of which so many may run at once; all nodes see the folder, which takes their output.
 
     Partition, account and time limit are taken from Slurm's own SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT.
 
@@ -230,7 +217,7 @@ def submit(folder: Path, name: str, texts: Sequence[str], wanted: Resources, at_
     try:
         executor = SlurmExecutor(folder)
         executor.update_parameters(
-            job_name=name,
+            job_name=folder.name,
             time=None,  # submitit would say five minutes
             exclusive=True if wanted.whole else None,
             cpus_per_task=wanted.cpus,

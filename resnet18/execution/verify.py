@@ -5,15 +5,15 @@ deterministic algorithms. Whatever differs outside it is named, and says nothing
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+from resnet18.data.source import open_data
+from resnet18.execution.child import numerics_here
 from resnet18.execution.engine import DEFAULT
 from resnet18.execution.local_engine import LocalEngine
-from resnet18.execution.messages import DataQuestion
 from resnet18.execution.progress import Progress
-from resnet18.execution.questions import ask
 from resnet18.execution.runner import make_jobs
 from resnet18.records.content import first_difference, promises_bits
 from resnet18.records.record import Record
@@ -24,21 +24,13 @@ from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
 
-VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 
-
-@dataclass(frozen=True)
-class Verification:
+class Verification(NamedTuple):
     """What carrying a run out again says of its record."""
 
     exit_code: int
     """0: the same bits; 3: another fingerprint, under which none are promised; 4: other bits under the same one."""
     text: str
-
-    @property
-    def verdict(self) -> str:
-        """The exit code in words."""
-        return VERDICTS[self.exit_code]
 
 
 def verify(record: Record, source: DataSource, progress: Progress) -> Verification:
@@ -46,20 +38,18 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
 
     Raises:
         SpecError: the record has no result, or is of another data set.
-        EnvironmentMissingError: it needs a device that this machine lacks.
+        EnvironmentMissingError: the data set is missing.
         UnfinishedError: the run did not end this time.
     """
-    _check(record, source)
     experiment, execution = record.spec.experiment, record.spec.execution
-    question = DataQuestion(
-        source=source,
-        train_sizes=(experiment.train_images,),
-        test_sizes=(experiment.test_images_epoch, experiment.test_images_last),
-        execution=execution,
-    )
-    data = ask(question)
+    if record.result_hash is None:
+        raise SpecError(f"record of {record.run_id}", f"ended {record.status}: it has no result that could be verified")
+    if source.label != experiment.data:
+        next_step = "name that data set with --data"
+        raise SpecError(f"data set {source.label}", f"the record is of {experiment.data}", next_step=next_step)
+    data = open_data(source, verify=True)
     # What only a run's watch of its device tells is not known beforehand.
-    differing = _differing(record, data.sha256, data.numerics)
+    differing = _differing(record, data.sha256, numerics_here(execution))
     if set(differing) - {"code_hash"}:  # hours of training would prove nothing
         return Verification(3, _other_fingerprint(differing))
     run = Run(
@@ -75,7 +65,7 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
     with TemporaryDirectory(prefix="resnet18-verify-") as folder, progress.of((run,)):
         store = Store(Path(folder))
         store.make_writable()
-        LocalEngine().carry_out(make_jobs([run], request, source, data, store, DEFAULT), store, progress)
+        LocalEngine().carry_out(make_jobs([run], request, source, data.sha256, store, DEFAULT), progress)
         again = store.load(record.run_id, 1)
     if again.status != "ok":
         message = "" if again.failure is None else f": {again.failure.message}"
@@ -96,29 +86,17 @@ def judged(record: Record, again: Record) -> Verification:
     return Verification(4, f"mismatch under an equal fingerprint: {difference}")
 
 
-def _check(record: Record, source: DataSource) -> None:
-    if record.result_hash is None:
-        raise SpecError(f"record of {record.run_id}", f"ended {record.status}: it has no result that could be verified")
-    if source.label != record.spec.experiment.data:
-        raise SpecError(
-            f"data set {source.label}",
-            f"the record is of {record.spec.experiment.data}",
-            next_step="name that data set with --data",
-        )
-
-
 def _differing(
-    record: Record, data_sha256: str | None, numerics: Mapping[str, object] | None
+    record: Record, data_sha256: str | None, numerics: Mapping[str, object]
 ) -> dict[str, tuple[object, object]]:
     """Return the fields of the fingerprint in which a record and this machine differ: there, and here."""
-    identity = record.fingerprint.identity
-    code = code_hash(record.spec.experiment, record.spec.execution)
-    here = {"data_sha256": data_sha256, "code_hash": code, **(numerics or {})}
+    identity, code = record.fingerprint.identity, code_hash(record.spec.experiment, record.spec.execution)
     there = {
         **(record.fingerprint.numerics or {}),
         "data_sha256": identity.data_sha256,
         "code_hash": identity.code_hash,
     }
+    here = {"data_sha256": data_sha256, "code_hash": code, **numerics}
     return {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
 
 

@@ -2,16 +2,14 @@
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from time import perf_counter
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from resnet18.data.source import open_data
-from resnet18.execution.messages import DataAnswer, DataQuestion, Job, Message, Stop, TimingAnswer, TimingQuestion
-from resnet18.execution.questions import check_torch, look_at_data
+from resnet18.execution.child import Message, TimingAnswer, TimingQuestion
+from resnet18.execution.engine import Job
 from resnet18.execution.worker_attempt import Send, WorkerAttempt
 from resnet18.measure.clock import Clock
 from resnet18.measure.device_watch import DeviceWatch
@@ -19,8 +17,7 @@ from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
 from resnet18.records.arrays import encode_picture
-from resnet18.records.record import FINAL, Record, Status
-from resnet18.records.store import Store
+from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.forecast import EVALUATION_BATCH
@@ -43,14 +40,17 @@ MOST_PIXELS = 150_000
 """Of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""
 CIFAR_STEM_WORK = 16
 """The stem of CIFAR leaves maps of four times the side."""
+TIMED_STEPS = 3
+"""After one that warms up."""
 
 
-def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
+def run_job(job: Job, send: Send, stops: Collection[int] = ()) -> None:
     """Carry out one attempt, from the last checkpoint on, and save its record, however it ends.
 
-    The runner is sent a message after each epoch, and when the record is saved.
+    The runner is sent a message after each epoch, and when the record is saved. Where `stops`, the signals that ask for
+    an end, is not empty any more, the attempt ends between two steps.
     """
-    attempt = WorkerAttempt(job, send, stop or Stop())
+    attempt = WorkerAttempt(job, send, stops)
     end: Conclusion | None = None
     try:
         device = ready_device(job.run.execution)
@@ -61,21 +61,15 @@ def run_job(job: Job, send: Send, stop: Stop | None = None) -> None:
         traceback.print_exc()  # into the log beside the records
         status = attempt.fail(error)
     record = attempt.record(status)
-    store = Store(job.results)
     if end is not None and job.source.leaves_pictures:
-        _leave_picture(store, record, end.sample_images)
-    store.save(record)
+        try:  # before the record: no reader finds that without its picture
+            job.store.save_picture(record.run_id, record.attempt, encode_picture(end.sample_images))
+        except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
+            traceback.print_exc()
+    job.store.save(record)
     if status in FINAL:
         attempt.checkpoints.clear()
     send(Message(done=status))
-
-
-def _leave_picture(store: Store, record: Record, images: NDArray[np.uint8]) -> None:
-    """Write the sample images [6, side, side, 3] first, so that no reader finds an `ok` record before its picture."""
-    try:
-        store.save_picture(record.run_id, record.attempt, encode_picture(images))
-    except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
-        traceback.print_exc()
 
 
 def _measured(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
@@ -104,6 +98,11 @@ def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | b
     """Return the numerics fingerprint of what runs; compiled code is made on the way."""
     execution = carried_out(asked, device)
     return {**numerics(execution, device), **path_numerics(execution, device)}
+
+
+def numerics_of(execution: Execution) -> dict[str, str | int | bool]:
+    """Return the numerics fingerprint that a run would have here, without what only a watch of its device tells."""
+    return _numerics(execution, ready_device(execution))
 
 
 def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
@@ -157,15 +156,6 @@ def _train_watched(attempt: WorkerAttempt, setup: Setup, clock: Clock, begin: Po
     return result
 
 
-def answer(question: DataQuestion) -> DataAnswer:
-    """Open and check the data set, and tell the numerics where asked to."""
-    check_torch()
-    found = look_at_data(question)
-    if question.execution is None:
-        return found
-    return found.model_copy(update={"numerics": _numerics(question.execution, ready_device(question.execution))})
-
-
 def time_steps(question: TimingQuestion) -> Iterator[TimingAnswer]:
     """Yield the pace of an experiment here, better each time: the caller may not wait for the last answer.
 
@@ -183,7 +173,7 @@ def time_steps(question: TimingQuestion) -> Iterator[TimingAnswer]:
     setup = set_up(experiment, execution, open_data(question.source, verify=False), device)
     synchronize(device)
     prepare_s = perf_counter() - start_s
-    for steps, image_s in _paces(setup, question.steps, question.enough_s):
+    for steps, image_s in _paces(setup, question.enough_s):
         found = TimingAnswer(steps=steps, prepare_s=prepare_s, train_image_s=image_s, eval_image_s=image_s / 3)
         yield found
     indices = setup.test_indices_last[: min(images, EVALUATION_BATCH)]
@@ -198,7 +188,7 @@ def images_at_most(experiment: Experiment) -> int:
     return max(2, int(MOST_PIXELS / (experiment.image_size**2 * experiment.width / 64 * stem)))
 
 
-def _paces(setup: Setup, wanted: int, enough_s: float) -> Iterator[tuple[int, float]]:
+def _paces(setup: Setup, enough_s: float) -> Iterator[tuple[int, float]]:
     """Yield after each step how many were timed, and the seconds for each of their images."""
     clock = Clock(lambda: synchronize(setup.device))
     steps = QueuedSteps(setup).epoch(clock, START) if setup.runs_ahead else train_epoch(setup, clock, START)
@@ -210,5 +200,5 @@ def _paces(setup: Setup, wanted: int, enough_s: float) -> Iterator[tuple[int, fl
         now_s = perf_counter()
         timed = position.steps - first.steps
         yield timed, (now_s - first_s) / (position.tally.images - first.tally.images)
-        if now_s - first_s > enough_s or timed >= wanted:
+        if now_s - first_s > enough_s or timed >= TIMED_STEPS:
             return

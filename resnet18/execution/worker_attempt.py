@@ -2,18 +2,19 @@
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from pydantic import ValidationError
 
+from resnet18.execution.child import Message
+from resnet18.execution.engine import Job
 from resnet18.execution.failure import failure_facts, redacted
-from resnet18.execution.messages import Job, Message, Stop
 from resnet18.measure.clock import Clock
 from resnet18.records.arrays import Checkpoint, Checkpoints, Head
-from resnet18.records.content import build_record, result_hash, utc_now
+from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import Epoch, Memory, Record, Score, Segment, Status, Summary
 from resnet18.spec.data import data_home
 from resnet18.spec.errors import IntegrityError
@@ -59,8 +60,8 @@ STATUSES: dict[type[Exception], Status] = {
 class WorkerAttempt:
     """One attempt at a run, from its begin on: it sends messages to the runner, and may be asked to stop."""
 
-    def __init__(self, job: Job, send: Send, stop: Stop) -> None:
-        self.job, self.send, self.stop = job, send, stop
+    def __init__(self, job: Job, send: Send, stops: Collection[int]) -> None:
+        self.job, self.send, self.stops = job, send, stops
         self.epochs: list[Epoch] | None = None
         """Those that are complete; None before the first step."""
         self.facts: dict[str, Any] = {"time": {}, "flags": [] if job.is_exclusive else ["not_exclusive"]}
@@ -129,10 +130,10 @@ class WorkerAttempt:
         policy = self.job.policy
         is_late = policy.time_limit_s is not None and self._elapsed_s > policy.time_limit_s
         is_due = (time.perf_counter_ns() - self._saved_ns) / 1e9 >= policy.checkpoint_every_s
-        if is_due or is_late or self.stop.is_requested:
+        if is_due or is_late or self.stops:
             self._save(setup, clock, position)
         place = f"in epoch {position.epoch} after step {position.steps}; the same command goes on from there"
-        if self.stop.is_requested:
+        if self.stops:
             raise InterruptedRunError(f"stopped by the user {place}")
         if is_late:
             raise TimeLimitError(f"the time limit of {policy.time_limit_s:g} s was over {place}")
@@ -204,16 +205,8 @@ class WorkerAttempt:
     def record(self, status: Status) -> Record:
         """Return the record of the attempt."""
         self.add_seconds({"wall_s": self._elapsed_s})
-        return build_record(
-            spec=self.job.spec,
-            scale=self.job.request.scale,
-            attempt=self.job.attempt,
-            status=status,
-            identity=self.job.identity,
-            segments=self._segments,
-            facts={**self.facts, "epochs": [asdict(epoch) for epoch in self.epochs or ()]},
-            reasons=self.reasons,
-        )
+        epochs = [asdict(epoch) for epoch in self.epochs or ()]
+        return self.job.record(status, self._segments, {**self.facts, "epochs": epochs}, self.reasons)
 
 
 def _score(tally: Tally) -> Score:

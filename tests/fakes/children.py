@@ -22,7 +22,7 @@ from fakes.disk import FaultyOs
 
 from resnet18.data.embedded import read_embedded
 from resnet18.execution import child, worker
-from resnet18.execution.messages import Job
+from resnet18.execution.engine import Job
 from resnet18.measure.clock import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
@@ -54,6 +54,7 @@ def with_loader_that_hangs(*arguments: Any) -> None:
     """Start a child whose loader processes wait for ever, and which waits for them one second."""
     AugmentedImages.__getitem__ = lambda images, index: signal.pause()
     reference.LOADER_TIMEOUT_S = 1
+    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # how long torch waits for such a process to end
     ENTER(*arguments)
 
 

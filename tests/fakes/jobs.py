@@ -6,10 +6,9 @@ import json
 from builders import TINY, TOML, make_benchmark, make_record
 from rich.console import Console
 
-from resnet18.execution.engine import DEFAULT
-from resnet18.execution.messages import DataAnswer, Job, Problem
+from resnet18.execution.engine import DEFAULT, Job
 from resnet18.execution.progress import Progress
-from resnet18.execution.remote_worker import Delivery
+from resnet18.execution.remote_worker import Delivery, Problem
 from resnet18.execution.runner import make_jobs
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
@@ -53,8 +52,7 @@ def make_runs(folder, text=TOML, seeds=1):
 
 def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64, policy=DEFAULT):
     """What an engine is given of each run; its store is `make_store(folder)`."""
-    answer = DataAnswer(sha256=data, train_images=4_000)
-    jobs = make_jobs(make_runs(folder, text, seeds), REQUEST, EMBEDDED, answer, make_store(folder), policy)
+    jobs = make_jobs(make_runs(folder, text, seeds), REQUEST, EMBEDDED, data, make_store(folder), policy)
     no_commit = {"commit": None, "dirty": None}  # as in the records of `record_of`
     return [job.model_copy(update={"identity": job.identity.model_copy(update=no_commit)}) for job in jobs]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from resnet18.execution.messages import Job
+from resnet18.execution.engine import Job
 
 PENDING = object()
 """A task that has not ended."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet18.execution.messages import Job
+from resnet18.execution.engine import Job
 from resnet18.spec.errors import EnvironmentMissingError
 
 
@@ -46,19 +46,19 @@ class FakeSlurm:
     slept: Callable[[], None] = lambda: None
     """Called whenever the engine sleeps: what happens meanwhile."""
 
-    def submit(self, folder, name, texts, wanted, at_once):
+    def submit(self, folder, texts, wanted, at_once):
         """Take an array in."""
         jobs = [Job.model_validate_json(text) for text in texts]
-        self.arrays.append(Submitted(folder, name, jobs, wanted, at_once))
+        self.arrays.append(Submitted(folder, folder.name, jobs, wanted, at_once))
         for index, job in enumerate(jobs):
             if state := self.begins(job):
-                self.tasks[name, index] = state
+                self.tasks[folder.name, index] = state
 
     def queued(self, arrays):
         """Tell of the tasks of these arrays that have not ended."""
         if arrays and self.is_silent:
             raise EnvironmentMissingError("--engine slurm", "squeue: Socket timed out")
-        return {key: state for key, state in self.tasks.items() if key[0] in arrays}
+        return {key for key, state in self.tasks.items() if key[0] in arrays and state != "CG"}
 
     def answer(self, command):
         """Remember that an array was to end."""
