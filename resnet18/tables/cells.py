@@ -1,9 +1,8 @@
 """Cells and tables as values: numbers with spread, n and mark, or the reason why there is none. Writers print them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from statistics import fmean, median, stdev
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from resnet18.records.record import Status
 from resnet18.spec.plan import OUT_OF_MEMORY
@@ -36,8 +35,7 @@ REASONS = STATUS_TEXT | {
 Kind = Literal["percent", "points", "error", "seconds", "full_size_seconds", "mebibytes", "times", "seeds"]
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """How numbers of a kind are printed."""
 
     digits: str
@@ -61,8 +59,7 @@ FORMS: dict[Kind, Form] = {
 }
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """A number with what it depends on."""
 
     number: float
@@ -79,20 +76,15 @@ class Value:
         return f"{self.number:{self._digits}}{FORMS[self.kind].suffix}"
 
     @property
-    def spread(self) -> str:
-        """The interval, the lowest and highest value, or n where there is no interval; empty where none is printed."""
-        form = FORMS[self.kind]
-        if self.ends is None:
-            return f"(n = {' and '.join(map(str, self.n))}: no interval)" if form.tells_n and self.n else ""
-        low, high = (f"{end:{self._digits}}" for end in self.ends)
-        if form.is_range:
-            return "" if low == high else f"[{low} to {high}]"
-        return f"[{low}, {high}]"
-
-    @property
     def rest(self) -> str:
-        """What follows the number: spread, remark, and the mark of an unreliable time."""
-        return " ".join(part for part in (self.spread, self.remark, DAGGER if self.is_unreliable else "") if part)
+        """What follows the number: spread, or n where there is none, remark, and the mark of an unreliable time."""
+        form, spread = FORMS[self.kind], ""
+        if self.ends is not None:
+            low, high = (f"{end:{self._digits}}" for end in self.ends)
+            spread = "" if form.is_range and low == high else f"[{low}{' to ' if form.is_range else ', '}{high}]"
+        elif form.tells_n and self.n:
+            spread = f"(n = {' and '.join(map(str, self.n))}: no interval)"
+        return " ".join(part for part in (spread, self.remark, DAGGER if self.is_unreliable else "") if part)
 
     @property
     def text(self) -> str:
@@ -102,12 +94,10 @@ class Value:
     @property
     def _digits(self) -> str:
         # Three significant digits of a time are more than a shared machine repeats.
-        time = f".{2 if self.number < 10 else 1 if self.number < 1_000 else 0}f"
-        return FORMS[self.kind].digits or time
+        return FORMS[self.kind].digits or f".{2 if self.number < 10 else 1 if self.number < 1_000 else 0}f"
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(NamedTuple):
     """Why there is no number: keys of `REASONS`; without any, nothing belongs into the cell."""
 
     reasons: tuple[str, ...] = ()
@@ -120,8 +110,7 @@ class Missing:
         return ", ".join(dict.fromkeys(REASONS[reason].format(self.detail) for reason in self.reasons)) or NOTHING
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """Words, or a number as somebody else printed it."""
 
     text: str
@@ -132,22 +121,20 @@ class Text:
 Cell = Value | Missing | Text
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column's title, and how its cells are set."""
 
     title: str
     kind: Literal["text", "number", "verdict"] = "text"
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """Rows of cells; the first cell of each names its row."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    caption: str = field(default="", kw_only=True)
-    is_sortable: bool = field(default=False, kw_only=True)
+    caption: str = ""
+    is_sortable: bool = False
     """Every column holds values of one kind."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from resnet18.records.record import Epoch, Record
+from resnet18.records.record import Record
 from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import one_line
@@ -25,6 +25,20 @@ EPOCH_TYPES = {
     **dict.fromkeys(("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s"), "float64"),
 }
 """Columns of an epoch, with their types; a value that is not known is missing."""
+
+
+def best_percent(record: Record) -> float:
+    """Return the highest test accuracy over the epochs, as published, in percent."""
+    return max(percent(epoch.as_published) for epoch in record.epochs)
+
+
+RESULTS = {
+    "best_accuracy": best_percent,
+    "clean_accuracy": clean_percent,
+    "train_s": train_s,
+    "whole_program_s": whole_program_s,
+}
+"""What a run that ended `ok` has."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +93,23 @@ def run_table(rows: Collection[Row]) -> pd.DataFrame:
 
     A run that several tables show has a row in each of them. Values of a run without a result are missing.
     """
-    frame = pd.DataFrame([{**about, **_run_values(record)} for about, record in _records(rows)])
-    return frame.astype({"rss_peak_bytes": "Int64"}) if len(frame) else frame
+    table = []
+    for about, record in _records(rows):
+        results = {name: value(record) if record.status == "ok" else None for name, value in RESULTS.items()}
+        costs = {"wall_s": record.time.wall_s, "rss_peak_bytes": record.memory.rss_peak_bytes}
+        table.append({**about, **results, **costs})
+    return pd.DataFrame(table).astype({"rss_peak_bytes": "Int64"}) if table else pd.DataFrame()
 
 
 def epoch_table(rows: Collection[Row]) -> pd.DataFrame:
     """Return a row for each epoch of each run; a run without epochs has one row, whose values are missing."""
-    table = [
-        {**about, **values}
-        for about, record in _records(rows)
-        for values in ([_epoch_values(epoch) for epoch in record.epochs] or [dict.fromkeys(EPOCH_TYPES)])
-    ]
+    table = []
+    for about, record in _records(rows):
+        for epoch in record.epochs or [None]:
+            values = asdict(epoch) if epoch else {}
+            for name in SCORES:
+                values |= {f"{name}_{key}": value for key, value in values.pop(name, {}).items()}
+            table.append({**about, **{key: values.get(key) for key in EPOCH_TYPES}})
     return pd.DataFrame(table).astype(EPOCH_TYPES) if table else pd.DataFrame()
 
 
@@ -100,42 +120,7 @@ def _records(rows: Collection[Row]) -> Iterator[tuple[dict[str, Any], Record]]:
         for record in row.records:
             if (key := (row.benchmark, row.case, record.run_id)) not in shown:  # options may have changed nothing
                 shown.add(key)
-                yield _about(row, record), record
-
-
-def _about(row: Row, record: Record) -> dict[str, Any]:
-    return {
-        "run_id": record.run_id,
-        "benchmark": row.benchmark,
-        "case": row.case,
-        "seed": record.seed,
-        "scale": record.scale,
-        "data": record.spec.experiment.data,
-        "options": " ".join(record.spec.overrides),
-        "status": record.status,
-        "flags": " ".join(record.flags),
-    }
-
-
-def _run_values(record: Record) -> dict[str, float | None]:
-    is_ok = record.status == "ok"
-    return {
-        "best_accuracy": best_percent(record) if is_ok else None,
-        "clean_accuracy": clean_percent(record) if is_ok else None,
-        "train_s": train_s(record) if is_ok else None,
-        "whole_program_s": whole_program_s(record) if is_ok else None,
-        "wall_s": record.time.wall_s,
-        "rss_peak_bytes": record.memory.rss_peak_bytes,
-    }
-
-
-def _epoch_values(epoch: Epoch) -> dict[str, float | None]:
-    values = asdict(epoch)
-    for name in SCORES:
-        values |= {f"{name}_{key}": value for key, value in values.pop(name).items()}
-    return {key: values[key] for key in EPOCH_TYPES}
-
-
-def best_percent(record: Record) -> float:
-    """Return the highest test accuracy over the epochs, as published, in percent."""
-    return max(percent(epoch.as_published) for epoch in record.epochs)
+                about = {"run_id": record.run_id, "benchmark": row.benchmark, "case": row.case, "seed": record.seed}
+                about |= {"scale": record.scale, "data": record.spec.experiment.data}
+                about |= {"options": " ".join(record.spec.overrides), "status": record.status}
+                yield {**about, "flags": " ".join(record.flags)}, record

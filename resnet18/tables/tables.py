@@ -7,22 +7,8 @@ from resnet18.spec.benchmark import Factor
 from resnet18.spec.data import CIFAR10
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, value_at
-from resnet18.tables.cells import (
-    Cell,
-    Column,
-    Missing,
-    Table,
-    Text,
-    Value,
-    difference,
-    image_error,
-    mean,
-    middle,
-    missing,
-    not_averaged,
-    seed_error,
-    seeds,
-)
+from resnet18.tables import cells
+from resnet18.tables.cells import Cell, Column, Table, Text
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, optimism_gap, train_s, whole_program_s
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.times import extrapolated, has_extrapolation, speed_up
@@ -46,7 +32,7 @@ def build_table(selection: Selection, request: Request, caption: str = "") -> Ta
         (Column(shape.case_title), lambda case: Text(case.name)),
         *(_factor(factor, selection.cases) for factor in shape.factors),
         *_metrics(selection, request),
-        (Column("n (seeds)", "number"), seeds),
+        (Column("n (seeds)", "number"), cells.seeds),
     ]
     titles = tuple(column for column, _ in columns)
     rows = tuple(tuple(cell(case) for _, cell in columns) for case in selection.cases)
@@ -100,14 +86,14 @@ def _metrics(selection: Selection, request: Request) -> Columns:
 
 
 def _accuracies(title: str) -> Columns:
-    def of(value: Callable[[Record], float], cell: Callable[[Sequence[float]], Value]) -> CellOf:
-        return lambda case: not_averaged(case, is_cost=False) or cell([value(record) for record in case.measured])
+    def of(value: Callable[[Record], float], cell: Callable[[Sequence[float]], cells.Value] = cells.mean) -> CellOf:
+        return lambda case: cells.not_averaged(case, is_cost=False) or cell([value(record) for record in case.measured])
 
-    yield Column(f"{title} (best epoch, as published)", "number"), of(best_accuracy, mean)
-    yield Column(f"{title} (median of the last three epochs, clean)", "number"), of(clean_accuracy, mean)
-    yield Column("Optimism gap (points)", "number"), of(optimism_gap, difference)
-    yield Column("Error of seeds (points)", "number"), seed_error
-    yield Column("Error of sampling (points)", "number"), image_error
+    yield Column(f"{title} (best epoch, as published)", "number"), of(best_accuracy)
+    yield Column(f"{title} (median of the last three epochs, clean)", "number"), of(clean_accuracy)
+    yield Column("Optimism gap (points)", "number"), of(optimism_gap, cells.difference)
+    yield Column("Error of seeds (points)", "number"), cells.seed_error
+    yield Column("Error of sampling (points)", "number"), cells.image_error
 
 
 def _speed_up(selection: Selection, metric: str) -> Columns:
@@ -117,8 +103,8 @@ def _speed_up(selection: Selection, metric: str) -> Columns:
 
     def cell(case: CaseRecords) -> Cell:
         if case == over:
-            return Value(1.0, "times")
-        return speed_up(over, case, metric) if case.measured else missing(case)
+            return cells.Value(1.0, "times")
+        return speed_up(over, case, metric) if case.measured else cells.missing(case)
 
     yield Column(f"Speed-up over {over.name}", "number"), cell
 
@@ -128,7 +114,7 @@ def _reported(metric: str) -> CellOf:
 
     def cell(case: CaseRecords) -> Cell:
         printed = {str(key): text for key, text in case.case.reported.items()}.get(metric)
-        return Missing() if printed is None else printed_cell(printed)
+        return cells.Missing() if printed is None else printed_cell(printed)
 
     return cell
 
@@ -145,6 +131,6 @@ def _time(seconds: Callable[[Record], float]) -> CellOf:
     def cell(case: CaseRecords) -> Cell:
         unreliable = any(record.has_unreliable_times for record in case.measured)
         values = [seconds(record) for record in case.measured]
-        return not_averaged(case, is_cost=True) or middle(values, is_unreliable=unreliable)
+        return cells.not_averaged(case, is_cost=True) or cells.middle(values, is_unreliable=unreliable)
 
     return cell

@@ -161,12 +161,6 @@ function startChart(root) {
   };
   for (const name of ['pointermove', 'pointerdown']) svg.addEventListener(name, point);
   root.addEventListener('change', (event) => { if (event.target !== slider) draw(chart); });
-  for (const button of all('[data-pick]', root)) {
-    button.addEventListener('click', () => {
-      for (const entry of drawable) entry.box.checked = button.dataset.pick === 'all';
-      draw(chart);
-    });
-  }
   draw(chart);
   new ResizeObserver(() => draw(chart)).observe(svg);
 }
