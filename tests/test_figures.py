@@ -24,11 +24,7 @@ from resnet18.report.figures import confusion_matrix, sample_grid, summed_confus
 from resnet18.report.plots import against, learning_curves, numeric_key
 from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.experiment import Execution
-from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
 from resnet18.tables.metrics import overfitting_epoch
-from resnet18.tables.selection import select
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
@@ -122,9 +118,7 @@ def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch
     assert here == there
 
 
-@pytest.mark.parametrize(
-    "name", ["$x$ & $", "<script>alert(1)</script>", "_hidden", "]]>", "a\N{CJK RADICAL KNIFE ONE}"]
-)
+@pytest.mark.parametrize("name", ["$x$ & $ <script>]]>", "_a\N{CJK RADICAL KNIFE ONE}"])
 def test_text_from_outside_is_printed_as_it_is(name):
     """Neither a formula nor a tag, nor a label that matplotlib would hide."""
     cases = (make_case(name, (make_record(),)), make_case("b", (make_record(make_experiment(batch_size=8)),)))
@@ -150,13 +144,6 @@ def test_curves_name_their_cases_axes_and_units():
 
     assert {"A title", "Batch", "one (n = 2)", "two (n = 1)", "test, as published", "test, clean"} <= set(found)
     assert [2, 2, 2, 2] == [found.count(text) for text in ("training", "epoch", "accuracy (%)", "cross entropy (nats)")]
-
-
-def test_of_many_cases_the_clean_curve_is_left_out_and_the_panel_says_so():
-    """Eight test curves in a panel cannot be told apart."""
-    _, found = drawn(*batches({8: "ok", 16: "ok", 32: "ok", 64: "ok"}))
-
-    assert (2, 0) == (found.count("test, as published"), found.count("test, clean"))
 
 
 def test_a_case_without_a_result_is_named_with_its_word():
@@ -245,18 +232,6 @@ def test_the_overfitting_epoch_is_a_star_on_its_curve():
 def test_a_huge_loss_does_not_flatten_the_others():
     """The axis becomes logarithmic, and says so."""
     assert "cross entropy (nats, log scale)" in drawn(case_of((80.0, 1.0, 0.9, 0.8, 0.7)))[1]
-
-
-@pytest.mark.parametrize(
-    ("name", "key"), [("batchsize", "batch_size"), ("optimizer", None), ("augmentation", None), ("device", None)]
-)
-def test_the_numeric_key_of_a_table_is_found(name, key):
-    """Table 2 has a key; optimizers, operations and devices are no numbers."""
-    (benchmark,) = load_benchmarks((name,))
-    runs = plan([benchmark], Request(), (0,), {"cpu": 1}).runs
-    (selection,) = select([benchmark], Request(), [make_record(run.experiment, run.execution) for run in runs])
-
-    assert key == numeric_key(selection.cases)
 
 
 @pytest.mark.parametrize(
@@ -390,13 +365,3 @@ def test_a_run_without_a_result_leaves_no_picture(tmp_path):
     record, pictures = run_on(tmp_path, parse_data("fashion-mnist-mini"), **diverging)
 
     assert ("diverged", []) == (record.status, pictures)
-
-
-def test_a_picture_replaces_what_an_attempt_without_a_record_left(tmp_path):
-    """The same attempt is made again; nothing but the picture is left."""
-    store = Store(tmp_path)
-    store.make_writable()
-    for png in (b"old", b"new"):
-        store.save_picture("a" * 16, 1, png)
-
-    assert {store.picture_path("a" * 16, 1): b"new"} == {path: path.read_bytes() for path in store.folder.iterdir()}

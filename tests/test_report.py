@@ -70,16 +70,6 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
         assert part in text
 
 
-def test_cells_that_look_like_numbers_stay_as_they_are(mine):
-    """`1898.680` keeps its zero, `1e5` is no 100000."""
-    reported = {"best_accuracy": "007", "whole_program_s": "1e5"}
-    first = mine.cases[0].model_copy(update={"reported": reported})
-    other = mine.model_copy(update={"cases": (first, mine.cases[1])})
-    text = text_of([other], record_all([other]))
-
-    assert ["007", "1e5"] == [row_of(text, name)[1] for name in ("Accuracy, reported", "Time, reported")]
-
-
 def test_the_last_attempt_counts(mine):
     """Not the first, and not both."""
     crashed = [make_record(one.spec.experiment, request=PAPER, status="crashed") for one in record_all([mine])]
@@ -175,14 +165,6 @@ def test_an_extrapolated_time_stands_with_what_it_is_made_of():
     assert "- Reported values stand only beside extrapolated times: an option changed the experiment." in text
     assert "0 inconclusive, 3 not run" in text
     assert "### Verdicts" not in text
-
-
-def test_the_heading_says_why_reported_values_are_left_out():
-    """A slice of a table of accuracies alone, which extrapolates none."""
-    (basic,) = load_benchmarks(("basic",))
-    text = text_of([basic], record_all([basic], Request("small", "cifar10-jpeg", ("epochs=5",))))
-
-    assert "- Reported values are left out: an option changed the experiment." in text
 
 
 def test_a_dagger_is_explained_with_its_causes(mine):
@@ -291,13 +273,6 @@ def test_runs_in_no_table_are_listed_last_by_seed(mine):
     assert [()] * 3 == [run.places for run in runs[2:]]
 
 
-def test_a_damaged_file_is_named_without_becoming_markdown(mine):
-    """Its name comes from outside."""
-    text = text_of([mine], record_all([mine]), [IntegrityError("<b>|x.json", "is no record")])
-
-    assert r"Left out: \<b\>\|x.json: is no record" in text
-
-
 def test_a_report_is_an_index_of_its_records(mine):
     """A record that is deleted later, or exchanged, no longer fits its count and hash."""
     records = record_all([mine], seeds=(0, 1, 2))
@@ -316,18 +291,6 @@ def test_the_time_of_a_run_that_went_on_counts_once():
     second = changed(make_record(attempt=2), segments=[{"start": begun, "end": saved}, {"start": again, "end": done}])
 
     assert 17 == machine_time_s([second, first])
-
-
-def test_a_report_says_what_its_runs_took(mine):
-    """Six runs of nine seconds."""
-    assert "Machine time: 54 s, " in text_of([mine], record_all([mine], seeds=(0, 1, 2)))
-
-
-def test_a_report_of_many_records_counts_every_one(mine, repetitions):
-    """Up to 10,000 of one case, under `--soak`."""
-    count = 20 * repetitions(500)
-
-    assert f"Records: {count};" in text_of([mine], record_all([mine], seeds=range(count // 2)))
 
 
 def test_the_order_of_records_changes_no_byte(mine):
@@ -390,11 +353,6 @@ def test_reports_are_judged_each_by_itself(claimed):
     assert "### In short: mine" in text
     assert "### In short: other" in text
     assert 2 == text.count("over all 1 claims")
-
-
-def test_a_report_of_which_nothing_is_recorded_is_not_judged(mine):
-    """Eighteen statements "not run" beside one's own table would say nothing."""
-    assert "statements of the lab report" not in text_of([mine, *load_benchmarks()], record_all([mine]))
 
 
 def judged_reports(chapter):
@@ -504,11 +462,6 @@ MORE, LESS = {**FAR, 32: 55.4}, {**FAR, 32: 54.6}
 def test_a_summary_says_how_a_claim_stands_and_what_to_type_next(checks, seeds, heights, line, tmp_path):
     """With the options of the request; a file of one's own is named as a file."""
     assert any(one.startswith(line) for one in summary_of(tmp_path, checks, seeds, heights))
-
-
-def test_what_is_settled_is_followed_by_no_command(tmp_path):
-    """No number of seeds that is tested at would change it."""
-    assert not [one for one in summary_of(tmp_path, AGREES, 5, {**FAR, 32: 60}) if "resnet18 run" in one]
 
 
 def test_claims_that_lack_cases_share_a_line():

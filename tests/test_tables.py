@@ -6,14 +6,13 @@ import pytest
 from builders import changed, make_benchmark, make_case, make_epoch, make_experiment, make_record
 from reports import PAPER, record_all
 
-from resnet18.judge.verdict import judge
 from resnet18.records.record import Score
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import Missing, Value, difference, image_error, mean, middle, seed_error
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
-from resnet18.tables.runs import epoch_table, rows_of, run_table
+from resnet18.tables.runs import rows_of, run_table
 from resnet18.tables.selection import devices_of, reported_head, select
 from resnet18.tables.tables import build_table
 from resnet18.tables.times import speed_up
@@ -45,12 +44,6 @@ def cells(benchmark, records, request=PAPER):
     return found if benchmark.table.cases_in == "columns" else {(key, name): one for (name, key), one in found.items()}
 
 
-def one_run(mine, batch_size=8, **epoch):
-    """A record of one case, of one epoch."""
-    (run,) = [run for run in plan([mine], PAPER, [0], {"cpu": 1}).runs if run.experiment.batch_size == batch_size]
-    return make_record(run.experiment, run.execution, request=PAPER, epochs=(make_epoch(1, **epoch),))
-
-
 def test_measured_stands_beside_reported_as_it_was_printed(mine):
     """Mean and 95 % interval over three seeds, optimism gap, both errors, times, n, and the report's own strings."""
     table = cells(mine, record_all([mine], seeds=(0, 1, 2)))
@@ -66,13 +59,6 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
         TIME: "1.62",
         "n (seeds)": "3",
     } == {title: text for (title, case), text in table.items() if case == "8"}
-
-
-def test_the_optimism_gap_is_best_as_published_less_clean(mine):
-    """In points, from the same run: 18 of 20 less 14 of 20."""
-    table = cells(mine, [one_run(mine, correct=14, published=18)])
-
-    assert "+20.00" == table["Optimism gap (points)", "8"]
 
 
 @pytest.mark.parametrize(
@@ -150,23 +136,11 @@ def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
     assert head == reported_head(request_)
 
 
-def test_on_other_data_the_reported_row_stays_empty(mine):
-    """With a dash, not with nothing."""
-    table = cells(mine, record_all([mine], Request()), Request())
-
-    assert {DASH} == {table["Accuracy, reported", case] for case in ("8", "16")}
-
-
 @pytest.mark.parametrize(
     ("status", "word"),
     [
-        ("oom_device", "Out of Memory"),
         ("oom_host", "Out of Memory (host)"),
-        ("diverged", "diverged"),
-        ("crashed", "crashed"),
         ("timeout", "timed out"),
-        ("interrupted", "interrupted"),
-        ("unsupported", "unsupported"),
     ],
 )
 def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
@@ -175,14 +149,6 @@ def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
     table = cells(mine, [one, make_record(other.spec.experiment, request=PAPER, status=status)])
 
     assert (word, f"0 + 1 {word}") == (table[ACCURACY, "16"], table["n (seeds)", "16"])
-
-
-def test_a_mean_over_fewer_seeds_says_how_the_others_ended(mine):
-    """2 of 3."""
-    records = record_all([mine], seeds=(0, 1, 2))
-    records[0] = make_record(records[0].spec.experiment, request=PAPER, status="diverged")
-
-    assert "2 + 1 diverged" == cells(mine, records)["n (seeds)", "8"]
 
 
 def test_a_case_without_records_says_that_it_was_not_run_and_why(mine, device):
@@ -217,13 +183,6 @@ def test_runs_of_two_machines_are_not_averaged(first, second, text, mine):
 
     assert "1.62" == cells(mine, alone)[TIME, "8"]
     assert text == cells(mine, alone + both)[TIME, "8"]
-
-
-def test_a_time_that_something_disturbed_has_a_dagger(mine):
-    """In its cell; the number stays."""
-    records = [changed(one, flags=["unreliable"], unreliable_because=["other work"]) for one in record_all([mine])]
-
-    assert "1.62 \N{DAGGER}" == cells(mine, records)[TIME, "8"]
 
 
 def test_records_of_two_code_versions_are_counted_as_such(mine):
@@ -405,14 +364,6 @@ def test_an_unreliable_time_is_not_extrapolated(device):
     assert (FULL, "CPU") not in cells(device, beside, SLICE)
 
 
-def test_a_slice_decides_no_claim(device):
-    """Whatever it was extrapolated to."""
-    slow, fast = (25.6, 26.0, 25.2), (2.56, 2.6, 2.52)
-    records = [*record_slices(device, slow), *record_slices(device, fast, case="CPU, tuned")]
-
-    assert {"not run"} == {verdict.word for verdict in judge([device], select([device], SLICE, records), SLICE)}
-
-
 def test_a_table_of_runs_has_a_row_for_each_run(mine):
     """Accuracies in percent, seconds and bytes; a run without a result has its status and its wall time."""
     one, other = record_all([mine])
@@ -424,11 +375,3 @@ def test_a_table_of_runs_has_a_row_for_each_run(mine):
         for key in ("status", "best_accuracy", "clean_accuracy", "train_s", "whole_program_s", "wall_s")
     ]
     assert ("crashed", True) == (table.loc["16", "status"], table.loc["16"].isna()["train_s"])
-
-
-def test_a_table_of_epochs_has_a_row_for_each_epoch(mine):
-    """With types that tell counts from measured values."""
-    table = epoch_table(rows_of([mine], record_all([mine], seeds=(0, 1), epochs=2)))
-
-    assert [1, 2] * 4 == table["epoch"].tolist()
-    assert ("Int64", "float64") == (table["clean_correct"].dtype, table["clean_loss"].dtype)
