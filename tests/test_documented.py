@@ -11,7 +11,7 @@ from documented import ROOT, calls_of, commands
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.request import asked
+from resnet18.cli.request import asked, request_of
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
@@ -92,8 +92,8 @@ def planned(words):
     """Return the plan that a `run` asks for, with data and a device that are here."""
     given = understood(words)
     cases = [case for case in given["cases"] or [] if case not in OF_READERS]
-    what = (given["names"], cases, given["scale"], given["seeds"], None, None, given["options"])
-    return asked(*what, {"cpu": 1}, hypotheses=given["hypotheses"]).plan
+    what = request_of(given["scale"], None, None, given["options"])
+    return asked(given["names"], cases, *what, given["seeds"], {"cpu": 1}, hypotheses=given["hypotheses"]).plan
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: f"{one[0]}: {' '.join(one[1])}")

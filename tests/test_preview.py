@@ -22,7 +22,7 @@ from resnet18.cli import preview as previewing
 from resnet18.cli.app import app
 from resnet18.cli.plan import announcement, preview_rows
 from resnet18.cli.preview import Preview, of_this_machine, preview
-from resnet18.cli.request import Asked, asked
+from resnet18.cli.request import Asked, asked, request_of
 from resnet18.cli.run import _unreliable
 from resnet18.execution import child, worker
 from resnet18.execution.child import TimingAnswer, TimingQuestion
@@ -255,7 +255,7 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
 def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatch):
     """As about a minute, which is what it takes on two cores: timing steps would take as long."""
     monkeypatch.setattr(previewing, "time_some", None)
-    view = preview(asked(None, None, "smoke", None, None, "cpu", None, {"cpu": 1}), (), "if long")
+    view = preview(asked(None, None, *request_of("smoke", None, "cpu", None), None, {"cpu": 1}), (), "if long")
 
     assert 30 < preview_rows(view)[-1]["seconds"] < 75
     assert text_of(view).endswith(" here, by a rule of thumb")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
-from resnet18.judge.checks import COMPARED, CheckResult
+from resnet18.judge.checks import CheckResult, compare
 from resnet18.judge.reason import Reason
 from resnet18.judge.sample import Comparison
 from resnet18.judge.verdict import Judged, Verdict, judge, p_of_claim, verdict_at
@@ -54,10 +54,6 @@ def records_of(mine, request=PAPER, means=MEANS, seeds=5, epochs=curve, **option
         if (name := run.labels[0].partition("/")[2]) in means
         for noise in [NOISE[run.experiment.seed]]
     ]
-
-
-def compare(check, cases):
-    return tuple(COMPARED[type(check)](check, cases))
 
 
 def verdicts(mine, records, request=PAPER):
@@ -608,7 +604,7 @@ def comparisons_of(keys, means, epochs=curve, seeds=3):
     keys = {"metric": "clean_accuracy", **keys}
     (check,) = Claim.model_validate({"id": "X", "says": "x", "check": [keys]}).checks
     cases = {name: case_of(name, mean, epochs, seeds, at) for at, (name, mean) in enumerate(means.items(), 1)}
-    return compare(check, [cases[name] for name in cases_of(check)])
+    return list(compare(check, [cases[name] for name in cases_of(check)]))
 
 
 ABC = {"a": 70.0, "b": 72.0, "c": 75.0}
@@ -700,7 +696,7 @@ def test_overfitting_is_three_comparisons():
         make_record(make_experiment(seed=seed), epochs=shaped(lambda at, s=seed: 1 + abs(at - 4) * (1 + s) / 10)(0))
         for seed in range(3)
     )
-    found = compare(check, [make_case("a", records)])
+    found = list(compare(check, [make_case("a", records)]))
 
     assert [(-inf, 0), (0, inf), (-inf, 5.5)] == [(one.region.low, one.region.high) for one in found]
     assert ["nats", "nats", "epochs"] == [one.unit for one in found]

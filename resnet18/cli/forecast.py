@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.request import asked
+from resnet18.cli.request import asked, request_of
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import (
@@ -53,10 +53,10 @@ def forecast_command(
         if memory is not None and card is None:
             where, units = f'--memory "{memory}"', UNITS_OF["bytes"]
             raise SpecError(where, "is no amount of memory", allowed=units, next_step="write --memory 24GiB")
-        wanted = asked(files, None, scale, 1, None, None, options, EVERY_DEVICE)
+        request, source = request_of(scale, None, None, options)
+        wanted = asked(files, None, request, source, 1, EVERY_DEVICE)
         from resnet18.training.forecast import forecasts  # torch: a mistake above is answered without it
 
-        request = wanted.request
         found, usual = forecasts(wanted.benchmarks, (request, Request(request.scale)))
         rows = []
         for benchmark, case in every_case(wanted.benchmarks):

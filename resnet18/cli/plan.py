@@ -10,7 +10,7 @@ from tabulate import tabulate
 from resnet18.cli import options as opt
 from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.cli.preview import Preview, preview
-from resnet18.cli.request import asked, fewest_seeds, seconds_of
+from resnet18.cli.request import asked, fewest_seeds, request_of, seconds_of
 from resnet18.judge.reason import reason_text
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
@@ -50,7 +50,8 @@ def plan_command(
 
         least = fewest_seeds(budget)
         devices = present_devices(prove=False)
-        wanted = asked(names, cases, scale, seeds, data, device, options, devices, hypotheses=hypotheses, least=least)
+        request, source = request_of(scale, data, device, options)
+        wanted = asked(names, cases, request, source, seeds, devices, hypotheses=hypotheses, least=least)
         records = Store(results).read().records
         view = preview(wanted, records, "always" if time_steps or budget else "never")
         plan, claims = within_budget(view, budget)

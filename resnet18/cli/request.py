@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import CIFAR10, DataSource, data_home, parse_data
+from resnet18.spec.data import DataSource, parse_data
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, did_you_mean
 from resnet18.spec.experiment import FEWEST_SEEDS, SCALES
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import Plan, only_cases, plan
-from resnet18.spec.resolve import Request, canonical_overrides
+from resnet18.spec.resolve import DEVICE_OPTION, Request, canonical_overrides
 
 UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3_600}
 
@@ -27,14 +27,27 @@ class Asked:
     """How many there are of each kind."""
 
 
+def request_of(
+    scale: str, data: str | None, device: str | None, options: list[str] | None
+) -> tuple[Request, DataSource]:
+    """Return what is asked for of every table, and where its data are.
+
+    Raises:
+        SpecError: an unknown scale, data set or option.
+        EnvironmentMissingError: a folder of images is missing.
+    """
+    if scale not in SCALES:
+        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
+    source = parse_data(data or SCALES[scale].data)
+    return Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device)), source
+
+
 def asked(
     names: list[str] | None,
     cases: list[str] | None,
-    scale: str,
+    request: Request,
+    source: DataSource,
     seeds: int | None,
-    data: str | None,
-    device: str | None,
-    options: list[str] | None,
     devices: Mapping[str, int],
     *,
     hypotheses: bool = False,
@@ -43,34 +56,18 @@ def asked(
     """Return what the options of `plan` and `run` ask for, with these devices; without --seeds at least so many seeds.
 
     Raises:
-        SpecError: an unknown name, case, scale or option.
+        SpecError: an unknown name or case.
         EnvironmentMissingError: a device asked for by name is missing.
     """
-    if scale not in SCALES:
-        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
     benchmarks = load_benchmarks(tuple(names or ()))
-    source = parse_data(data or SCALES[scale].data)
-    request = Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device))
-    numbers = range(seeds or max(SCALES[scale].seeds, least))
+    numbers = range(seeds or max(SCALES[request.scale].seeds, least))
     planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
     if cases:
         planned = only_cases(planned, cases, benchmarks, names or ())
-    _check_device(device or "auto", devices)
+    for option in request.overrides:
+        if option.startswith(DEVICE_OPTION):
+            _check_device(option.removeprefix(DEVICE_OPTION), devices)
     return Asked(benchmarks, request, source, planned, devices)
-
-
-def demand_data(scale: str, data: str | None) -> None:
-    """Refuse a run whose archive is missing, before a cluster, a device or torch is asked for.
-
-    Raises:
-        EnvironmentMissingError: it is; the message holds the command that fetches it.
-    """
-    from resnet18.data.cifar10 import find_archive
-
-    if data is None and scale in SCALES:  # an unknown scale is refused where all of the request is read
-        data = SCALES[scale].data
-    if data == CIFAR10:
-        find_archive(data_home())
 
 
 def _check_device(device: str, devices: Mapping[str, int]) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from resnet18.cli import options as opt
 from resnet18.cli.errors import echo, end_on_signals, errors_reported
-from resnet18.cli.request import Asked, asked, demand_data, fewest_seeds
+from resnet18.cli.request import Asked, asked, fewest_seeds, request_of
 from resnet18.execution.engine import CHECKPOINT_EVERY_S, CLUSTERS, Policy
+from resnet18.spec.data import CIFAR10, data_home
 from resnet18.spec.errors import SpecError
 
 if TYPE_CHECKING:
@@ -45,19 +46,25 @@ def run_command(
 ) -> None:
     """Run what is not recorded yet, one record a run, then write the report."""
     with errors_reported(debug):
+        from rich.console import Console
+
+        from resnet18.data.cifar10 import find_archive
+        from resnet18.execution.progress import Events, Progress
         from resnet18.execution.runner import run_plan
         from resnet18.measure.devices import present_devices
         from resnet18.records.store import Store
 
         end_on_signals()
         least = fewest_seeds(budget)  # a mistake is told before anything else
-        demand_data(scale, data)
+        request, source = request_of(scale, data, device, options)
+        if source.label == CIFAR10:
+            find_archive(data_home())  # before a cluster, a device or torch is asked for
         if retime:
             check_alone(jobs, engine, budget)
         workers = _engine(engine, resources, jobs, budget)
         devices = present_devices(prove=True) if workers.devices is None else workers.devices
-        wanted = asked(names, cases, scale, seeds, data, device, options, devices, hypotheses=hypotheses, least=least)
-        store, progress = Store(results), _progress(as_json)
+        wanted = asked(names, cases, request, source, seeds, devices, hypotheses=hypotheses, least=least)
+        store, progress = Store(results), Events(sys.stdout) if as_json else Progress(Console())
         records = store.read().records
         again = _unreliable(wanted, records, progress) if retime else {}
         records = tuple(record for record in records if record.run_id not in again)
@@ -111,15 +118,6 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget: str | No
 
     gpus = nvidia_gpus()
     return LocalEngine(shares(jobs or 1, usable_processors()), gpus if len(gpus) > 1 else ())
-
-
-def _progress(as_json: bool) -> "Progress":
-    """Return what shows the runs: events for a program, bars or lines for people."""
-    from rich.console import Console
-
-    from resnet18.execution.progress import Events, Progress
-
-    return Events(sys.stdout) if as_json else Progress(Console())
 
 
 def _unreliable(wanted: Asked, records: "Iterable[Record]", progress: "Progress") -> dict[str, int]:

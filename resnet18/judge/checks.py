@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from math import log
-from typing import Any, Literal
+from typing import Literal
 
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.sample import Comparison, Sample, check_comparable, measured_in_order, sample_of
@@ -21,6 +21,7 @@ from resnet18.spec.claim import (
     Trend,
     cases_of,
     is_about_a_value,
+    orders,
 )
 from resnet18.spec.data import is_cifar10
 from resnet18.spec.experiment import FEWEST_SEEDS
@@ -65,7 +66,7 @@ def carry_out(check: Check, selection: Selection | None, request: Request) -> Ch
         check_comparable(cases)
         if isinstance(check, RunStatus):
             return CheckResult(check, status_holds=_status_holds(check, cases[0]))
-        comparisons = tuple(COMPARED[type(check)](check, cases))
+        comparisons = tuple(compare(check, cases))
         few = _few_seeds(cases)
     except CannotJudgeError as error:
         return CheckResult(check, reason=error.reason)
@@ -118,50 +119,49 @@ def _is_card(record: Record, card_bytes: float) -> bool:
     return abs(found - card_bytes) <= CARD_TOLERANCE * card_bytes
 
 
-def _widened(margin: float, sample: Sample) -> float:
-    """Return a margin as it is laid around an estimate: that of a ratio around its logarithm."""
-    return log(1 + margin / 100) if sample.unit == "%" else margin
+def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+    """Yield the comparisons that a check amounts to, all of which must hold; how runs end is none.
+
+    Raises:
+        CannotJudgeError: the records do not bear on the check.
+    """
+    if isinstance(check, Overfits):
+        yield from _overfits(check, cases)
+    elif isinstance(check, Trend):
+        yield from _trend(check, sample_of(check, cases))
+    elif not isinstance(check, RunStatus):
+        sample = sample_of(check, cases)
+        is_one_run = isinstance(check, Close) and check.reported is not None
+        for names, region in _regions(check, is_log=sample.unit == "%"):
+            yield replace(sample.comparison(names, [1, -1][: len(names)], region), against_one_run=is_one_run)
 
 
-def _difference(check: Difference, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    sample = sample_of(check, cases)
-    by = _widened(check.by, sample)
-    if check.than is None:
-        bound = check.than_value or 0.0
-        region = Region(low=bound + by) if check.kind == "greater" else Region(high=bound - by)
-        yield sample.comparison([check.case], [1], region)
-        return
-    higher, lower = (check.case, check.than) if check.kind == "greater" else (check.than, check.case)
-    yield sample.comparison([higher, lower], [1, -1], Region(low=by))
+def _regions(check: Check, *, is_log: bool) -> Iterator[tuple[tuple[str, ...], Region]]:
+    """Yield a case with the region of its mean, or two with that of the first's less the second's."""
+
+    def widened(margin: float) -> float:
+        """Return a margin as it is laid around an estimate: that of a ratio around its logarithm."""
+        return log(1 + margin / 100) if is_log else margin
+
+    match check:
+        case Difference(than=None, than_value=float(bound), by=by):
+            yield (check.case,), Region(low=bound + by) if check.kind == "greater" else Region(high=bound - by)
+        case Difference(by=by):
+            yield from ((pair, Region(low=widened(by))) for pair in orders(check))
+        case Ranking():
+            yield from ((pair, Region(low=0.0)) for pair in orders(check))
+        case Equivalent():
+            margin = widened(check.margin)
+            yield from ((pair, Region(-margin, margin)) for pair in combinations(check.cases, 2))
+        case Ratio():
+            yield (check.case, check.to), Region(log(check.low), log(check.high))
+        case Close():
+            low, high = (log(end) if is_log else end for end in check.target)
+            yield (check.case,), Region(low - widened(check.margin), high + widened(check.margin))
 
 
-def _ranking(check: Ranking, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    sample = sample_of(check, cases)
-    yield from (sample.comparison(pair, [1, -1], Region(low=0.0)) for pair in pairwise(check.cases))
-
-
-def _equivalent(check: Equivalent, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    sample = sample_of(check, cases)
-    margin = _widened(check.margin, sample)
-    yield from (sample.comparison(pair, [1, -1], Region(-margin, margin)) for pair in combinations(check.cases, 2))
-
-
-def _ratio(check: Ratio, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    region = Region(log(check.low), log(check.high))
-    yield sample_of(check, cases).comparison([check.case, check.to], [1, -1], region)
-
-
-def _close(check: Close, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    sample = sample_of(check, cases)
-    low, high = (log(end) if sample.unit == "%" else end for end in check.target)
-    margin = _widened(check.margin, sample)
-    made = sample.comparison([check.case], [1], Region(low - margin, high + margin))
-    yield replace(made, against_one_run=check.reported is not None)
-
-
-def _trend(check: Trend, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
+def _trend(check: Trend, sample: Sample) -> Iterator[Comparison]:
     """Yield the change per step (a least-squares line through the means), each step, and whether the trend flattens."""
-    sample = sample_of(check, cases)
     count, sign = len(check.cases), 1 if check.direction == "rising" else -1
     center = (count - 1) / 2
     spread = sum((at - center) ** 2 for at in range(count))
@@ -198,15 +198,3 @@ def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Compari
 
 def _slope(record: Record, score: Literal["train", "clean"]) -> float:
     return slope([getattr(epoch, score).loss for epoch in second_half(record)])
-
-
-COMPARED: dict[type, Callable[[Any, Sequence[CaseRecords]], Iterator[Comparison]]] = {
-    Difference: _difference,
-    Ranking: _ranking,
-    Equivalent: _equivalent,
-    Ratio: _ratio,
-    Close: _close,
-    Trend: _trend,
-    Overfits: _overfits,
-}
-"""By kind of check; how runs end (`RunStatus`) is no comparison."""
