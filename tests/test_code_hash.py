@@ -86,6 +86,7 @@ from resnet18.training.fast.steps import run, scaled
     "spec/parts.py": '''
 class Sgd(Model):
     """Descent."""
+    low, high = 1, 2
     name: Literal["sgd"] = "sgd"
     momentum: float = 0.0
 
@@ -202,6 +203,7 @@ def test_what_changes_no_result_is_no_code(changes, write):
         pytest.param({"training/draws.py": ("LOW, HIGH =", "HIGH, LOW =")}, id="values are exchanged"),
         pytest.param({"training/draws.py": ("np.random", "np.other")}, id="function of a library"),
         pytest.param({PARTS: ("momentum: float = 0.0", "momentum: float = 0.5")}, id="default of a spec"),
+        pytest.param({PARTS: ("low, high = 1, 2", "high, low = 1, 2")}, id="fields of a class exchange values"),
         pytest.param({PARTS: ("epoch * self", "epoch + self")}, id="method"),
         pytest.param({"training/sgd.c": ("*", "+")}, id="kernel"),
         pytest.param({LOOP: ("except KeyError", "except OSError")}, id="error that is caught"),

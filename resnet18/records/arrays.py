@@ -75,9 +75,7 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, read it back, and drop all but the last two. It is on disk when this returns.
 
-        Raises:
-            OSError: it cannot be written; those that are there stay.
-            IntegrityError: the disk gives back other bytes.
+        Raises OSError if it cannot be written, and IntegrityError if the disk gives back other bytes.
         """
         disk.make_folder(self.folder)
         parts = encode(checkpoint)
@@ -170,11 +168,7 @@ def encode_picture(images: NDArray[np.uint8]) -> bytes:
 
 
 def decode_picture(png: bytes) -> NDArray[np.uint8]:
-    """Return the images [n, side, side, 3] of a picture.
-
-    Raises:
-        ValueError: it is damaged, or not a row of square images.
-    """
+    """Return the images [n, side, side, 3] of a picture; ValueError if it is damaged, or no row of square images."""
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             row = np.asarray(picture.convert("RGB"))

@@ -25,11 +25,9 @@ Part = bytes | memoryview
 
 
 def write_new(path: Path, *parts: Part) -> None:
-    """Write a file that is not there yet. It is whole, and on disk, when this returns.
+    """Write a file that is not there yet, whole and on disk when this returns.
 
-    Raises:
-        FileExistsError: it is there; it stays as it is.
-        OSError: it cannot be written; nothing is left of it.
+    Raises FileExistsError if it is there, another OSError if it cannot be written; then nothing is left of it.
     """
     _write(path, parts, os.link)  # unlike a rename, a link never replaces
 
@@ -72,12 +70,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file.
-
-    Raises:
-        OSError: there is none, or it cannot be read.
-        IntegrityError: it is a link, a folder or a device, or has more than `limit` bytes.
-    """
+    """Return the content of a regular file; IntegrityError if it is another thing, or has more than `limit` bytes."""
     if path.is_symlink():
         raise IntegrityError(path.name, "is a symbolic link", next_step="put the file itself there")
     descriptor = os.open(path, os.O_RDONLY | OPENED)
@@ -93,11 +86,9 @@ def read(path: Path, limit: int) -> bytes:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there. Their names are on disk when this returns.
+    """Make a folder, and those above it, unless it is there; IntegrityError if it is a symbolic link.
 
-    Raises:
-        IntegrityError: it is a symbolic link.
-        OSError: it cannot be made.
+    Their names are on disk when this returns.
     """
     if path.is_symlink():
         raise IntegrityError(str(path), "is a symbolic link", next_step="put a folder there, or choose other results")

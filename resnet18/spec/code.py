@@ -19,8 +19,7 @@ PREFIX = "resnet18."
 Key = tuple[str, str]  # module, without the package's name, and definition
 Tree = list[Any] | str | int | float | bool | None
 
-OUTSIDE = ("measure", "records", "execution")
-"""Rooms whose code changes no result."""
+OUTSIDE = ("measure", "records", "execution")  # rooms whose code changes no result
 SILENT = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "msg"}  # change nothing
 C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
@@ -150,7 +149,8 @@ class Definition(ast.NodeVisitor):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Tree:
         for line in node.body:
-            self._kept.update(map(_last_name, getattr(line, "targets", [getattr(line, "target", line)])))
+            is_field = isinstance(line, ast.Assign | ast.AnnAssign)
+            self._kept.update(map(_last_name, ast.walk(line) if is_field else [line]))
         return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> Tree:
@@ -248,13 +248,13 @@ class Definition(ast.NodeVisitor):
         return None
 
 
-def _sides(node: ast.expr) -> list[ast.expr]:
+def _sides(node: ast.expr) -> list[ast.expr]:  # of `A | B | C`
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return [*_sides(node.left), *_sides(node.right)]
     return [node]
 
 
 def _last_name(node: ast.AST | None) -> str:
-    """Return the name of a definition, the last part of a dotted name, or the class of an error with its text."""
+    """Return the last part of a dotted name, or the name of a definition or of what is called; else nothing."""
     inner = getattr(node, "func", node)
     return str(getattr(inner, "attr", None) or getattr(inner, "id", None) or getattr(inner, "name", ""))

@@ -154,7 +154,6 @@ def check_last_batch(label: str, experiment: Experiment, train_images: int) -> N
 
 
 def _joined(known: Run, run: Run) -> Run:
-    """Return the run with the labels of both."""
     return replace(
         known,
         labels=tuple(dict.fromkeys(known.labels + run.labels)),
@@ -199,5 +198,4 @@ def only_cases(planned: Plan, wanted: Sequence[str], benchmarks: Collection[Benc
 
 
 def _names(label: str) -> tuple[str, str]:
-    """Return both ways to name a case."""
     return label, label.partition("/")[2]
