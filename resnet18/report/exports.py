@@ -18,20 +18,20 @@ from resnet18.tables.metrics import clean_percent, mixed_machines, percent, trai
 from resnet18.tables.runs import Row, best_percent, epoch_table, run_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula, or drops before one."""
+"""What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
 Values = Iterator[tuple[str, str, Callable[[Sequence[float]], float], list[float]]]
 """Of a case: a measure's key and unit, how its seeds become one number, and their values."""
 
 
 def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV that is safe to open in a spreadsheet; missing values are empty."""
-    safe = table.map(lambda value: cell(value) if isinstance(value, str) else value)
-    return safe.to_csv(index=False, lineterminator="\n")
 
+    def safe(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return one_line(f"'{value}" if value.startswith(FORMULA) else value)
 
-def cell(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: if it begins like one, after an apostrophe."""
-    return one_line(f"'{text}" if text.startswith(FORMULA) else text)
+    return table.map(safe).to_csv(index=False, lineterminator="\n")
 
 
 def _accuracies(row: Row) -> Values:

@@ -81,7 +81,7 @@ def write_page(document: Document) -> str:
         lstrip_blocks=True,
         finalize=lambda value: plain(value) if type(value) is str else value,  # nothing that turns text around
     )
-    functions = (class_name, decisive, evidence_of, missing, sample_uris, shade)
+    functions = (class_name, decisive, evidence_of, missing, sample_uris)
     environment.globals |= {function.__name__: function for function in functions}
     environment.globals["kind"] = lambda part: type(part).__name__
     body = environment.get_template("page.html.j2").render(
@@ -125,11 +125,6 @@ def sample_uris(predictions: Predictions) -> list[str]:
     if len(files) != len(samples):
         return [""] * len(samples)
     return [f"data:image/png;base64,{base64.b64encode(file).decode()}" for file in files]
-
-
-def shade(count: int, total: int) -> int:
-    """Return a share in tenths, rounded up: any count above 0 is seen."""
-    return min(10, -(-10 * count // total)) if total else 0
 
 
 def curve_data(charts: Sequence[Curves]) -> dict[str, list[Any]]:

@@ -29,7 +29,6 @@ STAR: dict[str, Any] = {"linestyle": "", "marker": "*", "markersize": 11, "marke
 CROSS: dict[str, Any] = {"linestyle": "", "marker": "x", "color": INK}
 SEED: dict[str, Any] = {"linestyle": "", "marker": ".", "markeredgecolor": "black", "markeredgewidth": 0.3}
 SCOPE_TITLES = {"train_s": "training alone", "whole_program_s": "the whole program"}
-TIME_COLORS = tuple(COLORS[number] for number in (2, 5, 3, 4, 6))
 Shown = Sequence[tuple[int, CaseRecords]]
 """Cases with a result, each with its number among all cases, which gives its colour and marker."""
 Value = Callable[[Epoch], float]
@@ -187,7 +186,7 @@ def _draw_times(
     unknown = {machine(run) for run in records if len(records) > 1 and not knows_machine(run.fingerprint.numerics)}
     machines = sorted({machine(record) for record in records} - unknown)
     for number, name in enumerate(machines):
-        look = {"color": TIME_COLORS[number % len(TIME_COLORS)], "marker": MARKERS[2 + number % 5]}
+        look = _look(2 + number % 5)
         own = ((place, [run for run in case.measured if machine(run) == name]) for place, case in by_place)
         points = [(place, [seconds(run) for run in runs]) for place, runs in own]
         yield _draw_points(axes, f"time on {short(name)}", points, median, look)
