@@ -1,7 +1,6 @@
 """What is said before runs begin: how many, how many are recorded, how long the others take and how that is known."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,11 +23,11 @@ from resnet18.cli.plan import announcement, preview_rows
 from resnet18.cli.preview import Preview, of_this_machine, preview
 from resnet18.cli.request import Asked, asked, request_of
 from resnet18.cli.run import _unreliable
-from resnet18.execution import child, worker
-from resnet18.execution.child import TimingAnswer, TimingQuestion
-from resnet18.execution.worker import images_at_most
+from resnet18.data.embedded import read_embedded
+from resnet18.execution import runner
+from resnet18.execution.runner import Timing, images_at_most, timed
 from resnet18.records.store import Store, last_attempts
-from resnet18.spec.data import DataSource, parse_data
+from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import NotPlanned, Plan, plan
@@ -268,7 +267,7 @@ def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s,
     monkeypatch.setattr(
         previewing.pace, "by_rule", lambda _: replace(PACE, prepare_s=17.5, train_image_s=0, eval_image_s=0)
     )
-    monkeypatch.setattr(previewing, "time_some", lambda runs, source, limit: (limits.append(limit), (SIZES, {}))[1])
+    monkeypatch.setattr(previewing, "time_some", lambda runs, wanted, limit: (limits.append(limit), (SIZES, {}))[1])
     preview(wanted, (), kind)
 
     assert [limit_s] == limits
@@ -276,8 +275,7 @@ def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s,
 
 def test_a_cold_start_is_no_pace(wanted, monkeypatch):
     """The first step of a fresh machine takes twenty seconds: what comes of it would be hours."""
-    cold = TimingAnswer(steps=0, prepare_s=4.0, train_image_s=1.0, eval_image_s=0.3)
-    monkeypatch.setattr(child, "time_steps", lambda *_: cold)
+    monkeypatch.setattr(runner, "KIND_LIMIT_S", 0.0)
     view = preview(wanted, (), "always")
 
     assert ({"rule"}, True) == (view.bases, total_s(wanted.plan.runs, view.seconds) < 6 * 2 * 1_000)
@@ -294,36 +292,22 @@ def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
 
 
 def test_a_kind_that_only_warmed_up_has_no_pace_where_another_has(wanted, monkeypatch):
-    sizes_asked = []
+    asked_for = []
 
-    def answer(question, limit_s):
-        sizes_asked.append(question.experiment.batch_size)
-        return TimingAnswer(steps=len(sizes_asked) - 1, prepare_s=1.0, train_image_s=1.0, eval_image_s=1.0)
+    def answer(job, limit_s):
+        asked_for.append(job.run.experiment.batch_size)
+        return Timing(1.0, 1.0, 1.0) if len(asked_for) > 1 else None
 
-    monkeypatch.setattr(child, "time_steps", answer)
-    sizes, paces = previewing.time_some(wanted.plan.runs, EMBEDDED, 10.0)
+    monkeypatch.setattr(runner, "time_epochs", answer)
+    sizes, paces = previewing.time_some(wanted.plan.runs, wanted, 10.0)
 
-    assert (Sizes(4_000, 1_000), 2, ["timed"]) == (sizes, len(sizes_asked), [pace.basis for pace in paces.values()])
+    assert (Sizes(4_000, 1_000), 2, ["timed"]) == (sizes, len(asked_for), [pace.basis for pace in paces.values()])
 
 
 def test_no_process_is_started_when_the_time_is_over(runs, monkeypatch):
-    monkeypatch.setattr(child, "time_steps", None)
+    monkeypatch.setattr(runner, "time_epochs", None)
 
-    assert {} == child.timed(runs, EMBEDDED, 0.1)
-
-
-def test_a_few_steps_are_timed_after_one_that_warms_up(one_thread):
-    """The first answer comes after the first step, the last one after an evaluation."""
-    question = TimingQuestion(
-        source=EMBEDDED,
-        experiment=make_experiment(batch_size=8),
-        execution=Execution(threads=1, device="cpu"),
-        enough_s=60.0,
-    )
-    answers = list(worker.time_steps(question))
-
-    assert [0, 1, 2, 3, 3] == [one.steps for one in answers]
-    assert min(answers[-1].train_image_s, answers[-1].eval_image_s, answers[-1].prepare_s) > 0
+    assert {} == timed(runs, EMBEDDED, "d" * 64, 0.1, {"cpu"})
 
 
 @pytest.mark.parametrize(("size", "width", "images"), [(224, 64, 2), (32, 64, 146), (1024, 512, 2)])
@@ -331,13 +315,13 @@ def test_a_timed_step_on_the_cpu_is_small(size, width, images):
     assert images == images_at_most(make_experiment(image_size=size, width=width))
 
 
-def test_a_child_process_times_steps_and_one_that_fails_gives_no_pace():
-    """Here of a data set that is not there."""
-    fields = {"experiment": make_experiment(), "execution": Execution(), "enough_s": 1.0}
-    gone = DataSource("imagefolder", "x", Path("/nowhere"))
+def test_a_child_process_times_a_few_steps_and_one_that_fails_gives_no_pace(runs):
+    """Here of data that are not what they were."""
+    data, seconds = read_embedded().sha256, 600.0
+    (found,) = timed(runs[:1], EMBEDDED, data, seconds, {"cpu"}).values()
 
-    assert child.time_steps(TimingQuestion(source=EMBEDDED, **fields), 600.0).train_image_s > 0
-    assert child.time_steps(TimingQuestion(source=gone, **fields), 60.0) is None
+    assert min(found) > 0
+    assert {} == timed(runs[:1], EMBEDDED, "d" * 64, seconds, {"cpu"})
 
 
 def test_ten_thousand_records_are_looked_through_about_ten_times_as_long_as_a_thousand(

@@ -284,7 +284,7 @@ def test_a_child_whose_runner_is_gone_leaves_no_record(make, records, tmp_path):
     """The next runner starts this run again: two would write the same attempt."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     receiver.close()
-    arguments = ("Job", make().model_dump_json(), sender, str(tmp_path / "log"))
+    arguments = (make().model_dump_json(), sender, str(tmp_path / "log"))
     process = multiprocessing.get_context("forkserver").Process(target=child._enter, args=arguments)
     process.start()
     process.join()

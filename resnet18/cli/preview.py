@@ -11,7 +11,6 @@ from resnet18.cli.request import Asked
 from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
-from resnet18.spec.data import DataSource
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
 from resnet18.tables import pace
@@ -80,7 +79,7 @@ def preview(
         rule_s = sum(pace.by_rule(run.experiment).seconds(run.experiment, sizes or UNKNOWN_SIZES) for run in new)
         if timing == "always" or rule_s >= WORTH_TIMING_S:
             limit_s = MOST_TIMING_S if timing == "always" else min(MOST_TIMING_S, rule_s * TIMING_SHARE)
-            sizes, timed_paces = time_some(new, wanted.source, limit_s)
+            sizes, timed_paces = time_some(new, wanted, limit_s)
             paces |= timed_paces
         if not paces:
             sizes = sizes or UNKNOWN_SIZES
@@ -109,7 +108,7 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
     return found
 
 
-def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[Sizes, dict[Kind, Pace]]:
+def time_some(runs: Sequence[Run], wanted: Asked, limit_s: float) -> tuple[Sizes, dict[Kind, Pace]]:
     """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first.
 
     Raises:
@@ -117,18 +116,15 @@ def time_some(runs: Sequence[Run], source: DataSource, limit_s: float) -> tuple[
         IntegrityError: it is damaged.
     """
     from resnet18.data.source import open_data
-    from resnet18.execution.child import timed
+    from resnet18.execution.runner import timed
 
-    data = open_data(source, verify=True)
+    data = open_data(wanted.source, verify=True)
     sizes = Sizes(len(data.train.labels), len(data.test.labels))
     examples, weights = dict[Kind, Run](), Counter[Kind]()
     for run in runs:
         kind = kind_of(run.experiment, run.execution)
         examples[kind] = run
         weights[kind] += int(pace.images_of(run.experiment, sizes)[0] * pace.work(run.experiment) / 1e6) + 1
-    found = timed([examples[kind] for kind, _ in weights.most_common()], source, limit_s)
-    return sizes, {
-        kind: Pace(steps.prepare_s, steps.train_image_s, steps.eval_image_s, "timed")
-        for kind, run in examples.items()
-        if (steps := found.get(run.run_id))
-    }
+    heaviest_first = [examples[kind] for kind, _ in weights.most_common()]
+    found = timed(heaviest_first, wanted.source, data.sha256, limit_s, wanted.devices)
+    return sizes, {kind: Pace(*timing, "timed") for kind, run in examples.items() if (timing := found.get(run.run_id))}

@@ -2,24 +2,43 @@
 
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Literal, NamedTuple
 
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
+from resnet18.execution.attempt import Attempt
+from resnet18.execution.child import Message
 from resnet18.execution.engine import DEFAULT, Engine, Finished, Job, Policy
 from resnet18.execution.progress import Progress
 from resnet18.records.arrays import Checkpoints
-from resnet18.records.record import Identity, Record
+from resnet18.records.record import Epoch, Identity, Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.code import PACKAGE
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import LockedError
-from resnet18.spec.experiment import CountOrAll
+from resnet18.spec.experiment import CountOrAll, Experiment
 from resnet18.spec.identity import code_hash, shared_code_hash
+from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
+
+TIMED_EPOCHS = 4
+"""The first warms up."""
+KIND_LIMIT_S = 4.0
+"""For timing one kind of run, the start of its process and of its device included."""
+LEAST_S = 0.5
+"""With less left no process is started."""
+MOST_TEST_IMAGES = 100
+"""Of a run that is timed."""
+MOST_PIXELS = 150_000
+"""Of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""
+CIFAR_STEM_WORK = 16
+"""The stem of CIFAR leaves maps of four times the side."""
 
 
 def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command decides
@@ -104,6 +123,78 @@ def make_jobs(
         )
         for run in runs
     ]
+
+
+class Timing(NamedTuple):
+    """Seconds of a run beside its epochs, and for each image."""
+
+    prepare_s: float
+    train_image_s: float
+    eval_image_s: float
+
+
+def shortened(run: Run, images: int, epochs: int) -> Run:
+    """Return a run as fast as this one, of so many epochs of a single step on so many images."""
+    sizes = dict.fromkeys(("test_images_epoch", "test_images_last"), min(images, MOST_TEST_IMAGES))
+    sizes |= {"batch_size": images, "train_images": images, "epochs": epochs}
+    return replace(run, experiment=run.experiment.model_copy(update={**sizes, "schedule": Constant()}))
+
+
+def images_at_most(experiment: Experiment) -> int:
+    """Return how many images a timed step may have on the CPU; batch norm needs two."""
+    stem = CIFAR_STEM_WORK if experiment.stem == "cifar" else 1
+    return max(2, int(MOST_PIXELS / (experiment.image_size**2 * experiment.width / 64 * stem)))
+
+
+def timed(
+    runs: Sequence[Run], source: DataSource, data_sha256: str, limit_s: float, devices: Collection[str]
+) -> dict[str, Timing]:
+    """Return how fast runs go on this machine, by run id, as far as they can be timed in so many seconds.
+
+    Those that fail are left out, and those of which only the first step ended: on a fresh machine it compiles kernels
+    and warms libraries, which may take a hundred times as long as a step does.
+    """
+    found, end_s, short = dict[str, Timing](), monotonic() + limit_s, list[Run]()
+    for run in runs:
+        is_on_cpu = run.execution.device == "cpu" or (run.execution.device == "auto" and not set(devices) - {"cpu"})
+        images = run.experiment.batch_size
+        images = min(images, images_at_most(run.experiment)) if is_on_cpu else images
+        execution = run.execution.model_copy(update={"compile": False})
+        short.append(replace(shortened(run, images, TIMED_EPOCHS), execution=execution))
+    with TemporaryDirectory(prefix="resnet18-timing-") as folder:
+        store = Store(Path(folder))
+        store.make_writable()
+        jobs = make_jobs(short, Request(data=source.label), source, data_sha256, store, DEFAULT)
+        for run, job in zip(runs, jobs, strict=True):
+            if (left_s := end_s - monotonic()) < LEAST_S:
+                break
+            if (timing := time_epochs(job, min(KIND_LIMIT_S, left_s))) is not None:
+                found[run.run_id] = timing
+    return found
+
+
+def time_epochs(job: Job, limit_s: float) -> Timing | None:
+    """Return how fast a job's last epoch went that ended in time; None where that was the first, which warms up."""
+    told: list[tuple[float, Epoch]] = []
+
+    def hear(message: Message) -> None:
+        if message.epoch is not None:
+            told.append((monotonic(), message.epoch))
+
+    begin_s = monotonic()
+    attempt = Attempt(job, hear)
+    try:
+        attempt.hear_out(begin_s + limit_s)
+    finally:
+        attempt.close()
+    if len(told) < 2:
+        return None
+    (first_s, first), (_, last) = told[0], told[-1]
+    return Timing(
+        prepare_s=first_s - begin_s - first.train_s,
+        train_image_s=(last.train_s + (last.statistics_s or 0.0)) / last.train.images,
+        eval_image_s=(last.eval_as_published_s + last.eval_clean_s) / (last.as_published.images + last.clean.images),
+    )
 
 
 def exit_code_of(finished: Collection[Finished]) -> int:

@@ -2,13 +2,12 @@
 
 import time
 import traceback
-from collections.abc import Collection, Iterator
-from time import perf_counter
+from collections.abc import Collection
 
 import torch
 
 from resnet18.data.source import open_data
-from resnet18.execution.child import Message, TimingAnswer, TimingQuestion
+from resnet18.execution.child import Message
 from resnet18.execution.engine import Job
 from resnet18.execution.worker_attempt import Send, WorkerAttempt
 from resnet18.measure.clock import Clock
@@ -19,14 +18,10 @@ from resnet18.measure.host import HostWatch
 from resnet18.records.arrays import encode_picture
 from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import IntegrityError
-from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.forecast import EVALUATION_BATCH
 from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
-from resnet18.training.loop import compile_network, evaluate, lap, train, train_epoch
+from resnet18.training.loop import compile_network, lap, train
 from resnet18.training.optimizers import form_of
-from resnet18.training.queued import QueuedSteps
 from resnet18.training.results import (
-    START,
     Conclusion,
     EpochResult,
     Position,
@@ -35,13 +30,6 @@ from resnet18.training.results import (
     parameter_count,
 )
 from resnet18.training.setup import Setup, path_numerics, set_up
-
-MOST_PIXELS = 150_000
-"""Of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""
-CIFAR_STEM_WORK = 16
-"""The stem of CIFAR leaves maps of four times the side."""
-TIMED_STEPS = 3
-"""After one that warms up."""
 
 
 def run_job(job: Job, send: Send, stops: Collection[int] = ()) -> None:
@@ -74,9 +62,9 @@ def run_job(job: Job, send: Send, stops: Collection[int] = ()) -> None:
 
 def _measured(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
     """Train under watch, and note what was seen, however the training ended."""
-    facts, execution = attempt.facts, attempt.job.run.execution
+    facts, execution = attempt.facts, carried_out(attempt.job.run.execution, device)
     form = form_of(attempt.job.run.experiment.optimizer, execution.path, device.type)
-    facts["numerics"] = _numerics(execution, device) | {"optimizer_form": form}
+    facts["numerics"] = {**numerics(execution, device), **path_numerics(execution, device), "optimizer_form": form}
     watch = DeviceWatch(device)
     try:
         with watch:
@@ -92,17 +80,6 @@ def _measured(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None
         facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
         facts["flags"] += ["unreliable"] if facts["unreliable_because"] else []
         attempt.forget_costs_of_resumed()
-
-
-def _numerics(asked: Execution, device: torch.device) -> dict[str, str | int | bool]:
-    """Return the numerics fingerprint of what runs; compiled code is made on the way."""
-    execution = carried_out(asked, device)
-    return {**numerics(execution, device), **path_numerics(execution, device)}
-
-
-def numerics_of(execution: Execution) -> dict[str, str | int | bool]:
-    """Return the numerics fingerprint that a run would have here, without what only a watch of its device tells."""
-    return _numerics(execution, ready_device(execution))
 
 
 def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
@@ -154,51 +131,3 @@ def _train_watched(attempt: WorkerAttempt, setup: Setup, clock: Clock, begin: Po
         attempt.facts["conditions"], unknown = host.facts()
         attempt.reasons.update(unknown)
     return result
-
-
-def time_steps(question: TimingQuestion) -> Iterator[TimingAnswer]:
-    """Yield the pace of an experiment here, better each time: the caller may not wait for the last answer.
-
-    Training goes without torch.compile, and on the CPU a step has so few images that it takes a second at most. The
-    first step, which warms up, is given as no step timed. Scoring is timed last; until then an image is said to take a
-    third of what it takes in training.
-    """
-    start_s = perf_counter()
-    execution = question.execution.model_copy(update={"compile": False})
-    device = ready_device(execution)
-    images = question.experiment.batch_size
-    if device.type == "cpu":
-        images = min(images, images_at_most(question.experiment))
-    experiment = question.experiment.model_copy(update={"batch_size": images})
-    setup = set_up(experiment, execution, open_data(question.source, verify=False), device)
-    synchronize(device)
-    prepare_s = perf_counter() - start_s
-    for steps, image_s in _paces(setup, question.enough_s):
-        found = TimingAnswer(steps=steps, prepare_s=prepare_s, train_image_s=image_s, eval_image_s=image_s / 3)
-        yield found
-    indices = setup.test_indices_last[: min(images, EVALUATION_BATCH)]
-    start_s = perf_counter()
-    evaluate(setup, indices, experiment.test_augmentation, epoch=1)
-    yield found.model_copy(update={"eval_image_s": (perf_counter() - start_s) / len(indices)})
-
-
-def images_at_most(experiment: Experiment) -> int:
-    """Return how many images a timed step may have on the CPU; batch norm needs two."""
-    stem = CIFAR_STEM_WORK if experiment.stem == "cifar" else 1
-    return max(2, int(MOST_PIXELS / (experiment.image_size**2 * experiment.width / 64 * stem)))
-
-
-def _paces(setup: Setup, enough_s: float) -> Iterator[tuple[int, float]]:
-    """Yield after each step how many were timed, and the seconds for each of their images."""
-    clock = Clock(lambda: synchronize(setup.device))
-    steps = QueuedSteps(setup).epoch(clock, START) if setup.runs_ahead else train_epoch(setup, clock, START)
-    begin_s = perf_counter()
-    first = next(steps)
-    first_s = perf_counter()
-    yield 0, (first_s - begin_s) / first.tally.images
-    for position in steps:
-        now_s = perf_counter()
-        timed = position.steps - first.steps
-        yield timed, (now_s - first_s) / (position.tally.images - first.tally.images)
-        if now_s - first_s > enough_s or timed >= TIMED_STEPS:
-            return

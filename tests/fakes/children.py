@@ -77,13 +77,11 @@ def without_room_for_checkpoints(*arguments: Any) -> None:
     ENTER(*arguments)
 
 
-def that_hangs(kind: str, *arguments: Any) -> None:
-    """Start a child that, asked for a run, waits for ever and hears no wish."""
-    if kind == "Job":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        while True:
-            signal.pause()
-    ENTER(kind, *arguments)
+def that_hangs(*arguments: Any) -> None:
+    """Start a child that waits for ever and hears no wish."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        signal.pause()
 
 
 def answer(question: Callable[..., Any], *arguments: Any) -> Any:
