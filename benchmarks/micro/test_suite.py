@@ -62,9 +62,7 @@ def test_runner_overhead(benchmark, tmp_path):
     overheads = []
 
     def run():
-        start_up_s = timed(planned.runs, source, read_embedded().sha256, 60.0, {"cpu"})[
-            planned.runs[0].run_id
-        ].prepare_s
+        (timing,) = timed(planned.runs, source, read_embedded().sha256, 60.0, {"cpu"}).values()
         store = Store(tmp_path / f"round-{len(overheads)}")
         start = perf_counter()
         run_plan(planned, request, source, LocalEngine(), store, Progress(Console(file=io.StringIO())))

@@ -39,11 +39,12 @@ class Node(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A run that is given out, its lock in the results directory, and what Ray is asked for."""
+    """A run that is given out, its lock in the results directory, and what it asked for."""
 
     job: Job
     held: ExitStack
-    options: Mapping[str, Any]
+    cpus: int
+    gpus: float
 
 
 class RayEngine(Engine):
@@ -64,7 +65,7 @@ class RayEngine(Engine):
     def carry_out(self, jobs: Sequence[Job], progress: Progress) -> list[Finished]:
         """Carry out runs that are not done; see `Engine`."""
         for job in jobs:
-            self._options(job.run)
+            self._needs(job.run)
         waiting, out, finished = deque(jobs), dict[Any, Task](), list[Finished]()
         try:
             while waiting or out:
@@ -87,8 +88,8 @@ class RayEngine(Engine):
             self._cancel(out, progress)
         return finished
 
-    def _options(self, run: Run) -> dict[str, Any]:
-        """Return what Ray is asked for on behalf of a run: what it takes of a node, and which nodes are no good.
+    def _needs(self, run: Run) -> tuple[int, float]:
+        """Return the CPUs and GPUs that Ray is asked for.
 
         A run with the node for itself asks for all processors of the largest: on a smaller one, which has fewer, it
         cannot come, so it is alone. One with a GPU gets the processors that belong to it.
@@ -108,22 +109,21 @@ class RayEngine(Engine):
         if not fit:
             raise self._unfit[able[0].id]
         largest = max(fit, key=lambda node: node.cpus)
-        if cpus is None:
-            is_part = not wanted.whole and largest.gpus
-            cpus = max(1, int(largest.cpus * gpus / largest.gpus)) if is_part else largest.cpus
-        return {
-            "num_cpus": cpus,
-            "num_gpus": gpus,
-            # Ray sets it to 1 or to num_cpus by rules of its own, and a process with another environment is another.
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(cpus)}},
-            "label_selector": {"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
-        }
+        if wanted.whole or not largest.gpus:
+            return cpus or largest.cpus, gpus
+        return cpus or max(1, int(largest.cpus * gpus / largest.gpus)), gpus
 
     def _send(self, job: Job, held: ExitStack, out: dict[Any, Task]) -> None:
         """Give a run out, which keeps what is held."""
-        options = self._options(job.run)
-        task = self._ray.remote(max_retries=RETRIES, max_calls=0)(on_a_node).options(**options)
-        out[task.remote(job.model_dump_json())] = Task(job, held.pop_all(), options)
+        cpus, gpus = self._needs(job.run)
+        task = self._ray.remote(max_retries=RETRIES, max_calls=0)(on_a_node).options(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            # Ray sets it to 1 or to num_cpus by rules of its own, and a process with another environment is another.
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(cpus)}},
+            label_selector={"ray.io/node-id": f"!in({','.join(self._unfit)})"} if self._unfit else None,
+        )
+        out[task.remote(job.model_dump_json())] = Task(job, held.pop_all(), cpus, gpus)
 
     def _ended(self, out: Mapping[Any, Task]) -> list[Any]:
         """Wait until something comes back, and return it.
@@ -136,11 +136,10 @@ class RayEngine(Engine):
             if back:
                 return back
             alive = [node for node in living(self._ray) if node.id not in self._unfit]
-            asked = {(task.options["num_cpus"], task.options["num_gpus"]) for task in out.values()}
-            if not any(node.cpus >= cpus and node.gpus >= gpus for cpus, gpus in asked for node in alive):
-                what = " or ".join(f"{cpus} CPUs and {gpus:g} GPUs" for cpus, gpus in sorted(asked))
-                message = f"no node that is left has {what}"
-                raise EnvironmentMissingError("--engine ray", message, next_step="start such a node")
+            if not any(node.cpus >= task.cpus and node.gpus >= task.gpus for task in out.values() for node in alive):
+                asked = sorted({f"{task.cpus} CPUs and {task.gpus:g} GPUs" for task in out.values()})
+                what = f"no node that is left has {' or '.join(asked)}"
+                raise EnvironmentMissingError("--engine ray", what, next_step="start such a node")
 
     def _end(self, ref: object, job: Job, progress: Progress) -> Finished | None:
         """Keep the record that came back, or write one; None where the run goes to another node."""

@@ -79,7 +79,6 @@ def _measured(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None
         seconds = [epoch.train_s for epoch in attempt.epochs or ()]
         facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
         facts["flags"] += ["unreliable"] if facts["unreliable_because"] else []
-        attempt.forget_costs_of_resumed()
 
 
 def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
@@ -91,7 +90,15 @@ def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
     setup = set_up(job.run.experiment, job.run.execution, data, device)
     clock = Clock(lambda: synchronize(device))
     begin = attempt.begin(setup, clock)
-    _note_what_is_prepared(attempt, setup, start_ns)
+    attempt.facts.update(classes=setup.data.classes, parameters=parameter_count(setup.model))
+    attempt.add_seconds({"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
+    if setup.runs_ahead:
+        reason = "the fast path reads loss and hits with the step, which it does not wait for"
+        attempt.reasons["time.statistics_s"] = reason
+    if setup.execution.compile:
+        start_ns = time.perf_counter_ns()
+        compile_network(setup)
+        attempt.add_seconds({"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
     result = _train_watched(attempt, setup, clock, begin)
     if result is None:
         return None
@@ -100,19 +107,6 @@ def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
     end = conclude(setup, result.predictions)
     attempt.conclude(end)
     return end
-
-
-def _note_what_is_prepared(attempt: WorkerAttempt, setup: Setup, start_ns: int) -> None:
-    """Note what is known before the first step, and compile where the spec asks for it."""
-    if setup.runs_ahead:
-        reason = "the fast path reads loss and hits with the step, which it does not wait for"
-        attempt.reasons["time.statistics_s"] = reason
-    attempt.facts.update(classes=setup.data.classes, parameters=parameter_count(setup.model))
-    attempt.add_seconds({"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
-    if setup.execution.compile:
-        start_ns = time.perf_counter_ns()
-        compile_network(setup)
-        attempt.add_seconds({"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
 
 
 def _train_watched(attempt: WorkerAttempt, setup: Setup, clock: Clock, begin: Position) -> EpochResult | None:

@@ -25,18 +25,12 @@ from resnet18.training.setup import Setup
 
 Send = Callable[[Message], None]
 DEVICE_IS_FULL = (
-    "CUDA error: out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "MPS backend out of memory",
+    *("CUDA error: out of memory", "MPS backend out of memory"),
+    *("CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED"),
 )
 """Errors of libraries under torch that are not torch.OutOfMemoryError. Read in issue threads, not seen on hardware."""
-HOST_IS_FULL = (
-    "can't allocate memory",
-    "DefaultCPUAllocator: not enough memory",
-    "[Errno 12] Cannot allocate memory",
-)
-"""What torch's allocator says in plain RuntimeErrors (the second on Windows), and the system that cannot fork."""
+HOST_IS_FULL = ("can't allocate memory", "[Errno 12] Cannot allocate memory")
+"""What torch's allocator says in plain RuntimeErrors, and the system that cannot fork."""
 ONEDNN_FAILED = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
 """What oneDNN says of any failure: want of memory where a cap is in force, and nothing certain elsewhere."""
 
@@ -187,13 +181,6 @@ class WorkerAttempt:
             "result_hash": result_hash(tuple(self.epochs or ()), end.confusion, summary),
         }
 
-    def forget_costs_of_resumed(self) -> None:
-        """Leave out peaks and energy of a run that was resumed: this process has not seen all of it."""
-        if "resumed" in self.facts["flags"]:
-            self.facts["memory"], self.facts["energy_j"] = {}, None
-            keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
-            self.reasons.update(dict.fromkeys(keys, "the run was resumed: this process did not see all of it"))
-
     def fail(self, error: Exception) -> Status:
         """Note why the attempt ends, and return the status that the error amounts to."""
         status = classify(error, is_capped=self.job.run.execution.memory_cap is not None)
@@ -203,8 +190,12 @@ class WorkerAttempt:
         return status
 
     def record(self, status: Status) -> Record:
-        """Return the record of the attempt."""
+        """Return the record of the attempt. One that was resumed has no peaks and no energy."""
         self.add_seconds({"wall_s": self._elapsed_s})
+        if "resumed" in self.facts["flags"]:
+            self.facts["memory"], self.facts["energy_j"] = {}, None
+            keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
+            self.reasons.update(dict.fromkeys(keys, "the run was resumed: this process did not see all of it"))
         epochs = [asdict(epoch) for epoch in self.epochs or ()]
         return self.job.record(status, self._segments, {**self.facts, "epochs": epochs}, self.reasons)
 
