@@ -14,7 +14,7 @@ from resnet18.records.store import Store
 from resnet18.spec import optimizer
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.experiment import Execution
-from resnet18.training import augment, forecast, model, setup
+from resnet18.training import augment, forecast, model
 
 CASE = "regress/fast"
 AUGMENTED = [
@@ -74,11 +74,11 @@ def forget_the_last_layer(monkeypatch):
 
 
 def cut_one_epoch_late(monkeypatch):
-    genuine = optimizer.learning_rate
+    genuine = optimizer.Step.rate
     monkeypatch.setattr(
-        setup,
-        "learning_rate",
-        lambda schedule, initial, step, steps, epochs: genuine(schedule, initial, max(0, step - steps), steps, epochs),
+        optimizer.Step,
+        "rate",
+        lambda self, initial, step, steps, epochs: genuine(self, initial, max(0, step - steps), steps, epochs),
     )
 
 
