@@ -75,20 +75,24 @@ def copied(arrays):
     return {name: np.array(array) for name, array in arrays.items()}
 
 
+def assert_going_on_gives_the_same_bits(make, steps):
+    """Train in one piece, and stopped after so many steps: the same epochs and parameters."""
+    whole, first, second = make(), make(), make()
+    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
+    clock = Clock(lambda: None)
+    moment, arrays = snapshot(first, stopped_after(first, clock, steps), clock)
+    clock = Clock(lambda: None)
+    begin = restore(second, clock, type(moment).model_validate_json(moment.model_dump_json()), copied(arrays))
+    rest, ended = outcome(second, train(second, clock, begin))
+
+    assert (results, parameters) == (results[: begin.epoch - 1] + rest, ended)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: f"{one['name']}{one.get('momentum', '')}")
 @pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 2 * STEPS], ids=["mid", "end", "one after", "second end"])
 def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, data):
     """In the middle of an epoch, at its end before it is scored, and one step into the next; rates fall after it."""
-    whole = make_setup(data, optimizer)
-    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
-    first, clock = make_setup(data, optimizer), Clock(lambda: None)
-    moment, arrays = snapshot(first, stopped_after(first, clock, steps), clock)
-    second, clock = make_setup(data, optimizer), Clock(lambda: None)
-    begin = restore(second, clock, type(moment).model_validate_json(moment.model_dump_json()), copied(arrays))
-    done = results[: begin.epoch - 1]
-    rest, ended = outcome(second, train(second, clock, begin))
-
-    assert (results, parameters) == (done + rest, ended)
+    assert_going_on_gives_the_same_bits(lambda: make_setup(data, optimizer), steps)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS + DECAYING, ids=lambda one: "-".join(map(str, one.values())))
@@ -96,15 +100,7 @@ def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, da
 def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, data):
     """Its network computes with no dead taps, the checkpoint holds them all; width 16 runs the compiled kernels."""
     execution = Execution(path="fast", precision=precision)
-    setups = [make_setup(data, optimizer, execution, width=16) for _ in range(3)]
-    whole, first, second = setups
-    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
-    clock = Clock(lambda: None)
-    moment, arrays = snapshot(first, stopped_after(first, clock, STEPS + 1), clock)
-    begin = restore(second, Clock(lambda: None), moment, copied(arrays))
-    rest, ended = outcome(second, train(second, Clock(lambda: None), begin))
-
-    assert (results, parameters) == (results[:1] + rest, ended)
+    assert_going_on_gives_the_same_bits(lambda: make_setup(data, optimizer, execution, width=16), STEPS + 1)
 
 
 @pytest.mark.parametrize("path", ["reference", "fast"])
@@ -116,15 +112,8 @@ def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, dat
 @pytest.mark.parametrize("steps", [1, STEPS + 2])
 def test_a_rate_of_every_step_goes_on_where_it_stood(schedule, path, steps, data):
     """In the middle of an epoch: a checkpoint holds no rate, its position says which it is."""
-    setups = [make_setup(data, execution=Execution(path=path), schedule=schedule) for _ in range(3)]
-    whole, first, second = setups
-    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
-    clock = Clock(lambda: None)
-    moment, arrays = snapshot(first, stopped_after(first, clock, steps), clock)
-    begin = restore(second, Clock(lambda: None), moment, copied(arrays))
-    rest, ended = outcome(second, train(second, Clock(lambda: None), begin))
-
-    assert (results, parameters) == (results[: begin.epoch - 1] + rest, ended)
+    execution = Execution(path=path)
+    assert_going_on_gives_the_same_bits(lambda: make_setup(data, execution=execution, schedule=schedule), steps)
 
 
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])

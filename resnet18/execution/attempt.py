@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from resnet18.execution import child
-from resnet18.execution.child import Child, Message
+from resnet18.execution.child import Message
 from resnet18.execution.engine import Finished, Job
 from resnet18.execution.failure import oom_kills, record_death
 from resnet18.records import disk
@@ -93,18 +93,20 @@ class Attempt:
         self._saved: Status | None = None
         self._is_asked_to_stop = False
         self._start, self._start_ns, self._kills = utc_now(), perf_counter_ns(), oom_kills()
-        self._child = Child(job, job.store.log_path(job.run.run_id, job.attempt))
-        self.connection = self._child.connection
+        self._process, self.connection = child.start(job, job.store.log_path(job.run.run_id, job.attempt))
         limit_s = job.policy.time_limit_s
         self.end_s = None if limit_s is None else monotonic() + limit_s + child.GRACE_S
 
     def read(self) -> None:
         """Take the next message, or the child's end."""
-        message = self._child.read()
-        if message is None:
-            exit_code = self._child.wait()
-            self.end(*(STOPPED if self._is_asked_to_stop else ending(exit_code, self._kills, oom_kills())))
-        elif message.done is not None:
+        try:
+            message = Message.model_validate_json(self.connection.recv_bytes())
+        except (EOFError, OSError):  # OSError: it was killed in the middle of a message
+            self._process.join()
+            ended = ending(self._process.exitcode or 0, self._kills, oom_kills())
+            self.end(*(STOPPED if self._is_asked_to_stop else ended))
+            return
+        if message.done is not None:
             self._saved = message.done
         else:
             self._tell(message)
@@ -112,7 +114,7 @@ class Attempt:
     def ask_to_stop(self) -> None:
         """Ask the child to finish its step, save a checkpoint and leave its record."""
         self._is_asked_to_stop = True
-        self._child.ask_to_stop()
+        self._process.terminate()
 
     def hear_out(self, end_s: float) -> None:
         """Take what the child says until it is gone, or until that time of the monotonic clock."""
@@ -121,15 +123,15 @@ class Attempt:
 
     def end(self, status: Status, cause: str) -> None:
         """End the child at once; where it left no record, write one that says this."""
-        self._child.kill()
+        child.kill(self._process)
         if self.status is None:
             wall_s = (perf_counter_ns() - self._start_ns) / 1e9
             self.status = self._saved or record_death(self.job, status, cause, start=self._start, wall_s=wall_s)
 
     def close(self) -> None:
         """Leave no process behind, and let go of what was held."""
-        with self._held:
-            self._child.kill()
+        with self._held, self.connection:
+            child.kill(self._process)
 
 
 def ending(exit_code: int, kills_before: int | None, kills_after: int | None) -> tuple[Status, str]:

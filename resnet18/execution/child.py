@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 
@@ -44,41 +45,24 @@ class Message(Model):
     """Sent when the record is saved."""
 
 
-class Child:
-    """A child process that carries out a job; what it prints goes to a log."""
+def start(job: Job, log: Path) -> tuple[BaseProcess, Connection]:
+    """Start a process that carries out a job, with its output in a log; return it, and where its messages arrive."""
+    context = _context()
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_enter, args=(job.model_dump_json(), sender, str(log)), daemon=False)
+    with _without_main_module():
+        process.start()
+    sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
+    return process, receiver
 
-    def __init__(self, job: Job, log: Path) -> None:
-        context = _context()
-        self.connection, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=_enter, args=(job.model_dump_json(), sender, str(log)), daemon=False)
-        with _without_main_module():
-            self._process.start()
-        sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
 
-    def read(self) -> Message | None:
-        """Wait for its next message and return it; None when the child is gone."""
-        try:
-            return Message.model_validate_json(self.connection.recv_bytes())
-        except (EOFError, OSError):  # OSError: it was killed in the middle of a message
-            return None
-
-    def ask_to_stop(self) -> None:
-        """Ask for an end between two steps."""
-        self._process.terminate()
-
-    def wait(self) -> int:
-        """Wait until a child that has nothing more to say is gone, and return its exit code."""
-        self._process.join()
-        return self._process.exitcode or 0
-
-    def kill(self) -> None:
-        """End a child that still lives, and the loader processes that it has started, at once."""
-        if self._process.is_alive() and self._process.pid is not None:
-            with suppress(ProcessLookupError):  # it has not made itself the first of a group yet
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.kill()
-        self._process.join()
-        self.connection.close()
+def kill(process: BaseProcess) -> None:
+    """End a child that still lives, and the loader processes that it has started, at once."""
+    if process.is_alive() and process.pid is not None:
+        with suppress(ProcessLookupError):  # it has not made itself the first of a group yet
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+    process.join()
 
 
 def start_server(runs: Collection[Run]) -> None:
@@ -136,7 +120,10 @@ def _enter(text: str, sender: Connection, log: str) -> None:
         except OSError:  # the runner is gone, and the next one will start this run again: leave no second record
             raise SystemExit(1) from None
 
-    _redirect_output(log)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    os.dup2(descriptor, 1)  # libraries print there without Python's knowledge
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
     job = Job.model_validate_json(text)
     if job.gpus is not None:  # torch is imported, but has not looked for GPUs yet
         os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
@@ -145,13 +132,3 @@ def _enter(text: str, sender: Connection, log: str) -> None:
     stops: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stops.append(number))
     worker.run_job(job, send, stops)
-
-
-def _redirect_output(log: str) -> None:
-    """Send what the child prints, libraries included, to a file."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
