@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from builders import TINY, TOML, make_benchmark, make_experiment, make_job, make_run, make_toml
+from builders import TINY, TOML, make_experiment, make_job, make_run, make_toml
 from fakes import children
-from fakes.jobs import EMBEDDED, ONE_CASE, Quiet, record_of
+from fakes.jobs import EMBEDDED, Quiet, record_of
 
 from resnet18.execution import attempt as attempts
 from resnet18.execution import child
@@ -419,15 +419,6 @@ def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
         checked_data(EMBEDDED, [make_run(make_experiment(train_images="all", batch_size=31))])
 
     assert [2, 4, 2] == [one.value.exit_code for one in (few, broken, last)]
-
-
-def test_where_another_runner_has_a_run_the_exit_code_says_so(tmp_path):
-    """The others are carried out, and the same command finds it later."""
-    (run,) = plan([make_benchmark(tmp_path, ONE_CASE)], Request(overrides=TINY), [0], {"cpu": 1}).runs
-    with run_lock(tmp_path / "results", run.run_id):
-        finished = run_in(tmp_path, ONE_CASE)
-
-    assert ([None], 75) == (statuses(finished), exit_code_of(finished))
 
 
 @pytest.mark.parametrize(
