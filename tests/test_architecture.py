@@ -1,6 +1,7 @@
 """The house: imports go one way, heavy ones only where they are needed, and nothing is unpickled."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,24 @@ def test_planning_and_reporting_start_without_torch(code):
     probe = f"{code}\nimport sys; sys.exit('torch' in sys.modules)"
 
     assert 0 == subprocess.run([sys.executable, "-c", probe], check=False).returncode
+
+
+def module_of(path):
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Imports inside functions count, those for types alone do not."""
+    names, graph = set(map(module_of, FILES)), {}
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in [node for node in ast.walk(tree) if isinstance(node, ast.If)]:
+            if getattr(node.test, "id", "") == "TYPE_CHECKING":
+                node.body = []
+        found = set()
+        for node in [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & names or {node.module} & names
+        graph[module_of(path)] = found - {module_of(path)}
+
+    graphlib.TopologicalSorter(graph).prepare()

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from resnet18.execution import child
-from resnet18.execution.child import Message
-from resnet18.execution.engine import Finished, Job
+from resnet18.execution.engine import Finished, Job, Message
 from resnet18.execution.failure import oom_kills, record_death
 from resnet18.records import disk
 from resnet18.records.content import utc_now

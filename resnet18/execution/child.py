@@ -21,10 +21,8 @@ from types import ModuleType
 
 import psutil
 
-from resnet18.execution.engine import Job
-from resnet18.records.record import Epoch, Status
+from resnet18.execution.engine import Job, Message
 from resnet18.spec.plan import Run
-from resnet18.spec.strict import Model
 
 GRACE_S = 5.0
 """How long a child may take to finish its step, save a checkpoint and leave its record."""
@@ -33,16 +31,6 @@ OF_REFERENCE = ["torch._dynamo", "resnet18.training.reference"]
 """What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 SPINS = 10_000
 """Half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)."""
-
-
-class Message(Model):
-    """One message from a child: exactly one of its fields is set."""
-
-    note: str | None = None
-    """For the user."""
-    epoch: Epoch | None = None
-    done: Status | None = None
-    """Sent when the record is saved."""
 
 
 def start(job: Job, log: Path) -> tuple[BaseProcess, Connection]:

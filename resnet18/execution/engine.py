@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from pydantic import Field
 
 from resnet18.records.content import build_record
-from resnet18.records.record import Identity, Record, RecordSpec, Segment, Status
+from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Segment, Status
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource, PathAsText
 from resnet18.spec.errors import SpecError, did_you_mean
@@ -100,6 +100,16 @@ class Job(Model):
     def next(self) -> "Job":
         """Return the next attempt at the run."""
         return self.model_copy(update={"attempt": self.store.attempts(self.run.run_id) + 1})
+
+
+class Message(Model):
+    """One message from a child: exactly one of its fields is set."""
+
+    note: str | None = None
+    """For the user."""
+    epoch: Epoch | None = None
+    done: Status | None = None
+    """Sent when the record is saved."""
 
 
 @dataclass(frozen=True)

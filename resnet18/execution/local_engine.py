@@ -8,8 +8,7 @@ from filelock import FileLock, Timeout
 
 from resnet18.execution import child
 from resnet18.execution.attempt import Attempt, attempts, claim, wait_for
-from resnet18.execution.child import Message
-from resnet18.execution.engine import Engine, Finished, Job
+from resnet18.execution.engine import Engine, Finished, Job, Message
 from resnet18.execution.progress import Progress
 from resnet18.spec.data import data_home
 from resnet18.spec.errors import SpecError

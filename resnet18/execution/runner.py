@@ -12,8 +12,7 @@ from typing import Literal, NamedTuple
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
 from resnet18.execution.attempt import Attempt
-from resnet18.execution.child import Message
-from resnet18.execution.engine import DEFAULT, Engine, Finished, Job, Policy
+from resnet18.execution.engine import DEFAULT, Engine, Finished, Job, Message, Policy
 from resnet18.execution.progress import Progress
 from resnet18.records.arrays import Checkpoints
 from resnet18.records.record import Epoch, Identity, Record

@@ -7,8 +7,7 @@ from collections.abc import Collection
 import torch
 
 from resnet18.data.source import open_data
-from resnet18.execution.child import Message
-from resnet18.execution.engine import Job
+from resnet18.execution.engine import Job, Message
 from resnet18.execution.worker_attempt import Send, WorkerAttempt
 from resnet18.measure.clock import Clock
 from resnet18.measure.device_watch import DeviceWatch

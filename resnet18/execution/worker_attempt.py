@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from resnet18.execution.child import Message
-from resnet18.execution.engine import Job
+from resnet18.execution.engine import Job, Message
 from resnet18.execution.failure import failure_facts, redacted
 from resnet18.measure.clock import Clock
 from resnet18.records.arrays import Checkpoint, Checkpoints, Head
