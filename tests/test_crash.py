@@ -114,7 +114,7 @@ def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(number, exit_code,
     assert (exit_code, "interrupted") == (process.returncode, stopped.status)
     assert "InterruptedRunError: stopped by the user in epoch " in stopped.failure.message
     assert 1 <= len(stopped.epochs) < EPOCHS
-    assert "goes on in epoch " in lines[0]
+    assert "resumes in epoch " in lines[0]
     assert stopped.epochs == again.epochs[: len(stopped.epochs)]
     assert (2, whole[0].result_hash) == (again.attempt, again.result_hash)
     assert [segment.start for segment in stopped.segments] == [segment.start for segment in again.segments[:-1]]

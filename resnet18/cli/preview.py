@@ -17,7 +17,7 @@ from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Kind, Pace, Sizes, kind_of
 
 WORTH_TIMING_S = 60.0
-"""By the rule of thumb: what takes less is done in about the time in which it could be foretold."""
+"""By the rule of thumb: an estimate of shorter runs would take about as long as the runs."""
 MOST_TIMING_S = 10.0
 TIMING_SHARE = 1 / 30
 """Of what the runs take by the rule of thumb: an estimate must not take long beside the runs."""

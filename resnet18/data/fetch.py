@@ -187,7 +187,7 @@ def _alone(home: Path, say: web.Say) -> Iterator[None]:
             held = lock.acquire()
         with held:
             yield
-    except BrokenPipeError:  # whoever read the output has gone: that is no matter of the disk
+    except BrokenPipeError:  # the reader of a pipe has gone: no fault of the disk
         raise
     except OSError as error:
         what = f"cannot be used: {error.strerror or error}"

@@ -69,7 +69,7 @@ class Progress:
         """Something that concerns more than one run."""
         if self._is_live:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:  # rich would end the program with exit code 1 where nobody reads any more
+        else:  # rich would end the program with exit code 1 when the reader of a pipe has gone
             self._console.file.write(f"{text}\n")
             self._console.file.flush()
 

@@ -83,7 +83,7 @@ class Delivery(Model):
             raise EnvironmentMissingError(
                 str(store.results),
                 f"a record that came back cannot be kept: {error.strerror}",
-                next_step="make room; the same command goes on with what is missing",
+                next_step="make room, then repeat the command to run what is missing",
             ) from None
 
 

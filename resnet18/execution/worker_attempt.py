@@ -105,7 +105,7 @@ class WorkerAttempt:
         self._earlier, self.epochs = head.segments, list(head.epochs)
         self.facts["flags"].append("resumed")
         self.add_seconds(head.time)
-        self.tell(f"goes on in epoch {position.epoch} after step {position.steps}")
+        self.tell(f"resumes in epoch {position.epoch} after step {position.steps}")
         return position
 
     def _check(self, head: Head) -> None:
@@ -125,7 +125,7 @@ class WorkerAttempt:
         is_due = (time.perf_counter_ns() - self._saved_ns) / 1e9 >= policy.checkpoint_every_s
         if is_due or is_late or self.stops:
             self._save(setup, clock, position)
-        place = f"in epoch {position.epoch} after step {position.steps}; the same command goes on from there"
+        place = f"in epoch {position.epoch} after step {position.steps}; repeat the command to resume there"
         if self.stops:
             raise InterruptedRunError(f"stopped by the user {place}")
         if is_late:

@@ -33,7 +33,7 @@ class Comparison:
     falls: bool = False
     """The estimate counts a fall as positive: it is written with the other sign."""
     against_one_run: bool = False
-    """The region is about one run of somebody else: the claim falls only where a further run would not fit."""
+    """The region is about one run of the report: only a further run of ours that would not fit refutes the claim."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
     forms: tuple[str, ...] = ()

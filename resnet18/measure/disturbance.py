@@ -49,7 +49,7 @@ def _of_cpus(conditions: Mapping[str, Any], threads: int | None) -> Iterator[str
         limit = max(0, cpus - (threads or cpus)) + OTHERS_LIMIT_CPUS
         if used > limit:
             yield f"other programs used {used:.2f} of {cpus} CPUs (times count up to {limit:.2f})"
-    # Where nobody else worked, the run's own threads and loader processes waited for each other.
+    # Where no other program worked, the run's own threads and loader processes waited for each other.
     pressure = conditions.get("cpu_pressure_share") or 0.0
     if pressure > PRESSURE_LIMIT and (used is None or used > OTHERS_LIMIT_CPUS):
         yield f"work waited for a CPU in {pressure:.1%} of the time (times count up to {PRESSURE_LIMIT:.0%})"

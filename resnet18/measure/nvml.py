@@ -19,7 +19,7 @@ Gpu = Any
 ERRORS = (getattr(pynvml, "NVMLError", OSError), OSError, AttributeError, ValueError)
 """What pynvml raises: NVML's codes, a library that cannot be loaded, a function that an older pynvml lacks."""
 THROTTLING = ("HwPowerBrakeSlowdown", "HwSlowdown", "HwThermalSlowdown", "SwPowerCap", "SwThermalSlowdown")
-"""NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock that somebody has set."""
+"""NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock set on purpose."""
 
 NOT_LISTED = (
     "device-level only: the driver's list does not hold this process; in a container it has the host's process numbers"

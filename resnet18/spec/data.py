@@ -44,7 +44,7 @@ class DataSource:
 
     @property
     def leaves_pictures(self) -> bool:
-        """Whether a run may leave pictures of test images: of a folder's images nobody here knows the rights."""
+        """Whether a run may leave pictures of test images: the rights to a folder's images are unknown."""
         return self.kind != "imagefolder"
 
 

@@ -111,7 +111,7 @@ class Missing(NamedTuple):
 
 
 class Text(NamedTuple):
-    """Words, or a number as somebody else printed it."""
+    """Words, or a number as a report printed it."""
 
     text: str
     number: float | None = None
