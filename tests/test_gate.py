@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from resnet18.cli.app import app
 from resnet18.cli.check import saved_bytes
 from resnet18.gate import baseline as kept
-from resnet18.gate.check import Sides, check, costs, growth, p_of_change, prediction
-from resnet18.gate.exact import exact_findings
+from resnet18.gate.check import NO_CHANGE, Sides, check, growth, prediction
 from resnet18.records.content import seal
 from resnet18.records.record import Score, null_keys
 from resnet18.records.store import Store
@@ -97,7 +96,7 @@ CHECKS = {
         lambda: judge(SIDE[:3], saved_bytes={CASE: (1_000, 2_000)}),
         "saved_bytes",
         "regression",
-        "1,000 bytes and now 2,000: +100.0 %",
+        "1000 and now 2000",
         1,
     ),
     "a baseline of too few seeds": (
@@ -185,7 +184,7 @@ def test_a_check_finds_what_changed_and_passes_on_nothing(what):
     ],
 )
 def test_a_changed_spec_is_named_and_nothing_else_is_compared(changes, says):
-    (finding,) = exact_findings(CASE, make_side([0]), make_side([5], **changes))
+    (finding, _) = judge(make_side([5], **changes), make_side([0])).findings  # the other: no costs without a base
 
     assert ("spec", "regression", True) == (finding.metric, finding.verdict, finding.says.startswith(says))
 
@@ -193,19 +192,18 @@ def test_a_changed_spec_is_named_and_nothing_else_is_compared(changes, says):
 def test_other_parameters_and_steps_are_regressions_under_any_numerics():
     (old,), (new,) = make_side([0]), make_side([0], numerics=OTHER)
     new = new.model_copy(update={"parameters": 101, "epochs": (replace(new.epochs[0], steps=4),)})
-    verdicts = {finding.metric: finding.verdict for finding in exact_findings(CASE, [old], [new])}
+    verdicts = {finding.metric: finding.verdict for finding in judge([new], [old]).findings}
 
     assert ("regression", "regression") == (verdicts["parameters"], verdicts["steps"])
 
 
 def test_of_unknown_processors_neither_bits_nor_costs_are_compared():
     old, new = (make_side(range(3), noisy, numerics={"cpu_model": "unknown"}) for _ in range(2))
-    bits = [finding for finding in exact_findings(CASE, old, new) if finding.metric == "bits"]
+    judged = judge(new, old, base=old)
 
-    assert [("not compared", True)] * 3 == [
-        (finding.verdict, finding.says.endswith("numerics: cpu_model, which is unknown"))
-        for finding in [*bits, *costs(CASE, old, new, GATE)]
-    ]
+    for metric in ("bits", "train_s", "rss_peak_bytes"):
+        verdict, says = found(judged, metric)
+        assert ("not compared", True) == (verdict, says.endswith("numerics: cpu_model, which is unknown"))
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(-80, "regression"), (80, "regression"), (0, "ok")])
@@ -240,7 +238,7 @@ def test_the_statistics_are_students():
     single = prediction([1.0, 2.0, 3.0], [6.0])
     slower = ttest_1samp([log(ratio) for ratio in ratios], log(1.02), alternative="greater").pvalue
 
-    assert p_of_change(prediction(old, new)) == pytest.approx(ttest_ind(new, old).pvalue, rel=1e-9)
+    assert NO_CHANGE.p_outside(prediction(old, new)) == pytest.approx(ttest_ind(new, old).pvalue, rel=1e-9)
     assert (4.0, 2, pytest.approx((1 + 1 / 3) ** 0.5)) == (single.value, single.df, single.se)
     assert p_above(growth(ratios), log(1.02)) == pytest.approx(slower, rel=1e-9)
 
@@ -285,7 +283,7 @@ def test_records_of_other_code_are_found_by_their_experiment():
     head = {CASE: make_side([0, 1])}
     other = make_record(make_experiment(seed=0), Execution(threads=3))
 
-    assert {CASE: (other,)} == kept.alike(head, [other, make_record(make_experiment(seed=9))])
+    assert {CASE: [other]} == kept.alike(head, [other, make_record(make_experiment(seed=9))])
 
 
 # Baselines, and the commands `check` and `compare`

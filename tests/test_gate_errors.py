@@ -42,7 +42,7 @@ def test_accuracies_are_judged_as_the_gate_judges_them(step):
         old, new = (np.round(side / step) * step if step else side for side in sides)
         gap = check.prediction(old.tolist(), new.tolist(), resolution=step)
 
-        assert check.p_of_change(gap) == pytest.approx(float(errors.p_of_change(old, new, step)), rel=1e-9)
+        assert check.NO_CHANGE.p_outside(gap) == pytest.approx(float(errors.p_of_change(old, new, step)), rel=1e-9)
 
 
 @pytest.mark.parametrize("spread", [0.0, 1e-5, 0.03])

@@ -3,7 +3,7 @@
 import builders
 import pytest
 import torch
-from builders import make_experiment, make_identity
+from builders import make_experiment, make_identity, make_record
 from fakes import children
 from torch import nn
 
@@ -106,7 +106,8 @@ def test_a_doubled_buffer_is_found_by_the_saved_bytes(monkeypatch):
     monkeypatch.setattr(nn.ReLU, "forward", lambda _, x: torch.relu(x.clone()))
     monkeypatch.setattr(nn.BatchNorm2d, "forward", doubled(nn.BatchNorm2d.forward))
     after = forecast.forecast(experiment, execution).saved_bytes
-    judged = check(Sides({CASE: []}, {}, saved_bytes={CASE: (before, after)}), Gate())
+    records = {CASE: [make_record(experiment, execution)]}
+    judged = check(Sides(records, records, saved_bytes={CASE: (before, after)}), Gate())
 
     assert "regression" in [one.verdict for one in judged.findings if one.metric == "saved_bytes"]
 

@@ -133,7 +133,7 @@ def log_bytes(random: np.random.Generator, world: World, checks: int, pairs: int
 
 
 def p_of_change(old: Floats, new: Floats, step: float) -> Floats:
-    """Return what `check.p_of_change` of `prediction` does, for all checks and cases at once."""
+    """Return the p of `check.prediction`, for all checks and cases at once."""
     n, k = old.shape[-1], new.shape[-1]
     squares = (n - 1) * old.var(-1, ddof=1) + (k - 1) * new.var(-1, ddof=1)
     se = np.sqrt(np.maximum(squares / (n + k - 2), step**2 / 12) * (1 / k + 1 / n))
@@ -144,7 +144,7 @@ def p_of_change(old: Floats, new: Floats, step: float) -> Floats:
 
 
 def p_of_growth(logs: Floats, overlooked_percent: float) -> Floats:
-    """Return what `check.costs` does with a `growth`."""
+    """Return the p of `check.growth` beyond what is overlooked."""
     se = np.maximum(logs.std(-1, ddof=1), RESOLUTION / sqrt(12)) / sqrt(logs.shape[-1])
     return np.asarray(stdtr(logs.shape[-1] - 1, (log(1 + overlooked_percent / 100) - logs.mean(-1)) / se))
 

@@ -47,12 +47,12 @@ def check_command(
             echo_either({"baseline": str(folder)}, f"baseline: {folder}", as_json=as_json)
             return
         found = kept.baseline_for(baseline, head)
-        cases = found.index.cases
+        old_bytes = {label: case.saved_bytes for label, case in found.index.cases.items()}
         sides = Sides(
             head=head,
-            baseline={label: found.of_case(label) for label in {**head, **cases}},
+            baseline=found.cases,
             base=None if base is None else kept.alike(head, final_records(base)),
-            saved_bytes={label: (cases[label].saved_bytes, now) for label, now in saved.items() if label in cases},
+            saved_bytes={label: (old_bytes[label], now) for label, now in saved.items() if label in old_bytes},
         )
         judged = check(sides, benchmark.gate)
         about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")

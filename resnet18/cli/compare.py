@@ -26,9 +26,8 @@ def compare_command(
 ) -> None:
     """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
     with errors_reported(debug):
-        from resnet18.gate.baseline import every_case
+        from resnet18.gate.baseline import every_case, obstacles
         from resnet18.gate.check import Sides, check
-        from resnet18.gate.exact import obstacles
         from resnet18.report.markdown import check_text
 
         benchmarks = load_benchmarks(tuple(names or ()))

@@ -1,4 +1,4 @@
-"""Baselines: folders of committed records, a folder for each machine; and the records of each side of a check.
+"""Baselines: folders of committed records, a folder for each machine; the sides of a check; what may be compared.
 
     results/baseline/KEY/index.json, results/baseline/KEY/records/RUN.ATTEMPT.json
 
@@ -8,7 +8,7 @@ coarser class: data, torch's minor version, precision.
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,16 +16,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from resnet18.gate.exact import Cases
 from resnet18.records import disk
+from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
 from resnet18.spec.identity import digest
+from resnet18.spec.resolve import Request
 from resnet18.spec.strict import Model, strict_json
 from resnet18.tables.selection import case_records, requests_of
 
+Cases = Mapping[str, Sequence[Record]]
+"""Records by the label of their case, `benchmark/case`."""
 INDEX = "index.json"
 MAKE_ONE = "make one with: make baseline"
 
@@ -54,10 +57,11 @@ class Baseline:
     index: Index
     records: tuple[Record, ...]
 
-    def of_case(self, label: str) -> tuple[Record, ...]:
-        """Return the records of a case."""
-        kept = self.index.cases.get(label)
-        return () if kept is None else tuple(record for record in self.records if record.arm_id == kept.arm_id)
+    @property
+    def cases(self) -> Cases:
+        """The records of each case."""
+        kept = self.index.cases.items()
+        return {label: [record for record in self.records if record.arm_id == case.arm_id] for label, case in kept}
 
 
 def statistics_class(record: Record) -> tuple[object, ...]:
@@ -76,9 +80,7 @@ def numerics_key(records: Collection[Record]) -> str:
 def keep(root: Path, cases: Cases, saved_bytes: Mapping[str, int], source: Store) -> Path:
     """Copy records into the baseline of their numerics, in place of the one that was there, and return its folder.
 
-    Raises:
-        UnfinishedError: no record, or a case without a result.
-        SpecError: they were made by code that no commit names.
+    Raises UnfinishedError if a case has no result, SpecError if no commit names the code that made them.
     """
     records = [record for of_case in cases.values() for record in of_case]
     if not records or not all(cases.values()) or any(record.status != "ok" for record in records):
@@ -94,9 +96,7 @@ def keep(root: Path, cases: Cases, saved_bytes: Mapping[str, int], source: Store
     for record in records:
         store.save(record)
     shutil.rmtree(store.logs)
-    kept = {
-        label: KeptCase(arm_id=of_case[0].arm_id, saved_bytes=saved_bytes[label]) for label, of_case in cases.items()
-    }
+    kept = {label: KeptCase(arm_id=found[0].arm_id, saved_bytes=saved_bytes[label]) for label, found in cases.items()}
     index = Index(schema_version=1, commit=str(commits.pop()), cases=kept)
     disk.replace(folder / INDEX, (json.dumps(index.model_dump(), indent=1) + "\n").encode())
     return folder
@@ -105,9 +105,7 @@ def keep(root: Path, cases: Cases, saved_bytes: Mapping[str, int], source: Store
 def read_baseline(folder: Path) -> Baseline:
     """Return the baseline of a folder.
 
-    Raises:
-        IntegrityError: its index or a record is damaged, or of another version.
-        UnfinishedError: it has no records.
+    Raises IntegrityError if its index or a record is damaged or of another version, UnfinishedError without records.
     """
     try:
         index = Index.model_validate(strict_json((folder / INDEX).read_bytes()))
@@ -125,9 +123,7 @@ def read_baseline(folder: Path) -> Baseline:
 def baseline_for(root: Path, cases: Cases) -> Baseline:
     """Return the baseline to judge records by: that of their numerics, else the largest of their class.
 
-    Raises:
-        UnfinishedError: there is none.
-        IntegrityError: as `read_baseline`.
+    Raises UnfinishedError if there is none, IntegrityError as `read_baseline`.
     """
     found = [read_baseline(path.parent) for path in sorted(root.glob(f"*/{INDEX}"))]
     if not found:
@@ -142,39 +138,68 @@ def baseline_for(root: Path, cases: Cases) -> Baseline:
     return max(fitting, key=lambda kept: (kept.folder.name == key, len(kept.records)))
 
 
-def head_cases(benchmark: Benchmark, records: Collection[Record], where: str) -> dict[str, tuple[Record, ...]]:
+def head_cases(benchmark: Benchmark, records: Collection[Record], where: str) -> Cases:
     """Return the records of every case of a benchmark, as it was asked for; a case without any is there, empty.
 
-    Raises:
-        UnfinishedError: no record of the benchmark, or records of several ways of asking.
+    Raises UnfinishedError if there is no record of the benchmark, or if they were asked for in several ways.
     """
-    found = []
-    for request in requests_of(records):
-        cases = case_records(benchmark, request, records)
-        by_label = {f"{benchmark.name}/{case.name}": case.records for case in cases}
-        if any(by_label.values()) and by_label not in found:
-            found.append(by_label)
+    asked = (_by_label(benchmark, request, records) for request in requests_of(records))
+    found = [cases for cases in asked if any(cases.values())]
     if not found:
         raise UnfinishedError(where, f"no record of {benchmark.name}: nothing was measured")
-    if len(found) > 1:
+    if any(cases != found[0] for cases in found):
         raise UnfinishedError(where, "holds records of several scales, data sets or options: give each a folder")
     return found[0]
 
 
-def alike(head: Cases, others: Collection[Record]) -> dict[str, tuple[Record, ...]]:
+def _by_label(benchmark: Benchmark, request: Request, records: Collection[Record]) -> Cases:
+    return {f"{benchmark.name}/{case.name}": case.records for case in case_records(benchmark, request, records)}
+
+
+def every_case(benchmarks: Collection[Benchmark], records: Collection[Record]) -> Cases:
+    """Return the records of every case that has some; later labels of several ways of asking name theirs."""
+    found: dict[str, Sequence[Record]] = {}
+    for benchmark, request in product(benchmarks, requests_of(records)):
+        asked = ", ".join((request.scale, request.data_label, *request.overrides))
+        for label, of_case in _by_label(benchmark, request, records).items():
+            if of_case:
+                found[label if found.get(label, of_case) == of_case else f"{label} ({asked})"] = of_case
+    return found
+
+
+def alike(head: Cases, others: Collection[Record]) -> Cases:
     """Return, by the same labels, the records of other code that are of the head's experiments."""
     label_of = {record.experiment_id: label for label, of_case in head.items() for record in of_case}
-    return {label: tuple(record for record in others if label_of.get(record.experiment_id) == label) for label in head}
+    return {label: [record for record in others if label_of.get(record.experiment_id) == label] for label in head}
 
 
-def every_case(benchmarks: Collection[Benchmark], records: Collection[Record]) -> dict[str, tuple[Record, ...]]:
-    """Return the records of every case that has some; later labels of several ways of asking name theirs."""
-    found: dict[str, tuple[Record, ...]] = {}
-    for benchmark, request in product(benchmarks, requests_of(records)):
-        for case in case_records(benchmark, request, records):
-            label = f"{benchmark.name}/{case.name}"
-            if found.get(label, case.records) != case.records:
-                label = f"{label} ({', '.join((request.scale, request.data_label, *request.overrides))})"
-            if case.records:
-                found[label] = case.records
-    return found
+def obstacles(first: Cases, second: Cases) -> list[str]:
+    """Return why two folders of records cannot be compared; nothing where they can."""
+    found = []
+    for which, cases in (("the first", first), ("the second", second)):
+        if any(record.fingerprint.identity.dirty for records in cases.values() for record in records):
+            found.append(f"{which} has records of a checkout with uncommitted changes, which cannot be made again")
+        if differ_in_code(cases.values()):
+            found.append(f"{which} has records of several versions of the code")
+    both = [case for case in first if first[case] and second.get(case)]
+    for case in both:
+        pair = first[case][0], second[case][0]
+        for key in other_numerics(*pair):
+            old, new = (_numerics(record).get(key, "unknown") for record in pair)
+            found.append(f"{case}: {key}" + (f" is {old} and {new}" if old != new else ""))
+    return found if both else [*found, "no case has records in both"]
+
+
+def other_numerics(first: Record, second: Record) -> list[str]:
+    """Return the fields in which data and numerics of two records differ: then no bits are promised.
+
+    Nor are they where the processor is unknown: two unknown processors need not be equal.
+    """
+    a, b = _numerics(first), _numerics(second)
+    unknown = [] if knows_machine(a) or knows_machine(b) else ["cpu_model, which is unknown"]
+    return [*(key for key in a | b if a.get(key) != b.get(key)), *unknown]
+
+
+def _numerics(record: Record) -> dict[str, object]:
+    numerics = sorted((record.fingerprint.numerics or {}).items())
+    return {"data_sha256": record.fingerprint.identity.data_sha256, **dict(numerics)}

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import exp, log, sqrt
 from statistics import fmean, variance
+from typing import Literal
 
-from scipy.special import stdtr, stdtrit
-
-from resnet18.gate.exact import Cases, Finding, Outcome, exact_findings, other_numerics
+from resnet18.gate.baseline import Cases, other_numerics
+from resnet18.records.content import first_difference
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Gate
 from resnet18.tables.metrics import clean_accuracy, train_s
-from resnet18.tables.statistics import Estimate, contrast, holm_levels, p_above
+from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels, p_above
 
 GONE = "in the baseline, and among the cases no longer; if that was meant: make baseline"
 STOPPED = frozenset({"interrupted", "timeout"})
@@ -22,22 +22,41 @@ STOPPED = frozenset({"interrupted", "timeout"})
 FEWEST_PAIRS = 3
 INTERVAL = 0.999
 """Of the prediction interval that is printed; what decides is p, held against Holm's level."""
+NO_CHANGE = Region(0.0, 0.0)
+"""Outside it in either direction is a change, an unintended gain too."""
 RESOLUTION = 1e-4
 """Of the logarithm of a ratio: resident memory comes in pages, and times in the clock's ticks."""
 
 
-@dataclass(frozen=True)
-class Sides:
-    """What is compared. Runs that failed are there too."""
+Outcome = Literal["ok", "regression", "not compared", "missing"]
+"""`not compared`: this comparison cannot be made here, others stand for the case. `missing`: what the check needs was not
+recorded, so that nothing must pass on it."""
 
-    head: Cases
-    """That is judged."""
-    baseline: Cases
-    """Committed records, for bits and for the spread of accuracy."""
-    base: Cases | None = None
-    """Of another commit that ran in turns with the head, for times and memory; without it they are not compared."""
-    saved_bytes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """What autograd saves of a batch of a case: in the baseline, and now."""
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of a metric of a case."""
+
+    case: str
+    metric: str
+    verdict: Outcome
+    says: str
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A metric that is judged by statistics: the verdict waits for all others (Holm)."""
+
+    case: str
+    metric: str
+    p: float
+    """Chance of data as far from no change as these, if there is none."""
+    says: str
+
+    def judged(self, level: float) -> Finding:
+        """Return the finding at Holm's level."""
+        verdict: Outcome = "regression" if self.p <= level else "ok"
+        return Finding(self.case, self.metric, verdict, f"{self.says}; p = {self.p:.2g}, alarm at {level:.2g}")
 
 
 @dataclass(frozen=True)
@@ -61,65 +80,50 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Suspicion:
-    """A metric that is judged by statistics: the verdict waits for all others (Holm)."""
+class Sides:
+    """What is compared, by case. Runs that failed are there too."""
 
-    case: str
-    metric: str
-    p: float
-    """Chance of data as far from no change as these, if there is none."""
-    says: str
+    head: Cases
+    """The records that are judged."""
+    baseline: Cases
+    """Committed records, for bits and for the spread of accuracy."""
+    base: Cases | None = None
+    """Of another commit that ran in turns with the head, for times and memory; without it they are not compared."""
+    saved_bytes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """What autograd saves of a batch of a case: in the baseline, and now."""
 
 
 def check(sides: Sides, gate: Gate) -> Check:
     """Judge the records of a head. That any of the suspicions is wrongly called a regression has the gate's rate."""
-    found = list(_found(sides, gate))
+    found: list[Finding | Suspicion] = []
+    found += [Finding(case, "status", "missing", GONE) for case in sides.baseline if case not in sides.head]
+    for case in sides.head:
+        found += [*_results(case, sides, gate), *_costs(case, sides, gate)]
     levels = iter(holm_levels([each.p for each in found if isinstance(each, Suspicion)], gate.false_alarm_rate))
-    findings = []
-    for each in found:
-        if isinstance(each, Suspicion):
-            level = next(levels)
-            verdict: Outcome = "regression" if each.p <= level else "ok"
-            says = f"{each.says}; p = {each.p:.2g}, alarm at {level:.2g}"
-            findings.append(Finding(each.case, each.metric, verdict, says))
-        else:
-            findings.append(each)
-    return Check(tuple(findings))
+    return Check(tuple(each.judged(next(levels)) if isinstance(each, Suspicion) else each for each in found))
 
 
-def _found(sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
-    for case in sides.baseline:
-        if case not in sides.head:
-            yield Finding(case, "status", "missing", GONE)
-    for case, records in sides.head.items():
-        yield from _of_case(case, sides.baseline.get(case, ()), records, gate)
-        if case in sides.saved_bytes:
-            old, new = sides.saved_bytes[case]
-            changed = f"{old:,} bytes and now {new:,}: {100 * (new / old - 1):+.1f} %"
-            yield Finding(case, "saved_bytes", *(("ok", f"{new:,} bytes") if old == new else ("regression", changed)))
-        if sides.base is None:
-            says = "times and memory need a base that runs in turns: BASE=commit"
-            yield Finding(case, "costs", "not compared", says)
-        elif crashed := _failed(sides.base.get(case, ())):
-            yield Finding(case, "costs", "missing", f"the base {_end(crashed)}")
-        elif measured := _measured(records):
-            yield from costs(case, _measured(sides.base.get(case, ())), measured, gate)
-
-
-def _of_case(case: str, old: Sequence[Record], new: Sequence[Record], gate: Gate) -> Iterator[Finding | Suspicion]:
-    failed, old_measured, new_measured = _failed(new), _measured(old), _measured(new)
-    if failed and old_measured:
+def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
+    """Judge how the runs of a case ended, and what they found: spec, sizes, bits, accuracies."""
+    failed = _failed(sides.head[case])
+    base, head = _measured(sides.baseline.get(case, ())), _measured(sides.head[case])
+    if failed and base:
         verdict: Outcome = "missing" if failed.status in STOPPED else "regression"
         yield Finding(case, "status", verdict, f"seed {failed.seed} {_end(failed)}")
-    elif not new_measured:
+    elif not head:
         yield Finding(case, "status", "missing", "no run of the head has a result: nothing was measured")
-    elif not old_measured:
+    elif not base:
         yield Finding(case, "status", "missing", "no baseline: make baseline")
+    elif changed := next(_changed(_spec(base[0]), _spec(head[0])), None):
+        yield Finding(case, "spec", "regression", f"{changed}; if that was meant: make baseline")
     else:
-        exact = [*exact_findings(case, old_measured, new_measured)]
-        yield from exact
-        if exact[-1].metric != "spec":
-            yield _accuracy(case, old_measured, new_measured, gate)
+        yield Finding(case, "spec", "ok", f"experiment and execution are equal (arm {head[0].arm_id})")
+        sizes = {"parameters": (base[0].parameters, head[0].parameters), "steps": (_steps(base[0]), _steps(head[0]))}
+        sizes |= {"saved_bytes": sides.saved_bytes[case]} if case in sides.saved_bytes else {}
+        for metric, (old, new) in sizes.items():
+            yield Finding(case, metric, *(("ok", f"{new}") if old == new else ("regression", f"{old} and now {new}")))
+        yield _bits(case, base, head)
+        yield _accuracy(case, base, head, gate)
 
 
 def _failed(records: Sequence[Record]) -> Record | None:
@@ -135,6 +139,47 @@ def _measured(records: Sequence[Record]) -> list[Record]:
     return sorted((record for record in records if record.status == "ok"), key=lambda record: record.seed)
 
 
+def _steps(record: Record) -> str:
+    return f"{sum(epoch.steps for epoch in record.epochs)} in {len(record.epochs)} epochs"
+
+
+def _spec(record: Record) -> object:
+    return record.spec.model_dump(mode="json", include={"experiment": True, "execution": True})
+
+
+def _changed(old: object, new: object, key: str = "") -> Iterator[str]:
+    """Yield `key: old and now new` for each value that differs but the seed, lists item by item."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in (name for name in old | new if name != "seed"):
+            yield from _changed(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from _changed(a, b, f"{key}[{number}]")
+    elif old != new:
+        yield f"{key}: {old} and now {new}"
+
+
+def _pairs(base: Sequence[Record], head: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Return the records of each seed that both sides have."""
+    known = {record.seed: record for record in base}
+    return [(known[record.seed], record) for record in head if record.seed in known]
+
+
+def _bits(case: str, base: Sequence[Record], head: Sequence[Record]) -> Finding:
+    """Hold the results of each seed against each other, to the last bit, where the numerics are equal."""
+    pairs = _pairs(base, head)
+    alike = [pair for pair in pairs if not other_numerics(*pair)]
+    if not pairs:
+        return Finding(case, "bits", "not compared", "no seed is in both")
+    if not alike:
+        fields = ", ".join(other_numerics(*pairs[0]))
+        return Finding(case, "bits", "not compared", f"the baseline is of other numerics: {fields}")
+    for old, new in alike:
+        if old.result_hash != new.result_hash:
+            return Finding(case, "bits", "regression", f"seed {new.seed}: {first_difference(old, new)}")
+    return Finding(case, "bits", "ok", f"equal to the last bit for {len(alike)} of {len(head)} seeds")
+
+
 def prediction(old: Sequence[float], new: Sequence[float], resolution: float = 0.0) -> Estimate:
     """Return the gap of the means, with its standard error s·√(1/k + 1/n), df = n + k - 2.
 
@@ -147,13 +192,6 @@ def prediction(old: Sequence[float], new: Sequence[float], resolution: float = 0
     return Estimate(fmean(new) - fmean(old), sqrt(s2 * (1 / k + 1 / n)), n + k - 2, min(n, k), s2)
 
 
-def p_of_change(gap: Estimate) -> float:
-    """Return the two-sided p of no change: an unintended gain is a change too."""
-    if gap.se == 0:
-        return 1.0 if gap.value == 0 else 0.0
-    return 2 * float(stdtr(gap.df, -abs(gap.value) / gap.se))
-
-
 def _accuracy(case: str, base: Sequence[Record], head: Sequence[Record], gate: Gate) -> Finding | Suspicion:
     """Judge the mean accuracy of the new runs by the baseline's prediction interval."""
     metric = "clean_accuracy"
@@ -162,9 +200,10 @@ def _accuracy(case: str, base: Sequence[Record], head: Sequence[Record], gate: G
         return Finding(case, metric, "missing", says)
     old, new = ([100 * clean_accuracy(record) for record in side] for side in (base, head))
     gap = prediction(old, new, resolution=100 / head[0].epochs[-1].clean.images)
-    half = float(stdtrit(gap.df, 0.5 + INTERVAL / 2)) * gap.se
+    half = gap.interval(INTERVAL)[1] - gap.value
     predicted = f"{fmean(old):.2f} ± {half:.2f} points (n = {len(old)}, {100 * INTERVAL:.1f} %)"
-    return Suspicion(case, metric, p_of_change(gap), f"{fmean(new):.2f} % (n = {len(new)}); predicted {predicted}")
+    says = f"{fmean(new):.2f} % (n = {len(new)}); predicted {predicted}"
+    return Suspicion(case, metric, NO_CHANGE.p_outside(gap), says)
 
 
 COSTS: dict[str, tuple[Callable[[Record], float | None], Callable[[Gate], float], str]] = {
@@ -179,12 +218,18 @@ def growth(ratios: Sequence[float]) -> Estimate:
     return contrast([[log(ratio) for ratio in ratios]], [1.0], resolution=RESOLUTION)
 
 
-def costs(case: str, base: Sequence[Record], head: Sequence[Record], gate: Gate) -> Iterator[Finding | Suspicion]:
+def _costs(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
     """Judge how much each cost grew beyond what is overlooked, by pairs that ran one after the other, a seed each."""
-    known = {record.seed: record for record in base}
-    pairs = [(known[record.seed], record) for record in head if record.seed in known]
+    if sides.base is None:
+        yield Finding(case, "costs", "not compared", "times and memory need a base that runs in turns: BASE=commit")
+        return
+    base, head = sides.base.get(case, ()), _measured(sides.head[case])
+    if failed := _failed(base):
+        yield Finding(case, "costs", "missing", f"the base {_end(failed)}")
+        return
+    pairs = _pairs(base, head)
     others = ", ".join(other_numerics(*pairs[0])) if pairs else ""
-    for metric, (value, allowed, name) in COSTS.items():
+    for metric, (value, allowed, name) in COSTS.items() if head else ():
         ratios = [b / a for old, new in pairs if (a := value(old)) and (b := value(new))]
         if others:
             yield Finding(case, metric, "not compared", f"base and head ran under other numerics: {others}")
@@ -192,8 +237,7 @@ def costs(case: str, base: Sequence[Record], head: Sequence[Record], gate: Gate)
             says = f"{len(ratios)} pairs of a base and a head, {FEWEST_PAIRS} are needed"
             yield Finding(case, metric, "missing", says)
         else:
-            found = growth(ratios)
+            found, most = growth(ratios), 1 + allowed(gate) / 100
             low, high = (exp(end) for end in found.interval())
             says = f"{name} head by base {exp(found.value):.4f} [{low:.4f}, {high:.4f}] (n = {len(ratios)} pairs, 95 %)"
-            says += f", overlooked up to {1 + allowed(gate) / 100:g}"
-            yield Suspicion(case, metric, p_above(found, log(1 + allowed(gate) / 100)), says)
+            yield Suspicion(case, metric, p_above(found, log(most)), f"{says}, overlooked up to {most:g}")
