@@ -204,7 +204,7 @@ def wait_for_an_epoch(process: Popen[str]) -> str:
 
 def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:
     """Train, and yield what each epoch gave; the positions between the steps are left out."""
-    from resnet18.measure.clock import Clock  # noqa: PLC0415 - torch, which most tests do without
+    from resnet18.measure import Clock  # noqa: PLC0415 - torch, which most tests do without
     from resnet18.training.loop import train  # noqa: PLC0415 - the same
     from resnet18.training.results import EpochResult  # noqa: PLC0415 - the same
 

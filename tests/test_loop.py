@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.data.embedded import read_embedded
 from resnet18.data.rng import permutation
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training import feed, reference
 from resnet18.training.augment import build_pipeline

@@ -2,15 +2,14 @@
 
 import hashlib
 import subprocess
+import time
 from types import SimpleNamespace
 
 import pynvml
 import pytest
 import torch
 
-from resnet18.measure import clock as clock_module
-from resnet18.measure import devices, environment
-from resnet18.measure.clock import SCOPES, Clock
+from resnet18.measure import SCOPES, Clock, devices, environment
 from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16, present_devices
 from resnet18.measure.environment import ONEDNN, VARIABLES
 from resnet18.spec.experiment import Execution
@@ -21,10 +20,8 @@ from resnet18.training.device import ready_device
 def events(monkeypatch):
     """A clock that moves by one second at each reading, and a list of what happens."""
     events = []
-    monkeypatch.setattr(
-        clock_module.time, "perf_counter_ns", lambda: events.append("read") or events.count("read") * 10**9
-    )
-    monkeypatch.setattr(clock_module.time, "time", lambda: -1e9)
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: events.append("read") or events.count("read") * 10**9)
+    monkeypatch.setattr(time, "time", lambda: -1e9)
     return events
 
 
@@ -58,7 +55,7 @@ def test_a_wall_clock_that_jumps_back_changes_no_duration(events):
     """Seconds come from the monotonic clock alone."""
     clock = Clock(lambda: None)
     with clock.scope("train_s"):
-        clock_module.time.time()
+        time.time()
 
     assert 1.0 == clock.lap()["train_s"]
 

@@ -8,7 +8,7 @@ import torch
 from builders import make_experiment
 
 from resnet18.data.embedded import read_embedded
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training import queued
 from resnet18.training.optimizers import build_optimizer

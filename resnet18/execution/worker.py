@@ -9,7 +9,7 @@ import torch
 from resnet18.data.source import open_data
 from resnet18.execution.engine import Job, Message
 from resnet18.execution.worker_attempt import Send, WorkerAttempt
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from resnet18.execution.engine import Job, Message
 from resnet18.execution.failure import failure_facts, redacted
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.records.arrays import Checkpoint, Checkpoints, Head
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import Epoch, Memory, Record, Score, Segment, Status, Summary

@@ -29,8 +29,8 @@ RESOLUTION = 1e-4
 
 
 Outcome = Literal["ok", "regression", "not compared", "missing"]
-"""`not compared`: this comparison cannot be made here, others stand for the case. `missing`: what the check needs was not
-recorded, so that nothing must pass on it."""
+"""`not compared`: this comparison cannot be made here, others stand for the case. `missing`: what the check needs was
+not recorded, so that nothing must pass on it."""
 
 
 @dataclass(frozen=True)

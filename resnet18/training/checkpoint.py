@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from resnet18.measure.clock import SCOPES, Clock
+from resnet18.measure import SCOPES, Clock
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.strict import Model
 from resnet18.training.fast.state import full_optimizer_state, full_state, load_full_optimizer_state, load_full_state

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.forecast import EVALUATION_BATCH

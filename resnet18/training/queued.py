@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.training.feed import feed_training, to_device
 from resnet18.training.results import Position
 from resnet18.training.setup import Setup

@@ -23,7 +23,7 @@ from fakes.disk import FaultyOs
 from resnet18.data.embedded import read_embedded
 from resnet18.execution import child, worker
 from resnet18.execution.engine import Job
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
 from resnet18.training import loop, queued, reference

@@ -4,7 +4,7 @@ import pytest
 import torch
 from builders import make_experiment
 
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.model import build_model

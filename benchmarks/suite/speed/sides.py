@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from workloads import Workload
 
 from resnet18.data.embedded import read_embedded
-from resnet18.measure.clock import Clock
+from resnet18.measure import Clock
 from resnet18.spec.augmentation import clean
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device
