@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from builders import make_case, make_experiment, make_record
 
-from resnet18.judge.sample import CannotJudgeError, check_comparable, measured_in_order
+from resnet18.judge.reason import CannotJudgeError, check_comparable, measured_in_order
 
 
 def seeded(*seeds, **changes):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
-from resnet18.judge.checks import CheckResult, compare
+from resnet18.judge.checks import Comparison, compare
 from resnet18.judge.reason import Reason
-from resnet18.judge.sample import Comparison
-from resnet18.judge.verdict import Judged, Verdict, judge, p_of_claim, verdict_at
+from resnet18.judge.verdict import CheckResult, Verdict, judge, p_of_claim, verdict_at
 from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.spec.claim import Claim, cases_of
@@ -223,7 +222,7 @@ MISSING = {
     "times of nothing": (
         SLOWER,
         lambda mine: records_of(mine, epochs=lambda _: timed(0.0)),
-        Reason("no_ratio", metric="train_s"),
+        Reason("no_ratio", metric="train_s", what="0"),
     ),
     "times all of which are unreliable": (
         SLOWER,
@@ -469,7 +468,7 @@ def test_the_deciding_part_is_what_would_settle_a_claim_first(check, means, abou
     mine = claimed(tmp_path, check)
     (verdict,) = verdicts(mine, records_of(mine, means=dict(zip(MEANS, means, strict=True)), seeds=3))
 
-    assert ("inconclusive", tuple(about.split())) == (verdict.word, verdict.deciding.comparison.about)
+    assert ("inconclusive", tuple(about.split())) == (verdict.word, verdict.deciding.about)
 
 
 def test_no_number_of_seeds_settles_a_claim_one_part_of_which_cannot_be_judged(tmp_path):
@@ -491,7 +490,7 @@ def test_forms_of_optimizers_are_kept_where_times_of_several_are_compared(tmp_pa
     ]
     found = [*verdicts(mine, records), verdicts(mine, records_of(mine, epochs=timed))[0]]
 
-    assert [("fused", "loop"), (), ()] == [verdict.judged[0].comparison.forms for verdict in found]
+    assert [("fused", "loop"), (), ()] == [verdict.comparisons[0].forms for verdict in found]
 
 
 # The family-wise error, and what a claim gives to Holm's procedure
@@ -499,7 +498,7 @@ def test_forms_of_optimizers_are_kept_where_times_of_several_are_compared(tmp_pa
 
 def compared(estimates, region=Region(low=0), **changes):  # noqa: B008 - a frozen value
     """A comparison of "a" with "b"."""
-    return Comparison(("a", "b"), "x", region, "points", estimates, **changes)
+    return Comparison(BETWEEN, ("a", "b"), "x", region, "points", estimates, **changes)
 
 
 def estimate(value, se=0.5, n=5):
@@ -571,7 +570,7 @@ def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
     [(True, False, True), (None, False, True), (None, True, False), (False, True, True)],
 )
 def test_a_part_that_can_only_fail_counts_where_it_does(holds, can_only_fail, counts):
-    assert counts == Judged(BETWEEN, compared({}, can_only_fail=can_only_fail), holds, None).counts
+    assert counts == compared({}, can_only_fail=can_only_fail, holds=holds).counts
 
 
 @pytest.mark.parametrize(("value", "is_inside"), [(-1.0, False), (0.0, False), (0.5, True), (1.0, False), (2.0, False)])
@@ -583,9 +582,9 @@ def test_an_estimate_agrees_with_a_claim_inside_its_region(value, is_inside):
 
 
 def test_the_seeds_of_a_verdict_are_those_of_its_smallest_case():
-    judged = [Judged(BETWEEN, compared({n: estimate(1.0, n=n)}), True, None) for n in (5, 10)]
+    result = CheckResult(BETWEEN, tuple(compared({n: estimate(1.0, n=n)}) for n in (5, 10)))
 
-    assert (5, 0) == tuple(Verdict(None, None, "supported", (), parts, 0.05).n for parts in (tuple(judged), ()))
+    assert (5, 0) == tuple(Verdict(None, None, "supported", results, 0.05).n for results in ((result,), ()))
 
 
 # The comparisons that a check amounts to

@@ -1,122 +1,169 @@
-"""How each kind of check is carried out on records: the comparisons that it amounts to, or why there are none."""
+"""What each kind of check compares: values by case and seed, weighted sums of their means, and the regions claimed."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
-from math import log
-from typing import Literal
+from math import inf, log
+from statistics import linear_regression
 
-from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.judge.sample import Comparison, Sample, check_comparable, measured_in_order, sample_of
-from resnet18.records.record import Record, Status
+from resnet18.judge.reason import CannotJudgeError, Reason, check_machines, check_times, measured_in_order
+from resnet18.records.record import Record
 from resnet18.spec.claim import (
     Check,
     Close,
     Difference,
     Equivalent,
+    MetricCheck,
     Overfits,
     Ranking,
     Ratio,
     RunStatus,
     Trend,
-    cases_of,
-    is_about_a_value,
     orders,
 )
-from resnet18.spec.data import is_cifar10
-from resnet18.spec.experiment import FEWEST_SEEDS
-from resnet18.spec.metric import METRICS, parse_printed
-from resnet18.spec.resolve import Request
-from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT, second_half, slope, turning_epoch
-from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head
-from resnet18.tables.statistics import Region
-
-ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
-"""How a run can end that was carried out: other endings say nothing of it."""
-CARD_TOLERANCE = 0.05
-"""Drivers keep a few percent of a card's memory for themselves."""
+from resnet18.spec.experiment import TESTED_AT
+from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.tables.metrics import (
+    FEWEST_EPOCHS_TO_OVERFIT,
+    comparable_epochs,
+    optimizer_form,
+    resolution,
+    second_half,
+    value_of,
+)
+from resnet18.tables.selection import CaseRecords
+from resnet18.tables.statistics import Estimate, Region, contrast, correlation, paired_contrast, sequential_p
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """What became of one check of a claim: comparisons, an outcome without numbers, or the reason why there is none."""
+class Comparison:
+    """A weighted sum of means, the region in which a check says that it lies, and whether it does."""
 
     check: Check
-    comparisons: tuple[Comparison, ...] = ()
-    status_holds: bool | None = None
-    """For a check of how runs end."""
-    reason: Reason | None = None
-    """Why it can neither hold nor fall."""
+    about: tuple[str, ...]
+    """The cases, the case that is meant to be higher first."""
+    what: str
+    """The quantity, in words."""
+    region: Region
+    unit: str
+    """Of a margin; `%`: estimates are logarithms, and are written as ratios."""
+    estimates: dict[int, Estimate]
+    """By interim analysis: of seeds 0 to n - 1. With fewer than three seeds there is none."""
+    can_only_fail: bool = False
+    """The claim does not need it to hold, but falls where the opposite is shown."""
+    falls: bool = False
+    """The estimate counts a fall as positive: it is written with the other sign."""
+    against_one_run: bool = False
+    """The region is about one run of the report: only a further run of ours that would not fit refutes the claim."""
+    correlation: float | None = None
+    """Of the two cases over seeds, where they are paired."""
+    forms: tuple[str, ...] = ()
+    """Of the cases' optimizers, where times of several forms are compared."""
+    holds: bool | None = None
+    """What it says at its claim's level; None: open."""
+    seeds: int | None = None
+    """Seeds of each case that would settle it if the estimate were the truth; None: more than `MOST_SEEDS`."""
 
     @property
-    def is_missing(self) -> bool:
-        """Whether nothing was run that bears on it."""
-        return self.reason is not None and self.reason.is_missing
+    def is_log(self) -> bool:
+        """Whether estimates are logarithms of ratios."""
+        return self.unit == "%"
+
+    @property
+    def last(self) -> Estimate:
+        """The estimate of the last interim analysis."""
+        return self.estimates[max(self.estimates)]
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the last estimate agrees with the claim."""
+        return self.region.low < self.last.value < self.region.high
+
+    @property
+    def p_for(self) -> float:
+        """The p for the claim, over all interim analyses."""
+        return sequential_p({n: self.region.p_inside(found) for n, found in self.estimates.items()})
+
+    @property
+    def p_against(self) -> float:
+        """The p against the claim, over all interim analyses."""
+        met = {n: found.for_one_more_run() if self.against_one_run else found for n, found in self.estimates.items()}
+        return sequential_p({n: self.region.p_outside(found) for n, found in met.items()})
+
+    @property
+    def counts(self) -> bool:
+        """Whether the claim waits for it: a comparison that can only fail counts where it does."""
+        return self.holds is False or not self.can_only_fail
+
+    @property
+    def cost(self) -> float:
+        """Its seeds as a number that can be ordered."""
+        return inf if self.seeds is None else self.seeds
 
 
-def carry_out(check: Check, selection: Selection | None, request: Request) -> CheckResult:
-    """Return what became of a check on the records of its table; None where there are none."""
-    if selection is None or not selection.cases:
-        return CheckResult(check, reason=Reason("no_records"))
-    if (other := other_terms(check, request)) is not None:
-        return CheckResult(check, reason=other)
-    by_name = {case.name: case for case in selection.cases}
-    cases = [by_name[name] for name in cases_of(check)]
-    try:
-        check_comparable(cases)
-        if isinstance(check, RunStatus):
-            return CheckResult(check, status_holds=_status_holds(check, cases[0]))
-        comparisons = tuple(compare(check, cases))
-        few = _few_seeds(cases)
-    except CannotJudgeError as error:
-        return CheckResult(check, reason=error.reason)
-    return CheckResult(check, comparisons, reason=few)
+@dataclass(frozen=True)
+class Sample:
+    """Values by case, in the order of seeds; logarithms where the unit is `%`."""
+
+    check: Check
+    what: str
+    unit: str
+    values: Mapping[str, Sequence[float]]
+    resolution: float = 0.0
+    """The step of the values."""
+    forms: Mapping[str, set[str]] = field(default_factory=dict)
+    """Of each case's optimizers, where the values are times."""
+
+    def comparison(self, cases: Sequence[str], weights: Sequence[float], region: Region, what: str = "") -> Comparison:
+        """Return the weighted sum of the cases' means at each interim analysis, and the region that it is held to."""
+        values = [self.values[name] for name in cases]
+        seeds = min(map(len, self.values.values()))
+        tested_at = [n for n in TESTED_AT if n <= seeds]
+        is_paired = isinstance(self.check, MetricCheck) and self.check.paired
+        method = paired_contrast if is_paired else contrast
+        pair = [found[: tested_at[-1]] for found in values] if is_paired and len(cases) == 2 and tested_at else None
+        forms = sorted(set().union(*(self.forms.get(name, set()) for name in cases)) - {""})
+        return Comparison(
+            check=self.check,
+            about=tuple(cases),
+            what=what or self.what,
+            region=region,
+            unit=self.unit,
+            estimates={n: method([found[:n] for found in values], weights, self.resolution) for n in tested_at},
+            correlation=correlation(*pair) if pair else None,
+            forms=tuple(forms) if len(forms) > 1 else (),
+        )
 
 
-def _few_seeds(cases: Sequence[CaseRecords]) -> Reason | None:
-    """Return that there are too few seeds; the case is named where another has more."""
-    seeds = {case.name: len(measured_in_order(case)) for case in cases}
-    least = min(seeds, key=lambda name: seeds[name])
-    if seeds[least] >= FEWEST_SEEDS:
-        return None
-    case = least if len({*seeds.values()}) > 1 else ""
-    return Reason("few_seeds", case, count=seeds[least], of=FEWEST_SEEDS)
+def sample_of(check: MetricCheck, cases: Sequence[CaseRecords]) -> Sample:
+    """Return the values of a check's metric.
+
+    Raises:
+        CannotJudgeError: a run failed or has no such value, times are unreliable, or nothing tells the values' noise.
+    """
+    facts = METRICS[check.metric]
+    unit = MARGIN_UNITS[facts.quantity]
+    runs = {case.name: measured_in_order(case) for case in cases}
+    if unit == "%":
+        check_machines(cases)
+    forms: dict[str, set[str]] = {}
+    if facts.quantity == "seconds":
+        check_times(cases)
+        forms = {name: {optimizer_form(record) for record in records} for name, records in runs.items()}
+    step = max((resolution(check.metric, record) for records in runs.values() for record in records), default=0.0)
+    values = {name: [_value(check, record, unit) for record in records] for name, records in runs.items()}
+    if not step and any(len(found) > 1 and len(set(found)) == 1 for found in values.values()):
+        raise CannotJudgeError(Reason("no_noise", metric=check.metric))
+    return Sample(check, facts.title, unit, values, step, forms)
 
 
-def other_terms(check: Check, request: Request) -> Reason | None:
-    """Return why a check of a value cannot be judged under the request; those of direction always can."""
-    if not is_about_a_value(check) or reported_head(request) == "reported":
-        return None
-    if not is_cifar10(request.data_label):
-        return Reason("other_data")
-    return Reason("other_options" if request.scale == "paper" else "other_scale")
-
-
-def _status_holds(check: RunStatus, case: CaseRecords) -> bool:
-    """Say whether every run of the case ended with the status, of those on the device that the report means."""
-    kind = check.device.partition(":")[0]
-    final = [record for record in case.records if record.status in ENDINGS and device_of(record) == kind]
-    if not final:
-        raise CannotJudgeError(Reason("no_run_on_device", what=kind))
-    card = parse_printed(check.card) if check.card else None
-    if card is not None:
-        final = [record for record in final if _is_card(record, card.value)]
-        if not final:
-            raise CannotJudgeError(Reason("no_run_on_card", what=str(check.card)))
-    if len(final) < FEWEST_SEEDS:
-        raise CannotJudgeError(Reason("few_seeds", count=len(final), of=FEWEST_SEEDS))
-    endings = {record.status for record in final}
-    if len(endings) > 1 and check.status in endings:
-        raise CannotJudgeError(Reason("endings_differ", what=", ".join(sorted(endings))))
-    return endings == {check.status}
-
-
-def _is_card(record: Record, card_bytes: float) -> bool:
-    """Say whether a run had as much device memory as the card."""
-    numerics = record.fingerprint.numerics or {}
-    cap = parse_printed(record.spec.execution.memory_cap or "")
-    found = cap.value if cap else float(numerics.get("gpu_memory_bytes", 0))
-    return abs(found - card_bytes) <= CARD_TOLERANCE * card_bytes
+def _value(check: MetricCheck, record: Record, unit: str) -> float:
+    value = value_of(check.metric, record, check.level)
+    if value is None:
+        raise CannotJudgeError(Reason("undefined", metric=check.metric))
+    if unit == "%" and value <= 0:
+        raise CannotJudgeError(Reason("no_ratio", metric=check.metric, what=f"{value:g}"))
+    return log(value) if unit == "%" else value
 
 
 def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
@@ -126,7 +173,7 @@ def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
         CannotJudgeError: the records do not bear on the check.
     """
     if isinstance(check, Overfits):
-        yield from _overfits(check, cases)
+        yield from _overfits(check, measured_in_order(cases[0]))
     elif isinstance(check, Trend):
         yield from _trend(check, sample_of(check, cases))
     elif not isinstance(check, RunStatus):
@@ -163,14 +210,11 @@ def _regions(check: Check, *, is_log: bool) -> Iterator[tuple[tuple[str, ...], R
 def _trend(check: Trend, sample: Sample) -> Iterator[Comparison]:
     """Yield the change per step (a least-squares line through the means), each step, and whether the trend flattens."""
     count, sign = len(check.cases), 1 if check.direction == "rising" else -1
-    center = (count - 1) / 2
-    spread = sum((at - center) ** 2 for at in range(count))
-    line = [sign * (at - center) / spread for at in range(count)]
+    places = [at - (count - 1) / 2 for at in range(count)]
+    line = [sign * place / sum(other**2 for other in places) for place in places]
     up, title = Region(low=0.0), METRICS[check.metric].title
-    yield replace(
-        sample.comparison(check.cases, line, up, f"{title} per step, {check.direction}"),
-        falls=check.direction == "falling",
-    )
+    per_step = sample.comparison(check.cases, line, up, f"{title} per step, {check.direction}")
+    yield replace(per_step, falls=check.direction == "falling")
     # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
     for pair in pairwise(check.cases):
         step = sample.comparison(pair, [-sign, sign], up, f"{title}, {check.direction} step by step")
@@ -182,19 +226,22 @@ def _trend(check: Trend, sample: Sample) -> Iterator[Comparison]:
         yield sample.comparison(check.cases, bend, up, f"{title}, more at the first step than at the last")
 
 
-def _overfits(check: Overfits, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    records = measured_in_order(cases[0])
+def _overfits(check: Overfits, records: Sequence[Record]) -> Iterator[Comparison]:
     if not all(second_half(record) for record in records):
         raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT))
+
+    def slope(record: Record, score: str) -> float:
+        losses = [getattr(epoch, score).loss for epoch in second_half(record)]
+        return linear_regression(range(len(losses)), losses).slope
+
+    def turn(record: Record) -> float:
+        return min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch
+
     parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
-        ("training loss per epoch, second half", "nats", Region(high=0), 0, lambda record: _slope(record, "train")),
-        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, lambda record: _slope(record, "clean")),
-        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turning_epoch),
+        ("training loss per epoch, second half", "nats", Region(high=0), 0, lambda record: slope(record, "train")),
+        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, lambda record: slope(record, "clean")),
+        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turn),
     ]
     for what, unit, region, step, value in parts:
-        sample = Sample(what, unit, {check.case: [value(record) for record in records]}, step)
+        sample = Sample(check, what, unit, {check.case: [value(record) for record in records]}, step)
         yield sample.comparison([check.case], [1], region)
-
-
-def _slope(record: Record, score: Literal["train", "clean"]) -> float:
-    return slope([getattr(epoch, score).loss for epoch in second_half(record)])

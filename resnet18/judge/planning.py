@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from scipy.special import chdtri
 
-from resnet18.judge.checks import other_terms
 from resnet18.judge.reason import Reason
+from resnet18.judge.verdict import other_terms
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, is_about_a_value

@@ -1,95 +1,82 @@
-"""Why a check cannot be judged: a code with its values, and the sentence of each code."""
+"""Why a check cannot be judged: reasons with their sentences, and the rules by which records may be compared."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+from resnet18.records.content import differ_in_code, knows_machine
+from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.spec.metric import METRICS, duration
+from resnet18.tables.metrics import installation
+from resnet18.tables.selection import CaseRecords
 
-Open = Literal["few_seeds", "run_failed", "endings_differ"]
-"""The records bear on the claim and leave it open. With every other code nothing was run that bears on it."""
-OutOfReach = Literal[
-    "other_data",
-    "other_scale",
-    "other_options",
-    "same_run",
-    "no_device",
-    "no_run_on_device",
-    "no_run_on_card",
-    "undefined",
-    "too_few_epochs",
-]
-"""No further run of the same kind would help: it takes another scale, data set, device or option."""
-Code = (
-    Open
-    | OutOfReach
-    | Literal["no_records", "no_records_of_case", "not_planned", "time_unknown", "takes_too_long", "other_device"]
-    | Literal["several_data_sets", "several_codes", "several_machines", "unknown_machine", "unreliable_times"]
-    | Literal["seed_twice", "no_ratio", "no_noise"]
-)
-TEXTS: dict[Code, str] = {
-    "no_records": "no records",
-    "no_records_of_case": '"{case}" has no records',
-    "other_data": "judged on CIFAR-10 alone",
-    "other_scale": "judged at paper scale alone",
-    "other_options": "an option changed the experiment",
-    "same_run": "two of its cases are one run under these options",
-    "no_device": "{what}",
-    "no_run_on_device": "no run on {what}",
-    "no_run_on_card": "no run on a card of {what}",
-    "seed_twice": 'seed {count} of "{case}" is in two records',
-    "several_data_sets": "several data sets of one name",
-    "several_codes": "records of several versions of the code",
-    "several_machines": "runs come from several machines or installations",
-    "unknown_machine": "runs come from an unknown machine: neither processor nor GPU has a name",
-    "unreliable_times": "unreliable times: {count} of {of} (flags: {what}); run --retime takes them again, "
-    "report --accept-unreliable counts them",
-    "undefined": "needs {needs}",
-    "too_few_epochs": "overfitting: needs {count} epochs",
-    "no_ratio": "{value:g}, which no ratio can be taken of",
-    "no_noise": "equal to the last bit over seeds, so that nothing tells its noise",
-    "few_seeds": "{count} of the {of} seeds that a verdict needs",
-    "run_failed": 'seed {count} of "{case}" ended {what}',
-    "endings_differ": "runs ended differently: {what}",
-    "not_planned": "{case} is not planned",
-    "time_unknown": "how long {case} takes is not known",
-    "takes_too_long": "takes about {needed}, and {left} is left",
-    "other_device": "{case} does not run on {what} here",
+Bearing = Literal["open", "missing", "out of reach"]
+"""The records bear on the check and leave it open; nothing was run that bears on it; nor would more seeds of the same.
+
+What is out of reach takes another scale, data set, device or option.
+"""
+REASONS: dict[str, tuple[Bearing, str]] = {
+    "few_seeds": ("open", "{count} of the {of} seeds that a verdict needs"),
+    "run_failed": ("open", 'seed {count} of "{case}" ended {what}'),
+    "endings_differ": ("open", "runs ended differently: {what}"),
+    "other_data": ("out of reach", "judged on CIFAR-10 alone"),
+    "other_scale": ("out of reach", "judged at paper scale alone"),
+    "other_options": ("out of reach", "an option changed the experiment"),
+    "same_run": ("out of reach", "two of its cases are one run under these options"),
+    "no_device": ("out of reach", "{what}"),
+    "no_run_on_device": ("out of reach", "no run on {what}"),
+    "no_run_on_card": ("out of reach", "no run on a card of {what}"),
+    "undefined": ("out of reach", "needs {needs}"),
+    "too_few_epochs": ("out of reach", "overfitting: needs {count} epochs"),
+    "no_records": ("missing", "no records"),
+    "no_records_of_case": ("missing", '"{case}" has no records'),
+    "seed_twice": ("missing", 'seed {count} of "{case}" is in two records'),
+    "several_data_sets": ("missing", "several data sets of one name"),
+    "several_codes": ("missing", "records of several versions of the code"),
+    "several_machines": ("missing", "runs come from several machines or installations"),
+    "unknown_machine": ("missing", "runs come from an unknown machine: neither processor nor GPU has a name"),
+    "unreliable_times": (
+        "missing",
+        (
+            "unreliable times: {count} of {of} (flags: {what}); "
+            "run --retime takes them again, report --accept-unreliable counts them"
+        ),
+    ),
+    "no_ratio": ("missing", "{what}, which no ratio can be taken of"),
+    "no_noise": ("missing", "equal to the last bit over seeds, so that nothing tells its noise"),
+    "not_planned": ("missing", "{case} is not planned"),
+    "time_unknown": ("missing", "how long {case} takes is not known"),
+    "takes_too_long": ("missing", "takes about {needed}, and {left} is left"),
+    "other_device": ("missing", "{case} does not run on {what} here"),
 }
+"""Why a check cannot be judged, by code: how the records bear on it, and the sentence."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A code, and what its sentence names; fields that a code has no use for stay empty."""
+    """A code of `REASONS`, and what its sentence names; fields that a code has no use for stay empty."""
 
-    code: Code
+    code: str
     case: str = ""
     metric: str = ""
     count: int = 0
     """Seeds or times there are, epochs or seconds that are needed, or the seed in question."""
     of: int = 0
     """How many there should be, are left, or are in all."""
-    value: float = 0.0
     what: str = ""
-    """A status, flags, a device or a card, as records and specs spell them."""
+    """A value, a status, flags, a device or a card, as records and specs spell them."""
 
     @property
-    def is_missing(self) -> bool:
-        """Whether nothing was run that bears on the check."""
-        return self.code not in get_args(Open)
-
-    @property
-    def is_out_of_reach(self) -> bool:
-        """Whether no further run of the same kind would help."""
-        return self.code in get_args(OutOfReach)
+    def bearing(self) -> Bearing:
+        """How the records bear on the check."""
+        return REASONS[self.code][0]
 
 
 def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
     """Return a reason in words, after the metric and the case that it is about unless those are said already."""
-    facts, template = METRICS.get(reason.metric), TEXTS[reason.code]
-    values = {"case": reason.case, "count": reason.count, "of": reason.of, "value": reason.value, "what": reason.what}
-    times = {"needed": duration(reason.count), "left": duration(reason.of)}
-    text = template.format(**values, **times, needs=facts.needs if facts else "")
+    facts, template = METRICS.get(reason.metric), REASONS[reason.code][1]
+    needs = facts.needs if facts else ""
+    text = template.format(**vars(reason), needs=needs, needed=duration(reason.count), left=duration(reason.of))
     if reason.case and "{case}" not in template:
         text = f'"{reason.case}": {text}'
     return f"{facts.title}: {text}" if facts and with_metric else text
@@ -97,7 +84,7 @@ def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
 
 def reasons_text(reasons: Iterable[Reason]) -> str:
     """Return several reasons in words, each once."""
-    return "; ".join(dict.fromkeys(reason_text(reason) for reason in reasons))
+    return "; ".join(dict.fromkeys(map(reason_text, reasons)))
 
 
 class CannotJudgeError(Exception):
@@ -106,3 +93,61 @@ class CannotJudgeError(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def measured_in_order(case: CaseRecords) -> list[Record]:
+    """Return the records of seeds 0, 1, 2, … as far as there is no gap.
+
+    Raises:
+        CannotJudgeError: one of them has no result: a mean over the others would be biased.
+    """
+    for record in case.records:
+        if record.status != "ok":
+            raise CannotJudgeError(Reason("run_failed", case.name, count=record.seed, what=record.status))
+    return [record for at, record in enumerate(case.records) if record.seed == at]
+
+
+def check_comparable(cases: Sequence[CaseRecords]) -> None:
+    """Raise CannotJudgeError unless every case has records, all of one data set and one version of the code.
+
+    A seed with two records counts for none: its runs are no two draws, and make the spread too small.
+    """
+    if len({case.arm_id for case in cases}) < len(cases):
+        raise CannotJudgeError(Reason("same_run"))
+    for case in cases:
+        if not case.records:
+            absent = Reason("no_device", what=case.absent) if case.absent else Reason("no_records_of_case", case.name)
+            raise CannotJudgeError(absent)
+        seeds = [record.seed for record in case.records]
+        if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
+            raise CannotJudgeError(Reason("seed_twice", case.name, count=min(repeated)))
+    if len({record.fingerprint.identity.data_sha256 for case in cases for record in case.measured}) > 1:
+        raise CannotJudgeError(Reason("several_data_sets"))
+    if differ_in_code(case.records for case in cases):
+        raise CannotJudgeError(Reason("several_codes"))
+
+
+def check_machines(cases: Sequence[CaseRecords]) -> None:
+    """Raise CannotJudgeError for times and memory of several machines or installations, or of an unknown machine.
+
+    Cases on different devices may come from different machines.
+    """
+    measured = [record for case in cases for record in case.measured]
+    if len(measured) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in measured):
+        raise CannotJudgeError(Reason("unknown_machine"))
+    by_device: dict[str, set[tuple[str, ...]]] = {}
+    for case in cases:
+        found = {installation(record) for record in case.measured}
+        if len(found) > 1:
+            raise CannotJudgeError(Reason("several_machines", case.name))
+        by_device.setdefault(case.execution.device, set()).update(found)
+    if any(len(found) > 1 for found in by_device.values()):
+        raise CannotJudgeError(Reason("several_machines"))
+
+
+def check_times(cases: Sequence[CaseRecords]) -> None:
+    """Raise CannotJudgeError where the times of a run are unreliable."""
+    flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for case in cases for record in case.measured]
+    if any(flags):
+        named = ", ".join(sorted(set().union(*flags)))
+        raise CannotJudgeError(Reason("unreliable_times", count=sum(map(bool, flags)), of=len(flags), what=named))

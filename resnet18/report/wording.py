@@ -1,13 +1,11 @@
 """Verdicts in words. Every sentence about who wins is made here, from the verdict; none is typed."""
 
 from collections.abc import Iterator
-from itertools import islice
 from math import ceil, exp, expm1, inf, log10
 
-from resnet18.judge.checks import CheckResult
+from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import Reason, reason_text, reasons_text
-from resnet18.judge.sample import Comparison
-from resnet18.judge.verdict import Judged, Verdict, Word
+from resnet18.judge.verdict import CheckResult, Verdict, Word
 from resnet18.spec.claim import Check, Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
@@ -27,14 +25,13 @@ STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "
 
 def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """Yield what became of every part of a claim: whether it holds, with its estimate, interval and n."""
-    judged = iter(verdict.judged)
     for result in verdict.results:
         if result.reason is not None:
             yield "not run" if result.is_missing else "open", _undecided(result, result.reason)
             continue
         if result.status_holds is not None:
             yield OUTCOMES[result.status_holds], ending(result.check)
-        for part in islice(judged, len(result.comparisons)):
+        for part in result.comparisons:
             if part.counts or part is verdict.deciding:
                 yield OUTCOMES[part.holds], comparison_text(part)
 
@@ -45,13 +42,13 @@ def decisive(verdict: Verdict) -> str:
         seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
         return "; ".join(part for part in (reasons_text(verdict.reasons), seeds) if part)
     holds = verdict.word == "supported"
-    settled = [part for part in verdict.judged if part.holds is holds]
+    settled = [part for part in verdict.comparisons if part.holds is holds]
     if verdict.word == "inconclusive":
         shown = verdict.deciding
     elif holds:
-        shown = max(settled, key=lambda part: part.comparison.p_for, default=None)
+        shown = max(settled, key=lambda part: part.p_for, default=None)
     else:
-        shown = min(settled, key=lambda part: part.comparison.p_against, default=None)
+        shown = min(settled, key=lambda part: part.p_against, default=None)
     if shown is not None:
         return comparison_text(shown)
     endings = (ending(result.check) for result in verdict.results if result.status_holds is holds)
@@ -61,26 +58,25 @@ def decisive(verdict: Verdict) -> str:
 def outlook(verdict: Verdict) -> str:
     """Return the seeds that would settle a claim, and which way, if estimates were the truth; empty where none is."""
     deciding = verdict.deciding
-    return seeds_text(deciding, "support" if deciding.comparison.is_inside else "contradict") if deciding else ""
+    return seeds_text(deciding, "support" if deciding.is_inside else "contradict") if deciding else ""
 
 
-def seeds_text(judged: Judged, verb: str = "settle") -> str:
+def seeds_text(comparison: Comparison, verb: str = "settle") -> str:
     """Return how many seeds would settle a comparison, and whether this report tests at as many."""
-    if judged.seeds is None:
+    if comparison.seeds is None:
         return f"more than {MOST_SEEDS:,} seeds would {verb} it"
-    beyond = "" if judged.seeds <= max(TESTED_AT) else f", but this report tests at {AT_SEEDS} only"
-    return f"about {judged.seeds:,} seeds would {verb} it{beyond}"
+    beyond = "" if comparison.seeds <= max(TESTED_AT) else f", but this report tests at {AT_SEEDS} only"
+    return f"about {comparison.seeds:,} seeds would {verb} it{beyond}"
 
 
-def comparison_text(judged: Judged) -> str:
+def comparison_text(comparison: Comparison) -> str:
     """Return what a comparison asserts, with its estimate, n, and the seeds that would settle it."""
-    check, comparison = judged.check, judged.comparison
-    text = f"{statement(check, comparison)}: {estimate_text(check, comparison)}, n = {comparison.last.n}"
+    text = f"{statement(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
     if comparison.forms:
         text += f", forms of the optimizer differ ({', '.join(comparison.forms)})"
-    return text if judged.holds is not None else f"{text}; {seeds_text(judged)}"
+    return text if comparison.holds is not None else f"{text}; {seeds_text(comparison)}"
 
 
 def _undecided(result: CheckResult, reason: Reason) -> str:
@@ -90,7 +86,7 @@ def _undecided(result: CheckResult, reason: Reason) -> str:
         about = ending(check)
     elif comparisons:
         more = f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else ""
-        about = statement(check, comparisons[0]) + more
+        about = statement(comparisons[0]) + more
     else:
         about = METRICS[check.metric].title
     return f"{about}: {reason_text(reason, with_metric=False)}"
@@ -103,9 +99,9 @@ def ending(check: Check) -> str:
     return f'"{check.case}" overfits' if isinstance(check, Overfits) else ""
 
 
-def statement(check: Check, comparison: Comparison) -> str:
+def statement(comparison: Comparison) -> str:
     """Return what a comparison asserts."""
-    first, last = f'"{comparison.about[0]}"', f'"{comparison.about[-1]}"'
+    check, first, last = comparison.check, f'"{comparison.about[0]}"', f'"{comparison.about[-1]}"'
     match check:
         case Trend():
             text = f"{first} to {last}"
@@ -130,12 +126,12 @@ def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
     return f"{margin:g} {unit.removesuffix('s') if margin == 1 else unit}"
 
 
-def estimate_text(check: Check, comparison: Comparison) -> str:
+def estimate_text(comparison: Comparison) -> str:
     """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level.
 
     Two digits of its standard error are shown.
     """
-    ends = comparison.last.value, *comparison.last.interval()
+    check, ends = comparison.check, (comparison.last.value, *comparison.last.interval())
     if comparison.falls:
         ends = -ends[0], -ends[2], -ends[1]
     unit, sign = comparison.unit, "+"
