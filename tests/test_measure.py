@@ -294,12 +294,10 @@ def test_an_apple_processor_has_mps(arch, prove, exit_code, present, machine):
 
 
 @pytest.mark.parametrize(("prove", "present"), [(False, {"cpu": 1}), (True, {"cpu": 1, "xpu": 1})])
-def test_xpu_is_present_only_when_it_is_proved(prove, present, tmp_path, machine, monkeypatch):
+def test_xpu_is_present_only_when_it_is_proved(prove, present, machine, monkeypatch):
     """A torch that was built for it is no device."""
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "libtorch_xpu.so").touch()
-    found = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(devices.importlib.util, "find_spec", lambda _: found)
+    built = [SimpleNamespace(version="2.14.1+xpu")]
+    monkeypatch.setattr(devices.importlib.metadata, "distributions", lambda **_: built)
     machine(None, 0, b"1\n")
 
     assert present == present_devices(prove=prove)

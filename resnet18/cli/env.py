@@ -73,15 +73,9 @@ def _torch() -> Facts:
 def _machine() -> Facts:
     import psutil
 
-    from resnet18.measure import UnknownError
-    from resnet18.measure.devices import cpu_model, present_devices
+    from resnet18.measure.devices import cpu_model, driver_version, listed_gpus, present_devices
     from resnet18.measure.host import affinity, cpu_quota, usable_cpus
-    from resnet18.measure.nvml import driver_version, listed_gpus
 
-    try:
-        quota = cpu_quota()
-    except UnknownError:
-        quota = None
     return {
         "driver": driver_version() or "none",
         "gpus": ", ".join(listed_gpus().values()) or "none",
@@ -91,7 +85,7 @@ def _machine() -> Facts:
         "cpu_model": cpu_model(),
         "cpus": os.cpu_count(),
         "cpus_allowed": len(affinity()),
-        "cpu_quota": quota,
+        "cpu_quota": cpu_quota(),
         "cpus_used": usable_cpus(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }

@@ -89,8 +89,7 @@ def preview(
 
 def of_this_machine(records: Iterable[Record]) -> list[Record]:
     """Return the records of a machine with this one's processor and GPU, as far as they are known."""
-    from resnet18.measure.devices import cpu_flags_sha256, cpu_model
-    from resnet18.measure.nvml import listed_gpus
+    from resnet18.measure.devices import cpu_flags_sha256, cpu_model, listed_gpus
 
     here = {
         "system": platform.system(),

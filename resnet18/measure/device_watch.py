@@ -3,26 +3,33 @@
 NVML also counts the CUDA context, other processes and the driver. A thread samples it: its peaks are lower bounds.
 """
 
+import operator
 import os
 import resource
 import statistics
 import sys
 import threading
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
 import torch
 
-from resnet18.measure import UnknownError, nvml
+from resnet18.measure import UnknownError
+from resnet18.measure.devices import NVML_ERRORS, Gpu, driver_version, find_gpu, nvml, pynvml, reason_of
 
+ERRORS = (*NVML_ERRORS, UnknownError)
 OPENING_LIMIT_S, CLOSING_LIMIT_S = 2.0, 1.0
 """How long the run waits for the first reading, which must come before its first allocation, and for the last one."""
 NO_DEVICE = "the run used no accelerator"
 NO_PEAKS = "torch's allocator keeps no statistics for this device, or nothing was allocated"
 NO_STATISTICS = (RuntimeError, AttributeError, AssertionError, ValueError)
 """What torch raises of a kind of device whose allocator keeps no statistics."""
-MEMORY = ("device_peak_bytes", "device_baseline_bytes", "process_peak_bytes")
-CONDITIONS = ("gpu_reserved_bytes", "gpu_other_processes", "gpu_throttle", "gpu_clock_mhz")
+DEVICE_ONLY = "device-level only: the driver"
+NOT_LISTED = f"{DEVICE_ONLY}'s list does not hold this process; in a container it has the host's process numbers"
+THROTTLING = ("HwPowerBrakeSlowdown", "HwSlowdown", "HwThermalSlowdown", "SwPowerCap", "SwThermalSlowdown")
+"""NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock set on purpose."""
 
 
 class DeviceFacts(NamedTuple):
@@ -46,7 +53,7 @@ class DeviceWatch:
     def __init__(self, device: torch.device, *, period_s: float = 0.1) -> None:
         self._device, self._period_s = device, period_s
         self._uuids = uuids_of(device) if device.type == "cuda" else ()
-        self._gpu: Any = None
+        self._gpu: Gpu = None
         self._driver: str | None = None
         self._samples = 0
         self._seen: dict[str, Any] = {}
@@ -81,49 +88,44 @@ class DeviceWatch:
 
     def facts(self) -> DeviceFacts:
         """Return what the run has cost, once the context has been left."""
-        silence = self._silence
+        silence, seen, reasons = self._silence, dict(self._seen), dict(self._reasons)
         if self._thread.is_alive():
             silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
-        if self._is_late:
+        if self._is_late:  # what was read later is no state before the run
             silence = f"NVML had not answered {OPENING_LIMIT_S:g} s after the run began"
-        peaks, seen, reasons = own_peaks(self._device), *self._answers()
+            seen = {key: value for key, value in seen.items() if key not in {BASELINE, ENERGY}}
+        energy_mj = seen.pop(ENERGY, ())
+        if len(energy_mj) == 2:
+            seen[ENERGY] = (energy_mj[1] - energy_mj[0]) / 1000 if energy_mj[1] > energy_mj[0] else None
+            reasons[ENERGY] = "the device's energy counter did not advance"
+        if clocks := sorted(seen.get(CLOCK, Counter()).elements()):
+            seen[CLOCK] = (clocks[0], statistics.median_low(clocks), clocks[-1])
+        peaks = own_peaks(self._device)
         reasons |= dict.fromkeys(peaks, NO_DEVICE if self._device.type == "cpu" else NO_PEAKS)
-        memory = peaks | {key: seen.get(key) for key in MEMORY}
-        sampled = {"sampling_period_s": self._period_s if self._samples else None, "samples": self._samples or None}
-        conditions = sampled | {key: seen.get(key) for key in CONDITIONS}
-        values = {"": {"energy_j": seen.get("energy_j")}, "memory.": memory, "conditions.": conditions}
-        nulls = [(part, key) for part, keys in values.items() for key, value in keys.items() if value is None]
+        period_s = self._period_s if self._samples else None
+        sampled = {"conditions.sampling_period_s": period_s, "conditions.samples": self._samples or None}
+        values = dict.fromkeys(GAUGES) | seen | peaks | sampled
+        memory, conditions = (
+            {key.removeprefix(part): value for key, value in values.items() if key.startswith(part)}
+            for part in ("memory.", "conditions.")
+        )
         return DeviceFacts(
             memory,
-            seen.get("energy_j"),
+            values[ENERGY],
             conditions,
             numerics={} if self._driver is None else {"driver": self._driver},
-            reasons={f"{part}{key}": reasons.get(key, silence) for part, key in nulls},
+            reasons={key: reasons.get(key, silence) for key, value in values.items() if value is None},
         )
 
-    def _answers(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return what NVML told by the record's key, and the reasons for what it did not."""
-        seen, reasons = dict(self._seen), dict(self._reasons)
-        if self._is_late:  # what was read later is no state before the run
-            seen = {key: value for key, value in seen.items() if key not in {"device_baseline_bytes", "energy_j"}}
-        match seen.pop("energy_j", ()):
-            case (start_mj, end_mj) if end_mj > start_mj:
-                seen["energy_j"] = (end_mj - start_mj) / 1000
-            case (_, _):
-                reasons["energy_j"] = "the device's energy counter did not advance"
-        if "gpu_clock_mhz" in seen:
-            clocks = sorted(seen["gpu_clock_mhz"].elements())
-            seen["gpu_clock_mhz"] = (clocks[0], statistics.median_low(clocks), clocks[-1])
-        return seen, reasons
-
-    def sample(self, gauges: nvml.Gauges = nvml.DURING) -> None:
-        """Read the GPU once."""
+    def sample(self, *keys: str) -> None:
+        """Read the GPU once: these gauges, or those that are read during a run."""
         answers = 0
-        for key, (read, combine) in gauges.items():
+        for key in keys or DURING:
+            read, combine = GAUGES[key]
             try:
                 value = read(self._gpu)
-            except (*nvml.ERRORS, UnknownError) as error:
-                self._reasons[key] = nvml.reason_of(error)
+            except ERRORS as error:
+                self._reasons[key] = reason_of(error)
             else:
                 self._seen[key] = combine(self._seen[key], value) if key in self._seen else value
                 answers += 1
@@ -131,22 +133,22 @@ class DeviceWatch:
 
     def _work(self) -> None:
         try:
-            with nvml.started():
-                self._driver = nvml.driver_version()
-                self._gpu = nvml.find_gpu(self._uuids)
-                self.sample(nvml.BEFORE)
+            with nvml():
+                self._driver = driver_version()
+                self._gpu = find_gpu(self._uuids)
+                self.sample(BASELINE, PEAK, ENERGY)
                 self._opened.set()
                 while not self._stop.wait(self._period_s):
                     self.sample()
-                self.sample(nvml.AFTER)
-        except (*nvml.ERRORS, UnknownError) as error:
-            self._silence = nvml.reason_of(error)
+                self.sample(*DURING, ENERGY)
+        except ERRORS as error:
+            self._silence = reason_of(error)
         finally:
             self._opened.set()
 
 
 def own_peaks(device: torch.device) -> dict[str, int | None]:
-    """Return the peaks (bytes) that this process knows of itself, by the record's keys; None: not known.
+    """Return the peaks (bytes) that this process knows of itself, by the record's dotted keys; None: not known.
 
     Those of torch's allocator are since the last reset. The resident memory psutil knows on Windows alone.
     """
@@ -157,9 +159,9 @@ def own_peaks(device: torch.device) -> dict[str, int | None]:
             reserved = torch.accelerator.max_memory_reserved(device)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "allocated_peak_bytes": allocated or None,  # an allocator that keeps no statistics answers 0
-        "reserved_peak_bytes": reserved or None,
-        "rss_peak_bytes": resident if sys.platform == "darwin" else resident * 1024,  # kilobytes but on macOS
+        "memory.allocated_peak_bytes": allocated or None,  # an allocator that keeps no statistics answers 0
+        "memory.reserved_peak_bytes": reserved or None,
+        "memory.rss_peak_bytes": resident if sys.platform == "darwin" else resident * 1024,  # kilobytes but on macOS
     }
 
 
@@ -176,3 +178,63 @@ def uuids_of(device: torch.device) -> tuple[str, ...]:
         bare = str(torch.cuda.get_device_properties(device).uuid).removeprefix("GPU-").removeprefix("MIG-")
         return (f"GPU-{bare}", f"MIG-{bare}")
     return (named,) if named.startswith("GPU-") else ()
+
+
+def _processes(gpu: Gpu) -> list[Any]:
+    listed = [*pynvml.nvmlDeviceGetComputeRunningProcesses(gpu)]
+    with suppress(pynvml.NVMLError_NotSupported):  # a GPU without graphics has no such processes
+        listed += pynvml.nvmlDeviceGetGraphicsRunningProcesses(gpu)
+    return listed
+
+
+def _own_bytes(gpu: Gpu) -> int:
+    sizes = [process.usedGpuMemory for process in _processes(gpu) if process.pid == os.getpid()]
+    if known := [size for size in sizes if size]:
+        return int(max(known))
+    if not sizes:
+        raise UnknownError(NOT_LISTED)
+    # A process that has a context uses memory: 0 is how some drivers say that they do not know.
+    untold = "does not tell memory by process (so under WDDM and WSL)"
+    raise UnknownError(f"{DEVICE_ONLY} {untold if None in sizes else 'gives 0 bytes for this process'}")
+
+
+def _other_processes(gpu: Gpu) -> int:
+    numbers = {process.pid for process in _processes(gpu)}
+    if os.getpid() not in numbers:  # one of those that are listed may be this process
+        raise UnknownError(NOT_LISTED)
+    return len(numbers) - 1
+
+
+def _throttling(gpu: Gpu) -> tuple[str, ...]:
+    events = int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu))
+    return tuple(name for name in THROTTLING if events & getattr(pynvml, f"nvmlClocksEventReason{name}"))
+
+
+def _clocks_mhz(gpu: Gpu) -> Counter[int]:
+    """Return the clock of the processors; that of an idle GPU says nothing about the work."""
+    with suppress(*NVML_ERRORS):
+        if pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu) & pynvml.nvmlClocksEventReasonGpuIdle:
+            raise UnknownError("the device idled at each sample")
+    return Counter([int(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM))])
+
+
+def _memory(gpu: Gpu) -> Any:  # noqa: ANN401 - pynvml has no types
+    """Return the memory of the whole device; version 2 does not count as used what the driver reserves."""
+    return pynvml.nvmlDeviceGetMemoryInfo(gpu, pynvml.nvmlMemory_v2)
+
+
+PEAK, BASELINE = "memory.device_peak_bytes", "memory.device_baseline_bytes"
+CLOCK, ENERGY = "conditions.gpu_clock_mhz", "energy_j"
+GAUGES: dict[str, tuple[Callable[[Gpu], Any], Callable[[Any, Any], Any]]] = {
+    BASELINE: (lambda gpu: int(_memory(gpu).used), max),
+    PEAK: (lambda gpu: int(_memory(gpu).used), max),
+    "memory.process_peak_bytes": (_own_bytes, max),
+    "conditions.gpu_reserved_bytes": (lambda gpu: int(_memory(gpu).reserved), max),
+    "conditions.gpu_other_processes": (_other_processes, max),
+    "conditions.gpu_throttle": (_throttling, lambda earlier, now: tuple(sorted({*earlier, *now}))),
+    CLOCK: (_clocks_mhz, operator.add),
+    # Millijoules since the driver was loaded. A difference is exact; power is an average (nvml.h).
+    ENERGY: (lambda gpu: (int(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)),), operator.add),
+}
+"""By the record's key, how it is read and how two readings add. Drivers refuse some: a slice (MIG) has no clock."""
+DURING = tuple(key for key in GAUGES if key not in {BASELINE, ENERGY})

@@ -1,16 +1,25 @@
 """Which processor and which devices this machine has; without torch, so that planning can ask."""
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from resnet18.measure.nvml import listed_gpus
+from resnet18.measure import UnknownError
 
+pynvml: Any = importlib.import_module("pynvml") if importlib.util.find_spec("pynvml") else None
+"""NVIDIA's management library (NVML). Where it is not installed, each call is an AttributeError."""
+NVML_ERRORS = (getattr(pynvml, "NVMLError", OSError), OSError, AttributeError, ValueError)
+"""What pynvml raises: NVML's codes, a library that cannot be loaded, a function that an older pynvml lacks."""
+Gpu = Any
+"""pynvml's handle of a GPU; it has no types."""
 CPU_INFO = Path("/proc/cpuinfo")
 SYSCTL = "/usr/sbin/sysctl"
 NAMES = ("model name", "Model Name", "cpu model", "cpu", "uarch")
@@ -25,20 +34,58 @@ ONEDNN_PREFIXES = ("ONEDNN_", "DNNL_")
 PROBE = "import torch; torch.zeros(1, device='{kind}'); print(torch.{kind}.device_count())"
 
 
-def present_devices(*, prove: bool) -> dict[str, int]:
-    """Return how many devices of each kind can be used, by kind: one CPU, and no kind of which there is none.
+@contextmanager
+def nvml() -> Iterator[None]:
+    """Start NVML, and shut it down in the end. Raises one of NVML_ERRORS where it does not start."""
+    pynvml.nvmlInit()
+    try:
+        yield
+    finally:
+        pynvml.nvmlShutdown()
 
-    To `prove`, a child process allocates on a device of the kind and lets torch count (seconds): neither NVML nor
-    torch.cuda.is_available() proves that CUDA works, and CUDA_VISIBLE_DEVICES and slices of a GPU (MIG) change the
-    number. Otherwise the driver's word is taken, in a millisecond; of `xpu` no driver can be asked.
+
+def listed_gpus() -> dict[str, str]:
+    """Return the model of each of the driver's GPUs, as torch calls it too, by UUID; none where there is no driver."""
+    found: dict[str, str] = {}
+    with suppress(*NVML_ERRORS), nvml():
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(*NVML_ERRORS):  # a GPU that is lost
+                gpu = pynvml.nvmlDeviceGetHandleByIndex(index)
+                found[pynvml.nvmlDeviceGetUUID(gpu)] = pynvml.nvmlDeviceGetName(gpu)
+    return found
+
+
+def driver_version() -> str | None:
+    """Return the version of NVIDIA's driver, None where there is none."""
+    with suppress(*NVML_ERRORS), nvml():
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    return None
+
+
+def find_gpu(uuids: tuple[str, ...]) -> Gpu:
+    """Return NVML's handle of the first GPU or slice that has one of the UUIDs.
+
+    Raises UnknownError if there is none, or only the GPU around the slice (MIG) is known.
     """
-    hinted = {
-        "cuda": len(listed_gpus()),
-        "mps": int(sys.platform == "darwin" and platform.machine() == "arm64"),
-        "xpu": int(prove and _torch_is_for_xpu()),
-    }
-    found = {kind: _proved(kind) if prove else count for kind, count in hinted.items() if count}
-    return {"cpu": 1, **{kind: count for kind, count in found.items() if count}}
+    reason = "torch does not tell the device's UUID, and CUDA_VISIBLE_DEVICES does not name one"
+    for uuid in uuids:
+        try:
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        except NVML_ERRORS as error:
+            reason = f"the UUID that torch uses: {reason_of(error)}"
+            continue
+        with suppress(*NVML_ERRORS):  # a slice, or a GPU that cannot be split, does not support the question
+            if pynvml.nvmlDeviceGetMigMode(gpu)[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
+                raise UnknownError("the GPU is split (MIG), and neither torch nor CUDA_VISIBLE_DEVICES names the slice")
+        return gpu
+    raise UnknownError(reason)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why there is no answer. Of NVML's errors the class alone: their text may ask the library that failed."""
+    if isinstance(error, UnknownError):
+        return str(error)
+    return f"NVML did not answer ({type(error).__name__ if pynvml else 'nvidia-ml-py is not installed'})"
 
 
 def nvidia_gpus() -> tuple[str, ...]:
@@ -51,6 +98,23 @@ def nvidia_gpus() -> tuple[str, ...]:
     return tuple(listed_gpus())
 
 
+def present_devices(*, prove: bool) -> dict[str, int]:
+    """Return how many devices of each kind can be used, by kind: one CPU, and no kind of which there is none.
+
+    To `prove`, a child process allocates on a device of the kind and lets torch count (seconds): neither NVML nor
+    torch.cuda.is_available() proves that CUDA works, and CUDA_VISIBLE_DEVICES and slices of a GPU (MIG) change the
+    number. Otherwise the driver's word is taken, in a millisecond; of `xpu` no driver can be asked.
+    """
+    torches = {found.version for found in importlib.metadata.distributions(name="torch")}
+    hinted = {
+        "cuda": len(listed_gpus()),
+        "mps": int(sys.platform == "darwin" and platform.machine() == "arm64"),
+        "xpu": int(prove and any(version.endswith("+xpu") for version in torches)),  # built for Intel's GPUs
+    }
+    found = {kind: _proved(kind) if prove else count for kind, count in hinted.items() if count}
+    return {"cpu": 1, **{kind: count for kind, count in found.items() if count}}
+
+
 def _proved(kind: str) -> int:
     """Return how many devices of a kind torch numbers; 0 where it cannot allocate on the first."""
     command = [sys.executable, "-c", PROBE.format(kind=kind)]
@@ -59,13 +123,6 @@ def _proved(kind: str) -> int:
     except subprocess.TimeoutExpired:
         return 0
     return int(child.stdout.split()[-1]) if child.returncode == 0 else 0
-
-
-def _torch_is_for_xpu() -> bool:
-    """Tell whether the torch that is installed was built for Intel's GPUs, without importing it."""
-    found = importlib.util.find_spec("torch")
-    folders = (found.submodule_search_locations or ()) if found else ()
-    return any(any(Path(folder, "lib").glob("*torch_xpu*")) for folder in folders)
 
 
 def cpu_model() -> str:
@@ -87,12 +144,11 @@ def cpu_model() -> str:
 
 def _arm_model() -> str:
     """Return every kind of ARM processor that there is, big and little ones; empty where one is not told in full."""
-    kinds = [[cpu.get(f"CPU {key}", "") for key in OF_ARM] for cpu in _cpus()]
-    kinds = [values for values in kinds if any(values)]
-    if not all(all(values) for values in kinds):
+    kinds = {tuple(cpu.get(f"CPU {key}", "") for key in OF_ARM) for cpu in _cpus()} - {("",) * len(OF_ARM)}
+    if not kinds or not all(map(all, kinds)):
         return ""
-    told = {", ".join(f"{key} {value}" for key, value in zip(OF_ARM, values, strict=True)) for values in kinds}
-    return f"ARM {' and '.join(sorted(told))}" if told else ""
+    told = (", ".join(f"{key} {value}" for key, value in zip(OF_ARM, kind, strict=True)) for kind in kinds)
+    return f"ARM {' and '.join(sorted(told))}"
 
 
 def cpu_flags_sha256() -> str | None:
@@ -128,7 +184,7 @@ def _of_cpu(key: str) -> str:
     return next((cpu[key] for cpu in _cpus() if key in cpu), "")
 
 
-def _cpus() -> list[Mapping[str, str]]:
+def _cpus() -> list[dict[str, str]]:
     """Return what Linux tells of each CPU."""
     try:
         text = CPU_INFO.read_text(encoding="utf-8", errors="replace")

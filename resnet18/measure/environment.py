@@ -58,7 +58,8 @@ Left out: caches, logs, allocators, and the number of threads, which the suite s
 
 def numerics(execution: Execution, device: torch.device) -> dict[str, str | int | bool]:
     """Return the numerics part of the fingerprint, flat. Call it after threads and flags are set."""
-    found: dict[str, str | int | bool] = {
+    flags = cpu_flags_sha256()
+    return {
         "python": platform.python_version(),
         "numpy": np.__version__,
         "torch": torch.__version__,
@@ -77,13 +78,10 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
         "memory_format": execution.memory_format,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "path": execution.path,
+        **({} if flags is None else {"cpu_flags_sha256": flags}),
+        **variables(),
+        **(_cuda(device) if device.type == "cuda" else {}),
     }
-    if (flags := cpu_flags_sha256()) is not None:
-        found["cpu_flags_sha256"] = flags
-    found.update(variables())
-    if device.type == "cuda":
-        found.update(_cuda(device))
-    return found
 
 
 def variables() -> dict[str, str]:

@@ -6,8 +6,7 @@ Sources: the kernel's Documentation/admin-guide/cgroup-v2.rst, scheduler/sched-b
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,21 +31,15 @@ def affinity() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-def cpu_quota() -> float:
-    """Return how many CPUs our control groups may keep busy, the least of their limits, or raise UnknownError."""
-    limits = [limit for group in _cgroups() if (limit := _cpu_limit(group)) is not None]
-    if not limits:
-        raise UnknownError("no control group that can be read limits the CPUs")
-    return min(limits)
+def cpu_quota() -> float | None:
+    """Return how many CPUs our control groups may keep busy, the least of their limits; None where none can be read."""
+    return min((limit for group in _cgroups() if (limit := _cpu_limit(group)) is not None), default=None)
 
 
 def usable_cpus() -> int:
     """Return how many CPUs can compute at once: those of the affinity, or the quota rounded up if it is less."""
     allowed = len(affinity())
-    try:
-        return min(allowed, math.ceil(cpu_quota()))
-    except UnknownError:
-        return allowed
+    return min(allowed, math.ceil(cpu_quota() or allowed))
 
 
 def usable_processors() -> list[int]:
@@ -94,29 +87,32 @@ class HostWatch:
     """
 
     def __enter__(self) -> Self:
-        self._reasons: dict[str, str] = {}
-        self._before = self._after = self._answers(READINGS)
+        self._before = self._after = self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._after = self._answers(READINGS)
+        self._after = self._look()
+
+    @staticmethod
+    def _look() -> dict[str, object]:
+        return {key: _answer(read) for key, (read, _) in FIGURES.items()}
 
     def facts(self) -> tuple[dict[str, object], dict[str, str]]:
         """Return what went on in the context by key of FIGURES, and under "conditions.KEY" a reason for every null."""
-        both = self._before.keys() & self._after.keys()
-        figures = {key: partial(FIGURES[key][1], self._before[key], self._after[key]) for key in both}
-        return {**dict.fromkeys(FIGURES), **self._answers(figures)}, self._reasons
+        found = {key: _answer(make, self._before[key], self._after[key]) for key, (_, make) in FIGURES.items()}
+        errors = {key: value for key, value in found.items() if isinstance(value, Exception)}
+        reasons = {f"conditions.{key}": str(error) for key, error in errors.items()}
+        return found | dict.fromkeys(errors), reasons
 
-    def _answers(self, questions: Mapping[str, Callable[[], object]]) -> dict[str, object]:
-        """Return the answers by key, and keep the reasons where there is none."""
-        found: dict[str, object] = {}
-        for key, ask in questions.items():
-            try:
-                found[key] = ask()
-            except Exception as error:  # noqa: BLE001 - measuring must not end a run
-                reason = str(error) if isinstance(error, UnknownError) else f"{type(error).__name__}: {error}"
-                self._reasons[f"conditions.{key}"] = reason
-        return found
+
+def _answer(ask: Callable[..., object], *of: object) -> object:
+    """Return an answer, or an UnknownError with the reason why there is none: measuring must not end a run."""
+    if failed := [value for value in of if isinstance(value, UnknownError)]:
+        return failed[0]
+    try:
+        return ask(*of)
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return error if isinstance(error, UnknownError) else UnknownError(f"{type(error).__name__}: {error}")
 
 
 def _cpu_seconds() -> dict[str, float]:
@@ -180,13 +176,19 @@ def _asleep_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
+def _quota(before: float | None, _: object) -> float:
+    if before is None:
+        raise UnknownError("no control group that can be read limits the CPUs")
+    return before
+
+
 def _first(before: object, _: object) -> object:
     return before
 
 
 FIGURES: dict[str, tuple[Callable[[], object], Callable[[Any, Any], object]]] = {
     "cpus": (usable_cpus, _first),
-    "cpu_quota": (cpu_quota, _first),
+    "cpu_quota": (cpu_quota, _quota),
     "cpu_steal_share": (_cpu_seconds, _steal_share),
     "cpu_others_share": (_cpu_seconds, _others_share),
     "cpu_pressure_share": (_pressure, lambda before, after: min(1.0, (after[0] - before[0]) / (after[1] - before[1]))),
@@ -197,4 +199,3 @@ FIGURES: dict[str, tuple[Callable[[], object], Callable[[Any, Any], object]]] = 
     "suspended_s": (_asleep_s, lambda before, after: max(0.0, round(after - before, 3))),
 }
 """Each key of the record's conditions that the host tells: what is read before and after, and what the two make."""
-READINGS = {key: read for key, (read, _) in FIGURES.items()}
