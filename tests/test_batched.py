@@ -9,7 +9,7 @@ import pytest
 import torch
 from builders import make_experiment
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import sub_cases
 from resnet18.training.augment import Pipeline, build_pipeline

@@ -9,8 +9,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from resnet18.data import archive
-from resnet18.data.cifar10 import ARCHIVES, PYTHON, parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data import archives
+from resnet18.data.archives import ARCHIVES, PYTHON, parse_binary_batch, parse_python_batch, read_archive
 from resnet18.data.source import open_data
 from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
@@ -199,8 +199,8 @@ def test_a_batch_of_cifar_that_is_no_file_is_missing(kind, tmp_path):
 
 
 def test_an_archive_of_cifar_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("resnet18.data.cifar10.MAX_ARCHIVE_BYTES", 100_000)
-    monkeypatch.setattr(archive, "HEADERS", 10_000)
+    monkeypatch.setattr("resnet18.data.archives.MAX_ARCHIVE_BYTES", 100_000)
+    monkeypatch.setattr(archives, "HEADERS", 10_000)
 
     with pytest.raises(IntegrityError, match=r"unpacks to more than \d"):
         read_archive(*make_archive(tmp_path / "cifar-10-binary.tar.gz", "binary"))

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +11,11 @@ from hypothesis import strategies as st
 from test_cifar10 import payload
 from test_imagefolder import files, make_tar
 
-from resnet18.data import embedded
-from resnet18.data.dataset import DataSet, Split, arrays_sha256, subset
-from resnet18.data.embedded import FILE, SHA256, read_embedded
+from resnet18.data.dataset import EMBEDDED_FILE as FILE
+from resnet18.data.dataset import EMBEDDED_SHA256 as SHA256
+from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded, subset
 from resnet18.data.rng import permutation, philox_key, random_words, uniform
-from resnet18.data.source import open_data, shared_images
+from resnet18.data.source import open_data
 from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
@@ -115,19 +114,19 @@ def test_a_subset_that_is_too_large_is_refused():
         subset(make_data((6, 2, 6)), "train", 9)
 
 
-def test_the_embedded_data_are_golden():
+def test_the_embedded_data_are_golden(caplog):
     """400 and 100 images of each class, 32 px in colour; no test image is a training image."""
-    data = read_embedded()
+    data = open_data(parse_data("fashion-mnist-mini"), verify=True)
 
     assert [400] * 10 == np.bincount(data.train.labels).tolist()
     assert [100] * 10 == np.bincount(data.test.labels).tolist()
     assert ((4000, 32, 32, 3), (1000, 32, 32, 3)) == (data.train.images.shape, data.test.images.shape)
     assert "cff8f513cd0ff3b1" == data.sha256[:16]
-    assert 0 == shared_images(data)
+    assert [] == caplog.messages
 
 
 def test_the_embedded_data_are_small_and_carry_their_licence():
-    folder = Path(embedded.__file__).parent
+    folder = FILE.parent
 
     assert (folder / "fashion-mnist-mini.npz").stat().st_size < 4_000_000
     assert "Zalando" in (folder / "LICENSE").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import torch
 from builders import make_experiment
 from pydantic import ValidationError
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.measure.environment import numerics
 from resnet18.spec.experiment import Execution
 from resnet18.spec.identity import ids_of

@@ -10,7 +10,7 @@ from builders import epochs_of, make_experiment, make_job, make_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution import worker
 from resnet18.execution.failure import failure_facts, oom_kills
 from resnet18.execution.worker_attempt import classify

@@ -10,7 +10,7 @@ import pytest
 import torch
 from builders import epochs_of, make_experiment
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.tables.statistics import p_above, p_below, paired_contrast
 from resnet18.training.setup import set_up

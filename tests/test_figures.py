@@ -15,7 +15,7 @@ from builders import make_case, make_epoch, make_experiment, make_job, make_reco
 from matplotlib.text import Text
 from PIL import Image
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution.worker import run_job
 from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.records.record import Sample, Score

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.spec.forecast import (
     FLOAT,

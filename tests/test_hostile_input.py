@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from test_cifar10 import batch, binary, make_archive, python2_pickle
 from test_imagefolder import files, make_tar
 
-from resnet18.data.cifar10 import parse_binary_batch, parse_python_batch, read_archive
-from resnet18.data.imagefolder import read_image_folder
-from resnet18.data.source import open_data
+from resnet18.data.archives import parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data.source import open_data, read_image_folder
 from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.records.content import load_record
 from resnet18.records.store import Store

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 from test_cifar10 import payload
 
-from resnet18.data import archive, imagefolder
-from resnet18.data.imagefolder import read_image_folder
-from resnet18.data.source import open_data
+from resnet18.data import archives, source
+from resnet18.data.source import open_data, read_image_folder
 from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
@@ -162,7 +161,7 @@ BULK = {f"other/{number}.bin": bytes(1_000_000) for number in range(9)}
     ],
 )
 def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(imagefolder, limit, value)
+    monkeypatch.setattr(source, limit, value)
 
     with pytest.raises(IntegrityError, match=words):
         read(make_tar(tmp_path / "mine.tar.gz", more | files()))
@@ -170,7 +169,7 @@ def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tm
 
 def test_an_archive_with_too_much_behind_its_last_member_is_refused(tmp_path, monkeypatch):
     """It is read to its end, where compressions keep their checksum."""
-    monkeypatch.setattr(imagefolder, "MAX_ARCHIVE_BYTES", 3_000_000)
+    monkeypatch.setattr(source, "MAX_ARCHIVE_BYTES", 3_000_000)
     whole = make_tar(tmp_path / "mine.tar", files(), "").read_bytes()
     (tmp_path / "mine.tar.gz").write_bytes(gzip.compress(whole + bytes(9_000_000)))
 
@@ -181,8 +180,8 @@ def test_an_archive_with_too_much_behind_its_last_member_is_refused(tmp_path, mo
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_a_name_of_any_length_is_refused_before_it_is_read(kind, tmp_path, monkeypatch):
     """`tarfile` reads a long name in one piece, whatever its header says of its length."""
-    monkeypatch.setattr(archive, "HEADERS", 20_000)
-    monkeypatch.setattr(imagefolder, "MAX_IMAGE_BYTES", 1_000)
+    monkeypatch.setattr(archives, "HEADERS", 20_000)
+    monkeypatch.setattr(source, "MAX_IMAGE_BYTES", 1_000)
     header = tarfile.TarInfo("name")
     header.type, header.size = kind, 51_200
     whole = make_tar(tmp_path / "mine.tar", files(), "").read_bytes()

@@ -10,7 +10,7 @@ import torch
 from builders import epochs_of, make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.data.rng import permutation
 from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution

@@ -7,7 +7,7 @@ from builders import make_experiment, make_identity, make_record
 from fakes import children
 from torch import nn
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution import worker
 from resnet18.gate.check import Sides, check
 from resnet18.records.store import Store

@@ -23,7 +23,7 @@ from resnet18.cli.plan import announcement, preview_rows
 from resnet18.cli.preview import Preview, of_this_machine, preview
 from resnet18.cli.request import Asked, asked, request_of
 from resnet18.cli.run import _unreliable
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution import runner
 from resnet18.execution.runner import Timing, images_at_most, timed
 from resnet18.records.store import Store, last_attempts

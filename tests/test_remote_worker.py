@@ -11,7 +11,7 @@ from builders import changed, make_run
 from fakes.disk import FaultyOs
 from fakes.jobs import jobs_of, record_of, states
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution import remote_worker as node
 from resnet18.execution.attempt import run_lock
 from resnet18.execution.engine import Policy

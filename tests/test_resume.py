@@ -7,7 +7,7 @@ import pytest
 import torch
 from builders import make_experiment
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.measure import Clock
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step
 from resnet18.training.optimizers import build_optimizer

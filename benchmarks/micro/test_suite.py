@@ -7,7 +7,7 @@ from time import perf_counter
 from builders import TOML, make_benchmark, make_epoch, make_record
 from rich.console import Console
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution.local_engine import LocalEngine
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import run_plan, timed

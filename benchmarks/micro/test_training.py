@@ -6,7 +6,7 @@ import torch
 from builders import make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
 from resnet18.training.reference import batches

@@ -44,7 +44,7 @@ def fetch_command(
 def verify_command(name: NameArgument = CIFAR10, as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Hash the archive again, and its decoded copies: all right (0), one damaged (4), no archive (5)."""
     with errors_reported(debug):
-        from resnet18.data.cifar10 import find_archive
+        from resnet18.data.archives import find_archive
         from resnet18.data.source import holdings
 
         _check_name(name)

@@ -48,7 +48,7 @@ def run_command(
     with errors_reported(debug):
         from rich.console import Console
 
-        from resnet18.data.cifar10 import find_archive
+        from resnet18.data.archives import find_archive
         from resnet18.execution.progress import Events, Progress
         from resnet18.execution.runner import run_plan
         from resnet18.measure.devices import present_devices

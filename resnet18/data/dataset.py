@@ -1,16 +1,25 @@
-"""A data set as arrays of 8-bit pixels, and its class-balanced subsets."""
+"""A data set as arrays of 8-bit pixels, its class-balanced subsets, and the data set that the package carries."""
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.data.rng import random_words
-from resnet18.spec.errors import SpecError
+from resnet18.spec.data import EMBEDDED
+from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.experiment import CountOrAll
 from resnet18.spec.identity import canonical_json
+
+EMBEDDED_FILE = Path(__file__).parent / "embedded" / f"{EMBEDDED}.npz"
+"""A class-balanced subset of Fashion-MNIST (MIT licence, see LICENSE beside it)."""
+EMBEDDED_SHA256 = "cff8f513cd0ff3b1138bc93c5b1c7c825c9681b2f20d473f0d52049bc36d498f"
+"""Of the decoded arrays."""
+CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+"""Of the embedded data."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +83,25 @@ def subset(data: DataSet, which: Literal["train", "test"], size: CountOrAll) -> 
             )
         chosen.append(of_class[np.argsort(words[of_class], kind="stable")[:wanted]])
     return np.sort(np.concatenate(chosen))
+
+
+def read_embedded(path: Path = EMBEDDED_FILE) -> DataSet:
+    """Return the 4,000 training and 1,000 test images, grey 28 px padded to 32 px and repeated in three channels.
+
+    Raises IntegrityError if the file is not the one that the package came with.
+    """
+
+    def split(which: str) -> Split:
+        padded = np.pad(archive[f"{which}_images"], ((0, 0), (2, 2), (2, 2)))
+        return Split(np.repeat(padded[..., None], 3, axis=-1), archive[f"{which}_labels"])
+
+    repair = "install the package again"
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            train, test = split("train"), split("test")
+        found = arrays_sha256(CLASSES, train, test)
+    except Exception as error:  # noqa: BLE001 - zipfile, zlib and numpy raise a dozen kinds at damaged bytes
+        raise IntegrityError(path.name, f"cannot be read: {error}", next_step=repair) from None
+    if found != EMBEDDED_SHA256:
+        raise IntegrityError(path.name, f"SHA-256 is {found}, not {EMBEDDED_SHA256}", next_step=repair)
+    return DataSet(EMBEDDED, CLASSES, train, test, found)

@@ -1,28 +1,33 @@
 """Bring CIFAR-10's archive into the data folder, from mirrors or from a file of the user's own.
 
-pooch compares the SHA-256 and moves the file into place; the rest is ours: see docs/decisions/0015.
+The one module that reaches a network, with the proxies and certificates that urllib finds on the machine. pooch
+compares the SHA-256 and moves the file into place: see docs/decisions/0015.
 """
 
 import logging
 import os
 import re
 import shutil
-import stat
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import IO, BinaryIO
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import pooch
 from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
-from resnet18.data import web
-from resnet18.data.cifar10 import ARCHIVES, PYTHON, Archive
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.data.archives import ARCHIVES, PYTHON, Archive, file_sha256
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line
+from resnet18.spec.metric import duration
 
 OWN_URL = "RESNET18_CIFAR10_URL"
 URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-~]*)?", re.IGNORECASE | re.ASCII)
@@ -33,51 +38,59 @@ MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",  # the official host comes last: 55 to 85 kB/s
 )
 """Of the python archive, as others published them; none was reached to check. Only the last has the binary archive."""
-pooch.get_logger().setLevel(logging.ERROR)  # it prints whole URLs, which may hold a secret
+STALL_S = 30.0  # the longest wait for the next byte
+WINDOW_S = 10.0  # between two lines of progress, each with a look at the speed
+LOW_BYTES_PER_S = 200_000  # a mirror below this speed is left while another is untried
+PIECE_BYTES = 1 << 18
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # refuses a planted link or pipe
 MORE_ROOM = "make room there or set RESNET18_DATA to a folder with room; then repeat the command"
+pooch.get_logger().setLevel(logging.ERROR)  # it prints whole URLs, which may hold a secret
+
+Say = Callable[[str], None]
 
 
-def fetch(home: Path, say: web.Say) -> None:
+class MirrorError(Exception):
+    """A mirror is of no use; the text says why."""
+
+
+class SlowMirrorError(MirrorError):
+    """A mirror works, but slowly."""
+
+
+def fetch(home: Path, say: Say) -> None:
     """Download the python archive, unless it or the binary archive is there and right.
 
     Raises SpecError if the user's own mirror is no URL, and EnvironmentMissingError if no mirror gives the archive or
     the folder cannot be written.
     """
     archive, mirrors = ARCHIVES[PYTHON], _mirrors()
-    there = next((home / name for name in ARCHIVES if (home / name).is_file()), None)  # the one that a run reads
+    there = next((home / name for name in ARCHIVES if (home / name).is_file()), None)  # the archive that a run reads
     if there:
-        is_right = pooch.file_hash(str(there)) == ARCHIVES[there.name].sha256
+        is_right = file_sha256(there) == ARCHIVES[there.name].sha256
         say(f"{there}: {'is there, and its SHA-256 is right' if is_right else 'is damaged'}")
         if is_right:
             return
     with _alone(home, say):
-        part = home / f"{archive.name}.part"
-        try:
-            _from_mirrors(archive, mirrors, part, say)
-        except KeyboardInterrupt:
-            say(f"{decimal(_size(part))} of {decimal(archive.size_bytes)} are kept")
-            raise
+        _from_mirrors(archive, mirrors, home / f"{archive.name}.part", say)
     say(f"done: {archive.name}, SHA-256 {archive.sha256}")
 
 
-def bring(brought: Path, home: Path, say: web.Say) -> None:
+def bring(brought: Path, home: Path, say: Say) -> None:
     """Copy an archive that the user has, under its own name; raise IntegrityError if it is none."""
     if not brought.is_file():
         raise EnvironmentMissingError(f"--from {brought}", "there is no such file", next_step="name an archive's file")
-    sha256 = pooch.file_hash(str(brought))
+    sha256 = file_sha256(brought)
     archive = next((known for known in ARCHIVES.values() if known.sha256 == sha256), None)
     if archive is None:
         raise IntegrityError(
             f"--from {brought}",
-            f"is no archive of CIFAR-10: {brought.stat().st_size:,} bytes, SHA-256 {sha256}",
-            allowed=[f"{one.name} with {one.size_bytes:,} bytes, SHA-256 {one.sha256}" for one in ARCHIVES.values()],
+            f"is no archive of CIFAR-10: {_size(brought):,} bytes, SHA-256 {sha256}",
+            allowed=[f"{known.name}, SHA-256 {known.sha256}" for known in ARCHIVES.values()],
             next_step="download it again: resnet18 data fetch",
         )
-    with _alone(home, say):
-        try:
-            pooch.retrieve(str(brought), archive.sha256, archive.name, home, downloader=_copy)
-        except ValueError:
-            raise IntegrityError(str(brought), "changed while it was copied", next_step="repeat the command") from None
+    with _alone(home, say), TemporaryDirectory(dir=home, prefix=".copying-") as folder:
+        _check_room(archive.size_bytes, home)
+        shutil.copyfile(brought, Path(folder, archive.name)).replace(home / archive.name)
         (home / f"{archive.name}.part").unlink(missing_ok=True)
     say(f"done: {archive.name}, SHA-256 {archive.sha256}, is in {home}")
 
@@ -95,26 +108,28 @@ def _mirrors() -> tuple[str, ...]:
     return (own, *MIRRORS) if own else MIRRORS
 
 
-def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: web.Say) -> None:
-    """Ask the mirrors in turn. If none of them gives the archive, ask the slow ones again, the fastest first."""
-    untried, slow, failures = deque(mirrors), dict[str, float](), list[str]()
-    while untried or slow:
-        url = untried.popleft() if untried else max(slow, key=lambda known: slow[known])
-        slow.pop(url, None)
+def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: Say) -> None:
+    """Ask the mirrors in turn; a slow mirror is asked again, and may be slow, when the others gave nothing."""
+    waiting, slow, failures = deque(mirrors), set[str](), list[str]()
+    while waiting:
+        url = waiting.popleft()
         host, had = urlsplit(url).netloc, _size(part)
-        download = partial(_download, archive, part, say, is_patient=not untried)
+        downloader = partial(_download, part, archive.size_bytes, say, may_be_slow=slow.issuperset(waiting))
         try:
-            pooch.retrieve(url, archive.sha256, archive.name, part.parent, downloader=download)
-        except web.SlowMirrorError as error:
-            slow[url] = error.bytes_per_s
+            pooch.retrieve(url, archive.sha256, archive.name, part.parent, downloader=downloader)
+        except SlowMirrorError as error:
+            slow.add(url)
+            waiting.append(url)
             say(f"{host}: {error}; trying another mirror")
-        except (web.MirrorError, ValueError) as error:  # ValueError: pooch found another SHA-256, and deleted the file
-            is_other = not isinstance(error, web.MirrorError)
-            if is_other and had:  # the wrong bytes may have been there before
-                untried.appendleft(url)
+        except MirrorError as error:
+            failures.append(f"{host}: {one_line(str(error))[:160]}")
+            say(failures[-1])
+        except ValueError:  # pooch found another SHA-256, and deleted the file
+            if had:  # the wrong bytes may have been there before
+                waiting.appendleft(url)
                 say(f"{host}: what it sent and what was there have another SHA-256; starting over")
             else:
-                failures.append(f"{host}: {'gives a file with another SHA-256' if is_other else error}")
+                failures.append(f"{host}: gives a file with another SHA-256")
                 say(failures[-1])
         else:
             return
@@ -128,39 +143,89 @@ def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: web
     )
 
 
-def _download(
-    archive: Archive, part: Path, say: web.Say, url: str, output: str, _pooch: object, *, is_patient: bool
-) -> None:
-    """Complete the partial file, and put it where pooch checks it."""
-    _check_room(archive.size_bytes - _size(part), part.parent)
-    say(f"{archive.name}, {decimal(archive.size_bytes)}, from {urlsplit(url).netloc} to {part.parent}")
-    with _opened(part) as file:
-        if _size(part) > archive.size_bytes:
-            file.truncate(0)
-        try:
-            if _size(part) < archive.size_bytes:
-                web.download(url, file, archive.size_bytes, say, is_patient=is_patient)
-            os.fsync(file.fileno())
-        finally:
-            if not _size(part):
-                part.unlink()
+def _download(part: Path, size: int, say: Say, url: str, output: str, _pooch: object, *, may_be_slow: bool) -> None:
+    """Complete the partial file, which keeps what has come if that fails, and put it where pooch checks it."""
+    had = _size(part)
+    _check_room(size - had, part.parent)
+    say(f"{part.stem}, {decimal(size)}, from {urlsplit(url).netloc} to {part.parent}")
+    with os.fdopen(os.open(part, APPEND, 0o644), "ab") as file:
+        if had != size:
+            _receive(url, file, had if had < size else 0, size, say, may_be_slow=may_be_slow)
+        os.fsync(file.fileno())
     part.replace(output)
 
 
-def _opened(part: Path) -> BinaryIO:
-    """Open the partial file for appending. A planted link, pipe or folder is refused."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(part, flags, 0o644)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise EnvironmentMissingError(str(part), "is no file", next_step="move it away")
-    return os.fdopen(descriptor, "r+b")
+def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_slow: bool) -> None:
+    """Append what is missing of a file of `size` bytes to the first `had` bytes of it."""
+    host = urlsplit(url).netloc
+    with closing(_answer(url, had)) as response:
+        done = counted = _first_byte(response, had, size)
+        if had:
+            say(f"{host}: {'resumes at' if done else 'starts over, because it cannot resume at'} {decimal(had)}")
+        file.truncate(done)
+        since = monotonic()
+        while done < size:
+            piece = _piece(response, done, size)
+            file.write(piece)
+            file.flush()
+            done += len(piece)
+            took_s = monotonic() - since
+            if took_s >= WINDOW_S:
+                bytes_per_s = (done - counted) / took_s
+                left = duration((size - done) / bytes_per_s)
+                say(f"{host}: {decimal(done)} of {decimal(size)}, {decimal(int(bytes_per_s))}/s, about {left} left")
+                if bytes_per_s < LOW_BYTES_PER_S and not may_be_slow:
+                    raise SlowMirrorError(f"slower than {decimal(LOW_BYTES_PER_S)}/s")
+                since, counted = since + took_s, done
 
 
-def _copy(brought: str, output: str, _pooch: object) -> None:
-    _check_room(_size(Path(brought)), Path(output).parent)
-    Path(output).unlink()  # only its owner could read it, but a data folder may be shared
-    shutil.copyfile(brought, output)
+class _Redirects(HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        fp.close()  # urllib would read all of the body, however long it is
+        scheme = urlsplit(newurl).scheme
+        if scheme not in {"https", urlsplit(req.full_url).scheme}:
+            raise MirrorError(f"redirects to plain {scheme}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _answer(url: str, start: int) -> HTTPResponse:
+    headers = {"User-Agent": "resnet18"} | ({"Range": f"bytes={start}-"} if start else {})
+    asked = Request(url, headers=headers)  # noqa: S310 - `URL` and `_Redirects` allow http and https alone
+    opener = build_opener(_Redirects)
+    try:
+        response: HTTPResponse = opener.open(asked, timeout=STALL_S)
+    except HTTPError as error:
+        error.close()
+        raise MirrorError(f"answers with {error.code} {error.reason}") from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise MirrorError(f"cannot be reached: {getattr(error, 'reason', error)}") from None
+    return response
+
+
+def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
+    """Return where the answer begins: where it was asked to, or at the start of the file."""
+    start = asked if response.status == 206 else 0
+    if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-{size - 1}/"):
+        raise MirrorError("answers with other bytes than were asked for")
+    if response.length not in {None, size - start}:
+        raise MirrorError(f"offers {response.length} bytes where {size - start} are missing")
+    return start
+
+
+def _piece(response: HTTPResponse, done: int, size: int) -> bytes:
+    try:
+        piece = response.read1(min(PIECE_BYTES, size - done))
+    except TimeoutError:
+        raise MirrorError(f"sent nothing for {STALL_S:g} s") from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise MirrorError(f"broke off: {error}") from None
+    if not piece:
+        raise MirrorError(f"ended after {done:,} of {size:,} bytes")
+    if done == 0 and not b"\x1f\x8b".startswith(piece[:2]):  # a page that a network sends in the place of everything
+        raise MirrorError("sends something else than an archive")
+    return piece
 
 
 def _size(path: Path) -> int:
@@ -175,7 +240,7 @@ def _check_room(missing_bytes: int, home: Path) -> None:
 
 
 @contextmanager
-def _alone(home: Path, say: web.Say) -> Iterator[None]:
+def _alone(home: Path, say: Say) -> Iterator[None]:
     """Make the folder and hold its lock: a second command waits. What the disk refuses meanwhile has a next step."""
     try:
         home.mkdir(parents=True, exist_ok=True)

@@ -1,26 +1,40 @@
-"""Open a data set. Archives are decoded once, and kept as plain arrays found by the archive's hash."""
+"""Open a data set. Archives and image folders are decoded once, and kept as plain arrays found by their hash."""
 
+import hashlib
+import io
 import json
 import logging
-import re
+import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
 
-from resnet18.data.cifar10 import ARCHIVES, check_archive, find_archive, read_archive
-from resnet18.data.dataset import DataSet, Split, arrays_sha256
-from resnet18.data.embedded import read_embedded
-from resnet18.data.imagefolder import read_image_folder, source_sha256
+from resnet18.data.archives import ARCHIVES, check_archive, file_sha256, find_archive, read_archive, read_tar
+from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
 from resnet18.spec.data import CIFAR10, DataSource, data_home
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.spec.strict import strict_json
 
 LOG = logging.getLogger(__name__)
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")
+"""Contents that are decoded, whatever a file is called: Pillow knows formats that start other programs."""
+MAX_IMAGES = 2_000_000
+MAX_IMAGE_BYTES, MAX_DECODED_BYTES, MAX_ARCHIVE_BYTES = 10_000_000, 16 * 2**30, 100 * 10**9
+MAX_SIDE = 2_048
+"""In px: an image of a few bytes may decode to any size."""
+LAYOUT = "the layout is train/<class>/<image>, test/<class>/<image>"
+
+Images = dict[tuple[str, str, str], NDArray[np.uint8]]
+"""By split, class and file."""
 
 
 def open_data(source: DataSource, *, verify: bool) -> DataSet:
@@ -37,19 +51,13 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
         data = _cached(source.label, sha256, lambda: read_archive(archive, sha256), verify=verify)
     else:
         path = source.path
-        data = _cached(source.label, source_sha256(path), lambda: read_image_folder(source.label, path), verify=verify)
-    if verify and (shared := shared_images(data)):
-        text = "data set %s: %d of %d test images are training images too, so that accuracies flatter"
-        LOG.warning(text, data.label, shared, len(data.test.labels))
+        data = _cached(source.label, _source_sha256(path), lambda: read_image_folder(source.label, path), verify=verify)
+    if verify:
+        trained = {image.tobytes() for image in data.train.images}
+        if shared := sum(image.tobytes() in trained for image in data.test.images):
+            text = "data set %s: %d of %d test images are training images too, so that accuracies flatter"
+            LOG.warning(text, data.label, shared, len(data.test.labels))
     return data
-
-
-def shared_images(data: DataSet) -> int:
-    """Return how many test images are training images too, pixel by pixel."""
-    tested = [image.tobytes() for image in data.test.images]
-    known = set(tested)
-    shared = {pixels for image in data.train.images if (pixels := image.tobytes()) in known}
-    return sum(pixels in shared for pixels in tested)
 
 
 class Holding(NamedTuple):
@@ -92,57 +100,150 @@ def holdings(home: Path) -> Iterator[Holding]:
 
 
 def _cached(label: str, sha256: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
+    """Return the decoded copy of a data set, made first unless it is there: a folder of that name is complete."""
     folder = data_home() / "decoded" / f"{label}-{sha256[:16]}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.is_dir():
-                _write_copy(decode(), folder)
+                data, temporary = decode(), Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
+                try:
+                    _write_copy(data, temporary)
+                    temporary.rename(folder)
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise EnvironmentMissingError(
-            str(folder.parent),
-            f"the decoded data set cannot be kept here: {error.strerror}",
-            next_step="set RESNET18_DATA to a folder with room",
-        ) from None
+        what = f"the decoded data set cannot be kept here: {error.strerror}"
+        next_step = "set RESNET18_DATA to a folder with room"
+        raise EnvironmentMissingError(str(folder.parent), what, next_step=next_step) from None
     return _read_copy(label, folder, verify=verify)
 
 
 def _write_copy(data: DataSet, folder: Path) -> None:
-    """Write the arrays beside their place, then move them there: a folder of that name is always complete."""
-    temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
-    try:
-        for name, split in (("train", data.train), ("test", data.test)):
-            np.save(temporary / f"{name}_images.npy", split.images, allow_pickle=False)
-            np.save(temporary / f"{name}_labels.npy", split.labels, allow_pickle=False)
-        about = json.dumps({"classes": data.classes, "sha256": data.sha256})
-        (temporary / "about.json").write_text(about, encoding="utf-8")
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    for name, split in (("train", data.train), ("test", data.test)):
+        np.save(folder / f"{name}_images.npy", split.images, allow_pickle=False)
+        np.save(folder / f"{name}_labels.npy", split.labels, allow_pickle=False)
+    about = json.dumps({"classes": data.classes, "sha256": data.sha256})
+    (folder / "about.json").write_text(about, encoding="utf-8")
 
 
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
-        data = _loaded(label, strict_json((folder / "about.json").read_bytes()), folder)
+        about = strict_json((folder / "about.json").read_bytes())
+        train, test = _read_split(folder, "train"), _read_split(folder, "test")
+        data = DataSet(label, tuple(about["classes"]), train, test, about["sha256"])
+        is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
         raise IntegrityError(str(folder), f"cannot be read: {error}", next_step="delete this folder") from None
-    if verify and arrays_sha256(data.classes, data.train, data.test) != data.sha256:
+    if is_changed:
         raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
     return data
 
 
-def _loaded(label: str, about: dict[str, Any], folder: Path) -> DataSet:
-    """Return the data set of a decoded copy, or raise ValueError if its parts do not fit together."""
-    classes, sha256 = tuple(about["classes"]), about["sha256"]
-    if not all(isinstance(name, str) for name in classes) or not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise ValueError("about.json names neither classes nor a SHA-256")
-    splits = []
-    for name in ("train", "test"):
-        images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
-        is_square = images.ndim == 4 and images.shape == (*labels.shape, images.shape[1], images.shape[1], 3)
-        is_8_bit = images.dtype == labels.dtype == np.uint8
-        if not (len(labels) and is_square and is_8_bit) or labels.max() >= len(classes):
-            raise ValueError(f"{name}: images of shape {images.shape}, labels of shape {labels.shape} or their values")
-        splits.append(Split(images, labels))
-    return DataSet(label, classes, splits[0], splits[1], sha256)
+def _read_split(folder: Path, name: str) -> Split:
+    images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
+    labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
+    if not images.dtype == labels.dtype == np.uint8 or images.shape[:-3] != labels.shape:  # the hash is of bytes alone
+        raise ValueError(f"{name}: {images.dtype} {images.shape} and {labels.dtype} {labels.shape} are no split")
+    return Split(images, labels)
+
+
+def _source_sha256(path: Path) -> str:
+    """Return the SHA-256 of the archive, or of a directory's image names and contents."""
+    try:
+        if path.is_file():
+            return file_sha256(path)
+        total = hashlib.sha256()
+        for name, content in _image_files(path):
+            total.update(os.fsencode(name) + f" {len(content)}\n".encode())
+            total.update(content)
+        return total.hexdigest()
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+        raise EnvironmentMissingError(f"data set {path.name}", what, next_step="check its permissions") from None
+
+
+def read_image_folder(label: str, path: Path) -> DataSet:
+    """Decode an image folder in torchvision's layout, `train/<class>/…` and `test/<class>/…`: a directory or a tar.
+
+    Classes and images are ordered by name, so that directory and archive give the same arrays. Raises
+    EnvironmentMissingError if there is no image, and IntegrityError at an image or a layout that cannot be used.
+    """
+    try:
+        if found := _decoded(path):
+            classes = tuple(sorted({name for _, name, _ in found}))
+            _check(found, classes)
+            train, test = (_split(found, split, classes) for split in ("train", "test"))
+            return DataSet(label, classes, train, test, arrays_sha256(classes, train, test))
+    except (IntegrityError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - tarfile, gzip, bz2 and lzma raise a dozen kinds at damaged bytes
+        raise IntegrityError(path.name, f"cannot be used: {error}", next_step=LAYOUT) from None
+    raise EnvironmentMissingError(f"data set {path.name}", "holds no image", next_step=LAYOUT)
+
+
+def _image_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the images of a directory or an archive."""
+    if path.is_file():
+        limits = {"members": MAX_IMAGES, "member_bytes": MAX_IMAGE_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
+        yield from read_tar(path, _is_image, **limits)
+        return
+    for file in sorted(path.glob("*/*/*")):
+        name = file.relative_to(path).as_posix()
+        if file.is_file() and _is_image(name):
+            if file.stat().st_size > MAX_IMAGE_BYTES:
+                raise IntegrityError(path.name, f"{name}: larger than {MAX_IMAGE_BYTES:,} bytes")
+            yield name, file.read_bytes()
+
+
+def _is_image(name: str) -> bool:
+    """Say whether a path ends in train/<class>/<image> or test/<class>/<image>."""
+    place = PurePosixPath(name)
+    return len(place.parts) >= 3 and place.parts[-3] in {"train", "test"} and place.suffix.lower() in ENDINGS
+
+
+def _decoded(path: Path) -> Images:
+    found: Images = {}
+    decoded_bytes = 0
+    for name, content in _image_files(path):
+        split, label, file = PurePosixPath(name).parts[-3:]
+        if (split, label, file) in found:
+            raise ValueError(f"{split}/{label}/{file} is there twice")
+        try:
+            found[split, label, file] = image = _pixels(content)
+        except Exception as error:  # noqa: BLE001 - Pillow's decoders raise whatever they like at damaged bytes
+            raise ValueError(f"{name} cannot be decoded: {error}") from None
+        decoded_bytes += image.nbytes
+        if decoded_bytes > MAX_DECODED_BYTES:
+            raise ValueError(f"decodes to more than {MAX_DECODED_BYTES:,} bytes")
+    return found
+
+
+def _pixels(content: bytes) -> NDArray[np.uint8]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if max(image.size) > MAX_SIDE:
+                raise ValueError(f"{image.width} x {image.height} px, where {MAX_SIDE} px a side are the most")
+            return np.asarray(image.convert("RGB"))
+
+
+def _check(found: Images, classes: tuple[str, ...]) -> None:
+    """Raise ValueError unless 2 to 10 printable classes have square images of one size in both splits."""
+    if names := [name for name in classes if not name.isprintable() or len(name) > 100]:  # they stand in every record
+        raise ValueError(f"a class is called {names[0]!r}: no name of at most 100 letters")
+    if not 2 <= len(classes) <= 10:
+        raise ValueError(f"{len(classes)} classes found; the network has 10 outputs, so 2 to 10 are possible")
+    if len({key[:2] for key in found}) < 2 * len(classes):
+        raise ValueError("every class needs images under train/ and under test/")
+    side = len(next(iter(found.values())))
+    for place, image in found.items():
+        if image.shape != (side, side, 3):
+            size = f"{image.shape[1]} x {image.shape[0]} px, where {side} x {side} px is expected"
+            raise ValueError(f"{'/'.join(place)} is {size}: images must be square and all of one size")
+
+
+def _split(found: Images, split: str, classes: tuple[str, ...]) -> Split:
+    keys = sorted(key for key in found if key[0] == split)
+    labels = np.array([classes.index(label) for _, label, _ in keys], dtype=np.uint8)
+    return Split(np.stack([found[key] for key in keys]), labels)

@@ -20,7 +20,7 @@ from builders import epochs_of, make_experiment
 from fakes.accelerator import NAME, Accelerator, install
 from fakes.disk import FaultyOs
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.execution import child, worker
 from resnet18.execution.engine import Job
 from resnet18.measure import Clock

@@ -5,7 +5,7 @@ import torch
 from builders import make_experiment
 from test_batched import KEY, LARGE, LISTS, MANY, batched_pipeline, operations, pictures
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device, synchronize

@@ -14,7 +14,7 @@ from loops import LOOPS
 from torch.nn.functional import cross_entropy
 from workloads import Workload
 
-from resnet18.data.embedded import read_embedded
+from resnet18.data.dataset import read_embedded
 from resnet18.measure import Clock
 from resnet18.spec.augmentation import clean
 from resnet18.spec.experiment import Execution

@@ -1,14 +1,20 @@
-"""CIFAR-10's official archives (Krizhevsky, 2009), read without unpickling; both decode to the same arrays."""
+"""CIFAR-10's official archives (Krizhevsky, 2009) without unpickling; and tars, read in memory, never extracted."""
 
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
 import pickletools
+import tarfile
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet18.data.archive import file_sha256, read_tar
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
 from resnet18.spec.data import CIFAR10
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
@@ -16,9 +22,13 @@ from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PIXELS = 3 * 32 * 32
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-MAX_ARCHIVE_BYTES = 250_000_000
-"""Six batches and two small texts are 186 MB."""
+MAX_BATCH_BYTES, MAX_ARCHIVE_BYTES = 40_000_000, 250_000_000
+"""A batch has 31 MB at most, the archive 186 MB."""
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
+OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
+"""Compressions by the bytes that they start with. Whatever starts with none of them is a plain tar."""
+HEADERS = 1_000_000
+"""Room for headers and padding beyond the largest member, in bytes."""
 
 
 class Archive(NamedTuple):
@@ -51,6 +61,12 @@ def find_archive(home: Path) -> Path:
     )
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check_archive(path: Path, sha256: str) -> None:
     """Hash a file, and raise IntegrityError if it has another SHA-256."""
     if (actual := file_sha256(path)) != sha256:
@@ -62,24 +78,23 @@ def read_archive(path: Path, sha256: str) -> DataSet:
     """Return the data set of either archive; raise IntegrityError at another checksum or content."""
     check_archive(path, sha256)
     try:
-        found = _batches(path)
+        *batches, test = _batches(path)
     except Exception as error:  # noqa: BLE001 - tarfile, gzip and pickletools raise a dozen kinds at damaged bytes
         raise IntegrityError(str(path), f"not a CIFAR-10 archive: {error}") from None
-    *batches, test = (found[name] for name in BATCHES)
-    train = Split(np.concatenate([one.images for one in batches]), np.concatenate([one.labels for one in batches]))
+    train = Split(np.concatenate([part.images for part in batches]), np.concatenate([part.labels for part in batches]))
     return DataSet(CIFAR10, CLASSES, train, test, arrays_sha256(CLASSES, train, test))
 
 
-def _batches(path: Path) -> dict[str, Split]:
+def _batches(path: Path) -> list[Split]:
     parse = parse_python_batch if "python" in path.name else parse_binary_batch
-    limits = {"members": 100, "member_bytes": 40_000_000, "total_bytes": MAX_ARCHIVE_BYTES}  # a batch is 31 MB at most
+    limits = {"members": 100, "member_bytes": MAX_BATCH_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
     files = read_tar(path, lambda place: _batch(place) in BATCHES, **limits)
     found = {_batch(place): parse(content) for place, content in files}
     if lacking := [name for name in BATCHES if name not in found]:
         raise ValueError(f"lacks {', '.join(lacking)}")
     if len({len(split.labels) for split in found.values()}) > 1:
         raise ValueError("its batches hold different numbers of images")
-    return found
+    return [found[name] for name in BATCHES]
 
 
 def _batch(place: str) -> str:
@@ -125,3 +140,56 @@ def _split(pixels: NDArray[np.uint8], labels: list[int]) -> Split:
         raise ValueError(f"labels from {min(labels)} to {max(labels)}, where 0 to {len(CLASSES) - 1} are possible")
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return Split(np.ascontiguousarray(images), np.array(labels, dtype=np.uint8))
+
+
+class _BoundedStream(io.RawIOBase):
+    """Refuses to be read in larger pieces, or farther, than a limit: `tarfile` reads a header of any claimed length."""
+
+    def __init__(self, stream: BinaryIO, most_at_once: int, most_in_all: int) -> None:
+        super().__init__()
+        self._stream, self._most_at_once, self._most_in_all = stream, most_at_once, most_in_all
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= self._most_at_once:
+            raise ValueError(f"a piece of {size:,} bytes, where {self._most_at_once:,} are the most")
+        self._check(self.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        self._check(offset)  # a compression unpacks all that lies before it
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def _check(self, place: int) -> None:
+        if place > self._most_in_all:
+            raise ValueError(f"unpacks to more than {self._most_in_all:,} bytes")
+
+
+def read_tar(
+    path: Path, is_wanted: Callable[[str], bool], *, members: int, member_bytes: int, total_bytes: int
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the wanted regular files of a tar, compressed or not: no link, device or directory.
+
+    Raises ValueError at an archive beyond one of the three limits, or cut off; `tarfile` and the compressions raise
+    errors of their own.
+    """
+    with path.open("rb") as file:
+        opener = next((opener for magic, opener in OPENERS if file.peek(6).startswith(magic)), None)
+        stream = file if opener is None else cast("BinaryIO", opener(file, "rb"))
+        bounded = _BoundedStream(stream, member_bytes + HEADERS, total_bytes + HEADERS)
+        with stream, tarfile.TarFile(fileobj=cast("BinaryIO", bounded)) as archive:
+            for number, member in enumerate(archive, start=1):
+                if number > members:
+                    raise ValueError(f"more than {members:,} files")
+                if member.isreg() and member.size > member_bytes:
+                    raise ValueError(f"{member.name}: larger than {member_bytes:,} bytes")
+                opened = archive.extractfile(member) if member.isreg() and is_wanted(member.name) else None
+                if opened:
+                    content = opened.read()
+                    if len(content) != member.size:
+                        raise ValueError(f"{member.name}: cut off")
+                    yield member.name, content
+            while bounded.read(HEADERS):  # to the end, where compressions keep their checksum
+                pass

@@ -2,7 +2,7 @@
 
 Run once, by hand, on a machine with Debian's package `dataset-fashion-mnist`:
 
-    python resnet18/data/embedded/make_fashion_mnist_mini.py /usr/share/datasets/fashion-mnist
+    python benchmarks/suite/make_fashion_mnist_mini.py /usr/share/datasets/fashion-mnist
 """
 
 import gzip
@@ -20,4 +20,5 @@ for split, prefix, per_class in (("train", "train", 400), ("test", "t10k", 100))
     images = np.frombuffer(gzip.decompress(packed), dtype=np.uint8, offset=16).reshape(len(labels), 28, 28)
     chosen = np.sort(np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in range(10)]))
     arrays |= {f"{split}_images": images[chosen], f"{split}_labels": labels[chosen]}
-np.savez_compressed(Path(__file__).with_name("fashion-mnist-mini.npz"), **arrays)  # numpy writes no time stamps
+embedded = Path(__file__).parents[2] / "resnet18/data/embedded"
+np.savez_compressed(embedded / "fashion-mnist-mini.npz", **arrays)  # numpy writes no time stamps
