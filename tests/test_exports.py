@@ -17,7 +17,7 @@ from resnet18.report.exports import FORMATS, TEXTS, csv_text, write_events
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.runs import Row, rows_of
+from resnet18.tables.tables import Row, rows_of
 
 AVERAGED = ("github-smaller", "github-bigger")
 SMOKE = Request()

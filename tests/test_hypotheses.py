@@ -5,8 +5,7 @@ import math
 import pytest
 from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
 
-from resnet18.judge import hypotheses
-from resnet18.judge.hypotheses import compare_candidates
+from resnet18.judge.hypotheses import Candidate, answers_of
 from resnet18.records.record import Score
 from resnet18.report.markdown import blocks_text
 from resnet18.report.sections import hypothesis_blocks
@@ -48,7 +47,7 @@ def record_of(run, request, percent):
 
 def compared(mine, request, records):
     (selection,) = select([mine], request, records)
-    return list(compare_candidates(selection, request, records))
+    return list(answers_of(selection, request, records))
 
 
 def compared_rates(mine, by_rate, request=PAPER, seeds=3):
@@ -223,4 +222,4 @@ def test_a_rate_of_every_step_is_another_training(other):
     """Than a constant rate, and than a rate that ends elsewhere."""
     cases = [make_case("a", (), make_experiment(schedule=schedule)) for schedule in ({"name": "cosine"}, other)]
 
-    assert 2 == len({hypotheses._training(case) for case in cases})
+    assert 2 == len({Candidate("a", "8", 70.0, case).training for case in cases})

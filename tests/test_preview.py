@@ -33,7 +33,7 @@ from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import NotPlanned, Plan, plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.pace import Pace, Sizes, by_rule, estimate, kind_of, paces_of, scaled, total_s, work
-from resnet18.tables.times import unreliable_times
+from resnet18.tables.selection import unreliable_times
 
 SIZES = Sizes(1_000, 100)
 PACE = Pace(prepare_s=1.0, train_image_s=0.01, eval_image_s=0.001, basis="timed")

@@ -13,7 +13,7 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedE
 from resnet18.spec.load import load_benchmarks
 
 if TYPE_CHECKING:
-    from resnet18.tables.runs import Row
+    from resnet18.tables.tables import Row
 
 KNOWN = "csv, csv-runs, github-smaller, github-bigger, tensorboard"
 
@@ -31,7 +31,7 @@ def export_command(
     """Write recorded results in the format of a dashboard. Nothing is run."""
     with errors_reported(debug):
         from resnet18.report.exports import FORMATS, TENSORBOARD, notes_of
-        from resnet18.tables.runs import rows_of
+        from resnet18.tables.tables import rows_of
 
         if form not in FORMATS:
             raise SpecError(f'export "{form}"', f"unknown format{did_you_mean(form, FORMATS)}", allowed=list(FORMATS))

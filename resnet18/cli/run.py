@@ -126,7 +126,7 @@ def _unreliable(wanted: Asked, records: "Iterable[Record]", progress: "Progress"
     Records of other machines, or an unknown machine, are left alone: a time taken here could not be set beside them.
     """
     from resnet18.cli.preview import of_this_machine
-    from resnet18.tables.times import unreliable_times
+    from resnet18.tables.selection import unreliable_times
 
     found = unreliable_times(wanted.benchmarks, wanted.plan, records)
     again = {record.run_id: record.attempt for record in of_this_machine(found)}

@@ -198,7 +198,7 @@ def _accuracy(case: str, base: Sequence[Record], head: Sequence[Record], gate: G
     if len(base) < 2 * gate.seeds:
         says = f"the baseline has n = {len(base)}, its spread takes {2 * gate.seeds}: make baseline"
         return Finding(case, metric, "missing", says)
-    old, new = ([100 * clean_accuracy(record) for record in side] for side in (base, head))
+    old, new = ([clean_accuracy(record) for record in side] for side in (base, head))
     gap = prediction(old, new, resolution=100 / head[0].epochs[-1].clean.images)
     half = gap.interval(INTERVAL)[1] - gap.value
     predicted = f"{fmean(old):.2f} ± {half:.2f} points (n = {len(old)}, {100 * INTERVAL:.1f} %)"

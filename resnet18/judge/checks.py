@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from math import inf, log
-from statistics import linear_regression
 
 from resnet18.judge.reason import CannotJudgeError, Reason, check_machines, check_times, measured_in_order
 from resnet18.records.record import Record
@@ -210,7 +209,7 @@ def _regions(check: Check, *, is_log: bool) -> Iterator[tuple[tuple[str, ...], R
 def _trend(check: Trend, sample: Sample) -> Iterator[Comparison]:
     """Yield the change per step (a least-squares line through the means), each step, and whether the trend flattens."""
     count, sign = len(check.cases), 1 if check.direction == "rising" else -1
-    places = [at - (count - 1) / 2 for at in range(count)]
+    places = _centered(count)
     line = [sign * place / sum(other**2 for other in places) for place in places]
     up, title = Region(low=0.0), METRICS[check.metric].title
     per_step = sample.comparison(check.cases, line, up, f"{title} per step, {check.direction}")
@@ -226,13 +225,20 @@ def _trend(check: Trend, sample: Sample) -> Iterator[Comparison]:
         yield sample.comparison(check.cases, bend, up, f"{title}, more at the first step than at the last")
 
 
+def _centered(count: int) -> list[float]:
+    """Return places at equal steps of 1 about 0: weights of a least-squares slope, but for their sum of squares."""
+    return [at - (count - 1) / 2 for at in range(count)]
+
+
 def _overfits(check: Overfits, records: Sequence[Record]) -> Iterator[Comparison]:
     if not all(second_half(record) for record in records):
         raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT))
 
     def slope(record: Record, score: str) -> float:
-        losses = [getattr(epoch, score).loss for epoch in second_half(record)]
-        return linear_regression(range(len(losses)), losses).slope
+        losses: list[float] = [getattr(epoch, score).loss for epoch in second_half(record)]
+        places = _centered(len(losses))
+        rise = sum(place * loss for place, loss in zip(places, losses, strict=True))
+        return rise / sum(place**2 for place in places)
 
     def turn(record: Record) -> float:
         return min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch

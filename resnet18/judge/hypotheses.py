@@ -30,15 +30,22 @@ class Candidate:
     @property
     def values(self) -> list[float]:
         """Best accuracies as published, in percent, by seed."""
-        return [100 * best_accuracy(record) for record in self.runs.measured]
+        return [best_accuracy(record) for record in self.runs.measured]
 
     @property
     def estimate(self) -> Estimate | None:
         """Measured less reported, in points; the standard error is that to one further run, as the report made one."""
-        values = self.values
-        if len(values) < 2:
-            return None
-        return contrast([[value - self.reported for value in values]], [1]).for_one_more_run()
+        values = [value - self.reported for value in self.values]
+        return contrast([values], [1]).for_one_more_run() if len(values) > 1 else None
+
+    @property
+    def training(self) -> str:
+        """What its runs do, the schedule as the rate of every epoch where that is one number."""
+        experiment, epochs = self.runs.experiment, self.runs.experiment.epochs
+        rates: object = experiment.schedule
+        if not experiment.schedule.changes_within_epochs:
+            rates = [experiment.schedule.rate(1.0, epoch, 1, epochs) for epoch in range(epochs)]
+        return f"{experiment.model_dump_json(exclude={'schedule'})} {self.runs.execution.model_dump_json()} {rates}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class Distance:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Answer:
     """The candidates of a hypothesis, and which of them lie nearest."""
 
     hypothesis: Hypothesis
@@ -69,7 +76,7 @@ class Comparison:
         return second.points - first.points > 2 * hypot(first.se, second.se)
 
 
-def compare_candidates(selection: Selection, request: Request, records: Collection[Record]) -> Iterator[Comparison]:
+def answers_of(selection: Selection, request: Request, records: Collection[Record]) -> Iterator[Answer]:
     """Yield each of a benchmark's hypotheses of which several candidates were run.
 
     Args:
@@ -83,7 +90,8 @@ def compare_candidates(selection: Selection, request: Request, records: Collecti
         are_distinct = len({candidate.runs.arm_id for candidate in found}) == len(found)
         if are_distinct and len({candidate.name for candidate in found if candidate.runs.measured}) > 1:
             filled = tuple(_filled(candidate, found) for candidate in found)
-            yield Comparison(hypothesis, filled, _nearest(filled, request))
+            nearest = _nearest(filled) if reported_head(request) == "reported" else "other terms"
+            yield Answer(hypothesis, filled, nearest)
 
 
 def candidate_records(selection: Selection, request: Request, records: Collection[Record]) -> Iterator[Record]:
@@ -108,46 +116,28 @@ def _filled(candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
     """Return the candidate; if it was not run, with the runs of another that trains alike, bit for bit."""
     if candidate.runs.records:
         return candidate
-    way = _training(candidate.runs)
-    twin = next((other for other in others if other.runs.records and _training(other.runs) == way), None)
+    twins = (other for other in others if other.runs.records and other.training == candidate.training)
+    twin = next(twins, None)
     return candidate if twin is None else replace(candidate, runs=twin.runs, like=twin.name)
 
 
-def _nearest(
-    candidates: Sequence[Candidate], request: Request
-) -> tuple[Distance, Distance] | Literal["other terms", "too few"]:
-    if reported_head(request) != "reported":
-        return "other terms"
-    distances = []
-    for names in _apart(candidates):
-        by_name = [[candidate.estimate for candidate in candidates if candidate.name == name] for name in names]
-        # They train alike: two would only seem to know more than one.
-        known = next(([estimate for estimate in mine if estimate] for mine in by_name if all(mine)), [])
-        if known:
-            distances.append(_distance(names, known))
+def _nearest(candidates: Sequence[Candidate]) -> tuple[Distance, Distance] | Literal["too few"]:
+    """Return the nearest and the next. Of candidates that train alike one counts: two know no more."""
+    alike: dict[tuple[str, ...], dict[str, list[Estimate]]] = {}
+    for name in dict.fromkeys(candidate.name for candidate in candidates):
+        own = [candidate for candidate in candidates if candidate.name == name]
+        known = [estimate for candidate in own if (estimate := candidate.estimate)]
+        by_name = alike.setdefault(tuple(candidate.training for candidate in own), {})
+        by_name[name] = known if len(known) == len(own) else []
+    distances = [
+        _distance(tuple(by_name), known)
+        for by_name in alike.values()
+        if (known := next(filter(None, by_name.values()), []))
+    ]
     if len(distances) < 2:
         return "too few"
     first, second, *_ = sorted(distances, key=lambda distance: (distance.points, distance.se))
     return first, second
-
-
-def _apart(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
-    """Return the candidates' names, those together that train alike: a cut after the last epoch changes nothing."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for name in dict.fromkeys(candidate.name for candidate in candidates):
-        ways = tuple(_training(candidate.runs) for candidate in candidates if candidate.name == name)
-        groups.setdefault(ways, []).append(name)
-    return [tuple(names) for names in groups.values()]
-
-
-def _training(case: CaseRecords) -> str:
-    """Return what the runs of a case do, their schedule as the rate of every epoch where it is one number."""
-    experiment = case.experiment
-    rates: object = experiment.schedule
-    if not experiment.schedule.changes_within_epochs:
-        epochs = range(experiment.epochs)
-        rates = [experiment.schedule.rate(1.0, epoch, 1, experiment.epochs) for epoch in epochs]
-    return f"{experiment.model_dump_json(exclude={'schedule'})} {case.execution.model_dump_json()} {rates}"
 
 
 def _distance(names: tuple[str, ...], estimates: Sequence[Estimate]) -> Distance:

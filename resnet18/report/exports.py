@@ -14,8 +14,8 @@ import pandas as pd
 from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
-from resnet18.tables.metrics import clean_percent, mixed_machines, percent, train_s, whole_program_s
-from resnet18.tables.runs import Row, best_percent, epoch_table, run_table
+from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed_machines, percent, train_s, whole_program_s
+from resnet18.tables.tables import Row, epoch_table, run_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
@@ -35,8 +35,8 @@ def csv_text(table: pd.DataFrame) -> str:
 
 
 def _accuracies(row: Row) -> Values:
-    yield "best_accuracy", "%", fmean, [best_percent(record) for record in row.measured]
-    yield "clean_accuracy", "%", fmean, [clean_percent(record) for record in row.measured]
+    yield "best_accuracy", "%", fmean, [best_accuracy(record) for record in row.measured]
+    yield "clean_accuracy", "%", fmean, [clean_accuracy(record) for record in row.measured]
 
 
 def _costs(row: Row) -> Values:

@@ -10,10 +10,10 @@ from resnet18.spec.benchmark import Derived
 from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
 from resnet18.spec.experiment import SCALES
 from resnet18.spec.resolve import DEVICE_OPTION, Request
-from resnet18.tables.cells import DAGGER, missing
-from resnet18.tables.metrics import CURVES, SCOPES, machine, optimizer_form
+from resnet18.tables.cells import DAGGER, missing, speed_up
+from resnet18.tables.metrics import SCOPES, machine, optimizer_form, values_of
+from resnet18.tables.pace import can_extrapolate, full_size_images, has_extrapolation, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
-from resnet18.tables.times import can_extrapolate, full_size, has_extrapolation, images_at, speed_up, trained_images
 
 MOST_CAUSES = 3
 LOADER_BOUND = 0.5
@@ -94,10 +94,10 @@ def _twins(selection: Selection, selections: Sequence[Selection]) -> Iterator[Li
 def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
     parts = set()
     for case in selection.cases:
-        full = full_size(case, selection.benchmark, request)
-        if full is not None and can_extrapolate(case, selection.benchmark, request):
+        images = full_size_images(case, selection.benchmark, request)
+        if images is not None and can_extrapolate(case, selection.benchmark, request):
             slices = sorted({f"{trained_images(record):,}" for record in case.measured})
-            parts.add(f"{images_at(full, request):,} images from {' or '.join(slices)}")
+            parts.add(f"{images:,} images from {' or '.join(slices)}")
     if parts:
         yield line(
             f"Extrapolated to full size: training of {'; '.join(sorted(parts))}, summed over epochs. The interval "
@@ -207,5 +207,5 @@ def _derived_value(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:
     if derived.kind == "ratio" and derived.metric in SCOPES:
         machines = sorted({machine(record) for case in (of, to) for record in case.measured})
         return f"{speed_up(of, to, derived.metric).text}, medians on {' and '.join(machines)}"
-    first, second = ([CURVES[derived.metric](record) or 0.0 for record in case.measured] for case in (of, to))
+    first, second = (values_of(derived.metric, case.measured) for case in (of, to))
     return f"{median(first) - median(second):.4g} (of medians; n = {len(first)} and {len(second)})"

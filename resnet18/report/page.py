@@ -163,8 +163,8 @@ def _cells(run: Run) -> Iterator[Cell]:
     yield Text(STATUS_TEXT[record.status])
     yield Text(", ".join(record.flags)) if record.flags else Missing()
     is_ok = record.status == "ok"
-    for share in (metrics.best_accuracy, metrics.clean_accuracy):
-        yield mean([share(record)]) if is_ok else Missing()
+    for accuracy in (metrics.best_accuracy, metrics.clean_accuracy):
+        yield mean([accuracy(record)]) if is_ok else Missing()
     for time_s in (metrics.train_s, metrics.whole_program_s):
         yield middle([time_s(record)]) if is_ok else Missing()
     yield middle([record.time.wall_s])

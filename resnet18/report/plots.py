@@ -18,7 +18,15 @@ from resnet18.report.figures import COLORS, INK, MARKERS, add_legend, entry, new
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.resolve import value_at
 from resnet18.tables.cells import missing, other_endings
-from resnet18.tables.metrics import CURVES, Series, images_at_the_end, machine, overfitting_epoch, percent, series
+from resnet18.tables.metrics import (
+    Series,
+    images_at_the_end,
+    machine,
+    overfitting_epoch,
+    percent,
+    series,
+    values_of,
+)
 from resnet18.tables.selection import CaseRecords
 
 MOST_WITH_CLEAN = 3
@@ -161,9 +169,9 @@ def against(title: str, key_title: str, cases: Sequence[CaseRecords], key: str, 
         ("best_accuracy", "best epoch, as published", _look(0)),
         ("clean_accuracy", "clean, median of the last three epochs", {**DASHES, **_look(1)}),
     ):
-        points = [(place, [CURVES[metric](record) or 0.0 for record in case.measured]) for place, case in by_place]
+        points = [(place, values_of(metric, case.measured)) for place, case in by_place]
         entries.append(_draw_points(accuracy, label, points, fmean, look))
-    entries += _draw_times(time, by_place, lambda record: CURVES[scope](record) or 0.0)
+    entries += _draw_times(time, by_place, lambda record: values_of(scope, [record])[0])
     if any(len(case.measured) > 1 for case in cases):
         entries.append(entry("one seed", **SEED))
     for _, case in by_place:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from pydantic import BaseModel
 
-from resnet18.judge.hypotheses import Candidate, Comparison, compare_candidates
+from resnet18.judge.hypotheses import Answer, Candidate, answers_of
 from resnet18.records.record import Record
 from resnet18.report import document as doc
 from resnet18.report.document import Line, code, line, paragraph, strong
@@ -56,8 +56,8 @@ def table_section(
     if statements:
         blocks.append(doc.Claims(statements))
     blocks += _drawings(anchor, selection, request)
-    comparisons = compare_candidates(selection, request, records)
-    if found := tuple(block for comparison in comparisons for block in hypothesis_blocks(comparison, request)):
+    answers = answers_of(selection, request, records)
+    if found := tuple(block for answer in answers for block in hypothesis_blocks(answer, request)):
         blocks.append(doc.Section("What the report leaves open", found))
     if assumed := tuple(assumptions_of(selection)):
         heading = "Assumptions: what the lab report does not state"
@@ -86,10 +86,10 @@ def figure_file(name: str, request: Request) -> str:
     return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
 
 
-def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[doc.Block]:
+def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
     """Yield a hypothesis with a candidate's cell in each row, and which candidate lies nearest."""
     head = reported_head(request)
-    hypothesis, candidates = comparison.hypothesis, comparison.candidates
+    hypothesis, candidates = answer.hypothesis, answer.candidates
     yield paragraph(strong(hypothesis.question), " (", code(hypothesis.key), ")")
     difference = "measured less reported (points; 95 % for one run)"
     titles = (head or "reported", "measured (best epoch, as published)", difference, "n (seeds)")
@@ -97,7 +97,7 @@ def hypothesis_blocks(comparison: Comparison, request: Request) -> Iterator[doc.
     yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
     for name, like in dict.fromkeys((candidate.name, candidate.like) for candidate in candidates if candidate.like):
         yield paragraph(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.')
-    yield paragraph(_conclusion(comparison))
+    yield paragraph(_conclusion(answer))
 
 
 def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ...]:
@@ -108,18 +108,18 @@ def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ..
         Text(candidate.name),
         Text(candidate.case),
         Text(f"{candidate.reported:g} %", candidate.reported) if may_compare else Missing(),
-        Value(mean, "percent") if values else Missing(("not_run",)),
+        Value(mean, "percent") if values else Missing("not run"),
         distance if may_compare and values else Missing(),
         Value(len(values), "seeds"),
     )
 
 
-def _conclusion(comparison: Comparison) -> str:
-    if isinstance(comparison.nearest, str):
-        return TOO_SMALL if comparison.nearest == "other terms" else TOO_FEW
-    first, second = comparison.nearest
-    far = "The difference is more than" if comparison.is_resolved else "Not resolved: the difference is less than"
-    nearest, next_ = (" and ".join(f'"{name}"' for name in distance.names) for distance in comparison.nearest)
+def _conclusion(answer: Answer) -> str:
+    if isinstance(answer.nearest, str):
+        return TOO_SMALL if answer.nearest == "other terms" else TOO_FEW
+    first, second = answer.nearest
+    far = "The difference is more than" if answer.is_resolved else "Not resolved: the difference is less than"
+    nearest, next_ = (" and ".join(f'"{name}"' for name in distance.names) for distance in answer.nearest)
     return (
         f"Nearest: {nearest}, {first.points:.2f} points from the reported cells (root mean square, standard "
         f"error {first.se:.2f}); the next, {next_}, {second.points:.2f} ({second.se:.2f}). "

@@ -1,14 +1,16 @@
 """Cells and tables as values: numbers with spread, n and mark, or the reason why there is none. Writers print them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import inf, sqrt
 from statistics import fmean, median, stdev
 from typing import Literal, NamedTuple
 
-from resnet18.records.record import Status
+from resnet18.records.content import differ_in_code, knows_machine
+from resnet18.records.record import TIME_IS_UNRELIABLE, Status
 from resnet18.spec.plan import OUT_OF_MEMORY
-from resnet18.tables.metrics import clean_accuracy, mixed_machines
+from resnet18.tables.metrics import SCOPES, clean_accuracy, machine, mixed_machines, values_of
 from resnet18.tables.selection import CaseRecords
-from resnet18.tables.statistics import contrast, sampling_error
+from resnet18.tables.statistics import contrast, ratio_of_medians
 
 NOTHING = "\N{EN DASH}"
 DAGGER = "\N{DAGGER}"
@@ -23,14 +25,8 @@ STATUS_TEXT: dict[Status, str] = {
     "interrupted": "interrupted",
     "unsupported": "unsupported",
 }
-REASONS = STATUS_TEXT | {
-    "not_run": "not run",
-    "absent": "not run: {}",
-    "not_averaged": "{}: not averaged",
-    "not_computed": "not computed: {}",
-    "not_extrapolated": f"not extrapolated {DAGGER}",
-}
-"""Why a cell has no number; braces stand for the detail."""
+FEWEST_FOR_A_BOOTSTRAP = 5
+"""Values a side from which the interval of a ratio of medians covers as it says."""
 
 Kind = Literal["percent", "points", "error", "seconds", "full_size_seconds", "mebibytes", "times", "seeds"]
 
@@ -45,14 +41,16 @@ class Form(NamedTuple):
     """The ends are the lowest and the highest value, not a 95 % interval."""
     tells_n: bool = False
     """Without an interval, n stands in its place."""
+    limits: tuple[float, float] = (-inf, inf)
+    """Of what such a number can be."""
 
 
 FORMS: dict[Kind, Form] = {
-    "percent": Form(".2f", " %"),
-    "points": Form("+.2f"),
+    "percent": Form(".2f", " %", limits=(0, 100)),
+    "points": Form("+.2f", limits=(-100, 100)),
     "error": Form(".2f"),
     "seconds": Form("", is_range=True),
-    "full_size_seconds": Form(",.0f", tells_n=True),
+    "full_size_seconds": Form(",.0f", tells_n=True, limits=(0, inf)),
     "mebibytes": Form(",.0f", is_range=True),
     "times": Form(".3g", tells_n=True),
     "seeds": Form(".0f"),
@@ -98,16 +96,10 @@ class Value(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """Why there is no number: keys of `REASONS`; without any, nothing belongs into the cell."""
+    """Why there is no number; without a reason, nothing belongs into the cell."""
 
-    reasons: tuple[str, ...] = ()
-    detail: str = ""
+    text: str = NOTHING
     number: None = None
-
-    @property
-    def text(self) -> str:
-        """The reasons in words, each once."""
-        return ", ".join(dict.fromkeys(REASONS[reason].format(self.detail) for reason in self.reasons)) or NOTHING
 
 
 class Text(NamedTuple):
@@ -141,8 +133,8 @@ class Table(NamedTuple):
 def missing(case: CaseRecords) -> Missing:
     """Return what stands in a cell without a number: how the runs ended, or why there are none."""
     if case.records:
-        return Missing(tuple(record.status for record in case.records))
-    return Missing(("absent",), case.absent) if case.absent else Missing(("not_run",))
+        return Missing(", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in case.records)))
+    return Missing(f"not run: {case.absent}" if case.absent else "not run")
 
 
 def not_averaged(case: CaseRecords, *, is_cost: bool) -> Missing | None:
@@ -150,24 +142,19 @@ def not_averaged(case: CaseRecords, *, is_cost: bool) -> Missing | None:
     if not case.measured:
         return missing(case)
     if is_cost and (mixed := mixed_machines(case.measured)) is not None:
-        return Missing(("not_averaged",), mixed)
+        return Missing(f"{mixed}: not averaged")
     if len({record.fingerprint.identity.data_sha256 for record in case.measured}) > 1:
-        return Missing(("not_averaged",), "several data sets of one name")
+        return Missing("several data sets of one name: not averaged")
     return None
 
 
-def mean(shares: Sequence[float], kind: Kind = "percent", limits: tuple[float, float] = (0, 100)) -> Value:
-    """Return the mean of shares in percent with its 95 % interval over seeds (Student's t), cut at the limits."""
-    values = [100 * share for share in shares]
+def mean(values: Sequence[float], kind: Kind = "percent") -> Value:
+    """Return the mean with its 95 % interval over seeds (Student's t), cut at what such a number can be."""
     if len(values) == 1:
         return Value(values[0], kind, n=(1,))
     low, high = contrast([values], [1]).interval()
-    return Value(fmean(values), kind, (max(low, limits[0]), min(high, limits[1])), (len(values),))
-
-
-def difference(shares: Sequence[float]) -> Value:
-    """Return the mean difference of shares in points, with its 95 % interval over seeds."""
-    return mean(shares, "points", (-100, 100))
+    least, most = FORMS[kind].limits
+    return Value(fmean(values), kind, (max(low, least), min(high, most)), (len(values),))
 
 
 def middle(values: Sequence[float], kind: Kind = "seconds", *, is_unreliable: bool = False) -> Value:
@@ -177,10 +164,10 @@ def middle(values: Sequence[float], kind: Kind = "seconds", *, is_unreliable: bo
 
 def seed_error(case: CaseRecords) -> Cell:
     """Return the standard deviation of the clean accuracy over seeds, in points."""
-    shares = [clean_accuracy(record) for record in case.measured]
-    if not shares:
+    percents = list(map(clean_accuracy, case.measured))
+    if not percents:
         return missing(case)
-    return Value(100 * stdev(shares), "error", n=(len(shares),)) if len(shares) > 1 else Missing()
+    return Value(stdev(percents), "error", n=(len(percents),)) if len(percents) > 1 else Missing()
 
 
 def image_error(case: CaseRecords) -> Cell:
@@ -188,7 +175,8 @@ def image_error(case: CaseRecords) -> Cell:
     if not case.measured:
         return missing(case)
     images = min(record.epochs[-1].clean.images for record in case.measured)
-    return Value(100 * sampling_error(fmean(map(clean_accuracy, case.measured)), images), "error")
+    percent = fmean(map(clean_accuracy, case.measured))
+    return Value(sqrt(percent * (100 - percent) / images), "error")
 
 
 def other_endings(case: CaseRecords) -> list[str]:
@@ -204,3 +192,34 @@ def seeds(case: CaseRecords) -> Value:
     if len(versions) > 1:
         remarks.append(f"(of {len(versions)} code versions)")
     return Value(len(case.measured), "seeds", remark=" ".join(remarks))
+
+
+def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missing:
+    """Return the median time of one case divided by that of another, or why that cannot be said.
+
+    The 95 % interval (percentile bootstrap) is left out with fewer than five runs on either side.
+    """
+    obstacle = next(_obstacles(slow, fast, metric), None)
+    if obstacle is not None:
+        return Missing(f"not computed: {obstacle}")
+    n = len(slow.measured), len(fast.measured)
+    ratio, low, high = ratio_of_medians(values_of(metric, slow.measured), values_of(metric, fast.measured))
+    return Value(ratio, "times", (low, high) if min(n) >= FEWEST_FOR_A_BOOTSTRAP else None, n)
+
+
+def _obstacles(slow: CaseRecords, fast: CaseRecords, metric: str) -> Iterator[str]:
+    """Yield why the two must not be divided."""
+    yield from (f"no time of {case.name}" for case in (slow, fast) if not case.measured)
+    records = [*slow.measured, *fast.measured]
+    flags = {flag for record in records for flag in record.flags if flag in TIME_IS_UNRELIABLE}
+    obstacles = {
+        "the experiments differ": slow.experiment != fast.experiment,
+        "data differ": len({record.fingerprint.identity.data_sha256 for record in records}) > 1,
+        "versions of the code differ": differ_in_code((slow.measured, fast.measured)),
+        "epochs differ": len({len(record.epochs) for record in records}) > 1,
+        "an unknown machine": not all(knows_machine(record.fingerprint.numerics) for record in records),
+        "several machines in one case": any(len(set(map(machine, case.measured))) > 1 for case in (slow, fast)),
+        f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
+        "a time of 0 s": min(values_of(metric, records), default=1) <= 0,
+    }
+    yield from (what for what, is_so in obstacles.items() if is_so)

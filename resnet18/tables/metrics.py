@@ -1,6 +1,6 @@
 """Numbers computed from a record. None of them is ever stored."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
@@ -24,24 +24,19 @@ AROUND = 2
 """Epochs on either side that show how much the loss of one seed moves anyway."""
 
 
+def percent(score: Score) -> float:
+    """Return the accuracy in percent: of 58 among 100 exactly 58, which 100 times 0.58 is not."""
+    return 100 * score.correct / score.images
+
+
 def best_accuracy(record: Record) -> float:
-    """Return the highest test accuracy over the epochs, as published: the test set itself chose the epoch."""
-    return max(epoch.as_published.accuracy for epoch in record.epochs)
+    """Return the highest test accuracy in percent, as published: the test set itself chose the epoch."""
+    return max(percent(epoch.as_published) for epoch in record.epochs)
 
 
 def clean_accuracy(record: Record) -> float:
-    """Return the median test accuracy of the last three epochs, on images that are only resized and normalized."""
-    return median(epoch.clean.accuracy for epoch in record.epochs[-LAST_EPOCHS:])
-
-
-def clean_percent(record: Record) -> float:
-    """Return the same in percent, as exactly as `percent`."""
+    """Return the median test accuracy of the last three epochs in percent, on images only resized and normalized."""
     return median(percent(epoch.clean) for epoch in record.epochs[-LAST_EPOCHS:])
-
-
-def optimism_gap(record: Record) -> float:
-    """Return by how much the best epoch as published is above the clean accuracy."""
-    return best_accuracy(record) - clean_accuracy(record)
 
 
 def train_s(record: Record) -> float:
@@ -103,28 +98,11 @@ def images_at_the_end(records: Sequence[Record]) -> set[tuple[int, int]]:
     return {(first, last) for first, last in ends if first != last}
 
 
-def slope(values: Sequence[float]) -> float:
-    """Return the least-squares slope of equally spaced values."""
-    center = (len(values) - 1) / 2
-    spread = sum((at - center) ** 2 for at in range(len(values)))
-    return sum((at - center) * value for at, value in enumerate(values)) / spread
-
-
 def second_half(record: Record) -> Sequence[Epoch]:
     """Return the later half of the comparable epochs, nothing where that is too few for a slope."""
     epochs = comparable_epochs(record)
     half = epochs[len(epochs) // 2 :]
     return half if len(half) >= FEWEST else []
-
-
-def turning_epoch(record: Record) -> int:
-    """Return the epoch of the lowest test loss (clean)."""
-    return min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch
-
-
-def percent(score: Score) -> float:
-    """Return the accuracy in percent: of 58 among 100 exactly 58, which 100 times 0.58 is not."""
-    return 100 * score.correct / score.images
 
 
 def _accuracies(record: Record) -> list[float]:
@@ -175,8 +153,8 @@ def _drop(epochs: Sequence[Epoch], loss: Callable[[Epoch], float]) -> float | No
 
 
 CURVES: dict[str, Callable[[Record], float | None]] = {
-    "best_accuracy": lambda record: 100 * best_accuracy(record),
-    "clean_accuracy": clean_percent,
+    "best_accuracy": best_accuracy,
+    "clean_accuracy": clean_accuracy,
     "train_s": train_s,
     "whole_program_s": whole_program_s,
     "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
@@ -184,7 +162,7 @@ CURVES: dict[str, Callable[[Record], float | None]] = {
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
     "train_loss_drop": lambda record: _drop(record.epochs, lambda epoch: epoch.train.loss),
     "test_loss_drop": lambda record: _drop(comparable_epochs(record), lambda epoch: epoch.clean.loss),
-    "generalization_gap": lambda record: percent(record.epochs[-1].train) - clean_percent(record),
+    "generalization_gap": lambda record: percent(record.epochs[-1].train) - clean_accuracy(record),
     "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
     "jitter": _jitter,
     "late_gain": _late_gain,
@@ -196,6 +174,11 @@ CURVES: dict[str, Callable[[Record], float | None]] = {
 def value_of(metric: str, record: Record, level: float | None = None) -> float | None:
     """Return a metric of a claim: accuracies in percent, times in s, losses in nats; None where it is not defined."""
     return _epochs_to(record, level) if level is not None else CURVES[metric](record)
+
+
+def values_of(metric: str, records: Iterable[Record]) -> list[float]:
+    """Return a metric of each run, 0 where it is not defined."""
+    return [CURVES[metric](record) or 0.0 for record in records]
 
 
 def resolution(metric: str, record: Record) -> float:

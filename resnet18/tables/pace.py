@@ -12,9 +12,12 @@ from statistics import median_low
 from typing import Literal, NamedTuple
 
 from resnet18.records.record import Record
+from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import LAST_EPOCHS, Execution, Experiment
 from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run
+from resnet18.spec.resolve import Request, resolve
+from resnet18.tables.selection import CaseRecords, Selection
 
 CIFAR_STEM_WORK = 16
 """The stem of CIFAR leaves maps of four times the side."""
@@ -34,6 +37,8 @@ ANY_LENGTH = {
     "schedule": Constant(),
     **dict.fromkeys(("train_images", "test_images_epoch", "test_images_last"), "all"),
 }
+CUT = ("train_images", "epochs", "test_images_epoch", "test_images_last")
+"""What a slice of a run may have less of."""
 
 
 class Sizes(NamedTuple):
@@ -63,6 +68,36 @@ def images_of(experiment: Experiment, sizes: Sizes) -> tuple[int, int]:
     train = sizes.train if experiment.train_images == "all" else experiment.train_images
     last = min(LAST_EPOCHS, experiment.epochs)
     return experiment.epochs * train, 2 * (each_epoch * (experiment.epochs - last) + last_epochs * last)
+
+
+def full_size_images(case: CaseRecords, benchmark: Benchmark, request: Request) -> int | None:
+    """Return the images that pass through training at full size, None where a case is no slice of that.
+
+    A slice is a case as it stands at paper scale, over fewer images or epochs, of data whose size is known.
+    """
+    if (sizes := KNOWN_SIZES.get(request.data_label)) is None:
+        return None
+    full, _ = resolve(benchmark, case.case, Request("paper", request.data_label), seed=case.experiment.seed)
+    uncut = case.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
+    here, at_full_size = images_of(case.experiment, sizes)[0], images_of(full, sizes)[0]
+    return at_full_size if uncut == full and here < at_full_size else None
+
+
+def trained_images(record: Record) -> int:
+    """Return how many images passed through training, each as often as it did."""
+    return sum(epoch.train.images for epoch in record.epochs)
+
+
+def can_extrapolate(case: CaseRecords, benchmark: Benchmark, request: Request) -> bool:
+    """Say whether a case has times of a slice, none of them unreliable."""
+    is_timed = bool(case.measured) and not case.has_unreliable_times
+    return is_timed and full_size_images(case, benchmark, request) is not None
+
+
+def has_extrapolation(selection: Selection, request: Request) -> bool:
+    """Say whether a table has a time that is extrapolated, and beside it the reported one."""
+    prints_it = any(row.metric == "train_s" for row in selection.benchmark.table.metrics)
+    return prints_it and any(can_extrapolate(case, selection.benchmark, request) for case in selection.cases)
 
 
 @dataclass(frozen=True)

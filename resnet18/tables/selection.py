@@ -1,15 +1,18 @@
 """Find the records of cases. A selection is a way of asking: scale, data and options; ids tie its cases to records."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from resnet18.records.record import Record
+from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark, Case
+from resnet18.spec.claim import MetricCheck
 from resnet18.spec.data import is_cifar10
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import SCALES, Execution, Experiment
-from resnet18.spec.identity import ids_of
-from resnet18.spec.plan import absent_device
+from resnet18.spec.identity import code_hash, ids_of
+from resnet18.spec.metric import METRICS
+from resnet18.spec.plan import Plan, absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
 
 LARGEST_FIRST = ("paper", "small", "smoke")
@@ -37,6 +40,11 @@ class CaseRecords:
     def measured(self) -> tuple[Record, ...]:
         """The records that hold a result."""
         return tuple(record for record in self.records if record.status == "ok")
+
+    @property
+    def has_unreliable_times(self) -> bool:
+        """Whether the times of a run with a result are unreliable."""
+        return any(record.has_unreliable_times for record in self.measured)
 
 
 @dataclass(frozen=True)
@@ -103,24 +111,6 @@ def case_records(benchmark: Benchmark, request: Request, records: Collection[Rec
     return _cases(benchmark, request, _by_arm(records), devices_of(records))
 
 
-def devices_of(records: Collection[Record]) -> Mapping[str, int]:
-    """Return how many devices of each kind records come from, which is all that counts as present.
-
-    The report depends on records alone, not on the machine that renders it.
-    """
-    found = {"cpu": 1}
-    for record in records:
-        kind, index = device_of(record), record.spec.execution.device.partition(":")[2]
-        found[kind] = max(found.get(kind, 1), int(index or 0) + 1)
-    return {**found, "cpu": 1}
-
-
-def device_of(record: Record) -> str:
-    """Return the kind of device that a record comes from; of a run that ended early, the kind that was asked for."""
-    asked = record.spec.execution.device.partition(":")[0]
-    return str((record.fingerprint.numerics or {}).get("device", "cpu" if asked == "auto" else asked))
-
-
 def _by_arm(records: Collection[Record]) -> dict[str, list[Record]]:
     by_arm: dict[str, list[Record]] = {}
     for record in sorted(records, key=lambda record: record.seed):
@@ -134,13 +124,30 @@ def _cases(
     found = []
     for case in benchmark.cases:
         try:
-            experiment, execution = resolve(benchmark, case, request, seed=0)
+            spec = resolve(benchmark, case, request, seed=0)
         except SpecError:
             return ()
-        key = ids_of(experiment, execution).arm_id
-        absent = absent_device(execution, devices)
-        found.append(CaseRecords(case, experiment, execution, key, tuple(by_arm.get(key, ())), absent))
+        arm_id = ids_of(*spec).arm_id
+        found.append(CaseRecords(case, *spec, arm_id, tuple(by_arm.get(arm_id, ())), absent_device(spec[1], devices)))
     return tuple(found)
+
+
+def devices_of(records: Collection[Record]) -> Mapping[str, int]:
+    """Return how many devices of each kind records come from, which is all that counts as present.
+
+    The report depends on records alone, not on the machine that renders it.
+    """
+    found = {"cpu": 1}
+    for record in records:
+        kind, index = device_of(record), int(record.spec.execution.device.partition(":")[2] or 0)
+        found[kind] = max(found.get(kind, 1), index + 1)
+    return {**found, "cpu": 1}
+
+
+def device_of(record: Record) -> str:
+    """Return the kind of device that a record comes from; of a run that ended early, the kind that was asked for."""
+    asked = record.spec.execution.device.partition(":")[0]
+    return str((record.fingerprint.numerics or {}).get("device", "cpu" if asked == "auto" else asked))
 
 
 def reported_head(request: Request) -> str | None:
@@ -150,3 +157,25 @@ def reported_head(request: Request) -> str | None:
     if changed or not is_cifar10(request.data_label) or request.scale == "smoke":
         return None
     return "reported" if SCALES[request.scale].train_images == "all" else "reported at full size"
+
+
+def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Iterable[Record]) -> list[Record]:
+    """Return the last attempts of a plan's runs whose times are unreliable, in tables that print or compare times.
+
+    A run that did not end `ok` has no time, and a run that other code recorded is run again or kept for another reason.
+    """
+    timed = {benchmark.name for benchmark in benchmarks if _has_times(benchmark)}
+    known = last_attempts(records)
+    return [
+        record
+        for run in plan.runs
+        if (record := known.get(run.run_id)) and any(label.partition("/")[0] in timed for label in run.labels)
+        if record.status == "ok" and record.has_unreliable_times
+        if is_done(record, code_hash(run.experiment, run.execution))
+    ]
+
+
+def _has_times(benchmark: Benchmark) -> bool:
+    checks = [check for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck)]
+    metrics = [row.metric for row in benchmark.table.metrics] + [check.metric for check in checks]
+    return any(METRICS[metric].quantity == "seconds" for metric in metrics)

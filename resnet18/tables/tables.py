@@ -1,20 +1,38 @@
-"""Tables in the report's own shape: measured beside reported, n in every column, a reason where a number is missing."""
+"""Tables in the report's own shape, measured beside reported, and tidy tables: a row for each run or each epoch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
 
 from resnet18.records.record import Record
-from resnet18.spec.benchmark import Factor
+from resnet18.records.store import last_attempts
+from resnet18.spec.benchmark import Benchmark, Factor
 from resnet18.spec.data import CIFAR10
+from resnet18.spec.errors import one_line
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells
-from resnet18.tables.cells import Cell, Column, Table, Text
-from resnet18.tables.metrics import best_accuracy, clean_accuracy, optimism_gap, train_s, whole_program_s
-from resnet18.tables.selection import CaseRecords, Selection, reported_head
-from resnet18.tables.times import extrapolated, has_extrapolation, speed_up
+from resnet18.tables.cells import DAGGER, Cell, Column, Missing, Table, Text
+from resnet18.tables.metrics import CURVES, best_accuracy, clean_accuracy, mixed_machines, train_s, values_of
+from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
+from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
 
-TIMES: dict[str, Callable[[Record], float]] = {"train_s": train_s, "whole_program_s": whole_program_s}
-
+LONGEST = 1_000
+"""Characters of a row's name."""
+SCORES = ("train", "as_published", "clean")
+SCORE_TYPES = {"loss": "float64", "correct": "Int64", "images": "Int64"}
+EPOCH_TYPES = {
+    "epoch": "Int64",
+    "learning_rate": "float64",
+    "steps": "Int64",
+    **{f"{name}_{key}": kind for name in SCORES for key, kind in SCORE_TYPES.items()},
+    **dict.fromkeys(("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s"), "float64"),
+}
+"""Columns of an epoch, with their types; a value that is not known is missing."""
+RESULTS = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
+"""Metrics of a run that ended `ok`."""
 CellOf = Callable[[CaseRecords], Cell]
 Columns = Iterator[tuple[Column, CellOf]]
 
@@ -78,20 +96,23 @@ def _metrics(selection: Selection, request: Request) -> Columns:
             yield from _accuracies(f"{row.title}, {measured}")
             continue
         unit = "" if row.title.endswith("(s)") else " (s)"
-        yield Column(f"{row.title}, {measured}{unit}", "number"), _time(TIMES[row.metric])
+        yield Column(f"{row.title}, {measured}{unit}", "number"), _time(row.metric)
         if is_slice:
             title = Column(f"{row.title}, extrapolated to full size", "number")
-            yield title, lambda case: extrapolated(case, benchmark, request)
+            yield title, lambda case: _extrapolated(case, benchmark, request)
         yield from _speed_up(selection, row.metric)
 
 
 def _accuracies(title: str) -> Columns:
-    def of(value: Callable[[Record], float], cell: Callable[[Sequence[float]], cells.Value] = cells.mean) -> CellOf:
-        return lambda case: cells.not_averaged(case, is_cost=False) or cell([value(record) for record in case.measured])
+    def of(value: Callable[[Record], float], kind: cells.Kind = "percent") -> CellOf:
+        return lambda case: (
+            cells.not_averaged(case, is_cost=False) or cells.mean([value(record) for record in case.measured], kind)
+        )
 
     yield Column(f"{title} (best epoch, as published)", "number"), of(best_accuracy)
     yield Column(f"{title} (median of the last three epochs, clean)", "number"), of(clean_accuracy)
-    yield Column("Optimism gap (points)", "number"), of(optimism_gap, cells.difference)
+    gap = of(lambda record: best_accuracy(record) - clean_accuracy(record), "points")
+    yield Column("Optimism gap (points)", "number"), gap
     yield Column("Error of seeds (points)", "number"), cells.seed_error
     yield Column("Error of sampling (points)", "number"), cells.image_error
 
@@ -104,19 +125,14 @@ def _speed_up(selection: Selection, metric: str) -> Columns:
     def cell(case: CaseRecords) -> Cell:
         if case == over:
             return cells.Value(1.0, "times")
-        return speed_up(over, case, metric) if case.measured else cells.missing(case)
+        return cells.speed_up(over, case, metric) if case.measured else cells.missing(case)
 
     yield Column(f"Speed-up over {over.name}", "number"), cell
 
 
 def _reported(metric: str) -> CellOf:
     """Return what gives the lab report's own string of a metric; of none, that nothing may stand here."""
-
-    def cell(case: CaseRecords) -> Cell:
-        printed = {str(key): text for key, text in case.case.reported.items()}.get(metric)
-        return cells.Missing() if printed is None else printed_cell(printed)
-
-    return cell
+    return lambda case: printed_cell(case.case.reported[metric]) if metric in case.case.reported else Missing()
 
 
 def printed_cell(printed: str) -> Text:
@@ -125,12 +141,108 @@ def printed_cell(printed: str) -> Text:
     return Text(printed, found.value if found else None)
 
 
-def _time(seconds: Callable[[Record], float]) -> CellOf:
-    """Return what gives the median of a time over a case's runs, marked where one of them is unreliable."""
+def _time(metric: str) -> CellOf:
+    """Return what gives the median of a time over a case's runs, marked where a run's times are unreliable."""
 
     def cell(case: CaseRecords) -> Cell:
-        unreliable = any(record.has_unreliable_times for record in case.measured)
-        values = [seconds(record) for record in case.measured]
-        return cells.not_averaged(case, is_cost=True) or cells.middle(values, is_unreliable=unreliable)
+        values, is_unreliable = values_of(metric, case.measured), case.has_unreliable_times
+        return cells.not_averaged(case, is_cost=True) or cells.middle(values, is_unreliable=is_unreliable)
 
     return cell
+
+
+def _extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> Cell:
+    """Return seconds of training at full size, or why there are none: those for an image, times its images.
+
+    Evaluations grow with neither images nor epochs.
+    """
+    images = full_size_images(case, benchmark, request)
+    if images is None:
+        return Missing() if case.measured else cells.missing(case)
+    if (refused := cells.not_averaged(case, is_cost=True)) is not None:
+        return refused
+    if case.has_unreliable_times:
+        return Missing(f"not extrapolated {DAGGER}")
+    values = [train_s(record) / trained_images(record) * images for record in case.measured]
+    return cells.mean(values, "full_size_seconds")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case under one request, with its records."""
+
+    benchmark: str
+    case: str
+    name: str
+    """Benchmark and case, and the request where the folder holds several; printable, on one line, unique."""
+    records: tuple[Record, ...]
+    """A record for each seed, by seed."""
+
+    @property
+    def measured(self) -> tuple[Record, ...]:
+        """The records that hold a result, none where several data sets have one name."""
+        found = tuple(record for record in self.records if record.status == "ok")
+        return found if len({record.fingerprint.identity.data_sha256 for record in found}) < 2 else ()
+
+    @property
+    def costed(self) -> tuple[Record, ...]:
+        """Those whose memory may be put together: all, none where they come from several machines or an unknown one."""
+        return self.measured if mixed_machines(self.measured) is None else ()
+
+    @property
+    def timed(self) -> tuple[Record, ...]:
+        """Those whose times may be put together: without a flag, and of one machine."""
+        return tuple(record for record in self.costed if not record.flags)
+
+
+def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> tuple[Row, ...]:
+    """Return every case that has a record, in the report's order: by request, table and case.
+
+    A request that shows no other run than those before it is left out. The order of the records changes nothing.
+    """
+    groups = list(selections_by_request(benchmarks, tuple(last_attempts(records).values())))
+    rows: list[Row] = []
+    for request, selections in groups:
+        suffix = f" ({request.described})" if len(groups) > 1 else ""
+        cases = ((selection.benchmark.name, case) for selection in selections for case in selection.cases)
+        for benchmark, case in ((benchmark, case) for benchmark, case in cases if case.records):
+            base = one_line(f"{benchmark}/{case.name}{suffix}")[:LONGEST]
+            names = (base, *(f"{base} #{number}" for number in range(2, len(rows) + 3)))
+            name = next(name for name in names if all(name != row.name for row in rows))
+            rows.append(Row(benchmark, case.name, name, case.records))
+    return tuple(rows)
+
+
+def run_table(rows: Collection[Row]) -> pd.DataFrame:
+    """Return a row for each run, whatever it ended as: accuracies in percent, times in s, memory in bytes.
+
+    A run that several tables show has a row in each of them. Values of a run without a result are missing.
+    """
+    table = []
+    for about, record in _records(rows):
+        results = {name: CURVES[name](record) if record.status == "ok" else None for name in RESULTS}
+        costs = {"wall_s": record.time.wall_s, "rss_peak_bytes": record.memory.rss_peak_bytes}
+        table.append({**about, **results, **costs})
+    return pd.DataFrame(table).astype({"rss_peak_bytes": "Int64"}) if table else pd.DataFrame()
+
+
+def epoch_table(rows: Collection[Row]) -> pd.DataFrame:
+    """Return a row for each epoch of each run; a run without epochs has one row, whose values are missing."""
+    table, about = [], dict[str, Any]()
+    for about, record in _records(rows):
+        table += [{**about, **(asdict(epoch) if epoch else {})} for epoch in record.epochs or [None]]
+    frame = pd.json_normalize(table, sep="_")
+    return frame.reindex(columns=[*about, *EPOCH_TYPES]).astype(EPOCH_TYPES) if table else frame
+
+
+def _records(rows: Collection[Row]) -> Iterator[tuple[dict[str, Any], Record]]:
+    """Yield each record of each table once, with what its row begins with."""
+    shown = set[tuple[str, str, str]]()
+    for row in rows:
+        for record in row.records:
+            if (key := (row.benchmark, row.case, record.run_id)) not in shown:  # options may have changed nothing
+                shown.add(key)
+                about = {"run_id": record.run_id, "benchmark": row.benchmark, "case": row.case, "seed": record.seed}
+                about |= {"scale": record.scale, "data": record.spec.experiment.data}
+                about |= {"options": " ".join(record.spec.overrides), "status": record.status}
+                yield {**about, "flags": " ".join(record.flags)}, record
