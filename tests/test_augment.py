@@ -12,7 +12,7 @@ from resnet18.data.rng import random_words, uniform
 from resnet18.spec import augmentation as spec
 from resnet18.training import augment
 from resnet18.training.augment import build_pipeline
-from resnet18.training.reference import augmented
+from resnet18.training.feed import augmented
 
 SIZE, MANY = 32, 4_000
 TENSOR, NORMALIZE = {"name": "to_tensor"}, {"name": "normalize"}

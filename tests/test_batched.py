@@ -13,8 +13,8 @@ from resnet18.data.dataset import read_embedded
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import sub_cases
 from resnet18.training.augment import Pipeline, build_pipeline
-from resnet18.training.batched import augmentation_kernels, batched_form
-from resnet18.training.reference import augmented
+from resnet18.training.batched import BatchedPipeline
+from resnet18.training.feed import augmented
 
 CPU = torch.device("cpu")
 MANY, LARGE = 500, 48
@@ -82,7 +82,7 @@ def pictures(count, side=32):
 
 
 def batched_pipeline(items, *, device=CPU, compiled=True, **how):
-    return batched_form(build_pipeline(items, **how), device, compiled=compiled)
+    return BatchedPipeline(build_pipeline(items, **how), device, compiled=compiled)
 
 
 def differing(items, *, count=MANY, native=32, size=32):
@@ -94,7 +94,7 @@ def differing_from(reference):
     images = pictures(reference.images, reference.native)
     expected = torch.stack([augmented(reference, image, index) for index, image in enumerate(images)])
     batches = [
-        batched_form(reference, CPU, compiled=compiled)(torch.from_numpy(images), np.arange(len(images)))
+        BatchedPipeline(reference, CPU, compiled=compiled)(torch.from_numpy(images), torch.arange(len(images)))
         for compiled in (True, False)
     ]
     assert all(batch.dtype == expected.dtype for batch in batches)
@@ -191,9 +191,9 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
         image = np.stack([red, green, np.full_like(red, blue)], axis=-1)
         shift = (blue * 37 % 255 - 127) / 254
         reference = pipeline_of("color_jitter", [[1.0, 1.0, 1.0, shift, 0, 1, 2, 3]], 256, 256)
-        batched = batched_form(reference, CPU, compiled=compiled)
+        batched = BatchedPipeline(reference, CPU, compiled=compiled)
 
-        assert torch.equal(augmented(reference, image, 0)[None], batched(torch.from_numpy(image)[None], np.array([0])))
+        assert torch.equal(augmented(reference, image, 0)[None], batched(torch.from_numpy(image)[None], torch.tensor([0])))
 
 
 @ENGINES
@@ -210,33 +210,10 @@ def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
     assert torch.equal(at_once[::2], batched(images[order][::2], order[::2]))
 
 
-def test_pixels_of_another_shape_are_refused():
-    batched = batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
-
-    with pytest.raises(ValueError, match=r"needs torch.uint8 \[2, 32, 32, 3\]"):
-        batched(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), np.arange(2))
-
-
-@pytest.mark.parametrize("index", [-1, 8])
-def test_an_index_outside_the_data_set_is_refused(index):
-    batched = batched_pipeline(operations([TENSOR]), **KEY, images=8, native=32, size=32, device=CPU)
-
-    with pytest.raises(ValueError, match="not one of 8 images"):
-        batched(torch.zeros(1, 32, 32, 3, dtype=torch.uint8), np.array([index]))
-
-
-@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
-def test_without_a_compiler_there_are_no_kernels(compiler, monkeypatch, tmp_path):
-    monkeypatch.setenv("CC", compiler)
-    monkeypatch.setenv("RESNET18_DATA", str(tmp_path))
-
-    assert augmentation_kernels.__wrapped__() is None
-
-
 def test_one_batch_is_golden():
     """All operations on 64 images; the key is Pillow's version, whose bits these are."""
     batched = batched_pipeline(operations(LISTS["all"]), **KEY, images=64, native=32, size=32, device=CPU)
-    batch = batched(torch.from_numpy(pictures(64)), np.arange(64))
+    batch = batched(torch.from_numpy(pictures(64)), torch.arange(64))
     if PIL.__version__ not in GOLDEN:
         pytest.skip(f"no hash is kept for Pillow {PIL.__version__}")
 

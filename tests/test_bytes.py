@@ -9,8 +9,8 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.spec.forecast import least_training_bytes, parameter_count, saved_bytes_per_image
 from resnet18.training.model import ResNet18, build_model
-from resnet18.training.optimizers import build_optimizer
 from resnet18.training.results import parameter_count as counted
+from resnet18.training.setup import build_optimizer
 
 MIB = 2**20
 OPTIMIZERS = [

@@ -9,21 +9,21 @@ from builders import make_experiment
 from torch.nn.functional import conv2d, cross_entropy
 
 from resnet18.measure.devices import emulates_bf16
-from resnet18.spec.experiment import Execution
 from resnet18.training import fast, native
 from resnet18.training.fast import Norm, build_fast_network, convolution
 from resnet18.training.fast.convolution import Convolution, Products
-from resnet18.training.fast.kernel_support import Geometry, trimmed
-from resnet18.training.fast.state import (
+from resnet18.training.fast.trimmed import (
+    Geometry,
     full_optimizer_state,
     full_state,
     load_full_optimizer_state,
     load_full_state,
+    trimmed,
     trimmed_layers,
     unseen_weights,
 )
 from resnet18.training.model import build_model
-from resnet18.training.optimizers import build_optimizer
+from resnet18.training.setup import build_optimizer
 
 CPU = torch.device("cpu")
 EPS = torch.finfo(torch.float32).eps
@@ -74,7 +74,7 @@ def name_of(spec):
 def make_pair(precision="fp32", **changes):
     """Return the experiment, the reference network and the fast network, both with the same weights."""
     experiment = make_experiment(**{"width": 32, **changes})
-    network = build_fast_network(experiment, Execution(precision=precision), CPU)
+    network = build_fast_network(experiment, precision)
     return experiment, build_model(experiment), network
 
 
@@ -354,7 +354,7 @@ def test_bfloat16_is_rounded_as_torch_rounds(width):
         for shift in range(8):  # every value meets every factor
             x = torch.arange(PATTERNS, dtype=torch.int32).to(torch.uint16).view(torch.bfloat16).roll(shift)
             image = x.view(-1, 1, 1, 8 * width).permute(0, 3, 1, 2)
-            assert fast.fits(image)
+            assert fast.vectors_for(image)
             actual, _ = layer(image, activate=False)
             expected = image.float() * layer.weight.view(1, -1, 1, 1)
             normal = ~(expected.abs() < torch.finfo(torch.bfloat16).tiny) | (expected == 0)

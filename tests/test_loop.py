@@ -14,11 +14,11 @@ from resnet18.data.dataset import read_embedded
 from resnet18.data.rng import permutation
 from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
-from resnet18.training import feed, reference
+from resnet18.training import feed
 from resnet18.training.augment import build_pipeline
-from resnet18.training.loop import compile_network, evaluate, train
+from resnet18.training.feed import augmented, batches
+from resnet18.training.loop import evaluate, train
 from resnet18.training.model import build_model
-from resnet18.training.reference import augmented, batches
 from resnet18.training.results import (
     START,
     DivergedError,
@@ -28,7 +28,7 @@ from resnet18.training.results import (
     parameter_count,
     parameters_sha256,
 )
-from resnet18.training.setup import set_up
+from resnet18.training.setup import compile_network, set_up
 
 AUGMENTED = [
     {"name": "random_resized_crop"},
@@ -176,7 +176,7 @@ def asked(data, monkeypatch):
         calls.append(("train" if split is data.train else "test", order.tolist(), crops, pipeline))
         return batches(split, order, pipeline, *rest)
 
-    monkeypatch.setattr(reference, "batches", spy)
+    monkeypatch.setattr(feed, "batches", spy)
 
     def carry_out(**changes):
         calls.clear()

@@ -13,7 +13,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training import native
 from resnet18.training.fast import build_fast_network
 from resnet18.training.model import NARROW, build_model
-from resnet18.training.setup import path_numerics
+from resnet18.training.native import path_numerics
 
 FAST, CPU = Execution(path="fast"), torch.device("cpu")
 LIMITS = {torch.float32: 1e-5, torch.bfloat16: 0.02}
@@ -43,6 +43,13 @@ def test_switched_off_there_are_no_kernels(monkeypatch):
     assert "none" == path_numerics(FAST, CPU)["network_kernels"]
 
 
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_without_a_compiler_there_are_no_kernels(compiler, home, monkeypatch):
+    monkeypatch.setenv("CC", compiler)
+
+    assert native.augmentation_kernels.__wrapped__() is None
+
+
 @pytest.mark.usefixtures("forgotten")
 @pytest.mark.parametrize(
     ("machine", "flags", "expected"),
@@ -65,9 +72,9 @@ def test_a_compiler_without_openmp_makes_kernels_of_one_thread(home, monkeypatch
         pytest.skip("no compiler")
     genuine, made = native.load_library, []
 
-    def load(name, sources, headers, flags):
+    def load(name, files, flags):
         made.append(flags)
-        return None if native.THREADS in flags else genuine(name, sources, headers, flags)
+        return None if native.THREADS in flags else genuine(name, files, flags)
 
     monkeypatch.setattr(native, "load_library", load)
     native.network_kernels.cache_clear()
@@ -91,7 +98,7 @@ class Convolutions(TorchDispatchMode):
 
 def convolutions_of(path, count, size, **changes):
     experiment = make_experiment(image_size=size, **changes)
-    network = build_fast_network(experiment, FAST, CPU) if path == "fast" else build_model(experiment)
+    network = build_fast_network(experiment, "fp32") if path == "fast" else build_model(experiment)
     images = torch.zeros(count, 3, size, size)
     with Convolutions() as noted:
         cross_entropy(network.train()(images), torch.arange(count) % 10).backward()

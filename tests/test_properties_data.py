@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from resnet18.data.dataset import Split
 from resnet18.data.rng import permutation
 from resnet18.training.augment import build_pipeline
-from resnet18.training.reference import augmented, batches
+from resnet18.training.feed import augmented, batches
 
 SEEDS = st.integers(0, 2**32 - 1)
 PLAIN = make_experiment().augmentation

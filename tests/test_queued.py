@@ -10,11 +10,10 @@ from builders import make_experiment
 from resnet18.data.dataset import read_embedded
 from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
-from resnet18.training import queued
-from resnet18.training.optimizers import build_optimizer
-from resnet18.training.queued import WARM_UP, GraphedStep
+from resnet18.training import loop
+from resnet18.training.loop import WARM_UP, GraphedStep
 from resnet18.training.results import START, DivergedError, Position, parameters_sha256
-from resnet18.training.setup import Setup, set_up
+from resnet18.training.setup import Setup, build_optimizer, set_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CUT = {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 0}
@@ -62,7 +61,7 @@ CPU = torch.device("cpu")
 def train_queued(setup, graphed, monkeypatch):
     """Two epochs of queued steps at the schedule's rates; return all positions."""
     monkeypatch.setattr(Setup, "is_graphed", property(lambda _: graphed))
-    steps, positions = queued.QueuedSteps(setup), []
+    steps, positions = loop.QueuedSteps(setup), []
     for epoch in (1, 2):
         positions += list(steps.epoch(Clock(lambda: None), Position(epoch)))
     return positions
@@ -93,7 +92,7 @@ def test_a_rate_of_every_step_is_captured_once(cuda, monkeypatch):
 
 def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda, monkeypatch):
     setup = make_setup()
-    step = GraphedStep(queued.QueuedSteps(setup).eager_step, setup)
+    step = GraphedStep(loop.QueuedSteps(setup).eager_step, setup)
     images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
     first, second = [step(images, labels) for _ in range(WARM_UP + 2)][-2:]
 
@@ -119,7 +118,7 @@ def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
 
 def test_a_loss_that_is_no_number_is_named_with_its_step(monkeypatch):
     setup = make_setup()
-    steps = queued.QueuedSteps(setup)
+    steps = loop.QueuedSteps(setup)
     figures = iter([[2.0, 3.0], [float("nan"), 0.0], *[[2.0, 3.0]] * 6])
     steps.step = lambda *_: torch.tensor(next(figures))
 

@@ -11,8 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.spec.optimizer import Constant, Cosine, OneCycle, Step
-from resnet18.training.optimizers import build_optimizer
-from resnet18.training.setup import set_up
+from resnet18.training.setup import build_optimizer, set_up
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LR = 0.1

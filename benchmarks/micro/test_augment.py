@@ -14,8 +14,8 @@ import torch
 from builders import make_experiment
 
 from resnet18.training.augment import build_pipeline
-from resnet18.training.batched import batched_form
-from resnet18.training.reference import augmented
+from resnet18.training.batched import BatchedPipeline
+from resnet18.training.feed import augmented
 
 CPU = torch.device("cpu")
 STORED = 4_000
@@ -58,7 +58,7 @@ def test_images_per_second(benchmark, items, size, batch, compiled):
     """Medians and quartiles over the rounds; the report of this test is a line on the terminal (-s) and extra_info."""
     operations = make_experiment(augmentation=LISTS[items]).augmentation
     reference = build_pipeline(operations, **KEY, size=size)
-    batched = batched_form(reference, CPU, compiled=compiled)
+    batched = BatchedPipeline(reference, CPU, compiled=compiled)
     stored = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (STORED, 32, 32, 3), dtype=np.uint8))
     parts = torch.randperm(STORED)[: max(batch, BATCHED_IMAGES[size])].split(batch)
     speeds = []
@@ -90,7 +90,7 @@ def test_tables_of_an_epoch(benchmark, size):
     """Seconds to draw the parameters of 4,000 images and to bring them into the form that the operations take."""
     operations = make_experiment(augmentation=LISTS["all"]).augmentation
     benchmark.pedantic(
-        lambda: batched_form(build_pipeline(operations, **KEY, size=size), CPU), rounds=5, warmup_rounds=1
+        lambda: BatchedPipeline(build_pipeline(operations, **KEY, size=size), CPU), rounds=5, warmup_rounds=1
     )
     benchmark.extra_info["images"] = STORED
 

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
 from resnet18.training.augment import build_pipeline
-from resnet18.training.reference import batches
+from resnet18.training.feed import batches
 from resnet18.training.setup import set_up
 
 CROP_ROTATION_FLIP = [

@@ -27,7 +27,7 @@ from resnet18.spec.plan import Run
 GRACE_S = 5.0
 """How long a child may take to finish its step, save a checkpoint and leave its record."""
 PRELOADED = ["resnet18.execution.worker"]
-OF_REFERENCE = ["torch._dynamo", "resnet18.training.reference"]
+OF_REFERENCE = ["torch._dynamo", "torchvision.transforms.functional"]
 """What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 SPINS = 10_000
 """Half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)."""

@@ -18,8 +18,8 @@ from resnet18.records.arrays import encode_picture
 from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
-from resnet18.training.loop import compile_network, lap, train
-from resnet18.training.optimizers import form_of
+from resnet18.training.loop import lap, train
+from resnet18.training.native import path_numerics
 from resnet18.training.results import (
     Conclusion,
     EpochResult,
@@ -28,7 +28,7 @@ from resnet18.training.results import (
     learned_nothing,
     parameter_count,
 )
-from resnet18.training.setup import Setup, path_numerics, set_up
+from resnet18.training.setup import Setup, compile_network, form_of, set_up
 
 
 def run_job(job: Job, send: Send, stops: Collection[int] = ()) -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from resnet18.execution.engine import Job, Message
 from resnet18.execution.failure import failure_facts, redacted
@@ -17,9 +16,17 @@ from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import Epoch, Memory, Record, Score, Segment, Status, Summary
 from resnet18.spec.data import data_home
 from resnet18.spec.errors import IntegrityError
-from resnet18.training.checkpoint import Moment, restore, snapshot
 from resnet18.training.device import UnsupportedError
-from resnet18.training.results import START, Conclusion, DivergedError, EpochResult, Position, Tally
+from resnet18.training.results import (
+    START,
+    Conclusion,
+    DivergedError,
+    EpochResult,
+    Position,
+    Tally,
+    restore,
+    snapshot,
+)
 from resnet18.training.setup import Setup
 
 Send = Callable[[Message], None]
@@ -98,9 +105,9 @@ class WorkerAttempt:
         head = checkpoint.head
         try:
             self._check(head)
-            position = restore(setup, clock, Moment.model_validate(head.training), checkpoint.arrays)
-        except (IntegrityError, ValidationError) as error:
-            self.tell(f"begins anew: {str(error).splitlines()[0]}")
+            position = restore(setup, clock, head.training, checkpoint.arrays)
+        except IntegrityError as error:
+            self.tell(f"begins anew: {error}")
             return START
         self._earlier, self.epochs = head.segments, list(head.epochs)
         self.facts["flags"].append("resumed")
@@ -115,7 +122,7 @@ class WorkerAttempt:
         given = {"code": head.code_hash, "data": head.data_sha256, **head.numerics}
         if differing := [key for key in {**own, **given} if own.get(key) != given.get(key)]:
             raise IntegrityError("checkpoint", f"was made under other {', '.join(differing)}")
-        if len(head.epochs) != head.training.get("epoch", 0) - 1:
+        if len(head.epochs) != head.training.get("position", {}).get("epoch", 0) - 1:
             raise IntegrityError("checkpoint", "lacks epochs")
 
     def after_step(self, setup: Setup, clock: Clock, position: Position) -> None:
@@ -144,7 +151,7 @@ class WorkerAttempt:
             segments=self._segments,
             epochs=tuple(self.epochs or ()),
             time={**seconds, "wall_s": seconds.get("wall_s", 0.0) + self._elapsed_s},
-            training=moment.model_dump(),
+            training=moment,
         )
         try:
             self.checkpoints.save(Checkpoint(head, arrays))

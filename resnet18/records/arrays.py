@@ -53,7 +53,7 @@ class Head(Model):
     time: dict[str, Annotated[float, Field(ge=0)]]
     """Seconds by scope, over the complete epochs and all segments."""
     training: dict[str, Any]
-    """The state of the loop, in its own words (`training.checkpoint.Moment`)."""
+    """The state of the loop, in its own words (`training.results.Moment`)."""
     arrays: Items[Entry] = ()
 
 

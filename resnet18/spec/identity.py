@@ -20,8 +20,8 @@ ROOTS: tuple[Key, ...] = (
     ("training.loop", "train"),
     ("training.setup", "set_up"),
     ("training.device", "ready_device"),
-    ("training.loop", "compile_network"),
-    ("training.checkpoint", "restore"),
+    ("training.setup", "compile_network"),
+    ("training.results", "restore"),
     ("training.results", "conclude"),
 )
 """What the worker calls, and what gives a run its result."""

@@ -1,12 +1,12 @@
 """Random image operations: their parameters, drawn for each image from its key, and their effect on one image.
 
 Drawing and applying are apart. A whole epoch's parameters are a few small tables, made from integers that are the
-same on every machine; what applies them (`reference`, `batched`) may change, the parameters may not.
+same on every machine; what applies them (`feed`, `batched`) may change, the parameters may not.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ Table = Floats | Integers
 """[images, n]: the parameters of an operation, a row for each image of the original data set."""
 Picture = Any
 """A PIL image before `to_tensor`, a float tensor after it; torchvision's functions are untyped."""
+Erasing = spec.RandomErasing | spec.Cutout
 Functional = Any
 """The module torchvision.transforms.functional, which the fast path does without."""
 
@@ -37,7 +38,11 @@ def draw_crop(operation: spec.RandomResizedCrop, units: Floats, size: int) -> In
     fits = (widths > 0) & (widths <= size) & (heights > 0) & (heights <= size)
     first, rows = fits.argmax(axis=1), np.arange(len(units))
     found = fits[rows, first]
-    central_height, central_width = _central_box(operation, size)
+    central_height, central_width = size, size
+    if operation.ratio_min > 1:
+        central_height = round(size / operation.ratio_min)
+    elif operation.ratio_max < 1:
+        central_width = round(size * operation.ratio_max)
     height = np.where(found, heights[rows, first], central_height)
     width = np.where(found, widths[rows, first], central_width)
     top = np.where(found, np.floor(units[:, -2] * (size - height + 1)), (size - height) // 2)
@@ -50,15 +55,6 @@ def _tried(operation: spec.RandomResizedCrop | spec.RandomErasing, units: Floats
     area = size * size * between(units[:, :TRIES], operation.scale_min, operation.scale_max)
     logarithm = between(units[:, TRIES : 2 * TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
     return area, np.exp(logarithm)
-
-
-def _central_box(operation: spec.RandomResizedCrop, size: int) -> tuple[int, int]:
-    """Return height and width of the largest box of an allowed ratio (width / height)."""
-    if operation.ratio_min > 1:
-        return round(size / operation.ratio_min), size
-    if operation.ratio_max < 1:
-        return size, round(size * operation.ratio_max)
-    return size, size
 
 
 def draw_shift(operation: spec.RandomCrop, units: Floats, _size: int) -> Integers:
@@ -109,30 +105,16 @@ def draw_cutout(operation: spec.Cutout, units: Floats, size: int) -> Integers:
     return np.where(erases, np.concatenate([low, high - low], axis=1), 0).astype(np.int64)
 
 
-def _jittered(functional: Functional, _operation: spec.ColorJitter, image: Picture, row: Floats, _size: int) -> Picture:
+def _jittered(tv: Functional, _operation: spec.ColorJitter, image: Picture, row: Floats, _size: int) -> Picture:
     """Apply the four adjustments in the drawn order. A factor of exactly 1 and a shift of exactly 0 do nothing."""
     for which in row[4:].astype(int):
         if row[which] != (0.0 if which == 3 else 1.0):
             name = ("brightness", "contrast", "saturation", "hue")[which]
-            image = getattr(functional, f"adjust_{name}")(image, float(row[which]))
+            image = getattr(tv, f"adjust_{name}")(image, float(row[which]))
     return image
 
 
-def _shifted(
-    functional: Functional, operation: spec.RandomCrop, image: Picture, corner: Integers, _size: int
-) -> Picture:
-    padded = functional.pad(image, [operation.padding], 0, operation.mode)
-    return functional.crop(padded, int(corner[0]), int(corner[1]), image.height, image.width)
-
-
-def _erased(
-    functional: Functional, operation: spec.RandomErasing | spec.Cutout, image: Picture, box: Integers, _size: int
-) -> Picture:
-    return functional.erase(image, *box.tolist(), image.new_tensor(operation.value))
-
-
-@dataclass(frozen=True)
-class RandomOperation:
+class RandomOperation(NamedTuple):
     """How an operation's parameters are drawn, and how they change one image."""
 
     numbers: int
@@ -143,24 +125,30 @@ class RandomOperation:
     """Takes torchvision's module, the operation, the image, the row of its parameters, and the side in the network."""
 
 
+def _erased(tv: Functional, operation: Erasing, image: Picture, box: Integers, _: int) -> Picture:
+    return tv.erase(image, *box.tolist(), image.new_tensor(operation.value))
+
+
 RANDOM = {
     "color_jitter": RandomOperation(8, draw_jitter, _jittered),
     "random_resized_crop": RandomOperation(
-        2 * TRIES + 2,
-        draw_crop,
-        lambda functional, _, image, box, size: functional.resized_crop(image, *box.tolist(), [size, size]),
+        2 * TRIES + 2, draw_crop, lambda tv, _, image, box, size: tv.resized_crop(image, *box.tolist(), [size, size])
     ),
-    "random_crop": RandomOperation(2, draw_shift, _shifted),
+    "random_crop": RandomOperation(
+        2,
+        draw_shift,
+        lambda tv, operation, image, corner, _: tv.crop(
+            tv.pad(image, [operation.padding], 0, operation.mode), *corner.tolist(), image.height, image.width
+        ),
+    ),
     "random_rotation": RandomOperation(
-        1, draw_angle, lambda functional, _, image, angle, _size: functional.rotate(image, float(angle[0]))
+        1, draw_angle, lambda tv, _, image, angle, _size: tv.rotate(image, float(angle[0]))
     ),
     "random_horizontal_flip": RandomOperation(
-        1, draw_coin, lambda functional, _, image, coin, _size: functional.hflip(image) if coin[0] else image
+        1, draw_coin, lambda tv, _, image, coin, _size: tv.hflip(image) if coin[0] else image
     ),
     "random_grayscale": RandomOperation(
-        1,
-        draw_coin,
-        lambda functional, _, image, coin, _size: functional.rgb_to_grayscale(image, 3) if coin[0] else image,
+        1, draw_coin, lambda tv, _, image, coin, _size: tv.rgb_to_grayscale(image, 3) if coin[0] else image
     ),
     "random_erasing": RandomOperation(2 * TRIES + 3, draw_erasing, _erased),
     "cutout": RandomOperation(3, draw_cutout, _erased),
@@ -190,17 +178,10 @@ class Pipeline:
 def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
     operations: tuple[spec.Operation, ...], *, seed: int, purpose: str, epoch: int, images: int, native: int, size: int
 ) -> Pipeline:
-    """Return the pipeline of one epoch.
+    """Return the pipeline of one epoch, with a row of parameters for each image of the original data set.
 
-    Args:
-        operations: the experiment's list.
-        seed: the run's seed.
-        purpose: the stream, such as `train-augmentation`; an operation's name is added to it, so that leaving one
-            operation out of a list changes no parameter of the others.
-        epoch: 1 is the first.
-        images: number of images in the original data set; one row of parameters each.
-        native: side of the images as stored, in px.
-        size: side at which they enter the network, in px.
+    `purpose` is the random stream, such as `train-augmentation`; an operation's name is added to it, so that leaving
+    one operation out of a list changes no parameter of the others. For the other arguments see `Pipeline`.
     """
     tables: dict[str, Table] = {}
     names = [operation.name for operation in operations]

@@ -21,14 +21,14 @@ PRECISIONS = {
     "xpu": ("fp32", "bf16", "fp16"),
 }
 """What a kind of device can train in; any other kind in fp32 alone."""
-WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
-HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 SINCE = {"tf32": (8, 0), "bf16": (8, 0)}
 """The first compute capability (Ampere) that multiplies so; older GPUs ignore tf32 and emulate bf16."""
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+PATH_FORMATS = {"reference": "contiguous", "fast": "channels_last"}
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
 STATM = Path("/proc/self/statm")
-PATH_FORMATS = {"reference": "contiguous", "fast": "channels_last"}
 
 
 class UnsupportedError(Exception):
@@ -53,7 +53,7 @@ def ready_device(execution: Execution) -> torch.device:
     else:
         device = torch.device(execution.device)
     precision = carried_out(execution, device).precision
-    if execution.path == "fast" and device.type == "cpu":
+    if execution.path == "fast" and device.type == "cpu" and sys.platform == "linux":
         _keep_freed_memory()
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -67,24 +67,23 @@ def carried_out(execution: Execution, device: torch.device) -> Execution:
     Raises:
         UnsupportedError: the device lacks the precision, and the spec allows no other.
     """
-    precision = execution.precision
-    if precision not in (allowed := _precisions(device)):
+    precision, allowed = execution.precision, PRECISIONS.get(device.type, ("fp32",))
+    if device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        allowed = tuple(kind for kind in allowed if capability >= SINCE.get(kind, (0, 0)))
+    if precision not in allowed:
         if not execution.fallback:
             raise UnsupportedError(
                 f"precision {precision} on {device.type} (allowed: {', '.join(allowed)}, "
                 "or fallback = true to train in fp32 instead)"
             )
         precision = "fp32"
-    memory_format = PATH_FORMATS[execution.path] if execution.memory_format == "auto" else execution.memory_format
-    return execution.model_copy(update={"precision": precision, "memory_format": memory_format})
+    return execution.model_copy(update={"precision": precision, "memory_format": memory_format_of(execution)})
 
 
-def _precisions(device: torch.device) -> tuple[str, ...]:
-    kinds = PRECISIONS.get(device.type, ("fp32",))
-    if device.type != "cuda":
-        return kinds
-    capability = torch.cuda.get_device_capability(device)
-    return tuple(kind for kind in kinds if capability >= SINCE.get(kind, (0, 0)))
+def memory_format_of(execution: Execution) -> str:
+    """Return the name of the memory format in which a run is carried out."""
+    return PATH_FORMATS[execution.path] if execution.memory_format == "auto" else execution.memory_format
 
 
 def _keep_freed_memory() -> None:
@@ -92,14 +91,14 @@ def _keep_freed_memory() -> None:
 
     It changes neither bits nor peaks; 224 px gain a tenth. Other C libraries have no such call.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)  # no block is a mapping of its own, which would go back when it is freed
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _be_deterministic() -> None:
-    """Ask torch for deterministic algorithms, as long as it is not too late for one of them."""
+    """Ask torch for deterministic algorithms, as long as it is not too late for cuBLAS."""
     if WORKSPACE not in os.environ and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         raise UnsupportedError(f"deterministic: CUDA has started without {WORKSPACE}, which cuBLAS reads at its start")
     os.environ.setdefault(WORKSPACE, ":4096:8")
@@ -121,20 +120,17 @@ def synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-@contextmanager
-def memory_capped(execution: Execution, device: torch.device) -> Iterator[None]:
+def memory_capped(execution: Execution, device: torch.device) -> AbstractContextManager[None]:
     """Limit the memory that is taken inside to the spec's `memory_cap`: a large machine acts like a smaller one.
 
     Raises:
         UnsupportedError: the device has no such limit, or is smaller than the cap.
     """
     if execution.memory_cap is None:
-        yield
-        return
-    if device.type not in CAPS:
-        raise UnsupportedError(f"memory_cap on {device.type} (allowed: {', '.join(CAPS)})")
-    with CAPS[device.type](size_in_bytes(execution.memory_cap), device):
-        yield
+        return nullcontext()
+    if device.type not in CAPS or (device.type == "cpu" and sys.platform != "linux"):
+        raise UnsupportedError(f"memory_cap on {device.type} (allowed: cuda, or cpu on Linux)")
+    return CAPS[device.type](size_in_bytes(execution.memory_cap), device)
 
 
 @contextmanager
@@ -152,21 +148,20 @@ def _cuda_capped(cap: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _cpu_capped(cap: int, device: torch.device) -> Iterator[None]:  # noqa: ARG001 - there is one CPU
+def _cpu_capped(cap: int, _device: torch.device) -> Iterator[None]:
     """Limit the address space to its size now, with all libraries loaded, and the cap.
 
     Linux can limit no other measure of a single process. Threads reserve space that they never touch, so that a cap of
     a few MiB shows little about memory; loader processes have the limit each for itself.
     """
-    if sys.platform != "linux":
-        raise UnsupportedError("memory_cap on the CPU of a system other than Linux")
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    limits = [_address_space() + cap, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = _address_space() + cap
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *limits]), hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _address_space() -> int:

@@ -22,10 +22,9 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.forecast import PARTS, Forecast, evaluation_batch, training_batch
 from resnet18.spec.plan import EVERY_DEVICE, Run, plan
 from resnet18.spec.resolve import Request
-from resnet18.training.device import PATH_FORMATS, autocast
+from resnet18.training.device import autocast, memory_format_of
 from resnet18.training.model import ResNet18
-from resnet18.training.optimizers import build_optimizer
-from resnet18.training.setup import MEMORY_FORMATS
+from resnet18.training.setup import MEMORY_FORMATS, build_optimizer
 
 GRANULE = 512
 """Bytes to whose multiples torch's CUDA allocator rounds each tensor (kMinBlockSize of CUDACachingAllocator)."""
@@ -117,7 +116,7 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
         model = ResNet18(experiment.stem, experiment.width)
         for parameter in model.parameters():
             if parameter.dim() == IMAGE_DIMENSIONS:  # what Module.to does; on fake tensors it fails
-                parameter.data = parameter.data.to(memory_format=_format(execution))
+                parameter.data = parameter.data.to(memory_format=MEMORY_FORMATS[memory_format_of(execution)])
         ledger.mark("weights", (*model.parameters(), *model.buffers()))
         optimizer = build_optimizer(experiment.optimizer, model.parameters())
         saved = _train(model, optimizer, experiment, execution, ledger)
@@ -189,13 +188,7 @@ def _evaluate(model: nn.Module, experiment: Experiment, execution: Execution, le
 
 def _batch(count: int, experiment: Experiment, execution: Execution, ledger: Ledger) -> tuple[Tensor, Tensor]:
     shape = (count, 3, experiment.image_size, experiment.image_size)
-    images = torch.empty(shape, memory_format=_format(execution))
+    images = torch.empty(shape, memory_format=MEMORY_FORMATS[memory_format_of(execution)])
     labels = torch.empty(count, dtype=torch.int64)
     ledger.mark("input", (images, labels))
     return images, labels
-
-
-def _format(execution: Execution) -> torch.memory_format:
-    """Return the memory format in which a run is carried out; it changes no byte."""
-    is_auto = execution.memory_format == "auto"
-    return MEMORY_FORMATS[PATH_FORMATS[execution.path] if is_auto else execution.memory_format]

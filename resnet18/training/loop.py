@@ -1,28 +1,38 @@
-"""The training loop. What the clock counts can be seen in it."""
+"""The training loop. What the clock counts can be seen in it.
+
+On an accelerator the host of the fast path queues steps and waits for none (`QueuedSteps`): loss and hits stay on the
+device, and are read once an epoch, or about once a second where an epoch takes longer, so that a run can be stopped
+and saved. On CUDA a whole step is one graph: a small batch costs one launch instead of hundreds.
+"""
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from resnet18.measure import Clock
 from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.forecast import EVALUATION_BATCH
-from resnet18.training.device import autocast, synchronize
+from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
-from resnet18.training.queued import QueuedSteps
 from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
-from resnet18.training.setup import MEMORY_FORMATS, Setup
+from resnet18.training.setup import Setup
+
+READ_EVERY_S = 1.0
+FIRST_STEPS = 8
+"""Before the first reading, when the time of a step is unknown."""
+WARM_UP = 3
+"""Steps before a capture: libraries choose their algorithms, and optimizers make their state."""
 
 
 def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | EpochResult]:
-    """Train, and yield the position between steps and the result after each epoch, as soon as they are there.
-
-    Steps that are queued on a device (`queued`) have a position after each reading, all others after each of them.
+    """Train, and yield the position after each step (each reading of queued ones) and the result after each epoch.
 
     Whoever takes them may stop here, or save the position and begin again there: the results are the same.
 
@@ -34,8 +44,7 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
     for epoch in range(begin.epoch, experiment.epochs + 1):
         position = begin if epoch == begin.epoch else Position(epoch)
         steps = queued.epoch(clock, position) if queued else train_epoch(setup, clock, position)
-        for after_a_step in steps:
-            position = after_a_step
+        for position in steps:
             yield position
         is_last = epoch > experiment.epochs - LAST_EPOCHS
         indices = setup.test_indices_last if is_last else setup.test_indices_epoch
@@ -57,7 +66,7 @@ def lap(setup: Setup, clock: Clock) -> dict[str, float]:
     return seconds
 
 
-def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Position]:
+def train_epoch(setup: Setup, clock: Clock, position: Position) -> Iterator[Position]:
     """Pass once over the training images, from a position in the epoch on; yield the position after each step.
 
     Raises:
@@ -65,8 +74,7 @@ def train_epoch(setup: Setup, clock: Clock, begin: Position) -> Iterator[Positio
     """
     setup.model.train()
     with clock.scope("train_s"), clock.scope("data_wait_s"):
-        waiting = feed_training(setup, begin)
-    position = begin
+        waiting = feed_training(setup, position)
     while True:
         with clock.scope("train_s"):
             with clock.scope("data_wait_s"):
@@ -116,34 +124,96 @@ def evaluate(
     return tally, torch.cat(predictions).cpu().numpy()
 
 
-def compile_network(setup: Setup) -> None:
-    """Run the compiled network forwards and backwards on blank images, and undo what that changed.
+class QueuedSteps:
+    """Trains epoch after epoch. It keeps the captured step, and how many steps to queue."""
 
-    So the compiler's time is not booked on the first epoch.
-    Both shapes of a training epoch are compiled, the full and the short last batch. Batch-norm statistics are put
-    back and gradients dropped, so that training starts as it would without the compiler.
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.steps_per_reading = FIRST_STEPS
+        self.step = GraphedStep(self.eager_step, setup) if setup.is_graphed else self.eager_step
+
+    def epoch(self, clock: Clock, position: Position) -> Iterator[Position]:
+        """Pass once over the training images, from a position on; yield the position after each reading.
+
+        Raises:
+            DivergedError: a loss that is no finite number. Updates after it have been made.
+        """
+        self.setup.model.train()
+        with clock.scope("train_s"), clock.scope("data_wait_s", synchronized=False):
+            waiting = feed_training(self.setup, position)
+        while True:
+            start = time.perf_counter()
+            figures: list[Tensor] = []
+            counts: list[int] = []
+            with clock.scope("train_s"):
+                while len(figures) < self.steps_per_reading:
+                    with clock.scope("data_wait_s", synchronized=False):
+                        batch = next(waiting, None)
+                    if batch is None:
+                        break
+                    images, labels = to_device(batch, self.setup)
+                    del batch  # as in `train_epoch`
+                    self.setup.set_rate_of_step(position.epoch, position.steps + len(figures))
+                    figures.append(self.step(images, labels))
+                    counts.append(len(labels))
+                if not figures:
+                    return
+                for (mean_loss, hits), count in zip(torch.stack(figures).cpu().tolist(), counts, strict=True):
+                    position = position.after_step(mean_loss, int(hits), count)
+            self.steps_per_reading = max(1, int(len(figures) * READ_EVERY_S / (time.perf_counter() - start)))
+            yield position
+
+    def eager_step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Make one step; return float32 [2]: the mean loss, and the number of hits."""
+        self.setup.optimizer.zero_grad()
+        logits, loss = self.setup.forward(images, labels)
+        self.setup.update(loss)
+        hits = (logits.argmax(1) == labels).sum()
+        return torch.stack((loss.detach().float(), hits.float()))
+
+
+class GraphedStep:
+    """A step that is captured as a CUDA graph once it is warm, and replayed from then on.
+
+    The first steps are made eagerly on a stream of their own, as a capture needs, and are the run's real first steps,
+    so nothing has to be undone. A graph holds a learning rate that is a number as a constant: another rate is another
+    capture. A rate that changes within epochs is a tensor (`build_optimizer`), which is filled before each replay and
+    captured once. The short last batch of an epoch is made eagerly. The step must not wait for the device.
     """
-    before = {name: buffer.clone() for name, buffer in setup.model.named_buffers()}
-    setup.model.train()
-    for count in _batch_sizes(len(setup.train_indices), setup.experiment.batch_size):
-        _, loss = setup.forward(_blank(setup, count), torch.zeros(count, dtype=torch.long, device=setup.device))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
-        setup.optimizer.zero_grad()
-    setup.model.eval()
-    with torch.no_grad():
-        for name, buffer in setup.model.named_buffers():
-            buffer.copy_(before[name])
-        for count in _batch_sizes(len(setup.test_indices_last), EVALUATION_BATCH):
-            with autocast(setup.execution, setup.device):
-                setup.network(_blank(setup, count))
-    synchronize(setup.device)
 
+    def __init__(self, step: Callable[[Tensor, Tensor], Tensor], setup: Setup) -> None:
+        self.step, self.setup = step, setup
+        self.warm = 0
+        self.rates: list[float | int] = []  # what the graph holds of them: numbers, and where tensors lie
 
-def _batch_sizes(images: int, batch: int) -> list[int]:
-    return [size for size in dict.fromkeys((min(batch, images), images % batch)) if size]
+    def __call__(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Make the step; the figures are a copy of their own."""
+        if len(labels) != self.setup.experiment.batch_size:
+            return self.step(images, labels)
+        if self.warm < WARM_UP:
+            self.warm += 1
+            return self._aside(images, labels)
+        held = [group["lr"] for group in self.setup.optimizer.param_groups]
+        rates = [rate.data_ptr() if isinstance(rate, Tensor) else rate for rate in held]
+        if rates != self.rates:
+            self._capture(images, labels)
+            self.rates = rates
+        self.images.copy_(images)
+        self.labels.copy_(labels)
+        self.graph.replay()
+        return self.figures.clone()
 
+    def _aside(self, images: Tensor, labels: Tensor) -> Tensor:
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch ships no types for it
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            figures = self.step(images, labels)
+        here.wait_stream(side)
+        return figures
 
-def _blank(setup: Setup, count: int) -> torch.Tensor:
-    size = setup.experiment.image_size
-    images = torch.zeros(count, 3, size, size, device=setup.device)
-    return images.to(memory_format=MEMORY_FORMATS[setup.execution.memory_format])
+    def _capture(self, images: Tensor, labels: Tensor) -> None:
+        """Record the step on buffers of its own. Nothing is computed yet."""
+        self.images, self.labels = images.clone(), labels.clone()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.figures = self.step(self.images, self.labels)

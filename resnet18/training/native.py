@@ -10,15 +10,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from resnet18.measure.devices import cpu_flags, cpu_flags_sha256
 from resnet18.spec.data import data_home
+from resnet18.spec.experiment import Execution
 
 SWITCH = "RESNET18_NATIVE"
 """In the environment: `off` switches compiled code off; `avx2` compiles for an x86 processor without AVX-512 and AMX,
@@ -28,14 +29,16 @@ X86 = {"x86_64", "amd64"}
 ARM = {"aarch64", "arm64"}
 """Each of these processors has NEON."""
 COMPILE_LIMIT_S = 120
-NATIVE = "-march=native"
 
 HERE = Path(__file__).parent
-VECTOR_SOURCES = [HERE / "fast/norm.c", HERE / "fast/pool.c"]
-VECTOR_HEADERS = [HERE / "fast/norm.h", HERE / "fast/vector.h"]
-TILE_SOURCES = [HERE / "fast/convolution.c"]
-NETWORK_FLAGS = ("-O3", NATIVE, "-ffp-contract=fast")
+AUGMENTATION = [HERE / "batched/kernels.c"]
+VECTORS = [HERE / "fast/norm.c", HERE / "fast/pool.c", HERE / "fast/norm.h", HERE / "fast/vector.h"]
+TILES = [HERE / "fast/convolution.c"]
+NATIVE = "-march=native"
 THREADS = "-fopenmp"
+NETWORK_FLAGS = ("-O3", NATIVE, "-ffp-contract=fast")
+AUGMENTATION_FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
+"""No fused multiply-add: it rounds once where Pillow rounds twice. The other two change no value."""
 VECTORS_NEED = {"avx2", "fma"}
 """Of an x86 processor, by Linux's names."""
 TILES_NEED = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"}
@@ -60,35 +63,30 @@ def _as_c(argument: object) -> object:
     return ctypes.c_int64(argument) if isinstance(argument, int) else argument
 
 
-def load_library(name: str, sources: Iterable[Path], headers: Iterable[Path], flags: tuple[str, ...]) -> Library | None:
-    """Return the library of C sources, compiled if it is not yet in the data home; None where that cannot be done.
+def load_library(name: str, files: list[Path], flags: tuple[str, ...]) -> Library | None:
+    """Return the library of C sources and headers, compiled if it is not yet in the data home; None where it cannot be.
 
-    Args:
-        name: what the file is called; a digest of all that it depends on follows.
-        sources: the files to compile.
-        headers: the files that those include.
-        flags: of the compiler; `-march=native` becomes what says the same of the processor to compile for.
+    The file is called `name` and a digest of all that it depends on. Of the flags, `-march=native` becomes what says
+    the same of the processor to compile for.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None or os.environ.get(SWITCH) == OFF:
         return None
-    sources = tuple(sources)
     flags = tuple(_processor_flag() if flag == NATIVE else flag for flag in flags)
     key = hashlib.sha256(repr((compiler, flags, platform.machine(), cpu_flags_sha256())).encode())
-    for file in (*sources, *headers):
+    for file in files:
         key.update(file.read_bytes())
-    kind = f"{name}-{OLDER}" if _is_older() else name
-    library = data_home() / "native" / f"{kind}-{key.hexdigest()[:16]}.so"
+    library = data_home() / "native" / f"{name}-{key.hexdigest()[:16]}.so"
+    sources = [str(file) for file in files if file.suffix == ".c"]
     try:
         if not library.exists():
-            _compile(library, [compiler, *flags, "-shared", "-fPIC", *map(str, sources), "-lm"])
+            _compile(library, [compiler, *flags, "-shared", "-fPIC", *sources, "-lm"])
         return Library(ctypes.CDLL(str(library)))
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _is_older() -> bool:
-    """Whether to compile for an older processor."""
     return os.environ.get(SWITCH) == OLDER and platform.machine().lower() in X86
 
 
@@ -108,6 +106,12 @@ def _compile(library: Path, command: list[str]) -> None:
         built.replace(library)
 
 
+@cache
+def augmentation_kernels() -> Library | None:
+    """Return the functions of `kernels.c`; None without a compiler."""
+    return load_library("augment", AUGMENTATION, AUGMENTATION_FLAGS)
+
+
 @dataclass(frozen=True)
 class NetworkKernels:
     """The C kernels of the fast network that this machine has.
@@ -122,29 +126,36 @@ class NetworkKernels:
     tiles: Library | None
     """None where the processor does not multiply bfloat16 tiles (AMX), or the system does not let it."""
 
-    @property
-    def form(self) -> str:
-        """What the record's numerics call them; vectors with their bits, since sums end in that many parts."""
-        return f"vectors-{FLOAT_BITS * self.width}" if self.tiles is None else "tiles"
-
 
 @cache
 def network_kernels() -> NetworkKernels | None:
     """Return the kernels; None without a compiler, or on a processor that they are not for."""
     if platform.machine() not in ARM and not cpu_flags() >= VECTORS_NEED:
         return None
-    vectors = _load_with_threads("vectors", VECTOR_SOURCES, VECTOR_HEADERS)
-    return None if vectors is None else NetworkKernels(vectors, vectors.handle.vector_width(), _load_tiles())
+    vectors, tiles = _load_with_threads("vectors", VECTORS), None
+    if cpu_flags() >= TILES_NEED and not _is_older():
+        tiles = _load_with_threads("tiles", TILES)
+    if tiles is not None and tiles.handle.tiles_missing():
+        tiles = None
+    return None if vectors is None else NetworkKernels(vectors, vectors.handle.vector_width(), tiles)
 
 
-def _load_tiles() -> Library | None:
-    if _is_older() or not cpu_flags() >= TILES_NEED:
-        return None
-    library = _load_with_threads("tiles", TILE_SOURCES, [])
-    return None if library is None or library.handle.tiles_missing() else library
-
-
-def _load_with_threads(name: str, sources: list[Path], headers: list[Path]) -> Library | None:
+def _load_with_threads(name: str, files: list[Path]) -> Library | None:
     """Return a library with threads; without them where the compiler has no OpenMP, as Apple's."""
-    library = load_library(name, sources, headers, (*NETWORK_FLAGS, THREADS))
-    return library or load_library(name, sources, headers, NETWORK_FLAGS)
+    return load_library(name, files, (*NETWORK_FLAGS, THREADS)) or load_library(name, files, NETWORK_FLAGS)
+
+
+def path_numerics(execution: Execution, device: torch.device) -> dict[str, str]:
+    """Return what the fast path adds to the numerics fingerprint: which of its forms this machine has.
+
+    Compiled code is made here, before a clock runs. Vectors are named with their bits: sums end in that many parts.
+    """
+    if execution.path == "reference" or device.type != "cpu":
+        return {}
+    native, form = network_kernels(), "none"
+    if native is not None:
+        form = "tiles" if native.tiles else f"vectors-{FLOAT_BITS * native.width}"
+    return {
+        "network_kernels": form,
+        "augmentation_kernels": "none" if augmentation_kernels() is None else "compiled",
+    }

@@ -1,14 +1,29 @@
-"""What training hands out: its position between two steps, the result of an epoch, and what a finished network is."""
+"""What training hands out: its position between two steps and how that is saved, results of an epoch and of a run.
+
+What is saved is JSON values and arrays of numbers; nothing is pickled. Neither a random generator nor the schedule has
+a state to keep: both are functions of seed, epoch and image.
+"""
 
 import hashlib
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor, nn
 
-from resnet18.training.fast.state import full_state
+from resnet18.measure import SCOPES, Clock
+from resnet18.spec.errors import IntegrityError
+from resnet18.training.fast.trimmed import (
+    full_optimizer_state,
+    full_state,
+    load_full_optimizer_state,
+    load_full_state,
+)
 from resnet18.training.model import CLASSES
 from resnet18.training.setup import Setup
 
@@ -17,6 +32,9 @@ LEAST_STEPS = 1_000
 """Updates before a network is expected to show anything: a smoke run makes 64, and slow optimizers need more."""
 DEVIATIONS = 3
 """Binomial standard errors above chance that no guessing reaches (once in 700 times)."""
+Whole = Annotated[int, Field(ge=0)]
+Arrays = Mapping[str, NDArray[Any]]
+"""By name: `model/NAME` for parameters and buffers, `optimizer/INDEX/KEY` for what it keeps of each parameter."""
 
 
 class DivergedError(Exception):
@@ -28,8 +46,8 @@ class Tally:
     """Sums over a set of images."""
 
     loss_sum: float = 0.0
-    correct: int = 0
-    images: int = 0
+    correct: Whole = 0
+    images: Whole = 0
 
     def add(self, mean_loss: float, correct: int, images: int) -> "Tally":
         """Return the sums with a batch added, weighted by its size: the last batch may be short."""
@@ -40,8 +58,8 @@ class Tally:
 class Position:
     """Where training stands between two steps: with the tensors of the setup, all that it takes to go on."""
 
-    epoch: int = 1
-    steps: int = 0
+    epoch: Annotated[int, Field(ge=1)] = 1
+    steps: Whole = 0
     """Steps that this epoch has made."""
     tally: Tally = Tally()
     """Over the images of those steps."""
@@ -60,6 +78,65 @@ class Position:
 
 
 START = Position()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The JSON part of a saved state."""
+
+    position: Position
+    clock_ns: dict[str, Whole]
+    """What the clock had counted of the epoch."""
+    scaler: dict[str, int | float]
+
+
+MOMENT = TypeAdapter(Moment)
+
+
+def snapshot(setup: Setup, position: Position, clock: Clock) -> tuple[dict[str, Any], Arrays]:
+    """Return the state at a position that `train` has just yielded: JSON values, and arrays.
+
+    On the CPU the arrays are the tensors' own memory: write them before the next step.
+    """
+    moment = asdict(Moment(position, dict(clock.total_ns), setup.scaler.state_dict()))
+    tensors = {f"model/{name}": tensor for name, tensor in full_state(setup.model).items()}
+    for index, kept in full_optimizer_state(setup.optimizer, setup.model).items():
+        tensors |= {f"optimizer/{index}/{key}": value for key, value in kept.items() if value is not None}
+    return moment, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
+def restore(setup: Setup, clock: Clock, saved: Mapping[str, Any], arrays: Arrays) -> Position:
+    """Put a state back into a setup that was built from the same spec, and return where to go on.
+
+    Raises:
+        IntegrityError: the state does not fit the setup, which is left as it was.
+    """
+    try:
+        moment = MOMENT.validate_python(saved)
+    except ValidationError as error:
+        raise IntegrityError("checkpoint", "says no position of a training") from error
+    model: dict[str, Tensor] = {}
+    state: dict[int, dict[str, Tensor]] = {}
+    indices = {str(index) for index, _ in enumerate(setup.model.parameters())}
+    for name, array in arrays.items():
+        match name.split("/"):
+            case ["model", key]:
+                model[key] = torch.from_numpy(array)
+            case ["optimizer", index, key] if index in indices:
+                state.setdefault(int(index), {})[key] = torch.from_numpy(array)
+            case _:
+                raise IntegrityError("checkpoint", "holds arrays that neither the network nor the optimizer has")
+    own = full_state(setup.model)
+    if own.keys() != model.keys() or any(own[name].shape != model[name].shape for name in own):
+        raise IntegrityError("checkpoint", "is of another network")
+    if set(moment.clock_ns) != set(SCOPES) or setup.scaler.is_enabled() != bool(moment.scaler):
+        raise IntegrityError("checkpoint", "is of another clock or precision")
+    load_full_state(setup.model, model)
+    load_full_optimizer_state(setup.optimizer, setup.model, state)
+    if setup.scaler.is_enabled():
+        setup.scaler.load_state_dict(dict(moment.scaler))
+    clock.total_ns = dict(moment.clock_ns)
+    return moment.position
 
 
 @dataclass(frozen=True)
@@ -101,7 +178,7 @@ def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
     np.add.at(confusion, (labels, predictions), 1)
     spread = np.linspace(0, len(indices) - 1, SAMPLES).astype(int)
     return Conclusion(
-        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
         samples=tuple((int(indices[at]), int(labels[at]), int(predictions[at])) for at in spread),
         sample_images=setup.data.test.images[indices[spread]],
         parameters_sha256=parameters_sha256(setup.model),
@@ -126,11 +203,9 @@ def parameter_count(model: nn.Module) -> int:
 
 def learned_nothing(setup: Setup, last: EpochResult) -> bool:
     """Return whether the last epoch told neither training nor clean test images apart, given time enough."""
-    if last.epoch * last.steps < LEAST_STEPS:
-        return False
-    return is_at_chance(last.train, setup.data.train.labels[setup.train_indices]) and is_at_chance(
-        last.clean, setup.data.test.labels[setup.test_indices_last]
-    )
+    train, test = setup.data.train.labels[setup.train_indices], setup.data.test.labels[setup.test_indices_last]
+    has_had_time = last.epoch * last.steps >= LEAST_STEPS
+    return has_had_time and is_at_chance(last.train, train) and is_at_chance(last.clean, test)
 
 
 def is_at_chance(tally: Tally, labels: NDArray[np.integer]) -> bool:

@@ -1,6 +1,7 @@
 """What training needs, built once: the network on its device, the optimizer, the subsets, the stored images."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +12,16 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.data.dataset import DataSet, Split, subset
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.training.batched import augmentation_kernels
-from resnet18.training.device import autocast, carried_out
+from resnet18.spec.forecast import EVALUATION_BATCH
+from resnet18.spec.optimizer import Optimizer, TorchOptimizer
+from resnet18.training.device import autocast, carried_out, synchronize
 from resnet18.training.fast import build_fast_network
-from resnet18.training.fast.state import unseen_weights
+from resnet18.training.fast.trimmed import unseen_weights
 from resnet18.training.model import build_model
-from resnet18.training.native import network_kernels
-from resnet18.training.optimizers import build_optimizer, set_learning_rate
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+"""Methods that torch keeps its compiler out of, by a wrapper whose first call imports the compiler: a second."""
 StoredImages = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor]]
 """Takes indices [n] in the original data set; returns uint8 [n, side, side, 3] and int64 labels [n], on the device."""
 
@@ -75,19 +77,29 @@ class Setup:
         return experiment.schedule.rate(experiment.optimizer.lr, at, steps, experiment.epochs)
 
     def set_rate_of_step(self, epoch: int, step: int) -> None:
-        """Give the optimizer the rate of the step that comes now."""
-        set_learning_rate(self.optimizer, self.rate_of_step(epoch, step))
+        """Give the optimizer the rate of the step that comes now: a number, or the content of a tensor."""
+        rate = self.rate_of_step(epoch, step)
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: torch.device) -> Setup:
     """Return the network on its device, the optimizer, the subsets and the stored images.
 
+    The fast path has a network of its own on the CPU, and torch's layers elsewhere.
+
     Raises:
         UnsupportedError: the device lacks the precision.
     """
     execution = carried_out(execution, device)
-    model = _network(experiment, execution, device)
-    keep = _on_host if device.type == "cpu" else _on_device
+    model: nn.Module
+    if execution.path == "fast" and device.type == "cpu":
+        model = build_fast_network(experiment, execution.precision)
+    else:
+        model = build_model(experiment).to(device).to(memory_format=MEMORY_FORMATS[execution.memory_format])
     splits = {"train": data.train, "test": data.test} if execution.path == "fast" else {}
     return Setup(
         experiment,
@@ -108,28 +120,17 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),
-        stored={name: keep(split, device) for name, split in splits.items()},
+        stored={name: _store(split, device) for name, split in splits.items()},
     )
 
 
-def _network(experiment: Experiment, execution: Execution, device: torch.device) -> nn.Module:
-    """Return the fast network where its kernels are, on the CPU; torch's layers elsewhere."""
-    if execution.path == "fast" and device.type == "cpu":
-        return build_fast_network(experiment, execution, device)
-    return build_model(experiment).to(device).to(memory_format=MEMORY_FORMATS[execution.memory_format])
-
-
-def _on_host(split: Split, _device: torch.device) -> StoredImages:
-    """Read images where they are: in pages of the decoded file, which all processes share."""
-
-    def take(indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(split.images[indices]), torch.from_numpy(split.labels[indices].astype(np.int64))
-
-    return take
-
-
-def _on_device(split: Split, device: torch.device) -> StoredImages:
-    """Read images from a copy on the device."""
+def _store(split: Split, device: torch.device) -> StoredImages:
+    """On the CPU images are read from the decoded file, whose pages all processes share; elsewhere from a copy."""
+    if device.type == "cpu":
+        return lambda indices: (
+            torch.from_numpy(split.images[indices]),
+            torch.from_numpy(split.labels[indices].astype(np.int64)),
+        )
     images = torch.from_numpy(np.array(split.images)).to(device)
     labels = torch.from_numpy(split.labels.astype(np.int64)).to(device)
 
@@ -140,15 +141,87 @@ def _on_device(split: Split, device: torch.device) -> StoredImages:
     return take
 
 
-def path_numerics(execution: Execution, device: torch.device) -> dict[str, str]:
-    """Return what the fast path adds to the numerics fingerprint: which of its forms this machine has.
+def form_of(spec: TorchOptimizer, path: str, device_type: str) -> str:
+    """Return which of torch's forms an optimizer runs in: `loop` over parameters, `foreach` or `fused`.
 
-    Compiled code is made here, before a clock runs.
+    `reference`: the loop, the only form that every optimizer has, so that a time column compares optimizers and not
+    forms. `fast`: fused where torch has that form; else foreach on CUDA, and the loop on a CPU, where it is no slower.
     """
-    if execution.path == "reference" or device.type != "cpu":
-        return {}
-    native = network_kernels()
-    return {
-        "network_kernels": "none" if native is None else native.form,
-        "augmentation_kernels": "none" if augmentation_kernels() is None else "compiled",
-    }
+    if path == "reference" or device_type not in {"cpu", "cuda"}:
+        return "loop"
+    if spec.is_fused:
+        return "fused"
+    return "loop" if device_type == "cpu" else "foreach"
+
+
+def build_optimizer(
+    spec: Optimizer,
+    parameters: Iterable[Tensor],
+    path: str = "reference",
+    device_type: str = "cpu",
+    *,
+    rate_changes: bool = False,
+    unseen: Sequence[Tensor] = (),
+) -> torch.optim.Optimizer:
+    """Return the optimizer in the form that the path asks for (`form_of`).
+
+    On CUDA the fast path counts steps on the device, so that a CUDA graph can hold the update. Where `rate_changes`
+    within epochs, its rate is a tensor on the device, too: a graph reads what is in it at each step.
+    `unseen` are the weights of a fast network that get no gradient: weight decay moves them all the same.
+    """
+    parameters = list(parameters)
+    torch_class: type[torch.optim.Optimizer] = getattr(torch.optim, spec.torch_class)
+    values = spec.model_dump(exclude={"name"})
+    form = form_of(spec, path, device_type)
+    values |= {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
+    if path == "fast" and device_type == "cpu":
+        optimizer = _without_compiler(torch_class)([{"params": parameters}], **values)
+        if unseen and spec.moves_unseen:
+            optimizer.add_param_group({"params": list(unseen), "unseen": True})
+            zeros = [torch.zeros_like(weight) for weight in unseen]
+
+            def set_gradients(*_: object) -> None:
+                for weight, zero in zip(unseen, zeros, strict=True):
+                    weight.grad = zero
+
+            optimizer.register_step_pre_hook(set_gradients)
+        return optimizer
+    if path == "fast" and device_type == "cuda":
+        values |= {"capturable": True} if spec.counts_steps else {}
+        values |= {"lr": torch.tensor(spec.lr, device=parameters[0].device)} if rate_changes else {}
+    return torch_class(parameters, **values)
+
+
+def _without_compiler(torch_class: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """Return a class of torch's that does the same and never imports torch's compiler."""
+    step = torch.no_grad()(inspect.unwrap(torch_class.step))
+    plain = {name: inspect.unwrap(getattr(torch_class, name)) for name in WRAPPED}
+    return type(torch_class.__name__, (torch_class,), {**plain, "step": step})
+
+
+def compile_network(setup: Setup) -> None:
+    """Run the compiled network on blank batches, so that the compiler's time is not booked on the first epoch.
+
+    Full and short last batches of training and of the test are compiled. Batch-norm statistics are put back and
+    gradients dropped, so that training starts as it would without the compiler.
+    """
+    before = {name: buffer.clone() for name, buffer in setup.model.named_buffers()}
+    setup.model.train()
+    for images in _blank_batches(setup, len(setup.train_indices), setup.experiment.batch_size):
+        _, loss = setup.forward(images, torch.zeros(len(images), dtype=torch.long, device=setup.device))
+        loss.backward()  # type: ignore[no-untyped-call]  # torch ships no types for it
+        setup.optimizer.zero_grad()
+    setup.model.eval()
+    with torch.no_grad():
+        for name, buffer in setup.model.named_buffers():
+            buffer.copy_(before[name])
+        for images in _blank_batches(setup, len(setup.test_indices_last), EVALUATION_BATCH):
+            with autocast(setup.execution, setup.device):
+                setup.network(images)
+    synchronize(setup.device)
+
+
+def _blank_batches(setup: Setup, images: int, batch: int) -> list[Tensor]:
+    side, memory_format = setup.experiment.image_size, MEMORY_FORMATS[setup.execution.memory_format]
+    sizes = [size for size in dict.fromkeys((min(batch, images), images % batch)) if size]
+    return [torch.zeros(n, 3, side, side, device=setup.device).to(memory_format=memory_format) for n in sizes]

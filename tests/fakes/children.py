@@ -26,12 +26,11 @@ from resnet18.execution.engine import Job
 from resnet18.measure import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
-from resnet18.training import loop, queued, reference
-from resnet18.training.checkpoint import restore, snapshot
+from resnet18.training import feed, loop
 from resnet18.training.device import ready_device, synchronize
+from resnet18.training.feed import AugmentedImages
 from resnet18.training.loop import train
-from resnet18.training.reference import AugmentedImages
-from resnet18.training.results import parameters_sha256
+from resnet18.training.results import parameters_sha256, restore, snapshot
 from resnet18.training.setup import Setup, set_up
 
 ENTER = child._enter
@@ -53,7 +52,7 @@ def with_loader_that_is_killed(*arguments: Any) -> None:
 def with_loader_that_hangs(*arguments: Any) -> None:
     """Start a child whose loader processes wait for ever, and which waits for them one second."""
     AugmentedImages.__getitem__ = lambda images, index: signal.pause()
-    reference.LOADER_TIMEOUT_S = 1
+    feed.LOADER_TIMEOUT_S = 1
     torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # how long torch waits for such a process to end
     ENTER(*arguments)
 
@@ -133,7 +132,7 @@ def waits_with_a_planted_read(optimizer: dict[str, Any], path: str) -> dict[str,
         images.sum().item()
         return images, labels
 
-    loop.to_device = queued.to_device = reading
+    loop.to_device = reading
     return waits(optimizer, path)
 
 
@@ -154,7 +153,7 @@ def digests_of_resuming(optimizer: dict[str, Any], path: str) -> tuple[str, str]
     whole, first, second = (_setup(optimizer, path) for _ in range(3))
     list(train(whole, Clock(lambda: None)))
     clock = Clock(lambda: None)
-    queued.FIRST_STEPS = 1  # so that there is a position inside the epoch
+    loop.FIRST_STEPS = 1  # so that there is a position inside the epoch
     position = next(itertools.islice(train(first, clock), 1 if path == "reference" else 0, None))
     moment, arrays = snapshot(first, position, clock)
     begin = restore(second, clock, moment, {name: array.copy() for name, array in arrays.items()})

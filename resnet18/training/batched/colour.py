@@ -9,8 +9,6 @@ there. Divisors are tensors: by a Python number, a GPU may divide through its re
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
@@ -122,14 +120,14 @@ def _build_hue(shifts: NDArray[np.float32], active: NDArray[np.bool_], target: T
     """
     shift, is_active = target.put(shifts, np.int32).view(-1, 1, 1), target.put(active, np.bool_).view(-1, 1, 1, 1)
     six = torch.tensor(6.0, dtype=torch.float64, device=target.device)
-    circle = HueCircle.on(target)
+    to_rgb = _build_to_rgb(target)
 
     def hue(planes: Tensor, rows: Tensor) -> Tensor:
         largest, least = planes.amax(1), planes.amin(1)
         spread = largest - least
         saturation = (spread / largest.clamp(min=1)).double().mul_(255).floor_().float()
         place = _hue_of(planes, largest, spread.clamp_(min=1), six) + shift.index_select(0, rows)
-        shifted = circle.to_rgb(place.bitwise_and_(STEPS - 1), saturation, largest)
+        shifted = to_rgb(place.bitwise_and_(STEPS - 1), saturation, largest)
         return torch.where(is_active.index_select(0, rows), shifted, planes)
 
     return hue
@@ -146,42 +144,33 @@ def _hue_of(planes: Tensor, largest: Tensor, spread: Tensor, six: Tensor) -> Ten
     return whole.sub_(whole.floor()).float().double().mul_(255).to(torch.int32)
 
 
-@dataclass(frozen=True)
-class HueCircle:
-    """What each of 256 hues is."""
+def _build_to_rgb(target: Target) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return the conversion to float32 [n, 3, side, side] from hue (int32), saturation and value, [n, side, side].
 
-    most: Tensor
-    """float32 []: 255."""
-    fractions: Tensor
-    """float32 [256]: how far a hue lies in its sixth of the circle."""
-    is_odd: Tensor
-    """bool [256]: whether that sixth is the second, fourth or sixth."""
-    roles: Tensor
-    """uint8 [3, 256]: what red, green and blue are; 0 the largest channel, 1 the middle one, 2 the least."""
+    Of each of 256 hues tables hold how far it lies in its sixth of the circle, whether that is the second, fourth or
+    sixth, and what red, green and blue are: 0 the largest channel, 1 the middle one, 2 the least.
+    """
+    steps = np.arange(STEPS)
+    sixth = steps * 6 // 255
+    fractions, odd = target.put(steps * 6.0 / 255.0 - sixth, np.float32), target.put(sixth % 2 == 1, np.bool_)
+    parts = np.array([[0, 1, 2, 2, 1, 0], [1, 0, 0, 1, 2, 2], [2, 2, 1, 0, 0, 1]])
+    role_of = target.put(parts[:, sixth % 6], np.uint8)
+    most = torch.tensor(255.0, device=target.device)
 
-    @classmethod
-    def on(cls, target: Target) -> Self:
-        """Return the tables on a device."""
-        steps = np.arange(STEPS)
-        sixth = steps * 6 // 255
-        roles = np.array([[0, 1, 2, 2, 1, 0], [1, 0, 0, 1, 2, 2], [2, 2, 1, 0, 0, 1]])[:, sixth % 6]
-        fractions = target.put(steps * 6.0 / 255.0 - sixth, np.float32)
-        most = torch.tensor(255.0, device=target.device)
-        return cls(most, fractions, target.put(sixth % 2 == 1, np.bool_), target.put(roles, np.uint8))
-
-    def to_rgb(self, hue: Tensor, saturation: Tensor, largest: Tensor) -> Tensor:
-        """Return float32 [n, 3, side, side] from hue (int32), saturation and value, each [n, side, side]."""
+    def to_rgb(hue: Tensor, saturation: Tensor, largest: Tensor) -> Tensor:
         flat = hue.view(-1)
-        fraction = self.fractions.index_select(0, flat).view_as(largest)
-        is_odd = self.is_odd.index_select(0, flat).view_as(largest)
-        share = saturation.div_(self.most)
+        fraction = fractions.index_select(0, flat).view_as(largest)
+        is_odd = odd.index_select(0, flat).view_as(largest)
+        share = saturation.div_(most)
         rising = share.double() * (1.0 - fraction.double())
         gap = torch.where(is_odd, (share * fraction).double(), rising)
         value = largest.double()
         middle = _rounded(value * (1.0 - gap)).unsqueeze(1)
         least = _rounded(value * (1.0 - share.double())).unsqueeze(1)
-        roles = self.roles.index_select(1, flat).view(3, *largest.shape).transpose(0, 1)
+        roles = role_of.index_select(1, flat).view(3, *largest.shape).transpose(0, 1)
         return torch.where(roles == 0, largest.unsqueeze(1), torch.where(roles == 1, middle, least))
+
+    return to_rgb
 
 
 def _rounded(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ the box is cropped before it is resized.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet18.spec.augmentation import RandomCrop, RandomResizedCrop
-from resnet18.training.augment import Floats, Integers
-from resnet18.training.batched.tensors import ImageStep, Target
+from resnet18.training.augment import Floats, Integers, Table
+from resnet18.training.batched.tensors import FLIP, ImageStep, Target
 
+ROTATION = "random_rotation"
 FRACTION_BITS = 16
 ONE = 1 << FRACTION_BITS
 DECIMALS = 15
@@ -59,28 +60,25 @@ def rotations(angles: Floats, side: int) -> Matrices:
     return np.floor(np.stack(columns, axis=1) * ONE + 0.5).astype(np.int64)
 
 
-def identities(count: int) -> Matrices:
-    """Return matrices that move nothing."""
-    return np.tile(np.array([ONE, 0, ONE // 2, 0, ONE, ONE // 2]), (count, 1))
+def matrices_of(names: Sequence[str], tables: Mapping[str, Table], images: int, side: int) -> Matrices:
+    """Return the movements of a rotation, a flip, or both in the given order.
 
-
-def then_mirror(matrices: Matrices, coins: Integers, side: int) -> Matrices:
-    """Return the same movements with a flip after them where the coin is 1: x becomes side - 1 - x."""
-    flipped = matrices.copy()
-    flipped[:, [0, 3]] *= -1
-    flipped[:, [2, 5]] += matrices[:, [0, 3]] * (side - 1)
-    return np.where(coins == 1, flipped, matrices)
-
-
-def mirror_first(matrices: Matrices, coins: Integers, side: int) -> Matrices:
-    """Return the same movements with a flip before them where the coin is 1.
-
+    A flip after a rotation makes side - 1 - x of x. One before it gives
     side - 1 - (v >> 16) = (side x 2^16 - 1 - v) >> 16, since -1 - v inverts all bits.
     """
+    matrices = np.tile(np.array([ONE, 0, ONE // 2, 0, ONE, ONE // 2]), (images, 1))
+    if ROTATION in names:
+        matrices = rotations(tables[ROTATION][:, 0].astype(np.float64), side)
+    if FLIP not in names:
+        return matrices
     flipped = matrices.copy()
-    flipped[:, :3] *= -1
-    flipped[:, 2] += side * ONE - 1
-    return np.where(coins == 1, flipped, matrices)
+    if names[0] == FLIP:
+        flipped[:, :3] *= -1
+        flipped[:, 2] += side * ONE - 1
+    else:
+        flipped[:, [0, 3]] *= -1
+        flipped[:, [2, 5]] += matrices[:, [0, 3]] * (side - 1)
+    return np.where(tables[FLIP] == 1, flipped, matrices)
 
 
 def build_affine(matrices: Matrices, target: Target) -> ImageStep:

@@ -13,8 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from resnet18.spec.augmentation import Cutout, Normalize, Operation, RandomErasing
-from resnet18.training.augment import Pipeline, Table
+from resnet18.spec.augmentation import Cutout, Normalize, RandomErasing, RandomGrayscale
+from resnet18.training.augment import Pipeline
 from resnet18.training.native import Library
 
 CHANNELS = 3
@@ -99,14 +99,14 @@ def build_spread(kernels: Library, steps: tuple[FloatStep, ...]) -> FloatStep:
     return lambda batch, image: kernels.call("spread", image, batch, len(image), image[0].numel(), values)
 
 
-def _build_normalize(operation: Normalize, target: Target) -> FloatStep:
+def _build_normalize(operation: Normalize, _reference: Pipeline, target: Target) -> FloatStep:
     mean, std = (torch.tensor(values).view(-1, 1, 1).to(target.device) for values in (operation.mean, operation.std))
     return lambda batch, _rows: batch.sub_(mean).div_(std)
 
 
-def _build_grayscale(table: Table, target: Target) -> FloatStep:
+def _build_grayscale(operation: RandomGrayscale, reference: Pipeline, target: Target) -> FloatStep:
     """Return grey in all three channels where the coin is 1, with other weights than Pillow's, and not rounded."""
-    coins = target.put(table == 1, np.bool_).view(-1, 1, 1, 1)
+    coins = target.put(reference.tables[operation.name] == 1, np.bool_).view(-1, 1, 1, 1)
 
     def grayscale(batch: Tensor, rows: Tensor) -> None:
         red, green, blue = batch.unsqueeze(2).unbind(1)
@@ -116,8 +116,16 @@ def _build_grayscale(table: Table, target: Target) -> FloatStep:
     return grayscale
 
 
-def _build_erase(operation: RandomErasing | Cutout, table: Table, target: Target) -> FloatStep:
-    """Return the step that sets a rectangle (top, left, height, width) of each image to the operation's value."""
+def _build_erase(operation: RandomErasing | Cutout, reference: Pipeline, target: Target) -> FloatStep:
+    """Return the step that sets a rectangle (top, left, height, width) of each image to the operation's value.
+
+    What is erased before a flip of the tensor is erased after it here, and so lies on the other side.
+    """
+    table = reference.tables[operation.name].copy()
+    later = reference.on_tensors[reference.on_tensors.index(operation) :]
+    if any(after.name == FLIP for after in later):
+        mirrored = reference.size - table[:, 1] - table[:, 3]
+        table[:, 1] = np.where(reference.tables[FLIP][:, 0] == 1, mirrored, table[:, 1])
     boxes = target.put(table.T, np.int32)
 
     def erase(batch: Tensor, rows: Tensor) -> None:
@@ -130,21 +138,10 @@ def _build_erase(operation: RandomErasing | Cutout, table: Table, target: Target
     return erase
 
 
-def build_float_step(operation: Operation, reference: Pipeline, target: Target) -> FloatStep | None:
-    """Return the step of an operation on float tensors.
-
-    A flip has none: it moved before `to_tensor`, with the same result. What is erased before the flip is erased after
-    it here, and so lies on the other side.
-    """
-    if isinstance(operation, Normalize):
-        return _build_normalize(operation, target)
-    if operation.name == "random_grayscale":
-        return _build_grayscale(reference.tables[operation.name], target)
-    if isinstance(operation, RandomErasing | Cutout):
-        boxes = reference.tables[operation.name].copy()
-        later = reference.on_tensors[reference.on_tensors.index(operation) :]
-        if any(after.name == FLIP for after in later):
-            mirrored = reference.size - boxes[:, 1] - boxes[:, 3]
-            boxes[:, 1] = np.where(reference.tables[FLIP][:, 0] == 1, mirrored, boxes[:, 1])
-        return _build_erase(operation, boxes, target)
-    return None
+FLOATS: dict[str, Callable[..., FloatStep]] = {
+    "normalize": _build_normalize,
+    "random_grayscale": _build_grayscale,
+    "random_erasing": _build_erase,
+    "cutout": _build_erase,
+}
+"""How to build the step on float tensors, from the operation, the pipeline and the target."""

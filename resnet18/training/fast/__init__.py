@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm, linear, max_pool2d, relu
 
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import Experiment
 from resnet18.training.device import HALVES
 from resnet18.training.fast.convolution import Convolution
-from resnet18.training.fast.kernel_support import Geometry
-from resnet18.training.fast.state import load_full_state
+from resnet18.training.fast.trimmed import Geometry, load_full_state
 from resnet18.training.model import CLASSES, allocate, build_model
-from resnet18.training.native import NetworkKernels, network_kernels
+from resnet18.training.native import Library, network_kernels
 
 STAGES = 4
 MOMENTUM, EPS = 0.1, 1e-5  # torch's defaults
@@ -37,16 +36,17 @@ class _Backward(ctypes.Structure):
     _fields_ = [("pointers", ctypes.c_void_p * 8), ("numbers", ctypes.c_long * 4)]
 
 
-def fits(x: Tensor) -> bool:
-    """Whether the kernels can read an image batch: on the CPU, channels_last, channels in whole vectors."""
+def vectors_for(x: Tensor) -> Library | None:
+    """Return the kernels if they can read an image batch: on the CPU, channels_last, channels in whole vectors."""
     native = network_kernels()
-    return (
+    fits = (
         native is not None
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.bfloat16)
         and x.shape[1] % native.width == 0
         and x.is_contiguous(memory_format=torch.channels_last)
     )
+    return native.vectors if native is not None and fits else None
 
 
 class Norm(nn.Module):
@@ -75,28 +75,24 @@ class Norm(nn.Module):
             self.num_batches_tracked += 1
             if x.numel() == x.shape[1]:
                 raise ValueError(f"batch norm needs more than 1 value per channel in training, got {tuple(x.shape)}")
-        if fits(x) and (self.training or not torch.is_grad_enabled()):
-            statistics = (self.running_mean, self.running_var)
+        statistics = (self.running_mean, self.running_var)
+        vectors = vectors_for(x) if self.training or not torch.is_grad_enabled() else None
+        if vectors is not None:
             arguments = (x, other, self.weight, self.bias, *statistics, self.training, activate, pool)
-            once, again = _Native.apply(*arguments)
+            once, again = _Native.apply(vectors, *arguments)
             return once, again
-        y = batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM, EPS)
+        y = batch_norm(x, *statistics, self.weight, self.bias, self.training, MOMENTUM, EPS)
         y = y if other is None else y + other
         y = relu(y) if activate else y
         y = max_pool2d(y, 3, 2, padding=1) if pool else y
         return y, y
 
 
-def _kernels() -> NetworkKernels:
-    native = network_kernels()
-    assert native is not None  # noqa: S101 - Norm asked
-    return native
-
-
 class _Native(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917 - apply() takes every tensor as an argument of its own
         ctx: Any,  # noqa: ANN401 - torch has no type with what it puts there
+        vectors: Library,
         x: Tensor,
         other: Tensor | None,
         weight: Tensor,
@@ -107,52 +103,43 @@ class _Native(torch.autograd.Function):
         activate: bool,
         pool: bool,
     ) -> tuple[Tensor, Tensor]:
-        vectors = _kernels().vectors
         n, channels, height, width = x.shape
-        taken: Tensor | None = None
+        y, taken = torch.empty_like(x), None
         if pool:
-            y = _empty_image(x, (n, channels, (height + 1) // 2, (width + 1) // 2), x.dtype)
-            taken = _empty_image(x, tuple(y.shape), torch.uint8)
-        else:
-            y = torch.empty_like(x)
+            shape = (n, channels, (height + 1) // 2, (width + 1) // 2)
+            y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
+            taken = torch.empty_like(y, dtype=torch.uint8)
         terms = torch.empty(4, channels)
         addresses = _addresses(x, other, y, taken, weight, bias, running_mean, running_var, terms)
         sizes = (n, height, width, channels, activate, training, x.dtype == torch.bfloat16)
         vectors.call("norm_forward", ctypes.byref(_Forward(addresses, sizes, (MOMENTUM, EPS))))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, y if other is not None else None, taken, terms)
-        ctx.activate, ctx.added = activate, other is not None
+        ctx.vectors, ctx.activate, ctx.added = vectors, activate, other is not None
         return y, y.view_as(y)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor | None, dy2: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - as above
-        vectors = _kernels().vectors
         x, y, taken, terms = ctx.saved_tensors
-        first, second = (dy, dy2) if dy is not None else (dy2, None)
-        assert first is not None  # noqa: S101 - else autograd would not have called
-        first = first.contiguous(memory_format=torch.channels_last)
-        second = None if second is None else second.contiguous(memory_format=torch.channels_last)
+        given = [grad.contiguous(memory_format=torch.channels_last) for grad in (dy, dy2) if grad is not None]
+        first, second = given[0], given[1] if len(given) > 1 else None
         channels, bf16 = x.shape[1], int(x.dtype == torch.bfloat16)
         relu_here = ctx.activate
         if taken is not None:
             pooled, pooled2, first, second, relu_here = first, second, torch.empty_like(x), None, False
-            vectors.call("pool_backward", pooled, pooled2, taken, first, x.shape[0], *x.shape[2:], channels, bf16)
+            ctx.vectors.call("pool_backward", pooled, pooled2, taken, first, x.shape[0], *x.shape[2:], channels, bf16)
         dz = torch.empty_like(x) if ctx.added else None
         dx = torch.empty_like(x)
         sums = torch.empty(2, channels)
         addresses = _addresses(first, second, y, x, dz, dx, terms, sums)
         sizes = (x.numel() // channels, channels, relu_here, bf16)
-        vectors.call("norm_backward", ctypes.byref(_Backward(addresses, sizes)))
-        return dx, dz, sums[1], sums[0], None, None, None, None, None
+        ctx.vectors.call("norm_backward", ctypes.byref(_Backward(addresses, sizes)))
+        return None, dx, dz, sums[1], sums[0], None, None, None, None, None
 
 
 def _addresses(*tensors: Tensor | None) -> tuple[int | None, ...]:
     return tuple(None if tensor is None else tensor.data_ptr() for tensor in tensors)
-
-
-def _empty_image(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device=like.device, memory_format=torch.channels_last)
 
 
 class Block(nn.Module):
@@ -175,8 +162,8 @@ class Block(nn.Module):
             convolution, norm = self.downsample
             shortcut, _ = norm(convolution(again), activate=False)
         out, _ = self.bn1(self.conv1(x))
-        once, twice = self.bn2(self.conv2(out), shortcut)
-        return once, twice
+        activated: tuple[Tensor, Tensor] = self.bn2(self.conv2(out), shortcut)
+        return activated
 
 
 class FastNetwork(nn.Module):
@@ -210,10 +197,10 @@ class FastNetwork(nn.Module):
         return linear(once.mean((2, 3), dtype=torch.float32), self.fc.weight, self.fc.bias)
 
 
-def build_fast_network(experiment: Experiment, execution: Execution, device: torch.device) -> FastNetwork:
-    """Return the network on the device, with the initial weights of `model.build_model`."""
+def build_fast_network(experiment: Experiment, precision: str) -> FastNetwork:
+    """Return the network on the CPU, with the initial weights of `model.build_model`."""
     with torch.device("meta"):
-        network = FastNetwork(experiment, execution.precision)
+        network = FastNetwork(experiment, precision)
     allocate(network)
     load_full_state(network, build_model(experiment).state_dict())
-    return network.to(device)
+    return network

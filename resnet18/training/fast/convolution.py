@@ -6,16 +6,15 @@ In float32 those that write maps up to 2x2 are plain matrix products (`Products`
 """
 
 import functools
-import itertools
-from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import conv2d
 
-from resnet18.training.fast.kernel_support import Geometry, TrimmedConvolution, sources, users
+from resnet18.training.fast.trimmed import Geometry, TrimmedConvolution
 from resnet18.training.model import NARROW, pixels_seen
 from resnet18.training.native import Library, network_kernels
 
@@ -32,14 +31,14 @@ class Convolution(TrimmedConvolution):
         """Return the convolution of [n, channels_in, s, s], in its dtype."""
         g, native, stride = self.geometry, network_kernels(), self.geometry.stride
         outs, ins = self.weight.shape[:2]
-        tiled = native is not None and native.tiles is not None and ins % TILE == 0 and outs % TILE == 0
+        tiles = native.tiles if native and ins % TILE == 0 and outs % TILE == 0 else None
         here = x.device.type == "cpu" and x.shape[2] == g.size
-        if x.dtype == torch.bfloat16 and here and tiled:
-            y: Tensor = _Tiled.apply(x, self.weight, g)
+        if x.dtype == torch.bfloat16 and here and tiles:
+            y: Tensor = _Tiled.apply(tiles, x, self.weight, g)
             return y
         if x.dtype == torch.float32 and here and g.out <= FEW:
-            product: Tensor = Products.apply(x, self.weight, g)
-            return product
+            made: Tensor = Products.apply(x, self.weight, g)
+            return made
         if g.kernel == 1 and ins < NARROW:
             x, stride = pixels_seen(x, stride), 1
         return conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)
@@ -47,11 +46,10 @@ class Convolution(TrimmedConvolution):
 
 class _Tiled(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, g: Geometry) -> Tensor:  # noqa: ANN401 - torch has no type with what it puts there
-        tiles = _tiles()
+    def forward(ctx: Any, tiles: Library, x: Tensor, weight: Tensor, g: Geometry) -> Tensor:  # noqa: ANN401 - torch has no type with what it puts there
         x = x.contiguous(memory_format=torch.channels_last)
         outs, ins = weight.shape[:2]
-        ctx.geometry = g
+        ctx.tiles, ctx.geometry = tiles, g
         if max(outs, ins) < DEEP and g.out > SMALL:
             half = weight.to(torch.bfloat16)
             ctx.save_for_backward(x, half, None)
@@ -59,10 +57,9 @@ class _Tiled(torch.autograd.Function):
         forward, backward = (torch.empty(weight.numel(), dtype=torch.bfloat16) for _ in range(2))
         positions = g.kernel**2
         tiles.call("pack_weight", weight, forward, backward, outs, positions, ins)
-        n = x.shape[0]
-        source = sources(n, g)
+        source = sources(x.shape[0], g)
         pixels = source.shape[1]
-        y = _image(n, outs, g.out)
+        y = _image(x.shape[0], outs, g.out)
         order = torch.arange(max(pixels, positions), dtype=torch.int32)
         tiles.call("multiply_pixels", x, y, forward, source, order, order, pixels, positions, positions, ins, outs)
         ctx.save_for_backward(x, weight, backward)
@@ -70,50 +67,82 @@ class _Tiled(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor, None]:  # noqa: ANN401 - as above
-        tiles = _tiles()
+    def backward(ctx: Any, dy: Tensor) -> tuple[None, Tensor | None, Tensor, None]:  # noqa: ANN401 - as above
         x, weight, packed = ctx.saved_tensors
         g: Geometry = ctx.geometry
         outs, ins = weight.shape[:2]
         n, positions = x.shape[0], g.kernel**2
         dy = dy.contiguous(memory_format=torch.channels_last)
         by_tiles = g.out <= SMALL_GRADIENT
-        dx, dw = None, None
+        dx, dw = None, torch.empty_like(weight, dtype=torch.float32)
         if packed is None or not by_tiles:
             half = weight.to(torch.bfloat16)
             wanted = [packed is None, not by_tiles, False]
             sides = ([g.stride] * 2, [g.padding] * 2, [1, 1], False, [0, 0], 1)
-            dx, dw, _ = torch.ops.aten.convolution_backward(dy, x, half, None, *sides, wanted)
+            dx, dw_of_onednn, _ = torch.ops.aten.convolution_backward(dy, x, half, None, *sides, wanted)
+            dw = dw if by_tiles else dw_of_onednn.float()
         if packed is not None:
             dx = _image(n, ins, g.size)
-            for group in users(n, g):
-                if not len(group.positions):
-                    dx.permute(0, 2, 3, 1).view(-1, ins)[group.pixels] = 0  # no position meets them
+            for pixels, of_kernel, outputs in users(n, g):
+                if not len(of_kernel):
+                    dx.permute(0, 2, 3, 1).view(-1, ins)[pixels] = 0  # no position meets them
                     continue
-                sizes = (len(group.pixels), len(group.positions), positions, outs, ins)
-                tiles.call("multiply_pixels", dy, dx, packed, group.outputs, group.pixels, group.positions, *sizes)
+                sizes = (len(pixels), len(of_kernel), positions, outs, ins)
+                ctx.tiles.call("multiply_pixels", dy, dx, packed, outputs, pixels, of_kernel, *sizes)
         if by_tiles:
-            dw = torch.empty_like(weight, dtype=torch.float32)
             source = sources(n, g)
-            tiles.call("weight_gradient", x, dy, dw, source, source.shape[1], positions, ins, outs)
-        assert dw is not None  # noqa: S101 - one of the two made it
-        return dx, dw.float(), None
-
-
-def _tiles() -> Library:
-    native = network_kernels()
-    assert native is not None  # noqa: S101 - Convolution asked
-    assert native.tiles is not None  # noqa: S101 - the same
-    return native.tiles
+            ctx.tiles.call("weight_gradient", x, dy, dw, source, source.shape[1], positions, ins, outs)
+        return None, dx, dw, None
 
 
 def _image(n: int, channels: int, size: int) -> Tensor:
-    shape = (n, channels, size, size)
-    return torch.empty(shape, dtype=torch.bfloat16, memory_format=torch.channels_last)
+    return torch.empty((n, channels, size, size), dtype=torch.bfloat16, memory_format=torch.channels_last)
 
 
-@dataclass(frozen=True)
-class Strip:
+@functools.lru_cache(maxsize=256)
+def sources(images: int, g: Geometry) -> Tensor:
+    """Return int32 [positions, pixels written]: the pixel that each position of the kernel meets, -1 in the padding."""
+    n, oy, ox = _grid(images, range(g.out), range(g.out))
+    y, x = oy * g.stride - g.padding, ox * g.stride - g.padding
+    met = [_pixels(n, y + row, x + column, g.size) for row, column in product(range(g.kernel), repeat=2)]
+    return torch.stack(met).int()
+
+
+@functools.lru_cache(maxsize=256)
+def users(images: int, g: Geometry) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+    """Return who used the pixels that are read, in groups that the same positions can meet (four at stride 2).
+
+    Of each group, all int32: the pixels [p], the positions of the kernel that can meet them [t], and which output
+    pixel met the pixel at the position [t, p], -1 for none.
+    """
+    found = []
+    for first_row, first_column in product(range(g.stride), repeat=2):
+        n, y, x = _grid(images, range(first_row, g.size, g.stride), range(first_column, g.size, g.stride))
+        pixels = _pixels(n, y, x, g.size).int()
+        positions, outputs = [], [torch.empty(0, len(pixels), dtype=torch.int64)]
+        for position, (row, column) in enumerate(product(range(g.kernel), repeat=2)):
+            down, right = first_row + g.padding - row, first_column + g.padding - column
+            if down % g.stride == 0 and right % g.stride == 0:
+                positions.append(position)
+                oy, ox = (y + g.padding - row) // g.stride, (x + g.padding - column) // g.stride
+                outputs.append(_pixels(n, oy, ox, g.out)[None])
+        found.append((pixels, torch.tensor(positions, dtype=torch.int32), torch.cat(outputs).int()))
+    return tuple(found)
+
+
+def _pixels(n: Tensor, y: Tensor, x: Tensor, size: int) -> Tensor:
+    """Return the numbers of pixels of maps [n, size, size], -1 outside."""
+    inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
+    return torch.where(inside, (n * size + y) * size + x, -1)
+
+
+def _grid(images: int, rows: range, columns: range) -> tuple[Tensor, Tensor, Tensor]:
+    sides = (torch.arange(side.start, side.stop, side.step) for side in (range(images), rows, columns))
+    n, y, x = (part.flatten() for part in torch.meshgrid(*sides, indexing="ij"))
+    return n, y, x
+
+
+class Strip(NamedTuple):
     """What one output pixel sees of one row, or of several that lie one after another."""
 
     output: int
@@ -125,7 +154,7 @@ class Strip:
 def strips(g: Geometry) -> tuple[Strip, ...]:
     """Return all strips, those of an output pixel together."""
     found: list[Strip] = []
-    for row, column, kernel_row in itertools.product(range(g.out), range(g.out), range(g.kernel)):
+    for row, column, kernel_row in product(range(g.out), range(g.out), range(g.kernel)):
         y, x = row * g.stride - g.padding + kernel_row, column * g.stride - g.padding
         begin, end = max(0, -x), min(g.kernel, g.size - x)
         if not 0 <= y < g.size or begin >= end:
@@ -152,27 +181,30 @@ class Products(torch.autograd.Function):
         images, weights = _flat(x), _flat(weight)
         y = torch.empty(n, g.out**2 * outs)
         before = -1
-        for strip in strips(g):
-            part = _part(y, slice(strip.output, strip.output + 1), outs)
-            _add(part, _part(images, strip.pixels, ins), _part(weights, strip.weights, ins).t(), strip.output == before)
-            before = strip.output
+        for output, pixels, positions in strips(g):
+            part = _part(y, slice(output, output + 1), outs)
+            _add(part, _part(images, pixels, ins), _part(weights, positions, ins).t(), output == before)
+            before = output
         return y.view(n, g.out, g.out, outs).permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, Tensor, None]:  # noqa: ANN401 - as above
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401 - as above
         """Return both gradients, laid out as what they are of."""
         x, weight = ctx.saved_tensors
         g: Geometry = ctx.geometry
         outs, ins = weight.shape[:2]
         images, weights, gradient = _flat(x), _flat(weight), _flat(dy)
-        once = g.out == 1  # no strip of one output pixel meets another
-        dw, dx = _blank(weights, once and _met(g) == g.kernel**2), _blank(images, once and _met(g) == g.size**2)
-        for strip in strips(g):
-            part = _part(gradient, slice(strip.output, strip.output + 1), outs)
-            _add(_part(dw, strip.weights, ins), part.t(), _part(images, strip.pixels, ins), not once)
-            _add(_part(dx, strip.pixels, ins), part, _part(weights, strip.weights, ins), not once)
-        return _unflat(dx, x), _unflat(dw, weight), None
+        adds = g.out > 1  # strips of several output pixels meet the same pixels and weights
+        met = sum(strip.weights.stop - strip.weights.start for strip in strips(g))
+        dw = torch.zeros_like(weights) if adds or met < g.kernel**2 else torch.empty_like(weights)
+        dx = torch.zeros_like(images) if adds or met < g.size**2 else torch.empty_like(images)
+        for output, pixels, positions in strips(g):
+            part = _part(gradient, slice(output, output + 1), outs)
+            _add(_part(dw, positions, ins), part.t(), _part(images, pixels, ins), adds)
+            _add(_part(dx, pixels, ins), part, _part(weights, positions, ins), adds)
+        dx, dw = (flat.view(like.permute(0, 2, 3, 1).shape) for flat, like in ((dx, x), (dw, weight)))
+        return dx.permute(0, 3, 1, 2), dw.permute(0, 3, 1, 2), None
 
 
 def _flat(image: Tensor) -> Tensor:
@@ -180,23 +212,8 @@ def _flat(image: Tensor) -> Tensor:
     return image.permute(0, 2, 3, 1).reshape(image.shape[0], -1)
 
 
-def _unflat(flat: Tensor, like: Tensor) -> Tensor:
-    n, channels, height, width = like.shape
-    return flat.view(n, height, width, channels).permute(0, 3, 1, 2)
-
-
 def _part(flat: Tensor, pixels: slice, channels: int) -> Tensor:
     return flat[:, pixels.start * channels : pixels.stop * channels]
-
-
-def _met(g: Geometry) -> int:
-    """Return how many positions, or pixels, all strips meet together."""
-    return sum(strip.weights.stop - strip.weights.start for strip in strips(g))
-
-
-def _blank(like: Tensor, is_written: bool) -> Tensor:
-    """Return memory for a sum: 0 unless all of it is written."""
-    return torch.empty_like(like) if is_written else torch.zeros_like(like)
 
 
 def _add(target: Tensor, left: Tensor, right: Tensor, more: bool) -> None:
