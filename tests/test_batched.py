@@ -193,7 +193,9 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
         reference = pipeline_of("color_jitter", [[1.0, 1.0, 1.0, shift, 0, 1, 2, 3]], 256, 256)
         batched = BatchedPipeline(reference, CPU, compiled=compiled)
 
-        assert torch.equal(augmented(reference, image, 0)[None], batched(torch.from_numpy(image)[None], torch.tensor([0])))
+        actual = batched(torch.from_numpy(image)[None], torch.tensor([0]))
+
+        assert torch.equal(augmented(reference, image, 0)[None], actual)
 
 
 @ENGINES
