@@ -9,8 +9,7 @@ import pytest
 from builders import TINY_ARGUMENTS, TOML, make_experiment, make_record, make_toml
 from typer.testing import CliRunner
 
-from resnet18.cli.app import app
-from resnet18.cli.errors import stopped
+from resnet18.cli.app import app, say_stopped
 from resnet18.cli.options import benchmark_names
 from resnet18.records.store import Store
 from resnet18.tables.pace import KNOWN_SIZES, Pace, kind_of
@@ -149,7 +148,7 @@ def test_plan_says_what_is_recorded_and_what_is_stale(cli, tmp_path, monkeypatch
     path = make_toml(tmp_path)
     cli("run", path, *TINY_ARGUMENTS)
     recorded = cli("plan", path, *TINY_ARGUMENTS).output
-    monkeypatch.setattr("resnet18.cli.plan.code_hash", lambda *_: "0" * 64)
+    monkeypatch.setattr("resnet18.cli.preview.code_hash", lambda *_: "0" * 64)
     stale = cli("plan", path, *TINY_ARGUMENTS).output
 
     assert "2 runs at smoke scale on fashion-mnist-mini: 2 recorded (ok)" in recorded
@@ -207,7 +206,7 @@ def test_a_report_without_records_says_so_and_writes_nothing(cli, tmp_path):
 
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
-    monkeypatch.setattr("resnet18.cli.request.load_benchmarks", lambda _: [].index(1))
+    monkeypatch.setattr("resnet18.cli.preview.load_benchmarks", lambda _: [].index(1))
     monkeypatch.setattr("sys.argv", ["/x/__main__.py", "plan", "my file.toml"])
     result = cli("plan")
 
@@ -310,7 +309,7 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s")
 
     assert (
-        "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s, one run after another, of 1m."
+        "Budget: 1 of 1 claims get the seeds that a verdict needs, in about 60 s, one run after another, of 60 s."
         in enough.output
     )
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
@@ -318,11 +317,14 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     assert "left out: X1 (takes about 60 s, and 59 s is left): it is so" in none.output
 
 
-def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch):
+def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch, capsys):
     """Quoted for the shell; without what moves the cursor."""
     monkeypatch.setattr("sys.argv", ["/x/__main__.py", "run", "my file.toml", "-o", "a=\x1b[31m"])
 
-    assert "stopped; to go on with what is missing: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'" == stopped()
+    say_stopped()
+
+    said = "stopped; to go on with what is missing: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'\n"
+    assert said == capsys.readouterr().err
 
 
 def test_the_shell_completes_benchmarks_and_files(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from documented import ROOT, calls_of, commands
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.request import asked, request_of
+from resnet18.cli.options import request_of
+from resnet18.cli.preview import asked
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import typer
 from builders import changed, make_benchmark, make_epoch, make_record, make_toml
 from typer.testing import CliRunner
 
-from resnet18.cli.export import KNOWN, export_command
+from resnet18.cli.app import app
+from resnet18.cli.report import KNOWN
 from resnet18.records.store import Store
 from resnet18.report.exports import FORMATS, TEXTS, csv_text, write_events
 from resnet18.spec.errors import UnfinishedError
@@ -79,12 +79,10 @@ def export(tmp_path, monkeypatch):
     """Call the command in an empty folder on these records, of a TOML file there."""
     monkeypatch.chdir(tmp_path)
     path = make_toml(tmp_path)
-    app = typer.Typer()
-    app.command()(export_command)
 
     def call(form, records, *arguments):
         save(tmp_path, records)
-        words = [form, *([path] if records else []), "--results", "results", *arguments]
+        words = ["export", form, *([path] if records else []), "--results", "results", *arguments]
         return CliRunner().invoke(app, [str(word) for word in words])
 
     return call

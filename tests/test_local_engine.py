@@ -52,7 +52,7 @@ def test_more_runs_than_processors_are_refused():
 def test_runs_side_by_side_say_so(tmp_path):
     """Every run once; the times that are announced are those of as many runs at a time as `--jobs` says."""
     words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), "--jobs", "2", *TINY_ARGUMENTS]
-    with mock.patch("resnet18.cli.preview.preview", wraps=preview) as announced:
+    with mock.patch("resnet18.cli.run.preview", wraps=preview) as announced:
         done = CliRunner().invoke(app, words)
     records = Store(tmp_path / "results").read().records
 

@@ -1,16 +1,17 @@
 """How many seeds a difference takes, and which runs give the most verdicts in a given time."""
 
 import pytest
+import typer
 from builders import TOML, make_benchmark, make_epoch, make_record
 
-from resnet18.cli.plan import announcement, within_budget
+from resnet18.cli.options import seconds_of
+from resnet18.cli.plan import announcement
 from resnet18.cli.power import power_text
-from resnet18.cli.preview import Preview
-from resnet18.cli.request import Asked, seconds_of
+from resnet18.cli.preview import Asked, Preview, claim_rows, within_budget
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, seeds_for, spreads
 from resnet18.judge.reason import Reason
 from resnet18.records.record import Score
-from resnet18.spec.errors import SpecError, UnfinishedError
+from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import only_cases, plan
 from resnet18.spec.resolve import Request
 
@@ -266,20 +267,19 @@ def announced(tmp_path):
         mine = make_benchmark(tmp_path, TOML + MORE + claims_of(*checks))
         wanted = Asked((mine,), PAPER, None, plan([mine], PAPER, range(seeds), {"cpu": 1}), {"cpu": 1})
         seconds = {run.run_id: COSTS[run.labels[0].partition("/")[2]] for run in wanted.plan.runs}
-        view = Preview(wanted, set(), seconds, ["timed"])
-        chosen, claims = within_budget(view, budget)
-        return announcement(view, chosen, claims, budget).partition("\n")[2], claims
+        view = within_budget(Preview(wanted, wanted.plan, set(), seconds, ["timed"]), budget)
+        return announcement(view).partition("\n")[2], claim_rows(view)
 
     return call
 
 
 def test_a_choice_is_told_claim_by_claim(announced):
     """Those that are taken with their seeds, the others with the reason, and the same as rows."""
-    text, rows = announced("100s", ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
+    text, rows = announced(100.0, ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
     left_out = "takes about 4 min, and 10 s is left"
 
     assert [
-        "Budget: 1 of 3 claims get the seeds that a verdict needs, in about 2 min, one run after another, of 100s.",
+        "Budget: 1 of 3 claims get the seeds that a verdict needs, in about 2 min, one run after another, of 2 min.",
         "  X1, 3 seeds: it is so",
         f"  left out: X2 ({left_out}): it is so",
         "  left out: X3 (mine/16 does not run on cuda here): it is so",
@@ -290,9 +290,9 @@ def test_a_choice_is_told_claim_by_claim(announced):
 def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
     order = ORDER.format("8", "16")
 
-    assert "None of them can be decided: a verdict needs 3 seeds (--seeds 3)." in announced("30s", order, seeds=1)[0]
+    assert "None of them can be decided: a verdict needs 3 seeds (--seeds 3)." in announced(30.0, order, seeds=1)[0]
     with pytest.raises(UnfinishedError, match=r"no claim can be decided:\nBudget: 0 of 1 claims"):
-        announced("29s", order, seeds=1)
+        announced(29.0, order, seeds=1)
 
 
 @pytest.mark.parametrize(
@@ -304,5 +304,5 @@ def test_a_budget_is_a_number_and_a_unit(text, seconds):
 
 @pytest.mark.parametrize("text", ["30", "m", "-5m", "0s", "1d", "30m2", "1e9s", "\u0663m", "nan h", "9" * 7 + "s"])
 def test_what_is_no_length_of_time_is_refused_with_the_forms_that_are(text):
-    with pytest.raises(SpecError, match=r"is no length of time \(allowed: 90s, 30m, 2h, 1.5h\)"):
+    with pytest.raises(typer.BadParameter, match=r"is no length of time \(allowed: 90s, 30m, 2h, 1.5h\)"):
         seconds_of(text)

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from resnet18.cli import preview as previewing
 from resnet18.cli.app import app
+from resnet18.cli.options import request_of
 from resnet18.cli.plan import announcement, preview_rows
-from resnet18.cli.preview import Preview, of_this_machine, preview
-from resnet18.cli.request import Asked, asked, request_of
+from resnet18.cli.preview import Asked, Preview, asked, of_this_machine, preview
 from resnet18.cli.run import _unreliable
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import runner
@@ -42,7 +42,7 @@ REQUEST = Request("paper", "fashion-mnist-mini", ("test_images_epoch=100", "test
 
 
 def text_of(view):
-    return announcement(view, view.wanted.plan, [], None)
+    return announcement(view)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def shown(wanted, runs, *, paces=None, done=(), not_planned=(), jobs=1):
     pending = [run for run in runs if run.run_id not in done]
     paces = {kind_of(run.experiment, run.execution): PACE for run in runs} if paces is None else paces
     wanted = replace(wanted, plan=Plan(tuple(runs), tuple(not_planned)))
-    return Preview(wanted, frozenset(done), *estimate(pending, paces, SIZES), jobs)
+    return Preview(wanted, wanted.plan, frozenset(done), *estimate(pending, paces, SIZES), jobs)
 
 
 def test_a_table_is_told_with_its_runs_its_records_and_its_time(wanted, runs):
@@ -216,7 +216,7 @@ def test_what_is_not_known_is_not_told_as_a_number(done, jobs, end, wanted, runs
 def test_shared_runs_count_once_in_all(mine):
     other = mine.model_copy(update={"name": "other"})
     planned = plan([mine, other], REQUEST, [0], {"cpu": 1})
-    view = Preview(Asked((mine, other), REQUEST, EMBEDDED, planned, {"cpu": 1}), frozenset(), {}, ())
+    view = Preview(Asked((mine, other), REQUEST, EMBEDDED, planned, {"cpu": 1}), planned, frozenset(), {}, ())
 
     assert ["mine: 2 runs", "other: 2 runs", "In all: 2 runs"] == [
         line.partition(";")[0] for line in text_of(view).splitlines()
@@ -384,7 +384,7 @@ def test_times_of_other_machines_are_counted_and_left_alone(wanted, runs, monkey
         changed(make_record(run.experiment, run.execution, code=code_hash(run.experiment, run.execution)), flags=flags)
         for run, flags in zip(runs, (["unreliable"], ["unreliable"], [], [], [], []), strict=True)
     ]
-    monkeypatch.setattr(previewing, "of_this_machine", lambda found: found[:1])
+    monkeypatch.setattr("resnet18.cli.run.of_this_machine", lambda found: found[:1])
     said = []
     again = _unreliable(wanted, records, SimpleNamespace(say=said.append))
 

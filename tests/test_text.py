@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from resnet18.cli.app import app
-from resnet18.cli.errors import errors_reported
+from resnet18.cli.app import app, errors_reported
 from resnet18.execution.failure import LONGEST, redacted
 from resnet18.spec.errors import SpecError, one_line, printable
 

@@ -1,33 +1,40 @@
-"""The command `resnet18`: every command by its name."""
+"""The command `resnet18`: its commands by name, and how each ends: an answer or a message, and an exit code."""
 
-from collections.abc import Callable
+import inspect
+import io
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
 import typer
 
+from resnet18.cli import options as opt
 from resnet18.cli.audit import audit_command
-from resnet18.cli.check import check_command
-from resnet18.cli.compare import compare_command
-from resnet18.cli.data import data_app
+from resnet18.cli.check import check_command, compare_command
+from resnet18.cli.data import fetch_command, verify_data_command, where_command
 from resnet18.cli.env import env_command
-from resnet18.cli.errors import write_whatever_the_locale
-from resnet18.cli.export import export_command
 from resnet18.cli.forecast import forecast_command
 from resnet18.cli.merge import merge_command
 from resnet18.cli.plan import plan_command
 from resnet18.cli.power import power_command
-from resnet18.cli.report import report_command
+from resnet18.cli.report import export_command, report_command
 from resnet18.cli.run import run_command
 from resnet18.cli.schema import schema_command
 from resnet18.cli.verify import verify_command
+from resnet18.spec.errors import SuiteError, printable
 
-app = typer.Typer(
-    help="A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.",
-    no_args_is_help=True,
-    rich_markup_mode=None,  # plain text: markup would take `[gate]` for a style
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-COMMANDS: dict[str, Callable[..., None]] = {
+Command = Callable[..., opt.Answer]
+COMMANDS: dict[str, Command] = {
     "plan": plan_command,
     "run": run_command,
     "report": report_command,
@@ -43,12 +50,109 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "schema": schema_command,
 }
 """In the order of the help."""
-for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
-app.add_typer(data_app, name="data")
+DATA_COMMANDS: dict[str, Command] = {
+    "fetch": fetch_command,
+    "verify": verify_data_command,
+    "where": where_command,
+}
+
+
+def typed_command() -> str:
+    """Return the command that was given, to be typed again."""
+    program, *words = sys.argv
+    name = Path(program).name
+    if name == "__main__.py":
+        name = "python -m resnet18"
+    elif shutil.which(name) != program:
+        name = program
+    return f"{name} {shlex.join(words)}".rstrip()
+
+
+def say_stopped() -> None:
+    """Say after a signal what to type to go on."""
+    typer.echo(printable(f"stopped; to go on with what is missing: {typed_command()}"), err=True)
+
+
+@contextmanager
+def errors_reported(debug: bool) -> Iterator[None]:
+    """Turn exceptions into a message and an exit code; the traceback is shown on request only."""
+
+    def end(message: str, exit_code: int) -> NoReturn:
+        trace = traceback.format_exc() if debug else ""
+        typer.echo(printable(f"{trace}error: {message}"), err=True)
+        raise typer.Exit(exit_code) from None
+
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except SuiteError as error:
+        end(str(error), error.exit_code)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(128 + signal.SIGPIPE) from None
+    except KeyboardInterrupt:
+        say_stopped()
+        raise typer.Exit(130) from None
+    except Exception as error:  # noqa: BLE001 - Python's own exit code, 1, is the one for a regression
+        next_step = "" if debug else f"\n  next, to see where: {typed_command()} --debug"
+        end(f"{type(error).__name__}: {error}{next_step}", 5 if isinstance(error, OSError) else 3)
+
+
+def ending(command: Command) -> Callable[..., None]:
+    """Return a command with `--json` and `--debug`, which prints its answer and ends with its exit code."""
+    own = inspect.signature(command).parameters
+    shared = {"as_json": opt.Json, "debug": opt.Debug}
+
+    @wraps(command)
+    def call(*, debug: bool, **given: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        as_json = given["as_json"] if "as_json" in own else given.pop("as_json")
+        with errors_reported(debug):
+            answer = command(**given)
+            if as_json and answer.value is not None:
+                typer.echo(json.dumps(answer.value, indent=1))
+            elif answer.text and not as_json:
+                typer.echo(printable(answer.text))
+        raise typer.Exit(answer.exit_code)
+
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
+        for name, hint in shared.items()
+        if name not in own
+    ]
+    call.__signature__ = inspect.Signature([*own.values(), *added])  # type: ignore[attr-defined]  # typer reads it
+    call.__annotations__ = {**command.__annotations__, **shared}
+    return call
+
+
+def made_of(commands: Mapping[str, Command], about: str) -> typer.Typer:
+    """Return the command that has these commands."""
+    made = typer.Typer(
+        help=about,
+        no_args_is_help=True,
+        rich_markup_mode=None,  # plain text: markup would take `[gate]` for a style
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, command in commands.items():
+        made.command(name)(ending(command))
+    return made
+
+
+app = made_of(COMMANDS, "A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.")
+app.add_typer(made_of(DATA_COMMANDS, "Fetch CIFAR-10, check it, and say where data sets are kept."), name="data")
 
 
 def main() -> None:
-    """Run the command line."""
-    write_whatever_the_locale("replace")  # for the boxes of help, until a command begins
+    """Run the command line. SIGTERM and SIGHUP end it as an interrupt does: runs are recorded as interrupted."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        say_stopped()
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks is written as `\xd7`
+            stream.reconfigure(errors="backslashreplace")
     app()

@@ -1,4 +1,4 @@
-"""The command `check`: recorded runs judged by a baseline, for CI."""
+"""The commands `check`, recorded runs judged by a baseline, and `compare`, two folders side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo_either, errors_reported
+from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from resnet18.records.record import Record
 
 BASELINE = Path("results/baseline")
+PEOPLE = Gate(seeds=2)
+"""Thresholds of `compare`: a spread takes four seeds."""
+NOT_IN_TURNS = "The two sides did not run in turns: what the machine did meanwhile counts as a change of time."
 
 
 def check_command(
@@ -27,42 +30,56 @@ def check_command(
         Path | None, opt.option("--base", "DIR", "Records of another commit that ran in turns: for times and memory.")
     ] = None,
     keep: Annotated[bool, opt.option("--keep", None, "Make these records the baseline of their numerics.")] = False,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
-) -> None:
+) -> opt.Answer:
     """Judge recorded runs by a baseline: no regression (0), a regression (1), nothing or not all measured (3)."""
-    with errors_reported(debug):
-        from resnet18.gate import baseline as kept
-        from resnet18.gate.check import Sides, check
-        from resnet18.records.store import Store
-        from resnet18.report.markdown import check_text
+    from resnet18.gate import baseline as kept
+    from resnet18.gate.check import Sides, check
+    from resnet18.records.store import Store
+    from resnet18.report.markdown import check_text
 
-        (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
-        if benchmark.gate is None:
-            raise SpecError(f"{benchmark.name}.toml", "has no [gate]: nothing says how much may change")
-        head = kept.head_cases(benchmark, final_records(results), str(results))
-        saved = saved_bytes(head)
-        if keep:
-            folder = kept.keep(baseline, head, saved, Store(results))
-            echo_either({"baseline": str(folder)}, f"baseline: {folder}", as_json=as_json)
-            return
-        found = kept.baseline_for(baseline, head)
-        old_bytes = {label: case.saved_bytes for label, case in found.index.cases.items()}
-        sides = Sides(
-            head=head,
-            baseline=found.cases,
-            base=None if base is None else kept.alike(head, final_records(base)),
-            saved_bytes={label: (old_bytes[label], now) for label, now in saved.items() if label in old_bytes},
-        )
-        judged = check(sides, benchmark.gate)
-        about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
-        text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
-        echo_either(judged.rows, text, as_json=as_json)
-        raise typer.Exit(judged.exit_code)
+    (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
+    if benchmark.gate is None:
+        raise SpecError(f"{benchmark.name}.toml", "has no [gate]: nothing says how much may change")
+    head = kept.head_cases(benchmark, final_records(results), str(results))
+    saved = saved_bytes(head)
+    if keep:
+        folder = kept.keep(baseline, head, saved, Store(results))
+        return opt.Answer({"baseline": str(folder)}, f"baseline: {folder}")
+    found = kept.baseline_for(baseline, head)
+    old_bytes = {label: case.saved_bytes for label, case in found.index.cases.items()}
+    sides = Sides(
+        head=head,
+        baseline=found.cases,
+        base=None if base is None else kept.alike(head, final_records(base)),
+        saved_bytes={label: (old_bytes[label], now) for label, now in saved.items() if label in old_bytes},
+    )
+    judged = check(sides, benchmark.gate)
+    about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
+    return opt.Answer(judged.rows, check_text(judged, *about, benchmark.gate.false_alarm_rate), judged.exit_code)
+
+
+def compare_command(
+    first: Annotated[Path, typer.Argument(metavar="A", help="Results folder to compare with.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is judged.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files.")] = None,
+) -> opt.Answer:
+    """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
+    from resnet18.gate.baseline import every_case, obstacles
+    from resnet18.gate.check import Sides, check
+    from resnet18.report.markdown import check_text
+
+    benchmarks = load_benchmarks(names)
+    a, b = (every_case(benchmarks, final_records(folder)) for folder in (first, second))
+    if reasons := obstacles(a, b):
+        raise SpecError(f"{first} and {second}", "cannot be compared:\n  " + "\n  ".join(reasons))
+    ours = {case: records for case, records in a.items() if case in b}
+    judged = check(Sides(head={case: b[case] for case in ours}, baseline=ours, base=ours), PEOPLE)
+    text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
+    return opt.Answer(judged.rows, f"{text}\n\n{NOT_IN_TURNS}", judged.exit_code)
 
 
 def final_records(results: Path) -> "tuple[Record, ...]":
-    """Return the last attempt at each run; a damaged record is no reason to look at the others alone."""
+    """Return the last attempt at each run; a damaged record is an error, since the others alone would mislead."""
     from resnet18.records.store import Store, last_attempts
 
     readings = Store(results).read()
@@ -73,10 +90,7 @@ def final_records(results: Path) -> "tuple[Record, ...]":
 
 def saved_bytes(cases: "Mapping[str, Sequence[Record]]") -> dict[str, int]:
     """Return what autograd saves of a batch of each case, by this code: seconds of torch, without training."""
-    from resnet18.training.forecast import forecast  # torch
+    from resnet18.training.forecast import forecast
 
-    return {
-        label: forecast(records[0].spec.experiment, records[0].spec.execution).saved_bytes
-        for label, records in cases.items()
-        if records
-    }
+    specs = {label: records[0].spec for label, records in cases.items() if records}
+    return {label: forecast(spec.experiment, spec.execution).saved_bytes for label, spec in specs.items()}

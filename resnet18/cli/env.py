@@ -9,10 +9,8 @@ from pathlib import Path
 
 from resnet18 import __version__
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 
-ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 """Of others, that change what runs; beside them all of ours."""
@@ -20,32 +18,28 @@ VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_W
 Facts = dict[str, str | int | float | None]
 
 
-def env_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
+def env_command() -> opt.Answer:
     """Print versions, devices and settings, to be pasted into a report of a bug. No names of users or hosts."""
-    with errors_reported(debug):
-        home = data_home()
-        names = sorted(name for name in os.environ if name.startswith("RESNET18_") or name in VARIABLES)
-        facts: Facts = {
-            "resnet18": __version__,
-            "python": platform.python_version(),
-            **{name: _version(name) for name in PACKAGES},
-            **_torch(),
-            **_machine(),
-            "locale": sys.stdout.encoding or "unknown",
-            **{name: _without_home(os.environ[name]) for name in names},
-            "data_home": _without_home(str(home)),
-            f"data {EMBEDDED}": "embedded",
-            f"data {CIFAR10}": "present" if any((home / name).is_file() for name in ARCHIVES) else "absent",
-        }
-        width = max(map(len, facts))
-        lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
-        echo_either(facts, "\n".join(lines), as_json=as_json)
-
-
-def _without_home(text: str) -> str:
-    """Return a text in which the home folder, whose name is often a person's, is `~`."""
-    home = str(Path.home())
-    return text if home == "/" else text.replace(home, "~")
+    names = sorted(name for name in os.environ if name.startswith("RESNET18_") or name in VARIABLES)
+    has_archive = any(data_home().glob("cifar-10-*.tar.gz"))
+    facts: Facts = {
+        "resnet18": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in PACKAGES},
+        **_torch(),
+        **_machine(),
+        "locale": sys.stdout.encoding or "unknown",
+        **{name: os.environ[name] for name in names},
+        "data_home": str(data_home()),
+        f"data {EMBEDDED}": "embedded",
+        f"data {CIFAR10}": "present" if has_archive else "absent",
+    }
+    home = str(Path.home())  # its name is often a person's
+    if home != "/":
+        facts = {key: value.replace(home, "~") if isinstance(value, str) else value for key, value in facts.items()}
+    width = max(map(len, facts))
+    lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
+    return opt.Answer(facts, "\n".join(lines))
 
 
 def _version(package: str) -> str:
@@ -67,7 +61,7 @@ def _torch() -> Facts:
         }
     except Exception as error:  # noqa: BLE001 - whatever is broken, the rest is told
         first = (str(error).splitlines() or [""])[0]
-        return {"torch_works": _without_home(f"no: {type(error).__name__}: {first}")}
+        return {"torch_works": f"no: {type(error).__name__}: {first}"}
 
 
 def _machine() -> Facts:

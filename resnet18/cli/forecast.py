@@ -5,8 +5,6 @@ from textwrap import fill
 from typing import Annotated, Any
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo_either, errors_reported
-from resnet18.cli.request import asked, request_of
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import (
@@ -19,8 +17,9 @@ from resnet18.spec.forecast import (
     training_batch,
     verdict,
 )
+from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import UNITS_OF, card_bytes
-from resnet18.spec.plan import EVERY_DEVICE, every_case
+from resnet18.spec.plan import EVERY_DEVICE, every_case, plan
 from resnet18.spec.resolve import Request, resolve
 
 MIB, GIB = 2**20, 2**30
@@ -44,28 +43,26 @@ def forecast_command(
         str | None, opt.option("--memory", "SIZE", "Of the card, as in 24GiB: asks for verdicts.")
     ] = None,
     options: opt.Set = None,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
-) -> None:
+) -> opt.Answer:
     """Predict the peak memory of each case, without a GPU and without data."""
-    with errors_reported(debug):
-        card = None if memory is None else card_bytes(memory)
-        if memory is not None and card is None:
-            where, units = f'--memory "{memory}"', UNITS_OF["bytes"]
-            raise SpecError(where, "is no amount of memory", allowed=units, next_step="write --memory 24GiB")
-        request, source = request_of(scale, None, None, options)
-        wanted = asked(files, None, request, source, 1, EVERY_DEVICE)
-        from resnet18.training.forecast import forecasts  # torch: a mistake above is answered without it
+    card = None if memory is None else card_bytes(memory)
+    if memory is not None and card is None:
+        where, units = f'--memory "{memory}"', UNITS_OF["bytes"]
+        raise SpecError(where, "is no amount of memory", allowed=units, next_step="write --memory 24GiB")
+    request, _ = opt.request_of(scale, None, None, options)
+    benchmarks = load_benchmarks(files)
+    plan(benchmarks, request, [0], EVERY_DEVICE)  # a mistake is told before torch is imported
+    from resnet18.training.forecast import forecasts
 
-        found, usual = forecasts(wanted.benchmarks, (request, Request(request.scale)))
-        rows = []
-        for benchmark, case in every_case(wanted.benchmarks):
-            label = f"{benchmark.name}/{case.name}"
-            rows.append({"case": label, **row_of(resolve(benchmark, case, request, seed=0)[0], found[label], card)})
-            if request.overrides:
-                before = usual[label].peak_bytes
-                rows[-1] |= {"peak_bytes_without_options": before, "verdict_without_options": verdict(before, card)}
-        echo_either(rows, as_text(rows), as_json=as_json)
+    found, usual = forecasts(benchmarks, (request, Request(request.scale)))
+    rows = []
+    for benchmark, case in every_case(benchmarks):
+        label = f"{benchmark.name}/{case.name}"
+        rows.append({"case": label, **row_of(resolve(benchmark, case, request, seed=0)[0], found[label], card)})
+        if request.overrides:
+            before = usual[label].peak_bytes
+            rows[-1] |= {"peak_bytes_without_options": before, "verdict_without_options": verdict(before, card)}
+    return opt.Answer(rows, as_text(rows))
 
 
 def row_of(experiment: Experiment, found: Forecast, card: float | None) -> dict[str, Any]:
@@ -83,13 +80,14 @@ def row_of(experiment: Experiment, found: Forecast, card: float | None) -> dict[
 
 def _says(experiment: Experiment, found: Forecast, card: float | None) -> Iterator[str]:
     fixed = f"{_size(found.weights + found.gradients + found.state)} of weights, gradients and optimizer state"
-    size, peak = f"of {experiment.image_size} px", found.peak_bytes
     if found.phase == "evaluation":
-        images = f"{evaluation_batch(experiment):,} images {size}"
-        parts = f"{_size(found.input + found.transient)} of feature maps to evaluate {images}, {fixed}"
+        images = f"to evaluate {evaluation_batch(experiment):,} images of {experiment.image_size} px"
+        parts = f"{_size(found.input + found.transient)} of feature maps {images}, {fixed}"
     else:
-        saved = f"{_size(found.activations + found.input)} of activations for {training_batch(experiment):,} images"
-        parts = f"{saved} {size}, {fixed}, {_size(found.transient)} in passing"
+        images = f"for {training_batch(experiment):,} images of {experiment.image_size} px"
+        saved = f"{_size(found.activations + found.input)} of activations {images}"
+        parts = f"{saved}, {fixed}, {_size(found.transient)} in passing"
+    peak = found.peak_bytes
     yield f"{parts}: together {_size(peak)}"
     if card is not None and peak > card:
         yield f"a card of {_size(card)} cannot hold these tensors alone"

@@ -1,16 +1,29 @@
-"""The options of the command line, and what `plan` and `run` ask for with them."""
+"""The options of the command line, what those that all runs share ask for, and what a command answers."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from resnet18.spec.data import CIFAR10, EMBEDDED
+from resnet18.spec.data import CIFAR10, EMBEDDED, DataSource, parse_data
+from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import SCALES
 from resnet18.spec.load import benchmarks_dir
+from resnet18.spec.resolve import Request, canonical_overrides
 
 LOCAL = Path("results/local")
 """Where results go unless --results says otherwise; git ignores it."""
+UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3_600}
+
+
+class Answer(NamedTuple):
+    """What a command prints and ends with."""
+
+    value: object
+    """For --json; None where it was printed already."""
+    text: str
+    exit_code: int = 0
 
 
 def option(
@@ -39,55 +52,65 @@ def _benchmarks(metavar: str, text: str) -> Any:  # noqa: ANN401 - as typer
     return typer.Argument(metavar=metavar, help=more, autocompletion=benchmark_names)
 
 
+def seconds_of(text: str) -> float:
+    """Return the seconds that `90s`, `30m` or `1.5h` is; typer.BadParameter if it is no length of time."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|m|min|h)", text.strip(), re.ASCII)
+    if found is None or not float(found[1]):
+        raise typer.BadParameter("is no length of time (allowed: 90s, 30m, 2h, 1.5h)")
+    return float(found[1]) * UNIT_S[found[2]]
+
+
+def request_of(
+    scale: str, data: str | None, device: str | None, options: list[str] | None
+) -> tuple[Request, DataSource]:
+    """Return what is asked for of every table, and where its data are.
+
+    Raises SpecError at an unknown scale, data set or option, and EnvironmentMissingError if a folder is missing.
+    """
+    if scale not in SCALES:
+        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
+    source = parse_data(data or SCALES[scale].data)
+    return Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device)), source
+
+
 # What to run.
 Names = Annotated[list[str] | None, _benchmarks("BENCHMARK...", "Names or TOML files")]
 Files = Annotated[list[str] | None, _benchmarks("FILE...", "TOML files, folders of them, or names")]
-Case = Annotated[
-    list[str] | None, option("--case", "NAME", "Only this case, named as `plan` lists it; may be repeated.")
-]
+CASE_HELP = "Only this case, named as `plan` lists it; may be repeated."
+Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
 Hypotheses = Annotated[bool, option("--hypotheses", None, "Also run the candidates for what the report leaves open.")]
 # How much of it.
 Scale = Annotated[str, option("--scale", "|".join(SCALES), "How much to run.", *SCALES)]
 SEEDS_HELP = "Seeds of each case; the scale's number if left out, at least 3 with --budget."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
-Budget = Annotated[
-    str | None, option("--budget", "90s|30m|2h", "Choose the runs that give the most verdicts in this time.")
-]
+BUDGET_HELP = "Choose the runs that give the most verdicts in this time."
+Budget = Annotated[float | None, typer.Option("--budget", metavar="90s|30m|2h", help=BUDGET_HELP, parser=seconds_of)]
 # Where.
 DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out."
 Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, CIFAR10, EMBEDDED, "imagefolder:")]
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps", "xpu")
-Device = Annotated[
-    str | None,
-    option("--device", "NAME", "auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device.", *DEVICES),
-]
+DEVICE_HELP = "auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device."
+Device = Annotated[str | None, option("--device", "NAME", DEVICE_HELP, *DEVICES)]
 ENGINES = ("local", "ray", "slurm")
-Engine = Annotated[
-    str, option("--engine", "|".join(ENGINES), "What carries the runs out: this machine or a cluster.", *ENGINES)
-]
+ENGINE_HELP = "What carries the runs out: this machine or a cluster."
+Engine = Annotated[str, option("--engine", "|".join(ENGINES), ENGINE_HELP, *ENGINES)]
 RESOURCES_HELP = "CPUs and GPUs per run on a cluster; runs whose times are compared get a whole node."
 Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
-JOBS_HELP = (
-    "Runs at a time: 1 if left out, or all that a cluster has room for. Each has processors of its own; runs whose "
-    "times are compared go alone."
-)
+JOBS_HELP = "Runs at a time (1, or all that a cluster has room for); runs whose times are compared go alone."
 Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, least=1)]
 Results = Annotated[Path, option("--results", "DIR", "Folder of records and report.")]
 # How.
-Set = Annotated[
-    list[str] | None, option("-o", "KEY=VALUE", "Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated.")
-]
+SET_HELP = "Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated."
+Set = Annotated[list[str] | None, option("-o", "KEY=VALUE", SET_HELP)]
 Stale = Annotated[bool, option("--keep-stale", None, "Accept records made by other code or from other data.")]
 Retime = Annotated[bool, option("--retime", None, "Rerun runs whose times are unreliable.")]
-Unreliable = Annotated[
-    bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups too.")
-]
+UNRELIABLE_HELP = "Use unreliable times for verdicts and speed-ups too."
+Unreliable = Annotated[bool, option("--accept-unreliable", None, UNRELIABLE_HELP)]
 Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", least=0)]
 LIMIT_HELP = "Stop each run after this many seconds; repeat the command to resume."
 Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, least=0.001)]
-Time = Annotated[
-    bool, option("--time", None, "Time a few steps, ten seconds at most, where no record gives an estimate.")
-]
+TIME_HELP = "Time a few steps, ten seconds at most, where no record gives an estimate."
+Time = Annotated[bool, option("--time", None, TIME_HELP)]
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]

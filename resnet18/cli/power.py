@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from resnet18.cli import options as opt
-from resnet18.cli.errors import echo_either, errors_reported
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 
@@ -17,24 +16,20 @@ def power_command(
     ] = None,
     metric: Annotated[str, opt.option("--metric", "NAME", "A metric of claims.")] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
-    as_json: opt.Json = False,
-    debug: opt.Debug = False,
-) -> None:
+) -> opt.Answer:
     """Say how many seeds a difference takes, from the spread of the recorded runs."""
-    with errors_reported(debug):
-        from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
-        from resnet18.records.store import Store, last_attempts
-        from resnet18.spec.metric import METRICS
+    from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
+    from resnet18.records.store import Store, last_attempts
+    from resnet18.spec.metric import METRICS
 
-        known = [name for name in METRICS if name != "epochs_to_level"]
-        if metric not in known:
-            raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
-        benchmarks = load_benchmarks(tuple(names or ()))
-        records = last_attempts(Store(results).read().records).values()
-        found = list(spreads(benchmarks, records, metric)) or planned(metric)
-        claims = sum(len(benchmark.claims) for benchmark in load_benchmarks())
-        rows = power_rows(found, difference or DIFFERENCES, metric, claims)
-        echo_either(rows, power_text(rows, METRICS[metric].title), as_json=as_json)
+    known = [name for name in METRICS if name != "epochs_to_level"]
+    if metric not in known:
+        raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
+    records = last_attempts(Store(results).read().records).values()
+    found = list(spreads(load_benchmarks(names), records, metric)) or planned(metric)
+    claims = sum(len(benchmark.claims) for benchmark in load_benchmarks())
+    rows = power_rows(found, difference or DIFFERENCES, metric, claims)
+    return opt.Answer(rows, power_text(rows, METRICS[metric].title))
 
 
 def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
@@ -46,7 +41,7 @@ def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
     cells = []
     for row in rows:
         interval = f" [{row['sigma_low']:.3g}, {row['sigma_high']:.3g}]" if row["df"] else ""
-        seeds = [f"more than {MOST_SEEDS:,}" if row[key] is None else row[key] for key in ("seeds", "seeds_corrected")]
+        seeds = [row[key] or f"more than {MOST_SEEDS:,}" for key in ("seeds", "seeds_corrected")]
         cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *seeds])
     unit, claims = rows[0]["unit"], rows[0]["claims"]
     heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})", "seeds of each case"]

@@ -1,20 +1,30 @@
-"""What is known before anything runs: which runs are recorded, and how long the others take here."""
+"""What is known before anything runs: which runs are wanted and recorded, and how long the others take here."""
 
 import platform
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from resnet18.cli.request import Asked
+from resnet18.judge.reason import reason_text
 from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.data import DataSource
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
+from resnet18.spec.experiment import FEWEST_SEEDS, SCALES
 from resnet18.spec.identity import code_hash
-from resnet18.spec.plan import Run
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.metric import duration
+from resnet18.spec.plan import Plan, Run, only_cases, plan
+from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Kind, Pace, Sizes, kind_of
+
+if TYPE_CHECKING:
+    from resnet18.judge.planning import Fate
 
 WORTH_TIMING_S = 60.0
 """By the rule of thumb: an estimate of shorter runs would take about as long as the runs."""
@@ -26,10 +36,24 @@ UNKNOWN_SIZES = Sizes(50_000, 10_000)
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What the options of `plan` and `run` ask for, checked in full before anything is run."""
+
+    benchmarks: tuple[Benchmark, ...]
+    request: Request
+    source: DataSource
+    plan: Plan
+    devices: Mapping[str, int]
+    """How many there are of each kind."""
+
+
+@dataclass(frozen=True)
 class Preview:
     """What is known before the runs."""
 
     wanted: Asked
+    plan: Plan
+    """What is wanted, as far as the budget allows."""
     done: AbstractSet[str]
     """Ids of runs that need no attempt, as far as the data are the same."""
     seconds: Mapping[str, float]
@@ -38,10 +62,41 @@ class Preview:
     """What the seconds are based on."""
     jobs: int | None = 1
     """Runs at a time, but for timed runs; None: they run elsewhere, where no time is known."""
+    fates: "Sequence[Fate]" = ()
+    """Of the claims, under a budget."""
+    budget_s: float | None = None
 
-    def pending(self, runs: Iterable[Run]) -> list[Run]:
-        """Return the runs without a record."""
-        return [run for run in runs if run.run_id not in self.done]
+
+def asked(
+    names: list[str] | None,
+    cases: list[str] | None,
+    request: Request,
+    source: DataSource,
+    seeds: int | None,
+    devices: Mapping[str, int],
+    *,
+    hypotheses: bool = False,
+    budget_s: float | None = None,
+) -> Asked:
+    """Return what the options ask for; with a budget every case gets as many seeds as a verdict needs at least.
+
+    Raises SpecError at an unknown name or case, and EnvironmentMissingError if a device asked for by name is missing.
+    """
+    benchmarks = load_benchmarks(names)
+    least = 1 if budget_s is None else FEWEST_SEEDS
+    numbers = range(seeds or max(SCALES[request.scale].seeds, least))
+    planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
+    if cases:
+        planned = only_cases(planned, cases, benchmarks, names or ())
+    for option in request.overrides:
+        if option.startswith(DEVICE_OPTION):
+            device = option.removeprefix(DEVICE_OPTION)
+            kind, _, index = device.partition(":")
+            numbered = [f"{kind}:{number}" for number in range(devices.get(kind, 0))]
+            if kind != "auto" and device not in (numbered if index else devices):
+                allowed = numbered or ("auto", *sorted(devices))
+                raise EnvironmentMissingError(f"--device {device}", "there is no such device", allowed=allowed)
+    return Asked(benchmarks, request, source, planned, devices)
 
 
 def preview(
@@ -51,16 +106,19 @@ def preview(
     *,
     keep_stale: bool = False,
     jobs: int | None = 1,
+    budget_s: float | None = None,
 ) -> Preview:
-    """Return what is known of the runs that are asked for.
+    """Return what is known of the runs that are wanted.
 
     Args:
         wanted: the plan.
         records: all that there are.
         timing: whether a few steps may be timed, for up to ten seconds, of kinds of run of which no record tells the
-            pace; `if long`: only where the runs take a minute by the rule of thumb, for a thirtieth of their time.
+            pace; `if long`: only where the runs take a minute by the rule of thumb, for a thirtieth of their time;
+            for a budget always.
         keep_stale: whether a run is done by a record that other code made.
         jobs: how many runs there are at a time on this machine; None: they run elsewhere.
+        budget_s: choose the runs that give the most verdicts in this time; UnfinishedError where it is too little.
     """
     known = last_attempts(records)
     done = {
@@ -69,9 +127,18 @@ def preview(
         if run.run_id in known  # the hash of code for which there is no record is not needed
         and is_done(known[run.run_id], None if keep_stale else code_hash(run.experiment, run.execution))
     }
-    if jobs is None:
-        return Preview(wanted, done, {}, (), None)
     pending = [run for run in wanted.plan.runs if run.run_id not in done]
+    if budget_s is not None:
+        timing = "always"
+    seconds, bases = estimated(pending, wanted, records, timing) if jobs is not None else ({}, ())
+    view = Preview(wanted, wanted.plan, done, seconds, bases, jobs)
+    return view if budget_s is None else within_budget(view, budget_s)
+
+
+def estimated(
+    pending: Sequence[Run], wanted: Asked, records: Iterable[Record], timing: Literal["never", "if long", "always"]
+) -> tuple[Mapping[str, float], Collection[Basis]]:
+    """Return the seconds of runs by id, as far as they are known, and what they are based on."""
     paces = pace.paces_of(of_this_machine(records))
     sizes = pace.KNOWN_SIZES.get(wanted.source.label)
     new = [run for run in pending if kind_of(run.experiment, run.execution) not in paces]
@@ -84,19 +151,15 @@ def preview(
         if not paces:
             sizes = sizes or UNKNOWN_SIZES
             paces = {kind_of(run.experiment, run.execution): pace.by_rule(run.experiment) for run in new}
-    return Preview(wanted, done, *pace.estimate(pending, paces, sizes), jobs)
+    return pace.estimate(pending, paces, sizes)
 
 
 def of_this_machine(records: Iterable[Record]) -> list[Record]:
     """Return the records of a machine with this one's processor and GPU, as far as they are known."""
     from resnet18.measure.devices import cpu_flags_sha256, cpu_model, listed_gpus
 
-    here = {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "cpu_model": cpu_model(),
-        "cpu_flags_sha256": cpu_flags_sha256(),
-    }
+    here: dict[str, str | None] = {"system": platform.system(), "architecture": platform.machine()}
+    here |= {"cpu_model": cpu_model(), "cpu_flags_sha256": cpu_flags_sha256()}
     models = {None, *listed_gpus().values()}
     found = []
     for record in records:
@@ -108,12 +171,7 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
 
 
 def time_some(runs: Sequence[Run], wanted: Asked, limit_s: float) -> tuple[Sizes, dict[Kind, Pace]]:
-    """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first.
-
-    Raises:
-        EnvironmentMissingError: the data set is missing.
-        IntegrityError: it is damaged.
-    """
+    """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first."""
     from resnet18.data.source import open_data
     from resnet18.execution.runner import timed
 
@@ -127,3 +185,57 @@ def time_some(runs: Sequence[Run], wanted: Asked, limit_s: float) -> tuple[Sizes
     heaviest_first = [examples[kind] for kind, _ in weights.most_common()]
     found = timed(heaviest_first, wanted.source, data.sha256, limit_s, wanted.devices)
     return sizes, {kind: Pace(*timing, "timed") for kind, run in examples.items() if (timing := found.get(run.run_id))}
+
+
+def within_budget(view: Preview, budget_s: float) -> Preview:
+    """Return the preview with the runs that give the most verdicts in a time, and the fate of each claim."""
+    from resnet18.judge.planning import choose
+
+    wanted = view.wanted
+    if not any(benchmark.claims for benchmark in wanted.benchmarks):
+        raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")
+    device = next((kind for kind in wanted.devices if kind != "cpu"), "cpu")
+    seconds = {**view.seconds, **dict.fromkeys(view.done, 0.0)}
+    fates = choose(wanted.benchmarks, wanted.plan, wanted.request, seconds, device, budget_s)
+    taken = set[str]().union(*(fate.runs(fate.seeds) for fate in fates))
+    chosen = replace(wanted.plan, runs=tuple(run for run in wanted.plan.runs if run.run_id in taken))
+    view = replace(view, plan=chosen, fates=fates, budget_s=budget_s)
+    if not taken:
+        raise UnfinishedError("--budget", f"no claim can be decided:\n{budget_text(view)}")
+    return view
+
+
+def claim_rows(view: Preview) -> list[dict[str, Any]]:
+    """Return a flat row for each claim under a budget."""
+    return [
+        {
+            "benchmark": fate.benchmark,
+            "claim": fate.claim.id,
+            "says": fate.claim.says,
+            "seeds": fate.seeds,
+            "left_out": reason_text(fate.left_out) if fate.left_out else None,
+        }
+        for fate in view.fates
+    ]
+
+
+def budget_text(view: Preview) -> str:
+    """Return what the budget buys, claim by claim; nothing without one."""
+    if view.budget_s is None:
+        return ""
+    rows = claim_rows(view)
+    taken = [row for row in rows if row["seeds"]]
+    seconds = sum(view.seconds.get(run.run_id, 0.0) for run in view.plan.runs)
+    time = f"in about {duration(seconds)}, one run after another, of {duration(view.budget_s)}"
+    head = f"Budget: {len(taken)} of {len(rows)} claims get the seeds that a verdict needs, {time}."
+    if any(row["seeds"] < FEWEST_SEEDS for row in taken):
+        head = f"Budget: runs for {len(taken)} of {len(rows)} claims, {time}. "
+        head += f"None of them can be decided: a verdict needs {FEWEST_SEEDS} seeds (--seeds {FEWEST_SEEDS})."
+    lines = [f"  {row['claim']}, {counted(row['seeds'], 'seed')}: {row['says']}" for row in taken]
+    lines += [f"  left out: {row['claim']} ({row['left_out']}): {row['says']}" for row in rows if not row["seeds"]]
+    return "\n".join([head, *lines])
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

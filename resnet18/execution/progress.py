@@ -1,7 +1,7 @@
 """What is shown while runs go on: bars on a terminal, elsewhere a line for each run that has ended, or JSON events."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from time import perf_counter
 from typing import IO
@@ -73,6 +73,10 @@ class Progress:
             self._console.file.write(f"{text}\n")
             self._console.file.flush()
 
+    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002 - for `Events`
+        """Say a text to people; programs are sent the events instead."""
+        self.say(text)
+
     def end(self, run: Run, status: Status | None, text: str = "") -> None:
         """A run has ended, here or elsewhere; without a status another runner carries it out."""
         parts, epochs = [status or "not run", text], run.experiment.epochs
@@ -112,8 +116,7 @@ class Events(Progress):
 
     def send(self, event: str, **values: object) -> None:
         """Write one event, whole, and at once."""
-        self._file.write(json.dumps({"event": event, **values}) + "\n")
-        self._file.flush()
+        self.tell("", [{"event": event, **values}])
 
     def epoch(self, run: Run, epoch: Epoch) -> None:
         """An epoch of a run that goes on here has ended."""
@@ -135,6 +138,12 @@ class Events(Progress):
     def say(self, text: str) -> None:
         """Something that concerns more than one run."""
         self.send("note", run_id=None, cases=None, seed=None, says=text)
+
+    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002 - for people
+        """Write events, each with its name under `event`."""
+        for event in events:
+            self._file.write(json.dumps(event) + "\n")
+        self._file.flush()
 
     def end(self, run: Run, status: Status | None, text: str = "") -> None:
         """A run has ended, here or elsewhere; without a status another runner carries it out."""

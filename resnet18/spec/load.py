@@ -28,7 +28,7 @@ def benchmarks_dir() -> Path:
     return checkout if (checkout / "batchsize.toml").is_file() else PACKAGE / "_benchmarks"
 
 
-def load_benchmarks(names: tuple[str, ...] = ()) -> tuple[Benchmark, ...]:
+def load_benchmarks(names: Iterable[str] | None = None) -> tuple[Benchmark, ...]:
     """Return the named benchmarks: names of the suite, TOML files or folders of them; without names all of the suite.
 
     They come in the order in which their report tells them, by `source`. Raises SpecError as `load_benchmark`, and at
