@@ -475,7 +475,8 @@ def test_extra_cases_separate_all_factors_and_are_no_more_than_the_factors(seed)
 def test_between_two_cases_that_differ_in_three_factors_two_are_enough():
     cases = {name: {Factor(key): level for key, level in zip("xyz", name, strict=True)} for name in ("000", "111")}
 
-    assert ['"000" with x as in "111"', '"111" with z as in "000"'] == [str(extra) for extra in extra_cases(cases)]
+    extras = ['"000" with x as in "111"', '"000" with x and y as in "111"']
+    assert extras == [str(extra) for extra in extra_cases(cases)]
 
 
 @pytest.mark.parametrize(

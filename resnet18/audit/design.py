@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from resnet18.audit.reading import Finding, Reading, words
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.strict import Model
 
 
 class Factor(NamedTuple):
@@ -69,20 +68,22 @@ def _levels_of(reading: Reading) -> dict[str, Levels]:
 
 
 def _of_experiment(experiment: Experiment, execution: Execution) -> Levels:
-    levels = {Factor("device"): execution.device}
-    in_parts = {"seed", "augmentation", "test_augmentation", "optimizer", "schedule"}
-    for key, value in experiment.model_dump(mode="json", exclude=in_parts).items():
-        levels[Factor(key)] = json.dumps(value)
-    parts: list[tuple[str, str, Model]] = [("optimizer", experiment.optimizer.name, experiment.optimizer)]
-    parts += [("schedule", experiment.schedule.name, experiment.schedule)]
-    parts += [(f"augmentation.{operation.name}", "present", operation) for operation in experiment.augmentation]
+    asked = experiment.model_dump(mode="json", exclude={"seed"})
+    operations, shown = asked.pop("augmentation"), asked.pop("test_augmentation")
+    levels = {
+        Factor("device"): execution.device,
+        Factor("test_augmentation"): "as augmentation" if shown == operations else json.dumps(shown),
+    }
+    parts = [(f"augmentation.{operation['name']}", "present", operation) for operation in operations]
+    for key, value in asked.items():
+        if isinstance(value, dict):
+            parts.append((key, value["name"], value))
+        else:
+            levels[Factor(key)] = json.dumps(value)
     for key, level, part in parts:
         levels[Factor(key)] = level
-        for name, value in part.model_dump(mode="json", exclude={"name"}).items():
-            levels[Factor(f"{key}.{name}", level)] = json.dumps(value)
-    same = experiment.test_augmentation == experiment.augmentation
-    shown = [operation.model_dump(mode="json") for operation in experiment.test_augmentation]
-    return {**levels, Factor("test_augmentation"): "as augmentation" if same else json.dumps(shown)}
+        levels |= {Factor(f"{key}.{name}", level): json.dumps(part[name]) for name in part if name != "name"}
+    return levels
 
 
 def _varying(cases: Collection[Levels]) -> set[Factor]:
@@ -115,18 +116,12 @@ def extra_cases(cases: Mapping[str, Levels]) -> list[Extra]:
             pairs.append((base, like, differing))
     extras: list[Extra] = []
     for base, like, differing in sorted(pairs, key=lambda pair: len(pair[2])):
-        if differing <= mixed:
-            extras += _between(base, like, tuple(sorted(differing)))
+        if differing <= mixed:  # the cases on the way from the one to the other
+            factors = tuple(sorted(differing))
+            extras += [Extra(base, factors[:count], like) for count in range(1, len(factors))]
             mixed -= differing
     for factor in sorted(mixed):
         base, *others = (name for name, levels in cases.items() if factor in levels)
         like = next(name for name in others if cases[name][factor] != cases[base][factor])
         extras.append(Extra(base, (factor,), like))
     return extras
-
-
-def _between(base: str, like: str, factors: tuple[Factor, ...]) -> Iterator[Extra]:
-    """Yield the cases on the way from one case to another, each described from the nearer end."""
-    for count in range(1, len(factors)):
-        changed, left = factors[:count], factors[count:]
-        yield Extra(base, changed, like) if len(changed) <= len(left) else Extra(like, left, base)

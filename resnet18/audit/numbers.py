@@ -10,7 +10,7 @@ from resnet18.spec.augmentation import Operation
 from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.forecast import CONTEXT_BYTES, least_training_bytes
-from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, card_bytes
+from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, Quantity, card_bytes
 from resnet18.spec.optimizer import Step
 
 OUT_OF_MEMORY = ("out of memory", "oom")
@@ -27,22 +27,19 @@ def wrong_arithmetic(reading: Reading) -> Iterator[Finding | Unchecked]:
     for derived in reading.benchmark.printed.derived:
         label, printed = quoted([derived.name]), number_of(derived.printed, exact=True)
         cells, lack = reading.find(derived.metric, (derived.of, derived.to))
-        if lack:
-            yield Unchecked(reading.name, label, lack)
-        if printed is None:
-            yield Unchecked(reading.name, label, "exact result")
-        elif len(cells) == 2:
-            of, to = cells
-            is_ratio = derived.kind == "ratio"
-            scale = 100.0 if is_ratio and printed.unit == "%" else 1.0
-            ends = of.range.over(to.range) if is_ratio else of.range.minus(to.range)
-            result = Range(*(end * scale for end in ends))
-            if result.is_outside(printed.low, printed.high):
-                unit = UNITS.get(printed.unit, 1.0)
-                low, middle, high = (f"{end / unit:.{printed.decimals}f}" for end in result)
-                operation = f"{of.number.text} {'/' if is_ratio else '-'} {to.number.text}"
-                evidence = {operation: middle, "rounding allows": f"{low} to {high}", "printed": printed.text}
-                yield Finding(reading.at(label), f"the number is not the {derived.kind} of the cells", evidence)
+        missing = [lack] * bool(lack) + ["exact result"] * (printed is None)
+        yield from (Unchecked(reading.name, label, what) for what in missing)
+        if printed is None or lack:
+            continue
+        of, to = (cell.range for cell in cells)
+        sign, result = ("/", of.over(to)) if derived.kind == "ratio" else ("-", of.minus(to))
+        scale = 100.0 if sign == "/" and printed.unit == "%" else 1.0
+        result = Range(*(end * scale for end in result))
+        if result.is_outside(printed.low, printed.high):
+            low, middle, high = (f"{end / UNITS.get(printed.unit, 1.0):.{printed.decimals}f}" for end in result)
+            operation = f"{cells[0].number.text} {sign} {cells[1].number.text}"
+            evidence = {operation: middle, "rounding allows": f"{low} to {high}", "printed": printed.text}
+            yield Finding(reading.at(label), f"the number is not the {derived.kind} of the cells", evidence)
 
 
 def other_scope(reading: Reading) -> Iterator[Finding]:
@@ -50,8 +47,7 @@ def other_scope(reading: Reading) -> Iterator[Finding]:
     rows = {row.metric: row.title for row in reading.benchmark.table.metrics}
     titles = {**rows, **{metric: facts.title for metric, facts in METRICS.items()}}
     for derived in reading.benchmark.printed.derived:
-        stated = derived.scope or derived.metric
-        if stated != derived.metric:
+        if (stated := derived.scope or derived.metric) != derived.metric:
             says = "the number is stated for one metric and computed from another"
             evidence = {
                 "stated for": quoted([titles.get(stated, stated)]),
@@ -73,11 +69,11 @@ def wrong_rates(reading: Reading) -> Iterator[Finding | Unchecked]:
         given = {name: _rate_after(experiment, rate.epoch) for name, experiment in cases.items()}
         right = [name for name, after in given.items() if after is not None and low <= after <= high]
         for name in (name for name in given if name not in right):
+            evidence = _computed(cases[name], rate.epoch, given[name])
+            evidence |= {f"printed for {label}": rate.printed, "cases that give it": quoted(right)}
             says = "the schedule does not give the printed learning rate"
             if given[name] is None:
                 says = "a learning rate is printed for an epoch that this case does not reach"
-            evidence = _computed(cases[name], rate.epoch, given[name])
-            evidence |= {f"printed for {label}": rate.printed, "cases that give it": quoted(right)}
             yield Finding(reading.at(f'case "{name}"'), says, evidence)
 
 
@@ -122,21 +118,19 @@ def _impossible(reading: Reading, memory: PrintedMemory, least: int | None) -> I
     """Yield what is wrong with the memory that is printed for a case which needs at least so many bytes."""
     printed, card = number_of(memory.printed, "bytes", exact=True), card_bytes(memory.card or "")
     ran_out = memory.printed.strip().lower() in OUT_OF_MEMORY
-    lack = "memory of the card" if ran_out and not card else ""
-    if not ran_out and not (printed and printed.unit):
-        lack = "exact number with a unit"
-    if lack or least is None:
+    known = card if ran_out else printed and printed.unit
+    if least is None or not known:
+        lack = "memory of the card" if ran_out else "exact number with a unit"
         yield Unchecked(reading.name, f'memory of "{memory.case}"', "experiment" if least is None else lack)
         return
-    place = reading.at(f'case "{memory.case}"')
+    place, twice = reading.at(f'case "{memory.case}"'), 2 * least + CONTEXT_BYTES
     evidence = {"printed": memory.printed, NEEDS: f"{least / 2**20:,.0f} MiB"}
-    twice = 2 * least + CONTEXT_BYTES
     if printed and printed.high < least:
         yield Finding(place, "the printed memory is less than training needs", evidence)
     elif ran_out and card and twice <= card:
         says = "it is surprising that memory ran out: training fits the card more than twice"
-        room = {"twice that and 2 GiB": f"{twice / 2**20:,.0f} MiB", "card": memory.card}
-        yield Finding(place, says, {**evidence, **room})
+        evidence |= {"twice that and 2 GiB": f"{twice / 2**20:,.0f} MiB", "card": str(memory.card)}
+        yield Finding(place, says, evidence)
 
 
 def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
@@ -171,10 +165,9 @@ def _error_of_best(reading: Reading) -> list[float]:
 
 
 def expected_maximum(count: int) -> float:
-    """Return the mean of the largest of so many standard normal numbers.
+    """Return the mean of the largest of so many standard normal numbers, up to 100,000 of them: 1.54 for 10.
 
-    The density of the largest of k is k f(x) F(x)^(k-1) (order statistics; H. A. David, 1970), integrated by the
-    trapezoidal rule from -10 to 10, beyond which no maximum of up to 100,000 such numbers lies: 1.54 for 10.
+    The density of the largest of k is k f(x) F(x)^(k-1) (order statistics; H. A. David, 1970), by the trapezoidal rule.
     """
     normal, step = NormalDist(), 0.02
     points = (step * at - 10 for at in range(1_001))
@@ -183,11 +176,11 @@ def expected_maximum(count: int) -> float:
 
 def idle_operations(reading: Reading) -> Iterator[Finding]:
     """Find image operations that change nothing with the arguments given."""
-    found: dict[Operation, list[str]] = {}
+    found: dict[Operation, dict[str, None]] = {}
     for case, (experiment, _) in reading.specs.items():
-        for operation in dict.fromkeys((*experiment.augmentation, *experiment.test_augmentation)):
+        for operation in (*experiment.augmentation, *experiment.test_augmentation):
             if operation.changes_nothing:
-                found.setdefault(operation, []).append(case)
+                found.setdefault(operation, {})[case] = None
     for operation, cases in found.items():
         arguments = operation.model_dump(mode="json", exclude={"name"}).items()
         key = f"augmentation.{operation.name}."
@@ -202,18 +195,17 @@ def idle_operations(reading: Reading) -> Iterator[Finding]:
 
 def unstated_values(readings: Sequence[Reading]) -> Iterator[Finding]:
     """Find what a report does not say although its numbers depend on it."""
-    keys = dict.fromkeys(each.key for reading in readings for each in reading.benchmark.assumptions)
-    if keys:
+    if keys := dict.fromkeys(each.key for reading in readings for each in reading.benchmark.assumptions):
         counts = [f"{reading.name} {len(reading.benchmark.assumptions)}" for reading in readings]
-        evidence = {"values": keys, "by file": counts if len(counts) > 1 else ()}
         says = f"values on which the numbers depend are not stated: {len(keys)}"
+        evidence = {"values": keys, "by file": counts if len(counts) > 1 else ()}
         yield Finding(readings[0].benchmark.report_name, says, evidence)
 
 
 def unread_cells(reading: Reading) -> Iterator[Finding]:
     """Find what is neither read as a number nor known as a word that stands for none."""
     printed = reading.benchmark.printed
-    texts = [
+    texts: list[tuple[str, str, Quantity]] = [
         (f'"{case.name}" ({row.title})', case.reported.get(row.metric, ""), row.measures)
         for row in reading.benchmark.table.metrics
         for case in reading.benchmark.cases

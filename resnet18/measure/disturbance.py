@@ -5,7 +5,7 @@ same work and took 1161.1 s and 1107.8 s, so what lengthens a run by less than a
 """
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 STEAL_LIMIT = 0.02
@@ -37,48 +37,33 @@ def disturbances(
     Conditions are the record's; null or a missing key is unknown. The seconds are of all epochs of one stretch of work,
     the first included. Threads are those of the run, 1 where a GPU computes; None for one on every usable CPU.
     """
-    return (*_of_cpus(conditions, threads), *_of_host(conditions), *_of_gpu(conditions), *_of_epochs(epoch_seconds))
-
-
-def _of_cpus(conditions: Mapping[str, Any], threads: int | None) -> Iterator[str]:
-    cpus, share = conditions.get("cpus"), conditions.get("cpu_others_share")
-    used = None if cpus is None or share is None else share * cpus
-    if (steal := conditions.get("cpu_steal_share") or 0.0) > STEAL_LIMIT:
-        yield f"the hypervisor took {steal:.1%} of the CPU time (times count up to {STEAL_LIMIT:.0%})"
-    if cpus is not None and used is not None:
-        limit = max(0, cpus - (threads or cpus)) + OTHERS_LIMIT_CPUS
-        if used > limit:
-            yield f"other programs used {used:.2f} of {cpus} CPUs (times count up to {limit:.2f})"
+    known = {key: value for key, value in conditions.items() if value is not None}
+    cpus, steal, pressure = (known.get(key, 0) for key in ("cpus", "cpu_steal_share", "cpu_pressure_share"))
+    used, used_limit = known.get("cpu_others_share", 0) * cpus, max(0, cpus - (threads or cpus)) + OTHERS_LIMIT_CPUS
     # Where no other program worked, the run's own threads and loader processes waited for each other.
-    pressure = conditions.get("cpu_pressure_share") or 0.0
-    if pressure > PRESSURE_LIMIT and (used is None or used > OTHERS_LIMIT_CPUS):
-        yield f"work waited for a CPU in {pressure:.1%} of the time (times count up to {PRESSURE_LIMIT:.0%})"
-
-
-def _of_host(conditions: Mapping[str, Any]) -> Iterator[str]:
-    if conditions.get("on_battery"):
-        yield "the machine ran on its battery"
-    if (asleep_s := conditions.get("suspended_s") or 0.0) > SUSPENDED_LIMIT_S:
-        yield f"the machine slept for {asleep_s:.1f} s (times count up to {SUSPENDED_LIMIT_S:.0f} s)"
-
-
-def _of_gpu(conditions: Mapping[str, Any]) -> Iterator[str]:
-    if others := conditions.get("gpu_other_processes"):
-        yield f"other programs used the GPU ({others})"
-    if trouble := [name for name in conditions.get("gpu_throttle") or () if name in TROUBLE]:
-        yield f"the GPU lowered its clock: {', '.join(trouble)}"
-    lowest, _, highest = conditions.get("gpu_clock_mhz") or (1, 1, 1)
-    if lowest < (1 - CLOCK_LIMIT) * highest:
-        fall = 1 - lowest / highest
-        yield f"the GPU's clock fell by {fall:.1%}, to {lowest} of {highest} MHz (times count up to {CLOCK_LIMIT:.0%})"
-
-
-def _of_epochs(seconds: Sequence[float]) -> Iterator[str]:
-    later = seconds[1:]
-    if len(later) < EPOCHS_NEEDED or (mean := statistics.fmean(later)) <= 0:
-        return
-    if (spread := statistics.stdev(later) / mean) > EPOCH_SD_LIMIT:
-        yield (
-            f"the epochs after the first took {mean:.3g} s with a standard deviation of {spread:.1%} "
-            f"(times count up to {EPOCH_SD_LIMIT:.0%})"
-        )
+    others_rested = {"cpus", "cpu_others_share"} <= known.keys() and used <= OTHERS_LIMIT_CPUS
+    asleep_s, processes = known.get("suspended_s", 0), known.get("gpu_other_processes", 0)
+    trouble = [name for name in known.get("gpu_throttle", ()) if name in TROUBLE]
+    lowest, _, highest = known.get("gpu_clock_mhz", (1, 1, 1))
+    fall = 1 - lowest / max(highest, 1)
+    later = epoch_seconds[1:]
+    mean = statistics.fmean(later) if len(later) >= EPOCHS_NEEDED else 0.0
+    spread = statistics.stdev(later) / mean if mean > 0 else 0.0
+    reasons = {
+        f"the hypervisor took {steal:.1%} of the CPU time (times count up to {STEAL_LIMIT:.0%})": steal > STEAL_LIMIT,
+        f"other programs used {used:.2f} of {cpus} CPUs (times count up to {used_limit:.2f})": used > used_limit,
+        f"work waited for a CPU in {pressure:.1%} of the time (times count up to {PRESSURE_LIMIT:.0%})": (
+            pressure > PRESSURE_LIMIT and not others_rested
+        ),
+        "the machine ran on its battery": known.get("on_battery", False),
+        f"the machine slept for {asleep_s:.1f} s (times count up to {SUSPENDED_LIMIT_S:.0f} s)": (
+            asleep_s > SUSPENDED_LIMIT_S
+        ),
+        f"other programs used the GPU ({processes})": processes > 0,
+        f"the GPU lowered its clock: {', '.join(trouble)}": bool(trouble),
+        f"the GPU's clock fell by {fall:.1%}, to {lowest} of {highest} MHz "
+        f"(times count up to {CLOCK_LIMIT:.0%})": lowest < (1 - CLOCK_LIMIT) * highest,
+        f"the epochs after the first took {mean:.3g} s with a standard deviation of {spread:.1%} "
+        f"(times count up to {EPOCH_SD_LIMIT:.0%})": spread > EPOCH_SD_LIMIT,
+    }
+    return tuple(sentence for sentence, applies in reasons.items() if applies)
