@@ -11,24 +11,18 @@ from resnet18.measure.disturbance import disturbances
 from resnet18.measure.host import FIGURES, HostWatch, usable_cpus
 from resnet18.records.record import Conditions
 
-# In seconds. Two of three CPUs are ours.
-START = [
-    {"user": 10.0, "nice": 0.0, "system": 1.0, "idle": 50.0, "iowait": 0.5, "irq": 0.0, "softirq": 0.1, "steal": 0.2},
-    {"user": 20.0, "nice": 0.05, "system": 2.0, "idle": 40.0, "iowait": 0.6, "irq": 0.01, "softirq": 0.2, "steal": 0.3},
-]
-# 10 s later: ours were busy for 6 + 1 and 2.5 + 0.5 s, stolen 0.5 s, idle 3 + 6.5 s; the third is somebody else's.
-END = [
-    {"user": 16.0, "nice": 0.0, "system": 1.5, "idle": 53.0, "iowait": 0.5, "irq": 0.2, "softirq": 0.4, "steal": 0.2},
-    {"user": 22.0, "nice": 0.25, "system": 2.3, "idle": 46.0, "iowait": 1.1, "irq": 0.01, "softirq": 0.7, "steal": 0.8},
-]
-BUSY_ALL_THE_TIME = [dict.fromkeys(START[0], 0.0) | {"user": user} for user in (0.0, 10.0)]
+STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+# Seconds of three CPUs, of which the first two are ours, before and after a span of 10 s. In it ours were busy for
+# 6 + 1 and 2.5 + 0.5 s, stolen 0.5 s, idle 3 + 6.5 s; the third is somebody else's.
+BEFORE = [(10, 0, 1, 50, 0.5, 0, 0.1, 0.2), (20, 0.05, 2, 40, 0.6, 0.01, 0.2, 0.3), (0, 0, 0, 0, 0, 0, 0, 0)]
+AFTER = [(16, 0, 1.5, 53, 0.5, 0.2, 0.4, 0.2), (22, 0.25, 2.3, 46, 1.1, 0.01, 0.7, 0.8), (10, 0, 0, 0, 0, 0, 0, 0)]
 
 
 class FakeHost:
     """Two looks at a system: the value of each thing before and after a span, or an error that reading it raises."""
 
     def __init__(self):
-        self.cpu_times = [[*START, BUSY_ALL_THE_TIME[0]], [*END, BUSY_ALL_THE_TIME[1]]]
+        self.states, self.cpu_times = STATES, [BEFORE, AFTER]
         self.own_s = [0.0, 6.0]
         self.load = [0.36, 7.0]
         self.asleep_s = [3.0, 3.0]
@@ -37,21 +31,19 @@ class FakeHost:
         self.waited_us = [52_000_000, 53_000_000]
         self.look = 0
 
+    def now(self, name):
+        """Return a value at this look."""
+        value = getattr(self, name)[self.look]
+        if isinstance(value, Exception):
+            raise value
+        return value
+
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """CPUs 0 and 1 are ours; between two looks 10 s pass, we compute for 6 s, and nobody sleeps."""
     fake = FakeHost()
-
-    def now(name):
-        value = getattr(fake, name)[fake.look]
-        if isinstance(value, Exception):
-            raise value
-        return value
-
-    def cpu_times(percpu):
-        return [SimpleNamespace(**cpu) for cpu in now("cpu_times")]
-
+    now = fake.now
     for name in ("CGROUPS", "OUR_CGROUPS", "PRESSURE", "SUPPLIES", "CPUS"):
         monkeypatch.setattr(host, name, tmp_path / str(getattr(host, name)).lstrip("/"))
     clock = SimpleNamespace(
@@ -60,6 +52,10 @@ def fake(tmp_path, monkeypatch):
         clock_gettime=lambda kind: now("asleep_s") if kind == 1 else 0.0,
         monotonic=lambda: now("clock_s"),
     )
+
+    def cpu_times(percpu):
+        return [SimpleNamespace(**dict(zip(fake.states, cpu, strict=False))) for cpu in now("cpu_times")]
+
     monkeypatch.setattr(host, "time", clock)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     monkeypatch.setattr(os, "times", lambda: (now("own_s"), 0.0, 0.0, 0.0, 0.0))
@@ -78,23 +74,24 @@ def write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-def watched(fake, prefix="some avg10=1.50 avg60=0.40 avg300=0.86 total="):
+def watched(fake):
     """Return conditions and reasons of a span."""
-    write(host.PRESSURE, f"{prefix}{fake.waited_us[0]}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
+    pressure = "some avg10=1.50 avg60=0.40 avg300=0.86 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    write(host.PRESSURE, pressure.format(fake.waited_us[0]))
     with HostWatch() as watch:
         fake.look = 1
-        write(host.PRESSURE, f"{prefix}{fake.waited_us[1]}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
+        write(host.PRESSURE, pressure.format(fake.waited_us[1]))
     return watch.facts()
 
 
 def figure(fake, key):
-    """Return one figure, with its reason where it is null."""
+    """Return a figure, with its reason where it is null."""
     conditions, reasons = watched(fake)
     return conditions[key], reasons.get(f"conditions.{key}")
 
 
 def test_a_span_has_these_figures(fake):
-    """Of 20 s of our two CPUs 10 were busy, 6 with our work; one of 10 s had something waiting."""
+    """Of 20 s of our two CPUs 10 were busy, 6 with our work; in 1 of 10 s something waited. A record takes them."""
     expected = {
         "cpus": 2,
         "cpu_quota": 1.5,
@@ -106,14 +103,10 @@ def test_a_span_has_these_figures(fake):
         "on_battery": False,
         "suspended_s": 0.0,
     }
+    conditions, reasons = watched(fake)
 
-    assert (expected, {}) == watched(fake)
-
-
-def test_a_record_takes_the_figures(fake):
-    found, _ = watched(fake)
-
-    assert found.items() <= Conditions(**dict.fromkeys(Conditions.model_fields) | found).model_dump().items()
+    assert (expected, {}) == (conditions, reasons)
+    assert conditions.items() <= Conditions(**dict.fromkeys(Conditions.model_fields) | conditions).model_dump().items()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +120,9 @@ def test_a_record_takes_the_figures(fake):
 )
 @pytest.mark.parametrize("look", [0, 1])
 def test_a_figure_that_cannot_be_read_is_null_with_the_reason(attribute, keys, look, fake):
-    getattr(fake, attribute)[look] = FileNotFoundError(2, "No such file or directory", "/proc/stat")
+    values = [*getattr(fake, attribute)]
+    values[look] = FileNotFoundError(2, "No such file or directory", "/proc/stat")
+    setattr(fake, attribute, values)
     _, reasons = watched(fake)
 
     assert {f"conditions.{key}" for key in keys} == set(reasons)
@@ -143,10 +138,10 @@ def test_the_real_host_is_watched_without_an_error():
     assert {f"conditions.{key}" for key, value in conditions.items() if value is None} == set(reasons)
 
 
-@pytest.mark.parametrize("online", ["0,2-3", "0-7", None])
+@pytest.mark.parametrize("online", ["0,2-3", "0-7", ""])
 def test_cpus_that_psutil_does_not_number_make_shares_unknown(online, fake):
     """One is offline, or a container lists others: which are ours is not told."""
-    write(host.CPUS / "online", online) if online else (host.CPUS / "online").unlink()
+    write(host.CPUS / "online", online)
     reason = "the system lists 3 CPUs without saying which of them are our 2"
 
     assert (None, reason) == figure(fake, "cpu_others_share")
@@ -154,16 +149,14 @@ def test_cpus_that_psutil_does_not_number_make_shares_unknown(online, fake):
 
 def test_a_container_that_lists_its_own_cpus_has_shares(fake, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 6})
-    fake.cpu_times = [START, END]
+    fake.cpu_times = [BEFORE[:2], AFTER[:2]]
 
     assert (pytest.approx(0.2), None) == figure(fake, "cpu_others_share")
 
 
 def test_a_system_that_counts_no_stolen_time_has_no_share_of_it(fake):
     """As macOS: null, not 0; what others used is known."""
-    fake.cpu_times = [
-        [{state: cpu[state] for state in ("user", "nice", "system", "idle")} for cpu in look] for look in fake.cpu_times
-    ]
+    fake.states = STATES[:4]
     conditions, reasons = watched(fake)
 
     assert conditions["cpu_others_share"] > 0
@@ -173,18 +166,15 @@ def test_a_system_that_counts_no_stolen_time_has_no_share_of_it(fake):
 @pytest.mark.parametrize(("seconds", "share"), [(0.0, None), (0.99, None), (1.01, 0.0)])
 def test_a_span_of_less_than_a_second_has_no_shares(seconds, share, fake):
     """A single tick would look like another program; a sandbox may fake counters that stand still."""
-    fake.cpu_times[1] = [cpu | {"idle": cpu["idle"] + seconds} for cpu in fake.cpu_times[0]]
+    fake.cpu_times = [BEFORE, [(*cpu[:3], cpu[3] + seconds, *cpu[4:]) for cpu in BEFORE]]
 
     assert share == figure(fake, "cpu_steal_share")[0]
 
 
-@pytest.mark.parametrize(
-    ("own_s", "found"),
-    [
-        (11.0, (0.0, None)),
-        (11.2, (None, "the system counted 10.00 s of work, less than ours alone (11.20 s)")),
-    ],
-)
+LESS_THAN_OURS = "the system counted 10.00 s of work, less than ours alone (11.20 s)"
+
+
+@pytest.mark.parametrize(("own_s", "found"), [(11.0, (0.0, None)), (11.2, (None, LESS_THAN_OURS))])
 def test_counters_that_miss_our_own_work_tell_nothing_of_others(own_s, found, fake):
     """A little less is the counters' rounding; much less would say that nobody else worked."""
     fake.own_s[1] = own_s
@@ -222,36 +212,27 @@ def test_sleep_is_what_one_clock_counted_and_the_other_did_not(fake):
 
 # -- control groups
 
-V1 = "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/\n0::/\n"
-V2 = "0::/user.slice/job\n"
+JOB, SLICE, TOP = "user.slice/job/cpu.max", "user.slice/cpu.max", "cpu.max"
 
 
 @pytest.mark.parametrize(
-    ("groups", "files", "quota"),
+    ("group", "files", "quota"),
     [
-        (V2, {"user.slice/job/cpu.max": "150000 100000"}, 1.5),
-        (V2, {"user.slice/cpu.max": "50000 100000"}, 0.5),
-        (
-            V2,
-            {
-                "user.slice/job/cpu.max": "max 100000",
-                "user.slice/cpu.max": "300000 100000",
-                "cpu.max": "200000 100000",
-            },
-            2.0,
-        ),
-        ("0::/\n", {"cpu.max": "50000 200000"}, 0.25),
-        ("0::/../..\n", {"cpu.max": "50000 200000"}, 0.25),
-        (V2, {"unified/user.slice/cpu.max": "100000 100000"}, 1.0),
-        (V2, {"user.slice/cpu.max": "max 100000"}, None),
-        (V2, {"user.slice/cpu.max": "nonsense"}, None),
-        (V2, {}, None),
+        ("/user.slice/job", {JOB: "150000 100000"}, 1.5),
+        ("/user.slice/job", {SLICE: "50000 100000"}, 0.5),
+        ("/user.slice/job", {JOB: "max 100000", SLICE: "300000 100000", TOP: "200000 100000"}, 2.0),
+        ("/", {TOP: "50000 200000"}, 0.25),
+        ("/../..", {TOP: "50000 200000"}, 0.25),
+        ("/user.slice/job", {f"unified/{SLICE}": "100000 100000"}, 1.0),
+        ("/user.slice/job", {SLICE: "max 100000"}, None),
+        ("/user.slice/job", {SLICE: "nonsense"}, None),
+        ("/user.slice/job", {}, None),
     ],
 )
-def test_the_quota_of_version_2_is_the_least_on_the_way_up(groups, files, quota, fake):
+def test_the_quota_of_version_2_is_the_least_on_the_way_up(group, files, quota, fake):
     """A group around ours binds us too; seen from inside a container ours is the mount point. No limit is null."""
-    (host.CGROUPS / "user.slice/job/cpu.max").unlink()
-    write(host.OUR_CGROUPS, groups)
+    (host.CGROUPS / JOB).unlink()
+    write(host.OUR_CGROUPS, f"0::{group}\n")
     for name, text in files.items():
         write(host.CGROUPS / name, text)
 
@@ -262,7 +243,7 @@ def test_the_quota_of_version_2_is_the_least_on_the_way_up(groups, files, quota,
 @pytest.mark.parametrize(("limit", "quota"), [("250000", 2.5), ("-1", None)])
 def test_the_quota_of_version_1_is_found_under_its_mounts(mount, limit, quota, fake):
     """Named for its controllers or for one of them; the group's path, or above it, or the mount point."""
-    write(host.OUR_CGROUPS, V1)
+    write(host.OUR_CGROUPS, "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/\n0::/\n")
     write(host.CGROUPS / mount / "cpu.cfs_quota_us", f"{limit}\n")
     write(host.CGROUPS / mount / "cpu.cfs_period_us", "100000\n")
 
@@ -274,46 +255,30 @@ def test_the_quota_of_version_1_is_found_under_its_mounts(mount, limit, quota, f
     [("150000", 4, 2), ("150000", 1, 1), ("20000", 4, 1), ("max", 4, 4), ("400000", 2, 2), ("nonsense", 3, 3)],
 )
 def test_usable_processors_are_the_fewer_of_affinity_and_quota(quota, cpus, usable, fake, monkeypatch):
+    """Where the system binds no process, all processors count."""
+    write(host.CGROUPS / JOB, f"{quota} 100000")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
-    write(host.CGROUPS / "user.slice/job/cpu.max", f"{quota} 100000")
-
     assert usable == usable_cpus()
 
-
-def test_where_the_system_binds_no_process_all_processors_are_usable(fake, monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    (host.CGROUPS / "user.slice/job/cpu.max").unlink()
-
-    assert 8 == usable_cpus()
+    monkeypatch.setattr(os, "cpu_count", lambda: cpus)
+    assert usable == usable_cpus()
 
 
 # -- disturbances
 
 QUIET = {
-    "cpus": 2,
-    "cpu_quota": None,
-    "cpu_steal_share": 0.0,
-    "cpu_others_share": 0.007,
-    "cpu_pressure_share": 0.012,
-    "load_average": 9.0,
-    "governor": "powersave",
-    "on_battery": False,
-    "suspended_s": 0.0,
-    "gpu_other_processes": 0,
-    "gpu_throttle": ("SwPowerCap",),
-    "gpu_clock_mhz": (1980, 1980, 1980),
-}
+    "cpus": 2, "cpu_quota": None, "cpu_steal_share": 0.0, "cpu_others_share": 0.007, "cpu_pressure_share": 0.012,
+    "load_average": 9.0, "governor": "powersave", "on_battery": False, "suspended_s": 0.0,
+    "gpu_other_processes": 0, "gpu_throttle": ("SwPowerCap",), "gpu_clock_mhz": (1980, 1980, 1980),
+}  # fmt: skip
 STEADY = (9.0, 5.0, 5.1, 5.0, 4.9, 5.0)
 
 
-def test_the_time_of_a_quiet_run_is_not_unreliable():
-    """A power cap, a governor's name, the load before and a slow first epoch are no reasons."""
-    assert () == disturbances(QUIET, STEADY)
-
-
-@pytest.mark.parametrize("conditions", [{}, dict.fromkeys(QUIET)])
-def test_what_is_unknown_is_no_reason(conditions):
+@pytest.mark.parametrize("conditions", [QUIET, QUIET | {"gpu_clock_mhz": (0, 0, 0)}, dict.fromkeys(QUIET), {}])
+def test_the_time_of_a_quiet_run_is_not_unreliable(conditions):
+    """A power cap, a governor's name, the load before, a slow first epoch and what is unknown are no reasons."""
+    assert () == disturbances(conditions, STEADY)
     assert () == disturbances(conditions, ())
 
 
@@ -323,10 +288,7 @@ def test_what_is_unknown_is_no_reason(conditions):
         ({"cpu_steal_share": 0.02}, None),
         ({"cpu_steal_share": 0.021}, "the hypervisor took 2.1% of the CPU time (times count up to 2%)"),
         ({"cpu_others_share": 0.015}, None),
-        (
-            {"cpu_others_share": 0.02},
-            "other programs used 0.04 of 2 CPUs (times count up to 0.03)",
-        ),
+        ({"cpu_others_share": 0.02}, "other programs used 0.04 of 2 CPUs (times count up to 0.03)"),
         ({"cpu_pressure_share": 0.9}, None),
         ({"cpu_pressure_share": 0.1, "cpu_others_share": None}, None),
         (
