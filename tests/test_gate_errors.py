@@ -1,9 +1,9 @@
 """How often the regression check errs, simulated: benchmarks/suite/gate_errors.py, in small, and its page."""
 
-import importlib.util
 import json
 from pathlib import Path
 
+import gate_errors as errors
 import numpy as np
 import pytest
 
@@ -13,24 +13,7 @@ from resnet18.tables.statistics import holm_levels, p_above
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "gate"
-SCRIPT = ROOT / "benchmarks" / "suite" / "gate_errors.py"
 DRAWS = 100
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    importlib.sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-errors = load(SCRIPT)
-
-
-@pytest.fixture
-def kept():
-    return json.loads((RESULTS / "gate.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("step", [0.0, 0.1])
@@ -78,11 +61,10 @@ def test_a_base_and_a_head_of_a_pair_meet_the_same_drift_in_turns():
     assert [[3.0, -3.0]] * 3 == (turns[0, :, :, 1] - turns[0, :, :, 0]).tolist()
 
 
-def test_a_share_has_wilson_s_interval():
-    assert "10.00 [5.52, 17.44]" == errors.share(10, 100)
-
-
-def test_the_kept_page_is_of_its_figures_and_of_the_present_thresholds(kept):
+def test_the_kept_page_is_of_its_figures_and_of_the_present_thresholds():
     """A gate that changed is simulated again: python benchmarks/suite/gate_errors.py --to results/gate."""
+    kept = json.loads((RESULTS / "gate.json").read_text(encoding="utf-8"))
+
     assert errors.load_benchmark(errors.SPEC).gate.model_dump(mode="json") == kept["gate"]
     assert (RESULTS / "gate.md").read_text(encoding="utf-8") == errors.page(kept)
+    assert "10.00 [5.52, 17.44]" == errors.share(10, 100)  # Wilson's interval
