@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
+from scipy.stats import binomtest
 from tabulate import tabulate
 
 from resnet18.gate.check import RESOLUTION
@@ -230,10 +231,8 @@ def page(figures: dict[str, Any]) -> str:
 
 def share(hits: int, of: int) -> str:
     """Return a share in percent with Wilson's 95 % interval."""
-    z = 1.959964
-    middle = (hits + z**2 / 2) / (of + z**2)
-    half = z * sqrt(hits * (of - hits) / of + z**2 / 4) / (of + z**2)
-    return f"{100 * hits / of:.2f} [{100 * (middle - half):.2f}, {100 * (middle + half):.2f}]"
+    low, high = binomtest(hits, of).proportion_ci(method="wilson")
+    return f"{100 * hits / of:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def main() -> None:

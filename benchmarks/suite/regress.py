@@ -41,24 +41,13 @@ def code_of(commit: str) -> Iterator[Path]:
 
 def train(code: Path, results: Path, seeds: int, words: list[str]) -> None:
     """Let the code of a folder run what is missing of so many seeds. How that ended is in the records."""
-    command = [
-        sys.executable,
-        "-m",
-        "resnet18",
-        "run",
-        str(SPEC),
-        "--seeds",
-        str(seeds),
-        "--results",
-        str(results),
-        *SIZE,
-    ]
+    command = [sys.executable, "-m", "resnet18", "run", str(SPEC), "--seeds", str(seeds), "--results", str(results)]
     environment = {**os.environ, "PYTHONPATH": str(code)}
-    subprocess.run([*command, *words], cwd=code, env=environment, check=False)
+    subprocess.run([*command, *SIZE, *words], cwd=code, env=environment, check=False)
 
 
 def in_turns(base: Path, results: Path, seeds: int, words: list[str]) -> None:
-    """Run both codes seed by seed; who begins changes, so that a drift of the machine meets both."""
+    """Run both codes seed by seed; the order alternates, so that a drift of the machine meets both."""
     sides = [(base, results / "base"), (ROOT, results / "head")]
     for number in range(seeds):
         for code, folder in sides if number % 2 == 0 else reversed(sides):

@@ -33,7 +33,7 @@ class Size(NamedTuple):
 def _cells_of(reading: Reading, check: spec.Check) -> tuple[list[Cell], str]:
     """Return the numbers that a check is about, and what else it would need."""
     if isinstance(check, spec.RunStatus | spec.Overfits):
-        return [], check.kind if isinstance(check, spec.RunStatus) else "losses by epoch"
+        return [], "losses by epoch" if check.kind == "overfits" else check.kind
     metric, cases, rows = check.metric, spec.cases_of(check), [*reading.benchmark.table.metrics]
     same = [row for row in rows if row.metric == metric][:1]
     rows = same or [row for row in rows if metric in BY_QUANTITY and row.measures == quantity_of(metric)]
@@ -117,12 +117,11 @@ def _files(cells: Iterable[Cell]) -> list[str]:
 
 def _assumed(readings: Sequence[Reading], cells: Iterable[Cell]) -> dict[str, list[str]]:
     """Return as evidence which files assume what others state: the experiments may differ there."""
-    files = _files(cells)
-    assumed = {(each.key, reading.name) for reading in readings for each in reading.benchmark.assumptions}
-    found: dict[str, list[str]] = {}
-    for key in sorted({key for key, _ in assumed}):
-        holders = [file for file in files if (key, file) in assumed]
-        if 0 < len(holders) < len(files):
+    files, found = _files(cells), dict[str, list[str]]()
+    keys_of = {reading.name: {each.key for each in reading.benchmark.assumptions} for reading in readings}
+    for key in sorted({key for file in files for key in keys_of[file]}):
+        holders = [file for file in files if key in keys_of[file]]
+        if len(holders) < len(files):
             found.setdefault(f"stated in one file, assumed in {words(holders)}", []).append(key)
     return dict(sorted(found.items()))
 
@@ -163,11 +162,10 @@ def within_sampling_error(reading: Reading) -> Iterator[Finding]:
 
     Without claims on accuracy, the best case is held against the second.
     """
-    rows = [reading.row(row.metric) for row in reading.benchmark.table.metrics if row.measures == "accuracy"]
-    checks = [check for claim in reading.benchmark.claims for check in claim.checks]
-    claimed = [cell for check in checks for cell in _cells_of(reading, check)[0]]
     pairs = _asserted_pairs(reading)
-    if not any(cell.row.measures == "accuracy" for cell in claimed):
+    checks = [check for claim in reading.benchmark.claims for check in claim.checks]
+    if not any(cell.row.measures == "accuracy" for check in checks for cell in _cells_of(reading, check)[0]):
+        rows = [reading.row(row.metric) for row in reading.benchmark.table.metrics if row.measures == "accuracy"]
         best = [sorted(cells, key=lambda cell: -cell.number.value)[:2] for cells in rows]
         pairs = {Pair(*two): reading.name for two in best if len(two) == 2}
     images = reading.benchmark.printed.test_images or inf
@@ -184,8 +182,7 @@ def _asserted_pairs(reading: Reading) -> dict[Pair, str]:
     """Return the pairs that claims assert and the table has in this order, each with the place of the claims."""
     found: dict[Pair, dict[str, None]] = {}
     for claim in reading.benchmark.claims:
-        cells_of = [(check, _cells_of(reading, check)[0]) for check in claim.checks]
-        for pair in (pair for check, cells in cells_of for pair in _pairs_of(check, cells)):
+        for pair in (pair for check in claim.checks for pair in _pairs_of(check, _cells_of(reading, check)[0])):
             if pair.gap.printed >= 0:
                 found.setdefault(pair, {})[claim.id] = None
     return {pair: reading.at(f"claim{'s' * (len(names) > 1)} {words(names)}") for pair, names in found.items()}
@@ -227,21 +224,18 @@ def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, ob
 
 def _unequal_work(readings: Sequence[Reading], reading: Reading, work: SameWork) -> Iterator[Finding | Unchecked]:
     """Find work that a file calls the same and prints with different numbers, and smaller differences in all tables."""
-    label = quoted(work.cases)
-    cells, lack = reading.find(work.metric, work.cases)
+    label, (cells, lack) = quoted(work.cases), reading.find(work.metric, work.cases)
     if lack:
         yield Unchecked(reading.name, f"same work of {label}", lack)
     if floor := widest(cells):
-        found = []
+        near = []
         rows = [file.row(row.metric) for file in readings for row in file.benchmark.table.metrics]
         for two in (two for row in rows for two in pairwise(row) if two[0].row.measures == floor.quantity):
             pair = max(Pair(*two), Pair(*two[::-1]), key=lambda pair: pair.gap.printed)
-            names = [cell.case for cell in two]
-            is_the_work = two[0].file == reading.name and {*names} <= {*work.cases}
+            is_the_work = two[0].file == reading.name and {cell.case for cell in two} <= {*work.cases}
             if 0 < pair.gap.printed < floor.gap.printed and not is_the_work:
-                found.append(f"{quoted(names)} ({two[0].file}) {pair.size}")
-        shown = found[:5] + [f"{len(found) - 5} more"] * (len(found) > 5)
+                near.append(f"{quoted(cell.case for cell in two)} ({two[0].file}) {pair.size}")
+        shown = near[:5] + [f"{len(near) - 5} more"] * (len(near) > 5)
         says = "the same work has different numbers: smaller differences in this report may be noise"
-        near = {"neighbours in tables that differ by less": shown or "none"}
-        evidence = {"apart": floor.size, **by_row(floor), "because": work.because, **near}
-        yield Finding(reading.at(label), says, evidence)
+        evidence = {"apart": floor.size, **by_row(floor), "because": work.because}
+        yield Finding(reading.at(label), says, evidence | {"neighbours in tables that differ by less": shown or "none"})
