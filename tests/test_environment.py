@@ -4,7 +4,6 @@ import ast
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import matplotlib as mpl
@@ -25,25 +24,24 @@ PROJECT = PACKAGE.parent
 CPU = torch.device("cpu")
 
 
+NODES = {path: [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))] for path in FILES}
+
+
 def named(path):
     return path.relative_to(PACKAGE).as_posix()
 
 
 def calls_of(path):
-    """Yield (name of the function or method, call) of every call of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            yield name, node
+    """Return (name of the function or method, call) of every call of a file."""
+    calls = [node for node in NODES[path] if isinstance(node, ast.Call)]
+    return [(getattr(call.func, "attr", getattr(call.func, "id", "")), call) for call in calls]
 
 
 def is_binary(call):
     """Whether a call of `open` has a mode with a b in it, or is one of `os`, of a picture, or of a URL."""
-    owner = getattr(getattr(call.func, "value", None), "id", "")
-    words = [one.value for one in (*call.args, *(key.value for key in call.keywords)) if isinstance(one, ast.Constant)]
-    return owner in {"os", "Image", "opener"} or any(
-        isinstance(word, str) and "b" in word and len(word) <= 3 for word in words
-    )
+    values = [getattr(value, "value", None) for value in (*call.args, *(key.value for key in call.keywords))]
+    modes = [value for value in values if isinstance(value, str) and len(value) <= 3]
+    return getattr(getattr(call.func, "value", None), "id", "") in {"os", "Image", "opener"} or "b" in "".join(modes)
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)
@@ -61,13 +59,9 @@ def test_every_text_file_is_opened_with_its_encoding(path):
 
 def modules_of(path):
     """Return every imported module of a file, and every name imported from one."""
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return modules
+    plain = {alias.name for node in NODES[path] if isinstance(node, ast.Import) for alias in node.names}
+    froms = [node for node in NODES[path] if isinstance(node, ast.ImportFrom)]
+    return plain | {name for node in froms for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))}
 
 
 FETCHER = PACKAGE / "data" / "fetch.py"
@@ -94,22 +88,20 @@ def test_no_module_but_one_can_reach_the_network(path):
 
 def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fetches_alone():
     """Inside its handler. pooch, which has downloaders of its own, is given ours."""
-    users = {
-        name: {named(path) for path in FILES if name in modules_of(path)} for name in ("resnet18.data.fetch", "pooch")
-    }
-    tree = ast.parse((PACKAGE / "cli/data.py").read_text(encoding="utf-8"))
+    names = ("resnet18.data.fetch", "pooch")
+    users = [[named(path) for path in FILES if name in modules_of(path)] for name in names]
     handlers = [
         function.name
-        for function in tree.body
+        for function in NODES[PACKAGE / "cli/data.py"]
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.ImportFrom) and node.module == "resnet18.data.fetch"
     ]
-    given = [call for name, call in calls_of(PACKAGE / "data/fetch.py") if name == "retrieve"]
+    retrievals = [call for name, call in calls_of(PACKAGE / "data/fetch.py") if name == "retrieve"]
 
-    assert [{"cli/data.py"}, {"data/fetch.py"}] == list(users.values())
+    assert [["cli/data.py"], ["data/fetch.py"]] == users
     assert ["fetch_command"] == handlers
-    assert [True] == ["downloader" in {key.arg for key in call.keywords} for call in given]
+    assert [True] == ["downloader" in {key.arg for key in call.keywords} for call in retrievals]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a locale that is not UTF-8 is common there alone")
@@ -154,18 +146,15 @@ def flags(monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_a_deterministic_run_lets_cudnn_choose_nothing(flags):
-    """Its benchmark takes the fastest algorithm of the moment."""
-    ready_device(Execution(device="cpu", threads=1, deterministic=True))
+@pytest.mark.parametrize(
+    ("deterministic", "found"), [(True, (False, True, ":4096:8")), (False, (True, False, None))], ids=["asked", "not"]
+)
+def test_a_deterministic_run_lets_cudnn_choose_nothing(deterministic, found, flags):
+    """Its benchmark takes the fastest algorithm of the moment. Another run leaves cuDNN alone."""
+    ready_device(Execution(device="cpu", threads=1, deterministic=deterministic))
+    asked = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
 
-    assert (False, True) == (torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled())
-    assert ":4096:8" == os.environ["CUBLAS_WORKSPACE_CONFIG"]
-
-
-def test_another_run_leaves_cudnn_alone(flags):
-    ready_device(Execution(device="cpu", threads=1))
-
-    assert torch.backends.cudnn.benchmark
+    assert found == (*asked, os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
 
 
 def test_a_run_is_not_called_deterministic_where_cuda_has_started_without_its_workspace(flags, monkeypatch):
@@ -201,25 +190,20 @@ def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training
         "from resnet18.measure.device_watch import DeviceWatch\n"
         "with DeviceWatch(torch.device('cuda:0')) as watch:\n"
         "    trained = torch.ones(2).sum()\n"
-        "facts = watch.facts()\n"
-        "print(present_devices(prove=False), facts.memory['device_peak_bytes'], float(trained))\n"
-        "print(facts.reasons['memory.device_peak_bytes'])\n"
+        "facts, key = watch.facts(), 'device_peak_bytes'\n"
+        "print(present_devices(prove=False), facts.memory[key], float(trained), facts.reasons[f'memory.{key}'])\n"
     )
+    says = "{'cpu': 1} None 2.0 NVML did not answer (nvidia-ml-py is not installed)\n"
 
-    assert "" == done.stderr
-    assert [
-        "{'cpu': 1} None 2.0",
-        "NVML did not answer (nvidia-ml-py is not installed)",
-    ] == done.stdout.splitlines()
+    assert (says, "") == (done.stdout, done.stderr)
 
 
 def test_the_deprecated_bindings_are_never_asked_for():
     """The distribution `pynvml`: its name is that of the module that `nvidia-ml-py` installs."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = [one for group in project["dependency-groups"].values() for one in group if isinstance(one, str)]
-    pins = (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    asked = [PROJECT / "pyproject.toml", PROJECT / "constraints.txt"]
+    lines = [line.strip(' "') for path in asked for line in path.read_text(encoding="utf-8").splitlines()]
 
-    assert [] == [one for one in [*project["project"]["dependencies"], *groups, *pins] if one.startswith("pynvml")]
+    assert [] == [line for line in lines if line.startswith("pynvml")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's count of threads is read from /proc")
@@ -237,16 +221,11 @@ def test_what_the_fork_server_loads_starts_neither_threads_nor_cuda():
 
 def test_processes_are_never_forked_from_the_runner_itself():
     """Which may have threads of its own: they are forked from a server that has none, or spawned."""
-    methods = [
-        ast.unparse(call.args[0])
-        for path in FILES
-        for name, call in calls_of(path)
-        if name in {"get_context", "set_start_method"} and call.args
-    ]
+    calls = [(name, call) for path in FILES for name, call in calls_of(path)]
+    methods = {ast.unparse(call.args[0]) for name, call in calls if name in {"get_context", "set_start_method"}}
 
-    assert {"'forkserver'", "'spawn'"} >= set(methods)
-    assert methods
-    assert [] == [named(path) for path in FILES for name, call in calls_of(path) if name in {"fork", "forkpty"}]
+    assert {"'forkserver'", "'spawn'"} >= methods > set()
+    assert [] == [name for name, _ in calls if name in {"fork", "forkpty"}]
 
 
 @pytest.mark.parametrize("name", ["plain", "na\u00efve \u4e16\u754c", "\udcff\udcfe", "a b"])
