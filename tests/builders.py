@@ -169,7 +169,7 @@ def make_run(experiment: Experiment | None = None, execution: Execution | None =
 def make_job(results: Path, run: Run | None = None, source: DataSource | None = None, **changes: Any) -> Any:
     """A first attempt, on the data that are embedded."""
     from resnet18.data.dataset import read_embedded  # noqa: PLC0415 - numpy, which most tests do without
-    from resnet18.execution.engine import Job  # noqa: PLC0415 - the same
+    from resnet18.execution.job import Job  # noqa: PLC0415 - the same
 
     source = source or parse_data("fashion-mnist-mini")
     values = {"identity": make_identity(read_embedded().sha256), "request": Request(data=source.label), **changes}

@@ -11,10 +11,9 @@ from builders import TINY, TOML, make_experiment, make_job, make_run, make_toml
 from fakes import children
 from rich.console import Console
 
-from resnet18.execution import child
-from resnet18.execution.local_engine import LocalEngine
+from resnet18.execution import attempt
 from resnet18.execution.progress import Progress
-from resnet18.execution.runner import run_plan
+from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data
 from resnet18.spec.load import load_benchmark
@@ -63,7 +62,7 @@ def records_of(folder, text, overrides, capacity=PLENTY):
     """Run a benchmark as the suite does, in children that have the accelerator; return the record of each case."""
     planned, request = planned_of(folder, text, overrides)
     with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
-        patched.setattr(child, "_enter", partial(children.with_accelerator, capacity))
+        patched.setattr(attempt, "_enter", partial(children.with_accelerator, capacity))
         store = Store(folder / "results")
         run_plan(planned, request, EMBEDDED, LocalEngine(), store, Progress(Console(file=file)))
     return by_case(folder, planned)

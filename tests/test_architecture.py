@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "measure": {"spec"},
     "spec": set(),
 }
-WORKER = "execution/worker"  # and what it is made of, execution/worker_*.py
+WORKER = "execution/worker.py"
 NO_TORCH = ("__main__.py", "cli", "report", "gate", "judge", "audit", "tables", "execution", "data", "records", "spec")
 
 

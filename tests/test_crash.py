@@ -12,9 +12,8 @@ import pytest
 from builders import TINY, make_benchmark, make_toml, wait_for_an_epoch
 from fakes.jobs import EMBEDDED, ONE_CASE, Quiet
 
-from resnet18.execution.engine import Policy
-from resnet18.execution.local_engine import LocalEngine
-from resnet18.execution.runner import run_plan
+from resnet18.execution.job import Policy
+from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

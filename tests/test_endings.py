@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import worker
-from resnet18.execution.failure import failure_facts, oom_kills
-from resnet18.execution.worker_attempt import classify
+from resnet18.execution.failure import classify, failure_facts, oom_kills
 from resnet18.records.record import Failure
 from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution

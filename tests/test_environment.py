@@ -12,7 +12,7 @@ import torch
 from builders import TINY_ARGUMENTS, TOML, make_toml
 
 import resnet18
-from resnet18.execution.child import OF_REFERENCE, PRELOADED
+from resnet18.execution.attempt import OF_REFERENCE, PRELOADED
 from resnet18.records.store import Store
 from resnet18.spec.data import path_from_text, path_to_text
 from resnet18.spec.experiment import Execution

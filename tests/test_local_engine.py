@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.cli.preview import preview
-from resnet18.execution import child, local_engine
+from resnet18.execution import attempt, runner
+from resnet18.execution.attempt import SPINS, spin_briefly
 from resnet18.execution.attempt import carry_out as carry_out_really
-from resnet18.execution.child import SPINS, spin_briefly
-from resnet18.execution.local_engine import ALL, LocalEngine, lease_gpu, shares
+from resnet18.execution.runner import ALL, LocalEngine, lease_gpu, shares
 from resnet18.measure.devices import nvidia_gpus
 from resnet18.measure.host import usable_processors
 from resnet18.records.store import Store
@@ -27,7 +27,7 @@ TWO = ("GPU-a", "GPU-b")
 HOLDER = """
 import sys
 from contextlib import ExitStack
-from resnet18.execution.local_engine import lease_gpu
+from resnet18.execution.runner import lease_gpu
 held = ExitStack()
 print(lease_gpu(("GPU-a", "GPU-b"), held), flush=True)
 sys.stdin.read()
@@ -101,8 +101,8 @@ def carry_out(tmp_path, monkeypatch):
         engine.carry_out(jobs_of(tmp_path, text, seeds), Quiet())
         return [one[1:] for one in Ending.log]
 
-    monkeypatch.setattr(local_engine, "Attempt", Ending)
-    monkeypatch.setattr(local_engine, "wait_for", wait_for)
+    monkeypatch.setattr(runner, "Attempt", Ending)
+    monkeypatch.setattr(runner, "wait_for", wait_for)
     return run
 
 
@@ -137,17 +137,17 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out, tmp_path):
     with ExitStack() as first, ExitStack() as second:
         assert ("GPU-a", "GPU-b", None) == (lease_gpu(TWO, first), lease_gpu(TWO, second), lease_gpu(TWO, first))
         engine = LocalEngine(gpus=TWO)
-        original = local_engine.wait_for
+        original = runner.wait_for
 
         def free_the_second(going, at_most_s=None):
             if not going:
-                assert local_engine.LOOK_S == at_most_s
+                assert runner.LOOK_S == at_most_s
                 second.close()
                 return []
             return original(going, at_most_s)
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(local_engine, "wait_for", free_the_second)
+            patched.setattr(runner, "wait_for", free_the_second)
             assert ["GPU-b", "GPU-b"] == [one[2] for one in carry_out(ON_GPU, engine)]
 
 
@@ -216,19 +216,19 @@ def test_a_machine_without_a_driver_has_no_gpus(monkeypatch):
 
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
-def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name):
+def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name, monkeypatch):
     """GNU OpenMP reads the variable when torch loads it."""
-    environment = {name or "HOME": "x"}
-    spin_briefly(environment)
+    monkeypatch.setattr(attempt.os, "environ", {name: "x"} if name else {})
+    spin_briefly()
 
-    assert ({name: "x"} if name else {"HOME": "x", "GOMP_SPINCOUNT": str(SPINS)}) == environment
+    assert ({name: "x"} if name else {"GOMP_SPINCOUNT": str(SPINS)}) == attempt.os.environ
 
 
 def test_a_run_inherits_how_long_threads_spin(monkeypatch):
     """It is set before the process that loads torch is started."""
     order = []
-    monkeypatch.setattr(child, "spin_briefly", lambda: order.append("spin"))
-    monkeypatch.setattr(child.forkserver, "ensure_running", lambda: order.append("server"))
-    child.start_server(())
+    monkeypatch.setattr(attempt, "spin_briefly", lambda: order.append("spin"))
+    monkeypatch.setattr(attempt.forkserver, "ensure_running", lambda: order.append("server"))
+    attempt.fork_server()
 
     assert ["spin", "server"] == order

@@ -24,8 +24,8 @@ from resnet18.cli.plan import announcement, preview_rows
 from resnet18.cli.preview import Asked, Preview, asked, of_this_machine, preview
 from resnet18.cli.run import _unreliable
 from resnet18.data.dataset import read_embedded
-from resnet18.execution import runner
-from resnet18.execution.runner import Timing, images_at_most, timed
+from resnet18.execution import trials
+from resnet18.execution.trials import Timing, images_at_most, timed
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.data import parse_data
 from resnet18.spec.experiment import Execution
@@ -275,7 +275,7 @@ def test_long_plans_are_timed_for_a_small_share_of_what_they_take(kind, limit_s,
 
 def test_a_cold_start_is_no_pace(wanted, monkeypatch):
     """The first step of a fresh machine takes twenty seconds: what comes of it would be hours."""
-    monkeypatch.setattr(runner, "KIND_LIMIT_S", 0.0)
+    monkeypatch.setattr(trials, "KIND_LIMIT_S", 0.0)
     view = preview(wanted, (), "always")
 
     assert ({"rule"}, True) == (view.bases, total_s(wanted.plan.runs, view.seconds) < 6 * 2 * 1_000)
@@ -298,14 +298,14 @@ def test_a_kind_that_only_warmed_up_has_no_pace_where_another_has(wanted, monkey
         asked_for.append(job.run.experiment.batch_size)
         return Timing(1.0, 1.0, 1.0) if len(asked_for) > 1 else None
 
-    monkeypatch.setattr(runner, "time_epochs", answer)
+    monkeypatch.setattr(trials, "time_epochs", answer)
     sizes, paces = previewing.time_some(wanted.plan.runs, wanted, 10.0)
 
     assert (Sizes(4_000, 1_000), 2, ["timed"]) == (sizes, len(asked_for), [pace.basis for pace in paces.values()])
 
 
 def test_no_process_is_started_when_the_time_is_over(runs, monkeypatch):
-    monkeypatch.setattr(runner, "time_epochs", None)
+    monkeypatch.setattr(trials, "time_epochs", None)
 
     assert {} == timed(runs, EMBEDDED, "d" * 64, 0.1, {"cpu"})
 

@@ -5,16 +5,15 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from fakes.jobs import ON_GPU, ONE_CASE, TIMED, TOML, Quiet, jobs_of, make_store, record_of, states
+from fakes.jobs import ON_GPU, TIMED, TOML, Quiet, jobs_of, make_store, record_of, states
 from fakes.slurm import FakeSlurm, programs
 from filelock import FileLock
 
 from resnet18.execution import slurm_engine
 from resnet18.execution.attempt import run_lock
-from resnet18.execution.engine import Resources, connect
-from resnet18.execution.remote_worker import Problem, ReportedError, carry_out_here
+from resnet18.execution.cluster import Problem, Resources, carry_out_here, connect
 from resnet18.execution.slurm_engine import LAG_S, LOOK_S, SlurmEngine
-from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError
+from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, SuiteError
 
 PART = Resources(cpus=1)
 BOTH = ON_GPU.replace('device = "cuda"', 'device = "cpu"', 1)
@@ -90,16 +89,6 @@ def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_t
     assert [(3, Resources(1, 0.0), 2), (3, Resources(1, 1.0), 2)] == [
         (len(array.jobs), array.wanted, array.at_once) for array in slurm.arrays
     ]
-
-
-def test_no_array_is_larger_than_slurm_takes(start, leave, monkeypatch):
-    """Five runs in arrays of two at most."""
-    monkeypatch.setattr(slurm_engine, "LARGEST_ARRAY", 2)
-    slurm = FakeSlurm(leave)
-    start(slurm, ONE_CASE, seeds=5)
-
-    assert [2, 2, 1] == [len(array.jobs) for array in slurm.arrays]
-    assert 3 == len({array.name for array in slurm.arrays})
 
 
 @pytest.mark.parametrize(
@@ -192,7 +181,7 @@ def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago
     for job in jobs_of(tmp_path):
         problem_file(store, job.run.run_id)
     assert ["crashed"] * 2 == start(FakeSlurm(gone))
-    with pytest.raises(ReportedError, match="node x: is full") as raised:
+    with pytest.raises(SuiteError, match="node x: is full") as raised:
         start(FakeSlurm(lambda job: problem_file(store, job.run.run_id)))
 
     assert 5 == raised.value.exit_code

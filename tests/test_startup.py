@@ -12,11 +12,11 @@ TRAINS = {"torchvision", "torch._dynamo", "sympy"}
 """With torch itself they would take twice as long."""
 HERE = """
 import sys
-from resnet18.execution import local_engine, worker
+from resnet18.execution import job, runner, worker
 from resnet18.cli.app import app
 def carry_out(engine, jobs, progress):
-    return [worker.run_job(job, print) or local_engine.Finished(job.run, "ok") for job in jobs]
-local_engine.LocalEngine.carry_out = carry_out
+    return [worker.run_job(one, print) or job.Finished(one.run, "ok") for one in jobs]
+runner.LocalEngine.carry_out = carry_out
 """
 """Lets a run happen in the process itself, so that its modules can be looked at."""
 
@@ -47,6 +47,6 @@ def test_a_run_on_the_fast_path_needs_neither_torchvision_nor_torchs_compiler(im
 def test_what_is_recorded_is_reported_without_torch(imported):
     """No process is started, either: the data are read by the runner."""
     imported(set(), "run", "basic", *TINY_ARGUMENTS)
-    before = "from resnet18.cli.app import app\nfrom resnet18.execution import child\nchild._context = None"
+    before = "from resnet18.cli.app import app\nfrom resnet18.execution import runner\nrunner.fork_server = None"
 
     assert set() == imported({"torch", "torchvision"}, "run", "basic", *TINY_ARGUMENTS, before=before)

@@ -8,7 +8,7 @@ from builders import TINY_ARGUMENTS, make_experiment, make_record, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.execution.verify import judged
+from resnet18.execution.trials import judged
 from resnet18.records.content import result_hash, seal
 from resnet18.records.record import Record
 from resnet18.records.store import Store

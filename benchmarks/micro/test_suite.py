@@ -8,9 +8,9 @@ from builders import TOML, make_benchmark, make_epoch, make_record
 from rich.console import Console
 
 from resnet18.data.dataset import read_embedded
-from resnet18.execution.local_engine import LocalEngine
 from resnet18.execution.progress import Progress
-from resnet18.execution.runner import run_plan, timed
+from resnet18.execution.runner import LocalEngine, run_plan
+from resnet18.execution.trials import timed
 from resnet18.records.store import Store
 from resnet18.report.report import write_report
 from resnet18.spec.data import parse_data

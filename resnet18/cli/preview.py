@@ -173,7 +173,7 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
 def time_some(runs: Sequence[Run], wanted: Asked, limit_s: float) -> tuple[Sizes, dict[Kind, Pace]]:
     """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first."""
     from resnet18.data.source import open_data
-    from resnet18.execution.runner import timed
+    from resnet18.execution.trials import timed
 
     data = open_data(wanted.source, verify=True)
     sizes = Sizes(len(data.train.labels), len(data.test.labels))

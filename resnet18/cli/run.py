@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from resnet18.cli import options as opt
 from resnet18.cli.plan import announcement, events_of
 from resnet18.cli.preview import Asked, asked, of_this_machine, preview
-from resnet18.execution.engine import CHECKPOINT_EVERY_S, CLUSTERS, Policy, connect, parse_resources
+from resnet18.execution.job import CHECKPOINT_EVERY_S, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.data import CIFAR10, data_home
 from resnet18.spec.errors import SpecError, printable
 
 if TYPE_CHECKING:
-    from resnet18.execution.engine import Engine, Finished
+    from resnet18.execution.job import Engine, Finished
     from resnet18.execution.progress import Progress
 
 
@@ -74,6 +74,8 @@ def check_together(
     engine: str, resources: str | None, jobs: int | None, budget_s: float | None, *, retime: bool
 ) -> None:
     """Raise SpecError at options that exclude each other: a time taken beside other runs would be unreliable again."""
+    from resnet18.execution.cluster import CLUSTERS
+
     is_local = engine == "local"
     shared = "is for nodes of a cluster: this machine's runs share it by --jobs"
     cluster = f"name the cluster with --engine ({' or '.join(CLUSTERS)})"
@@ -91,9 +93,11 @@ def check_together(
 
 def _engine(name: str, resources: str | None, jobs: int | None) -> "Engine":
     """Return what carries the runs out."""
+    from resnet18.execution.cluster import connect, parse_resources
+
     if name != "local":
         return connect(name, parse_resources(resources), jobs)
-    from resnet18.execution.local_engine import LocalEngine, shares
+    from resnet18.execution.runner import LocalEngine, shares
     from resnet18.measure.devices import nvidia_gpus
     from resnet18.measure.host import usable_processors
 

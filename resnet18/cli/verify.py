@@ -17,7 +17,7 @@ def verify_command(
     from rich.console import Console
 
     from resnet18.execution.progress import Progress
-    from resnet18.execution.verify import verify
+    from resnet18.execution.trials import verify
     from resnet18.records.content import load_record
 
     loaded = load_record(record)

@@ -1,32 +1,47 @@
-"""One attempt at a run as its parent sees it: the run's lock, a child process, and the record that it leaves.
+"""One attempt at a run as its parent sees it: the run's lock, a fresh child process, and the record that it leaves.
 
-The locks are the kernel's (flock), which lets go of them when the holder ends, however it ends; where a file system has
-no flock, filelock falls back to a file that must not exist. What stands in the file beside a lock is for people only.
+Children are forked from a server process that has imported torch but started neither threads nor CUDA: a child starts
+in hundredths of a second. The locks are the kernel's (flock), which ends them with their holder; where a file system
+has no flock, filelock falls back to a file that must not exist.
 """
 
+import ctypes
+import math
+import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import wait
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from time import monotonic, perf_counter_ns
+from types import ModuleType
 from typing import TYPE_CHECKING
 
+import psutil
 from filelock import FileLock, Timeout
 
-from resnet18.execution import child
-from resnet18.execution.engine import Finished, Job, Message
-from resnet18.execution.failure import oom_kills, record_death
+from resnet18.execution.failure import ending, oom_kills, record_death
+from resnet18.execution.job import Finished, Job, Message
 from resnet18.records import disk
 from resnet18.records.content import utc_now
 from resnet18.records.record import Status
 from resnet18.spec.errors import plain
+from resnet18.spec.plan import Run
 
 if TYPE_CHECKING:
     from resnet18.execution.progress import Progress
 
+GRACE_S = 5.0  # for a child to finish its step, save a checkpoint and leave its record
+PRELOADED = ["resnet18.execution.worker"]
+OF_REFERENCE = ["torch._dynamo", "torchvision.transforms.functional"]
+"""What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
+SPINS = 10_000  # half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)
 STOPPED: tuple[Status, str] = ("interrupted", "stopped by the user")
 
 
@@ -38,14 +53,14 @@ class RunIsTakenError(Exception):
 def run_lock(results: Path, run_id: str, wait_s: float = 0.0) -> Iterator[str]:
     """Hold the lock of a run, and yield who left it behind: "" where its last holder let go of it.
 
+    What stands in the file beside the lock is for people only.
+
     Raises:
         RunIsTakenError: another process holds it, and did not let go of it in time.
         OSError: the results directory cannot be written.
     """
     disk.make_folder(results / "locks")
-    path = results / "locks" / f"{run_id}.lock"
-    holder = path.with_suffix(".holder")
-    lock = FileLock(path)
+    lock, holder = FileLock(results / "locks" / f"{run_id}.lock"), results / "locks" / f"{run_id}.holder"
     try:
         lock.acquire(timeout=wait_s)
     except Timeout:
@@ -89,12 +104,19 @@ class Attempt:
         self.job, self._tell, self._held = job, tell, held or ExitStack()
         self.status: Status | None = None
         """How it ended, once the child is gone."""
-        self._saved: Status | None = None
         self._is_asked_to_stop = False
         self._start, self._start_ns, self._kills = utc_now(), perf_counter_ns(), oom_kills()
-        self._process, self.connection = child.start(job, job.store.log_path(job.run.run_id, job.attempt))
+        context = fork_server()
+        self.connection, sender = context.Pipe(duplex=False)
+        self._process = context.Process(target=_enter, args=(job.model_dump_json(), sender, str(job.log)), daemon=False)
+        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+        try:  # the child would import the caller's program, Ray's worker for example, and needs nothing of it
+            self._process.start()
+        finally:
+            sys.modules["__main__"] = main
+        sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
         limit_s = job.policy.time_limit_s
-        self.end_s = None if limit_s is None else monotonic() + limit_s + child.GRACE_S
+        self.end_s = math.inf if limit_s is None else monotonic() + limit_s + GRACE_S
 
     def read(self) -> None:
         """Take the next message, or the child's end."""
@@ -105,41 +127,32 @@ class Attempt:
             ended = ending(self._process.exitcode or 0, self._kills, oom_kills())
             self.end(*(STOPPED if self._is_asked_to_stop else ended))
             return
-        if message.done is not None:
-            self._saved = message.done
-        else:
-            self._tell(message)
+        self._tell(message)
 
     def ask_to_stop(self) -> None:
         """Ask the child to finish its step, save a checkpoint and leave its record."""
         self._is_asked_to_stop = True
         self._process.terminate()
 
-    def hear_out(self, end_s: float) -> None:
-        """Take what the child says until it is gone, or until that time of the monotonic clock."""
-        while self.status is None and self.connection.poll(max(0.0, end_s - monotonic())):
-            self.read()
-
     def end(self, status: Status, cause: str) -> None:
         """End the child at once; where it left no record, write one that says this."""
-        child.kill(self._process)
+        self._kill()
         if self.status is None:
             wall_s = (perf_counter_ns() - self._start_ns) / 1e9
-            self.status = self._saved or record_death(self.job, status, cause, start=self._start, wall_s=wall_s)
+            self.status = record_death(self.job, status, cause, start=self._start, wall_s=wall_s)
 
     def close(self) -> None:
         """Leave no process behind, and let go of what was held."""
         with self._held, self.connection:
-            child.kill(self._process)
+            self._kill()
 
-
-def ending(exit_code: int, kills_before: int | None, kills_after: int | None) -> tuple[Status, str]:
-    """Return the status of a child that left no record, and how it ended, in words."""
-    if exit_code >= 0:
-        return "crashed", f"the process ended with exit code {exit_code}"
-    if exit_code == -signal.SIGKILL and None not in {kills_before, kills_after} and kills_before != kills_after:
-        return "oom_host", "the kernel killed the process: memory had run out"
-    return "crashed", f"the process was killed by {signal.Signals(-exit_code).name}"
+    def _kill(self) -> None:
+        """End the child where it still lives, and the loader processes that it has started."""
+        if self._process.is_alive() and self._process.pid is not None:
+            with suppress(ProcessLookupError):  # it has not made itself the first of a group yet
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+        self._process.join()
 
 
 @contextmanager
@@ -156,9 +169,9 @@ def attempts() -> Iterator[list[Attempt]]:
         try:
             for attempt in going:
                 attempt.ask_to_stop()
-            end_s = monotonic() + child.GRACE_S
-            for attempt in going:
-                attempt.hear_out(end_s)
+            end_s = monotonic() + GRACE_S
+            while going and monotonic() < end_s:
+                wait_for(going, end_s - monotonic())
         finally:
             for attempt in going:
                 attempt.end(*STOPPED)
@@ -168,15 +181,14 @@ def attempts() -> Iterator[list[Attempt]]:
             attempt.close()
 
 
-def wait_for(going: list[Attempt], at_most_s: float | None = None) -> list[Attempt]:
+def wait_for(going: list[Attempt], at_most_s: float = math.inf) -> list[Attempt]:
     """Wait until some of the attempts say something; take out and return those that have ended."""
-    ends_s = [attempt.end_s - monotonic() for attempt in going if attempt.end_s is not None]
-    timeout_s = min([*ends_s, *([] if at_most_s is None else [at_most_s])], default=None)
-    ready = wait([attempt.connection for attempt in going], None if timeout_s is None else max(0.0, timeout_s))
+    timeout_s = min([at_most_s, *(attempt.end_s - monotonic() for attempt in going)])
+    ready = wait([attempt.connection for attempt in going], None if timeout_s == math.inf else max(0.0, timeout_s))
     for attempt in going:
         if attempt.connection in ready:
             attempt.read()
-        elif attempt.end_s is not None and monotonic() > attempt.end_s:
+        elif monotonic() > attempt.end_s:
             attempt.end("timeout", "the time limit was over, and the process did not end by itself")
     ended = [attempt for attempt in going if attempt.status is not None]
     for attempt in ended:
@@ -191,3 +203,53 @@ def carry_out(job: Job, tell: Callable[[Message], None]) -> None:
         going.append(Attempt(job, tell))
         while going:
             wait_for(going)
+
+
+def spin_briefly() -> None:
+    """Let waiting threads of GNU OpenMP, which torch loads, sleep soon, unless the user has chosen how they wait."""
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+
+
+def fork_server(runs: Collection[Run] = ()) -> ForkServerContext:
+    """Start the process that children are forked from, which imports what these runs need, unless it is there."""
+    spin_briefly()  # before the server loads torch
+    context = multiprocessing.get_context("forkserver")
+    is_reference = any(run.execution.path == "reference" for run in runs)
+    context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])
+    if threading.current_thread() is threading.main_thread():  # only it may set handlers, and only it gets Ctrl-C
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+    return context
+
+
+def _enter(text: str, sender: Connection, log: str) -> None:
+    """Start of the child: everything heavy is imported here, not in the runner."""
+    from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
+    if sys.platform == "linux":  # the fork server ends with the runner, however that died; elsewhere a pipe tells
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    os.setpgid(0, 0)  # with its loader processes it can be killed as one group
+
+    def send(message: Message) -> None:
+        try:
+            sender.send_bytes(message.model_dump_json().encode())
+        except OSError:  # the runner is gone, and the next one will start this run again: leave no second record
+            raise SystemExit(1) from None
+
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    os.dup2(descriptor, 1)  # libraries print there without Python's knowledge
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    job = Job.model_validate_json(text)
+    if job.gpus is not None:  # torch is imported, but has not looked for GPUs yet
+        os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus
+    if job.processors:
+        psutil.Process().cpu_affinity(list(job.processors))
+    stops: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _frame: stops.append(number))
+    worker.run_job(job, send, stops)

@@ -1,60 +1,70 @@
-"""What a record says of a run that failed: why, and the bytes that an allocator's message names; no person or place."""
+"""How an attempt failed: its status, what its record says of it, and nothing there that names a person or a place."""
 
 import getpass
 import os
 import platform
 import re
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path, PurePath
 from typing import Any
 
-from resnet18.execution.engine import Job
+from resnet18.execution.job import Job
 from resnet18.records.content import utc_now
 from resnet18.records.record import Segment, Status
+from resnet18.spec.data import data_home
 from resnet18.spec.errors import plain
 from resnet18.spec.metric import UNITS
 
+STATUSES: dict[str, Status] = {
+    "InterruptedRunError": "interrupted",
+    "TimeLimitError": "timeout",
+    "UnsupportedError": "unsupported",
+    "DivergedError": "diverged",
+    "OutOfMemoryError": "oom_device",
+    "MemoryError": "oom_host",
+}
+"""By the name of an exception or a base of it: torch and training are not imported here."""
+# Of libraries under torch, which raise no torch.OutOfMemoryError. Read in issue threads, not seen on hardware.
+DEVICE_IS_FULL = ("CUDA error: out of memory", "MPS backend out of memory", "CUDNN_STATUS_ALLOC", "CUBLAS_STATUS_ALLOC")
+# Of torch's allocator, and of a system that cannot fork.
+HOST_IS_FULL = ("can't allocate memory", "[Errno 12] Cannot allocate memory")
+# Of oneDNN, whatever failed: want of memory where a cap is in force, and nothing certain elsewhere.
+ONEDNN_FAILED = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
+LONGEST = 2_000  # characters of a failure's message
+SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")  # in the name of an environment variable
+LEAST_SECRET, LEAST_NAME = 6, 3  # characters; a shorter secret, or name of a user or host, would be found everywhere
 _SIZE = r"(?P<number>\d{1,20}(?:\.\d{1,9})?) (?P<unit>bytes|KiB|MiB|GiB)"
-REQUESTED = re.compile(rf"(?:ried to allocate|Unable to allocate) {_SIZE}")
+SIZES = {
+    "requested_bytes": re.compile(rf"(?:ried to allocate|Unable to allocate) {_SIZE}"),
+    "free_bytes": re.compile(rf"of which {_SIZE} is free"),
+}
 """As torch's allocators of CUDA, XPU and the CPU say it, and numpy."""
-FREE = re.compile(rf"of which {_SIZE} is free")
-OUT_OF_MEMORY: frozenset[Status] = frozenset({"oom_device", "oom_host"})
-
-LONGEST = 2_000
-"""Characters of a message."""
-SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
-"""In the name of an environment variable, whatever its case: its value is secret."""
-LEAST_SECRET, LEAST_NAME = 6, 3
-"""Characters of a secret, and of the name of a user or a host. A shorter text would be found everywhere."""
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-"""Colours and movements of the cursor."""
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and movements of the cursor
 # Quoted paths, as Python prints them, may hold spaces. The others end at the first character that paths lack.
 _QUOTED = re.compile(r"'/[^'\n]*/([^'/\n]+)/?'")
 _BARE = re.compile(r"(?<![\w.…/])/(?:[^/\s'\":]+/)+")
 
 
-def failure_facts(status: Status, phase: str, message: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the record's `failure` and the reasons for its nulls, given how far the attempt had come.
-
-    Sizes in the error's message are rounded to hundredths of their unit, and so are these.
-    """
-    ran_out = status in OUT_OF_MEMORY
-    found = {
-        "requested_bytes": _bytes_in(message, REQUESTED) if ran_out else None,
-        "free_bytes": _bytes_in(message, FREE) if ran_out else None,
-    }
-    reason = "the message does not say" if ran_out else "the attempt did not run out of memory"
-    reasons = {f"failure.{key}": reason for key, value in found.items() if value is None}
-    return {"phase": phase, "message": message, **found}, reasons
+class InterruptedRunError(Exception):
+    """The user asked the run to stop; it did so between two steps."""
 
 
-def _bytes_in(message: str, pattern: re.Pattern[str]) -> int | None:
-    found = pattern.search(message)
-    if found is None:
-        return None
-    return round(Decimal(found["number"]) * int(UNITS["B" if found["unit"] == "bytes" else found["unit"]]))
+class TimeLimitError(Exception):
+    """The attempt has taken as long as it may."""
+
+
+def classify(error: Exception, *, is_capped: bool = False) -> Status:
+    """Return the status that an exception amounts to, under a `memory_cap` or without one."""
+    for kind in type(error).__mro__:
+        if kind.__name__ in STATUSES:
+            return STATUSES[kind.__name__]
+    if any(words in str(error) for words in DEVICE_IS_FULL):
+        return "oom_device"
+    host_is_full = HOST_IS_FULL + (ONEDNN_FAILED if is_capped else ())
+    return "oom_host" if any(words in str(error) for words in host_is_full) else "crashed"
 
 
 def record_death(job: Job, status: Status, cause: str, *, start: str | None = None, wall_s: float = 0.0) -> Status:
@@ -65,11 +75,19 @@ def record_death(job: Job, status: Status, cause: str, *, start: str | None = No
     failure, reasons = failure_facts(status, "unknown", cause)
     segments = (Segment(start=start or utc_now(), end=utc_now()),)
     record = job.record(status, segments, {"time": {"wall_s": wall_s}, "failure": failure}, reasons)
-    try:
-        job.store.save(record)
-    except FileExistsError:
+    if job.store.attempts(record.run_id) >= job.attempt:
         return job.store.load(record.run_id, job.attempt).status
+    job.store.save(record)
     return status
+
+
+def ending(exit_code: int, kills_before: int | None, kills_after: int | None) -> tuple[Status, str]:
+    """Return the status of a child that left no record, and how it ended, in words."""
+    if exit_code >= 0:
+        return "crashed", f"the process ended with exit code {exit_code}"
+    if exit_code == -signal.SIGKILL and None not in {kills_before, kills_after} and kills_before != kills_after:
+        return "oom_host", "the kernel killed the process: memory had run out"
+    return "crashed", f"the process was killed by {signal.Signals(-exit_code).name}"
 
 
 def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
@@ -84,36 +102,54 @@ def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
         return None
 
 
+def failure_facts(status: Status, phase: str, message: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the record's `failure` and the reasons for its nulls, given how far the attempt had come.
+
+    Sizes in an allocator's message are rounded to hundredths of their unit, and so are these.
+    """
+    ran_out = status in {"oom_device", "oom_host"}
+    facts: dict[str, Any] = {"phase": phase, "message": message, **dict.fromkeys(SIZES)}
+    for key, pattern in SIZES.items() if ran_out else ():
+        if found := pattern.search(message):
+            unit = UNITS["B" if found["unit"] == "bytes" else found["unit"]]
+            facts[key] = round(Decimal(found["number"]) * int(unit))
+    reason = "the message does not say" if ran_out else "the attempt did not run out of memory"
+    return facts, {f"failure.{key}": reason for key in SIZES if facts[key] is None}
+
+
+def error_text(error: BaseException, job: Job) -> str:
+    """Return what a record may say of an error and of what it came from."""
+    text, cause = f"{type(error).__name__}: {error}", error.__cause__
+    while cause is not None:  # only there does torch say how a loader process died
+        text, cause = f"{text}, from {type(cause).__name__}: {cause}", cause.__cause__
+    places = [job.results, data_home(), *([] if job.source.path is None else [job.source.path.parent])]
+    return redacted(text, folders=[str(place) for place in places])
+
+
 def redacted(text: str, *, folders: Sequence[str]) -> str:
     """Return an error's text for a record: no path, person, machine, secret or control character.
 
     `folders` are those that are known to be in use: results, data, the place of an archive. They may hold spaces.
     """
     text = _ESCAPES.sub("", text[: 10 * LONGEST])
-    for value in _secrets():
-        text = text.replace(value, "[secret]")
+    secrets = {value for name, value in os.environ.items() if any(word in name.upper() for word in SECRET_WORDS)}
+    for value in sorted(secrets, key=len, reverse=True):  # the longest first: one may hold another
+        text = text.replace(value, "[secret]") if len(value) >= LEAST_SECRET else text
     known = {folder.rstrip("/\\") for folder in (*folders, str(Path.home()))} - {"", "."}
     for folder in sorted(known, key=len, reverse=True):  # inner folders before those around them
         text = text.replace(f"{folder}{os.sep}", "…/")
         text = re.sub(rf"{re.escape(folder)}(?![\w-])", lambda found: f"…/{PurePath(found[0]).name}", text)
-    text = _BARE.sub("…/", _QUOTED.sub(r"'…/\1'", text))
-    for name, word in _names():
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
+    text = _without_names(_BARE.sub("…/", _QUOTED.sub(r"'…/\1'", text)))
     return "\n".join(plain(line) for line in text.split("\n"))[:LONGEST]
 
 
-def _secrets() -> list[str]:
-    """Return the values of secret variables, the longest first: one may hold another."""
-    values = {value for name, value in os.environ.items() if any(word in name.upper() for word in SECRET_WORDS)}
-    return sorted((value for value in values if len(value) >= LEAST_SECRET), key=len, reverse=True)
-
-
-def _names() -> Iterator[tuple[str, str]]:
-    """Yield each name of this machine and of the user, and what stands for it."""
+def _without_names(text: str) -> str:
+    """Replace the names of this machine and of the user."""
     full = platform.node()  # with the domain
     words = {full: "[host]", full.partition(".")[0]: "[host]", Path.home().name: "[user]"}
     with suppress(OSError, KeyError):  # in a container the user may have no entry
         words.setdefault(getpass.getuser(), "[user]")
     for name, word in words.items():
         if len(name) >= LEAST_NAME and name.casefold() not in {"localhost", "root"}:  # words of their own
-            yield name, word
+            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
+    return text

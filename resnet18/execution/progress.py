@@ -9,6 +9,7 @@ from typing import IO
 from rich import progress as bars
 from rich.console import Console
 
+from resnet18.execution.job import Message
 from resnet18.records.record import Epoch, Status
 from resnet18.spec.metric import duration
 from resnet18.spec.plan import Run
@@ -50,23 +51,30 @@ class Progress:
             yield
 
     def start(self, run: Run) -> None:
-        """A run begins here."""
+        """Show that a run begins here."""
         epochs = run.experiment.epochs
         self._tasks[run.run_id] = self._bars.add_task(_name(run), total=epochs, state=f"epoch 1/{epochs}", score="")
 
+    def hear(self, run: Run, message: Message) -> None:
+        """Show what the process of a run tells."""
+        if message.epoch is not None:
+            self.epoch(run, message.epoch)
+        if message.note is not None:
+            self.note(run, message.note)
+
     def epoch(self, run: Run, epoch: Epoch) -> None:
-        """An epoch of a run that goes on here has ended."""
+        """Show that an epoch of a run that goes on here has ended."""
         task, epochs = self._task(self._tasks[run.run_id]), run.experiment.epochs
         self._work(run, 1, less=epoch.epoch - 1 - int(task.completed))  # done before the run was stopped
         state, score = f"epoch {min(epoch.epoch + 1, epochs)}/{epochs}", f"{epoch.as_published.accuracy:.1%} test"
         self._bars.update(task.id, completed=epoch.epoch, state=state, score=score)
 
     def note(self, run: Run, text: str) -> None:
-        """Something about a run that the user must know."""
+        """Say something about a run that the user must know."""
         self.say(f"{_name(run)} {text}")
 
     def say(self, text: str) -> None:
-        """Something that concerns more than one run."""
+        """Say something that concerns more than a run."""
         if self._is_live:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:  # rich would end the program with exit code 1 when the reader of a pipe has gone
@@ -78,24 +86,22 @@ class Progress:
         self.say(text)
 
     def end(self, run: Run, status: Status | None, text: str = "") -> None:
-        """A run has ended, here or elsewhere; without a status another runner carries it out."""
+        """Show that a run has ended, here or elsewhere; without a status another runner carries it out."""
         parts, epochs = [status or "not run", text], run.experiment.epochs
         if run.run_id in self._tasks:
             task = self._task(self._tasks.pop(run.run_id))
             parts += [task.fields["score"], duration(task.elapsed or 0.0)]
             self._work(run, 0, less=epochs - int(task.completed))
             self._bars.remove_task(task.id)
-        elif status is None:
-            self._work(run, 0, less=epochs)
         else:
-            self._work(run, epochs)
+            self._work(run, epochs if status else 0, less=0 if status else epochs)
         self._ended += 1
         self._bars.update(self._all, state=f"{self._ended}/{self._total} runs")
         left_s = self._task(self._all).time_remaining
         parts.append(f"about {duration(left_s)} left" if left_s else "")
         self.say(f"[{self._ended}/{self._total}] {_name(run)}: {', '.join(part for part in parts if part)}")
 
-    def _work(self, run: Run, epochs: int, *, less: int = 0) -> None:
+    def _work(self, run: Run, epochs: int, *, less: int) -> None:
         """Count epochs of a run as done, and those that are no work any more, which tell nothing of the speed."""
         self._task(self._all).completed += less * _images(run)
         self._bars.advance(self._all, epochs * _images(run))
@@ -105,21 +111,17 @@ class Progress:
 
 
 class Events(Progress):
-    """Progress for a program: one flat JSON object a line, with what happened under `event`.
-
-    `epoch`, `run` when a run has ended, and `note`. Others are sent with `send`.
-    """
+    """Progress for a program: a flat JSON object a line, with what happened under `event`: `epoch`, `run`, `note`."""
 
     def __init__(self, file: IO[str]) -> None:
         super().__init__(Console(file=file, force_terminal=False))
         self._file = file
 
     def send(self, event: str, **values: object) -> None:
-        """Write one event, whole, and at once."""
+        """Write an event, whole, and at once."""
         self.tell("", [{"event": event, **values}])
 
-    def epoch(self, run: Run, epoch: Epoch) -> None:
-        """An epoch of a run that goes on here has ended."""
+    def epoch(self, run: Run, epoch: Epoch) -> None:  # noqa: D102 - as of Progress, and so below
         self.send(
             "epoch",
             **_keys(run),
@@ -131,22 +133,18 @@ class Events(Progress):
             epochs=run.experiment.epochs,
         )
 
-    def note(self, run: Run, text: str) -> None:
-        """Something about a run that the user must know."""
+    def note(self, run: Run, text: str) -> None:  # noqa: D102
         self.send("note", **_keys(run), says=text)
 
-    def say(self, text: str) -> None:
-        """Something that concerns more than one run."""
+    def say(self, text: str) -> None:  # noqa: D102
         self.send("note", run_id=None, cases=None, seed=None, says=text)
 
-    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002 - for people
-        """Write events, each with its name under `event`."""
+    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002, D102 - for people
         for event in events:
             self._file.write(json.dumps(event) + "\n")
         self._file.flush()
 
-    def end(self, run: Run, status: Status | None, text: str = "") -> None:
-        """A run has ended, here or elsewhere; without a status another runner carries it out."""
+    def end(self, run: Run, status: Status | None, text: str = "") -> None:  # noqa: D102
         self.send("run", **_keys(run), status=status, says=text or None)
 
 

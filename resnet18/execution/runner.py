@@ -1,43 +1,37 @@
-"""The runner: takes a plan and has it carried out, one record for each run."""
+"""The runner has a plan carried out, one record a run; the local engine does so here, some runs at a time."""
 
 import subprocess
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import monotonic
-from typing import Literal, NamedTuple
+from functools import partial
+from math import inf
+from typing import Literal
+
+from filelock import FileLock, Timeout
 
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import Attempt
-from resnet18.execution.engine import DEFAULT, Engine, Finished, Job, Message, Policy
+from resnet18.execution.attempt import Attempt, attempts, claim, fork_server, wait_for
+from resnet18.execution.job import DEFAULT, Engine, Finished, Job, Policy
 from resnet18.execution.progress import Progress
 from resnet18.records.arrays import Checkpoints
-from resnet18.records.record import Epoch, Identity, Record
+from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.code import PACKAGE
-from resnet18.spec.data import DataSource
-from resnet18.spec.errors import LockedError
-from resnet18.spec.experiment import CountOrAll, Experiment
+from resnet18.spec.data import DataSource, data_home
+from resnet18.spec.errors import LockedError, SpecError
+from resnet18.spec.experiment import CountOrAll
 from resnet18.spec.identity import code_hash, shared_code_hash
-from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
 
-TIMED_EPOCHS = 4
-"""The first warms up."""
-KIND_LIMIT_S = 4.0
-"""For timing one kind of run, the start of its process and of its device included."""
-LEAST_S = 0.5
-"""With less left no process is started."""
-MOST_TEST_IMAGES = 100
-"""Of a run that is timed."""
-MOST_PIXELS = 150_000
-"""Of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""
-CIFAR_STEM_WORK = 16
-"""The stem of CIFAR leaves maps of four times the side."""
+LOOK_S = 0.2
+"""How often a run that waits for a GPU looks whether one has become free."""
+Share = tuple[int, ...]
+"""Numbers of processors; none: all that this process may use."""
+ALL: Share = ()
 
 
 def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command decides
@@ -87,20 +81,20 @@ def checked_data(source: DataSource, runs: Iterable[Run]) -> str:
     It is decoded here, where no decoded copy is kept.
     """
     data = open_data(source, verify=True)
-    sizes: list[tuple[Literal["train", "test"], CountOrAll]] = []
+    sizes = dict[tuple[Literal["train", "test"], CountOrAll], None]()
     for run in runs:
         experiment = run.experiment
-        sizes += [("train", experiment.train_images), ("test", experiment.test_images_epoch)]
-        sizes.append(("test", experiment.test_images_last))
+        sizes["train", experiment.train_images] = None
+        sizes["test", experiment.test_images_epoch] = sizes["test", experiment.test_images_last] = None
         if experiment.train_images == "all":  # the plan could not know how many these are
             check_last_batch(run.labels[0], experiment, len(data.train.labels))
-    for which, size in dict.fromkeys(sizes):
+    for which, size in sizes:
         subset(data, which, size)
     return data.sha256
 
 
 def make_jobs(
-    runs: Iterable[Run], request: Request, source: DataSource, data_sha256: str, store: Store, policy: Policy
+    runs: Iterable[Run], request: Request, source: DataSource, data_sha256: str, store: Store, policy: Policy = DEFAULT
 ) -> list[Job]:
     """Return what is to be carried out of each run, without the number of its attempt."""
     place = replace(source, path=None if source.path is None else source.path.resolve())
@@ -118,82 +112,10 @@ def make_jobs(
                 data_sha256=data_sha256,
             ),
             results=store.results.resolve(),
-            policy=replace(policy, again={key: value for key, value in policy.again.items() if key == run.run_id}),
+            policy=policy,
         )
         for run in runs
     ]
-
-
-class Timing(NamedTuple):
-    """Seconds of a run beside its epochs, and for each image."""
-
-    prepare_s: float
-    train_image_s: float
-    eval_image_s: float
-
-
-def shortened(run: Run, images: int, epochs: int) -> Run:
-    """Return a run as fast as this one, of so many epochs of a single step on so many images."""
-    sizes = dict.fromkeys(("test_images_epoch", "test_images_last"), min(images, MOST_TEST_IMAGES))
-    sizes |= {"batch_size": images, "train_images": images, "epochs": epochs}
-    return replace(run, experiment=run.experiment.model_copy(update={**sizes, "schedule": Constant()}))
-
-
-def images_at_most(experiment: Experiment) -> int:
-    """Return how many images a timed step may have on the CPU; batch norm needs two."""
-    stem = CIFAR_STEM_WORK if experiment.stem == "cifar" else 1
-    return max(2, int(MOST_PIXELS / (experiment.image_size**2 * experiment.width / 64 * stem)))
-
-
-def timed(
-    runs: Sequence[Run], source: DataSource, data_sha256: str, limit_s: float, devices: Collection[str]
-) -> dict[str, Timing]:
-    """Return how fast runs go on this machine, by run id, as far as they can be timed in so many seconds.
-
-    Those that fail are left out, and those of which only the first step ended: on a fresh machine it compiles kernels
-    and warms libraries, which may take a hundred times as long as a step does.
-    """
-    found, end_s, short = dict[str, Timing](), monotonic() + limit_s, list[Run]()
-    for run in runs:
-        is_on_cpu = run.execution.device == "cpu" or (run.execution.device == "auto" and not set(devices) - {"cpu"})
-        images = run.experiment.batch_size
-        images = min(images, images_at_most(run.experiment)) if is_on_cpu else images
-        execution = run.execution.model_copy(update={"compile": False})
-        short.append(replace(shortened(run, images, TIMED_EPOCHS), execution=execution))
-    with TemporaryDirectory(prefix="resnet18-timing-") as folder:
-        store = Store(Path(folder))
-        store.make_writable()
-        jobs = make_jobs(short, Request(data=source.label), source, data_sha256, store, DEFAULT)
-        for run, job in zip(runs, jobs, strict=True):
-            if (left_s := end_s - monotonic()) < LEAST_S:
-                break
-            if (timing := time_epochs(job, min(KIND_LIMIT_S, left_s))) is not None:
-                found[run.run_id] = timing
-    return found
-
-
-def time_epochs(job: Job, limit_s: float) -> Timing | None:
-    """Return how fast a job's last epoch went that ended in time; None where that was the first, which warms up."""
-    told: list[tuple[float, Epoch]] = []
-
-    def hear(message: Message) -> None:
-        if message.epoch is not None:
-            told.append((monotonic(), message.epoch))
-
-    begin_s = monotonic()
-    attempt = Attempt(job, hear)
-    try:
-        attempt.hear_out(begin_s + limit_s)
-    finally:
-        attempt.close()
-    if len(told) < 2:
-        return None
-    (first_s, first), (_, last) = told[0], told[-1]
-    return Timing(
-        prepare_s=first_s - begin_s - first.train_s,
-        train_image_s=(last.train_s + (last.statistics_s or 0.0)) / last.train.images,
-        eval_image_s=(last.eval_as_published_s + last.eval_clean_s) / (last.as_published.images + last.clean.images),
-    )
 
 
 def exit_code_of(finished: Collection[Finished]) -> int:
@@ -211,8 +133,7 @@ def summary(finished: Collection[Finished], plan: Plan) -> str:
         f"{len(finished)} run{'' if len(finished) == 1 else 's'} ({before} recorded before): "
         + (", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing was measured")
     ]
-    lines += [f"not run: {case.label}: {case.reason}" for case in plan.not_planned]
-    return "\n".join(lines)
+    return "\n".join(lines + [f"not run: {case.label}: {case.reason}" for case in plan.not_planned])
 
 
 def git_commit() -> tuple[str | None, bool | None]:
@@ -230,3 +151,93 @@ def git_commit() -> tuple[str | None, bool | None]:
 def _git(*arguments: str) -> str:
     command = ["git", "-C", str(PACKAGE.parent), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+
+
+def shares(jobs: int, processors: Collection[int]) -> list[Share]:
+    """Return the processors of each of so many runs at a time: shared out evenly, without overlap.
+
+    Raises:
+        SpecError: fewer processors than runs, whose threads would stand in each other's way.
+    """
+    if not 1 <= jobs <= len(processors):
+        raise SpecError(f"--jobs {jobs}", "there is a run to a processor", allowed=[f"1 to {len(processors)}"])
+    ours, each = sorted(processors), len(processors) // jobs
+    return [ALL] if jobs == 1 else [tuple(ours[number * each : (number + 1) * each]) for number in range(jobs)]
+
+
+def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
+    """Take the first GPU that no run has, until `held` is closed, and return its name; None where none is free."""
+    folder = data_home() / "gpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        try:
+            held.enter_context(FileLock(folder / f"{name.replace('/', '_')}.lock", timeout=0))
+        except Timeout:
+            continue
+        return name
+    return None
+
+
+class LocalEngine(Engine):
+    """Carries runs out here: one at a time on each share of the processors, and timed runs alone, after the others.
+
+    Where the machine has several GPUs, each run leases its own.
+    """
+
+    def __init__(self, shares: Sequence[Share] = (ALL,), gpus: Sequence[str] = ()) -> None:
+        self._shares, self._gpus, self.devices = shares, gpus, None
+
+    def prepare(self, runs: Sequence[Run]) -> None:
+        """Start the process that children are forked from."""
+        if runs:
+            fork_server(runs)
+
+    def carry_out(self, jobs: Sequence[Job], progress: Progress) -> list[Finished]:
+        """Carry out runs that are not done; see `Engine`."""
+        if len(self._shares) == 1:
+            return self._at_once(jobs, self._shares, progress)
+        timed = [job for job in jobs if job.run.is_timed]
+        others = [job.model_copy(update={"is_exclusive": False}) for job in jobs if not job.run.is_timed]
+        return self._at_once(others, self._shares, progress) + self._at_once(timed, [ALL], progress)
+
+    def _at_once(self, jobs: Sequence[Job], shares: Sequence[Share], progress: Progress) -> list[Finished]:
+        """Carry out as many runs at a time as there are shares."""
+        waiting, free, finished = deque(jobs), list(shares), list[Finished]()
+        with attempts() as going:
+            while waiting or going:
+                while waiting and free and (begun := self._begin(waiting[0], free[0], progress)) is not None:
+                    waiting.popleft()
+                    if isinstance(begun, Finished):
+                        finished.append(begun)
+                    else:
+                        free.pop(0)
+                        going.append(begun)
+                if waiting or going:
+                    ended = wait_for(going, LOOK_S if waiting and free else inf)
+                    free += [attempt.job.processors for attempt in ended]
+                    finished += [_finished(attempt, progress) for attempt in ended]
+        return finished
+
+    def _begin(self, job: Job, share: Share, progress: Progress) -> Attempt | Finished | None:
+        """Begin a run, unless another runner carries it out or has recorded it; None where no GPU is free."""
+        run, gpu = job.run, None
+        with ExitStack() as held:
+            claimed = claim(job, progress, held)
+            if isinstance(claimed, Finished):
+                return claimed
+            if self._gpus and run.execution.device in {"auto", "cuda"}:  # a run that names its own leases none
+                gpu = lease_gpu(self._gpus, held)
+                if gpu is None:
+                    return None
+            progress.start(run)
+            claimed = claimed.model_copy(update={"processors": share, "gpus": gpu})
+            return Attempt(claimed, partial(progress.hear, run), held.pop_all())
+
+
+def _finished(attempt: Attempt, progress: Progress) -> Finished:
+    """Tell how an attempt ended; its log goes where it says nothing."""
+    job, status = attempt.job, attempt.status
+    if status == "ok" and job.log.is_file() and job.log.stat().st_size == 0:
+        job.log.unlink()
+    progress.end(job.run, status, "" if status == "ok" else f"see {job.log}")
+    return Finished(job.run, status)

@@ -16,12 +16,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from resnet18.execution.attempt import RunIsTakenError, run_lock
-from resnet18.execution.engine import Engine, Finished, Job, Resources, resources_of
+from resnet18.execution.cluster import Problem, Resources, carry_out_here, problem_path, resources_of
 from resnet18.execution.failure import record_death
+from resnet18.execution.job import Engine, Finished, Job
 from resnet18.execution.progress import Progress
-from resnet18.execution.remote_worker import Problem, ReportedError, carry_out_here, problem_path
 from resnet18.records import disk
-from resnet18.records.record import FINAL, Status
+from resnet18.records.record import Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError
 
 LOOK_S = 10.0
@@ -31,8 +31,6 @@ LAG_S = 60.0
 LARGEST_ARRAY = 1_000
 """Slurm's own default (MaxArraySize 1001)."""
 ANSWER_LIMIT_S = 60
-
-
 Place = tuple[str, int]
 """Of a run in Slurm: the name of an array, and the index there."""
 
@@ -72,7 +70,15 @@ class SlurmEngine(Engine):
         except Timeout:
             raise LockedError(str(jobs[0].results), "another runner waits for Slurm's jobs here") from None
         with lock:
-            return self._wait_for([job.next() for job in jobs])
+            try:
+                return self._wait_for([job.next() for job in jobs])
+            except KeyboardInterrupt:
+                self._cancel()
+                raise
+            except BaseException:
+                if self._out:
+                    progress.say("the jobs stay in Slurm; the same command waits for them again")
+                raise
 
     def _wait_for(self, jobs: Sequence[Job]) -> list[Finished]:
         """Submit runs, save those that an earlier command has submitted, and wait for all of them."""
@@ -80,20 +86,13 @@ class SlurmEngine(Engine):
         self._out = {left[job.run.run_id]: job for job in jobs if job.run.run_id in left}
         if self._out:
             self._progress.say(f"{len(self._out)} runs are in Slurm already")
-        try:
-            self._submit([job for job in jobs if job.run.run_id not in left])
-            while self._out:
-                time.sleep(LOOK_S)
-                ended = [self._ended(place) for place in self._gone()]
-                finished += [result for result in ended if isinstance(result, Finished)]
-                self._submit([result for result in ended if isinstance(result, Job)])
-        except KeyboardInterrupt:
-            self._cancel()
-            raise
-        except BaseException:
-            if self._out:
-                self._progress.say("the jobs stay in Slurm; the same command waits for them again")
-            raise
+        self._submit([job for job in jobs if job.run.run_id not in left])
+        while self._out:
+            time.sleep(LOOK_S)
+            gone = self._gone()
+            anew = [place for place in gone if place[0] not in self._ours and self._out[place].recorded() is None]
+            self._submit([self._out.pop(place).next() for place in anew])
+            finished += [ended for place in gone if place in self._out and (ended := self._ended(place)) is not None]
         return finished
 
     def _left_over(self) -> dict[str, Place]:
@@ -105,27 +104,23 @@ class SlurmEngine(Engine):
         return {arrays[name][index]: (name, index) for name, index in alive}
 
     def _submit(self, jobs: Sequence[Job]) -> None:
-        """Submit runs that need the same as one array, or as several where it would be too large."""
+        """Submit runs that need the same as one array.
+
+        What it holds is written first: a command that dies then has submitted nothing that the next does not know of.
+        """
         by_needs: dict[Resources, list[Job]] = {}
         for job in jobs:
             wanted = resources_of(job.run, self._resources, has_gpus="cuda" in self.devices)
             by_needs.setdefault(wanted, []).append(job.model_copy(update={"is_exclusive": wanted.whole}))
+            problem_path(job).unlink(missing_ok=True)  # what a node found for an earlier command
         for wanted, group in by_needs.items():
-            for start in range(0, len(group), LARGEST_ARRAY):
-                self._submit_array(group[start : start + LARGEST_ARRAY], wanted)
-
-    def _submit_array(self, jobs: Sequence[Job], wanted: Resources) -> None:
-        """Submit an array. What it holds is written first: a command that dies then has submitted nothing."""
-        name = f"resnet18-{secrets.token_hex(4)}"
-        folder = self._folder / name
-        disk.make_folder(folder)
-        disk.write_new(folder / "array.json", json.dumps([job.run.run_id for job in jobs]).encode())
-        for job in jobs:  # what a node found for an earlier command
-            problem_path(job).unlink(missing_ok=True)
-        submit(folder, [job.model_dump_json() for job in jobs], wanted, self._at_once)
-        self._ours.add(name)
-        self._out |= {(name, index): job for index, job in enumerate(jobs)}
-        self._progress.say(f"{len(jobs)} runs are submitted as {name}")
+            name = f"resnet18-{secrets.token_hex(4)}"
+            disk.make_folder(self._folder / name)
+            disk.write_new(self._folder / name / "array.json", json.dumps([job.run.run_id for job in group]).encode())
+            submit(self._folder / name, [job.model_dump_json() for job in group], wanted, self._at_once)
+            self._ours.add(name)
+            self._out |= {(name, index): job for index, job in enumerate(group)}
+            self._progress.say(f"{len(group)} runs are submitted as {name}")
 
     def _gone(self) -> list[Place]:
         """Return the runs whose jobs Slurm has forgotten."""
@@ -136,25 +131,19 @@ class SlurmEngine(Engine):
             return []
         return [place for place in self._out if place not in alive]
 
-    def _ended(self, place: Place) -> Finished | Job | None:
-        """Return how a run stands whose job is gone, or what is to be submitted anew; None: its record may yet come."""
-        job, is_ours = self._out[place], place[0] in self._ours
-        run_id, store = job.run.run_id, job.store
-        if is_ours and (problem := problem_path(job)).is_file():
-            raise ReportedError(Problem.model_validate_json(problem.read_bytes()))
-        if (attempt := store.attempts(run_id)) >= job.attempt:
+    def _ended(self, place: Place) -> Finished | None:
+        """Return how a run stands whose job is gone; None: its record may yet come."""
+        job = self._out[place]
+        if (problem := problem_path(job)).is_file():
+            raise Problem.model_validate_json(problem.read_bytes()).error()
+        if (attempt := job.store.attempts(job.run.run_id)) >= job.attempt:
             with suppress(IntegrityError):  # another node's file, not all of it seen yet
-                status = store.load(run_id, attempt).status
-                if status in FINAL and not is_ours and job.recorded() is None:  # of other code or data
-                    return self._out.pop(place).next()
-                return self._finish(place, status)
+                return self._finish(place, job.store.load(job.run.run_id, attempt).status)
         if time.monotonic() - self._gone_s.setdefault(place, time.monotonic()) < LAG_S:
             return None
-        if not is_ours:  # it was on its way out when this command came
-            return self._out.pop(place).next()
         cause = f"the job ended without a record; its output is in slurm/{place[0]}"
         try:
-            with run_lock(job.results, run_id):
+            with run_lock(job.results, job.run.run_id):
                 return self._finish(place, record_death(job.next(), "crashed", cause), cause)
         except RunIsTakenError as error:
             return self._finish(place, None, f"left to {error}")
@@ -190,7 +179,7 @@ def queued(arrays: Collection[str]) -> set[Place]:
 
 
 def answer(command: Sequence[str]) -> str:
-    """Return what one of Slurm's programs says; where it fails or is silent, EnvironmentMissingError is raised."""
+    """Return what a program of Slurm prints; where it fails or is silent, EnvironmentMissingError is raised."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_LIMIT_S, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
@@ -210,24 +199,23 @@ def submit(folder: Path, texts: Sequence[str], wanted: Resources, at_once: int) 
     from submitit.core.utils import FailedJobError  # noqa: PLC0415 - an extra that may not be installed
     from submitit.slurm.slurm import SlurmExecutor  # noqa: PLC0415 - the same
 
-    gpus = wanted.gpus or 0
+    gpus, cpus = wanted.gpus or 0, wanted.cpus
     if gpus % 1:
         raise SpecError("--resources", f"{gpus:g} GPUs: Slurm gives whole ones", allowed=["gpus=1", "gpus=2"])
-    threads = "$SLURM_CPUS_ON_NODE" if wanted.cpus is None else str(wanted.cpus)
     try:
         executor = SlurmExecutor(folder)
         executor.update_parameters(
             job_name=folder.name,
             time=None,  # submitit would say five minutes
             exclusive=True if wanted.whole else None,
-            cpus_per_task=wanted.cpus,
+            cpus_per_task=cpus,
             gpus_per_node=int(gpus) or None,
             array_parallelism=at_once,
-            setup=[f"export OMP_NUM_THREADS={threads}"],
-            srun_args=["--cpu-bind=none", *([f"--cpus-per-task={wanted.cpus}"] if wanted.cpus else [])],
+            setup=[f"export OMP_NUM_THREADS={cpus or '$SLURM_CPUS_ON_NODE'}"],
+            srun_args=["--cpu-bind=none", *([f"--cpus-per-task={cpus}"] if cpus else [])],
             additional_parameters={"requeue": True, "signal": "TERM@60"},  # a minute before the limit, to save
         )
         executor.map_array(carry_out_here, texts)
     except (FailedJobError, RuntimeError, OSError) as error:
-        what = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        what = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise EnvironmentMissingError("--engine slurm", f"the jobs cannot be submitted: {what}") from None

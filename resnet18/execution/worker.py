@@ -1,126 +1,267 @@
-"""The child process of one run: it trains, measures, and writes the run's record."""
+"""The child process of one run: it trains, measures, and writes the run's record, however the attempt ends."""
 
 import time
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from resnet18.data.source import open_data
-from resnet18.execution.engine import Job, Message
-from resnet18.execution.worker_attempt import Send, WorkerAttempt
+from resnet18.execution.failure import InterruptedRunError, TimeLimitError, classify, error_text, failure_facts
+from resnet18.execution.job import Job, Message
 from resnet18.measure import Clock
 from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
-from resnet18.records.arrays import encode_picture
-from resnet18.records.record import FINAL, Status
+from resnet18.records.arrays import Checkpoint, Checkpoints, Head, encode_picture
+from resnet18.records.content import result_hash, utc_now
+from resnet18.records.record import FINAL, Epoch, Memory, Score, Segment, Status, Summary
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.native import path_numerics
 from resnet18.training.results import (
-    Conclusion,
+    START,
     EpochResult,
     Position,
+    Tally,
     conclude,
     learned_nothing,
     parameter_count,
+    restore,
+    snapshot,
 )
 from resnet18.training.setup import Setup, compile_network, form_of, set_up
 
 
-def run_job(job: Job, send: Send, stops: Collection[int] = ()) -> None:
+def run_job(job: Job, send: Callable[[Message], None], stops: Collection[int] = ()) -> None:
     """Carry out one attempt, from the last checkpoint on, and save its record, however it ends.
 
-    The runner is sent a message after each epoch, and when the record is saved. Where `stops`, the signals that ask for
-    an end, is not empty any more, the attempt ends between two steps.
+    The runner is sent a message after each epoch. The attempt ends between two steps where there is something in
+    `stops`: the signals that ask for an end.
     """
     attempt = WorkerAttempt(job, send, stops)
-    end: Conclusion | None = None
+    status: Status = "ok"
     try:
         device = ready_device(job.run.execution)
         with memory_capped(job.run.execution, device):  # lifted before the record is written, which takes memory
-            end = _measured(attempt, device)
-        status: Status = "ok"
+            attempt.measure(device)
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
         status = attempt.fail(error)
-    record = attempt.record(status)
-    if end is not None and job.source.leaves_pictures:
-        try:  # before the record: no reader finds that without its picture
-            job.store.save_picture(record.run_id, record.attempt, encode_picture(end.sample_images))
-        except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
-            traceback.print_exc()
-    job.store.save(record)
-    if status in FINAL:
-        attempt.checkpoints.clear()
-    send(Message(done=status))
+    attempt.save(status)
 
 
-def _measured(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
-    """Train under watch, and note what was seen, however the training ended."""
-    facts, execution = attempt.facts, carried_out(attempt.job.run.execution, device)
-    form = form_of(attempt.job.run.experiment.optimizer, execution.path, device.type)
-    facts["numerics"] = {**numerics(execution, device), **path_numerics(execution, device), "optimizer_form": form}
-    watch = DeviceWatch(device)
-    try:
-        with watch:
-            return _train(attempt, device)
-    finally:  # monitoring masks no error of the run
-        found = watch.facts()
-        facts["memory"], facts["energy_j"] = found.memory, found.energy_j
-        facts["numerics"] |= found.numerics
-        facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
-        attempt.reasons.update(found.reasons)
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
-        seconds = [epoch.train_s for epoch in attempt.epochs or ()]
-        facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
-        facts["flags"] += ["unreliable"] if facts["unreliable_because"] else []
+class WorkerAttempt:
+    """One attempt at a run: what is known of it so far, under the record's own keys."""
 
+    def __init__(self, job: Job, send: Callable[[Message], None], stops: Collection[int]) -> None:
+        self.job, self._send, self._stops = job, send, stops
+        self._epochs: list[Epoch] | None = None
+        """Those that are complete; None before the first step."""
+        self._facts: dict[str, Any] = {"time": {}, "flags": [] if job.is_exclusive else ["not_exclusive"]}
+        """Each is noted as soon as it is known: a failure keeps what came before."""
+        self._reasons: dict[str, str] = {}
+        """Why a key is null."""
+        self._earlier: tuple[Segment, ...] = ()
+        self._sample_images: NDArray[Any] | None = None
+        self._start, self._start_ns = utc_now(), time.perf_counter_ns()
+        self._saved_ns = self._start_ns
+        self._checkpoints = Checkpoints(job.results, job.run.run_id)
 
-def _train(attempt: WorkerAttempt, device: torch.device) -> Conclusion | None:
-    """Train, from the last checkpoint on."""
-    job, start_ns = attempt.job, time.perf_counter_ns()
-    data = open_data(job.source, verify=False)
-    if data.sha256 != job.identity.data_sha256:
-        raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
-    setup = set_up(job.run.experiment, job.run.execution, data, device)
-    clock = Clock(lambda: synchronize(device))
-    begin = attempt.begin(setup, clock)
-    attempt.facts.update(classes=setup.data.classes, parameters=parameter_count(setup.model))
-    attempt.add_seconds({"prepare_s": (time.perf_counter_ns() - start_ns) / 1e9, "checkpoint_s": 0.0})
-    if setup.runs_ahead:
-        reason = "the fast path reads loss and hits with the step, which it does not wait for"
-        attempt.reasons["time.statistics_s"] = reason
-    if setup.execution.compile:
+    @property
+    def _segments(self) -> tuple[Segment, ...]:
+        """The stretches of work that led here, this one the last."""
+        return (*self._earlier, Segment(start=self._start, end=utc_now()))
+
+    def _tell(self, note: str) -> None:
+        self._send(Message(note=note))
+
+    def _add_seconds(self, seconds: dict[str, float]) -> None:
+        for scope, value in seconds.items():
+            self._facts["time"][scope] = self._facts["time"].get(scope, 0.0) + value
+
+    def measure(self, device: torch.device) -> None:
+        """Train under watch, and note what was seen, however the training ended."""
+        facts, execution = self._facts, carried_out(self.job.run.execution, device)
+        form = form_of(self.job.run.experiment.optimizer, execution.path, device.type)
+        facts["numerics"] = {**numerics(execution, device), **path_numerics(execution, device), "optimizer_form": form}
+        watch = DeviceWatch(device)
+        try:
+            with watch:
+                self._train(device)
+        finally:  # monitoring masks no error of the run
+            found = watch.facts()
+            facts["memory"], facts["energy_j"] = found.memory, found.energy_j
+            facts["numerics"] |= found.numerics
+            facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
+            self._reasons |= found.reasons
+            threads = torch.get_num_threads() if device.type == "cpu" else 1
+            seconds = [epoch.train_s for epoch in self._epochs or ()]
+            facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
+            facts["flags"] += ["unreliable"] if facts["unreliable_because"] else []
+
+    def _train(self, device: torch.device) -> None:
+        """Train, from the last checkpoint on, and note what the trained network is."""
+        job, start_ns = self.job, time.perf_counter_ns()
+        data = open_data(job.source, verify=False)
+        if data.sha256 != job.identity.data_sha256:
+            raise IntegrityError(f"data set {data.label}", "was changed after the runner had opened it")
+        setup = set_up(job.run.experiment, job.run.execution, data, device)
+        clock = Clock(lambda: synchronize(device))
+        begin = self._begin(setup, clock)
+        self._facts |= {"classes": setup.data.classes, "parameters": parameter_count(setup.model)}
+        self._add_seconds({"prepare_s": _since_s(start_ns), "checkpoint_s": 0.0})
+        if setup.runs_ahead:
+            reason = "the fast path reads loss and hits with the step, which it does not wait for"
+            self._reasons["time.statistics_s"] = reason
+        if setup.execution.compile:
+            start_ns = time.perf_counter_ns()
+            compile_network(setup)
+            self._add_seconds({"compile_s": _since_s(start_ns)})
+        result, host = None, HostWatch()
+        try:
+            with host:
+                for moment in train(setup, clock, begin):
+                    if isinstance(moment, EpochResult):
+                        result = moment
+                        self._after_epoch(result)
+                    else:
+                        self._after_step(setup, clock, moment)
+        finally:  # an epoch that broke off has cost time too
+            self._add_seconds(lap(setup, clock))
+            self._facts["conditions"], unknown = host.facts()
+            self._reasons |= unknown
+        if result is not None:
+            self._conclude(setup, result)
+
+    def _begin(self, setup: Setup, clock: Clock) -> Position:
+        """Return where to begin: at the last checkpoint, if there is one that fits, else at the first step.
+
+        A checkpoint fits that is of the same code, data and numerics: under others the rest would be another run's.
+        """
+        self._epochs = []
+        checkpoint, refused = self._checkpoints.latest()
+        for refusal in refused:
+            self._tell(f"{refusal.where} {refusal.what}")
+        if checkpoint is None:
+            return START
+        head = checkpoint.head
+        identity = self.job.identity
+        own = {"code": identity.code_hash, "data": identity.data_sha256, **self._facts["numerics"]}
+        given = {"code": head.code_hash, "data": head.data_sha256, **head.numerics}
+        if differing := [key for key in {**own, **given} if own.get(key) != given.get(key)]:
+            self._tell(f"begins anew: checkpoint: was made under other {', '.join(differing)}")
+            return START
+        try:
+            position = restore(setup, clock, head.training, checkpoint.arrays)
+        except IntegrityError as error:
+            self._tell(f"begins anew: {error}")
+            return START
+        self._earlier, self._epochs = head.segments, list(head.epochs)
+        self._facts["flags"].append("resumed")
+        self._add_seconds(head.time)
+        self._tell(f"resumes in epoch {position.epoch} after step {position.steps}")
+        return position
+
+    def _after_step(self, setup: Setup, clock: Clock, position: Position) -> None:
+        """Save a checkpoint where one is due, and end the attempt by an error where it is time to."""
+        policy = self.job.policy
+        is_late = policy.time_limit_s is not None and _since_s(self._start_ns) > policy.time_limit_s
+        if is_late or self._stops or _since_s(self._saved_ns) >= policy.checkpoint_every_s:
+            self._save_checkpoint(setup, clock, position)
+        place = f"in epoch {position.epoch} after step {position.steps}; repeat the command to resume there"
+        if self._stops:
+            raise InterruptedRunError(f"stopped by the user {place}")
+        if is_late:
+            raise TimeLimitError(f"the time limit of {policy.time_limit_s:g} s was over {place}")
+
+    def _save_checkpoint(self, setup: Setup, clock: Clock, position: Position) -> None:
+        """Write a checkpoint. Where that fails the run goes on: the last one stands."""
         start_ns = time.perf_counter_ns()
-        compile_network(setup)
-        attempt.add_seconds({"compile_s": (time.perf_counter_ns() - start_ns) / 1e9})
-    result = _train_watched(attempt, setup, clock, begin)
-    if result is None:
-        return None
-    if learned_nothing(setup, result):
-        attempt.facts["flags"].append("no_learning")
-    end = conclude(setup, result.predictions)
-    attempt.conclude(end)
-    return end
+        (moment, arrays), seconds = snapshot(setup, position, clock), self._facts["time"]
+        head = Head(
+            run_id=self.job.run.run_id,
+            code_hash=self.job.identity.code_hash,
+            data_sha256=self.job.identity.data_sha256,
+            numerics=self._facts["numerics"],
+            segments=self._segments,
+            epochs=tuple(self._epochs or ()),
+            time={**seconds, "wall_s": seconds.get("wall_s", 0.0) + _since_s(self._start_ns)},
+            training=moment,
+        )
+        try:
+            self._checkpoints.save(Checkpoint(head, arrays))
+        except (OSError, IntegrityError) as error:
+            traceback.print_exc()
+            self._tell(f"no checkpoint could be written: {error}")
+        self._saved_ns = time.perf_counter_ns()
+        self._add_seconds({"checkpoint_s": _since_s(start_ns)})
+
+    def _after_epoch(self, result: EpochResult) -> None:
+        """Note what an epoch gave, and tell the runner."""
+        seconds: dict[str, Any] = {"statistics_s": None, **result.seconds}
+        epoch = Epoch(
+            epoch=result.epoch,
+            learning_rate=result.learning_rate,
+            steps=result.steps,
+            train=_score(result.train),
+            as_published=_score(result.as_published),
+            clean=_score(result.clean),
+            **seconds,
+        )
+        self._epochs = [*(self._epochs or ()), epoch]
+        self._add_seconds(result.seconds)
+        self._send(Message(epoch=epoch))
+
+    def _conclude(self, setup: Setup, last: EpochResult) -> None:
+        """Note what is known only at the end: confusion, samples, digests and the result hash."""
+        end = conclude(setup, last.predictions)
+        self._sample_images = end.sample_images
+        summary = Summary(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
+        self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last) else []
+        self._facts |= {
+            "confusion": end.confusion,
+            "samples": [{"index": index, "label": label, "prediction": guess} for index, label, guess in end.samples],
+            "summary": summary.model_dump(),
+            "result_hash": result_hash(tuple(self._epochs or ()), end.confusion, summary),
+        }
+
+    def fail(self, error: Exception) -> Status:
+        """Note why the attempt ends, and return the status that the error amounts to."""
+        status = classify(error, is_capped=self.job.run.execution.memory_cap is not None)
+        phase = "prepare" if self._epochs is None else f"after {len(self._epochs)} epochs"
+        self._facts["failure"], unsaid = failure_facts(status, phase, error_text(error, self.job))
+        self._reasons |= unsaid
+        return status
+
+    def save(self, status: Status) -> None:
+        """Save the record, and the picture of its samples. An attempt that was resumed has no peaks and no energy."""
+        job, facts = self.job, self._facts
+        self._add_seconds({"wall_s": _since_s(self._start_ns)})
+        if "resumed" in facts["flags"]:
+            facts["memory"], facts["energy_j"] = {}, None
+            keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
+            self._reasons |= dict.fromkeys(keys, "the run was resumed: this process did not see all of it")
+        facts["epochs"] = [asdict(epoch) for epoch in self._epochs or ()]
+        record = job.record(status, self._segments, facts, self._reasons)
+        if self._sample_images is not None and status == "ok" and job.source.leaves_pictures:
+            try:  # before the record: no reader finds that without its picture
+                job.store.save_picture(record.run_id, record.attempt, encode_picture(self._sample_images))
+            except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
+                traceback.print_exc()
+        job.store.save(record)
+        if status in FINAL:
+            self._checkpoints.clear()
 
 
-def _train_watched(attempt: WorkerAttempt, setup: Setup, clock: Clock, begin: Position) -> EpochResult | None:
-    """Train while the host is watched, and return what the last epoch gave."""
-    result, host = None, HostWatch()
-    try:
-        with host:
-            for moment in train(setup, clock, begin):
-                if isinstance(moment, EpochResult):
-                    result = moment
-                    attempt.after_epoch(result)
-                else:
-                    attempt.after_step(setup, clock, moment)
-    finally:  # an epoch that broke off has cost time too
-        attempt.add_seconds(lap(setup, clock))
-        attempt.facts["conditions"], unknown = host.facts()
-        attempt.reasons.update(unknown)
-    return result
+def _since_s(start_ns: int) -> float:
+    return (time.perf_counter_ns() - start_ns) / 1e9
+
+
+def _score(tally: Tally) -> Score:
+    return Score(loss=tally.loss_sum / tally.images, correct=tally.correct, images=tally.images)

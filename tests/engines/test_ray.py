@@ -14,10 +14,10 @@ from engines.watching import hashes, when
 from fakes.jobs import EMBEDDED, ONE_CASE, TIMED, Quiet
 from test_imagefolder import files, make_tar
 
-from resnet18.execution.engine import Policy, Resources
-from resnet18.execution.local_engine import LocalEngine
+from resnet18.execution.cluster import Resources
+from resnet18.execution.job import Policy
 from resnet18.execution.ray_engine import RayEngine
-from resnet18.execution.runner import run_plan
+from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
 from resnet18.spec.data import DataSource
 from resnet18.spec.errors import EnvironmentMissingError

@@ -21,8 +21,8 @@ from fakes.accelerator import NAME, Accelerator, install
 from fakes.disk import FaultyOs
 
 from resnet18.data.dataset import read_embedded
-from resnet18.execution import child, worker
-from resnet18.execution.engine import Job
+from resnet18.execution import attempt, worker
+from resnet18.execution.job import Job
 from resnet18.measure import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
@@ -33,7 +33,7 @@ from resnet18.training.loop import train
 from resnet18.training.results import parameters_sha256, restore, snapshot
 from resnet18.training.setup import Setup, set_up
 
-ENTER = child._enter
+ENTER = attempt._enter
 """The real start of a child, which tests put another in place of."""
 
 
@@ -85,7 +85,7 @@ def that_hangs(*arguments: Any) -> None:
 
 def answer(question: Callable[..., Any], *arguments: Any) -> Any:
     """Return a question's answer from a fresh process; its errors are raised here."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=child._context()) as pool:
+    with ProcessPoolExecutor(max_workers=1, mp_context=attempt.fork_server()) as pool:
         return pool.submit(question, *arguments).result()
 
 

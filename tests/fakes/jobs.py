@@ -6,9 +6,9 @@ import json
 from builders import TINY, TOML, make_benchmark, make_record
 from rich.console import Console
 
-from resnet18.execution.engine import DEFAULT, Job
+from resnet18.execution.cluster import Delivery, Problem
+from resnet18.execution.job import DEFAULT, Job
 from resnet18.execution.progress import Progress
-from resnet18.execution.remote_worker import Delivery, Problem
 from resnet18.execution.runner import make_jobs
 from resnet18.records.store import Store
 from resnet18.spec.data import parse_data

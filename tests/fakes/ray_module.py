@@ -1,20 +1,17 @@
-"""A stand-in for the module `ray`, as far as the engine uses it: said nodes, and tasks that end as told.
-
-Nothing takes time: where the engine waits and nothing can come back, the clock is moved on by as much.
-"""
+"""A stand-in for the module `ray`, as far as the engine uses it: said nodes, and tasks that end as told."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from resnet18.execution.engine import Job
+from resnet18.execution.job import Job
 
 PENDING = object()
 """A task that has not ended."""
 
 
 class RayError(Exception):
-    """The errors, with the real ones' names and parents."""
+    """The errors have the names and parents of the real ones."""
 
 
 class RayTaskError(RayError):
@@ -37,21 +34,10 @@ class TaskCancelledError(RayError):
 class Task:
     """A task that was given out, and the reference to what it will return."""
 
-    text: str
+    job: Job
     options: dict[str, Any]
     outcome: Any = PENDING
     was_cancelled: bool = False
-
-    @property
-    def job(self) -> Job:
-        """What it carries out."""
-        return Job.model_validate_json(self.text)
-
-    @property
-    def label(self) -> str:
-        """Seed and batch size: which run it is."""
-        experiment = self.job.run.experiment
-        return f"{experiment.batch_size}/{experiment.seed}"
 
 
 @dataclass
@@ -67,39 +53,38 @@ class FakeRay:
     script: Any
     rows: list[dict[str, Any]]
     at_cancel: Any = lambda task: TaskCancelledError("cancelled")
-    now_s: float = 1000.0
     sent: list[Task] = field(default_factory=list)
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError, OutOfMemoryError=OutOfMemoryError)
 
     def nodes(self):
-        """The nodes, as Ray lists them."""
+        """List the nodes as Ray does."""
         return self.rows
 
     def remote(self, **options):
-        """What makes a function a task."""
+        """Return what makes a function a task."""
         return lambda function: SimpleNamespace(
             options=lambda **more: SimpleNamespace(remote=lambda text: self._send(text, {**options, **more}))
         )
 
     def _send(self, text, options):
-        self.sent.append(Task(text, options))
+        self.sent.append(Task(Job.model_validate_json(text), options))
         return self.sent[-1]
 
-    def wait(self, refs, *, num_returns, timeout):
-        """Ask the script, and let time pass where too few have ended."""
+    def wait(self, refs, *, num_returns=1, timeout=None):
+        """Ask the script how tasks end."""
         for task in refs:
             if task.outcome is PENDING:
                 task.outcome = self.script(task)
         back = [task for task in refs if task.outcome is not PENDING][:num_returns]
-        if len(back) < num_returns:
-            self.now_s += timeout
+        assert back or timeout, "the engine waits for ever"
         return back, [task for task in refs if task not in back]
 
     def get(self, task):
-        """What a task returned, or raise what it raised."""
+        """Return what a task returned, with its node's address, or raise what it raised."""
         if isinstance(task.outcome, BaseException):
             raise task.outcome
-        return task.outcome
+        node, text = task.outcome
+        return node, f"address-{node}", text
 
     def cancel(self, task, *, force=False):
         """End a task as an interrupt does."""
@@ -110,6 +95,5 @@ class FakeRay:
 
 
 def node_row(name, cpus=4, gpus=0, *, alive=True):
-    """A node as `ray.nodes()` lists it."""
     resources = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
     return {"NodeID": name, "NodeManagerAddress": f"address-{name}", "Alive": alive, "Resources": resources}

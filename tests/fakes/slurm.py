@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet18.execution.engine import Job
+from resnet18.execution.job import Job
 from resnet18.spec.errors import EnvironmentMissingError
 
 

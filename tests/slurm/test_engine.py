@@ -12,9 +12,9 @@ from slurm.cluster import SlurmCluster, wait_until
 from slurm.processes import destroy, jobs
 
 from resnet18.execution import slurm_engine
-from resnet18.execution.engine import Policy, Resources
-from resnet18.execution.local_engine import LocalEngine
-from resnet18.execution.runner import run_plan
+from resnet18.execution.cluster import Resources
+from resnet18.execution.job import Policy
+from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.execution.slurm_engine import SlurmEngine
 from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError, LockedError

@@ -1,9 +1,10 @@
-"""What a node does with a job that an engine has brought, beside the runner's folder or in it."""
+"""What a run takes of a node of a cluster, and what a node does with a job, beside the runner's folder or in it."""
 
 import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 
 import pytest
@@ -12,16 +13,102 @@ from fakes.disk import FaultyOs
 from fakes.jobs import jobs_of, record_of, states
 
 from resnet18.data.dataset import read_embedded
-from resnet18.execution import remote_worker as node
+from resnet18.execution import cluster as node
 from resnet18.execution.attempt import run_lock
-from resnet18.execution.engine import Policy
-from resnet18.execution.remote_worker import ENDINGS, Delivery, Problem, carry_out_apart, carry_out_here
+from resnet18.execution.cluster import (
+    ENDINGS,
+    Delivery,
+    Problem,
+    Resources,
+    carry_out_apart,
+    carry_out_here,
+    connect,
+    parse_resources,
+    resources_of,
+)
+from resnet18.execution.job import Policy
 from resnet18.records import disk
 from resnet18.records.arrays import Checkpoint, Checkpoints, load_checkpoint
 from resnet18.records.content import parse_record
 from resnet18.records.store import Store
+from resnet18.spec.errors import EnvironmentMissingError, SpecError
+from resnet18.spec.experiment import Execution
 
 PAST, FUTURE = "1999-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "resources"),
+    [
+        (None, Resources()),
+        ("cpus=4", Resources(cpus=4)),
+        ("gpus=2", Resources(gpus=2.0)),
+        ("gpus=0.5,cpus=3", Resources(cpus=3, gpus=0.5)),
+        ("gpus=0", Resources(gpus=0.0)),
+    ],
+)
+def test_resources_say_what_a_run_takes(text, resources):
+    """Either, both or nothing, in any order."""
+    assert resources == parse_resources(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("4", "cpus", "cpus=", "cpus=x", "cpus=1.5", "cpus=0", "cpus=-1", "CPUS=1", "cpus=" + "9" * 5000),
+        *("gpus=-1", "gpus=nan", "gpus=inf", "gpus=1.5", "disks=1", "cpus=1;gpus=1", "cpus=1,disks=2"),
+    ],
+    ids=lambda text: text[:16],
+)
+def test_resources_that_mean_nothing_are_refused(text):
+    """By name, with those that mean something."""
+    with pytest.raises(SpecError, match="names no resources") as raised:
+        parse_resources(text)
+
+    assert (2, "cpus=N") == (raised.value.exit_code, raised.value.allowed[0])
+
+
+@pytest.mark.parametrize(
+    ("device", "is_timed", "has_gpus", "said", "taken"),
+    [
+        ("auto", True, False, Resources(cpus=1), Resources(None, 0.0, whole=True)),
+        ("auto", True, True, Resources(1, 0.5), Resources(None, 1.0, whole=True)),
+        ("auto", False, False, Resources(), Resources(None, 0.0, whole=True)),
+        ("auto", False, False, Resources(2, 1.0), Resources(2, 0.0)),
+        ("cpu", False, True, Resources(), Resources(None, 0.0, whole=True)),
+        ("auto", False, True, Resources(), Resources(None, 1.0)),
+        ("cuda", False, False, Resources(4, 0.25), Resources(4, 0.25)),
+    ],
+)
+def test_a_timed_run_takes_the_whole_node_and_another_what_the_user_says(device, is_timed, has_gpus, said, taken):
+    """By default the whole node without a GPU, which trains as it would on that machine alone, and else one GPU."""
+    run = make_run(execution=Execution(device=device), is_timed=is_timed)
+
+    assert taken == resources_of(run, said, has_gpus=has_gpus)
+
+
+def test_a_gpu_by_its_number_is_refused_on_a_cluster():
+    """A run is given its own, which is number 0 there."""
+    with pytest.raises(SpecError, match="names a GPU of this machine"):
+        resources_of(make_run(execution=Execution(device="cuda:1")), Resources(), has_gpus=True)
+
+
+@pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("slurm", "submitit")])
+def test_an_engine_that_is_not_installed_says_how_to_install_it(engine, module, monkeypatch):
+    """As an extra of this package."""
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EnvironmentMissingError, match="is not installed") as raised:
+        connect(engine, Resources(), None)
+
+    assert f'pip install "resnet18[{engine}]"' == raised.value.next_step
+
+
+def test_an_unknown_engine_is_refused_with_the_nearest_name():
+    """And those that there are."""
+    with pytest.raises(
+        SpecError, match=r'--engine rya: unknown \(did you mean "ray"\?\) \(allowed: local, ray, slurm\)'
+    ):
+        connect("rya", Resources(), None)
 
 
 @pytest.fixture(autouse=True)

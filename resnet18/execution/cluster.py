@@ -1,0 +1,239 @@
+"""Engines of clusters: what a run takes of a node, and what a node does with a job, as JSON in and JSON out."""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from resnet18.data.source import open_data
+from resnet18.execution.attempt import RunIsTakenError, carry_out, run_lock
+from resnet18.execution.job import Engine, Job
+from resnet18.records import disk
+from resnet18.records.content import LIMIT, file_name, parse_record
+from resnet18.records.record import FINAL, Status
+from resnet18.spec.data import DataSource, data_home
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, SuiteError, did_you_mean
+from resnet18.spec.identity import code_hash
+from resnet18.spec.plan import Run
+from resnet18.spec.strict import Model
+
+CLUSTERS = {"ray": "RayEngine", "slurm": "SlurmEngine"}
+"""Each is a class of the module `NAME_engine`, which is imported only when its name is given."""
+AMOUNTS = {"cpus": r"[1-9]\d{0,5}", "gpus": r"\d{1,5}|0\.\d{1,5}"}
+ROOM_BYTES = 1 << 20
+"""A node without so much room for records, logs and checkpoints is given no run. A record takes far less."""
+LOG_BYTES = 64 << 10
+"""How much of a log's end travels back."""
+ENDINGS = (signal.SIGTERM, signal.SIGUSR2)
+"""What Slurm sends before it ends a job, and what submitit lets it send before that."""
+TAKEN_LIMIT_S = 60.0
+"""How long a process that carries out the same run here, and is about to be ended, is waited for."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run takes of a cluster's node."""
+
+    cpus: int | None = None
+    """None: all of the node's, or as many as belong to the GPUs."""
+    gpus: float | None = None
+    """Less than one: several runs share a GPU. None: as the device of the run says."""
+    whole: bool = False
+    """The run has the node for itself."""
+
+
+def connect(name: str, resources: Resources, at_once: int | None) -> Engine:
+    """Return the engine of a cluster, on which so many runs may go on at once; None: as many as there is room for.
+
+    Raises:
+        SpecError: an unknown engine.
+        EnvironmentMissingError: it is not installed, or cannot be reached.
+    """
+    if name not in CLUSTERS:
+        known = ("local", *CLUSTERS)
+        raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, known)}", allowed=known)
+    module = import_module(f"resnet18.execution.{name}_engine")
+    engine: Engine = getattr(module, CLUSTERS[name])(resources, at_once)
+    return engine
+
+
+def parse_resources(text: str | None) -> Resources:
+    """Return what `--resources cpus=4,gpus=0.5` means; SpecError where it means nothing."""
+    found = dict(part.partition("=")[::2] for part in (text or "").split(",") if part)
+    if not all(key in AMOUNTS and re.fullmatch(AMOUNTS[key], value) for key, value in found.items()):
+        allowed = ["cpus=N", "gpus=N", "gpus=0.5", "cpus=N,gpus=N"]
+        raise SpecError(f"--resources {text}", "names no resources", allowed=allowed)
+    cpus, gpus = found.get("cpus"), found.get("gpus")
+    return Resources(None if cpus is None else int(cpus), None if gpus is None else float(gpus))
+
+
+def resources_of(run: Run, wanted: Resources, *, has_gpus: bool) -> Resources:
+    """Return what a run takes of a node.
+
+    A timed run takes the whole node. Another takes what the user wants: by default the whole node where it uses no GPU,
+    and else one GPU. On `auto` it uses one where there are any.
+
+    Raises:
+        SpecError: the run names a GPU by its number.
+    """
+    kind, _, number = run.execution.device.partition(":")
+    if number:
+        raise SpecError(
+            f"{run.labels[0]}: device {run.execution.device}",
+            "names a GPU of this machine; on a cluster a run is given its own",
+            allowed=["auto", "cpu", "cuda"],
+        )
+    gpus = 1.0 if kind == "cuda" or (kind == "auto" and has_gpus) else 0.0
+    if run.is_timed:
+        return Resources(None, gpus, whole=True)
+    if gpus and wanted.gpus is not None:
+        gpus = wanted.gpus
+    return Resources(wanted.cpus, gpus, whole=wanted.cpus is None and gpus == 0)
+
+
+class Problem(Model):
+    """Why a node cannot carry runs out, on its way to the runner."""
+
+    where: str
+    what: str
+    next_step: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: SuiteError) -> "Problem":
+        """Return what is sent instead of raising."""
+        return cls(where=error.where, what=error.what, next_step=error.next_step, exit_code=error.exit_code)
+
+    def error(self) -> SuiteError:
+        """Return what is raised where it has arrived."""
+        error = SuiteError(self.where, self.what, next_step=self.next_step)
+        error.exit_code = self.exit_code
+        return error
+
+
+class Delivery(Model):
+    """What a node sends back: a record and what lies beside it, or why runs cannot be carried out there."""
+
+    record: str = ""
+    """JSON, as it is stored."""
+    picture: str | None = None
+    """PNG in base64, where the run left one."""
+    log: str = ""
+    problem: Problem | None = None
+
+    def keep(self, job: Job) -> Status:
+        """Write what came back into the job's results, the record last, and return its status.
+
+        Raises:
+            EnvironmentMissingError: there is no room for it.
+            IntegrityError: it is no record, or that of another attempt.
+        """
+        run_id, store = job.run.run_id, job.store
+        try:
+            if self.log:
+                disk.replace(job.log, self.log.encode())
+            if self.picture is not None:
+                store.save_picture(run_id, job.attempt, base64.b64decode(self.picture))
+            return store.keep(run_id, job.attempt, self.record.encode()).status
+        except OSError as error:
+            what, next_step = f"a record cannot be kept: {error.strerror}", "make room, then repeat the command"
+            raise EnvironmentMissingError(str(store.results), what, next_step=next_step) from None
+
+
+def carry_out_apart(text: str) -> str:
+    """Carry out a job on a node that shares no folder with the runner, and return a `Delivery`.
+
+    The node keeps a results folder of its own for the run, so that a run that was lost with its process goes on from
+    its checkpoint when it comes back, and a record that was written but not delivered is delivered then.
+    """
+    job, scratch = Job.model_validate_json(text), data_home() / "scratch"
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # the fork server knows those of the first job
+    run_id = job.run.run_id
+    job = job.model_copy(update={"results": scratch / run_id, "gpus": gpus})
+    error: SuiteError
+    try:
+        # Not in the run's own folder, which is removed before the lock is let go.
+        with run_lock(scratch, run_id, wait_s=TAKEN_LIMIT_S):
+            check_fit(job)
+            if job.recorded() is None or job.store.attempts(run_id) != job.attempt:
+                for path in job.store.folder.glob("*.json"):  # of other attempts, code or data
+                    path.unlink()
+                with suppress(KeyboardInterrupt):  # cancelled: the record, which says so, is delivered
+                    carry_out(job, lambda _: None)
+            return _packed(job).model_dump_json()
+    except RunIsTakenError as holder:
+        error = EnvironmentMissingError(_here(), f"carries the run out already: {holder}")
+    except OSError as failure:
+        error = EnvironmentMissingError(_here(), f"{job.results} cannot be written: {failure.strerror}")
+    except SuiteError as refusal:
+        error = refusal
+    return Delivery(problem=Problem.of(error)).model_dump_json()
+
+
+def carry_out_here(text: str) -> None:
+    """Carry out a job in the results directory that the nodes share; what becomes of it is read there.
+
+    A job that was lost with its node is begun again, as Slurm does, and finds a checkpoint, or the record.
+    """
+    for number in ENDINGS:  # the run saves a checkpoint, and is recorded as interrupted
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    job = Job.model_validate_json(text)
+    try:
+        check_fit(job)
+    except SuiteError as error:
+        disk.replace(problem_path(job), Problem.of(error).model_dump_json().encode())
+        return
+    problem_path(job).unlink(missing_ok=True)
+    with run_lock(job.results, job.run.run_id, wait_s=TAKEN_LIMIT_S):
+        if job.recorded() is None:
+            carry_out(job.next(), lambda _: None)
+
+
+def problem_path(job: Job) -> Path:
+    """Return where a node that shares the results says why it cannot carry a run out."""
+    return job.results / "slurm" / f"{job.run.run_id}.problem"
+
+
+def check_fit(job: Job) -> None:
+    """Raise a SuiteError where a run cannot be carried out here: no room on the disk, other code, other data."""
+    job.store.make_writable(ROOM_BYTES)
+    if code_hash(job.run.experiment, job.run.execution) != job.identity.code_hash:
+        next_step = "install the version that the runner has"
+        raise EnvironmentMissingError(_here(), "has another version of resnet18", next_step=next_step)
+    if _data_sha256(job.source, job.identity.data_sha256) != job.identity.data_sha256:
+        where, what = f"{_here()}: data set {job.source.label}", "has other pixels or labels here"
+        raise IntegrityError(where, what, next_step="copy it again")
+
+
+@cache
+def _data_sha256(source: DataSource, expected: str | None) -> str:  # noqa: ARG001 - another hash looks again
+    """Return the hash of the data set that this node has. Read once in a process: it has many images."""
+    return open_data(source, verify=True).sha256
+
+
+def _packed(job: Job) -> Delivery:
+    """Return what the attempt left, and remove it here, save a checkpoint that the run may go on from."""
+    store = job.store
+    record = disk.read(store.folder / file_name(job.run.run_id, job.attempt), LIMIT)
+    picture = store.picture_path(job.run.run_id, job.attempt)
+    delivery = Delivery(
+        record=record.decode(),
+        picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
+        log=job.log.read_bytes()[-LOG_BYTES:].decode(errors="replace") if job.log.is_file() else "",
+    )
+    is_final = parse_record(record, "the record").status in FINAL
+    for folder in (store.results,) if is_final else (store.folder, store.logs):
+        shutil.rmtree(folder, ignore_errors=True)
+    return delivery
+
+
+def _here() -> str:
+    return f"node {socket.gethostname()}"

@@ -1,0 +1,140 @@
+"""A job is one attempt at a run: what an engine is given, and what it gives back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from resnet18.records.content import build_record
+from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Segment, Status
+from resnet18.records.store import Store
+from resnet18.spec.data import DataSource, PathAsText
+from resnet18.spec.plan import Run
+from resnet18.spec.resolve import Request
+from resnet18.spec.strict import Items, Model
+
+if TYPE_CHECKING:
+    from resnet18.execution.progress import Progress
+
+CHECKPOINT_EVERY_S = 60.0  # how much work a power loss may cost; writing a checkpoint takes well under a second
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What counts as done already, how often an attempt is saved, and when it is stopped."""
+
+    keep_stale: bool = False
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
+    time_limit_s: float | None = None
+    """After it an attempt is stopped between two steps, and recorded as `timeout`."""
+    again: Mapping[str, int] = field(default_factory=dict)
+    """By run id, an attempt by which the run is no longer done: a later one counts."""
+
+
+DEFAULT = Policy()
+
+
+class Job(Model):
+    """One attempt at a run. It travels to the run's process as JSON, so that nothing of ours is pickled."""
+
+    run: Run
+    request: Request
+    source: DataSource
+    identity: Identity
+    results: PathAsText
+    """The results directory, absolute."""
+    policy: Policy = DEFAULT
+    attempt: int = 1
+    is_exclusive: bool = True
+    """False: other runs go on beside it, and the record says so."""
+    processors: Items[int] = ()
+    """Those that the run may use; empty: those that its parent may use."""
+    gpus: str | None = None
+    """What CUDA_VISIBLE_DEVICES says to the run; None: what it says already."""
+
+    @property
+    def store(self) -> Store:
+        """Where the record goes."""
+        return Store(self.results)
+
+    @property
+    def log(self) -> Path:
+        """Where the output of the attempt goes."""
+        return self.store.log_path(self.run.run_id, self.attempt)
+
+    @property
+    def accepted(self) -> tuple[str | None, str | None]:
+        """The code and the data whose records count (`records.store.is_done`); None for any."""
+        return (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
+
+    def recorded(self) -> Status | None:
+        """Return the status of the record by which the run is done by now, None where there is none."""
+        record = self.store.done(self.run.run_id, *self.accepted)
+        if record is None or record.attempt <= self.policy.again.get(self.run.run_id, 0):
+            return None
+        return record.status
+
+    def next(self) -> "Job":
+        """Return the next attempt at the run."""
+        return self.model_copy(update={"attempt": self.store.attempts(self.run.run_id) + 1})
+
+    def record(
+        self, status: Status, segments: tuple[Segment, ...], facts: dict[str, Any], reasons: dict[str, str]
+    ) -> Record:
+        """Return the record of this attempt (`records.content.build_record`)."""
+        return build_record(
+            spec=RecordSpec(
+                experiment=self.run.experiment,
+                execution=self.run.execution,
+                overrides=self.request.overrides,
+                assumptions=self.run.assumptions,
+            ),
+            scale=self.request.scale,
+            attempt=self.attempt,
+            status=status,
+            identity=self.identity,
+            segments=segments,
+            facts=facts,
+            reasons=reasons,
+        )
+
+
+class Message(Model):
+    """What a child tells: something that the user must know, or what an epoch gave."""
+
+    note: str | None = None
+    epoch: Epoch | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run of the plan stands when the command ends."""
+
+    run: Run
+    status: Status | None
+    """None: another runner is carrying it out."""
+    was_recorded: bool = False
+    """It was done before the engine came to it."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the exit code must say so. Running out of memory where the report did is a finding."""
+        is_expected = self.status == "oom_device" and self.run.may_run_out_of_memory
+        return self.status not in {"ok", None} and not is_expected
+
+
+class Engine(Protocol):
+    """Carries runs out, and knows the devices that a run can have there."""
+
+    devices: Mapping[str, int] | None
+    """How many there are of each kind; None: those of this machine."""
+
+    def prepare(self, runs: Sequence[Run]) -> None:
+        """Get ready for runs that are about to come, while the caller reads the data set."""
+
+    def carry_out(self, jobs: Sequence[Job], progress: "Progress") -> list[Finished]:
+        """Carry out runs that are not done, and return how each of them stands, its record in the store.
+
+        An interrupt ends what goes on: saved, and recorded as interrupted. EnvironmentMissingError is raised where no
+        node that is left can carry out what is asked for.
+        """
