@@ -39,11 +39,7 @@ from resnet18.training.setup import Setup, compile_network, form_of, set_up
 
 
 def run_job(job: Job, send: Callable[[Message], None], stops: Collection[int] = ()) -> None:
-    """Carry out one attempt, from the last checkpoint on, and save its record, however it ends.
-
-    The runner is sent a message after each epoch. The attempt ends between two steps where there is something in
-    `stops`: the signals that ask for an end.
-    """
+    """Carry out one attempt, and save its record; a signal in `stops` ends it between two steps."""
     attempt = WorkerAttempt(job, send, stops)
     status: Status = "ok"
     try:
@@ -140,18 +136,14 @@ class WorkerAttempt:
             self._conclude(setup, result)
 
     def _begin(self, setup: Setup, clock: Clock) -> Position:
-        """Return where to begin: at the last checkpoint, if there is one that fits, else at the first step.
-
-        A checkpoint fits that is of the same code, data and numerics: under others the rest would be another run's.
-        """
+        """Return where to begin: at the last checkpoint if it is of the same code, data and numerics, else at START."""
         self._epochs = []
         checkpoint, refused = self._checkpoints.latest()
         for refusal in refused:
             self._tell(f"{refusal.where} {refusal.what}")
         if checkpoint is None:
             return START
-        head = checkpoint.head
-        identity = self.job.identity
+        head, identity = checkpoint.head, self.job.identity
         own = {"code": identity.code_hash, "data": identity.data_sha256, **self._facts["numerics"]}
         given = {"code": head.code_hash, "data": head.data_sha256, **head.numerics}
         if differing := [key for key in {**own, **given} if own.get(key) != given.get(key)]:
