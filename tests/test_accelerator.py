@@ -4,24 +4,16 @@ What only hardware can show is not here: kernels of cuDNN and their rounding, st
 what the driver takes beside torch's allocator, and fragmentation.
 """
 
-from functools import partial
-
 import pytest
 from builders import TINY, TOML, make_experiment, make_job, make_run, make_toml
 from fakes import children
-from rich.console import Console
 
-from resnet18.execution import attempt
-from resnet18.execution.progress import Progress
-from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
-from resnet18.spec.data import parse_data
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.training.model import build_model
 
-EMBEDDED = parse_data("fashion-mnist-mini")
 PLENTY = 2**40
 CASES = {
     "SGD": '{ optimizer = { name = "sgd", lr = 0.01 } }',
@@ -47,34 +39,17 @@ def toml_of(cases):
     return text + "".join(f'\n[[case]]\nname = "{name}"\nexperiment = {lines}\n' for name, lines in cases.items())
 
 
-def planned_of(folder, text, overrides):
-    folder.mkdir(exist_ok=True)
-    request = Request(data=EMBEDDED.label, overrides=overrides)
-    return plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu": 1}), request
-
-
-def by_case(folder, planned):
-    found = {record.run_id: record for record in Store(folder / "results").read().records}
-    return {run.labels[0].partition("/")[2]: found[run.run_id] for run in planned.runs}
-
-
-def records_of(folder, text, overrides, capacity=PLENTY):
-    """Run a benchmark as the suite does, in children that have the accelerator; return the record of each case."""
-    planned, request = planned_of(folder, text, overrides)
-    with pytest.MonkeyPatch.context() as patched, (folder / "progress").open("w", encoding="utf-8") as file:
-        patched.setattr(attempt, "_enter", partial(children.with_accelerator, capacity))
-        store = Store(folder / "results")
-        run_plan(planned, request, EMBEDDED, LocalEngine(), store, Progress(Console(file=file)))
-    return by_case(folder, planned)
-
-
 def trained(folder, text, *overrides, capacity=PLENTY):
-    """Return the same from one process for all runs, which takes a tenth of the time."""
-    planned, _ = planned_of(folder, text, (*TINY[:4], "epochs=2", "threads=1", *overrides))
-    Store(folder / "results").make_writable()
-    jobs = [make_job(folder / "results", run) for run in planned.runs]
-    children.answer(children.carry_out, jobs, capacity)
-    return by_case(folder, planned)
+    """Train a benchmark's cases in one fresh process that has the accelerator; return the record of each."""
+    folder.mkdir(exist_ok=True)
+    overrides = (*TINY[:4], "epochs=2", "threads=1", *overrides)
+    request = Request(data="fashion-mnist-mini", overrides=overrides)
+    runs = plan([load_benchmark(make_toml(folder, text))], request, (0,), {"cpu": 1}).runs
+    store = Store(folder / "results")
+    store.make_writable()
+    children.answer(children.carry_out, [make_job(folder / "results", run) for run in runs], capacity)
+    found = {record.run_id: record for record in store.read().records}
+    return {run.labels[0].partition("/")[2]: found[run.run_id] for run in runs}
 
 
 @pytest.fixture(scope="module")
@@ -127,34 +102,20 @@ def test_the_peak_of_memory_counts_the_state_of_the_optimizer(both):
 
 
 def test_what_does_not_fit_ends_as_a_record_and_the_next_run_works(tmp_path):
-    """Batch 40 runs out of the card's memory, batch 8 does not; the first says what it asked for and what was free."""
-    cases = {size: f'{{ batch_size = {size}, optimizer = {{ name = "sgd", lr = 0.01 }} }}' for size in ("40", "8")}
-    records = records_of(tmp_path, toml_of(cases).replace("batch_size = 16\n", "\n"), TINY, capacity=700_000)
-    failure = records["40"].failure
+    """Batch 40 runs out of the card's memory, batch 8 does not, in the same process: all memory is given back."""
+    store = Store(tmp_path)
+    store.make_writable()
+    jobs = [make_job(tmp_path, make_run(make_experiment(batch_size=size))) for size in (40, 8)]
+    left = children.answer(children.carry_out, jobs, 700_000)
+    records = {record.spec.experiment.batch_size: record for record in store.read().records}
+    failure = records[40].failure
 
-    assert ["oom_device", "ok"] == [record.status for record in records.values()]
+    assert [0, 0] == left
+    assert {40: "oom_device", 8: "ok"} == {size: record.status for size, record in records.items()}
     assert "OutOfMemoryError: fakegpu out of memory. Tried to allocate " in failure.message
     assert 0 <= failure.free_bytes < failure.requested_bytes < 700_000
-    assert records["40"].memory.allocated_peak_bytes <= 700_000
+    assert records[40].memory.allocated_peak_bytes <= 700_000
     assert "after 0 epochs" == failure.phase
-
-
-def test_memory_is_given_back_after_a_run_and_after_one_that_did_not_fit(tmp_path):
-    """Also where both share a process, which the suite's runs never do."""
-    Store(tmp_path).make_writable()
-    jobs = [make_job(tmp_path, make_run(make_experiment(batch_size=size))) for size in (40, 8)]
-
-    assert [0, 0] == children.answer(children.carry_out, jobs, 1_000_000)
-    assert {"oom_device", "ok"} == {record.status for record in Store(tmp_path).read().records}
-
-
-def test_a_cap_is_refused_where_the_device_has_none(tmp_path):
-    (record,) = records_of(tmp_path, toml_of({"SGD": CASES["SGD"]}), (*TINY, "memory_cap=1GiB")).values()
-
-    assert ("unsupported", "UnsupportedError: memory_cap on fakegpu (allowed: cuda, or cpu on Linux)") == (
-        record.status,
-        record.failure.message,
-    )
 
 
 @pytest.mark.parametrize("kind", ["operand", "labels"])

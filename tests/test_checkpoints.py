@@ -80,22 +80,17 @@ def test_an_array_in_another_order_is_written_in_its_own():
     assert encode(make_checkpoint(a=straight)) == [bytes(part) for part in encode(make_checkpoint(a=turned))]
 
 
-def test_the_last_two_are_kept(checkpoints):
-    """The one before stands until a third is there."""
-    for step in (1, 2, 3):
-        checkpoints.save(make_checkpoint(step))
-
-    assert [2, 3] == [load_checkpoint(path).head.training["steps"] for path in checkpoints.files()]
-    assert 3 == checkpoints.latest()[0].head.training["steps"]
-
-
-def test_checkpoints_of_other_runs_are_left_alone(checkpoints, tmp_path):
-    """Also by `clear`."""
+def test_the_last_two_of_a_run_are_kept_until_they_are_cleared(checkpoints, tmp_path):
+    """Those of other runs are left alone."""
     other = Checkpoints(tmp_path, "f" * 16)
     other.save(make_checkpoint())
-    checkpoints.save(make_checkpoint())
+    for step in (1, 2, 3):
+        checkpoints.save(make_checkpoint(step))
+    kept = [load_checkpoint(path).head.training["steps"] for path in checkpoints.files()]
+    latest = checkpoints.latest()[0].head.training["steps"]
     checkpoints.clear()
 
+    assert ([2, 3], 3) == (kept, latest)
     assert ([], 1) == (checkpoints.files(), len(other.files()))
 
 

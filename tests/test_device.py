@@ -18,7 +18,7 @@ from resnet18.training.setup import set_up
 
 GIB = 2**30
 CPU = torch.device("cpu")
-UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+INFINITY = resource.RLIM_INFINITY
 
 
 @pytest.mark.parametrize("precision", ["fp16", "tf32"])
@@ -80,27 +80,18 @@ def test_under_other_numerics_the_first_logits_agree_closely_and_the_fingerprint
 
 @pytest.mark.parametrize(
     ("text", "canonical"),
-    [
-        ("24 GiB", "24GiB"),
-        ("24576MiB", "24GiB"),
-        ("25,769,803,776 B", "24GiB"),
-        ("1.5GiB", "1536MiB"),
-        ("24GB", "23437500KiB"),
-        ("1000B", "1000B"),
-    ],
+    [("24 GiB", "24GiB"), ("24576MiB", "24GiB"), ("25,769,803,776 B", "24GiB"), ("24GB", "23437500KiB")],
 )
-def test_a_size_has_one_spelling(text, canonical):
+def test_a_cap_has_one_spelling(text, canonical):
     """Ids do not depend on how it was written; a cap makes another run."""
-    one, other = Execution(memory_cap=text), Execution(memory_cap=canonical)
+    capped, other = Execution(memory_cap=text), Execution(memory_cap=canonical)
 
-    assert canonical == one.memory_cap
-    assert ids_of(make_experiment(), one).execution_id == ids_of(make_experiment(), other).execution_id
-    assert ids_of(make_experiment(), Execution()) != ids_of(make_experiment(), one)
+    assert canonical == capped.memory_cap
+    assert ids_of(make_experiment(), capped) == ids_of(make_experiment(), other)
+    assert ids_of(make_experiment(), Execution()) != ids_of(make_experiment(), capped)
 
 
-@pytest.mark.parametrize(
-    "text", [24, True, "24", "24s", "24%", "", "0GiB", "-1GiB", "0.1B", "about 24GiB", "24gib", "1e9GiB", "GiB"]
-)
+@pytest.mark.parametrize("text", [24, True, "24", "24%", "", "0.1B", "about 24GiB", "24gib", "1e9GiB", "GiB"])
 def test_nonsense_is_refused_with_an_example(text):
     """A number without its unit is nonsense too: of bytes or of gibibytes?"""
     with pytest.raises(ValidationError, match='for example "24GiB"'):
@@ -114,15 +105,6 @@ def card(monkeypatch):
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (20 * GIB, 24 * GIB))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *arguments: calls.append(arguments))
-    return calls
-
-
-@pytest.fixture
-def address_space(monkeypatch):
-    """A process of 3 GiB; returns the limits that were set."""
-    calls = []
-    monkeypatch.setattr(on_device, "_address_space", lambda: 3 * GIB)
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: calls.append(limits))
     return calls
 
 
@@ -148,34 +130,25 @@ def test_a_cap_above_the_card_is_refused(card):
 
 @pytest.mark.parametrize(
     ("before", "soft"),
-    [
-        (UNLIMITED, 4 * GIB),
-        ((resource.RLIM_INFINITY, 8 * GIB), 4 * GIB),
-        ((7 * GIB // 2, 8 * GIB), 7 * GIB // 2),
-    ],
+    [((INFINITY, INFINITY), 4 * GIB), ((INFINITY, 8 * GIB), 4 * GIB), ((7 * GIB // 2, 8 * GIB), 7 * GIB // 2)],
 )
-def test_on_the_cpu_the_address_space_is_limited_beyond_what_is_loaded(before, soft, address_space, monkeypatch):
-    """Its size and the cap, unless a tighter limit holds already; afterwards as before, also where the run fails."""
+def test_on_the_cpu_the_address_space_is_limited_beyond_what_is_loaded(before, soft, monkeypatch):
+    """Of a process of 3 GiB, to that and the cap, unless a tighter limit holds; afterwards as before."""
+    calls = []
+    monkeypatch.setattr(on_device, "_address_space", lambda: 3 * GIB)
     monkeypatch.setattr(resource, "getrlimit", lambda _: before)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: calls.append(limits))
     with contextlib.suppress(MemoryError), memory_capped(Execution(memory_cap="1GiB"), CPU):
         raise MemoryError
-
-    assert [(soft, before[1]), before] == address_space
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
-def test_without_a_cap_nothing_is_limited(device, card, address_space):
-    with memory_capped(Execution(), torch.device(device)):
+    with memory_capped(Execution(), CPU):
         pass
 
-    assert ([], []) == (card, address_space)
+    assert [(soft, before[1]), before] == calls
 
 
 @pytest.mark.parametrize(("device", "system"), [("mps", "linux"), ("xpu", "linux"), ("cpu", "darwin")])
 def test_a_device_without_such_a_limit_is_an_answer(device, system, monkeypatch):
     monkeypatch.setattr(on_device.sys, "platform", system)
-    with (
-        pytest.raises(UnsupportedError, match="memory_cap on"),
-        memory_capped(Execution(memory_cap="1GiB"), torch.device(device)),
-    ):
-        pass
+
+    with pytest.raises(UnsupportedError, match=f"memory_cap on {device}"):
+        memory_capped(Execution(memory_cap="1GiB"), torch.device(device))

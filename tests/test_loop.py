@@ -1,8 +1,9 @@
-"""The loop: what is counted, what is keyed, what stops it."""
+"""The loop: what is counted, what is keyed, what stops it; and steps that are queued, or captured as a CUDA graph."""
 
 import contextlib
 import math
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training import feed
 from resnet18.training.augment import build_pipeline
 from resnet18.training.feed import augmented, batches
-from resnet18.training.loop import evaluate, train
+from resnet18.training.loop import WARM_UP, GraphedStep, QueuedSteps, evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.results import (
     START,
@@ -28,7 +29,7 @@ from resnet18.training.results import (
     parameter_count,
     parameters_sha256,
 )
-from resnet18.training.setup import compile_network, set_up
+from resnet18.training.setup import Setup, build_optimizer, compile_network, set_up
 
 AUGMENTED = [
     {"name": "random_resized_crop"},
@@ -66,9 +67,10 @@ def expected(data):
 
 
 def test_the_same_experiment_gives_the_same_bits(data, expected):
+    """Whatever torch's generator is at, and with or without loader processes."""
     torch.manual_seed(123)
 
-    assert expected == run(make_setup(data))
+    assert expected == run(make_setup(data, Execution(workers=1)))
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 8}, {"stem": "cifar"}, {"label_smoothing": 0.1}])
@@ -76,14 +78,9 @@ def test_another_experiment_gives_other_bits(changes, data, expected):
     assert expected != run(make_setup(data, **changes))
 
 
-def test_loader_processes_change_no_bit(data):
-    assert run(make_setup(data, epochs=1)) == run(make_setup(data, Execution(workers=1), epochs=1))
-
-
 @pytest.mark.parametrize(
     ("name", "lr", "width"),
     [
-        ("sgd", 1e-4, 2),
         ("sgd", 1e-4, 32),
         ("adam", 1e-6, 32),
         ("adamw", 1e-6, 2),
@@ -141,8 +138,7 @@ def test_evaluation_scores_as_one_large_batch_would(data):
 def test_the_last_three_epochs_are_tested_on_their_own_number_of_images(data):
     results = list(epochs_of(make_setup(data, test_images_last=30, epochs=5)))
 
-    assert [20, 20, 30, 30, 30] == [one.as_published.images for one in results]
-    assert [20, 20, 30, 30, 30] == [one.clean.images for one in results]
+    assert [(20, 20)] * 2 + [(30, 30)] * 3 == [(one.as_published.images, one.clean.images) for one in results]
 
 
 def test_an_infinite_loss_stops_before_the_update(data):
@@ -209,23 +205,16 @@ def test_test_images_have_their_own_list_and_the_clean_ones_no_random_operation(
 
 @pytest.mark.parametrize("path", ["reference", "fast"])
 def test_the_training_loss_is_torchs_with_label_smoothing(path, data):
-    """Of the first step, with the initial weights; the same targets without smoothing give another one."""
-    setup = make_setup(data, Execution(path=path), label_smoothing=0.1, batch_size=40, epochs=1)
-    first = losses_of_steps(setup)[0]
+    """Of the first step, with the initial weights. Test losses have none."""
+    setup, sharp = (
+        make_setup(data, Execution(path=path), label_smoothing=share, batch_size=40, epochs=1) for share in (0.1, 0)
+    )
     plain = build_model(setup.experiment).train()
     images, labels = next(feed.feed_training(make_setup(data, batch_size=40), START))
     theirs = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain(images), labels)
+    scores = [evaluate(one, np.arange(20), setup.experiment.augmentation, 1)[0] for one in (setup, sharp)]
 
-    assert first == pytest.approx(theirs.item(), rel=1e-5)
-    assert first != pytest.approx(cross_entropy(plain(images), labels).item(), rel=1e-5)
-
-
-def test_test_losses_have_no_label_smoothing(data):
-    operations = make_setup(data).experiment.augmentation
-    scores = [
-        evaluate(make_setup(data, label_smoothing=share), np.arange(20), operations, 1)[0] for share in (0.0, 0.5)
-    ]
-
+    assert theirs.item() == pytest.approx(losses_of_steps(setup)[0], rel=1e-5)
     assert scores[0] == scores[1]
 
 
@@ -261,25 +250,6 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
     assert [optimizer["lr"], optimizer["lr"] * 0.1] == pytest.approx([one.learning_rate for one in results])
 
 
-def test_drawing_an_epochs_parameters_counts_as_waiting_for_data(data, monkeypatch):
-    open_scopes, seen = [], []
-
-    class Spy(Clock):
-        @contextlib.contextmanager
-        def scope(self, name):
-            open_scopes.append(name)
-            with super().scope(name):
-                yield
-            open_scopes.remove(name)
-
-    monkeypatch.setattr(
-        feed, "permutation", lambda *arguments: seen.append(list(open_scopes)) or permutation(*arguments)
-    )
-    next(epochs_of(make_setup(data), Spy(lambda: None)))
-
-    assert [["train_s", "data_wait_s"]] == seen
-
-
 def test_scopes_do_not_overlap(data):
     """Data wait lies inside training; the scopes together are no more than the whole."""
     start = time.perf_counter()
@@ -290,23 +260,19 @@ def test_scopes_do_not_overlap(data):
     assert sum(seconds.values()) - seconds["data_wait_s"] <= wall_s
 
 
-def test_channels_last_reaches_the_network(data):
-    """Weights and inputs; the result differs from the contiguous one in rounding alone."""
-    setup = make_setup(data, Execution(memory_format="channels_last"), width=8, epochs=1)
-    (ours, *_), (theirs, *_) = (run(one)[0][0] for one in (setup, make_setup(data, width=8, epochs=1)))
+@pytest.mark.parametrize(
+    ("execution", "rel"), [({"memory_format": "channels_last"}, 1e-3), ({"precision": "bf16"}, 0.05)], ids=str
+)
+def test_another_execution_reaches_the_network_and_gives_other_bits_near_the_first(execution, rel, data):
+    """Weights lie as the format says, and stay float32 under autocast."""
+    setup = make_setup(data, Execution(**execution), width=8, epochs=1)
+    plain, other = (run(one)[0][0][0].loss_sum for one in (make_setup(data, width=8, epochs=1), setup))
+    weight = setup.model.layer1[0].conv1.weight
 
-    assert setup.model.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
-    assert theirs.loss_sum == pytest.approx(ours.loss_sum, rel=1e-3)
-
-
-def test_half_precision_learns_from_other_bits(data):
-    """bf16 by autocast: other losses, near those of fp32, and parameters that stay fp32."""
-    setups = [make_setup(data, Execution(precision=precision), epochs=1) for precision in ("fp32", "bf16")]
-    full, half = (run(setup)[0][0][0].loss_sum for setup in setups)
-
-    assert {torch.float32} == {parameter.dtype for parameter in setups[1].model.parameters()}
-    assert full != half
-    assert full == pytest.approx(half, rel=0.05)
+    assert ("memory_format" in execution) == weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.float32 == weight.dtype
+    assert plain != other
+    assert plain == pytest.approx(other, rel=rel)
 
 
 def test_a_conclusion_counts_every_test_image_once(data):
@@ -332,3 +298,95 @@ def test_compiling_leaves_the_network_as_it_was(data, monkeypatch):
     assert all(parameter.grad is None for parameter in setup.model.parameters())
     for (name, one), other in zip(setup.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """Streams that do nothing, and a capture that computes nothing, as CUDA's; return the list of what happened."""
+    happened = []
+    stream = SimpleNamespace(wait_stream=lambda _: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext(happened.append("aside")))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=None))
+    monkeypatch.setattr(torch.cuda, "graph", lambda _: contextlib.nullcontext())
+    genuine = GraphedStep._capture
+
+    def capture(self, images, labels):
+        happened.append("capture")
+        step, recorded = self.step, []
+        self.step = lambda *buffers: recorded.append(buffers) or torch.zeros(2)
+        genuine(self, images, labels)
+        self.step = step
+
+        def replay():
+            happened.append("replay")
+            self.figures.copy_(step(*recorded[0]))
+
+        self.graph.replay = replay
+
+    monkeypatch.setattr(GraphedStep, "_capture", capture)
+    return happened
+
+
+def train_queued(data, graphed, schedule, monkeypatch):
+    """Two epochs of seven full batches and one of 8 images; return the last position and the parameters' digest."""
+    values = {"schedule": schedule, "train_images": 120, "optimizer": {"name": "adam", "lr": 0.01}}
+    setup = make_setup(data, Execution(memory_format="channels_last"), **values)
+    if schedule["name"] == "cosine":
+        setup.optimizer.param_groups[0]["lr"] = torch.tensor(0.01)
+    monkeypatch.setattr(Setup, "is_graphed", property(lambda _: graphed))
+    steps = QueuedSteps(setup)
+    positions = [position for epoch in (1, 2) for position in steps.epoch(Clock(lambda: None), Position(epoch))]
+    return positions[-1], parameters_sha256(setup.model)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "after_warm_up"),
+    [
+        (CUT, ["capture", *["replay"] * 4, "capture", *["replay"] * 7]),
+        ({"name": "cosine", "warmup_epochs": 0.5}, ["capture", *["replay"] * 11]),
+    ],
+    ids=["a rate for each epoch", "a rate for each step"],
+)
+def test_graphed_steps_give_the_bits_of_eager_ones(schedule, after_warm_up, cuda, data, monkeypatch):
+    """Three steps aside, then one capture for each rate that is a number; a tensor is captured once."""
+    eager, graphed = (train_queued(data, graphed, schedule, monkeypatch) for graphed in (False, True))
+
+    assert eager == graphed
+    assert [*["aside"] * WARM_UP, *after_warm_up] == cuda
+
+
+def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda, data):
+    setup = make_setup(data)
+    step = GraphedStep(QueuedSteps(setup).eager_step, setup)
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+    first, second = [step(images, labels) for _ in range(WARM_UP + 2)][-2:]
+
+    assert first[0] != second[0]
+
+
+@pytest.mark.parametrize(("precision", "device"), [("fp16", "cuda"), ("fp32", "mps")])
+def test_steps_that_ask_the_host_are_not_captured(precision, device):
+    """The scaling of fp16's loss does; and no other device has such graphs."""
+    scaler = SimpleNamespace(is_enabled=lambda: precision == "fp16")
+    setup = SimpleNamespace(runs_ahead=True, device=torch.device(device), scaler=scaler)
+
+    assert not Setup.is_graphed.fget(setup)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "adadelta", "asgd"])
+def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
+    spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
+    optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], "fast", "cuda")
+
+    assert optimizer.defaults["capturable"] is True
+
+
+def test_a_queued_loss_that_is_no_number_is_named_with_its_step(data):
+    steps = QueuedSteps(make_setup(data))
+    figures = iter([[2.0, 3.0], [math.nan, 0.0], [2.0, 3.0]])
+    steps.step = lambda *_: torch.tensor(next(figures))
+
+    with pytest.raises(DivergedError, match=r"loss nan in epoch 1, step 2 \(the loss before: 2.0\)"):
+        list(steps.epoch(Clock(lambda: None), START))

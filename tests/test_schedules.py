@@ -65,13 +65,7 @@ def test_a_run_that_is_no_longer_than_its_warm_up_ends_in_it(epochs):
 
 @pytest.mark.parametrize(
     "keys",
-    [
-        {},
-        {"pct_start": 0.0},
-        {"pct_start": 0.123},
-        {"pct_start": 1.0},
-        {"pct_start": 0.5, "div_factor": 10.0, "final_div_factor": 0.5},
-    ],
+    [{}, {"pct_start": 0.0}, {"pct_start": 1.0}, {"pct_start": 0.5, "div_factor": 10.0, "final_div_factor": 0.5}],
     ids=str,
 )
 @pytest.mark.parametrize("steps", [STEPS * EPOCHS, 3])
@@ -80,12 +74,6 @@ def test_one_cycle_has_torchs_rates(keys, steps):
     expected = theirs(OneCycleLR, steps, max_lr=LR, total_steps=steps, cycle_momentum=False, **keys)
 
     assert expected == pytest.approx(ours(OneCycle(max_lr=LR, **keys), steps, 1), **EXACTLY)
-
-
-def test_one_cycle_whose_rise_is_one_step_begins_at_the_highest_rate():
-    found = ours(OneCycle(max_lr=LR, pct_start=0.1), 10, 1)
-
-    assert [LR, LR / 25 / 1e4] == pytest.approx([found[0], found[-1]])
 
 
 @given(
@@ -122,21 +110,11 @@ def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path
     assert seen[2::3] == [one.learning_rate for one in results]
 
 
-def test_a_rate_that_is_a_tensor_is_filled_and_stays_the_same_tensor():
-    setup = make_setup(PER_STEP["cosine"])
-    rate = setup.optimizer.param_groups[0]["lr"] = torch.tensor(7.0)
-    setup.set_rate_of_step(2, 1)
-
-    assert rate is setup.optimizer.param_groups[0]["lr"]
-    assert rate.item() == pytest.approx(setup.rate_of_step(2, 1))
-
-
-@pytest.mark.parametrize("name", ["sgd", "adam", "asgd"])
 @pytest.mark.parametrize(("path", "device"), [("fast", "cuda"), ("fast", "cpu"), ("reference", "cuda")])
 @pytest.mark.parametrize("changes", [True, False])
-def test_a_rate_is_a_tensor_only_where_a_graph_holds_the_step_and_the_rate_changes_in_it(name, path, device, changes):
+def test_a_rate_is_a_tensor_only_where_a_graph_holds_the_step_and_the_rate_changes_in_it(path, device, changes):
     """On the fast path on CUDA; elsewhere it is a number, and what was trained with one keeps its bits."""
-    spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
+    spec = make_experiment(optimizer={"name": "asgd", "lr": 0.001}).optimizer
     optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], path, device, rate_changes=changes)
     rate = optimizer.param_groups[0]["lr"]
 

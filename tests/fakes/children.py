@@ -37,12 +37,6 @@ ENTER = attempt._enter
 """The real start of a child, which tests put another in place of."""
 
 
-def with_accelerator(capacity: int, *arguments: Any) -> None:
-    """Start a child that has the fake accelerator, of so many bytes."""
-    install(capacity)
-    ENTER(*arguments)
-
-
 def with_loader_that_is_killed(*arguments: Any) -> None:
     """Start a child whose loader processes die by a signal when they are asked for an image."""
     AugmentedImages.__getitem__ = lambda images, index: os.kill(os.getpid(), signal.SIGKILL)
