@@ -4,7 +4,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -128,9 +128,12 @@ def memory_capped(execution: Execution, device: torch.device) -> AbstractContext
     """
     if execution.memory_cap is None:
         return nullcontext()
-    if device.type not in CAPS or (device.type == "cpu" and sys.platform != "linux"):
-        raise UnsupportedError(f"memory_cap on {device.type} (allowed: cuda, or cpu on Linux)")
-    return CAPS[device.type](size_in_bytes(execution.memory_cap), device)
+    cap = size_in_bytes(execution.memory_cap)
+    if device.type == "cuda":
+        return _cuda_capped(cap, device)
+    if device.type == "cpu" and sys.platform == "linux":
+        return _cpu_capped(cap)
+    raise UnsupportedError(f"memory_cap on {device.type} (allowed: cuda, or cpu on Linux)")
 
 
 @contextmanager
@@ -148,27 +151,20 @@ def _cuda_capped(cap: int, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _cpu_capped(cap: int, _device: torch.device) -> Iterator[None]:
+def _cpu_capped(cap: int) -> Iterator[None]:
     """Limit the address space to its size now, with all libraries loaded, and the cap.
 
     Linux can limit no other measure of a single process. Threads reserve space that they never touch, so that a cap of
     a few MiB shows little about memory; loader processes have the limit each for itself.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = _address_space() + cap
-    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_AS, (min([wanted, *limits]), hard))
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    limits = [_address_space() + cap, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _address_space() -> int:
     return int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-
-
-CAPS: dict[str, Callable[[int, torch.device], AbstractContextManager[None]]] = {
-    "cpu": _cpu_capped,
-    "cuda": _cuda_capped,
-}

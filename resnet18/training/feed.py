@@ -20,7 +20,7 @@ from resnet18.spec.augmentation import Operation
 from resnet18.training.augment import RANDOM, Picture, Pipeline, build_pipeline
 from resnet18.training.batched import BatchedPipeline
 from resnet18.training.results import Position
-from resnet18.training.setup import MEMORY_FORMATS, Setup, StoredImages
+from resnet18.training.setup import MEMORY_FORMATS, Setup
 
 AHEAD_BYTES = 8 << 20
 """How much is augmented at a time on the fast path: small batches then share what a call costs by itself."""
@@ -59,19 +59,26 @@ def feed(
     )
     if setup.execution.path == "reference":
         return batches(split, order, pipeline, batch_size, setup.execution.workers)
-    return _fast_batches(setup.stored[which], order, BatchedPipeline(pipeline, setup.device), batch_size)
+    return _fast_batches(split, setup.stored.get(which), order, BatchedPipeline(pipeline, setup.device), batch_size)
 
 
 def _fast_batches(
-    stored: StoredImages, order: NDArray[np.int64], pipeline: BatchedPipeline, batch_size: int
+    split: Split, stored: list[Tensor] | None, order: NDArray[np.int64], pipeline: BatchedPipeline, batch_size: int
 ) -> Batches:
-    """Yield batches without worker processes: many images at a time, the same bits as one at a time."""
+    """Yield batches without worker processes: many images at a time, the same bits as one at a time.
+
+    On the CPU images are read from the decoded file, whose pages all processes share.
+    """
     image_bytes = 4 * 3 * pipeline.reference.size**2
     ahead = batch_size * max(1, AHEAD_BYTES // (image_bytes * batch_size))
     for start in range(0, len(order), ahead):
         indices = order[start : start + ahead]
-        pixels, labels = stored(indices)
-        images = pipeline(pixels, torch.from_numpy(indices))
+        rows = torch.from_numpy(indices).to(pipeline.device)
+        if stored is None:
+            pixels, labels = torch.from_numpy(split.images[indices]), torch.from_numpy(split.labels[indices]).long()
+        else:
+            pixels, labels = (part[rows] for part in stored)
+        images = pipeline(pixels, rows)
         for first in range(0, len(indices), batch_size):
             part = slice(first, first + batch_size)
             yield images[part], labels[part]

@@ -7,8 +7,9 @@ instructions), the driver's context and the allocator's waste are not seen: a lo
 """
 
 import weakref
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.forecast import PARTS, Forecast, evaluation_batch, training_batch
-from resnet18.spec.plan import EVERY_DEVICE, Run, plan
+from resnet18.spec.plan import EVERY_DEVICE, plan
 from resnet18.spec.resolve import Request
 from resnet18.training.device import autocast, memory_format_of
 from resnet18.training.model import ResNet18
@@ -28,11 +29,11 @@ from resnet18.training.setup import MEMORY_FORMATS, build_optimizer
 
 GRANULE = 512
 """Bytes to whose multiples torch's CUDA allocator rounds each tensor (kMinBlockSize of CUDACachingAllocator)."""
+NETWORK = ("model", "stem", "width", "image_size", "optimizer", "label_smoothing")
 STEPS = 2
 """The optimizer's state is made in the first step; the second has everything that later steps have."""
 CPU = torch.device("cpu")
 """Where the fake tensors are: torch cannot differentiate fake tensors of a device that the machine lacks."""
-IMAGE_DIMENSIONS = 4
 ADD, ADD_IN_PLACE = torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor
 READ_SCALAR = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001 - the operation behind Tensor.item()
 
@@ -57,13 +58,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ships
         self.peak_phase = self.phase
         self.at_peak: tuple[Block, ...] = ()
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., object],
-        types: Collection[type],
-        args: tuple[object, ...] = (),
-        kwargs: dict[str, object] | None = None,
-    ) -> object:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401 - as torch has them
         """Run an operation and enter what it made.
 
         Fake tensors have no values: every value that is read is 1. ASGD reads its rates so, the loop losses.
@@ -98,24 +93,16 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ships
             if block is not None and block.part == "transient":
                 block.part = part
 
-    def saved(self, tensor: Tensor) -> Tensor:
-        """Mark a tensor that autograd saves."""
-        self.mark("activations", [tensor])
-        return tensor
-
 
 def forecast(experiment: Experiment, execution: Execution, granule: int = GRANULE) -> Forecast:
-    """Return the peak memory of a run in bytes, and what it is made of.
+    """Return the peak memory of a run in bytes, and what it is made of, whatever its device.
 
-    Args:
-        experiment: network, optimizer, batch and image size.
-        execution: precision and memory format; the device plays no part.
-        granule: bytes to whose multiples each tensor is rounded; 1 gives the tensors' own sizes.
+    Each tensor is rounded to multiples of `granule` bytes; 1 gives the tensors' own sizes.
     """
     with FakeTensorMode(), Ledger(granule) as ledger:
         model = ResNet18(experiment.stem, experiment.width)
         for parameter in model.parameters():
-            if parameter.dim() == IMAGE_DIMENSIONS:  # what Module.to does; on fake tensors it fails
+            if parameter.dim() == 4:  # what Module.to does; on fake tensors it fails
                 parameter.data = parameter.data.to(memory_format=MEMORY_FORMATS[memory_format_of(execution)])
         ledger.mark("weights", (*model.parameters(), *model.buffers()))
         optimizer = build_optimizer(experiment.optimizer, model.parameters())
@@ -135,34 +122,37 @@ def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) ->
     known: dict[tuple[object, ...], Forecast] = {}
     found = []
     for request in requests:
-        runs = plan(benchmarks, request, (0,), EVERY_DEVICE).runs
-        for run in runs:
-            if _key(run) not in known:
-                known[_key(run)] = forecast(run.experiment, run.execution)
-        found.append({label: known[_key(run)] for run in runs for label in run.labels})
+        of_request: dict[str, Forecast] = {}
+        for run in plan(benchmarks, request, (0,), EVERY_DEVICE).runs:
+            experiment, execution = run.experiment, run.execution
+            key = (  # all that memory depends on: runs that agree in it share a forecast
+                *(getattr(experiment, name) for name in NETWORK),
+                *(training_batch(experiment), evaluation_batch(experiment)),
+                *(execution.precision, execution.memory_format),
+            )
+            if key not in known:
+                known[key] = forecast(experiment, execution)
+            of_request |= dict.fromkeys(run.labels, known[key])
+        found.append(of_request)
     return found
-
-
-def _key(run: Run) -> tuple[object, ...]:
-    """Return all that memory depends on: runs that agree in it share a forecast."""
-    experiment, execution = run.experiment, run.execution
-    kept = ("model", "stem", "width", "image_size", "optimizer", "label_smoothing")
-    network = (getattr(experiment, key) for key in kept)
-    batches = (training_batch(experiment), evaluation_batch(experiment))
-    return (*network, *batches, execution.precision, execution.memory_format)
 
 
 def _train(
     model: nn.Module, optimizer: torch.optim.Optimizer, experiment: Experiment, execution: Execution, ledger: Ledger
 ) -> int:
     """Make the loop's steps, in its order and with its lifetimes; return the bytes that autograd saves of a batch."""
+
+    def mark_saved(tensor: Tensor) -> Tensor:
+        ledger.mark("activations", [tensor])
+        return tensor
+
     saved = 0
     for _ in range(STEPS):
         ledger.phase = "loading"
         images, labels = _batch(training_batch(experiment), experiment, execution, ledger)
         ledger.phase = "forward"
         optimizer.zero_grad()
-        with torch.autograd.graph.saved_tensors_hooks(ledger.saved, lambda tensor: tensor), autocast(execution, CPU):
+        with torch.autograd.graph.saved_tensors_hooks(mark_saved, lambda tensor: tensor), autocast(execution, CPU):
             logits = model(images)
             loss = cross_entropy(logits, labels, label_smoothing=experiment.label_smoothing)
         saved = sum(block.size for block in ledger.live.values() if block.part in {"activations", "input"})

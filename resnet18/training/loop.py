@@ -192,7 +192,12 @@ class GraphedStep:
             return self.step(images, labels)
         if self.warm < WARM_UP:
             self.warm += 1
-            return self._aside(images, labels)
+            here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch ships no types for it
+            side.wait_stream(here)
+            with torch.cuda.stream(side):
+                figures = self.step(images, labels)
+            here.wait_stream(side)
+            return figures
         held = [group["lr"] for group in self.setup.optimizer.param_groups]
         rates = [rate.data_ptr() if isinstance(rate, Tensor) else rate for rate in held]
         if rates != self.rates:
@@ -202,14 +207,6 @@ class GraphedStep:
         self.labels.copy_(labels)
         self.graph.replay()
         return self.figures.clone()
-
-    def _aside(self, images: Tensor, labels: Tensor) -> Tensor:
-        here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch ships no types for it
-        side.wait_stream(here)
-        with torch.cuda.stream(side):
-            figures = self.step(images, labels)
-        here.wait_stream(side)
-        return figures
 
     def _capture(self, images: Tensor, labels: Tensor) -> None:
         """Record the step on buffers of its own. Nothing is computed yet."""

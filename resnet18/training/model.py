@@ -27,13 +27,8 @@ class Shortcut(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution; a narrow shortcut picks its pixels first, which keeps it off the faulty code."""
         if self.in_channels < NARROW:
-            return conv2d(pixels_seen(x, self.stride[0]), self.weight)
+            return conv2d(x[:, :, :: self.stride[0], :: self.stride[0]], self.weight)
         return super().forward(x)
-
-
-def pixels_seen(x: Tensor, stride: int) -> Tensor:
-    """Return the pixels of [n, channels, s, s] that a 1x1 kernel of this stride reads."""
-    return x[:, :, ::stride, ::stride]
 
 
 class BasicBlock(nn.Module):
@@ -91,12 +86,25 @@ def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(BasicBlock(channels_in, channels, stride), BasicBlock(channels, channels, 1))
 
 
+@torch.no_grad()
 def build_model(experiment: Experiment) -> ResNet18:
-    """Return the experiment's network on the CPU, its weights drawn from the seed alone."""
+    """Return the experiment's network on the CPU with torch's layer defaults, each weight keyed by seed and name.
+
+    Convolutions and the linear layer: uniform in ±1/sqrt(fan in), which is what torch's `kaiming_uniform_(a=sqrt(5))`
+    amounts to; batch norm: weight 1, bias 0, running mean 0 and variance 1.
+    """
     with torch.device("meta"):  # allocates nothing, and leaves torch's global generator alone
         model = ResNet18(experiment.stem, experiment.width)
     allocate(model)
-    initialise(model, experiment.seed)
+    for prefix, layer in model.named_modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for name, parameter in layer.named_parameters(recurse=False):
+                words = random_words(experiment.seed, f"weights/{prefix}.{name}", 0, 1, parameter.numel())[0]
+                values = (2 * uniform(words) - 1) * bound
+                parameter.copy_(torch.from_numpy(values).view_as(parameter))
     return model
 
 
@@ -108,21 +116,3 @@ def allocate(network: nn.Module) -> None:
             setattr(layer, name, nn.Parameter(empty))
         for name, buffer in list(layer.named_buffers(recurse=False)):
             setattr(layer, name, torch.empty_strided(buffer.shape, buffer.stride(), dtype=buffer.dtype))
-
-
-@torch.no_grad()
-def initialise(model: nn.Module, seed: int) -> None:
-    """Fill all parameters and buffers in place with torch's layer defaults, each parameter keyed by its name.
-
-    Convolutions and the linear layer: uniform in ±1/sqrt(fan in), which is what torch's `kaiming_uniform_(a=sqrt(5))`
-    amounts to; batch norm: weight 1, bias 0, running mean 0 and variance 1.
-    """
-    for prefix, layer in model.named_modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
-        elif isinstance(layer, nn.Conv2d | nn.Linear):
-            bound = 1 / math.sqrt(layer.weight[0].numel())
-            for name, parameter in layer.named_parameters(recurse=False):
-                words = random_words(seed, f"weights/{prefix}.{name}", 0, 1, parameter.numel())[0]
-                values = (2 * uniform(words) - 1) * bound
-                parameter.copy_(torch.from_numpy(values).view_as(parameter))

@@ -24,7 +24,6 @@ from resnet18.spec.experiment import Execution
 SWITCH = "RESNET18_NATIVE"
 """In the environment: `off` switches compiled code off; `avx2` compiles for an x86 processor without AVX-512 and AMX,
 to see and test here what such a processor computes."""
-OFF, OLDER = "off", "avx2"
 X86 = {"x86_64", "amd64"}
 ARM = {"aarch64", "arm64"}
 """Each of these processors has NEON."""
@@ -53,13 +52,13 @@ class Library:
     handle: ctypes.CDLL
 
     def call(self, name: str, *arguments: object) -> None:
-        """Call a function: tensors go as addresses (None as a null pointer), whole numbers as 64 bits."""
+        """Call a function: tensors go as addresses, None as a null pointer, whole numbers as 64 bits."""
         getattr(self.handle, name)(*map(_as_c, arguments))
 
 
 def _as_c(argument: object) -> object:
-    if argument is None or isinstance(argument, Tensor):
-        return ctypes.c_void_p(None if argument is None else argument.data_ptr())
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p(argument.data_ptr())
     return ctypes.c_int64(argument) if isinstance(argument, int) else argument
 
 
@@ -70,7 +69,7 @@ def load_library(name: str, files: list[Path], flags: tuple[str, ...]) -> Librar
     the same of the processor to compile for.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None or os.environ.get(SWITCH) == OFF:
+    if compiler is None or os.environ.get(SWITCH) == "off":
         return None
     flags = tuple(_processor_flag() if flag == NATIVE else flag for flag in flags)
     key = hashlib.sha256(repr((compiler, flags, platform.machine(), cpu_flags_sha256())).encode())
@@ -87,7 +86,7 @@ def load_library(name: str, files: list[Path], flags: tuple[str, ...]) -> Librar
 
 
 def _is_older() -> bool:
-    return os.environ.get(SWITCH) == OLDER and platform.machine().lower() in X86
+    return os.environ.get(SWITCH) == "avx2" and platform.machine().lower() in X86
 
 
 def _processor_flag() -> str:
@@ -132,9 +131,9 @@ def network_kernels() -> NetworkKernels | None:
     """Return the kernels; None without a compiler, or on a processor that they are not for."""
     if platform.machine() not in ARM and not cpu_flags() >= VECTORS_NEED:
         return None
-    vectors, tiles = _load_with_threads("vectors", VECTORS), None
-    if cpu_flags() >= TILES_NEED and not _is_older():
-        tiles = _load_with_threads("tiles", TILES)
+    vectors = _load_with_threads("vectors", VECTORS)
+    has_tiles = cpu_flags() >= TILES_NEED and not _is_older()
+    tiles = _load_with_threads("tiles", TILES) if has_tiles else None
     if tiles is not None and tiles.handle.tiles_missing():
         tiles = None
     return None if vectors is None else NetworkKernels(vectors, vectors.handle.vector_width(), tiles)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from resnet18.data.dataset import DataSet, Split, subset
+from resnet18.data.dataset import DataSet, subset
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.forecast import EVALUATION_BATCH
 from resnet18.spec.optimizer import Optimizer, TorchOptimizer
@@ -22,8 +22,6 @@ from resnet18.training.model import build_model
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 """Methods that torch keeps its compiler out of, by a wrapper whose first call imports the compiler: a second."""
-StoredImages = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor]]
-"""Takes indices [n] in the original data set; returns uint8 [n, side, side, 3] and int64 labels [n], on the device."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,8 @@ class Setup:
     train_indices: NDArray[np.int64]
     test_indices_epoch: NDArray[np.int64]
     test_indices_last: NDArray[np.int64]
-    stored: dict[str, StoredImages]
-    """The images of `train` and `test` where the fast path reads them."""
+    stored: dict[str, list[Tensor]]
+    """Copies of all of `train` and `test` on an accelerator: uint8 [n, side, side, 3], and int64 labels [n]."""
 
     @property
     def runs_ahead(self) -> bool:
@@ -100,7 +98,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         model = build_fast_network(experiment, execution.precision)
     else:
         model = build_model(experiment).to(device).to(memory_format=MEMORY_FORMATS[execution.memory_format])
-    splits = {"train": data.train, "test": data.test} if execution.path == "fast" else {}
+    splits = {"train": data.train, "test": data.test} if execution.path == "fast" and device.type != "cpu" else {}
     return Setup(
         experiment,
         execution,
@@ -120,25 +118,13 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),
-        stored={name: _store(split, device) for name, split in splits.items()},
+        stored={
+            name: [
+                torch.from_numpy(np.array(part)).to(device) for part in (split.images, split.labels.astype(np.int64))
+            ]
+            for name, split in splits.items()
+        },
     )
-
-
-def _store(split: Split, device: torch.device) -> StoredImages:
-    """On the CPU images are read from the decoded file, whose pages all processes share; elsewhere from a copy."""
-    if device.type == "cpu":
-        return lambda indices: (
-            torch.from_numpy(split.images[indices]),
-            torch.from_numpy(split.labels[indices].astype(np.int64)),
-        )
-    images = torch.from_numpy(np.array(split.images)).to(device)
-    labels = torch.from_numpy(split.labels.astype(np.int64)).to(device)
-
-    def take(indices: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        rows = torch.from_numpy(indices).to(device)
-        return images[rows], labels[rows]
-
-    return take
 
 
 def form_of(spec: TorchOptimizer, path: str, device_type: str) -> str:

@@ -1,6 +1,5 @@
 """The operations of `training/augment.py` on whole batches, bit-identical to it, on any device."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
 
@@ -22,7 +21,6 @@ from resnet18.training.batched.tensors import (
     build_pack,
     build_spread,
     build_to_tensor,
-    pack,
 )
 from resnet18.training.native import augmentation_kernels
 
@@ -49,10 +47,8 @@ class BatchedPipeline:
             for operation in reference.on_tensors
             if operation.name != FLIP  # which moved before `to_tensor`
         ]
-        self._pack: Callable[[Tensor], Tensor] = pack
-        self._to_tensor = build_to_tensor(target)
+        self._pack, self._to_tensor = build_pack(kernels), build_to_tensor(target)
         if kernels:
-            self._pack = build_pack(kernels)
             by_channel = int(bool(reference.on_tensors) and reference.on_tensors[0].name == "normalize")
             self._to_tensor = build_spread(kernels, (self._to_tensor, *on_tensors[:by_channel]))
             on_tensors = on_tensors[by_channel:]

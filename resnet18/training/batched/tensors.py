@@ -18,7 +18,6 @@ from resnet18.training.augment import Pipeline
 from resnet18.training.native import Library
 
 CHANNELS = 3
-BYTE = 255
 FLIP = "random_horizontal_flip"
 ImageStep = Callable[[Tensor, Tensor], Tensor]
 """Takes int32 words [n, side, side] and the row of each image in the parameter tables; returns words."""
@@ -43,13 +42,10 @@ class Target:
         return torch.from_numpy(np.ascontiguousarray(array, dtype)).to(self.device)
 
 
-def pack(pixels: Tensor) -> Tensor:
-    """Return words int32 [n, height, width] from uint8 [n, height, width, 3]."""
-    return pad(pixels, (0, 1)).view(torch.int32).squeeze(-1)
-
-
-def build_pack(kernels: Library) -> Callable[[Tensor], Tensor]:
-    """Return `pack` in C."""
+def build_pack(kernels: Library | None) -> Callable[[Tensor], Tensor]:
+    """Return the conversion of uint8 [n, height, width, 3] to words int32 [n, height, width]."""
+    if kernels is None:
+        return lambda pixels: pad(pixels, (0, 1)).view(torch.int32).squeeze(-1)
 
     def packed(pixels: Tensor) -> Tensor:
         pixels = pixels.contiguous()
@@ -62,7 +58,7 @@ def build_pack(kernels: Library) -> Callable[[Tensor], Tensor]:
 
 def channel(image: Tensor, which: int) -> Tensor:
     """Return one channel (0 is red) of words as int32 [n, height, width] with values 0 to 255."""
-    return (image >> (8 * which)).bitwise_and_(BYTE) if which else image & BYTE
+    return (image >> (8 * which)).bitwise_and_(255) if which else image & 255
 
 
 def fill_channels(planes: Tensor, image: Tensor) -> Tensor:

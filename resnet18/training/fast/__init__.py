@@ -78,9 +78,9 @@ class Norm(nn.Module):
         statistics = (self.running_mean, self.running_var)
         vectors = vectors_for(x) if self.training or not torch.is_grad_enabled() else None
         if vectors is not None:
-            arguments = (x, other, self.weight, self.bias, *statistics, self.training, activate, pool)
-            once, again = _Native.apply(vectors, *arguments)
-            return once, again
+            flags = (self.training, activate, pool)
+            twice: tuple[Tensor, Tensor] = _Native.apply(vectors, x, other, self.weight, self.bias, *statistics, *flags)
+            return twice
         y = batch_norm(x, *statistics, self.weight, self.bias, self.training, MOMENTUM, EPS)
         y = y if other is None else y + other
         y = relu(y) if activate else y
@@ -104,11 +104,9 @@ class _Native(torch.autograd.Function):
         pool: bool,
     ) -> tuple[Tensor, Tensor]:
         n, channels, height, width = x.shape
-        y, taken = torch.empty_like(x), None
-        if pool:
-            shape = (n, channels, (height + 1) // 2, (width + 1) // 2)
-            y = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last)
-            taken = torch.empty_like(y, dtype=torch.uint8)
+        sides = ((height + 1) // 2, (width + 1) // 2) if pool else (height, width)
+        y = torch.empty((n, channels, *sides), dtype=x.dtype, memory_format=torch.channels_last)
+        taken = torch.empty_like(y, dtype=torch.uint8) if pool else None
         terms = torch.empty(4, channels)
         addresses = _addresses(x, other, y, taken, weight, bias, running_mean, running_var, terms)
         sizes = (n, height, width, channels, activate, training, x.dtype == torch.bfloat16)

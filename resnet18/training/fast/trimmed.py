@@ -62,6 +62,8 @@ class TrimmedConvolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
         unseen = torch.empty(channels, channels_in, whole.kernel**2 - self.geometry.kernel**2)
         self.register_buffer("unseen", unseen, persistent=False)
+        self.is_unseen = torch.ones(whole.kernel, whole.kernel, dtype=torch.bool, device="cpu")
+        self.is_unseen[self.part, self.part] = False
 
     def seen_of(self, whole: Tensor) -> Tensor:
         """Return a view [out, in, k, k] of a whole kernel: what the weight holds."""
@@ -69,21 +71,15 @@ class TrimmedConvolution(nn.Module):
 
     def unseen_of(self, whole: Tensor) -> Tensor:
         """Return a copy [out, in, positions] of the rest."""
-        return whole[:, :, self._is_unseen()]
+        return whole[:, :, self.is_unseen]
 
     def joined(self, seen: Tensor, unseen: Tensor | None) -> Tensor:
         """Return a whole kernel; without the unseen part that is 0."""
         whole = seen.new_zeros((*seen.shape[:2], self.whole.kernel, self.whole.kernel))
         self.seen_of(whole).copy_(seen.detach())
         if unseen is not None:
-            whole[:, :, self._is_unseen()] = unseen
+            whole[:, :, self.is_unseen] = unseen
         return whole
-
-    def _is_unseen(self) -> Tensor:
-        """Say of each position of the whole kernel [k, k] whether it is unseen."""
-        is_unseen = torch.ones(self.whole.kernel, self.whole.kernel, dtype=torch.bool)
-        is_unseen[self.part, self.part] = False
-        return is_unseen
 
 
 def trimmed_layers(network: nn.Module) -> dict[str, TrimmedConvolution]:
