@@ -10,8 +10,7 @@ from typing import Any
 from resnet18.records.content import build_record, result_hash, seal
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
-from resnet18.spec.data import DataSource, parse_data
-from resnet18.spec.experiment import Execution, Experiment
+from resnet18.spec.experiment import DataSource, Execution, Experiment, parse_data
 from resnet18.spec.identity import ids_of
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import Run

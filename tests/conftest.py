@@ -99,7 +99,7 @@ def decoded(home, tmp_path):
     from test_imagefolder import files, make_tar  # noqa: PLC0415 - torch
 
     from resnet18.data.source import open_data  # noqa: PLC0415 - the same
-    from resnet18.spec.data import DataSource  # noqa: PLC0415 - as few tests as possible wait for it
+    from resnet18.spec.experiment import DataSource  # noqa: PLC0415 - as few tests as possible wait for it
 
     source = DataSource("imagefolder", "mine", make_tar(tmp_path / "mine.tar", files(), ""))
     open_data(source, verify=True)

@@ -35,7 +35,7 @@ def cli(tmp_path, monkeypatch):
 
 def chosen(benchmarks, *names):
     planned = plan(benchmarks, Request(overrides=TINY), [0], {"cpu": 1})
-    return only_cases(planned, names, benchmarks, [one.name for one in benchmarks])
+    return only_cases(planned, names, [one.name for one in benchmarks])
 
 
 def labels(benchmarks, *names):
@@ -63,9 +63,9 @@ def test_a_chosen_case_that_cannot_run_is_still_said_to_be_not_planned(tmp_path)
     assert [["mine/16"], []] == [[one.label for one in chosen([mine], name).not_planned] for name in ("16", "8")]
 
 
-@pytest.mark.parametrize("name", ["mine/61", "MINE/16", "mime/16", "mine/"])
+@pytest.mark.parametrize("name", ["mine/61", "mime/16"])
 def test_an_unknown_case_is_answered_with_labels_that_are_near(name, mine):
-    with pytest.raises(SpecError, match=r'--case "\S+": no table has it \(did you mean .*"mine/16".*\?\)'):
+    with pytest.raises(SpecError, match=r'--case "\S+": no table has it \(did you mean "mine/16"\?\)'):
         chosen([mine], name)
 
 
@@ -85,7 +85,7 @@ def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other_with_hypotheses(cl
     without = cli(*words)
 
     assert ["augmentation/none", f"augmentation/{candidate}"] == [row["cases"].split(", augm")[0] for row in rows]
-    assert (2, True) == (without.exit_code, "next: add --hypotheses" in without.output)
+    assert (2, True) == (without.exit_code, "candidates: add --hypotheses" in without.output)
 
 
 def test_only_tables_of_chosen_cases_are_announced(cli):

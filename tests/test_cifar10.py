@@ -12,8 +12,8 @@ import pytest
 from resnet18.data import archives
 from resnet18.data.archives import ARCHIVES, PYTHON, parse_binary_batch, parse_python_batch, read_archive
 from resnet18.data.source import open_data
-from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.experiment import parse_data
 
 IMAGES = 30
 

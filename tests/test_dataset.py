@@ -16,8 +16,8 @@ from resnet18.data.dataset import EMBEDDED_SHA256 as SHA256
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded, subset
 from resnet18.data.rng import permutation, philox_key, random_words, uniform
 from resnet18.data.source import open_data
-from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.experiment import parse_data
 
 SEEDS = st.integers(0, 2**32 - 1)
 INDICES = st.lists(st.integers(0, 3_000), min_size=1, max_size=50, unique=True).map(sorted).map(np.array)

@@ -14,8 +14,7 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 import resnet18
 from resnet18.execution.attempt import OF_REFERENCE, PRELOADED
 from resnet18.records.store import Store
-from resnet18.spec.data import path_from_text, path_to_text
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import Execution, path_from_text, path_to_text
 from resnet18.training.device import UnsupportedError, ready_device
 
 PACKAGE = Path(resnet18.__file__).parent

@@ -24,8 +24,8 @@ from resnet18.data import fetch as module
 from resnet18.data.archives import ARCHIVES, BINARY, PYTHON, Archive
 from resnet18.data.fetch import MIRRORS, OWN_URL, bring, fetch
 from resnet18.data.source import open_data
-from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.experiment import parse_data
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 

@@ -22,8 +22,7 @@ from resnet18.records.record import Sample, Score
 from resnet18.records.store import Store
 from resnet18.report.figures import confusion_matrix, sample_grid, summed_confusion, svg_of
 from resnet18.report.plots import against, learning_curves, numeric_key
-from resnet18.spec.data import DataSource, parse_data
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import DataSource, Execution, parse_data
 from resnet18.tables.metrics import overfitting_epoch
 
 SVG = "{http://www.w3.org/2000/svg}"

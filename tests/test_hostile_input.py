@@ -22,8 +22,8 @@ from resnet18.data.source import open_data, read_image_folder
 from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
-from resnet18.spec.data import DataSource
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
+from resnet18.spec.experiment import DataSource
 from resnet18.spec.load import benchmarks_dir, load_benchmark
 
 TOKENS = (b"nan", b"-inf", b"0x" + b"f" * 6_000, b"9" * 5_000, b"a." * 3_000, b"[" * 3_000, b'"\\u202e"', b"1e999", b"")

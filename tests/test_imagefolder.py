@@ -12,8 +12,8 @@ from test_cifar10 import payload
 
 from resnet18.data import archives, source
 from resnet18.data.source import open_data, read_image_folder
-from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.experiment import parse_data
 
 
 def png(seed, side=8):

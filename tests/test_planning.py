@@ -181,7 +181,7 @@ def chosen(tmp_path):
     def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE, cases=()):
         mine = make_benchmark(tmp_path, text + claims_of(*checks))
         planned = plan([mine], request, range(seeds), {"cpu": 1})
-        planned = only_cases(planned, cases, [mine], ()) if cases else planned
+        planned = only_cases(planned, cases, ()) if cases else planned
         case_of = {run.run_id: run.labels[0].partition("/")[2] for run in planned.runs}
         seconds = {
             run_id: 0.0 if case in done else COSTS[case] for run_id, case in case_of.items() if case not in unknown

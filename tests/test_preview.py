@@ -27,8 +27,7 @@ from resnet18.data.dataset import read_embedded
 from resnet18.execution import trials
 from resnet18.execution.trials import Timing, images_at_most, timed
 from resnet18.records.store import Store, last_attempts
-from resnet18.spec.data import parse_data
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import Execution, parse_data
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import NotPlanned, Plan, plan
 from resnet18.spec.resolve import Request

@@ -22,9 +22,8 @@ from resnet18.execution.job import DEFAULT, Finished, Policy
 from resnet18.execution.runner import LocalEngine, checked_data, exit_code_of, run_plan, summary
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
-from resnet18.spec.data import DataSource
 from resnet18.spec.errors import SuiteError
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import DataSource, Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request

@@ -1,7 +1,6 @@
 """Specs are strict: nothing is coerced, nothing unknown passes, no default changes, and a range ends where it says."""
 
 from math import inf, nan, nextafter
-from typing import get_args
 
 import pytest
 from builders import make_experiment
@@ -15,7 +14,6 @@ from resnet18.spec.augmentation import (
     ColorJitter,
     Cutout,
     Normalize,
-    OperationName,
     RandomCrop,
     RandomErasing,
     RandomGrayscale,
@@ -42,7 +40,7 @@ from resnet18.spec.optimizer import (
     RMSprop,
     Step,
 )
-from resnet18.spec.resolve import at_scale
+from resnet18.spec.resolve import Request, at_scale
 
 DEFAULTS = {
     Experiment: {"width": 64, "label_smoothing": 0.0, "validation_images": 0},
@@ -99,16 +97,14 @@ def test_no_default_of_a_spec_ever_changes(model):
 
 
 def test_every_model_that_a_spec_can_name_has_its_defaults_pinned():
-    """A new one is added to the table above, and its name to those that tables and assumptions may use."""
-    assert {Experiment, Execution, *OPTIMIZERS, *SCHEDULES, *OPERATIONS} == DEFAULTS.keys()
-    assert {model.model_fields["name"].default for model in OPERATIONS} == set(get_args(OperationName))
+    assert {Experiment, Execution, *OPTIMIZERS, *SCHEDULES, *OPERATIONS.values()} == DEFAULTS.keys()
 
 
 CHECK = {"metric": "jitter", "case": "a"}
 EXAMPLES = [
     make_experiment(),
     Execution(),
-    *(make(model) for model in (*OPTIMIZERS, *SCHEDULES, *OPERATIONS)),
+    *(make(model) for model in (*OPTIMIZERS, *SCHEDULES, *OPERATIONS.values())),
     benchmark.Assumption(key="width", source="s"),
     benchmark.Case(name="a"),
     benchmark.Factor(title="t", key="width"),
@@ -258,10 +254,9 @@ def test_nesterov_has_momentum_and_no_dampening(momentum, dampening, is_fine):
 )
 def test_the_first_operation_that_is_out_of_place_is_named(names, reason):
     """With what to do about it. Flips and greys may stand on either side."""
-    models = {model.model_fields["name"].default: model for model in OPERATIONS}
     found = ""
     try:
-        check_order(tuple(make(models[name]) for name in names))
+        check_order(tuple(make(OPERATIONS[name]) for name in names))
     except ValueError as error:
         found = str(error)
 
@@ -271,7 +266,7 @@ def test_the_first_operation_that_is_out_of_place_is_named(names, reason):
 
 def test_the_clean_list_keeps_only_what_is_not_random():
     """Test images of the clean protocol are made tensors and normalized."""
-    operations = tuple(make(model) for model in OPERATIONS)
+    operations = tuple(make(model) for model in OPERATIONS.values())
 
     assert {"to_tensor", "normalize"} == {operation.name for operation in clean(operations)}
 
@@ -321,7 +316,7 @@ def test_scales_are_golden():
 def test_a_scale_lays_its_values_over_those_of_a_case(scale, about_size, width, size):
     """The small scale leaves the size of a case about size alone."""
     case = {"width": 64, "image_size": 224, "epochs": 1, "batch_size": 8}
-    scaled = at_scale(case, SCALES[scale], "mine", about_size=about_size)
+    scaled = at_scale(case, Request(scale, "mine"), about_size=about_size)
 
     assert {**case, "width": width, "image_size": size, "data": "mine"}.items() <= scaled.items()
     assert {"width": 64, "image_size": 224, "epochs": 1, "batch_size": 8} == case
@@ -332,7 +327,7 @@ def test_a_scale_shortens_and_never_lengthens(epochs, expected):
     """What is no number, or missing, is refused with its key later."""
     content = {} if epochs is None else {"epochs": epochs}
 
-    assert expected == at_scale(content, SCALES["smoke"], "mine", about_size=False).get("epochs")
+    assert expected == at_scale(content, Request("smoke"), about_size=False).get("epochs")
 
 
 def test_quantities_of_metrics_are_golden():

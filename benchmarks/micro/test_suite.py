@@ -13,7 +13,7 @@ from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.execution.trials import timed
 from resnet18.records.store import Store
 from resnet18.report.report import write_report
-from resnet18.spec.data import parse_data
+from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
 from resnet18.spec.errors import IntegrityError, SpecError, did_you_mean, one_line, printable
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
 
 NameArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{CIFAR10}, which is the only one so far.")]
 

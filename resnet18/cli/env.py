@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnet18 import __version__
 from resnet18.cli import options as opt
-from resnet18.spec.data import CIFAR10, EMBEDDED, data_home
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")

@@ -6,9 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from resnet18.spec.data import CIFAR10, EMBEDDED, DataSource, parse_data
 from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import SCALES
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, SCALES, DataSource, parse_data
 from resnet18.spec.load import benchmarks_dir
 from resnet18.spec.resolve import Request, canonical_overrides
 

@@ -12,9 +12,8 @@ from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.data import DataSource
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
-from resnet18.spec.experiment import FEWEST_SEEDS, SCALES
+from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, DataSource
 from resnet18.spec.identity import code_hash
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import duration
@@ -87,7 +86,7 @@ def asked(
     numbers = range(seeds or max(SCALES[request.scale].seeds, least))
     planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
     if cases:
-        planned = only_cases(planned, cases, benchmarks, names or ())
+        planned = only_cases(planned, cases, names or ())
     for option in request.overrides:
         if option.startswith(DEVICE_OPTION):
             device = option.removeprefix(DEVICE_OPTION)

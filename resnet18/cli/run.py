@@ -12,8 +12,8 @@ from resnet18.cli.preview import Asked, asked, of_this_machine, preview
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
-from resnet18.spec.data import CIFAR10, data_home
 from resnet18.spec.errors import SpecError, printable
+from resnet18.spec.experiment import CIFAR10, data_home
 
 if TYPE_CHECKING:
     from resnet18.execution.job import Engine, Finished

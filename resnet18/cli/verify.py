@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.spec.data import parse_data
+from resnet18.spec.experiment import parse_data
 
 
 def verify_command(

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
-from resnet18.spec.data import CIFAR10
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.experiment import CIFAR10
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PIXELS = 3 * 32 * 32

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.data.rng import random_words
-from resnet18.spec.data import EMBEDDED
 from resnet18.spec.errors import IntegrityError, SpecError
-from resnet18.spec.experiment import CountOrAll
+from resnet18.spec.experiment import EMBEDDED, CountOrAll
 from resnet18.spec.identity import canonical_json
 
 EMBEDDED_FILE = Path(__file__).parent / "embedded" / f"{EMBEDDED}.npz"

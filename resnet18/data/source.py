@@ -19,9 +19,8 @@ from PIL import Image
 
 from resnet18.data.archives import ARCHIVES, check_archive, file_sha256, find_archive, read_archive, read_tar
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
-from resnet18.spec.data import CIFAR10, DataSource, data_home
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
-from resnet18.spec.strict import strict_json
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, strict_json
+from resnet18.spec.experiment import CIFAR10, DataSource, data_home
 
 LOG = logging.getLogger(__name__)
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}

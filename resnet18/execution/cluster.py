@@ -19,11 +19,10 @@ from resnet18.execution.job import Engine, Job
 from resnet18.records import disk
 from resnet18.records.content import LIMIT, file_name, parse_record
 from resnet18.records.record import FINAL, Status
-from resnet18.spec.data import DataSource, data_home
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, SuiteError, did_you_mean
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError, did_you_mean
+from resnet18.spec.experiment import DataSource, data_home
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
-from resnet18.spec.strict import Model
 
 CLUSTERS = {"ray": "RayEngine", "slurm": "SlurmEngine"}
 """Each is a class of the module `NAME_engine`, which is imported only when its name is given."""

@@ -14,8 +14,8 @@ from typing import Any
 from resnet18.execution.job import Job
 from resnet18.records.content import utc_now
 from resnet18.records.record import Segment, Status
-from resnet18.spec.data import data_home
 from resnet18.spec.errors import plain
+from resnet18.spec.experiment import data_home
 from resnet18.spec.metric import UNITS
 
 STATUSES: dict[str, Status] = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from resnet18.records.content import build_record
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Segment, Status
 from resnet18.records.store import Store
-from resnet18.spec.data import DataSource, PathAsText
+from resnet18.spec.errors import Items, Model
+from resnet18.spec.experiment import DataSource, PathAsText
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
-from resnet18.spec.strict import Items, Model
 
 if TYPE_CHECKING:
     from resnet18.execution.progress import Progress

@@ -19,11 +19,9 @@ from resnet18.execution.progress import Progress
 from resnet18.records.arrays import Checkpoints
 from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, is_done, last_attempts
-from resnet18.spec.code import PACKAGE
-from resnet18.spec.data import DataSource, data_home
 from resnet18.spec.errors import LockedError, SpecError
-from resnet18.spec.experiment import CountOrAll
-from resnet18.spec.identity import code_hash, shared_code_hash
+from resnet18.spec.experiment import CountOrAll, DataSource, data_home
+from resnet18.spec.identity import PACKAGE, code_hash, shared_code_hash
 from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
 

@@ -19,9 +19,8 @@ from resnet18.execution.runner import LocalEngine, make_jobs
 from resnet18.records.content import first_difference, promises_bits
 from resnet18.records.record import Epoch, Record
 from resnet18.records.store import Store
-from resnet18.spec.data import DataSource
 from resnet18.spec.errors import SpecError, UnfinishedError
-from resnet18.spec.experiment import Experiment
+from resnet18.spec.experiment import DataSource, Experiment
 from resnet18.spec.identity import code_hash
 from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run

@@ -21,10 +21,9 @@ from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
+from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError, strict_json
 from resnet18.spec.identity import digest
 from resnet18.spec.resolve import Request
-from resnet18.spec.strict import Model, strict_json
 from resnet18.tables.selection import case_records, requests_of
 
 Cases = Mapping[str, Sequence[Record]]

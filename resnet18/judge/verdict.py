@@ -9,8 +9,7 @@ from resnet18.judge.reason import CannotJudgeError, Reason, check_comparable, me
 from resnet18.records.record import Record, Status
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, RunStatus, cases_of, is_about_a_value
-from resnet18.spec.data import is_cifar10
-from resnet18.spec.experiment import FEWEST_SEEDS
+from resnet18.spec.experiment import FEWEST_SEEDS, is_cifar10
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head

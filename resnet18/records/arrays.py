@@ -22,9 +22,8 @@ from pydantic import Field
 
 from resnet18.records import disk
 from resnet18.records.record import Count, Epoch, Id, Segment, Sha256
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import IntegrityError, Items, Model, strict_json
 from resnet18.spec.identity import canonical_json
-from resnet18.spec.strict import Items, Model, strict_json
 
 FIRST_LINE = b"resnet18 checkpoint 1\n"
 LIMIT = 64 << 30

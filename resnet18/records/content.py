@@ -23,9 +23,8 @@ from resnet18.records.record import (
     Time,
     null_keys,
 )
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import IntegrityError, strict_json
 from resnet18.spec.identity import digest, ids_of
-from resnet18.spec.strict import strict_json
 
 LIMIT = 64 << 20
 """Bytes of the largest file that is read as a record; a thousand epochs take less than one mebibyte."""

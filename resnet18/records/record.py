@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from resnet18.spec.benchmark import Assumption
+from resnet18.spec.errors import Items, Model
 from resnet18.spec.experiment import Execution, Experiment, ScaleName
-from resnet18.spec.strict import Items, Model
 
 SCHEMA_VERSION = 2
 

@@ -7,8 +7,7 @@ from statistics import linear_regression, median
 from resnet18.records.record import Record
 from resnet18.report.document import Line, code, line
 from resnet18.spec.benchmark import Derived
-from resnet18.spec.data import CIFAR10, EMBEDDED, IMAGE_FOLDER, is_cifar10
-from resnet18.spec.experiment import SCALES
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is_cifar10
 from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
 from resnet18.tables.metrics import SCOPES, machine, optimizer_form, values_of

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from resnet18.spec.strict import Items, Model
+from resnet18.spec.errors import Items, Model
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(gt=0, le=10)]
@@ -21,7 +21,6 @@ class ImageOperation(Model):
 
     works_on: ClassVar[Literal["images", "tensors", "both"]] = "both"
     """What it takes: `images` only before `to_tensor`, `tensors` only after it."""
-
     neutral: ClassVar[dict[str, object]] = {}
     """The arguments that leave every image as it is, but for its size."""
 
@@ -30,14 +29,10 @@ class ImageOperation(Model):
         """Whether it has those arguments."""
         return bool(self.neutral) and all(getattr(self, key) == value for key, value in self.neutral.items())
 
-
-class RangedOperation(ImageOperation):
-    """An operation with ranges of a share of the area and of a ratio."""
-
     @model_validator(mode="after")
     def _ranges_are_in_order(self) -> Self:
         for name in ("scale", "ratio"):
-            low, high = (getattr(self, f"{name}_{end}") for end in ("min", "max"))
+            low, high = (getattr(self, f"{name}_{end}", 0.0) for end in ("min", "max"))
             if low > high:
                 raise ValueError(f"{name}_min = {low} is above {name}_max = {high}")
         return self
@@ -49,8 +44,7 @@ class ColorJitter(ImageOperation):
     All zero, which is ColorJitter() without arguments, changes nothing.
     """
 
-    works_on = "images"
-    neutral = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
+    works_on, neutral = "images", {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
     name: Literal["color_jitter"] = "color_jitter"
     brightness: Strength = 0.0
     contrast: Strength = 0.0
@@ -58,11 +52,10 @@ class ColorJitter(ImageOperation):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
-class RandomResizedCrop(RangedOperation):
+class RandomResizedCrop(ImageOperation):
     """A random part of the image (share of its area, aspect ratio), resized to `image_size` (bilinear)."""
 
-    works_on = "images"
-    neutral = {"scale_min": 1, "scale_max": 1, "ratio_min": 1, "ratio_max": 1}
+    works_on, neutral = "images", {"scale_min": 1, "scale_max": 1, "ratio_min": 1, "ratio_max": 1}
     name: Literal["random_resized_crop"] = "random_resized_crop"
     scale_min: Annotated[float, Field(gt=0, le=1)] = 0.08
     scale_max: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -78,8 +71,7 @@ class RandomCrop(ImageOperation):
     with them, `reflect` without them. Pixels are those of the image where the operation stands in the list.
     """
 
-    works_on = "images"
-    neutral = {"padding": 0}
+    works_on, neutral = "images", {"padding": 0}
     name: Literal["random_crop"] = "random_crop"
     padding: Annotated[int, Field(ge=0, le=1024)]
     mode: Literal["constant", "edge", "reflect", "symmetric"] = "constant"
@@ -88,8 +80,7 @@ class RandomCrop(ImageOperation):
 class RandomRotation(ImageOperation):
     """A rotation by an angle in [-degrees, degrees] (nearest pixel, black corners)."""
 
-    works_on = "images"
-    neutral = {"degrees": 0}
+    works_on, neutral = "images", {"degrees": 0}
     name: Literal["random_rotation"] = "random_rotation"
     degrees: Annotated[float, Field(ge=0, le=180)]
 
@@ -116,15 +107,14 @@ class RandomGrayscale(ImageOperation):
     p: Probability = 0.1
 
 
-class RandomErasing(RangedOperation):
+class RandomErasing(ImageOperation):
     """With probability `p`, a rectangle set to `value` (Zhong et al., 2017), by torchvision's rule.
 
     Ten tries of a share of the area and a ratio of height to width (uniform in its logarithm); the first rectangle that
     is smaller than the image in both directions lies anywhere in it. If none is, nothing is erased.
     """
 
-    works_on = "tensors"
-    neutral = {"p": 0}
+    works_on, neutral = "tensors", {"p": 0}
     name: Literal["random_erasing"] = "random_erasing"
     p: Probability = 0.5
     scale_min: Probability = 0.02
@@ -142,9 +132,8 @@ class Cutout(ImageOperation):
     pixel, and one pixel less down and right, as in the paper's program.
     """
 
-    works_on = "tensors"
+    works_on, neutral = "tensors", {"p": 0}
     value: ClassVar[float] = 0.0
-    neutral = {"p": 0}
     name: Literal["cutout"] = "cutout"
     size: Annotated[int, Field(ge=1, le=1024)]
     p: Probability = 1.0
@@ -153,41 +142,20 @@ class Cutout(ImageOperation):
 class Normalize(ImageOperation):
     """(x - mean) / std per channel; the defaults are ImageNet's."""
 
-    works_on = "tensors"
-    neutral = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+    works_on, neutral = "tensors", {"mean": (0, 0, 0), "std": (1, 1, 1)}
     name: Literal["normalize"] = "normalize"
     mean: Annotated[Items[float], Field(min_length=3, max_length=3)] = (0.485, 0.456, 0.406)
     std: Annotated[Items[Positive], Field(min_length=3, max_length=3)] = (0.229, 0.224, 0.225)
 
 
 Operation = Annotated[
-    ColorJitter
-    | RandomResizedCrop
-    | RandomCrop
-    | RandomRotation
-    | RandomHorizontalFlip
-    | ToTensor
-    | RandomGrayscale
-    | RandomErasing
-    | Cutout
-    | Normalize,
+    ColorJitter | RandomResizedCrop | RandomCrop | RandomRotation | RandomHorizontalFlip
+    | ToTensor | RandomGrayscale | RandomErasing | Cutout | Normalize,
     Field(discriminator="name"),
-]
-
-OperationName = Literal[
-    "color_jitter",
-    "random_resized_crop",
-    "random_crop",
-    "random_rotation",
-    "random_horizontal_flip",
-    "to_tensor",
-    "random_grayscale",
-    "random_erasing",
-    "cutout",
-    "normalize",
-]
-
-OPERATIONS: tuple[type[ImageOperation], ...] = get_args(get_args(Operation)[0])
+]  # fmt: skip
+OPERATIONS: dict[str, type[ImageOperation]] = {
+    model.model_fields["name"].default: model for model in get_args(get_args(Operation)[0])
+}
 
 
 def check_order(operations: tuple[Operation, ...]) -> None:
@@ -199,11 +167,10 @@ def check_order(operations: tuple[Operation, ...]) -> None:
     if "to_tensor" not in names:
         raise ValueError('the list needs "to_tensor": the network takes tensors')
     border = names.index("to_tensor")
-    sides = (("images", "before", operations[border:]), ("tensors", "after", operations[:border]))
-    for kind, place, others in sides:
-        for operation in others:
-            if operation.works_on == kind:
-                raise ValueError(f'"{operation.name}" works on {kind}: place it {place} "to_tensor"')
+    for at, operation in enumerate(operations):
+        if operation.works_on == ("tensors" if at < border else "images"):
+            place = "after" if at < border else "before"
+            raise ValueError(f'"{operation.name}" works on {operation.works_on}: place it {place} "to_tensor"')
 
 
 def clean(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:

@@ -4,15 +4,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resnet18.spec.augmentation import OperationName
+from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.claim import Claim, Name, Names, Text
-from resnet18.spec.errors import NO_CONTROLS, did_you_mean
+from resnet18.spec.errors import NO_CONTROLS, Items, Model
 from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
-from resnet18.spec.metric import TABLE_METRICS, Quantity, quantity_of
-from resnet18.spec.strict import Items, Model
+from resnet18.spec.metric import Quantity, quantity_of
 
 DottedKey = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
+SomeNames = Annotated[Items[Name], Field(min_length=1)]
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
@@ -48,7 +48,7 @@ class Factor(Model):
     """A leading column that says how cases differ: an operation (yes or no) or a key of experiment or execution."""
 
     title: Name
-    operation: OperationName | None = None
+    operation: Annotated[Name, Field(json_schema_extra={"enum": [*OPERATIONS]})] | None = None
     key: str | None = None
 
     @model_validator(mode="after")
@@ -103,7 +103,7 @@ class Hypothesis(Model):
 
     key: DottedKey
     question: Text
-    cases: Annotated[Items[Name], Field(min_length=1)]
+    cases: SomeNames
     """The cases whose reported values the candidates are held against."""
     candidates: Annotated[Items[Candidate], Field(alias="candidate", min_length=2)]
 
@@ -133,7 +133,7 @@ class Derived(Model):
 class PrintedRate(Model):
     """A learning rate that the report states for an epoch, as the epochs are counted there."""
 
-    cases: Annotated[Items[Name], Field(min_length=1)]
+    cases: SomeNames
     epoch: Annotated[int, Field(ge=0)]
     """After which the rate has this value."""
     printed: Text
@@ -213,29 +213,18 @@ class Benchmark(Model):
         """Whether its cases are experiments, and not only documented."""
         return not any(case.factors for case in self.cases)
 
-    @model_validator(mode="after")
-    def _metrics_are_known(self) -> Self:
-        names = [row.metric for row in self.table.metrics] + [key for case in self.cases for key in case.reported]
-        for name in names if self.can_run else ():
-            if name not in TABLE_METRICS:
-                known = ", ".join(TABLE_METRICS)
-                raise ValueError(f'unknown metric "{name}"{did_you_mean(name, TABLE_METRICS)}; known are {known}')
-        return self
-
 
 def spec_schema() -> dict[str, Any]:
     """Return the JSON schema of a TOML file, in which `experiment` and `execution` may name any of their keys."""
     schema = Benchmark.model_json_schema(by_alias=True)
-    definitions = schema.setdefault("$defs", {})
+    definitions = schema["$defs"]
     for name, model in (("Experiment", Experiment), ("Execution", Execution)):
         part = model.model_json_schema(ref_template="#/$defs/{model}")
-        definitions.update(part.pop("$defs", {}))
+        definitions |= {**part.pop("$defs", {}), name: part}
         part.pop("required", None)
-        for key in SCALE_KEYS:
-            part["properties"].pop(key, None)
-        definitions[name] = part
+        part["properties"] = {key: value for key, value in part["properties"].items() if key not in SCALE_KEYS}
         for place in (schema, definitions["Case"]):
             place["properties"][name.lower()] = {"$ref": f"#/$defs/{name}"}
     schema["properties"].pop("name")
-    schema["required"] = [key for key in schema["required"] if key != "name"]
+    schema["required"].remove("name")
     return schema

@@ -10,20 +10,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES
+from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
 from resnet18.spec.experiment import Device
 from resnet18.spec.metric import CHANGES, parse_printed, quantity_of
-from resnet18.spec.strict import Items, Model
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
-Margin = Annotated[float, Field(gt=0, le=1_000)]
+Margin = Annotated[float, Field(ge=0, le=1_000)]
 Names = Annotated[Items[Name], Field(min_length=2)]
 
 
 class _OfMetric(Model):
-    """What checks on a metric share."""
-
     metric: Name
     """One of `METRICS`; in a file that only documents a report, any that its table prints."""
     level: Annotated[float, Field(gt=0, lt=100)] | None = None
@@ -37,6 +34,11 @@ class _OfMetric(Model):
             raise ValueError('"level" (in percent) belongs to the metric "epochs_to_level", which needs it')
         return self
 
+    @property
+    def _is_ratio(self) -> bool:
+        """Whether values are compared by ratio: times and memory are."""
+        return quantity_of(self.metric) in {"seconds", "bytes"}
+
 
 class Difference(_OfMetric):
     """One case is above (or below) another, or a value."""
@@ -45,7 +47,7 @@ class Difference(_OfMetric):
     case: Name
     than: Name | None = None
     than_value: float | None = None
-    by: Annotated[float, Field(ge=0, le=1_000)] = 0.0
+    by: Margin = 0.0
     """At least this much, in the metric's margin unit."""
 
     @model_validator(mode="after")
@@ -54,7 +56,7 @@ class Difference(_OfMetric):
             raise ValueError('a comparison has either "than" (a case) or "than_value" (a number)')
         if self.than == self.case:
             raise ValueError(f'compares "{self.case}" with itself')
-        if self.than_value is not None and quantity_of(self.metric) in {"seconds", "bytes"}:
+        if self.than_value is not None and self._is_ratio:
             raise ValueError("times and memory are compared between cases, not with a number")
         return self
 
@@ -73,7 +75,7 @@ class Close(_OfMetric):
     case: Name
     reported: Text | None = None
     value: float | None = None
-    margin: Annotated[float, Field(ge=0, le=1_000)]
+    margin: Margin
     """0 where the number is meant exactly as printed: its rounding is added."""
 
     @model_validator(mode="after")
@@ -84,7 +86,7 @@ class Close(_OfMetric):
             raise ValueError(f'"{self.reported}" is no number')
         if self.paired:
             raise ValueError("one case has no partner to be paired with")
-        if quantity_of(self.metric) in {"seconds", "bytes"} and self.target[0] <= 0:
+        if self._is_ratio and self.target[0] <= 0:
             raise ValueError("times and memory are compared by ratio: the number must be above 0")
         return self
 
@@ -108,7 +110,7 @@ class Ratio(_OfMetric):
     def _is_a_range(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
-        if quantity_of(self.metric) not in {"seconds", "bytes"}:
+        if not self._is_ratio:
             raise ValueError("ratios are of times or memory")
         return self
 
@@ -118,7 +120,7 @@ class Equivalent(_OfMetric):
 
     kind: Literal["equivalent"]
     cases: Names
-    margin: Margin
+    margin: Annotated[float, Field(gt=0, le=1_000)]
 
 
 class Trend(_OfMetric):
@@ -159,13 +161,9 @@ class Overfits(Model):
     """The lowest test loss comes at this epoch or before."""
 
 
-Check = Annotated[
-    Difference | Ranking | Close | Ratio | Equivalent | Trend | RunStatus | Overfits, Field(discriminator="kind")
-]
-
-
 MetricCheck = Difference | Ranking | Close | Ratio | Equivalent | Trend
 """The checks that compare values of a metric."""
+Check = Annotated[MetricCheck | RunStatus | Overfits, Field(discriminator="kind")]
 
 
 class Claim(Model):
@@ -184,12 +182,10 @@ def is_about_a_value(check: Check) -> bool:
     Bounds on changes within a run, such as a gain at a cut of the rate, are directions.
     """
     match check:
-        case RunStatus() | Ratio():
-            return True
         case Close(reported=None) | Difference(than=None):
             return check.metric not in CHANGES
         case _:
-            return isinstance(check, Close)
+            return isinstance(check, RunStatus | Ratio | Close)
 
 
 def cases_of(check: Check) -> tuple[str, ...]:

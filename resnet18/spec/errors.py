@@ -1,16 +1,51 @@
-"""Errors that a user can cause, each with its exit code, and text from outside, shown so that a terminal obeys none."""
+"""What comes from outside: strict values, JSON and TOML within limits, text made harmless; and errors that help."""
 
+import json
 import re
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic_core import ErrorDetails
+
+T = TypeVar("T")
+# TOML and JSON know arrays, not tuples: the container converts, its items stay strict.
+Items = Annotated[tuple[T, ...], Strict(False)]
 
 _UNSEEN = r"\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
 """Inside the brackets of a pattern: control characters, direction characters, and what has no width or breaks lines."""
 NO_CONTROLS_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}"
 """The same for texts of several lines: tabs and line ends may stand."""
-
 _HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what is no letter: bytes of a file name, say
+
+MOST_DOTS = 100
+"""On a line of TOML. A dotted key costs the parser the square of its parts: 100,000 of them fill any memory."""
+LARGEST = 2**64
+"""Of whole numbers. Larger ones, written in hexadecimal, cannot even be printed in a message."""
+DEEPEST = 64
+"""Tables and arrays inside one another."""
+
+SENTENCES = {
+    "missing": 'the key "{key}" is missing',
+    "extra_forbidden": 'unknown key "{key}"',
+    "literal_error": "{key}: unknown value {text}",
+    "string_pattern_mismatch": "{key}: {text} has a character that is not allowed here",
+    "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {text}',
+    "union_tag_not_found": "{key}: the key {discriminator} is missing (a case replaces a table as a whole)",
+    "union_tag_invalid": '{key}: unknown name "{tag}"',
+    "value_error": "{key}: {error}",
+}
+"""What is wrong, by pydantic's name for it; anything else is told in pydantic's words."""
+HOW_TO_ADD = 'to add one, see benchmarks/README.md, "What is not here"'
+
+
+class Model(BaseModel):
+    """A frozen value: no coercion, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def printable(text: str) -> str:
@@ -24,8 +59,14 @@ def one_line(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text without what a terminal would obey: each such character has become a space."""
+    """Return text in which a space replaces whatever a terminal would obey."""
     return _HIDDEN.sub(" ", text)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean "…"?)` for the nearest known word, or nothing."""
+    near = get_close_matches(word, list(known), n=1)
+    return f' (did you mean "{near[0]}"?)' if near else ""
 
 
 class SuiteError(Exception):
@@ -40,10 +81,9 @@ class SuiteError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        text = f"{self.where}: {self.what}"
-        if self.allowed:
-            text += f" (allowed: {', '.join(self.allowed)})"
-        return f"{text}\n  next: {self.next_step}" if self.next_step else text
+        allowed = f" (allowed: {', '.join(self.allowed)})" if self.allowed else ""
+        next_step = f"\n  next: {self.next_step}" if self.next_step else ""
+        return f"{self.where}: {self.what}{allowed}{next_step}"
 
 
 class SpecError(SuiteError):
@@ -74,7 +114,101 @@ class LockedError(SuiteError):
     exit_code = 75
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean "…"?)` for the nearest known word, or nothing."""
-    near = get_close_matches(word, list(known), n=1)
-    return f' (did you mean "{near[0]}"?)' if near else ""
+def strict_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text; ValueError if it is none, or ambiguous: a key twice, NaN, too deep."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise ValueError(f'key "{key}" is there twice')
+            found[key] = value
+        return found
+
+    def no_number(text: str) -> None:
+        raise ValueError(f"{text} is no JSON")
+
+    try:
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML text; ValueError if it is none, or beyond a limit."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > MOST_DOTS:
+            raise ValueError(f"more than {MOST_DOTS} dots (at line {number})")
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_limits(content, 0)
+    return content
+
+
+def _check_limits(value: object, depth: int) -> None:
+    if depth == DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("a whole number beyond 64 bits")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_limits(inner, depth + 1)
+
+
+def spec_error(where: str, model: type[BaseModel], error: ValidationError, next_step: str = "") -> SpecError:
+    """Return an error that names every finding of pydantic, the first one with the values that are allowed."""
+    findings = error.errors(include_url=False)
+    # An array whose items are all wrong is also "too short": that is no second mistake.
+    findings = [finding for finding in findings if finding["type"] != "too_short"] or findings
+    (text, allowed), *others = (_sentence(model, finding) for finding in findings[:6])
+    text += "".join(f"\n  also: {other}" for other, _ in others)
+    if findings[0]["type"] == "union_tag_invalid" or findings[0]["loc"] == ("model",):
+        next_step = next_step or HOW_TO_ADD
+    return SpecError(where, text, allowed=allowed, next_step=next_step)
+
+
+def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, list[str]]:
+    """Return what is wrong, key first, and the allowed values where there is a list of them."""
+    value, kind, context = finding["input"], finding["type"], finding.get("ctx", {})
+    key, known = _place(model, finding)
+    text = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')  # as TOML has it
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    said = f"{key}: must be {finding['msg'].removeprefix('Input should be ')}, got {text}"
+    if kind in SENTENCES:
+        said = SENTENCES[kind].format(key=key, text=text, **context).removeprefix(": ").replace("'", '"')
+    if kind == "extra_forbidden":
+        return said + did_you_mean(str(finding["loc"][-1]), known), known
+    known = sorted(re.findall("'([^']*)'", context.get("expected_tags") or context.get("expected") or ""))
+    return said + did_you_mean(str(context.get("tag", value)), known), known
+
+
+def _place(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, list[str]]:
+    """Return pydantic's location as the key that a user wrote, and the keys that are known beside it."""
+    words, models, known = "", [model], list[str]()
+    for part in finding["loc"]:
+        fields = {field.alias or name: field for inner in models for name, field in inner.model_fields.items()}
+        if isinstance(part, int):
+            words += f"[{part + 1}]"
+        elif part in fields or (finding["type"] == "extra_forbidden" and part == finding["loc"][-1]):
+            words += f".{one_line(part)}" if words else one_line(part)
+            known = sorted(fields)
+            models = [*_models_in(fields[part].annotation)] if part in fields else models
+        else:  # the tag of one of several models, such as `sgd`, or a type
+            models = [inner for inner in models if part in _tags(inner)]
+    return words, known
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a type expression
+    """Yield the models inside a type expression such as `tuple[Case, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _tags(model: type[BaseModel]) -> list[str]:
+    """Return the names or kinds by which a union tells a model from others."""
+    tags = (field.annotation for key, field in model.model_fields.items() if key in {"name", "kind"})
+    return [tag for annotation in tags for tag in get_args(annotation)]

@@ -1,20 +1,23 @@
-"""What a run is: the experiment defines the result, the execution should not change it; and the three scales."""
+"""What a run is: the experiment defines the result, the execution should not change it; its data, and the scales."""
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
 from resnet18.spec.augmentation import Operation, check_order
+from resnet18.spec.errors import EnvironmentMissingError, Items, Model, SpecError, did_you_mean
 from resnet18.spec.metric import canonical_size
 from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
-from resnet18.spec.strict import Items, Model
 
 ScaleName = Literal["smoke", "small", "paper"]
-Count = Annotated[int, Field(ge=1, le=10_000_000)]
-CountOrAll = Count | Literal["all"]
-Label = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+CountOrAll = Annotated[int, Field(ge=1, le=10_000_000)] | Literal["all"]
+EMBEDDED = "fashion-mnist-mini"
+CIFAR10 = "cifar10"
+IMAGE_FOLDER = "imagefolder"
 
 
 def _known_device(name: str) -> str:
@@ -24,13 +27,12 @@ def _known_device(name: str) -> str:
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
-MemoryCap = Annotated[str, BeforeValidator(canonical_size)]
 
 
 class Experiment(Model):
     """Everything that defines the result of a run."""
 
-    data: Label
+    data: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     """The data set's label, never a path."""
     train_images: CountOrAll
     """A class-balanced subset of this size, or all."""
@@ -97,7 +99,7 @@ class Execution(Model):
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Data-loader processes. They change no result, since randomness is keyed by image."""
-    memory_cap: MemoryCap | None = None
+    memory_cap: Annotated[str, BeforeValidator(canonical_size)] | None = None
     """Memory that a run may take, as `24GiB`: of a CUDA device, or of the CPU's address space beyond the libraries."""
 
     @model_validator(mode="after")
@@ -129,11 +131,10 @@ class Scale:
 
 
 SCALES: dict[str, Scale] = {
-    "smoke": Scale("smoke", "fashion-mnist-mini", 1_000, 200, "all", 32, 16, 2, seeds=1),
-    "small": Scale("small", "cifar10", 5_000, 1_000, 10_000, 32, None, 10, 3, image_size_is_fixed=False),
-    "paper": Scale("paper", "cifar10", "all", 10_000, 10_000, None, None, None, seeds=3),
+    "smoke": Scale("smoke", EMBEDDED, 1_000, 200, "all", 32, 16, 2, seeds=1),
+    "small": Scale("small", CIFAR10, 5_000, 1_000, 10_000, 32, None, 10, seeds=3, image_size_is_fixed=False),
+    "paper": Scale("paper", CIFAR10, "all", 10_000, 10_000, None, None, None, seeds=3),
 }
-
 LAST_EPOCHS = 3
 """Epochs at the end of a run, tested on more images: the median of their accuracies is the clean accuracy."""
 TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}
@@ -141,3 +142,75 @@ TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}
 FEWEST_SEEDS = min(TESTED_AT)
 SCALE_KEYS = ("data", "train_images", "test_images_epoch", "test_images_last", "seed")
 """Keys that a TOML file may not set: the scale and the planner do."""
+
+
+def path_to_text(path: Path) -> str:
+    """Return a path as text that JSON can hold, byte by byte: the locale may have no letters for its bytes."""
+    return os.fsencode(path).decode("latin-1")
+
+
+def path_from_text(text: str) -> Path:
+    """Return the path that `path_to_text` wrote."""
+    return Path(os.fsdecode(text.encode("latin-1")))
+
+
+PathAsText = Annotated[
+    Path,
+    PlainValidator(lambda value: path_from_text(value) if isinstance(value, str) else Path(value)),
+    PlainSerializer(path_to_text, return_type=str),
+]
+"""A path in a model, which JSON holds as `path_to_text` writes it."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set: its label, which enters ids, and where it is read from, which never does."""
+
+    kind: Literal["embedded", "cifar10", "imagefolder"]
+    label: str
+    path: PathAsText | None = None
+
+    @property
+    def leaves_pictures(self) -> bool:
+        """Whether a run may leave pictures of test images: the rights to a folder's images are unknown."""
+        return self.kind != "imagefolder"
+
+
+def data_home() -> Path:
+    """Return the folder for the user's archives and for decoded copies: `RESNET18_DATA`, else the user's cache."""
+    if own := os.environ.get("RESNET18_DATA"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet18"
+
+
+def is_cifar10(label: str) -> bool:
+    """Say whether data of a label are CIFAR-10's own photographs: the archive, or a re-encoding. CIFAR-10-C is not."""
+    return label in {CIFAR10, "cifar10-jpeg", "cifar10-png"}
+
+
+def parse_data(text: str) -> DataSource:
+    """Return the data set that an option names.
+
+    Raises SpecError at an unknown one, and EnvironmentMissingError if its folder or archive is not there.
+    """
+    if text == EMBEDDED:
+        return DataSource("embedded", EMBEDDED)
+    if text == CIFAR10:
+        return DataSource("cifar10", CIFAR10)
+    where = f'data set "{text}"'
+    kind, _, place = text.partition(":")
+    if kind != IMAGE_FOLDER or not place:
+        if os.path.exists(text):  # noqa: PTH110 - as below
+            raise SpecError(where, "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
+        hint = did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER)) if kind != IMAGE_FOLDER else ", needs a path"
+        raise SpecError(where, f"unknown{hint}", allowed=(CIFAR10, EMBEDDED, f"{IMAGE_FOLDER}:PATH"))
+    path = Path(place).expanduser()
+    if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists it takes any text: too long is not there
+        layout = "give a folder or tar archive that holds train/<class>/ and test/<class>/"
+        raise EnvironmentMissingError(where, "there is no such file or folder", next_step=layout)
+    stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz|tgz))?$|\.tgz$", "", path.resolve().name.lower())
+    label = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")[:64]
+    if not label or label in {EMBEDDED, CIFAR10}:
+        next_step = f"rename it: {CIFAR10} and {EMBEDDED} are the suite's own data sets"
+        raise SpecError(where, f'an image folder cannot be labelled "{label}"', next_step=next_step)
+    return DataSource("imagefolder", label, path)

@@ -17,7 +17,6 @@ SMALL_ALLOWANCE = 1.3 * 2**30
 """What the lab report's own process held beside tensors (Adam, batch 32, 224 px; torch 1.9 with CUDA 11.1)."""
 LARGE_SHARE = 0.5
 """Share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md)."""
-CHANNELS = 3
 EVALUATION_BATCH = 100
 """Images that the training loop evaluates at once."""
 PARTS = ("weights", "gradients", "state", "activations", "input", "transient")
@@ -49,7 +48,7 @@ class Forecast:
     @property
     def peak_bytes(self) -> int:
         """The sum of the parts."""
-        return self.weights + self.gradients + self.state + self.activations + self.input + self.transient
+        return sum(getattr(self, part) for part in PARTS)
 
 
 def large_allowance(peak_bytes: int) -> float:
@@ -58,10 +57,7 @@ def large_allowance(peak_bytes: int) -> float:
 
 
 def verdict(peak_bytes: int, card: float | None) -> str | None:
-    """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` without any.
-
-    Between the two it is `unsure`; without a card there is no verdict.
-    """
+    """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` even without any."""
     if card is None:
         return None
     if peak_bytes > card:
@@ -87,13 +83,11 @@ def parameter_count(stem: str, width: int, classes: int = 10) -> int:
     def convolution(channels_in: int, channels: int, side: int) -> int:  # without bias, and its batch norm
         return channels_in * channels * side**2 + 2 * channels
 
-    count, channels_in = convolution(CHANNELS, width, 7 if stem == "imagenet" else 3), width
-    for channels in (width, 2 * width, 4 * width, 8 * width):
-        count += convolution(channels_in, channels, 3) + 3 * convolution(channels, channels, 3)
-        if channels_in != channels:
-            count += convolution(channels_in, channels, 1)
-        channels_in = channels
-    return count + channels_in * classes + classes
+    count = convolution(3, width, 7 if stem == "imagenet" else 3) + 4 * convolution(width, width, 3)
+    for channels in (2 * width, 4 * width, 8 * width):
+        count += convolution(channels // 2, channels, 3) + 3 * convolution(channels, channels, 3)
+        count += convolution(channels // 2, channels, 1)
+    return count + 8 * width * classes + classes
 
 
 def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int = 10) -> int:
@@ -105,7 +99,7 @@ def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int =
     """
     half = (image_size + 1) // 2
     side, stem_side = ((half + 1) // 2, half) if stem == "imagenet" else (image_size, image_size)
-    total = FLOAT * (CHANNELS * image_size**2 + 2 * width * stem_side**2)
+    total = FLOAT * (3 * image_size**2 + 2 * width * stem_side**2)
     if stem == "imagenet":
         total += (FLOAT + LONG) * width * side**2
     # Two blocks of two convolutions, each with its sum and its ReLU; the later stages' shortcut convolves too.
@@ -122,7 +116,6 @@ def least_training_bytes(experiment: Experiment) -> int:
     when the backward pass does. Gradients may be freed before a forward pass (torch's default since 2.0), so the larger
     of the two counts.
     """
-    parameters = parameter_count(experiment.stem, experiment.width)
+    weights = FLOAT * parameter_count(experiment.stem, experiment.width)
     saved = experiment.batch_size * saved_bytes_per_image(experiment.stem, experiment.width, experiment.image_size)
-    gradients = FLOAT * parameters
-    return FLOAT * parameters * (1 + experiment.optimizer.state_tensors) + max(gradients, saved)
+    return weights * (1 + experiment.optimizer.state_tensors) + max(weights, saved)

@@ -1,10 +1,14 @@
 """Canonical JSON, SHA-256, the ids that records are found by, and the hash of the code that a run can reach.
 
 Ids cover what a spec says beyond its defaults: a key that is added later changes no id, and no default ever changes.
+The code hash covers what definitions do: files are parsed, and whatever a definition names is looked up by that name.
 """
 
+import ast
 import hashlib
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -12,43 +16,35 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 
 from resnet18.spec.augmentation import OPERATIONS
-from resnet18.spec.code import PACKAGE, Choices, Definition, Key, read_module
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import OPTIMIZERS, SCHEDULES
 
-ROOTS: tuple[Key, ...] = (
-    ("training.loop", "train"),
-    ("training.setup", "set_up"),
-    ("training.device", "ready_device"),
-    ("training.setup", "compile_network"),
-    ("training.results", "restore"),
-    ("training.results", "conclude"),
-)
+PACKAGE = Path(__file__).parents[1]
+ROOTS = ("train", "set_up", "ready_device", "compile_network", "restore", "conclude")
 """What the worker calls, and what gives a run its result."""
+ROOMS = ("training", "data", "spec")  # code of the others changes no result
+_MODELS = (*OPTIMIZERS, *SCHEDULES, *OPERATIONS.values())
 OFFERED = frozenset(
-    (
-        *(model.model_fields["name"].default for model in (*OPTIMIZERS, *SCHEDULES, *OPERATIONS)),
+    {
+        *(name for model in _MODELS for name in (model.__name__, model.model_fields["name"].default)),
         *get_args(Experiment.model_fields["model"].annotation),
         *get_args(Execution.model_fields["path"].annotation),
-    )
+    }
 )
-"""Every name under which a spec can choose an optimizer, schedule, operation, network or path."""
+"""Every name by which a spec chooses an optimizer, schedule, operation, network or path, and the classes of these."""
+
+SILENT = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "msg"}  # change nothing
+C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+Tree = list[Any] | str | int | None
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """Return the one byte string of a JSON value: sorted keys, no spaces, ASCII, no NaN, 0.0 for -0.0."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    if "-0.0" in text:  # seldom: looking for it in the text costs far less than a copy of the value
-        text = json.dumps(_without_negative_zero(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if "-0.0" in text:
+        value = json.loads(text, parse_float=lambda number: float(number) + 0.0)
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return text.encode("ascii")
-
-
-def _without_negative_zero(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {key: _without_negative_zero(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_negative_zero(inner) for inner in value]
-    return value + 0.0 if isinstance(value, float) else value
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -57,16 +53,12 @@ def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 class Ids(NamedTuple):
-    """Under which a run is found."""
+    """Under which a run is found. The experiment includes the seed, the arm is the run without it."""
 
     run_id: str
-    """Of experiment (with its seed) and execution."""
     arm_id: str
-    """The same without the seed."""
     experiment_id: str
-    """Of everything that defines the result, the seed included."""
     execution_id: str
-    """Of how the run was asked to be carried out."""
 
 
 def ids_of(experiment: Experiment, execution: Execution) -> Ids:
@@ -95,45 +87,174 @@ def asked(spec: BaseModel) -> dict[str, Any]:
 
 def code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
     """Return the SHA-256 of what the code does that a run of this spec can reach."""
-    operations = {part.name: part for part in (*experiment.augmentation, *experiment.test_augmentation)}
-    named = (experiment.optimizer, experiment.schedule, *(operations[name] for name in sorted(operations)))
-    # The classes of the spec are roots, because they hold its defaults.
-    models = dict.fromkeys(type(part) for part in (experiment, execution, *named))
-    keys = tuple((model.__module__.partition(".")[2], model.__name__) for model in models)
-    chosen = frozenset({experiment.model, execution.path, *(part.name for part in named)})
-    return hash_of((*ROOTS, *keys), Choices(chosen, OFFERED), package)
+    parts = (experiment.optimizer, experiment.schedule, *experiment.augmentation, *experiment.test_augmentation)
+    models = {type(part).__name__ for part in (experiment, execution, *parts)}  # they hold the defaults of the spec
+    names = {part.name for part in parts}
+    return hash_of({*ROOTS, *models}, {experiment.model, execution.path, *names, *models}, OFFERED, package)
 
 
 def shared_code_hash(experiment: Experiment, execution: Execution, package: Path = PACKAGE) -> str:
     """Return the same for what every spec of this network and path reaches, whatever else it chooses."""
-    return hash_of(ROOTS, Choices(frozenset({experiment.model, execution.path}), OFFERED), package)
+    return hash_of({*ROOTS}, {experiment.model, execution.path}, OFFERED, package)
+
+
+def hash_of(roots: set[str], chosen: set[str], offered: frozenset[str], package: Path) -> str:
+    """Return the SHA-256 of the definitions that roots reach, in no order and under no path.
+
+    Left out are comments, docstrings, annotations and texts of errors, names of local variables, and what is for names
+    that are offered and not chosen: entries of a table, branches.
+    """
+    known = definitions(package)
+    reached = dict.fromkeys(definition for root in sorted(roots) for definition in known[root])
+    waiting, texts = list(reached), set()
+    for definition in waiting:  # which grows
+        text, words = _read(definition, definition.words & chosen, definition.words & offered)
+        texts.add(text)
+        for word in words & known.keys():
+            near = [other for other in known[word] if other.path == definition.path]
+            waiting += (other for other in near or known[word] if other not in reached)
+            reached |= dict.fromkeys(near or known[word])
+    return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()
+
+
+class Definition:
+    """A statement of a file that gives a name its meaning."""
+
+    def __init__(self, path: Path, node: ast.AST) -> None:
+        self.path, self.node = path, node
+        words = (getattr(inner, key, None) for inner in ast.walk(node) for key in ("id", "attr", "value"))
+        self.words = frozenset(word for word in words if isinstance(word, str))
 
 
 @cache
-def hash_of(roots: tuple[Key, ...], choices: Choices, package: Path) -> str:
-    """Return the SHA-256 of the definitions that roots reach, numbered in the order in which they are first named."""
-    waiting = list(roots)
-    numbers = {key: number for number, key in enumerate(waiting)}
-    total = hashlib.sha256()
-    for key in waiting:  # which grows
-        definition = _read(package, key, choices)
-        for named in definition.named:
-            if named not in numbers:
-                numbers[named] = len(numbers)
-                waiting.append(named)
-        total.update(definition.content)
-        total.update(json.dumps([numbers[named] for named in definition.named]).encode())
-    return total.hexdigest()
+def definitions(package: Path) -> dict[str, list[Definition]]:
+    """Return the definitions of each name: top-level statements, imports from libraries, and files in C."""
+    found: dict[str, list[Definition]] = {}
+    for path in sorted(path for room in ROOMS for path in (package / room).rglob("*.*")):
+        for name, meaning in _meanings(path):
+            found.setdefault(name, []).append(Definition(path, meaning))
+    return found
 
 
-_READ: dict[tuple[Path, Key], list[Definition]] = {}
+def _meanings(path: Path) -> Iterator[tuple[str, ast.AST]]:
+    if path.suffix in {".c", ".h"}:
+        yield path.name, ast.Constant(" ".join(C_COMMENT.sub(" ", path.read_text(encoding="utf-8")).split()))
+    for node in ast.parse(path.read_bytes()).body if path.suffix == ".py" else ():
+        yield from ((name, node) for name in _targets(node))
+        if isinstance(node, ast.ImportFrom):
+            is_ours = str(node.module).startswith("resnet18")
+            for alias in (alias for alias in node.names if alias.asname or not is_ours):
+                origin = ast.Name(alias.name) if is_ours else ast.Constant(f"{node.module}.{alias.name}")
+                yield alias.asname or alias.name, origin
 
 
-def _read(package: Path, key: Key, choices: Choices) -> Definition:
-    """Return a definition for these choices, read again only where they matter to it."""
-    versions = _READ.setdefault((package, key), [])
-    for known in versions:
-        if all((name in choices.chosen) == was_chosen for name, was_chosen in known.asked.items()):
-            return known
-    versions.append(Definition(read_module(package, key[0]), key[1], choices))
-    return versions[-1]
+def _targets(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a statement gives a meaning to: of a function, a class, variables."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    targets = [*getattr(node, "targets", ()), getattr(node, "target", ast.Pass())]
+    yield from (inner.id for target in targets for inner in ast.walk(target) if isinstance(inner, ast.Name))
+
+
+@cache
+def _read(definition: Definition, chosen: frozenset[str], offered: frozenset[str]) -> tuple[str, set[str]]:
+    """Return what a definition does, as text, and the words by which it names others."""
+    reading = _Reading(definition.node, chosen, offered)
+    return json.dumps(reading.visit(definition.node)), reading.words - (offered - chosen)
+
+
+class _Reading(ast.NodeVisitor):
+    """A definition as nested lists, local variables numbered, and the words in it that may name others."""
+
+    def __init__(self, node: ast.AST, chosen: frozenset[str], offered: frozenset[str]) -> None:
+        self._chosen, self._offered, self._left_out = chosen, offered, offered - chosen
+        self.words, self._numbers = set[str](), dict[str, str]()
+        fields = node.body if isinstance(node, ast.ClassDef) else ()
+        self._locals = {name for inner in ast.walk(node) for name in _bound(inner)}
+        self._locals -= {name for line in (node, *fields) for name in _targets(line)}
+
+    def generic_visit(self, node: ast.AST) -> Tree:
+        fields = ((key, value) for key, value in ast.iter_fields(node) if key not in SILENT and value not in (None, []))
+        tree = ([key, self._numbered(value) if key == "name" else self._tree(value)] for key, value in fields)
+        return [type(node).__name__, *tree]
+
+    def _tree(self, value: Any) -> Any:  # noqa: ANN401 - whatever a field of a node holds
+        if isinstance(value, list):
+            return self._items(value)
+        return self.visit(value) if isinstance(value, ast.AST) else value
+
+    def _items(self, values: list[Any]) -> list[Tree]:
+        """Return a list, such as the statements of a body, without what changes no result or is for another choice."""
+        kept: list[Tree] = []
+        for value in values:
+            match value:
+                case ast.Pass() | ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+                    pass
+                case ast.If(test=test) if (known := self._truth(test)) is not None:
+                    branch = value.body if known else value.orelse
+                    kept += self._items(branch)
+                    if branch and isinstance(branch[-1], ast.Return):
+                        break  # what follows is for another choice
+                case _:
+                    kept.append(self._tree(value))
+        return kept
+
+    def _numbered(self, name: str) -> str:
+        return self._numbers.setdefault(name, f"%{len(self._numbers)}") if name in self._locals else name
+
+    def visit_Name(self, node: ast.Name) -> Tree:
+        self.words |= {node.id} - self._locals
+        return self._numbered(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> Tree:
+        if isinstance(node.value, ast.Name) and node.value.id not in self._locals:  # of a module, say
+            self.words.add(node.attr)
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> Tree:
+        return [node.arg, self._numbered(node.arg)]
+
+    def visit_Constant(self, node: ast.Constant) -> Tree:
+        if isinstance(node.value, str) and node.value.endswith((".c", ".h")):
+            self.words.add(node.value.rpartition("/")[2])
+        return repr(node.value)
+
+    def visit_Raise(self, node: ast.Raise) -> Tree:
+        return ["Raise", _last_name(node.exc)]  # without its text
+
+    def visit_Dict(self, node: ast.Dict) -> Tree:
+        keys = [getattr(key, "value", None) for key in node.keys]
+        gone = self._left_out if self._offered.issuperset(keys) else ()  # a table of things that are chosen by name
+        pairs = zip(keys, node.keys, node.values, strict=True)
+        return ["Dict", *([self._tree(key), self._tree(value)] for name, key, value in pairs if name not in gone)]
+
+    def _truth(self, test: ast.expr) -> bool | None:
+        """Return what a condition is for this spec, None where that depends on more."""
+        match test:
+            case ast.BoolOp(op=operator, values=values):
+                decisive = isinstance(operator, ast.Or)
+                return decisive if any(self._truth(value) is decisive for value in values) else None
+            case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
+                names = {side.rpartition(".")[2] for side in ast.unparse(kinds).split(" | ")}
+                return False if names <= self._left_out else None
+            case ast.Compare(
+                left=left, ops=[ast.Eq() | ast.NotEq() as operator], comparators=[ast.Constant(str(name))]
+            ):
+                if _last_name(left) in {"name", "path"} and name in self._left_out:
+                    return isinstance(operator, ast.NotEq)
+                if _last_name(left) == "path" and name in self._chosen:  # of operations, several can be chosen
+                    return isinstance(operator, ast.Eq)
+        return None
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+            yield name
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+            yield name
+
+
+def _last_name(node: ast.AST | None) -> str:
+    inner = getattr(node, "func", node)
+    return str(getattr(inner, "attr", None) or getattr(inner, "id", ""))

@@ -1,25 +1,29 @@
 """Read benchmark files. Bytes from outside become values here, or a SpecError that says where and what."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Claim, Difference, Equivalent, MetricCheck, Overfits, RunStatus, cases_of, orders
-from resnet18.spec.code import PACKAGE
-from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.claim import Difference, Equivalent, orders
+from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
 from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
-from resnet18.spec.metric import METRICS
+from resnet18.spec.identity import PACKAGE
+from resnet18.spec.metric import METRICS, TABLE_METRICS
 from resnet18.spec.optimizer import Cosine
 from resnet18.spec.resolve import Request, equal_cases, resolve, sub_cases, value_at
-from resnet18.spec.strict import parse_toml, spec_error
 
 MAX_SPEC_BYTES = 1_000_000
 FULL = Request(scale="paper")
+NAMES = {"metric": "metric", "operation": "operation"}
+NAMES |= dict.fromkeys(("case", "cases", "than", "to", "of", "speed_up_over"), "case")
+"""Keys whose value is the name of something, and of what."""
 
 
 def benchmarks_dir() -> Path:
@@ -82,8 +86,8 @@ def load_benchmark(path: Path) -> Benchmark:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
     _refuse_twice(where, "case", (case.name for case in benchmark.cases))
     _refuse_twice(where, "claim", (claim.id for claim in benchmark.claims))
-    (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
     _check_names(benchmark, where)
+    (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
     _check_orders(benchmark, where)
     for hypothesis in benchmark.hypotheses:
         for candidate, _, case in sub_cases(benchmark, hypothesis):
@@ -94,8 +98,8 @@ def load_benchmark(path: Path) -> Benchmark:
 
 def _text(path: Path, where: str) -> str:
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise SpecError(where, "is no file: a device or a pipe may have no end")
+        if path.exists() and not path.is_file():
+            raise SpecError(where, "is no file: a folder, or a device or a pipe, which may have no end")
         with path.open("rb") as file:
             content = file.read(MAX_SPEC_BYTES + 1)
         if len(content) > MAX_SPEC_BYTES:
@@ -118,12 +122,11 @@ def _refuse_twice(where: str, kind: str, names: Iterable[str], next_step: str = 
 
 def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
     """Raise SpecError if two tables of one report have claims of one id: a verdict is found by it."""
-    next_step = "rename one of them, or the key `report` of a file"
     ids: dict[str, list[str]] = {}
     for benchmark in benchmarks:
         ids.setdefault(benchmark.report_name, []).extend(claim.id for claim in benchmark.claims)
     for report, claims in ids.items():
-        _refuse_twice(f'report "{report}"', "claim", claims, next_step)
+        _refuse_twice(f'report "{report}"', "claim", claims, "rename one of them, or the key `report` of a file")
 
 
 def _check_documented(benchmark: Benchmark, where: str) -> None:
@@ -143,17 +146,16 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
     specs: list[Experiment | Execution] = []
     for case in benchmark.cases:
         place = f'{where}: case "{case.name}"'
-        for key in SCALE_KEYS:
-            if key in benchmark.experiment or key in case.experiment:
-                next_step = "remove the key; use --scale, --data, --seeds or -o"
-                raise SpecError(f"{place}: {key}", "is set by the scale", next_step=next_step)
+        if of_scale := [key for key in SCALE_KEYS if key in {**benchmark.experiment, **case.experiment}]:
+            next_step = "remove the key; use --scale, --data, --seeds or -o"
+            raise SpecError(f"{place}: {of_scale[0]}", "is set by the scale", next_step=next_step)
         experiment, execution = resolve(benchmark, case, FULL, seed=0, where=place)
         schedule = experiment.schedule
         if isinstance(schedule, Cosine) and schedule.warmup_epochs >= experiment.epochs:
             what = f"{schedule.warmup_epochs:g} epochs of warm-up leave none of {experiment.epochs}"
             raise SpecError(f"{place}: schedule.warmup_epochs", what)
         specs += [experiment, execution]
-    if (equal := equal_cases(benchmark, FULL)) is not None:
+    if equal := equal_cases(benchmark, FULL):
         raise SpecError(f'{where}: case "{equal[1]}"', f'describes the same run as case "{equal[0]}"')
     keys = [("assumption", assumption.key) for assumption in benchmark.assumptions if assumption.has_value]
     keys += [("table.factors", factor.key) for factor in benchmark.table.factors if factor.key]
@@ -163,64 +165,49 @@ def _check_cases(benchmark: Benchmark, where: str) -> None:
 
 
 def _check_names(benchmark: Benchmark, where: str) -> None:
-    """Refuse a case or a metric that another part of the file names and that is not there."""
+    """Refuse a case, a metric or an operation that a part of the file names and that is not there."""
     cases, rows = [case.name for case in benchmark.cases], [row.metric for row in benchmark.table.metrics]
-    judged = [*METRICS] if benchmark.can_run else [*rows, *METRICS]
-    over, printed = benchmark.table.speed_up_over, benchmark.printed
-    named: list[tuple[str, str, list[str], Iterable[str]]] = [
-        ("table.speed_up_over", "case", cases, [over] if over else []),
-        *((f'case "{case.name}": reported', "metric of the table", rows, case.reported) for case in benchmark.cases),
-        *(
-            (f'claim "{claim.id}"', "case", cases, cases_of(part))
-            for claim in benchmark.claims
-            for part in claim.checks
-        ),
-        *((f'claim "{claim.id}"', "metric", judged, [check.metric]) for claim, check in _metric_checks(benchmark)),
-        *((f'hypothesis "{hypothesis.key}"', "case", cases, hypothesis.cases) for hypothesis in benchmark.hypotheses),
-        *((f'printed.derived "{part.name}"', "case", cases, (part.of, part.to)) for part in printed.derived),
-        *((f'printed.derived "{part.name}"', "metric of the table", rows, (part.metric,)) for part in printed.derived),
-        *(("printed.rate", "case", cases, rate.cases) for rate in printed.rates),
-        *(("printed.memory", "case", cases, (memory.case,)) for memory in printed.memory),
-        *(("printed.same_work", "case", cases, work.cases) for work in printed.same_work),
-        *(("printed.same_work", "metric of the table", rows, (work.metric,)) for work in printed.same_work),
-    ]
-    for place, kind, known, names in named:
-        for name in names:
-            if name not in known:
-                raise SpecError(
-                    f"{where}: {place}", f'unknown {kind} "{name}"{did_you_mean(name, known)}', allowed=known
-                )
+    metrics = {
+        "table": TABLE_METRICS if benchmark.can_run else rows,
+        "claim": METRICS if benchmark.can_run else [*rows, *METRICS],
+    }
+    content = benchmark.model_dump(mode="json", by_alias=True, include={"table", "claims", "hypotheses", "printed"})
+    content["case"] = [{"reported": [{"metric": name} for name in case.reported]} for case in benchmark.cases]
+    for place, name in _texts(content, ()):
+        kind = NAMES.get(next(str(key) for key in reversed(place) if isinstance(key, str)), "")
+        known = {"case": cases, "operation": OPERATIONS, "metric": metrics.get(str(place[0]), rows)}.get(kind, [name])
+        if name not in known:
+            words = "".join(f".{part}" if isinstance(part, str) else f"[{part + 1}]" for part in place)
+            what = f'unknown {kind} "{name}"{did_you_mean(name, known)}'
+            raise SpecError(f"{where}: {words[1:]}", what, allowed=known)
 
 
-def _metric_checks(benchmark: Benchmark) -> list[tuple[Claim, MetricCheck]]:
-    return [
-        (claim, check)
-        for claim in benchmark.claims
-        for check in claim.checks
-        if not isinstance(check, RunStatus | Overfits)
-    ]
+def _texts(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:  # noqa: ANN401
+    """Yield each text in a JSON value with the keys and numbers that lead to it."""
+    if isinstance(value, str):
+        yield place, value
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from _texts(inner, (*place, key))
 
 
 def _check_orders(benchmark: Benchmark, where: str) -> None:
     """Refuse claims that cannot all hold: an order that runs in a circle, a difference beyond an equivalence."""
-    checks = _metric_checks(benchmark)
-    for metric, level in {(check.metric, check.level) for _, check in checks}:
-        below: dict[str, set[str]] = {}
-        for _, check in checks:
-            for higher, lower in orders(check) if (check.metric, check.level) == (metric, level) else ():
-                below.setdefault(higher, set()).add(lower)
+    checks = [(claim.id, check) for claim in benchmark.claims for check in claim.checks]
+    below: dict[tuple[str, float | None], dict[str, set[str]]] = {}
+    for _, check in checks:
+        for higher, lower in orders(check):
+            of_metric = below.setdefault((getattr(check, "metric", ""), getattr(check, "level", None)), {})
+            of_metric.setdefault(higher, set()).add(lower)
+    for (metric, _), graph in below.items():
         try:
-            TopologicalSorter(below).prepare()
+            TopologicalSorter(graph).prepare()
         except CycleError as error:
             circle = '" > "'.join(reversed(error.args[1]))
             raise SpecError(f"{where}: claims on {metric}", f'contradict each other: "{circle}"') from None
-    for (claim, check), (other, equal) in product(checks, checks):
-        if (
-            isinstance(check, Difference)
-            and isinstance(equal, Equivalent)
-            and check.metric == equal.metric
-            and {check.case, check.than} <= set(equal.cases)
-            and check.by >= equal.margin
-        ):
-            what = f'contradicts claim "{other.id}": at least {check.by:g} is not below {equal.margin:g}'
-            raise SpecError(f'{where}: claim "{claim.id}"', what)
+    differences = [(claim, check) for claim, check in checks if isinstance(check, Difference)]
+    equals = [(claim, check) for claim, check in checks if isinstance(check, Equivalent)]
+    for (claim, check), (other, equal) in product(differences, equals):
+        is_same = check.metric == equal.metric and {check.case, check.than} <= {*equal.cases}
+        if is_same and check.by >= equal.margin:
+            what = f'contradicts claim "{other}": at least {check.by:g} is not below {equal.margin:g}'
+            raise SpecError(f'{where}: claim "{claim}"', what)

@@ -1,4 +1,4 @@
-"""Quantities: the metrics of a record, their units, numbers as a report printed them, sizes of memory, durations."""
+"""Quantities: the metrics of a record, numbers as a report printed them, durations, and the memory of a training."""
 
 import re
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class MetricFacts:
     """Without which a run has no such value."""
 
 
-CUT = "a cut of the rate with 3 epochs on either side"
+CLEAN, CUT = "clean test accuracy", "a cut of the rate with 3 epochs on either side"
 METRICS: dict[str, MetricFacts] = {
     "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
-    "clean_accuracy": MetricFacts("clean test accuracy", "accuracy"),
+    "clean_accuracy": MetricFacts(CLEAN, "accuracy"),
     "train_s": MetricFacts("time of training alone", "seconds"),
     "whole_program_s": MetricFacts("time of the whole program", "seconds"),
     "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
@@ -32,30 +32,19 @@ METRICS: dict[str, MetricFacts] = {
     "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
     "train_loss_drop": MetricFacts("fall of the training loss", "loss", "2 epochs"),
     "test_loss_drop": MetricFacts("fall of the clean test loss", "loss", "2 epochs tested on as many images"),
-    "generalization_gap": MetricFacts("training accuracy of the last epoch less clean test accuracy", "accuracy"),
-    "epochs_to_level": MetricFacts("epochs until clean test accuracy reaches a level", "epochs", "5 epochs"),
-    "epochs_to_plateau": MetricFacts("epochs until clean test accuracy nears its highest", "epochs", "5 epochs"),
-    "jitter": MetricFacts("noise of clean test accuracy from epoch to epoch", "accuracy", "5 epochs"),
-    "late_gain": MetricFacts("clean test accuracy, last quarter of epochs less the one before", "accuracy", "8 epochs"),
-    "gain_at_first_cut": MetricFacts(
-        "clean test accuracy after the first cut of the rate less before", "accuracy", CUT
-    ),
-    "gain_at_last_cut": MetricFacts("clean test accuracy after the last cut of the rate less before", "accuracy", CUT),
+    "generalization_gap": MetricFacts(f"training accuracy of the last epoch less {CLEAN}", "accuracy"),
+    "epochs_to_level": MetricFacts(f"epochs until {CLEAN} reaches a level", "epochs", "5 epochs"),
+    "epochs_to_plateau": MetricFacts(f"epochs until {CLEAN} nears its highest", "epochs", "5 epochs"),
+    "jitter": MetricFacts(f"noise of {CLEAN} from epoch to epoch", "accuracy", "5 epochs"),
+    "late_gain": MetricFacts(f"{CLEAN}, last quarter of epochs less the one before", "accuracy", "8 epochs"),
+    "gain_at_first_cut": MetricFacts(f"{CLEAN} after the first cut of the rate less before", "accuracy", CUT),
+    "gain_at_last_cut": MetricFacts(f"{CLEAN} after the last cut of the rate less before", "accuracy", CUT),
 }
-
 CHANGES = frozenset({"train_loss_drop", "test_loss_drop", "late_gain", "gain_at_first_cut", "gain_at_last_cut"})
 """Metrics that are a change within one run: a bound on one of them is a direction, on any other metric a value."""
-
 MARGIN_UNITS: dict[Quantity, str] = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats"}
 MARGIN_UNITS |= {"epochs": "epochs", "other": ""}
 """The unit of a margin. Times and memory are compared by ratio: their margin is a percentage."""
-
-
-def quantity_of(metric: str) -> Quantity:
-    """Return what a metric measures; of one that is not the suite's own, `other`."""
-    return METRICS[metric].quantity if metric in METRICS else "other"
-
-
 UNITS = {"%": 1.0, "points": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3_600.0}
 UNITS |= {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 """Known units, and what they are worth in percent, seconds or bytes."""
@@ -66,6 +55,12 @@ UNITS_OF: dict[Quantity, tuple[str, ...]] = {
 }
 """The units of a quantity; a quantity that is not listed needs none."""
 LARGEST_SIZE = 2**50
+
+
+def quantity_of(metric: str) -> Quantity:
+    """Return what a metric measures; of one that is not the suite's own, `other`."""
+    return METRICS[metric].quantity if metric in METRICS else "other"
+
 
 _NUMBER = re.compile(
     r"(?P<about>about |approximately |approx\. |circa |ca\. |~ ?)?(?P<number>[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
@@ -121,10 +116,11 @@ def parse_printed(text: str) -> Printed | None:
     return Printed(text, value, half_step, decimals, found["unit"] or "", found["about"] is not None)
 
 
-def _exact_size(text: str) -> Printed | None:
-    """Return the amount of memory that a text is; None where it is none, or is said to be "about" so much."""
+def _exact_bytes(text: str) -> float:
+    """Return the bytes that a size means; 0 where the text is no size, or only "about" so much."""
     printed = parse_printed(text)
-    return printed if printed and not printed.is_approximate and printed.unit in UNITS_OF["bytes"] else None
+    is_exact = printed and not printed.is_approximate and printed.unit in UNITS_OF["bytes"]
+    return printed.value if printed and is_exact else 0.0
 
 
 def card_bytes(text: str) -> float | None:
@@ -132,17 +128,17 @@ def card_bytes(text: str) -> float | None:
 
     Memory of cards is sold in powers of two under decimal names: `24 GB` are `24 GiB`.
     """
-    printed = _exact_size(text.replace("GB", "GiB").replace("MB", "MiB"))
-    return printed.value if printed and printed.value > 0 else None
+    size = _exact_bytes(text.replace("GB", "GiB").replace("MB", "MiB"))
+    return size if size > 0 else None
 
 
 def size_in_bytes(text: object) -> int:
     """Return the bytes that a size such as `24GiB` means, to the nearest; ValueError if no memory has such a size."""
-    printed = _exact_size(text) if isinstance(text, str) else None
-    if printed is None or not 1 <= round(printed.value) <= LARGEST_SIZE:
+    size = round(_exact_bytes(text)) if isinstance(text, str) else 0
+    if not 1 <= size <= LARGEST_SIZE:
         units = ", ".join(UNITS_OF["bytes"])
         raise ValueError(f'"{text}" is no size of a memory; write a number and one of {units}, for example "24GiB"')
-    return round(printed.value)
+    return size
 
 
 def canonical_size(text: object) -> str:

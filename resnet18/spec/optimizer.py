@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from resnet18.spec.strict import Items, Model
+from resnet18.spec.errors import Items, Model
 
 LearningRate = Annotated[float, Field(gt=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -29,6 +29,8 @@ class TorchOptimizer(Model):
     """Whether torch counts steps, which a CUDA graph needs on the device."""
     decays: ClassVar[tuple[str, ...]] = ("weight_decay",)
     """The keys that move a weight whose gradient is 0."""
+    lr: LearningRate
+    weight_decay: Decay = 0.0
 
     @property
     def state_tensors(self) -> int:
@@ -44,15 +46,11 @@ class TorchOptimizer(Model):
 class SGD(TorchOptimizer):
     """Stochastic gradient descent, with momentum where `momentum` is above 0."""
 
-    torch_class = "SGD"
-    is_fused = True
-    counts_steps = False
+    torch_class, is_fused, counts_steps = "SGD", True, False
     name: Literal["sgd"] = "sgd"
-    lr: LearningRate
     momentum: Share = 0.0
     dampening: Share = 0.0
     nesterov: bool = False
-    weight_decay: Decay = 0.0
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
@@ -61,72 +59,57 @@ class SGD(TorchOptimizer):
         return self
 
 
-class Adam(TorchOptimizer):
+class _TwoMoments(TorchOptimizer):
+    state, is_fused = ("exp_avg", "exp_avg_sq"), True
+    betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
+    eps: Tiny = 1e-8
+
+
+class Adam(_TwoMoments):
     """Adam (Kingma and Ba, 2014)."""
 
     torch_class = "Adam"
-    state = ("exp_avg", "exp_avg_sq")
-    is_fused = True
     name: Literal["adam"] = "adam"
-    lr: LearningRate
-    betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
-    eps: Tiny = 1e-8
-    weight_decay: Decay = 0.0
 
 
-class AdamW(TorchOptimizer):
+class AdamW(_TwoMoments):
     """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, 2019).
 
     A step takes `lr` times `weight_decay` of each weight away, however large its gradients have been.
     """
 
     torch_class = "AdamW"
-    state = ("exp_avg", "exp_avg_sq")
-    is_fused = True
     name: Literal["adamw"] = "adamw"
-    lr: LearningRate
-    betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
-    eps: Tiny = 1e-8
     weight_decay: Decay = 0.01
 
 
 class RMSprop(TorchOptimizer):
     """RMSprop (Hinton's lecture notes, 2012)."""
 
-    torch_class = "RMSprop"
-    state = ("square_avg",)
+    torch_class, state = "RMSprop", ("square_avg",)
     name: Literal["rmsprop"] = "rmsprop"
-    lr: LearningRate
     alpha: Share = 0.99
     eps: Tiny = 1e-8
     momentum: Share = 0.0
-    weight_decay: Decay = 0.0
 
 
 class Adadelta(TorchOptimizer):
     """Adadelta (Zeiler, 2012)."""
 
-    torch_class = "Adadelta"
-    state = ("square_avg", "acc_delta")
+    torch_class, state = "Adadelta", ("square_avg", "acc_delta")
     name: Literal["adadelta"] = "adadelta"
-    lr: LearningRate
     rho: Share = 0.9
     eps: Tiny = 1e-6
-    weight_decay: Decay = 0.0
 
 
 class ASGD(TorchOptimizer):
     """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the average starts after `t0` steps."""
 
-    torch_class = "ASGD"
-    state = ("ax",)
-    decays = ("weight_decay", "lambd")
+    torch_class, state, decays = "ASGD", ("ax",), ("weight_decay", "lambd")
     name: Literal["asgd"] = "asgd"
-    lr: LearningRate
     lambd: Decay = 1e-4
     alpha: Share = 0.75
     t0: Annotated[float, Field(ge=0)] = 1e6
-    weight_decay: Decay = 0.0
 
 
 Optimizer = Annotated[SGD | Adam | AdamW | RMSprop | Adadelta | ASGD, Field(discriminator="name")]
@@ -157,8 +140,8 @@ class Constant(LearningRateSchedule):
 class Step(LearningRateSchedule):
     """The rate is multiplied by `factor` after each epoch whose number is a multiple of `every`.
 
-    `first_epoch` is the number that the first epoch bears. From 0, the first epoch is such a multiple: the rate
-    falls after one epoch. From 1, it falls after epoch `every`. The report prints the rule, not the counting.
+    `first_epoch` is the number of the first epoch. From 0, the first epoch is such a multiple: the rate falls after one
+    epoch. From 1, it falls after epoch `every`. The report prints the rule, not the counting.
     """
 
     name: Literal["step"] = "step"
@@ -175,10 +158,9 @@ class Step(LearningRateSchedule):
 class Cosine(LearningRateSchedule):
     """The rate falls with every step, along half a cosine, from the optimizer's `lr` to `final_factor` times that.
 
-    Loshchilov and Hutter (2017), without restarts: the curve of torch's CosineAnnealingLR over all steps of the run,
-    whose last step is one short of the curve's end. A warm-up comes before it: over `warmup_epochs` (rounded to whole
-    steps) the rate rises in a straight line, from 0 in the first step; the first step after it has the full rate, and
-    the curve runs over the steps that are left. A run that is shorter than its warm-up ends in it.
+    Loshchilov and Hutter (2017), without restarts: torch's CosineAnnealingLR over all steps of the run, whose last step
+    is one short of the curve's end. Before it, over `warmup_epochs` (rounded to whole steps), the rate rises in a
+    straight line from 0; the curve runs over the steps that are left. A run shorter than its warm-up ends in it.
     """
 
     changes_within_epochs = True

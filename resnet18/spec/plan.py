@@ -1,25 +1,20 @@
 """`plan` turns benchmarks into the list of runs. It is pure: no clock, no disk, no device."""
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from types import MappingProxyType
 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
-from resnet18.spec.errors import SpecError
+from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import ids_of
 from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
 
 OUT_OF_MEMORY = "Out of Memory"
 """How the report prints a case that did not fit."""
-
 LAST_MAP_IS_ONE_PIXEL = {"imagenet": 32, "cifar": 8}
 """Largest input in px whose last feature maps are 1x1: the stems halve it five and three times."""
-
-DEVICE_NAMES = {"cuda": "CUDA", "mps": "MPS", "xpu": "XPU", "cpu": "CPU"}
-EVERY_DEVICE: Mapping[str, int] = MappingProxyType(dict.fromkeys(DEVICE_NAMES, 100))
+EVERY_DEVICE: Mapping[str, int] = dict.fromkeys(("cuda", "mps", "xpu", "cpu"), 100)
 """As many of each kind as a spec can ask for, for those who plan what no machine need run: `cuda:99` is the last."""
 
 
@@ -64,40 +59,39 @@ def plan(
     *,
     hypotheses: bool = False,
 ) -> Plan:
-    """Return the runs of all cases and seeds, each distinct run once.
+    """Return the runs of all cases and seeds, each distinct run once; with `hypotheses` also of their candidates.
 
-    Args:
-        benchmarks: the tables to fill.
-        request: scale, data label and overrides.
-        seeds: of every case.
-        devices: how many of each kind the machine has, `cpu` among them.
-        hypotheses: whether the candidates of the files' hypotheses are run too.
+    `devices` are how many of each kind the machine has, `cpu` among them.
 
     Raises:
         SpecError: a case that makes no sense under the request, or a benchmark that cannot be run.
     """
     for benchmark in benchmarks:
-        where = f"benchmark {benchmark.name}"
-        if not benchmark.can_run:
-            what = "only documents a report: its cases have factors, and no experiment"
-            raise SpecError(where, what, next_step="check it against itself with: resnet18 audit FILE")
-        if (equal := equal_cases(benchmark, request)) is not None:
-            options = "".join(f" -o {override}" for override in request.overrides)
-            what = f'with --scale {request.scale}{options}, cases "{equal[0]}" and "{equal[1]}" are the same run'
-            next_step = "leave out the option, or choose a scale that does not set what they differ in"
-            raise SpecError(where, what, next_step=next_step)
+        _check_cases_differ(benchmark, request)
     if hypotheses:
         benchmarks = [with_sub_cases(benchmark) for benchmark in benchmarks]
     runs: dict[str, Run] = {}
-    absent: dict[str, str] = {}
+    absent: dict[str, NotPlanned] = {}
     for seed in seeds:
         for benchmark, case in every_case(benchmarks):
             run = _run(benchmark, case, request, seed)
             if reason := absent_device(run.execution, devices):
-                absent[run.labels[0]] = reason
+                absent[run.labels[0]] = NotPlanned(run.labels[0], reason)
             else:
                 runs[run.run_id] = _joined(runs.get(run.run_id, run), run)
-    return Plan(tuple(runs.values()), tuple(NotPlanned(*pair) for pair in absent.items()))
+    return Plan(tuple(runs.values()), tuple(absent.values()))
+
+
+def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
+    where = f"benchmark {benchmark.name}"
+    if not benchmark.can_run:
+        what = "only documents a report: its cases have factors, and no experiment"
+        raise SpecError(where, what, next_step="check it against itself with: resnet18 audit FILE")
+    if equal := equal_cases(benchmark, request):
+        options = "".join(f" -o {override}" for override in request.overrides)
+        what = f'with --scale {request.scale}{options}, cases "{equal[0]}" and "{equal[1]}" are the same run'
+        next_step = "leave out the option, or choose a scale that does not set what they differ in"
+        raise SpecError(where, what, next_step=next_step)
 
 
 def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, Case]]:
@@ -115,10 +109,10 @@ def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | Non
     kind, _, index = execution.device.partition(":")
     if kind == "auto":
         kind = next((name for name in devices if name != "cpu"), "cpu")
-    name, count = DEVICE_NAMES.get(kind, kind), devices.get(kind, 0)
+    count = devices.get(kind, 0)
     if not count:
-        return f"no {name} device"
-    return f"no {name} device {int(index)}" if index and int(index) >= count else None
+        return f"no {kind.upper()} device"
+    return f"no {kind.upper()} device {int(index)}" if index and int(index) >= count else None
 
 
 def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
@@ -163,39 +157,25 @@ def _joined(known: Run, run: Run) -> Run:
     )
 
 
-def only_cases(planned: Plan, wanted: Sequence[str], benchmarks: Collection[Benchmark], names: Iterable[str]) -> Plan:
-    """Return the plan of these cases alone. A run that other cases share keeps all of its labels.
+def only_cases(planned: Plan, wanted: Iterable[str], names: Iterable[str]) -> Plan:
+    """Return the plan of the wanted cases alone, each `CASE`, in whichever table has it, or `BENCHMARK/CASE`.
 
-    Args:
-        planned: all that the tables have.
-        wanted: each `CASE`, in whichever of the tables has it, or `BENCHMARK/CASE`.
-        benchmarks: the tables.
-        names: what the user calls them.
+    A run that other cases share keeps all of its labels. `names` are what the user calls the tables.
 
     Raises:
         SpecError: a case that is not planned.
     """
     labels = [*(label for run in planned.runs for label in run.labels), *(case.label for case in planned.not_planned)]
-    candidates = [f"{mine.name}/{case.name}" for mine, case in every_case([*map(with_sub_cases, benchmarks)])]
-    chosen = set[str]()
+    chosen: set[str] = set()
     for text in wanted:
-        found = {label for label in labels if text in _names(label)}
-        if not found and any(text in _names(label) for label in candidates):
-            what = "is a candidate of a hypothesis, and planned with those"
-            raise SpecError(f'--case "{text}"', what, next_step="add --hypotheses")
+        found = {label for label in labels if text in {label, label.partition("/")[2]}}
         if not found:
-            known = {name.casefold(): f'"{label}"' for label in labels for name in _names(label)}
-            near = ", ".join(dict.fromkeys(known[name] for name in get_close_matches(text.casefold(), known)))
-            what = "no table has it" + (f" (did you mean {near}?)" if near else "")
-            listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])}"
-            raise SpecError(f'--case "{text}"', what, next_step=listing)
+            listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])} (candidates: add --hypotheses)"
+            known = [*labels, *(label.partition("/")[2] for label in labels)]
+            raise SpecError(f'--case "{text}"', f"no table has it{did_you_mean(text, known)}", next_step=listing)
         chosen |= found
     return replace(
         planned,
         runs=tuple(run for run in planned.runs if chosen.intersection(run.labels)),
         not_planned=tuple(case for case in planned.not_planned if case.label in chosen),
     )
-
-
-def _names(label: str) -> tuple[str, str]:
-    return label, label.partition("/")[2]

@@ -9,14 +9,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
-from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import SCALES, Execution, Experiment, Scale, ScaleName
+from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
+from resnet18.spec.experiment import SCALES, Execution, Experiment, ScaleName
 from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
-from resnet18.spec.strict import parse_toml, spec_error
 
 DEVICE_OPTION = "--device="
-INNER_KEYS = frozenset(key for model in OPTIMIZERS for key in model.model_fields)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,27 +46,13 @@ def resolve(
 ) -> tuple[Experiment, Execution]:
     """Return what a case means under a request; SpecError names the case, the key, and what is wrong with it."""
     where = where or f'{benchmark.name}: case "{case.name}"'
-    experiment: dict[str, Any] = deepcopy({**benchmark.experiment, **case.experiment})
+    experiment = at_scale(deepcopy({**benchmark.experiment, **case.experiment}), request, about_size=case.about_size)
     execution: dict[str, Any] = deepcopy({**benchmark.execution, **case.execution})
-    experiment = at_scale(experiment, SCALES[request.scale], request.data_label, about_size=case.about_size)
     for override in request.overrides:
         _override(experiment, execution, override, where)
     experiment.setdefault("test_augmentation", experiment.get("augmentation"))
     experiment["seed"] = seed
     return _validated(Experiment, experiment, where), _validated(Execution, execution, where)
-
-
-def at_scale(experiment: dict[str, Any], scale: Scale, data: str, *, about_size: bool) -> dict[str, Any]:
-    """Return a case's experiment keys with the scale's values laid over them."""
-    counts = {key: getattr(scale, key) for key in ("train_images", "test_images_epoch", "test_images_last")}
-    scaled = {**experiment, "data": data, **counts}
-    if scale.width is not None:
-        scaled["width"] = scale.width
-    if scale.image_size is not None and (scale.image_size_is_fixed or not about_size):
-        scaled["image_size"] = scale.image_size
-    if scale.max_epochs is not None and isinstance(experiment.get("epochs"), int):
-        scaled["epochs"] = min(experiment["epochs"], scale.max_epochs)
-    return scaled
 
 
 def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
@@ -78,15 +62,15 @@ def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
         raise spec_error(where, model, error) from None
 
 
-def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | None:
-    """Return the names of the first two cases that are the same run under a request; SpecError as `resolve`."""
-    seen: dict[str, str] = {}
-    for case in benchmark.cases:
-        arm = ids_of(*resolve(benchmark, case, request, seed=0)).arm_id
-        if arm in seen:
-            return seen[arm], case.name
-        seen[arm] = case.name
-    return None
+def at_scale(experiment: dict[str, Any], request: Request, *, about_size: bool) -> dict[str, Any]:
+    """Return a case's experiment keys with the values of the scale laid over them."""
+    scale = SCALES[request.scale]
+    keys = ["train_images", "test_images_epoch", "test_images_last", "width"]
+    keys += ["image_size"] if scale.image_size_is_fixed or not about_size else []
+    values = {key: value for key in keys if (value := getattr(scale, key)) is not None}
+    if scale.max_epochs is not None and isinstance(experiment.get("epochs"), int):
+        values["epochs"] = min(experiment["epochs"], scale.max_epochs)
+    return {**experiment, "data": request.data_label, **values}
 
 
 def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ...]:
@@ -125,31 +109,30 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
     if first in {"data", "seed"}:
         next_step = f"use --{first.replace('seed', 'seeds')}"
         raise SpecError(where, f'"{first}" has an option of its own', next_step=next_step)
-    known = {*Experiment.model_fields, *Execution.model_fields} - {"data", "seed"}
+    known = sorted({*Experiment.model_fields, *Execution.model_fields} - {"data", "seed"})
     if first not in known:
-        hint = f' (did you mean "optimizer.{first}"?)' if first in INNER_KEYS else did_you_mean(first, known)
-        raise SpecError(where, f'unknown key "{first}"{hint}', allowed=sorted(known))
+        of_optimizer = any(first in model.model_fields for model in OPTIMIZERS)
+        hint = f' (did you mean "optimizer.{first}"?)' if of_optimizer else did_you_mean(first, known)
+        raise SpecError(where, f'unknown key "{first}"{hint}', allowed=known)
     target = experiment if first in Experiment.model_fields else execution
     _set_value(target, path, _toml_value(text), f"{where}: {place}")
 
 
-def _set_value(target: dict[str, Any], path: list[str], value: Any, where: str) -> None:  # noqa: ANN401 - as above
-    """Set a dotted key in place. In a list of operations, a part of the key is the name of one."""
-    inner: Any = target
-    for at, part in enumerate(path, start=1):
-        is_last, is_list = at == len(path), isinstance(inner, list)
-        if is_last and not is_list:
-            inner[part] = value
-            return
-        items = inner.items() if not is_list else ((item["name"], item) for item in inner if isinstance(item, dict))
-        known = dict(items)
-        if not isinstance(known.get(part), dict | list):
-            raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, known)}')
-        if is_last and (not isinstance(value, dict) or value.get("name") != part):
-            raise SpecError(where, f'"{part}" is an operation; name one of its keys')
-        if is_last:
-            inner[inner.index(known[part])] = value
-        inner = known[part]
+def _set_value(inner: Any, path: list[str], value: Any, where: str) -> None:  # noqa: ANN401 - any TOML value
+    """Set a dotted key in place. In a list of operations, a part of the key is the name of an operation."""
+    part, *rest = path
+    if isinstance(inner, dict) and not rest:
+        inner[part] = value
+        return
+    known = inner if isinstance(inner, dict) else {item["name"]: item for item in inner if isinstance(item, dict)}
+    if not isinstance(known.get(part), dict | list):
+        raise SpecError(where, f'has no "{part}" that could be changed{did_you_mean(part, known)}')
+    if rest:
+        _set_value(known[part], rest, value, where)
+    elif isinstance(value, dict) and value.get("name") == part:
+        inner[inner.index(known[part])] = value
+    else:
+        raise SpecError(where, f'"{part}" is an operation; name one of its keys')
 
 
 def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - any value of a spec
@@ -163,10 +146,14 @@ def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - a
     return value
 
 
-def with_sub_cases(benchmark: Benchmark) -> Benchmark:
-    """Return the benchmark with a case for every candidate of its hypotheses, after its own cases."""
-    found = [case for hypothesis in benchmark.hypotheses for _, _, case in sub_cases(benchmark, hypothesis)]
-    return benchmark.model_copy(update={"cases": (*benchmark.cases, *found)})
+def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | None:
+    """Return the names of the first two cases that are the same run under a request; SpecError as `resolve`."""
+    seen: dict[str, str] = {}
+    for case in benchmark.cases:
+        first = seen.setdefault(ids_of(*resolve(benchmark, case, request, seed=0)).arm_id, case.name)
+        if first != case.name:
+            return first, case.name
+    return None
 
 
 def sub_cases(benchmark: Benchmark, hypothesis: Hypothesis) -> Iterator[tuple[Candidate, Case, Case]]:
@@ -188,3 +175,9 @@ def sub_cases(benchmark: Benchmark, hypothesis: Hypothesis) -> Iterator[tuple[Ca
                 "about_size": case.about_size or key == "image_size",
             }
             yield candidate, case, case.model_copy(update=changes)
+
+
+def with_sub_cases(benchmark: Benchmark) -> Benchmark:
+    """Return the benchmark with a case for every candidate of its hypotheses, after its own cases."""
+    found = [case for hypothesis in benchmark.hypotheses for _, _, case in sub_cases(benchmark, hypothesis)]
+    return benchmark.model_copy(update={"cases": (*benchmark.cases, *found)})

@@ -7,9 +7,8 @@ from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.claim import MetricCheck
-from resnet18.spec.data import is_cifar10
 from resnet18.spec.errors import SpecError
-from resnet18.spec.experiment import SCALES, Execution, Experiment
+from resnet18.spec.experiment import SCALES, Execution, Experiment, is_cifar10
 from resnet18.spec.identity import code_hash, ids_of
 from resnet18.spec.metric import METRICS
 from resnet18.spec.plan import Plan, absent_device

@@ -9,8 +9,8 @@ import pandas as pd
 from resnet18.records.record import Record
 from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark, Factor
-from resnet18.spec.data import CIFAR10
 from resnet18.spec.errors import one_line
+from resnet18.spec.experiment import CIFAR10
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from resnet18.measure.devices import cpu_flags, cpu_flags_sha256
-from resnet18.spec.data import data_home
-from resnet18.spec.experiment import Execution
+from resnet18.spec.experiment import Execution, data_home
 
 SWITCH = "RESNET18_NATIVE"
 """In the environment: `off` switches compiled code off; `avx2` compiles for an x86 processor without AVX-512 and AMX,

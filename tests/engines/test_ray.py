@@ -19,8 +19,8 @@ from resnet18.execution.job import Policy
 from resnet18.execution.ray_engine import RayEngine
 from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
-from resnet18.spec.data import DataSource
 from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.experiment import DataSource
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request

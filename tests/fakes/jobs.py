@@ -11,8 +11,8 @@ from resnet18.execution.job import DEFAULT, Job
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import make_jobs
 from resnet18.records.store import Store
-from resnet18.spec.data import parse_data
 from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.experiment import parse_data
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
