@@ -171,15 +171,10 @@ def _is_on_battery() -> bool:
     return not battery.power_plugged
 
 
-def _asleep_s() -> float:
-    """Return how long the system has slept since its start; an AttributeError where it has no such clock (macOS)."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-def _quota(before: float | None, _: object) -> float:
-    if before is None:
+def _quota() -> float:
+    if (quota := cpu_quota()) is None:
         raise UnknownError("no control group that can be read limits the CPUs")
-    return before
+    return quota
 
 
 def _first(before: object, _: object) -> object:
@@ -188,14 +183,16 @@ def _first(before: object, _: object) -> object:
 
 FIGURES: dict[str, tuple[Callable[[], object], Callable[[Any, Any], object]]] = {
     "cpus": (usable_cpus, _first),
-    "cpu_quota": (cpu_quota, _quota),
+    "cpu_quota": (_quota, _first),
     "cpu_steal_share": (_cpu_seconds, _steal_share),
     "cpu_others_share": (_cpu_seconds, _others_share),
     "cpu_pressure_share": (_pressure, lambda before, after: min(1.0, (after[0] - before[0]) / (after[1] - before[1]))),
     "load_average": (lambda: os.getloadavg()[0], _first),
     "governor": (lambda: (CPUS / "cpu0/cpufreq/scaling_governor").read_text(encoding="utf-8").strip(), _first),
     "on_battery": (_is_on_battery, lambda before, after: before or after),
-    # Two clocks are not read in one instant: below a millisecond the difference is that.
-    "suspended_s": (_asleep_s, lambda before, after: max(0.0, round(after - before, 3))),
+    "suspended_s": (  # two clocks are not read in one instant; macOS lacks the one that goes on while it sleeps
+        lambda: time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC),
+        lambda before, after: max(0.0, round(after - before, 3)),
+    ),
 }
 """Each key of the record's conditions that the host tells: what is read before and after, and what the two make."""
