@@ -107,8 +107,14 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
         ledger.mark("weights", (*model.parameters(), *model.buffers()))
         optimizer = build_optimizer(experiment.optimizer, model.parameters())
         saved = _train(model, optimizer, experiment, execution, ledger)
-        training_bytes = ledger.peak
-        _evaluate(model, experiment, execution, ledger)
+        training_bytes, ledger.phase = ledger.peak, "evaluation"
+        model.eval()
+        with (
+            torch.no_grad(),
+            autocast(execution, CPU),
+        ):  # beside the last gradients: the loop drops them in the next step
+            images, labels = _batch(evaluation_batch(experiment), experiment, execution, ledger)
+            cross_entropy(model(images), labels)
     parts = {part: sum(block.size for block in ledger.at_peak if block.part == part) for part in PARTS}
     return Forecast(ledger.peak_phase, training_bytes=training_bytes, saved_bytes=saved, **parts)
 
@@ -164,16 +170,6 @@ def _train(
         optimizer.step()
         ledger.mark("state", (kept for kept in tree_leaves(dict(optimizer.state)) if isinstance(kept, Tensor)))
     return saved
-
-
-@torch.no_grad()
-def _evaluate(model: nn.Module, experiment: Experiment, execution: Execution, ledger: Ledger) -> None:
-    """Evaluate one batch, while the gradients of the last step are still there: the loop drops them in the next."""
-    ledger.phase = "evaluation"
-    model.eval()
-    images, labels = _batch(evaluation_batch(experiment), experiment, execution, ledger)
-    with autocast(execution, CPU):
-        cross_entropy(model(images), labels)
 
 
 def _batch(count: int, experiment: Experiment, execution: Execution, ledger: Ledger) -> tuple[Tensor, Tensor]:

@@ -93,26 +93,13 @@ def build_model(experiment: Experiment) -> ResNet18:
     Convolutions and the linear layer: uniform in ±1/sqrt(fan in), which is what torch's `kaiming_uniform_(a=sqrt(5))`
     amounts to; batch norm: weight 1, bias 0, running mean 0 and variance 1.
     """
-    with torch.device("meta"):  # allocates nothing, and leaves torch's global generator alone
+    with torch.random.fork_rng(devices=[]):  # what torch itself draws is overwritten
         model = ResNet18(experiment.stem, experiment.width)
-    allocate(model)
     for prefix, layer in model.named_modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.reset_parameters()
-        elif isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for name, parameter in layer.named_parameters(recurse=False):
                 words = random_words(experiment.seed, f"weights/{prefix}.{name}", 0, 1, parameter.numel())[0]
                 values = (2 * uniform(words) - 1) * bound
                 parameter.copy_(torch.from_numpy(values).view_as(parameter))
     return model
-
-
-def allocate(network: nn.Module) -> None:
-    """Give a network that was built on `meta` memory on the CPU, as `to_empty`, which takes half a second to import."""
-    for layer in network.modules():
-        for name, parameter in list(layer.named_parameters(recurse=False)):
-            empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype)
-            setattr(layer, name, nn.Parameter(empty))
-        for name, buffer in list(layer.named_buffers(recurse=False)):
-            setattr(layer, name, torch.empty_strided(buffer.shape, buffer.stride(), dtype=buffer.dtype))

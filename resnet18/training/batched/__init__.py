@@ -8,25 +8,14 @@ import torch
 from torch import Tensor
 
 from resnet18.training.augment import Pipeline
-from resnet18.training.batched import geometry
+from resnet18.training.batched import geometry, tensors
 from resnet18.training.batched.colour import COLOURS
-from resnet18.training.batched.geometry import MOVEMENTS
-from resnet18.training.batched.tensors import (
-    CHANNELS,
-    FLIP,
-    FLOATS,
-    FloatStep,
-    ImageStep,
-    Target,
-    build_pack,
-    build_spread,
-    build_to_tensor,
-)
+from resnet18.training.batched.tensors import FLIP, FloatStep, ImageStep, Target
 from resnet18.training.native import augmentation_kernels
 
 CHUNK_PIXELS = 1 << 16
 """Pixels that a CPU works on at a time: their intermediate results stay in its second-level cache."""
-BUILD = COLOURS | MOVEMENTS
+BUILD = COLOURS | geometry.MOVEMENTS
 """How to build the step on images, from the operation, its table and the target; None where no image changes."""
 
 
@@ -43,14 +32,14 @@ class BatchedPipeline:
         target = Target(reference.native, reference.size, device, kernels)
         self._on_images = _image_steps(reference, target)
         on_tensors: list[FloatStep] = [
-            FLOATS[operation.name](operation, reference, target)
+            tensors.FLOATS[operation.name](operation, reference, target)
             for operation in reference.on_tensors
             if operation.name != FLIP  # which moved before `to_tensor`
         ]
-        self._pack, self._to_tensor = build_pack(kernels), build_to_tensor(target)
+        self._pack, self._to_tensor = tensors.build_pack(kernels), tensors.build_to_tensor(target)
         if kernels:
             by_channel = int(bool(reference.on_tensors) and reference.on_tensors[0].name == "normalize")
-            self._to_tensor = build_spread(kernels, (self._to_tensor, *on_tensors[:by_channel]))
+            self._to_tensor = tensors.build_spread(kernels, (self._to_tensor, *on_tensors[:by_channel]))
             on_tensors = on_tensors[by_channel:]
         self._on_tensors = on_tensors
 
@@ -61,7 +50,7 @@ class BatchedPipeline:
         """
         pixels, rows = pixels.to(self.device), indices.contiguous().to(self.device)
         size = self.reference.size
-        batch = torch.empty((len(pixels), CHANNELS, size, size), device=self.device)
+        batch = torch.empty((len(pixels), tensors.CHANNELS, size, size), device=self.device)
         chunk = max(1, len(pixels))
         if self.device.type == "cpu":
             chunk = max(1, CHUNK_PIXELS // max(size, self.reference.native) ** 2)

@@ -17,7 +17,7 @@ from resnet18.spec.experiment import Experiment
 from resnet18.training.device import HALVES
 from resnet18.training.fast.convolution import Convolution
 from resnet18.training.fast.trimmed import Geometry, load_full_state
-from resnet18.training.model import CLASSES, allocate, build_model
+from resnet18.training.model import CLASSES, build_model
 from resnet18.training.native import Library, network_kernels
 
 STAGES = 4
@@ -197,8 +197,7 @@ class FastNetwork(nn.Module):
 
 def build_fast_network(experiment: Experiment, precision: str) -> FastNetwork:
     """Return the network on the CPU, with the initial weights of `model.build_model`."""
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         network = FastNetwork(experiment, precision)
-    allocate(network)
     load_full_state(network, build_model(experiment).state_dict())
     return network

@@ -62,7 +62,7 @@ class TrimmedConvolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
         unseen = torch.empty(channels, channels_in, whole.kernel**2 - self.geometry.kernel**2)
         self.register_buffer("unseen", unseen, persistent=False)
-        self.is_unseen = torch.ones(whole.kernel, whole.kernel, dtype=torch.bool, device="cpu")
+        self.is_unseen = torch.ones(whole.kernel, whole.kernel, dtype=torch.bool)
         self.is_unseen[self.part, self.part] = False
 
     def seen_of(self, whole: Tensor) -> Tensor:
