@@ -65,9 +65,8 @@ class Baseline:
 
 def statistics_class(record: Record) -> tuple[object, ...]:
     """Return what accuracies must agree in to be compared: data, torch's minor version, precision."""
-    numerics = record.fingerprint.numerics or {}
-    minor = ".".join(str(numerics.get("torch", "")).split(".")[:2])
-    return record.fingerprint.identity.data_sha256, minor, numerics.get("precision")
+    numerics = _numerics(record)
+    return numerics["data_sha256"], ".".join(str(numerics.get("torch")).split(".")[:2]), numerics.get("precision")
 
 
 def numerics_key(records: Collection[Record]) -> str:

@@ -26,8 +26,6 @@ NO_CHANGE = Region(0.0, 0.0)
 """Outside it in either direction is a change, an unintended gain too."""
 RESOLUTION = 1e-4
 """Of the logarithm of a ratio: resident memory comes in pages, and times in the clock's ticks."""
-
-
 Outcome = Literal["ok", "regression", "not compared", "missing"]
 """`not compared`: this comparison cannot be made here, others stand for the case. `missing`: what the check needs was
 not recorded, so that nothing must pass on it."""
@@ -148,13 +146,10 @@ def _spec(record: Record) -> object:
 
 
 def _changed(old: object, new: object, key: str = "") -> Iterator[str]:
-    """Yield `key: old and now new` for each value that differs but the seed, lists item by item."""
+    """Yield `key: old and now new` for each value that differs, but the seed."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in (name for name in old | new if name != "seed"):
             yield from _changed(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for number, (a, b) in enumerate(zip(old, new, strict=True)):
-            yield from _changed(a, b, f"{key}[{number}]")
     elif old != new:
         yield f"{key}: {old} and now {new}"
 
