@@ -7,7 +7,7 @@ import torch
 from builders import make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.spec.forecast import least_training_bytes, parameter_count, saved_bytes_per_image
+from resnet18.spec.metric import least_training_bytes, parameter_count, saved_bytes_per_image
 from resnet18.training.model import ResNet18, build_model
 from resnet18.training.results import parameter_count as counted
 from resnet18.training.setup import build_optimizer

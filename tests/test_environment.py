@@ -10,11 +10,12 @@ import matplotlib as mpl
 import pytest
 import torch
 from builders import TINY_ARGUMENTS, TOML, make_toml
+from pydantic import TypeAdapter
 
 import resnet18
 from resnet18.execution.attempt import OF_REFERENCE, PRELOADED
 from resnet18.records.store import Store
-from resnet18.spec.experiment import Execution, path_from_text, path_to_text
+from resnet18.spec.experiment import Execution, PathAsText
 from resnet18.training.device import UnsupportedError, ready_device
 
 PACKAGE = Path(resnet18.__file__).parent
@@ -230,7 +231,6 @@ def test_processes_are_never_forked_from_the_runner_itself():
 @pytest.mark.parametrize("name", ["plain", "na\u00efve \u4e16\u754c", "\udcff\udcfe", "a b"])
 def test_a_path_survives_as_text_that_json_can_hold(name):
     """Also one whose bytes are no text: under an ASCII locale that is any letter beyond it."""
-    text = path_to_text(Path(name))
+    form = TypeAdapter(PathAsText)
 
-    assert text == text.encode("utf-8").decode("utf-8")
-    assert Path(name) == path_from_text(text)
+    assert Path(name) == form.validate_json(form.dump_json(Path(name)))

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from resnet18.cli.app import app
 from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
-from resnet18.spec.forecast import (
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.metric import (
     FLOAT,
     SMALL_ALLOWANCE,
     large_allowance,
@@ -23,7 +24,6 @@ from resnet18.spec.forecast import (
     saved_bytes_per_image,
     verdict,
 )
-from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 from resnet18.training import setup as setting_up
 from resnet18.training.forecast import GRANULE, forecast, forecasts

@@ -9,8 +9,7 @@ from resnet18.audit.reading import TOLERANCE, Amount, Finding, Range, Reading, U
 from resnet18.spec.augmentation import Operation
 from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.forecast import CONTEXT_BYTES, least_training_bytes
-from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, Quantity, card_bytes
+from resnet18.spec.metric import CONTEXT_BYTES, METRICS, UNITS, UNITS_OF, Quantity, card_bytes, least_training_bytes
 from resnet18.spec.optimizer import Step
 
 OUT_OF_MEMORY = ("out of memory", "oom")

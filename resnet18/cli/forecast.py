@@ -7,18 +7,19 @@ from typing import Annotated, Any
 from resnet18.cli import options as opt
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.forecast import (
+from resnet18.spec.load import load_benchmarks
+from resnet18.spec.metric import (
     FITS,
     PARTS,
     SMALL_ALLOWANCE,
+    UNITS_OF,
     Forecast,
+    card_bytes,
     evaluation_batch,
     large_allowance,
     training_batch,
     verdict,
 )
-from resnet18.spec.load import load_benchmarks
-from resnet18.spec.metric import UNITS_OF, card_bytes
 from resnet18.spec.plan import EVERY_DEVICE, every_case, plan
 from resnet18.spec.resolve import Request, resolve
 

@@ -19,10 +19,8 @@ Strength = Annotated[float, Field(ge=0, le=10)]
 class ImageOperation(Model):
     """An operation on one image."""
 
-    works_on: ClassVar[Literal["images", "tensors", "both"]] = "both"
-    """What it takes: `images` only before `to_tensor`, `tensors` only after it."""
-    neutral: ClassVar[dict[str, object]] = {}
-    """The arguments that leave every image as it is, but for its size."""
+    works_on: ClassVar[Literal["images", "tensors", "both"]] = "both"  # images stand before `to_tensor`, tensors after
+    neutral: ClassVar[dict[str, object]] = {}  # the arguments that leave every image as it is, but for its size
 
     @property
     def changes_nothing(self) -> bool:
@@ -39,10 +37,7 @@ class ImageOperation(Model):
 
 
 class ColorJitter(ImageOperation):
-    """Brightness, contrast and saturation factors in [max(0, 1 - s), 1 + s], hue shift in [-hue, hue].
-
-    All zero, which is ColorJitter() without arguments, changes nothing.
-    """
+    """Brightness, contrast and saturation factors in [max(0, 1 - s), 1 + s], hue shift in [-hue, hue]."""
 
     works_on, neutral = "images", {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
     name: Literal["color_jitter"] = "color_jitter"
@@ -67,8 +62,7 @@ class RandomCrop(ImageOperation):
     """A part of the image as large as the image, cut out of it with `padding` px added on each side.
 
     He et al. (2015), section 4.2, with 4 px of black; all places are equally likely. `mode` says what is added, in
-    torchvision's words: `constant` is black, `edge` repeats the pixels of the border, `symmetric` mirrors the image
-    with them, `reflect` without them. Pixels are those of the image where the operation stands in the list.
+    torchvision's words: `constant` is black, `edge` repeats the border, `symmetric` and `reflect` mirror the image.
     """
 
     works_on, neutral = "images", {"padding": 0}
@@ -110,8 +104,7 @@ class RandomGrayscale(ImageOperation):
 class RandomErasing(ImageOperation):
     """With probability `p`, a rectangle set to `value` (Zhong et al., 2017), by torchvision's rule.
 
-    Ten tries of a share of the area and a ratio of height to width (uniform in its logarithm); the first rectangle that
-    is smaller than the image in both directions lies anywhere in it. If none is, nothing is erased.
+    The first of ten random rectangles that is smaller than the image lies anywhere in it; ratios are height to width.
     """
 
     works_on, neutral = "tensors", {"p": 0}
@@ -127,9 +120,8 @@ class RandomErasing(ImageOperation):
 class Cutout(ImageOperation):
     """With probability `p`, a square of `size` px set to 0 (DeVries and Taylor, 2017).
 
-    Its centre is any pixel of the image; what lies outside is cut off. The paper erases after normalization, where 0 is
-    the mean of the data; before `normalize`, 0 is black. An even size reaches half of it up and left of the centre
-    pixel, and one pixel less down and right, as in the paper's program.
+    Its centre is any pixel of the image; what lies outside is cut off. An even size reaches one pixel less down and
+    right of the centre than up and left, as in the paper's program.
     """
 
     works_on, neutral = "tensors", {"p": 0}

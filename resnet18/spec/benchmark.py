@@ -19,8 +19,7 @@ Percent = Annotated[float, Field(ge=0, le=1_000)]
 class Assumption(Model):
     """A value that the report does not state, and where ours comes from."""
 
-    key: DottedKey
-    """Of the experiment or execution, as `augmentation.random_rotation.degrees`; `protocol.…` is no key of a spec."""
+    key: DottedKey  # as `augmentation.random_rotation.degrees`; `protocol.…` is no key of a spec
     source: Text
 
     @property
@@ -33,15 +32,11 @@ class Case(Model):
     """One row (or column) of the table."""
 
     name: Name
-    experiment: dict[str, Any] = {}
-    """Keys of the experiment that differ from the file's."""
+    experiment: dict[str, Any] = {}  # keys of the experiment that differ from the file's
     execution: dict[str, Any] = {}
-    reported: dict[Name, Text] = {}
-    """What the report printed by metric, as the string that it printed."""
-    factors: dict[Name, Level] = {}
-    """Instead of an experiment, where a case documents a report and cannot be run."""
-    about_size: bool = False
-    """The case compares input sizes: the scale `small` leaves its size alone."""
+    reported: dict[Name, Text] = {}  # what the report printed by metric, as the string that it printed
+    factors: dict[Name, Level] = {}  # instead of an experiment, where a case documents a report and cannot be run
+    about_size: bool = False  # the case compares input sizes: the scale `small` leaves its size alone
 
 
 class Factor(Model):
@@ -63,8 +58,7 @@ class MetricRow(Model):
 
     metric: Name
     title: Name
-    quantity: Quantity | None = None
-    """What is measured, where the metric is not one of the suite's own."""
+    quantity: Quantity | None = None  # what is measured, where the metric is not one of the suite's own
 
     @property
     def measures(self) -> Quantity:
@@ -79,8 +73,7 @@ class Table(Model):
     case_title: Name
     factors: Items[Factor] = ()
     metrics: Annotated[Items[MetricRow], Field(min_length=1)]
-    speed_up_over: Name | None = None
-    """The case whose times are divided by those of the others."""
+    speed_up_over: Name | None = None  # the case whose times are divided by those of the others
 
     @model_validator(mode="after")
     def _titles_differ(self) -> Self:
@@ -103,8 +96,7 @@ class Hypothesis(Model):
 
     key: DottedKey
     question: Text
-    cases: SomeNames
-    """The cases whose reported values the candidates are held against."""
+    cases: SomeNames  # the cases whose reported values the candidates are held against
     candidates: Annotated[Items[Candidate], Field(alias="candidate", min_length=2)]
 
     @model_validator(mode="after")
@@ -123,19 +115,16 @@ class Derived(Model):
     kind: Literal["ratio", "difference"]
     metric: Name
     of: Name
-    to: Name
-    """The case that is divided by, or subtracted."""
+    to: Name  # the case that is divided by, or subtracted
     printed: Text
-    scope: Name | None = None
-    """The metric that it is computed from, by the report, where that is another."""
+    scope: Name | None = None  # the metric that it is computed from, by the report, where that is another
 
 
 class PrintedRate(Model):
     """A learning rate that the report states for an epoch, as the epochs are counted there."""
 
     cases: SomeNames
-    epoch: Annotated[int, Field(ge=0)]
-    """After which the rate has this value."""
+    epoch: Annotated[int, Field(ge=0)]  # after which the rate has this value
     printed: Text
 
 
@@ -144,8 +133,7 @@ class PrintedMemory(Model):
 
     case: Name
     printed: Text
-    card: Text | None = None
-    """Memory of the card, as in "24 GiB"."""
+    card: Text | None = None  # memory of the card, as in "24 GiB"
 
 
 class SameWork(Model):
@@ -161,8 +149,7 @@ class Printed(Model):
 
     test_images: Annotated[int, Field(ge=1)] | None = None
     epoch_chosen_on: Literal["test", "validation", "last"] | None = None
-    epochs: Annotated[int, Field(ge=1)] | None = None
-    """Where the cases have no experiment that says it."""
+    epochs: Annotated[int, Field(ge=1)] | None = None  # where the cases have no experiment that says it
     derived: Items[Derived] = ()
     rates: Items[PrintedRate] = Field(default=(), alias="rate")
     memory: Items[PrintedMemory] = ()
@@ -172,25 +159,19 @@ class Printed(Model):
 class Gate(Model):
     """What a regression check of the benchmark may overlook, and how often it may be wrong."""
 
-    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
-    """Chance that a check of two equal codes finds anything, over all its metrics."""
-    seeds: Annotated[int, Field(ge=2, le=1_000)] = 8
-    """Of the side that is judged; a baseline has twice as many."""
-    slower_percent: Percent = 2.0
-    """By which a time may grow before it is looked at, and then a peak of memory."""
+    false_alarm_rate: Annotated[float, Field(gt=0, lt=0.5)] = 0.01  # of a check of two equal codes, over all metrics
+    seeds: Annotated[int, Field(ge=2, le=1_000)] = 8  # of the side that is judged; a baseline has twice as many
+    slower_percent: Percent = 2.0  # by which a time may grow before it is looked at, and then a peak of memory
     larger_percent: Percent = 1.0
 
 
 class Benchmark(Model):
     """One TOML file. `experiment` and `execution` hold the keys that all cases share."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    """The file's stem."""
-    report: Name | None = None
-    """The report that the table belongs to; tables of one report are judged, and checked, together."""
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]  # the file's stem
+    report: Name | None = None  # tables of one report are judged, and checked, together
     title: Name
-    source: Text
-    """Where the report says it."""
+    source: Text  # where the report says it
     question: Text
     table: Table
     experiment: dict[str, Any] = {}
@@ -200,8 +181,7 @@ class Benchmark(Model):
     claims: Items[Claim] = Field(default=(), alias="claim")
     hypotheses: Items[Hypothesis] = Field(default=(), alias="hypothesis")
     printed: Printed = Printed()
-    gate: Gate | None = None
-    """Thresholds of `resnet18 check`, where the benchmark is one."""
+    gate: Gate | None = None  # thresholds of `resnet18 check`, where the benchmark is one
 
     @property
     def report_name(self) -> str:

@@ -21,12 +21,9 @@ Names = Annotated[Items[Name], Field(min_length=2)]
 
 
 class _OfMetric(Model):
-    metric: Name
-    """One of `METRICS`; in a file that only documents a report, any that its table prints."""
-    level: Annotated[float, Field(gt=0, lt=100)] | None = None
-    """Accuracy in percent, for `epochs_to_level` alone."""
-    paired: bool = False
-    """Compare run by run of equal seed, declared before the runs."""
+    metric: Name  # one of `METRICS`; in a file that only documents a report, any that its table prints
+    level: Annotated[float, Field(gt=0, lt=100)] | None = None  # accuracy in percent, for `epochs_to_level` alone
+    paired: bool = False  # compare run by run of equal seed, declared before the runs
 
     @model_validator(mode="after")
     def _level_belongs_to_its_metric(self) -> Self:
@@ -47,8 +44,7 @@ class Difference(_OfMetric):
     case: Name
     than: Name | None = None
     than_value: float | None = None
-    by: Margin = 0.0
-    """At least this much, in the metric's margin unit."""
+    by: Margin = 0.0  # at least this much, in the metric's margin unit
 
     @model_validator(mode="after")
     def _compares_two_things(self) -> Self:
@@ -75,8 +71,7 @@ class Close(_OfMetric):
     case: Name
     reported: Text | None = None
     value: float | None = None
-    margin: Margin
-    """0 where the number is meant exactly as printed: its rounding is added."""
+    margin: Margin  # 0 where the number is meant exactly as printed: its rounding is added
 
     @model_validator(mode="after")
     def _has_one_target(self) -> Self:
@@ -129,8 +124,7 @@ class Trend(_OfMetric):
     kind: Literal["trend"]
     cases: Annotated[Items[Name], Field(min_length=3)]
     direction: Literal["rising", "falling"]
-    flattens: bool = False
-    """The last step is smaller than the first."""
+    flattens: bool = False  # the last step is smaller than the first
 
 
 class RunStatus(Model):
@@ -139,10 +133,8 @@ class RunStatus(Model):
     kind: Literal["run_status"]
     case: Name
     status: Literal["ok", "oom_device", "oom_host", "diverged"]
-    device: Device
-    """What happens on another kind says nothing."""
-    card: Text | None = None
-    """Its memory, as in "24 GiB": what fits a larger card says nothing either."""
+    device: Device  # what happens on another kind says nothing
+    card: Text | None = None  # its memory, as in "24 GiB": what fits a larger card says nothing either
 
     @model_validator(mode="after")
     def _card_is_an_amount(self) -> Self:
@@ -157,12 +149,10 @@ class Overfits(Model):
 
     kind: Literal["overfits"]
     case: Name
-    turns_by: Annotated[int, Field(ge=1)]
-    """The lowest test loss comes at this epoch or before."""
+    turns_by: Annotated[int, Field(ge=1)]  # the lowest test loss comes at this epoch or before
 
 
-MetricCheck = Difference | Ranking | Close | Ratio | Equivalent | Trend
-"""The checks that compare values of a metric."""
+MetricCheck = Difference | Ranking | Close | Ratio | Equivalent | Trend  # the checks that compare values of a metric
 Check = Annotated[MetricCheck | RunStatus | Overfits, Field(discriminator="kind")]
 
 
@@ -171,8 +161,7 @@ class Claim(Model):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$")]
     says: Text
-    section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""
-    """Where the report says it."""
+    section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # where the report says it
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
 
 

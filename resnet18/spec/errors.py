@@ -23,10 +23,8 @@ _HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what 
 
 MOST_DOTS = 100
 """On a line of TOML. A dotted key costs the parser the square of its parts: 100,000 of them fill any memory."""
-LARGEST = 2**64
-"""Of whole numbers. Larger ones, written in hexadecimal, cannot even be printed in a message."""
-DEEPEST = 64
-"""Tables and arrays inside one another."""
+LARGEST = 2**64  # of whole numbers. Larger ones, written in hexadecimal, cannot even be printed in a message.
+DEEPEST = 64  # tables and arrays inside one another
 
 SENTENCES = {
     "missing": 'the key "{key}" is missing',

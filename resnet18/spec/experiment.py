@@ -32,33 +32,22 @@ Device = Annotated[str, AfterValidator(_known_device)]
 class Experiment(Model):
     """Everything that defines the result of a run."""
 
-    data: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    """The data set's label, never a path."""
-    train_images: CountOrAll
-    """A class-balanced subset of this size, or all."""
-    test_images_epoch: CountOrAll
-    """Test images evaluated after every epoch but the last three."""
-    test_images_last: CountOrAll
-    """Test images evaluated after each of the last three epochs, whose median is the clean accuracy."""
-    image_size: Annotated[int, Field(ge=8, le=1024)]
-    """Side of the network's input: `random_resized_crop` makes it, else a bilinear resize before the list."""
-    augmentation: Items[Operation]
-    """Operations on training images, in order."""
-    test_augmentation: Items[Operation]
-    """Operations on test images under the `as-published` protocol."""
+    data: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]  # the data set's label, never a path
+    train_images: CountOrAll  # a class-balanced subset of this size, or all
+    test_images_epoch: CountOrAll  # test images evaluated after every epoch but the last three
+    test_images_last: CountOrAll  # the same after each of the last three, whose median is the clean accuracy
+    image_size: Annotated[int, Field(ge=8, le=1024)]  # side in px of the network's input
+    augmentation: Items[Operation]  # operations on training images, in order
+    test_augmentation: Items[Operation]  # operations on test images under the `as-published` protocol
     model: Literal["resnet18"]
-    stem: Literal["imagenet", "cifar"]
-    """`imagenet`: 7x7 stride 2 and 3x3 max pool stride 2; `cifar`: 3x3 stride 1, no pool."""
-    width: Annotated[int, Field(ge=1, le=512)] = 64
-    """Channels of the first stage; 64 is ResNet-18."""
+    stem: Literal["imagenet", "cifar"]  # 7x7 stride 2 and 3x3 max pool stride 2; 3x3 stride 1, no pool
+    width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; 64 is ResNet-18
     optimizer: Optimizer
     schedule: Schedule
-    label_smoothing: Share = 0.0
-    """Share of the target that all classes get alike (Szegedy et al., 2016); of the loss in training, not in tests."""
+    label_smoothing: Share = 0.0  # share of the target that all classes get alike, in training (Szegedy et al., 2016)
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    validation_images: Annotated[int, Field(ge=0, le=0)] = 0
-    """Training images held back to choose the epoch. None of the report's experiments holds any back."""
+    validation_images: Annotated[int, Field(ge=0, le=0)] = 0  # held back to choose the epoch: the report has none
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
@@ -80,27 +69,16 @@ class Execution(Model):
     """How a run is carried out. `auto` stays `auto` in the identity; the fingerprint says what ran."""
 
     device: Device = "auto"
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    """`fp32`: strict 32-bit floats, TF32 switched off. `tf32`: CUDA's 19-bit products. `bf16`, `fp16`: activations
-    of 16 bits, parameters of 32.
-    """
-    fallback: bool = False
-    """Train in fp32 where the device lacks the precision, instead of ending `unsupported`."""
-    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """`auto`: contiguous on the reference path, channels_last on the fast one, which has no other."""
-    compile: bool = False
-    """Compile the network with torch.compile before training; the time that takes is `compile_s`."""
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"  # fp32 is without TF32; 16 bits are of activations
+    fallback: bool = False  # train in fp32 where the device lacks the precision, instead of ending `unsupported`
+    memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"  # contiguous on the reference path alone
+    compile: bool = False  # compile the network with torch.compile before training; the time that takes is `compile_s`
     path: Literal["reference", "fast"] = "reference"
-    """`reference`: as the report did, image by image. `fast`: the same images to the bit, whole batches at a time, and
-    the same mathematics in fewer passes over memory: equal up to rounding.
-    """
-    deterministic: bool = False
-    """Ask torch for deterministic algorithms. CPU runs are repeatable without it."""
+    """As the report did, image by image; or the same images to the bit in whole batches, and equal up to rounding."""
+    deterministic: bool = False  # ask torch for deterministic algorithms. CPU runs are repeatable without it.
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    workers: Annotated[int, Field(ge=0, le=64)] = 0
-    """Data-loader processes. They change no result, since randomness is keyed by image."""
-    memory_cap: Annotated[str, BeforeValidator(canonical_size)] | None = None
-    """Memory that a run may take, as `24GiB`: of a CUDA device, or of the CPU's address space beyond the libraries."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 0  # data-loader processes; randomness is keyed by image
+    memory_cap: Annotated[str, BeforeValidator(canonical_size)] | None = None  # of a CUDA device, or the address space
 
     @model_validator(mode="after")
     def _the_fast_path_has_its_own_ways(self) -> Self:
@@ -126,8 +104,7 @@ class Scale:
     width: int | None
     max_epochs: int | None
     seeds: int
-    image_size_is_fixed: bool = True
-    """False: a case about size keeps its own."""
+    image_size_is_fixed: bool = True  # false: a case about size keeps its own
 
 
 SCALES: dict[str, Scale] = {
@@ -144,22 +121,12 @@ SCALE_KEYS = ("data", "train_images", "test_images_epoch", "test_images_last", "
 """Keys that a TOML file may not set: the scale and the planner do."""
 
 
-def path_to_text(path: Path) -> str:
-    """Return a path as text that JSON can hold, byte by byte: the locale may have no letters for its bytes."""
-    return os.fsencode(path).decode("latin-1")
-
-
-def path_from_text(text: str) -> Path:
-    """Return the path that `path_to_text` wrote."""
-    return Path(os.fsdecode(text.encode("latin-1")))
-
-
+# JSON holds a path byte by byte, as Latin-1: the locale may have no letters for its bytes.
 PathAsText = Annotated[
     Path,
-    PlainValidator(lambda value: path_from_text(value) if isinstance(value, str) else Path(value)),
-    PlainSerializer(path_to_text, return_type=str),
+    PlainValidator(lambda value: Path(os.fsdecode(value.encode("latin-1")) if isinstance(value, str) else value)),
+    PlainSerializer(lambda path: os.fsencode(path).decode("latin-1"), return_type=str),
 ]
-"""A path in a model, which JSON holds as `path_to_text` writes it."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,10 @@
 import re
 from dataclasses import dataclass
 from math import isfinite
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from resnet18.spec.experiment import Experiment
 
 Quantity = Literal["accuracy", "seconds", "bytes", "loss", "epochs", "other"]
 
@@ -17,8 +20,7 @@ class MetricFacts:
 
     title: str
     quantity: Quantity
-    needs: str = ""
-    """Without which a run has no such value."""
+    needs: str = ""  # without which a run has no such value
 
 
 CLEAN, CUT = "clean test accuracy", "a cut of the rate with 3 epochs on either side"
@@ -48,11 +50,8 @@ MARGIN_UNITS |= {"epochs": "epochs", "other": ""}
 UNITS = {"%": 1.0, "points": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3_600.0}
 UNITS |= {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 """Known units, and what they are worth in percent, seconds or bytes."""
-UNITS_OF: dict[Quantity, tuple[str, ...]] = {
-    "accuracy": ("%", "points"),
-    "seconds": ("s", "ms", "min", "h"),
-    "bytes": ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB"),
-}
+UNITS_OF: dict[Quantity, tuple[str, ...]] = {"accuracy": ("%", "points"), "seconds": ("s", "ms", "min", "h")}
+UNITS_OF["bytes"] = ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB")
 """The units of a quantity; a quantity that is not listed needs none."""
 LARGEST_SIZE = 2**50
 
@@ -75,12 +74,9 @@ class Printed:
 
     text: str
     value: float
-    half_step: float
-    """Half of the last printed digit: the true value lies within it on either side."""
-    decimals: int
-    """Digits after the point, as printed."""
-    unit: str
-    """Empty where none was printed."""
+    half_step: float  # half of the last printed digit: the true value lies within it on either side
+    decimals: int  # digits after the point, as printed
+    unit: str  # empty where none was printed
     is_approximate: bool
 
     @property
@@ -124,10 +120,7 @@ def _exact_bytes(text: str) -> float:
 
 
 def card_bytes(text: str) -> float | None:
-    """Return the memory of a card in bytes, None where the text is no exact amount.
-
-    Memory of cards is sold in powers of two under decimal names: `24 GB` are `24 GiB`.
-    """
+    """Return the memory of a card in bytes, None where the text is no exact amount. As sold, `24 GB` are `24 GiB`."""
     size = _exact_bytes(text.replace("GB", "GiB").replace("MB", "MiB"))
     return size if size > 0 else None
 
@@ -153,3 +146,103 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3_600:.1f} h"
+
+
+FLOAT, LONG = 4, 8  # bytes of a number, and of the labels and the positions that a max pool chose
+CONTEXT_BYTES = 2 * 2**30  # that a driver's context and the workspaces of libraries may take beside the training
+FITS, OUT_OF_MEMORY, UNSURE = "fits", "out of memory", "unsure"
+SMALL_ALLOWANCE = 1.3 * 2**30
+"""What the lab report's own process held beside tensors (Adam, batch 32, 224 px; torch 1.9 with CUDA 11.1)."""
+LARGE_SHARE = 0.5  # share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md).
+EVALUATION_BATCH = 100  # images that the training loop evaluates at once
+PARTS = ("weights", "gradients", "state", "activations", "input", "transient")  # add up to the peak
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The peak memory of a run in bytes, by what is live at that moment."""
+
+    phase: str  # when the peak is: `loading`, `forward`, `backward`, `optimizer step` or `evaluation`
+    weights: int  # parameters and the running statistics of batch norm
+    gradients: int
+    state: int  # the optimizer's
+    activations: int  # what autograd has saved for the backward pass and not yet used, without the batch
+    input: int  # images and labels of the batch
+    transient: int  # feature maps and their gradients in passing, and what the optimizer computes with
+    training_bytes: int  # the peak of the training steps alone, without the evaluation
+    saved_bytes: int  # all that autograd has saved at the end of a forward pass, the batch included
+
+    @property
+    def peak_bytes(self) -> int:
+        """The sum of the parts."""
+        return sum(getattr(self, part) for part in PARTS)
+
+
+def large_allowance(peak_bytes: int) -> float:
+    """Return the most bytes that a process is expected to need beside tensors of this size: context, workspaces."""
+    return CONTEXT_BYTES + LARGE_SHARE * peak_bytes
+
+
+def verdict(peak_bytes: int, card: float | None) -> str | None:
+    """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` even without any."""
+    if card is None:
+        return None
+    fits = peak_bytes + large_allowance(peak_bytes) <= card
+    return FITS if fits else UNSURE if peak_bytes <= card else OUT_OF_MEMORY
+
+
+def training_batch(experiment: "Experiment") -> int:
+    """Return the images of the largest training batch; a subset may be smaller than the batch asked for."""
+    images = experiment.train_images
+    return experiment.batch_size if images == "all" else min(experiment.batch_size, images)
+
+
+def evaluation_batch(experiment: "Experiment") -> int:
+    """Return the images of the largest batch of an evaluation."""
+    counts = (experiment.test_images_epoch, experiment.test_images_last)
+    return max(EVALUATION_BATCH if count == "all" else min(EVALUATION_BATCH, count) for count in counts)
+
+
+def parameter_count(stem: str, width: int, classes: int = 10) -> int:
+    """Return the number of trainable parameters: 11,181,642 at width 64 and 10 classes with the ImageNet stem."""
+
+    def convolution(channels_in: int, channels: int, side: int) -> int:  # without bias, and its batch norm
+        return channels_in * channels * side**2 + 2 * channels
+
+    count = convolution(3, width, 7 if stem == "imagenet" else 3) + 4 * convolution(width, width, 3)
+    for half in (width, 2 * width, 4 * width):
+        count += (
+            convolution(half, 2 * half, 1) + convolution(half, 2 * half, 3) + 3 * convolution(2 * half, 2 * half, 3)
+        )
+    return count + 8 * width * classes + classes
+
+
+def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int = 10) -> int:
+    """Return the bytes that autograd saves of one image, from the network's input to its cross entropy.
+
+    Saved are the input of each convolution and of each batch norm and the output of each ReLU, which works in place
+    and is the next layer's input; of the max pool also the chosen positions; of the head the mean, the logarithms of
+    the probabilities and the label. Statistics of a batch norm belong to the batch and are not counted.
+    """
+    half = (image_size + 1) // 2
+    side, stem_side = ((half + 1) // 2, half) if stem == "imagenet" else (image_size, image_size)
+    total = FLOAT * (3 * image_size**2 + 2 * width * stem_side**2)
+    if stem == "imagenet":
+        total += (FLOAT + LONG) * width * side**2
+    # Two blocks of two convolutions, each with its sum and its ReLU; the later stages' shortcut convolves too.
+    for stage, maps in enumerate((8, 9, 9, 9)):
+        total += FLOAT * maps * (width << stage) * side**2
+        side = (side + 1) // 2
+    return total + FLOAT * (8 * width + classes) + LONG
+
+
+def least_training_bytes(experiment: "Experiment") -> int:
+    """Return a lower bound of the memory of a training step, in bytes.
+
+    Weights, optimizer state and what autograd saves are there when the forward pass ends; weights, state and gradients
+    when the backward pass does. Gradients may be freed before a forward pass (torch's default since 2.0), so the larger
+    of the two counts.
+    """
+    weights = FLOAT * parameter_count(experiment.stem, experiment.width)
+    saved = experiment.batch_size * saved_bytes_per_image(experiment.stem, experiment.width, experiment.image_size)
+    return weights * (1 + experiment.optimizer.state_tensors) + max(weights, saved)

@@ -19,16 +19,11 @@ Decay = Annotated[float, Field(ge=0, le=1)]
 class TorchOptimizer(Model):
     """An optimizer of torch's. Its keys are the arguments of torch's class; the rest says how that class behaves."""
 
-    torch_class: ClassVar[str]
-    """In `torch.optim`."""
-    state: ClassVar[tuple[str, ...]] = ()
-    """Torch's keys of what it keeps in the size of each parameter, a momentum apart."""
-    is_fused: ClassVar[bool] = False
-    """Whether torch can update a parameter in one kernel, on a CPU and on CUDA."""
-    counts_steps: ClassVar[bool] = True
-    """Whether torch counts steps, which a CUDA graph needs on the device."""
-    decays: ClassVar[tuple[str, ...]] = ("weight_decay",)
-    """The keys that move a weight whose gradient is 0."""
+    torch_class: ClassVar[str]  # in `torch.optim`
+    state: ClassVar[tuple[str, ...]] = ()  # torch's keys of what it keeps for each parameter, a momentum apart
+    is_fused: ClassVar[bool] = False  # whether torch can update a parameter in one kernel, on a CPU and on CUDA
+    counts_steps: ClassVar[bool] = True  # whether torch counts steps, which a CUDA graph needs on the device
+    decays: ClassVar[tuple[str, ...]] = ("weight_decay",)  # the keys that move a weight whose gradient is 0
     lr: LearningRate
     weight_decay: Decay = 0.0
 
@@ -73,10 +68,7 @@ class Adam(_TwoMoments):
 
 
 class AdamW(_TwoMoments):
-    """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, 2019).
-
-    A step takes `lr` times `weight_decay` of each weight away, however large its gradients have been.
-    """
+    """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, 2019)."""
 
     torch_class = "AdamW"
     name: Literal["adamw"] = "adamw"
@@ -123,8 +115,7 @@ class LearningRateSchedule(Model):
     a step, too, and a step beyond the last has the rate at the end of the curve. `epochs` are those of the whole run.
     """
 
-    changes_within_epochs: ClassVar[bool] = False
-    """Whether each step has a rate of its own; otherwise the rate holds through an epoch."""
+    changes_within_epochs: ClassVar[bool] = False  # otherwise the rate holds through an epoch
 
 
 class Constant(LearningRateSchedule):
@@ -138,16 +129,12 @@ class Constant(LearningRateSchedule):
 
 
 class Step(LearningRateSchedule):
-    """The rate is multiplied by `factor` after each epoch whose number is a multiple of `every`.
-
-    `first_epoch` is the number of the first epoch. From 0, the first epoch is such a multiple: the rate falls after one
-    epoch. From 1, it falls after epoch `every`. The report prints the rule, not the counting.
-    """
+    """The rate is multiplied by `factor` after each epoch whose number is a multiple of `every`."""
 
     name: Literal["step"] = "step"
     every: Annotated[int, Field(ge=1, le=100_000)]
     factor: Annotated[float, Field(gt=0, le=1)]
-    first_epoch: Annotated[int, Field(ge=0, le=1)]
+    first_epoch: Annotated[int, Field(ge=0, le=1)]  # its number: from 0, the rate falls after the first epoch already
 
     def rate(self, initial: float, step: int, steps_per_epoch: int, _epochs: int) -> float:
         """Return the rate of a step."""

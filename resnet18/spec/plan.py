@@ -1,7 +1,7 @@
 """`plan` turns benchmarks into the list of runs. It is pure: no clock, no disk, no device."""
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
@@ -10,12 +10,9 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import ids_of
 from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
 
-OUT_OF_MEMORY = "Out of Memory"
-"""How the report prints a case that did not fit."""
-LAST_MAP_IS_ONE_PIXEL = {"imagenet": 32, "cifar": 8}
-"""Largest input in px whose last feature maps are 1x1: the stems halve it five and three times."""
-EVERY_DEVICE: Mapping[str, int] = dict.fromkeys(("cuda", "mps", "xpu", "cpu"), 100)
-"""As many of each kind as a spec can ask for, for those who plan what no machine need run: `cuda:99` is the last."""
+OUT_OF_MEMORY = "Out of Memory"  # how the report prints a case that did not fit
+LAST_MAP_IS_ONE_PIXEL = {"imagenet": 32, "cifar": 8}  # largest input in px: the stems halve it five and three times
+EVERY_DEVICE: Mapping[str, int] = dict.fromkeys(("cuda", "mps", "xpu", "cpu"), 100)  # for plans that no machine runs
 
 
 @dataclass(frozen=True)
@@ -26,13 +23,10 @@ class Run:
     arm_id: str
     experiment: Experiment
     execution: Execution
-    labels: tuple[str, ...]
-    """`benchmark/case` of every case that shows this run."""
+    labels: tuple[str, ...]  # `benchmark/case` of every case that shows this run
     assumptions: tuple[Assumption, ...]
-    may_run_out_of_memory: bool
-    """The report says that a case of this run did not fit: such an end is a finding, not a failure."""
-    is_timed: bool = False
-    """A table compares its time with another's: it needs the machine for itself."""
+    may_run_out_of_memory: bool  # the report says that it did not fit: such an end is a finding, not a failure
+    is_timed: bool = False  # a table compares its time with another's: it needs the machine for itself
 
 
 @dataclass(frozen=True)
@@ -61,10 +55,8 @@ def plan(
 ) -> Plan:
     """Return the runs of all cases and seeds, each distinct run once; with `hypotheses` also of their candidates.
 
-    `devices` are how many of each kind the machine has, `cpu` among them.
-
-    Raises:
-        SpecError: a case that makes no sense under the request, or a benchmark that cannot be run.
+    `devices` are how many of each kind the machine has, `cpu` among them. Raises SpecError as `resolve`, at a
+    benchmark that cannot be run, and at two cases that the request makes the same run.
     """
     for benchmark in benchmarks:
         _check_cases_differ(benchmark, request)
@@ -94,45 +86,32 @@ def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
         raise SpecError(where, what, next_step=next_step)
 
 
-def every_case(benchmarks: Collection[Benchmark]) -> Iterator[tuple[Benchmark, Case]]:
-    """Yield each case with its benchmark, in the order of the files."""
-    for benchmark in benchmarks:
-        for case in benchmark.cases:
-            yield benchmark, case
+def every_case(benchmarks: Collection[Benchmark]) -> list[tuple[Benchmark, Case]]:
+    """Return each case with its benchmark, in the order of the files."""
+    return [(benchmark, case) for benchmark in benchmarks for case in benchmark.cases]
 
 
 def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | None:
-    """Return why the execution cannot run on so many devices of each kind; None where it can.
-
-    `auto` takes the first that is not the CPU.
-    """
+    """Return why the execution cannot run on so many devices of each kind; None where it can, as `auto` always does."""
     kind, _, index = execution.device.partition(":")
-    if kind == "auto":
-        kind = next((name for name in devices if name != "cpu"), "cpu")
-    count = devices.get(kind, 0)
-    if not count:
-        return f"no {kind.upper()} device"
-    return f"no {kind.upper()} device {int(index)}" if index and int(index) >= count else None
+    if kind == "auto" or devices.get(kind, 0) > int(index or 0):
+        return None
+    return f"no {kind.upper()} device" + (f" {int(index)}" if index and devices.get(kind) else "")
 
 
 def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
-    experiment, execution = specs = resolve(benchmark, case, request, seed=seed)
+    specs = resolve(benchmark, case, request, seed=seed)
     label = f"{benchmark.name}/{case.name}"
-    if isinstance(experiment.train_images, int):
-        check_last_batch(label, experiment, experiment.train_images)
-    return Run(
-        *ids_of(experiment, execution)[:2],
-        experiment,
-        execution,
-        labels=(label,),
-        assumptions=tuple(
-            assumption
-            for assumption in benchmark.assumptions
-            if not assumption.has_value or any(value_at(spec, assumption.key) is not None for spec in specs)
-        ),
-        may_run_out_of_memory=OUT_OF_MEMORY in case.reported.values(),
-        is_timed=benchmark.table.speed_up_over is not None,
+    if isinstance(specs[0].train_images, int):
+        check_last_batch(label, specs[0], specs[0].train_images)
+    assumptions = (
+        assumption
+        for assumption in benchmark.assumptions
+        if not assumption.has_value or any(value_at(spec, assumption.key) is not None for spec in specs)
     )
+    may_run_out_of_memory = OUT_OF_MEMORY in case.reported.values()
+    is_timed = benchmark.table.speed_up_over is not None
+    return Run(*ids_of(*specs)[:2], *specs, (label,), tuple(assumptions), may_run_out_of_memory, is_timed)
 
 
 def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
@@ -157,23 +136,18 @@ def _joined(known: Run, run: Run) -> Run:
     )
 
 
-def only_cases(planned: Plan, wanted: Iterable[str], names: Iterable[str]) -> Plan:
+def only_cases(planned: Plan, wanted: Collection[str], names: Iterable[str]) -> Plan:
     """Return the plan of the wanted cases alone, each `CASE`, in whichever table has it, or `BENCHMARK/CASE`.
 
-    A run that other cases share keeps all of its labels. `names` are what the user calls the tables.
-
-    Raises:
-        SpecError: a case that is not planned.
+    A run that other cases share keeps all of its labels. `names` are what the user calls the tables. Raises SpecError
+    at a case that is not planned.
     """
     labels = [*(label for run in planned.runs for label in run.labels), *(case.label for case in planned.not_planned)]
-    chosen: set[str] = set()
     for text in wanted:
-        found = {label for label in labels if text in {label, label.partition("/")[2]}}
-        if not found:
+        if not any(text in {label, label.partition("/")[2]} for label in labels):
             listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])} (candidates: add --hypotheses)"
-            known = [*labels, *(label.partition("/")[2] for label in labels)]
-            raise SpecError(f'--case "{text}"', f"no table has it{did_you_mean(text, known)}", next_step=listing)
-        chosen |= found
+            raise SpecError(f'--case "{text}"', f"no table has it{did_you_mean(text, labels)}", next_step=listing)
+    chosen = {label for label in labels if {label, label.partition("/")[2]}.intersection(wanted)}
     return replace(
         planned,
         runs=tuple(run for run in planned.runs if chosen.intersection(run.labels)),

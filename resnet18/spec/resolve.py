@@ -24,10 +24,8 @@ class Request:
     """What a command asked for beside the benchmark: it turns a case into an experiment, and is kept in each record."""
 
     scale: ScaleName = "smoke"
-    data: str | None = None
-    """Label of the data set; None: the scale's own."""
-    overrides: tuple[str, ...] = ()
-    """`key=value` for any key of a spec, and `--device=…` for cases that name no device."""
+    data: str | None = None  # label of the data set; None: the scale's own
+    overrides: tuple[str, ...] = ()  # `key=value` for any key of a spec, and `--device=…` for cases that name no device
 
     @property
     def data_label(self) -> str:
@@ -107,8 +105,7 @@ def _override(experiment: dict[str, Any], execution: dict[str, Any], override: s
     where, path = f"option -o {override}", key.strip().split(".")
     first = path[0]
     if first in {"data", "seed"}:
-        next_step = f"use --{first.replace('seed', 'seeds')}"
-        raise SpecError(where, f'"{first}" has an option of its own', next_step=next_step)
+        raise SpecError(where, f'"{first}" has an option of its own', next_step="use --data or --seeds")
     known = sorted({*Experiment.model_fields, *Execution.model_fields} - {"data", "seed"})
     if first not in known:
         of_optimizer = any(first in model.model_fields for model in OPTIMIZERS)
@@ -157,23 +154,17 @@ def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | Non
 
 
 def sub_cases(benchmark: Benchmark, hypothesis: Hypothesis) -> Iterator[tuple[Candidate, Case, Case]]:
-    """Yield each candidate with a case that it applies to and the sub-case in which the key has its value.
-
-    Raises:
-        SpecError: the case has no such key.
-    """
+    """Yield each candidate with a case that it applies to and the sub-case in which the key has its value."""
     key, cases = hypothesis.key, {case.name: case for case in benchmark.cases}
     for candidate in hypothesis.candidates:
         for case in (cases[name] for name in hypothesis.cases):
             values: dict[str, Any] = deepcopy({**benchmark.experiment, **case.experiment})
             where = f'{benchmark.name}: hypothesis "{key}", case "{case.name}"'
             _set_value(values, key.split("."), deepcopy(candidate.value), where)
-            top = key.partition(".")[0]
-            changes = {
-                "name": f"{case.name} [{key}: {candidate.name}]",
-                "experiment": {**case.experiment, top: values[top]},
-                "about_size": case.about_size or key == "image_size",
-            }
+            top, name = key.partition(".")[0], f"{case.name} [{key}: {candidate.name}]"
+            changed = {**case.experiment, top: values[top]}
+            about_size = case.about_size or key == "image_size"
+            changes = {"name": name, "experiment": changed, "about_size": about_size}
             yield candidate, case, case.model_copy(update=changes)
 
 

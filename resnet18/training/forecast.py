@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.forecast import PARTS, Forecast, evaluation_batch, training_batch
+from resnet18.spec.metric import PARTS, Forecast, evaluation_batch, training_batch
 from resnet18.spec.plan import EVERY_DEVICE, plan
 from resnet18.spec.resolve import Request
 from resnet18.training.device import autocast, memory_format_of

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.data.dataset import DataSet, subset
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.forecast import EVALUATION_BATCH
+from resnet18.spec.metric import EVALUATION_BATCH
 from resnet18.spec.optimizer import Optimizer, TorchOptimizer
 from resnet18.training.device import autocast, carried_out, synchronize
 from resnet18.training.fast import build_fast_network

@@ -8,7 +8,7 @@ from torch import Tensor, zeros
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.forecast import FLOAT, saved_bytes_per_image
+from resnet18.spec.metric import FLOAT, saved_bytes_per_image
 
 CROPS = [
     {"name": "random_resized_crop", "scale_min": 0.5, "scale_max": 1.0},
