@@ -18,7 +18,6 @@ from resnet18.execution.attempt import run_lock
 from resnet18.execution.cluster import (
     ENDINGS,
     Delivery,
-    Problem,
     Resources,
     carry_out_apart,
     carry_out_here,
@@ -48,7 +47,6 @@ PAST, FUTURE = "1999-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
     ],
 )
 def test_resources_say_what_a_run_takes(text, resources):
-    """Either, both or nothing, in any order."""
     assert resources == parse_resources(text)
 
 
@@ -61,7 +59,6 @@ def test_resources_say_what_a_run_takes(text, resources):
     ids=lambda text: text[:16],
 )
 def test_resources_that_mean_nothing_are_refused(text):
-    """By name, with those that mean something."""
     with pytest.raises(SpecError, match="names no resources") as raised:
         parse_resources(text)
 
@@ -81,21 +78,18 @@ def test_resources_that_mean_nothing_are_refused(text):
     ],
 )
 def test_a_timed_run_takes_the_whole_node_and_another_what_the_user_says(device, is_timed, has_gpus, said, taken):
-    """By default the whole node without a GPU, which trains as it would on that machine alone, and else one GPU."""
     run = make_run(execution=Execution(device=device), is_timed=is_timed)
 
     assert taken == resources_of(run, said, has_gpus=has_gpus)
 
 
 def test_a_gpu_by_its_number_is_refused_on_a_cluster():
-    """A run is given its own, which is number 0 there."""
     with pytest.raises(SpecError, match="names a GPU of this machine"):
         resources_of(make_run(execution=Execution(device="cuda:1")), Resources(), has_gpus=True)
 
 
 @pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("slurm", "submitit")])
 def test_an_engine_that_is_not_installed_says_how_to_install_it(engine, module, monkeypatch):
-    """As an extra of this package."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(EnvironmentMissingError, match="is not installed") as raised:
         connect(engine, Resources(), None)
@@ -104,7 +98,6 @@ def test_an_engine_that_is_not_installed_says_how_to_install_it(engine, module, 
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest_name():
-    """And those that there are."""
     with pytest.raises(
         SpecError, match=r'--engine rya: unknown \(did you mean "ray"\?\) \(allowed: local, ray, slurm\)'
     ):
@@ -165,7 +158,7 @@ def delivered(job):
 
 def problem_of(store, job):
     path = store.results / "slurm" / f"{job.run.run_id}.problem"
-    return Problem.model_validate_json(path.read_bytes()) if path.exists() else None
+    return Delivery.model_validate_json(path.read_bytes()).error if path.exists() else None
 
 
 def of_other(job, **changes):
@@ -183,19 +176,17 @@ def left(home):
 
 
 def test_a_run_is_carried_out_and_nothing_stays_on_the_node(job, home):
-    """Really: its record and its picture are in the answer, for the results have not seen it."""
     delivery = deliver(job)
     record = parse_record(delivery.record.encode(), "the record")
 
     assert ("ok", 1, job.identity) == (record.status, record.attempt, record.fingerprint.identity)
     assert delivery.picture
-    assert (None, "") == (delivery.problem, delivery.log)
+    assert (None, "") == (delivery.error, delivery.log)
     assert [] == left(home)
     assert not (home / "scratch" / record.run_id).exists()
 
 
 def test_the_gpus_are_those_that_the_cluster_gave(job, attempts, monkeypatch):
-    """The child's server was started with the first job, and knows those of that one."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     deliver(job)
 
@@ -205,7 +196,6 @@ def test_the_gpus_are_those_that_the_cluster_gave(job, attempts, monkeypatch):
 @pytest.mark.parametrize("time", [PAST, FUTURE])
 @pytest.mark.parametrize("status", ["ok", "diverged"])
 def test_a_record_that_was_not_delivered_is_delivered_without_running_again(status, time, job, scratch, attempts):
-    """Its answer was lost on the way; whatever its clock said."""
     scratch.save(changed(record_of(job, status), segments=[{"start": time, "end": time}]))
 
     record = delivered(job)
@@ -225,7 +215,6 @@ def test_a_record_that_was_not_delivered_is_delivered_without_running_again(stat
     ids=str,
 )
 def test_records_that_are_of_no_use_any_more_are_removed(status, changes, job, scratch, attempts, home):
-    """Not final, of another attempt, other code or data: the run is carried out."""
     scratch.save(record_of(job, status, **changes))
 
     assert ("ok", 1) == (delivered(job).status, len(attempts))
@@ -233,7 +222,6 @@ def test_records_that_are_of_no_use_any_more_are_removed(status, changes, job, s
 
 
 def test_a_damaged_record_is_removed(job, scratch, attempts, home):
-    """And the run carried out."""
     (scratch.folder / f"{job.run.run_id}.1.json").write_text("{", encoding="utf-8")
 
     assert "ok" == delivered(job).status
@@ -249,9 +237,8 @@ def test_a_damaged_record_is_removed(job, scratch, attempts, home):
     ids=["code", "data"],
 )
 def test_a_node_with_other_code_or_data_says_so(changes, code, words, job, store, attempts):
-    """Its records would be of another experiment. Nothing is run; a problem that was mended is removed."""
     other = of_other(job, **changes)
-    problem = deliver(other).problem
+    problem = deliver(other).error
     carry_out_here(other.model_dump_json())
     written = problem_of(store, job)
     nothing = list(attempts)
@@ -259,17 +246,16 @@ def test_a_node_with_other_code_or_data_says_so(changes, code, words, job, store
 
     assert (code, words, []) == (problem.exit_code, (problem.what, problem.next_step), nothing)
     assert problem.where.startswith(f"node {node.socket.gethostname()}")
-    assert (problem, None) == (written, problem_of(store, job))
+    assert (str(problem), None) == (str(written), problem_of(store, job))
 
 
 def test_a_node_without_room_says_so(job, home, attempts, monkeypatch):
-    """A scratch folder that cannot be made, or a full disk: found out before anything is run."""
     home.mkdir()
     (home / "scratch").write_text("", encoding="utf-8")
-    blocked = deliver(job).problem
+    blocked = deliver(job).error
     (home / "scratch").unlink()
     monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
-    full = deliver(job).problem
+    full = deliver(job).error
 
     assert (5, 5, []) == (blocked.exit_code, full.exit_code, attempts)
     assert f"node {node.socket.gethostname()}" == blocked.where
@@ -277,7 +263,6 @@ def test_a_node_without_room_says_so(job, home, attempts, monkeypatch):
 
 
 def test_a_run_that_is_cancelled_delivers_a_record_that_says_so(job, home, monkeypatch):
-    """Nothing of it stays but a checkpoint, from which it goes on, whatever that one's clock said."""
     long = longer(job, 50)
     interrupt_at_first_epoch(monkeypatch)
     cancelled = delivered(long)
@@ -309,7 +294,6 @@ def interrupt_at_first_epoch(monkeypatch, interrupt=lambda: signal.raise_signal(
 
 
 def test_a_task_that_was_given_up_is_waited_for(job, scratch, attempts, home):
-    """It may hold the run's lock still, and it removes the folder at its end."""
     before = run_lock(home / "scratch", job.run.run_id)
     before.__enter__()
 
@@ -320,22 +304,20 @@ def test_a_task_that_was_given_up_is_waited_for(job, scratch, attempts, home):
     ending = threading.Timer(0.1, end)
     ending.start()
 
-    assert (None, 1) == (deliver(job).problem, len(attempts))
+    assert (None, 1) == (deliver(job).error, len(attempts))
     ending.join()
 
 
 def test_a_task_that_does_not_end_is_a_problem(job, attempts, home, monkeypatch):
-    """After a minute, and with the number of its process."""
     monkeypatch.setattr(node, "TAKEN_LIMIT_S", 0.1)
     with run_lock(home / "scratch", job.run.run_id):
-        problem = deliver(job).problem
+        problem = deliver(job).error
 
     assert (5, []) == (problem.exit_code, attempts)
     assert f"carries the run out already: process {os.getpid()}" in problem.what
 
 
 def test_where_the_nodes_share_the_results_a_run_leaves_its_record_there(job, store, attempts):
-    """With the next number, whatever it was told: a job that Slurm began again finds what the first one left."""
     store.save(record_of(job, "interrupted"))
     carry_out_here(job.model_dump_json())
 
@@ -346,7 +328,6 @@ def test_where_the_nodes_share_the_results_a_run_leaves_its_record_there(job, st
 
 @pytest.mark.parametrize(("changes", "keep_stale"), [({}, False), ({"code": "0" * 64}, True)], ids=["fresh", "stale"])
 def test_where_the_run_is_done_nothing_is_run(changes, keep_stale, job, store, attempts):
-    """Slurm began it again though it was done, or the user keeps what is stale."""
     store.save(record_of(job, **changes))
     carry_out_here(job.model_copy(update={"policy": Policy(keep_stale=keep_stale)}).model_dump_json())
 
@@ -355,7 +336,6 @@ def test_where_the_run_is_done_nothing_is_run(changes, keep_stale, job, store, a
 
 @pytest.mark.parametrize("number", ENDINGS, ids=str)
 def test_a_signal_of_slurm_ends_a_run_with_a_checkpoint_and_a_record(number, job, store, monkeypatch):
-    """Before the time is over, or when somebody else needs the node."""
     interrupt_at_first_epoch(monkeypatch, lambda: os.kill(os.getpid(), number))
     long = longer(job)
     with pytest.raises(SystemExit) as raised:

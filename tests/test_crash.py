@@ -103,7 +103,6 @@ def test_a_killed_run_goes_on_and_gives_the_result_of_one_that_was_not(start, wh
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(number, exit_code, start, whole, tmp_path):
-    """The step is finished and saved; the record says how far it came, and the next one lists both stretches."""
     process = start()
     assert wait_for_an_epoch(process)
     process.send_signal(number)
@@ -121,7 +120,6 @@ def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(number, exit_code,
 
 
 def test_runners_that_share_a_directory_carry_each_run_out_once(start, tmp_path, repetitions):
-    """Each leaves the others' runs alone; what one of them was still at, the last command finds recorded."""
     runners, seeds = (8, 40) if repetitions(8) == 8 else (3, 6)
     processes = [start("--seeds", str(seeds), "-o", "epochs=2") for _ in range(runners)]
     lines = "".join(process.communicate()[0] for process in processes).splitlines()

@@ -48,13 +48,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")  # jobs in this process set t
     ],
 )
 def test_memory_of_the_device_and_of_the_host_are_told_apart(error, status):
-    """The first is a result of the run, the second of the machine on that day: only it is tried again."""
     assert status == classify(error)
 
 
 @pytest.mark.parametrize(("is_capped", "status"), [(True, "oom_host"), (False, "crashed")])
 def test_a_failure_of_onednn_is_want_of_memory_only_under_a_cap(is_capped, status):
-    """It says the same of whatever went wrong."""
     assert status == classify(RuntimeError("could not create a primitive"), is_capped=is_capped)
 
 
@@ -69,7 +67,6 @@ def test_a_failure_of_onednn_is_want_of_memory_only_under_a_cap(is_capped, statu
     ],
 )
 def test_the_bytes_of_an_allocators_message_are_kept(status, message, requested, free):
-    """As far as it says them."""
     found, _ = failure_facts(status, "prepare", message)
 
     assert (requested, free) == (found["requested_bytes"], found["free_bytes"])
@@ -80,7 +77,6 @@ def test_the_bytes_of_an_allocators_message_are_kept(status, message, requested,
     [("oom_device", "the message does not say"), ("diverged", "the attempt did not run out of memory")],
 )
 def test_bytes_that_nobody_said_are_null_with_a_reason(status, reason):
-    """A message about something else is not searched for sizes."""
     message = "no sizes" if status == "oom_device" else CUDA
 
     assert {"failure.requested_bytes": reason, "failure.free_bytes": reason} == failure_facts(status, "", message)[1]
@@ -88,7 +84,6 @@ def test_bytes_that_nobody_said_are_null_with_a_reason(status, reason):
 
 @given(st.text())
 def test_any_message_makes_a_valid_failure(text):
-    """Also one that only looks like an allocator's."""
     for message in (text, f"Tried to allocate {text} bytes", f"Tried to allocate {'9' * 30}.99 GiB"):
         Failure.model_validate(failure_facts("oom_device", "", message)[0])
 
@@ -98,7 +93,6 @@ def test_any_message_makes_a_valid_failure(text):
     [("nr_free_pages 7\noom_kill 3\n", 3), ("", None), ("oom_kill many\n", None), ("oom_kill\n", None), (None, None)],
 )
 def test_the_kernels_counter_of_its_kills_is_read(text, kills, tmp_path):
-    """A kernel that does not count is no zero: unknown is not "never"."""
     if text is not None:
         (tmp_path / "vmstat").write_text(text, encoding="utf-8")
 
@@ -113,7 +107,6 @@ def flat_weights(model):
 @pytest.mark.parametrize("step", [1, 2, 3])
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_before_its_update(step, loss):
-    """Whichever step it is, the short last one too: every step's loss is read. The step and the last loss are kept."""
     weights, losses = [], []
 
     def broken(images):
@@ -142,7 +135,6 @@ def test_a_loss_that_is_no_number_stops_before_its_update(step, loss):
     ],
 )
 def test_chance_is_what_naming_the_commonest_label_gets(correct, labels, at_chance):
-    """100 images: 10 + 3 * 3 hits in balanced classes, 60 of two unequal ones, and all where there is one label."""
     assert at_chance == is_at_chance(Tally(230.0, correct, 100), labels)
 
 
@@ -151,7 +143,6 @@ def test_chance_is_what_naming_the_commonest_label_gets(correct, labels, at_chan
     [(50, 4, 2, True), (49, 4, 2, False), (50, 40, 2, False), (50, 4, 20, False)],
 )
 def test_nothing_was_learned_where_a_thousand_steps_leave_both_scores_at_chance(epoch, train_hits, test_hits, flagged):
-    """50 epochs of 20 steps are enough, 49 are not; hits on training images alone are something learned."""
     setup = set_up(make_experiment(batch_size=2), Execution(), read_embedded(), torch.device("cpu"))
     last = EpochResult(
         epoch, 0.01, 20, Tally(92.0, train_hits, 40), Tally(), Tally(46.0, test_hits, 20), {}, np.zeros(20, np.uint8)
@@ -162,7 +153,6 @@ def test_nothing_was_learned_where_a_thousand_steps_leave_both_scores_at_chance(
 
 @pytest.mark.parametrize(("least_steps", "flags"), [(3, ("no_learning",)), (4, ())])
 def test_a_network_that_stays_where_it_began_is_flagged(least_steps, flags, tmp_path, monkeypatch):
-    """A rate of almost nothing: the record is ok and says `no_learning`, unless there was no time to learn."""
     monkeypatch.setattr(chance, "LEAST_STEPS", least_steps)
     experiment = make_experiment(optimizer={"name": "sgd", "lr": 1e-12})
     store = Store(tmp_path)

@@ -38,19 +38,16 @@ sys.stdin.read()
     ("jobs", "groups"), [(1, [ALL]), (2, [(2, 3), (5, 7)]), (3, [(2,), (3,), (5,)]), (4, [(2,), (3,), (5,), (7,)])]
 )
 def test_processors_are_shared_out_evenly(jobs, groups):
-    """Without overlap; what does not divide stays idle, and one run at a time has all of them."""
     assert groups == shares(jobs, {7, 5, 3, 2})
 
 
 def test_more_runs_than_processors_are_refused():
-    """Their threads would stand in each other's way."""
     with pytest.raises(SpecError, match=r"--jobs 3: .*\(allowed: 1 to 2\)"):
         shares(3, {0, 1})
 
 
 @pytest.mark.skipif(FEW, reason="needs two processors")
 def test_runs_side_by_side_say_so(tmp_path):
-    """Every run once; the times that are announced are those of as many runs at a time as `--jobs` says."""
     words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), "--jobs", "2", *TINY_ARGUMENTS]
     with mock.patch("resnet18.cli.run.preview", wraps=preview) as announced:
         done = CliRunner().invoke(app, words)
@@ -61,7 +58,6 @@ def test_runs_side_by_side_say_so(tmp_path):
 
 
 def test_a_run_has_as_many_threads_as_processors_of_its_own(tmp_path):
-    """Where it is not told how many."""
     job = make_job(tmp_path, processors=(min(usable_processors()),))
     job.store.make_writable()
     carry_out_really(job, lambda _: None)
@@ -107,7 +103,6 @@ def carry_out(tmp_path, monkeypatch):
 
 
 def test_timed_runs_come_last_with_all_processors(carry_out):
-    """The table has two kinds of runs: here only the second case's times are compared."""
     text = TIMED + '\n[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n'
 
     assert [(8, ALL, None, True), (16, ALL, None, True), (32, ALL, None, True)] == carry_out(
@@ -127,13 +122,11 @@ def test_timed_runs_come_last_with_all_processors(carry_out):
     ids=["cuda", "cpu", "named"],
 )
 def test_each_run_leases_a_gpu_of_its_own(text, gpus, carry_out):
-    """A run that names its own leases none."""
     assert list(gpus) == [one[2] for one in carry_out(text, LocalEngine(((0,), (1,)), TWO))]
 
 
 @pytest.mark.usefixtures("home")
 def test_a_run_waits_until_a_gpu_is_free(carry_out, tmp_path):
-    """And gets that one; its lock is not held meanwhile."""
     with ExitStack() as first, ExitStack() as second:
         assert ("GPU-a", "GPU-b", None) == (lease_gpu(TWO, first), lease_gpu(TWO, second), lease_gpu(TWO, first))
         engine = LocalEngine(gpus=TWO)
@@ -153,7 +146,6 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out, tmp_path):
 
 @pytest.mark.usefixtures("home")
 def test_a_name_with_a_slash_is_a_file_too():
-    """Older slices of a GPU are named so."""
     names = ("MIG-GPU-a/1/0", "MIG-GPU-a/2/0")
     with ExitStack() as held:
         assert names == (lease_gpu(names, held), lease_gpu(names, held))
@@ -161,7 +153,6 @@ def test_a_name_with_a_slash_is_a_file_too():
 
 @pytest.mark.usefixtures("home")
 def test_two_processes_never_have_the_same_gpu():
-    """The kernel keeps the locks, and lets go of a killed process's."""
     holders = [
         subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in TWO
@@ -191,7 +182,6 @@ def test_two_processes_never_have_the_same_gpu():
     ],
 )
 def test_gpus_are_those_that_are_listed_else_all_by_uuid(listed, names, monkeypatch):
-    """CUDA and NVML number them differently; a list that is empty is a wish for none."""
     uuids = ["GPU-1-a", "GPU-2-b"]
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
@@ -208,7 +198,6 @@ def test_gpus_are_those_that_are_listed_else_all_by_uuid(listed, names, monkeypa
 
 
 def test_a_machine_without_a_driver_has_no_gpus(monkeypatch):
-    """And that is no error."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: (_ for _ in ()).throw(pynvml.NVMLError(12)))
 
@@ -217,7 +206,6 @@ def test_a_machine_without_a_driver_has_no_gpus(monkeypatch):
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
 def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name, monkeypatch):
-    """GNU OpenMP reads the variable when torch loads it."""
     monkeypatch.setattr(attempt.os, "environ", {name: "x"} if name else {})
     spin_briefly()
 
@@ -225,7 +213,6 @@ def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name, mon
 
 
 def test_a_run_inherits_how_long_threads_spin(monkeypatch):
-    """It is set before the process that loads torch is started."""
     order = []
     monkeypatch.setattr(attempt, "spin_briefly", lambda: order.append("spin"))
     monkeypatch.setattr(attempt.forkserver, "ensure_running", lambda: order.append("server"))

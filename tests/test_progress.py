@@ -56,7 +56,6 @@ def ended(screen, runs, status="ok"):
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_elsewhere_each_run_that_has_ended_is_a_line(term, runs):
-    """How it ended, its score, its time, and what is left of all: fifteen runs of ten minutes."""
     screen = Screen(terminal=term == "dumb", term=term)
 
     assert ["[1/16] mine/8 seed 0: ok, 50.0% test, 10 min, about 2.5 h left"] == ended(screen, runs)
@@ -64,14 +63,12 @@ def test_elsewhere_each_run_that_has_ended_is_a_line(term, runs):
 
 
 def test_a_run_that_several_cases_show_says_how_many_more(runs):
-    """As in the plan."""
     runs = [replace(runs[0], labels=("mine/8", "other/x", "third/y"))]
 
     assert ["[1/1] mine/8 (+2) seed 0: ok, 50.0% test, 10 min"] == ended(Screen(), runs)
 
 
 def test_what_is_left_counts_only_work_that_is_to_come(runs):
-    """Not what was done before a run was stopped, nor what a failed one never came to, nor what another runner does."""
     screen = Screen()
     with screen.progress.of(runs[:4]):
         screen.train(runs[0], [8, 9, 10])
@@ -86,7 +83,6 @@ def test_what_is_left_counts_only_work_that_is_to_come(runs):
 
 
 def test_runs_that_come_back_from_elsewhere_tell_their_pace_together(runs):
-    """They ran beside each other already: after the first, seven took a minute each, and eight are left."""
     screen = Screen()
     with screen.progress.of(runs):
         for run in runs[:8]:
@@ -98,7 +94,6 @@ def test_runs_that_come_back_from_elsewhere_tell_their_pace_together(runs):
 
 @pytest.mark.parametrize("width", [40, 100])
 def test_on_a_terminal_bars_live_and_every_run_that_has_ended_stays(width, runs):
-    """Also where it is narrow; without colour; and what was told stays when the user stops the rest."""
     screen = Screen(width=width, terminal=True)
     with suppress(KeyboardInterrupt), screen.progress.of(runs):
         screen.train(runs[0], range(1, 11))
@@ -116,7 +111,6 @@ def test_on_a_terminal_bars_live_and_every_run_that_has_ended_stays(width, runs)
 
 
 def test_a_program_sees_events(runs):
-    """One flat JSON object a line."""
     file = io.StringIO()
     events = Events(file)
     with events.of(runs[:2]):
@@ -139,5 +133,4 @@ def test_a_program_sees_events(runs):
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (40, "40 s"), (600, "10 min"), (12_600, "3.5 h")])
 def test_a_length_of_time_is_said_as_people_say_it(seconds, text):
-    """One unit, few digits."""
     assert text == duration(seconds)

@@ -74,7 +74,6 @@ def told(carry_out, words):
 
 
 def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, store, all_free):
-    """Each once; the locks are free; Ray starts again what was lost."""
     finished = carry_out(well)
 
     assert [("ok", False)] * 2 == [(one.status, one.was_recorded) for one in finished]
@@ -98,7 +97,6 @@ def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, stor
     ],
 )
 def test_a_task_asks_for_what_its_run_takes_and_has_as_many_threads(rows, text, resources, cpus, gpus, carry_out):
-    """A whole node is all processors of the largest; a GPU comes with its share of them, one at least."""
     nodes = [node_row(f"n{at}", *(row if isinstance(row, tuple) else (row,))) for at, row in enumerate(rows)]
     carry_out(well, *nodes, text=text, resources=resources)
     options = carry_out.ray.sent[0].options
@@ -115,7 +113,6 @@ def test_a_task_asks_for_what_its_run_takes_and_has_as_many_threads(rows, text, 
     ],
 )
 def test_what_no_node_has_is_refused_before_anything_is_given_out(text, resources, words, carry_out):
-    """With the nodes there are. One that is gone or computes nothing does not count."""
     rows = [node_row("a"), node_row("b"), node_row("c", 64, 1, alive=False), node_row("d", 0, 1)]
     with pytest.raises(EnvironmentMissingError, match=words):
         carry_out(well, *rows, text=text, resources=resources)
@@ -124,7 +121,6 @@ def test_what_no_node_has_is_refused_before_anything_is_given_out(text, resource
 
 
 def test_no_more_runs_are_out_than_may_be(carry_out):
-    """`--jobs 2` of six."""
     most = []
 
     def script(task):
@@ -144,7 +140,6 @@ def test_no_more_runs_are_out_than_may_be(carry_out):
     ],
 )
 def test_a_run_that_ray_gives_up_is_recorded(error, status, words, carry_out, store, all_free):
-    """As what ended it; the other runs go on."""
     finished = carry_out(all_but_first(error))
 
     assert {status, "ok"} == {one.status for one in finished}
@@ -154,8 +149,6 @@ def test_a_run_that_ray_gives_up_is_recorded(error, status, words, carry_out, st
 
 
 def test_a_node_with_a_problem_gets_no_more_runs(carry_out):
-    """The run goes elsewhere, and whatever is given out after it too; the user is told once."""
-
     def script(task):
         return ("b", delivery_of(task.job)) if task.options["label_selector"] else ("a", problem())
 
@@ -168,7 +161,6 @@ def test_a_node_with_a_problem_gets_no_more_runs(carry_out):
 
 @pytest.mark.parametrize(("error", "code"), [(EnvironmentMissingError, 5), (IntegrityError, 4)])
 def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carry_out, store, all_free):
-    """With its exit code; the locks are free."""
     with pytest.raises(SuiteError, match="node x: other pixels") as raised:
         carry_out(lambda task: ("a", problem("other pixels", error)), node_row("a"))
 
@@ -178,7 +170,6 @@ def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carr
 
 
 def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out, all_free):
-    """The package is missing there, or another."""
     error = ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n")
     with pytest.raises(EnvironmentMissingError) as raised:
         carry_out(lambda task: error)
@@ -189,7 +180,6 @@ def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out, all_free):
 
 
 def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out, store, tmp_path):
-    """Exit code 75 says that not all are there."""
     first, second = jobs_of(tmp_path)
     store.save(record_of(second))
     with run_lock(store.results, first.run.run_id):
@@ -213,7 +203,6 @@ def another_run(task):
     "script", [another_attempt, another_run, lambda task: ("a", '{"record": "{}"}'), lambda task: ("a", "{}")]
 )
 def test_a_delivery_that_is_not_the_runs_record_is_refused(script, carry_out, store, all_free):
-    """Exit code 4; nothing of it is kept as a record, and the locks are free."""
     with pytest.raises(IntegrityError):
         carry_out(script)
 
@@ -222,8 +211,6 @@ def test_a_delivery_that_is_not_the_runs_record_is_refused(script, carry_out, st
 
 
 def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_out, store, all_free, monkeypatch):
-    """The same command goes on with what is missing; the locks are free, of the other runs too."""
-
     def script(task):
         monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
         return well(task)
@@ -237,8 +224,6 @@ def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_ou
 
 
 def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(carry_out, store, all_free):
-    """Of the runs that had begun; those that had not leave none."""
-
     def interrupt(task):
         if len(carry_out.ray.sent) == 4:
             raise KeyboardInterrupt
@@ -258,8 +243,6 @@ def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(car
 
 @pytest.mark.parametrize("disk_is_full", [False, True], ids=["hanging node", "full disk"])
 def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_out, all_free, monkeypatch):
-    """A node that hangs is waited for a few seconds; what cannot be kept is said. The locks are free."""
-
     def end(task):
         if disk_is_full:
             monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
@@ -287,7 +270,6 @@ def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_o
     ids=["a Ray that refuses", "an address where nobody listens"],
 )
 def test_a_cluster_that_does_not_answer_is_said_with_the_way_to_start_one(address, asked, words, monkeypatch):
-    """Where nobody listens Ray is not asked: it would try for minutes."""
     tried = []
 
     def init(address, **_):

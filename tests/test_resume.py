@@ -91,14 +91,12 @@ def assert_going_on_gives_the_same_bits(make, steps):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: f"{one['name']}{one.get('momentum', '')}")
 @pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 2 * STEPS], ids=["mid", "end", "one after", "second end"])
 def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, data):
-    """In the middle of an epoch, at its end before it is scored, and one step into the next; rates fall after it."""
     assert_going_on_gives_the_same_bits(lambda: make_setup(data, optimizer), steps)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS + DECAYING, ids=lambda one: "-".join(map(str, one.values())))
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, data):
-    """Its network computes with no dead taps, the checkpoint holds them all; width 16 runs the compiled kernels."""
     execution = Execution(path="fast", precision=precision)
     assert_going_on_gives_the_same_bits(lambda: make_setup(data, optimizer, execution, width=16), STEPS + 1)
 
@@ -111,14 +109,12 @@ def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, dat
 )
 @pytest.mark.parametrize("steps", [1, STEPS + 2])
 def test_a_rate_of_every_step_goes_on_where_it_stood(schedule, path, steps, data):
-    """In the middle of an epoch: a checkpoint holds no rate, its position says which it is."""
     execution = Execution(path=path)
     assert_going_on_gives_the_same_bits(lambda: make_setup(data, execution=execution, schedule=schedule), steps)
 
 
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])
 def test_each_part_of_the_state_matters(lost, data):
-    """So the test above could fail: without it, other parameters come out."""
     whole = make_setup(data)
     _, parameters = outcome(whole, train(whole, Clock(lambda: None)))
     first, clock = make_setup(data), Clock(lambda: None)
@@ -132,7 +128,6 @@ def test_each_part_of_the_state_matters(lost, data):
 
 
 def test_the_epochs_times_go_on_where_they_stood(data):
-    """What the clock had counted of the epoch is part of its seconds."""
     setup, clock = make_setup(data), Clock(lambda: None)
     moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
     late = {**moment, "clock_ns": {**moment["clock_ns"], "train_s": 7_000_000_000_000}}
@@ -144,7 +139,6 @@ def test_the_epochs_times_go_on_where_they_stood(data):
 
 
 def test_a_loss_scale_goes_on_where_it_stood(data):
-    """That of fp16, which grows and shrinks with what overflowed."""
     scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
     setup, clock = make_setup(data), Clock(lambda: None)
     object.__setattr__(setup, "scaler", scaler)
@@ -157,7 +151,6 @@ def test_a_loss_scale_goes_on_where_it_stood(data):
 
 
 def test_tensors_lie_in_memory_as_the_spec_says(data):
-    """Parameters and momenta in channels last: a buffer in another order would cost a copy at each step."""
     execution = Execution(memory_format="channels_last")
     setup, clock = make_setup(data, execution=execution), Clock(lambda: None)
     moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
@@ -182,7 +175,6 @@ def test_tensors_lie_in_memory_as_the_spec_says(data):
     ids=["missing", "other shape", "no such parameter", "no key", "other part"],
 )
 def test_a_state_of_something_else_is_refused_and_changes_nothing(change, data):
-    """The run then begins anew in the same setup."""
     setup, clock = make_setup(data), Clock(lambda: None)
     moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
     given = copied(arrays)

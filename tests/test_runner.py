@@ -111,7 +111,6 @@ def kill_child():
 
 
 def test_each_run_leaves_one_record_of_what_its_numbers_depend_on(ran):
-    """Spec, code, data, versions, times by scope, memory, confusion counts and samples; no place or host."""
     finished, results = ran
     record = next(record for record in Store(results).read().records if record.status == "ok")
 
@@ -131,7 +130,6 @@ def test_each_run_leaves_one_record_of_what_its_numbers_depend_on(ran):
 
 
 def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
-    """Its exit code says so, and its log has the traceback; the empty log of the other one is removed."""
     finished, results = ran
     diverged = next(record for record in Store(results).read().records if record.status == "diverged")
     again = run_in(results.parent, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20"))
@@ -146,7 +144,6 @@ def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
 
 
 def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, monkeypatch):
-    """And then not if what is stale is kept."""
     engine = Recording()
     run_in(tmp_path, engine=engine)
     again = run_in(tmp_path, engine=engine)
@@ -160,7 +157,6 @@ def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, m
 
 
 def test_a_killed_child_becomes_a_record(make, records):
-    """With the signal's name."""
     carry_out(make(long()), at_first_epoch(kill_child))
 
     assert [("crashed", "the process was killed by SIGKILL")] == [
@@ -179,7 +175,6 @@ def test_a_killed_child_becomes_a_record(make, records):
     ],
 )
 def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(exit_code, kills, status, words):
-    """The kernel's counter rose between start and end, and the signal is the kernel's."""
     found, text = ending(exit_code, *kills)
 
     assert (status, True) == (found, words in text)
@@ -187,7 +182,6 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(exit_code,
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's address space")
 def test_a_run_that_the_host_has_no_memory_for_is_a_record(make, records):
-    """Under a cap, 2,000 images at once are too many; the failure says how much was asked for."""
     experiment = make_experiment(train_images=2000, batch_size=2000, width=16)
     carry_out(make(experiment, ON_CPU.model_copy(update={"memory_cap": "200MiB"})), nothing)
     (failed,) = records()
@@ -206,7 +200,6 @@ def test_a_run_that_the_host_has_no_memory_for_is_a_record(make, records):
     ],
 )
 def test_a_loader_process_that_is_killed_or_hangs_is_a_record(enter, message, make, records, monkeypatch):
-    """The runner does not wait for images that never come."""
     monkeypatch.setattr(attempts, "_enter", enter)
     carry_out(make(execution=ON_CPU.model_copy(update={"workers": 1})), nothing)
     (crashed,) = records()
@@ -226,7 +219,6 @@ def kill_and_interrupt():
     ids=["the runner alone", "the child too, as Slurm does"],
 )
 def test_an_interrupt_stops_the_child_and_leaves_a_record(action, message, make, records):
-    """Ctrl-C: the run is recorded as interrupted, and its process is gone."""
     with pytest.raises(KeyboardInterrupt):
         carry_out(make(long()), at_first_epoch(action))
 
@@ -236,7 +228,6 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(action, message, make,
 
 
 def test_a_second_interrupt_ends_the_child_at_once(make, records, monkeypatch):
-    """The first asks it to finish its step; the second does not wait ten minutes for that."""
     timeouts_s = []
 
     def interrupted(connections, timeout_s):
@@ -255,7 +246,6 @@ def test_a_second_interrupt_ends_the_child_at_once(make, records, monkeypatch):
 
 
 def test_a_record_that_the_child_saved_before_it_died_is_used(make, records):
-    """It could not say so any more."""
     job = make()
     job.store.save(record_of(job, "diverged"))
 
@@ -264,8 +254,6 @@ def test_a_record_that_the_child_saved_before_it_died_is_used(make, records):
 
 
 def test_a_display_that_fails_stops_the_run_instead_of_hanging(make):
-    """As on a full disk: the child, which goes on writing messages, must not be waited for."""
-
     def fail():
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -275,7 +263,6 @@ def test_a_display_that_fails_stops_the_run_instead_of_hanging(make):
 
 
 def test_a_child_whose_runner_is_gone_leaves_no_record(make, records, tmp_path):
-    """The next runner starts this run again: two would write the same attempt."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     receiver.close()
     arguments = (make().model_dump_json(), sender, str(tmp_path / "log"))
@@ -288,7 +275,6 @@ def test_a_child_whose_runner_is_gone_leaves_no_record(make, records, tmp_path):
 
 
 def test_an_error_text_in_a_record_holds_no_folder():
-    """Folders have users' names."""
     job = make_job(Path("/var/re sults"), source=DataSource("imagefolder", "x", Path("/srv/my secrets/x.tar")))
     error = OSError("'/home/alice/data set/x.npy' and /opt/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4")
 
@@ -308,7 +294,6 @@ def claimed(make):
 
 
 def test_a_run_of_another_runner_is_left_to_it(make, claimed, tmp_path):
-    """The user is told whose it is."""
     with run_lock(tmp_path, make().run.run_id):
         answer, lines = claimed()
 
@@ -317,14 +302,12 @@ def test_a_run_of_another_runner_is_left_to_it(make, claimed, tmp_path):
 
 
 def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(make, claimed):
-    """Between the look at the records and the run's turn."""
     make().store.save(record_of(make()))
 
     assert Finished(make().run, "ok", was_recorded=True) == claimed()[0]
 
 
 def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, claimed, tmp_path):
-    """The kernel has let go of the lock; what its last holder wrote is still there."""
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / f"{make().run.run_id}.holder").write_text("process 1 of \x1b[31melsewhere")
     answer, lines = claimed()
@@ -336,7 +319,6 @@ def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, claime
 @pytest.mark.filterwarnings("ignore:flock not supported")
 @pytest.mark.parametrize("has_flock", [True, False])
 def test_a_lock_is_held_by_one_and_let_go_of_whatever_happens(has_flock, tmp_path, monkeypatch):
-    """And says then that nobody left it behind. Without flock, a file that must not exist is the lock."""
     if not has_flock:
         monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "no flock")))
     with pytest.raises(attempts.RunIsTakenError), run_lock(tmp_path, "f" * 16), run_lock(tmp_path, "f" * 16):
@@ -346,7 +328,6 @@ def test_a_lock_is_held_by_one_and_let_go_of_whatever_happens(has_flock, tmp_pat
 
 
 def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(make, records, monkeypatch):
-    """`timeout` is tried again, from the checkpoint on. However long the first step takes, it is waited for."""
     monkeypatch.setattr(attempts, "GRACE_S", 600.0)
     for number in (1, 2):
         carry_out(make(long(), policy=Policy(time_limit_s=0.2), attempt=number), nothing)
@@ -359,7 +340,6 @@ def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(make
 
 
 def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(make, records, monkeypatch):
-    """It hangs outside its steps; the parent gives it some seconds, and records for it."""
     monkeypatch.setattr(attempts, "GRACE_S", 0.1)
     monkeypatch.setattr(attempts, "_enter", children.that_hangs)
     carry_out(make(policy=Policy(time_limit_s=0.1)), nothing)
@@ -371,7 +351,6 @@ def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(mak
 
 
 def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(make, records, monkeypatch):
-    """Neither the child nor the runner can write a record: it is an error of the machine, and nothing is torn."""
     make().store.save(record_of(make()))
     before = records()
     monkeypatch.setattr(attempts, "_enter", children.with_full_disk)
@@ -383,7 +362,6 @@ def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(make, recor
 
 
 def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(make, records, monkeypatch):
-    """The last one stands, and the user is told."""
     monkeypatch.setattr(attempts, "_enter", children.without_room_for_checkpoints)
     notes = []
     carry_out(make(policy=Policy(checkpoint_every_s=0.0)), lambda message: notes.append(message.note))
@@ -393,7 +371,6 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(make, records
 
 
 def test_a_link_in_place_of_a_log_is_not_written_through(make, records, tmp_path):
-    """What it leads to stays as it is; the run ends, and its runner says so."""
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
     make().store.log_path(make().run.run_id, 1).symlink_to(tmp_path / "secret")
     carry_out(make(), nothing)
@@ -403,7 +380,6 @@ def test_a_link_in_place_of_a_log_is_not_written_through(make, records, tmp_path
 
 
 def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
-    """Too few images, a damaged archive, or a last batch of one, which only the data set tells of `all`."""
     (tmp_path / "broken.tar").write_bytes(b"no archive")
     with pytest.raises(SuiteError, match="has only 400") as few:
         checked_data(EMBEDDED, [make_run(make_experiment(train_images=4008))])
@@ -419,12 +395,10 @@ def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
     ("ends", "code"), [(["ok", "ok"], 0), (["ok", None], 75), (["crashed", None], 3), (["interrupted"], 3), ([], 3)]
 )
 def test_the_exit_code_says_how_the_runs_stand(ends, code):
-    """A failure counts for more than a run that another runner has."""
     assert code == exit_code_of([Finished(make_run(), status) for status in ends])
 
 
 def test_an_expected_out_of_memory_is_no_failure():
-    """The report says that this case did not fit: if it does not, that is the finding."""
     runs = [make_run(may_run_out_of_memory=is_expected) for is_expected in (False, True)]
 
     assert [3, 0] == [exit_code_of([Finished(run, "oom_device")]) for run in runs]
@@ -434,5 +408,4 @@ def test_an_expected_out_of_memory_is_no_failure():
     ("count", "text"), [(1, "1 run (0 recorded before): 1 ok"), (2, "2 runs (0 recorded before): 2 ok")]
 )
 def test_the_summary_counts_runs(count, text):
-    """One of them in the singular."""
     assert text == summary([Finished(make_run(), "ok")] * count, Plan((), ()))

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from resnet18.execution import slurm_engine
 from resnet18.execution.attempt import run_lock
-from resnet18.execution.cluster import Problem, Resources, carry_out_here, connect
+from resnet18.execution.cluster import Delivery, Resources, carry_out_here, connect
 from resnet18.execution.slurm_engine import LAG_S, LOOK_S, SlurmEngine
 from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, SuiteError
 
@@ -77,12 +77,11 @@ def gone(job):
 def problem_file(store, run_id):
     path = store.results / "slurm" / f"{run_id}.problem"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(Problem.of(EnvironmentMissingError("node x", "is full")).model_dump_json(), encoding="utf-8")
+    path.write_text(Delivery.of(EnvironmentMissingError("node x", "is full")).model_dump_json(), encoding="utf-8")
     return ""
 
 
 def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_there(start, leave):
-    """What needs a GPU is another array."""
     slurm = FakeSlurm(leave)
 
     assert ["ok"] * 6 == start(slurm, BOTH, seeds=3, at_once=2)
@@ -96,7 +95,6 @@ def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_t
     [(TOML, PART, False), (TOML, Resources(), True), (TIMED, PART, True), (ON_GPU, Resources(), False)],
 )
 def test_jobs_say_whether_they_have_the_node_for_themselves(text, resources, alone, start, leave):
-    """As they asked for."""
     slurm = FakeSlurm(leave)
     start(slurm, text, resources=resources)
 
@@ -104,7 +102,6 @@ def test_jobs_say_whether_they_have_the_node_for_themselves(text, resources, alo
 
 
 def test_what_an_array_holds_is_written_before_it_is_submitted(start, leave):
-    """A command that dies in between has submitted nothing that nobody knows of."""
     seen = []
 
     class Looking(FakeSlurm):
@@ -119,7 +116,6 @@ def test_what_an_array_holds_is_written_before_it_is_submitted(start, leave):
 
 
 def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(start, leave, store):
-    """Its node was taken for another's job, say: Slurm begins it again. Or its time was over."""
     slurm = FakeSlurm(lambda job: leave(job, "interrupted") or "PD")
 
     def go_on():
@@ -135,7 +131,6 @@ def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(st
 
 
 def test_a_record_of_an_earlier_attempt_ends_no_wait(start, leave, store, tmp_path):
-    """It crashed once; this command tries again."""
     for job in jobs_of(tmp_path):
         leave(job, "crashed")
 
@@ -144,7 +139,6 @@ def test_a_record_of_an_earlier_attempt_ends_no_wait(start, leave, store, tmp_pa
 
 
 def test_a_job_that_is_gone_without_a_record_is_recorded_with_the_place_of_its_output(start, leave, store):
-    """Not before a record could have been seen."""
     slurm = FakeSlurm(lambda job: gone(job) if job.run.experiment.batch_size == 8 else leave(job))
 
     assert ["ok", "crashed"] == start(slurm)
@@ -154,7 +148,6 @@ def test_a_job_that_is_gone_without_a_record_is_recorded_with_the_place_of_its_o
 
 
 def test_a_record_that_is_not_whole_yet_is_looked_at_again(start, leave, store):
-    """Another node's file, of which this one has not seen all."""
     paths = []
 
     def torn(job):
@@ -171,13 +164,11 @@ def test_a_record_that_is_not_whole_yet_is_looked_at_again(start, leave, store):
 
 
 def test_a_run_that_another_process_carries_out_is_left_to_it(start, store, tmp_path):
-    """Its job is gone from Slurm, and it goes on."""
     with run_lock(store.results, jobs_of(tmp_path)[0].run.run_id):
         assert [None, "crashed"] == start(FakeSlurm(gone))
 
 
 def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago(start, store, tmp_path):
-    """With its exit code. What was mended is not said again."""
     for job in jobs_of(tmp_path):
         problem_file(store, job.run.run_id)
     assert ["crashed"] * 2 == start(FakeSlurm(gone))
@@ -189,7 +180,6 @@ def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago
 
 
 def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, later, progress):
-    """It answers again."""
     slurm = FakeSlurm(lambda job: "R")
 
     def meanwhile():
@@ -211,7 +201,6 @@ def lose_terminal(start, slurm):
 
 
 def test_jobs_outlive_a_lost_terminal_and_are_waited_for_again(start, later, progress):
-    """By the same command, given again: nothing is submitted."""
     slurm = FakeSlurm(lambda job: "R")
     lose_terminal(start, slurm)
     said = progress.lines[-1]
@@ -224,7 +213,6 @@ def test_jobs_outlive_a_lost_terminal_and_are_waited_for_again(start, later, pro
 
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_an_interrupt_ends_every_array(is_silent, start, progress):
-    """Ctrl-C, and nothing but it. Where Slurm does not answer, each failure is said: those jobs go on."""
     slurm = FakeSlurm(lambda job: "R")
 
     def interrupt():
@@ -241,7 +229,6 @@ def test_an_interrupt_ends_every_array(is_silent, start, progress):
 
 @pytest.mark.parametrize("how", ["completing", "gone", "on its way out"])
 def test_what_ended_without_a_record_meanwhile_is_submitted_anew(how, start, leave, store):
-    """Nobody waited for it; the old array is forgotten."""
     slurm = FakeSlurm(lambda job: "R")
     lose_terminal(start, slurm)
     if how == "on its way out":
@@ -258,7 +245,6 @@ def test_what_ended_without_a_record_meanwhile_is_submitted_anew(how, start, lea
 
 
 def test_by_a_record_of_other_code_a_run_of_an_earlier_command_is_not_done(start, leave, later, store):
-    """The job was in the queue when the code was changed: the run is submitted anew."""
     slurm = FakeSlurm(lambda job: "R")
     lose_terminal(start, slurm)
     slurm.begins = leave
@@ -269,7 +255,6 @@ def test_by_a_record_of_other_code_a_run_of_an_earlier_command_is_not_done(start
 
 
 def test_a_second_runner_is_refused(start, leave, store):
-    """Both would submit the same runs; exit code 75."""
     (store.results / "slurm").mkdir()
     with FileLock(store.results / "slurm" / "lock"), pytest.raises(LockedError, match="another runner waits") as raised:
         start(FakeSlurm(leave))
@@ -300,7 +285,6 @@ def scripts(tmp_path, monkeypatch):
     ],
 )
 def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, scripts, monkeypatch):
-    """As sinfo lists them, in each of its forms; a resource that only sounds like a GPU is none."""
     monkeypatch.setitem(sys.modules, "submitit", ModuleType("submitit"))
     scripts(sinfo=f"cat <<'END'\n{listed}\nEND")
 
@@ -317,14 +301,12 @@ def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, script
     ],
 )
 def test_a_task_is_a_line_of_squeue(line, tasks, scripts):
-    """Other lines are left out, and those of tasks that are completing: they have left their record."""
     scripts(squeue=f"cat <<'END'\n{line}\nEND")
 
     assert tasks == slurm_engine.queued(["x"])
 
 
 def test_squeue_is_asked_by_name_and_for_each_task(scripts, tmp_path):
-    """A task that Slurm has forgotten is no error then; without arrays nothing is asked."""
     scripts(squeue=f'echo "$@" > {tmp_path}/asked; echo "x|1|PD"')
 
     assert set() == slurm_engine.queued([])
@@ -342,7 +324,6 @@ def test_squeue_is_asked_by_name_and_for_each_task(scripts, tmp_path):
     ],
 )
 def test_a_program_that_fails_is_quoted(script, words, scripts, monkeypatch):
-    """Its first line, or what became of it where it says nothing."""
     monkeypatch.setattr(slurm_engine, "ANSWER_LIMIT_S", 0.5)
     scripts(**({"sinfo": script} if script else {}))
     with pytest.raises(EnvironmentMissingError) as raised:
@@ -399,7 +380,6 @@ def submit(tmp_path, wanted=PART):
     ids=["whole", "part", "GPU"],
 )
 def test_slurm_is_asked_for_what_the_runs_need(wanted, told, threads, submitit, tmp_path):
-    """Their threads are those of the processors; a job may be requeued, and has a minute to save."""
     submit(tmp_path, wanted)
 
     assert told == {key: submitit[key] for key in told}
@@ -410,7 +390,6 @@ def test_slurm_is_asked_for_what_the_runs_need(wanted, told, threads, submitit, 
 
 
 def test_a_part_of_a_gpu_is_refused(submitit, tmp_path):
-    """Slurm gives whole ones; nothing is submitted."""
     with pytest.raises(SpecError, match=r"0\.5 GPUs: Slurm gives whole ones"):
         submit(tmp_path, Resources(gpus=0.5))
 
@@ -426,7 +405,6 @@ def test_a_part_of_a_gpu_is_refused(submitit, tmp_path):
     ],
 )
 def test_an_array_that_is_refused_is_said_in_slurms_words(kind, text, words, submitit, tmp_path):
-    """The last line, where the reason stands; without a word, by the kind of error."""
     kind = getattr(sys.modules["submitit.core.utils"], kind) if isinstance(kind, str) else kind
     submitit["raises"] = kind(text)
     with pytest.raises(EnvironmentMissingError) as raised:

@@ -54,7 +54,6 @@ def set_in(*keys, value):
 
 
 def test_an_honest_record_is_bit_equal(verify, recorded):
-    """Exit code 0, with the hash that came out again."""
     done = verify()
 
     assert (0, f"bit-equal: result_hash {recorded.read().records[0].result_hash}") == (
@@ -64,8 +63,6 @@ def test_an_honest_record_is_bit_equal(verify, recorded):
 
 
 def test_a_record_with_another_result_is_a_mismatch(verify):
-    """Sealed as if it were honest: only carrying it out again shows it."""
-
     def change(content):
         content["epochs"][0]["clean"]["correct"] += 1
         record = Record.model_validate(content)
@@ -79,7 +76,6 @@ def test_a_record_with_another_result_is_a_mismatch(verify):
 
 
 def test_a_record_that_was_edited_is_refused_before_any_run(verify):
-    """Its own hash shows it."""
     done = verify(set_in("seed", value=7), sealed=False)
 
     assert 4 == done.exit_code
@@ -95,7 +91,6 @@ def test_a_record_that_was_edited_is_refused_before_any_run(verify):
     ],
 )
 def test_another_fingerprint_is_named_by_its_fields_and_nothing_is_run(keys, value, verify):
-    """Bits are promised inside one fingerprint alone."""
     done = verify(set_in(*keys, value=value))
 
     assert 3 == done.exit_code
@@ -104,7 +99,6 @@ def test_another_fingerprint_is_named_by_its_fields_and_nothing_is_run(keys, val
 
 
 def test_other_code_that_gives_the_same_bits_is_bit_equal(verify):
-    """What changed had nothing to do with it."""
     assert 0 == verify(set_in("fingerprint", "identity", "code_hash", value=OTHER)).exit_code
 
 
@@ -121,7 +115,6 @@ def test_other_code_that_gives_the_same_bits_is_bit_equal(verify):
     ],
 )
 def test_what_cannot_be_verified_is_an_error(change, arguments, exit_code, words, verify):
-    """With its exit code."""
     done = verify(change, arguments=arguments)
 
     assert exit_code == done.exit_code
@@ -129,7 +122,6 @@ def test_what_cannot_be_verified_is_an_error(change, arguments, exit_code, words
 
 
 def test_a_record_without_a_result_cannot_be_verified(tmp_path):
-    """A crashed run has none."""
     store = Store(tmp_path)
     store.make_writable()
     done = CliRunner().invoke(app, ["verify", str(store.save(make_record(status="crashed")))])
@@ -147,7 +139,6 @@ def test_a_record_without_a_result_cannot_be_verified(tmp_path):
     ],
 )
 def test_without_deterministic_algorithms_a_device_promises_no_bits(numerics, exit_code):
-    """Other results there are no mismatch."""
     code = code_hash(make_experiment(), Execution())
     records = []
     for result in ("a" * 64, "b" * 64):

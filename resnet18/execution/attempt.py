@@ -51,13 +51,9 @@ class RunIsTakenError(Exception):
 
 @contextmanager
 def run_lock(results: Path, run_id: str, wait_s: float = 0.0) -> Iterator[str]:
-    """Hold the lock of a run, and yield who left it behind: "" where its last holder let go of it.
+    """Hold the lock of a run, and yield who left it behind, as the file beside it says: "" where nobody did.
 
-    What stands in the file beside the lock is for people only.
-
-    Raises:
-        RunIsTakenError: another process holds it, and did not let go of it in time.
-        OSError: the results directory cannot be written.
+    RunIsTakenError is raised where another process holds it, and does not let go of it in time.
     """
     disk.make_folder(results / "locks")
     lock, holder = FileLock(results / "locks" / f"{run_id}.lock"), results / "locks" / f"{run_id}.holder"

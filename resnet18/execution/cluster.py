@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any, cast
 
 from resnet18.data.source import open_data
 from resnet18.execution.attempt import RunIsTakenError, carry_out, run_lock
@@ -27,14 +28,10 @@ from resnet18.spec.plan import Run
 CLUSTERS = {"ray": "RayEngine", "slurm": "SlurmEngine"}
 """Each is a class of the module `NAME_engine`, which is imported only when its name is given."""
 AMOUNTS = {"cpus": r"[1-9]\d{0,5}", "gpus": r"\d{1,5}|0\.\d{1,5}"}
-ROOM_BYTES = 1 << 20
-"""A node without so much room for records, logs and checkpoints is given no run. A record takes far less."""
-LOG_BYTES = 64 << 10
-"""How much of a log's end travels back."""
-ENDINGS = (signal.SIGTERM, signal.SIGUSR2)
-"""What Slurm sends before it ends a job, and what submitit lets it send before that."""
-TAKEN_LIMIT_S = 60.0
-"""How long a process that carries out the same run here, and is about to be ended, is waited for."""
+ROOM_BYTES = 1 << 20  # for records, logs and checkpoints: a node with less is given no run
+LOG_BYTES = 64 << 10  # of a log's end travel back
+ENDINGS = (signal.SIGTERM, signal.SIGUSR2)  # which Slurm sends before it ends a job, the second through submitit
+TAKEN_LIMIT_S = 60.0  # for a process that carries out the same run here, and is about to be ended
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,13 @@ class Resources:
 def connect(name: str, resources: Resources, at_once: int | None) -> Engine:
     """Return the engine of a cluster, on which so many runs may go on at once; None: as many as there is room for.
 
-    Raises:
-        SpecError: an unknown engine.
-        EnvironmentMissingError: it is not installed, or cannot be reached.
+    SpecError is raised for an unknown engine, EnvironmentMissingError where it is not installed or does not answer.
     """
     if name not in CLUSTERS:
         known = ("local", *CLUSTERS)
         raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, known)}", allowed=known)
-    module = import_module(f"resnet18.execution.{name}_engine")
-    engine: Engine = getattr(module, CLUSTERS[name])(resources, at_once)
-    return engine
+    engine: type[Any] = getattr(import_module(f"resnet18.execution.{name}_engine"), CLUSTERS[name])
+    return cast("Engine", engine(resources, at_once))
 
 
 def parse_resources(text: str | None) -> Resources:
@@ -75,21 +69,15 @@ def parse_resources(text: str | None) -> Resources:
 
 
 def resources_of(run: Run, wanted: Resources, *, has_gpus: bool) -> Resources:
-    """Return what a run takes of a node.
+    """Return what a run takes of a node; SpecError where it names a GPU by its number.
 
     A timed run takes the whole node. Another takes what the user wants: by default the whole node where it uses no GPU,
     and else one GPU. On `auto` it uses one where there are any.
-
-    Raises:
-        SpecError: the run names a GPU by its number.
     """
     kind, _, number = run.execution.device.partition(":")
     if number:
-        raise SpecError(
-            f"{run.labels[0]}: device {run.execution.device}",
-            "names a GPU of this machine; on a cluster a run is given its own",
-            allowed=["auto", "cpu", "cuda"],
-        )
+        where, what = f"{run.labels[0]}: device {run.execution.device}", "names a GPU; a cluster gives a run its own"
+        raise SpecError(where, what, allowed=["auto", "cpu", "cuda"])
     gpus = 1.0 if kind == "cuda" or (kind == "auto" and has_gpus) else 0.0
     if run.is_timed:
         return Resources(None, gpus, whole=True)
@@ -98,42 +86,37 @@ def resources_of(run: Run, wanted: Resources, *, has_gpus: bool) -> Resources:
     return Resources(wanted.cpus, gpus, whole=wanted.cpus is None and gpus == 0)
 
 
-class Problem(Model):
-    """Why a node cannot carry runs out, on its way to the runner."""
-
-    where: str
-    what: str
-    next_step: str
-    exit_code: int
-
-    @classmethod
-    def of(cls, error: SuiteError) -> "Problem":
-        """Return what is sent instead of raising."""
-        return cls(where=error.where, what=error.what, next_step=error.next_step, exit_code=error.exit_code)
-
-    def error(self) -> SuiteError:
-        """Return what is raised where it has arrived."""
-        error = SuiteError(self.where, self.what, next_step=self.next_step)
-        error.exit_code = self.exit_code
-        return error
-
-
 class Delivery(Model):
-    """What a node sends back: a record and what lies beside it, or why runs cannot be carried out there."""
+    """What a node sends back: a record and what lies beside it, or the error for which it cannot carry runs out."""
 
     record: str = ""
     """JSON, as it is stored."""
     picture: str | None = None
     """PNG in base64, where the run left one."""
     log: str = ""
-    problem: Problem | None = None
+    where: str = ""
+    what: str = ""
+    next_step: str = ""
+    exit_code: int = 0
+
+    @classmethod
+    def of(cls, error: SuiteError) -> "Delivery":
+        """Return what is sent instead of raising."""
+        return cls(where=error.where, what=error.what, next_step=error.next_step, exit_code=error.exit_code)
+
+    @property
+    def error(self) -> SuiteError | None:
+        """What is to be raised, or said, where it has arrived."""
+        if not self.exit_code:
+            return None
+        error = SuiteError(self.where, self.what, next_step=self.next_step)
+        error.exit_code = self.exit_code
+        return error
 
     def keep(self, job: Job) -> Status:
         """Write what came back into the job's results, the record last, and return its status.
 
-        Raises:
-            EnvironmentMissingError: there is no room for it.
-            IntegrityError: it is no record, or that of another attempt.
+        EnvironmentMissingError is raised where there is no room, IntegrityError if it is not the attempt's record.
         """
         run_id, store = job.run.run_id, job.store
         try:
@@ -174,7 +157,7 @@ def carry_out_apart(text: str) -> str:
         error = EnvironmentMissingError(_here(), f"{job.results} cannot be written: {failure.strerror}")
     except SuiteError as refusal:
         error = refusal
-    return Delivery(problem=Problem.of(error)).model_dump_json()
+    return Delivery.of(error).model_dump_json()
 
 
 def carry_out_here(text: str) -> None:
@@ -188,7 +171,7 @@ def carry_out_here(text: str) -> None:
     try:
         check_fit(job)
     except SuiteError as error:
-        disk.replace(problem_path(job), Problem.of(error).model_dump_json().encode())
+        disk.replace(problem_path(job), Delivery.of(error).model_dump_json().encode())
         return
     problem_path(job).unlink(missing_ok=True)
     with run_lock(job.results, job.run.run_id, wait_s=TAKEN_LIMIT_S):

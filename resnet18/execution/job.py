@@ -70,9 +70,8 @@ class Job(Model):
     def recorded(self) -> Status | None:
         """Return the status of the record by which the run is done by now, None where there is none."""
         record = self.store.done(self.run.run_id, *self.accepted)
-        if record is None or record.attempt <= self.policy.again.get(self.run.run_id, 0):
-            return None
-        return record.status
+        is_old = record is not None and record.attempt <= self.policy.again.get(self.run.run_id, 0)
+        return None if record is None or is_old else record.status
 
     def next(self) -> "Job":
         """Return the next attempt at the run."""

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 from resnet18.execution.attempt import GRACE_S, claim
-from resnet18.execution.cluster import Delivery, Problem, Resources, carry_out_apart, resources_of
+from resnet18.execution.cluster import Delivery, Resources, carry_out_apart, resources_of
 from resnet18.execution.failure import record_death
 from resnet18.execution.job import Engine, Finished, Job
 from resnet18.execution.progress import Progress
@@ -39,10 +39,10 @@ class RayEngine(Engine):
     def __init__(self, resources: Resources, at_once: int | None) -> None:
         self._resources, self._most_out, self._ray = resources, at_once or MOST_OUT, connected()
         self._nodes = living(self._ray)
-        self._unfit: dict[str, Problem] = {}
+        self._unfit: dict[str, SuiteError] = {}
         """Nodes that get no more runs, and why."""
         self._out: dict[Any, tuple[Job, ExitStack]] = {}
-        """The runs that are given out, by their tasks, with their locks in the results directory."""
+        """The runs that are given out, by their tasks, with their locks."""
         gpus = max((node.gpus for node in self._nodes), default=0)
         self.devices = {"cpu": 1, **({"cuda": gpus} if gpus else {})}
 
@@ -70,8 +70,7 @@ class RayEngine(Engine):
     def _needs(self, run: Run) -> tuple[int, float]:
         """Return the CPUs and GPUs that Ray is asked for.
 
-        A run with the node for itself asks for all processors of the largest: on a smaller one, which has fewer, it
-        cannot come, so it is alone. One with a GPU gets the processors that belong to it.
+        A run that needs a whole node asks for all processors of the largest. A GPU comes with those that belong to it.
         """
         wanted = resources_of(run, self._resources, has_gpus="cuda" in self.devices)
         gpus, cpus = wanted.gpus or 0.0, wanted.cpus
@@ -83,7 +82,7 @@ class RayEngine(Engine):
             raise _missing(what, "ask for less with --resources, or start such a node")
         fit = [node for node in able if node.id not in self._unfit]
         if not fit:
-            raise self._unfit[able[0].id].error()
+            raise self._unfit[able[0].id]
         largest = max(fit, key=lambda node: node.cpus)
         if wanted.whole or not largest.gpus:
             return cpus or largest.cpus, gpus
@@ -109,10 +108,10 @@ class RayEngine(Engine):
             try:
                 node, address, text = self._ray.get(task)
                 delivery, said = Delivery.model_validate_json(text), f"on {address}"
-                if delivery.problem is not None:
+                if (refusal := delivery.error) is not None:
                     if node not in self._unfit:
-                        self._unfit[node] = delivery.problem
-                        progress.say(f"{address} gets no more runs: {delivery.problem.error()}")
+                        self._unfit[node] = refusal
+                        progress.say(f"{address} gets no more runs: {refusal}")
                     self._send(job, held)
                     return []
                 status = delivery.keep(job)
@@ -160,20 +159,16 @@ def on_a_node(text: str) -> tuple[str, str, str]:
 
 def living(ray: Any) -> list[Node]:  # noqa: ANN401 - the module, or what stands for it
     """Return the nodes that can carry runs out now; a head without processors is none."""
-    rows = [(row, row["Resources"]) for row in ray.nodes() if row["Alive"]]
-    return [
-        Node(row["NodeID"], row["NodeManagerAddress"], int(has["CPU"]), int(has.get("GPU", 0)))
-        for row, has in rows
-        if has.get("CPU", 0) >= 1
+    nodes = [
+        Node(row["NodeID"], row["NodeManagerAddress"], *(int(row["Resources"].get(key, 0)) for key in ("CPU", "GPU")))
+        for row in ray.nodes()
+        if row["Alive"]
     ]
+    return [node for node in nodes if node.cpus]
 
 
 def connected() -> Any:  # noqa: ANN401 - the module
-    """Return Ray, connected to the cluster that RAY_ADDRESS names, or that this machine belongs to.
-
-    Raises:
-        EnvironmentMissingError: Ray is not installed, or no cluster answers.
-    """
+    """Return Ray, connected; EnvironmentMissingError where it is not installed, or no cluster answers."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     os.environ.setdefault("RAY_task_oom_retries", "0")
     try:

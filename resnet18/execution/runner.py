@@ -25,10 +25,8 @@ from resnet18.spec.identity import PACKAGE, code_hash, shared_code_hash
 from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
 
-LOOK_S = 0.2
-"""How often a run that waits for a GPU looks whether one has become free."""
-Share = tuple[int, ...]
-"""Numbers of processors; none: all that this process may use."""
+LOOK_S = 0.2  # how often a run that waits for a GPU looks whether one has become free
+Share = tuple[int, ...]  # numbers of processors; none: all that this process may use
 ALL: Share = ()
 
 
@@ -45,14 +43,9 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
 ) -> tuple[Finished, ...]:
     """Carry out every run of the plan that is not done, and return how all of them stand.
 
-    Runs that another runner carries out in the same results directory are left to it.
-
-    `records` are those of the store, where it has been read just now; what was added since is seen run by run.
-
-    Raises:
-        EnvironmentMissingError: the results directory cannot be written, or the data set is missing.
-        IntegrityError: the data set is damaged.
-        SpecError: the data set is too small for the plan.
+    Runs that another runner carries out in the same results directory are left to it. `records` are those of the store,
+    where it has been read just now; what was added since is seen run by run. A SuiteError is raised where the results
+    directory cannot be written, or the data set is missing, damaged or too small.
     """
     store.make_writable()
     known = last_attempts(store.read().records if records is None else records)
@@ -152,11 +145,7 @@ def _git(*arguments: str) -> str:
 
 
 def shares(jobs: int, processors: Collection[int]) -> list[Share]:
-    """Return the processors of each of so many runs at a time: shared out evenly, without overlap.
-
-    Raises:
-        SpecError: fewer processors than runs, whose threads would stand in each other's way.
-    """
+    """Return the processors of each of so many runs at a time, without overlap; SpecError where there are fewer."""
     if not 1 <= jobs <= len(processors):
         raise SpecError(f"--jobs {jobs}", "there is a run to a processor", allowed=[f"1 to {len(processors)}"])
     ours, each = sorted(processors), len(processors) // jobs

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from resnet18.execution.attempt import RunIsTakenError, run_lock
-from resnet18.execution.cluster import Problem, Resources, carry_out_here, problem_path, resources_of
+from resnet18.execution.cluster import Delivery, Resources, carry_out_here, problem_path, resources_of
 from resnet18.execution.failure import record_death
 from resnet18.execution.job import Engine, Finished, Job
 from resnet18.execution.progress import Progress
@@ -24,15 +24,10 @@ from resnet18.records import disk
 from resnet18.records.record import Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError
 
-LOOK_S = 10.0
-"""How often Slurm is asked, which has others to serve."""
-LAG_S = 60.0
-"""How long a record may take to be seen here after its job has ended: NFS keeps what a folder holds for so long."""
-LARGEST_ARRAY = 1_000
-"""Slurm's own default (MaxArraySize 1001)."""
+LOOK_S = 10.0  # how often Slurm is asked, which has others to serve
+LAG_S = 60.0  # for a record to be seen here after its job has ended: NFS keeps what a folder holds for so long
 ANSWER_LIMIT_S = 60
-Place = tuple[str, int]
-"""Of a run in Slurm: the name of an array, and the index there."""
+Place = tuple[str, int]  # of a run in Slurm: the name of an array, and the index there
 
 
 class SlurmEngine(Engine):
@@ -42,14 +37,13 @@ class SlurmEngine(Engine):
         try:
             import submitit  # noqa: F401, PLC0415 - an extra that may not be installed
         except ImportError:
-            raise EnvironmentMissingError(
-                "--engine slurm", "submitit is not installed", next_step='pip install "resnet18[slurm]"'
-            ) from None
-        self._resources, self._at_once = resources, at_once or LARGEST_ARRAY
+            next_step = 'pip install "resnet18[slurm]"'
+            raise EnvironmentMissingError("--engine slurm", "submitit is not installed", next_step=next_step) from None
+        self._resources, self._at_once = resources, at_once or 1_000
         self._out: dict[Place, Job] = {}
         """What waits or goes on. Records of attempts before the job's own are of earlier commands."""
         self._ours: set[str] = set()
-        """Arrays that this command has submitted, and not one before it."""
+        """Arrays that this command has submitted."""
         self._gone_s: dict[Place, float] = {}
         """When Slurm first knew nothing of a run."""
         gpus = most_gpus()
@@ -58,8 +52,7 @@ class SlurmEngine(Engine):
     def carry_out(self, jobs: Sequence[Job], progress: Progress) -> list[Finished]:
         """Carry out runs that are not done; see `Engine`. Only Ctrl-C ends the jobs: a lost terminal is no reason to.
 
-        Raises:
-            LockedError: another command waits for jobs of this results directory; both would submit the same runs.
+        LockedError is raised where another command waits for jobs of these results: both would submit the same runs.
         """
         if not jobs:
             return []
@@ -89,7 +82,12 @@ class SlurmEngine(Engine):
         self._submit([job for job in jobs if job.run.run_id not in left])
         while self._out:
             time.sleep(LOOK_S)
-            gone = self._gone()
+            try:
+                alive = queued({name for name, _ in self._out})
+            except EnvironmentMissingError as error:
+                self._progress.say(f"{error.what}; asking again")
+                continue
+            gone = [place for place in self._out if place not in alive]
             anew = [place for place in gone if place[0] not in self._ours and self._out[place].recorded() is None]
             self._submit([self._out.pop(place).next() for place in anew])
             finished += [ended for place in gone if place in self._out and (ended := self._ended(place)) is not None]
@@ -104,10 +102,7 @@ class SlurmEngine(Engine):
         return {arrays[name][index]: (name, index) for name, index in alive}
 
     def _submit(self, jobs: Sequence[Job]) -> None:
-        """Submit runs that need the same as one array.
-
-        What it holds is written first: a command that dies then has submitted nothing that the next does not know of.
-        """
+        """Submit runs that need the same as one array, after writing which runs it holds for the next command."""
         by_needs: dict[Resources, list[Job]] = {}
         for job in jobs:
             wanted = resources_of(job.run, self._resources, has_gpus="cuda" in self.devices)
@@ -122,20 +117,13 @@ class SlurmEngine(Engine):
             self._out |= {(name, index): job for index, job in enumerate(group)}
             self._progress.say(f"{len(group)} runs are submitted as {name}")
 
-    def _gone(self) -> list[Place]:
-        """Return the runs whose jobs Slurm has forgotten."""
-        try:
-            alive = queued({name for name, _ in self._out})
-        except EnvironmentMissingError as error:
-            self._progress.say(f"{error.what}; asking again")
-            return []
-        return [place for place in self._out if place not in alive]
-
     def _ended(self, place: Place) -> Finished | None:
         """Return how a run stands whose job is gone; None: its record may yet come."""
         job = self._out[place]
-        if (problem := problem_path(job)).is_file():
-            raise Problem.model_validate_json(problem.read_bytes()).error()
+        if (problem := problem_path(job)).is_file() and (
+            error := Delivery.model_validate_json(problem.read_bytes()).error
+        ):
+            raise error
         if (attempt := job.store.attempts(job.run.run_id)) >= job.attempt:
             with suppress(IntegrityError):  # another node's file, not all of it seen yet
                 return self._finish(place, job.store.load(job.run.run_id, attempt).status)
@@ -190,11 +178,8 @@ def answer(command: Sequence[str]) -> str:
 def submit(folder: Path, texts: Sequence[str], wanted: Resources, at_once: int) -> None:
     """Submit an array of jobs, of which so many may run at once; all nodes see the folder, which takes their output.
 
-    Partition, account and time limit are taken from Slurm's own SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT.
-
-    Raises:
-        EnvironmentMissingError: Slurm refuses the array.
-        SpecError: a part of a GPU, which Slurm does not give.
+    Slurm itself reads SBATCH_PARTITION, SBATCH_ACCOUNT and SBATCH_TIMELIMIT. EnvironmentMissingError is raised where it
+    refuses the array, SpecError for a part of a GPU.
     """
     from submitit.core.utils import FailedJobError  # noqa: PLC0415 - an extra that may not be installed
     from submitit.slurm.slurm import SlurmExecutor  # noqa: PLC0415 - the same

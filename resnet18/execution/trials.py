@@ -21,23 +21,16 @@ from resnet18.records.record import Epoch, Record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import DataSource, Experiment
-from resnet18.spec.identity import code_hash
 from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
 
-TIMED_EPOCHS = 4
-"""The first warms up."""
-KIND_LIMIT_S = 4.0
-"""For timing one kind of run, the start of its process and of its device included."""
-LEAST_S = 0.5
-"""With less left no process is started."""
-MOST_TEST_IMAGES = 100
-"""Of a run that is timed."""
-MOST_PIXELS = 150_000
-"""Of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px."""
-CIFAR_STEM_WORK = 16
-"""The stem of CIFAR leaves maps of four times the side."""
+TIMED_EPOCHS = 4  # the first warms up
+KIND_LIMIT_S = 4.0  # for timing one kind of run, the start of its process and of its device included
+LEAST_S = 0.5  # with less left no process is started
+MOST_TEST_IMAGES = 100  # of a run that is timed
+MOST_PIXELS = 150_000  # of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px
+CIFAR_STEM_WORK = 16  # the stem of CIFAR leaves maps of four times the side
 
 
 class Timing(NamedTuple):
@@ -56,16 +49,11 @@ def timed(
     Those that fail are left out, and those of which only the first step ended: on a fresh machine it compiles kernels
     and warms libraries, which may take a hundred times as long as a step does.
     """
-    found, end_s, short = dict[str, Timing](), monotonic() + limit_s, list[Run]()
-    for run in runs:
-        is_on_cpu = run.execution.device == "cpu" or (run.execution.device == "auto" and not set(devices) - {"cpu"})
-        images = run.experiment.batch_size
-        images = min(images, images_at_most(run.experiment)) if is_on_cpu else images
-        execution = run.execution.model_copy(update={"compile": False})
-        short.append(replace(shortened(run, images, TIMED_EPOCHS), execution=execution))
+    found, end_s = dict[str, Timing](), monotonic() + limit_s
     with TemporaryDirectory(prefix="resnet18-timing-") as folder:
         store = Store(Path(folder))
         store.make_writable()
+        short = [_few_steps(run, devices) for run in runs]
         jobs = make_jobs(short, Request(data=source.label), source, data_sha256, store)
         for run, job in zip(runs, jobs, strict=True):
             if (left_s := end_s - monotonic()) < LEAST_S:
@@ -73,6 +61,13 @@ def timed(
             if (timing := time_epochs(job, min(KIND_LIMIT_S, left_s))) is not None:
                 found[run.run_id] = timing
     return found
+
+
+def _few_steps(run: Run, devices: Collection[str]) -> Run:
+    is_on_cpu = run.execution.device == "cpu" or (run.execution.device == "auto" and not set(devices) - {"cpu"})
+    images = min(run.experiment.batch_size, images_at_most(run.experiment)) if is_on_cpu else run.experiment.batch_size
+    execution = run.execution.model_copy(update={"compile": False})
+    return replace(shortened(run, images, TIMED_EPOCHS), execution=execution)
 
 
 def shortened(run: Run, images: int, epochs: int) -> Run:
@@ -122,10 +117,8 @@ class Verification(NamedTuple):
 def verify(record: Record, source: DataSource, progress: Progress) -> Verification:
     """Carry a record's run out again, in a folder that is gone afterwards.
 
-    Raises:
-        SpecError: the record has no result, or is of another data set.
-        EnvironmentMissingError: the data set is missing.
-        UnfinishedError: the run did not end this time.
+    SpecError is raised where the record has no result or is of another data set, UnfinishedError where the run does not
+    end `ok` this time.
     """
     spec = record.spec
     if record.result_hash is None:
@@ -142,9 +135,9 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
         request = Request(record.scale, source.label, spec.overrides)
         job, trial = make_jobs([run, shortened(run, 2, 1)], request, source, data_sha256, store)
         carry_out(trial, lambda _: None)
-        numerics = _ended_ok(store.read().records[0]).fingerprint.numerics or {}
-        differing = _differing(record, data_sha256, numerics)
-        if set(differing) - {"code_hash", "driver"}:  # hours of training would prove nothing
+        differing = _differing(record, _ended_ok(store.read().records[0]))
+        differing.pop("code_hash", None)  # that of another schedule
+        if differing.keys() - {"driver"}:  # hours of training would prove nothing
             return Verification(3, _other_fingerprint(differing))
         LocalEngine().carry_out([job], progress)
         return judged(record, _ended_ok(store.load(record.run_id, 1)))
@@ -162,7 +155,7 @@ def judged(record: Record, again: Record) -> Verification:
     if record.result_hash == again.result_hash:
         return Verification(0, f"bit-equal: result_hash {record.result_hash} came out again")
     difference, numerics = first_difference(record, again), again.fingerprint.numerics or {}
-    if differing := _differing(record, again.fingerprint.identity.data_sha256, numerics):
+    if differing := _differing(record, again):
         return Verification(3, f"{_other_fingerprint(differing)}\n  and other results: {difference}")
     if not promises_bits(numerics):
         words = "other results, as may be without deterministic algorithms on"
@@ -170,17 +163,15 @@ def judged(record: Record, again: Record) -> Verification:
     return Verification(4, f"mismatch under an equal fingerprint: {difference}")
 
 
-def _differing(
-    record: Record, data_sha256: str | None, numerics: Mapping[str, object]
-) -> dict[str, tuple[object, object]]:
-    """Return the fields of the fingerprint in which a record and this machine differ: there, and here."""
-    identity, code = record.fingerprint.identity, code_hash(record.spec.experiment, record.spec.execution)
-    there = {
-        **(record.fingerprint.numerics or {}),
-        "data_sha256": identity.data_sha256,
-        "code_hash": identity.code_hash,
-    }
-    here = {"data_sha256": data_sha256, "code_hash": code, **numerics}
+def _differing(record: Record, again: Record) -> dict[str, tuple[object, object]]:
+    """Return the fields of the fingerprint in which two records differ."""
+    there, here = (
+        {
+            **(each.fingerprint.numerics or {}),
+            **each.fingerprint.identity.model_dump(include={"data_sha256", "code_hash"}),
+        }
+        for each in (record, again)
+    )
     return {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
 
 

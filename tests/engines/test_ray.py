@@ -85,7 +85,6 @@ def checkpoints(cluster):
 
 
 def test_the_bits_are_those_of_the_local_engine(run, records):
-    """The same result hash for each run, whoever carried it out."""
     run(seeds=2)
     run(seeds=2, engine=LocalEngine(), folder="local")
 
@@ -94,7 +93,6 @@ def test_the_bits_are_those_of_the_local_engine(run, records):
 
 
 def test_what_is_recorded_is_not_run_again(run, records):
-    """The second command only looks."""
     run()
     before = records()
 
@@ -103,7 +101,6 @@ def test_what_is_recorded_is_not_run_again(run, records):
 
 
 def test_the_threads_are_those_of_the_resources(run, records):
-    """Ray would say one thread, or what it likes: a run of one processor has one, and says that it was not alone."""
     run(overrides=tuple(one for one in TINY if not one.startswith("threads")), resources=Resources(cpus=1))
 
     assert [1, 1] == [record.fingerprint.numerics["threads"] for record in records()]
@@ -111,15 +108,12 @@ def test_the_threads_are_those_of_the_resources(run, records):
 
 
 def test_a_timed_run_has_the_node_for_itself_whatever_the_user_says(run, records):
-    """Its time must mean something."""
     run(TIMED, resources=Resources(cpus=1))
 
     assert not any("not_exclusive" in record.flags for record in records())
 
 
 def test_the_run_of_a_killed_worker_is_started_again(cluster, run, records):
-    """By Ray; from its checkpoint where it comes back to the same node. One record, of the first attempt."""
-
     def kill():
         for folder in cluster.folders:
             for pid in busy(folder):
@@ -134,7 +128,6 @@ def test_the_run_of_a_killed_worker_is_started_again(cluster, run, records):
 
 
 def test_a_run_that_fails_is_not_given_out_again(run, records):
-    """A network that diverges on one node diverges on the next."""
     text = ONE_CASE.replace(
         "experiment = { batch_size = 8 }", 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
     )
@@ -145,7 +138,6 @@ def test_a_run_that_fails_is_not_given_out_again(run, records):
 
 
 def test_a_gpu_that_no_node_has_is_said_before_anything_runs(run, records):
-    """With what the nodes have."""
     text = ONE_CASE + 'execution = { device = "cuda" }\n'
     with pytest.raises(EnvironmentMissingError, match="no node has the 1 CPUs and 1 GPUs that mine/8 needs"):
         run(text)
@@ -154,20 +146,17 @@ def test_a_gpu_that_no_node_has_is_said_before_anything_runs(run, records):
 
 
 def test_resources_beyond_every_node_are_refused(run):
-    """Sixty-four processors of two."""
     with pytest.raises(EnvironmentMissingError, match=r"no node has the 64 CPUs .*2 CPUs, 0 GPUs.*\n.*--resources"):
         run(resources=Resources(cpus=64))
 
 
 def test_nodes_with_other_code_are_refused(run, monkeypatch):
-    """Their records would be of another experiment."""
     monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
     with pytest.raises(Exception, match=r"has another version of resnet18\n.*install the version"):
         run()
 
 
 def test_a_node_whose_data_are_damaged_gets_no_more_runs(cluster, run, records, tmp_path):
-    """The others carry its runs out."""
     source = DataSource("imagefolder", "pictures", make_tar(tmp_path / "pictures.tar.gz", files(10)))
     sizes = ("train_images=20", "test_images_epoch=20", "test_images_last=20", *TINY[3:])
     run(source=source, overrides=sizes, seeds=3)  # every node keeps a decoded copy
@@ -184,7 +173,6 @@ def test_a_node_whose_data_are_damaged_gets_no_more_runs(cluster, run, records, 
 
 
 def test_two_hundred_runs_outlive_a_node(cluster, run, records, request):
-    """Each is recorded once. Without --soak there are forty of them."""
     seeds = 100 if request.config.getoption("--soak") else 20
     folder = cluster.folder / "node9"
     extra = cluster.add(9, cpus=2)
@@ -200,7 +188,6 @@ def test_two_hundred_runs_outlive_a_node(cluster, run, records, request):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
 def test_a_node_with_a_full_disk_gets_no_more_runs(cluster, run, records, tmp_path):
-    """Its runs go to the others, and the user is told why."""
     full = tmp_path / "full"
     full.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(full)], check=True)
@@ -244,7 +231,6 @@ def end_when_it_trains(cluster, process, number):
 
 
 def test_a_killed_runner_begins_again_with_what_is_missing(cluster, driver, records):
-    """Its tasks end with it; the run is recorded once."""
     process = driver()
     end_when_it_trains(cluster, process, signal.SIGKILL)
     nothing = records()
@@ -255,7 +241,6 @@ def test_a_killed_runner_begins_again_with_what_is_missing(cluster, driver, reco
 
 
 def test_an_interrupt_ends_the_run_on_its_node_and_the_command_goes_on(cluster, driver, records):
-    """Ctrl-C: the node saves a checkpoint, and its record comes back."""
     process = driver()
     output = end_when_it_trains(cluster, process, signal.SIGINT)
     first = [(record.attempt, record.status) for record in records()]

@@ -6,7 +6,7 @@ import json
 from builders import TINY, TOML, make_benchmark, make_record
 from rich.console import Console
 
-from resnet18.execution.cluster import Delivery, Problem
+from resnet18.execution.cluster import Delivery
 from resnet18.execution.job import DEFAULT, Job
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import make_jobs
@@ -72,7 +72,7 @@ def delivery_of(job: Job, status="ok", **changes):
 
 def problem(what="is full", error=EnvironmentMissingError):
     """What a node sends back that can carry nothing out, as text."""
-    return Delivery(problem=Problem.of(error("node x", what))).model_dump_json()
+    return Delivery.of(error("node x", what)).model_dump_json()
 
 
 def states(store):

@@ -66,7 +66,6 @@ def records(folder):
 
 
 def test_the_bits_are_those_of_the_local_engine(run, records):
-    """The same result hash for each run, whoever carried it out."""
     run(seeds=2)
     run(seeds=2, engine=LocalEngine(), into="local")
 
@@ -75,7 +74,6 @@ def test_the_bits_are_those_of_the_local_engine(run, records):
 
 
 def test_a_run_with_a_node_for_itself_does_not_say_otherwise(run, records):
-    """By default a run takes the node; with one processor it is not alone, and its record says so."""
     run(ONE_CASE, resources=Resources())
     run(ONE_CASE, resources=ONE_PROCESSOR, into="packed")
 
@@ -85,7 +83,6 @@ def test_a_run_with_a_node_for_itself_does_not_say_otherwise(run, records):
 
 
 def test_a_gpu_that_the_cluster_lacks_is_said_in_slurms_words(run, records):
-    """Nothing is run."""
     with pytest.raises(EnvironmentMissingError, match=r"the jobs cannot be submitted: .*generic resource"):
         run(ONE_CASE + 'execution = { device = "cuda" }\n')
 
@@ -119,7 +116,6 @@ def end_when_it_trains(folder, process, number):
 
 
 def test_jobs_outlive_their_runner_and_are_waited_for_again(folder, driver, records):
-    """A terminal that is lost ends no job; the same command finds them in the queue, and submits nothing."""
     process = driver()
     end_when_it_trains(folder, process, signal.SIGHUP)
     left = records()
@@ -131,7 +127,6 @@ def test_jobs_outlive_their_runner_and_are_waited_for_again(folder, driver, reco
 
 
 def test_an_interrupt_ends_the_jobs_and_the_command_goes_on(folder, driver, records):
-    """Ctrl-C: the job saves a checkpoint and its record says so."""
     process = driver()
     end_when_it_trains(folder, process, signal.SIGINT)
     wait_until(records, "the job has left its record")
@@ -143,7 +138,6 @@ def test_an_interrupt_ends_the_jobs_and_the_command_goes_on(folder, driver, reco
 
 
 def test_a_second_runner_is_told_that_one_waits_already(run, folder, monkeypatch):
-    """Both would submit the same runs."""
     process_of = []
 
     class Meddling(Quiet):
@@ -160,7 +154,6 @@ def test_a_second_runner_is_told_that_one_waits_already(run, folder, monkeypatch
 
 
 def test_a_job_that_dies_without_a_word_is_recorded(cluster, folder, run, records):
-    """Cancelled by an administrator while it waits: the runner notices, and records what it knows."""
     when(lambda: any(folder.rglob("*.checkpoint")), lambda: destroy(lambda: jobs(cluster.conf)))
     finished = run(ONE_CASE, overrides=LONG)
 
@@ -169,8 +162,6 @@ def test_a_job_that_dies_without_a_word_is_recorded(cluster, folder, run, record
 
 
 def test_a_run_on_a_killed_node_goes_on_from_its_checkpoint_on_the_other(cluster, folder, run, records):
-    """Slurm begins the job again; one record, complete."""
-
     def busy():
         return [name for name in ("n1", "n2") if jobs(cluster.conf, name)]
 
