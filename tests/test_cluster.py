@@ -84,7 +84,7 @@ def test_a_timed_run_takes_the_whole_node_and_another_what_the_user_says(device,
 
 
 def test_a_gpu_by_its_number_is_refused_on_a_cluster():
-    with pytest.raises(SpecError, match="names a GPU of this machine"):
+    with pytest.raises(SpecError, match="names a GPU; a cluster gives"):
         resources_of(make_run(execution=Execution(device="cuda:1")), Resources(), has_gpus=True)
 
 

@@ -51,10 +51,7 @@ class RunIsTakenError(Exception):
 
 @contextmanager
 def run_lock(results: Path, run_id: str, wait_s: float = 0.0) -> Iterator[str]:
-    """Hold the lock of a run, and yield who left it behind, as the file beside it says: "" where nobody did.
-
-    RunIsTakenError is raised where another process holds it, and does not let go of it in time.
-    """
+    """Hold the lock of a run, or raise RunIsTakenError; yield who left it behind, "" where nobody did."""
     disk.make_folder(results / "locks")
     lock, holder = FileLock(results / "locks" / f"{run_id}.lock"), results / "locks" / f"{run_id}.holder"
     try:
@@ -98,8 +95,7 @@ class Attempt:
 
     def __init__(self, job: Job, tell: Callable[[Message], None], held: ExitStack | None = None) -> None:
         self.job, self._tell, self._held = job, tell, held or ExitStack()
-        self.status: Status | None = None
-        """How it ended, once the child is gone."""
+        self.status: Status | None = None  # how it ended, once the child is gone
         self._is_asked_to_stop = False
         self._start, self._start_ns, self._kills = utc_now(), perf_counter_ns(), oom_kills()
         context = fork_server()

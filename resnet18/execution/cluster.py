@@ -38,19 +38,14 @@ TAKEN_LIMIT_S = 60.0  # for a process that carries out the same run here, and is
 class Resources:
     """What a run takes of a cluster's node."""
 
-    cpus: int | None = None
-    """None: all of the node's, or as many as belong to the GPUs."""
+    cpus: int | None = None  # None: all of the node's, or as many as belong to the GPUs
     gpus: float | None = None
     """Less than one: several runs share a GPU. None: as the device of the run says."""
-    whole: bool = False
-    """The run has the node for itself."""
+    whole: bool = False  # the run has the node for itself
 
 
 def connect(name: str, resources: Resources, at_once: int | None) -> Engine:
-    """Return the engine of a cluster, on which so many runs may go on at once; None: as many as there is room for.
-
-    SpecError is raised for an unknown engine, EnvironmentMissingError where it is not installed or does not answer.
-    """
+    """Return the engine of a cluster, on which so many runs may go on at once, or raise a SuiteError."""
     if name not in CLUSTERS:
         known = ("local", *CLUSTERS)
         raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, known)}", allowed=known)
@@ -89,10 +84,8 @@ def resources_of(run: Run, wanted: Resources, *, has_gpus: bool) -> Resources:
 class Delivery(Model):
     """What a node sends back: a record and what lies beside it, or the error for which it cannot carry runs out."""
 
-    record: str = ""
-    """JSON, as it is stored."""
-    picture: str | None = None
-    """PNG in base64, where the run left one."""
+    record: str = ""  # JSON, as it is stored
+    picture: str | None = None  # PNG in base64, where the run left one
     log: str = ""
     where: str = ""
     what: str = ""
@@ -114,10 +107,7 @@ class Delivery(Model):
         return error
 
     def keep(self, job: Job) -> Status:
-        """Write what came back into the job's results, the record last, and return its status.
-
-        EnvironmentMissingError is raised where there is no room, IntegrityError if it is not the attempt's record.
-        """
+        """Write what came back into the job's results, the record last, and return its status or raise a SuiteError."""
         run_id, store = job.run.run_id, job.store
         try:
             if self.log:
@@ -161,10 +151,7 @@ def carry_out_apart(text: str) -> str:
 
 
 def carry_out_here(text: str) -> None:
-    """Carry out a job in the results directory that the nodes share; what becomes of it is read there.
-
-    A job that was lost with its node is begun again, as Slurm does, and finds a checkpoint, or the record.
-    """
+    """Carry out a job in the results directory that the nodes share, where Slurm may have begun it before."""
     for number in ENDINGS:  # the run saves a checkpoint, and is recorded as interrupted
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     job = Job.model_validate_json(text)

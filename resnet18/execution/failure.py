@@ -68,10 +68,7 @@ def classify(error: Exception, *, is_capped: bool = False) -> Status:
 
 
 def record_death(job: Job, status: Status, cause: str, *, start: str | None = None, wall_s: float = 0.0) -> Status:
-    """Write the record of a process that could not write its own, and return its status.
-
-    Where it had saved its record and died before it could say so, that record counts.
-    """
+    """Write the record of a process that could not, unless it has left its own; return the status of that record."""
     failure, reasons = failure_facts(status, "unknown", cause)
     segments = (Segment(start=start or utc_now(), end=utc_now()),)
     record = job.record(status, segments, {"time": {"wall_s": wall_s}, "failure": failure}, reasons)
@@ -103,10 +100,7 @@ def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
 
 
 def failure_facts(status: Status, phase: str, message: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the record's `failure` and the reasons for its nulls, given how far the attempt had come.
-
-    Sizes in an allocator's message are rounded to hundredths of their unit, and so are these.
-    """
+    """Return the record's `failure`, with the bytes that the message names, and the reasons for its nulls."""
     ran_out = status in {"oom_device", "oom_host"}
     facts: dict[str, Any] = {"phase": phase, "message": message, **dict.fromkeys(SIZES)}
     for key, pattern in SIZES.items() if ran_out else ():
@@ -127,10 +121,7 @@ def error_text(error: BaseException, job: Job) -> str:
 
 
 def redacted(text: str, *, folders: Sequence[str]) -> str:
-    """Return an error's text for a record: no path, person, machine, secret or control character.
-
-    `folders` are those that are known to be in use: results, data, the place of an archive. They may hold spaces.
-    """
+    """Return an error's text without path, person, machine or secret; `folders` are in use, and may hold spaces."""
     text = _ESCAPES.sub("", text[: 10 * LONGEST])
     secrets = {value for name, value in os.environ.items() if any(word in name.upper() for word in SECRET_WORDS)}
     for value in sorted(secrets, key=len, reverse=True):  # the longest first: one may hold another

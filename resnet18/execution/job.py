@@ -25,8 +25,7 @@ class Policy:
 
     keep_stale: bool = False
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
-    time_limit_s: float | None = None
-    """After it an attempt is stopped between two steps, and recorded as `timeout`."""
+    time_limit_s: float | None = None  # after it an attempt is stopped between two steps, and recorded as `timeout`
     again: Mapping[str, int] = field(default_factory=dict)
     """By run id, an attempt by which the run is no longer done: a later one counts."""
 
@@ -41,16 +40,12 @@ class Job(Model):
     request: Request
     source: DataSource
     identity: Identity
-    results: PathAsText
-    """The results directory, absolute."""
+    results: PathAsText  # the results directory, absolute
     policy: Policy = DEFAULT
     attempt: int = 1
-    is_exclusive: bool = True
-    """False: other runs go on beside it, and the record says so."""
-    processors: Items[int] = ()
-    """Those that the run may use; empty: those that its parent may use."""
-    gpus: str | None = None
-    """What CUDA_VISIBLE_DEVICES says to the run; None: what it says already."""
+    is_exclusive: bool = True  # False: other runs go on beside it, and the record says so
+    processors: Items[int] = ()  # those that the run may use; empty: those that its parent may use
+    gpus: str | None = None  # what CUDA_VISIBLE_DEVICES says to the run; None: what it says already
 
     @property
     def store(self) -> Store:
@@ -110,10 +105,8 @@ class Finished:
     """How a run of the plan stands when the command ends."""
 
     run: Run
-    status: Status | None
-    """None: another runner is carrying it out."""
-    was_recorded: bool = False
-    """It was done before the engine came to it."""
+    status: Status | None  # None: another runner is carrying it out
+    was_recorded: bool = False  # it was done before the engine came to it
 
     @property
     def is_failure(self) -> bool:
@@ -125,15 +118,10 @@ class Finished:
 class Engine(Protocol):
     """Carries runs out, and knows the devices that a run can have there."""
 
-    devices: Mapping[str, int] | None
-    """How many there are of each kind; None: those of this machine."""
+    devices: Mapping[str, int] | None  # how many there are of each kind; None: those of this machine
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Get ready for runs that are about to come, while the caller reads the data set."""
 
     def carry_out(self, jobs: Sequence[Job], progress: "Progress") -> list[Finished]:
-        """Carry out runs that are not done, and return how each of them stands, its record in the store.
-
-        An interrupt ends what goes on: saved, and recorded as interrupted. EnvironmentMissingError is raised where no
-        node that is left can carry out what is asked for.
-        """
+        """Carry out runs, and return how each of them stands; an interrupt leaves records that say so."""

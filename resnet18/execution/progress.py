@@ -16,10 +16,7 @@ from resnet18.spec.plan import Run
 
 
 class Progress:
-    """Shows runs as they go: bars on a terminal that can move its cursor, and lines.
-
-    Work is counted in training images, since runs differ in length.
-    """
+    """Shows runs as they go: bars on a terminal, and lines. Work is counted in images, as runs differ in length."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = perf_counter) -> None:
         self._console = console

@@ -1,7 +1,4 @@
-"""The Ray engine: a task for each run. Ray queues them, and starts again those whose process or node was lost.
-
-Records travel back with a task's answer: the nodes need not share a folder.
-"""
+"""The Ray engine: a task for each run, which Ray queues and starts again. Records come back with the answers."""
 
 import logging
 import os
@@ -39,8 +36,7 @@ class RayEngine(Engine):
     def __init__(self, resources: Resources, at_once: int | None) -> None:
         self._resources, self._most_out, self._ray = resources, at_once or MOST_OUT, connected()
         self._nodes = living(self._ray)
-        self._unfit: dict[str, SuiteError] = {}
-        """Nodes that get no more runs, and why."""
+        self._unfit: dict[str, SuiteError] = {}  # nodes that get no more runs, and why
         self._out: dict[Any, tuple[Job, ExitStack]] = {}
         """The runs that are given out, by their tasks, with their locks."""
         gpus = max((node.gpus for node in self._nodes), default=0)
@@ -68,10 +64,7 @@ class RayEngine(Engine):
         return finished
 
     def _needs(self, run: Run) -> tuple[int, float]:
-        """Return the CPUs and GPUs that Ray is asked for.
-
-        A run that needs a whole node asks for all processors of the largest. A GPU comes with those that belong to it.
-        """
+        """Return what Ray is asked for: whole nodes are all CPUs of the largest; a GPU comes with its own."""
         wanted = resources_of(run, self._resources, has_gpus="cuda" in self.devices)
         gpus, cpus = wanted.gpus or 0.0, wanted.cpus
         able = [node for node in self._nodes if node.cpus >= (cpus or 1) and node.gpus >= gpus]
@@ -144,10 +137,7 @@ class RayEngine(Engine):
 
 
 def on_a_node(text: str) -> tuple[str, str, str]:
-    """Carry a job out; the task of each run. Returns the node's id and address, and the `Delivery`.
-
-    A run that has not all of its node's processors has others beside it, and its record says so.
-    """
+    """Carry a job out; the task of each run. Returns the node's id and address, and the `Delivery`."""
     import ray  # noqa: PLC0415 - an extra, which a node of Ray has
 
     context = ray.get_runtime_context()

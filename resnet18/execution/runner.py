@@ -67,10 +67,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
 
 
 def checked_data(source: DataSource, runs: Iterable[Run]) -> str:
-    """Return the hash of a data set that is whole, and large enough for these runs; otherwise raise a SuiteError.
-
-    It is decoded here, where no decoded copy is kept.
-    """
+    """Return the hash of a data set that is whole, and large enough for these runs; otherwise raise a SuiteError."""
     data = open_data(source, verify=True)
     sizes = dict[tuple[Literal["train", "test"], CountOrAll], None]()
     for run in runs:
@@ -128,10 +125,7 @@ def summary(finished: Collection[Finished], plan: Plan) -> str:
 
 
 def git_commit() -> tuple[str | None, bool | None]:
-    """Return the commit that the package lies in, and whether tracked files differ from it; None where git knows none.
-
-    A virtual environment may lie inside a checkout of something else: the package itself must be tracked.
-    """
+    """Return the commit that tracks the package, and whether files differ from it; None where git knows none."""
     try:
         _git("ls-files", "--error-unmatch", str(PACKAGE / "__init__.py"))
         return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--untracked-files=no"))
@@ -166,10 +160,7 @@ def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
 
 
 class LocalEngine(Engine):
-    """Carries runs out here: one at a time on each share of the processors, and timed runs alone, after the others.
-
-    Where the machine has several GPUs, each run leases its own.
-    """
+    """Carries runs out here, each on its share of the processors and a GPU of its own; timed runs alone, at the end."""
 
     def __init__(self, shares: Sequence[Share] = (ALL,), gpus: Sequence[str] = ()) -> None:
         self._shares, self._gpus, self.devices = shares, gpus, None

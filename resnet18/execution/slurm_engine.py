@@ -42,18 +42,13 @@ class SlurmEngine(Engine):
         self._resources, self._at_once = resources, at_once or 1_000
         self._out: dict[Place, Job] = {}
         """What waits or goes on. Records of attempts before the job's own are of earlier commands."""
-        self._ours: set[str] = set()
-        """Arrays that this command has submitted."""
-        self._gone_s: dict[Place, float] = {}
-        """When Slurm first knew nothing of a run."""
+        self._ours: set[str] = set()  # arrays that this command has submitted
+        self._gone_s: dict[Place, float] = {}  # when Slurm first knew nothing of a run
         gpus = most_gpus()
         self.devices = {"cpu": 1, **({"cuda": gpus} if gpus else {})}
 
     def carry_out(self, jobs: Sequence[Job], progress: Progress) -> list[Finished]:
-        """Carry out runs that are not done; see `Engine`. Only Ctrl-C ends the jobs: a lost terminal is no reason to.
-
-        LockedError is raised where another command waits for jobs of these results: both would submit the same runs.
-        """
+        """Carry out runs; see `Engine`. Only Ctrl-C ends the jobs. LockedError: another command waits for jobs here."""
         if not jobs:
             return []
         self._progress, self._folder = progress, jobs[0].results / "slurm"
@@ -120,9 +115,8 @@ class SlurmEngine(Engine):
     def _ended(self, place: Place) -> Finished | None:
         """Return how a run stands whose job is gone; None: its record may yet come."""
         job = self._out[place]
-        if (problem := problem_path(job)).is_file() and (
-            error := Delivery.model_validate_json(problem.read_bytes()).error
-        ):
+        problem = problem_path(job)
+        if problem.is_file() and (error := Delivery.model_validate_json(problem.read_bytes()).error):
             raise error
         if (attempt := job.store.attempts(job.run.run_id)) >= job.attempt:
             with suppress(IntegrityError):  # another node's file, not all of it seen yet

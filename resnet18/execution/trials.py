@@ -115,11 +115,7 @@ class Verification(NamedTuple):
 
 
 def verify(record: Record, source: DataSource, progress: Progress) -> Verification:
-    """Carry a record's run out again, in a folder that is gone afterwards.
-
-    SpecError is raised where the record has no result or is of another data set, UnfinishedError where the run does not
-    end `ok` this time.
-    """
+    """Carry a record's run out again, in a folder that is gone afterwards; a SuiteError where that is impossible."""
     spec = record.spec
     if record.result_hash is None:
         raise SpecError(f"record of {record.run_id}", f"ended {record.status}: it has no result that could be verified")
@@ -165,14 +161,13 @@ def judged(record: Record, again: Record) -> Verification:
 
 def _differing(record: Record, again: Record) -> dict[str, tuple[object, object]]:
     """Return the fields of the fingerprint in which two records differ."""
-    there, here = (
-        {
-            **(each.fingerprint.numerics or {}),
-            **each.fingerprint.identity.model_dump(include={"data_sha256", "code_hash"}),
-        }
-        for each in (record, again)
-    )
+    there, here = _fingerprint(record), _fingerprint(again)
     return {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
+
+
+def _fingerprint(record: Record) -> dict[str, object]:
+    identity = record.fingerprint.identity.model_dump(include={"data_sha256", "code_hash"})
+    return {**(record.fingerprint.numerics or {}), **identity}
 
 
 def _other_fingerprint(differing: Mapping[str, tuple[object, object]]) -> str:

@@ -57,12 +57,10 @@ class WorkerAttempt:
 
     def __init__(self, job: Job, send: Callable[[Message], None], stops: Collection[int]) -> None:
         self.job, self._send, self._stops = job, send, stops
-        self._epochs: list[Epoch] | None = None
-        """Those that are complete; None before the first step."""
+        self._epochs: list[Epoch] | None = None  # those that are complete; None before the first step
         self._facts: dict[str, Any] = {"time": {}, "flags": [] if job.is_exclusive else ["not_exclusive"]}
         """Each is noted as soon as it is known: a failure keeps what came before."""
-        self._reasons: dict[str, str] = {}
-        """Why a key is null."""
+        self._reasons: dict[str, str] = {}  # why a key is null
         self._earlier: tuple[Segment, ...] = ()
         self._sample_images: NDArray[Any] | None = None
         self._start, self._start_ns = utc_now(), time.perf_counter_ns()
