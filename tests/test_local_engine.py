@@ -145,13 +145,6 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out, tmp_path):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_name_with_a_slash_is_a_file_too():
-    names = ("MIG-GPU-a/1/0", "MIG-GPU-a/2/0")
-    with ExitStack() as held:
-        assert names == (lease_gpu(names, held), lease_gpu(names, held))
-
-
-@pytest.mark.usefixtures("home")
 def test_two_processes_never_have_the_same_gpu():
     holders = [
         subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -210,12 +203,3 @@ def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name, mon
     spin_briefly()
 
     assert ({name: "x"} if name else {"GOMP_SPINCOUNT": str(SPINS)}) == attempt.os.environ
-
-
-def test_a_run_inherits_how_long_threads_spin(monkeypatch):
-    order = []
-    monkeypatch.setattr(attempt, "spin_briefly", lambda: order.append("spin"))
-    monkeypatch.setattr(attempt.forkserver, "ensure_running", lambda: order.append("server"))
-    attempt.fork_server()
-
-    assert ["spin", "server"] == order

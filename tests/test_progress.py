@@ -11,7 +11,6 @@ from builders import TOML, make_benchmark, make_epoch
 from rich.console import Console
 
 from resnet18.execution.progress import Events, Progress
-from resnet18.spec.metric import duration
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
@@ -129,8 +128,3 @@ def test_a_program_sees_events(runs):
         {"event": "run", **run, "status": "crashed", "says": "see log"},
         {"event": "note", "run_id": None, "cases": None, "seed": None, "says": "2 runs are submitted"},
     ]
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (40, "40 s"), (600, "10 min"), (12_600, "3.5 h")])
-def test_a_length_of_time_is_said_as_people_say_it(seconds, text):
-    assert text == duration(seconds)

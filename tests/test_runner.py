@@ -19,13 +19,13 @@ from resnet18.execution import attempt as attempts
 from resnet18.execution.attempt import carry_out, claim, run_lock
 from resnet18.execution.failure import ending, error_text, record_death
 from resnet18.execution.job import DEFAULT, Finished, Policy
-from resnet18.execution.runner import LocalEngine, checked_data, exit_code_of, run_plan, summary
+from resnet18.execution.runner import LocalEngine, checked_data, exit_code_of, run_plan
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import DataSource, Execution
 from resnet18.spec.load import load_benchmark
-from resnet18.spec.plan import Plan, plan
+from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
 DIVERGES = 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
@@ -402,10 +402,3 @@ def test_an_expected_out_of_memory_is_no_failure():
     runs = [make_run(may_run_out_of_memory=is_expected) for is_expected in (False, True)]
 
     assert [3, 0] == [exit_code_of([Finished(run, "oom_device")]) for run in runs]
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(1, "1 run (0 recorded before): 1 ok"), (2, "2 runs (0 recorded before): 2 ok")]
-)
-def test_the_summary_counts_runs(count, text):
-    assert text == summary([Finished(make_run(), "ok")] * count, Plan((), ()))

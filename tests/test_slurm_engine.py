@@ -5,7 +5,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from fakes.jobs import ON_GPU, TIMED, TOML, Quiet, jobs_of, make_store, record_of, states
+from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, make_store, record_of, states
 from fakes.slurm import FakeSlurm, programs
 from filelock import FileLock
 
@@ -90,17 +90,6 @@ def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_t
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "resources", "alone"),
-    [(TOML, PART, False), (TOML, Resources(), True), (TIMED, PART, True), (ON_GPU, Resources(), False)],
-)
-def test_jobs_say_whether_they_have_the_node_for_themselves(text, resources, alone, start, leave):
-    slurm = FakeSlurm(leave)
-    start(slurm, text, resources=resources)
-
-    assert {(alone, alone)} == {(one.wanted.whole, job.is_exclusive) for one in slurm.arrays for job in one.jobs}
-
-
 def test_what_an_array_holds_is_written_before_it_is_submitted(start, leave):
     seen = []
 
@@ -130,14 +119,6 @@ def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(st
     assert ["interrupted"] * 2 == start(FakeSlurm(lambda job: leave(job, "interrupted")))
 
 
-def test_a_record_of_an_earlier_attempt_ends_no_wait(start, leave, store, tmp_path):
-    for job in jobs_of(tmp_path):
-        leave(job, "crashed")
-
-    assert ["ok", "ok"] == start(FakeSlurm(leave))
-    assert [(1, "crashed"), (2, "ok")] * 2 == states(store)
-
-
 def test_a_job_that_is_gone_without_a_record_is_recorded_with_the_place_of_its_output(start, leave, store):
     slurm = FakeSlurm(lambda job: gone(job) if job.run.experiment.batch_size == 8 else leave(job))
 
@@ -145,22 +126,6 @@ def test_a_job_that_is_gone_without_a_record_is_recorded_with_the_place_of_its_o
     (failed,) = (one.failure for one in store.read().records if one.failure)
     assert f"the job ended without a record; its output is in slurm/{slurm.arrays[0].name}" == failed.message
     assert LAG_S < slurm.now_s - 1000 < LAG_S + 3 * LOOK_S
-
-
-def test_a_record_that_is_not_whole_yet_is_looked_at_again(start, leave, store):
-    paths = []
-
-    def torn(job):
-        leave(job)
-        path = store.folder / f"{job.run.run_id}.1.json"
-        paths.append((path, path.read_bytes()))
-        path.write_bytes(b"{")
-        return ""
-
-    slurm = FakeSlurm(torn)
-    slurm.slept = lambda: [path.write_bytes(text) for path, text in paths] if slurm.now_s > 1000 + LOOK_S else None
-
-    assert ["ok", "ok"] == start(slurm)
 
 
 def test_a_run_that_another_process_carries_out_is_left_to_it(start, store, tmp_path):
@@ -304,14 +269,6 @@ def test_a_task_is_a_line_of_squeue(line, tasks, scripts):
     scripts(squeue=f"cat <<'END'\n{line}\nEND")
 
     assert tasks == slurm_engine.queued(["x"])
-
-
-def test_squeue_is_asked_by_name_and_for_each_task(scripts, tmp_path):
-    scripts(squeue=f'echo "$@" > {tmp_path}/asked; echo "x|1|PD"')
-
-    assert set() == slurm_engine.queued([])
-    assert {("x", 1)} == slurm_engine.queued(["y", "x"])
-    assert "--noheader --array --name=x,y --format=%j|%K|%t\n" == (tmp_path / "asked").read_text()
 
 
 @pytest.mark.parametrize(

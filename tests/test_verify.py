@@ -75,13 +75,6 @@ def test_a_record_with_another_result_is_a_mismatch(verify):
     assert "epoch 1" in done.stdout
 
 
-def test_a_record_that_was_edited_is_refused_before_any_run(verify):
-    done = verify(set_in("seed", value=7), sealed=False)
-
-    assert 4 == done.exit_code
-    assert "was changed after it was written" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("keys", "value"),
     [

@@ -19,7 +19,6 @@ from resnet18.execution.job import Policy
 from resnet18.execution.ray_engine import RayEngine
 from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
-from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.experiment import DataSource
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
@@ -92,14 +91,6 @@ def test_the_bits_are_those_of_the_local_engine(run, records):
     assert ["ok"] * 4 == [record.status for record in records()]
 
 
-def test_what_is_recorded_is_not_run_again(run, records):
-    run()
-    before = records()
-
-    assert [True, True] == [one.was_recorded for one in run()]
-    assert before == records()
-
-
 def test_the_threads_are_those_of_the_resources(run, records):
     run(overrides=tuple(one for one in TINY if not one.startswith("threads")), resources=Resources(cpus=1))
 
@@ -135,19 +126,6 @@ def test_a_run_that_fails_is_not_given_out_again(run, records):
 
     assert ["diverged"] == [one.status for one in finished]
     assert [1] == [record.attempt for record in records()]
-
-
-def test_a_gpu_that_no_node_has_is_said_before_anything_runs(run, records):
-    text = ONE_CASE + 'execution = { device = "cuda" }\n'
-    with pytest.raises(EnvironmentMissingError, match="no node has the 1 CPUs and 1 GPUs that mine/8 needs"):
-        run(text)
-
-    assert () == records()
-
-
-def test_resources_beyond_every_node_are_refused(run):
-    with pytest.raises(EnvironmentMissingError, match=r"no node has the 64 CPUs .*2 CPUs, 0 GPUs.*\n.*--resources"):
-        run(resources=Resources(cpus=64))
 
 
 def test_nodes_with_other_code_are_refused(run, monkeypatch):

@@ -17,7 +17,7 @@ from resnet18.execution.job import Policy
 from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.execution.slurm_engine import SlurmEngine
 from resnet18.records.store import Store
-from resnet18.spec.errors import EnvironmentMissingError, LockedError
+from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -135,22 +135,6 @@ def test_an_interrupt_ends_the_jobs_and_the_command_goes_on(folder, driver, reco
 
     assert (130, [(1, "interrupted")]) == (process.returncode, first)
     assert (2, "ok", True) == (records()[-1].attempt, records()[-1].status, "resumed" in records()[-1].flags)
-
-
-def test_a_second_runner_is_told_that_one_waits_already(run, folder, monkeypatch):
-    process_of = []
-
-    class Meddling(Quiet):
-        def say(self, text):
-            super().say(text)
-            if "submitted" in text:
-                with pytest.raises(LockedError, match="another runner waits"):
-                    run(ONE_CASE)
-                process_of.append(text)
-
-    run(ONE_CASE, progress=Meddling())
-
-    assert 1 == len(process_of)
 
 
 def test_a_job_that_dies_without_a_word_is_recorded(cluster, folder, run, records):
