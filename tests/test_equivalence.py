@@ -12,7 +12,7 @@ from builders import epochs_of, make_experiment
 
 from resnet18.data.dataset import read_embedded
 from resnet18.spec.experiment import Execution
-from resnet18.tables.statistics import p_above, p_below, paired_contrast
+from resnet18.tables.statistics import paired_contrast
 from resnet18.training.setup import set_up
 
 AUGMENTED = [
@@ -66,7 +66,7 @@ def test_accuracy_after_ten_epochs_is_equivalent(precision, request):
     low, high = gap.interval(0.9)
     print(f"{precision}: {gap.value:+.2f} points [{low:+.2f}, {high:+.2f}] (n = {gap.n})")  # noqa: T201 - with -s
 
-    assert max(p_above(gap, -MARGIN), p_below(gap, MARGIN)) <= 0.05
+    assert max(gap.p_above(-MARGIN), gap.p_below(MARGIN)) <= 0.05
 
 
 if __name__ == "__main__":  # the pilot: PYTHONPATH=tests python tests/test_equivalence.py

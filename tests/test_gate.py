@@ -23,7 +23,6 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.statistics import p_above
 
 GATE = Gate(seeds=3)
 CASE = "mine/8"
@@ -175,7 +174,7 @@ def test_the_statistics_are_students():
 
     assert NO_CHANGE.p_outside(prediction(old, new)) == pytest.approx(ttest_ind(new, old).pvalue, rel=1e-9)
     assert (4.0, 2, pytest.approx((1 + 1 / 3) ** 0.5)) == (single.value, single.df, single.se)
-    assert p_above(growth(ratios), log(1.02)) == pytest.approx(slower, rel=1e-9)
+    assert growth(ratios).p_above(log(1.02)) == pytest.approx(slower, rel=1e-9)
 
 
 def test_the_page_has_what_was_found_first_and_rows_are_flat():

@@ -10,7 +10,7 @@ import pytest
 
 from resnet18.gate import check
 from resnet18.spec.benchmark import Gate
-from resnet18.tables.statistics import holm_levels, p_above
+from resnet18.tables.statistics import holm_levels
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "gate"
@@ -39,7 +39,7 @@ def test_costs_are_judged_as_the_gate_judges_them(spread):
         logs = 0.02 + spread * random.standard_normal(random.integers(2, 20))
         found = check.growth(np.exp(logs).tolist())
 
-        assert p_above(found, np.log(1.02)) == pytest.approx(float(errors.p_of_growth(logs, 2.0)), rel=1e-6)
+        assert found.p_above(np.log(1.02)) == pytest.approx(float(errors.p_of_growth(logs, 2.0)), rel=1e-6)
 
 
 def test_alarms_are_those_of_holm():

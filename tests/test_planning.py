@@ -8,12 +8,13 @@ from resnet18.cli.options import seconds_of
 from resnet18.cli.plan import announcement
 from resnet18.cli.power import power_text
 from resnet18.cli.preview import Asked, Preview, claim_rows, within_budget
-from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, seeds_for, spreads
+from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
 from resnet18.judge.reason import Reason
 from resnet18.records.record import Score
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import only_cases, plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.statistics import seeds_for
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 
@@ -191,8 +192,8 @@ def chosen(tmp_path):
     return choice
 
 
-def seeds_of(fates):
-    return [fate.seeds for fate in fates]
+def seeds_of(choices):
+    return [choice.seeds for choice in choices]
 
 
 def test_a_claim_is_taken_with_all_cases_and_seeds_that_it_needs(chosen):
@@ -254,9 +255,9 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(budget_s, checks, optio
     ],
 )
 def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes, reason, chosen):
-    (fate,) = chosen(1e9, check, **changes)
+    (choice,) = chosen(1e9, check, **changes)
 
-    assert (0, reason) == (fate.seeds, fate.left_out)
+    assert (0, reason) == (choice.seeds, choice.left_out)
 
 
 @pytest.fixture

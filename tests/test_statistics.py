@@ -18,14 +18,10 @@ from resnet18.tables.statistics import (
     Estimate,
     Region,
     contrast,
-    correlation,
     holm_levels,
-    p_above,
-    p_below,
     paired_contrast,
     power,
     ratio_of_medians,
-    sampling_error,
     seeds_needed,
     sequential_p,
 )
@@ -38,7 +34,7 @@ SECONDS = st.lists(st.integers(1, 10_000).map(lambda ticks: ticks / 64), min_siz
 
 
 def two_sided(estimate):
-    return min(1, 2 * min(p_above(estimate, 0), p_below(estimate, 0)))
+    return min(1, 2 * min(estimate.p_above(0), estimate.p_below(0)))
 
 
 # Estimates
@@ -123,23 +119,6 @@ def test_neither_order_nor_a_common_shift_changes_an_estimate(groups, shift, dat
     assert same(contrast(groups, weights), contrast(moved, [weights[at] for at in order]))
 
 
-def test_correlation_is_pearsons():
-    """Whatever the scale; 0 where a group does not vary."""
-    first, second = [1.0, 2.0, 4.0], [2.0, 3.0, 9.0]
-
-    assert isclose(np.corrcoef(first, second)[0, 1], correlation(first, second))
-    assert [1.0, -1.0] == pytest.approx([correlation(first, [at * factor for at in first]) for factor in (7, -7)])
-    assert 0.0 == correlation(first, [1.0, 1.0, 1.0])
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "images", "points"),
-    [(0.5, 10_000, 0.50), (0.75, 10_000, 0.43), (0.9, 10_000, 0.30), (0.9, 1_000, 0.95)],
-)
-def test_sampling_error_is_binomial(accuracy, images, points):
-    assert points == round(100 * sampling_error(accuracy, images), 2)
-
-
 # Regions and their p
 
 
@@ -186,7 +165,7 @@ def test_a_p_is_a_probability_and_a_claim_turned_round_has_the_same(value, low, 
 def test_without_an_error_a_side_is_certain(value, above, below):
     certain = Estimate(value, 0.0, 4, 3, 0.0)
 
-    assert (above, below) == (p_above(certain, 0.0), p_below(certain, 0.0))
+    assert (above, below) == (certain.p_above(0.0), certain.p_below(0.0))
 
 
 # The error over several tests and claims

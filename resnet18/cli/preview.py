@@ -23,7 +23,7 @@ from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Kind, Pace, Sizes, kind_of
 
 if TYPE_CHECKING:
-    from resnet18.judge.planning import Fate
+    from resnet18.judge.planning import Choice
 
 WORTH_TIMING_S = 60.0
 """By the rule of thumb: an estimate of shorter runs would take about as long as the runs."""
@@ -61,7 +61,7 @@ class Preview:
     """What the seconds are based on."""
     jobs: int | None = 1
     """Runs at a time, but for timed runs; None: they run elsewhere, where no time is known."""
-    fates: "Sequence[Fate]" = ()
+    choices: "Sequence[Choice]" = ()
     """Of the claims, under a budget."""
     budget_s: float | None = None
 
@@ -187,7 +187,7 @@ def time_some(runs: Sequence[Run], wanted: Asked, limit_s: float) -> tuple[Sizes
 
 
 def within_budget(view: Preview, budget_s: float) -> Preview:
-    """Return the preview with the runs that give the most verdicts in a time, and the fate of each claim."""
+    """Return the preview with the runs that give the most verdicts in a time, and the choice of each claim."""
     from resnet18.judge.planning import choose
 
     wanted = view.wanted
@@ -195,10 +195,10 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
         raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")
     device = next((kind for kind in wanted.devices if kind != "cpu"), "cpu")
     seconds = {**view.seconds, **dict.fromkeys(view.done, 0.0)}
-    fates = choose(wanted.benchmarks, wanted.plan, wanted.request, seconds, device, budget_s)
-    taken = set[str]().union(*(fate.runs(fate.seeds) for fate in fates))
+    choices = choose(wanted.benchmarks, wanted.plan, wanted.request, seconds, device, budget_s)
+    taken = set[str]().union(*(choice.runs(choice.seeds) for choice in choices))
     chosen = replace(wanted.plan, runs=tuple(run for run in wanted.plan.runs if run.run_id in taken))
-    view = replace(view, plan=chosen, fates=fates, budget_s=budget_s)
+    view = replace(view, plan=chosen, choices=choices, budget_s=budget_s)
     if not taken:
         raise UnfinishedError("--budget", f"no claim can be decided:\n{budget_text(view)}")
     return view
@@ -208,13 +208,13 @@ def claim_rows(view: Preview) -> list[dict[str, Any]]:
     """Return a flat row for each claim under a budget."""
     return [
         {
-            "benchmark": fate.benchmark,
-            "claim": fate.claim.id,
-            "says": fate.claim.says,
-            "seeds": fate.seeds,
-            "left_out": reason_text(fate.left_out) if fate.left_out else None,
+            "benchmark": choice.benchmark,
+            "claim": choice.claim.id,
+            "says": choice.claim.says,
+            "seeds": choice.seeds,
+            "left_out": reason_text(choice.left_out) if choice.left_out else None,
         }
-        for fate in view.fates
+        for choice in view.choices
     ]
 
 

@@ -14,7 +14,7 @@ from resnet18.records.content import first_difference
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Gate
 from resnet18.tables.metrics import clean_accuracy, train_s
-from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels, p_above
+from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels
 
 GONE = "in the baseline, and among the cases no longer; if that was meant: make baseline"
 STOPPED = frozenset({"interrupted", "timeout"})
@@ -235,4 +235,4 @@ def _costs(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]
             found, most = growth(ratios), 1 + allowed(gate) / 100
             low, high = (exp(end) for end in found.interval())
             says = f"{name} head by base {exp(found.value):.4f} [{low:.4f}, {high:.4f}] (n = {len(ratios)} pairs, 95 %)"
-            yield Suspicion(case, metric, p_above(found, log(most)), f"{says}, overlooked up to {most:g}")
+            yield Suspicion(case, metric, found.p_above(log(most)), f"{says}, overlooked up to {most:g}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from math import inf, log
+from statistics import correlation
 
 from resnet18.judge.reason import CannotJudgeError, Reason, check_machines, check_times, measured_in_order
 from resnet18.records.record import Record
@@ -31,7 +32,7 @@ from resnet18.tables.metrics import (
     value_of,
 )
 from resnet18.tables.selection import CaseRecords
-from resnet18.tables.statistics import Estimate, Region, contrast, correlation, paired_contrast, sequential_p
+from resnet18.tables.statistics import Estimate, Region, contrast, paired_contrast, sequential_p
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,10 @@ class Sample:
         seeds = min(map(len, self.values.values()))
         tested_at = [n for n in TESTED_AT if n <= seeds]
         is_paired = isinstance(self.check, MetricCheck) and self.check.paired
-        method = paired_contrast if is_paired else contrast
-        pair = [found[: tested_at[-1]] for found in values] if is_paired and len(cases) == 2 and tested_at else None
+        method, paired_correlation = paired_contrast if is_paired else contrast, None
+        if is_paired and len(cases) == 2 and tested_at:
+            pair = [found[: tested_at[-1]] for found in values]
+            paired_correlation = correlation(*pair) if all(len(set(found)) > 1 for found in pair) else 0.0
         forms = sorted(set().union(*(self.forms.get(name, set()) for name in cases)) - {""})
         return Comparison(
             check=self.check,
@@ -129,7 +132,7 @@ class Sample:
             region=region,
             unit=self.unit,
             estimates={n: method([found[:n] for found in values], weights, self.resolution) for n in tested_at},
-            correlation=correlation(*pair) if pair else None,
+            correlation=paired_correlation,
             forms=tuple(forms) if len(forms) > 1 else (),
         )
 

@@ -1,9 +1,8 @@
 """Planning: how many seeds a difference takes, and which runs give the most verdicts in a given time."""
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, log, sqrt
+from math import log, sqrt
 from statistics import variance
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
 from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT, installation, mixed_machines, value_of
 from resnet18.tables.selection import requests_of, select
-from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER, power
+from resnet18.tables.statistics import ALPHA, seeds_for
 
 PLANNED = (0.3, 0.56, 1.0)
 """Standard deviations over seeds, in points, to plan with before there are records (docs/methodology.md)."""
@@ -45,12 +44,11 @@ def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metr
         for selection in select(benchmarks, request, records):
             runs = frozenset(record.run_id for record in selection.measured)
             groups = [group for case in selection.cases if len(group := _values(metric, case.measured)) > 1]
-            if not groups or runs in seen:  # an option that changed nothing asks for the same runs
-                continue
-            seen.add(runs)
-            df = sum(len(group) - 1 for group in groups)
-            pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
-            yield Spread(f"{selection.benchmark.name}, {request.described}", sqrt(pooled), df)
+            if groups and runs not in seen:  # an option that changed nothing asks for the same runs
+                seen.add(runs)
+                df = sum(len(group) - 1 for group in groups)
+                pooled = sum((len(group) - 1) * variance(group) for group in groups) / df
+                yield Spread(f"{selection.benchmark.name}, {request.described}", sqrt(pooled), df)
 
 
 def _values(metric: str, records: Sequence[Record]) -> list[float]:
@@ -59,9 +57,9 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     Nothing where runs differ in more than their seeds: code, data, or, for times and memory, the installation.
     """
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
-    identities = [record.fingerprint.identity for record in records]
-    is_mixed = mixed_machines(records) is not None or len({installation(record) for record in records}) > 1
-    if len({(made_by.code_hash, made_by.data_sha256) for made_by in identities}) > 1 or (is_cost and is_mixed):
+    origins = {(made_by.code_hash, made_by.data_sha256) for made_by in (r.fingerprint.identity for r in records)}
+    is_mixed = mixed_machines(records) is not None or len(set(map(installation, records))) > 1
+    if len(origins) > 1 or (is_cost and is_mixed):
         return []
     reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
     values = [value for record in reliable if (value := value_of(metric, record)) is not None]
@@ -80,29 +78,11 @@ def planned(metric: str) -> list[Spread]:
     return [Spread("assumed, since no case has two recorded seeds", sigma, 0) for sigma in PLANNED]
 
 
-def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | None:
-    """Return the seeds of each of two cases that show a difference with power .8 (two-sided t test).
-
-    None: more than `MOST_SEEDS`. With a standard deviation of 0 two seeds do.
-    """
-    if not sigma:
-        return 2
-    distance = difference / (sigma * sqrt(2))
-
-    def enough(n: int) -> bool:
-        return power(distance, inf, n, 2 * n - 2, alpha / 2) >= POWER
-
-    return bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2 if enough(MOST_SEEDS) else None
-
-
 def power_rows(found: Iterable[Spread], differences: Sequence[float], metric: str, claims: int) -> list[dict[str, Any]]:
-    """Return a flat row for each spread and difference.
+    """Return a flat row for each spread and difference, both in the metric's unit.
 
-    Args:
-        found: spreads; measured ones get their 95 % interval (chi-squared).
-        differences: in the metric's unit.
-        metric: what is compared.
-        claims: of one report; `seeds_corrected` is for the level of Holm's first step among so many.
+    Measured spreads have their 95 % interval (chi-squared). `seeds_corrected` is for the level of Holm's first step
+    among so many claims of one report.
     """
     rows = list[dict[str, Any]]()
     for where, sigma, df in found:
@@ -117,8 +97,8 @@ def power_rows(found: Iterable[Spread], differences: Sequence[float], metric: st
 
 
 @dataclass
-class Fate:
-    """What becomes of one claim under a budget."""
+class Choice:
+    """A claim under a budget, and with how many seeds it is taken."""
 
     benchmark: str
     claim: Claim
@@ -146,8 +126,8 @@ def choose(
     seconds: Mapping[str, float],
     device: str,
     budget_s: float,
-) -> list[Fate]:
-    """Say of every claim with how many seeds its runs are made within a time, for the most verdicts.
+) -> list[Choice]:
+    """Return with how many seeds each claim's runs are made within a time, for the most verdicts.
 
     A claim is taken with all the runs that its verdict needs: every case that it is about, with as many seeds as it is
     first tested at. Claims of direction come first, which any data and size can show, and among them the claim that
@@ -163,47 +143,43 @@ def choose(
         device: kind of the device that `auto` takes.
         budget_s: the time.
     """
-    fates = [
-        _fate(benchmark.name, claim, plan, request, seconds, device)
-        for benchmark in benchmarks
-        for claim in benchmark.claims
-    ]
-    taken, left_s, before = set[str](), budget_s, 0
-
-    def cost_s(fate: Fate, seeds: int) -> float:
-        return sum(seconds[run_id] for run_id in fate.runs(seeds) - taken)
-
+    choices = []
+    for benchmark in benchmarks:
+        for claim in benchmark.claims:
+            cases, reasons = list[tuple[Run, ...]](), list[Reason | None]()
+            for check in claim.checks:
+                reasons.append(other_terms(check, request))
+                for label in (f"{benchmark.name}/{case}" for case in cases_of(check)):
+                    runs = [run for run in plan.runs if label in run.labels]
+                    cases.append(tuple(sorted(runs, key=lambda run: run.experiment.seed)))
+                    reasons.append(_obstacle(check, label, cases[-1], plan, seconds, device))
+            left_out = next(filter(None, reasons), None)
+            choices.append(Choice(benchmark.name, claim, tuple(cases), left_out))
     most = len({run.experiment.seed for run in plan.runs})
-    for seeds in [n for n in TESTED_AT if n <= most] or [most]:
-        waiting = [fate for fate in fates if fate.left_out is None and fate.seeds == before]
-        while affordable := [
-            (fate.is_about_a_value, cost, at)
-            for at, fate in enumerate(waiting)
-            if (cost := cost_s(fate, seeds)) <= left_s
-        ]:
-            _, cost, at = min(affordable)
-            fate = waiting.pop(at)
-            left_s -= cost
-            taken |= fate.runs(seeds)
-            fate.seeds = seeds
-        for fate in waiting:
-            if not fate.seeds:
-                fate.left_out = Reason("takes_too_long", count=round(cost_s(fate, seeds)), of=round(left_s))
+    _spend(budget_s, choices, seconds, [n for n in TESTED_AT if n <= most] or [most])
+    return choices
+
+
+def _spend(left_s: float, choices: Sequence[Choice], seconds: Mapping[str, float], steps: Sequence[int]) -> None:
+    """Set the seeds of choices, from step to step, until the time is spent."""
+    taken, before = set[str](), 0
+
+    def cost_s(choice: Choice, seeds: int) -> float:
+        return sum(seconds[run_id] for run_id in choice.runs(seeds) - taken)
+
+    for seeds in steps:
+        waiting = [choice for choice in choices if choice.left_out is None and choice.seeds == before]
+        while affordable := [choice for choice in waiting if cost_s(choice, seeds) <= left_s]:
+            costs = [(choice.is_about_a_value, cost_s(choice, seeds)) for choice in affordable]
+            chosen = affordable[costs.index(min(costs))]
+            waiting.remove(chosen)
+            left_s -= cost_s(chosen, seeds)
+            taken |= chosen.runs(seeds)
+            chosen.seeds = seeds
+        for choice in waiting:
+            if not choice.seeds:
+                choice.left_out = Reason("takes_too_long", count=round(cost_s(choice, seeds)), of=round(left_s))
         before = seeds
-    return fates
-
-
-def _fate(
-    benchmark: str, claim: Claim, plan: Plan, request: Request, seconds: Mapping[str, float], device: str
-) -> Fate:
-    cases, reasons = list[tuple[Run, ...]](), list[Reason | None]()
-    for check in claim.checks:
-        reasons.append(other_terms(check, request))
-        for label in (f"{benchmark}/{case}" for case in cases_of(check)):
-            runs = [run for run in plan.runs if label in run.labels]
-            cases.append(tuple(sorted(runs, key=lambda run: run.experiment.seed)))
-            reasons.append(_obstacle(check, label, cases[-1], plan, seconds, device))
-    return Fate(benchmark, claim, tuple(cases), next((reason for reason in reasons if reason), None))
 
 
 def _obstacle(

@@ -6,9 +6,9 @@ Schuirmann's two one-sided tests (1987); Holm, Scand. J. Statist. 6 (1979). docs
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import inf, sqrt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isinf, sqrt
 from operator import mul
 from statistics import fmean, variance
 
@@ -46,8 +46,17 @@ class Estimate:
 
     def for_one_more_run(self) -> "Estimate":
         """Return the same with the standard error of the difference to one further run (prediction)."""
-        se = sqrt(self.se**2 + self.run_variance)
-        return Estimate(self.value, se, self.df, self.n, self.run_variance)
+        return replace(self, se=sqrt(self.se**2 + self.run_variance))
+
+    def p_above(self, bound: float) -> float:
+        """Return the one-sided p of the hypothesis that the true value is at most `bound`."""
+        if self.se == 0:
+            return float(self.value <= bound)
+        return float(stdtr(self.df, (bound - self.value) / self.se))
+
+    def p_below(self, bound: float) -> float:
+        """Return the one-sided p of the hypothesis that the true value is at least `bound`."""
+        return replace(self, value=-self.value).p_above(-bound)
 
 
 def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0) -> Estimate:
@@ -61,14 +70,15 @@ def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolu
     spreads = [
         weight**2 * max(variance(group), resolution**2 / 12) for weight, group in zip(weights, groups, strict=True)
     ]
-    parts = [spread / len(group) for spread, group in zip(spreads, groups, strict=True)]
+    counts = [len(group) for group in groups]
+    parts = [spread / n for spread, n in zip(spreads, counts, strict=True)]
     squared = sum(parts)
-    below = sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
+    below = sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
     return Estimate(
-        value=sum(weight * fmean(group) for weight, group in zip(weights, groups, strict=True)),
+        value=sum(map(mul, weights, map(fmean, groups))),
         se=sqrt(squared),
-        df=squared**2 / below if below else sum(len(group) - 1 for group in groups),
-        n=min(len(group) for group in groups),
+        df=squared**2 / below if below else sum(counts) - len(counts),
+        n=min(counts),
         run_variance=sum(spreads),
     )
 
@@ -77,29 +87,6 @@ def paired_contrast(groups: Sequence[Sequence[float]], weights: Sequence[float],
     """Return the same for groups of equal seeds: the sum is taken seed by seed, then averaged (paired t)."""
     sums = [sum(map(mul, weights, row)) for row in zip(*groups, strict=True)]
     return contrast([sums], [1.0], resolution)
-
-
-def correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return Pearson's correlation of paired values: pairing helps where it is positive. 0 for a constant group."""
-    spread = sqrt(variance(first) * variance(second)) * (len(first) - 1)
-    means = fmean(first), fmean(second)
-    return sum((a - means[0]) * (b - means[1]) for a, b in zip(first, second, strict=True)) / spread if spread else 0.0
-
-
-def p_above(estimate: Estimate, bound: float) -> float:
-    """Return the one-sided p of the hypothesis that the true value is at most `bound`."""
-    return _p(estimate, estimate.value - bound)
-
-
-def p_below(estimate: Estimate, bound: float) -> float:
-    """Return the one-sided p of the hypothesis that the true value is at least `bound`."""
-    return _p(estimate, bound - estimate.value)
-
-
-def _p(estimate: Estimate, distance: float) -> float:
-    if estimate.se == 0:
-        return 0.0 if distance > 0 else 1.0
-    return float(stdtr(estimate.df, -distance / estimate.se))
 
 
 @dataclass(frozen=True)
@@ -112,46 +99,37 @@ class Region:
     @property
     def is_direction(self) -> bool:
         """Whether it is bounded on one side alone: such a test is two-sided, its p doubled."""
-        return self.low == -inf or self.high == inf
+        return isinf(self.low) or isinf(self.high)
 
     def p_inside(self, estimate: Estimate) -> float:
         """Return the p for the claim: two one-sided tests, both at full level; doubled for a direction."""
-        p = max(p_above(estimate, self.low), p_below(estimate, self.high))
+        p = max(estimate.p_above(self.low), estimate.p_below(self.high))
         return min(1.0, 2 * p) if self.is_direction else p
 
     def p_outside(self, estimate: Estimate) -> float:
         """Return the p against the claim: that the true value is beyond a bound, two-sided."""
-        return min(1.0, 2 * min(p_below(estimate, self.low), p_above(estimate, self.high)))
+        return min(1.0, 2 * min(estimate.p_below(self.low), estimate.p_above(self.high)))
 
 
 def sequential_p(p_by_seeds: Mapping[int, float]) -> float:
     """Return one p from those of the interim analyses done, valid wherever runs end (weighted Bonferroni)."""
-    return min(1.0, *(p / TESTED_AT[n] for n, p in p_by_seeds.items()), 1.0)
+    return min([1.0, *(p / TESTED_AT[n] for n, p in p_by_seeds.items())])
 
 
 def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
     """Return the level that each p is held against: p <= level is what Holm's step-down procedure rejects."""
     order = sorted(range(len(ps)), key=lambda at: ps[at])
-    levels = [0.0] * len(ps)
-    rejected = 0
-    for rank, at in enumerate(order):
-        if rank == rejected and ps[at] <= alpha / (len(ps) - rank):
-            rejected += 1
-            levels[at] = alpha / (len(ps) - rank)
-        else:
-            levels[at] = alpha / (len(ps) - rejected)
-    return levels
+    steps = [alpha / (len(ps) - rank) for rank in range(len(ps))]
+    stop = next((rank for rank, at in enumerate(order) if ps[at] > steps[rank]), len(ps))
+    levels = {at: steps[min(rank, stop)] for rank, at in enumerate(order)}
+    return [levels[at] for at in range(len(ps))]
 
 
 def power(distance_low: float, distance_high: float, n: float, df: float, alpha: float) -> float:
-    """Return the chance that an estimate of n seeds proves to lie inside its region.
+    """Return the chance that an estimate of n seeds proves to lie inside its region, at a one-sided level.
 
-    Args:
-        distance_low: from the lower bound up to the true value, in standard deviations of a single run's sum.
-        distance_high: from the true value up to the upper bound, in the same unit.
-        n: seeds of each case; the standard error is that of a single run over its root.
-        df: degrees of freedom of the standard error.
-        alpha: one-sided level.
+    Distances are those of the true value from the two bounds, in standard deviations of a single run's sum; `df` are
+    the degrees of freedom of the standard error, which is that of a single run over the root of n.
     """
     scaled = np.sqrt(chdtri(df, 1 - _SHARES) / df)
     margin = float(stdtrit(df, 1 - alpha)) * scaled
@@ -172,15 +150,14 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: b
         alpha: level of the question over all interim analyses: two-sided for a direction, else of each one-sided test.
         one_run: the region is about one further run, whose own scatter no number of seeds takes away.
     """
-    low, high = region.low, region.high
-    if estimate.value <= low:
-        low, high = -inf, low
-    elif estimate.value >= high:
-        low, high = high, inf
-    one_sided = alpha / 2 if low == -inf or high == inf else alpha
+    if estimate.value <= region.low:
+        region = Region(high=region.low)
+    elif estimate.value >= region.high:
+        region = Region(low=region.high)
+    one_sided = alpha / 2 if region.is_direction else alpha
     deviation = sqrt(estimate.run_variance)
     below, above = (
-        inf if abs(bound) == inf or not deviation else abs(bound - estimate.value) / deviation for bound in (low, high)
+        abs(bound - estimate.value) / deviation if deviation else inf for bound in (region.low, region.high)
     )
     per_seed = estimate.df / (estimate.n - 1)
 
@@ -192,15 +169,26 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: b
         if n > estimate.n and enough(n, share):
             return n
     last = max(TESTED_AT)
-    more = range(max(last, estimate.n) + 1, MOST_SEEDS)
-    if not enough(MOST_SEEDS, TESTED_AT[last]):
+    return _fewest(lambda n: enough(n, TESTED_AT[last]), max(last, estimate.n) + 1)
+
+
+def _fewest(enough: Callable[[int], bool], least: int) -> int | None:
+    """Return the fewest seeds that are enough, at least so many; None: more than `MOST_SEEDS`."""
+    if not enough(MOST_SEEDS):
         return None
-    return more.start + bisect_left(more, True, key=lambda n: enough(n, TESTED_AT[last]))
+    numbers = range(least, MOST_SEEDS)
+    return least + bisect_left(numbers, True, key=enough)
 
 
-def sampling_error(accuracy: float, images: int) -> float:
-    """Return the standard error of a share of `images` (binomial)."""
-    return sqrt(accuracy * (1 - accuracy) / images)
+def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | None:
+    """Return the seeds of each of two cases that show a difference with power .8 (two-sided t test).
+
+    None: more than `MOST_SEEDS`. With a standard deviation of 0 two seeds do.
+    """
+    if not sigma:
+        return 2
+    distance = difference / (sigma * sqrt(2))
+    return _fewest(lambda n: power(distance, inf, n, 2 * n - 2, alpha / 2) >= POWER, 2)
 
 
 def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
