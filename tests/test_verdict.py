@@ -10,7 +10,7 @@ from builders import TOML, make_benchmark, make_case, make_epoch, make_experimen
 
 from resnet18.judge.checks import Comparison, compare
 from resnet18.judge.reason import Reason
-from resnet18.judge.verdict import CheckResult, Verdict, judge, p_of_claim, verdict_at
+from resnet18.judge.verdict import CheckResult, judge, p_of_claim, verdict_at
 from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.spec.claim import Claim, cases_of
@@ -310,7 +310,7 @@ def test_claims_are_tested_at_3_5_and_10_seeds_only(seeds, n, tmp_path):
     """A fourth seed changes nothing until there are five."""
     mine = claimed(tmp_path, GREATER)
 
-    assert n == verdicts(mine, records_of(mine, seeds=seeds))[0].n
+    assert n == verdicts(mine, records_of(mine, seeds=seeds))[0].comparisons[0].last.n
 
 
 @pytest.mark.parametrize(
@@ -579,12 +579,6 @@ def test_an_estimate_agrees_with_a_claim_inside_its_region(value, is_inside):
     comparison = compared({10: estimate(value, n=10), 3: estimate(0.5, n=3)}, Region(0.0, 1.0))
 
     assert (is_inside, 10) == (comparison.is_inside, comparison.last.n)
-
-
-def test_the_seeds_of_a_verdict_are_those_of_its_smallest_case():
-    result = CheckResult(BETWEEN, tuple(compared({n: estimate(1.0, n=n)}) for n in (5, 10)))
-
-    assert (5, 0) == tuple(Verdict(None, None, "supported", results, 0.05).n for results in ((result,), ()))
 
 
 # The comparisons that a check amounts to

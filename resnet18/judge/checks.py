@@ -1,6 +1,6 @@
 """What each kind of check compares: values by case and seed, weighted sums of their means, and the regions claimed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from math import inf, log
@@ -24,7 +24,7 @@ from resnet18.spec.claim import (
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.tables.metrics import (
-    FEWEST_EPOCHS_TO_OVERFIT,
+    FEWEST_WITH_HALVES,
     comparable_epochs,
     optimizer_form,
     resolution,
@@ -53,8 +53,6 @@ class Comparison:
     """The claim does not need it to hold, but falls where the opposite is shown."""
     falls: bool = False
     """The estimate counts a fall as positive: it is written with the other sign."""
-    against_one_run: bool = False
-    """The region is about one run of the report: only a further run of ours that would not fit refutes the claim."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
     forms: tuple[str, ...] = ()
@@ -68,6 +66,11 @@ class Comparison:
     def is_log(self) -> bool:
         """Whether estimates are logarithms of ratios."""
         return self.unit == "%"
+
+    @property
+    def against_one_run(self) -> bool:
+        """Whether the region is about one run of the report: only a further run that does not fit refutes the claim."""
+        return isinstance(self.check, Close) and self.check.reported is not None
 
     @property
     def last(self) -> Estimate:
@@ -180,16 +183,14 @@ def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
         yield from _trend(check, sample_of(check, cases))
     elif not isinstance(check, RunStatus):
         sample = sample_of(check, cases)
-        is_one_run = isinstance(check, Close) and check.reported is not None
         for names, region in _regions(check, is_log=sample.unit == "%"):
-            yield replace(sample.comparison(names, [1, -1][: len(names)], region), against_one_run=is_one_run)
+            yield sample.comparison(names, [1, -1][: len(names)], region)
 
 
 def _regions(check: Check, *, is_log: bool) -> Iterator[tuple[tuple[str, ...], Region]]:
     """Yield a case with the region of its mean, or two with that of the first's less the second's."""
 
     def widened(margin: float) -> float:
-        """Return a margin as it is laid around an estimate: that of a ratio around its logarithm."""
         return log(1 + margin / 100) if is_log else margin
 
     match check:
@@ -214,9 +215,9 @@ def _trend(check: Trend, sample: Sample) -> Iterator[Comparison]:
     count, sign = len(check.cases), 1 if check.direction == "rising" else -1
     places = _centered(count)
     line = [sign * place / sum(other**2 for other in places) for place in places]
-    up, title = Region(low=0.0), METRICS[check.metric].title
+    up, title = Region(low=0.0), sample.what
     per_step = sample.comparison(check.cases, line, up, f"{title} per step, {check.direction}")
-    yield replace(per_step, falls=check.direction == "falling")
+    yield replace(per_step, falls=sign < 0)
     # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
     for pair in pairwise(check.cases):
         step = sample.comparison(pair, [-sign, sign], up, f"{title}, {check.direction} step by step")
@@ -234,23 +235,21 @@ def _centered(count: int) -> list[float]:
 
 
 def _overfits(check: Overfits, records: Sequence[Record]) -> Iterator[Comparison]:
-    if not all(second_half(record) for record in records):
-        raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT))
+    halves = [second_half(record) for record in records]
+    if not all(halves):
+        raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_WITH_HALVES))
 
-    def slope(record: Record, score: str) -> float:
-        losses: list[float] = [getattr(epoch, score).loss for epoch in second_half(record)]
+    def slope(losses: Sequence[float]) -> float:
         places = _centered(len(losses))
         rise = sum(place * loss for place, loss in zip(places, losses, strict=True))
         return rise / sum(place**2 for place in places)
 
-    def turn(record: Record) -> float:
-        return min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch
-
-    parts: list[tuple[str, str, Region, float, Callable[[Record], float]]] = [
-        ("training loss per epoch, second half", "nats", Region(high=0), 0, lambda record: slope(record, "train")),
-        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, lambda record: slope(record, "clean")),
-        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turn),
-    ]
-    for what, unit, region, step, value in parts:
-        sample = Sample(check, what, unit, {check.case: [value(record) for record in records]}, step)
-        yield sample.comparison([check.case], [1], region)
+    turns = [float(min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch) for record in records]
+    train_slopes = [slope([epoch.train.loss for epoch in half]) for half in halves]
+    test_slopes = [slope([epoch.clean.loss for epoch in half]) for half in halves]
+    for what, unit, region, step, values in (
+        ("training loss per epoch, second half", "nats", Region(high=0), 0, train_slopes),
+        ("test loss (clean) per epoch, second half", "nats", Region(low=0), 0, test_slopes),
+        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turns),
+    ):
+        yield Sample(check, what, unit, {check.case: values}, step).comparison([check.case], [1], region)

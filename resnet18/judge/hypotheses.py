@@ -1,7 +1,7 @@
 """Hypotheses: which reading of what the report leaves open lies nearest to what it printed."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import hypot, sqrt
 from statistics import fmean
 from typing import Literal
@@ -24,8 +24,6 @@ class Candidate:
     reported: float
     """In percent."""
     runs: CaseRecords
-    like: str = ""
-    """The candidate whose runs stand here: it trains alike, and this candidate was not run."""
 
     @property
     def values(self) -> list[float]:
@@ -77,21 +75,14 @@ class Answer:
 
 
 def answers_of(selection: Selection, request: Request, records: Collection[Record]) -> Iterator[Answer]:
-    """Yield each of a benchmark's hypotheses of which several candidates were run.
-
-    Args:
-        selection: the benchmark under the request.
-        request: scale, data and options.
-        records: all records of the folder, the last attempt of each run.
-    """
+    """Yield each of a benchmark's hypotheses of which several candidates were run; `records` are all last attempts."""
     for hypothesis in selection.benchmark.hypotheses:
         found = list(_candidates(selection.benchmark, hypothesis, request, records))
         # A scale may set the key itself: then candidates are one run, and nothing is compared.
         are_distinct = len({candidate.runs.arm_id for candidate in found}) == len(found)
         if are_distinct and len({candidate.name for candidate in found if candidate.runs.measured}) > 1:
-            filled = tuple(_filled(candidate, found) for candidate in found)
-            nearest = _nearest(filled) if reported_head(request) == "reported" else "other terms"
-            yield Answer(hypothesis, filled, nearest)
+            nearest = _nearest(found) if reported_head(request) == "reported" else "other terms"
+            yield Answer(hypothesis, tuple(found), nearest)
 
 
 def candidate_records(selection: Selection, request: Request, records: Collection[Record]) -> Iterator[Record]:
@@ -110,15 +101,6 @@ def _candidates(
         printed = parse_printed(case.reported.get("best_accuracy", ""))
         if printed is not None:
             yield Candidate(candidate.name, case.name, printed.value, runs)
-
-
-def _filled(candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
-    """Return the candidate; if it was not run, with the runs of another that trains alike, bit for bit."""
-    if candidate.runs.records:
-        return candidate
-    twins = (other for other in others if other.runs.records and other.training == candidate.training)
-    twin = next(twins, None)
-    return candidate if twin is None else replace(candidate, runs=twin.runs, like=twin.name)
 
 
 def _nearest(candidates: Sequence[Candidate]) -> tuple[Distance, Distance] | Literal["too few"]:

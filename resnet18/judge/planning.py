@@ -18,7 +18,7 @@ from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.tables.metrics import FEWEST_EPOCHS_TO_OVERFIT, installation, mixed_machines, value_of
+from resnet18.tables.metrics import FEWEST_WITH_HALVES, installation, mixed_machines, value_of
 from resnet18.tables.selection import requests_of, select
 from resnet18.tables.statistics import ALPHA, seeds_for
 
@@ -191,8 +191,8 @@ def _obstacle(
         return Reason("no_device", what=absent[label]) if label in absent else Reason("not_planned", label)
     if any(run.run_id not in seconds for run in runs):
         return Reason("time_unknown", label)
-    if isinstance(check, Overfits) and runs[0].experiment.epochs < FEWEST_EPOCHS_TO_OVERFIT:
-        return Reason("too_few_epochs", count=FEWEST_EPOCHS_TO_OVERFIT)
+    if isinstance(check, Overfits) and runs[0].experiment.epochs < FEWEST_WITH_HALVES:
+        return Reason("too_few_epochs", count=FEWEST_WITH_HALVES)
     kind = runs[0].execution.device.partition(":")[0].replace("auto", device)
     if isinstance(check, RunStatus) and check.device.partition(":")[0] != kind:
         return Reason("other_device", label, what=check.device)

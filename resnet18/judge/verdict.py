@@ -1,6 +1,6 @@
 """Verdicts: what the records of one request say of each claim, at a family-wise error of 5 % over all claims."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,6 +34,11 @@ class CheckResult:
     """Why it can neither hold nor fall."""
 
     @property
+    def judged(self) -> tuple[Comparison, ...]:
+        """The comparisons, none where there is a reason not to judge them."""
+        return self.comparisons if self.reason is None else ()
+
+    @property
     def is_missing(self) -> bool:
         """Whether nothing was run that bears on it."""
         return self.reason is not None and self.reason.bearing != "open"
@@ -53,7 +58,7 @@ class Verdict:
     @property
     def comparisons(self) -> list[Comparison]:
         """Those that were judged."""
-        return _comparisons(self.results)
+        return [part for result in self.results for part in result.judged]
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -64,11 +69,6 @@ class Verdict:
     def out_of_reach(self) -> tuple[Reason, ...]:
         """Those of the reasons for which no number of seeds would support the claim."""
         return tuple(reason for reason in self.reasons if reason.bearing == "out of reach")
-
-    @property
-    def n(self) -> int:
-        """Seeds of the smallest case that was judged."""
-        return min((part.last.n for part in self.comparisons), default=0)
 
     @property
     def is_open(self) -> bool:
@@ -96,11 +96,8 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Return the verdict on every claim of one report, in the order of its tables.
 
-    Args:
-        benchmarks: all tables of the report; a claim without records counts towards the number of claims tested, so
-            that a verdict does not depend on which other tables were run.
-        selections: the tables of which there are records under the request.
-        request: scale, data and options of the records.
+    `benchmarks` are all tables of the report, `selections` those of which there are records under the request: a claim
+    without records is one of those tested, so that a verdict does not depend on which other tables were run.
     """
     by_name = {selection.benchmark.name: selection for selection in selections}
     claims = [(benchmark, claim) for benchmark in benchmarks for claim in benchmark.claims]
@@ -157,7 +154,7 @@ def _status_holds(check: RunStatus, case: CaseRecords) -> bool:
     if not final:
         raise CannotJudgeError(Reason("no_run_on_device", what=kind))
     if (card := parse_printed(check.card or "")) is not None:
-        final = [record for record in final if _is_card(record, card.value)]
+        final = [record for record in final if abs(_card_bytes(record) / card.value - 1) <= CARD_TOLERANCE]
         if not final:
             raise CannotJudgeError(Reason("no_run_on_card", what=card.text))
     if len(final) < FEWEST_SEEDS:
@@ -168,15 +165,10 @@ def _status_holds(check: RunStatus, case: CaseRecords) -> bool:
     return endings == {check.status}
 
 
-def _is_card(record: Record, card_bytes: float) -> bool:
-    """Say whether a run had as much device memory as the card."""
+def _card_bytes(record: Record) -> float:
+    """Return the device memory that a run had."""
     cap = parse_printed(record.spec.execution.memory_cap or "")
-    found = cap.value if cap else float((record.fingerprint.numerics or {}).get("gpu_memory_bytes", 0))
-    return abs(found - card_bytes) <= CARD_TOLERANCE * card_bytes
-
-
-def _comparisons(results: Iterable[CheckResult]) -> list[Comparison]:
-    return [part for result in results if result.reason is None for part in result.comparisons]
+    return cap.value if cap else float((record.fingerprint.numerics or {}).get("gpu_memory_bytes", 0))
 
 
 def p_of_claim(results: Sequence[CheckResult]) -> float:
@@ -185,7 +177,7 @@ def p_of_claim(results: Sequence[CheckResult]) -> float:
     A claim whose parts all hold needs no correction inside it (each must pass); that one of K fails is tested K times.
     How runs end is no random matter here and has no p.
     """
-    parts = _comparisons(results)
+    parts = [part for result in results for part in result.judged]
     if not parts:
         return 1.0
     p_against = min(1.0, len(parts) * min(part.p_against for part in parts))
@@ -198,14 +190,14 @@ def verdict_at(
     benchmark: Benchmark, claim: Claim, results: tuple[CheckResult, ...], level: float, claims: int
 ) -> Verdict:
     """Return the verdict on a claim at its level, one of so many claims."""
-    count = len(_comparisons(results))
+    count = sum(len(result.judged) for result in results)
     judged = tuple(
-        replace(result, comparisons=tuple(_judged(part, level, count, claims) for part in result.comparisons))
-        if result.reason is None
+        replace(result, comparisons=tuple(_judged(part, level, count, claims) for part in result.judged))
+        if result.judged
         else result
         for result in results
     )
-    outcomes = [part.holds for part in _comparisons(judged) if part.counts]
+    outcomes = [part.holds for result in judged for part in result.judged if part.counts]
     outcomes += [result.status_holds for result in results if result.reason is None and not result.comparisons]
     word: Word = "supported"
     if False in outcomes:

@@ -95,8 +95,6 @@ def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
     titles = (head or "reported", "measured (best epoch, as published)", difference, "n (seeds)")
     columns = (Column("candidate"), Column("case"), *(Column(title, "number") for title in titles))
     yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
-    for name, like in dict.fromkeys((candidate.name, candidate.like) for candidate in candidates if candidate.like):
-        yield paragraph(f'"{name}" was not run: it trains like "{like}" here, whose runs stand in both rows.')
     yield paragraph(_conclusion(answer))
 
 

@@ -1,6 +1,6 @@
 """Cells and tables as values: numbers with spread, n and mark, or the reason why there is none. Writers print them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from math import inf, sqrt
 from statistics import fmean, median, stdev
 from typing import Literal, NamedTuple
@@ -37,12 +37,12 @@ class Form(NamedTuple):
     digits: str
     """A format specification; empty: digits that suit a time in seconds."""
     suffix: str = ""
+    limits: tuple[float, float] = (-inf, inf)
+    """Of what such a number can be."""
     is_range: bool = False
     """The ends are the lowest and the highest value, not a 95 % interval."""
     tells_n: bool = False
     """Without an interval, n stands in its place."""
-    limits: tuple[float, float] = (-inf, inf)
-    """Of what such a number can be."""
 
 
 FORMS: dict[Kind, Form] = {
@@ -71,14 +71,14 @@ class Value(NamedTuple):
     @property
     def main(self) -> str:
         """The number with its unit, without its spread."""
-        return f"{self.number:{self._digits}}{FORMS[self.kind].suffix}"
+        return self._printed(self.number) + FORMS[self.kind].suffix
 
     @property
     def rest(self) -> str:
         """What follows the number: spread, or n where there is none, remark, and the mark of an unreliable time."""
         form, spread = FORMS[self.kind], ""
         if self.ends is not None:
-            low, high = (f"{end:{self._digits}}" for end in self.ends)
+            low, high = map(self._printed, self.ends)
             spread = "" if form.is_range and low == high else f"[{low}{' to ' if form.is_range else ', '}{high}]"
         elif form.tells_n and self.n:
             spread = f"(n = {' and '.join(map(str, self.n))}: no interval)"
@@ -89,10 +89,10 @@ class Value(NamedTuple):
         """All of it."""
         return f"{self.main} {self.rest}".rstrip()
 
-    @property
-    def _digits(self) -> str:
+    def _printed(self, number: float) -> str:
         # Three significant digits of a time are more than a shared machine repeats.
-        return FORMS[self.kind].digits or f".{2 if self.number < 10 else 1 if self.number < 1_000 else 0}f"
+        decimals = 2 if self.number < 10 else 1 if self.number < 1_000 else 0
+        return format(number, FORMS[self.kind].digits or f".{decimals}f")
 
 
 class Missing(NamedTuple):
@@ -165,9 +165,9 @@ def middle(values: Sequence[float], kind: Kind = "seconds", *, is_unreliable: bo
 def seed_error(case: CaseRecords) -> Cell:
     """Return the standard deviation of the clean accuracy over seeds, in points."""
     percents = list(map(clean_accuracy, case.measured))
-    if not percents:
-        return missing(case)
-    return Value(stdev(percents), "error", n=(len(percents),)) if len(percents) > 1 else Missing()
+    if len(percents) < 2:
+        return Missing() if percents else missing(case)
+    return Value(stdev(percents), "error", n=(len(percents),))
 
 
 def image_error(case: CaseRecords) -> Cell:
@@ -188,9 +188,8 @@ def other_endings(case: CaseRecords) -> list[str]:
 def seeds(case: CaseRecords) -> Value:
     """Return the number of seeds behind a row, with how the other runs ended."""
     remarks = [f"+ {ending}" for ending in other_endings(case)]
-    versions = {record.fingerprint.identity.code_hash for record in case.measured}
-    if len(versions) > 1:
-        remarks.append(f"(of {len(versions)} code versions)")
+    versions = len({record.fingerprint.identity.code_hash for record in case.measured})
+    remarks += [f"(of {versions} code versions)"] if versions > 1 else []
     return Value(len(case.measured), "seeds", remark=" ".join(remarks))
 
 
@@ -199,20 +198,10 @@ def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missi
 
     The 95 % interval (percentile bootstrap) is left out with fewer than five runs on either side.
     """
-    obstacle = next(_obstacles(slow, fast, metric), None)
-    if obstacle is not None:
-        return Missing(f"not computed: {obstacle}")
-    n = len(slow.measured), len(fast.measured)
-    ratio, low, high = ratio_of_medians(values_of(metric, slow.measured), values_of(metric, fast.measured))
-    return Value(ratio, "times", (low, high) if min(n) >= FEWEST_FOR_A_BOOTSTRAP else None, n)
-
-
-def _obstacles(slow: CaseRecords, fast: CaseRecords, metric: str) -> Iterator[str]:
-    """Yield why the two must not be divided."""
-    yield from (f"no time of {case.name}" for case in (slow, fast) if not case.measured)
     records = [*slow.measured, *fast.measured]
     flags = {flag for record in records for flag in record.flags if flag in TIME_IS_UNRELIABLE}
     obstacles = {
+        **{f"no time of {case.name}": not case.measured for case in (slow, fast)},
         "the experiments differ": slow.experiment != fast.experiment,
         "data differ": len({record.fingerprint.identity.data_sha256 for record in records}) > 1,
         "versions of the code differ": differ_in_code((slow.measured, fast.measured)),
@@ -222,4 +211,9 @@ def _obstacles(slow: CaseRecords, fast: CaseRecords, metric: str) -> Iterator[st
         f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
         "a time of 0 s": min(values_of(metric, records), default=1) <= 0,
     }
-    yield from (what for what, is_so in obstacles.items() if is_so)
+    for what, is_so in obstacles.items():
+        if is_so:
+            return Missing(f"not computed: {what}")
+    n = len(slow.measured), len(fast.measured)
+    ratio, low, high = ratio_of_medians(values_of(metric, slow.measured), values_of(metric, fast.measured))
+    return Value(ratio, "times", (low, high) if min(n) >= FEWEST_FOR_A_BOOTSTRAP else None, n)

@@ -14,14 +14,10 @@ PLATEAU_POINTS = 2.0
 """A run has reached its plateau when test accuracy is within this much of its own highest."""
 WINDOW = 5
 """Epochs averaged on either side of a cut of the learning rate."""
-FEWEST_TO_TIME = 5
-"""Epochs without which "early" and "late" mean nothing."""
 FEWEST = 3
 """Epochs without which there is no window, no slope and no noise to speak of."""
-FEWEST_EPOCHS_TO_OVERFIT = 2 * FEWEST - 1
-"""Epochs of which the later half has a slope."""
-AROUND = 2
-"""Epochs on either side that show how much the loss of one seed moves anyway."""
+FEWEST_WITH_HALVES = 2 * FEWEST - 1
+"""Epochs of which the later half has a slope; of fewer, "early" and "late" mean nothing."""
 
 
 def percent(score: Score) -> float:
@@ -79,23 +75,19 @@ def overfitting_epoch(records: Sequence[Record]) -> int | None:
     number of images than the first are left out.
     """
     loss = series([comparable_epochs(record) for record in records], lambda epoch: epoch.clean.loss)
-    last_tenth = loss.mean[len(loss.mean) * 9 // 10 :]
-    at = min(range(len(loss.mean)), key=lambda epoch: loss.mean[epoch])
-    around = loss.mean[max(at - AROUND, 0) : at + AROUND + 1]
+    at = loss.mean.index(min(loss.mean))
+    around = loss.mean[max(at - 2, 0) : at + 3]
     noise = loss.high[at] - loss.low[at] if len(records) > 1 else max(around) - min(around)
     # The lowest of many noisy values is always low. The last tenth has its own lowest: a flat curve is not marked.
-    return at + 1 if min(last_tenth) - loss.mean[at] > noise else None
+    lowest_at_the_end = min(loss.mean[len(loss.mean) * 9 // 10 :])
+    return at + 1 if lowest_at_the_end - loss.mean[at] > noise else None
 
 
 def images_at_the_end(records: Sequence[Record]) -> set[tuple[int, int]]:
     """Return the test images of the first and the last epoch of the shortest runs, where the two differ."""
     shortest = min(len(record.epochs) for record in records)
-    ends = (
-        (record.epochs[0].as_published.images, record.epochs[-1].as_published.images)
-        for record in records
-        if len(record.epochs) == shortest
-    )
-    return {(first, last) for first, last in ends if first != last}
+    images = [[epoch.as_published.images for epoch in record.epochs] for record in records]
+    return {(run[0], run[-1]) for run in images if len(run) == shortest and run[0] != run[-1]}
 
 
 def second_half(record: Record) -> Sequence[Epoch]:
@@ -111,10 +103,9 @@ def _accuracies(record: Record) -> list[float]:
 
 def _epochs_to(record: Record, level: float) -> float | None:
     """Return the first epoch at a level in percent; the number of epochs plus 1 where none reaches it."""
-    if len(comparable_epochs(record)) < FEWEST_TO_TIME:
-        return None
-    reached = (epoch.epoch for epoch in comparable_epochs(record) if percent(epoch.clean) >= level)
-    return float(next(reached, len(record.epochs) + 1))
+    epochs = comparable_epochs(record)
+    reached = (epoch.epoch for epoch in epochs if percent(epoch.clean) >= level)
+    return float(next(reached, len(record.epochs) + 1)) if len(epochs) >= FEWEST_WITH_HALVES else None
 
 
 def _jitter(record: Record) -> float | None:
@@ -140,16 +131,17 @@ def _gain_at_cut(record: Record, which: int) -> float | None:
     cuts = [at for at, (before, after) in enumerate(pairwise(epochs), 1) if after.learning_rate < before.learning_rate]
     if not cuts:
         return None
-    start, cut, end = [0, *cuts, len(epochs)][which : which + 3] if which >= 0 else [0, *cuts, len(epochs)][-3:]
-    before, after = epochs[max(start, cut - WINDOW) : cut], epochs[cut : min(end, cut + WINDOW)]
-    if min(len(before), len(after)) < FEWEST:
-        return None
-    return fmean(percent(epoch.clean) for epoch in after) - fmean(percent(epoch.clean) for epoch in before)
+    start, cut, end = list(zip([0, *cuts], cuts, [*cuts[1:], len(epochs)], strict=False))[which]
+    before, after = (
+        [percent(epoch.clean) for epoch in part]
+        for part in (epochs[max(start, cut - WINDOW) : cut], epochs[cut : min(end, cut + WINDOW)])
+    )
+    return fmean(after) - fmean(before) if min(len(before), len(after)) >= FEWEST else None
 
 
-def _drop(epochs: Sequence[Epoch], loss: Callable[[Epoch], float]) -> float | None:
-    """Return by how much a loss fell from the first epoch to the last; an epoch is not compared with itself."""
-    return loss(epochs[0]) - loss(epochs[-1]) if len(epochs) > 1 else None
+def _drop(scores: Sequence[Score]) -> float | None:
+    """Return by how much the loss fell from the first epoch to the last; an epoch is not compared with itself."""
+    return scores[0].loss - scores[-1].loss if len(scores) > 1 else None
 
 
 CURVES: dict[str, Callable[[Record], float | None]] = {
@@ -160,8 +152,8 @@ CURVES: dict[str, Callable[[Record], float | None]] = {
     "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
     "final_train_accuracy": lambda record: percent(record.epochs[-1].train),
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
-    "train_loss_drop": lambda record: _drop(record.epochs, lambda epoch: epoch.train.loss),
-    "test_loss_drop": lambda record: _drop(comparable_epochs(record), lambda epoch: epoch.clean.loss),
+    "train_loss_drop": lambda record: _drop([epoch.train for epoch in record.epochs]),
+    "test_loss_drop": lambda record: _drop([epoch.clean for epoch in comparable_epochs(record)]),
     "generalization_gap": lambda record: percent(record.epochs[-1].train) - clean_accuracy(record),
     "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
     "jitter": _jitter,
@@ -183,9 +175,8 @@ def values_of(metric: str, records: Iterable[Record]) -> list[float]:
 
 def resolution(metric: str, record: Record) -> float:
     """Return the step in which a metric can change: runs that agree to it may still differ by less."""
-    if METRICS[metric].quantity == "epochs":
-        return 1.0
-    return 100 / record.epochs[-1].clean.images if METRICS[metric].quantity == "accuracy" else 0.0
+    steps = {"epochs": 1.0, "accuracy": 100 / record.epochs[-1].clean.images}
+    return steps.get(METRICS[metric].quantity, 0.0)
 
 
 SCOPES = {
@@ -203,9 +194,8 @@ def installation(record: Record) -> tuple[str, ...]:
 def machine(record: Record) -> str:
     """Return what must agree before times are averaged: processor, device and threads."""
     numerics = record.fingerprint.numerics or {}
-    is_known = knows_machine(numerics)
-    model = str(numerics.get("gpu_model") or numerics.get("cpu_model")) if is_known else "unknown machine"
-    threads = numerics.get("threads")
+    known = numerics.get("gpu_model") or numerics.get("cpu_model")
+    model, threads = str(known) if knows_machine(numerics) else "unknown machine", numerics.get("threads")
     return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else model
 
 

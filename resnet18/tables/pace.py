@@ -19,14 +19,8 @@ from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request, resolve
 from resnet18.tables.selection import CaseRecords, Selection
 
-CIFAR_STEM_WORK = 16
-"""The stem of CIFAR leaves maps of four times the side."""
-WORKS_224 = 1.8e9
-"""Multiplications of an image of 224 px at width 64 with the ImageNet stem (He et al., 2015, table 1)."""
 RULE_RUN_S, RULE_STEP_S, RULE_WORKS_S = 0.5, 0.01, 25e9
 """The rule of thumb, of two idle cores: seconds of a run and of a step, and multiplications in a second."""
-TRAINING_WORK = 3
-"""Forward, and backward for weights and for maps."""
 
 Basis = Literal["records", "timed", "scaled", "rule"]
 Kind = tuple[Experiment, Execution]
@@ -62,12 +56,11 @@ def kind_of(experiment: Experiment, execution: Execution) -> Kind:
 
 def images_of(experiment: Experiment, sizes: Sizes) -> tuple[int, int]:
     """Return how many images a run trains on and how many it scores afterwards, over all epochs and evaluations."""
-    each_epoch, last_epochs = (
-        sizes.test if count == "all" else count for count in (experiment.test_images_epoch, experiment.test_images_last)
-    )
+    epochs, last = experiment.epochs, min(LAST_EPOCHS, experiment.epochs)
     train = sizes.train if experiment.train_images == "all" else experiment.train_images
-    last = min(LAST_EPOCHS, experiment.epochs)
-    return experiment.epochs * train, 2 * (each_epoch * (experiment.epochs - last) + last_epochs * last)
+    each_epoch = sizes.test if experiment.test_images_epoch == "all" else experiment.test_images_epoch
+    at_the_end = sizes.test if experiment.test_images_last == "all" else experiment.test_images_last
+    return epochs * train, 2 * (each_epoch * (epochs - last) + at_the_end * last)
 
 
 def full_size_images(case: CaseRecords, benchmark: Benchmark, request: Request) -> int | None:
@@ -144,15 +137,15 @@ def _pace_of(record: Record) -> Pace:
 
 
 def work(experiment: Experiment) -> float:
-    """Return the multiplications that scoring an image takes, roughly."""
-    stem = CIFAR_STEM_WORK if experiment.stem == "cifar" else 1
-    return WORKS_224 * stem * (experiment.image_size / 224) ** 2 * (experiment.width / 64) ** 2
+    """Return the multiplications of scoring an image: 1.8e9 at 224 px and width 64 (He et al., 2015, table 1)."""
+    maps = 16 if experiment.stem == "cifar" else 1  # that stem leaves maps of four times the side
+    return 1.8e9 * maps * (experiment.image_size / 224) ** 2 * (experiment.width / 64) ** 2
 
 
 def by_rule(experiment: Experiment) -> Pace:
-    """Return a run's pace by the rule of thumb."""
+    """Return a run's pace by the rule of thumb; training goes forward, and backward for weights and for maps."""
     image_s = work(experiment) / RULE_WORKS_S
-    return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + TRAINING_WORK * image_s, image_s, "rule")
+    return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + 3 * image_s, image_s, "rule")
 
 
 def scaled(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
@@ -174,10 +167,7 @@ def estimate(
 ) -> tuple[dict[str, float], set[Basis]]:
     """Return the seconds of runs by id, as far as they are known, and what these are based on.
 
-    Args:
-        runs: that have no record.
-        paces: by kind; those of other kinds are scaled.
-        sizes: of the data set; None: unknown, and so are the seconds of runs on all of it.
+    Runs of a kind without a pace get a scaled one. Without the sizes of the data set runs on all of it are unknown.
     """
     used, seconds, bases = dict(paces), dict[str, float](), set[Basis]()
     if not paces:

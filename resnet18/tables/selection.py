@@ -1,5 +1,6 @@
 """Find the records of cases. A selection is a way of asking: scale, data and options; ids tie its cases to records."""
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -77,11 +78,8 @@ def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
     """
     requests = {Request(record.scale, record.spec.experiment.data, record.spec.overrides) for record in records}
     requests |= {Request(request.scale, request.data, ()) for request in requests}
-
-    def rank(request: Request) -> tuple[int, str, int, tuple[str, ...]]:
-        return LARGEST_FIRST.index(request.scale), request.data_label, len(request.overrides), request.overrides
-
-    return tuple(sorted(requests, key=rank))
+    ranked = sorted(requests, key=lambda request: (request.data_label, len(request.overrides), request.overrides))
+    return tuple(request for scale in LARGEST_FIRST for request in ranked if request.scale == scale)
 
 
 def selections_by_request(
@@ -99,36 +97,30 @@ def selections_by_request(
 
 def select(benchmarks: Collection[Benchmark], request: Request, records: Collection[Record]) -> tuple[Selection, ...]:
     """Return the benchmarks of which there is a record under the request."""
-    by_arm, devices = _by_arm(records), devices_of(records)
-    runnable = (benchmark for benchmark in benchmarks if benchmark.can_run)
-    selections = (Selection(benchmark, _cases(benchmark, request, by_arm, devices)) for benchmark in runnable)
-    return tuple(selection for selection in selections if selection.records)
+    runnable = [benchmark for benchmark in benchmarks if benchmark.can_run]
+    return tuple(selection for selection in _selections(runnable, request, records) if selection.records)
 
 
 def case_records(benchmark: Benchmark, request: Request, records: Collection[Record]) -> tuple[CaseRecords, ...]:
     """Return each case of a benchmark with its records; none where the request's options do not fit it."""
-    return _cases(benchmark, request, _by_arm(records), devices_of(records))
+    return next(_selections([benchmark], request, records)).cases
 
 
-def _by_arm(records: Collection[Record]) -> dict[str, list[Record]]:
-    by_arm: dict[str, list[Record]] = {}
+def _selections(benchmarks: Iterable[Benchmark], request: Request, records: Collection[Record]) -> Iterator[Selection]:
+    by_arm, devices = defaultdict[str, list[Record]](list), devices_of(records)
     for record in sorted(records, key=lambda record: record.seed):
-        by_arm.setdefault(record.arm_id, []).append(record)
-    return by_arm
-
-
-def _cases(
-    benchmark: Benchmark, request: Request, by_arm: dict[str, list[Record]], devices: Mapping[str, int]
-) -> tuple[CaseRecords, ...]:
-    found = []
-    for case in benchmark.cases:
+        by_arm[record.arm_id].append(record)
+    for benchmark in benchmarks:
         try:
-            spec = resolve(benchmark, case, request, seed=0)
+            specs = [resolve(benchmark, case, request, seed=0) for case in benchmark.cases]
         except SpecError:
-            return ()
-        arm_id = ids_of(*spec).arm_id
-        found.append(CaseRecords(case, *spec, arm_id, tuple(by_arm.get(arm_id, ())), absent_device(spec[1], devices)))
-    return tuple(found)
+            specs = []
+        cases = []
+        for case, spec in zip(benchmark.cases, specs, strict=False):
+            arm_id = ids_of(*spec).arm_id
+            found = tuple(by_arm.get(arm_id, ()))
+            cases.append(CaseRecords(case, *spec, arm_id, found, absent_device(spec[1], devices)))
+        yield Selection(benchmark, tuple(cases))
 
 
 def devices_of(records: Collection[Record]) -> Mapping[str, int]:
@@ -136,10 +128,9 @@ def devices_of(records: Collection[Record]) -> Mapping[str, int]:
 
     The report depends on records alone, not on the machine that renders it.
     """
-    found = {"cpu": 1}
+    found = Counter[str]()
     for record in records:
-        kind, index = device_of(record), int(record.spec.execution.device.partition(":")[2] or 0)
-        found[kind] = max(found.get(kind, 1), index + 1)
+        found |= Counter({device_of(record): int(record.spec.execution.device.partition(":")[2] or 0) + 1})
     return {**found, "cpu": 1}
 
 

@@ -38,13 +38,7 @@ Columns = Iterator[tuple[Column, CellOf]]
 
 
 def build_table(selection: Selection, request: Request, caption: str = "") -> Table:
-    """Return a benchmark's table.
-
-    Args:
-        selection: a benchmark with its records; its `table` says what is printed, with cases as rows or columns.
-        request: decides whether reported values may stand beside measured ones; the measured ones name other data.
-        caption: of the table.
-    """
+    """Return a benchmark's table; the request decides whether reported values may stand beside measured ones."""
     shape = selection.benchmark.table
     columns: list[tuple[Column, CellOf]] = [
         (Column(shape.case_title), lambda case: Text(case.name)),
@@ -67,20 +61,19 @@ def build_table(selection: Selection, request: Request, caption: str = "") -> Ta
 def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, CellOf]:
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
 
-    def has_operation(case: CaseRecords) -> Cell:
-        names = [operation.name for operation in case.experiment.augmentation]
-        return Text("yes" if factor.operation in names else "no")
+    def cell(case: CaseRecords) -> Cell:
+        if factor.operation is not None:
+            names = [operation.name for operation in case.experiment.augmentation]
+            return Text("yes" if factor.operation in names else "no")
+        specs = (case.experiment, case.execution)
+        values = [value for spec in specs if (value := value_at(spec, factor.key or "")) is not None]
+        found = values[0] if values else None
+        if isinstance(found, int | float) and not isinstance(found, bool):
+            return Text(str(found), float(found))
+        return Text(str(found))
 
-    def value(case: CaseRecords) -> Cell:
-        found = value_at(case.experiment, factor.key or "")
-        found = value_at(case.execution, factor.key or "") if found is None else found
-        is_number = isinstance(found, int | float) and not isinstance(found, bool)
-        return Text(str(found), float(found) if is_number else None)
-
-    if factor.operation is not None:
-        return Column(factor.title), has_operation
-    numbers = all(value(case).number is not None for case in cases)
-    return Column(factor.title, "number" if numbers else "text"), value
+    has_numbers = all(cell(case).number is not None for case in cases)
+    return Column(factor.title, "number" if has_numbers else "text"), cell
 
 
 def _metrics(selection: Selection, request: Request) -> Columns:
