@@ -146,7 +146,7 @@ def deliver(job):
 
 
 def delivered(job):
-    return parse_record(deliver(job).record.encode(), "the record")
+    return parse_record(deliver(job).record.encode(), f"{job.run.run_id}.{job.attempt}.json")
 
 
 def problem_of(store, job):
@@ -170,7 +170,7 @@ def left(home):
 
 def test_a_run_is_carried_out_and_nothing_stays_on_the_node(job, home):
     delivery = deliver(job)
-    record = parse_record(delivery.record.encode(), "the record")
+    record = parse_record(delivery.record.encode(), f"{job.run.run_id}.1.json")
 
     assert ("ok", 1, job.identity) == (record.status, record.attempt, record.fingerprint.identity)
     assert delivery.picture

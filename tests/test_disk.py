@@ -342,22 +342,3 @@ def test_a_report_is_not_written_through_a_planted_link(tmp_path):
 def test_the_bytes_of_a_record_on_disk_are_golden(store):
     """The same on every machine."""
     assert GOLDEN == hashlib.sha256(store.save(NEW).read_bytes()).hexdigest()
-
-
-def test_a_folder_that_another_makes_at_the_same_moment_is_used(tmp_path, monkeypatch):
-    """A file in its place is an error."""
-
-    def meanwhile(make):
-        def mkdir(path):
-            make(path)
-            raise FileExistsError(errno.EEXIST, "File exists")
-
-        return mkdir
-
-    monkeypatch.setattr(disk.os, "mkdir", meanwhile(lambda path, mkdir=os.mkdir: mkdir(path)))
-    disk.make_folder(tmp_path / "folder")
-    monkeypatch.setattr(disk.os, "mkdir", meanwhile(lambda path: path.write_bytes(b"")))
-
-    with pytest.raises(FileExistsError):
-        disk.make_folder(tmp_path / "file")
-    assert (tmp_path / "folder").is_dir()

@@ -23,7 +23,6 @@ from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
-from resnet18.spec.experiment import DataSource
 from resnet18.spec.load import benchmarks_dir, load_benchmark
 
 TOKENS = (b"nan", b"-inf", b"0x" + b"f" * 6_000, b"9" * 5_000, b"a." * 3_000, b"[" * 3_000, b'"\\u202e"', b"1e999", b"")
@@ -110,6 +109,7 @@ PARTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # strings of a pickle, escaped wrongly
 @pytest.mark.parametrize("part", PARTS)
 @given(drawn=DRAWN)
 def test_a_part_of_any_bytes_raises_only_a_value_error(part, drawn):
@@ -134,6 +134,7 @@ def cifar(tmp_path_factory):
     return found
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("kind", ["python", "binary"])
 @given(drawn=DRAWN)
 def test_a_cifar_archive_of_any_bytes_raises_only_our_own_error(folder, cifar, kind, drawn):
@@ -158,16 +159,6 @@ def test_an_image_folder_of_any_bytes_raises_only_our_own_error(folder, image_ta
 
     with contextlib.suppress(SuiteError):
         read_image_folder("mine", path)
-
-
-@pytest.fixture
-def decoded(tmp_path, monkeypatch):
-    """An image folder whose decoded copy is kept, and the folder of the copy."""
-    monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))
-    source = DataSource("imagefolder", "mine", make_tar(tmp_path / "mine.tar", files(), ""))
-    open_data(source, verify=True)
-    (copy,) = (path for path in (tmp_path / "home" / "decoded").iterdir() if path.is_dir())
-    return source, copy
 
 
 @pytest.mark.parametrize("name", ["about.json", "train_images.npy", "test_labels.npy"])

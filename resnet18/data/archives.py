@@ -3,11 +3,9 @@
 import bz2
 import gzip
 import hashlib
-import io
 import lzma
 import pickletools
 import tarfile
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -27,8 +25,7 @@ MAX_BATCH_BYTES, MAX_ARCHIVE_BYTES = 40_000_000, 250_000_000
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
 OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 """Compressions by the bytes that they start with. Whatever starts with none of them is a plain tar."""
-HEADERS = 1_000_000
-"""Room for headers and padding beyond the largest member, in bytes."""
+HEADERS = 1_000_000  # bytes of headers and padding beyond the largest member
 
 
 class Archive(NamedTuple):
@@ -77,24 +74,16 @@ def check_archive(path: Path, sha256: str) -> None:
 def read_archive(path: Path, sha256: str) -> DataSet:
     """Return the data set of either archive; raise IntegrityError at another checksum or content."""
     check_archive(path, sha256)
+    parse = parse_python_batch if "python" in path.name else parse_binary_batch
+    limits = {"members": 100, "member_bytes": MAX_BATCH_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
     try:
-        *batches, test = _batches(path)
+        files = read_tar(path, lambda place: _batch(place) in BATCHES, **limits)
+        found = {_batch(place): parse(content) for place, content in files}
+        *batches, test = (found[name] for name in BATCHES)
     except Exception as error:  # noqa: BLE001 - tarfile, gzip and pickletools raise a dozen kinds at damaged bytes
         raise IntegrityError(str(path), f"not a CIFAR-10 archive: {error}") from None
     train = Split(np.concatenate([part.images for part in batches]), np.concatenate([part.labels for part in batches]))
     return DataSet(CIFAR10, CLASSES, train, test, arrays_sha256(CLASSES, train, test))
-
-
-def _batches(path: Path) -> list[Split]:
-    parse = parse_python_batch if "python" in path.name else parse_binary_batch
-    limits = {"members": 100, "member_bytes": MAX_BATCH_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
-    files = read_tar(path, lambda place: _batch(place) in BATCHES, **limits)
-    found = {_batch(place): parse(content) for place, content in files}
-    if lacking := [name for name in BATCHES if name not in found]:
-        raise ValueError(f"lacks {', '.join(lacking)}")
-    if len({len(split.labels) for split in found.values()}) > 1:
-        raise ValueError("its batches hold different numbers of images")
-    return [found[name] for name in BATCHES]
 
 
 def _batch(place: str) -> str:
@@ -102,10 +91,7 @@ def _batch(place: str) -> str:
 
 
 def parse_binary_batch(batch: bytes) -> Split:
-    """Return the images of a binary batch: records of one label byte and 3,072 pixels, channel by channel.
-
-    Raises ValueError at another length, or a label above 9.
-    """
+    """Return the images of a binary batch: one label byte and 3,072 pixels each, channel by channel; or ValueError."""
     if not batch or len(batch) % (1 + PIXELS):
         raise ValueError(f"a batch of {len(batch):,} bytes is no whole number of {1 + PIXELS:,}-byte records")
     rows = np.frombuffer(batch, dtype=np.uint8).reshape(-1, 1 + PIXELS)
@@ -119,17 +105,15 @@ def parse_python_batch(batch: bytes) -> Split:
     Raises ValueError at any other pickle, or labels that are not from 0 to 9.
     """
     pixels, labels, in_labels = b"", list[int](), False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # strings that no pickle of these has, escaped wrongly
-        for opcode, argument, _ in pickletools.genops(batch):
-            if opcode.name in {"MARK", "APPENDS", "EMPTY_LIST", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
-                continue
-            if in_labels and isinstance(argument, int):
-                labels.append(argument)
-                continue
-            in_labels = argument == "labels"
-            if opcode.name == "BINSTRING" and isinstance(argument, str) and len(argument) > len(pixels):
-                pixels = argument.encode("latin-1")  # how genops turns the bytes of a Python 2 string into text
+    for opcode, argument, _ in pickletools.genops(batch):
+        if opcode.name in {"MARK", "APPENDS", "EMPTY_LIST", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
+            continue
+        if in_labels and isinstance(argument, int):
+            labels.append(argument)
+            continue
+        in_labels = argument == "labels"
+        if opcode.name == "BINSTRING" and isinstance(argument, str) and len(argument) > len(pixels):
+            pixels = argument.encode("latin-1")  # how genops turns the bytes of a Python 2 string into text
     if not labels or len(pixels) != len(labels) * PIXELS:
         raise ValueError(f"{len(labels):,} labels and {len(pixels):,} bytes of pixels do not fit together")
     return _split(np.frombuffer(pixels, dtype=np.uint8), labels)
@@ -142,29 +126,19 @@ def _split(pixels: NDArray[np.uint8], labels: list[int]) -> Split:
     return Split(np.ascontiguousarray(images), np.array(labels, dtype=np.uint8))
 
 
-class _BoundedStream(io.RawIOBase):
+class _BoundedStream:
     """Refuses to be read in larger pieces, or farther, than a limit: `tarfile` reads a header of any claimed length."""
 
     def __init__(self, stream: BinaryIO, most_at_once: int, most_in_all: int) -> None:
-        super().__init__()
         self._stream, self._most_at_once, self._most_in_all = stream, most_at_once, most_in_all
+        self.seek, self.tell = stream.seek, stream.tell
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int) -> bytes:
         if not 0 <= size <= self._most_at_once:
             raise ValueError(f"a piece of {size:,} bytes, where {self._most_at_once:,} are the most")
-        self._check(self.tell() + size)
-        return self._stream.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        self._check(offset)  # a compression unpacks all that lies before it
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def _check(self, place: int) -> None:
-        if place > self._most_in_all:
+        if self.tell() + size > self._most_in_all:
             raise ValueError(f"unpacks to more than {self._most_in_all:,} bytes")
+        return self._stream.read(size)
 
 
 def read_tar(
@@ -172,8 +146,7 @@ def read_tar(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the wanted regular files of a tar, compressed or not: no link, device or directory.
 
-    Raises ValueError at an archive beyond one of the three limits, or cut off; `tarfile` and the compressions raise
-    errors of their own.
+    Raises ValueError beyond one of the limits, or what `tarfile` and the compressions raise at damaged bytes.
     """
     with path.open("rb") as file:
         opener = next((opener for magic, opener in OPENERS if file.peek(6).startswith(magic)), None)
@@ -183,10 +156,9 @@ def read_tar(
             for number, member in enumerate(archive, start=1):
                 if number > members:
                     raise ValueError(f"more than {members:,} files")
-                if member.isreg() and member.size > member_bytes:
+                if member.size > member_bytes:
                     raise ValueError(f"{member.name}: larger than {member_bytes:,} bytes")
-                opened = archive.extractfile(member) if member.isreg() and is_wanted(member.name) else None
-                if opened:
+                if member.isreg() and is_wanted(member.name) and (opened := archive.extractfile(member)):
                     content = opened.read()
                     if len(content) != member.size:
                         raise ValueError(f"{member.name}: cut off")

@@ -25,10 +25,8 @@ CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 class Split:
     """Training or test images."""
 
-    images: NDArray[np.uint8]
-    """[n, side, side, 3]"""
-    labels: NDArray[np.uint8]
-    """[n]"""
+    images: NDArray[np.uint8]  # [n, side, side, 3]
+    labels: NDArray[np.uint8]  # [n]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class DataSet:
     train: Split
     test: Split
     sha256: str
-    """Of the decoded arrays (`arrays_sha256`)."""
 
     @property
     def native_size(self) -> int:
@@ -59,9 +56,8 @@ def arrays_sha256(classes: tuple[str, ...], train: Split, test: Split) -> str:
 
 
 def subset(data: DataSet, which: Literal["train", "test"], size: CountOrAll) -> NDArray[np.int64]:
-    """Return the sorted indices of a class-balanced subset, a function of the data and the size alone.
+    """Return the sorted indices of a class-balanced subset, a function of data and size; a larger one contains it.
 
-    Of each class the same images come first whatever the size, so a smaller subset lies inside a larger one.
     Raises SpecError if the data set has too few images of a class.
     """
     labels = (data.train if which == "train" else data.test).labels
@@ -85,10 +81,7 @@ def subset(data: DataSet, which: Literal["train", "test"], size: CountOrAll) -> 
 
 
 def read_embedded(path: Path = EMBEDDED_FILE) -> DataSet:
-    """Return the 4,000 training and 1,000 test images, grey 28 px padded to 32 px and repeated in three channels.
-
-    Raises IntegrityError if the file is not the one that the package came with.
-    """
+    """Return the 4,000 training and 1,000 test images, grey 28 px padded to 32 px and repeated in three channels."""
 
     def split(which: str) -> Split:
         padded = np.pad(archive[f"{which}_images"], ((0, 0), (2, 2), (2, 2)))

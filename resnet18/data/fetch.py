@@ -10,7 +10,7 @@ import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
@@ -60,8 +60,7 @@ class SlowMirrorError(MirrorError):
 def fetch(home: Path, say: Say) -> None:
     """Download the python archive, unless it or the binary archive is there and right.
 
-    Raises SpecError if the user's own mirror is no URL, and EnvironmentMissingError if no mirror gives the archive or
-    the folder cannot be written.
+    Raises SpecError if the user's own mirror is no URL, and EnvironmentMissingError if no mirror or no disk serves.
     """
     archive, mirrors = ARCHIVES[PYTHON], _mirrors()
     there = next((home / name for name in ARCHIVES if (home / name).is_file()), None)  # the archive that a run reads
@@ -125,12 +124,10 @@ def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: Say
             failures.append(f"{host}: {one_line(str(error))[:160]}")
             say(failures[-1])
         except ValueError:  # pooch found another SHA-256, and deleted the file
-            if had:  # the wrong bytes may have been there before
+            failures.append(f"{host}: gives a file with another SHA-256")
+            say(failures[-1])
+            if had:  # the wrong bytes may have been there before: the same mirror again, from the start
                 waiting.appendleft(url)
-                say(f"{host}: what it sent and what was there have another SHA-256; starting over")
-            else:
-                failures.append(f"{host}: gives a file with another SHA-256")
-                say(failures[-1])
         else:
             return
     raise EnvironmentMissingError(
@@ -147,7 +144,7 @@ def _download(part: Path, size: int, say: Say, url: str, output: str, _pooch: ob
     """Complete the partial file, which keeps what has come if that fails, and put it where pooch checks it."""
     had = _size(part)
     _check_room(size - had, part.parent)
-    say(f"{part.stem}, {decimal(size)}, from {urlsplit(url).netloc} to {part.parent}")
+    say(f"{part.stem}, {decimal(had)} of {decimal(size)}, from {urlsplit(url).netloc} to {part.parent}")
     with os.fdopen(os.open(part, APPEND, 0o644), "ab") as file:
         if had != size:
             _receive(url, file, had if had < size else 0, size, say, may_be_slow=may_be_slow)
@@ -157,51 +154,46 @@ def _download(part: Path, size: int, say: Say, url: str, output: str, _pooch: ob
 
 def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_slow: bool) -> None:
     """Append what is missing of a file of `size` bytes to the first `had` bytes of it."""
-    host = urlsplit(url).netloc
-    with closing(_answer(url, had)) as response:
+    headers = {"User-Agent": "resnet18"} | ({"Range": f"bytes={had}-"} if had else {})
+    asked = Request(url, headers=headers)  # noqa: S310 - `URL` and `_Redirects` allow http and https alone
+    opener = build_opener(_Redirects)
+    with _network():
+        response: HTTPResponse = opener.open(asked, timeout=STALL_S)
+    with response:
         done = counted = _first_byte(response, had, size)
-        if had:
-            say(f"{host}: {'resumes at' if done else 'starts over, because it cannot resume at'} {decimal(had)}")
+        if had and not done:
+            say("starting over, because this mirror cannot resume")
         file.truncate(done)
         since = monotonic()
         while done < size:
-            piece = _piece(response, done, size)
+            with _network():
+                piece = response.read1(min(PIECE_BYTES, size - done))
+            if not piece:
+                raise MirrorError(f"ended after {done:,} of {size:,} bytes")
+            if done == 0 and not b"\x1f\x8b".startswith(piece[:2]):  # some networks send a page instead of everything
+                raise MirrorError("sends something else than an archive")
             file.write(piece)
             file.flush()
             done += len(piece)
-            took_s = monotonic() - since
-            if took_s >= WINDOW_S:
+            if (took_s := monotonic() - since) >= WINDOW_S:
                 bytes_per_s = (done - counted) / took_s
                 left = duration((size - done) / bytes_per_s)
-                say(f"{host}: {decimal(done)} of {decimal(size)}, {decimal(int(bytes_per_s))}/s, about {left} left")
+                say(f"{decimal(done)} of {decimal(size)}, {decimal(int(bytes_per_s))}/s, about {left} left")
                 if bytes_per_s < LOW_BYTES_PER_S and not may_be_slow:
                     raise SlowMirrorError(f"slower than {decimal(LOW_BYTES_PER_S)}/s")
                 since, counted = since + took_s, done
 
 
-class _Redirects(HTTPRedirectHandler):
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        fp.close()  # urllib would read all of the body, however long it is
-        scheme = urlsplit(newurl).scheme
-        if scheme not in {"https", urlsplit(req.full_url).scheme}:
-            raise MirrorError(f"redirects to plain {scheme}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _answer(url: str, start: int) -> HTTPResponse:
-    headers = {"User-Agent": "resnet18"} | ({"Range": f"bytes={start}-"} if start else {})
-    asked = Request(url, headers=headers)  # noqa: S310 - `URL` and `_Redirects` allow http and https alone
-    opener = build_opener(_Redirects)
+@contextmanager
+def _network() -> Iterator[None]:
+    """Tell what a mirror or the way to it is to blame for from what the disk is."""
     try:
-        response: HTTPResponse = opener.open(asked, timeout=STALL_S)
+        yield
     except HTTPError as error:
         error.close()
         raise MirrorError(f"answers with {error.code} {error.reason}") from None
     except (OSError, HTTPException, ValueError) as error:
         raise MirrorError(f"cannot be reached: {getattr(error, 'reason', error)}") from None
-    return response
 
 
 def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
@@ -214,18 +206,15 @@ def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
     return start
 
 
-def _piece(response: HTTPResponse, done: int, size: int) -> bytes:
-    try:
-        piece = response.read1(min(PIECE_BYTES, size - done))
-    except TimeoutError:
-        raise MirrorError(f"sent nothing for {STALL_S:g} s") from None
-    except (OSError, HTTPException, ValueError) as error:
-        raise MirrorError(f"broke off: {error}") from None
-    if not piece:
-        raise MirrorError(f"ended after {done:,} of {size:,} bytes")
-    if done == 0 and not b"\x1f\x8b".startswith(piece[:2]):  # a page that a network sends in the place of everything
-        raise MirrorError("sends something else than an archive")
-    return piece
+class _Redirects(HTTPRedirectHandler):
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        fp.close()  # urllib would read all of the body, however long it is
+        scheme = urlsplit(newurl).scheme
+        if scheme not in {"https", urlsplit(req.full_url).scheme}:
+            raise MirrorError(f"redirects to plain {scheme}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _size(path: Path) -> int:

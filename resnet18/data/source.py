@@ -7,8 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -28,8 +27,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")
 """Contents that are decoded, whatever a file is called: Pillow knows formats that start other programs."""
 MAX_IMAGES = 2_000_000
 MAX_IMAGE_BYTES, MAX_DECODED_BYTES, MAX_ARCHIVE_BYTES = 10_000_000, 16 * 2**30, 100 * 10**9
-MAX_SIDE = 2_048
-"""In px: an image of a few bytes may decode to any size."""
+MAX_SIDE = 2_048  # px: an image of a few bytes may decode to any size
 LAYOUT = "the layout is train/<class>/<image>, test/<class>/<image>"
 
 Images = dict[tuple[str, str, str], NDArray[np.uint8]]
@@ -37,20 +35,16 @@ Images = dict[tuple[str, str, str], NDArray[np.uint8]]
 
 
 def open_data(source: DataSource, *, verify: bool) -> DataSet:
-    """Return a data set; arrays of a decoded copy are memory-mapped, so that processes share them.
+    """Return a data set, its images mapped into memory from a decoded copy, so that processes share them.
 
-    Raises EnvironmentMissingError if the archive is missing, and IntegrityError if it or, where that is to be verified
-    (once, before the first run), its decoded copy is damaged.
+    Raises EnvironmentMissingError if the archive is missing, and IntegrityError if it or a copy to verify is damaged.
     """
-    if source.kind == "embedded":
-        data = read_embedded()
-    elif source.path is None:
-        archive = find_archive(data_home())
-        sha256 = ARCHIVES[archive.name].sha256
-        data = _cached(source.label, sha256, lambda: read_archive(archive, sha256), verify=verify)
-    else:
-        path = source.path
-        data = _cached(source.label, _source_sha256(path), lambda: read_image_folder(source.label, path), verify=verify)
+    try:
+        data = _opened(source, verify=verify)
+    except OSError as error:
+        what = f"cannot be read, or decoded to {data_home()}: {error.strerror}"
+        next_step = "check permissions, or set RESNET18_DATA to a folder with room"
+        raise EnvironmentMissingError(f"data set {source.label}", what, next_step=next_step) from None
     if verify:
         trained = {image.tobytes() for image in data.train.images}
         if shared := sum(image.tobytes() in trained for image in data.test.images):
@@ -98,24 +92,23 @@ def holdings(home: Path) -> Iterator[Holding]:
         raise EnvironmentMissingError(str(home), what, next_step="set RESNET18_DATA to another folder") from None
 
 
-def _cached(label: str, sha256: str, decode: Callable[[], DataSet], *, verify: bool) -> DataSet:
-    """Return the decoded copy of a data set, made first unless it is there: a folder of that name is complete."""
-    folder = data_home() / "decoded" / f"{label}-{sha256[:16]}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if not folder.is_dir():
-                data, temporary = decode(), Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
-                try:
-                    _write_copy(data, temporary)
-                    temporary.rename(folder)
-                finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        what = f"the decoded data set cannot be kept here: {error.strerror}"
-        next_step = "set RESNET18_DATA to a folder with room"
-        raise EnvironmentMissingError(str(folder.parent), what, next_step=next_step) from None
-    return _read_copy(label, folder, verify=verify)
+def _opened(source: DataSource, *, verify: bool) -> DataSet:
+    if source.kind == "embedded":
+        return read_embedded()
+    path = source.path or find_archive(data_home())
+    sha256 = ARCHIVES[path.name].sha256 if source.path is None else _source_sha256(path)
+    folder = data_home() / "decoded" / f"{source.label}-{sha256[:16]}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():  # a folder of that name is complete
+            data = read_archive(path, sha256) if source.path is None else read_image_folder(source.label, path)
+            temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
+            try:
+                _write_copy(data, temporary)
+                temporary.rename(folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return _read_copy(source.label, folder, verify=verify)
 
 
 def _write_copy(data: DataSet, folder: Path) -> None:
@@ -129,7 +122,7 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
         about = strict_json((folder / "about.json").read_bytes())
-        train, test = _read_split(folder, "train"), _read_split(folder, "test")
+        train, test = (_read_split(folder, name) for name in ("train", "test"))
         data = DataSet(label, tuple(about["classes"]), train, test, about["sha256"])
         is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
@@ -142,31 +135,26 @@ def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
 def _read_split(folder: Path, name: str) -> Split:
     images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
-    if not images.dtype == labels.dtype == np.uint8 or images.shape[:-3] != labels.shape:  # the hash is of bytes alone
-        raise ValueError(f"{name}: {images.dtype} {images.shape} and {labels.dtype} {labels.shape} are no split")
+    if not images.dtype == labels.dtype == np.uint8 or labels.shape != images.shape[:1]:  # the hash is of bytes
+        raise ValueError(f"{name}: {images.dtype} {images.shape} and {labels.dtype} {labels.shape}")
     return Split(images, labels)
 
 
 def _source_sha256(path: Path) -> str:
     """Return the SHA-256 of the archive, or of a directory's image names and contents."""
-    try:
-        if path.is_file():
-            return file_sha256(path)
-        total = hashlib.sha256()
-        for name, content in _image_files(path):
-            total.update(os.fsencode(name) + f" {len(content)}\n".encode())
-            total.update(content)
-        return total.hexdigest()
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise EnvironmentMissingError(f"data set {path.name}", what, next_step="check its permissions") from None
+    if path.is_file():
+        return file_sha256(path)
+    total = hashlib.sha256()
+    for name, content in _image_files(path):
+        total.update(os.fsencode(name) + f" {len(content)}\n".encode())
+        total.update(content)
+    return total.hexdigest()
 
 
 def read_image_folder(label: str, path: Path) -> DataSet:
-    """Decode an image folder in torchvision's layout, `train/<class>/…` and `test/<class>/…`: a directory or a tar.
+    """Decode an image folder in torchvision's layout, a directory or a tar, ordered by the names of classes and images.
 
-    Classes and images are ordered by name, so that directory and archive give the same arrays. Raises
-    EnvironmentMissingError if there is no image, and IntegrityError at an image or a layout that cannot be used.
+    Raises EnvironmentMissingError if there is no image, and IntegrityError at an image or a layout that cannot be used.
     """
     try:
         if found := _decoded(path):
@@ -219,12 +207,10 @@ def _decoded(path: Path) -> Images:
 
 
 def _pixels(content: bytes) -> NDArray[np.uint8]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if max(image.size) > MAX_SIDE:
-                raise ValueError(f"{image.width} x {image.height} px, where {MAX_SIDE} px a side are the most")
-            return np.asarray(image.convert("RGB"))
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if max(image.size) > MAX_SIDE:
+            raise ValueError(f"{image.width} x {image.height} px, where {MAX_SIDE} px a side are the most")
+        return np.asarray(image.convert("RGB"))
 
 
 def _check(found: Images, classes: tuple[str, ...]) -> None:

@@ -1,15 +1,10 @@
 """Arrays of a run in files: its checkpoints, each named by its own SHA-256, and the picture of its sample images.
 
 A checkpoint is one line that says what it is, one line of JSON, and the arrays' bytes one after the other.
-
-Format history:
-1  first version
 """
 
 import hashlib
 import io
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +21,7 @@ from resnet18.spec.errors import IntegrityError, Items, Model, strict_json
 from resnet18.spec.identity import canonical_json
 
 FIRST_LINE = b"resnet18 checkpoint 1\n"
-LIMIT = 64 << 30
-"""Bytes of the largest file that is read; the largest network of the suite takes a sixth of that."""
+LIMIT = 64 << 30  # bytes of a checkpoint; the largest network of the suite takes a sixth of that
 
 
 class Entry(Model):
@@ -45,14 +39,10 @@ class Head(Model):
     code_hash: Sha256
     data_sha256: Sha256 | None
     numerics: dict[str, str | int | bool]
-    segments: Items[Segment]
-    """What went before, the stretch that wrote this included."""
-    epochs: Items[Epoch]
-    """Those that are complete."""
-    time: dict[str, Annotated[float, Field(ge=0)]]
-    """Seconds by scope, over the complete epochs and all segments."""
-    training: dict[str, Any]
-    """The state of the loop, in its own words (`training.results.Moment`)."""
+    segments: Items[Segment]  # what went before, the stretch that wrote this included
+    epochs: Items[Epoch]  # those that are complete
+    time: dict[str, Annotated[float, Field(ge=0)]]  # seconds by scope, over the complete epochs and all segments
+    training: dict[str, Any]  # the state of the loop, in its own words (`training.results.Moment`)
     arrays: Items[Entry] = ()
 
 
@@ -68,17 +58,12 @@ class Checkpoints:
     """The checkpoints of one run, under `<results>/checkpoints/`. The last two are kept."""
 
     def __init__(self, results: Path, run_id: str) -> None:
-        self.folder = results / "checkpoints"
-        self.run_id = run_id
+        self.folder, self.run_id = results / "checkpoints", run_id
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, read it back, and drop all but the last two. It is on disk when this returns.
-
-        Raises OSError if it cannot be written, and IntegrityError if the disk gives back other bytes.
-        """
+        """Write a checkpoint and drop all but the last two; OSError, or IntegrityError if it reads back otherwise."""
         disk.make_folder(self.folder)
-        parts = encode(checkpoint)
-        total = hashlib.sha256()
+        parts, total = encode(checkpoint), hashlib.sha256()
         for part in parts:
             total.update(part)
         before = self.files()
@@ -95,8 +80,7 @@ class Checkpoints:
 
     def files(self) -> list[Path]:
         """Return the run's files, the oldest first."""
-        named = re.compile(rf"{re.escape(self.run_id)}\.\d{{8}}\.[0-9a-f]{{64}}\.checkpoint")
-        return sorted(path for path in self.folder.glob(f"{self.run_id}.*") if named.fullmatch(path.name))
+        return sorted(self.folder.glob(f"{self.run_id}.{'[0-9]' * 8}.*.checkpoint"))
 
     def latest(self) -> tuple[Checkpoint | None, tuple[IntegrityError, ...]]:
         """Return the last checkpoint that is whole, and what is wrong with those after it."""
@@ -134,28 +118,23 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return decode(content)
     except OSError as error:
         raise IntegrityError(path.name, f"cannot be read: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise IntegrityError(path.name, f"is no checkpoint: {str(error).splitlines()[0]}") from None
 
 
 def decode(content: bytes) -> Checkpoint:
-    """Return what the bytes of a file hold; ValueError if they are not those of a checkpoint."""
+    """Return what the bytes of a file hold; ValueError or TypeError if they are not those of a checkpoint."""
     if not content.startswith(FIRST_LINE):
         raise ValueError("its first line is another")
     start = content.find(b"\n", len(FIRST_LINE)) + 1
-    if not start:
-        raise ValueError("it ends within its second line")
     head = Head.model_validate(strict_json(content[len(FIRST_LINE) : start]))
     arrays: dict[str, NDArray[Any]] = {}
     for entry in head.arrays:
-        end = start + math.prod(entry.shape) * np.dtype(entry.kind).itemsize
-        if end > len(content) or entry.name in arrays:
-            raise ValueError(f"array {entry.name} is cut off or there twice")
-        numbers = np.frombuffer(memoryview(content)[start:end], dtype=entry.kind)
-        arrays[entry.name] = numbers.reshape(entry.shape).copy()  # of its own: it can be written to
-        start = end
-    if start != len(content):
-        raise ValueError(f"{len(content) - start} bytes are left over")
+        view: NDArray[Any] = np.ndarray(entry.shape, entry.kind, content, start)
+        arrays[entry.name] = view.copy()  # of its own: it can be written to
+        start += view.nbytes
+    if start != len(content) or len(arrays) != len(head.arrays):
+        raise ValueError(f"its {len(head.arrays)} arrays end at byte {start} of {len(content)}, or have equal names")
     return Checkpoint(head, arrays)
 
 
@@ -171,9 +150,6 @@ def decode_picture(png: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
             row = np.asarray(picture.convert("RGB"))
+        return row.reshape(len(row), -1, len(row), 3).swapaxes(0, 1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow, bad chunk
         raise ValueError(f"no picture: {error}") from None
-    side, width = row.shape[:2]
-    if width % side:
-        raise ValueError(f"no row of square images: {width} x {side} px")
-    return np.stack(np.split(row, width // side, axis=1))

@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import secrets
 import stat
 import time
@@ -17,18 +16,13 @@ from pathlib import Path
 
 from resnet18.spec.errors import IntegrityError
 
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
-UNLOCKED_S = 60
-"""An empty temporary file may be younger than its writer's lock on it."""
-OPENED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+TEMPORARY = f".*.{'[0-9a-f]' * 16}.tmp"
+UNLOCKED_S = 60  # an empty temporary file may be younger than its writer's lock on it
 Part = bytes | memoryview
 
 
 def write_new(path: Path, *parts: Part) -> None:
-    """Write a file that is not there yet, whole and on disk when this returns.
-
-    Raises FileExistsError if it is there, another OSError if it cannot be written; then nothing is left of it.
-    """
+    """Write a new file, on disk when this returns; FileExistsError if it is there, another OSError if that fails."""
     _write(path, parts, os.link)  # unlike a rename, a link never replaces
 
 
@@ -40,7 +34,7 @@ def replace(path: Path, *parts: Part) -> None:
 def _write(path: Path, parts: tuple[Part, ...], give_name: Callable[[Path, Path], None]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPENED, 0o644)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)  # follows no link
         try:
             with contextlib.suppress(OSError):  # a file system without locks: `sweep` cannot lock it either
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -59,7 +53,7 @@ def _write(path: Path, parts: tuple[Part, ...], give_name: Callable[[Path, Path]
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -70,10 +64,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read(path: Path, limit: int) -> bytes:
-    """Return the content of a regular file; IntegrityError if it is another thing, or has more than `limit` bytes."""
+    """Return the content of a regular file of at most `limit` bytes; IntegrityError if it is another thing."""
     if path.is_symlink():
         raise IntegrityError(path.name, "is a symbolic link", next_step="put the file itself there")
-    descriptor = os.open(path, os.O_RDONLY | OPENED)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode) or about.st_size > limit:
@@ -86,33 +80,22 @@ def read(path: Path, limit: int) -> bytes:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there; IntegrityError if it is a symbolic link.
-
-    Their names are on disk when this returns.
-    """
+    """Make a folder, and those above it, all on disk when this returns; IntegrityError if it is a symbolic link."""
     if path.is_symlink():
         raise IntegrityError(str(path), "is a symbolic link", next_step="put a folder there, or choose other results")
-    if path.is_dir():
-        return
-    if not path.parent.is_dir():
-        make_folder(path.parent)
-    try:
-        os.mkdir(path)  # noqa: PTH102 - as above
-    except FileExistsError:  # by another runner, at this moment?
-        if not path.is_dir():
-            raise
-    _sync_folder(path.parent)
+    if not path.is_dir():
+        if not path.parent.is_dir():
+            make_folder(path.parent)
+        path.mkdir(exist_ok=True)  # another runner may make it at this moment
+        _sync_folder(path.parent)
 
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files whose writers are gone: a process holds a lock on a file while it writes it."""
-    for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # its writer lives, or another process has removed it
-            descriptor = os.open(path, os.O_RDWR | OPENED)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                about = os.fstat(descriptor)
-                if TEMPORARY.fullmatch(path.name) and (about.st_size or time.time() - about.st_mtime > UNLOCKED_S):
-                    os.unlink(path)  # noqa: PTH108 - as above
-            finally:
-                os.close(descriptor)
+    for path in folder.glob(TEMPORARY):
+        # An error: its writer lives, it is a link, or another process has removed it.
+        with contextlib.suppress(OSError), os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            about = os.fstat(file.fileno())
+            if about.st_size or time.time() - about.st_mtime > UNLOCKED_S:
+                path.unlink()

@@ -1,9 +1,4 @@
-"""The record: what one attempt at a run leaves. Raw values only; whatever can be computed from them is computed.
-
-JSON format history:
-1  first version
-2  ids and code hash cover other things; `summary`, `unreliable` and `unreliable_because` were named otherwise
-"""
+"""The record: what one attempt at a run leaves. Raw values only; whatever can be computed from them is computed."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -15,11 +10,10 @@ from resnet18.spec.errors import Items, Model
 from resnet18.spec.experiment import Execution, Experiment, ScaleName
 
 SCHEMA_VERSION = 2
-
+"""Since 2 ids and code hash cover other things, and `summary` and `unreliable` have these names."""
 Status = Literal["ok", "oom_device", "oom_host", "diverged", "timeout", "crashed", "interrupted", "unsupported"]
 Flag = Literal["no_learning", "not_exclusive", "resumed", "unreliable"]
 TIME_IS_UNRELIABLE: tuple[Flag, ...] = ("not_exclusive", "resumed", "unreliable")
-
 FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupported"})
 """Statuses that are a result of the run; a run with another status is tried again."""
 
@@ -39,8 +33,7 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 class Score:
     """Loss and hits on a set of images under one protocol."""
 
-    loss: Annotated[float, Strict()]
-    """Mean cross entropy, in nats."""
+    loss: Annotated[float, Strict()]  # mean cross entropy, in nats
     correct: Annotated[int, Strict(), Field(ge=0)]
     images: Annotated[int, Strict(), Field(ge=1)]
 
@@ -55,16 +48,14 @@ class Epoch:
     """One pass over the training images, and the evaluations after it."""
 
     epoch: Annotated[int, Strict(), Field(ge=1)]
-    learning_rate: Annotated[float, Strict()]
-    """Of the epoch's last step."""
+    learning_rate: Annotated[float, Strict()]  # of the epoch's last step
     steps: Annotated[int, Strict(), Field(ge=1)]
     train: Score
     """While training: each batch scored before the step on it, on augmented images, with the loss that is trained."""
     as_published: Score
     clean: Score
     train_s: Seconds
-    data_wait_s: Seconds
-    """Part of train_s: waiting for the next batch."""
+    data_wait_s: Seconds  # part of train_s: waiting for the next batch
     statistics_s: Seconds | None
     """Reading training loss and accuracy; not part of train_s. Null where it is fused into the step."""
     eval_as_published_s: Seconds
@@ -82,8 +73,7 @@ class Time(Model):
     eval_as_published_s: Seconds | None
     eval_clean_s: Seconds | None
     checkpoint_s: Seconds | None
-    wall_s: Seconds
-    """From the start of the child process's work (parent's view where the child died) to its end."""
+    wall_s: Seconds  # from the start of the child process's work (parent's view where the child died) to its end
 
 
 class Memory(Model):
@@ -94,8 +84,7 @@ class Memory(Model):
     device_peak_bytes: Count | None
     device_baseline_bytes: Count | None
     process_peak_bytes: Positive | None
-    rss_peak_bytes: Positive | None
-    """Resident memory of the child process, pages shared with other processes included."""
+    rss_peak_bytes: Positive | None  # resident memory of the child process, pages shared with other processes included
 
 
 class Conditions(Model):
@@ -106,35 +95,28 @@ class Conditions(Model):
     cpu_steal_share: Share | None
     cpu_others_share: Share | None
     cpu_pressure_share: Share | None
-    """Share of the time in which something waited for a processor (Linux's pressure stall information)."""
-    load_average: Share | None
-    """Of the minute before the run."""
+    """Of the time: something waited for a processor (Linux's pressure stall information)."""
+    load_average: Share | None  # of the minute before the run
     governor: str | None
     on_battery: bool | None
     suspended_s: Seconds | None
     sampling_period_s: Seconds | None
     """Of memory, clocks and processes of the device: a peak between two samples is missed."""
     samples: Count | None
-    gpu_reserved_bytes: Count | None
-    """By the driver; some memory figures include them."""
+    gpu_reserved_bytes: Count | None  # by the driver; some memory figures include them
     gpu_other_processes: Count | None
     gpu_throttle: Items[str] | None
-    """Reasons for which clocks were lowered, as NVML names them."""
-    gpu_clock_mhz: Items[int] | None
-    """Lowest, median and highest clock of the processors."""
+    gpu_clock_mhz: Items[int] | None  # lowest, median and highest clock of the processors
 
 
 class Identity(Model):
     """What the result depends on beside the spec."""
 
-    code_hash: Sha256
-    """Of the code that the run's spec can reach."""
-    shared_code_hash: Sha256
-    """Of the code that every spec of this network and path reaches."""
+    code_hash: Sha256  # of the code that the run's spec can reach
+    shared_code_hash: Sha256  # of the code that every spec of this network and path reaches
     commit: str | None
     dirty: bool | None
-    data_sha256: Sha256 | None
-    """Of the decoded pixels and labels."""
+    data_sha256: Sha256 | None  # of the decoded pixels and labels
 
 
 class Fingerprint(Model):
@@ -164,8 +146,7 @@ class RecordSpec(Model):
 
     experiment: Experiment
     execution: Execution
-    overrides: Items[str]
-    """The `-o` and `--device` options that the run was asked for with."""
+    overrides: Items[str]  # the `-o` and `--device` options that the run was asked for with
     assumptions: Items[Assumption]
 
 
@@ -181,10 +162,8 @@ class Failure(Model):
 
     phase: str
     message: str
-    requested_bytes: Count | None = None
-    """Size of the request that could not be met, rounded as the message rounds it."""
-    free_bytes: Count | None = None
-    """What the device had free then. Under a `memory_cap` the run may have had less."""
+    requested_bytes: Count | None = None  # size of the request that could not be met, rounded as the message rounds it
+    free_bytes: Count | None = None  # what the device had free then. Under a `memory_cap` the run may have had less
 
 
 class Record(Model):
@@ -209,8 +188,7 @@ class Record(Model):
     energy_j: float | None
     conditions: Conditions | None
     unreliable_because: Items[str] = ()
-    confusion: Items[Items[int]] | None
-    """Counts [label][prediction] of the last epoch (clean)."""
+    confusion: Items[Items[int]] | None  # counts [label][prediction] of the last epoch (clean)
     samples: Items[Sample] | None
     classes: Items[str] | None
     parameters: Positive | None
@@ -228,24 +206,18 @@ class Record(Model):
     @model_validator(mode="after")
     def _every_null_has_a_reason(self) -> Self:
         # Keys that a later version adds are unset in older records: no null was written, so none needs a reason.
-        large = ("spec", "segments", "epochs")
-        content = self.model_dump(exclude_unset=True, exclude={"nulls", *large})
-        for key, value in (_values(content) | dict.fromkeys(large, "never null")).items():
-            if (value is None) != (key in self.nulls):
-                what = "null without a reason" if value is None else "reason for a key that is not null"
-                raise ValueError(f"{what} in `nulls`: {key}")
+        content = self.model_dump(exclude_unset=True, exclude={"spec", "segments", "epochs", "nulls"})
+        if missing := [key for key in null_keys(content) if key not in self.nulls]:
+            raise ValueError(f"null without a reason in `nulls`: {', '.join(missing)}")
         return self
 
 
-def null_keys(content: dict[str, Any]) -> list[str]:
+def null_keys(content: dict[str, Any], prefix: str = "") -> list[str]:
     """Return the dotted key of every null of a record's content; the nulls inside `spec` are values."""
-    return [key for key, value in _values(content).items() if value is None]
-
-
-def _values(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: list[str] = []
     for key, value in content.items():
-        found[prefix + key] = value
-        if isinstance(value, dict) and key not in {"spec", "nulls"}:
-            found |= _values(value, f"{prefix}{key}.")
+        if value is None:
+            found.append(prefix + key)
+        elif isinstance(value, dict) and key not in {"spec", "nulls"}:
+            found += null_keys(value, f"{prefix}{key}.")
     return found

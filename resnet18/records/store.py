@@ -1,23 +1,16 @@
 """The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations, groupby
 from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
-from resnet18.records.content import (
-    LIMIT,
-    OtherFormatError,
-    as_json,
-    contradict,
-    file_name,
-    first_difference,
-    load_record,
-    origin,
-    parse_record,
-)
+from resnet18.records.content import LIMIT, contradict, file_name, first_difference, load_record, origin, parse_record
 from resnet18.records.record import FINAL, Record
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 
@@ -27,27 +20,24 @@ class Readings:
     """What a folder of records holds."""
 
     records: tuple[Record, ...]
-    refused: tuple[IntegrityError, ...]
-    """Files that cannot be used, each with the reason."""
+    refused: tuple[IntegrityError, ...]  # files that cannot be used, each with the reason
 
 
 class Store:
     """Records under `<results>/records/`, each with a picture beside it where the data may be shown."""
 
     def __init__(self, results: Path) -> None:
-        self.results = results
-        self.folder = results / "records"
-        self.logs = results / "logs"
+        self.results, self.folder, self.logs = results, results / "records", results / "logs"
 
     def make_writable(self, room_bytes: int = 0) -> None:
-        """Create the folders, remove what dead writers left, and prove that there is room for a file of some bytes.
+        """Create the folders, remove what dead writers left, and prove that there is room for so many bytes.
 
         Raises EnvironmentMissingError if there is not, and IntegrityError if a folder inside is a symbolic link.
         """
+        inside = [self.results / name for name in ("records", "checkpoints", "figures")]
         try:
-            for folder in (self.folder, self.logs):
-                disk.make_folder(folder)
-            inside = (self.results / name for name in ("records", "checkpoints", "figures"))
+            disk.make_folder(self.folder)
+            disk.make_folder(self.logs)
             for folder in (self.results, *(path for path in inside if not path.is_symlink())):
                 disk.sweep(folder)
             probe = self.folder / ".probe"
@@ -61,16 +51,13 @@ class Store:
     def save(self, record: Record) -> Path:
         """Write a record to its own new file, complete on disk when this returns; FileExistsError if there is one."""
         path = self.folder / file_name(record.run_id, record.attempt)
-        disk.write_new(path, as_json(record))
+        disk.write_new(path, f"{json.dumps(record.model_dump(mode='json'), indent=1, allow_nan=False)}\n".encode())
         return path
 
     def keep(self, run_id: str, attempt: int, content: bytes) -> Record:
-        """Write a record that was made elsewhere, byte for byte, and return it; one that is there stays, and counts.
-
-        Raises IntegrityError if it is no record, or that of another attempt.
-        """
+        """Write a record that was made elsewhere, or IntegrityError; one that is there stays, and is returned."""
         path = self.folder / file_name(run_id, attempt)
-        record = _of_this_name(parse_record(content, path.name), path)
+        record = parse_record(content, path.name)
         try:
             disk.write_new(path, content)
         except FileExistsError:
@@ -96,7 +83,7 @@ class Store:
 
     def load(self, run_id: str, attempt: int) -> Record:
         """Return one record; IntegrityError if it was changed, or is none."""
-        return _load(self.folder / file_name(run_id, attempt))
+        return load_record(self.folder / file_name(run_id, attempt))
 
     def done(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
         """Return the last attempt's record where the run is done by it (`is_done`); None where one is damaged."""
@@ -108,27 +95,20 @@ class Store:
 
     def read(self) -> Readings:
         """Return every record, ordered by file name, and the files that are none, were edited or contradict others."""
-        records, refused, others = list[Record](), list[IntegrityError](), list[OtherFormatError]()
-        parts: dict[object, object] = {}
+        records, refused, parts = list[Record](), list[IntegrityError](), dict[object, object]()
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(_sharing(_load(path), parts))
-            except OtherFormatError as error:
-                others.append(error)
+                records.append(_sharing(load_record(path), parts))
             except IntegrityError as error:
                 refused.append(error)
-        if others:
-            where = f"records/ ({others[0].where} and {len(others) - 1} more)"
-            refused.append(IntegrityError(where, others[0].what, next_step=others[0].next_step))
-        unusable = set[int]()
-        for _, attempts in groupby(records, key=attrgetter("run_id")):
-            for pair in combinations(attempts, 2):
-                if contradict(*pair):
-                    unusable |= {id(record) for record in pair}
-                    names = [file_name(record.run_id, record.attempt) for record in pair]
-                    what = f"contradict each other, and neither is used: {first_difference(*pair)}"
-                    next_step = f"`resnet18 verify records/{names[1]}` says which is right; move the other away"
-                    refused.append(IntegrityError(" and ".join(names), what, next_step=next_step))
+        by_run = groupby(records, key=attrgetter("run_id"))
+        conflicts = [pair for _, attempts in by_run for pair in combinations(attempts, 2) if contradict(*pair)]
+        for pair in conflicts:
+            names = [file_name(record.run_id, record.attempt) for record in pair]
+            what = f"contradict each other, and neither is used: {first_difference(*pair)}"
+            next_step = f"`resnet18 verify records/{names[1]}` says which is right; move the other away"
+            refused.append(IntegrityError(" and ".join(names), what, next_step=next_step))
+        unusable = {id(record) for pair in conflicts for record in pair}
         return Readings(tuple(record for record in records if id(record) not in unusable), tuple(refused))
 
 
@@ -141,10 +121,7 @@ def is_done(record: Record | None, code_hash: str | None, data_sha256: str | Non
 
 
 def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
-    """Return the record that counts for each run id: the last attempt's.
-
-    An attempt that was cut short does not hide a final one of the same code and data.
-    """
+    """Return the record that counts for each run: the last, or a final one of its code and data if it was cut short."""
     last, final = dict[str, Record](), dict[tuple[str, str, str | None], Record]()
     for record in sorted(records, key=attrgetter("attempt")):
         last[record.run_id] = record
@@ -153,19 +130,8 @@ def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
     return {run_id: final.get(origin(record), record) for run_id, record in last.items()}
 
 
-def _load(path: Path) -> Record:
-    return _of_this_name(load_record(path), path)
-
-
-def _of_this_name(record: Record, path: Path) -> Record:
-    """Return the record if the file is called by it: a copy beside it would be a second measurement of nothing."""
-    if path.name != (name := file_name(record.run_id, record.attempt)):
-        raise IntegrityError(path.name, f"holds the record {name}", next_step="rename it, or move the copy away")
-    return record
-
-
 def _sharing(record: Record, parts: dict[object, object]) -> Record:
-    """Return the record with those parts that others hold too taken from `parts`: half of its memory."""
+    """Return the record with parts that others hold too taken from `parts`: half of its memory."""
     spec = record.spec
     same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
     nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
@@ -177,18 +143,15 @@ class Merged:
     """What became of the records of several folders."""
 
     copied: int
-    known: int
-    """There already, byte for byte."""
-    left_out: tuple[str, ...]
-    """Runs that an earlier folder has too."""
+    known: int  # there already, byte for byte
+    left_out: tuple[str, ...]  # runs that an earlier folder has too
     refused: tuple[IntegrityError, ...]
 
 
 def merge(folders: Sequence[Path], into: Path) -> Merged:
-    """Copy the records and pictures of results folders into another, byte for byte.
+    """Copy records and pictures of results folders into another; the first folder's copy of a run wins.
 
-    The first folder's copy of a run wins: times of two machines must not be averaged. Raises SpecError at a folder
-    without records or the target itself, and EnvironmentMissingError if the target cannot be written.
+    Raises SpecError at a folder without records, EnvironmentMissingError if the target cannot be written.
     """
     target, sources = Store(into), [Store(folder) for folder in folders]
     for source in sources:
@@ -197,11 +160,10 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
             what = "cannot be merged into itself" if is_target else "holds no records"
             raise SpecError(str(source.results), what, next_step="name other folders that have records/ in them")
     target.make_writable()
-    found: dict[str, list[str]] = {"copied": [], "known": [], "left out": []}
-    refused: list[IntegrityError] = []
+    found, refused = defaultdict[str, list[str]](list), list[IntegrityError]()
     for source, path in [(store, path) for store in sources for path in sorted(store.folder.glob("*.json"))]:
+        text = f"{path.name} of {source.results}: this run is recorded already, by another folder or machine"
         try:
-            text = f"{path.name} of {source.results}: this run is recorded already, by another folder or machine"
             found[_take(source, target, path)].append(text)
         except IntegrityError as error:
             refused.append(error)
@@ -213,15 +175,14 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
 
 def _take(source: Store, target: Store, path: Path) -> str:
     """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left out`."""
-    record, content, there = _load(path), disk.read(path, LIMIT), _content(target.folder / path.name)
+    record, content, there = load_record(path), disk.read(path, LIMIT), _content(target.folder / path.name)
     if there == content:
         return "known"
-    others = [_load(other) for other in sorted(target.folder.glob(f"{record.run_id}.*.json"))]
-    for other in others:
-        if contradict(other, record):
-            what = f"contradicts a record of the same run on an equal machine: {first_difference(other, record)}"
-            next_step = "run it again; a changed machine or a defect made one of them"
-            raise IntegrityError(path.name, what, next_step=next_step)
+    others = [load_record(other) for other in sorted(target.folder.glob(f"{record.run_id}.*.json"))]
+    if rival := next((other for other in others if contradict(other, record)), None):
+        what = f"contradicts a record of the same run on an equal machine: {first_difference(rival, record)}"
+        next_step = "run it again; a changed machine or a defect made one of them"
+        raise IntegrityError(path.name, what, next_step=next_step)
     numerics = record.fingerprint.numerics
     if there or any(other.status == "ok" and other.fingerprint.numerics != numerics for other in others):
         return "left out"
@@ -233,7 +194,6 @@ def _take(source: Store, target: Store, path: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    try:
+    with suppress(FileNotFoundError):
         return disk.read(path, LIMIT)
-    except FileNotFoundError:
-        return None
+    return None
