@@ -22,7 +22,7 @@ from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "5b0c61270ee05a35271511d431cb1d050cf80b38de91e9a4b3208eafba6d6b28"
+GOLDEN = "b461fcf0483ae9a4930a501c9e2bd2b8fa276d7e6467e0ca63743f20e8e70bee"
 NUMBERS = np.arange(10_000, dtype=np.float32)
 
 

@@ -198,7 +198,7 @@ def _packed(job: Job) -> Delivery:
         picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
         log=job.log.read_bytes()[-LOG_BYTES:].decode(errors="replace") if job.log.is_file() else "",
     )
-    is_final = parse_record(record, file_name(run_id, job.attempt)).status in FINAL
+    is_final = parse_record(record, file_name(job.run.run_id, job.attempt)).status in FINAL
     for folder in (store.results,) if is_final else (store.folder, store.logs):
         shutil.rmtree(folder, ignore_errors=True)
     return delivery
