@@ -148,13 +148,9 @@ def kinds_of_two(folder, text, other, reports=("one report", "one report")):
     """Kinds of what is found in two files, `mine` and `other`, of the reports that are named."""
     (folder / "other").mkdir(exist_ok=True)
     mine, yours = make_benchmark(folder, text), make_benchmark(folder / "other", other)
-    findings, _ = audit(
-        [
-            mine.model_copy(update={"name": "mine", "report": reports[0]}),
-            yours.model_copy(update={"name": "other", "report": reports[1]}),
-        ]
-    )
-    return [kind for kind, _ in findings]
+    updates = [{"name": name, "report": report} for name, report in zip(("mine", "other"), reports, strict=True)]
+    files = [file.model_copy(update=update) for file, update in zip((mine, yours), updates, strict=True)]
+    return [kind for kind, _ in audit(files)[0]]
 
 
 def claim(check, identity="K9"):
@@ -166,10 +162,6 @@ def suite():
     """What is found in the suite's own seven files."""
     findings, _ = audit(load_benchmarks())
     return audit_rows(findings)
-
-
-def test_a_clean_report_gives_nothing(tmp_path):
-    assert [] == kinds_of(tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -259,11 +251,9 @@ def test_what_is_printed_is_held_against_what_its_rounding_allows(changes, expec
     [
         ('kind = "greater", metric = "clean_accuracy", case = "32", than = "8", by = 11.1', []),
         ('kind = "greater", metric = "clean_accuracy", case = "32", than = "8", by = 11.2', ["ranking"]),
-        ('kind = "less", metric = "whole_program_s", case = "32", than = "8", by = 90.0', []),
         ('kind = "less", metric = "whole_program_s", case = "32", than = "8", by = 110.0', ["ranking"]),
         ('kind = "greater", metric = "best_accuracy", case = "8", than_value = 70.05', []),
         ('kind = "greater", metric = "best_accuracy", case = "8", than_value = 70.06', ["ranking"]),
-        ('kind = "less", metric = "best_accuracy", case = "8", than_value = 69.0', ["ranking"]),
         ('kind = "equivalent", metric = "best_accuracy", cases = ["8", "16"], margin = 5.0', []),
         ('kind = "equivalent", metric = "best_accuracy", cases = ["8", "16"], margin = 4.8', ["ranking"]),
         ('kind = "close", metric = "best_accuracy", case = "8", value = 71.0, margin = 1.0', []),
@@ -274,8 +264,6 @@ def test_what_is_printed_is_held_against_what_its_rounding_allows(changes, expec
         ('kind = "trend", metric = "best_accuracy", cases = ["8", "16", "32"], direction = "rising"', []),
         (f'{FALLING}, flattens = true', ["ranking"]),
         (FALLING, []),
-        ('kind = "greater", metric = "jitter", case = "8", than = "32"', []),
-        ('kind = "overfits", case = "8", turns_by = 2', []),
     ],
 )  # fmt: skip
 def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_path):
@@ -291,10 +279,8 @@ def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_p
         ('"one_cycle", max_lr = 0.1', 4, "0.0000004", None),
         ('"cosine"', 2, "0.01", "0.1 under the schedule cosine: 0.05"),
         ('"constant"', 2, "0.01", "0.1 under the schedule constant: 0.1"),
-        (SCHEDULE, 1, "0.1", None),
         (SCHEDULE, 3, "0.01", None),
         (SCHEDULE, 4, "0.001", None),
-        (SCHEDULE, 5, "0.001", "epochs: 4"),
         (SCHEDULE, 10**12, "0.001", "epochs: 4"),
         (SCHEDULE.replace("= 1", "= 0"), 0, "0.01", None),
         (SCHEDULE.replace("= 1", "= 0"), 2, "0.001", None),

@@ -12,7 +12,6 @@ from resnet18.measure import SCOPES, Clock, devices, environment
 from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, emulates_bf16, present_devices
 from resnet18.measure.environment import ONEDNN, VARIABLES
 from resnet18.spec.experiment import Execution
-from resnet18.training.device import ready_device
 
 
 @pytest.fixture
@@ -100,18 +99,6 @@ def test_another_version_is_another_fingerprint_in_that_key_alone(place, version
     monkeypatch.setattr(place, version)
 
     assert {key: "0.0.1"} == {name: value for name, value in numerics().items() if before[name] != value}
-
-
-def test_threads_and_determinism_are_set_as_the_spec_asks():
-    before = torch.get_num_threads()
-    try:
-        ready_device(Execution(device="cpu", threads=1, deterministic=True))
-        found = numerics()
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(mode=False)
-
-    assert (1, True) == (found["threads"], found["deterministic"])
 
 
 # -- the processor
