@@ -130,21 +130,6 @@ def test_losses_and_gaps_are_of_first_and_last_epochs():
     assert (None, None) == tuple(value_of(metric, make_record()) for metric in metrics[:2])
 
 
-def test_accuracies_are_of_their_own_protocol():
-    """The best is as published, the median clean."""
-    record = make_record(epochs=(make_epoch(1, 12, 18), make_epoch(2, 12, 16)))
-
-    assert (90.0, 60.0) == (value_of("best_accuracy", record), value_of("clean_accuracy", record))
-
-
-@pytest.mark.parametrize(("statistics_s", "whole"), [(0.5, 3.25), (None, 2.25)])
-def test_times_are_sums_over_the_epochs(statistics_s, whole):
-    """Training alone; with its statistics, where they are apart, and the evaluation as published."""
-    record = make_record(epochs=tuple(make_epoch(at, statistics_s=statistics_s) for at in (1, 2)))
-
-    assert (2.0, whole) == (value_of("train_s", record), value_of("whole_program_s", record))
-
-
 def with_numerics(**changes):
     record = make_record()
     numerics = {**record.fingerprint.numerics, **changes}

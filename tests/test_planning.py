@@ -79,17 +79,6 @@ def test_the_spread_is_pooled_over_cases(percents, metric, df, sigma, mine):
     assert sigma == pytest.approx(spread.sigma, abs=1e-3)
 
 
-def test_cases_count_by_their_degrees_of_freedom(mine):
-    """Variance 1 of three seeds, 8 of two: (2 * 1 + 1 * 8) / 3."""
-    one, other = (
-        [record for record in records_of(mine, percents) if record.spec.experiment.batch_size == size]
-        for size, percents in ((8, [70.0, 71.0, 72.0]), (16, [70.0, 74.0]))
-    )
-    (spread,) = spreads([mine], [*one, *other], "clean_accuracy")
-
-    assert (3, pytest.approx((10 / 3) ** 0.5)) == (spread.df, spread.sigma)
-
-
 def with_changes(record, flags=(), torch="2.0.0", **identity):
     """The record with flags, or with another identity or numerics."""
     numerics = {**record.fingerprint.numerics, "torch": torch}

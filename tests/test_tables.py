@@ -103,16 +103,6 @@ def test_two_errors_of_an_accuracy_stand_beside_each_other(counts, seeds, images
     assert (seeds, images) == (seed_error(case).text, image_error(case).text)
 
 
-def test_the_error_of_the_test_set_is_that_of_its_smallest():
-    """Runs may be tested on more images."""
-    few, many = (
-        make_record(epochs=(make_epoch(1, clean=Score(loss=2.0, correct=half, images=2 * half)),))
-        for half in (50, 5_000)
-    )
-
-    assert "5.00" == image_error(make_case("a", (few, many))).text
-
-
 @pytest.mark.parametrize(
     ("request_", "head"),
     [
@@ -199,15 +189,6 @@ def test_table_1_has_the_reports_columns_and_a_size():
     assert ["none", "no", "no", "no", "no", "no", "no", "32", "75.49%"] == rows[0]
     assert ["all", "yes", "yes", "yes", "yes", "yes", "yes", "224", "80.66%"] == rows[4]
     assert ["text"] * 7 + ["number"] * (len(table.columns) - 7) == [column.kind for column in table.columns]
-
-
-def test_a_cell_carries_the_number_by_which_it_is_sorted(mine):
-    """Also that of a printed text; a word has none."""
-    (selection,) = select([mine], PAPER, record_all([mine]))
-    numbers = {row[0].text: [cell.number for cell in row[1:]] for row in build_table(selection, PAPER).rows}
-
-    assert [70.0, None] == numbers["Accuracy, reported"]
-    assert [50.0, 50.0] == numbers[ACCURACY]
 
 
 def test_derived_numbers_follow_their_definitions():

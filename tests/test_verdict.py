@@ -118,20 +118,6 @@ def test_times_are_compared_by_ratio(check, tmp_path):
     assert [TIMED[check]] == words(mine, records_of(mine, means={"8": 20.0, "16": 10.0}, epochs=timed))
 
 
-@pytest.mark.parametrize("check", KINDS)
-@pytest.mark.parametrize("seeds", [{"8": 5, "16": 1, "32": 3}, {"8": 1, "16": 3, "32": 5}])
-def test_cases_of_unequal_seeds_are_judged_by_the_shortest(seeds, check, tmp_path):
-    """A case that another table shows too may have more seeds; the reason names the case that lacks some."""
-    mine = claimed(tmp_path, f"{{ {check} }}")
-    records = [one for one in records_of(mine) if one.seed < seeds[str(one.spec.experiment.batch_size)]]
-    (verdict,) = verdicts(mine, records)
-    used = {name: count for name, count in seeds.items() if f'"{name}"' in check}
-
-    short = min(used, key=used.get) if len({*used.values()}) > 1 else ""
-    expected = [Reason("few_seeds", short, count=1, of=3)] if min(used.values()) < 3 else []
-    assert expected == list(verdict.reasons)
-
-
 def failed(record, status, **options):
     return make_record(record.spec.experiment, request=PAPER, status=status, **options)
 
@@ -447,13 +433,6 @@ def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
     assert ["inconclusive"] == words(among, records_of(among, means=means))
 
 
-def test_more_claims_take_more_seeds(tmp_path):
-    one, many = claimed(tmp_path, CLOSE_CALL), claimed(tmp_path, *[CLOSE_CALL] * 12)
-    records = records_of(one, means={"8": 70.0, "16": 75.1, "32": 75.0})
-
-    assert 5 < verdicts(one, records)[0].deciding.seeds < verdicts(many, records)[0].deciding.seeds
-
-
 @pytest.mark.parametrize(
     ("check", "means", "about"),
     [
@@ -469,15 +448,6 @@ def test_the_deciding_part_is_what_would_settle_a_claim_first(check, means, abou
     (verdict,) = verdicts(mine, records_of(mine, means=dict(zip(MEANS, means, strict=True)), seeds=3))
 
     assert ("inconclusive", tuple(about.split())) == (verdict.word, verdict.deciding.about)
-
-
-def test_no_number_of_seeds_settles_a_claim_one_part_of_which_cannot_be_judged(tmp_path):
-    """Its other parts agree with it, but all must be shown."""
-    mine = claimed(tmp_path, f"{SLOWER.replace('train_s', 'best_accuracy').replace('8', '32')}, {LATE}")
-    (verdict,) = verdicts(mine, records_of(mine))
-
-    assert ("inconclusive", False) == (verdict.word, verdict.is_open)
-    assert (Reason("undefined", metric="late_gain"),) == verdict.out_of_reach
 
 
 def test_forms_of_optimizers_are_kept_where_times_of_several_are_compared(tmp_path):
@@ -543,16 +513,6 @@ def test_false_verdicts_on_a_whole_report_stay_under_5_percent():
     assert 0 < wrong / 400 <= 0.05
 
 
-def test_a_verdict_is_given_where_the_p_of_its_claim_is_below_its_level():
-    """Supported by the largest p of its parts, contradicted by the smallest times their number."""
-    random = np.random.default_rng(2)
-    reports = [simulated(random, 0, count=2) for _ in range(100)]
-
-    assert [p_of_claim(results) <= 0.1 for results in reports] == [
-        verdict_at(None, None, results, 0.1, 1).word != "inconclusive" for results in reports
-    ]
-
-
 def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
     """A part that can only fail counts against the claim alone; how runs end has no p."""
     holds, fails = compared({5: estimate(2.0)}), compared({5: estimate(-2.0)})
@@ -563,22 +523,6 @@ def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
     assert holds.p_for == p_of_claim([CheckResult(BETWEEN, (holds, only))])
     assert 1.0 == p_of_claim([CheckResult(BETWEEN, (holds,)), CheckResult(BETWEEN, reason=Reason("no_records"))])
     assert 1.0 == p_of_claim([CheckResult(STATUS, status_holds=True)])
-
-
-@pytest.mark.parametrize(
-    ("holds", "can_only_fail", "counts"),
-    [(True, False, True), (None, False, True), (None, True, False), (False, True, True)],
-)
-def test_a_part_that_can_only_fail_counts_where_it_does(holds, can_only_fail, counts):
-    assert counts == compared({}, can_only_fail=can_only_fail, holds=holds).counts
-
-
-@pytest.mark.parametrize(("value", "is_inside"), [(-1.0, False), (0.0, False), (0.5, True), (1.0, False), (2.0, False)])
-def test_an_estimate_agrees_with_a_claim_inside_its_region(value, is_inside):
-    """Not on its bounds; the last estimate is that of the most seeds."""
-    comparison = compared({10: estimate(value, n=10), 3: estimate(0.5, n=3)}, Region(0.0, 1.0))
-
-    assert (is_inside, 10) == (comparison.is_inside, comparison.last.n)
 
 
 # The comparisons that a check amounts to
@@ -653,24 +597,6 @@ def test_a_check_amounts_to_these_comparisons(check, expected):
     assert {is_time} == {one.is_log for one in found}
 
 
-def test_parts_of_a_trend_are_told_apart_by_what_they_can_do():
-    """Steps can only fail; the slope of a fall is written with the other sign. Of four means it is of least squares."""
-    cases = ["d", "c", "b", "a"]
-    found = comparisons_of({"kind": "trend", "cases": cases, "direction": "falling"}, {**ABC, "d": 79.0})
-
-    assert 3.0 == pytest.approx(found[0].last.value)
-    assert [(False, True), (True, False), (True, False), (True, False)] == [
-        (one.can_only_fail, one.falls) for one in found
-    ]
-
-
-@pytest.mark.parametrize(("target", "is_one_run"), [({"reported": "75 %"}, True), ({"value": 75.0}, False)])
-def test_only_a_printed_number_is_that_of_one_run(target, is_one_run):
-    (found,) = comparisons_of({"kind": "close", "case": "a", "margin": 1.0, **target}, ABC)
-
-    assert is_one_run == found.against_one_run
-
-
 @pytest.mark.parametrize("is_paired", [True, False])
 @pytest.mark.parametrize("seeds", [2, 3, 4, 5])
 def test_a_pair_is_correlated_over_the_seeds_that_are_tested(seeds, is_paired):
@@ -679,20 +605,3 @@ def test_a_pair_is_correlated_over_the_seeds_that_are_tested(seeds, is_paired):
 
     assert (pytest.approx(1.0) if is_paired and seeds >= 3 else None) == found.correlation
     assert [n for n in TESTED_AT if n <= seeds] == list(found.estimates)
-
-
-def test_overfitting_is_three_comparisons():
-    """Of slopes over the second half, and of the epoch at which the test loss turns, whose step is one."""
-    keys = {"kind": "overfits", "case": "a", "turns_by": 5}
-    (check,) = Claim.model_validate({"id": "X", "says": "x", "check": [keys]}).checks
-    records = tuple(
-        make_record(make_experiment(seed=seed), epochs=shaped(lambda at, s=seed: 1 + abs(at - 4) * (1 + s) / 10)(0))
-        for seed in range(3)
-    )
-    found = list(compare(check, [make_case("a", records)]))
-
-    assert [(-inf, 0), (0, inf), (-inf, 5.5)] == [(one.region.low, one.region.high) for one in found]
-    assert ["nats", "nats", "epochs"] == [one.unit for one in found]
-    assert [0.2, 4.0] == pytest.approx([one.last.value for one in found[1:]])
-    assert (1 / 12 / 3) ** 0.5 == pytest.approx(found[2].last.se)
-    assert [{}, {}, {}] == [one.estimates for one in compare(check, [make_case("a", records[:2])])]
