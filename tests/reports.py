@@ -11,8 +11,8 @@ from builders import TOML, make_epoch, make_record
 from resnet18.records.content import seal
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
-from resnet18.report.build import build_document
 from resnet18.report.markdown import write_markdown
+from resnet18.report.report import build_document
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
@@ -108,13 +108,13 @@ def record_all(benchmarks, request=PAPER, seeds=(0,), correct=(10, 12, 14), epoc
 def made_of(benchmarks, records, refused=(), picture_of=lambda _: None):
     """The document of a report without its drawings, which take the time."""
     with ExitStack() as stack:
-        for name in ("sections.svg_of", "build.svg_of"):
+        for name in ("sections.svg_of",):
             stack.enter_context(mock.patch(f"resnet18.report.{name}", return_value=b""))
         return build_document(benchmarks, Readings(tuple(records), tuple(refused)), picture_of)
 
 
 def text_of(benchmarks, records, refused=()):
-    return write_markdown(made_of(benchmarks, records, refused))
+    return write_markdown(made_of(benchmarks, records, refused), "report.html")
 
 
 def with_content(record, **content):

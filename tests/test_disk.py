@@ -281,8 +281,8 @@ def test_a_store_that_is_made_writable_sweeps_what_dead_writers_left(store, tmp_
     assert [tmp_path / "elsewhere"] == [path.parent for path in tmp_path.rglob(".*.tmp")]
 
 
-OLD_REPORT = f"{report.MADE_BY}![old](figures/old.svg) ![both](figures/both.svg)"
-NEW_REPORT = f"{report.MADE_BY}![new](figures/new.svg) ![both](figures/both.svg)"
+OLD_REPORT = f"{report.MARK}![old](figures/old.svg) ![both](figures/both.svg)"
+NEW_REPORT = f"{report.MARK}![new](figures/new.svg) ![both](figures/both.svg)"
 
 
 def write_pages(results, pages, figures):
@@ -311,10 +311,7 @@ def test_a_report_whose_writing_fails_is_the_old_or_the_new_one(persistent, tmp_
             patched.setattr(disk, "os", faulty)
             error_of(write_new_report, results)
         text = (results / "README.md").read_text(encoding="utf-8")
-        figures = {
-            path.name: path.read_bytes().removeprefix(report.MADE_FIGURE)
-            for path in (results / "figures").glob("*.svg")
-        }
+        figures = {path.name: path.read_bytes().partition(b"-->\n")[2] for path in (results / "figures").glob("*.svg")}
 
         assert text in {OLD_REPORT, NEW_REPORT}
         assert (results / "report.html").read_text(encoding="utf-8") in {"old page", "new page"}
@@ -330,12 +327,12 @@ def test_a_report_is_not_written_through_a_planted_link(tmp_path):
     """Neither its text nor a figure; a folder of figures that is a link is refused."""
     write_old_report(tmp_path / "results")
     for name in ("README.md", "report.html", "figures/both.svg"):
-        (tmp_path / "secret").write_text(report.MADE_BY, encoding="utf-8")
+        (tmp_path / "secret").write_text(report.MARK, encoding="utf-8")
         (tmp_path / "results" / name).unlink()
         (tmp_path / "results" / name).symlink_to(tmp_path / "secret")
         write_new_report(tmp_path / "results")
 
-        assert report.MADE_BY == (tmp_path / "secret").read_text(encoding="utf-8")
+        assert report.MARK == (tmp_path / "secret").read_text(encoding="utf-8")
         assert not (tmp_path / "results" / name).is_symlink()
 
 

@@ -20,8 +20,7 @@ from resnet18.execution.worker import run_job
 from resnet18.records.arrays import decode_picture, encode_picture
 from resnet18.records.record import Sample, Score
 from resnet18.records.store import Store
-from resnet18.report.figures import confusion_matrix, sample_grid, summed_confusion, svg_of
-from resnet18.report.plots import against, learning_curves, numeric_key
+from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.spec.experiment import DataSource, Execution, parse_data
 from resnet18.tables.metrics import overfitting_epoch
 
@@ -49,22 +48,12 @@ def with_losses(losses, seed=0, last_images=20, **changes):
     return make_record(make_experiment(seed=seed, epochs=len(losses), **changes), epochs=tuple(epochs))
 
 
-def case_of(*losses, **changes):
+def case_of(*losses, name="one", **changes):
     """A case whose seeds have these losses."""
-    return make_case("one", tuple(with_losses(one, seed, **changes) for seed, one in enumerate(losses)))
+    return make_case(name, tuple(with_losses(one, seed, **changes) for seed, one in enumerate(losses)))
 
 
-def batches(statuses, seeds=(0, 1), **options):
-    """A case for each batch size, with the status of each of its seeds."""
-    return tuple(
-        make_case(
-            str(batch),
-            tuple(
-                make_record(make_experiment(batch_size=batch, seed=seed), status=status, **options) for seed in seeds
-            ),
-        )
-        for batch, status in statuses.items()
-    )
+FAILED = make_case("failed", (make_record(status="oom_device"),))
 
 
 def texts(svg):
@@ -78,38 +67,31 @@ def drawn(*cases):
     return figure.axes, [text.get_text() for text in figure.findobj(Text)]
 
 
-def against_batch(cases):
-    """Every text of accuracy and time against the batch size."""
-    return texts(svg_of(against, "A title", "Batch", cases, "batch_size", "train_s"))
-
-
-def figures(cases):
+def figures(name="A title"):
     return (
-        svg_of(learning_curves, "A title", "Batch", cases),
-        svg_of(against, "A title", "Batch", cases, "batch_size", "train_s"),
-        svg_of(confusion_matrix, "A title", ("cat", "dog"), summed_confusion(cases[0].measured)),
-        svg_of(sample_grid, "A title", encode_picture(GREYS), SAMPLES, ("cat", "dog")),
+        svg_of(learning_curves, name, name, (case_of(OVERFITS, (2.0, 1.7), name=name), FAILED)),
+        svg_of(confusion_matrix, name, (name, "b"), ((1, 0), (0, 1))),
+        svg_of(sample_grid, name, encode_picture(GREYS), SAMPLES, ("b", name)),
     )
 
 
 def test_the_order_of_records_changes_no_byte():
-    """Records of a case come from a folder: in any order."""
     records = tuple(with_losses(losses, seed) for seed, losses in enumerate((OVERFITS, (2.0, 1.7), (3.0, 1.1, 0.3))))
+    there, back = (svg_of(learning_curves, "A", "B", (make_case("8", order),)) for order in (records, records[::-1]))
 
-    assert figures((make_case("8", records),)) == figures((make_case("8", records[::-1]),))
+    assert there == back
 
 
 def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch):
     """Somebody else, elsewhere, with their own matplotlib style, gets the same file."""
-    cases = batches({8: "ok", 16: "oom_device"})
-    here, own = figures(cases), locale.setlocale(locale.LC_ALL)
+    here, own = figures(), locale.setlocale(locale.LC_ALL)
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     for name in ("C.UTF-8", "de_DE.UTF-8"):
         with contextlib.suppress(locale.Error):
             locale.setlocale(locale.LC_ALL, name)
     with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
-        there = figures(cases)
+        there = figures()
     locale.setlocale(locale.LC_ALL, own)
     monkeypatch.undo()
     time.tzset()
@@ -119,26 +101,17 @@ def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch
 
 @pytest.mark.parametrize("name", ["$x$ & $ <script>]]>", "_a\N{CJK RADICAL KNIFE ONE}"])
 def test_text_from_outside_is_printed_as_it_is(name):
-    """Neither a formula nor a tag, nor a label that matplotlib would hide."""
-    cases = (make_case(name, (make_record(),)), make_case("b", (make_record(make_experiment(batch_size=8)),)))
-    svgs = (
-        svg_of(learning_curves, name, name, cases),
-        svg_of(against, name, name, cases, "batch_size", "train_s"),
-        svg_of(confusion_matrix, name, (name, "b"), ((1, 0), (0, 1))),
-        svg_of(sample_grid, name, encode_picture(GREYS), SAMPLES, ("b", name)),
-    )
+    svgs = figures(name)
 
     assert all(any(name in text for text in texts(svg)) for svg in svgs)
     assert not any(b"<script" in svg for svg in svgs)
 
 
 def test_what_an_svg_cannot_hold_becomes_a_space():
-    """Control characters, direction marks, and halves of a letter from a broken file name."""
     assert "a b c d" in texts(svg_of(confusion_matrix, "a\x00b\u202ec\udc80d", ("x", "y"), ((1, 0), (0, 1))))
 
 
 def test_curves_name_their_cases_axes_and_units():
-    """Four panels: loss and accuracy, training and test."""
     _, found = drawn(case_of(OVERFITS, OVERFITS), make_case("two", (with_losses(OVERFITS, batch_size=8),)))
 
     assert {"A title", "Batch", "one (n = 2)", "two (n = 1)", "test, as published", "test, clean"} <= set(found)
@@ -146,17 +119,15 @@ def test_curves_name_their_cases_axes_and_units():
 
 
 def test_a_case_without_a_result_is_named_with_its_word():
-    """And a case that lost a seed says how; a table whose cases all failed is an empty figure with the words."""
-    ok, failed = batches({8: "ok", 16: "oom_device"})
-    lost = make_record(make_experiment(batch_size=8, seed=2), status="diverged")
-    _, found = drawn(replace(ok, records=(*ok.records, lost)), failed)
+    ok = case_of(OVERFITS, OVERFITS)
+    lost = make_record(make_experiment(seed=2), status="diverged")
+    _, found = drawn(replace(ok, records=(*ok.records, lost)), FAILED)
 
-    assert {"8 (n = 2; 1 diverged)", "16 (Out of Memory)"} <= set(found)
-    assert "16 (Out of Memory)" in drawn(failed)[1]
+    assert {"one (n = 2; 1 diverged)", "failed (Out of Memory)"} <= set(found)
+    assert "failed (Out of Memory)" in drawn(FAILED)[1]
 
 
 def test_two_seeds_have_a_band():
-    """From the lowest to the highest; a single seed has no spread to show."""
     panels, found = drawn(case_of((2.0, 1.0), (3.0, 1.5)))
     alone, others = drawn(case_of(OVERFITS))
     (band,) = panels[2].collections
@@ -182,7 +153,6 @@ def test_equal_curves_are_both_seen():
 
 
 def test_a_last_epoch_tested_on_more_images_is_hollow():
-    """It is no step of the same curve, and the legend says so; nothing else is marked."""
     panels, found = drawn(case_of(OVERFITS, last_images=1_000))
     _, others = drawn(case_of(OVERFITS))
     hollow = [sum(line.get_markerfacecolor() == "white" for line in panel.lines) for panel in panels]
@@ -207,7 +177,6 @@ def test_a_last_epoch_tested_on_more_images_is_hollow():
     ],
 )
 def test_the_overfitting_epoch_is_that_of_the_lowest_loss_if_the_loss_rises_from_there(losses, epoch):
-    """More than the seeds differ, and not only in the last tenth."""
     assert epoch == overfitting_epoch(case_of(*losses).measured)
 
 
@@ -219,7 +188,6 @@ def test_an_epoch_tested_on_other_images_decides_nothing_about_overfitting():
 
 
 def test_the_overfitting_epoch_is_a_star_on_its_curve():
-    """With an entry in the legend, which explains what is there and nothing else."""
     panels, found = drawn(case_of(OVERFITS, OVERFITS))
     _, others = drawn(case_of((2.0, 1.0), (2.0, 1.0)))
     stars = [[line.get_xydata().tolist() for line in panel.lines if line.get_marker() == "*"] for panel in panels]
@@ -229,57 +197,10 @@ def test_the_overfitting_epoch_is_a_star_on_its_curve():
 
 
 def test_a_huge_loss_does_not_flatten_the_others():
-    """The axis becomes logarithmic, and says so."""
     assert "cross entropy (nats, log scale)" in drawn(case_of((80.0, 1.0, 0.9, 0.8, 0.7)))[1]
 
 
-@pytest.mark.parametrize(
-    ("specs", "key"),
-    [
-        ([{"optimizer": {"name": "sgd", "lr": lr}} for lr in (0.1, 0.01)], "optimizer.lr"),
-        ([{"epochs": 1}, {"epochs": 2}, {"epochs": 4}], "epochs"),
-        ([{"epochs": 1}, {"epochs": 2, "batch_size": 8}], None),
-        ([{"train_images": 40}, {"train_images": "all"}], None),
-        ([{"optimizer": {"name": "sgd", "lr": 0.1, "momentum": value}} for value in (0.0, 0.5)], None),
-        ([{}], None),
-        ([], None),
-    ],
-)
-def test_a_numeric_key_is_a_positive_number_and_all_that_differs(specs, key):
-    """Zero has no place on a logarithmic axis."""
-    assert key == numeric_key([make_case(str(at), (), make_experiment(**spec)) for at, spec in enumerate(specs)])
-
-
-def test_accuracy_and_time_stand_against_the_tested_values():
-    """With units, scope, machine and n; the ticks are the values; a case without a result is named."""
-    found = against_batch(batches({8: "ok", 16: "ok", 100: "oom_device"}))
-
-    assert {"8", "16", "100", "test accuracy (%)", "time (s)", "time of training alone, median"} <= set(found)
-    assert {"clean, median of the last three epochs (n = 2)", "time on a processor, 2 threads (n = 2)"} <= set(found)
-    assert {"100: Out of Memory", "one seed"} <= set(found)
-
-
-def test_times_of_two_machines_are_two_lines_and_those_of_an_unknown_machine_are_not_drawn():
-    """They have nothing in common, or may have nothing."""
-    one, other = (make_record(make_experiment(batch_size=8, seed=seed), cpu=f"cpu {seed}") for seed in (0, 1))
-    two = against_batch((make_case("8", (one, other)), *batches({16: "ok"})))
-    unknown = against_batch(batches({8: "ok", 16: "ok"}, cpu="unknown"))
-
-    assert {"time on cpu 0, 2 threads (n = 1)", "time on cpu 1, 2 threads (n = 1)"} <= set(two)
-    assert "times of an unknown machine are not drawn" in unknown
-    assert not [text for text in unknown if text.startswith("time on")]
-
-
-def test_confusion_counts_are_summed_over_seeds():
-    """Failed seeds have none."""
-    (case,) = batches({8: "ok"})
-    failed = make_record(status="crashed")
-
-    assert (((4, 0), (2, 6)), ()) == (summed_confusion((*case.records, failed)), summed_confusion((failed,)))
-
-
 def test_a_confusion_matrix_prints_every_count_and_class():
-    """The network may have more outputs than there are classes."""
     names = tuple(f"class {letter}" for letter in "abcdefghi")
     counts = [[1_000 + 10 * row + column for column in range(10)] for row in range(9)]
     found = texts(svg_of(confusion_matrix, "A title", names, counts))
@@ -291,7 +212,6 @@ def test_a_confusion_matrix_prints_every_count_and_class():
 
 
 def test_every_sample_has_its_pixels_and_its_true_and_predicted_class():
-    """Wrong predictions are called so, in a thick frame; the pixels are the picture's own, not enlarged."""
     svg = svg_of(sample_grid, "A title", encode_picture(GREYS), SAMPLES, ("cat", "dog"))
     files = [one.attrib[LINK].partition(",")[2] for one in ET.fromstring(svg).iter(f"{SVG}image")]  # noqa: S314 - our own file
     pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB")) for file in files]
@@ -306,13 +226,11 @@ def test_every_sample_has_its_pixels_and_its_true_and_predicted_class():
 
 @pytest.mark.parametrize("png", [b"no picture", b"", encode_picture(GREYS)[:50], encode_picture(GREYS[:5])])
 def test_a_damaged_picture_is_refused(png):
-    """Or a picture of other samples."""
     with pytest.raises(ValueError, match=r"picture"):
         sample_grid("A title", png, SAMPLES, ("cat", "dog"))
 
 
 def test_a_picture_holds_its_images_side_by_side():
-    """Six squares in a row, pixel for pixel."""
     png = encode_picture(GREYS)
     with Image.open(io.BytesIO(png)) as picture:
         assert ("PNG", (24, 4)) == (picture.format, picture.size)
@@ -329,7 +247,6 @@ def run_on(tmp_path, source, **changes):
 
 
 def test_a_run_leaves_a_picture_of_its_samples(tmp_path):
-    """The data set's own pixels, at the indices of the record."""
     record, (picture,) = run_on(tmp_path, parse_data("fashion-mnist-mini"))
     images = read_embedded().test.images[[sample.index for sample in record.samples]]
 
@@ -347,8 +264,6 @@ def test_a_run_on_an_image_folder_leaves_no_picture(tmp_path, monkeypatch):
 
 
 def test_a_picture_that_cannot_be_written_loses_no_record(tmp_path, monkeypatch):
-    """A full disk, say."""
-
     def fail(*_):
         raise OSError(28, "No space left on device")
 
@@ -359,7 +274,6 @@ def test_a_picture_that_cannot_be_written_loses_no_record(tmp_path, monkeypatch)
 
 
 def test_a_run_without_a_result_leaves_no_picture(tmp_path):
-    """There is no last epoch to show."""
     diverging = {"optimizer": {"name": "sgd", "lr": 100.0}, "epochs": 20}
     record, pictures = run_on(tmp_path, parse_data("fashion-mnist-mini"), **diverging)
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from reports import text_of
 
 from resnet18.records.content import seal
-from resnet18.report.document import Items, Paragraph, Section, code, line, strong
+from resnet18.report.document import Code, Items, Line, Section, Strong
 from resnet18.report.markdown import blocks_text, escape, table
 from resnet18.spec.errors import IntegrityError, plain
 from resnet18.spec.plan import plan
@@ -84,7 +84,7 @@ def test_text_is_escaped_where_markdown_would_obey_it_and_nowhere_else(text):
 @example("--- ")
 def test_a_paragraph_shows_the_text_that_went_in(text):
     """At the start of a line, where headings, lists and rules begin."""
-    tokens = MARKDOWN.parse(blocks_text([Paragraph(line(text))]))
+    tokens = MARKDOWN.parse(blocks_text([Line(text)]))
     if not words(text):
         assert [] == tokens
         return
@@ -98,7 +98,7 @@ def test_a_paragraph_shows_the_text_that_went_in(text):
 @given(FRAGMENTS.filter(words))
 def test_items_of_a_list_show_the_text_that_went_in(text):
     """And stay as many items."""
-    tokens = MARKDOWN.parse(blocks_text([Items((line(text), line("next")))]))
+    tokens = MARKDOWN.parse(blocks_text([Items((Line(text), Line("next")))]))
 
     assert 2 == sum(token.type == "list_item_open" for token in tokens)
     shown, kinds = seen(next(token for token in tokens if token.type == "inline"))
@@ -147,7 +147,7 @@ def test_a_table_has_golden_bytes():
 @given(st.text(alphabet="`a <\n|", min_size=1, max_size=20).filter(lambda text: text.strip("` \n") != ""))
 def test_code_shows_what_went_in_and_ends_where_it_ends(text):
     """Whatever row of backticks it holds."""
-    (_, inline, _) = MARKDOWN.parse(blocks_text([Paragraph(line("a ", code(text), " b"))]))
+    (_, inline, _) = MARKDOWN.parse(blocks_text([Line("a ", Code(text), " b")]))
 
     assert ["text", "code_inline", "text"] == [child.type for child in inline.children]
     assert words(text) == words(inline.children[1].content)
@@ -158,13 +158,13 @@ def test_code_shows_what_went_in_and_ends_where_it_ends(text):
 )
 def test_code_has_golden_bytes(text, written):
     """A fence that is longer by one than any row inside, and a space only where a backtick would touch it."""
-    assert written == blocks_text([Paragraph(line(code(text)))])
+    assert written == blocks_text([Line(Code(text))])
 
 
 def test_blocks_are_written_in_order_with_headings_by_depth():
     """Golden bytes of everything that is no table."""
-    inside = Section("# In*ner", (Section("More", (Items((line(strong("a"), " 1. b"),)),), is_folded=True),))
-    blocks = [Section("Outer", (Paragraph(line("- text ", strong("em*"))), inside))]
+    inside = Section("# In*ner", (Section("More", (Items((Line(Strong("a"), " 1. b"),)),), is_folded=True),))
+    blocks = [Section("Outer", (Line("- text ", Strong("em*")), inside))]
 
     assert (
         "## Outer\n\n\\- text **em\\***\n\n### # In\\*ner\n\n"

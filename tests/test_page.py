@@ -7,17 +7,15 @@ import itertools
 import json
 import re
 
-import numpy as np
 import pytest
 from builders import TOML, make_benchmark, make_record
 from markdown_it import MarkdownIt
 from reports import CLAIM, HOSTILE, PAPER, Text, made_of, noisy_epochs, record_all, with_content
 
-from resnet18.records.arrays import encode_picture
 from resnet18.report.document import Judgement
 from resnet18.report.markdown import write_markdown
 from resnet18.report.page import json_block, write_page
-from resnet18.report.wording import evidence_of
+from resnet18.report.verdicts import evidence_of
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 
@@ -48,28 +46,27 @@ def suite_page(document):
 def test_every_cell_and_sentence_of_the_markdown_report_is_in_the_page(document, suite_page):
     """Tables, verdicts, evidence, notes, assumptions, what is left over: all but images, and titles of their own."""
     words = Text(suite_page).words
-    tokens = [token for token in MARKDOWN.parse(write_markdown(document)) if token.type == "inline"]
+    tokens = [token for token in MARKDOWN.parse(write_markdown(document, "report.html")) if token.type == "inline"]
     texts = [
         " ".join("".join(child.content for child in token.children if child.type != "image").split())
         for token in tokens
     ]
-    own = re.compile(r"In short|claim$|what the records say|[A-Z]\d \w[\w ]+: ")
+    own = re.compile(r"In short|To compare curves|claim$|what the records say|[A-Z]\d \w[\w ]+: ")
 
     assert len(texts) > 500
     assert [] == [text for text in texts if text not in words and not own.match(text)]
 
 
 def test_every_verdict_opens_its_evidence(document, suite_page):
-    """Each claim under its word, with each line of the comparison."""
     pattern = r'<details class="verdict" id="[^"]+" data-word="([^"]+)">(.*?)</details>'
     opening = re.findall(pattern, suite_page, re.DOTALL)
     judged = [block for section in document.sections for block in section.blocks if isinstance(block, Judgement)]
-    statements = [statement for block in judged for statement in block.statements]
+    verdicts = [verdict for block in judged for verdict in block.verdicts]
 
-    assert [statement.verdict.word for statement in statements] == [word for word, _ in opening]
-    for statement, (_, inside) in zip(statements, opening, strict=True):
+    assert [verdict.word for verdict in verdicts] == [word for word, _ in opening]
+    for verdict, (_, inside) in zip(verdicts, opening, strict=True):
         words = Text(inside).words
-        assert all(text in words for _, text in evidence_of(statement.verdict))
+        assert all(text in words for _, text in evidence_of(verdict))
 
 
 def hostile_records(mine):
@@ -103,7 +100,6 @@ def test_text_from_files_stays_text(mine):
 
 
 def test_data_of_a_script_end_no_script():
-    """Whatever it holds: signs of HTML and the two line ends that only JSON allows are written as escapes."""
     text = json_block({"a": f"{HOSTILE}&\u2028\u2029"})
 
     assert not set(text) & set("<>&\u2028\u2029")
@@ -111,7 +107,6 @@ def test_data_of_a_script_end_no_script():
 
 
 def test_the_policy_allows_the_pages_own_style_and_script_by_their_hashes(suite_page):
-    """And images inside the page; nothing else."""
     read = Text(suite_page)
     (policy,) = [one["content"] for tag, one in read.tags if one.get("http-equiv") == "Content-Security-Policy"]
 
@@ -125,7 +120,6 @@ def test_the_policy_allows_the_pages_own_style_and_script_by_their_hashes(suite_
 
 
 def test_nothing_is_loaded(suite_page):
-    """No address but those inside the page; no style or handler in a tag."""
     read = Text(suite_page)
     keys = {"src", "href", "srcset", "action"}
     addresses = [value for _, one in read.tags for key, value in one.items() if key in keys]
@@ -137,7 +131,6 @@ def test_nothing_is_loaded(suite_page):
 
 
 def test_every_link_in_the_page_leads_somewhere_and_ids_are_unique(suite_page):
-    """Contents, verdicts of a table, setups of runs."""
     tags = Text(suite_page).tags
     ids = [one["id"] for _, one in tags if "id" in one]
 
@@ -147,7 +140,6 @@ def test_every_link_in_the_page_leads_somewhere_and_ids_are_unique(suite_page):
 
 
 def test_headings_go_down_one_step_at_a_time_and_every_table_head_has_a_scope(suite_page):
-    """A single heading of the first rank; what a screen reader walks along."""
     tags = Text(suite_page).tags
     ranks = [int(tag[1]) for tag, _ in tags if re.fullmatch(r"h[1-6]", tag)]
 
@@ -173,7 +165,6 @@ def test_all_tables_with_five_seeds_take_less_than_two_megabytes():
 
 
 def test_a_page_lists_some_of_many_runs_and_says_where_the_others_are(mine, monkeypatch):
-    """A page of ten thousand would not open quickly."""
     monkeypatch.setattr("resnet18.report.page.MOST_RUNS", 3)
     page = page_of([mine], record_all([mine], seeds=(0, 1)))
 
@@ -194,7 +185,6 @@ def test_what_no_longer_fits_stands_as_a_figure_or_a_link(mine, monkeypatch):
 
 
 def test_the_curves_are_the_numbers_of_the_records(mine):
-    """Each seed's, and the mean of the seeds: 7 and 8 of 20."""
     read = Text(page_of([mine], record_all([mine], seeds=(0, 1), correct=(7, 8), epochs=2)))
     ((first, _),) = json.loads(read.raw["script application/json"]).values()
 
@@ -204,7 +194,6 @@ def test_the_curves_are_the_numbers_of_the_records(mine):
 
 
 def test_a_case_without_a_result_stands_in_the_legend_with_the_reason(mine):
-    """It has no curve, and its box cannot be ticked."""
     ok, other = record_all([mine])
     failed = make_record(other.spec.experiment, other.spec.execution, request=PAPER, status="oom_device")
     page = page_of([mine], [ok, failed])
@@ -214,25 +203,9 @@ def test_a_case_without_a_result_stands_in_the_legend_with_the_reason(mine):
 
 
 def test_a_run_says_where_it_comes_from(mine):
-    """Ids, hashes, versions, and the reason of every null."""
     (record, *_) = record_all([mine])
     words = Text(page_of([mine], [record])).words
     facts = [record.run_id, record.arm_id, record.experiment_id, record.execution_id, record.result_hash]
     facts += [record.record_hash, record.fingerprint.identity.code_hash, "2.14.1"]
 
     assert [] == [fact for fact in (*facts, *record.nulls, *record.nulls.values()) if fact not in words]
-
-
-def test_pictures_of_test_images_are_part_of_the_page_where_they_were_kept(mine):
-    """Each image as a PNG of its own; a damaged file leaves the labels."""
-    (record, *_) = record_all([mine])
-    samples = [{"index": 3, "label": 0, "prediction": 1}, {"index": 5, "label": 1, "prediction": 1}]
-    record = with_content(record, samples=samples, classes=["cat", "dog"])
-    png = encode_picture(np.zeros((2, 4, 4, 3), dtype=np.uint8))
-
-    with_pictures, damaged = page_of([mine], [record], lambda _: png), page_of([mine], [record], lambda _: b"no PNG")
-
-    assert 2 == with_pictures.count('<img src="data:image/png;base64,')
-    assert "data:image/png" not in damaged
-    for page in (with_pictures, damaged):
-        assert "Image 3: true cat, predicted dog (wrong)" in " ".join(re.sub(r"<[^>]+>", " ", page).split())

@@ -7,7 +7,7 @@ import pytest
 from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import REASONS, Reason, reason_text
 from resnet18.judge.verdict import CheckResult, Verdict
-from resnet18.report.wording import (
+from resnet18.report.verdicts import (
     comparison_text,
     decisive,
     estimate_text,

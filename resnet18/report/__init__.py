@@ -1,1 +1,1 @@
-"""What records mean: derived numbers, tables, figures and the report. No torch here."""
+"""The report: a document built once from records, its writers, figures and exports. No torch here."""

@@ -1,8 +1,8 @@
 """A report as plain values, built once from records. Writers print it; no text in it is escaped, parsed or cut."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple, Self
 
 from resnet18.judge.verdict import Verdict
 from resnet18.records.record import Record
@@ -10,46 +10,24 @@ from resnet18.tables.cells import Table
 from resnet18.tables.selection import Selection
 
 
-class Span(NamedTuple):
-    """A piece of a line."""
-
-    text: str
-    style: Literal["", "strong", "code"] = ""
+class Strong(str):
+    """Emphasized text."""
 
 
-Line = tuple[Span, ...]
+class Code(str):
+    """Text that is typed as it stands, such as a command."""
 
 
-def line(*parts: str | Span) -> Line:
-    """Return a line of pieces, of which bare strings are plain text."""
-    return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
+class Line(tuple[str, ...]):
+    """A paragraph, or an item of a list: pieces of text, some of them `Strong` or `Code`."""
+
+    def __new__(cls, *parts: str) -> Self:
+        """Return the line of these pieces."""
+        return super().__new__(cls, parts)
 
 
-def strong(text: str) -> Span:
-    """Return emphasized text."""
-    return Span(text, "strong")
-
-
-def code(text: str) -> Span:
-    """Return text that is typed as it stands, such as a command."""
-    return Span(text, "code")
-
-
-class Paragraph(NamedTuple):
-    """One paragraph."""
-
-    line: Line
-
-
-def paragraph(*parts: str | Span) -> Paragraph:
-    """Return a paragraph of pieces."""
-    return Paragraph(line(*parts))
-
-
-class Items(NamedTuple):
+class Items(tuple[Line, ...]):
     """A list."""
-
-    lines: tuple[Line, ...]
 
 
 class Figure(NamedTuple):
@@ -58,30 +36,16 @@ class Figure(NamedTuple):
     file: str
     alt: str
     svg: bytes
-
-
-class Curves(NamedTuple):
-    """Learning curves: a figure, and the cases whose records a page may draw itself."""
-
-    anchor: str
-    figure: Figure
-    selection: Selection
-
-
-class Statement(NamedTuple):
-    """A claim with its verdict."""
-
-    anchor: str
-    verdict: Verdict
+    selection: Selection | None = None
+    """Of learning curves: the cases whose records a page may draw itself."""
 
 
 class Judgement(NamedTuple):
     """The verdicts on all claims of one report, judged together."""
 
-    anchor: str
     report: str
     """Its name; empty where the chapter judges no other."""
-    statements: tuple[Statement, ...]
+    verdicts: tuple[Verdict, ...]
     summary: tuple["Block", ...]
     note: Line
 
@@ -89,21 +53,7 @@ class Judgement(NamedTuple):
 class Claims(NamedTuple):
     """The verdicts on the claims of one table."""
 
-    statements: tuple[Statement, ...]
-
-
-class Predictions(NamedTuple):
-    """What the network of one case took test images for, after the last epoch."""
-
-    title: str
-    said: Line
-    counts: tuple[tuple[int, ...], ...]
-    """[true][predicted], summed over seeds."""
-    record: Record
-    """The run whose samples are shown."""
-    picture: bytes | None
-    """Its samples side by side, as a PNG; None where the run left none."""
-    figures: tuple[Figure, ...]
+    verdicts: tuple[Verdict, ...]
 
 
 class Section(NamedTuple):
@@ -111,25 +61,11 @@ class Section(NamedTuple):
 
     title: str
     blocks: tuple["Block", ...]
-    anchor: str = ""
     is_folded: bool = False
     """Whether it has no heading, and a reader opens it."""
 
 
-Block = Paragraph | Items | Table | Figure | Curves | Judgement | Claims | Predictions | Section
-
-
-def blocks_in(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield blocks in order, and after each those inside it."""
-    for block in blocks:
-        yield block
-        match block:
-            case Section():
-                yield from blocks_in(block.blocks)
-            case Curves():
-                yield block.figure
-            case Predictions():
-                yield from block.figures
+Block = Line | Items | Table | Figure | Judgement | Claims | Section
 
 
 class Run(NamedTuple):
@@ -151,7 +87,11 @@ class Document:
     """What is in the folder and in no table, and what the folder held."""
     runs: tuple[Run, ...]
 
-    @property
-    def figures(self) -> Mapping[str, Figure]:
-        """All figures by file name."""
-        return {block.file: block for block in blocks_in(self.sections) if isinstance(block, Figure)}
+
+def figures_in(blocks: Iterable[Block]) -> Iterator[Figure]:
+    """Yield all figures in order."""
+    for block in blocks:
+        if isinstance(block, Figure):
+            yield block
+        elif isinstance(block, Section):
+            yield from figures_in(block.blocks)

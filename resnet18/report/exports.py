@@ -19,31 +19,31 @@ from resnet18.tables.tables import Row, epoch_table, run_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
-Values = Iterator[tuple[str, str, Callable[[Sequence[float]], float], list[float]]]
-"""Of a case: a measure's key and unit, how its seeds become one number, and their values."""
+Values = Iterator[tuple[str, str, float, list[float]]]
+"""Of a case: a measure's key and unit, one number for its seeds, and their values."""
 
 
 def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV that is safe to open in a spreadsheet; missing values are empty."""
 
     def safe(value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return one_line(f"'{value}" if value.startswith(FORMULA) else value)
+        return one_line(f"'{value}" if value.startswith(FORMULA) else value) if isinstance(value, str) else value
 
     return table.map(safe).to_csv(index=False, lineterminator="\n")
 
 
 def _accuracies(row: Row) -> Values:
-    yield "best_accuracy", "%", fmean, [best_accuracy(record) for record in row.measured]
-    yield "clean_accuracy", "%", fmean, [clean_accuracy(record) for record in row.measured]
+    for key, value in (("best_accuracy", best_accuracy), ("clean_accuracy", clean_accuracy)):
+        if found := [value(record) for record in row.measured]:
+            yield key, "%", fmean(found), found
 
 
 def _costs(row: Row) -> Values:
-    yield "train_s", "s", median, [train_s(record) for record in row.timed]
-    yield "whole_program_s", "s", median, [whole_program_s(record) for record in row.timed]
+    times = {"train_s": train_s, "whole_program_s": whole_program_s}
+    found = {(key, "s"): [value(record) for record in row.timed] for key, value in times.items()}
     peaks = [record.memory.rss_peak_bytes for record in row.costed]
-    yield "rss_peak_bytes", "bytes", median, [peak for peak in peaks if peak is not None]
+    found["rss_peak_bytes", "bytes"] = [peak for peak in peaks if peak is not None]
+    yield from ((key, unit, median(values), values) for (key, unit), values in found.items() if values)
 
 
 def github_text(rows: Sequence[Row], values_of: Callable[[Row], Values]) -> str:
@@ -52,13 +52,12 @@ def github_text(rows: Sequence[Row], values_of: Callable[[Row], Values]) -> str:
         {
             "name": f"{row.name}: {key}",
             "unit": unit,
-            "value": middle(found),
+            "value": middle,
             "range": f"{min(found):.10g} to {max(found):.10g}",
             "extra": f"n (seeds): {len(found)}",
         }
         for row in rows
         for key, unit, middle, found in values_of(row)
-        if found
     ]
     if not entries:
         what = "no run of these benchmarks has a value for this format"
@@ -124,16 +123,16 @@ def _events(record: Record) -> bytes:
 
 def notes_of(form: str, rows: Collection[Row]) -> Iterator[str]:
     """Yield what a list for github-action-benchmark leaves out, and which cases it makes from unlike records."""
+    if not form.startswith("github"):
+        return
     if form == "github-smaller":
         costed = {record.run_id: record for row in rows for record in row.costed}
-        flagged = [record for record in costed.values() if record.flags]
-        if flagged:
+        if flagged := [record for record in costed.values() if record.flags]:
             flags = ", ".join(sorted({flag for record in flagged for flag in record.flags}))
             yield f"left out: the times of {len(flagged)} of {len(costed)} runs, which are flagged {flags}"
-        for row in rows:
-            if row.measured and not row.costed:
-                yield f"left out: times and memory of {row.name}, whose runs come from {mixed_machines(row.measured)}"
-    for row in rows if form in ("github-smaller", "github-bigger") else ():
+        for row in (row for row in rows if row.measured and not row.costed):
+            yield f"left out: times and memory of {row.name}, whose runs come from {mixed_machines(row.measured)}"
+    for row in rows:
         if not row.measured and any(record.status == "ok" for record in row.records):
             yield f"left out: {row.name}, whose runs were made from several data sets of one name"
         versions = {record.fingerprint.identity.code_hash for record in row.measured}

@@ -8,9 +8,8 @@ from tabulate import tabulate
 
 from resnet18.gate.check import Check
 from resnet18.report import document as doc
-from resnet18.report.document import Line, line, paragraph, strong
-from resnet18.report.summary import was_judged
-from resnet18.report.wording import decisive, evidence_of
+from resnet18.report.document import Code, Line, Section, Strong
+from resnet18.report.verdicts import decisive, evidence_of, was_judged
 from resnet18.spec.errors import plain
 from resnet18.tables.cells import Column, Table, Text
 
@@ -20,51 +19,37 @@ _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
-def write_markdown(document: doc.Document, page: str = "") -> str:
+def write_markdown(document: doc.Document, page: str) -> str:
     """Return a document as markdown, for the folder's page on a code forge; it links the web page beside it."""
+    head, body = f"# {escape_inline(document.title)}", (*document.sections, *document.leftovers)
     link = f"To compare curves, filter verdicts and look up where runs come from, open [{page}]({page})."
-    parts = [
-        f"# {escape_inline(document.title)}",
-        *_blocks(document.intro, 2),
-        *([link] if page else []),
-        *_blocks((*document.sections, *document.leftovers), 2),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([head, blocks_text(document.intro), link, blocks_text(body)]) + "\n"
 
 
-def blocks_text(blocks: Iterable[doc.Block], depth: int = 1) -> str:
-    """Return blocks as markdown; sections have headings of this depth."""
-    return "\n\n".join(_blocks(blocks, depth))
+def blocks_text(blocks: Iterable[doc.Block], depth: int = 2) -> str:
+    """Return blocks as markdown, an empty line between them; sections have headings of this depth."""
+    return "\n\n".join(text for block in blocks for text in WRITERS[type(block)](block, depth))
 
 
-def _blocks(blocks: Iterable[doc.Block], depth: int) -> Iterator[str]:
-    """Yield the parts that an empty line separates; sections have headings of this depth."""
-    for block in blocks:
-        yield from WRITERS[type(block)](block, depth)
-
-
-def _section(section: doc.Section, depth: int) -> Iterator[str]:
+def _section(section: Section, depth: int) -> Iterator[str]:
     title = escape_inline(section.title)
     yield f"<details><summary>{title}</summary>" if section.is_folded else f"{'#' * depth} {title}"
-    yield from _blocks(section.blocks, depth + 1)
+    yield blocks_text(section.blocks, depth + 1)
     if section.is_folded:
         yield "</details>"
 
 
-def _judgement(judgement: doc.Judgement, depth: int) -> Iterator[str]:
-    verdicts = [statement.verdict for statement in judgement.statements]
-    name = f": {escape_inline(judgement.report)}" if judgement.report else ""
-    yield f"{'#' * depth} In short{name}"
-    yield from _blocks(judgement.summary, depth)
-    if was_judged(verdicts):
-        yield f"{'#' * depth} Verdicts{name}"
-        rows = [(verdict.claim.id, verdict.claim.says, verdict.word, decisive(verdict)) for verdict in verdicts]
-        yield table(text_table(("claim", "statement", "verdict", "what the records say"), rows))
-        yield _line(judgement.note)
+def _judgement(judgement: doc.Judgement, depth: int) -> list[str]:
+    sections = [Section(f"In short: {judgement.report}", judgement.summary)]
+    if was_judged(judgement.verdicts):
+        rows = ((one.claim.id, one.claim.says, one.word, decisive(one)) for one in judgement.verdicts)
+        shown = text_table(("claim", "statement", "verdict", "what the records say"), rows)
+        sections.append(Section(f"Verdicts: {judgement.report}", (shown, judgement.note)))
+    return [blocks_text(sections, depth)]
 
 
 def _claims(claims: doc.Claims) -> Iterator[str]:
-    for verdict in (statement.verdict for statement in claims.statements):
+    for verdict in claims.verdicts:
         yield f"- **{escape_inline(verdict.claim.id)} {verdict.word}**: {escape_inline(verdict.claim.says)}"
         yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
 
@@ -83,27 +68,25 @@ def table(content: Table) -> str:
 
 
 WRITERS: dict[type[Any], Callable[[Any, int], Iterable[str]]] = {
-    doc.Paragraph: lambda block, _: [_line(block.line)],
-    doc.Items: lambda block, _: ["\n".join(f"- {_line(item)}" for item in block.lines)],
+    Line: lambda block, _: [_line(block)],
+    doc.Items: lambda block, _: ["\n".join(f"- {_line(item)}" for item in block)],
     Table: lambda block, _: [table(block)],
-    doc.Section: _section,
     doc.Figure: lambda block, _: [f"![{escape_inline(block.alt)}](figures/{block.file})"],
-    doc.Curves: lambda block, depth: _blocks([block.figure], depth),
-    doc.Judgement: _judgement,
     doc.Claims: lambda block, _: ["\n".join(_claims(block))],
-    doc.Predictions: lambda block, depth: [_line(block.said), *_blocks(block.figures, depth)],
+    doc.Judgement: _judgement,
+    Section: _section,
 }
 
 
-def _line(spans: Line) -> str:
-    first, *others = spans
-    return "".join([_span(first) if first.style else escape(first.text), *map(_span, others)])
+def _line(line: Line) -> str:
+    first, *others = line
+    return "".join([escape(first) if type(first) is str else _inline(first), *map(_inline, others)])
 
 
-def _span(span: doc.Span) -> str:
-    if span.style == "code":
-        return code(span.text)
-    return f"**{escape_inline(span.text)}**" if span.style == "strong" else escape_inline(span.text)
+def _inline(part: str) -> str:
+    if isinstance(part, Code):
+        return code(part)
+    return f"**{escape_inline(part)}**" if isinstance(part, Strong) else escape_inline(part)
 
 
 def escape(text: str) -> str:
@@ -130,10 +113,10 @@ def code(text: str) -> str:
     return f"{fence}{space}{inside}{space}{fence}"
 
 
-FOUND: dict[int, Line] = {
-    0: line("No regression found."),
-    1: line(strong("Regression.")),
-    3: line(strong("Not everything was measured"), ", so that nothing passes."),
+FOUND = {
+    0: Line("No regression found."),
+    1: Line(Strong("Regression.")),
+    3: Line(Strong("Not everything was measured"), ", so that nothing passes."),
 }
 ORDER = ("regression", "missing", "ok", "not compared")
 
@@ -146,13 +129,7 @@ def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
     findings = sorted(check.findings, key=lambda finding: ORDER.index(finding.verdict))
     verdicts = [finding.verdict for finding in findings]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-    rows = [(finding.case, finding.metric, finding.verdict, finding.says) for finding in findings]
-    return blocks_text(
-        (
-            doc.Paragraph(
-                (*FOUND[check.exit_code], *line(f" {counts}. False alarms: at most {100 * rate:g} % of checks."))
-            ),
-            paragraph(f"{head}, judged by {baseline}."),
-            text_table(("case", "metric", "verdict", "what was found"), rows),
-        )
-    )
+    result = Line(*FOUND[check.exit_code], f" {counts}. False alarms: at most {100 * rate:g} % of checks.")
+    rows = ((finding.case, finding.metric, finding.verdict, finding.says) for finding in findings)
+    shown = text_table(("case", "metric", "verdict", "what was found"), rows)
+    return blocks_text((result, Line(f"{head}, judged by {baseline}."), shown))

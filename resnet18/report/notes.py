@@ -1,12 +1,13 @@
 """Terms of a request and notes under a table: what times and best epochs mean, which runs it shares."""
 
-from collections.abc import Iterator, Sequence
-from shlex import quote
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from statistics import linear_regression, median
 
 from resnet18.records.record import Record
-from resnet18.report.document import Line, code, line
-from resnet18.spec.benchmark import Derived
+from resnet18.report.document import Code, Line
+from resnet18.spec.benchmark import Benchmark, Derived
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is_cifar10
 from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
@@ -20,13 +21,20 @@ LOADER_BOUND = 0.5
 DERIVED = {"ratio": "divided by", "difference": "less"}
 
 
-def options_of(request: Request) -> str:
+def command(benchmarks: Collection[Benchmark], request: Request, *options: str) -> str:
+    """Return the command that runs tables: the suite's by name, a user's own by its file."""
+    own = {benchmark.name: benchmark.report_name == benchmark.name for benchmark in benchmarks}
+    names = [f"{name}.toml" if is_own else name for name, is_own in own.items()]
+    return f"resnet18 run {shlex.join([*names, '--scale', request.scale, *options])}{_options(request)}"
+
+
+def _options(request: Request) -> str:
     """Return the options that ask for the same again, each after a space."""
-    label, options = request.data_label, []
+    label, data = request.data_label, ""
     if label != SCALES[request.scale].data:
-        options.append(f"--data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}")
-    options += [option if option.startswith(DEVICE_OPTION) else f"-o {quote(option)}" for option in request.overrides]
-    return "".join(f" {option}" for option in options)
+        data = f" --data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}"
+    options = (text if text.startswith(DEVICE_OPTION) else f"-o {shlex.quote(text)}" for text in request.overrides)
+    return data + "".join(f" {option}" for option in options)
 
 
 def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line]:
@@ -37,20 +45,20 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
         found = sorted({getattr(record.spec.experiment, key) for record in records}, key=str)
         return " or ".join(f"{value:,}" if isinstance(value, int) else value for value in found)
 
-    yield line(
+    yield Line(
         f"Data: {request.data_label}; {values('train_images')} training images; {values('epochs')} epochs; "
         f"width {values('width')} (64 is ResNet-18); {values('image_size')} px"
     )
-    yield line(f"Machine: {'; '.join(sorted({machine(record) for record in records if record.fingerprint.numerics}))}")
-    yield line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
-    yield line("Options: ", code(f"--scale {request.scale}{options_of(request)}"))
+    yield Line(f"Machine: {'; '.join(sorted({machine(record) for record in records if record.fingerprint.numerics}))}")
+    yield Line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
+    yield Line("Options: ", Code(f"--scale {request.scale}{_options(request)}"))
     if reported_head(request) is None:
         shown = [selection for selection in selections if selection.is_half_recorded]
         is_beside = any(has_extrapolation(selection, request) for selection in shown)
         what = "stand only beside extrapolated times" if is_beside else "are left out"
         why = "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
         why = why if is_cifar10(request.data_label) else f"{request.data_label} is not CIFAR-10"
-        yield line(f"Reported values {what}: {why}.")
+        yield Line(f"Reported values {what}: {why}.")
 
 
 def _version(record: Record) -> str:
@@ -64,21 +72,13 @@ def _version(record: Record) -> str:
 def notes_of(selection: Selection, selections: Sequence[Selection], request: Request) -> Iterator[Line]:
     """Yield what a reader must know about the cells of a table, which may share runs with other selections."""
     scopes = [row for row in selection.benchmark.table.metrics if row.metric in SCOPES]
-    for row in scopes:
-        yield line(f"{row.title}: seconds of the {SCOPES[row.metric]}.")
+    yield from (Line(f"{row.title}: seconds of the {SCOPES[row.metric]}.") for row in scopes)
     if any(row.metric == "train_s" for row in scopes):
         yield from _extrapolation(selection, request)
-    for text in sorted({_evaluations(record) for record in selection.measured}):
-        yield line(f"Best epoch: {text}.")
+    yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
     yield from _ways(selection)
     if scopes:
-        for note in (_unreliable, _epochs, _steps):
-            yield from note(selection)
-    yield from _twins(selection, selections)
-    yield from _derived(selection, request)
-
-
-def _twins(selection: Selection, selections: Sequence[Selection]) -> Iterator[Line]:
+        yield from chain(_unreliable(selection), _waiting(selection), _first_epoch(selection), _steps(selection))
     for case in selection.cases:
         twins = [
             f'"{twin.name}" of {other.benchmark.title}'
@@ -87,7 +87,13 @@ def _twins(selection: Selection, selections: Sequence[Selection]) -> Iterator[Li
             if case.records and twin.arm_id == case.arm_id and twin.case != case.case
         ]
         if twins:
-            yield line(f'"{case.name}" is the same run as {", ".join(twins)}.')
+            yield Line(f'"{case.name}" is the same run as {", ".join(twins)}.')
+    cases, head = {case.name: case for case in selection.cases}, reported_head(request)
+    for derived in selection.benchmark.printed.derived:
+        reported = f"{head} {derived.printed}" if head else "reported left out"
+        measured = _derived(derived, cases[derived.of], cases[derived.to])
+        asked = f"{derived.of} {DERIVED[derived.kind]} {derived.to}"
+        yield Line(f"{derived.name}, {asked}: {reported}; measured {measured}.")
 
 
 def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
@@ -98,7 +104,7 @@ def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
             slices = sorted({f"{trained_images(record):,}" for record in case.measured})
             parts.add(f"{images:,} images from {' or '.join(slices)}")
     if parts:
-        yield line(
+        yield Line(
             f"Extrapolated to full size: training of {'; '.join(sorted(parts))}, summed over epochs. The interval "
             "covers differences between runs, not a change of speed in a longer run. It decides no claim."
         )
@@ -115,21 +121,22 @@ def _evaluations(record: Record) -> str:
 
 def _ways(selection: Selection) -> Iterator[Line]:
     """Yield how the cases were carried out: path and precision, and the optimizers' forms where they differ."""
-    for text, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", optimizer_form)):
+    for head, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", optimizer_form)):
         found: dict[str, list[str]] = {}
         for case in selection.cases:
             if way := " / ".join(sorted({way_of(record) for record in case.measured})):
                 found.setdefault(way, []).append(f'"{case.name}"')
-        if len(found) == 1 and way_of is carried_out_on:
-            yield line(f"{text} {next(iter(found))}.")
-        elif len(found) > 1:
-            yield line(f"{text} " + "; ".join(f"{way} ({', '.join(names)})" for way, names in found.items()) + ".")
+        if len(found) > 1:
+            ways = (f"{way} ({', '.join(names)})" for way, names in found.items())
+            yield Line(f"{head} {'; '.join(ways)}.")
+        elif found and way_of is carried_out_on:
+            yield Line(f"{head} {', '.join(found)}.")
 
 
 def carried_out_on(record: Record) -> str:
     """Return the path and the precision that ran, with the one that was asked for where it is another."""
-    asked, numerics = record.spec.execution, record.fingerprint.numerics or {}
-    ran = numerics.get("precision", asked.precision)
+    asked = record.spec.execution
+    ran = (record.fingerprint.numerics or {}).get("precision", asked.precision)
     return f"{asked.path} path, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
 
 
@@ -138,31 +145,32 @@ def _unreliable(selection: Selection) -> Iterator[Line]:
     if unreliable:
         causes = sorted({text for record in unreliable for text in record.unreliable_because or record.flags})
         more = [f"and {len(causes) - MOST_CAUSES} more"] if len(causes) > MOST_CAUSES else []
-        yield line(
+        yield Line(
             f"{DAGGER}: the times of {len(unreliable)} of {len(selection.measured)} runs are unreliable: they decide "
             f"no verdict and enter no speed-up. {'; '.join([*causes[:MOST_CAUSES], *more])}."
         )
 
 
-def _epochs(selection: Selection) -> Iterator[Line]:
-    shares = {case.name: _waiting_share(case.measured) for case in selection.cases if case.measured}
+def _waiting(selection: Selection) -> Iterator[Line]:
+    shares = {case.name: _waiting_share(case.measured) for case in selection.cases}
     bound = [f'"{name}" ({100 * share:.0f} %)' for name, share in shares.items() if share > LOADER_BOUND]
     if bound:
-        yield line(
-            "These times measure the data loader, not the device (share of training spent waiting): "
-            f"{', '.join(bound)}."
-        )
-    long = [record for record in selection.measured if len(record.epochs) > 1 and _later_s([record]) > 0]
-    if long:
-        ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
-        percent = round(100 * (ratio - 1))
-        speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
-        yield line(f"The first epoch was {speed} later epochs (median of {len(long)} runs).")
+        head = "These times measure the data loader, not the device (share of training spent waiting)"
+        yield Line(f"{head}: {', '.join(bound)}.")
 
 
 def _waiting_share(records: Sequence[Record]) -> float:
     train_s = sum(epoch.train_s for record in records for epoch in record.epochs)
     return sum(epoch.data_wait_s for record in records for epoch in record.epochs) / train_s if train_s else 0.0
+
+
+def _first_epoch(selection: Selection) -> Iterator[Line]:
+    long = [record for record in selection.measured if len(record.epochs) > 1 and _later_s([record]) > 0]
+    if long:
+        ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
+        percent = round(100 * (ratio - 1))
+        speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
+        yield Line(f"The first epoch was {speed} later epochs (median of {len(long)} runs).")
 
 
 def _later_s(records: Sequence[Record]) -> float:
@@ -181,25 +189,14 @@ def _steps(selection: Selection) -> Iterator[Line]:
     if len({case.experiment.batch_size for case in cases}) < 3 or len(others) > 1 or len(set(steps)) < 3:
         return
     per_step_s, fixed_s = linear_regression(steps, [_later_s(case.measured) for case in cases])
-    yield line(
+    yield Line(
         f"An epoch takes {fixed_s:.3g} s for its images and {1e3 * per_step_s:.3g} ms for each step (a line through "
         f"the medians of {len(cases)} batch sizes); {100 * _waiting_share(selection.measured):.0f} % of the training "
         "time is waiting for data."
     )
 
 
-def _derived(selection: Selection, request: Request) -> Iterator[Line]:
-    cases = {case.name: case for case in selection.cases}
-    head = reported_head(request)
-    for derived in selection.benchmark.printed.derived:
-        yield line(
-            f"{derived.name}, {derived.of} {DERIVED[derived.kind]} {derived.to}: "
-            f"{head or 'reported'} {derived.printed if head else 'left out'}; "
-            f"measured {_derived_value(derived, cases[derived.of], cases[derived.to])}."
-        )
-
-
-def _derived_value(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:
+def _derived(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:
     for case in (of, to):
         if not case.measured:
             return missing(case).text

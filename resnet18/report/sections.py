@@ -1,22 +1,22 @@
-"""One table of the report with everything that a reader needs beside it."""
+"""One table of the report with everything that a reader needs beside it, and the predictions of its first case."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from statistics import fmean
 
 from pydantic import BaseModel
 
 from resnet18.judge.hypotheses import Answer, Candidate, answers_of
+from resnet18.judge.verdict import Verdict
 from resnet18.records.record import Record
 from resnet18.report import document as doc
-from resnet18.report.document import Line, code, line, paragraph, strong
-from resnet18.report.figures import svg_of
+from resnet18.report.document import Code, Items, Line, Strong
+from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.report.notes import notes_of
-from resnet18.report.plots import against, learning_curves, numeric_key
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.resolve import Request, resolve, value_at
 from resnet18.tables.cells import Cell, Column, Missing, Table, Text, Value, middle, missing, seeds
-from resnet18.tables.metrics import SCOPES
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.tables import build_table, printed_cell
 
@@ -33,11 +33,10 @@ PEAKS = {
 
 
 def table_section(
-    anchor: str,
     selection: Selection,
     selections: Sequence[Selection],
     request: Request,
-    statements: tuple[doc.Statement, ...],
+    verdicts: tuple[Verdict, ...],
     records: Collection[Record],
 ) -> doc.Section:
     """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions.
@@ -47,55 +46,81 @@ def table_section(
     benchmark = selection.benchmark
     is_alone = [other.benchmark.title for other in selections].count(benchmark.title) == 1
     title = benchmark.title if is_alone else f"{benchmark.title} ({benchmark.name}.toml)"
-    table = build_table(selection, request, caption=f"{title}, at {request.described}")
-    question = f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."
-    blocks: list[doc.Block] = [paragraph(question), table]
-    if notes := tuple(notes_of(selection, selections, request)):
-        blocks.append(doc.Items(notes))
+    blocks: list[doc.Block] = [
+        Line(f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."),
+        build_table(selection, request, caption=f"{title}, at {request.described}"),
+    ]
+    if notes := Items(notes_of(selection, selections, request)):
+        blocks.append(notes)
     blocks += memory_blocks(selection, request)
-    if statements:
-        blocks.append(doc.Claims(statements))
-    blocks += _drawings(anchor, selection, request)
+    if verdicts:
+        blocks.append(doc.Claims(verdicts))
+    if selection.measured:
+        drawn = f"{benchmark.title} ({request.described})", benchmark.table.case_title, selection.cases
+        svg, alt = svg_of(learning_curves, *drawn), f"Learning curves: {benchmark.title}"
+        blocks.append(doc.Figure(_figure_file(benchmark.name, request), alt, svg, selection))
     answers = answers_of(selection, request, records)
     if found := tuple(block for answer in answers for block in hypothesis_blocks(answer, request)):
         blocks.append(doc.Section("What the report leaves open", found))
-    if assumed := tuple(assumptions_of(selection)):
-        heading = "Assumptions: what the lab report does not state"
-        blocks.append(doc.Section(heading, (doc.Items(assumed),), is_folded=True))
-    return doc.Section(title, tuple(blocks), anchor)
+    if assumed := Items(assumptions_of(selection)):
+        heading = "Assumptions at full size: what the lab report does not state"
+        blocks.append(doc.Section(heading, (assumed,), is_folded=True))
+    return doc.Section(title, tuple(blocks))
 
 
-def _drawings(anchor: str, selection: Selection, request: Request) -> Iterator[doc.Block]:
-    if not selection.measured:
-        return
-    benchmark, case_title = selection.benchmark, selection.benchmark.table.case_title
-    title = f"{benchmark.title} ({request.described})"
-    svg = svg_of(learning_curves, title, case_title, selection.cases)
-    file = figure_file(benchmark.name, request)
-    yield doc.Curves(anchor, doc.Figure(file, f"Learning curves: {benchmark.title}", svg), selection)
-    if (key := numeric_key(selection.cases)) is not None:
-        scope = next((row.metric for row in benchmark.table.metrics if row.metric in SCOPES), "whole_program_s")
-        svg = svg_of(against, title, case_title, selection.cases, key, scope)
-        file = figure_file(f"{benchmark.name}-by-{key.replace('.', '-')}", request)
-        yield doc.Figure(file, f"Accuracy and time against {case_title.lower()}", svg)
-
-
-def figure_file(name: str, request: Request) -> str:
+def _figure_file(name: str, request: Request) -> str:
     """Return the file name of a figure: options, which may hold any text, enter as a hash."""
     options = hashlib.sha256(repr(request.overrides).encode()).hexdigest()[:8] if request.overrides else ""
     return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
+
+
+def predictions(
+    selections: Sequence[Selection], request: Request, picture_of: Callable[[Record], bytes | None]
+) -> Iterator[doc.Block]:
+    """Yield what the network of the first case that has predictions took test images for."""
+    pairs = ((selection, case) for selection in selections for case in selection.cases)
+    found = ((selection, case) for selection, case in pairs if any(record.confusion for record in case.measured))
+    if (first := next(found, None)) is None:
+        return
+    selection, case = first
+    record, matrices = case.measured[0], [record.confusion for record in case.measured if record.confusion]
+    counts = [[sum(seeds) for seeds in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+    n = f"n = {len(case.measured)} {'seed' if len(case.measured) == 1 else 'seeds'}"
+    right, total = sum(row[at] for at, row in enumerate(counts) if at < len(row)), sum(map(sum, counts))
+    share = f"{right:,} of {total:,} predictions are right ({100 * right / max(total, 1):.1f} %)"
+    title = selection.benchmark.title
+    yield Line(f'After the last epoch, on clean test images. "{case.name}" of {title}, {n}: {share}.')
+    head, classes = f"{title}: {case.name} ({request.described})", record.classes or ()
+    svg = svg_of(confusion_matrix, f"{head}, {n}", classes, counts)
+    yield doc.Figure(_figure_file("confusion", request), f"True and predicted classes: {case.name}", svg)
+    picture = picture_of(record)
+    if picture is not None and record.samples is not None:
+        with suppress(ValueError):  # a damaged picture, or one of other samples
+            svg = svg_of(sample_grid, f"{head}, seed {record.seed}", picture, record.samples, classes)
+            alt = f"Six test images, true and predicted: {case.name}"
+            yield doc.Figure(_figure_file("samples", request), alt, svg)
 
 
 def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
     """Yield a hypothesis with a candidate's cell in each row, and which candidate lies nearest."""
     head = reported_head(request)
     hypothesis, candidates = answer.hypothesis, answer.candidates
-    yield paragraph(strong(hypothesis.question), " (", code(hypothesis.key), ")")
+    yield Line(Strong(hypothesis.question), " (", Code(hypothesis.key), ")")
     difference = "measured less reported (points; 95 % for one run)"
     titles = (head or "reported", "measured (best epoch, as published)", difference, "n (seeds)")
     columns = (Column("candidate"), Column("case"), *(Column(title, "number") for title in titles))
     yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
-    yield paragraph(_conclusion(answer))
+    if isinstance(answer.nearest, str):
+        yield Line(TOO_SMALL if answer.nearest == "other terms" else TOO_FEW)
+        return
+    first, second = answer.nearest
+    far = "The difference is more than" if answer.is_resolved else "Not resolved: the difference is less than"
+    nearest, next_ = (" and ".join(f'"{name}"' for name in distance.names) for distance in answer.nearest)
+    yield Line(
+        f"Nearest: {nearest}, {first.points:.2f} points from the reported cells (root mean square, standard "
+        f"error {first.se:.2f}); the next, {next_}, {second.points:.2f} ({second.se:.2f}). "
+        f"{far} two standard errors. This is evidence, not proof."
+    )
 
 
 def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ...]:
@@ -112,46 +137,28 @@ def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ..
     )
 
 
-def _conclusion(answer: Answer) -> str:
-    if isinstance(answer.nearest, str):
-        return TOO_SMALL if answer.nearest == "other terms" else TOO_FEW
-    first, second = answer.nearest
-    far = "The difference is more than" if answer.is_resolved else "Not resolved: the difference is less than"
-    nearest, next_ = (" and ".join(f'"{name}"' for name in distance.names) for distance in answer.nearest)
-    return (
-        f"Nearest: {nearest}, {first.points:.2f} points from the reported cells (root mean square, standard "
-        f"error {first.se:.2f}); the next, {next_}, {second.points:.2f} ({second.se:.2f}). "
-        f"{far} two standard errors. This is evidence, not proof."
-    )
-
-
 def memory_blocks(selection: Selection, request: Request) -> Iterator[doc.Block]:
     """Yield peaks of memory by case and source in MiB beside what the report printed, with the reasons for gaps."""
     if not selection.benchmark.printed.memory or not selection.records:
         return
     head = reported_head(request)
-    printed = {row.case: row.printed for row in selection.benchmark.printed.memory} if head else {}
-    yield paragraph("Peak memory of a run, median with the lowest and the highest:")
+    printed = {row.case: printed_cell(row.printed) for row in selection.benchmark.printed.memory} if head else {}
+    yield Line("Peak memory of a run, median with the lowest and the highest:")
     titles = [head or "reported", *(f"{title}, MiB" for title in PEAKS), "n (seeds)"]
     columns = (Column(selection.benchmark.table.case_title), *(Column(title, "number") for title in titles))
-    rows = (
-        (
-            Text(case.name),
-            printed_cell(printed[case.name]) if case.name in printed else Missing(),
-            *(_peak(case, key) for key in PEAKS.values()),
-            seeds(case),
-        )
-        for case in selection.cases
-    )
+    rows: list[tuple[Cell, ...]] = []
+    for case in selection.cases:
+        peaks = (_peak(case, key) for key in PEAKS.values())
+        rows.append((Text(case.name), printed.get(case.name, Missing()), *peaks, seeds(case)))
     yield Table(columns, tuple(rows))
     reasons = {
-        f"{title}: {record.nulls[f'memory.{key}']}"
+        f"{title}: {record.nulls[f'memory.{key}']}."
         for title, key in PEAKS.items()
         for record in selection.measured
         if f"memory.{key}" in record.nulls
     }
     if reasons:
-        yield doc.Items(tuple(line(f"{reason}.") for reason in sorted(reasons)))
+        yield Items(map(Line, sorted(reasons)))
 
 
 def _peak(case: CaseRecords, key: str) -> Cell:
@@ -167,34 +174,29 @@ def _peak(case: CaseRecords, key: str) -> Cell:
 
 
 def assumptions_of(selection: Selection) -> Iterator[Line]:
-    """Yield what the lab report does not state, with the value used here and its source."""
-    at_full_size = [resolve(selection.benchmark, case.case, Request(scale="paper"), seed=0) for case in selection.cases]
-    at_this_size = [(case.experiment, case.execution) for case in selection.cases]
+    """Yield what the lab report does not state, with the value that stands in for it at full size, and its source."""
+    specs = [resolve(selection.benchmark, case.case, Request(scale="paper"), seed=0) for case in selection.cases]
     for assumption in selection.benchmark.assumptions:
-        if not assumption.has_value:
-            yield line(f"{assumption.key.removeprefix('protocol.')}: {assumption.source}")
-            continue
-        full, here = (
-            " / ".join(dict.fromkeys(filter(None, (_assumed(specs, assumption.key) for specs in pairs))))
-            for pairs in (at_full_size, at_this_size)
-        )
-        changed = "" if full == here else f" (here: {here})"
-        yield line(code(assumption.key), f" = {full}{changed}: {assumption.source}")
+        if assumption.has_value:
+            values = dict.fromkeys(filter(None, (_assumed(*spec, assumption.key) for spec in specs)))
+            yield Line(Code(assumption.key), f" = {' / '.join(values)}: {assumption.source}")
+        else:
+            yield Line(f"{assumption.key.removeprefix('protocol.')}: {assumption.source}")
 
 
-def _assumed(specs: tuple[Experiment, Execution], key: str) -> str:
-    if key == "test_augmentation" and specs[0].test_augmentation == specs[0].augmentation:
+def _assumed(experiment: Experiment, execution: Execution, key: str) -> str:
+    if key == "test_augmentation" and experiment.test_augmentation == experiment.augmentation:
         return "the same list as augmentation"
-    return next((_shown(value) for spec in specs if (value := value_at(spec, key)) is not None), "")
+    return next((_shown(value) for spec in (experiment, execution) if (value := value_at(spec, key)) is not None), "")
 
 
 def _shown(value: object) -> str:
     """Return a value of a spec in a few words: a list of operations by their names."""
     if isinstance(value, tuple):
         return ", ".join(_shown(item) for item in value)
-    if isinstance(value, BaseModel):
-        fields = {name: item for name, item in value if name in value.model_fields_set and name != "name"}
-        own = ", ".join(f"{name} {_shown(item)}" for name, item in fields.items())
-        name = str(getattr(value, "name", ""))
-        return f"{name} ({own})" if own else name
-    return str(value)
+    if not isinstance(value, BaseModel):
+        return str(value)
+    fields = value.model_dump(exclude_unset=True)
+    name = str(fields.pop("name", ""))
+    own = ", ".join(f"{key} {_shown(item)}" for key, item in fields.items())
+    return f"{name} ({own})" if own else name

@@ -144,7 +144,7 @@ def test_runs_are_searched_filtered_and_opened(desktop):
     opened = texts(desktop, "table.runs .detail:not(.closed)")
 
     assert [f"3 of {every} listed runs"] == shown
-    assert "Result hash" in opened[0]
+    assert "Record hash" in opened[0]
     click(desktop, "table.runs .detail:not(.closed) a")
     desktop.evaluate("new Promise((done) => setTimeout(done, 50))")
     assert "Code, SHA-256" in texts(desktop, ".more[id^=setup][open]")[0]

@@ -2,7 +2,7 @@
 
 const CURVES = JSON.parse(document.getElementById('curves').textContent);
 const ROOM = { left: 46, right: 14, top: 8, bottom: 40 };
-const IMAGES = { train: 'training images', published: 'test images, as published', clean: 'test images, clean' };
+const IMAGES = { train: 'training images', as_published: 'test images, as published', clean: 'test images, clean' };
 const NOTHING = '\u2013';
 
 // What the controls of a chart say.

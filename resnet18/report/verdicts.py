@@ -1,0 +1,225 @@
+"""Verdicts in words, and how the statements of a report stand. Every sentence about who wins is made here."""
+
+from collections.abc import Collection, Iterator, Sequence
+from math import ceil, exp, expm1, inf, log10
+
+from resnet18.judge.checks import Comparison
+from resnet18.judge.reason import reason_text, reasons_text
+from resnet18.judge.verdict import CheckResult, Verdict, Word
+from resnet18.report import document as doc
+from resnet18.report.document import Code, Items, Line, Strong
+from resnet18.report.notes import command
+from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
+from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
+from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.spec.resolve import Request
+from resnet18.tables.statistics import ALPHA, MOST_SEEDS
+
+VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
+AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
+OUTCOMES = {True: "holds", False: "fails", None: "open"}
+COSTS = {"seconds": (1.0, "s"), "bytes": (2.0**20, "MiB")}
+"""Units of times and memory, and what they are worth."""
+SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
+"""Metrics whose value is a percentage; a difference of two is in points."""
+NEAR_ONE = 0.2
+"""Logarithm of a ratio up to which it is written as a difference in percent."""
+STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "diverged": "diverged", "ok": "ok"}
+
+
+def was_judged(verdicts: Collection[Verdict]) -> bool:
+    """Say whether any claim has a verdict other than *not run*."""
+    return any(verdict.word != "not run" for verdict in verdicts)
+
+
+def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> doc.Judgement:
+    """Return the verdicts of a request on one report: every statement, and how sure they are.
+
+    The summary has their count, a line for each statement that is settled, and what would settle the others.
+    """
+    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in VERDICTS}
+    lines = [
+        Line(Strong(f"{verdict.claim.id} {word}"), f" ({verdict.claim.says}): {decisive(verdict)}.")
+        for word in ("contradicted", "supported")
+        for verdict in by_word[word]
+    ]
+    lines += _inconclusive(by_word["inconclusive"])
+    lines += _by_reason("Not run", by_word["not run"], is_brief=was_judged(verdicts))
+    lines += _next_command(by_word["inconclusive"], request)
+    head = Line(
+        f"Of {len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'} of {report}: ",
+        Strong(", ".join(f"{len(found)} {word}" for word, found in by_word.items())),
+        f" ({request.described}).",
+    )
+    note = Line(
+        f"The chance that any verdict of this table, supported or contradicted, is wrong is at most {100 * ALPHA:g} %: "
+        f"Holm's procedure over all {len(verdicts)} claims, which are tested at {AT_SEEDS} only. Brackets are 95 % "
+        "intervals of one comparison alone, without that correction: an interval may exclude zero although the verdict "
+        "is inconclusive. ",
+        Strong("Not run"),
+        ": records are missing, or do not bear on the claim. docs/methodology.md says how verdicts are reached.",
+    )
+    return doc.Judgement(report, verdicts, (head, Items(lines)) if lines else (head,), note)
+
+
+def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
+    """Yield lines of what is open: what seeds would settle, what none would support, and what waits for records."""
+    within = [verdict for verdict in verdicts if not verdict.out_of_reach]
+    if is_open := [verdict for verdict in within if verdict.is_open]:
+        nearest = sorted(is_open, key=lambda verdict: verdict.deciding.cost if verdict.deciding else inf)
+        text = ", ".join(f"{verdict.claim.id} ({outlook(verdict)})" for verdict in nearest)
+        yield Line(f"Inconclusive, nearest to settled first: {text}.")
+    if beyond := [verdict for verdict in verdicts if verdict.out_of_reach]:
+        reasons = (
+            f"{verdict.claim.id} ({'; '.join(filter(None, (reasons_text(verdict.out_of_reach), outlook(verdict))))})"
+            for verdict in beyond
+        )
+        yield Line(f"Inconclusive, and more seeds cannot support it: {', '.join(reasons)}.")
+    yield from _by_reason("Inconclusive", [verdict for verdict in within if not verdict.is_open])
+
+
+def _by_reason(head: str, verdicts: Sequence[Verdict], *, is_brief: bool = False) -> Iterator[Line]:
+    """Yield a line for each reason, with its claims; briefly, cases without records are not named here."""
+    by_reason: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        lacks_cases = {reason.code for reason in verdict.reasons} == {"no_records_of_case"}
+        text = "some cases have no records" if is_brief and lacks_cases else reasons_text(verdict.reasons)
+        by_reason.setdefault(text, []).append(verdict.claim.id)
+    yield from (Line(f"{head}: {', '.join(ids)} ({reason}).") for reason, ids in by_reason.items())
+
+
+def _next_command(inconclusive: Sequence[Verdict], request: Request) -> Iterator[Line]:
+    """Yield the command that brings the claims that are nearest to settled to the next number of seeds, if any."""
+    wanted: dict[int, list[Verdict]] = {}
+    for verdict in inconclusive:
+        is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
+        seeds = verdict.deciding.seeds if verdict.deciding else FEWEST_SEEDS if is_short else None
+        if seeds is not None and seeds <= max(TESTED_AT):
+            wanted.setdefault(seeds, []).append(verdict)
+    if wanted:
+        seeds, nearest = min(wanted.items())
+        will_settle = any(verdict.deciding for verdict in nearest)
+        outcome = "is likely to settle the nearest" if will_settle else "allows a first test"
+        typed = command([verdict.benchmark for verdict in nearest], request, "--seeds", str(seeds))
+        yield Line(Code(typed), f" {outcome}.")
+
+
+def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """Yield what became of every part of a claim: whether it holds, with its estimate, interval and n."""
+    for result in verdict.results:
+        if result.reason is not None:
+            text = f"{_asserted(result)}: {reason_text(result.reason, with_metric=False)}"
+            yield "not run" if result.is_missing else "open", text
+            continue
+        if result.status_holds is not None:
+            yield OUTCOMES[result.status_holds], _asserted(result)
+        for part in result.comparisons:
+            if part.counts or part is verdict.deciding:
+                yield OUTCOMES[part.holds], comparison_text(part)
+
+
+def decisive(verdict: Verdict) -> str:
+    """Return what settles a verdict: what fails, what would settle it first, or what held by the least."""
+    if verdict.word == "not run" or (verdict.reasons and verdict.word != "contradicted"):
+        seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
+        return "; ".join(filter(None, (reasons_text(verdict.reasons), seeds)))
+    holds = verdict.word == "supported"
+    settled = [part for part in verdict.comparisons if part.holds is holds]
+    if verdict.word == "inconclusive":
+        shown = verdict.deciding
+    elif holds:
+        shown = max(settled, key=lambda part: part.p_for, default=None)
+    else:
+        shown = min(settled, key=lambda part: part.p_against, default=None)
+    if shown is not None:
+        return comparison_text(shown)
+    endings = (_asserted(result) for result in verdict.results if result.status_holds is holds)
+    return next(endings, reasons_text(verdict.reasons))
+
+
+def outlook(verdict: Verdict) -> str:
+    """Return the seeds that would settle a claim, and which way, if estimates were the truth; empty where none is."""
+    deciding = verdict.deciding
+    return _seeds_text(deciding, "support" if deciding.is_inside else "contradict") if deciding else ""
+
+
+def _seeds_text(comparison: Comparison, verb: str) -> str:
+    """Return how many seeds would settle a comparison, and whether this report tests at as many."""
+    seeds = comparison.seeds
+    if seeds is None:
+        return f"more than {MOST_SEEDS:,} seeds would {verb} it"
+    beyond = "" if seeds <= max(TESTED_AT) else f", but this report tests at {AT_SEEDS} only"
+    return f"about {seeds:,} seeds would {verb} it{beyond}"
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return what a comparison asserts, with its estimate, n, and the seeds that would settle it."""
+    text = f"{statement(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
+    if comparison.correlation is not None:
+        text += f", paired (correlation {comparison.correlation:.2f})"
+    if comparison.forms:
+        text += f", forms of the optimizer differ ({', '.join(comparison.forms)})"
+    return text if comparison.holds is not None else f"{text}; {_seeds_text(comparison, 'settle')}"
+
+
+def _asserted(result: CheckResult) -> str:
+    """Return what a check asserts, as far as it is known without a number: an ending, a comparison or a metric."""
+    check, comparisons = result.check, result.comparisons
+    if isinstance(check, RunStatus):
+        return f'every run of "{check.case}" ends {STATUSES[check.status]}'
+    if isinstance(check, Overfits):
+        return f'"{check.case}" overfits'
+    if not comparisons:
+        return METRICS[check.metric].title
+    return statement(comparisons[0]) + (f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else "")
+
+
+def statement(comparison: Comparison) -> str:
+    """Return what a comparison asserts."""
+    check, first, last = comparison.check, f'"{comparison.about[0]}"', f'"{comparison.about[-1]}"'
+    match check:
+        case Trend():
+            text = f"{first} to {last}"
+        case Equivalent():
+            text = f"{first} and {last} within {_margin(check.margin, check)}"
+        case Close():
+            text = f"{first} within {_margin(check.margin, check)} of {check.reported or f'{check.value:g}'}"
+        case Ratio():
+            text = f"{first} is {check.low:g} to {check.high:g} times {last}"
+        case Overfits() | Difference(than=None):
+            region = comparison.region
+            text = f"{first} above {region.low:g}" if region.high == inf else f"{first} below {region.high:g}"
+        case Difference(by=by) if by > 0:
+            text = f"{first} above {last} by at least {_margin(by, check)}"
+        case _:
+            text = f"{first} above {last}"
+    return f"{comparison.what}: {text}"
+
+
+def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
+    unit = MARGIN_UNITS[METRICS[check.metric].quantity]
+    return f"{margin:g} {unit.removesuffix('s') if margin == 1 else unit}"
+
+
+def estimate_text(comparison: Comparison) -> str:
+    """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level.
+
+    Two digits of its standard error are shown.
+    """
+    check, ends = comparison.check, (comparison.last.value, *comparison.last.interval())
+    if comparison.falls:
+        ends = -ends[0], -ends[2], -ends[1]
+    unit, sign = comparison.unit, "+"
+    if comparison.is_log and isinstance(check, Close):
+        scale, unit = COSTS[METRICS[check.metric].quantity]
+        ends, sign = (exp(ends[0]) / scale, exp(ends[1]) / scale, exp(ends[2]) / scale), ""
+    elif comparison.is_log and max(abs(ends[1]), abs(ends[2])) < NEAR_ONE:
+        ends = 100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])
+    elif comparison.is_log:
+        return "{:.3g} times [{:.3g}, {:.3g}]".format(*map(exp, ends))
+    elif len(comparison.about) == 1 and not isinstance(check, RunStatus | Overfits) and check.metric in SHARES:
+        unit, sign = "%", ""
+    se = (ends[2] - ends[1]) / 4
+    digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
+    value, low, high = (f"{end:{sign}.{digits}f}" for end in ends)
+    return f"{value} {unit} [{low}, {high}]"
