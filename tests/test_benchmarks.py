@@ -105,23 +105,3 @@ def test_adam_at_batch_32_is_trained_once_for_all_its_tables(benchmarks):
             "schedule/0.001 held constant",
         )
     ] == [tuple(sorted(labels)) for labels in shared]
-
-
-@pytest.mark.parametrize(
-    ("scale", "expected"),
-    [
-        ("smoke", ("fashion-mnist-mini", 1_000, 200, "all", 32, 16, 2)),
-        ("small", ("cifar10", 5_000, 1_000, 10_000, 32, 64, 10)),
-        ("paper", ("cifar10", "all", 10_000, 10_000, 224, 64, 200)),
-    ],
-)
-def test_a_scale_changes_only_its_own_fields(scale, expected, benchmarks):
-    """Data, subsets, size, width and epochs; the paper scale leaves the last three as the case says."""
-    schedule = benchmarks["schedule"]
-    experiment, execution = resolve(schedule, schedule.cases[0], Request(scale=scale), seed=0)
-    full, full_execution = resolve(schedule, schedule.cases[0], Request(scale="paper"), seed=0)
-    fields = ("data", "train_images", "test_images_epoch", "test_images_last", "image_size", "width", "epochs")
-
-    assert expected == tuple(getattr(experiment, field) for field in fields)
-    assert full.model_dump(exclude=set(fields)) == experiment.model_dump(exclude=set(fields))
-    assert full_execution == execution

@@ -1,13 +1,14 @@
 """The commands in README.md and docs/: carried out, or read to the end by the program that they are for."""
 
+import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import typer
 from builders import TINY_ARGUMENTS, TOML, make_record
-from documented import ROOT, calls_of, commands
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
@@ -17,6 +18,32 @@ from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md", *sorted(ROOT.glob("docs/*.md"))]
+FENCED = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"`((?:make|(?:\.venv/bin/)?resnet18) [a-z-][^`\n]*)`")
+
+
+def commands():
+    """Yield each command once, as words, with the page that names it: in blocks for a shell, and in sentences."""
+    seen = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        in_blocks = "\n".join(FENCED.findall(text)).replace("\\\n", "").splitlines()
+        for line in (*in_blocks, *INLINE.findall(FENCED.sub("", text))):
+            words = tuple(shlex.split(line, comments=True))
+            if words and words not in seen:
+                seen.add(words)
+                yield str(page.relative_to(ROOT)), words
+
+
+def calls_of(command):
+    """Yield the arguments of each call of `resnet18` in a command, also behind variables and `|`."""
+    for number, word in enumerate(command):
+        if word.rpartition("/")[2] == "resnet18":
+            yield list(command[number + 1 :])
+
 
 OF_OTHERS = ("cd", "cp", "export", "git", "squeue")
 """Programs whose commands nobody here tries."""

@@ -1,16 +1,19 @@
 """The plan is a pure list: each run once, seeds outermost, what cannot run named."""
 
 import contextlib
+import json
 
 import pytest
-from builders import TOML, make_benchmark
+from builders import TINY, TINY_ARGUMENTS, TOML, make_benchmark, make_toml
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from resnet18.cli.app import app
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import absent_device, plan
+from resnet18.spec.plan import absent_device, only_cases, plan
 from resnet18.spec.resolve import Request, canonical_overrides, value_at
 
 
@@ -24,17 +27,17 @@ def test_seeds_are_the_outer_loop(tmp_path):
 
 
 def test_equal_cases_of_two_benchmarks_are_one_run(tmp_path):
-    """It carries both labels, and may run out of memory if either report says so."""
+    """It carries both labels; it is timed, and may run out of memory, if either report says so, whichever is first."""
     (tmp_path / "other").mkdir()
-    one = make_benchmark(tmp_path)
-    other = make_benchmark(
-        tmp_path / "other", TOML.replace('name = "8"', 'name = "eight"').replace('"70%"', '"Out of Memory"')
-    )
+    text = TOML.replace('name = "8"', 'name = "eight"').replace('"70%"', '"Out of Memory"')
+    text = text.replace("[table]", '[table]\nspeed_up_over = "eight"')
+    one, other = make_benchmark(tmp_path), make_benchmark(tmp_path / "other", text)
+    (alone, _) = plan([one], Request(), [0], {"cpu": 1}).runs
+    (first, _), (second, _) = (plan(both, Request(), [0], {"cpu": 1}).runs for both in ([one, other], [other, one]))
 
-    runs = plan([one, other], Request(), [0], {"cpu": 1}).runs
-
-    assert [("mine/8", "mine/eight"), ("mine/16",)] == [run.labels for run in runs]
-    assert [True, True] == [run.may_run_out_of_memory for run in runs]
+    assert (("mine/8",), False, False) == (alone.labels, alone.may_run_out_of_memory, alone.is_timed)
+    for run in (first, second):
+        assert ({"mine/8", "mine/eight"}, True, True) == (set(run.labels), run.may_run_out_of_memory, run.is_timed)
 
 
 def test_a_case_whose_device_is_absent_is_named_and_not_run():
@@ -59,13 +62,20 @@ def test_a_shared_run_carries_the_assumptions_of_all_its_tables():
     assert "augmentation.color_jitter" not in keys
 
 
-@pytest.mark.parametrize(("images", "batch"), [(33, 8), (33, 16), (40, 1), (17, 16)])
-def test_a_last_batch_of_one_image_is_refused(images, batch, tmp_path):
-    """Batch norm has no variance for it on 1x1 maps: torch would stop in the middle of the epoch."""
+@pytest.mark.parametrize(
+    ("batch", "stem", "size", "is_refused"),
+    [
+        *((8, "imagenet", 32, True), (8, "imagenet", 33, False), (8, "cifar", 8, True), (8, "cifar", 9, False)),
+        *((1, "imagenet", 32, True), (7, "imagenet", 32, False)),
+    ],
+)
+def test_a_last_batch_of_one_image_is_refused_where_the_last_map_is_one_pixel(batch, stem, size, is_refused, tmp_path):
+    """Batch norm has no variance for it: torch would stop in the middle of the epoch."""
     text = TOML.replace("batch_size = 16", "batch_size = 20").replace("batch_size = 8", f"batch_size = {batch}")
-    request = Request(overrides=(f"train_images={images}",))
+    request = Request(overrides=("train_images=33", f"stem={stem}", f"image_size={size}"))
+    refusal = pytest.raises(SpecError, match="end with a batch of 1") if is_refused else contextlib.nullcontext()
 
-    with pytest.raises(SpecError, match="end with a batch of 1"):
+    with refusal:
         plan([make_benchmark(tmp_path, text)], request, [0], {"cpu": 1})
 
 
@@ -95,17 +105,6 @@ def test_a_bad_option_is_refused_with_what_would_be_right(override, words, tmp_p
 
     for word in words:
         assert word in str(caught.value)
-
-
-@pytest.mark.parametrize(("stem", "largest"), [("imagenet", 32), ("cifar", 8)])
-def test_the_largest_input_whose_last_map_is_one_pixel_is_known(stem, largest, tmp_path):
-    """Five halvings, or three."""
-    mine = make_benchmark(tmp_path)
-    requests = [Request(overrides=("train_images=33", f"stem={stem}", f"image_size={largest + by}")) for by in (0, 1)]
-
-    with pytest.raises(SpecError, match="end with a batch of 1"):
-        plan([mine], requests[0], [0], {"cpu": 1})
-    assert 2 == len(plan([mine], requests[1], [0], {"cpu": 1}).runs)
 
 
 @pytest.mark.parametrize(
@@ -182,17 +181,6 @@ def test_a_device_option_leaves_cases_alone_that_name_their_device():
     assert {"cuda"} == {devices[label] for label in ("basic/base", "device/GPU", "device/GPU, tuned")}
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_a_run_that_one_of_its_tables_times_is_timed(order, tmp_path):
-    """Whichever table comes first."""
-    (tmp_path / "other").mkdir()
-    timed = TOML.replace("[table]", '[table]\nspeed_up_over = "8"')
-    both = [make_benchmark(tmp_path), make_benchmark(tmp_path / "other", timed)]
-
-    assert [True, True] == [run.is_timed for run in plan([both[at] for at in order], Request(), [0], {"cpu": 1}).runs]
-    assert [False, False] == [run.is_timed for run in plan(both[:1], Request(), [0], {"cpu": 1}).runs]
-
-
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_option_is_taken_or_refused_by_our_own_error(tmp_path_factory, key, value):
     """What a shell hands over may be anything."""
@@ -200,3 +188,88 @@ def test_any_option_is_taken_or_refused_by_our_own_error(tmp_path_factory, key, 
     with contextlib.suppress(SpecError):
         overrides = canonical_overrides([f"{key}={value}", f"optimizer.lr={value}"], None)
         plan([mine], Request(overrides=overrides), [0], {"cpu": 1})
+
+
+# --case: only some cases of the tables
+
+ON_GPU = TOML.replace('name = "16"\n', 'name = "16"\nexecution = { device = "cuda" }\n')
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return make_benchmark(tmp_path)
+
+
+@pytest.fixture
+def other(mine):
+    return mine.model_copy(update={"name": "other", "cases": mine.cases[:1]})
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    """Call the command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def chosen(benchmarks, *names):
+    planned = plan(benchmarks, Request(overrides=TINY), [0], {"cpu": 1})
+    return only_cases(planned, names, [one.name for one in benchmarks])
+
+
+def labels(benchmarks, *names):
+    return [run.labels for run in chosen(benchmarks, *names).runs]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["16"], [16]), (["mine/16"], [16]), (["16", "mine/8", "16"], [8, 16])],
+)
+def test_cases_are_named_with_or_without_their_table(names, expected, mine):
+    """As `resnet18 plan` lists them; none named: every case, in the order of the plan."""
+    assert [(f"mine/{size}",) for size in expected] == labels([mine], *names)
+
+
+@pytest.mark.parametrize("name", ["8", "other/8", "mine/8"])
+def test_a_run_that_cases_share_keeps_the_labels_of_all(name, mine, other):
+    """Both tables show it, whichever of them was meant."""
+    assert [("mine/8", "other/8")] == labels([mine, other], name)
+
+
+def test_a_chosen_case_that_cannot_run_is_still_said_to_be_not_planned(tmp_path):
+    mine = make_benchmark(tmp_path, ON_GPU)
+
+    assert [["mine/16"], []] == [[one.label for one in chosen([mine], name).not_planned] for name in ("16", "8")]
+
+
+@pytest.mark.parametrize("name", ["mine/61", "mime/16"])
+def test_an_unknown_case_is_answered_with_labels_that_are_near(name, mine):
+    with pytest.raises(SpecError, match=r'--case "\S+": no table has it \(did you mean "mine/16"\?\)'):
+        chosen([mine], name)
+
+
+def test_an_unknown_case_is_answered_with_the_command_that_lists_them(cli, tmp_path):
+    """For the very tables that were named, and nothing is run."""
+    result = cli("run", make_toml(tmp_path), "--case", "?", *TINY_ARGUMENTS)
+
+    assert (2, []) == (result.exit_code, list(tmp_path.rglob("*.json")))
+    assert f"next: list the cases with: resnet18 plan {tmp_path}/mine.toml" in result.output
+
+
+def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other_with_hypotheses(cli):
+    """Beside the assumption itself, which the table shows too; without the option that is the answer."""
+    candidate = "none [image_size: 224 px]"
+    words = ["plan", "augmentation", "--scale", "paper", "--seeds", "1", "--json", "--case", candidate]
+    rows = json.loads(cli(*words, "--hypotheses", "--case", "augmentation/none").stdout)
+    without = cli(*words)
+
+    assert ["augmentation/none", f"augmentation/{candidate}"] == [row["cases"].split(", augm")[0] for row in rows]
+    assert (2, True) == (without.exit_code, "candidates: add --hypotheses" in without.output)
+
+
+def test_only_tables_of_chosen_cases_are_announced(cli):
+    text = cli("plan", "--case", "batchsize/8", "--case", "device/GPU").output.rpartition("\n\n")[2]
+
+    assert ["batchsize: 1 run", "device: 0 runs, 1 not planned (no CUDA device)"] == [
+        line.partition(";")[0] for line in text.splitlines()[:-1]
+    ]
