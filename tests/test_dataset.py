@@ -1,6 +1,5 @@
 """Subsets and random numbers are the same for everybody; embedded data and decoded copies are what they claim to be."""
 
-import contextlib
 import hashlib
 import logging
 
@@ -94,7 +93,6 @@ def test_a_smaller_subset_lies_inside_a_larger_one():
 
 
 def test_subsets_are_golden():
-    """Everybody's are the same; training and test images are drawn apart."""
     data = read_embedded()
     found = {which: subset(data, which, size) for which, size in (("train", 1_000), ("test", 200))}
 
@@ -132,31 +130,8 @@ def test_the_embedded_data_are_small_and_carry_their_licence():
     assert "Zalando" in (folder / "LICENSE").read_text(encoding="utf-8")
 
 
-def test_one_changed_pixel_or_label_changes_the_hash():
-    data = make_data()
-    pixels, labels = data.train.images.copy(), data.train.labels.copy()
-    pixels[0, 0, 0, 0] += 1
-    labels[0] = 1
-
-    for train, test in (
-        (Split(pixels, data.train.labels), data.test),
-        (data.train, Split(pixels, data.test.labels)),
-        (Split(data.train.images, labels), data.test),
-    ):
-        assert arrays_sha256(data.classes, train, test) != data.sha256
-
-
-def flipped(whole, count):
-    """Yield the bytes with one bit changed, at places evenly spread."""
-    for place in np.linspace(0, len(whole) - 1, count, dtype=int):
-        changed = bytearray(whole)
-        changed[place] ^= 1 << (place % 8)
-        yield changed
-
-
 @CUTS
 def test_a_cut_embedded_data_set_is_refused(kept, tmp_path):
-    """A package may be damaged where it is installed."""
     whole = FILE.read_bytes()
     (tmp_path / FILE.name).write_bytes(whole[: kept(len(whole))])
 
@@ -174,19 +149,6 @@ def test_embedded_data_of_other_pixels_are_refused(tmp_path):
         read_embedded(tmp_path / FILE.name)
 
 
-def test_a_flipped_bit_of_the_embedded_data_changes_no_pixel_unnoticed(repetitions, tmp_path):
-    """It is refused, unless it is in a part of the file that means nothing, such as a date."""
-    refused = 0
-    for changed in flipped(FILE.read_bytes(), 4 * repetitions(250)):
-        (tmp_path / FILE.name).write_bytes(changed)
-        try:
-            assert SHA256 == read_embedded(tmp_path / FILE.name).sha256
-        except IntegrityError:
-            refused += 1
-
-    assert refused > repetitions(250)
-
-
 @pytest.fixture
 def source(home, tmp_path):
     """An image folder, one of whose test images is a training image."""
@@ -195,7 +157,6 @@ def source(home, tmp_path):
 
 
 def test_a_decoded_copy_is_kept_and_used(source, home, monkeypatch):
-    """The second time nothing is decoded, and pixels are mapped, not read."""
     first = open_data(source, verify=True)
     monkeypatch.setattr("resnet18.data.source.read_image_folder", None)
     second = open_data(source, verify=True)
@@ -203,13 +164,6 @@ def test_a_decoded_copy_is_kept_and_used(source, home, monkeypatch):
     assert first.sha256 == second.sha256
     assert isinstance(second.train.images, np.memmap)
     assert ["mine-"] == [path.name[:5] for path in (home / "decoded").iterdir() if path.is_dir()]
-
-
-def test_a_changed_archive_is_decoded_again(source):
-    first = open_data(source, verify=True)
-    make_tar(source.path, files(per_class=3))
-
-    assert first.sha256 != open_data(source, verify=True).sha256
 
 
 def test_a_data_home_that_cannot_be_written_is_an_error_of_the_environment(source, home):
@@ -239,20 +193,6 @@ def test_a_cut_decoded_copy_is_refused(name, kept, decoded):
     with pytest.raises(IntegrityError, match="delete this folder"):
         open_data(source, verify=False)
     assert (copy / name).exists()
-
-
-def test_a_flipped_bit_of_a_decoded_copy_changes_no_pixel_unnoticed(decoded, repetitions):
-    source, copy = decoded
-    right = open_data(source, verify=True)
-    for file in sorted(copy.iterdir()):
-        whole = file.read_bytes()
-        for changed in flipped(whole, 10 * repetitions(100)):
-            file.write_bytes(changed)
-            with contextlib.suppress(IntegrityError):
-                found = open_data(source, verify=True)
-                assert (right.sha256, right.classes) == (found.sha256, found.classes)
-                assert np.array_equal(right.train.images, found.train.images)
-        file.write_bytes(whole)
 
 
 @pytest.mark.parametrize("name", ["train_images", "train_labels", "test_images", "test_labels"])

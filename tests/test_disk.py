@@ -119,7 +119,6 @@ def error_of(write, store):
 
 
 def test_a_system_that_takes_few_bytes_at_once_gets_all_of_them(store, monkeypatch):
-    """Seven at a time."""
     monkeypatch.setattr(disk.os, "write", lambda descriptor, part, write=os.write: write(descriptor, part[:7]))
 
     assert NEW == load_record(store.save(NEW))
@@ -127,7 +126,6 @@ def test_a_system_that_takes_few_bytes_at_once_gets_all_of_them(store, monkeypat
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file sizes cannot be limited")
 def test_a_file_that_may_not_grow_leaves_nothing_of_itself(tmp_path):
-    """As a quota does: the write fails half-way."""
     script = (
         "import resource, sys, pathlib; from resnet18.records import disk\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -141,45 +139,11 @@ def test_a_file_that_may_not_grow_leaves_nothing_of_itself(tmp_path):
 
 @pytest.mark.parametrize(("write", "last"), [(disk.write_new, "link"), (disk.replace, "replace")])
 def test_what_is_written_is_synced_before_it_has_its_name(write, last, tmp_path, monkeypatch):
-    """Then the folder, without which a power loss may take the name back."""
     system = FaultyOs(0)
     monkeypatch.setattr(disk, "os", system)
     write(tmp_path / "file", b"c")
 
     assert ["open", "write", "fsync", last, "unlink", "open", "fsync"] == system.names
-
-
-def test_a_file_system_that_cannot_sync_folders_is_written_to(tmp_path, monkeypatch):
-    """It says so with one error of its own, as PostgreSQL found; any other is raised."""
-    for code, works in ((errno.EINVAL, True), (errno.EIO, False)):
-        monkeypatch.setattr(disk, "os", FaultyOs(7, error=OSError(code, os.strerror(code))))
-        error = error_of(lambda folder, name=f"file {code}": disk.write_new(folder / name, b"x"), tmp_path)
-
-        assert works == (error is None)
-
-
-def test_folders_are_on_disk_when_they_are_made(tmp_path, monkeypatch):
-    """Otherwise a power loss could take them back with every record in them."""
-    synced, sync = [], disk._sync_folder
-    monkeypatch.setattr(disk, "_sync_folder", lambda folder: synced.append(folder) or sync(folder))
-    disk.make_folder(tmp_path / "results" / "records")
-    disk.make_folder(tmp_path / "results" / "records")
-
-    assert [tmp_path, tmp_path / "results"] == synced
-
-
-def test_a_file_is_replaced_only_where_it_is_asked_for(tmp_path):
-    """`write_new` leaves it alone; whatever the shell allows, all may read it and its owner may change it."""
-    mask = os.umask(0)
-    disk.write_new(tmp_path / "file", b"one")
-    os.umask(mask)
-    with pytest.raises(FileExistsError):
-        disk.write_new(tmp_path / "file", b"two")
-    kept = (tmp_path / "file").read_bytes(), (tmp_path / "file").stat().st_mode
-    disk.replace(tmp_path / "file", b"th", memoryview(b"ree"))
-
-    assert ((b"one", 0o100644), b"three") == (kept, (tmp_path / "file").read_bytes())
-    assert ["file"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("plant", ["link", "dangling link", "folder", "pipe", "too large"])
@@ -205,7 +169,6 @@ def test_only_a_regular_file_of_bounded_size_is_read(plant, tmp_path):
 
 @pytest.mark.parametrize("write", [disk.write_new, disk.replace])
 def test_a_planted_link_is_not_written_through(write, tmp_path):
-    """What it leads to stays as it is."""
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "file").symlink_to(tmp_path / "secret")
     if write is disk.write_new:
@@ -252,7 +215,6 @@ def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path):
 
 
 def test_a_file_is_locked_while_it_is_written(tmp_path, monkeypatch):
-    """By another process it would be swept otherwise."""
     found = []
 
     def write(descriptor, part, write=os.write):
@@ -302,7 +264,6 @@ def write_new_report(results):
 
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
 def test_a_report_whose_writing_fails_is_the_old_or_the_new_one(persistent, tmp_path, monkeypatch):
-    """With every figure that it shows."""
     monkeypatch.setattr(disk, "os", FaultyOs(0))
     for at in itertools.count(1):
         results, faulty = tmp_path / f"results-{at}", FaultyOs(at, persistent=persistent)
@@ -337,5 +298,4 @@ def test_a_report_is_not_written_through_a_planted_link(tmp_path):
 
 
 def test_the_bytes_of_a_record_on_disk_are_golden(store):
-    """The same on every machine."""
     assert GOLDEN == hashlib.sha256(store.save(NEW).read_bytes()).hexdigest()

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.data import fetch as module
-from resnet18.data.archives import ARCHIVES, BINARY, PYTHON, Archive
+from resnet18.data.archives import ARCHIVES, PYTHON, Archive
 from resnet18.data.fetch import MIRRORS, OWN_URL, bring, fetch
 from resnet18.data.source import open_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
@@ -79,7 +79,6 @@ def names_in(home):
 
 
 def test_an_archive_is_fetched_once_and_nothing_else_is_left(fetched, home, server):
-    """But the lock; others may read it, as their umask says."""
     assert f"SHA-256 {SHA256}" in fetched("good")
     assert "is there, and its SHA-256 is right" in fetched("good")
     assert [("good", 0)] == server.asked
@@ -89,7 +88,6 @@ def test_an_archive_is_fetched_once_and_nothing_else_is_left(fetched, home, serv
 
 
 def test_a_damaged_archive_is_replaced_by_a_whole_one_alone(fetched, home):
-    """It stays where no mirror gives another."""
     home.mkdir()
     (home / PYTHON).write_bytes(b"damaged")
     with pytest.raises(EnvironmentMissingError):
@@ -143,10 +141,6 @@ def test_a_mirror_that_is_of_no_use_is_left_for_the_next(bad, words, kept, fetch
     assert CONTENT == (home / PYTHON).read_bytes()
 
 
-def test_an_archive_is_kept_as_it_was_sent_whatever_the_server_calls_its_encoding(fetched):
-    assert "done" in fetched("packed")
-
-
 @pytest.mark.parametrize(
     ("mirrors", "asked"),
     [
@@ -157,7 +151,6 @@ def test_an_archive_is_kept_as_it_was_sent_whatever_the_server_calls_its_encodin
     ids=["another is untried", "the last", "the others give nothing"],
 )
 def test_a_slow_mirror_is_left_only_while_another_is_untried(mirrors, asked, fetched, server, monkeypatch):
-    """1,000 bytes in 8 seconds; what has come is resumed."""
     monkeypatch.setattr(module, "LOW_BYTES_PER_S", 200)
     monkeypatch.setattr(module, "monotonic", ticking(8.0))
     said = fetched(*mirrors)
@@ -270,7 +263,6 @@ SCRIPTS = ["refuses", "breaks", "lies", "ignores", "gives"]
 
 @given(st.lists(st.sampled_from(SCRIPTS), max_size=5), st.integers(0, len(CONTENT) + 5), st.booleans())
 def test_whatever_mirrors_do_a_good_one_at_the_end_gives_the_archive(tmp_path_factory, scripts, kept, is_sound):
-    """Whatever was there before: its right bytes, or others."""
     home = tmp_path_factory.mktemp("home")
     (home / f"{PYTHON}.part").write_bytes((CONTENT + b"12345" if is_sound else bytes(len(CONTENT) + 5))[:kept])
     scripts = [*scripts, "gives"]
@@ -293,16 +285,6 @@ def test_whatever_mirrors_do_a_good_one_at_the_end_gives_the_archive(tmp_path_fa
 
     assert CONTENT == (home / PYTHON).read_bytes()
     assert not (home / f"{PYTHON}.part").exists()
-
-
-def test_progress_tells_amount_speed_and_what_is_left(fetched, monkeypatch):
-    """A line every ten seconds: here, after pieces of 1,000 bytes in 4 seconds each."""
-    monkeypatch.setattr(module, "LOW_BYTES_PER_S", 0)
-    monkeypatch.setattr(module, "monotonic", ticking(4.0))
-    lines = [line for line in fetched("good").splitlines() if " left" in line]
-
-    assert lines[0].endswith("3.0 kB of 40.0 kB, 250 bytes/s, about 2 min left")
-    assert 13 == len(lines)
 
 
 def test_every_mirror_of_the_suite_is_reached_by_https_the_official_host_last():
@@ -348,13 +330,6 @@ def test_a_file_that_is_no_archive_is_refused_with_both_checksums(mine, home):
     for content in (CONTENT, CONTENT[:-1]):
         assert hashlib.sha256(content).hexdigest() in str(caught.value)
     assert not home.exists()
-
-
-def test_a_copy_that_does_not_fit_leaves_nothing(mine, home, full_at_half):
-    with pytest.raises(EnvironmentMissingError, match="File too large"):
-        bring(mine, home, lambda _: None)
-
-    assert {".fetch.lock"} == names_in(home)
 
 
 @pytest.fixture
@@ -414,16 +389,6 @@ def test_a_mistake_is_answered_with_its_exit_code(arguments, exit_code, words, c
     assert exit_code == result.exit_code
     assert words in result.output
     assert "Traceback" not in result.output
-
-
-def test_a_file_that_is_brought_is_named_as_the_archive_that_it_is(cli, home, tmp_path, monkeypatch):
-    """The binary archive, which no mirror has."""
-    path, sha256 = make_archive(tmp_path / "mine.tar.gz", "binary")
-    monkeypatch.setitem(ARCHIVES, BINARY, Archive(BINARY, path.stat().st_size, sha256))
-
-    assert 0 == cli("fetch", "--from", path).exit_code
-    assert path.read_bytes() == (home / BINARY).read_bytes()
-    assert "is there, and its SHA-256 is right" in cli("fetch").output
 
 
 @pytest.mark.parametrize("damaged", [[], ["archive"], ["decoded"], ["archive", "decoded"]])

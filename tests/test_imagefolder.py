@@ -1,7 +1,5 @@
 """Image folders and archives of them: whatever is in them, a data set or an error of the suite's own."""
 
-import contextlib
-import gzip
 import io
 import tarfile
 
@@ -11,7 +9,7 @@ from PIL import Image
 from test_cifar10 import payload
 
 from resnet18.data import archives, source
-from resnet18.data.source import open_data, read_image_folder
+from resnet18.data.source import read_image_folder
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.experiment import parse_data
 
@@ -103,7 +101,6 @@ def test_a_folder_without_an_image_is_answered_with_the_layout(tmp_path):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_archive_is_refused(share, tmp_path):
-    """Wherever it was cut."""
     whole = make_tar(tmp_path / "mine.tar.gz", files()).read_bytes()
     (tmp_path / "cut.tar.gz").write_bytes(whole[: int(share * len(whole))])
 
@@ -118,25 +115,12 @@ def test_an_image_that_is_there_twice_is_refused(tmp_path):
         read(make_tar(tmp_path / "mine.tar.gz", twice))
 
 
-@pytest.mark.parametrize("mode", ["gz", "bz2", "xz", ""])
-def test_a_flipped_bit_anywhere_raises_only_our_own_error(mode, tmp_path):
-    """Of an archive in each compression, or of the images in it: 40 places each, evenly spread."""
-    whole = make_tar(tmp_path / "mine.tar", files(), mode).read_bytes()
-    for place in range(0, len(whole), max(1, len(whole) // 40)):
-        changed = bytearray(whole)
-        changed[place] ^= 1 << (place % 8)
-        (tmp_path / "changed.tar").write_bytes(changed)
-        with contextlib.suppress(IntegrityError):
-            read(tmp_path / "changed.tar")
-
-
 KINDS = [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["train/cat/8.png", "train", "../train/cat/9.png", "/train/cat/9.png"])
 def test_a_member_that_is_no_file_or_climbs_out_is_neither_followed_nor_made(kind, name, tmp_path):
-    """The images beside it are read; nothing is ever extracted."""
     sealed = tmp_path / "sealed"
     sealed.mkdir()
     path = make_tar(sealed / "mine.tar", files() | {"../../train/cat/9.png": png(9)}, "")
@@ -167,16 +151,6 @@ def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tm
         read(make_tar(tmp_path / "mine.tar.gz", more | files()))
 
 
-def test_an_archive_with_too_much_behind_its_last_member_is_refused(tmp_path, monkeypatch):
-    """It is read to its end, where compressions keep their checksum."""
-    monkeypatch.setattr(source, "MAX_ARCHIVE_BYTES", 3_000_000)
-    whole = make_tar(tmp_path / "mine.tar", files(), "").read_bytes()
-    (tmp_path / "mine.tar.gz").write_bytes(gzip.compress(whole + bytes(9_000_000)))
-
-    with pytest.raises(IntegrityError, match=r"unpacks to more than \d"):
-        read(tmp_path / "mine.tar.gz")
-
-
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_a_name_of_any_length_is_refused_before_it_is_read(kind, tmp_path, monkeypatch):
     """`tarfile` reads a long name in one piece, whatever its header says of its length."""
@@ -197,12 +171,6 @@ def test_a_class_whose_name_cannot_be_printed_is_refused(name, tmp_path):
 
     with pytest.raises(IntegrityError, match="a class is called"):
         read(make_tar(tmp_path / "mine.tar", content))
-
-
-def test_a_file_name_that_is_no_text_is_read(home, tmp_path):
-    folder = make_folder(tmp_path / "mine", {name.replace("0.", "\udcff."): data for name, data in files().items()})
-
-    assert open_data(parse_data(f"imagefolder:{folder}"), verify=True).sha256 == read(folder).sha256
 
 
 def test_a_pickle_among_the_images_is_not_loaded(tmp_path):

@@ -58,7 +58,6 @@ def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
 
 
 def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):
-    """With the picture that lies beside one."""
     source = store_of(tmp_path / "one", [RUN, OTHER])
     Store(source).save_picture(RUN.run_id, 1, b"picture")
     counts = [(done.copied, done.known) for done in (merge([source], tmp_path / "all") for _ in range(2))]
@@ -70,7 +69,6 @@ def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):
 
 
 def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
-    """One of them is wrong, and nobody knows which."""
     folders = [store_of(tmp_path / "a", [RUN]), store_of(tmp_path / "b", [make_record(epochs=(make_epoch(1, 3),))])]
 
     assert [
@@ -79,7 +77,6 @@ def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
 
 
 def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
-    """By name."""
     source = store_of(tmp_path / "one", [RUN, OTHER])
     damaged = source / "records" / f"{RUN.run_id}.1.json"
     damaged.write_text(damaged.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 7'), encoding="utf-8")
@@ -110,7 +107,6 @@ def test_what_was_planted_is_refused_and_the_others_are_merged(plant, tmp_path):
 
 
 def test_a_target_that_cannot_be_written_is_an_error_of_the_environment(tmp_path, monkeypatch):
-    """With the record that was being copied; those before it are whole."""
     one, every = store_of(tmp_path / "one", [RUN, OTHER]), store_of(tmp_path / "all", [])
     write_new, written = disk.write_new, []
 
@@ -129,7 +125,6 @@ def test_a_target_that_cannot_be_written_is_an_error_of_the_environment(tmp_path
 
 @pytest.mark.parametrize(("names", "words"), [(["nothing"], "holds no records"), (["all"], "merged into itself")])
 def test_folders_that_cannot_be_merged_are_refused(names, words, tmp_path):
-    """Before anything is copied."""
     store_of(tmp_path / "all", [])
 
     with pytest.raises(SpecError, match=words):
