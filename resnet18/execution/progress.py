@@ -114,35 +114,31 @@ class Events(Progress):
         super().__init__(Console(file=file, force_terminal=False))
         self._file = file
 
-    def send(self, event: str, **values: object) -> None:
-        """Write an event, whole, and at once."""
-        self.tell("", [{"event": event, **values}])
-
-    def epoch(self, run: Run, epoch: Epoch) -> None:  # noqa: D102 - as of Progress, and so below
-        self.send(
-            "epoch",
-            **_keys(run),
-            epoch=epoch.epoch,
-            train_loss=epoch.train.loss,
-            train_accuracy=epoch.train.accuracy,
-            test_accuracy=epoch.as_published.accuracy,
-            seconds=epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
-            epochs=run.experiment.epochs,
-        )
-
-    def note(self, run: Run, text: str) -> None:  # noqa: D102
-        self.send("note", **_keys(run), says=text)
-
-    def say(self, text: str) -> None:  # noqa: D102
-        self.send("note", run_id=None, cases=None, seed=None, says=text)
-
-    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002, D102 - for people
+    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002 - the text is for people
+        """Write events, each whole, and at once."""
         for event in events:
             self._file.write(json.dumps(event) + "\n")
         self._file.flush()
 
+    def epoch(self, run: Run, epoch: Epoch) -> None:  # noqa: D102 - as of Progress, and so below
+        values = {
+            "epoch": epoch.epoch,
+            "train_loss": epoch.train.loss,
+            "train_accuracy": epoch.train.accuracy,
+            "test_accuracy": epoch.as_published.accuracy,
+            "seconds": epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
+            "epochs": run.experiment.epochs,
+        }
+        self.tell("", [{"event": "epoch", **_keys(run), **values}])
+
+    def note(self, run: Run, text: str) -> None:  # noqa: D102
+        self.tell("", [{"event": "note", **_keys(run), "says": text}])
+
+    def say(self, text: str) -> None:  # noqa: D102
+        self.tell("", [{"event": "note", "run_id": None, "cases": None, "seed": None, "says": text}])
+
     def end(self, run: Run, status: Status | None, text: str = "") -> None:  # noqa: D102
-        self.send("run", **_keys(run), status=status, says=text or None)
+        self.tell("", [{"event": "run", **_keys(run), "status": status, "says": text or None}])
 
 
 def _keys(run: Run) -> dict[str, object]:

@@ -11,69 +11,46 @@ machine can run jobs as the user who started the cluster. How long things take i
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from slurm.configuration import configuration, free_ports
-from slurm.packages import find_slurm
+from slurm.packages import find_slurm, plugins_of
 from slurm.processes import descendants, destroy, holders, jobs
 
 START_LIMIT_S = 60.0
 LONGEST_FOLDER = 60
 """A step has a Unix socket in the folder, and the name of a socket has at most 107 characters."""
 READY = {"idle", "mix", "alloc"}
+NODES = ("n1", "n2")
 
 
 class SlurmCluster:
     """Open it with `with`. When it closes, no daemon and no job is left."""
 
-    def __init__(
-        self,
-        folder: Path,
-        nodes: Sequence[str] = ("n1", "n2"),
-        *,
-        cpus: int = 1,
-        node_timeout_s: int = 2,
-    ) -> None:
-        """Choose the size; `cpus` of each node need not exist."""
-        self.folder = folder.absolute()
-        if len(str(self.folder)) > LONGEST_FOLDER:
-            raise ValueError(
-                f"{folder}: longer than {LONGEST_FOLDER} characters, too long for Unix sockets; take another"
-            )
-        self.nodes = tuple(nodes)
-        self.conf = self.folder / "slurm.conf"
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.conf = folder, folder / "slurm.conf"
+        assert len(str(folder)) <= LONGEST_FOLDER, folder
         self._slurm = find_slurm()
-        ports = free_ports(("slurmctld", *nodes))
-        self._text = configuration(self.folder, ports, self._slurm.plugins(), cpus=cpus, node_timeout_s=node_timeout_s)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def variables(self) -> dict[str, str]:
         """Return what a program's environment must say, so that it uses this cluster."""
-        found = {"SLURM_CONF": str(self.conf)}
-        for name, folders in (("PATH", self._slurm.programs()), ("LD_LIBRARY_PATH", self._slurm.libraries())):
-            if folders:
-                before = [word for word in os.environ.get(name, "").split(":") if word and Path(word) not in folders]
-                found[name] = ":".join([*map(str, folders), *before])
-        return found
-
-    @property
-    def env(self) -> dict[str, str]:
-        """Return this process's environment with `variables`."""
-        return os.environ | self.variables
+        plugins = plugins_of(self._slurm)
+        folders = {
+            "PATH": (self._slurm / "usr/bin", self._slurm / "usr/sbin"),
+            "LD_LIBRARY_PATH": (plugins, plugins.parent),  # their own, then what they need
+        }
+        paths = {name: ":".join([*map(str, new), os.environ.get(name, "")]) for name, new in folders.items()}
+        return {"SLURM_CONF": str(self.conf), **paths}
 
     def call(self, *words: str) -> str:
-        """Run one of Slurm's programs and return what it printed.
-
-        Raises:
-            RuntimeError: with its error text.
-        """
-        done = subprocess.run(words, env=self.env, cwd=self.folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)}: exit code {done.returncode}: {done.stderr.strip()}")
+        """Run one of Slurm's programs and return what it printed; a CalledProcessError where it fails."""
+        env = os.environ | self.variables
+        done = subprocess.run(words, env=env, cwd=self.folder, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     def version(self) -> tuple[int, int]:
@@ -86,14 +63,14 @@ class SlurmCluster:
         return dict(line.split() for line in self.call("sinfo", "-h", "-N", "-o", "%N %t").splitlines())
 
     def __enter__(self) -> Self:
-        for name in ("state", *self.nodes):
+        for name in ("state", *NODES):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._configure()
         try:
             self._begin("slurmctld", ["slurmctld", "-D", "-c"])
-            for name in self.nodes:
+            for name in NODES:
                 self._begin_node(name)
-            for name in self.nodes:
+            for name in NODES:
                 self._wait_for(name)
         except BaseException:
             self.close()
@@ -118,11 +95,11 @@ class SlurmCluster:
 
     def processes(self) -> set[int]:
         """Return every process of the cluster: daemons, steps, jobs."""
-        return jobs(self.conf).union(*map(self._of, ("slurmctld", *self.nodes)))
+        return jobs(self.conf).union(*map(self._of, ("slurmctld", *NODES)))
 
     def _configure(self) -> None:
         """Write the configuration."""
-        self.conf.write_text(self._text)
+        self.conf.write_text(configuration(self.folder, free_ports(("slurmctld", *NODES)), plugins_of(self._slurm)))
         if self.version() >= (23, 2):  # whose slurmd takes part in control groups unless it is told not to
             (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
 
@@ -130,14 +107,14 @@ class SlurmCluster:
         return descendants(holders(self.folder / f"{name}.log"))
 
     def _begin_node(self, name: str) -> None:
-        self._begin(name, ["slurmd", "-D", "-N", name, *self._slurm.stepd()])
+        self._begin(name, ["slurmd", "-D", "-N", name, "-d", str(self._slurm / "usr/sbin/slurmstepd")])
 
     def _begin(self, name: str, words: list[str]) -> None:
         """Start a daemon that dies with this process, however that ends."""
         with (self.folder / f"{name}.out").open("ab") as out:
             self._daemons[name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *words],
-                env=self.env,
+                env=os.environ | self.variables,
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -154,7 +131,7 @@ class SlurmCluster:
                     raise RuntimeError(f"{daemon} ended: {text[-2000:]}")
             try:
                 return self.states()[name] in READY
-            except RuntimeError:  # slurmctld does not answer yet
+            except subprocess.CalledProcessError:  # slurmctld does not answer yet
                 return False
 
         wait_until(ready, f"node {name} is ready; see {self.folder}/*.log", START_LIMIT_S)

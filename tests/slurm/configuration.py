@@ -29,6 +29,7 @@ AuthType=auth/none
 CredType=cred/none
 AuthInfo=cred_expire=5
 PlugStackConfig=/dev/null
+PluginDir={plugins}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -45,7 +46,7 @@ SelectTypeParameters=CR_CPU
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 SlurmdParameters=config_overrides
-SlurmdTimeout={node_timeout_s}
+SlurmdTimeout=2
 MessageTimeout=3
 TCPTimeout=1
 KillWait=2
@@ -57,25 +58,13 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def configuration(folder: Path, ports: dict[str, int], plugins: Path | None, *, cpus: int, node_timeout_s: int) -> str:
-    """Return the text of slurm.conf.
-
-    Args:
-        folder: where everything lies.
-        ports: of each node, by name, and of "slurmctld".
-        plugins: where the plugins are, unless where they were installed to.
-        cpus: of each node; more than the machine has are allowed.
-        node_timeout_s: how long a node may be silent.
-    """
-    ports = dict(ports)
-    port = ports.pop("slurmctld")
-    user = pwd.getpwuid(os.getuid()).pw_name
-    text = TEMPLATE.format(folder=folder, port=port, user=user, node_timeout_s=node_timeout_s)
-    if plugins:
-        text += f"PluginDir={plugins}\n"
-    has = f"CPUs={cpus} RealMemory=1000"
-    return text + "".join(
-        f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} {has}\n" for name, port in ports.items()
+def configuration(folder: Path, ports: dict[str, int], plugins: Path) -> str:
+    """Return the text of slurm.conf, given the ports of "slurmctld" and of each node, and the folder of the plugins."""
+    nodes = dict(ports)
+    user, port = pwd.getpwuid(os.getuid()).pw_name, nodes.pop("slurmctld")
+    return TEMPLATE.format(folder=folder, port=port, user=user, plugins=plugins) + "".join(
+        f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=1 RealMemory=1000\n"
+        for name, port in nodes.items()
     )
 
 
