@@ -2,7 +2,6 @@
 
 import json
 import zlib
-from contextlib import ExitStack
 from html.parser import HTMLParser
 from unittest import mock
 
@@ -107,9 +106,7 @@ def record_all(benchmarks, request=PAPER, seeds=(0,), correct=(10, 12, 14), epoc
 
 def made_of(benchmarks, records, refused=(), picture_of=lambda _: None):
     """The document of a report without its drawings, which take the time."""
-    with ExitStack() as stack:
-        for name in ("sections.svg_of",):
-            stack.enter_context(mock.patch(f"resnet18.report.{name}", return_value=b""))
+    with mock.patch("resnet18.report.sections.svg_of", return_value=b""):
         return build_document(benchmarks, Readings(tuple(records), tuple(refused)), picture_of)
 
 
@@ -139,9 +136,6 @@ def noisy_epochs(count, seed):
 class Text(HTMLParser):
     """What a page shows, its tags with their attributes, and what stands in its style and scripts."""
 
-    SAID = ("alt", "aria-label", "aria-valuetext", "placeholder", "title")
-    """Attributes whose values are said or shown."""
-
     def __init__(self, page):
         super().__init__()
         self.text, self.tags, self.raw, self.inside = [], [], {}, None
@@ -162,12 +156,6 @@ class Text(HTMLParser):
             self.raw[self.inside] = self.raw.get(self.inside, "") + data
         else:
             self.text.append(data)
-
-    @property
-    def pieces(self):
-        """Every text that is shown or said, each by itself."""
-        said = [one[key] for _, one in self.tags for key in self.SAID if key in one]
-        return [" ".join(piece.split()) for piece in (*self.text, *said) if piece.strip()]
 
     @property
     def words(self):

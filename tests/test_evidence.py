@@ -29,12 +29,10 @@ def again(tmp_path_factory):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_committed_page_comes_out_again(name, again):
-    """Byte for byte: nobody has written in it, and no change of the suite was forgotten."""
     assert (RESULTS / name).read_bytes() == (again / name).read_bytes(), "make evidence"
 
 
 def test_committed_figures_come_out_again(again):
-    """All of them, and no others."""
     drawn, kept = (
         {path.name: path.read_bytes() for path in (folder / "figures").iterdir()} for folder in (again, RESULTS)
     )
@@ -44,7 +42,6 @@ def test_committed_figures_come_out_again(again):
 
 
 def test_committed_records_are_of_photographs_that_are_no_longer_the_official_ones():
-    """Each is labelled so, and none holds a picture of them."""
     records = Store(RESULTS).read().records
 
     assert {"cifar10-jpeg"} == {record.spec.experiment.data for record in records}

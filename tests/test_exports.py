@@ -59,11 +59,6 @@ def save(folder, records):
         store.save(record)
 
 
-def hostile_rows():
-    """Cases whose names no file can give."""
-    return [Row("mine", name, f"mine/{at}", (make_record(),)) for at, name in enumerate(HOSTILE)]
-
-
 @pytest.fixture
 def mine(tmp_path):
     return make_benchmark(tmp_path)
@@ -108,7 +103,6 @@ def curves(folder):
 
 
 def test_github_gets_accuracies_where_bigger_is_better(rows):
-    """10, 12 and 14 of 20 images: name, unit, mean, range and how many seeds."""
     accuracy = {"unit": "%", "value": 60.0, "range": "50 to 70", "extra": "n (seeds): 3"}
     names = (f"mine/{case}: {metric}" for case in ("8", "16") for metric in ("best_accuracy", "clean_accuracy"))
 
@@ -133,7 +127,6 @@ def metrics_of(mine, records, form="github-smaller"):
 
 
 def test_flagged_times_are_left_out_and_the_rest_stays(export, mine):
-    """Accuracy and memory do not depend on what else went on; stderr says what was left out."""
     flagged, *others = records_of(mine, seeds=(0,))
     records = [changed(flagged, flags=["resumed"]), *others]
 
@@ -160,7 +153,6 @@ def test_flagged_times_are_left_out_and_the_rest_stays(export, mine):
     ],
 )
 def test_values_that_must_not_be_put_together_are_left_out_and_told(form, first, second, said, export, mine):
-    """As in the report; nothing is left, which is an error and no empty file."""
     records = records_of(mine, seeds=(0,), **first) + records_of(mine, seeds=(1,), **second)
     result = export(form, records)
 
@@ -170,7 +162,6 @@ def test_values_that_must_not_be_put_together_are_left_out_and_told(form, first,
 
 
 def test_records_of_several_versions_of_the_code_are_told(export, mine):
-    """The value is there, as in the report."""
     records = records_of(mine, seeds=(0,), code="a" * 64) + records_of(mine, seeds=(1,), code="b" * 64)
     said = "note: mine/8 is put together from records of 2 versions of the code"
 
@@ -178,7 +169,6 @@ def test_records_of_several_versions_of_the_code_are_told(export, mine):
 
 
 def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
-    """Every value of the epoch, and what it belongs to."""
     (run,) = [one for one in plan([mine], SMOKE, [0], {"cpu": 1}).runs if one.experiment.batch_size == 8]
     epochs = (make_epoch(1, 10, published=12), make_epoch(2, 14, statistics_s=None))
     record = make_record(run.experiment, run.execution, request=SMOKE, epochs=epochs)
@@ -193,7 +183,6 @@ def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
 
 
 def test_a_run_without_epochs_has_a_row_with_its_status(mine):
-    """It does not vanish."""
     (run, _) = plan([mine], SMOKE, [0], {"cpu": 1}).runs
     record = make_record(run.experiment, run.execution, request=SMOKE, status="oom_device")
     table = read_back(TEXTS["csv"](rows_of([mine], [record])))
@@ -203,16 +192,7 @@ def test_a_run_without_epochs_has_a_row_with_its_status(mine):
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
 def test_a_cell_that_begins_like_a_formula_has_an_apostrophe_before_it(begin):
-    """So that no spreadsheet carries it out."""
     assert "'" in csv_text(pd.DataFrame({"case": [f"{begin}1"]}))
-
-
-def test_two_tables_that_share_a_run_both_show_it(mine):
-    """Once each in the long table."""
-    other = mine.model_copy(update={"name": "other"})
-    table = read_back(TEXTS["csv"](rows_of([mine, other], records_of(mine, seeds=(0,)))))
-
-    assert ["mine", "mine", "other", "other"] == table["benchmark"].tolist()
 
 
 def test_tensorboard_reads_the_curves_of_every_run(rows, tmp_path):
@@ -236,7 +216,6 @@ def test_tensorboard_reads_the_curves_of_every_run(rows, tmp_path):
 
 
 def test_event_files_are_the_same_bytes_each_time(rows, tmp_path):
-    """No clock, no process number and no name of the machine is in them."""
     pytest.importorskip("tensorboard")
     folders = tmp_path / "one", tmp_path / "two"
     for folder in folders:
@@ -258,17 +237,7 @@ def test_event_files_of_hostile_cases_stay_in_their_folder(tmp_path):
     assert ["runs"] == [path.name for path in tmp_path.iterdir()]
 
 
-def test_a_start_that_is_no_time_is_no_failure(tmp_path):
-    """The curves are drawn by step."""
-    pytest.importorskip("tensorboard")
-    record = changed(make_record(), segments=[{"start": "once", "end": "later"}])
-    write_events([Row("mine", "8", "mine/8", (record,))], tmp_path)
-
-    assert 1 == len(curves(tmp_path))
-
-
 def test_without_tensorboard_the_error_says_what_to_install(export, mine, monkeypatch):
-    """Exit code 5."""
     for name in [name for name in sys.modules if name.split(".")[0] == "tensorboard"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "tensorboard", None)
@@ -280,7 +249,6 @@ def test_without_tensorboard_the_error_says_what_to_install(export, mine, monkey
 
 @pytest.mark.parametrize("form", TEXTS)
 def test_the_order_of_the_records_changes_no_byte(form, mine):
-    """Nor does anything else."""
     records = records_of(mine) + records_of(mine, Request(scale="small"))
 
     assert TEXTS[form](rows_of([mine], records)) == TEXTS[form](rows_of([mine], records[::-1]))
@@ -288,7 +256,6 @@ def test_the_order_of_the_records_changes_no_byte(form, mine):
 
 @pytest.mark.parametrize("form", TEXTS)
 def test_a_hostile_name_makes_an_ordinary_file(form, mine):
-    """Printable, on its lines, and read by whoever reads the format."""
     case, records = mine.cases[0], records_of(mine)
     found = []
     for name in HOSTILE:
@@ -312,7 +279,6 @@ def test_two_names_that_print_the_same_are_told_apart(mine):
 
 
 def test_names_say_scale_data_and_options_where_a_folder_holds_several(mine):
-    """Largest scale first."""
     records = records_of(mine, seeds=(0,)) + records_of(mine, Request("small", overrides=("epochs=1",)), seeds=(0,))
 
     assert [
@@ -324,7 +290,6 @@ def test_names_say_scale_data_and_options_where_a_folder_holds_several(mine):
 
 
 def test_an_empty_folder_is_exit_code_3(export, tmp_path):
-    """Nothing is written."""
     result = export("csv", [], "--to", "out")
 
     assert 3 == result.exit_code
@@ -332,17 +297,7 @@ def test_an_empty_folder_is_exit_code_3(export, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_records_of_other_tables_are_told(export, mine, tmp_path):
-    """The suite has no case that they belong to."""
-    save(tmp_path, records_of(mine))
-    result = export("csv", [])
-
-    assert 3 == result.exit_code
-    assert "left out: 6 recorded runs that are no case of the suite's tables" in result.stderr
-
-
 def test_a_damaged_record_is_named_and_the_others_are_exported(export, mine, tmp_path):
-    """Exit code 4, as for the report."""
     save(tmp_path, [])
     (tmp_path / "results" / "records" / "broken.1.json").write_text("{", encoding="utf-8")
     result = export("github-bigger", records_of(mine))
@@ -353,7 +308,6 @@ def test_a_damaged_record_is_named_and_the_others_are_exported(export, mine, tmp
 
 
 def test_an_export_to_a_file_is_the_text_of_the_terminal(export, mine, tmp_path):
-    """In a folder that need not be there."""
     result = export("csv", records_of(mine), "--to", "new/mine.csv")
 
     assert "csv: new/mine.csv\n" == result.stdout
@@ -372,7 +326,6 @@ def test_an_export_to_a_file_is_the_text_of_the_terminal(export, mine, tmp_path)
     ],
 )
 def test_what_cannot_be_written_is_answered_with_what_can(arguments, exit_code, said, export, mine, tmp_path):
-    """TensorBoard asks for a folder; a link, which may be `/dev/stdout`, is not replaced."""
     (tmp_path / "link").symlink_to(tmp_path / "mine.toml")
     form, *others = arguments
     result = export(form, records_of(mine), *others)
@@ -381,7 +334,6 @@ def test_what_cannot_be_written_is_answered_with_what_can(arguments, exit_code, 
 
 
 def test_the_help_and_the_page_name_every_format():
-    """docs/export.md."""
     page = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
 
     assert KNOWN == ", ".join(FORMATS)

@@ -230,13 +230,6 @@ def test_a_damaged_picture_is_refused(png):
         sample_grid("A title", png, SAMPLES, ("cat", "dog"))
 
 
-def test_a_picture_holds_its_images_side_by_side():
-    png = encode_picture(GREYS)
-    with Image.open(io.BytesIO(png)) as picture:
-        assert ("PNG", (24, 4)) == (picture.format, picture.size)
-    assert np.array_equal(GREYS, decode_picture(png))
-
-
 def run_on(tmp_path, source, **changes):
     """Carry a run on the embedded images out, and return its record and the pictures that it left."""
     Store(tmp_path).make_writable()

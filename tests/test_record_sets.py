@@ -13,20 +13,17 @@ def seeded(*seeds, **changes):
 
 
 def test_an_arm_that_holds_a_seed_twice_decides_nothing():
-    """Two records of one seed are no two draws: they would make the spread too small."""
     with pytest.raises(CannotJudgeError, match="seed_twice"):
         check_comparable([make_case("a", seeded(0, 0, 1))])
 
 
 def test_seeds_count_in_order_as_far_as_there_is_no_gap():
-    """From 0."""
     assert [[0, 1], []] == [
         [record.seed for record in measured_in_order(make_case("a", seeded(*seeds)))] for seeds in ((0, 1, 3), (1, 2))
     ]
 
 
 def test_arms_without_fault_may_be_compared():
-    """And those of runs that failed, whatever data they had seen."""
     failed = make_case("b", seeded(0, status="crashed", data="e" * 64))
 
     assert check_comparable([make_case("a", seeded(0, 1)), replace(failed, arm_id="b")]) is None
@@ -42,12 +39,10 @@ def test_arms_without_fault_may_be_compared():
     ],
 )
 def test_arms_with_a_fault_may_not_be_compared(arm, reason):
-    """The reason is that of the verdict."""
     with pytest.raises(CannotJudgeError, match=reason):
         check_comparable([make_case("a", seeded(0)), replace(arm, arm_id="b")])
 
 
 @pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed", "no_learning"])
 def test_only_flags_of_disturbance_make_a_time_unreliable(flag):
-    """A run that learned nothing took its time all the same."""
     assert (flag != "no_learning") == make_record().model_copy(update={"flags": (flag,)}).has_unreliable_times

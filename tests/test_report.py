@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import TOML, changed, make_benchmark, make_epoch, make_experiment, make_record
+from builders import TOML, changed, make_benchmark, make_epoch, make_record
 from reports import CHECKS, CLAIM, HEIGHTS, OWN, PAPER, made_of, record_all, records_of, text_of
 
 from resnet18.judge.hypotheses import candidate_records
@@ -248,14 +248,6 @@ def test_nothing_in_the_folder_vanishes_silently(mine):
     assert "no case of these benchmarks is meant: 1 of the recorded runs" in text
     assert "name it: `resnet18 report FILE`" in text
     assert "Left out: x.json: is no record" in text
-
-
-def test_runs_in_no_table_are_listed_last_by_seed(mine):
-    others = [make_record(make_experiment(seed=seed)) for seed in (3, 1, 2)]
-    runs = made_of([mine], [*others, *record_all([mine])]).runs
-
-    assert [0, 0, 1, 2, 3] == [run.record.seed for run in runs]
-    assert [()] * 3 == [run.places for run in runs[2:]]
 
 
 def test_a_report_is_an_index_of_its_records(mine):

@@ -70,7 +70,6 @@ def verdict_of(word, results):
     ],
 )
 def test_a_statement_says_what_its_check_asserts(check, changes, text):
-    """Cases, bound and margin, in the words of its kind."""
     assert text == statement(compared({}, check, **changes))
 
 
@@ -95,7 +94,6 @@ def test_a_statement_says_what_its_check_asserts(check, changes, text):
     ],
 )
 def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
-    """With the digits that its error leaves, a sign for a difference, a ratio where it is far from 1."""
     assert text == estimate_text(compared({5: estimate(value, se)}, check, **changes))
 
 
@@ -116,7 +114,6 @@ def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
     ],
 )
 def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, changes, text):
-    """Where it is open."""
     comparison = compared({5: estimate(1.25)}, holds=holds, seeds=seeds, **changes)
 
     assert text.replace("%", 'x: "a" above "b": +1.25 points [+0.10, +2.40]') == comparison_text(comparison)
@@ -142,14 +139,12 @@ def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, c
     ],
 )
 def test_a_check_without_numbers_has_a_line_of_its_own(result, text):
-    """With the reason, which does not name the metric again."""
     few = "1 of the 3 seeds that a verdict needs"
 
     assert [text.format(few=few)] == lines_of(verdict_of("inconclusive", [result]))
 
 
 def test_each_check_has_the_lines_of_its_own_comparisons():
-    """In order; a part that can only fail has one where it does."""
     parts = [
         compared({5: estimate(at)}, what=f"x{at}", can_only_fail=at == 2, holds=None if at == 2 else True)
         for at in range(4)
@@ -161,7 +156,6 @@ def test_each_check_has_the_lines_of_its_own_comparisons():
 
 @pytest.mark.parametrize(("word", "shown"), [("supported", "x1"), ("contradicted", "x2"), ("inconclusive", "x4")])
 def test_the_decisive_line_is_what_the_verdict_rests_on(word, shown):
-    """What held by the least, what failed by the most, what would settle it first."""
     values = {
         "supported": (5.0, 1.5, 3.0),
         "contradicted": (5.0, -1.5, -5.0),
@@ -182,7 +176,6 @@ def test_the_decisive_line_is_what_the_verdict_rests_on(word, shown):
 
 
 def test_a_contradicted_claim_shows_what_failed_though_another_part_is_missing():
-    """The reason is of the other part."""
     part = compared({5: estimate(-5.0)}, holds=False)
     results = [CheckResult(BETWEEN, (part,)), CheckResult(ALL, reason=Reason("no_records"))]
 
@@ -205,7 +198,6 @@ def test_a_contradicted_claim_shows_what_failed_though_another_part_is_missing()
     ],
 )
 def test_a_verdict_without_a_number_gives_its_ending_or_its_reasons(word, results, text):
-    """Each reason once."""
     assert text == decisive(verdict_of(word, results))
 
 
@@ -224,11 +216,9 @@ def test_a_verdict_without_a_number_gives_its_ending_or_its_reasons(word, result
     ],
 )
 def test_a_reason_names_its_values_and_what_to_do(reason, text):
-    """In a sentence that is made here alone."""
     assert text == reason_text(reason)
 
 
 @pytest.mark.parametrize("code", REASONS)
 def test_every_reason_has_words(code):
-    """Whatever its fields hold."""
     assert reason_text(Reason(code, "a", "jitter", 1, 3, "x")).strip()

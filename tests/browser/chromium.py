@@ -4,7 +4,6 @@ Playwright would do this too, with 165 MB that the project would have to pin; wh
 dozen commands.
 """
 
-import base64
 import fcntl
 import json
 import os
@@ -28,15 +27,7 @@ OPTIONS = (
 )
 FIRST_FREE = 10
 """File descriptors from here on do not collide with the 3 and 4 on which Chromium listens and answers."""
-KEYS = {
-    "Tab": (9, ""),
-    "Enter": (13, "\r"),
-    "Space": (32, " "),
-    "ArrowLeft": (37, ""),
-    "ArrowRight": (39, ""),
-    "Home": (36, ""),
-    "End": (35, ""),
-}
+KEYS = {"Tab": 9, "ArrowRight": 39}
 
 
 def find_chromium():
@@ -142,26 +133,14 @@ class Chromium:
         """Wait until what was asked for is drawn."""
         self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
-    def press(self, key, *, shift=False):
+    def press(self, key):
         """Press and release a key."""
-        code, text = KEYS[key]
-        name = " " if key == "Space" else key
-        common = {"key": name, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0}
-        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
     def move(self, x, y):
         """Point at a place."""
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-
-    def screenshot(self, path, *, full=False):
-        """Keep a picture of the window, or of the whole page."""
-        picture = self.call("Page.captureScreenshot", captureBeyondViewport=full)
-        Path(path).write_bytes(base64.b64decode(picture["data"]))
-
-    def pdf(self, path):
-        """Keep the page as it prints."""
-        Path(path).write_bytes(base64.b64decode(self.call("Page.printToPDF", printBackground=False)["data"]))
 
     def complaints(self):
         """Return what the page's console, its policy or an exception said, and what it asked of a network."""

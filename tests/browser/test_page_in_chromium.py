@@ -31,7 +31,6 @@ def desktop(chromium, page):
 
 
 def test_the_page_does_not_overflow_and_its_texts_have_contrast(window):
-    """Wide tables scroll inside their own box; every text of the page reaches 4.5 to 1, and charts are drawn."""
     window.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     window.evaluate("[...document.querySelectorAll('.opener')].slice(0, 3).forEach((one) => one.click())")
     show(window, CHART)
@@ -42,7 +41,6 @@ def test_the_page_does_not_overflow_and_its_texts_have_contrast(window):
 
 
 def test_the_page_opens_within_a_second(chromium, page, capsys):
-    """The best of three, so that a busy machine does not fail it; all are printed."""
     found = []
     for _ in range(3):
         chromium.open(page, width=1280, height=800, theme="light")
@@ -58,7 +56,6 @@ def test_the_page_opens_within_a_second(chromium, page, capsys):
 
 
 def test_verdicts_are_filtered_by_their_word(desktop):
-    """And all come back."""
     everything = texts(desktop, ".verdict .claim")
     click(desktop, '.tile[data-word="inconclusive"]')
     shown = f"({VISIBLE})('.verdict').map((one) => one.dataset.word)"
@@ -70,7 +67,6 @@ def test_verdicts_are_filtered_by_their_word(desktop):
 
 
 def test_a_link_to_a_verdict_opens_it_even_where_a_filter_hid_it(desktop):
-    """From the chips above a table."""
     click(desktop, '.tile[data-word="contradicted"]')
     target = desktop.evaluate("document.querySelector('.chip.inconclusive, .chip.supported').getAttribute('href')")
     click(desktop, f'.chip[href="{target}"]')
@@ -82,7 +78,6 @@ def test_a_link_to_a_verdict_opens_it_even_where_a_filter_hid_it(desktop):
 
 
 def test_columns_sort_up_and_down(desktop):
-    """Numbers as numbers; a screen reader is told."""
     head = f"{TABLE} th[scope=col].num .sorter"
     column = desktop.evaluate(f"document.querySelector('{head}').closest('th').cellIndex + 1")
     cells = f"{TABLE} table.main tbody tr > :nth-child({column})"
@@ -97,7 +92,6 @@ def test_columns_sort_up_and_down(desktop):
 
 
 def test_choosing_cases_measures_and_seeds_changes_the_chart(desktop):
-    """Five cases with their means; one less; three seeds each."""
     show(desktop, CHART)
     five = lines(desktop)
     click(desktop, f"{CHART} .legend input")
@@ -112,7 +106,6 @@ def test_choosing_cases_measures_and_seeds_changes_the_chart(desktop):
 
 
 def test_pointing_and_arrow_keys_show_the_values_of_all_chosen_cases(desktop):
-    """The legend has them at that epoch, and a screen reader is told once it rests."""
     show(desktop, CHART)
     last = texts(desktop, f"{CHART} .value")
     left, top = desktop.evaluate(
@@ -135,7 +128,6 @@ def test_pointing_and_arrow_keys_show_the_values_of_all_chosen_cases(desktop):
 
 
 def test_runs_are_searched_filtered_and_opened(desktop):
-    """What opens names the run's file, and links the facts that runs share."""
     every = desktop.evaluate("document.querySelectorAll('table.runs tbody').length")
     desktop.evaluate("document.getElementById('runs-status').value = 'Out of Memory'")
     desktop.evaluate("document.getElementById('runs-status').dispatchEvent(new Event('change'))")
@@ -151,7 +143,6 @@ def test_runs_are_searched_filtered_and_opened(desktop):
 
 
 def test_the_keyboard_reaches_every_control_in_order(desktop):
-    """From the link that skips to the verdicts on; what has the focus can be seen, and is marked."""
     reach = (
         "(one => [one.tagName, one.className, one.checkVisibility(), getComputedStyle(one).outlineStyle,"
         " one.closest('label, tr')?.matches(':focus-within') ?? false])(document.activeElement)"
@@ -168,7 +159,6 @@ def test_the_keyboard_reaches_every_control_in_order(desktop):
 
 
 def test_paper_shows_everything_and_no_controls(desktop):
-    """Whatever a filter hid, closed details and provenance; charts that never came into view are drawn."""
     click(desktop, '.tile[data-word="supported"]')
     desktop.evaluate("dispatchEvent(new Event('beforeprint'))")
     desktop.call("Emulation.setEmulatedMedia", media="print")
@@ -188,7 +178,6 @@ def test_paper_shows_everything_and_no_controls(desktop):
 
 
 def test_without_a_script_the_page_still_shows_verdicts_tables_and_figures(chromium, page):
-    """Runs and their provenance lie open; nothing is offered that would not work."""
     chromium.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         chromium.open(page, width=1280, height=800, theme="light")
