@@ -111,8 +111,8 @@ def test_a_flipped_bit_is_noticed(checkpoints):
     """In the JSON and in the numbers."""
     path = checkpoints.save(make_checkpoint())
     whole = path.read_bytes()
-    for position in range(0, len(whole), 3):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
 
         assert checkpoints.latest()[0] is None
 

@@ -17,7 +17,7 @@ from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training import feed
 from resnet18.training.augment import build_pipeline
-from resnet18.training.feed import augmented, batches
+from resnet18.training.feed import augmented
 from resnet18.training.loop import WARM_UP, GraphedStep, QueuedSteps, evaluate, train
 from resnet18.training.model import build_model
 from resnet18.training.results import (
@@ -141,17 +141,6 @@ def test_the_last_three_epochs_are_tested_on_their_own_number_of_images(data):
     assert [(20, 20)] * 2 + [(30, 30)] * 3 == [(one.as_published.images, one.clean.images) for one in results]
 
 
-def test_an_infinite_loss_stops_before_the_update(data):
-    setup = make_setup(data)
-    with torch.no_grad():
-        setup.model.fc.weight.fill_(math.inf)
-    before = [parameter.clone() for parameter in setup.model.parameters()]
-
-    with pytest.raises(DivergedError, match="epoch 1, step 1"):
-        next(epochs_of(setup))
-    assert all(torch.equal(one, other) for one, other in zip(before, setup.model.parameters(), strict=True))
-
-
 def test_a_network_that_the_last_update_broke_has_diverged(data):
     """Its training losses were finite; its test loss is not, and no accuracy is taken from it."""
     setup = make_setup(data)
@@ -162,45 +151,23 @@ def test_a_network_that_the_last_update_broke_has_diverged(data):
         evaluate(setup, np.arange(20), setup.experiment.test_augmentation, epoch=3)
 
 
-@pytest.fixture
-def asked(data, monkeypatch):
-    """Train for two epochs; return what batches were asked for, as (split, order, table of the crops)."""
-    calls = []
+def test_images_are_changed_by_streams_of_their_own_and_clean_ones_by_none(data, monkeypatch):
+    """In each epoch of each seed, those of training and the published test ones."""
+    found = []
 
-    def spy(split, order, pipeline, *rest):
+    def spy(*operations, **key):
+        pipeline = build_pipeline(*operations, **key)
         crops = pipeline.tables.get("random_resized_crop")
-        calls.append(("train" if split is data.train else "test", order.tolist(), crops, pipeline))
-        return batches(split, order, pipeline, *rest)
+        found.append((key["purpose"], None if crops is None else crops[:1000].tobytes()))
+        return pipeline
 
-    monkeypatch.setattr(feed, "batches", spy)
-
-    def carry_out(**changes):
-        calls.clear()
-        run(make_setup(data, **changes))
-        return list(calls)
-
-    return carry_out
-
-
-def test_each_epoch_and_each_seed_has_its_own_order_and_its_own_crops(asked):
-    """Of the same training images; published test images have crops of their own, too, from another stream."""
-    orders, crops = [], []
+    monkeypatch.setattr(feed, "build_pipeline", spy)
     for seed in (0, 1):
-        calls = asked(seed=seed)
-        orders += [order for split, order, _, _ in calls if split == "train"]
-        crops += [table[:1000].tobytes() for _, _, table, _ in calls if table is not None]
+        run(make_setup(data, seed=seed))
 
-    assert sorted(orders[0]) == sorted(orders[1])
-    assert 4 == len({tuple(order) for order in orders} - {tuple(sorted(orders[0]))})
-    assert 8 == len(set(crops))
-
-
-def test_test_images_have_their_own_list_and_the_clean_ones_no_random_operation(asked):
-    flip = [{"name": "random_horizontal_flip"}, {"name": "to_tensor"}]
-    (training, *_), (published, _, _, pipeline), (cleanly, _, _, plain) = asked(test_augmentation=flip)[:3]
-
-    assert ("train", "test", "test") == (training, published, cleanly)
-    assert ({"random_horizontal_flip"}, set()) == (set(pipeline.tables), set(plain.tables))
+    assert ["train-augmentation", *["test-augmentation"] * 2] * 4 == [purpose for purpose, _ in found]
+    assert [None] * 4 == [crops for _, crops in found[2::3]]
+    assert 8 == len({crops for _, crops in found} - {None})
 
 
 @pytest.mark.parametrize("path", ["reference", "fast"])

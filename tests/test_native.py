@@ -6,6 +6,7 @@ from builders import make_experiment
 from torch.nn.functional import conv2d, cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnet18.measure.devices import emulates_bf16
 from resnet18.spec.experiment import Execution
 from resnet18.training import native
 from resnet18.training.fast import build_fast_network
@@ -80,7 +81,7 @@ def test_a_compiler_without_openmp_makes_kernels_of_one_thread(home, monkeypatch
 
 
 class Convolutions(TorchDispatchMode):
-    """Notes weight and stride of every convolution that runs inside."""
+    """Notes image, weight, stride and padding of every convolution that runs inside."""
 
     def __init__(self):
         super().__init__()
@@ -88,8 +89,17 @@ class Convolutions(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         if func is torch.ops.aten.convolution.default:
-            self.seen.append((tuple(args[1].shape), args[3][0]))
+            self.seen.append((tuple(args[0].shape), tuple(args[1].shape), args[3][0], args[4][0]))
         return func(*args, **(kwargs or {}))
+
+
+def convolutions_of(path, count, **changes):
+    experiment = make_experiment(**changes)
+    network = build_fast_network(experiment, "fp32") if path == "fast" else build_model(experiment)
+    images = torch.zeros(count, 3, experiment.image_size, experiment.image_size)
+    with Convolutions() as noted:
+        cross_entropy(network.train()(images), torch.arange(count)).backward()
+    return noted.seen
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -97,13 +107,10 @@ class Convolutions(TorchDispatchMode):
 @pytest.mark.parametrize(("path", "expected"), [("reference", 20), ("fast", 10)])
 def test_no_narrow_convolution_is_strided_and_1x1(path, expected, width):
     """Its weight gradient overwrites the heap: on AVX2 below 8 channels, on AVX-512 below 16 (docs/upstream.md)."""
-    experiment = make_experiment(width=width)
-    network = build_fast_network(experiment, "fp32") if path == "fast" else build_model(experiment)
-    with Convolutions() as noted:
-        cross_entropy(network.train()(torch.zeros(4, 3, 32, 32)), torch.arange(4)).backward()
+    seen = convolutions_of(path, 4, width=width)
 
-    assert not [shape for shape, stride in noted.seen if stride > 1 and shape[2] == 1 and shape[1] < NARROW]
-    assert expected == len(noted.seen)  # the other ten of the fast path are products
+    assert not [shape for _, shape, stride, _ in seen if stride > 1 and shape[2] == 1 and shape[1] < NARROW]
+    assert expected == len(seen)  # the other ten of the fast path are products
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -121,3 +128,28 @@ def test_a_narrow_shortcut_equals_a_strided_convolution(width):
     torch.testing.assert_close(actual, expected.float())
     torch.testing.assert_close(ours.grad, theirs.grad)
     torch.testing.assert_close(shortcut.weight.grad, weight.grad.float())
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
+def test_each_convolution_of_the_network_agrees_with_float64(dtype, limit):
+    """Output and both gradients: a library's fault at one shape would be seen here."""
+    if dtype == torch.bfloat16 and emulates_bf16():
+        pytest.skip("bf16 is emulated here")
+    inputs = [{"image_size": 32}, {"image_size": 224}, {"stem": "cifar"}]
+    shapes = {
+        shape for path in ("reference", "fast") for one in inputs for shape in convolutions_of(path, 2, width=64, **one)
+    }
+    generator = torch.Generator().manual_seed(2)
+    for x_shape, weight_shape, stride, padding in sorted(shapes):
+        x, weight = (torch.randn(shape, generator=generator).to(dtype) for shape in (x_shape, weight_shape))
+        x, weight = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (x, weight))
+        results, upstream = [], None
+        for a, b in ((x, weight), (x.double(), weight.double())):
+            y = conv2d(a.requires_grad_(), b.requires_grad_(), None, stride, padding)
+            upstream = torch.randn(y.shape, generator=generator).to(dtype) if upstream is None else upstream
+            results.append((y, *torch.autograd.grad(y, (a, b), upstream.to(y.dtype))))
+        for ours, exact in zip(*results, strict=True):
+            assert (ours.double() - exact).norm() < limit * exact.norm(), (x_shape, weight_shape, stride, padding)
+
+    assert 30 <= len(shapes)

@@ -17,28 +17,19 @@ def one_of(records, status="ok"):
     return found[0]
 
 
-def test_a_run_on_the_gpu_ends_ok_and_says_where_it_ran(run):
-    """Device, model, driver's CUDA and cuDNN are in the fingerprint."""
-    numerics = one_of(run("basic")).fingerprint.numerics
+def test_a_run_on_the_gpu_says_where_it_ran_and_what_it_took(run):
+    """Allocated is at most reserved, reserved at most what the device lost; no null without a printed reason.
+
+    Energy and clocks are read from Volta on, and with the right to read them.
+    """
+    record = one_of(run("basic"))
+    numerics, memory = record.fingerprint.numerics, record.memory
 
     assert "cuda" == numerics["device"]
     assert {"gpu_model", "cuda", "cudnn", "tf32_matmul", "tf32_convolution"} <= set(numerics)
-
-
-def test_every_source_of_memory_gives_a_number(run):
-    """Allocated is at most reserved, reserved at most what the device lost; none is null without a reason."""
-    record = one_of(run("basic"))
-    memory = record.memory
-
     assert 0 < memory.allocated_peak_bytes <= memory.reserved_peak_bytes
     assert memory.device_peak_bytes is not None, record.nulls
     assert memory.device_peak_bytes - memory.device_baseline_bytes >= memory.reserved_peak_bytes
-
-
-def test_energy_and_clocks_were_read(run):
-    """From Volta on, and with the right to read them; otherwise the reason is printed here."""
-    record = one_of(run("basic"))
-
     assert record.energy_j is not None, record.nulls
     assert record.conditions.gpu_clock_mhz is not None, record.nulls
 
