@@ -99,19 +99,6 @@ def test_a_whole_operation_may_be_a_candidate(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "about_size"), [("image_size", (32, 64), True), ("optimizer.lr", (0.1, 0.2), False)]
-)
-def test_a_candidate_for_the_size_is_about_size(key, values, about_size, tmp_path):
-    """A scale that fixes the size would make all such candidates one run."""
-    mine = make_benchmark(tmp_path, TOML + about(key, *values))
-    own = mine.cases[0].model_copy(update={"about_size": True})
-    sized = mine.model_copy(update={"cases": (own, *mine.cases[1:])})
-
-    assert [about_size] * 2 == [case.about_size for _, _, case in sub_cases(mine, mine.hypotheses[0])]
-    assert [True, True] == [case.about_size for _, _, case in sub_cases(sized, mine.hypotheses[0])]
-
-
-@pytest.mark.parametrize(
     ("old", "new", "words"),
     [
         ('cases = ["8"]', 'cases = ["9"]', 'unknown case "9"'),

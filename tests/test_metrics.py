@@ -101,18 +101,6 @@ def test_a_gain_at_a_cut_needs_three_epochs_of_each_rate(lengths, first, last):
     assert (first, last) == (value_of("gain_at_first_cut", record), value_of("gain_at_last_cut", record))
 
 
-@pytest.mark.parametrize(
-    ("accuracies", "rates", "expected"),
-    [
-        ([90] + [10] * 5 + [40] * 5 + [99], [0.1] * 6 + [0.01] * 6, 30.0),
-        ([10] * 10, [0.01] * 5 + [0.1] * 5, None),
-    ],
-    ids=["the sixth is not in it", "a rate that rises is no cut"],
-)
-def test_a_gain_at_a_cut_is_of_the_five_epochs_on_either_side(accuracies, rates, expected):
-    assert expected == value_of("gain_at_first_cut", record_of(accuracies, rates))
-
-
 def test_losses_and_gaps_are_of_first_and_last_epochs():
     """Of training over all epochs, of the test over those of as many images; one epoch has no drop."""
     epochs = tuple(

@@ -116,13 +116,6 @@ def test_a_direction_is_tested_two_sided_for_and_against():
     )
 
 
-@pytest.mark.parametrize(("value", "above", "below"), [(-0.5, 1.0, 0.0), (0.0, 1.0, 1.0), (0.5, 0.0, 1.0)])
-def test_without_an_error_a_side_is_certain(value, above, below):
-    certain = Estimate(value, 0.0, 4, 3, 0.0)
-
-    assert (above, below) == (certain.p_above(0.0), certain.p_below(0.0))
-
-
 # The error over several tests and claims
 
 

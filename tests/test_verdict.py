@@ -411,28 +411,6 @@ def test_a_reported_value_is_one_run_that_scatters_as_ours_do(tmp_path):
     assert found[0].deciding.seeds is None
 
 
-def test_epochs_that_agree_over_three_seeds_are_not_taken_for_certain(tmp_path):
-    """Plateaus at epochs 4, 4, 4 and 5, 5, 5: a step of one epoch has a variance of its own."""
-    mine = claimed(tmp_path, GREATER.replace("clean_accuracy", "epochs_to_plateau"))
-
-    def rising(at):
-        return tuple(
-            make_epoch(epoch, clean=Score(loss=2.0, correct=90 if epoch >= round(at) else 10, images=100))
-            for epoch in range(1, 9)
-        )
-
-    assert ["inconclusive"] == words(mine, records_of(mine, means={"8": 4.0, "16": 5.0}, seeds=3, epochs=rising))
-
-
-def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
-    """A part that would fail alone does not, among ten that might have."""
-    means = {"8": 75.2, "16": 75.0, "32": 75.0}
-    alone, among = claimed(tmp_path, GREATER), claimed(tmp_path, ", ".join([GREATER, *[CLOSE_CALL] * 9]))
-
-    assert ["contradicted"] == words(alone, records_of(alone, means=means))
-    assert ["inconclusive"] == words(among, records_of(among, means=means))
-
-
 @pytest.mark.parametrize(
     ("check", "means", "about"),
     [

@@ -141,11 +141,7 @@ class Sample:
 
 
 def sample_of(check: MetricCheck, cases: Sequence[CaseRecords]) -> Sample:
-    """Return the values of a check's metric.
-
-    Raises:
-        CannotJudgeError: a run failed or has no such value, times are unreliable, or nothing tells the values' noise.
-    """
+    """Return the values of a check's metric; CannotJudgeError where they cannot be compared, or have no noise."""
     facts = METRICS[check.metric]
     unit = MARGIN_UNITS[facts.quantity]
     runs = {case.name: measured_in_order(case) for case in cases}
@@ -172,11 +168,7 @@ def _value(check: MetricCheck, record: Record, unit: str) -> float:
 
 
 def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    """Yield the comparisons that a check amounts to, all of which must hold; how runs end is none.
-
-    Raises:
-        CannotJudgeError: the records do not bear on the check.
-    """
+    """Yield the comparisons that a check amounts to, all of which must hold; CannotJudgeError as `sample_of`."""
     if isinstance(check, Overfits):
         yield from _overfits(check, measured_in_order(cases[0]))
     elif isinstance(check, Trend):

@@ -28,11 +28,10 @@ DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
 
 
 class Spread(NamedTuple):
-    """The standard deviation over seeds, pooled over the cases of one table."""
+    """The standard deviation over seeds, pooled over the cases of one table, in the metric's unit."""
 
     where: str
     sigma: float
-    """In the metric's unit."""
     df: int
     """Seeds beyond the first, summed over cases; 0 for a value that was assumed."""
 
@@ -67,11 +66,7 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
 
 
 def planned(metric: str) -> list[Spread]:
-    """Return the spreads to plan with where nothing is recorded.
-
-    Raises:
-        UnfinishedError: the metric is no accuracy: what to expect of others is not known.
-    """
+    """Return the spreads to plan with where nothing is recorded; UnfinishedError for a metric that is no accuracy."""
     if METRICS[metric].quantity != "accuracy":
         what = "no case has two recorded seeds to take its spread from"
         raise UnfinishedError(metric, what, next_step="run some with: resnet18 run --scale small")
@@ -133,15 +128,7 @@ def choose(
     first tested at. Claims of direction come first, which any data and size can show, and among them the claim that
     takes the least time; runs that are taken for another claim cost nothing. What is left goes to the next number of
     seeds. The choice is greedy: another may fit more in. With fewer seeds than a verdict needs claims are taken with
-    those, and none of them can be decided.
-
-    Args:
-        benchmarks: the tables, with their claims.
-        plan: all runs that are asked for.
-        request: scale, data and options of them.
-        seconds: of runs, by id, as far as they are known; 0 for those that are recorded.
-        device: kind of the device that `auto` takes.
-        budget_s: the time.
+    those, and none of them can be decided. `seconds` are of runs, by id, where known; `device` is what `auto` takes.
     """
     choices = []
     for benchmark in benchmarks:

@@ -11,10 +11,7 @@ from resnet18.tables.metrics import installation
 from resnet18.tables.selection import CaseRecords
 
 Bearing = Literal["open", "missing", "out of reach"]
-"""The records bear on the check and leave it open; nothing was run that bears on it; nor would more seeds of the same.
-
-What is out of reach takes another scale, data set, device or option.
-"""
+"""The records leave the check open; nothing that was run bears on it; it takes another scale, data, device, option."""
 REASONS: dict[str, tuple[Bearing, str]] = {
     "few_seeds": ("open", "{count} of the {of} seeds that a verdict needs"),
     "run_failed": ("open", 'seed {count} of "{case}" ended {what}'),
@@ -96,11 +93,7 @@ class CannotJudgeError(Exception):
 
 
 def measured_in_order(case: CaseRecords) -> list[Record]:
-    """Return the records of seeds 0, 1, 2, … as far as there is no gap.
-
-    Raises:
-        CannotJudgeError: one of them has no result: a mean over the others would be biased.
-    """
+    """Return the records of seeds 0, 1, 2, … without a gap; CannotJudgeError where one has no result."""
     for record in case.records:
         if record.status != "ok":
             raise CannotJudgeError(Reason("run_failed", case.name, count=record.seed, what=record.status))

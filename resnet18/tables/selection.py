@@ -154,8 +154,12 @@ def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Itera
 
     A run that did not end `ok` has no time, and a run that other code recorded is run again or kept for another reason.
     """
-    timed = {benchmark.name for benchmark in benchmarks if _has_times(benchmark)}
-    known = last_attempts(records)
+    timed, known = set[str](), last_attempts(records)
+    for benchmark in benchmarks:
+        checks = [check for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck)]
+        metrics = [row.metric for row in benchmark.table.metrics] + [check.metric for check in checks]
+        if any(METRICS[metric].quantity == "seconds" for metric in metrics):
+            timed.add(benchmark.name)
     return [
         record
         for run in plan.runs
@@ -163,9 +167,3 @@ def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Itera
         if record.status == "ok" and record.has_unreliable_times
         if is_done(record, code_hash(run.experiment, run.execution))
     ]
-
-
-def _has_times(benchmark: Benchmark) -> bool:
-    checks = [check for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck)]
-    metrics = [row.metric for row in benchmark.table.metrics] + [check.metric for check in checks]
-    return any(METRICS[metric].quantity == "seconds" for metric in metrics)

@@ -142,13 +142,10 @@ def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: b
     """Return the seeds of each case that settle a question with power .8, if the estimate were the truth.
 
     Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the estimate
-    has: the next interim analysis that suffices, else a number beyond the last. None: more than `MOST_SEEDS`.
-
-    Args:
-        estimate: of at least 2 seeds; its variance and degrees of freedom per seed are kept.
-        region: what the claim says.
-        alpha: level of the question over all interim analyses: two-sided for a direction, else of each one-sided test.
-        one_run: the region is about one further run, whose own scatter no number of seeds takes away.
+    has: the next interim analysis that suffices, else a number beyond the last. None: more than `MOST_SEEDS`. The
+    estimate's variance and degrees of freedom per seed are kept. `alpha` is the level over all interim analyses: of
+    both sides for a direction, else of each one-sided test. `one_run`: the region is about one further run, whose own
+    scatter no number of seeds takes away.
     """
     if estimate.value <= region.low:
         region = Region(high=region.low)

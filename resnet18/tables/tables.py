@@ -21,13 +21,12 @@ from resnet18.tables.selection import CaseRecords, Selection, reported_head, sel
 
 LONGEST = 1_000
 """Characters of a row's name."""
-SCORES = ("train", "as_published", "clean")
 SCORE_TYPES = {"loss": "float64", "correct": "Int64", "images": "Int64"}
 EPOCH_TYPES = {
     "epoch": "Int64",
     "learning_rate": "float64",
     "steps": "Int64",
-    **{f"{name}_{key}": kind for name in SCORES for key, kind in SCORE_TYPES.items()},
+    **{f"{name}_{key}": of for name in ("train", "as_published", "clean") for key, of in SCORE_TYPES.items()},
     **dict.fromkeys(("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s"), "float64"),
 }
 """Columns of an epoch, with their types; a value that is not known is missing."""
