@@ -44,16 +44,13 @@ class Judgement(NamedTuple):
     """The verdicts on all claims of one report, judged together."""
 
     report: str
-    """Its name; empty where the chapter judges no other."""
     verdicts: tuple[Verdict, ...]
     summary: tuple["Block", ...]
     note: Line
 
 
-class Claims(NamedTuple):
+class Claims(tuple[Verdict, ...]):
     """The verdicts on the claims of one table."""
-
-    verdicts: tuple[Verdict, ...]
 
 
 class Section(NamedTuple):

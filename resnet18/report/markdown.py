@@ -49,7 +49,7 @@ def _judgement(judgement: doc.Judgement, depth: int) -> list[str]:
 
 
 def _claims(claims: doc.Claims) -> Iterator[str]:
-    for verdict in claims.verdicts:
+    for verdict in claims:
         yield f"- **{escape_inline(verdict.claim.id)} {verdict.word}**: {escape_inline(verdict.claim.says)}"
         yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
 

@@ -51,8 +51,7 @@ RUN_COLUMNS = (
     *(Column(title, "number") for title, _ in NUMBERS.values()),
     *(Column("Wall (s)", "number"), Column("Machine")),
 )
-Facts = tuple[tuple[str, str], ...]
-"""Titles, and what is known."""
+Facts = tuple[tuple[str, str], ...]  # titles, and what is known
 
 
 def write_page(document: Document) -> str:
@@ -164,7 +163,7 @@ def _cells(run: Run) -> tuple[Cell, ...]:
 
 def _facts(run: Run) -> Facts:
     """Return what is this run's alone: ids, hashes, spans, and what its numbers were measured beside."""
-    record, failure, summary = run.record, run.record.failure, run.record.summary
+    record, failure = run.record, run.record.failure
     facts = {
         "Shown in": ", ".join(f'"{case}" of {table}' for table, case in run.places) if len(run.places) > 1 else "",
         "File": f"records/{record.run_id}.{record.attempt}.json",
@@ -174,8 +173,6 @@ def _facts(run: Run) -> Facts:
         "Ids of its spec": f"experiment {record.experiment_id}, execution {record.execution_id}",
         "Result hash": record.result_hash,
         "Record hash": record.record_hash,
-        "Parameters, SHA-256": summary and summary.parameters_sha256,
-        "Predictions, SHA-256": summary and summary.predictions_sha256,
         "Worked (UTC)": "; ".join(f"{part.start} \N{EN DASH} {part.end}" for part in record.segments),
         "Seconds by scope": _listed(record.time.model_dump(), ".4g", "_s"),
         "Peaks (bytes)": _listed(record.memory.model_dump(), ",", "_bytes"),
