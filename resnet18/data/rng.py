@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from resnet18.spec.identity import canonical_json
 
-WORDS_PER_BLOCK = 4
-"""Philox makes four 64-bit words for each value of its counter."""
+WORDS_PER_BLOCK = 4  # Philox makes four 64-bit words for each value of its counter
 
 
 def philox_key(seed: int, purpose: str, epoch: int) -> NDArray[np.uint64]:

@@ -5,10 +5,9 @@ import io
 import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -102,16 +101,14 @@ def _opened(source: DataSource, *, verify: bool) -> DataSet:
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():  # a folder of that name is complete
             data = read_archive(path, sha256) if source.path is None else read_image_folder(source.label, path)
-            temporary = Path(tempfile.mkdtemp(prefix=".decoding-", dir=folder.parent))
-            try:
-                _write_copy(data, temporary)
-                temporary.rename(folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            with TemporaryDirectory(prefix=".decoding-", dir=folder.parent) as temporary:
+                _write_copy(data, Path(temporary, "copy"))
+                Path(temporary, "copy").rename(folder)
     return _read_copy(source.label, folder, verify=verify)
 
 
 def _write_copy(data: DataSet, folder: Path) -> None:
+    folder.mkdir()
     for name, split in (("train", data.train), ("test", data.test)):
         np.save(folder / f"{name}_images.npy", split.images, allow_pickle=False)
         np.save(folder / f"{name}_labels.npy", split.labels, allow_pickle=False)
