@@ -44,13 +44,6 @@ def test_canonical_json_is_golden_whatever_is_in_it(value, text):
     assert hashlib.sha256(text.encode("ascii")).hexdigest() == digest(value)
 
 
-@pytest.mark.parametrize("value", [float("inf"), [float("-inf")], {"a": float("nan")}])
-def test_no_number_that_json_lacks_has_a_canonical_form(value):
-    """However deep it lies."""
-    with pytest.raises(ValueError, match="JSON compliant"):
-        canonical_json(value)
-
-
 @given(JSON)
 def test_canonical_json_reads_back_and_keeps_no_order_of_keys(value):
     """Nothing is lost, also by the reader that refuses what is doubtful."""
@@ -58,6 +51,11 @@ def test_canonical_json_reads_back_and_keeps_no_order_of_keys(value):
 
     assert value == json.loads(canonical_json(value)) == strict_json(canonical_json(value))
     assert digest(value) == digest(turned)
+
+
+def test_no_number_that_json_lacks_has_a_canonical_form():
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_json({"a": [float("nan")]})
 
 
 def test_ids_are_golden():

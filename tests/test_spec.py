@@ -220,20 +220,6 @@ def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
 
 
 @pytest.mark.parametrize(
-    ("momentum", "dampening", "is_fine"), [(0.5, 0.0, True), (0.0, 0.0, False), (0.5, 0.1, False), (0.0, 0.1, False)]
-)
-def test_nesterov_has_momentum_and_no_dampening(momentum, dampening, is_fine):
-    """As torch has it; without nesterov anything goes."""
-    keys = {"momentum": momentum, "dampening": dampening}
-    assert not make(SGD, **keys).nesterov
-    if is_fine:
-        assert make(SGD, **keys, nesterov=True).nesterov
-    else:
-        with pytest.raises(ValidationError, match="nesterov needs a momentum"):
-            make(SGD, **keys, nesterov=True)
-
-
-@pytest.mark.parametrize(
     ("names", "reason"),
     [
         (["to_tensor", "normalize", "normalize", "normalize"], '"normalize" occurs 3 times; each operation may'),

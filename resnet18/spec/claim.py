@@ -166,10 +166,7 @@ class Claim(Model):
 
 
 def is_about_a_value(check: Check) -> bool:
-    """Say whether a check is about how much something is: such a number means nothing at another size or on other data.
-
-    Bounds on changes within a run, such as a gain at a cut of the rate, are directions.
-    """
+    """Say whether a check is about how much something is, which means nothing at another size or on other data."""
     match check:
         case Close(reported=None) | Difference(than=None):
             return check.metric not in CHANGES

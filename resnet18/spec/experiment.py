@@ -112,10 +112,8 @@ SCALES: dict[str, Scale] = {
     "small": Scale("small", CIFAR10, 5_000, 1_000, 10_000, 32, None, 10, seeds=3, image_size_is_fixed=False),
     "paper": Scale("paper", CIFAR10, "all", 10_000, 10_000, None, None, None, seeds=3),
 }
-LAST_EPOCHS = 3
-"""Epochs at the end of a run, tested on more images: the median of their accuracies is the clean accuracy."""
-TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}
-"""Seeds at which claims are tested (interim analyses), and the share of the error that each test may spend."""
+LAST_EPOCHS = 3  # tested on more images: the median of their accuracies is the clean accuracy
+TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}  # seeds of the interim analyses, and their share of the error
 FEWEST_SEEDS = min(TESTED_AT)
 SCALE_KEYS = ("data", "train_images", "test_images_epoch", "test_images_last", "seed")
 """Keys that a TOML file may not set: the scale and the planner do."""

@@ -33,10 +33,9 @@ def benchmarks_dir() -> Path:
 
 
 def load_benchmarks(names: Iterable[str] | None = None) -> tuple[Benchmark, ...]:
-    """Return the named benchmarks: names of the suite, TOML files or folders of them; without names all of the suite.
+    """Return the named benchmarks by `source`: names of the suite, TOML files or folders; without names all of them.
 
-    They come in the order in which their report tells them, by `source`. Raises SpecError as `load_benchmark`, and at
-    an unknown name.
+    Raises SpecError as `load_benchmark`, and at an unknown name.
     """
     own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
     paths = dict.fromkeys(path for name in names or own for path in _paths(name, own))
@@ -68,11 +67,7 @@ def _paths(name: str, own: dict[str, Path]) -> list[Path]:
 
 
 def load_benchmark(path: Path) -> Benchmark:
-    """Return the benchmark that a TOML file describes, every case of it checked at full scale.
-
-    Raises:
-        SpecError: the file cannot be read, or does not describe a benchmark; the message says where and what.
-    """
+    """Return the benchmark that a TOML file describes, every case of it checked at full scale, or raise SpecError."""
     where = path.name if path.parent == benchmarks_dir() else str(path)
     try:
         content = parse_toml(_text(path, where))

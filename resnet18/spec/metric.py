@@ -220,9 +220,8 @@ def parameter_count(stem: str, width: int, classes: int = 10) -> int:
 def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int = 10) -> int:
     """Return the bytes that autograd saves of one image, from the network's input to its cross entropy.
 
-    Saved are the input of each convolution and of each batch norm and the output of each ReLU, which works in place
-    and is the next layer's input; of the max pool also the chosen positions; of the head the mean, the logarithms of
-    the probabilities and the label. Statistics of a batch norm belong to the batch and are not counted.
+    Saved are the inputs of convolutions and batch norms and the outputs of ReLUs, which are the next layer's input; of
+    the max pool also the chosen positions; of the head the mean, the logarithms of the probabilities and the label.
     """
     half = (image_size + 1) // 2
     side, stem_side = ((half + 1) // 2, half) if stem == "imagenet" else (image_size, image_size)
@@ -239,9 +238,7 @@ def saved_bytes_per_image(stem: str, width: int, image_size: int, classes: int =
 def least_training_bytes(experiment: "Experiment") -> int:
     """Return a lower bound of the memory of a training step, in bytes.
 
-    Weights, optimizer state and what autograd saves are there when the forward pass ends; weights, state and gradients
-    when the backward pass does. Gradients may be freed before a forward pass (torch's default since 2.0), so the larger
-    of the two counts.
+    Weights and state, and the larger of what is saved when the forward pass ends and gradients when the backward does.
     """
     weights = FLOAT * parameter_count(experiment.stem, experiment.width)
     saved = experiment.batch_size * saved_bytes_per_image(experiment.stem, experiment.width, experiment.image_size)

@@ -145,9 +145,8 @@ class Step(LearningRateSchedule):
 class Cosine(LearningRateSchedule):
     """The rate falls with every step, along half a cosine, from the optimizer's `lr` to `final_factor` times that.
 
-    Loshchilov and Hutter (2017), without restarts: torch's CosineAnnealingLR over all steps of the run, whose last step
-    is one short of the curve's end. Before it, over `warmup_epochs` (rounded to whole steps), the rate rises in a
-    straight line from 0; the curve runs over the steps that are left. A run shorter than its warm-up ends in it.
+    Loshchilov and Hutter (2017), without restarts: torch's CosineAnnealingLR over the steps that a warm-up leaves. Over
+    `warmup_epochs` (rounded to whole steps), the rate rises in a straight line from 0.
     """
 
     changes_within_epochs = True
@@ -167,9 +166,8 @@ class Cosine(LearningRateSchedule):
 class OneCycle(LearningRateSchedule):
     """One rise and one fall of the rate, each along half a cosine, step by step (Smith and Topin, 2018).
 
-    Torch's OneCycleLR with its cosine annealing, two phases, and the momentum left alone: over the share `pct_start`
-    of the steps from `max_lr` / `div_factor` to `max_lr`, then down to `max_lr` / `div_factor` / `final_div_factor`,
-    which the last step has. The optimizer's `lr` must be the same number as `max_lr`.
+    Torch's OneCycleLR with cosine annealing and constant momentum: over the share `pct_start` of the steps from
+    `max_lr` / `div_factor` to `max_lr`, then down to `max_lr` / `div_factor` / `final_div_factor` in the last step.
     """
 
     changes_within_epochs = True

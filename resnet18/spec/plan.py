@@ -115,10 +115,7 @@ def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
 
 
 def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
-    """Raise SpecError for a case of that label if an epoch ends with a batch of 1 where the last maps are 1x1.
-
-    Batch norm would have a single value per channel, and no variance.
-    """
+    """Raise SpecError if an epoch ends with a batch of 1 where the last maps are 1x1: batch norm has no variance."""
     size = experiment.batch_size
     last = train_images % size or min(size, train_images)
     if last == 1 and experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]:
