@@ -204,25 +204,20 @@ CHECKS = {
     "greater": ({"kind": "greater", "case": "a", "than": "b"}, False, "ab", ["ab"]),
     "less": ({"kind": "less", "case": "a", "than": "b"}, False, "ab", ["ba"]),
     "greater than a value": ({"kind": "greater", "case": "a", "than_value": 1.0}, True, "a", []),
-    "a change above a value": (
-        {"kind": "greater", "metric": "late_gain", "case": "a", "than_value": 1.0},
-        False,
-        "a",
-        [],
-    ),
+    "a change above": ({"kind": "greater", "metric": "late_gain", "case": "a", "than_value": 1.0}, False, "a", []),
     "ranking": ({"kind": "ranking", "cases": ["a", "b", "c"]}, False, "abc", ["ab", "bc"]),
     "equivalent": ({"kind": "equivalent", "cases": ["a", "b"], "margin": 1.0}, False, "ab", []),
     "rising": ({"kind": "trend", "cases": ["a", "b", "c"], "direction": "rising"}, False, "abc", ["ca"]),
     "falling": ({"kind": "trend", "cases": ["a", "b", "c"], "direction": "falling"}, False, "abc", ["ac"]),
     "close to a value": ({"kind": "close", "case": "a", "value": 1.0, "margin": 1.0}, True, "a", []),
     "close to what is reported": ({"kind": "close", "case": "a", "reported": "1", "margin": 1.0}, True, "a", []),
-    "a change close to a value": (
+    "a change near": (
         {"kind": "close", "metric": "late_gain", "case": "a", "value": 1.0, "margin": 1.0},
         False,
         "a",
         [],
     ),
-    "a change close to what is reported": (
+    "a change as reported": (
         {"kind": "close", "metric": "late_gain", "case": "a", "reported": "1", "margin": 1.0},
         True,
         "a",

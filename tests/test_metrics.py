@@ -105,9 +105,7 @@ def test_losses_and_gaps_are_of_first_and_last_epochs():
     """Of training over all epochs, of the test over those of as many images; one epoch has no drop."""
     epochs = tuple(
         make_epoch(
-            at,
-            train=Score(loss=train, correct=10 * at, images=40),
-            clean=Score(loss=test, correct=10, images=images),
+            at, train=Score(loss=train, correct=10 * at, images=40), clean=Score(loss=test, correct=10, images=images)
         )
         for at, (train, test, images) in enumerate([(3.0, 2.5, 20), (2.0, 2.25, 20), (0.5, 9.0, 40)], 1)
     )

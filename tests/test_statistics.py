@@ -125,8 +125,7 @@ def test_constants_of_the_plan():
 
 
 @pytest.mark.parametrize(
-    ("ps", "expected"),
-    [({}, 1.0), ({3: 0.001}, 0.01), ({3: 0.02, 5: 0.03, 10: 0.9}, 0.1), ({3: 0.9, 10: 0.7}, 1.0)],
+    ("ps", "expected"), [({}, 1.0), ({3: 0.001}, 0.01), ({3: 0.02, 5: 0.03, 10: 0.9}, 0.1), ({3: 0.9, 10: 0.7}, 1.0)]
 )
 def test_interim_analyses_are_paid_for(ps, expected):
     """A p is divided by the share of its analysis; the smallest counts, capped at 1."""

@@ -123,13 +123,7 @@ def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
     assert head == reported_head(request_)
 
 
-@pytest.mark.parametrize(
-    ("status", "word"),
-    [
-        ("oom_host", "Out of Memory (host)"),
-        ("timeout", "timed out"),
-    ],
-)
+@pytest.mark.parametrize(("status", "word"), [("oom_host", "Out of Memory (host)"), ("timeout", "timed out")])
 def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
     """Never dropped."""
     one, other = record_all([mine])

@@ -196,6 +196,11 @@ MISSING = {
         lambda mine: records_of(mine, means={"16": 75.0}),
         Reason("no_records_of_case", "8"),
     ),
+    "a seed in two records": (
+        GREATER,
+        lambda mine: [*records_of(mine), *records_of(mine, means={"16": 75.0}, seeds=1)],
+        Reason("seed_twice", "16", count=0),
+    ),
     "other data of the same name": (GREATER, lambda mine: mixed(mine, data="e" * 64), Reason("several_data_sets")),
     "other code": (GREATER, lambda mine: mixed(mine, shared_code="e" * 64), Reason("several_codes")),
     "times of two machines": (SLOWER, lambda mine: mixed(mine, timed, cpu="other"), Reason("several_machines")),
@@ -583,3 +588,9 @@ def test_a_pair_is_correlated_over_the_seeds_that_are_tested(seeds, is_paired):
 
     assert (pytest.approx(1.0) if is_paired and seeds >= 3 else None) == found.correlation
     assert [n for n in TESTED_AT if n <= seeds] == list(found.estimates)
+
+
+@pytest.mark.parametrize("flag", ["unreliable", "not_exclusive", "resumed", "no_learning"])
+def test_only_flags_of_disturbance_make_a_time_unreliable(flag):
+    """A run that learned nothing took its time all the same."""
+    assert (flag != "no_learning") == make_record().model_copy(update={"flags": (flag,)}).has_unreliable_times

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 from math import inf, log
 from statistics import correlation
 
-from resnet18.judge.reason import CannotJudgeError, Reason, check_machines, check_times, measured_in_order
+from resnet18.judge.reason import CannotJudgeError, Reason, check_costs, measured_in_order
 from resnet18.records.record import Record
 from resnet18.spec.claim import (
     Check,
@@ -146,10 +146,9 @@ def sample_of(check: MetricCheck, cases: Sequence[CaseRecords]) -> Sample:
     unit = MARGIN_UNITS[facts.quantity]
     runs = {case.name: measured_in_order(case) for case in cases}
     if unit == "%":
-        check_machines(cases)
+        check_costs(cases, are_times=facts.quantity == "seconds")
     forms: dict[str, set[str]] = {}
     if facts.quantity == "seconds":
-        check_times(cases)
         forms = {name: {optimizer_form(record) for record in records} for name, records in runs.items()}
     step = max((resolution(check.metric, record) for records in runs.values() for record in records), default=0.0)
     values = {name: [_value(check, record, unit) for record in records] for name, records in runs.items()}

@@ -104,11 +104,6 @@ class Choice:
     seeds: int = 0
     """Of each of its cases; 0: it is left out."""
 
-    @property
-    def is_about_a_value(self) -> bool:
-        """Whether it needs the report's data and size."""
-        return any(map(is_about_a_value, self.claim.checks))
-
     def runs(self, seeds: int) -> set[str]:
         """Return the ids of its runs with so many seeds."""
         return {run.run_id for case in self.cases for run in case[:seeds]}
@@ -157,7 +152,7 @@ def _spend(left_s: float, choices: Sequence[Choice], seconds: Mapping[str, float
     for seeds in steps:
         waiting = [choice for choice in choices if choice.left_out is None and choice.seeds == before]
         while affordable := [choice for choice in waiting if cost_s(choice, seeds) <= left_s]:
-            costs = [(choice.is_about_a_value, cost_s(choice, seeds)) for choice in affordable]
+            costs = [(any(map(is_about_a_value, choice.claim.checks)), cost_s(choice, seeds)) for choice in affordable]
             chosen = affordable[costs.index(min(costs))]
             waiting.remove(chosen)
             left_s -= cost_s(chosen, seeds)

@@ -120,8 +120,8 @@ def check_comparable(cases: Sequence[CaseRecords]) -> None:
         raise CannotJudgeError(Reason("several_codes"))
 
 
-def check_machines(cases: Sequence[CaseRecords]) -> None:
-    """Raise CannotJudgeError for times and memory of several machines or installations, or of an unknown machine.
+def check_costs(cases: Sequence[CaseRecords], *, are_times: bool) -> None:
+    """Raise CannotJudgeError for costs of several installations, of an unknown machine, or for unreliable times.
 
     Cases on different devices may come from different machines.
     """
@@ -136,11 +136,7 @@ def check_machines(cases: Sequence[CaseRecords]) -> None:
         by_device.setdefault(case.execution.device, set()).update(found)
     if any(len(found) > 1 for found in by_device.values()):
         raise CannotJudgeError(Reason("several_machines"))
-
-
-def check_times(cases: Sequence[CaseRecords]) -> None:
-    """Raise CannotJudgeError where the times of a run are unreliable."""
-    flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for case in cases for record in case.measured]
-    if any(flags):
+    flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for record in measured]
+    if are_times and any(flags):
         named = ", ".join(sorted(set().union(*flags)))
         raise CannotJudgeError(Reason("unreliable_times", count=sum(map(bool, flags)), of=len(flags), what=named))
