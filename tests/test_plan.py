@@ -265,11 +265,3 @@ def test_a_candidate_of_a_hypothesis_is_a_case_like_any_other_with_hypotheses(cl
 
     assert ["augmentation/none", f"augmentation/{candidate}"] == [row["cases"].split(", augm")[0] for row in rows]
     assert (2, True) == (without.exit_code, "candidates: add --hypotheses" in without.output)
-
-
-def test_only_tables_of_chosen_cases_are_announced(cli):
-    text = cli("plan", "--case", "batchsize/8", "--case", "device/GPU").output.rpartition("\n\n")[2]
-
-    assert ["batchsize: 1 run", "device: 0 runs, 1 not planned (no CUDA device)"] == [
-        line.partition(";")[0] for line in text.splitlines()[:-1]
-    ]

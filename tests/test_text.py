@@ -5,12 +5,12 @@ import re
 
 import pytest
 from builders import TOML, make_benchmark
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from resnet18.cli.app import app, errors_reported
-from resnet18.execution.failure import LONGEST, redacted
+from resnet18.cli.app import app, reported
+from resnet18.execution.failure import redacted
 from resnet18.spec.errors import SpecError, one_line, printable
 
 
@@ -25,7 +25,6 @@ def test_printable_text_holds_nothing_that_a_terminal_obeys(text):
 
 
 def test_ordinary_text_is_printed_as_it_is():
-    """Letters of any language, quotes and signs."""
     text = 'Gr\u00fc\u00dfe, \u4e16\u754c: "a|b" 100 % \u2026'
 
     assert text == printable(text) == one_line(text)
@@ -42,10 +41,17 @@ def test_an_error_of_the_suite_holds_nothing_that_a_terminal_obeys():
 @pytest.mark.parametrize("kind", [ValueError, OSError])
 def test_what_a_library_says_is_printed_without_what_a_terminal_obeys(kind, debug, capsys):
     """Also in the traceback that was asked for."""
-    with pytest.raises(Exception, match=r"3|5"), errors_reported(debug):
+
+    def fail():
         raise kind("\x1b]0;owned\x07")
 
+    try:
+        fail()
+    except kind as error:
+        exit_code = reported(error, debug=debug)
+
     errors = capsys.readouterr().err
+    assert (5 if kind is OSError else 3, debug) == (exit_code, "Traceback" in errors)
     assert "\\x1b]0;owned\\x07" in errors
     assert "\x1b" not in errors
 
@@ -54,16 +60,13 @@ def test_what_a_library_says_is_printed_without_what_a_terminal_obeys(kind, debu
     "arguments", [["audit", "\x1b[2Jx"], ["plan", "--data", "\x1b[2Jx"], ["plan", "-o", "\x1b[2J=1"]]
 )
 def test_an_argument_is_repeated_without_what_a_terminal_obeys(arguments):
-    """Whoever composes a command line for somebody else writes nothing on their screen."""
     result = CliRunner().invoke(app, arguments)
 
     assert 2 == result.exit_code
     assert "\x1b" not in result.output
 
 
-@pytest.mark.parametrize(
-    "character", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u200f", "\u2028", "\ufeff"]
-)
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\ufeff"])
 @pytest.mark.parametrize("place", ['name = "8"', '"A table"', '"a report, section 1"', '"Which is better?"', '"12.5"'])
 def test_a_spec_with_a_character_that_a_terminal_obeys_is_refused(place, character, tmp_path):
     """In names, titles, prose and printed cells; the message shows which."""
@@ -75,7 +78,6 @@ def test_a_spec_with_a_character_that_a_terminal_obeys_is_refused(place, charact
 
 
 def test_prose_of_several_lines_is_fine(tmp_path):
-    """Line ends and tabs are no harm where they are expected."""
     text = TOML.replace('"Which is better?"', '"""Which\n\tis better?"""')
 
     assert "Which\n\tis better?" == make_benchmark(tmp_path, text).question
@@ -113,15 +115,11 @@ def test_an_error_text_loses_who_and_where_and_keeps_what(text, expected, person
     assert (text if expected is None else expected) == redacted(text, folders=["/srv/my results/", ""])
 
 
-def test_a_long_text_is_cut():
-    """A library may print a whole tensor."""
-    assert "x" * LONGEST == redacted("x" * 10**6, folders=[])
-
-
 @given(st.text(alphabet=st.characters(), max_size=3_000))
+@example("x" * 10**6)
 def test_a_redacted_text_fits_a_record(text):
     """Whatever a library says: no surrogate, which JSON cannot hold, and at most 2,000 characters."""
     found = redacted(text, folders=["/somewhere"])
 
-    assert len(found) <= LONGEST
+    assert len(found) <= 2_000
     assert found == found.encode("utf-8").decode("utf-8")

@@ -5,23 +5,20 @@ import io
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import wraps
-from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
 from resnet18.cli import options as opt
 from resnet18.cli.audit import audit_command
 from resnet18.cli.check import check_command, compare_command
-from resnet18.cli.data import fetch_command, verify_data_command, where_command
+from resnet18.cli.data import DATA_COMMANDS
 from resnet18.cli.env import env_command
 from resnet18.cli.forecast import forecast_command
 from resnet18.cli.merge import merge_command
@@ -50,53 +47,28 @@ COMMANDS: dict[str, Command] = {
     "schema": schema_command,
 }
 """In the order of the help."""
-DATA_COMMANDS: dict[str, Command] = {
-    "fetch": fetch_command,
-    "verify": verify_data_command,
-    "where": where_command,
-}
 
 
 def typed_command() -> str:
     """Return the command that was given, to be typed again."""
     program, *words = sys.argv
-    name = Path(program).name
-    if name == "__main__.py":
-        name = "python -m resnet18"
-    elif shutil.which(name) != program:
-        name = program
-    return f"{name} {shlex.join(words)}".rstrip()
+    name = "python -m resnet18" if program.endswith("__main__.py") else program
+    return f"{name} {shlex.join(words)}"
 
 
-def say_stopped() -> None:
-    """Say after a signal what to type to go on."""
-    typer.echo(printable(f"stopped; to go on with what is missing: {typed_command()}"), err=True)
-
-
-@contextmanager
-def errors_reported(debug: bool) -> Iterator[None]:
-    """Turn exceptions into a message and an exit code; the traceback is shown on request only."""
-
-    def end(message: str, exit_code: int) -> NoReturn:
-        trace = traceback.format_exc() if debug else ""
-        typer.echo(printable(f"{trace}error: {message}"), err=True)
-        raise typer.Exit(exit_code) from None
-
-    try:
-        yield
-    except typer.Exit:
-        raise
-    except SuiteError as error:
-        end(str(error), error.exit_code)
-    except BrokenPipeError:  # `| head` has seen enough
+def reported(error: BaseException, *, debug: bool = False) -> int:
+    """Say what ended the command, the traceback on request only, and return the exit code."""
+    if isinstance(error, BrokenPipeError):  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(128 + signal.SIGPIPE) from None
-    except KeyboardInterrupt:
-        say_stopped()
-        raise typer.Exit(130) from None
-    except Exception as error:  # noqa: BLE001 - Python's own exit code, 1, is the one for a regression
-        next_step = "" if debug else f"\n  next, to see where: {typed_command()} --debug"
-        end(f"{type(error).__name__}: {error}{next_step}", 5 if isinstance(error, OSError) else 3)
+        return 128 + signal.SIGPIPE
+    trace, exit_code = traceback.format_exc() if debug else "", 5 if isinstance(error, OSError) else 3
+    text = f"{trace}error: {type(error).__name__}: {error}\n  next, to see where: {typed_command()} --debug"
+    if isinstance(error, SuiteError):
+        text, exit_code = f"{trace}error: {error}", error.exit_code
+    elif isinstance(error, KeyboardInterrupt):
+        text, exit_code = f"stopped; to go on with what is missing: {typed_command()}", 130
+    typer.echo(printable(text), err=True)
+    return exit_code
 
 
 def ending(command: Command) -> Callable[..., None]:
@@ -107,19 +79,16 @@ def ending(command: Command) -> Callable[..., None]:
     @wraps(command)
     def call(*, debug: bool, **given: Any) -> None:  # noqa: ANN401 - whatever the command takes
         as_json = given["as_json"] if "as_json" in own else given.pop("as_json")
-        with errors_reported(debug):
+        try:
             answer = command(**given)
-            if as_json and answer.value is not None:
-                typer.echo(json.dumps(answer.value, indent=1))
-            elif answer.text and not as_json:
-                typer.echo(printable(answer.text))
+            typer.echo(json.dumps(answer.value) if as_json else printable(answer.text))
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Python's exit code, 1, is for a regression
+            raise typer.Exit(reported(error, debug=debug)) from None
         raise typer.Exit(answer.exit_code)
 
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
-        for name, hint in shared.items()
-        if name not in own
-    ]
+    missing = [name for name in shared if name not in own]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(name, kind, default=False, annotation=shared[name]) for name in missing]
     call.__signature__ = inspect.Signature([*own.values(), *added])  # type: ignore[attr-defined]  # typer reads it
     call.__annotations__ = {**command.__annotations__, **shared}
     return call
@@ -147,7 +116,7 @@ def main() -> None:
     """Run the command line. SIGTERM and SIGHUP end it as an interrupt does: runs are recorded as interrupted."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        say_stopped()
+        reported(KeyboardInterrupt())
         sys.exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):

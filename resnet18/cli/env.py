@@ -1,10 +1,10 @@
 """The command `env`: what a report of a bug needs to know, without names of users or hosts; torch may be broken."""
 
 import importlib
-import importlib.metadata
 import os
 import platform
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 from resnet18 import __version__
@@ -21,18 +21,18 @@ Facts = dict[str, str | int | float | None]
 def env_command() -> opt.Answer:
     """Print versions, devices and settings, to be pasted into a report of a bug. No names of users or hosts."""
     names = sorted(name for name in os.environ if name.startswith("RESNET18_") or name in VARIABLES)
-    has_archive = any(data_home().glob("cifar-10-*.tar.gz"))
+    versions = {package.name.lower(): package.version for package in distributions()}
     facts: Facts = {
         "resnet18": __version__,
         "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
+        **{name: versions.get(name, "not installed") for name in PACKAGES},
         **_torch(),
         **_machine(),
         "locale": sys.stdout.encoding or "unknown",
         **{name: os.environ[name] for name in names},
         "data_home": str(data_home()),
         f"data {EMBEDDED}": "embedded",
-        f"data {CIFAR10}": "present" if has_archive else "absent",
+        f"data {CIFAR10}": "present" if any(data_home().glob("cifar-10-*.tar.gz")) else "absent",
     }
     home = str(Path.home())  # its name is often a person's
     if home != "/":
@@ -40,13 +40,6 @@ def env_command() -> opt.Answer:
     width = max(map(len, facts))
     lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
     return opt.Answer(facts, "\n".join(lines))
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _torch() -> Facts:
@@ -68,7 +61,7 @@ def _machine() -> Facts:
     import psutil
 
     from resnet18.measure.devices import cpu_model, driver_version, listed_gpus, present_devices
-    from resnet18.measure.host import affinity, cpu_quota, usable_cpus
+    from resnet18.measure.host import usable_cpus
 
     return {
         "driver": driver_version() or "none",
@@ -78,8 +71,6 @@ def _machine() -> Facts:
         "architecture": platform.machine(),
         "cpu_model": cpu_model(),
         "cpus": os.cpu_count(),
-        "cpus_allowed": len(affinity()),
-        "cpu_quota": cpu_quota(),
         "cpus_used": usable_cpus(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records.store import merge
 
 
 def merge_command(
@@ -14,15 +15,12 @@ def merge_command(
     into: Annotated[Path, opt.option("--into", "DIR", "Results folder that they are copied to.")],
 ) -> opt.Answer:
     """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
-    from resnet18.records.store import merge
-
     merged = merge(folders, into)
     refused = [str(error) for error in merged.refused]
     for text in refused:
         typer.echo(f"refused: {text}", err=True)
-    row = {"into": str(into), "copied": merged.copied, "known": merged.known}
     lines = [f"{merged.copied} records copied to {into}, {merged.known} there already"]
     lines += [f"left out: {text}" for text in merged.left_out]
     lines.append(f"next: resnet18 report --results {shlex.quote(str(into))}")
-    row |= {"left_out": merged.left_out, "refused": refused}
-    return opt.Answer(row, "\n".join(lines), 4 if refused else 0)
+    counts = {"copied": merged.copied, "known": merged.known, "left_out": merged.left_out, "refused": refused}
+    return opt.Answer({"into": str(into), **counts}, "\n".join(lines), 4 if refused else 0)

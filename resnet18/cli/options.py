@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     """What a command prints and ends with."""
 
     value: object
-    """For --json; None where it was printed already."""
+    """For --json."""
     text: str
     exit_code: int = 0
 
@@ -46,11 +46,6 @@ def benchmark_names(incomplete: str) -> list[str]:
     return [name for name in (*own, *files) if name.startswith(incomplete)]
 
 
-def _benchmarks(metavar: str, text: str) -> Any:  # noqa: ANN401 - as typer
-    more = f"{text}; all of the suite if left out."
-    return typer.Argument(metavar=metavar, help=more, autocompletion=benchmark_names)
-
-
 def seconds_of(text: str) -> float:
     """Return the seconds that `90s`, `30m` or `1.5h` is; typer.BadParameter if it is no length of time."""
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?(s|m|min|h)", text.strip(), re.ASCII)
@@ -73,8 +68,9 @@ def request_of(
 
 
 # What to run.
-Names = Annotated[list[str] | None, _benchmarks("BENCHMARK...", "Names or TOML files")]
-Files = Annotated[list[str] | None, _benchmarks("FILE...", "TOML files, folders of them, or names")]
+NAMES_HELP = "Names, TOML files or folders of them; all of the suite if left out."
+NAMES = typer.Argument(metavar="BENCHMARK...", help=NAMES_HELP, autocompletion=benchmark_names)
+Names = Annotated[list[str] | None, NAMES]
 CASE_HELP = "Only this case, named as `plan` lists it; may be repeated."
 Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
 Hypotheses = Annotated[bool, option("--hypotheses", None, "Also run the candidates for what the report leaves open.")]

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from resnet18.cli import options as opt
+from resnet18.records.store import Store, last_attempts
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
+from resnet18.spec.metric import METRICS
 
 
 def power_command(
@@ -19,8 +21,6 @@ def power_command(
 ) -> opt.Answer:
     """Say how many seeds a difference takes, from the spread of the recorded runs."""
     from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
-    from resnet18.records.store import Store, last_attempts
-    from resnet18.spec.metric import METRICS
 
     known = [name for name in METRICS if name != "epochs_to_level"]
     if metric not in known:

@@ -1,11 +1,12 @@
 """What is known before anything runs: which runs are wanted and recorded, and how long the others take here."""
 
 import platform
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tabulate import tabulate
 
 from resnet18.judge.reason import reason_text
 from resnet18.records.content import knows_machine
@@ -13,23 +14,18 @@ from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
-from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, DataSource
+from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, DataSource, Execution
 from resnet18.spec.identity import code_hash
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import duration
-from resnet18.spec.plan import Plan, Run, only_cases, plan
-from resnet18.spec.resolve import DEVICE_OPTION, Request
+from resnet18.spec.plan import Plan, Run, absent_device, only_cases, plan
+from resnet18.spec.resolve import Request
 from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Kind, Pace, Sizes, kind_of
-
-if TYPE_CHECKING:
-    from resnet18.judge.planning import Choice
 
 WORTH_TIMING_S = 60.0
 """By the rule of thumb: an estimate of shorter runs would take about as long as the runs."""
 MOST_TIMING_S = 10.0
-TIMING_SHARE = 1 / 30
-"""Of what the runs take by the rule of thumb: an estimate must not take long beside the runs."""
 UNKNOWN_SIZES = Sizes(50_000, 10_000)
 """What the rule of thumb takes a data set for that is not opened yet."""
 
@@ -51,19 +47,23 @@ class Preview:
     """What is known before the runs."""
 
     wanted: Asked
-    plan: Plan
-    """What is wanted, as far as the budget allows."""
+    """With a budget only the runs that are chosen."""
     done: AbstractSet[str]
     """Ids of runs that need no attempt, as far as the data are the same."""
-    seconds: Mapping[str, float]
-    """Of the other runs, by id, as far as they are known."""
-    bases: Collection[Basis]
-    """What the seconds are based on."""
     jobs: int | None = 1
     """Runs at a time, but for timed runs; None: they run elsewhere, where no time is known."""
-    choices: "Sequence[Choice]" = ()
-    """Of the claims, under a budget."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Of the pending runs, by id, as far as they are known."""
+    bases: Collection[Basis] = ()
+    """What the seconds are based on."""
+    claims: Sequence[dict[str, Any]] = ()
+    """Under a budget, a flat row for each claim: with how many seeds it is run, or why it is left out."""
     budget_s: float | None = None
+
+    @property
+    def pending(self) -> list[Run]:
+        """The runs that need an attempt."""
+        return [run for run in self.wanted.plan.runs if run.run_id not in self.done]
 
 
 def asked(
@@ -74,6 +74,7 @@ def asked(
     seeds: int | None,
     devices: Mapping[str, int],
     *,
+    device: str | None = None,
     hypotheses: bool = False,
     budget_s: float | None = None,
 ) -> Asked:
@@ -87,37 +88,26 @@ def asked(
     planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
     if cases:
         planned = only_cases(planned, cases, names or ())
-    for option in request.overrides:
-        if option.startswith(DEVICE_OPTION):
-            device = option.removeprefix(DEVICE_OPTION)
-            kind, _, index = device.partition(":")
-            numbered = [f"{kind}:{number}" for number in range(devices.get(kind, 0))]
-            if kind != "auto" and device not in (numbered if index else devices):
-                allowed = numbered or ("auto", *sorted(devices))
-                raise EnvironmentMissingError(f"--device {device}", "there is no such device", allowed=allowed)
+    if device and (absent := absent_device(Execution.model_construct(device=device), devices)):
+        raise EnvironmentMissingError(f"--device {device}", absent, allowed=("auto", *sorted(devices)))
     return Asked(benchmarks, request, source, planned, devices)
 
 
 def preview(
     wanted: Asked,
     records: Collection[Record],
-    timing: Literal["never", "if long", "always"],
     *,
+    timing_s: float | None = None,
     keep_stale: bool = False,
     jobs: int | None = 1,
     budget_s: float | None = None,
 ) -> Preview:
-    """Return what is known of the runs that are wanted.
+    """Return what is known of the runs that are wanted; with a budget, of those that give the most verdicts in it.
 
-    Args:
-        wanted: the plan.
-        records: all that there are.
-        timing: whether a few steps may be timed, for up to ten seconds, of kinds of run of which no record tells the
-            pace; `if long`: only where the runs take a minute by the rule of thumb, for a thirtieth of their time;
-            for a budget always.
-        keep_stale: whether a run is done by a record that other code made.
-        jobs: how many runs there are at a time on this machine; None: they run elsewhere.
-        budget_s: choose the runs that give the most verdicts in this time; UnfinishedError where it is too little.
+    For `timing_s` seconds a few steps are timed of kinds of run whose pace no record tells. None: for a thirtieth
+    of the time that they take by the rule of thumb, where that is a minute or more; for a budget ten seconds.
+
+    Raises SpecError at a budget for benchmarks without claims, UnfinishedError where it is too small for any claim.
     """
     known = last_attempts(records)
     done = {
@@ -126,26 +116,27 @@ def preview(
         if run.run_id in known  # the hash of code for which there is no record is not needed
         and is_done(known[run.run_id], None if keep_stale else code_hash(run.experiment, run.execution))
     }
-    pending = [run for run in wanted.plan.runs if run.run_id not in done]
-    if budget_s is not None:
-        timing = "always"
-    seconds, bases = estimated(pending, wanted, records, timing) if jobs is not None else ({}, ())
-    view = Preview(wanted, wanted.plan, done, seconds, bases, jobs)
+    view = Preview(wanted, done, jobs)
+    if jobs is not None:
+        timing_s = timing_s if budget_s is None else MOST_TIMING_S
+        seconds, bases = estimated(view.pending, wanted, records, timing_s)
+        view = replace(view, seconds=seconds, bases=bases)
     return view if budget_s is None else within_budget(view, budget_s)
 
 
 def estimated(
-    pending: Sequence[Run], wanted: Asked, records: Iterable[Record], timing: Literal["never", "if long", "always"]
+    pending: Sequence[Run], wanted: Asked, records: Iterable[Record], timing_s: float | None
 ) -> tuple[Mapping[str, float], Collection[Basis]]:
     """Return the seconds of runs by id, as far as they are known, and what they are based on."""
     paces = pace.paces_of(of_this_machine(records))
     sizes = pace.KNOWN_SIZES.get(wanted.source.label)
     new = [run for run in pending if kind_of(run.experiment, run.execution) not in paces]
-    if new and timing != "never":
+    if new and timing_s != 0:
         rule_s = sum(pace.by_rule(run.experiment).seconds(run.experiment, sizes or UNKNOWN_SIZES) for run in new)
-        if timing == "always" or rule_s >= WORTH_TIMING_S:
-            limit_s = MOST_TIMING_S if timing == "always" else min(MOST_TIMING_S, rule_s * TIMING_SHARE)
-            sizes, timed_paces = time_some(new, wanted, limit_s)
+        if timing_s is None:
+            timing_s = min(MOST_TIMING_S, rule_s / 30) if rule_s >= WORTH_TIMING_S else 0.0
+        if timing_s:
+            sizes, timed_paces = time_some(new, wanted, timing_s)
             paces |= timed_paces
         if not paces:
             sizes = sizes or UNKNOWN_SIZES
@@ -176,18 +167,14 @@ def time_some(runs: Sequence[Run], wanted: Asked, limit_s: float) -> tuple[Sizes
 
     data = open_data(wanted.source, verify=True)
     sizes = Sizes(len(data.train.labels), len(data.test.labels))
-    examples, weights = dict[Kind, Run](), Counter[Kind]()
-    for run in runs:
-        kind = kind_of(run.experiment, run.execution)
-        examples[kind] = run
-        weights[kind] += int(pace.images_of(run.experiment, sizes)[0] * pace.work(run.experiment) / 1e6) + 1
-    heaviest_first = [examples[kind] for kind, _ in weights.most_common()]
-    found = timed(heaviest_first, wanted.source, data.sha256, limit_s, wanted.devices)
+    runs = sorted(runs, key=lambda run: pace.images_of(run.experiment, sizes)[0] * pace.work(run.experiment))
+    examples = {kind_of(run.experiment, run.execution): run for run in reversed(runs)}
+    found = timed([*examples.values()], wanted.source, data.sha256, limit_s, wanted.devices)
     return sizes, {kind: Pace(*timing, "timed") for kind, run in examples.items() if (timing := found.get(run.run_id))}
 
 
 def within_budget(view: Preview, budget_s: float) -> Preview:
-    """Return the preview with the runs that give the most verdicts in a time, and the choice of each claim."""
+    """Return the preview of the runs that give the most verdicts in a time."""
     from resnet18.judge.planning import choose
 
     wanted = view.wanted
@@ -198,43 +185,28 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
     choices = choose(wanted.benchmarks, wanted.plan, wanted.request, seconds, device, budget_s)
     taken = set[str]().union(*(choice.runs(choice.seeds) for choice in choices))
     chosen = replace(wanted.plan, runs=tuple(run for run in wanted.plan.runs if run.run_id in taken))
-    view = replace(view, plan=chosen, choices=choices, budget_s=budget_s)
-    if not taken:
-        raise UnfinishedError("--budget", f"no claim can be decided:\n{budget_text(view)}")
-    return view
-
-
-def claim_rows(view: Preview) -> list[dict[str, Any]]:
-    """Return a flat row for each claim under a budget."""
-    return [
+    claims = [
         {
             "benchmark": choice.benchmark,
             "claim": choice.claim.id,
-            "says": choice.claim.says,
             "seeds": choice.seeds,
             "left_out": reason_text(choice.left_out) if choice.left_out else None,
+            "says": choice.claim.says,
         }
-        for choice in view.choices
+        for choice in choices
     ]
+    view = replace(view, wanted=replace(wanted, plan=chosen), claims=claims, budget_s=budget_s)
+    if not taken:
+        raise UnfinishedError("--budget", f"no claim can be decided:\n{budget_text(view)}")
+    return view
 
 
 def budget_text(view: Preview) -> str:
     """Return what the budget buys, claim by claim; nothing without one."""
     if view.budget_s is None:
         return ""
-    rows = claim_rows(view)
-    taken = [row for row in rows if row["seeds"]]
-    seconds = sum(view.seconds.get(run.run_id, 0.0) for run in view.plan.runs)
-    time = f"in about {duration(seconds)}, one run after another, of {duration(view.budget_s)}"
-    head = f"Budget: {len(taken)} of {len(rows)} claims get the seeds that a verdict needs, {time}."
-    if any(row["seeds"] < FEWEST_SEEDS for row in taken):
-        head = f"Budget: runs for {len(taken)} of {len(rows)} claims, {time}. "
-        head += f"None of them can be decided: a verdict needs {FEWEST_SEEDS} seeds (--seeds {FEWEST_SEEDS})."
-    lines = [f"  {row['claim']}, {counted(row['seeds'], 'seed')}: {row['says']}" for row in taken]
-    lines += [f"  left out: {row['claim']} ({row['left_out']}): {row['says']}" for row in rows if not row["seeds"]]
-    return "\n".join([head, *lines])
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number with what it counts."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+    enough = sum(row["seeds"] >= FEWEST_SEEDS for row in view.claims)
+    needed_s = sum(view.seconds.get(run.run_id, 0.0) for run in view.wanted.plan.runs)
+    time = f"in about {duration(needed_s)}, one run after another, of {duration(view.budget_s)}"
+    head = f"Budget: {enough} of {len(view.claims)} claims get the {FEWEST_SEEDS} seeds that a verdict needs, {time}."
+    return f"{head}\n{tabulate(view.claims, headers={'left_out': 'left out'}, tablefmt='plain')}"

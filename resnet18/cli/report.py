@@ -1,19 +1,17 @@
 """The commands `report` and `export`: what recorded runs give; and the report that ends every `run`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records import disk
+from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, did_you_mean
 from resnet18.spec.load import check_ids_differ, load_benchmarks
-
-if TYPE_CHECKING:
-    from resnet18.records.store import Readings
-    from resnet18.tables.tables import Row
 
 KNOWN = "csv, csv-runs, github-smaller, github-bigger, tensorboard"
 TO_HELP = "File, for tensorboard a folder; the terminal if left out."
@@ -31,10 +29,8 @@ def report_command(
     return opt.Answer(row, f"report: {path} and report.html", 4 if readings.refused else 0)
 
 
-def readings_of(results: Path) -> "Readings":
+def readings_of(results: Path) -> Readings:
     """Return what a folder of records holds, and tell of records that are damaged; UnfinishedError if it is empty."""
-    from resnet18.records.store import Store
-
     readings = Store(results).read()
     if not readings.records and not readings.refused:
         raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
@@ -44,7 +40,7 @@ def readings_of(results: Path) -> "Readings":
 
 
 def write(
-    results: Path, benchmarks: tuple[Benchmark, ...], readings: "Readings", *, accept_unreliable: bool = False
+    results: Path, benchmarks: Iterable[Benchmark], readings: Readings, *, accept_unreliable: bool = False
 ) -> Path:
     """Write the report of all benchmarks of the suite and of the given ones, and return its path.
 
@@ -52,12 +48,11 @@ def write(
     """
     from resnet18.report.report import write_report
 
-    shown = list(load_benchmarks())
+    shown = load_benchmarks()
     for benchmark in benchmarks:
         if benchmark not in shown:
             own, name = benchmark.report_name, benchmark.name
-            report = name if own == name else f"{own} ({name})"
-            shown.append(benchmark.model_copy(update={"report": report}))
+            shown += (benchmark.model_copy(update={"report": name if own == name else f"{own} ({name})"}),)
     check_ids_differ(shown)
     return write_report(results, shown, readings, accept_unreliable=accept_unreliable)
 
@@ -69,7 +64,7 @@ def export_command(
     to: Annotated[Path | None, opt.option("--to", "PATH", TO_HELP)] = None,
 ) -> opt.Answer:
     """Write recorded results in the format of a dashboard. Nothing is run."""
-    from resnet18.report.exports import FORMATS, TENSORBOARD, notes_of
+    from resnet18.report.exports import FORMATS, TENSORBOARD, TEXTS, notes_of, write_events
     from resnet18.tables.tables import rows_of
 
     if form not in FORMATS:
@@ -78,39 +73,33 @@ def export_command(
         raise SpecError(f"export {form}", "writes a folder", next_step="name it with --to DIR")
     readings = readings_of(results)
     rows = rows_of(load_benchmarks(names), readings.records)
+    hidden = {record.run_id for record in readings.records} - {record.run_id for row in rows for record in row.records}
     for note in notes_of(form, rows):
         typer.echo(note, err=True)
-    hidden = {record.run_id for record in readings.records} - {record.run_id for row in rows for record in row.records}
     if hidden and not names:
         typer.echo(f"left out: {len(hidden)} recorded runs that are no case of the suite's tables ({HIDDEN})", err=True)
-    exit_code = 4 if readings.refused else 0
     if not rows:
-        if readings.records:
-            what = "no recorded run is of these benchmarks"
-            raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
-        return opt.Answer(None, "", exit_code)
-    row, text = _written(form, rows, to)
-    return opt.Answer({"format": form, **row}, text, exit_code)
-
-
-def _written(form: str, rows: Sequence["Row"], to: Path | None) -> tuple[dict[str, object], str]:
-    """Write an export, whole or not at all; return what is said of it, or the text for the terminal."""
-    from resnet18.records import disk
-    from resnet18.report.exports import TENSORBOARD, TEXTS, write_events
-
+        what = "no recorded run is of these benchmarks"
+        raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
+    row: dict[str, object] = {"format": form, "to": to and str(to), "runs": None, "text": None}
+    said = f"{form}: {to}"
     if to is None:
-        text = TEXTS[form](rows)
-        return {"to": None, "runs": None, "text": text}, text.removesuffix("\n")
-    runs = None
+        row["text"] = text = TEXTS[form](rows)
+        said = text.removesuffix("\n")
+    elif form == TENSORBOARD:
+        row["runs"] = runs = write_events(rows, to)
+        said += f", {runs} runs"
+    else:
+        write_whole(to, TEXTS[form](rows))
+    return opt.Answer(row, said, 4 if readings.refused else 0)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all; what is no plain file, such as a link, is not replaced."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise SpecError(str(path), "is no file", next_step="name a new one, or redirect the output instead of --to")
     try:
-        if form == TENSORBOARD:
-            runs = write_events(rows, to)
-        elif to.is_symlink() or (to.exists() and not to.is_file()):
-            redirect = "name a new one, or leave --to out and redirect the output"
-            raise SpecError(str(to), "is no file", next_step=redirect)
-        else:
-            disk.make_folder(to.parent)
-            disk.replace(to, TEXTS[form](rows).encode())
+        disk.make_folder(path.parent)
+        disk.replace(path, text.encode())
     except OSError as error:
-        raise EnvironmentMissingError(str(to), f"cannot be written: {error.strerror}") from None
-    return {"to": str(to), "runs": runs, "text": None}, f"{form}: {to}" + (f", {runs} runs" if runs else "")
+        raise EnvironmentMissingError(str(path), f"cannot be written: {error.strerror}") from None

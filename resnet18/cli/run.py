@@ -7,16 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from resnet18.cli import options as opt
-from resnet18.cli.plan import announcement, events_of
+from resnet18.cli.plan import announcement, summary_row
 from resnet18.cli.preview import Asked, asked, of_this_machine, preview
-from resnet18.execution.job import CHECKPOINT_EVERY_S, Policy
+from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
-from resnet18.spec.errors import SpecError, printable
+from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import CIFAR10, data_home
 
 if TYPE_CHECKING:
-    from resnet18.execution.job import Engine, Finished
     from resnet18.execution.progress import Progress
 
 
@@ -51,51 +50,40 @@ def run_command(
     request, source = opt.request_of(scale, data, device, options)
     if source.label == CIFAR10:
         find_archive(data_home())  # before a cluster, a device or torch is asked for
-    check_together(engine, resources, jobs, budget, retime=retime)
-    workers = _engine(engine, resources, jobs)
+    workers = _engine(engine, resources, jobs, budget, retime=retime)
     devices = workers.devices or present_devices(prove=True)
-    wanted = asked(names, cases, request, source, seeds, devices, hypotheses=hypotheses, budget_s=budget)
+    wanted = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     store, progress = Store(results), Events(sys.stdout) if as_json else Progress(Console())
     records = store.read().records
     again = _unreliable(wanted, records, progress) if retime else {}
     records = tuple(record for record in records if record.run_id not in again)
     at_once = (jobs or 1) if engine == "local" else None
-    view = preview(wanted, records, "if long", keep_stale=keep_stale, jobs=at_once, budget_s=budget)
-    progress.tell(announcement(view), events_of(view))
+    view = preview(wanted, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
+    claims = ({"event": "claim", **row} for row in view.claims)
+    progress.tell(announcement(view), [{"event": "plan", **summary_row(view)}, *claims])
     # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
     policy = Policy(keep_stale, checkpoint_every, time_limit, again)
-    finished = run_plan(view.plan, request, source, workers, store, progress, policy, records=records)
-    progress.tell(summary(finished, view.plan), ())
-    return _reported(store, wanted, finished, progress)
+    finished = run_plan(view.wanted.plan, request, source, workers, store, progress, policy, records=records)
+    progress.tell(summary(finished, view.wanted.plan), ())
+    return _reported(store, wanted, finished)
 
 
-def check_together(
-    engine: str, resources: str | None, jobs: int | None, budget_s: float | None, *, retime: bool
-) -> None:
-    """Raise SpecError at options that exclude each other: a time taken beside other runs would be unreliable again."""
-    from resnet18.execution.cluster import CLUSTERS
+def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float | None, *, retime: bool) -> Engine:
+    """Return what carries the runs out; SpecError at options that exclude each other."""
+    from resnet18.execution.cluster import CLUSTERS, connect, parse_resources
 
-    is_local = engine == "local"
-    shared = "is for nodes of a cluster: this machine's runs share it by --jobs"
-    cluster = f"name the cluster with --engine ({' or '.join(CLUSTERS)})"
-    here = "run on this machine: --engine local"
-    for is_mistake, where, what, next_step in (
-        (retime and budget_s, "--retime", "and --budget choose runs, each in its own way", "leave one of them out"),
-        (retime and not is_local, "--retime", f"takes times on this machine, not on {engine}'s nodes", here),
-        (retime and (jobs or 1) > 1, "--retime", f"needs the machine for one run at a time, not {jobs}", "--jobs 1"),
-        (budget_s and not is_local, "--budget", f"needs times, and those of {engine}'s nodes are unknown", here),
-        (resources and is_local, f"--resources {resources}", shared, cluster),
+    is_local, clusters = name == "local", " or ".join(CLUSTERS)
+    for is_mistake, where, what in (
+        (retime and budget_s, "--retime and --budget", "each chooses runs in its own way"),
+        (retime and not is_local, "--retime", f"takes times on this machine, not on {name}'s nodes"),
+        (retime and (jobs or 1) > 1, "--retime", f"needs the machine for one run at a time, not {jobs}"),
+        (budget_s and not is_local, "--budget", f"needs times, and those of {name}'s nodes are unknown"),
+        (resources and is_local, f"--resources {resources}", f"is for nodes of a cluster (--engine {clusters})"),
     ):
         if is_mistake:
-            raise SpecError(where, what, next_step=next_step)
-
-
-def _engine(name: str, resources: str | None, jobs: int | None) -> "Engine":
-    """Return what carries the runs out."""
-    from resnet18.execution.cluster import connect, parse_resources
-
-    if name != "local":
+            raise SpecError(where, what, next_step="leave one of these options out")
+    if not is_local:
         return connect(name, parse_resources(resources), jobs)
     from resnet18.execution.runner import LocalEngine, shares
     from resnet18.measure.devices import nvidia_gpus
@@ -120,7 +108,7 @@ def _unreliable(wanted: Asked, records: Iterable[Record], progress: "Progress") 
     return again
 
 
-def _reported(store: Store, wanted: Asked, finished: "Collection[Finished]", progress: "Progress") -> opt.Answer:
+def _reported(store: Store, wanted: Asked, finished: Collection[Finished]) -> opt.Answer:
     """Write the report, and say where it is."""
     from resnet18.cli.report import readings_of, write
     from resnet18.execution.runner import exit_code_of
@@ -128,11 +116,12 @@ def _reported(store: Store, wanted: Asked, finished: "Collection[Finished]", pro
     readings = readings_of(store.results)
     path = write(store.results, wanted.benchmarks, readings)
     exit_code = exit_code_of(finished) or (4 if readings.refused else 0)
-    counts = {
+    event = {
+        "event": "report",
+        "report": str(path),
         "runs": len(finished),
         "recorded": sum(run.was_recorded for run in finished),
         "ok": sum(run.status == "ok" for run in finished),
+        "exit_code": exit_code,
     }
-    event = {"event": "report", "report": str(path), **counts, "exit_code": exit_code}
-    progress.tell(printable(f"report: {path} and report.html"), [event])
-    return opt.Answer(None, "", exit_code)
+    return opt.Answer(event, f"report: {path} and report.html", exit_code)

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import spec_schema
 from resnet18.spec.errors import SpecError, did_you_mean
 
 SCHEMAS = ("spec", "record")
@@ -17,8 +19,5 @@ def schema_command(
     """Print the JSON schema of benchmark files or of records."""
     if what not in SCHEMAS:
         raise SpecError(f'schema "{what}"', f"unknown{did_you_mean(what, SCHEMAS)}", allowed=SCHEMAS)
-    from resnet18.records.record import Record
-    from resnet18.spec.benchmark import spec_schema
-
     schema = spec_schema() if what == "spec" else Record.model_json_schema()
     return opt.Answer(schema, json.dumps(schema, indent=1))

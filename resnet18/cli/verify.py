@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records.content import load_record
 from resnet18.spec.experiment import parse_data
 
 
@@ -18,7 +19,6 @@ def verify_command(
 
     from resnet18.execution.progress import Progress
     from resnet18.execution.trials import verify
-    from resnet18.records.content import load_record
 
     loaded = load_record(record)
     source = parse_data(data or loaded.spec.experiment.data)

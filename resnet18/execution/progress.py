@@ -118,7 +118,7 @@ class Events(Progress):
         """Write events, each whole, and at once."""
         for event in events:
             self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
+            self._file.flush()
 
     def epoch(self, run: Run, epoch: Epoch) -> None:  # noqa: D102 - as of Progress, and so below
         values = {

@@ -151,8 +151,6 @@ def duration(seconds: float) -> str:
 FLOAT, LONG = 4, 8  # bytes of a number, and of the labels and the positions that a max pool chose
 CONTEXT_BYTES = 2 * 2**30  # that a driver's context and the workspaces of libraries may take beside the training
 FITS, OUT_OF_MEMORY, UNSURE = "fits", "out of memory", "unsure"
-SMALL_ALLOWANCE = 1.3 * 2**30
-"""What the lab report's own process held beside tensors (Adam, batch 32, 224 px; torch 1.9 with CUDA 11.1)."""
 LARGE_SHARE = 0.5  # share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md).
 EVALUATION_BATCH = 100  # images that the training loop evaluates at once
 PARTS = ("weights", "gradients", "state", "activations", "input", "transient")  # add up to the peak
