@@ -54,7 +54,7 @@ def test_the_readme_shows_what_the_report_says():
     The table before it is of an older commit, which it names: its records are of a format that is read no longer.
     """
     readme = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
-    part = readme.partition("## What appears")[2].partition("\n## ")[0]
+    part = readme.partition("## Example results")[2].partition("\n## ")[0]
     *_, shown = tables(part)
     wide = [
         [{title: row[title] for title in shown[0]} for row in table]
