@@ -70,7 +70,7 @@ test_images = 10_000
 epoch_chosen_on = "last"
 derived = [{ name = "gain", kind = "ratio", metric = "train_s", of = "8", to = "32", printed = "2.0" }]
 rate = [{ cases = ["8"], epoch = 2, printed = "0.01" }]
-memory = [{ case = "8", printed = "900 MiB", card = "8 GiB" }]
+memory = [{ case = "8", printed = "900 MiB" }]
 """
 
 TWIN = """
@@ -94,7 +94,6 @@ PLANTED = {
     "scope": ('printed = "2.0"', 'printed = "2.0", scope = "whole_program_s"'),
     "ranking": ('["32", "16", "8"]', '["32", "8", "16"]'),
     "learning rate": ('"0.01"', '"0.001"'),
-    "memory": ('"900 MiB"', '"20 MiB"'),
     "same experiment": ("[[claim]]", f"{TWIN}\n[[claim]]"),
     "same value": ("[[claim]]", f"{STRANGER}\n[[claim]]"),
     "sampling error": ('"75.0%"', '"80.5%"'),
@@ -176,7 +175,6 @@ def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
         ("scope", 1, ['"time of the whole program"', '"time of training alone"', '"Run Time (s)"']),
         ("ranking", 1, ['"SGD" above "ASGD" is -0.78 points', '"Adadelta" above "ASGD"', "43.25%", "50.15%"]),
         ("learning rate", 1, ["0.001 x 0.1^3: 0.000001", "cut after epochs: 0, 80 and 160", "epoch 160: 0.00001"]),
-        ("memory", 0, []),
         (
             "same experiment",
             1,
@@ -204,7 +202,6 @@ def test_the_suites_own_report_shows_what_it_is_known_for(kind, count, words, su
 
 
 RATE = 'epoch = 2, printed = "0.01"'
-MEMORY = '{ case = "8", printed = "900 MiB", card = "8 GiB" }'
 SCHEDULE = '"step", every = 2, factor = 0.1, first_epoch = 1'
 DIFFERENCE = ('"ratio", metric', '"difference", metric')
 
@@ -228,14 +225,8 @@ DIFFERENCE = ('"ratio", metric', '"difference", metric')
         ([('"75.0%"', '"about 81 %"')], []),
         ([('"75.0%"', '"~90%"')], []),
         ([('"75.0%"', '"Out of Memory"'), ('["32", "16", "8"]', '["8", "16", "32"]')], ["ranking"]),
-        ([('"8 GiB"', '"80 MiB"'), ("[experiment]", '[execution]\ndevice = "cpu"\n\n[experiment]')], []),
-        ([(MEMORY, '{ case = "8", printed = "Out of Memory", card = "24 GiB" }')], ["memory"]),
-        ([(MEMORY, '{ case = "8", printed = "Out of Memory", card = "2 GiB" }')], []),
-        ([(MEMORY, '{ case = "8", printed = "Out of Memory" }')], []),
-        ([(MEMORY, '{ case = "8", printed = "900 MiB", card = "80 MiB" }')], ["memory"] * 3),  # 89 MiB are needed
-        ([(MEMORY, '{ case = "8", printed = "about 20 MiB" }')], []),
-        ([(MEMORY, '{ case = "8", printed = "900" }')], ["unit"]),
-        ([(MEMORY, '{ case = "8", printed = "900 s" }')], ["unread"]),
+        ([('"900 MiB"', '"900 s"')], ["unread"]),
+        ([('"900 MiB"', '"OOM"')], []),
         ([("augmentation = [", 'augmentation = [{ name = "color_jitter" }, ')], ["identity"]),
         ([("augmentation = [", 'augmentation = [{ name = "color_jitter", hue = 0.1 }, ')], []),
         *(([('"90.0"', f'"{word}"')], []) for word in ("OOM", "\u2013", "n/a", " diverged ", "Failed")),
@@ -383,7 +374,6 @@ def test_a_finding_shows_all_that_belongs_to_it(changes, evidence, tmp_path):
         ([('"75.0%"', '"about 75 %"')], [("claim K1", 'exact number of "16"')]),
         ([('"120.0"', '"n/a"')], [('"gain"', 'exact number of "8"')]),
         ([('"2.0"', '"about 2"')], [('"gain"', "exact result")]),
-        ([('"900 MiB"', '"OOM"'), (', card = "8 GiB"', "")], [('memory of "8"', "memory of the card")]),
         ([('"0.01"', '"about 0.01"')], [("learning rate of epoch 2", "exact number")]),
     ],
 )

@@ -23,7 +23,6 @@ KINDS: dict[str, tuple[Check, str]] = {
     "scope": (_each(numbers.other_scope), "a number is stated for one metric and computed from another"),
     "ranking": (_each(claims.contradicted), "the text says what the table does not"),
     "learning rate": (_each(numbers.wrong_rates), "a printed learning rate does not follow from the schedule"),
-    "memory": (_each(numbers.impossible_memory), "printed memory, or a card, does not fit what training needs"),
     "same experiment": (claims.unequal_twins, "one experiment is printed with several values"),
     "same value": (claims.equal_strangers, "several experiments are printed with one value"),
     "sampling error": (_each(claims.within_sampling_error), "a difference is as small as between two random test sets"),

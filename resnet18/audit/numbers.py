@@ -1,4 +1,4 @@
-"""What a report prints, held against arithmetic, schedules and memory; and how it measured and printed."""
+"""What a report prints, held against arithmetic and schedules; and how it measured and printed."""
 
 from collections.abc import Iterator, Sequence
 from math import inf
@@ -7,18 +7,15 @@ from statistics import NormalDist
 from resnet18.audit.claims import standard_error
 from resnet18.audit.reading import TOLERANCE, Amount, Finding, Range, Reading, Unchecked, number_of, quoted, words
 from resnet18.spec.augmentation import Operation
-from resnet18.spec.benchmark import PrintedMemory
 from resnet18.spec.experiment import Experiment
-from resnet18.spec.metric import CONTEXT_BYTES, METRICS, UNITS, UNITS_OF, Quantity, card_bytes, least_training_bytes
+from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, Quantity
 from resnet18.spec.optimizer import Step
 
-OUT_OF_MEMORY = ("out of memory", "oom")
 NO_NUMBER = {
     *("", "-", "--", "\u2013", "\u2014", "/", "?", "n/a", "n.a.", "na", "nan", "none", "not available", "not reported"),
-    *("crashed", "diverged", "failed", "timeout", *OUT_OF_MEMORY),
+    *("crashed", "diverged", "failed", "timeout", "out of memory", "oom"),
 }
 """Words that are printed where there is no number, in lower case."""
-NEEDS = "weights, optimizer state and what autograd saves of a batch (or gradients, if more) take at least"
 
 
 def wrong_arithmetic(reading: Reading) -> Iterator[Finding | Unchecked]:
@@ -97,39 +94,6 @@ def _computed(experiment: Experiment, epoch: int, after: float | None) -> dict[s
     cuts = [number for number in range(schedule.first_epoch, epoch + 1) if number % schedule.every == 0]
     listed = cuts[:4] + ["later"] * (len(cuts) > 4)
     return {f"{start} x {Amount(schedule.factor)}^{len(cuts)}": Amount(after), "cut after epochs": listed}
-
-
-def impossible_memory(reading: Reading) -> Iterator[Finding | Unchecked]:
-    """Find memory below the least that training needs, and cards that a case must, or cannot, have fitted."""
-    needs = {name: least_training_bytes(experiment) for name, (experiment, _) in reading.specs.items()}
-    memories = reading.benchmark.printed.memory
-    for memory in memories:
-        yield from _impossible(reading, memory, needs.get(memory.case))
-    cards = [(size, memory.card) for memory in memories if (size := card_bytes(memory.card or ""))]
-    for case in (case for case in needs if cards and needs[case] > max(cards)[0]):
-        if reading.specs[case][1].device != "cpu" and any(cell.case == case for cell in reading.cells):
-            says = "numbers are printed for this case, which the largest card cannot hold"
-            evidence = {"largest card": max(cards)[1], NEEDS: f"{needs[case] / 2**20:,.0f} MiB"}
-            yield Finding(reading.at(f'case "{case}"'), says, evidence)
-
-
-def _impossible(reading: Reading, memory: PrintedMemory, least: int | None) -> Iterator[Finding | Unchecked]:
-    """Yield what is wrong with the memory that is printed for a case which needs at least so many bytes."""
-    printed, card = number_of(memory.printed, "bytes", exact=True), card_bytes(memory.card or "")
-    ran_out = memory.printed.strip().lower() in OUT_OF_MEMORY
-    known = card if ran_out else printed and printed.unit
-    if least is None or not known:
-        lack = "memory of the card" if ran_out else "exact number with a unit"
-        yield Unchecked(reading.name, f'memory of "{memory.case}"', "experiment" if least is None else lack)
-        return
-    place, twice = reading.at(f'case "{memory.case}"'), 2 * least + CONTEXT_BYTES
-    evidence = {"printed": memory.printed, NEEDS: f"{least / 2**20:,.0f} MiB"}
-    if printed and printed.high < least:
-        yield Finding(place, "the printed memory is less than training needs", evidence)
-    elif ran_out and card and twice <= card:
-        says = "it is surprising that memory ran out: training fits the card more than twice"
-        evidence |= {"twice that and 2 GiB": f"{twice / 2**20:,.0f} MiB", "card": str(memory.card)}
-        yield Finding(place, says, evidence)
 
 
 def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
@@ -212,7 +176,6 @@ def unread_cells(reading: Reading) -> Iterator[Finding]:
     texts += [(f'"{derived.name}"', derived.printed, "other") for derived in printed.derived]
     texts += [(f"learning rate of epoch {rate.epoch}", rate.printed, "other") for rate in printed.rates]
     texts += [(f'memory of "{memory.case}"', memory.printed, "bytes") for memory in printed.memory]
-    texts += [(f'card of "{memory.case}"', memory.card or "", "bytes") for memory in printed.memory]
     unread: dict[str, list[str]] = {}
     for label, text, quantity in texts:
         if number_of(text, quantity) is None and text.strip().lower() not in NO_NUMBER:
@@ -239,7 +202,3 @@ def missing_units(reading: Reading) -> Iterator[Finding]:
         if bare and row.measures in UNITS_OF:
             evidence = {"without a unit": f"{len(bare)} of {len(cells)} numbers", "as in": bare[:3]}
             yield Finding(reading.name, f'numbers of "{row.title}" have no unit', evidence)
-    for memory in reading.benchmark.printed.memory:
-        if (printed := number_of(memory.printed, "bytes")) and not printed.unit:
-            place = reading.at(f'case "{memory.case}"')
-            yield Finding(place, "the printed memory has no unit", {"printed": memory.printed})

@@ -6,18 +6,20 @@ from typing import Annotated, Any
 from resnet18.cli import options as opt
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.metric import PARTS, UNITS_OF, card_bytes, large_allowance, verdict
+from resnet18.spec.metric import memory_in_bytes
 from resnet18.spec.plan import EVERY_DEVICE, every_case, plan
 from resnet18.spec.resolve import Request
 
 GIB = 2**30
+CONTEXT_BYTES = 2 * GIB  # that a driver's context and the workspaces of libraries may take beside the training
+LARGE_SHARE = 0.5  # share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md).
 MEMORY_HELP = "Of the card, as in 24GiB: asks for verdicts."
 HEADS = {
     "case": "case",
     "peak_bytes": "peak GiB",
     "peak_bytes_without_options": "without -o",
     "training_bytes": "training",
-    **{f"{part}_bytes": part for part in PARTS},
+    **{f"{part}_bytes": part for part in ("weights", "gradients", "state", "activations", "input", "transient")},
     "phase": "peak in",
     "left_bytes": "left",
     "may_need_bytes": "may need",
@@ -34,10 +36,10 @@ def forecast_command(
     options: opt.Set = None,
 ) -> opt.Answer:
     """Predict the peak memory of each case, without a GPU and without data."""
-    card = None if memory is None else card_bytes(memory)
-    if memory is not None and card is None:
-        where, units = f'--memory "{memory}"', UNITS_OF["bytes"]
-        raise SpecError(where, "is no amount of memory", allowed=units, next_step="write --memory 24GiB")
+    try:
+        card = None if memory is None else memory_in_bytes(memory)
+    except ValueError as error:
+        raise SpecError("--memory", str(error)) from None
     request, _ = opt.request_of(scale, None, None, options)
     benchmarks = load_benchmarks(names)
     plan(benchmarks, request, [0], EVERY_DEVICE)  # a mistake is told before torch is imported
@@ -53,18 +55,31 @@ def forecast_command(
             "verdict": verdict(found.peak_bytes, card),
             "peak_bytes": found.peak_bytes,
             "phase": found.phase,
-            **{f"{part}_bytes": getattr(found, part) for part in PARTS},
+            **{f"{part}_bytes": size for part, size in found.parts.items()},
             "training_bytes": found.training_bytes,
             "saved_bytes": found.saved_bytes,
         }
         if card is not None:
             needed = int(large_allowance(found.peak_bytes))
-            row |= {"left_bytes": int(card) - found.peak_bytes, "may_need_bytes": needed}
+            row |= {"left_bytes": card - found.peak_bytes, "may_need_bytes": needed}
         if request.overrides:
             before = usual[label].peak_bytes
             row |= {"peak_bytes_without_options": before, "verdict_without_options": verdict(before, card)}
         rows.append(row)
     return opt.Answer(rows, as_text(rows))
+
+
+def large_allowance(peak_bytes: int) -> float:
+    """Return the most bytes that a process is expected to need beside tensors of this size: context, workspaces."""
+    return CONTEXT_BYTES + LARGE_SHARE * peak_bytes
+
+
+def verdict(peak_bytes: int, card: int | None) -> str | None:
+    """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` even without any."""
+    if card is None:
+        return None
+    fits = peak_bytes + large_allowance(peak_bytes) <= card
+    return "fits" if fits else "unsure" if peak_bytes <= card else "out of memory"
 
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:

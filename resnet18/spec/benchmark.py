@@ -129,11 +129,10 @@ class PrintedRate(Model):
 
 
 class PrintedMemory(Model):
-    """Memory that the report states for a case: a number, or "Out of Memory" on a card."""
+    """Memory that the report states for a case: a number, or "Out of Memory"."""
 
     case: Name
     printed: Text
-    card: Text | None = None  # memory of the card, as in "24 GiB"
 
 
 class SameWork(Model):

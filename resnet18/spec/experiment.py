@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Pl
 
 from resnet18.spec.augmentation import Operation, check_order
 from resnet18.spec.errors import EnvironmentMissingError, Items, Model, SpecError, did_you_mean
-from resnet18.spec.metric import canonical_size
+from resnet18.spec.metric import memory_in_bytes
 from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
 
 ScaleName = Literal["smoke", "small", "paper"]
@@ -24,6 +24,11 @@ def _known_device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d{1,2})?", name, re.ASCII):
         raise ValueError(f'unknown device "{name}"; known are auto, cpu, cuda, cuda:N, mps and xpu')
     return name
+
+
+def _known_size(text: object) -> object:
+    memory_in_bytes(text)
+    return text
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
@@ -78,7 +83,7 @@ class Execution(Model):
     deterministic: bool = False  # ask torch for deterministic algorithms. CPU runs are repeatable without it.
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     workers: Annotated[int, Field(ge=0, le=64)] = 0  # data-loader processes; randomness is keyed by image
-    memory_cap: Annotated[str, BeforeValidator(canonical_size)] | None = None  # of a CUDA device, or the address space
+    memory_cap: Annotated[str, BeforeValidator(_known_size)] | None = None  # of a CUDA device, or the address space
 
     @model_validator(mode="after")
     def _the_fast_path_has_its_own_ways(self) -> Self:

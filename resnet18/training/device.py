@@ -12,7 +12,7 @@ import torch
 
 from resnet18.measure.host import usable_cpus
 from resnet18.spec.experiment import Execution
-from resnet18.spec.metric import size_in_bytes
+from resnet18.spec.metric import memory_in_bytes
 
 PRECISIONS = {
     "cpu": ("fp32", "bf16"),
@@ -128,7 +128,7 @@ def memory_capped(execution: Execution, device: torch.device) -> AbstractContext
     """
     if execution.memory_cap is None:
         return nullcontext()
-    cap = size_in_bytes(execution.memory_cap)
+    cap = memory_in_bytes(execution.memory_cap)
     if device.type == "cuda":
         return _cuda_capped(cap, device)
     if device.type == "cpu" and sys.platform == "linux":

@@ -20,12 +20,11 @@ from torch.utils._pytree import tree_leaves
 
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.metric import PARTS, Forecast, evaluation_batch, training_batch
 from resnet18.spec.plan import EVERY_DEVICE, plan
 from resnet18.spec.resolve import Request
 from resnet18.training.device import autocast, memory_format_of
 from resnet18.training.model import ResNet18
-from resnet18.training.setup import MEMORY_FORMATS, build_optimizer
+from resnet18.training.setup import EVALUATION_BATCH, MEMORY_FORMATS, build_optimizer
 
 GRANULE = 512
 """Bytes to whose multiples torch's CUDA allocator rounds each tensor (kMinBlockSize of CUDACachingAllocator)."""
@@ -34,8 +33,26 @@ STEPS = 2
 """The optimizer's state is made in the first step; the second has everything that later steps have."""
 CPU = torch.device("cpu")
 """Where the fake tensors are: torch cannot differentiate fake tensors of a device that the machine lacks."""
+PARTS = ("weights", "gradients", "state", "activations", "input", "transient")
+"""What is live at the peak: weights with running statistics, the optimizer's state, what autograd has saved and not yet
+used, the batch; transient are maps and their gradients in passing, and what the optimizer computes with."""
 ADD, ADD_IN_PLACE = torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor
 READ_SCALAR = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001 - the operation behind Tensor.item()
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The peak memory of a run in bytes."""
+
+    phase: str  # when the peak is: `loading`, `forward`, `backward`, `optimizer step` or `evaluation`
+    parts: dict[str, int]  # by what is live at that moment
+    training_bytes: int  # the peak of the training steps alone, without the evaluation
+    saved_bytes: int  # all that autograd has saved at the end of a forward pass, the batch included
+
+    @property
+    def peak_bytes(self) -> int:
+        """The sum of the parts."""
+        return sum(self.parts.values())
 
 
 @dataclass
@@ -113,10 +130,10 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
             torch.no_grad(),
             autocast(execution, CPU),
         ):  # beside the last gradients: the loop drops them in the next step
-            images, labels = _batch(evaluation_batch(experiment), experiment, execution, ledger)
+            images, labels = _batch(_batches(experiment)[1], experiment, execution, ledger)
             cross_entropy(model(images), labels)
     parts = {part: sum(block.size for block in ledger.at_peak if block.part == part) for part in PARTS}
-    return Forecast(ledger.peak_phase, training_bytes=training_bytes, saved_bytes=saved, **parts)
+    return Forecast(ledger.peak_phase, parts, training_bytes, saved)
 
 
 def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) -> list[dict[str, Forecast]]:
@@ -133,7 +150,7 @@ def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) ->
             experiment, execution = run.experiment, run.execution
             key = (  # all that memory depends on: runs that agree in it share a forecast
                 *(getattr(experiment, name) for name in NETWORK),
-                *(training_batch(experiment), evaluation_batch(experiment)),
+                *_batches(experiment),
                 *(execution.precision, execution.memory_format),
             )
             if key not in known:
@@ -155,7 +172,7 @@ def _train(
     saved = 0
     for _ in range(STEPS):
         ledger.phase = "loading"
-        images, labels = _batch(training_batch(experiment), experiment, execution, ledger)
+        images, labels = _batch(_batches(experiment)[0], experiment, execution, ledger)
         ledger.phase = "forward"
         optimizer.zero_grad()
         with torch.autograd.graph.saved_tensors_hooks(mark_saved, lambda tensor: tensor), autocast(execution, CPU):
@@ -170,6 +187,14 @@ def _train(
         optimizer.step()
         ledger.mark("state", (kept for kept in tree_leaves(dict(optimizer.state)) if isinstance(kept, Tensor)))
     return saved
+
+
+def _batches(experiment: Experiment) -> tuple[int, int]:
+    """Return the images of the largest batch of training, which no subset is smaller than, and of evaluation."""
+    size, subset = experiment.batch_size, experiment.train_images
+    counts = (experiment.test_images_epoch, experiment.test_images_last)
+    evaluated = (EVALUATION_BATCH if count == "all" else min(EVALUATION_BATCH, count) for count in counts)
+    return size if subset == "all" else min(size, subset), max(evaluated)
 
 
 def _batch(count: int, experiment: Experiment, execution: Execution, ledger: Ledger) -> tuple[Tensor, Tensor]:

@@ -18,11 +18,10 @@ from torch.nn.functional import cross_entropy
 from resnet18.measure import Clock
 from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import LAST_EPOCHS
-from resnet18.spec.metric import EVALUATION_BATCH
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
 from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
-from resnet18.training.setup import Setup
+from resnet18.training.setup import EVALUATION_BATCH, Setup
 
 READ_EVERY_S = 1.0
 FIRST_STEPS = 8

@@ -12,13 +12,13 @@ from torch.nn.functional import cross_entropy
 
 from resnet18.data.dataset import DataSet, subset
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.metric import EVALUATION_BATCH
 from resnet18.spec.optimizer import Optimizer, TorchOptimizer
 from resnet18.training.device import autocast, carried_out, synchronize
 from resnet18.training.fast import build_fast_network
 from resnet18.training.fast.trimmed import unseen_weights
 from resnet18.training.model import build_model
 
+EVALUATION_BATCH = 100  # images that are evaluated at once
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 """Methods that torch keeps its compiler out of, by a wrapper whose first call imports the compiler: a second."""

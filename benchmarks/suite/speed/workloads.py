@@ -7,8 +7,8 @@ from loops import NETWORKS
 from torch import Tensor, zeros
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnet18.spec.experiment import Experiment
-from resnet18.spec.metric import FLOAT, saved_bytes_per_image
+from resnet18.spec.experiment import Execution, Experiment
+from resnet18.training.forecast import forecast
 
 CROPS = [
     {"name": "random_resized_crop", "scale_min": 0.5, "scale_max": 1.0},
@@ -105,6 +105,7 @@ def bytes_per_image(workload: Workload, parameters: int) -> float:
     What autograd saves of an image is written once and read once; a step's passes over the parameters are shared by
     its images.
     """
-    saved = saved_bytes_per_image(workload.stem, 64, workload.size) / (2 if workload.precision == "bf16" else 1)
-    passes = PASSES[workload.experiment.optimizer.name]
-    return 2 * saved + passes * FLOAT * parameters / workload.batch_size
+    batches = (workload.experiment.model_copy(update={"batch_size": images}) for images in (2, 3))
+    two, three = (forecast(experiment, Execution(), granule=1).saved_bytes for experiment in batches)
+    saved = (three - two) / (2 if workload.precision == "bf16" else 1)
+    return 2 * saved + PASSES[workload.experiment.optimizer.name] * 4 * parameters / workload.batch_size
