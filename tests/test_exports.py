@@ -137,19 +137,9 @@ def test_flagged_times_are_left_out_and_the_rest_stays(export, mine):
 @pytest.mark.parametrize(
     ("form", "first", "second", "said"),
     [
-        (
-            "github-smaller",
-            {"cpu": "one"},
-            {"cpu": "other"},
-            "times and memory of mine/8, whose runs come from several",
-        ),
+        ("github-smaller", {"cpu": "one"}, {"cpu": "other"}, "mine/8, whose runs come from several machines"),
         ("github-smaller", {"cpu": "unknown"}, {"cpu": "unknown"}, "mine/8, whose runs come from an unknown machine"),
-        (
-            "github-bigger",
-            {"data": "a" * 64},
-            {"data": "b" * 64},
-            "mine/8, whose runs were made from several data sets",
-        ),
+        ("github-bigger", {"data": "a" * 64}, {"data": "b" * 64}, "mine/8, whose runs come from several data sets"),
     ],
 )
 def test_values_that_must_not_be_put_together_are_left_out_and_told(form, first, second, said, export, mine):

@@ -1,18 +1,11 @@
 """Metrics of claims, each on a curve whose answer is plain."""
 
 import pytest
-from builders import make_epoch, make_record
+from builders import make_epoch, make_experiment, make_record
 
 from resnet18.records.record import Score
-from resnet18.tables.metrics import (
-    comparable_epochs,
-    installation,
-    machine,
-    mixed_machines,
-    resolution,
-    second_half,
-    value_of,
-)
+from resnet18.spec.experiment import Execution
+from resnet18.tables.metrics import comparable_epochs, machine, mixed, resolution, second_half, value_of
 
 
 def record_of(accuracies, rates=None, images=100, last_images=100, **changes):
@@ -116,8 +109,8 @@ def test_losses_and_gaps_are_of_first_and_last_epochs():
     assert (None, None) == tuple(value_of(metric, make_record()) for metric in metrics[:2])
 
 
-def with_numerics(**changes):
-    record = make_record()
+def with_numerics(record=None, **changes):
+    record = record or make_record()
     numerics = {**record.fingerprint.numerics, **changes}
     known = {key: value for key, value in numerics.items() if value is not None}
     return record.model_copy(update={"fingerprint": record.fingerprint.model_copy(update={"numerics": known})})
@@ -129,38 +122,47 @@ def with_numerics(**changes):
         ({}, "a processor, 2 threads"),
         ({"threads": 1}, "a processor, 1 thread"),
         ({"threads": None}, "a processor"),
-        ({"gpu_model": "a card"}, "a card, 2 threads"),
         ({"cpu_model": None}, "unknown machine, 2 threads"),
-        ({"cpu_model": "unknown"}, "unknown machine, 2 threads"),
         ({"cpu_model": "unknown", "gpu_model": "a card"}, "a card, 2 threads"),
     ],
 )
 def test_a_machine_is_its_device_and_threads(changes, expected):
-    """Times of other machines are not averaged with its own."""
     assert expected == machine(with_numerics(**changes))
 
 
+ONE, OTHER_CASE = make_record(), make_record(make_experiment(batch_size=8))
+ON_CARD = make_record(execution=Execution(device="cuda"))
+
+
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    ("second", "are_costs", "expected"),
     [
-        ([{}, {}], None),
-        ([{}, {"cpu_model": "other"}], "several machines"),
-        ([{"cpu_model": "unknown"}], None),
-        ([{"cpu_model": "unknown"}, {"cpu_model": "unknown"}], "an unknown machine"),
-        ([{}, {"cpu_model": "unknown"}], "an unknown machine"),
-        ([{"cpu_model": "unknown", "gpu_model": "a card"}] * 2, None),
+        (ONE, True, None),
+        *(
+            (with_numerics(**{key: "other"}), True, "several_machines")
+            for key in ("torch", "cuda", "cudnn", "driver", "cpu_model", "gpu_model", "threads")
+        ),
+        (with_numerics(cpu_model="other"), False, None),
+        (with_numerics(OTHER_CASE, cpu_model="other"), True, "several_machines"),
+        (with_numerics(OTHER_CASE, threads=1), True, None),
+        (with_numerics(ON_CARD, gpu_model="a card"), True, None),
+        (with_numerics(cpu_model="unknown"), True, "unknown_machine"),
+        (make_record(data="e" * 64), False, "several_data_sets"),
+        (make_record(code="e" * 64), False, "several_codes"),
+        (make_record(OTHER_CASE.spec.experiment, code="e" * 64), False, None),
+        (make_record(OTHER_CASE.spec.experiment, shared_code="e" * 64), False, "several_codes"),
     ],
 )
-def test_times_are_put_together_of_one_known_machine_alone(changes, expected):
-    """Two machines of which nothing is known need not be one."""
-    assert expected == mixed_machines([with_numerics(**change) for change in changes])
+def test_results_of_one_origin_alone_are_put_together(second, are_costs, expected):
+    """Costs of a case: one machine and number of threads; of one device: one machine and its libraries."""
+    assert expected == mixed([ONE, second], are_costs=are_costs, are_compared=True)
+    assert (None if expected == "several_codes" else expected) == mixed([ONE, second], are_costs=are_costs)
 
 
-@pytest.mark.parametrize("key", ["torch", "cuda", "cudnn", "driver", "cpu_model", "gpu_model", "threads"])
-def test_an_installation_is_told_by_each_of_its_parts(key):
-    """One other part, and times are not compared; of a run that crashed early nothing is known."""
-    assert 3 == len({installation(with_numerics(**{key: version})) for version in (None, "7", "8")})
-    assert ("unknown machine", "", "", "", "") == installation(make_record(status="crashed"))
+def test_two_unknown_machines_need_not_be_one():
+    unknown = with_numerics(cpu_model="unknown")
+
+    assert [None, "unknown_machine"] == [mixed(records, are_costs=True) for records in ([unknown], [unknown] * 2)]
 
 
 def test_the_second_half_of_six_epochs_is_the_last_three():

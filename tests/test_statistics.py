@@ -87,6 +87,17 @@ def test_a_further_run_scatters_more_than_a_mean(n, half):
     assert half == round((high - low) / 2, 1)
 
 
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_intervals_cover_as_they_say(n):
+    """95 % of 2,000 differences of groups with unequal variances, seeded: between 93 and 97 %."""
+    random, covered = np.random.default_rng(n), 0
+    for first, second in (random.normal(size=(2_000, 2, n)) * [[1.0], [1.5]]).tolist():
+        low, high = contrast([first, second], [1, -1]).interval()
+        covered += low < 0 < high
+
+    assert 0.93 <= covered / 2_000 <= 0.97
+
+
 # Regions and their p
 
 
@@ -132,29 +143,31 @@ def test_interim_analyses_are_paid_for(ps, expected):
     assert expected == pytest.approx(sequential_p(ps))
 
 
-def rejected(ps, levels):
-    return {at for at, (p, level) in enumerate(zip(ps, levels, strict=True)) if p <= level}
+def test_three_interim_analyses_keep_the_error():
+    """2,000 simulated series without a difference, seeded: at most 5 % ever fall under 5 %."""
+    random, wrong = np.random.default_rng(0), 0
+    for first, second in random.normal(size=(2_000, 2, 10)).tolist():
+        estimates = {n: contrast([first[:n], second[:n]], [1, -1]) for n in TESTED_AT}
+        wrong += sequential_p({n: Region(0).p_outside(found) for n, found in estimates.items()}) <= ALPHA
+
+    assert 0.02 < wrong / 2_000 <= 0.05
 
 
-def step_down(ps, alpha=ALPHA):
-    """Holm's procedure as his paper words it: go through the ordered p until one is above its level, then stop."""
-    found, left = set(), len(ps)
-    for at in sorted(range(len(ps)), key=ps.__getitem__):
-        if ps[at] > alpha / left:
-            break
-        found.add(at)
-        left -= 1
-    return found
+def closed_testing(ps, alpha=ALPHA):
+    """Reject a hypothesis where every set of hypotheses that holds it is rejected by Bonferroni."""
+    sets = [chosen for size in range(1, len(ps) + 1) for chosen in itertools.combinations(range(len(ps)), size)]
+    found = {chosen for chosen in sets if min(ps[at] for at in chosen) <= alpha / len(chosen)}
+    return {at for at in range(len(ps)) if all(chosen in found for chosen in sets if at in chosen)}
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_holm_is_the_procedure_of_the_paper_on_every_grid(count):
-    """Every combination of p that lie on, just above and just below a level."""
-    levels = {ALPHA / left for left in range(1, count + 1)}
-    grid = sorted({0.0, 1.0, *levels, *(level * 1.01 for level in levels), *(level * 0.99 for level in levels)})
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_holm_is_closed_testing_with_bonferroni(count):
+    """By brute force, over every combination of p that lie on, just above and just below a level."""
+    levels = [ALPHA / left for left in range(1, count + 1)]
+    grid = [0.0, 1.0, *levels, *(level * 1.01 for level in levels), *(level * 0.99 for level in levels)]
 
     for ps in itertools.product(grid, repeat=count):
-        assert step_down(ps) == rejected(ps, holm_levels(ps))
+        assert closed_testing(ps) == {at for at, level in enumerate(holm_levels(ps)) if ps[at] <= level}
 
 
 def test_golden_holm():

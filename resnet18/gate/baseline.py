@@ -177,7 +177,7 @@ def obstacles(first: Cases, second: Cases) -> list[str]:
     for which, cases in (("the first", first), ("the second", second)):
         if any(record.fingerprint.identity.dirty for records in cases.values() for record in records):
             found.append(f"{which} has records of a checkout with uncommitted changes, which cannot be made again")
-        if differ_in_code(cases.values()):
+        if differ_in_code(record for records in cases.values() for record in records):
             found.append(f"{which} has records of several versions of the code")
     both = [case for case in first if first[case] and second.get(case)]
     for case in both:

@@ -18,7 +18,7 @@ from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.tables.metrics import FEWEST_WITH_HALVES, installation, mixed_machines, value_of
+from resnet18.tables.metrics import FEWEST_WITH_HALVES, mixed, value_of
 from resnet18.tables.selection import requests_of, select
 from resnet18.tables.statistics import ALPHA, seeds_for
 
@@ -53,12 +53,10 @@ def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metr
 def _values(metric: str, records: Sequence[Record]) -> list[float]:
     """Return the metric of runs where it is defined; times and memory as logarithms in percent.
 
-    Nothing where runs differ in more than their seeds: code, data, or, for times and memory, the installation.
+    Nothing where runs must not be compared.
     """
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
-    origins = {(made_by.code_hash, made_by.data_sha256) for made_by in (r.fingerprint.identity for r in records)}
-    is_mixed = mixed_machines(records) is not None or len(set(map(installation, records))) > 1
-    if len(origins) > 1 or (is_cost and is_mixed):
+    if mixed(records, are_costs=is_cost, are_compared=True):
         return []
     reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
     values = [value for record in reliable if (value := value_of(metric, record)) is not None]

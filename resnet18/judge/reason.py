@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
-from resnet18.spec.metric import METRICS, duration
-from resnet18.tables.metrics import installation
+from resnet18.spec.claim import Check, MetricCheck
+from resnet18.spec.metric import METRICS, duration, quantity_of
+from resnet18.tables.metrics import MIXED, mixed
 from resnet18.tables.selection import CaseRecords
 
 Bearing = Literal["open", "missing", "out of reach"]
@@ -28,10 +28,7 @@ REASONS: dict[str, tuple[Bearing, str]] = {
     "no_records": ("missing", "no records"),
     "no_records_of_case": ("missing", '"{case}" has no records'),
     "seed_twice": ("missing", 'seed {count} of "{case}" is in two records'),
-    "several_data_sets": ("missing", "several data sets of one name"),
-    "several_codes": ("missing", "records of several versions of the code"),
-    "several_machines": ("missing", "runs come from several machines or installations"),
-    "unknown_machine": ("missing", "runs come from an unknown machine: neither processor nor GPU has a name"),
+    **{code: ("missing", f"runs come from {where}") for code, where in MIXED.items()},
     "unreliable_times": (
         "missing",
         (
@@ -100,8 +97,8 @@ def measured_in_order(case: CaseRecords) -> list[Record]:
     return [record for at, record in enumerate(case.records) if record.seed == at]
 
 
-def check_comparable(cases: Sequence[CaseRecords]) -> None:
-    """Raise CannotJudgeError unless every case has records, all of one data set and one version of the code.
+def check_comparable(check: Check, cases: Sequence[CaseRecords]) -> None:
+    """Raise CannotJudgeError unless every case has records, which may be compared, and times are reliable.
 
     A seed with two records counts for none: its runs are no two draws, and make the spread too small.
     """
@@ -114,29 +111,11 @@ def check_comparable(cases: Sequence[CaseRecords]) -> None:
         seeds = [record.seed for record in case.records]
         if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
             raise CannotJudgeError(Reason("seed_twice", case.name, count=min(repeated)))
-    if len({record.fingerprint.identity.data_sha256 for case in cases for record in case.measured}) > 1:
-        raise CannotJudgeError(Reason("several_data_sets"))
-    if differ_in_code(case.records for case in cases):
-        raise CannotJudgeError(Reason("several_codes"))
-
-
-def check_costs(cases: Sequence[CaseRecords], *, are_times: bool) -> None:
-    """Raise CannotJudgeError for costs of several installations, of an unknown machine, or for unreliable times.
-
-    Cases on different devices may come from different machines.
-    """
+    quantity = quantity_of(check.metric) if isinstance(check, MetricCheck) else "other"
     measured = [record for case in cases for record in case.measured]
-    if len(measured) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in measured):
-        raise CannotJudgeError(Reason("unknown_machine"))
-    by_device: dict[str, set[tuple[str, ...]]] = {}
-    for case in cases:
-        found = {installation(record) for record in case.measured}
-        if len(found) > 1:
-            raise CannotJudgeError(Reason("several_machines", case.name))
-        by_device.setdefault(case.execution.device, set()).update(found)
-    if any(len(found) > 1 for found in by_device.values()):
-        raise CannotJudgeError(Reason("several_machines"))
+    if mixture := mixed(measured, are_costs=quantity in {"seconds", "bytes"}, are_compared=True):
+        raise CannotJudgeError(Reason(mixture))
     flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for record in measured]
-    if are_times and any(flags):
+    if quantity == "seconds" and any(flags):
         named = ", ".join(sorted(set().union(*flags)))
         raise CannotJudgeError(Reason("unreliable_times", count=sum(map(bool, flags)), of=len(flags), what=named))

@@ -121,7 +121,7 @@ def carry_out(check: Check, selection: Selection | None, request: Request) -> Ch
     by_name = {case.name: case for case in selection.cases}
     cases = [by_name[name] for name in cases_of(check)]
     try:
-        check_comparable(cases)
+        check_comparable(check, cases)
         if isinstance(check, RunStatus):
             return CheckResult(check, status_holds=_status_holds(check, cases[0]))
         return CheckResult(check, tuple(compare(check, cases)), reason=_few_seeds(cases))

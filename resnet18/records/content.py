@@ -146,19 +146,14 @@ def load_record(path: Path) -> Record:
         raise IntegrityError(path.name, what, next_step=next_step) from None
 
 
-def differ_in_code(groups: Iterable[Iterable[Record]]) -> bool:
-    """Say whether records were made by several versions of the code.
-
-    A group holds the records of one spec, of which all code must be the same; groups share that of network and path.
-    """
-    own, shared = list[set[str]](), set[tuple[str, str, str]]()
-    for group in groups:
-        own.append(set())
-        for record in group:
-            identity, spec = record.fingerprint.identity, record.spec
-            own[-1].add(identity.code_hash)
-            shared.add((spec.experiment.model, spec.execution.path, identity.shared_code_hash))
-    return any(len(hashes) > 1 for hashes in own) or len(shared) > len({kind[:2] for kind in shared})
+def differ_in_code(records: Iterable[Record]) -> bool:
+    """Say whether records were made by several versions of the code: all of it for one arm, else network and path."""
+    hashes = dict[tuple[str, ...], set[str]]()
+    for record in records:
+        identity, spec = record.fingerprint.identity, record.spec
+        hashes.setdefault((record.arm_id,), set()).add(identity.code_hash)
+        hashes.setdefault((spec.experiment.model, spec.execution.path), set()).add(identity.shared_code_hash)
+    return any(len(found) > 1 for found in hashes.values())
 
 
 def promises_bits(numerics: Mapping[str, object] | None) -> bool:

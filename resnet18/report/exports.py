@@ -14,7 +14,7 @@ import pandas as pd
 from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
-from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed_machines, percent, train_s, whole_program_s
+from resnet18.tables.metrics import MIXED, best_accuracy, clean_accuracy, percent, train_s, whole_program_s
 from resnet18.tables.tables import Row, epoch_table, run_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -34,14 +34,15 @@ def csv_text(table: pd.DataFrame) -> str:
 
 def _accuracies(row: Row) -> Values:
     for key, value in (("best_accuracy", best_accuracy), ("clean_accuracy", clean_accuracy)):
-        if found := [value(record) for record in row.measured]:
+        if found := [value(record) for record in row.measured(are_costs=False)]:
             yield key, "%", fmean(found), found
 
 
 def _costs(row: Row) -> Values:
     times = {"train_s": train_s, "whole_program_s": whole_program_s}
-    found = {(key, "s"): [value(record) for record in row.timed] for key, value in times.items()}
-    peaks = [record.memory.rss_peak_bytes for record in row.costed]
+    costed = row.measured(are_costs=True)
+    found = {(key, "s"): [value(run) for run in costed if not run.flags] for key, value in times.items()}
+    peaks = [record.memory.rss_peak_bytes for record in costed]
     found["rss_peak_bytes", "bytes"] = [peak for peak in peaks if peak is not None]
     yield from ((key, unit, median(values), values) for (key, unit), values in found.items() if values)
 
@@ -125,16 +126,15 @@ def notes_of(form: str, rows: Collection[Row]) -> Iterator[str]:
     """Yield what a list for github-action-benchmark leaves out, and which cases it makes from unlike records."""
     if not form.startswith("github"):
         return
-    if form == "github-smaller":
-        costed = {record.run_id: record for row in rows for record in row.costed}
+    are_costs = form == "github-smaller"
+    if are_costs:
+        costed = {record.run_id: record for row in rows for record in row.measured(are_costs=True)}
         if flagged := [record for record in costed.values() if record.flags]:
             flags = ", ".join(sorted({flag for record in flagged for flag in record.flags}))
             yield f"left out: the times of {len(flagged)} of {len(costed)} runs, which are flagged {flags}"
-        for row in (row for row in rows if row.measured and not row.costed):
-            yield f"left out: times and memory of {row.name}, whose runs come from {mixed_machines(row.measured)}"
     for row in rows:
-        if not row.measured and any(record.status == "ok" for record in row.records):
-            yield f"left out: {row.name}, whose runs were made from several data sets of one name"
-        versions = {record.fingerprint.identity.code_hash for record in row.measured}
+        if mixture := row.mixed(are_costs=are_costs):
+            yield f"left out: {row.name}, whose runs come from {MIXED[mixture]}"
+        versions = {record.fingerprint.identity.code_hash for record in row.measured(are_costs=are_costs)}
         if len(versions) > 1:
             yield f"note: {row.name} is put together from records of {len(versions)} versions of the code"

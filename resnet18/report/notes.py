@@ -12,7 +12,7 @@ from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is
 from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
 from resnet18.tables.metrics import SCOPES, machine, optimizer_form, values_of
-from resnet18.tables.pace import can_extrapolate, full_size_images, has_extrapolation, trained_images
+from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 
 MOST_CAUSES = 3
@@ -99,8 +99,7 @@ def notes_of(selection: Selection, selections: Sequence[Selection], request: Req
 def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
     parts = set()
     for case in selection.cases:
-        images = full_size_images(case, selection.benchmark, request)
-        if images is not None and can_extrapolate(case, selection.benchmark, request):
+        if images := full_size_images(case, selection.benchmark, request):
             slices = sorted({f"{trained_images(record):,}" for record in case.measured})
             parts.add(f"{images:,} images from {' or '.join(slices)}")
     if parts:

@@ -157,8 +157,6 @@ def comparison_text(comparison: Comparison) -> str:
     text = f"{statement(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
-    if comparison.forms:
-        text += f", forms of the optimizer differ ({', '.join(comparison.forms)})"
     return text if comparison.holds is not None else f"{text}; {_seeds_text(comparison, 'settle')}"
 
 

@@ -5,10 +5,9 @@ from math import inf, sqrt
 from statistics import fmean, median, stdev
 from typing import Literal, NamedTuple
 
-from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import TIME_IS_UNRELIABLE, Status
 from resnet18.spec.plan import OUT_OF_MEMORY
-from resnet18.tables.metrics import SCOPES, clean_accuracy, machine, mixed_machines, values_of
+from resnet18.tables.metrics import MIXED, SCOPES, clean_accuracy, mixed, values_of
 from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import contrast, ratio_of_medians
 
@@ -141,11 +140,8 @@ def not_averaged(case: CaseRecords, *, is_cost: bool) -> Missing | None:
     """Return why values of a case's runs must not be averaged, None where they may."""
     if not case.measured:
         return missing(case)
-    if is_cost and (mixed := mixed_machines(case.measured)) is not None:
-        return Missing(f"{mixed}: not averaged")
-    if len({record.fingerprint.identity.data_sha256 for record in case.measured}) > 1:
-        return Missing("several data sets of one name: not averaged")
-    return None
+    mixture = mixed(case.measured, are_costs=is_cost)
+    return Missing(f"{MIXED[mixture]}: not averaged") if mixture else None
 
 
 def mean(values: Sequence[float], kind: Kind = "percent") -> Value:
@@ -200,14 +196,12 @@ def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missi
     """
     records = [*slow.measured, *fast.measured]
     flags = {flag for record in records for flag in record.flags if flag in TIME_IS_UNRELIABLE}
+    mixture = mixed(records, are_costs=True, are_compared=True)
     obstacles = {
         **{f"no time of {case.name}": not case.measured for case in (slow, fast)},
         "the experiments differ": slow.experiment != fast.experiment,
-        "data differ": len({record.fingerprint.identity.data_sha256 for record in records}) > 1,
-        "versions of the code differ": differ_in_code((slow.measured, fast.measured)),
+        MIXED.get(mixture or "", ""): mixture is not None,
         "epochs differ": len({len(record.epochs) for record in records}) > 1,
-        "an unknown machine": not all(knows_machine(record.fingerprint.numerics) for record in records),
-        "several machines in one case": any(len(set(map(machine, case.measured))) > 1 for case in (slow, fast)),
         f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
         "a time of 0 s": min(values_of(metric, records), default=1) <= 0,
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
-from resnet18.records.content import knows_machine
+from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Epoch, Record, Score
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.spec.metric import METRICS
@@ -185,25 +185,49 @@ SCOPES = {
 }
 
 
-def installation(record: Record) -> tuple[str, ...]:
-    """Return what must agree before times or memory of two cases are compared: machine and libraries."""
-    numerics = record.fingerprint.numerics or {}
-    return machine(record), *(str(numerics.get(key, "")) for key in ("torch", "cuda", "cudnn", "driver"))
+MIXED = {
+    "several_data_sets": "several data sets of one name",
+    "several_codes": "several versions of the code",
+    "unknown_machine": "an unknown machine",
+    "several_machines": "several machines or installations",
+}
+"""Where results come from that must not be put together, by code."""
+LIBRARIES = ("torch", "cuda", "cudnn", "driver")
+
+
+def mixed(records: Collection[Record], *, are_costs: bool, are_compared: bool = False) -> str | None:
+    """Return why results of runs must not be put together, or not be compared, as a code of `MIXED`.
+
+    Times and memory must come from one machine with one number of threads for each case, and from one machine with one
+    set of libraries for each device. Two unknown machines need not be the same.
+    """
+    if len({record.fingerprint.identity.data_sha256 for record in records}) > 1:
+        return "several_data_sets"
+    if are_compared and differ_in_code(records):
+        return "several_codes"
+    if not are_costs or len(records) < 2:
+        return None
+    if not all(knows_machine(record.fingerprint.numerics) for record in records):
+        return "unknown_machine"
+    found = dict[str, set[tuple[object, ...]]]()
+    for record in records:
+        numerics = record.fingerprint.numerics or {}
+        place = _model(record), *map(numerics.get, LIBRARIES)
+        found.setdefault(record.spec.execution.device, set()).add(place)
+        found.setdefault(record.arm_id, set()).add((*place, numerics.get("threads")))
+    return "several_machines" if any(len(places) > 1 for places in found.values()) else None
 
 
 def machine(record: Record) -> str:
-    """Return what must agree before times are averaged: processor, device and threads."""
+    """Return the GPU or processor of a run, with its threads."""
+    threads = (record.fingerprint.numerics or {}).get("threads")
+    return f"{_model(record)}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else _model(record)
+
+
+def _model(record: Record) -> str:
     numerics = record.fingerprint.numerics or {}
     known = numerics.get("gpu_model") or numerics.get("cpu_model")
-    model, threads = str(known) if knows_machine(numerics) else "unknown machine", numerics.get("threads")
-    return f"{model}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else model
-
-
-def mixed_machines(records: Collection[Record]) -> str | None:
-    """Return why times must not be put together, None where they may: unknown machines need not be the same."""
-    if len(records) > 1 and not all(knows_machine(record.fingerprint.numerics) for record in records):
-        return "an unknown machine"
-    return "several machines" if len({machine(record) for record in records}) > 1 else None
+    return str(known) if knows_machine(numerics) else "unknown machine"
 
 
 def optimizer_form(record: Record) -> str:

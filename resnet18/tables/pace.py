@@ -64,11 +64,13 @@ def images_of(experiment: Experiment, sizes: Sizes) -> tuple[int, int]:
 
 
 def full_size_images(case: CaseRecords, benchmark: Benchmark, request: Request) -> int | None:
-    """Return the images that pass through training at full size, None where a case is no slice of that.
+    """Return the images that pass through training at full size, None where no time of a case is extrapolated to that.
 
-    A slice is a case as it stands at paper scale, over fewer images or epochs, of data whose size is known.
+    It takes reliable times of a slice: the case as it is at paper scale, over fewer images or epochs, of data whose
+    size is known.
     """
-    if (sizes := KNOWN_SIZES.get(request.data_label)) is None:
+    sizes = KNOWN_SIZES.get(request.data_label)
+    if sizes is None or not case.measured or case.has_unreliable_times:
         return None
     full, _ = resolve(benchmark, case.case, Request("paper", request.data_label), seed=case.experiment.seed)
     uncut = case.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
@@ -81,16 +83,10 @@ def trained_images(record: Record) -> int:
     return sum(epoch.train.images for epoch in record.epochs)
 
 
-def can_extrapolate(case: CaseRecords, benchmark: Benchmark, request: Request) -> bool:
-    """Say whether a case has times of a slice, none of them unreliable."""
-    is_timed = bool(case.measured) and not case.has_unreliable_times
-    return is_timed and full_size_images(case, benchmark, request) is not None
-
-
 def has_extrapolation(selection: Selection, request: Request) -> bool:
     """Say whether a table has a time that is extrapolated, and beside it the reported one."""
     prints_it = any(row.metric == "train_s" for row in selection.benchmark.table.metrics)
-    return prints_it and any(can_extrapolate(case, selection.benchmark, request) for case in selection.cases)
+    return prints_it and any(full_size_images(case, selection.benchmark, request) for case in selection.cases)
 
 
 @dataclass(frozen=True)

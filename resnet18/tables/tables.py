@@ -15,7 +15,7 @@ from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells
 from resnet18.tables.cells import DAGGER, Cell, Column, Missing, Table, Text
-from resnet18.tables.metrics import CURVES, best_accuracy, clean_accuracy, mixed_machines, train_s, values_of
+from resnet18.tables.metrics import CURVES, best_accuracy, clean_accuracy, mixed, train_s, values_of
 from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
 
@@ -32,32 +32,28 @@ EPOCH_TYPES = {
 """Columns of an epoch, with their types; a value that is not known is missing."""
 RESULTS = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
 """Metrics of a run that ended `ok`."""
-CellOf = Callable[[CaseRecords], Cell]
-Columns = Iterator[tuple[Column, CellOf]]
+Columns = Iterator[tuple[Column, list[Cell]]]
+"""Columns, each with its cells by case."""
 
 
 def build_table(selection: Selection, request: Request, caption: str = "") -> Table:
     """Return a benchmark's table; the request decides whether reported values may stand beside measured ones."""
-    shape = selection.benchmark.table
-    columns: list[tuple[Column, CellOf]] = [
-        (Column(shape.case_title), lambda case: Text(case.name)),
-        *(_factor(factor, selection.cases) for factor in shape.factors),
+    shape, cases = selection.benchmark.table, selection.cases
+    columns: list[tuple[Column, list[Cell]]] = [
+        *(_factor(factor, cases) for factor in shape.factors),
         *_metrics(selection, request),
-        (Column("n (seeds)", "number"), cells.seeds),
+        (Column("n (seeds)", "number"), [cells.seeds(case) for case in cases]),
     ]
-    titles = tuple(column for column, _ in columns)
-    rows = tuple(tuple(cell(case) for _, cell in columns) for case in selection.cases)
+    names = [Text(case.name) for case in cases]
     if shape.cases_in == "rows":
+        titles = Column(shape.case_title), *(column for column, _ in columns)
+        rows = tuple(zip(names, *(found for _, found in columns), strict=True))
         return Table(titles, rows, caption=caption, is_sortable=True)
-    names, *turned = zip(*rows, strict=True)
-    return Table(
-        (titles[0], *(Column(name.text, "number") for name in names)),
-        tuple((Text(column.title), *row) for column, row in zip(titles[1:], turned, strict=True)),
-        caption=caption,
-    )
+    titles = Column(shape.case_title), *(Column(name.text, "number") for name in names)
+    return Table(titles, tuple((Text(column.title), *found) for column, found in columns), caption=caption)
 
 
-def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, CellOf]:
+def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, list[Cell]]:
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
 
     def cell(case: CaseRecords) -> Cell:
@@ -65,66 +61,56 @@ def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, CellO
             names = [operation.name for operation in case.experiment.augmentation]
             return Text("yes" if factor.operation in names else "no")
         specs = (case.experiment, case.execution)
-        values = [value for spec in specs if (value := value_at(spec, factor.key or "")) is not None]
-        found = values[0] if values else None
+        found = next((value for spec in specs if (value := value_at(spec, factor.key or "")) is not None), None)
         if isinstance(found, int | float) and not isinstance(found, bool):
             return Text(str(found), float(found))
         return Text(str(found))
 
-    has_numbers = all(cell(case).number is not None for case in cases)
-    return Column(factor.title, "number" if has_numbers else "text"), cell
+    found = [cell(case) for case in cases]
+    return Column(factor.title, "text" if any(cell.number is None for cell in found) else "number"), found
 
 
 def _metrics(selection: Selection, request: Request) -> Columns:
     """Yield the columns of each metric: reported, measured, and what is computed from the measured ones."""
-    benchmark = selection.benchmark
-    head = reported_head(request)
+    benchmark, cases, head = selection.benchmark, selection.cases, reported_head(request)
     measured = "measured" if head is None or request.data_label == CIFAR10 else f"measured on {request.data_label}"
     for row in benchmark.table.metrics:
         is_slice = row.metric == "train_s" and has_extrapolation(selection, request)
         beside = "reported at full size" if is_slice else head
-        yield Column(f"{row.title}, {beside or 'reported'}", "number"), _reported(row.metric if beside else "")
+        printed = [case.case.reported.get(row.metric) if beside else None for case in cases]
+        reported: list[Cell] = [Missing() if text is None else printed_cell(text) for text in printed]
+        yield Column(f"{row.title}, {beside or 'reported'}", "number"), reported
         if row.metric == "best_accuracy":
-            yield from _accuracies(f"{row.title}, {measured}")
+            yield from _accuracies(f"{row.title}, {measured}", cases)
             continue
         unit = "" if row.title.endswith("(s)") else " (s)"
-        yield Column(f"{row.title}, {measured}{unit}", "number"), _time(row.metric)
+        yield Column(f"{row.title}, {measured}{unit}", "number"), [_time(row.metric, case) for case in cases]
         if is_slice:
-            title = Column(f"{row.title}, extrapolated to full size", "number")
-            yield title, lambda case: _extrapolated(case, benchmark, request)
-        yield from _speed_up(selection, row.metric)
+            full_size = [_extrapolated(case, benchmark, request) for case in cases]
+            yield Column(f"{row.title}, extrapolated to full size", "number"), full_size
+        for over in (case for case in cases if case.name == benchmark.table.speed_up_over):
+            yield Column(f"Speed-up over {over.name}", "number"), [_speed_up(over, case, row.metric) for case in cases]
 
 
-def _accuracies(title: str) -> Columns:
-    def of(value: Callable[[Record], float], kind: cells.Kind = "percent") -> CellOf:
-        return lambda case: (
+def _accuracies(title: str, cases: Sequence[CaseRecords]) -> Columns:
+    def means(value: Callable[[Record], float], kind: cells.Kind = "percent") -> list[Cell]:
+        return [
             cells.not_averaged(case, is_cost=False) or cells.mean([value(record) for record in case.measured], kind)
-        )
+            for case in cases
+        ]
 
-    yield Column(f"{title} (best epoch, as published)", "number"), of(best_accuracy)
-    yield Column(f"{title} (median of the last three epochs, clean)", "number"), of(clean_accuracy)
-    gap = of(lambda record: best_accuracy(record) - clean_accuracy(record), "points")
-    yield Column("Optimism gap (points)", "number"), gap
-    yield Column("Error of seeds (points)", "number"), cells.seed_error
-    yield Column("Error of sampling (points)", "number"), cells.image_error
-
-
-def _speed_up(selection: Selection, metric: str) -> Columns:
-    over = next((case for case in selection.cases if case.name == selection.benchmark.table.speed_up_over), None)
-    if over is None:
-        return
-
-    def cell(case: CaseRecords) -> Cell:
-        if case == over:
-            return cells.Value(1.0, "times")
-        return cells.speed_up(over, case, metric) if case.measured else cells.missing(case)
-
-    yield Column(f"Speed-up over {over.name}", "number"), cell
+    yield Column(f"{title} (best epoch, as published)", "number"), means(best_accuracy)
+    yield Column(f"{title} (median of the last three epochs, clean)", "number"), means(clean_accuracy)
+    gaps = means(lambda record: best_accuracy(record) - clean_accuracy(record), "points")
+    yield Column("Optimism gap (points)", "number"), gaps
+    yield Column("Error of seeds (points)", "number"), [cells.seed_error(case) for case in cases]
+    yield Column("Error of sampling (points)", "number"), [cells.image_error(case) for case in cases]
 
 
-def _reported(metric: str) -> CellOf:
-    """Return what gives the lab report's own string of a metric; of none, that nothing may stand here."""
-    return lambda case: printed_cell(case.case.reported[metric]) if metric in case.case.reported else Missing()
+def _speed_up(over: CaseRecords, case: CaseRecords, metric: str) -> Cell:
+    if case == over:
+        return cells.Value(1.0, "times")
+    return cells.speed_up(over, case, metric) if case.measured else cells.missing(case)
 
 
 def printed_cell(printed: str) -> Text:
@@ -133,14 +119,10 @@ def printed_cell(printed: str) -> Text:
     return Text(printed, found.value if found else None)
 
 
-def _time(metric: str) -> CellOf:
-    """Return what gives the median of a time over a case's runs, marked where a run's times are unreliable."""
-
-    def cell(case: CaseRecords) -> Cell:
-        values, is_unreliable = values_of(metric, case.measured), case.has_unreliable_times
-        return cells.not_averaged(case, is_cost=True) or cells.middle(values, is_unreliable=is_unreliable)
-
-    return cell
+def _time(metric: str, case: CaseRecords) -> Cell:
+    """Return the median of a time over a case's runs, marked where a run's times are unreliable."""
+    values, is_unreliable = values_of(metric, case.measured), case.has_unreliable_times
+    return cells.not_averaged(case, is_cost=True) or cells.middle(values, is_unreliable=is_unreliable)
 
 
 def _extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> Cell:
@@ -148,13 +130,12 @@ def _extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> 
 
     Evaluations grow with neither images nor epochs.
     """
-    images = full_size_images(case, benchmark, request)
-    if images is None:
-        return Missing() if case.measured else cells.missing(case)
     if (refused := cells.not_averaged(case, is_cost=True)) is not None:
         return refused
     if case.has_unreliable_times:
         return Missing(f"not extrapolated {DAGGER}")
+    if (images := full_size_images(case, benchmark, request)) is None:
+        return Missing()
     values = [train_s(record) / trained_images(record) * images for record in case.measured]
     return cells.mean(values, "full_size_seconds")
 
@@ -170,21 +151,14 @@ class Row:
     records: tuple[Record, ...]
     """A record for each seed, by seed."""
 
-    @property
-    def measured(self) -> tuple[Record, ...]:
-        """The records that hold a result, none where several data sets have one name."""
-        found = tuple(record for record in self.records if record.status == "ok")
-        return found if len({record.fingerprint.identity.data_sha256 for record in found}) < 2 else ()
+    def mixed(self, *, are_costs: bool) -> str | None:
+        """Return why its results must not be put together, as a code of `MIXED`."""
+        return mixed([record for record in self.records if record.status == "ok"], are_costs=are_costs)
 
-    @property
-    def costed(self) -> tuple[Record, ...]:
-        """Those whose memory may be put together: all, none where they come from several machines or an unknown one."""
-        return self.measured if mixed_machines(self.measured) is None else ()
-
-    @property
-    def timed(self) -> tuple[Record, ...]:
-        """Those whose times may be put together: without a flag, and of one machine."""
-        return tuple(record for record in self.costed if not record.flags)
+    def measured(self, *, are_costs: bool) -> list[Record]:
+        """Return the records that hold a result, none where their results must not be put together."""
+        found = [record for record in self.records if record.status == "ok"]
+        return [] if self.mixed(are_costs=are_costs) else found
 
 
 def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> tuple[Row, ...]:
