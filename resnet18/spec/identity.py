@@ -35,7 +35,7 @@ OFFERED = frozenset(
 
 SILENT = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "msg"}  # change nothing
 C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
-Tree = list[Any] | str | int | None
+Tree = list[Any] | str
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
@@ -101,8 +101,8 @@ def shared_code_hash(experiment: Experiment, execution: Execution, package: Path
 def hash_of(roots: set[str], chosen: set[str], offered: frozenset[str], package: Path) -> str:
     """Return the SHA-256 of the definitions that roots reach, in no order and under no path.
 
-    Left out are comments, docstrings, annotations and texts of errors, names of local variables, and what is for names
-    that are offered and not chosen: entries of a table, branches.
+    A definition reaches whatever it names, in its own file or else in any. Left out are comments, docstrings,
+    annotations, texts of errors, and what is for names that are offered and not chosen: entries of a table, branches.
     """
     known = definitions(package)
     reached = dict.fromkeys(definition for root in sorted(roots) for definition in known[root])
@@ -159,31 +159,32 @@ def _targets(node: ast.AST) -> Iterator[str]:
 @cache
 def _read(definition: Definition, chosen: frozenset[str], offered: frozenset[str]) -> tuple[str, set[str]]:
     """Return what a definition does, as text, and the words by which it names others."""
-    reading = _Reading(definition.node, chosen, offered)
-    return json.dumps(reading.visit(definition.node)), reading.words - (offered - chosen)
+    reading = _Reading(chosen, offered)
+    return str(reading.visit(definition.node)), reading.words - (offered - chosen)
 
 
 class _Reading(ast.NodeVisitor):
-    """A definition as nested lists, local variables numbered, and the words in it that may name others."""
+    """Makes nested lists of a definition, and collects the words in it that may name others."""
 
-    def __init__(self, node: ast.AST, chosen: frozenset[str], offered: frozenset[str]) -> None:
+    def __init__(self, chosen: frozenset[str], offered: frozenset[str]) -> None:
         self._chosen, self._offered, self._left_out = chosen, offered, offered - chosen
-        self.words, self._numbers = set[str](), dict[str, str]()
-        fields = node.body if isinstance(node, ast.ClassDef) else ()
-        self._locals = {name for inner in ast.walk(node) for name in _bound(inner)}
-        self._locals -= {name for line in (node, *fields) for name in _targets(line)}
+        self.words = set[str]()
 
     def generic_visit(self, node: ast.AST) -> Tree:
         fields = ((key, value) for key, value in ast.iter_fields(node) if key not in SILENT and value not in (None, []))
-        tree = ([key, self._numbered(value) if key == "name" else self._tree(value)] for key, value in fields)
-        return [type(node).__name__, *tree]
+        return [type(node).__name__, *([key, self._tree(value)] for key, value in fields)]
 
-    def _tree(self, value: Any) -> Any:  # noqa: ANN401 - whatever a field of a node holds
+    def _tree(self, value: object) -> Tree:
         if isinstance(value, list):
             return self._items(value)
-        return self.visit(value) if isinstance(value, ast.AST) else value
+        if isinstance(value, ast.AST):
+            tree: Tree = self.visit(value)
+            return tree
+        if isinstance(value, str):
+            self.words.add(value.rpartition("/")[2])  # of a file in C the name alone
+        return repr(value)
 
-    def _items(self, values: list[Any]) -> list[Tree]:
+    def _items(self, values: list[Any]) -> Tree:
         """Return a list, such as the statements of a body, without what changes no result or is for another choice."""
         kept: list[Tree] = []
         for value in values:
@@ -198,26 +199,6 @@ class _Reading(ast.NodeVisitor):
                 case _:
                     kept.append(self._tree(value))
         return kept
-
-    def _numbered(self, name: str) -> str:
-        return self._numbers.setdefault(name, f"%{len(self._numbers)}") if name in self._locals else name
-
-    def visit_Name(self, node: ast.Name) -> Tree:
-        self.words |= {node.id} - self._locals
-        return self._numbered(node.id)
-
-    def visit_Attribute(self, node: ast.Attribute) -> Tree:
-        if isinstance(node.value, ast.Name) and node.value.id not in self._locals:  # of a module, say
-            self.words.add(node.attr)
-        return self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> Tree:
-        return [node.arg, self._numbered(node.arg)]
-
-    def visit_Constant(self, node: ast.Constant) -> Tree:
-        if isinstance(node.value, str) and node.value.endswith((".c", ".h")):
-            self.words.add(node.value.rpartition("/")[2])
-        return repr(node.value)
 
     def visit_Raise(self, node: ast.Raise) -> Tree:
         return ["Raise", _last_name(node.exc)]  # without its text
@@ -237,22 +218,12 @@ class _Reading(ast.NodeVisitor):
             case ast.Call(func=ast.Name(id="isinstance"), args=[_, kinds]):
                 names = {side.rpartition(".")[2] for side in ast.unparse(kinds).split(" | ")}
                 return False if names <= self._left_out else None
-            case ast.Compare(
-                left=left, ops=[ast.Eq() | ast.NotEq() as operator], comparators=[ast.Constant(str(name))]
-            ):
+            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as is_it], comparators=[ast.Constant(str(name))]):
                 if _last_name(left) in {"name", "path"} and name in self._left_out:
-                    return isinstance(operator, ast.NotEq)
+                    return isinstance(is_it, ast.NotEq)
                 if _last_name(left) == "path" and name in self._chosen:  # of operations, several can be chosen
-                    return isinstance(operator, ast.Eq)
+                    return isinstance(is_it, ast.Eq)
         return None
-
-
-def _bound(node: ast.AST) -> Iterator[str]:
-    match node:
-        case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
-            yield name
-        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
-            yield name
 
 
 def _last_name(node: ast.AST | None) -> str:
