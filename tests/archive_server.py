@@ -47,13 +47,6 @@ def wrong(handler):
     good(handler, CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
 
 
-def endless(handler):
-    """Says no length, and does not end."""
-    head(handler, 200)
-    while True:
-        handler.wfile.write(b"\x1f\x8b" + bytes(10_000))
-
-
 def stalled(handler):
     """Sends half, then nothing."""
     reply(200, CONTENT[:HALF], len(CONTENT))(handler)
@@ -62,6 +55,12 @@ def stalled(handler):
 
 def silent(handler):
     handler.server.released.wait(10)
+
+
+def trickling(handler):
+    """Sends a byte of its headers now and then."""
+    while not handler.server.released.wait(0.05):
+        handler.wfile.write(b"H")
 
 
 def redirecting(handler):
@@ -76,15 +75,14 @@ def hostile(handler):
     handler.wfile.write(b"HTTP/1.0 500 \x1b[2J\x1b]0;owned\x07" + 10_000 * b"long " + b"\r\n\r\n")
 
 
-BEHAVIOURS = {function.__name__: function for function in (good, wrong, endless, stalled, silent, redirecting, hostile)}
-BEHAVIOURS |= {
+BEHAVIOURS = {
+    **{behave.__name__: behave for behave in (good, wrong, stalled, silent, trickling, redirecting, hostile)},
     "without_range": reply(200, CONTENT, len(CONTENT)),
+    "without_length": reply(200, CONTENT),
     "missing": reply(404, b"none", 4),
     "cut": reply(200, CONTENT[:HALF], len(CONTENT)),
     "other_size": reply(200, CONTENT[:100], 100),
     "other_range": reply(206, CONTENT[:HALF], HALF, Content_Range=f"bytes 0-{HALF - 1}/{len(CONTENT)}"),
-    "page": reply(200, b"<html>Please pay</html>"),
-    "packed": reply(200, CONTENT, len(CONTENT), Content_Encoding="x-gzip"),
 }
 
 

@@ -8,7 +8,7 @@ from builders import make_experiment
 from PIL import Image
 from scipy import stats
 
-from resnet18.data.rng import random_words, uniform
+from resnet18.data.dataset import random_words, uniform
 from resnet18.spec import augmentation as spec
 from resnet18.training import augment
 from resnet18.training.augment import build_pipeline

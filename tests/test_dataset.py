@@ -12,8 +12,17 @@ from test_imagefolder import files, make_tar
 
 from resnet18.data.dataset import EMBEDDED_FILE as FILE
 from resnet18.data.dataset import EMBEDDED_SHA256 as SHA256
-from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded, subset
-from resnet18.data.rng import permutation, philox_key, random_words, uniform
+from resnet18.data.dataset import (
+    DataSet,
+    Split,
+    arrays_sha256,
+    permutation,
+    philox_key,
+    random_words,
+    read_embedded,
+    subset,
+    uniform,
+)
 from resnet18.data.source import open_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.experiment import parse_data

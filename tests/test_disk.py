@@ -31,7 +31,7 @@ def make_store(folder):
     store = Store(folder)
     store.make_writable()
     store.save(OLD)
-    store.save_picture(OLD.run_id, 1, b"an old picture")
+    store.picture_path(OLD.run_id, 1).write_bytes(b"an old picture")
     return store
 
 
@@ -45,7 +45,7 @@ def save(store):
 
 
 def save_picture(store):
-    store.save_picture(OLD.run_id, 1, b"a new picture")
+    disk.replace(store.picture_path(OLD.run_id, 1), b"a new picture")
 
 
 def save_checkpoint(store):
@@ -65,7 +65,7 @@ WRITES = [save, save_picture, save_checkpoint, merge_another]
 def another(tmp_path):
     """What `merge_another` merges: a new record with its picture."""
     other = make_store(tmp_path / "other")
-    other.save_picture(NEW.run_id, 1, b"another picture")
+    other.picture_path(NEW.run_id, 1).write_bytes(b"another picture")
     save(other)
 
 

@@ -43,7 +43,7 @@ def small(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(ARCHIVES, PYTHON, Archive(PYTHON, len(CONTENT), SHA256))
     monkeypatch.setattr(module, "MIRRORS", ())
-    for name, value in {"STALL_S": 0.2, "PIECE_BYTES": 1_000, "monotonic": ticking()}.items():
+    for name, value in {"STALL_S": 0.2, "ANSWER_S": 0.3, "PIECE_BYTES": 1_000, "monotonic": ticking()}.items():
         monkeypatch.setattr(module, name, value)
 
 
@@ -127,11 +127,11 @@ def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, par
         ("cut", "ended after 20,001 of 40,002 bytes", HALF),
         ("other_size", "offers 100 bytes where 40002 are missing", 0),
         ("other_range", "offers 20001 bytes where 40002 are missing", 0),
-        ("page", "sends something else than an archive", 0),
+        ("without_length", "offers None bytes where 40002 are missing", 0),
         ("wrong", "gives a file with another SHA-256", 0),
-        ("endless", "gives a file with another SHA-256", 0),
         ("stalled", "cannot be reached: timed out", HALF),
         ("silent", "cannot be reached: timed out", 0),
+        ("trickling", "sent no headers within 0.3 s", 0),
     ],
 )
 def test_a_mirror_that_is_of_no_use_is_left_for_the_next(bad, words, kept, fetched, home):
@@ -157,6 +157,13 @@ def test_a_slow_mirror_is_left_only_while_another_is_untried(mirrors, asked, fet
 
     assert asked == server.asked
     assert ("slower than 200 bytes/s; trying another mirror" in said) == (mirrors[0] == "good")
+
+
+def test_an_attempt_at_a_mirror_has_a_limit(fetched, monkeypatch):
+    """However slow the last mirror may be."""
+    monkeypatch.setattr(module, "monotonic", ticking(3_600.0))
+    with pytest.raises(EnvironmentMissingError, match=r"took more than 4\.0 h"):
+        fetched("good")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +249,7 @@ def test_of_two_commands_one_fetches_and_the_other_waits(server, home, monkeypat
     began, waits = threading.Event(), threading.Event()
     server.behaviours["held"] = lambda handler: waits.wait(10) and server.behaviours["good"](handler)
     monkeypatch.setattr(module, "STALL_S", 10.0)
+    monkeypatch.setattr(module, "ANSWER_S", 10.0)
     monkeypatch.setattr(module, "MIRRORS", [server.url("held")])
 
     def say(line):

@@ -260,7 +260,7 @@ def test_a_picture_that_cannot_be_written_loses_no_record(tmp_path, monkeypatch)
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Store, "save_picture", fail)
+    monkeypatch.setattr("resnet18.execution.worker.encode_picture", fail)
     record, pictures = run_on(tmp_path, parse_data("fashion-mnist-mini"))
 
     assert ("ok", []) == (record.status, pictures)

@@ -18,11 +18,11 @@ from resnet18.execution.attempt import SPINS, spin_briefly
 from resnet18.execution.attempt import carry_out as carry_out_really
 from resnet18.execution.runner import ALL, LocalEngine, lease_gpu, shares
 from resnet18.measure.devices import nvidia_gpus
-from resnet18.measure.host import usable_processors
+from resnet18.measure.host import usable_cpus
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 
-FEW = len(usable_processors()) < 2
+FEW = len(usable_cpus()) < 2
 TWO = ("GPU-a", "GPU-b")
 HOLDER = """
 import sys
@@ -58,7 +58,7 @@ def test_runs_side_by_side_say_so(tmp_path):
 
 
 def test_a_run_has_as_many_threads_as_processors_of_its_own(tmp_path):
-    job = make_job(tmp_path, processors=(min(usable_processors()),))
+    job = make_job(tmp_path, processors=(min(usable_cpus()),))
     job.store.make_writable()
     carry_out_really(job, lambda _: None)
     (record,) = job.store.read().records

@@ -11,8 +11,7 @@ import torch
 from builders import epochs_of, make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.data.dataset import read_embedded
-from resnet18.data.rng import permutation
+from resnet18.data.dataset import permutation, read_embedded
 from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training import feed

@@ -59,7 +59,7 @@ def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
 
 def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):
     source = store_of(tmp_path / "one", [RUN, OTHER])
-    Store(source).save_picture(RUN.run_id, 1, b"picture")
+    Store(source).picture_path(RUN.run_id, 1).write_bytes(b"picture")
     counts = [(done.copied, done.known) for done in (merge([source], tmp_path / "all") for _ in range(2))]
     folders = (source / "records", tmp_path / "all" / "records")
     files = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
@@ -71,9 +71,9 @@ def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):
 def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
     folders = [store_of(tmp_path / "a", [RUN]), store_of(tmp_path / "b", [make_record(epochs=(make_epoch(1, 3),))])]
 
-    assert [
-        "contradicts a record of the same run on an equal machine: epoch 1, test as published correct: 10 and 3"
-    ] == [error.what for error in merge(folders, tmp_path / "all").refused]
+    assert ["contradicts a record of the same run on an equal machine: epoch.1.as_published.correct: 10 and 3"] == [
+        error.what for error in merge(folders, tmp_path / "all").refused
+    ]
 
 
 def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):

@@ -5,8 +5,7 @@ from builders import make_experiment
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resnet18.data.dataset import Split
-from resnet18.data.rng import permutation
+from resnet18.data.dataset import Split, permutation
 from resnet18.training.augment import build_pipeline
 from resnet18.training.feed import augmented, batches
 

@@ -182,7 +182,7 @@ def test_two_results_of_one_run_are_a_conflict_and_neither_is_used(store):
 
     assert (other,) == readings.records
     assert [f"{other_run}.1.json and {other_run}.2.json"] == [error.where for error in readings.refused]
-    assert ["contradict each other, and neither is used: epoch 1, test as published correct: 10 and 3"] == [
+    assert ["contradict each other, and neither is used: epoch.1.as_published.correct: 10 and 3"] == [
         error.what for error in readings.refused
     ]
 
@@ -217,13 +217,13 @@ def test_only_results_that_were_promised_to_be_equal_contradict_each_other(numer
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"epochs": (make_epoch(1, steps=4),)}, "epoch 1, steps: 3 and 4"),
-        ({"epochs": (make_epoch(1, train=Score(NEXT_TO_2, 15, 40)),)}, f"epoch 1, training loss: 2.0 and {NEXT_TO_2}"),
-        ({"epochs": (make_epoch(1, clean=Score(2.2, 9, 20)),)}, "epoch 1, test clean correct: 10 and 9"),
+        ({"epochs": (make_epoch(1, steps=4),)}, "epoch.1.steps: 3 and 4"),
+        ({"epochs": (make_epoch(1, train=Score(NEXT_TO_2, 15, 40)),)}, f"epoch.1.train.loss: 2.0 and {NEXT_TO_2}"),
+        ({"epochs": (make_epoch(1, clean=Score(2.2, 9, 20)),)}, "epoch.1.clean.correct: 10 and 9"),
         ({"epochs": (make_epoch(1), make_epoch(2))}, "epochs: 1 and 2"),
-        ({"confusion": ((1, 1), (1, 3))}, "confusion counts of class 0: (2, 0) and (1, 1)"),
-        ({"summary": digests("c", "d")}, f"parameters_sha256: {'a' * 64} and {'c' * 64}"),
-        ({"summary": digests("a", "d")}, f"predictions_sha256: {'b' * 64} and {'d' * 64}"),
+        ({"confusion": ((1, 1), (1, 3))}, "confusion.0: (2, 0) and (1, 1)"),
+        ({"summary": digests("c", "d")}, f"summary.parameters_sha256: {'a' * 64} and {'c' * 64}"),
+        ({"summary": digests("a", "d")}, f"summary.predictions_sha256: {'b' * 64} and {'d' * 64}"),
         ({"result_hash": "e" * 64}, f"result_hash: {RESULT_HASH} and {'e' * 64}"),
         ({"epochs": (make_epoch(1, train_s=99.0),)}, None),
     ],

@@ -490,7 +490,7 @@ def test_everything_that_is_written_lies_inside_the_results_folder(tmp_path):
     for record in record_all([mine], Request(overrides=('stem="imagenet" # ../../../y',))):
         nulls = {key: reason for key, reason in record.nulls.items() if key != "classes"}
         store.save(seal({**record.model_dump(mode="json"), "classes": ["../../z", "NUL"], "nulls": nulls}))
-        store.save_picture(record.run_id, record.attempt, b"")
+        store.picture_path(record.run_id, record.attempt).touch()
     write_report(store.results, [mine], store.read())
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
 

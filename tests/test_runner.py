@@ -372,7 +372,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(make, records
 
 def test_a_link_in_place_of_a_log_is_not_written_through(make, records, tmp_path):
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
-    make().store.log_path(make().run.run_id, 1).symlink_to(tmp_path / "secret")
+    make().log.symlink_to(tmp_path / "secret")
     carry_out(make(), nothing)
 
     assert ["crashed"] == [record.status for record in records()]

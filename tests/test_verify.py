@@ -72,7 +72,7 @@ def test_a_record_with_another_result_is_a_mismatch(verify):
 
     assert 4 == done.exit_code
     assert "mismatch under an equal fingerprint" in done.stdout
-    assert "epoch 1" in done.stdout
+    assert "epoch.1.clean.correct: " in done.stdout
 
 
 @pytest.mark.parametrize(

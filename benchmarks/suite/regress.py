@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet18.measure.host import usable_processors
+from resnet18.measure.host import usable_cpus
 from resnet18.spec.load import load_benchmark
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def main() -> int:
         with code_of(asked.base) as folder:
             in_turns(folder, results, seeds, data)
     else:
-        train(ROOT, results / "head", seeds, [*data, "--jobs", str(len(usable_processors()))])
+        train(ROOT, results / "head", seeds, [*data, "--jobs", str(len(usable_cpus()))])
     check = [sys.executable, "-m", "resnet18", "check", str(SPEC), "--results", str(results / "head")]
     check += ["--keep"] if asked.keep else []
     check += ["--base", str(results / "base")] if asked.base else []

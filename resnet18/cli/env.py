@@ -71,6 +71,6 @@ def _machine() -> Facts:
         "architecture": platform.machine(),
         "cpu_model": cpu_model(),
         "cpus": os.cpu_count(),
-        "cpus_used": usable_cpus(),
+        "cpus_used": len(usable_cpus()),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }

@@ -87,10 +87,10 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float 
         return connect(name, parse_resources(resources), jobs)
     from resnet18.execution.runner import LocalEngine, shares
     from resnet18.measure.devices import nvidia_gpus
-    from resnet18.measure.host import usable_processors
+    from resnet18.measure.host import usable_cpus
 
     gpus = nvidia_gpus()
-    return LocalEngine(shares(jobs or 1, usable_processors()), gpus if len(gpus) > 1 else ())
+    return LocalEngine(shares(jobs or 1, usable_cpus()), gpus if len(gpus) > 1 else ())
 
 
 def _unreliable(wanted: Asked, records: Iterable[Record], progress: "Progress") -> dict[str, int]:

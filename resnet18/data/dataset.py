@@ -1,4 +1,9 @@
-"""A data set as arrays of 8-bit pixels, its class-balanced subsets, and the data set that the package carries."""
+"""A data set as 8-bit pixels, subsets of it, the one that the package carries; and the suite's randomness.
+
+Words are keyed by (seed, purpose, epoch), and within it by the image's index in the original data set: nothing depends
+on batch size, order, workers, device or where a run was resumed. numpy promises stable raw Philox streams, not stable
+distributions, so words are turned into numbers here (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3").
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet18.data.rng import random_words
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.experiment import EMBEDDED, CountOrAll
 from resnet18.spec.identity import canonical_json
@@ -19,6 +23,7 @@ EMBEDDED_SHA256 = "cff8f513cd0ff3b1138bc93c5b1c7c825c9681b2f20d473f0d52049bc36d4
 """Of the decoded arrays."""
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 """Of the embedded data."""
+WORDS_PER_BLOCK = 4  # Philox makes four 64-bit words for each value of its counter
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,33 @@ def read_embedded(path: Path = EMBEDDED_FILE) -> DataSet:
     if found != EMBEDDED_SHA256:
         raise IntegrityError(path.name, f"SHA-256 is {found}, not {EMBEDDED_SHA256}", next_step=repair)
     return DataSet(EMBEDDED, CLASSES, train, test, found)
+
+
+def philox_key(seed: int, purpose: str, epoch: int) -> NDArray[np.uint64]:
+    """Return the two key words of a stream: the first 128 bits of a SHA-256."""
+    name = hashlib.sha256(canonical_json(["resnet18", seed, purpose, epoch])).digest()
+    return np.frombuffer(name[:16], dtype="<u8").astype(np.uint64)
+
+
+def random_words(seed: int, purpose: str, epoch: int, rows: int, lanes: int) -> NDArray[np.uint64]:
+    """Return a table [rows, lanes] of 64-bit words. Row i belongs to image i, however many rows are asked for."""
+    width = -(-lanes // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
+    stream = np.random.Philox(key=philox_key(seed, purpose, epoch))
+    return stream.random_raw(rows * width).reshape(rows, width)[:, :lanes]
+
+
+def uniform(words: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return numbers in [0, 1) with 53 random bits each."""
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def between(units: NDArray[np.float64], low: object, high: object) -> NDArray[np.float64]:
+    """Return numbers in [0, 1) as numbers between two others."""
+    numbers: NDArray[np.float64] = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * units
+    return numbers
+
+
+def permutation(seed: int, purpose: str, epoch: int, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indices in random order. Any two of them stand in the same order whichever others are present."""
+    words = random_words(seed, purpose, epoch, int(indices.max()) + 1, 1)[:, 0]
+    return indices[np.argsort(words[indices], kind="stable")]

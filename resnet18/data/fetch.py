@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPMessage, HTTPResponse
+from multiprocessing import TimeoutError as NoAnswerError
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -38,7 +40,8 @@ MIRRORS = (
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",  # the official host comes last: 55 to 85 kB/s
 )
 """Of the python archive, as others published them; none was reached to check. Only the last has the binary archive."""
-STALL_S = 30.0  # the longest wait for the next byte
+STALL_S, ANSWER_S = 30.0, 60.0  # the longest wait for the next byte, and for all headers
+ATTEMPT_S = 4 * 3600.0  # the longest attempt at one mirror; at the official host's speed it takes an hour
 WINDOW_S = 10.0  # between two lines of progress, each with a look at the speed
 LOW_BYTES_PER_S = 200_000  # a mirror below this speed is left while another is untried
 PIECE_BYTES = 1 << 18
@@ -156,22 +159,21 @@ def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_
     """Append what is missing of a file of `size` bytes to the first `had` bytes of it."""
     headers = {"User-Agent": "resnet18"} | ({"Range": f"bytes={had}-"} if had else {})
     asked = Request(url, headers=headers)  # noqa: S310 - `URL` and `_Redirects` allow http and https alone
-    opener = build_opener(_Redirects)
-    with _network():
-        response: HTTPResponse = opener.open(asked, timeout=STALL_S)
+    # In a thread: neither name servers nor headers that come byte by byte have a limit of their own.
+    with _network(), ThreadPool(1) as pool:
+        answer = pool.apply_async(build_opener(_Redirects).open, (asked,), {"timeout": STALL_S})
+        response: HTTPResponse = answer.get(ANSWER_S)
     with response:
         done = counted = _first_byte(response, had, size)
         if had and not done:
             say("starting over, because this mirror cannot resume")
         file.truncate(done)
-        since = monotonic()
+        begun = since = monotonic()
         while done < size:
             with _network():
                 piece = response.read1(min(PIECE_BYTES, size - done))
             if not piece:
                 raise MirrorError(f"ended after {done:,} of {size:,} bytes")
-            if done == 0 and not b"\x1f\x8b".startswith(piece[:2]):  # some networks send a page instead of everything
-                raise MirrorError("sends something else than an archive")
             file.write(piece)
             file.flush()
             done += len(piece)
@@ -182,6 +184,8 @@ def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_
                 if bytes_per_s < LOW_BYTES_PER_S and not may_be_slow:
                     raise SlowMirrorError(f"slower than {decimal(LOW_BYTES_PER_S)}/s")
                 since, counted = since + took_s, done
+                if since - begun > ATTEMPT_S:
+                    raise MirrorError(f"took more than {duration(ATTEMPT_S)}")
 
 
 @contextmanager
@@ -192,6 +196,8 @@ def _network() -> Iterator[None]:
     except HTTPError as error:
         error.close()
         raise MirrorError(f"answers with {error.code} {error.reason}") from None
+    except NoAnswerError:
+        raise MirrorError(f"sent no headers within {ANSWER_S:g} s") from None
     except (OSError, HTTPException, ValueError) as error:
         raise MirrorError(f"cannot be reached: {getattr(error, 'reason', error)}") from None
 
@@ -201,7 +207,7 @@ def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
     start = asked if response.status == 206 else 0
     if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-{size - 1}/"):
         raise MirrorError("answers with other bytes than were asked for")
-    if response.length not in {None, size - start}:
+    if response.length != size - start:  # None: says no length. Some networks send a page instead of everything
         raise MirrorError(f"offers {response.length} bytes where {size - start} are missing")
     return start
 

@@ -113,7 +113,7 @@ class Delivery(Model):
             if self.log:
                 disk.replace(job.log, self.log.encode())
             if self.picture is not None:
-                store.save_picture(run_id, job.attempt, base64.b64decode(self.picture))
+                disk.replace(store.picture_path(run_id, job.attempt), base64.b64decode(self.picture))
             return store.keep(run_id, job.attempt, self.record.encode()).status
         except OSError as error:
             what, next_step = f"a record cannot be kept: {error.strerror}", "make room, then repeat the command"

@@ -55,7 +55,7 @@ class Job(Model):
     @property
     def log(self) -> Path:
         """Where the output of the attempt goes."""
-        return self.store.log_path(self.run.run_id, self.attempt)
+        return self.store.logs / f"{self.run.run_id}.{self.attempt}.log"
 
     @property
     def accepted(self) -> tuple[str | None, str | None]:

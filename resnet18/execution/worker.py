@@ -17,6 +17,7 @@ from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
+from resnet18.records import disk
 from resnet18.records.arrays import Checkpoint, Checkpoints, Head, encode_picture
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import FINAL, Epoch, Memory, Score, Segment, Status, Summary
@@ -241,7 +242,8 @@ class WorkerAttempt:
         record = job.record(status, self._segments, facts, self._reasons)
         if self._sample_images is not None and status == "ok" and job.source.leaves_pictures:
             try:  # before the record: no reader finds that without its picture
-                job.store.save_picture(record.run_id, record.attempt, encode_picture(self._sample_images))
+                picture_path = job.store.picture_path(record.run_id, record.attempt)
+                disk.replace(picture_path, encode_picture(self._sample_images))
             except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
                 traceback.print_exc()
         job.store.save(record)

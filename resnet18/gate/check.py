@@ -11,7 +11,7 @@ from typing import Literal
 
 from resnet18.gate.baseline import Cases, other_numerics
 from resnet18.records.content import first_difference
-from resnet18.records.record import Record
+from resnet18.records.record import Record, difference
 from resnet18.spec.benchmark import Gate
 from resnet18.tables.metrics import clean_accuracy, train_s
 from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels
@@ -112,7 +112,7 @@ def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicio
         yield Finding(case, "status", "missing", "no run of the head has a result: nothing was measured")
     elif not base:
         yield Finding(case, "status", "missing", "no baseline: make baseline")
-    elif changed := next(_changed(_spec(base[0]), _spec(head[0])), None):
+    elif changed := difference(_spec(base[0]), _spec(head[0])):
         yield Finding(case, "spec", "regression", f"{changed}; if that was meant: make baseline")
     else:
         yield Finding(case, "spec", "ok", f"experiment and execution are equal (arm {head[0].arm_id})")
@@ -141,17 +141,8 @@ def _steps(record: Record) -> str:
     return f"{sum(epoch.steps for epoch in record.epochs)} in {len(record.epochs)} epochs"
 
 
-def _spec(record: Record) -> object:
-    return record.spec.model_dump(mode="json", include={"experiment": True, "execution": True})
-
-
-def _changed(old: object, new: object, key: str = "") -> Iterator[str]:
-    """Yield `key: old and now new` for each value that differs, but the seed."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in (name for name in old | new if name != "seed"):
-            yield from _changed(old.get(name), new.get(name), f"{key}.{name}".lstrip("."))
-    elif old != new:
-        yield f"{key}: {old} and now {new}"
+def _spec(record: Record) -> dict[str, object]:
+    return record.spec.model_dump(mode="json", exclude={"experiment": {"seed"}, "overrides": True, "assumptions": True})
 
 
 def _pairs(base: Sequence[Record], head: Sequence[Record]) -> list[tuple[Record, Record]]:

@@ -36,15 +36,10 @@ def cpu_quota() -> float | None:
     return min((limit for group in _cgroups() if (limit := _cpu_limit(group)) is not None), default=None)
 
 
-def usable_cpus() -> int:
-    """Return how many CPUs can compute at once: those of the affinity, or the quota rounded up if it is less."""
-    allowed = len(affinity())
-    return min(allowed, math.ceil(cpu_quota() or allowed))
-
-
-def usable_processors() -> list[int]:
-    """Return the numbers of the processors that can compute at once: our affinity, as far as the quota reaches."""
-    return sorted(affinity())[: usable_cpus()]
+def usable_cpus() -> list[int]:
+    """Return the numbers of the CPUs that can compute at once: our affinity, as far as the quota reaches."""
+    allowed = sorted(affinity())
+    return allowed[: math.ceil(cpu_quota() or len(allowed))]
 
 
 def _cgroups() -> Iterator[Path]:
@@ -182,7 +177,7 @@ def _first(before: object, _: object) -> object:
 
 
 FIGURES: dict[str, tuple[Callable[[], object], Callable[[Any, Any], object]]] = {
-    "cpus": (usable_cpus, _first),
+    "cpus": (lambda: len(usable_cpus()), _first),
     "cpu_quota": (_quota, _first),
     "cpu_steal_share": (_cpu_seconds, _steal_share),
     "cpu_others_share": (_cpu_seconds, _others_share),

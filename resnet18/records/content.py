@@ -1,6 +1,7 @@
 """The JSON content of a record: built from facts, hashed, read back only if nothing of it was changed, compared."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from resnet18.records.record import (
     Status,
     Summary,
     Time,
+    difference,
     null_keys,
 )
 from resnet18.spec.errors import IntegrityError, strict_json
@@ -188,19 +190,16 @@ def contradict(first: Record, second: Record) -> bool:
 
 def first_difference(first: Record, second: Record) -> str | None:
     """Return the first value in which the results of two records of one run differ; None where none does."""
-    a, b = _results(first), _results(second)
-    return next((f"{key}: {a.get(key)} and {b.get(key)}" for key in a | b if a.get(key) != b.get(key)), None)
+    return difference(_results(first), _results(second))
 
 
 def _results(record: Record) -> dict[str, object]:
-    """Return what `result_hash` covers, by the name that a message gives it."""
-    found: dict[str, object] = {"epochs": len(record.epochs)}
-    for epoch in record.epochs:
-        found[f"epoch {epoch.epoch}, steps"] = epoch.steps
-        scores = {"training": epoch.train, "test as published": epoch.as_published, "test clean": epoch.clean}
-        for title, score in scores.items():
-            parts = {"images": score.images, "correct": score.correct, "loss": score.loss}
-            found |= {f"epoch {epoch.epoch}, {title} {part}": value for part, value in parts.items()}
-    found |= {f"confusion counts of class {label}": row for label, row in enumerate(record.confusion or ())}
-    found |= record.summary.model_dump() if record.summary else {}
-    return {**found, "result_hash": record.result_hash}
+    """Return what `result_hash` covers, epochs and classes by their number."""
+    covered = ("steps", "train", "as_published", "clean")
+    return {
+        "epochs": len(record.epochs),
+        "epoch": {epoch.epoch: {key: asdict(epoch)[key] for key in covered} for epoch in record.epochs},
+        "confusion": dict(enumerate(record.confusion or ())),
+        "summary": record.summary.model_dump() if record.summary else {},
+        "result_hash": record.result_hash,
+    }

@@ -1,5 +1,6 @@
 """The record: what one attempt at a run leaves. Raw values only; whatever can be computed from them is computed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, Strict, model_validator
@@ -212,12 +213,20 @@ class Record(Model):
         return self
 
 
-def null_keys(content: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted key of every null of a record's content; the nulls inside `spec` are values."""
-    found: list[str] = []
+def flat(content: Mapping[Any, Any], prefix: str = "") -> dict[str, object]:
+    """Return the values of nested mappings by dotted key."""
+    found: dict[str, object] = {}
     for key, value in content.items():
-        if value is None:
-            found.append(prefix + key)
-        elif isinstance(value, dict) and key not in {"spec", "nulls"}:
-            found += null_keys(value, f"{prefix}{key}.")
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
+
+
+def null_keys(content: Mapping[str, Any]) -> list[str]:
+    """Return the dotted key of every null of a record's content; the nulls inside `spec` are values."""
+    return [key for key, value in flat(content).items() if value is None and not key.startswith("spec.")]
+
+
+def difference(first: Mapping[Any, Any], second: Mapping[Any, Any]) -> str | None:
+    """Return the first value in which nested mappings differ, by its dotted key; None where none does."""
+    a, b = flat(first), flat(second)
+    return next((f"{key}: {a.get(key)} and {b.get(key)}" for key in a | b if a.get(key) != b.get(key)), None)

@@ -64,17 +64,9 @@ class Store:
             return self.load(run_id, attempt)
         return record
 
-    def save_picture(self, run_id: str, attempt: int, png: bytes) -> None:
-        """Write the picture of an attempt in place of one that an earlier try at the same attempt left; or OSError."""
-        disk.replace(self.picture_path(run_id, attempt), png)
-
     def picture_path(self, run_id: str, attempt: int) -> Path:
         """Return where the picture of a record's sample images is, if the attempt left one (`records.arrays`)."""
         return self.folder / f"{run_id}.{attempt}.png"
-
-    def log_path(self, run_id: str, attempt: int) -> Path:
-        """Return where an attempt's output goes."""
-        return self.logs / f"{run_id}.{attempt}.log"
 
     def attempts(self, run_id: str) -> int:
         """Return how many attempts at a run left a record."""
@@ -95,10 +87,10 @@ class Store:
 
     def read(self) -> Readings:
         """Return every record, ordered by file name, and the files that are none, were edited or contradict others."""
-        records, refused, parts = list[Record](), list[IntegrityError](), dict[object, object]()
+        records, refused = list[Record](), list[IntegrityError]()
         for path in sorted(self.folder.glob("*.json")):
             try:
-                records.append(_sharing(load_record(path), parts))
+                records.append(load_record(path))
             except IntegrityError as error:
                 refused.append(error)
         by_run = groupby(records, key=attrgetter("run_id"))
@@ -130,14 +122,6 @@ def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
     return {run_id: final.get(origin(record), record) for run_id, record in last.items()}
 
 
-def _sharing(record: Record, parts: dict[object, object]) -> Record:
-    """Return the record with parts that others hold too taken from `parts`: half of its memory."""
-    spec = record.spec
-    same = {key: parts.setdefault(getattr(spec, key), getattr(spec, key)) for key in ("execution", "assumptions")}
-    nulls = parts.setdefault(tuple(record.nulls.items()), record.nulls)
-    return record.model_copy(update={"spec": spec.model_copy(update=same), "nulls": nulls})
-
-
 @dataclass(frozen=True)
 class Merged:
     """What became of the records of several folders."""
@@ -164,7 +148,7 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     for source, path in [(store, path) for store in sources for path in sorted(store.folder.glob("*.json"))]:
         text = f"{path.name} of {source.results}: this run is recorded already, by another folder or machine"
         try:
-            found[_take(source, target, path)].append(text)
+            found[_take(path, target)].append(text)
         except IntegrityError as error:
             refused.append(error)
         except OSError as error:
@@ -173,7 +157,7 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
     return Merged(len(found["copied"]), len(found["known"]), tuple(found["left out"]), tuple(refused))
 
 
-def _take(source: Store, target: Store, path: Path) -> str:
+def _take(path: Path, target: Store) -> str:
     """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left out`."""
     record, content, there = load_record(path), disk.read(path, LIMIT), _content(target.folder / path.name)
     if there == content:
@@ -187,8 +171,8 @@ def _take(source: Store, target: Store, path: Path) -> str:
     if there or any(other.status == "ok" and other.fingerprint.numerics != numerics for other in others):
         return "left out"
     # The picture comes first: a record without it would be taken for a run that left none.
-    if picture := _content(source.picture_path(record.run_id, record.attempt)):
-        target.save_picture(record.run_id, record.attempt, picture)
+    if picture := _content(path.with_suffix(".png")):
+        disk.replace(target.picture_path(record.run_id, record.attempt), picture)
     disk.write_new(target.folder / path.name, content)
     return "copied"
 

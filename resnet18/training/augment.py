@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet18.data.rng import between, random_words, uniform
+from resnet18.data.dataset import between, random_words, uniform
 from resnet18.spec import augmentation as spec
 
 TRIES = 10

@@ -42,7 +42,7 @@ def ready_device(execution: Execution) -> torch.device:
         UnsupportedError: the device cannot compute in the precision that is asked for, or not deterministically.
     """
     # torch's own number is that of the machine's cores; a container may have fewer.
-    usual = min(torch.get_num_threads(), usable_cpus())
+    usual = min(torch.get_num_threads(), len(usable_cpus()))
     torch.set_num_threads(usual if execution.threads == "auto" else execution.threads)
     if torch.get_num_interop_threads() != 1:  # no two operations run side by side here
         torch.set_num_interop_threads(1)

@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from resnet18.data.dataset import Split
-from resnet18.data.rng import permutation
+from resnet18.data.dataset import Split, permutation
 from resnet18.spec.augmentation import Operation
 from resnet18.training.augment import RANDOM, Picture, Pipeline, build_pipeline
 from resnet18.training.batched import BatchedPipeline

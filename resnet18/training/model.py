@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from resnet18.data.rng import random_words, uniform
+from resnet18.data.dataset import random_words, uniform
 from resnet18.spec.experiment import Experiment
 
 CLASSES = 10
