@@ -179,13 +179,13 @@ def changed(record: Record, **changes: Any) -> Record:
     """The record with other content, sealed again; a dictionary is laid over the one that is there."""
     content = json.loads(record.model_dump_json())
     for key, value in changes.items():
-        if isinstance(value, dict):
+        known = {key}
+        if isinstance(value, dict) and content[key]:
             content[key].update(value)
-            content["nulls"] = {
-                one: why for one, why in content["nulls"].items() if one.removeprefix(f"{key}.") not in value
-            }
+            known = {f"{key}.{part}" for part in value}
         else:
             content[key] = value
+        content["nulls"] = {one: why for one, why in content["nulls"].items() if one not in known}
     return seal(content)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from builders import changed, make_benchmark, make_epoch, make_record, make_toml
+from reports import record_all
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
@@ -15,14 +16,13 @@ from resnet18.cli.report import KNOWN
 from resnet18.records.store import Store
 from resnet18.report.exports import FORMATS, TEXTS, csv_text, write_events
 from resnet18.spec.errors import UnfinishedError
-from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.tables import Row, rows_of
 
-AVERAGED = ("github-smaller", "github-bigger")
 SMOKE = Request()
 SECONDS = (1.5, 1.0, 4.0)
 """Of training, by seed."""
+EPOCHS = (make_epoch(1, 10, published=12), make_epoch(2, 14, statistics_s=None))
 HOSTILE = (
     "=1+1",
     '@SUM(A1)",x\r\n-2',
@@ -37,26 +37,12 @@ HOSTILE = (
 
 def records_of(mine, request=SMOKE, seeds=(0, 1, 2), **options):
     """One record for each case and seed; the seed chooses time, accuracy and memory."""
-    return [
-        changed(
-            make_record(
-                run.experiment,
-                run.execution,
-                request=request,
-                epochs=(make_epoch(1, 10 + 2 * run.experiment.seed, train_s=SECONDS[run.experiment.seed]),),
-                **options,
-            ),
-            memory={"rss_peak_bytes": 1_000_000_000 + run.experiment.seed},
-        )
-        for run in plan([mine], request, seeds, {"cpu": 1}).runs
-    ]
 
+    def epochs(run):
+        return (make_epoch(1, 10 + 2 * run.experiment.seed, train_s=SECONDS[run.experiment.seed]),)
 
-def save(folder, records):
-    store = Store(folder / "results")
-    store.make_writable()
-    for record in records:
-        store.save(record)
+    records = record_all([mine], request, seeds, epochs, **options)
+    return [changed(record, memory={"rss_peak_bytes": 1_000_000_000 + record.seed}) for record in records]
 
 
 @pytest.fixture
@@ -73,10 +59,12 @@ def rows(mine):
 def export(tmp_path, monkeypatch):
     """Call the command in an empty folder on these records, of a TOML file there."""
     monkeypatch.chdir(tmp_path)
-    path = make_toml(tmp_path)
+    path, store = make_toml(tmp_path), Store(tmp_path / "results")
+    store.make_writable()
 
     def call(form, records, *arguments):
-        save(tmp_path, records)
+        for record in records:
+            store.save(record)
         words = ["export", form, *([path] if records else []), "--results", "results", *arguments]
         return CliRunner().invoke(app, [str(word) for word in words])
 
@@ -85,21 +73,6 @@ def export(tmp_path, monkeypatch):
 
 def read_back(text):
     return pd.read_csv(io.StringIO(text), dtype={"run_id": str, "case": str}, keep_default_na=False)
-
-
-def curves(folder):
-    """The scalars under a folder by run, as TensorBoard's own reader finds them."""
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: PLC0415 - an extra
-
-    found = {}
-    for path in sorted(folder.rglob("*tfevents*")):
-        reader = EventAccumulator(str(path)).Reload()
-        tags = reader.Tags()["scalars"]
-        found[path.relative_to(folder).parent] = {
-            tag: [(one.step, round(one.value, 4)) for one in reader.Scalars(tag)] for tag in tags
-        }
-    return found
 
 
 def test_github_gets_accuracies_where_bigger_is_better(rows):
@@ -120,17 +93,12 @@ def test_github_gets_times_and_memory_where_smaller_is_better(rows):
     ] == [(entry["name"], entry["unit"], entry["value"], entry["range"]) for entry in entries[:3]]
 
 
-def metrics_of(mine, records, form="github-smaller"):
-    """The metrics of the first case, and the entry of each."""
-    entries = json.loads(TEXTS[form](rows_of([mine], records)))
-    return {entry["name"].split(": ")[1]: entry for entry in entries if entry["name"].startswith("mine/8:")}
-
-
 def test_flagged_times_are_left_out_and_the_rest_stays(export, mine):
-    flagged, *others = records_of(mine, seeds=(0,))
-    records = [changed(flagged, flags=["resumed"]), *others]
+    flagged, other = records_of(mine, seeds=(0,))
+    records = [changed(flagged, flags=["resumed"]), other]
+    entries = json.loads(TEXTS["github-smaller"](rows_of([mine], records)))
 
-    assert {"rss_peak_bytes"} == set(metrics_of(mine, records))
+    assert ["mine/8: rss_peak_bytes", "mine/16: train_s"] == [entry["name"] for entry in entries[:2]]
     assert "left out: the times of 1 of 2 runs, which are flagged resumed\n" == export("github-smaller", records).stderr
 
 
@@ -159,25 +127,17 @@ def test_records_of_several_versions_of_the_code_are_told(export, mine):
 
 
 def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
-    (run,) = [one for one in plan([mine], SMOKE, [0], {"cpu": 1}).runs if one.experiment.batch_size == 8]
-    epochs = (make_epoch(1, 10, published=12), make_epoch(2, 14, statistics_s=None))
-    record = make_record(run.experiment, run.execution, request=SMOKE, epochs=epochs)
-    table = read_back(TEXTS["csv"](rows_of([mine], [record])))
-    about = (record.run_id, "mine", "8", 0, "smoke", "fashion-mnist-mini", "", "ok", "")
-    rest = (0.01, 3, 2.0, 15, 40, 2.1)
+    """A run without epochs has one with its status."""
+    one, other = record_all([mine], SMOKE, epochs=lambda _: EPOCHS)
+    failed = make_record(other.spec.experiment, other.spec.execution, request=SMOKE, status="oom_device")
+    _, *lines = TEXTS["csv"](rows_of([mine], [one, failed])).splitlines()
+    about = f"{one.run_id},mine,8,0,smoke,fashion-mnist-mini,,ok"
 
     assert [
-        [*about, 1, *rest, 12, 20, 2.2, 10, 20, 1.0, 0.25, "0.5", 0.125, 4.0],
-        [*about, 2, *rest, 14, 20, 2.2, 14, 20, 1.0, 0.25, "", 0.125, 4.0],
-    ] == table.to_numpy().tolist()
-
-
-def test_a_run_without_epochs_has_a_row_with_its_status(mine):
-    (run, _) = plan([mine], SMOKE, [0], {"cpu": 1}).runs
-    record = make_record(run.experiment, run.execution, request=SMOKE, status="oom_device")
-    table = read_back(TEXTS["csv"](rows_of([mine], [record])))
-
-    assert [("oom_device", "", "")] == list(zip(table["status"], table["epoch"], table["train_loss"], strict=True))
+        f"{about},,1,0.01,3,2.0,15,40,2.1,12,20,2.2,10,20,1.0,0.25,0.5,0.125,4.0",
+        f"{about},,2,0.01,3,2.0,15,40,2.1,14,20,2.2,14,20,1.0,0.25,,0.125,4.0",
+        f"{failed.run_id},mine,16,0,smoke,fashion-mnist-mini,,oom_device{',' * 18}",
+    ] == lines
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
@@ -186,12 +146,20 @@ def test_a_cell_that_begins_like_a_formula_has_an_apostrophe_before_it(begin):
 
 
 def test_tensorboard_reads_the_curves_of_every_run(rows, tmp_path):
-    """With its own reader: one run for each case and seed, and a step for each epoch."""
-    pytest.importorskip("tensorboard")
-    write_events(rows, tmp_path / "runs")
-    found = curves(tmp_path / "runs")
-    first = found[Path("mine", "8", f"seed-0.{rows[0].records[0].run_id}")]
+    """With its own reader: one run for each case and seed, and a step for each epoch; the same bytes each time."""
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folders = tmp_path / "one", tmp_path / "two"
+    for folder in folders:
+        write_events(rows, folder)
+    found, again = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*tfevents*")} for folder in folders
+    )
+    record = rows[0].records[0]
+    first = Path("mine", "8", f"seed-0.{record.run_id}", f"events.out.tfevents.{record.run_id}")
+    reader = reading.EventAccumulator(str(tmp_path / "one" / first)).Reload()
+    scalars = {tag: reader.Scalars(tag) for tag in reader.Tags()["scalars"]}
 
+    assert found == again
     assert 6 == len(found)
     assert {
         "loss/train": [(1, 2.0)],
@@ -202,26 +170,12 @@ def test_tensorboard_reads_the_curves_of_every_run(rows, tmp_path):
         "accuracy_percent/clean": [(1, 50.0)],
         "learning_rate": [(1, 0.01)],
         "seconds/train": [(1, 1.5)],
-    } == first
-
-
-def test_event_files_are_the_same_bytes_each_time(rows, tmp_path):
-    pytest.importorskip("tensorboard")
-    folders = tmp_path / "one", tmp_path / "two"
-    for folder in folders:
-        write_events(rows, folder)
-    one, two = (
-        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*tfevents*")} for folder in folders
-    )
-
-    assert one == two
+    } == {tag: [(one.step, round(one.value, 4)) for one in values] for tag, values in scalars.items()}
 
 
 def test_event_files_of_hostile_cases_stay_in_their_folder(tmp_path):
-    """A name becomes plain letters before it becomes a path."""
     pytest.importorskip("tensorboard")
-    record = make_record()
-    hostile = [Row(name, name, f"{name}/{name}", (record,)) for name in HOSTILE]
+    hostile = [Row(name, name, f"{name}/{name}", (make_record(),)) for name in HOSTILE]
     write_events(hostile, tmp_path / "runs")
 
     assert ["runs"] == [path.name for path in tmp_path.iterdir()]
@@ -244,19 +198,18 @@ def test_the_order_of_the_records_changes_no_byte(form, mine):
     assert TEXTS[form](rows_of([mine], records)) == TEXTS[form](rows_of([mine], records[::-1]))
 
 
-@pytest.mark.parametrize("form", TEXTS)
-def test_a_hostile_name_makes_an_ordinary_file(form, mine):
+def test_a_hostile_name_makes_an_ordinary_file(mine):
     case, records = mine.cases[0], records_of(mine)
     found = []
     for name in HOSTILE:
         hostile = mine.model_copy(update={"cases": (case.model_copy(update={"name": name}),)})
         found += rows_of([hostile], records)
-    text = TEXTS[form](found)
 
-    if form.startswith("github"):
-        assert all(set(entry) == {"name", "unit", "value", "range", "extra"} for entry in json.loads(text))
-    else:
-        assert 3 * len(HOSTILE) == len(read_back(text))
+    assert [3 * len(HOSTILE)] * 2 == [len(read_back(TEXTS[form](found))) for form in ("csv", "csv-runs")]
+    for form in ("github-smaller", "github-bigger"):
+        assert all(
+            set(entry) == {"name", "unit", "value", "range", "extra"} for entry in json.loads(TEXTS[form](found))
+        )
 
 
 def test_two_names_that_print_the_same_are_told_apart(mine):
@@ -288,7 +241,6 @@ def test_an_empty_folder_is_exit_code_3(export, tmp_path):
 
 
 def test_a_damaged_record_is_named_and_the_others_are_exported(export, mine, tmp_path):
-    save(tmp_path, [])
     (tmp_path / "results" / "records" / "broken.1.json").write_text("{", encoding="utf-8")
     result = export("github-bigger", records_of(mine))
 
@@ -297,13 +249,11 @@ def test_a_damaged_record_is_named_and_the_others_are_exported(export, mine, tmp
     assert {"mine/8", "mine/16"} == {entry["name"].split(":")[0] for entry in json.loads(result.stdout)}
 
 
-def test_an_export_to_a_file_is_the_text_of_the_terminal(export, mine, tmp_path):
+def test_an_export_to_a_file_is_the_text_of_the_terminal(export, mine):
     result = export("csv", records_of(mine), "--to", "new/mine.csv")
 
     assert "csv: new/mine.csv\n" == result.stdout
-    assert TEXTS["csv"](rows_of([mine], records_of(mine))) == (tmp_path / "new" / "mine.csv").read_text(
-        encoding="utf-8"
-    )
+    assert TEXTS["csv"](rows_of([mine], records_of(mine))) == Path("new/mine.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """Figures show what the records say, in a file that is the same for everybody; pictures are the data set's own."""
 
 import base64
-import contextlib
 import io
-import locale
-import time
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -14,6 +12,7 @@ import pytest
 from builders import make_case, make_epoch, make_experiment, make_job, make_record, make_run
 from matplotlib.text import Text
 from PIL import Image
+from reports import elsewhere
 
 from resnet18.data.dataset import read_embedded
 from resnet18.execution.worker import run_job
@@ -35,15 +34,12 @@ GREYS = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((6, 4, 4, 3)
 
 
 def with_losses(losses, seed=0, last_images=20, **changes):
-    """A record whose clean and published test losses are these."""
+    """A record whose clean test losses are these; those as published are 0.1 higher."""
+    images = [20] * (len(losses) - 1) + [last_images]
+    clean = [Score(loss=loss, correct=10, images=count) for loss, count in zip(losses, images, strict=True)]
     epochs = [
-        make_epoch(
-            number,
-            as_published=Score(loss=loss + 0.1, correct=10, images=images),
-            clean=Score(loss=loss, correct=10, images=images),
-        )
-        for number, loss in enumerate(losses, 1)
-        for images in [last_images if number == len(losses) else 20]
+        make_epoch(at, clean=score, as_published=replace(score, loss=score.loss + 0.1))
+        for at, score in enumerate(clean, 1)
     ]
     return make_record(make_experiment(seed=seed, epochs=len(losses), **changes), epochs=tuple(epochs))
 
@@ -84,17 +80,9 @@ def test_the_order_of_records_changes_no_byte():
 
 def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch):
     """Somebody else, elsewhere, with their own matplotlib style, gets the same file."""
-    here, own = figures(), locale.setlocale(locale.LC_ALL)
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    time.tzset()
-    for name in ("C.UTF-8", "de_DE.UTF-8"):
-        with contextlib.suppress(locale.Error):
-            locale.setlocale(locale.LC_ALL, name)
-    with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
+    here = figures()
+    with elsewhere(monkeypatch), mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
         there = figures()
-    locale.setlocale(locale.LC_ALL, own)
-    monkeypatch.undo()
-    time.tzset()
 
     assert here == there
 
@@ -105,25 +93,17 @@ def test_text_from_outside_is_printed_as_it_is(name):
 
     assert all(any(name in text for text in texts(svg)) for svg in svgs)
     assert not any(b"<script" in svg for svg in svgs)
-
-
-def test_what_an_svg_cannot_hold_becomes_a_space():
     assert "a b c d" in texts(svg_of(confusion_matrix, "a\x00b\u202ec\udc80d", ("x", "y"), ((1, 0), (0, 1))))
 
 
 def test_curves_name_their_cases_axes_and_units():
-    _, found = drawn(case_of(OVERFITS, OVERFITS), make_case("two", (with_losses(OVERFITS, batch_size=8),)))
+    """A case without a result with its word, also where there is no other."""
+    ok, lost = case_of(OVERFITS, OVERFITS), make_record(make_experiment(seed=2), status="diverged")
+    _, found = drawn(replace(ok, records=(*ok.records, lost)), case_of(OVERFITS, name="two"), FAILED)
 
-    assert {"A title", "Batch", "one (n = 2)", "two (n = 1)", "test, as published", "test, clean"} <= set(found)
+    assert {"A title", "Batch", "test, as published", "test, clean"} <= set(found)
+    assert {"one (n = 2; 1 diverged)", "two (n = 1)", "failed (Out of Memory)"} <= set(found)
     assert [2, 2, 2, 2] == [found.count(text) for text in ("training", "epoch", "accuracy (%)", "cross entropy (nats)")]
-
-
-def test_a_case_without_a_result_is_named_with_its_word():
-    ok = case_of(OVERFITS, OVERFITS)
-    lost = make_record(make_experiment(seed=2), status="diverged")
-    _, found = drawn(replace(ok, records=(*ok.records, lost)), FAILED)
-
-    assert {"one (n = 2; 1 diverged)", "failed (Out of Memory)"} <= set(found)
     assert "failed (Out of Memory)" in drawn(FAILED)[1]
 
 
@@ -138,14 +118,12 @@ def test_two_seeds_have_a_band():
 
 
 def test_a_curve_ends_with_the_shortest_run():
-    """A mean over other seeds than before would be a step that no run made."""
     panels, _ = drawn(case_of((2.0, 1.0, 0.5), (3.0, 1.5)))
 
     assert [1, 2] == list(panels[2].lines[0].get_xdata())
 
 
 def test_equal_curves_are_both_seen():
-    """Their markers stand at different epochs."""
     panels, _ = drawn(case_of(OVERFITS), case_of(OVERFITS, batch_size=8))
     below, above = (line.get_markevery() for line in panels[2].lines if line.get_linestyle() == "-")
 
@@ -181,7 +159,6 @@ def test_the_overfitting_epoch_is_that_of_the_lowest_loss_if_the_loss_rises_from
 
 
 def test_an_epoch_tested_on_other_images_decides_nothing_about_overfitting():
-    """The last loss, on more images, is higher for that reason."""
     losses = (2.0, 1.9, 1.8, 1.7, 1.6, 9.0)
 
     assert overfitting_epoch(case_of(losses, losses, last_images=1_000).measured) is None
@@ -212,15 +189,17 @@ def test_a_confusion_matrix_prints_every_count_and_class():
 
 
 def test_every_sample_has_its_pixels_and_its_true_and_predicted_class():
-    svg = svg_of(sample_grid, "A title", encode_picture(GREYS), SAMPLES, ("cat", "dog"))
+    """Wrong ones are framed."""
+    drawing = "A title", encode_picture(GREYS), SAMPLES, ("cat", "dog")
+    svg = svg_of(sample_grid, *drawing)
     files = [one.attrib[LINK].partition(",")[2] for one in ET.fromstring(svg).iter(f"{SVG}image")]  # noqa: S314 - our own file
     pixels = [np.asarray(Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB")) for file in files]
-    frames = sample_grid("A title", encode_picture(GREYS), SAMPLES, ("cat", "dog")).axes
-    wrong = [sample.label != sample.prediction for sample in SAMPLES]
-    counts = {text: texts(svg).count(text) for text in ("true: cat", "true: dog", "predicted: cat", "wrong")}
+    counts = [texts(svg).count(text) for text in ("true: cat", "true: dog", "predicted: cat", "wrong")]
 
-    assert {"true: cat": 3, "true: dog": 3, "predicted: cat": 5, "wrong": sum(wrong)} == counts
-    assert wrong == [axes.spines["left"].get_linewidth() > 2 for axes in frames]
+    assert [3, 3, 5, 2] == counts
+    assert [3, 5] == [
+        at for at, axes in enumerate(sample_grid(*drawing).axes) if axes.spines["left"].get_linewidth() > 2
+    ]
     assert np.array_equal(GREYS, np.stack(pixels))
 
 
@@ -230,13 +209,13 @@ def test_a_damaged_picture_is_refused(png):
         sample_grid("A title", png, SAMPLES, ("cat", "dog"))
 
 
-def run_on(tmp_path, source, **changes):
+def run_on(folder, source, **changes):
     """Carry a run on the embedded images out, and return its record and the pictures that it left."""
-    Store(tmp_path).make_writable()
-    job = make_job(tmp_path, make_run(make_experiment(data=source.label, **changes), Execution(threads=1)), source)
+    Store(folder).make_writable()
+    job = make_job(folder, make_run(make_experiment(data=source.label, **changes), Execution(threads=1)), source)
     run_job(job, lambda message: None)
-    (record,) = Store(tmp_path).read().records
-    return record, list((tmp_path / "records").glob("*.png"))
+    (record,) = Store(folder).read().records
+    return record, list((folder / "records").glob("*.png"))
 
 
 def test_a_run_leaves_a_picture_of_its_samples(tmp_path):
@@ -245,29 +224,30 @@ def test_a_run_leaves_a_picture_of_its_samples(tmp_path):
 
     assert Store(tmp_path).picture_path(record.run_id, record.attempt) == picture
     assert np.array_equal(images, decode_picture(picture.read_bytes()))
-
-
-def test_a_run_on_an_image_folder_leaves_no_picture(tmp_path, monkeypatch):
-    """Nobody here knows whether its images may be shown; those of the suite's own data sets may."""
-    monkeypatch.setattr("resnet18.execution.worker.open_data", lambda source, verify: read_embedded())
-    record, pictures = run_on(tmp_path, DataSource("imagefolder", "mine", tmp_path))
-
-    assert ("ok", []) == (record.status, pictures)
     assert all(parse_data(name).leaves_pictures for name in ("cifar10", "fashion-mnist-mini"))
 
 
-def test_a_picture_that_cannot_be_written_loses_no_record(tmp_path, monkeypatch):
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("resnet18.execution.worker.encode_picture", fail)
-    record, pictures = run_on(tmp_path, parse_data("fashion-mnist-mini"))
-
-    assert ("ok", []) == (record.status, pictures)
+def without_space(*_):
+    raise OSError(28, "No space left on device")
 
 
-def test_a_run_without_a_result_leaves_no_picture(tmp_path):
-    diverging = {"optimizer": {"name": "sgd", "lr": 100.0}, "epochs": 20}
-    record, pictures = run_on(tmp_path, parse_data("fashion-mnist-mini"), **diverging)
+@pytest.mark.parametrize(
+    ("source", "changes", "encode", "status"),
+    [
+        (DataSource("imagefolder", "mine", Path("mine")), {}, encode_picture, "ok"),
+        (parse_data("fashion-mnist-mini"), {}, without_space, "ok"),
+        (
+            parse_data("fashion-mnist-mini"),
+            {"optimizer": {"name": "sgd", "lr": 100.0}, "epochs": 20},
+            encode_picture,
+            "diverged",
+        ),
+    ],
+    ids=["images that may not be shown", "no space", "no result"],
+)
+def test_a_run_without_a_picture_has_its_record(source, changes, encode, status, tmp_path, monkeypatch):
+    monkeypatch.setattr("resnet18.execution.worker.open_data", lambda source, verify: read_embedded())
+    monkeypatch.setattr("resnet18.execution.worker.encode_picture", encode)
+    record, pictures = run_on(tmp_path, source, **changes)
 
-    assert ("diverged", []) == (record.status, pictures)
+    assert (status, []) == (record.status, pictures)

@@ -3,32 +3,25 @@
 import re
 
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, changed, make_benchmark
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from reports import text_of
+from reports import record_all, text_of
 
-from resnet18.records.content import seal
 from resnet18.report.document import Code, Items, Line, Section, Strong
 from resnet18.report.markdown import blocks_text, escape, table
 from resnet18.spec.errors import IntegrityError, plain
-from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import Column, Table, Text, Value
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SPECIAL = "\\`*_[]<>|~&$#-+.)1(:/@! \n\ta=\"'{}^%"
-FRAGMENTS = st.text(alphabet=SPECIAL, max_size=25) | st.lists(
-    st.sampled_from(
-        [
-            *("|", "\\|", "\\\\", "``", "&lt;", "&#124;", "<b>", "<!--", "](x)", "![", "**", "__", "~~", "1. ", "# "),
-            *("- ", "---", "===", "> ", "https://x.y", "www.x.y", "a@b.c", "\n\n", "\r", "    ", "$x$", "[^1]"),
-            *("<https://x>", "x"),
-        ]
-    ),
-    max_size=8,
-).map("".join)
+PIECES = (
+    *("|", "\\|", "\\\\", "``", "&lt;", "&#124;", "<b>", "<!--", "](x)", "![", "**", "__", "~~", "1. ", "# ", "- "),
+    *("---", "===", "> ", "https://x.y", "<https://x>", "www.x.y", "a@b.c", "\n\n", "\r", "    ", "$x$", "[^1]", "x"),
+)
+FRAGMENTS = st.text(SPECIAL, max_size=25) | st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 WRITTEN = {
     "a\\b": "a\\\\b",
     "a|b": "a\\|b",
@@ -106,11 +99,11 @@ def test_a_table_of_hostile_cells_keeps_its_rows_and_columns(content):
     tokens = MARKDOWN.parse(table(content))
     kinds = [token.type for token in tokens]
     rows, columns = len(content.rows), len(content.columns)
+    cells = [seen(token) for token in tokens if token.type == "inline"]
+    put_in = [column.title for column in content.columns] + [cell.text for row in content.rows for cell in row]
 
     assert ("table_open", "table_close") == (kinds[0], kinds[-1])
     assert (1 + rows, columns, rows * columns) == tuple(kinds.count(f"{kind}_open") for kind in ("tr", "th", "td"))
-    cells = [seen(token) for token in tokens if token.type == "inline"]
-    put_in = [column.title for column in content.columns] + [cell.text for row in content.rows for cell in row]
     assert [words(text) for text in put_in] == [shown for shown, _ in cells]
     assert set().union(*(made_of for _, made_of in cells)) <= {"text", "text_special"}
 
@@ -169,8 +162,6 @@ HOSTILE = (
     "https://example.com www.example.com someone@example.com <https://example.com>",
     "\x1b[31mred\x00 \u202egnp.exe \u2028next",
 )
-OPTIONS = re.compile(r"-[0-9a-f]{8}(?=\.svg$)")
-"""What the options, which differ, make of a figure's name."""
 FREE_TEXT = """
 [printed]
 memory = [{ case = "8", printed = "3 GiB" }]
@@ -190,29 +181,20 @@ check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" 
 def shape(tokens):
     """What a document is made of, its words and their line ends left out."""
     return [
-        (token.type, token.tag, OPTIONS.sub("", str(token.attrs.get("src"))), shape(token.children or ()))
+        (token.type, token.tag, shape(token.children or ()))
         for token in tokens
         if token.type not in {"text", "softbreak", "text_special"}
     ]
 
 
-def asked_with(text):
-    """A request of another number of epochs, whose option goes on with the text: a comment, as TOML has it."""
-    comment = " ".join(re.sub(r"[\x00-\x1f]", " ", text).split())
-    return Request(overrides=(f"epochs=1 # {comment}",))
-
-
-def hostile_record(run, text):
+def hostile_record(record, text):
     """A record whose every free text is the given text."""
-    record = make_record(run.experiment, run.execution, request=asked_with(text), epochs=(make_epoch(1),), cpu=text)
-    content = record.model_dump(mode="json")
-    content["fingerprint"]["identity"]["commit"] = text[:40]
-    content["fingerprint"]["numerics"] |= {"gpu_model": text, "torch": text}
-    content["nulls"] |= {key: text for key in content["nulls"] if key.startswith("memory.")}
-    content |= {"flags": ["unreliable"], "unreliable_because": [text], "classes": [text, "other"]}
-    for key in ("classes", "fingerprint.identity.commit"):
-        content["nulls"].pop(key)
-    return seal(content)
+    fingerprint = record.fingerprint.model_dump(mode="json")
+    fingerprint["identity"]["commit"] = text[:40]
+    fingerprint["numerics"] |= dict.fromkeys(("gpu_model", "cpu_model", "torch"), text)
+    facts = {"fingerprint": fingerprint, "flags": ["unreliable"], "unreliable_because": [text]}
+    nulls = {key: text for key in record.nulls if key.startswith("memory.")}
+    return changed(record, **facts, nulls=nulls, classes=[text, "other"])
 
 
 def shape_of_report(folder, text):
@@ -228,8 +210,13 @@ def shape_of_report(folder, text):
         "assumptions": tuple(one.model_copy(update={"source": text}) for one in mine.assumptions),
         "table": mine.table.model_copy(update={"metrics": tuple(rows), "case_title": name}),
     }
-    records = [hostile_record(run, text) for run in plan([mine], asked_with(text), [0], {"cpu": 1}).runs]
-    report = text_of([mine.model_copy(update=changes)], records, [IntegrityError(text, text)])
+    comment = " ".join(re.sub(r"[\x00-\x1f]", " ", text).split())
+    records = record_all([mine], Request(overrides=(f"epochs=1 # {comment}",)))
+    report = text_of(
+        [mine.model_copy(update=changes)],
+        [hostile_record(record, text) for record in records],
+        [IntegrityError(text, text)],
+    )
     return shape(MARKDOWN.parse(report))
 
 

@@ -1,17 +1,18 @@
 """The web page: the words and numbers of the document, nothing that could be run, and nothing that is loaded."""
 
 import base64
-import functools
 import hashlib
+import html
 import itertools
 import json
 import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from builders import TOML, make_benchmark, make_record
+from builders import TOML, changed, make_benchmark, make_record
 from markdown_it import MarkdownIt
-from reports import CLAIM, HOSTILE, PAPER, Text, made_of, noisy_epochs, record_all, with_content
+from reports import CLAIM, HOSTILE, PAPER, made_of, noisy_epochs, plain_epochs, record_all
 
 from resnet18.records.arrays import encode_picture
 from resnet18.records.store import Readings
@@ -21,13 +22,36 @@ from resnet18.report.page import json_block, write_page
 from resnet18.report.report import build_document
 from resnet18.report.verdicts import evidence_of
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import plan
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 
-def page_of(benchmarks, records, picture_of=lambda _: None):
-    return write_page(made_of(benchmarks, records, picture_of=picture_of))
+class Page(HTMLParser):
+    """A page's tags with their attributes, and what stands in its style and scripts, as a parser reads it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.raw = [], {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):  # noqa: D102 - as inherited
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):  # noqa: D102 - as inherited
+        if self.cdata_elem:
+            tag, attributes = self.tags[-1]
+            key = f"{tag} {attributes.get('type', '')}".strip()
+            self.raw[key] = self.raw.get(key, "") + data
+
+
+def words_of(text):
+    """All that a page shows, on one line."""
+    return " ".join(html.unescape(re.sub(r"<(style|script).*?</\1>|<[^>]*>", "", text, flags=re.DOTALL)).split())
+
+
+def page_of(benchmarks, records):
+    return write_page(made_of(benchmarks, records))
 
 
 @pytest.fixture
@@ -39,7 +63,7 @@ def mine(tmp_path):
 def document():
     """Two seeds of every case of the suite."""
     suite = load_benchmarks()
-    return made_of(suite, record_all(suite, seeds=(0, 1), epochs=2))
+    return made_of(suite, record_all(suite, seeds=(0, 1), epochs=plain_epochs(2)))
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +71,14 @@ def suite_page(document):
     return write_page(document)
 
 
+@pytest.fixture(scope="module")
+def read(suite_page):
+    return Page(suite_page)
+
+
 def test_every_cell_and_sentence_of_the_markdown_report_is_in_the_page(document, suite_page):
     """Tables, verdicts, evidence, notes, assumptions, what is left over: all but images, and titles of their own."""
-    words = Text(suite_page).words
+    words = words_of(suite_page)
     tokens = [token for token in MARKDOWN.parse(write_markdown(document, "report.html")) if token.type == "inline"]
     texts = [
         " ".join("".join(child.content for child in token.children if child.type != "image").split())
@@ -63,44 +92,33 @@ def test_every_cell_and_sentence_of_the_markdown_report_is_in_the_page(document,
 
 def test_every_verdict_opens_its_evidence(document, suite_page):
     pattern = r'<details class="verdict" id="[^"]+" data-word="([^"]+)">(.*?)</details>'
-    opening = re.findall(pattern, suite_page, re.DOTALL)
     judged = [block for section in document.sections for block in section.blocks if isinstance(block, Judgement)]
     verdicts = [verdict for block in judged for verdict in block.verdicts]
 
-    assert [verdict.word for verdict in verdicts] == [word for word, _ in opening]
-    for verdict, (_, inside) in zip(verdicts, opening, strict=True):
-        words = Text(inside).words
-        assert all(text in words for _, text in evidence_of(verdict))
-
-
-def hostile_records(mine):
-    """Records whose classes, failure and null reasons hold what would be a script."""
-    ok, other, *_ = record_all([mine])
-    failed = make_record(other.spec.experiment, other.spec.execution, request=PAPER, status="crashed")
-    parts = ("requested_bytes", "free_bytes")
-    keys = [*(key for key in failed.nulls if key != "failure"), *(f"failure.{part}" for part in parts)]
-    failure = {"phase": "train", "message": HOSTILE, **dict.fromkeys(parts)}
-    return [
-        with_content(ok, classes=[HOSTILE, "\u202eb"]),
-        with_content(failed, failure=failure, nulls=dict.fromkeys(keys, HOSTILE)),
-    ]
+    for verdict, (word, inside) in zip(verdicts, re.findall(pattern, suite_page, re.DOTALL), strict=True):
+        assert verdict.word == word
+        assert all(text in words_of(inside) for _, text in evidence_of(verdict))
 
 
 def test_text_from_files_stays_text(mine):
     """In titles, names of cases, statements, classes, failures and reasons; direction characters are dropped."""
+    ok, other = record_all([mine])
+    failed = make_record(other.spec.experiment, other.spec.execution, request=PAPER, status="crashed")
+    failure = {"phase": "train", "message": HOSTILE, "requested_bytes": None, "free_bytes": None}
+    nulls = dict.fromkeys([*failed.nulls, "failure.requested_bytes", "failure.free_bytes"], HOSTILE)
+    del nulls["failure"]
+    records = changed(ok, classes=[HOSTILE, "\u202eb"]), changed(failed, failure=failure, nulls=nulls)
     cases = (mine.cases[0].model_copy(update={"name": f"8 {HOSTILE}"}), mine.cases[1])
     words = {"title": HOSTILE, "question": HOSTILE, "source": HOSTILE}
-    page = page_of(
-        [mine.model_copy(update={"cases": cases, "claims": mine.claims[:0], **words})], hostile_records(mine)
-    )
-    read, judged = Text(page), Text(page_of([mine], hostile_records(mine)))
+    renamed = mine.model_copy(update={"cases": cases, "claims": (), **words})
 
-    assert f"8 {HOSTILE}" in read.words
-    assert f"16 beats {HOSTILE}" in judged.words
-    for tags in (read.tags, judged.tags):
+    for benchmark, shown in ((mine, f"16 beats {HOSTILE}"), (renamed, f"8 {HOSTILE}")):
+        page = page_of([benchmark], records)
+        tags = Page(page).tags
+        assert shown in words_of(page)
         assert not [tag for tag, attributes in tags if "onerror" in attributes or attributes.get("src") == "x"]
         assert 2 == sum(tag == "script" for tag, _ in tags)
-    assert "\u202e" not in page
+        assert "\u202e" not in page
 
 
 def test_data_of_a_script_end_no_script():
@@ -110,21 +128,20 @@ def test_data_of_a_script_end_no_script():
     assert {"a": f"{HOSTILE}&\u2028\u2029"} == json.loads(text)
 
 
-def test_the_policy_allows_the_pages_own_style_and_script_by_their_hashes(suite_page):
-    read = Text(suite_page)
-    (policy,) = [one["content"] for tag, one in read.tags if one.get("http-equiv") == "Content-Security-Policy"]
-
-    def source(text):
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def test_the_policy_allows_the_pages_own_style_and_script_by_their_hashes(read):
+    (policy,) = [one["content"] for _, one in read.tags if one.get("http-equiv") == "Content-Security-Policy"]
+    style, script = (
+        f"'sha256-{base64.b64encode(hashlib.sha256(read.raw[tag].encode()).digest()).decode()}'"
+        for tag in ("style", "script")
+    )
 
     assert (
-        f"default-src 'none'; style-src {source(read.raw['style'])}; script-src {source(read.raw['script'])}; "
+        f"default-src 'none'; style-src {style}; script-src {script}; "
         "img-src data:; base-uri 'none'; form-action 'none'" == policy
     )
 
 
-def test_nothing_is_loaded(suite_page):
-    read = Text(suite_page)
+def test_nothing_is_loaded(read):
     keys = {"src", "href", "srcset", "action"}
     addresses = [value for _, one in read.tags for key, value in one.items() if key in keys]
 
@@ -134,35 +151,26 @@ def test_nothing_is_loaded(suite_page):
     assert not re.search(r"\b(fetch|XMLHttpRequest|WebSocket|import|eval|innerHTML)\b", read.raw["script"])
 
 
-def test_every_link_in_the_page_leads_somewhere_and_ids_are_unique(suite_page):
-    tags = Text(suite_page).tags
-    ids = [one["id"] for _, one in tags if "id" in one]
+def test_every_link_in_the_page_leads_somewhere_and_ids_are_unique(read):
+    ids = [one["id"] for _, one in read.tags if "id" in one]
 
     assert len(ids) == len(set(ids))
-    assert {one["href"][1:] for _, one in tags if one.get("href", "").startswith("#")} <= set(ids)
-    assert {one["aria-labelledby"] for _, one in tags if "aria-labelledby" in one} <= set(ids)
+    assert {one["href"][1:] for _, one in read.tags if one.get("href", "").startswith("#")} <= set(ids)
+    assert {one["aria-labelledby"] for _, one in read.tags if "aria-labelledby" in one} <= set(ids)
 
 
-def test_headings_go_down_one_step_at_a_time_and_every_table_head_has_a_scope(suite_page):
-    tags = Text(suite_page).tags
-    ranks = [int(tag[1]) for tag, _ in tags if re.fullmatch(r"h[1-6]", tag)]
+def test_headings_go_down_one_step_at_a_time_and_every_table_head_has_a_scope(read):
+    ranks = [int(tag[1]) for tag, _ in read.tags if re.fullmatch(r"h[1-6]", tag)]
 
     assert (1, 1) == (ranks[0], ranks.count(1))
     assert all(after - before <= 1 for before, after in itertools.pairwise(ranks))
-    assert not [one for tag, one in tags if tag == "th" and one.get("scope") not in {"row", "col"}]
+    assert not [one for tag, one in read.tags if tag == "th" and one.get("scope") not in {"row", "col"}]
 
 
 def test_all_tables_with_five_seeds_take_less_than_two_megabytes():
     """All cases at paper scale with every curve; without figures, whose room is bounded."""
     suite = load_benchmarks()
-    epochs = functools.cache(noisy_epochs)
-    records = [
-        make_record(
-            run.experiment, run.execution, request=PAPER, epochs=epochs(run.experiment.epochs, run.experiment.seed)
-        )
-        for run in plan(suite, PAPER, range(5), {"cpu": 1, "cuda": 4}).runs
-    ]
-    page = page_of(suite, records)
+    page = page_of(suite, record_all(suite, seeds=range(5), epochs=noisy_epochs))
 
     assert len(page.encode()) < 2_000_000
     assert "This page has no room" not in page
@@ -189,11 +197,11 @@ def test_what_no_longer_fits_stands_as_a_figure_or_a_link(mine, monkeypatch):
 
 
 def test_the_curves_are_the_numbers_of_the_records(mine):
-    read = Text(page_of([mine], record_all([mine], seeds=(0, 1), correct=(7, 8), epochs=2)))
+    read = Page(page_of([mine], record_all([mine], seeds=(0, 1), epochs=plain_epochs(2))))
     ((first, _),) = json.loads(read.raw["script application/json"]).values()
 
     assert [0, 1] == first["seeds"]
-    assert {"runs": [[35, 35], [40, 40]], "mean": [37.5, 37.5]} == first["lines"]["clean_accuracy"]
+    assert {"runs": [[50, 50], [60, 60]], "mean": [55, 55]} == first["lines"]["clean_accuracy"]
     assert {"runs": [[2.0, 2.0], [2.0, 2.0]], "mean": [2.0, 2.0]} == first["lines"]["train_loss"]
 
 
@@ -203,12 +211,12 @@ def test_a_case_without_a_result_stands_in_the_legend_with_the_reason(mine):
     page = page_of([mine], [ok, failed])
 
     assert re.search(r'<tr class="absent">\s*<th scope="row"><label><input type="checkbox" disabled>', page)
-    assert "Out of Memory" in Text(page).words
+    assert "Out of Memory" in words_of(page)
 
 
 def test_a_run_says_where_it_comes_from(mine):
     (record, *_) = record_all([mine])
-    words = Text(page_of([mine], [record])).words
+    words = words_of(page_of([mine], [record]))
     facts = [record.run_id, record.arm_id, record.experiment_id, record.execution_id, record.result_hash]
     facts += [record.record_hash, record.fingerprint.identity.code_hash, "2.14.1"]
 
@@ -217,7 +225,7 @@ def test_a_run_says_where_it_comes_from(mine):
 
 def test_pictures_of_test_images_are_a_figure_where_they_were_kept(mine):
     (record, *_) = record_all([mine])
-    record = with_content(record, samples=[{"index": 3, "label": 0, "prediction": 1}], classes=["cat"])
+    record = changed(record, samples=[{"index": 3, "label": 0, "prediction": 1}], classes=["cat"])
     png = encode_picture(np.zeros((1, 4, 4, 3), dtype=np.uint8))
     readings = Readings((record,), ())
     kept, damaged = (build_document([mine], readings, lambda _, png=png: png) for png in (png, b"no PNG"))

@@ -3,14 +3,16 @@
 import os
 
 import pytest
-from acting import REQUEST, epochs_of
 from builders import make_record
 from chromium import Chromium, find_chromium
+from reports import noisy_epochs, record_all
 
 from resnet18.records.store import Readings
 from resnet18.report.report import write_report
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import plan
+from resnet18.spec.resolve import Request
+
+REQUEST = Request(scale="paper", data="cifar10")
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +20,10 @@ def page(tmp_path_factory):
     """The page of all tables: three seeds, one case out of memory."""
     suite, folder = load_benchmarks(), tmp_path_factory.mktemp("results")
     records = [
-        make_record(run.experiment, run.execution, request=REQUEST, epochs=epochs_of(run))
-        if run.experiment.batch_size < 1024
-        else make_record(run.experiment, run.execution, request=REQUEST, status="oom_device")
-        for run in plan(suite, REQUEST, range(3), {"cpu": 1, "cuda": 4}).runs
+        record
+        if record.spec.experiment.batch_size < 1024
+        else make_record(record.spec.experiment, record.spec.execution, request=REQUEST, status="oom_device")
+        for record in record_all(suite, REQUEST, range(3), noisy_epochs)
     ]
     write_report(folder, suite, Readings(tuple(records), ()))
     return folder / "report.html"
@@ -38,3 +40,11 @@ def chromium():
     browser = Chromium(path)
     yield browser
     browser.close()
+
+
+@pytest.fixture
+def desktop(chromium, page):
+    """The page, freshly opened; whatever it complained of fails the test afterwards."""
+    chromium.open(page)
+    yield chromium
+    assert [] == chromium.complaints()
