@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -137,26 +136,16 @@ def make_record(
         summary = Summary(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
         facts |= {
             "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2, **(numerics or {})},
-            "epochs": [asdict(epoch) for epoch in epochs],
+            "epochs": epochs,
             "confusion": confusion,
-            "summary": summary.model_dump(),
+            "summary": summary,
             "result_hash": result_hash(epochs, confusion, summary),
         }
-    return build_record(
-        spec=RecordSpec(
-            experiment=experiment,
-            execution=execution or Execution(),
-            overrides=request.overrides,
-            assumptions=assumptions,
-        ),
-        scale=request.scale,
-        attempt=attempt,
-        status=status,
-        identity=make_identity(data, code_hash=code, shared_code_hash=shared_code),
-        segments=(Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),),
-        facts=facts,
-        reasons={},
-    )
+    facts |= {"scale": request.scale, "attempt": attempt, "status": status}
+    facts["segments"] = (Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),)
+    spec = {"experiment": experiment, "execution": execution or Execution(), "overrides": request.overrides}
+    identity = make_identity(data, code_hash=code, shared_code_hash=shared_code)
+    return build_record(RecordSpec(**spec, assumptions=assumptions), identity, facts)
 
 
 def make_run(experiment: Experiment | None = None, execution: Execution | None = None, **changes: Any) -> Run:
@@ -207,4 +196,4 @@ def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:
     from resnet18.training.loop import train  # noqa: PLC0415 - the same
     from resnet18.training.results import EpochResult  # noqa: PLC0415 - the same
 
-    return (one for one in train(setup, clock or Clock(lambda: None)) if isinstance(one, EpochResult))
+    return (one.epoch for one in train(setup, clock or Clock(lambda: None)) if isinstance(one, EpochResult))

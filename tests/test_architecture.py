@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "audit": {"spec"},
     "tables": {"records", "spec"},
     "execution": {"data", "records", "spec"},
-    "training": {"data", "measure", "spec"},
+    "training": {"data", "records", "measure", "spec"},
     "data": {"spec"},
     "records": {"spec"},
     "measure": {"spec"},

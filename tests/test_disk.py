@@ -22,7 +22,7 @@ from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "b461fcf0483ae9a4930a501c9e2bd2b8fa276d7e6467e0ca63743f20e8e70bee"
+GOLDEN = "1781d7b29498d7d2a0c134c261fd20598af790a50cd1e4d2e10d4108f2876f38"
 NUMBERS = np.arange(10_000, dtype=np.float32)
 
 

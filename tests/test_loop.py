@@ -12,7 +12,8 @@ from builders import epochs_of, make_experiment
 from torch.nn.functional import cross_entropy
 
 from resnet18.data.dataset import permutation, read_embedded
-from resnet18.measure import Clock
+from resnet18.measure import SCOPES, Clock
+from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
 from resnet18.training import feed
 from resnet18.training.augment import build_pipeline
@@ -23,7 +24,6 @@ from resnet18.training.results import (
     START,
     DivergedError,
     Position,
-    Tally,
     conclude,
     parameter_count,
     parameters_sha256,
@@ -208,7 +208,7 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
             loss.backward()
             theirs.step()
             loss_sum, hits = loss_sum + loss.item() * len(part), hits + int((logits.argmax(1) == labels).sum())
-        tallies.append(Tally(loss_sum, hits, 40))
+        tallies.append(Score(loss=loss_sum / 40, correct=hits, images=40))
     results = list(epochs_of(setup))
 
     assert tallies == [one.train for one in results]
@@ -219,11 +219,11 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
 def test_scopes_do_not_overlap(data):
     """Data wait lies inside training; the scopes together are no more than the whole."""
     start = time.perf_counter()
-    seconds = next(epochs_of(make_setup(data))).seconds
+    epoch = next(epochs_of(make_setup(data)))
     wall_s = time.perf_counter() - start
 
-    assert 0 < seconds["data_wait_s"] < seconds["train_s"]
-    assert sum(seconds.values()) - seconds["data_wait_s"] <= wall_s
+    assert 0 < epoch.data_wait_s < epoch.train_s
+    assert sum(getattr(epoch, scope) for scope in SCOPES) - epoch.data_wait_s <= wall_s
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_scopes_do_not_overlap(data):
 def test_another_execution_reaches_the_network_and_gives_other_bits_near_the_first(execution, rel, data):
     """Weights lie as the format says, and stay float32 under autocast."""
     setup = make_setup(data, Execution(**execution), width=8, epochs=1)
-    plain, other = (run(one)[0][0][0].loss_sum for one in (make_setup(data, width=8, epochs=1), setup))
+    plain, other = (run(one)[0][0][0].loss for one in (make_setup(data, width=8, epochs=1), setup))
     weight = setup.model.layer1[0].conv1.weight
 
     assert ("memory_format" in execution) == weight.is_contiguous(memory_format=torch.channels_last)
@@ -244,11 +244,12 @@ def test_another_execution_reaches_the_network_and_gives_other_bits_near_the_fir
 def test_a_conclusion_counts_every_test_image_once(data):
     """Rows of the confusion matrix are labels; the samples are spread over the subset."""
     setup = make_setup(data, test_images_last=30)
-    end = conclude(setup, list(epochs_of(setup))[-1].predictions)
+    found, _ = conclude(setup, np.arange(30, dtype=np.uint8) % 10)
+    samples = found["samples"]
 
-    assert [3] * 10 == [sum(row) for row in end.confusion]
-    assert 6 == len({index for index, _, _ in end.samples})
-    assert [int(data.test.labels[index]) for index, _, _ in end.samples] == [label for _, label, _ in end.samples]
+    assert [3] * 10 == [sum(row) for row in found["confusion"]]
+    assert 6 == len({sample.index for sample in samples})
+    assert [int(data.test.labels[sample.index]) for sample in samples] == [sample.label for sample in samples]
 
 
 def test_compiling_leaves_the_network_as_it_was(data, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from builders import TOML, make_benchmark, make_epoch
 from rich.console import Console
 
-from resnet18.execution.progress import Events, Progress
+from resnet18.execution.progress import Progress
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 
@@ -111,7 +111,7 @@ def test_on_a_terminal_bars_live_and_every_run_that_has_ended_stays(width, runs)
 
 def test_a_program_sees_events(runs):
     file = io.StringIO()
-    events = Events(file)
+    events = Progress(Console(file=file), as_json=True)
     with events.of(runs[:2]):
         events.start(runs[0])
         events.note(runs[0], "goes on in epoch 3")

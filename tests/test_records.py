@@ -317,16 +317,9 @@ def test_a_folder_that_refuses_new_files_is_an_error_of_the_environment(tmp_path
 
 def built(facts, reasons=None):
     record = make_record()
-    return build_record(
-        spec=record.spec,
-        scale="smoke",
-        attempt=3,
-        status="crashed",
-        identity=Identity(code_hash="c" * 64, shared_code_hash="5" * 64, commit=None, dirty=None, data_sha256=None),
-        segments=(),
-        facts={"time": {"wall_s": 0.0}, **facts},
-        reasons=reasons or {},
-    )
+    identity = Identity(code_hash="c" * 64, shared_code_hash="5" * 64, commit=None, dirty=None, data_sha256=None)
+    known = {"scale": "smoke", "attempt": 3, "status": "crashed", "segments": (), "time": {"wall_s": 0.0}}
+    return build_record(record.spec, identity, {**known, **facts}, reasons)
 
 
 def test_a_record_is_built_of_what_is_known():

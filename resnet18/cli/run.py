@@ -1,6 +1,5 @@
 """The command `run`. Whatever takes long to import is imported where it is used."""
 
-import sys
 import threading
 from collections.abc import Collection, Iterable
 from importlib import import_module
@@ -43,7 +42,7 @@ def run_command(
     from rich.console import Console
 
     from resnet18.data.archives import find_archive
-    from resnet18.execution.progress import Events, Progress
+    from resnet18.execution.progress import Progress
     from resnet18.execution.runner import run_plan, summary
     from resnet18.measure.devices import present_devices
 
@@ -53,19 +52,19 @@ def run_command(
     workers = _engine(engine, resources, jobs, budget, retime=retime)
     devices = workers.devices or present_devices(prove=True)
     wanted = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
-    store, progress = Store(results), Events(sys.stdout) if as_json else Progress(Console())
+    store, progress = Store(results), Progress(Console(), as_json=as_json)
     records = store.read().records
     again = _unreliable(wanted, records, progress) if retime else {}
     records = tuple(record for record in records if record.run_id not in again)
     at_once = (jobs or 1) if engine == "local" else None
     view = preview(wanted, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
     claims = ({"event": "claim", **row} for row in view.claims)
-    progress.tell(announcement(view), [{"event": "plan", **summary_row(view)}, *claims])
+    progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
     # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
     policy = Policy(keep_stale, checkpoint_every, time_limit, again)
     finished = run_plan(view.wanted.plan, request, source, workers, store, progress, policy, records=records)
-    progress.tell(summary(finished, view.wanted.plan), ())
+    progress.tell(summary(finished, view.wanted.plan))
     return _reported(store, wanted, finished)
 
 

@@ -189,12 +189,13 @@ def wait_for(going: list[Attempt], at_most_s: float = math.inf) -> list[Attempt]
     return ended
 
 
-def carry_out(job: Job, tell: Callable[[Message], None]) -> None:
-    """Carry out one attempt in a child process, which leaves its record in the job's results."""
+def carry_out(job: Job, tell: Callable[[Message], None], limit_s: float = math.inf) -> None:
+    """Carry out one attempt in a child process, which leaves its record; at the limit it is killed and leaves none."""
+    end_s = monotonic() + limit_s
     with attempts() as going:
         going.append(Attempt(job, tell))
-        while going:
-            wait_for(going)
+        while going and (left_s := end_s - monotonic()) > 0:
+            wait_for(going, left_s)
 
 
 def spin_briefly() -> None:

@@ -69,10 +69,10 @@ def classify(error: Exception, *, is_capped: bool = False) -> Status:
 
 def record_death(job: Job, status: Status, cause: str, *, start: str | None = None, wall_s: float = 0.0) -> Status:
     """Write the record of a process that could not, unless it has left its own; return the status of that record."""
-    failure, reasons = failure_facts(status, "unknown", cause)
-    segments = (Segment(start=start or utc_now(), end=utc_now()),)
-    record = job.record(status, segments, {"time": {"wall_s": wall_s}, "failure": failure}, reasons)
-    if job.store.attempts(record.run_id) >= job.attempt:
+    segment = Segment(start=start or utc_now(), end=utc_now())
+    facts = {"status": status, "segments": (segment,), "time": {"wall_s": wall_s}}
+    record = job.record({**facts, "failure": failure_facts(status, "unknown", cause)})
+    if job.store.attempts(record.run_id) >= job.attempt:  # under the record's id: a trial's run has that of the whole
         return job.store.load(record.run_id, job.attempt).status
     job.store.save(record)
     return status
@@ -99,16 +99,14 @@ def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:
         return None
 
 
-def failure_facts(status: Status, phase: str, message: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the record's `failure`, with the bytes that the message names, and the reasons for its nulls."""
-    ran_out = status in {"oom_device", "oom_host"}
+def failure_facts(status: Status, phase: str, message: str) -> dict[str, Any]:
+    """Return the record's `failure`, with the bytes that the message names where memory had run out."""
     facts: dict[str, Any] = {"phase": phase, "message": message, **dict.fromkeys(SIZES)}
-    for key, pattern in SIZES.items() if ran_out else ():
+    for key, pattern in SIZES.items() if status in {"oom_device", "oom_host"} else ():
         if found := pattern.search(message):
             unit = UNITS["B" if found["unit"] == "bytes" else found["unit"]]
             facts[key] = round(Decimal(found["number"]) * int(unit))
-    reason = "the message does not say" if ran_out else "the attempt did not run out of memory"
-    return facts, {f"failure.{key}": reason for key in SIZES if facts[key] is None}
+    return facts
 
 
 def error_text(error: BaseException, job: Job) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resnet18.records.content import build_record
-from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Segment, Status
+from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Status
 from resnet18.records.store import Store
 from resnet18.spec.errors import Items, Model
 from resnet18.spec.experiment import DataSource, PathAsText
@@ -72,25 +72,13 @@ class Job(Model):
         """Return the next attempt at the run."""
         return self.model_copy(update={"attempt": self.store.attempts(self.run.run_id) + 1})
 
-    def record(
-        self, status: Status, segments: tuple[Segment, ...], facts: dict[str, Any], reasons: dict[str, str]
-    ) -> Record:
-        """Return the record of this attempt (`records.content.build_record`)."""
-        return build_record(
-            spec=RecordSpec(
-                experiment=self.run.experiment,
-                execution=self.run.execution,
-                overrides=self.request.overrides,
-                assumptions=self.run.assumptions,
-            ),
-            scale=self.request.scale,
-            attempt=self.attempt,
-            status=status,
-            identity=self.identity,
-            segments=segments,
-            facts=facts,
-            reasons=reasons,
+    def record(self, facts: Mapping[str, Any], reasons: Mapping[str, str] | None = None) -> Record:
+        """Return the record of this attempt; for what is known of it see `records.content.build_record`."""
+        run, asked = self.run, self.request
+        spec = RecordSpec(
+            experiment=run.experiment, execution=run.execution, overrides=asked.overrides, assumptions=run.assumptions
         )
+        return build_record(spec, self.identity, {**facts, "scale": asked.scale, "attempt": self.attempt}, reasons)
 
 
 class Message(Model):

@@ -1,10 +1,9 @@
 """What is shown while runs go on: bars on a terminal, elsewhere a line for each run that has ended, or JSON events."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from time import perf_counter
-from typing import IO
 
 from rich import progress as bars
 from rich.console import Console
@@ -16,11 +15,14 @@ from resnet18.spec.plan import Run
 
 
 class Progress:
-    """Shows runs as they go: bars on a terminal, and lines. Work is counted in images, as runs differ in length."""
+    """Shows runs as they go: bars on a terminal, and a line for each that has ended. Work is counted in images.
 
-    def __init__(self, console: Console, clock: Callable[[], float] = perf_counter) -> None:
-        self._console = console
-        self._is_live = console.is_terminal and not console.is_dumb_terminal
+    For a program, `as_json`, it writes events instead: a flat JSON object a line, with what happened under `event`.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = perf_counter, *, as_json: bool = False) -> None:
+        self._console, self._as_json = console, as_json
+        self._is_live = console.is_terminal and not console.is_dumb_terminal and not as_json
         self._bars = bars.Progress(
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(bar_width=None),
@@ -65,22 +67,33 @@ class Progress:
         self._work(run, 1, less=epoch.epoch - 1 - int(task.completed))  # done before the run was stopped
         state, score = f"epoch {min(epoch.epoch + 1, epochs)}/{epochs}", f"{epoch.as_published.accuracy:.1%} test"
         self._bars.update(task.id, completed=epoch.epoch, state=state, score=score)
+        values = {
+            "epoch": epoch.epoch,
+            "train_loss": epoch.train.loss,
+            "train_accuracy": epoch.train.accuracy,
+            "test_accuracy": epoch.as_published.accuracy,
+            "seconds": epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
+            "epochs": epochs,
+        }
+        self.tell(None, {"event": "epoch", **_keys(run), **values})
 
     def note(self, run: Run, text: str) -> None:
         """Say something about a run that the user must know."""
-        self.say(f"{_name(run)} {text}")
+        self.tell(f"{_name(run)} {text}", {"event": "note", **_keys(run), "says": text})
 
     def say(self, text: str) -> None:
         """Say something that concerns more than a run."""
-        if self._is_live:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:  # rich would end the program with exit code 1 when the reader of a pipe has gone
-            self._console.file.write(f"{text}\n")
-            self._console.file.flush()
+        self.tell(text, {"event": "note", "run_id": None, "cases": None, "seed": None, "says": text})
 
-    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002 - for `Events`
-        """Say a text to people; programs are sent the events instead."""
-        self.say(text)
+    def tell(self, text: str | None, *events: Mapping[str, object]) -> None:
+        """Say a text to people, or send these events to a program, each whole and at once."""
+        lines = [json.dumps(event) for event in events] if self._as_json else [text] if text is not None else []
+        for line in lines:
+            if self._is_live:
+                self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            else:  # rich would end the program with exit code 1 when the reader of a pipe has gone
+                self._console.file.write(f"{line}\n")
+                self._console.file.flush()
 
     def end(self, run: Run, status: Status | None, text: str = "") -> None:
         """Show that a run has ended, here or elsewhere; without a status another runner carries it out."""
@@ -96,7 +109,8 @@ class Progress:
         self._bars.update(self._all, state=f"{self._ended}/{self._total} runs")
         left_s = self._task(self._all).time_remaining
         parts.append(f"about {duration(left_s)} left" if left_s else "")
-        self.say(f"[{self._ended}/{self._total}] {_name(run)}: {', '.join(part for part in parts if part)}")
+        line = f"[{self._ended}/{self._total}] {_name(run)}: {', '.join(part for part in parts if part)}"
+        self.tell(line, {"event": "run", **_keys(run), "status": status, "says": text or None})
 
     def _work(self, run: Run, epochs: int, *, less: int) -> None:
         """Count epochs of a run as done, and those that are no work any more, which tell nothing of the speed."""
@@ -105,40 +119,6 @@ class Progress:
 
     def _task(self, number: bars.TaskID) -> bars.Task:
         return next(task for task in self._bars.tasks if task.id == number)
-
-
-class Events(Progress):
-    """Progress for a program: a flat JSON object a line, with what happened under `event`: `epoch`, `run`, `note`."""
-
-    def __init__(self, file: IO[str]) -> None:
-        super().__init__(Console(file=file, force_terminal=False))
-        self._file = file
-
-    def tell(self, text: str, events: Iterable[Mapping[str, object]]) -> None:  # noqa: ARG002 - the text is for people
-        """Write events, each whole, and at once."""
-        for event in events:
-            self._file.write(json.dumps(event) + "\n")
-            self._file.flush()
-
-    def epoch(self, run: Run, epoch: Epoch) -> None:  # noqa: D102 - as of Progress, and so below
-        values = {
-            "epoch": epoch.epoch,
-            "train_loss": epoch.train.loss,
-            "train_accuracy": epoch.train.accuracy,
-            "test_accuracy": epoch.as_published.accuracy,
-            "seconds": epoch.train_s + (epoch.statistics_s or 0) + epoch.eval_as_published_s + epoch.eval_clean_s,
-            "epochs": run.experiment.epochs,
-        }
-        self.tell("", [{"event": "epoch", **_keys(run), **values}])
-
-    def note(self, run: Run, text: str) -> None:  # noqa: D102
-        self.tell("", [{"event": "note", **_keys(run), "says": text}])
-
-    def say(self, text: str) -> None:  # noqa: D102
-        self.tell("", [{"event": "note", "run_id": None, "cases": None, "seed": None, "says": text}])
-
-    def end(self, run: Run, status: Status | None, text: str = "") -> None:  # noqa: D102
-        self.tell("", [{"event": "run", **_keys(run), "status": status, "says": text or None}])
 
 
 def _keys(run: Run) -> dict[str, object]:

@@ -4,7 +4,7 @@ Equal bits are promised inside one fingerprint alone: the same code, data, numer
 deterministic algorithms. Whatever differs outside it is named, and says nothing against the record.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import Attempt, attempts, carry_out, wait_for
+from resnet18.execution.attempt import carry_out
 from resnet18.execution.job import Job, Message
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import LocalEngine, make_jobs
@@ -30,6 +30,8 @@ KIND_LIMIT_S = 4.0  # for timing one kind of run, the start of its process and o
 LEAST_S = 0.5  # with less left no process is started
 MOST_TEST_IMAGES = 100  # of a run that is timed
 MOST_PIXELS = 150_000  # of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px
+OTHER_FINGERPRINT = "another fingerprint, under which equal bits are not promised:"
+IDENTITY = {"data_sha256", "code_hash"}  # the commit does not matter
 CIFAR_STEM_WORK = 16  # the stem of CIFAR leaves maps of four times the side
 
 
@@ -92,10 +94,7 @@ def time_epochs(job: Job, limit_s: float) -> Timing | None:
             told.append((monotonic(), message.epoch))
 
     begin_s = monotonic()
-    with attempts() as going:
-        going.append(Attempt(job, hear))
-        while going and (left_s := begin_s + limit_s - monotonic()) > 0:
-            wait_for(going, left_s)
+    carry_out(job, hear, limit_s)
     if len(told) < 2:
         return None
     (first_s, first), (_, last) = told[0], told[-1]
@@ -134,7 +133,7 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
         differing = _differing(record, _ended_ok(store.read().records[0]))
         differing.pop("code_hash", None)  # that of another schedule
         if differing.keys() - {"driver"}:  # hours of training would prove nothing
-            return Verification(3, _other_fingerprint(differing))
+            return Verification(3, "\n".join([OTHER_FINGERPRINT, *differing.values()]))
         LocalEngine().carry_out([job], progress)
         return judged(record, _ended_ok(store.load(record.run_id, 1)))
 
@@ -152,24 +151,19 @@ def judged(record: Record, again: Record) -> Verification:
         return Verification(0, f"bit-equal: result_hash {record.result_hash} came out again")
     difference, numerics = first_difference(record, again), again.fingerprint.numerics or {}
     if differing := _differing(record, again):
-        return Verification(3, f"{_other_fingerprint(differing)}\n  and other results: {difference}")
+        lines = [OTHER_FINGERPRINT, *differing.values(), f"  and other results: {difference}"]
+        return Verification(3, "\n".join(lines))
     if not promises_bits(numerics):
         words = "other results, as may be without deterministic algorithms on"
         return Verification(3, f"{words} {numerics.get('device')}: {difference}")
     return Verification(4, f"mismatch under an equal fingerprint: {difference}")
 
 
-def _differing(record: Record, again: Record) -> dict[str, tuple[object, object]]:
-    """Return the fields of the fingerprint in which two records differ."""
-    there, here = _fingerprint(record), _fingerprint(again)
-    return {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
-
-
-def _fingerprint(record: Record) -> dict[str, object]:
-    identity = record.fingerprint.identity.model_dump(include={"data_sha256", "code_hash"})
-    return {**(record.fingerprint.numerics or {}), **identity}
-
-
-def _other_fingerprint(differing: Mapping[str, tuple[object, object]]) -> str:
-    lines = [f"  {key}: {there} in the record, {here} here" for key, (there, here) in differing.items()]
-    return "\n".join(["another fingerprint, under which equal bits are not promised:", *lines])
+def _differing(record: Record, again: Record) -> dict[str, str]:
+    """Return the fields of the fingerprint in which two records differ, each with a line that says how."""
+    there, here = (
+        {**(each.fingerprint.numerics or {}), **each.fingerprint.identity.model_dump(include=IDENTITY)}
+        for each in (record, again)
+    )
+    differing = {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
+    return {key: f"  {key}: {theirs} in the record, {ours} here" for key, (theirs, ours) in differing.items()}

@@ -2,8 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Callable, Collection
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from resnet18.data.source import open_data
 from resnet18.execution.failure import InterruptedRunError, TimeLimitError, classify, error_text, failure_facts
 from resnet18.execution.job import Job, Message
-from resnet18.measure import Clock
+from resnet18.measure import SCOPES, Clock
 from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
@@ -20,7 +19,7 @@ from resnet18.measure.host import HostWatch
 from resnet18.records import disk
 from resnet18.records.arrays import Checkpoint, Checkpoints, Head, encode_picture
 from resnet18.records.content import result_hash, utc_now
-from resnet18.records.record import FINAL, Epoch, Memory, Score, Segment, Status, Summary
+from resnet18.records.record import FINAL, Epoch, Memory, Segment, Status
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
 from resnet18.training.loop import lap, train
@@ -29,7 +28,6 @@ from resnet18.training.results import (
     START,
     EpochResult,
     Position,
-    Tally,
     conclude,
     learned_nothing,
     parameter_count,
@@ -76,9 +74,10 @@ class WorkerAttempt:
     def _tell(self, note: str) -> None:
         self._send(Message(note=note))
 
-    def _add_seconds(self, seconds: dict[str, float]) -> None:
+    def _add_seconds(self, seconds: Mapping[str, float | None]) -> None:
         for scope, value in seconds.items():
-            self._facts["time"][scope] = self._facts["time"].get(scope, 0.0) + value
+            if value is not None:
+                self._facts["time"][scope] = self._facts["time"].get(scope, 0.0) + value
 
     def measure(self, device: torch.device) -> None:
         """Train under watch, and note what was seen, however the training ended."""
@@ -124,7 +123,7 @@ class WorkerAttempt:
                 for moment in train(setup, clock, begin):
                     if isinstance(moment, EpochResult):
                         result = moment
-                        self._after_epoch(result)
+                        self._after_epoch(moment.epoch)
                     else:
                         self._after_step(setup, clock, moment)
         finally:  # an epoch that broke off has cost time too
@@ -193,41 +192,24 @@ class WorkerAttempt:
         self._saved_ns = time.perf_counter_ns()
         self._add_seconds({"checkpoint_s": _since_s(start_ns)})
 
-    def _after_epoch(self, result: EpochResult) -> None:
+    def _after_epoch(self, epoch: Epoch) -> None:
         """Note what an epoch gave, and tell the runner."""
-        seconds: dict[str, Any] = {"statistics_s": None, **result.seconds}
-        epoch = Epoch(
-            epoch=result.epoch,
-            learning_rate=result.learning_rate,
-            steps=result.steps,
-            train=_score(result.train),
-            as_published=_score(result.as_published),
-            clean=_score(result.clean),
-            **seconds,
-        )
         self._epochs = [*(self._epochs or ()), epoch]
-        self._add_seconds(result.seconds)
+        self._add_seconds({scope: getattr(epoch, scope) for scope in SCOPES})
         self._send(Message(epoch=epoch))
 
     def _conclude(self, setup: Setup, last: EpochResult) -> None:
         """Note what is known only at the end: confusion, samples, digests and the result hash."""
-        end = conclude(setup, last.predictions)
-        self._sample_images = end.sample_images
-        summary = Summary(parameters_sha256=end.parameters_sha256, predictions_sha256=end.predictions_sha256)
-        self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last) else []
-        self._facts |= {
-            "confusion": end.confusion,
-            "samples": [{"index": index, "label": label, "prediction": guess} for index, label, guess in end.samples],
-            "summary": summary.model_dump(),
-            "result_hash": result_hash(tuple(self._epochs or ()), end.confusion, summary),
-        }
+        end, self._sample_images = conclude(setup, last.predictions)
+        self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last.epoch) else []
+        self._facts |= end
+        self._facts["result_hash"] = result_hash(tuple(self._epochs or ()), end["confusion"], end["summary"])
 
     def fail(self, error: Exception) -> Status:
         """Note why the attempt ends, and return the status that the error amounts to."""
         status = classify(error, is_capped=self.job.run.execution.memory_cap is not None)
         phase = "prepare" if self._epochs is None else f"after {len(self._epochs)} epochs"
-        self._facts["failure"], unsaid = failure_facts(status, phase, error_text(error, self.job))
-        self._reasons |= unsaid
+        self._facts["failure"] = failure_facts(status, phase, error_text(error, self.job))
         return status
 
     def save(self, status: Status) -> None:
@@ -238,8 +220,8 @@ class WorkerAttempt:
             facts["memory"], facts["energy_j"] = {}, None
             keys = ("energy_j", *(f"memory.{key}" for key in Memory.model_fields))
             self._reasons |= dict.fromkeys(keys, "the run was resumed: this process did not see all of it")
-        facts["epochs"] = [asdict(epoch) for epoch in self._epochs or ()]
-        record = job.record(status, self._segments, facts, self._reasons)
+        facts |= {"status": status, "segments": self._segments, "epochs": tuple(self._epochs or ())}
+        record = job.record(facts, self._reasons)
         if self._sample_images is not None and status == "ok" and job.source.leaves_pictures:
             try:  # before the record: no reader finds that without its picture
                 picture_path = job.store.picture_path(record.run_id, record.attempt)
@@ -253,7 +235,3 @@ class WorkerAttempt:
 
 def _since_s(start_ns: int) -> float:
     return (time.perf_counter_ns() - start_ns) / 1e9
-
-
-def _score(tally: Tally) -> Score:
-    return Score(loss=tally.loss_sum / tally.images, correct=tally.correct, images=tally.images)

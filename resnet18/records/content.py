@@ -17,8 +17,6 @@ from resnet18.records.record import (
     Memory,
     Record,
     RecordSpec,
-    Segment,
-    Status,
     Summary,
     Time,
     difference,
@@ -33,6 +31,8 @@ REASONS = {
     "fingerprint.identity.commit": "the package does not lie in a git checkout",
     "fingerprint.identity.dirty": "the package does not lie in a git checkout",
     "failure": "the attempt did not fail",
+    "failure.requested_bytes": "the message does not say",
+    "failure.free_bytes": "the message does not say",
 }
 
 
@@ -61,42 +61,29 @@ def record_hash(content: dict[str, Any]) -> str:
     return digest({key: value for key, value in content.items() if key != "record_hash"})
 
 
-def build_record(  # noqa: PLR0913 - the parts of a record that are always known
-    *,
-    spec: RecordSpec,
-    scale: str,
-    attempt: int,
-    status: Status,
-    identity: Identity,
-    segments: tuple[Segment, ...],
-    facts: dict[str, Any],
-    reasons: dict[str, str],
+def build_record(
+    spec: RecordSpec, identity: Identity, facts: Mapping[str, Any], reasons: Mapping[str, str] | None = None
 ) -> Record:
     """Return the sealed record of an attempt; what is not known is null, with the reason.
 
-    `facts` are values under the record's own keys, as far as they are known. `reasons` say why a key is null, where
-    there is more to say than that the run ended early.
+    `facts` are values under the record's own keys, as far as they are known: attempt, scale, status, segments and
+    time.wall_s are. `reasons` say why a key is null, where there is more to say than that the run ended early.
     """
     conditions = facts.get("conditions")
-    content: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
+    known: dict[str, Any] = {"flags": (), "epochs": (), "unreliable_because": (), **facts}
+    known |= {
         **ids_of(spec.experiment, spec.execution)._asdict(),
-        "attempt": attempt,
-        "scale": scale,
+        "schema_version": SCHEMA_VERSION,
         "seed": spec.experiment.seed,
-        "status": status,
-        "spec": spec.model_dump(mode="json"),
+        "spec": spec,
         "fingerprint": {"identity": identity.model_dump(), "numerics": facts.get("numerics")},
-        "segments": [segment.model_dump() for segment in segments],
-        "time": {key: facts.get("time", {}).get(key) for key in Time.model_fields},
+        "time": {key: facts["time"].get(key) for key in Time.model_fields},
         "memory": {key: facts.get("memory", {}).get(key) for key in Memory.model_fields},
         "conditions": conditions and {key: conditions.get(key) for key in Conditions.model_fields},
     }
-    known = {"flags": (), "epochs": (), "unreliable_because": (), **facts}
-    others = [key for key in Record.model_fields if key not in {*content, "nulls", "record_hash"}]
-    content |= {key: known.get(key) for key in others}
-    early = f"the attempt ended as {status} before this was known"
-    content["nulls"] = {key: {**REASONS, **reasons}.get(key, early) for key in null_keys(content)}
+    content = {key: known.get(key) for key in Record.model_fields if key not in {"nulls", "record_hash"}}
+    early = f"the attempt ended as {facts['status']} before this was known"
+    content["nulls"] = {key: {**REASONS, **(reasons or {})}.get(key, early) for key in null_keys(content)}
     return seal(content)
 
 

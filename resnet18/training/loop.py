@@ -8,6 +8,7 @@ and saved. On CUDA a whole step is one graph: a small batch costs one launch ins
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from resnet18.measure import Clock
+from resnet18.records.record import Epoch
 from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.training.device import autocast
@@ -51,18 +53,21 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             as_published, _ = evaluate(setup, indices, experiment.test_augmentation, epoch)
         with clock.scope("eval_clean_s"):
             cleanly, predictions = evaluate(setup, indices, clean(experiment.test_augmentation), epoch)
-        rate = setup.rate_of_step(epoch, position.steps - 1)
-        yield EpochResult(
-            epoch, rate, position.steps, position.tally, as_published, cleanly, lap(setup, clock), predictions
+        result = Epoch(
+            epoch=epoch,
+            learning_rate=setup.rate_of_step(epoch, position.steps - 1),
+            steps=position.steps,
+            train=position.tally.score,
+            as_published=as_published.score,
+            clean=cleanly.score,
+            **lap(setup, clock),
         )
+        yield EpochResult(result, predictions)
 
 
-def lap(setup: Setup, clock: Clock) -> dict[str, float]:
-    """Return seconds by scope since the last lap, without that of statistics where no step is waited for."""
-    seconds = clock.lap()
-    if setup.runs_ahead:
-        del seconds["statistics_s"]
-    return seconds
+def lap(setup: Setup, clock: Clock) -> dict[str, Any]:
+    """Return seconds by scope since the last lap; None for statistics where no step is waited for."""
+    return clock.lap() | ({"statistics_s": None} if setup.runs_ahead else {})
 
 
 def train_epoch(setup: Setup, clock: Clock, position: Position) -> Iterator[Position]:

@@ -17,6 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from resnet18.measure import SCOPES, Clock
+from resnet18.records.record import Epoch, Sample, Score, Summary
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.fast.trimmed import (
     full_optimizer_state,
@@ -52,6 +53,11 @@ class Tally:
     def add(self, mean_loss: float, correct: int, images: int) -> "Tally":
         """Return the sums with a batch added, weighted by its size: the last batch may be short."""
         return Tally(self.loss_sum + mean_loss * images, self.correct + correct, self.images + images)
+
+    @property
+    def score(self) -> Score:
+        """The mean loss and the hits."""
+        return Score(loss=self.loss_sum / self.images, correct=self.correct, images=self.images)
 
 
 @dataclass(frozen=True)
@@ -141,49 +147,35 @@ def restore(setup: Setup, clock: Clock, saved: Mapping[str, Any], arrays: Arrays
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch gave; the worker makes the record's entry of it."""
+    """What an epoch gave."""
 
-    epoch: int
-    learning_rate: float
-    """Of the epoch's last step."""
-    steps: int
-    train: Tally
-    as_published: Tally
-    clean: Tally
-    seconds: dict[str, float]
-    """By scope, those that can be told apart."""
+    epoch: Epoch
     predictions: NDArray[np.uint8]
     """Predicted class of each evaluated test image (clean)."""
 
 
-@dataclass(frozen=True)
-class Conclusion:
-    """Results of the last epoch, on clean test images."""
+def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """Return what a record says of the trained network, under its own keys, and the pixels of its samples.
 
-    confusion: tuple[tuple[int, ...], ...]
-    """Counts [label][prediction]."""
-    samples: tuple[tuple[int, int, int], ...]
-    """(index in the original test set, label, prediction) of six images spread evenly over the test subset."""
-    sample_images: NDArray[np.uint8]
-    """[6, side, side, 3]: the samples' pixels, as the data set stores them."""
-    parameters_sha256: str
-    predictions_sha256: str
-
-
-def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> Conclusion:
-    """Return the results, given the predicted class [n] of each image of the last test subset."""
+    `predictions` [n] are the classes of the last test subset (clean). The samples are six images spread evenly over
+    it; their pixels [6, side, side, 3] are as the data set stores them.
+    """
     indices = setup.test_indices_last
     labels = setup.data.test.labels[indices]
     confusion = np.zeros((len(setup.data.classes), CLASSES), dtype=np.int64)
     np.add.at(confusion, (labels, predictions), 1)
     spread = np.linspace(0, len(indices) - 1, SAMPLES).astype(int)
-    return Conclusion(
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        samples=tuple((int(indices[at]), int(labels[at]), int(predictions[at])) for at in spread),
-        sample_images=setup.data.test.images[indices[spread]],
-        parameters_sha256=parameters_sha256(setup.model),
-        predictions_sha256=hashlib.sha256(predictions.tobytes()).hexdigest(),
-    )
+    found = {
+        "confusion": tuple(tuple(row) for row in confusion.tolist()),
+        "samples": tuple(
+            Sample(index=int(indices[at]), label=int(labels[at]), prediction=int(predictions[at])) for at in spread
+        ),
+        "summary": Summary(
+            parameters_sha256=parameters_sha256(setup.model),
+            predictions_sha256=hashlib.sha256(predictions.tobytes()).hexdigest(),
+        ),
+    }
+    return found, setup.data.test.images[indices[spread]]
 
 
 def parameters_sha256(model: nn.Module) -> str:
@@ -201,15 +193,15 @@ def parameter_count(model: nn.Module) -> int:
     return sum(whole[name].numel() for name, _ in model.named_parameters())
 
 
-def learned_nothing(setup: Setup, last: EpochResult) -> bool:
+def learned_nothing(setup: Setup, last: Epoch) -> bool:
     """Return whether the last epoch told neither training nor clean test images apart, given time enough."""
     train, test = setup.data.train.labels[setup.train_indices], setup.data.test.labels[setup.test_indices_last]
     has_had_time = last.epoch * last.steps >= LEAST_STEPS
     return has_had_time and is_at_chance(last.train, train) and is_at_chance(last.clean, test)
 
 
-def is_at_chance(tally: Tally, labels: NDArray[np.integer]) -> bool:
+def is_at_chance(score: Score, labels: NDArray[np.integer]) -> bool:
     """Return whether the hits are no more than always naming the commonest label would get, by three errors."""
     chance = float(np.bincount(labels).max()) / len(labels)
-    error = math.sqrt(tally.images * chance * (1 - chance))
-    return tally.correct <= tally.images * chance + DEVIATIONS * error
+    error = math.sqrt(score.images * chance * (1 - chance))
+    return score.correct <= score.images * chance + DEVIATIONS * error

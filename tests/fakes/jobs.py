@@ -30,9 +30,9 @@ class Quiet(Progress):
         super().__init__(Console(file=io.StringIO(), force_terminal=False))
         self.lines, self.on_epoch = [], on_epoch
 
-    def say(self, text):
+    def tell(self, text, *events):
         """Remember a line."""
-        self.lines.append(text)
+        self.lines += [text] if text else []
 
     def epoch(self, run, epoch):
         """Count an epoch, and do what is to be done after it."""

@@ -54,6 +54,6 @@ def test_a_graph_gives_the_losses_of_eager_steps(name, precision, schedule, monk
         device = ready_device(execution)
         setup = set_up(experiment, execution, read_embedded(), device)
         epochs = train(setup, Clock(lambda device=device: synchronize(device)))
-        found.append([one.train.loss_sum for one in epochs if isinstance(one, EpochResult)])
+        found.append([one.epoch.train.loss for one in epochs if isinstance(one, EpochResult)])
 
     assert found[0] == pytest.approx(found[1], rel=1e-5 if precision == "fp32" else 1e-2)
