@@ -23,18 +23,12 @@ def claim(check, name="X1"):
 
 BAD = {
     "unknown case": (GOOD.replace("16", "17"), ['unknown case "17" (allowed: 8, 16)']),
-    "unknown metric": (
-        GOOD.replace("jitter", "train_m"),
-        ["claim[1].check[1].metric", 'unknown metric "train_m" (did you mean "train_s"?)'],
-    ),
+    "unknown metric": (GOOD.replace("jitter", "train_m"), ["claim[1].check[1].metric", 'did you mean "train_s"?']),
     "unknown kind": (GOOD.replace("less", "lower"), ['name "lower"', "equivalent"]),
     "no kind": (GOOD.replace('kind = "less", ', ""), ['the key "kind" is missing']),
     "no margin": (EQUAL.replace(", margin = 1.0", ""), ["check[1].margin", "is missing"]),
     "a margin of nothing": (EQUAL.replace("1.0", "0.0"), ["margin: must be greater than 0"]),
-    "unknown key": (
-        EQUAL.replace("margin", "marign"),
-        ['unknown key "claim[1].check[1].marign"', 'did you mean "margin"'],
-    ),
+    "unknown key": (EQUAL.replace("margin", "marign"), ['"claim[1].check[1].marign"', 'did you mean "margin"']),
     "an order that runs in a circle": (
         '{ kind = "ranking", metric = "jitter", cases = ["8", "16", "8"] }',
         ["claims on jitter", 'contradict each other: "8" > "16" > "8"'],
@@ -60,23 +54,16 @@ def test_a_bad_claim_is_refused_with_where_and_what(what, tmp_path):
 
 @pytest.mark.parametrize(
     ("report", "names", "message"),
-    [
-        ("", ["one"], 'claim "X1": two claims have this name'),
-        ('report = "a report"\n', ["one", "other"], 'report "a report": claim "X1": two claims have this name'),
-        ("", ["one", "other"], None),
-    ],
-    ids=["in a table", "in two tables of a report", "in two reports"],
+    [("", ["one"], 'claim "X1": two'), ('report = "all"\n', ["one", "other"], 'report "all": claim "X1": two')],
 )
 def test_an_id_is_that_of_one_claim_of_a_report(report, names, message, tmp_path):
     """A verdict is found by it; a file that names no report is one of its own."""
-    text = report + TOML + claim(GOOD) * (2 if len(names) == 1 else 1)
-    paths = tuple(str(make_toml(tmp_path, text, name)) for name in names)
+    text = report + TOML + claim(GOOD) * (3 - len(names))
+    with pytest.raises(SpecError, match=f"{message} claims have this name"):
+        load_benchmarks(tuple(str(make_toml(tmp_path, text, name)) for name in names))
 
-    if message is None:
-        assert names == [benchmark.report_name for benchmark in load_benchmarks(paths)]
-    else:
-        with pytest.raises(SpecError, match=message):
-            load_benchmarks(paths)
+    apart = tuple(str(make_toml(tmp_path, TOML + claim(GOOD), name)) for name in ("one", "other"))
+    assert ["one", "other"] == [benchmark.report_name for benchmark in load_benchmarks(apart)]
 
 
 @pytest.mark.parametrize(
@@ -156,32 +143,23 @@ def test_a_report_that_is_documented_badly_is_refused(old, new, words, tmp_path)
         load_benchmark(make_toml(tmp_path, DOCUMENTED.replace(old, new)))
 
 
-DERIVED = (
-    '[printed]\nderived = [{{{{ name = "gap", kind = "ratio", metric = "{{metric}}", of = "{of}", to = "{to}", '
-    'printed = "1" }}}}]\n[experiment]'
-)
+DERIVED = 'derived = [{ name = "gap", kind = "ratio", metric = "METRIC", of = "CASE", to = "8", printed = "1" }]'
 NAMES = {
-    "table.speed_up_over": ("[table]", '[table]\nspeed_up_over = "{case}"'),
-    "printed.memory[1].case": (
-        "[experiment]",
-        '[printed]\nmemory = [{{ case = "{case}", printed = "3 GiB" }}]\n[experiment]',
-    ),
-    "printed.rate[1].cases[2]": (
-        "[experiment]",
-        '[printed]\nrate = [{{ cases = ["8", "{case}"], epoch = 1, printed = "0.1" }}]\n[experiment]',
-    ),
-    "printed.same_work[1].cases[2]": (
-        "[experiment]",
-        '[printed]\nsame_work = [{{ cases = ["8", "{case}"], metric = "{metric}", because = "so" }}]\n[experiment]',
-    ),
-    "printed.derived[1].of": ("[experiment]", DERIVED.format(of="{case}", to="8")),
-    "printed.derived[1].to": ("[experiment]", DERIVED.format(of="8", to="{case}")),
+    "table.speed_up_over": 'speed_up_over = "CASE"',
+    "printed.memory[1].case": 'memory = [{ case = "CASE", printed = "3 GiB" }]',
+    "printed.rate[1].cases[2]": 'rate = [{ cases = ["8", "CASE"], epoch = 1, printed = "0.1" }]',
+    "printed.same_work[1].cases[2]": 'same_work = [{ cases = ["8", "CASE"], metric = "METRIC", because = "so" }]',
+    "printed.derived[1].of": DERIVED,
+    "printed.derived[1].to": DERIVED.replace("CASE", "8").replace('to = "8"', 'to = "CASE"'),
 }
 
 
 def naming(kind, case="16", metric="best_accuracy"):
-    old, new = NAMES[kind]
-    return TOML.replace(old, new.format(case=case, metric=metric), 1)
+    """A table that refers to a case and a row."""
+    line = NAMES[kind].replace("CASE", case).replace("METRIC", metric)
+    if kind.startswith("table"):
+        return TOML.replace("[table]", f"[table]\n{line}", 1)
+    return TOML.replace("[experiment]", f"[printed]\n{line}\n[experiment]", 1)
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -192,7 +170,7 @@ def test_whatever_refers_to_a_case_or_a_row_refers_to_one_that_exists(kind, tmp_
     with pytest.raises(SpecError) as caught:
         make_benchmark(tmp_path, naming(kind, case="16x"))
     assert f'{kind}: unknown case "16x" (did you mean "16"?)' in str(caught.value)
-    if "{metric}" in NAMES[kind][1]:
+    if "METRIC" in NAMES[kind]:
         with pytest.raises(SpecError) as caught:
             make_benchmark(tmp_path, naming(kind, metric="train_s"))
         assert f'{kind.rpartition(".")[0]}.metric: unknown metric "train_s"' in str(caught.value)
@@ -200,6 +178,10 @@ def test_whatever_refers_to_a_case_or_a_row_refers_to_one_that_exists(kind, tmp_
 
 # Checks
 
+CLOSE = {"kind": "close", "case": "a", "value": 1.0, "margin": 1.0}
+PRINTED = {"kind": "close", "case": "a", "reported": "1", "margin": 1.0}
+RATIO = {"kind": "ratio", "metric": "train_s", "case": "a", "to": "b", "low": 1.001, "high": 2.0}
+STATUS = {"kind": "run_status", "metric": None, "case": "a", "status": "ok", "device": "cpu"}
 CHECKS = {
     "greater": ({"kind": "greater", "case": "a", "than": "b"}, False, "ab", ["ab"]),
     "less": ({"kind": "less", "case": "a", "than": "b"}, False, "ab", ["ba"]),
@@ -209,33 +191,12 @@ CHECKS = {
     "equivalent": ({"kind": "equivalent", "cases": ["a", "b"], "margin": 1.0}, False, "ab", []),
     "rising": ({"kind": "trend", "cases": ["a", "b", "c"], "direction": "rising"}, False, "abc", ["ca"]),
     "falling": ({"kind": "trend", "cases": ["a", "b", "c"], "direction": "falling"}, False, "abc", ["ac"]),
-    "close to a value": ({"kind": "close", "case": "a", "value": 1.0, "margin": 1.0}, True, "a", []),
-    "close to what is reported": ({"kind": "close", "case": "a", "reported": "1", "margin": 1.0}, True, "a", []),
-    "a change near": (
-        {"kind": "close", "metric": "late_gain", "case": "a", "value": 1.0, "margin": 1.0},
-        False,
-        "a",
-        [],
-    ),
-    "a change as reported": (
-        {"kind": "close", "metric": "late_gain", "case": "a", "reported": "1", "margin": 1.0},
-        True,
-        "a",
-        [],
-    ),
-    "ratio above 1": (
-        {"kind": "ratio", "metric": "train_s", "case": "a", "to": "b", "low": 1.001, "high": 2.0},
-        True,
-        "ab",
-        ["ab"],
-    ),
-    "ratio from 1 on": (
-        {"kind": "ratio", "metric": "process_peak_bytes", "case": "a", "to": "b", "low": 1.0, "high": 2.0},
-        True,
-        "ab",
-        [],
-    ),
-    "status": ({"kind": "run_status", "metric": None, "case": "a", "status": "ok", "device": "cpu"}, True, "a", []),
+    "close to a value": (CLOSE, True, "a", []),
+    "a change near": ({**CLOSE, "metric": "late_gain"}, False, "a", []),
+    "a change as reported": ({**PRINTED, "metric": "late_gain"}, True, "a", []),
+    "ratio above 1": (RATIO, True, "ab", ["ab"]),
+    "ratio from 1 on": ({**RATIO, "low": 1.0}, True, "ab", []),
+    "status": (STATUS, True, "a", []),
     "overfits": ({"kind": "overfits", "metric": None, "case": "a", "turns_by": 3}, False, "a", []),
 }
 
@@ -258,21 +219,15 @@ def test_a_check_knows_its_cases_its_order_and_whether_it_is_about_a_value(kind)
 
 RANGES = [
     ({"kind": "greater", "case": "a", "than": "b"}, "by", (0.0, 1_000.0), (-0.1, 1_000.1)),
-    ({"kind": "close", "case": "a", "value": 1.0}, "margin", (0.0, 1_000.0), (-0.1, 1_000.1)),
+    (CLOSE, "margin", (0.0, 1_000.0), (-0.1, 1_000.1)),
     ({"kind": "equivalent", "cases": ["a", "b"]}, "margin", (5e-324, 1_000.0), (0.0, 1_000.1)),
     ({"kind": "greater", "metric": "epochs_to_level", "case": "a", "than": "b"}, "level", (0.1, 99.9), (0.0, 100.0)),
-    ({"kind": "ratio", "metric": "train_s", "case": "a", "to": "b", "high": 2.0}, "low", (5e-324, 1.9), (0.0, 2.0)),
+    (RATIO, "low", (5e-324, 1.9), (0.0, 2.0)),
     ({"kind": "overfits", "metric": None, "case": "a"}, "turns_by", (1, 10**6), (0, -1)),
-    ({"kind": "ranking"}, "cases", (["a", "b"],), (["a"], [])),
-    ({"kind": "equivalent", "margin": 1.0}, "cases", (["a", "b"],), (["a"],)),
+    ({"kind": "equivalent", "margin": 1.0}, "cases", (["a", "b"],), (["a"], [])),
     ({"kind": "trend", "direction": "rising"}, "cases", (["a", "b", "c"],), (["a", "b"],)),
     ({"kind": "less", "than": "b"}, "case", ("a", "x" * 200), ("", "x" * 201, "a|b", "a\x1b")),
-    (
-        {"kind": "run_status", "metric": None, "case": "a", "status": "ok", "device": "cuda"},
-        "card",
-        ("24 GiB", "24GiB"),
-        ("24", "large"),
-    ),
+    ({**STATUS, "device": "cuda"}, "card", ("24 GiB", "24GiB"), ("24", "large")),
 ]
 
 
@@ -286,24 +241,20 @@ def test_a_range_of_a_check_ends_where_it_says(keys, key, inside, outside):
             check_of({**keys, key: value})
 
 
-CLOSE = CHECKS["close to a value"][0]
-
-
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
         ({**CLOSE, "paired": True}, "no partner"),
         ({**CLOSE, "reported": "1"}, 'either "reported"'),
-        ({"kind": "close", "case": "a", "margin": 1.0}, 'either "reported"'),
-        ({"kind": "close", "case": "a", "reported": "many", "margin": 1.0}, '"many" is no number'),
+        ({**CLOSE, "value": None}, 'either "reported"'),
+        ({**PRINTED, "reported": "many"}, '"many" is no number'),
         ({**CLOSE, "metric": "train_s", "value": 0.0}, "the number must be above 0"),
-        ({**CLOSE, "metric": "process_peak_bytes", "value": 0.0}, "the number must be above 0"),
         ({"kind": "less", "metric": "train_s", "case": "a", "than_value": 1.0}, "compared between cases"),
         ({"kind": "less", "case": "a"}, 'either "than"'),
         ({"kind": "less", "case": "a", "than": "b", "than_value": 1.0}, 'either "than"'),
         ({"kind": "less", "case": "a", "than": "a"}, 'compares "a" with itself'),
-        ({**CHECKS["ratio above 1"][0], "low": 2.0}, "low = 2.0 is not below high = 2.0"),
-        ({**CHECKS["ratio above 1"][0], "metric": "jitter"}, "ratios are of times or memory"),
+        ({**RATIO, "low": 2.0}, "low = 2.0 is not below high = 2.0"),
+        ({**RATIO, "metric": "jitter"}, "ratios are of times or memory"),
         ({**CHECKS["greater"][0], "metric": "epochs_to_level"}, '"level" \\(in percent\\)'),
         ({**CHECKS["greater"][0], "level": 50.0}, '"level"'),
     ],
@@ -316,12 +267,10 @@ def test_a_check_that_says_nothing_definite_is_refused(keys, words):
 
 def test_a_time_close_to_what_is_printed_lies_above_its_rounding():
     """0.4 s to the nearest second is 0: no ratio can be taken of the lower end."""
-    near = {"kind": "close", "metric": "train_s", "case": "a", "margin": 1.0}
-
-    assert (0.5, 1.5) == check_of({**near, "reported": "1"}).target
-    assert (2.0, 2.0) == check_of({**near, "value": 2.0}).target
+    assert (0.5, 1.5) == check_of({**PRINTED, "metric": "train_s"}).target
+    assert (2.0, 2.0) == check_of({**CLOSE, "metric": "train_s", "value": 2.0}).target
     with pytest.raises(ValidationError, match="above 0"):
-        check_of({**near, "reported": "0"})
+        check_of({**PRINTED, "metric": "train_s", "reported": "0"})
 
 
 @pytest.mark.parametrize(
@@ -330,7 +279,7 @@ def test_a_time_close_to_what_is_printed_lies_above_its_rounding():
         ("id", ("A", "A.b_c-1" + "x" * 13), ("x" * 21, "", ".a", "a b")),
         ("says", ("x" * 2_000, "two\nlines"), ("x" * 2_001, "")),
         ("section", ("x" * 20, ""), ("x" * 21, "a\nb")),
-        ("check", ([{"kind": "overfits", "case": "a", "turns_by": 1}],), ([],)),
+        ("check", (), ([],)),
     ],
 )
 def test_a_claim_has_a_short_id_and_a_plain_statement(key, inside, outside):
@@ -349,7 +298,6 @@ def test_a_claim_has_a_short_id_and_a_plain_statement(key, inside, outside):
     ("text", "value", "half_step", "unit", "decimals", "is_approximate"),
     [
         ("75.49%", 75.49, 0.005, "%", 2, False),
-        ("76%", 76.0, 0.5, "%", 0, False),
         ("about 90 %", 90.0, 0.5, "%", 0, True),
         ("34,933.53377", 34933.53377, 0.000005, "", 5, False),
         ("1e-05", 1e-5, 5e-6, "", 0, False),
@@ -360,7 +308,6 @@ def test_a_claim_has_a_short_id_and_a_plain_statement(key, inside, outside):
         ("  2 ms ", 2e-3, 5e-4, "ms", 0, False),
         ("2.0 min", 120.0, 3.0, "min", 1, False),
         ("1.5 h", 5400.0, 180.0, "h", 1, False),
-        ("1 B", 1.0, 0.5, "B", 0, False),
         ("1 GB", 1e9, 5e8, "GB", 0, False),
         ("1 KiB", 1024.0, 512.0, "KiB", 0, False),
         ("2141 MiB", 2141 * 2**20, 2**19, "MiB", 0, False),
@@ -368,26 +315,18 @@ def test_a_claim_has_a_short_id_and_a_plain_statement(key, inside, outside):
     ],
 )
 def test_a_printed_number_has_a_value_a_unit_and_a_rounding(text, value, half_step, unit, decimals, is_approximate):
-    """In percent, seconds or bytes; the table of units, digit by digit."""
-    printed = parse_printed(text)
+    """In percent, seconds or bytes."""
+    found = parse_printed(text)
 
-    assert (value, half_step) == pytest.approx((printed.value, printed.half_step), rel=1e-12)
-    assert (text, unit, decimals, is_approximate) == (
-        printed.text,
-        printed.unit,
-        printed.decimals,
-        printed.is_approximate,
-    )
-    assert (printed.value - printed.half_step, printed.value + printed.half_step) == (printed.low, printed.high)
+    assert (value, half_step) == pytest.approx((found.value, found.half_step), rel=1e-12)
+    assert (unit, decimals, is_approximate) == (found.unit, found.decimals, found.is_approximate)
+    assert (found.value - found.half_step, found.value + found.half_step) == (found.low, found.high)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *["Out of Memory", "", "12 apples", "1.2.3", "\N{EN DASH}", "--5", "about", "5 5", "%", ".5", "5.", "5 gib"],
-        *["1e400", "0e999", "1e309 s", "9" * 400],
-    ],
-)
+NO_NUMBERS = ["Out of Memory", "", "12 apples", "1.2.3", "\N{EN DASH}", "--5", "about", "5 5", "%", ".5", "5.", "5 gib"]
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBERS, "1e400", "0e999", "1e309 s", "9" * 400])
 def test_what_is_no_number_is_none(text):
     """Words, another unit, beyond any float, or without a digit where one belongs: it is printed as it stands."""
     assert parse_printed(text) is None

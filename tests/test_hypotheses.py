@@ -53,11 +53,8 @@ def compared(mine, request, records):
 def compared_rates(mine, by_rate, request=PAPER, seeds=3):
     """The hypothesis of runs whose rate chooses the accuracy, to which the seed adds 0.1 each."""
     runs = plan([mine], request, range(seeds), {"cpu": 1}, hypotheses=True).runs
-    (found,) = compared(
-        mine,
-        request,
-        [record_of(run, request, by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed) for run in runs],
-    )
+    percents = [by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed for run in runs]
+    (found,) = compared(mine, request, list(map(record_of, runs, [request] * len(runs), percents)))
     return found
 
 
@@ -74,15 +71,12 @@ def test_candidates_are_planned_only_when_asked_for_and_the_assumption_itself_on
 
 
 def test_a_sub_case_differs_in_its_key_alone(mine):
-    """Dotted keys reach into tables; the benchmark stays as it is."""
-    before = mine.model_dump()
+    """Dotted keys reach into tables."""
     case = with_sub_cases(mine).cases[2]
     changed, own = (resolve(mine, one, PAPER, seed=0)[0] for one in (case, mine.cases[0]))
 
     assert own.model_copy(update={"optimizer": own.optimizer.model_copy(update={"lr": 0.001})}) == changed
-    assert {"batch_size": 8, "optimizer": {"name": "sgd", "lr": 0.001}} == case.experiment
     assert ("8 [optimizer.lr: slow]", mine.cases[0].reported) == (case.name, case.reported)
-    assert before == mine.model_dump()
 
 
 def test_a_whole_operation_may_be_a_candidate(tmp_path):
@@ -156,7 +150,7 @@ def test_a_hypothesis_is_written_with_a_row_for_each_candidate(mine):
 
 
 def test_a_candidate_alone_is_no_comparison(mine):
-    """The case itself is one of them; nor are candidates that a scale makes one run."""
+    """The case itself is one of them."""
     runs = plan([mine], PAPER, range(3), {"cpu": 1}).runs
 
     assert [] == compared(mine, PAPER, [record_of(run, PAPER, 60) for run in runs])
@@ -165,9 +159,9 @@ def test_a_candidate_alone_is_no_comparison(mine):
 def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
     """Smoke scale sets the image size itself: one run is no two candidates."""
     mine = make_benchmark(tmp_path, TOML + about("image_size", 32, 64))
-    runs = plan([mine], Request(), [0], {"cpu": 1}, hypotheses=True).runs
+    (run, *_) = plan([mine], Request(), [0], {"cpu": 1}, hypotheses=True).runs
 
-    assert [] == compared(mine, Request(), [record_of(run, Request(), 60) for run in runs])
+    assert [] == compared(mine, Request(), [record_of(run, Request(), 60)])
 
 
 SCHEDULES = {
@@ -203,9 +197,9 @@ def test_candidates_that_train_alike_count_once(ran, groups, tmp_path):
         assert [math.sqrt(1 / 2) * math.sqrt(3 / 2)] * 2 == pytest.approx([one.se for one in found.nearest])
 
 
-@pytest.mark.parametrize("other", [{"name": "constant"}, {"name": "cosine", "final_factor": 0.5}])
-def test_a_rate_of_every_step_is_another_training(other):
+def test_a_rate_of_every_step_is_another_training():
     """Than a constant rate, and than a rate that ends elsewhere."""
-    cases = [make_case("a", (), make_experiment(schedule=schedule)) for schedule in ({"name": "cosine"}, other)]
+    schedules = {"name": "cosine"}, {"name": "constant"}, {"name": "cosine", "final_factor": 0.5}
+    cases = [make_case("a", (), make_experiment(schedule=schedule)) for schedule in schedules]
 
-    assert 2 == len({Candidate("a", "8", 70.0, case).training for case in cases})
+    assert 3 == len({Candidate("a", "8", 70.0, case).training for case in cases})

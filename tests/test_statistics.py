@@ -47,15 +47,12 @@ def test_a_difference_is_welchs_t(first, second):
     assert np.allclose(theirs.confidence_interval(), mine.interval(), rtol=1e-6)
 
 
-@given(VALUES.flatmap(lambda values: st.tuples(st.just(values), st.permutations(values))))
-def test_a_paired_difference_is_the_paired_t(pair):
-    first, second = pair
-    shifted = [value + 0.25 * at for at, value in enumerate(second)]
-    if len({round(a - b, 6) for a, b in zip(first, shifted, strict=True)}) < 2:
-        return
-    mine = paired_contrast([first, shifted], [1, -1])
-
-    assert isclose(stats.ttest_rel(first, shifted).pvalue, two_sided(mine), rel_tol=1e-6, abs_tol=1e-12)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=8))
+def test_a_paired_difference_is_the_paired_t(pairs):
+    first, second = zip(*pairs, strict=True)
+    if len({round(a - b, 6) for a, b in pairs}) > 1:
+        mine, theirs = paired_contrast([first, second], [1, -1]), stats.ttest_rel(first, second)
+        assert isclose(theirs.pvalue, two_sided(mine), rel_tol=1e-6, abs_tol=1e-12)
 
 
 def test_golden_welch():
@@ -193,8 +190,6 @@ def expected_power(low, high, n, df, alpha):
     ("low", "high", "n", "df", "alpha"),
     [
         (1.0, inf, 5, 8, 0.025),
-        (inf, 1.0, 5, 8, 0.025),
-        (1.0, 2.0, 5, 8, 0.05),
         (1.5, 1.5, 3, 2.5, 0.01),
         (0.3, 0.3, 3, 4, 0.05),
     ],
@@ -207,10 +202,9 @@ def test_power_is_an_expectation_over_the_estimated_scatter(low, high, n, df, al
 @pytest.mark.parametrize(
     ("value", "n", "one_run", "expected"),
     [
+        (0.0, 3, False, None),
         (0.5, 3, False, 74),
-        (1.0, 3, False, 20),
         (1.5, 3, False, 10),
-        (2.2, 3, False, 10),
         (2.2, 10, False, 11),
         (4.0, 3, False, 5),
         (4.0, 5, False, 10),
@@ -227,19 +221,10 @@ def test_golden_seeds_needed(value, n, one_run, expected):
         assert expected == seeds_needed(estimate, region, 0.05, one_run=one_run)
 
 
-@pytest.mark.parametrize(
-    ("value", "region", "seeds"),
-    [
-        (0.0, Region(low=0), None),
-        (0.0, Region(-2.0, 2.0), 5),
-        (1.99, Region(-2.0, 2.0), None),
-        (2.0, Region(-2.0, 2.0), None),
-        (5.0, Region(-2.0, 2.0), 5),
-    ],
-)
-def test_seeds_are_those_that_settle_it_either_way(value, region, seeds):
+@pytest.mark.parametrize(("value", "seeds"), [(0.0, 5), (1.99, None), (2.0, None), (5.0, 5)])
+def test_seeds_settle_an_equivalence_either_way(value, seeds):
     """Inside or outside; on the bound no number is enough."""
-    assert seeds == seeds_needed(Estimate(value, 0.4, 4, 3, 0.5), region, 0.05)
+    assert seeds == seeds_needed(Estimate(value, 0.4, 4, 3, 0.5), Region(-2.0, 2.0), 0.05)
 
 
 def test_a_certain_estimate_takes_the_next_test():

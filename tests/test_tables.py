@@ -66,13 +66,10 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
         (mean([75.49]), "75.49 %"),
         (mean([75, 76, 77]), "76.00 % [73.52, 78.48]"),
         (mean([98, 99, 100]), "99.00 % [96.52, 100.00]"),
-        (mean([0, 1, 2]), "1.00 % [0.00, 3.48]"),
-        (mean([1], "points"), "+1.00"),
         (mean([0, -1, -2], "points"), "-1.00 [-3.48, +1.48]"),
         (mean([-100, -50], "points"), "-75.00 [-100.00, +100.00]"),
         (middle([3.14159]), "3.14"),
         (middle([12.0, 11.0, 40.0]), "12.0 [11.0 to 40.0]"),
-        (middle([9.0, 9.5, 9.991]), "9.50 [9.00 to 9.99]"),
         (middle([999.94]), "999.9"),
         (middle([1000.0]), "1000"),
         (middle([5.001, 5.002]), "5.00"),
@@ -110,12 +107,9 @@ def test_two_errors_of_an_accuracy_stand_beside_each_other(counts, seeds, images
         (Request(scale="paper"), "reported"),
         (PAPER, "reported"),
         (Request(scale="small"), "reported at full size"),
-        (Request(scale="smoke"), None),
         (Request(scale="smoke", data="cifar10"), None),
         (Request(scale="paper", data="my-photos"), None),
-        (Request(scale="paper", data="cifar10-c"), None),
         (Request(scale="paper", overrides=("epochs=3",)), None),
-        (Request(scale="paper", overrides=("optimizer.lr=0.1",)), None),
         (Request(scale="paper", overrides=("threads=1", "--device=cpu")), "reported"),
     ],
 )
@@ -290,10 +284,6 @@ def test_a_slice_is_extrapolated_by_the_images_that_pass_through_training(device
     assert DASH == table["Best Test Acc, reported", "CPU"]
 
 
-def test_a_slice_of_one_run_has_no_interval(device):
-    assert "20,000 (n = 1: no interval)" == cells(device, record_slices(device, (25.6,)), SLICE)[FULL, "CPU"]
-
-
 @pytest.mark.parametrize(
     "request_",
     [
@@ -312,10 +302,12 @@ def test_only_a_slice_is_extrapolated(device, request_):
 
 def test_an_unreliable_time_is_not_extrapolated(device):
     """It would be a thousandfold as unreliable; where every time is, the table has no such column."""
-    alone = record_slices(device, (25.6,))
+    alone, text = record_slices(device, (25.6,)), "not extrapolated \N{DAGGER}"
     beside = [changed(one, flags=["not_exclusive"]) for one in record_slices(device, (2.56,), case="CPU, tuned")]
 
-    assert "not extrapolated \N{DAGGER}" == cells(device, [*alone, *beside], SLICE)[FULL, "CPU, tuned"]
+    both = cells(device, [*alone, *beside], SLICE)
+
+    assert ("20,000 (n = 1: no interval)", text) == (both[FULL, "CPU"], both[FULL, "CPU, tuned"])
     assert (FULL, "CPU") not in cells(device, beside, SLICE)
 
 

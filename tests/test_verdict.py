@@ -1,7 +1,6 @@
 """Verdicts: what the records support, what they contradict, what they leave open, and what they do not bear on."""
 
 import json
-from dataclasses import replace
 from math import inf, log
 
 import numpy as np
@@ -69,52 +68,34 @@ NEAR = '{ kind = "close", metric = "best_accuracy", case = "16", reported = "75%
 OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cpu" }'
 TREND = 'kind = "trend", metric = "clean_accuracy", cases = ["8", "16", "32"]'
 
+OF_CLEAN = 'metric = "clean_accuracy"'
 KINDS = {
-    'kind = "greater", metric = "clean_accuracy", case = "16", than = "8"': "supported",
-    'kind = "greater", metric = "clean_accuracy", case = "8", than = "16"': "contradicted",
-    'kind = "greater", metric = "clean_accuracy", case = "16", than = "32"': "inconclusive",
-    'kind = "greater", metric = "clean_accuracy", case = "16", than = "8", by = 4.0': "supported",
-    'kind = "greater", metric = "clean_accuracy", case = "16", than = "8", by = 6.0': "contradicted",
-    'kind = "greater", metric = "clean_accuracy", case = "16", than_value = 74.0': "supported",
-    'kind = "less", metric = "clean_accuracy", case = "16", than_value = 74.0': "contradicted",
-    'kind = "less", metric = "clean_accuracy", case = "8", than = "16", paired = true': "supported",
-    'kind = "ranking", metric = "clean_accuracy", cases = ["16", "8"]': "supported",
-    'kind = "ranking", metric = "clean_accuracy", cases = ["32", "16", "8"]': "inconclusive",
-    'kind = "ranking", metric = "clean_accuracy", cases = ["8", "16", "32"]': "contradicted",
-    'kind = "equivalent", metric = "clean_accuracy", cases = ["16", "32"], margin = 1.0': "supported",
-    'kind = "equivalent", metric = "clean_accuracy", cases = ["8", "16", "32"], margin = 1.0': "contradicted",
-    'kind = "equivalent", metric = "clean_accuracy", cases = ["16", "32"], margin = 0.08': "inconclusive",
+    f'kind = "greater", {OF_CLEAN}, case = "16", than = "32"': "inconclusive",
+    f'kind = "greater", {OF_CLEAN}, case = "16", than = "8", by = 4.0': "supported",
+    f'kind = "greater", {OF_CLEAN}, case = "16", than = "8", by = 6.0': "contradicted",
+    f'kind = "less", {OF_CLEAN}, case = "16", than_value = 74.0': "contradicted",
+    f'kind = "less", {OF_CLEAN}, case = "8", than = "16", paired = true': "supported",
+    f'kind = "ranking", {OF_CLEAN}, cases = ["32", "16", "8"]': "inconclusive",
+    f'kind = "ranking", {OF_CLEAN}, cases = ["8", "16", "32"]': "contradicted",
+    f'kind = "equivalent", {OF_CLEAN}, cases = ["16", "32"], margin = 1.0': "supported",
+    f'kind = "equivalent", {OF_CLEAN}, cases = ["8", "16", "32"], margin = 1.0': "contradicted",
+    f'kind = "equivalent", {OF_CLEAN}, cases = ["16", "32"], margin = 0.08': "inconclusive",
     'kind = "close", metric = "best_accuracy", case = "16", reported = "about 75 %", margin = 1.0': "supported",
     'kind = "close", metric = "best_accuracy", case = "16", reported = "77.2%", margin = 1.0': "contradicted",
     'kind = "close", metric = "best_accuracy", case = "16", reported = "76.1%", margin = 1.0': "inconclusive",
     f'{TREND}, direction = "rising"': "supported",
-    f'{TREND}, direction = "rising", flattens = true': "supported",
     f'{TREND}, direction = "falling"': "contradicted",
+    'kind = "ratio", metric = "train_s", case = "8", to = "16", low = 0.9, high = 1.0': "supported",
+    'kind = "ratio", metric = "train_s", case = "8", to = "16", low = 3.0, high = 5.0': "contradicted",
 }
 
 
 @pytest.mark.parametrize("check", KINDS)
 def test_each_kind_of_check_finds_its_verdict(check, tmp_path):
-    """Of five seeds with means 70, 75 and 75.05 % and a standard deviation of 0.08 points."""
+    """Of five seeds with means 70, 75 and 75.05 % (or s) and a standard deviation of 0.08."""
     mine = claimed(tmp_path, f"{{ {check} }}")
 
-    assert [KINDS[check]] == words(mine, records_of(mine))
-
-
-TIMED = {
-    'kind = "ratio", metric = "train_s", case = "8", to = "16", low = 1.5, high = 3.0': "supported",
-    'kind = "ratio", metric = "train_s", case = "8", to = "16", low = 3.0, high = 5.0': "contradicted",
-    'kind = "equivalent", metric = "train_s", cases = ["8", "16"], margin = 10.0': "contradicted",
-    'kind = "greater", metric = "train_s", case = "8", than = "16", by = 50.0': "supported",
-}
-
-
-@pytest.mark.parametrize("check", TIMED)
-def test_times_are_compared_by_ratio(check, tmp_path):
-    """20 s against 10 s: twice, 100 % more."""
-    mine = claimed(tmp_path, f"{{ {check} }}")
-
-    assert [TIMED[check]] == words(mine, records_of(mine, means={"8": 20.0, "16": 10.0}, epochs=timed))
+    assert [KINDS[check]] == words(mine, records_of(mine, epochs=timed if "train_s" in check else curve))
 
 
 def with_numerics(records, **changes):
@@ -159,15 +140,10 @@ ON_CARD = OOM.replace('"cpu" }', '"cuda", card = "24 GiB" }')
 OPEN = {
     "two seeds": (GREATER, lambda mine: records_of(mine, seeds=2), Reason("few_seeds", count=2, of=3)),
     "two seeds of one case": (GREATER, lambda mine: shorter(mine, 2), Reason("few_seeds", "8", count=2, of=3)),
-    "a gap after the first seed": (
+    "a gap": (
         GREATER,
-        lambda mine: [record for record in records_of(mine) if record.seed != 1],
+        lambda mine: [one for one in records_of(mine) if one.seed != 1],
         Reason("few_seeds", count=1, of=3),
-    ),
-    "a run that diverged": (
-        GREATER,
-        lambda mine: ended(mine, "diverged"),
-        Reason("run_failed", "8", count=0, what="diverged"),
     ),
     "a run that ended before it knew its data": (
         GREATER,
@@ -191,11 +167,6 @@ MISSING = {
     "other data of the same name": (GREATER, lambda mine: mixed(mine, data="e" * 64), Reason("several_data_sets")),
     "other code": (GREATER, lambda mine: mixed(mine, shared_code="e" * 64), Reason("several_codes")),
     "times of two machines": (SLOWER, lambda mine: mixed(mine, timed, cpu="other"), Reason("several_machines")),
-    "times of an unknown machine": (
-        SLOWER,
-        lambda mine: records_of(mine, epochs=timed, cpu="unknown"),
-        Reason("unknown_machine"),
-    ),
     "times of nothing": (
         SLOWER,
         lambda mine: records_of(mine, epochs=lambda _: timed(0.0)),
@@ -257,7 +228,7 @@ def test_a_claim_of_direction_is_judged_at_every_scale_and_across_none(tmp_path)
 
 def test_cases_that_options_make_one_run_are_not_compared(tmp_path):
     request = Request(scale="paper", data="cifar10-jpeg", overrides=("batch_size=4",))
-    mine = claimed(tmp_path, '{ kind = "equivalent", metric = "clean_accuracy", cases = ["8", "16"], margin = 1.0 }')
+    mine = claimed(tmp_path, GREATER)
     records = records_of(mine.model_copy(update={"cases": mine.cases[:1]}), request)
 
     assert (Reason("same_run"),) == verdicts(mine, records, request)[0].reasons
@@ -269,7 +240,7 @@ def test_accuracies_may_come_from_two_machines(tmp_path):
     assert ["supported"] == words(mine, mixed(mine, cpu="other"))
 
 
-@pytest.mark.parametrize(("seeds", "n"), [(3, 3), (4, 3), (5, 5), (9, 5), (10, 10)])
+@pytest.mark.parametrize(("seeds", "n"), [(3, 3), (4, 3), (9, 5), (10, 10)])
 def test_claims_are_tested_at_3_5_and_10_seeds_only(seeds, n, tmp_path):
     """A fourth seed changes nothing until there are five."""
     mine = claimed(tmp_path, GREATER)
@@ -304,7 +275,6 @@ def test_a_claim_holds_where_all_its_checks_do_and_falls_where_one_does(checks, 
         (["oom_device"] * 2, "inconclusive"),
         (["unsupported"] * 3, "not run"),
         (["crashed"] * 3, "not run"),
-        (["interrupted"] * 3, "not run"),
     ],
 )
 def test_how_runs_end_is_a_claim(endings, word, tmp_path):
@@ -323,32 +293,20 @@ def test_a_card_as_large_as_the_reports_contradicts_what_it_says_of_it(tmp_path)
     assert ["contradicted"] == words(mine, records)
 
 
-def shaped(test_loss, train_loss=lambda at: 2 / at):
-    """Twelve epochs with these losses."""
-    return lambda _: tuple(
-        make_epoch(
-            at,
-            train=Score(loss=train_loss(at), correct=15, images=40),
-            clean=Score(loss=test_loss(at), correct=10, images=20),
-        )
-        for at in range(1, 13)
+@pytest.mark.parametrize(
+    ("lowest", "train_falls", "word"),
+    [(4, True, "supported"), (12, True, "contradicted"), (8, True, "contradicted"), (4, False, "contradicted")],
+)
+def test_overfitting_is_a_falling_training_loss_and_a_rising_test_loss(lowest, train_falls, word, tmp_path):
+    """In the second half of twelve epochs, from a lowest test loss that comes by the fifth."""
+    mine = claimed(tmp_path, TURNS)
+    losses = [(2 / at if train_falls else at, 1 + abs(at - lowest) / 10) for at in range(1, 13)]
+    epochs = tuple(
+        make_epoch(at, train=Score(loss=train, correct=15, images=40), clean=Score(loss=test, correct=10, images=20))
+        for at, (train, test) in enumerate(losses, 1)
     )
 
-
-@pytest.mark.parametrize(
-    ("epochs", "word"),
-    [
-        (shaped(lambda at: 1 + abs(at - 4) / 10), "supported"),
-        (shaped(lambda at: 2 / at), "contradicted"),
-        (shaped(lambda at: 1 + abs(at - 4) / 10, lambda at: at), "contradicted"),
-        (shaped(lambda at: 1 + abs(at - 8) / 10), "contradicted"),
-    ],
-)
-def test_overfitting_is_a_falling_training_loss_and_a_rising_test_loss(epochs, word, tmp_path):
-    """In the second half of the epochs, from a lowest test loss that comes early."""
-    mine = claimed(tmp_path, TURNS)
-
-    assert [word] == words(mine, records_of(mine, means={"16": 1.0}, epochs=epochs))
+    assert [word] == words(mine, records_of(mine, means={"16": 1.0}, epochs=lambda _: epochs))
 
 
 @pytest.mark.parametrize(
@@ -485,19 +443,16 @@ def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
 # The comparisons that a check amounts to
 
 
-def case_of(name, mean, epochs, seeds, batch_size):
-    records = tuple(
-        make_record(make_experiment(seed=seed, batch_size=batch_size), epochs=epochs(mean + NOISE[seed]))
-        for seed in range(seeds)
-    )
-    return replace(make_case(name, records), arm_id=name)
-
-
 def comparisons_of(keys, means, epochs=curve, seeds=3):
     """The comparisons of a check on cases whose runs scatter by seed."""
     keys = {"metric": "clean_accuracy", **keys}
     (check,) = Claim.model_validate({"id": "X", "says": "x", "check": [keys]}).checks
-    cases = {name: case_of(name, mean, epochs, seeds, at) for at, (name, mean) in enumerate(means.items(), 1)}
+    cases = {
+        name: make_case(
+            name, tuple(make_record(make_experiment(seed=s), epochs=epochs(mean + NOISE[s])) for s in range(seeds))
+        )
+        for name, mean in means.items()
+    }
     return list(compare(check, [cases[name] for name in cases_of(check)]))
 
 
@@ -517,12 +472,7 @@ TIMES = {"a": 20.0, "b": 10.0}
             {"kind": "equivalent", "cases": ["a", "b", "c"], "margin": 1.0},
             [("ab", -2.0, -1.0, 1.0), ("ac", -5.0, -1.0, 1.0), ("bc", -3.0, -1.0, 1.0)],
         ),
-        ({"kind": "close", "case": "a", "value": 71.0, "margin": 2.0}, [("a", 70.0, 69.0, 73.0)]),
         ({"kind": "close", "case": "a", "reported": "71 %", "margin": 2.0}, [("a", 70.0, 68.5, 73.5)]),
-        (
-            {"kind": "trend", "cases": ["a", "b", "c"], "direction": "rising", "flattens": True},
-            [("abc", 2.5, 0.0, inf), ("ab", 2.0, 0.0, inf), ("bc", 3.0, 0.0, inf), ("abc", -1.0, 0.0, inf)],
-        ),
         (
             {"kind": "trend", "cases": ["c", "b", "a"], "direction": "falling", "flattens": True},
             [("cba", 2.5, 0.0, inf), ("cb", 3.0, 0.0, inf), ("ba", 2.0, 0.0, inf), ("cba", 1.0, 0.0, inf)],
