@@ -29,7 +29,7 @@ from resnet18.execution.trials import Timing, images_at_most, timed
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.experiment import Execution, parse_data
 from resnet18.spec.identity import code_hash
-from resnet18.spec.plan import NotPlanned, Plan, plan
+from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.pace import Pace, Sizes, by_rule, estimate, kind_of, paces_of, scaled, total_s, work
 from resnet18.tables.selection import unreliable_times
@@ -145,16 +145,16 @@ def test_the_rule_of_thumb_counts_steps_and_work(runs):
 # What is said
 
 
-def shown(wanted, runs, *, paces=None, done=0, not_planned=(), jobs=1):
+def shown(wanted, runs, *, paces=None, done=0, not_planned=None, jobs=1):
     """A preview of these runs, of which the first so many are recorded."""
     paces = {kind_of(run.experiment, run.execution): PACE for run in runs} if paces is None else paces
-    wanted = replace(wanted, plan=Plan(tuple(runs), tuple(not_planned)))
+    wanted = replace(wanted, plan=Plan(tuple(runs), not_planned or {}))
     return Preview(wanted, {run.run_id for run in runs[:done]}, jobs, *estimate(runs[done:], paces, SIZES))
 
 
 def test_runs_are_told_with_their_records_and_their_time(wanted, runs):
     """And what that is based on; the same as a row for programs."""
-    view = shown(wanted, runs, done=1, not_planned=[NotPlanned("mine/GPU", "no CUDA device")])
+    view = shown(wanted, runs, done=1, not_planned={"mine/GPU": "no CUDA device"})
     start, _, end = announcement(view).partition(")")
 
     assert f"6 runs ({REQUEST.described}" == start

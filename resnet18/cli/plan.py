@@ -61,7 +61,7 @@ def plan_rows(view: Preview, known: Mapping[str, Record]) -> list[dict[str, Any]
         rows.append({**row, "epochs": run.experiment.epochs, "state": state, "seconds": seconds})
     empty = dict.fromkeys(("run_id", "cases", "seed", "epochs", "state", "seconds"))
     absent = view.wanted.plan.not_planned
-    return rows + [{**empty, "cases": case.label, "state": f"not run: {case.reason}"} for case in absent]
+    return rows + [{**empty, "cases": label, "state": f"not run: {reason}"} for label, reason in absent.items()]
 
 
 def summary_row(view: Preview) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def summary_row(view: Preview) -> dict[str, Any]:
         "runs": len(runs),
         "recorded": len(runs) - len(pending),
         "not_planned": len(absent),
-        "reasons": list(dict.fromkeys(case.reason for case in absent)),
+        "reasons": list(dict.fromkeys(absent.values())),
         "at_a_time": at_a_time,
         "alone": len(pending) if at_a_time == 1 else len(pending) - shared,
         "seconds": total_s(pending, view.seconds, jobs),

@@ -121,7 +121,7 @@ def summary(finished: Collection[Finished], plan: Plan) -> str:
         f"{len(finished)} run{'' if len(finished) == 1 else 's'} ({before} recorded before): "
         + (", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing was measured")
     ]
-    return "\n".join(lines + [f"not run: {case.label}: {case.reason}" for case in plan.not_planned])
+    return "\n".join(lines + [f"not run: {label}: {reason}" for label, reason in plan.not_planned.items()])
 
 
 def git_commit() -> tuple[str | None, bool | None]:

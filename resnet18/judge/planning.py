@@ -167,8 +167,8 @@ def _obstacle(
 ) -> Reason | None:
     """Return why no number of seeds of a case decides a check here, or why its runs cannot be planned."""
     if not runs:
-        absent = {case.label: case.reason for case in plan.not_planned}
-        return Reason("no_device", what=absent[label]) if label in absent else Reason("not_planned", label)
+        absent = plan.not_planned.get(label)
+        return Reason("no_device", what=absent) if absent else Reason("not_planned", label)
     if any(run.run_id not in seconds for run in runs):
         return Reason("time_unknown", label)
     if isinstance(check, Overfits) and runs[0].experiment.epochs < FEWEST_WITH_HALVES:

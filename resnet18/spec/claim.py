@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
-from resnet18.spec.experiment import Device
+from resnet18.spec.experiment import Device, MemorySize
 from resnet18.spec.metric import CHANGES, parse_printed, quantity_of
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
@@ -134,14 +134,7 @@ class RunStatus(Model):
     case: Name
     status: Literal["ok", "oom_device", "oom_host", "diverged"]
     device: Device  # what happens on another kind says nothing
-    card: Text | None = None  # its memory, as in "24 GiB": what fits a larger card says nothing either
-
-    @model_validator(mode="after")
-    def _card_is_an_amount(self) -> Self:
-        printed = parse_printed(self.card or "24 GiB")
-        if printed is None or not printed.unit:
-            raise ValueError(f'"{self.card}" is no amount of memory, such as "24 GiB"')
-        return self
+    card: MemorySize | None = None  # its memory: what fits a larger card says nothing either
 
 
 class Overfits(Model):

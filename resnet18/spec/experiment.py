@@ -32,6 +32,7 @@ def _known_size(text: object) -> object:
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
+MemorySize = Annotated[str, BeforeValidator(_known_size)]
 
 
 class Experiment(Model):
@@ -83,7 +84,7 @@ class Execution(Model):
     deterministic: bool = False  # ask torch for deterministic algorithms. CPU runs are repeatable without it.
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     workers: Annotated[int, Field(ge=0, le=64)] = 0  # data-loader processes; randomness is keyed by image
-    memory_cap: Annotated[str, BeforeValidator(_known_size)] | None = None  # of a CUDA device, or the address space
+    memory_cap: MemorySize | None = None  # of a CUDA device, or the address space
 
     @model_validator(mode="after")
     def _the_fast_path_has_its_own_ways(self) -> Self:

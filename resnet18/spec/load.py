@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from pydantic import ValidationError
 
 from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Difference, Equivalent, orders
+from resnet18.spec.claim import orders
 from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
 from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
 from resnet18.spec.identity import PACKAGE
 from resnet18.spec.metric import METRICS, TABLE_METRICS
 from resnet18.spec.optimizer import Cosine
-from resnet18.spec.resolve import Request, equal_cases, resolve, sub_cases, value_at
+from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
 
 MAX_SPEC_BYTES = 1_000_000
 FULL = Request(scale="paper")
@@ -84,10 +83,6 @@ def load_benchmark(path: Path) -> Benchmark:
     _check_names(benchmark, where)
     (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
     _check_orders(benchmark, where)
-    for hypothesis in benchmark.hypotheses:
-        for candidate, _, case in sub_cases(benchmark, hypothesis):
-            place = f'{where}: hypothesis "{hypothesis.key}", candidate "{candidate.name}"'
-            resolve(benchmark, case, FULL, seed=0, where=place)
     return benchmark
 
 
@@ -139,7 +134,7 @@ def _check_documented(benchmark: Benchmark, where: str) -> None:
 def _check_cases(benchmark: Benchmark, where: str) -> None:
     """Refuse keys of the scale, wrong values at full size, equal experiments, and keys that no case has."""
     specs: list[Experiment | Execution] = []
-    for case in benchmark.cases:
+    for case in with_sub_cases(benchmark).cases:
         place = f'{where}: case "{case.name}"'
         if of_scale := [key for key in SCALE_KEYS if key in {**benchmark.experiment, **case.experiment}]:
             next_step = "remove the key; use --scale, --data, --seeds or -o"
@@ -186,10 +181,9 @@ def _texts(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
 
 
 def _check_orders(benchmark: Benchmark, where: str) -> None:
-    """Refuse claims that cannot all hold: an order that runs in a circle, a difference beyond an equivalence."""
-    checks = [(claim.id, check) for claim in benchmark.claims for check in claim.checks]
+    """Refuse claims whose orders run in a circle: they cannot all hold."""
     below: dict[tuple[str, float | None], dict[str, set[str]]] = {}
-    for _, check in checks:
+    for check in (check for claim in benchmark.claims for check in claim.checks):
         for higher, lower in orders(check):
             of_metric = below.setdefault((getattr(check, "metric", ""), getattr(check, "level", None)), {})
             of_metric.setdefault(higher, set()).add(lower)
@@ -199,10 +193,3 @@ def _check_orders(benchmark: Benchmark, where: str) -> None:
         except CycleError as error:
             circle = '" > "'.join(reversed(error.args[1]))
             raise SpecError(f"{where}: claims on {metric}", f'contradict each other: "{circle}"') from None
-    differences = [(claim, check) for claim, check in checks if isinstance(check, Difference)]
-    equals = [(claim, check) for claim, check in checks if isinstance(check, Equivalent)]
-    for (claim, check), (other, equal) in product(differences, equals):
-        is_same = check.metric == equal.metric and {check.case, check.than} <= {*equal.cases}
-        if is_same and check.by >= equal.margin:
-            what = f'contradicts claim "{other}": at least {check.by:g} is not below {equal.margin:g}'
-            raise SpecError(f'{where}: claim "{claim}"', what)

@@ -17,20 +17,13 @@ Decay = Annotated[float, Field(ge=0, le=1)]
 
 
 class TorchOptimizer(Model):
-    """An optimizer of torch's. Its keys are the arguments of torch's class; the rest says how that class behaves."""
+    """A class of `torch.optim` with its name. Its keys are the arguments; the rest says how that class behaves."""
 
-    torch_class: ClassVar[str]  # in `torch.optim`
-    state: ClassVar[tuple[str, ...]] = ()  # torch's keys of what it keeps for each parameter, a momentum apart
     is_fused: ClassVar[bool] = False  # whether torch can update a parameter in one kernel, on a CPU and on CUDA
     counts_steps: ClassVar[bool] = True  # whether torch counts steps, which a CUDA graph needs on the device
     decays: ClassVar[tuple[str, ...]] = ("weight_decay",)  # the keys that move a weight whose gradient is 0
     lr: LearningRate
     weight_decay: Decay = 0.0
-
-    @property
-    def state_tensors(self) -> int:
-        """The number of tensors of a parameter's size that torch keeps for it."""
-        return len(self.state) + (getattr(self, "momentum", 0.0) > 0)
 
     @property
     def moves_unseen(self) -> bool:
@@ -41,7 +34,7 @@ class TorchOptimizer(Model):
 class SGD(TorchOptimizer):
     """Stochastic gradient descent, with momentum where `momentum` is above 0."""
 
-    torch_class, is_fused, counts_steps = "SGD", True, False
+    is_fused, counts_steps = True, False
     name: Literal["sgd"] = "sgd"
     momentum: Share = 0.0
     dampening: Share = 0.0
@@ -55,7 +48,7 @@ class SGD(TorchOptimizer):
 
 
 class _TwoMoments(TorchOptimizer):
-    state, is_fused = ("exp_avg", "exp_avg_sq"), True
+    is_fused = True
     betas: Annotated[Items[Share], Field(min_length=2, max_length=2)] = (0.9, 0.999)
     eps: Tiny = 1e-8
 
@@ -63,14 +56,12 @@ class _TwoMoments(TorchOptimizer):
 class Adam(_TwoMoments):
     """Adam (Kingma and Ba, 2014)."""
 
-    torch_class = "Adam"
     name: Literal["adam"] = "adam"
 
 
 class AdamW(_TwoMoments):
     """Adam whose weight decay is no part of the gradient (Loshchilov and Hutter, 2019)."""
 
-    torch_class = "AdamW"
     name: Literal["adamw"] = "adamw"
     weight_decay: Decay = 0.01
 
@@ -78,7 +69,6 @@ class AdamW(_TwoMoments):
 class RMSprop(TorchOptimizer):
     """RMSprop (Hinton's lecture notes, 2012)."""
 
-    torch_class, state = "RMSprop", ("square_avg",)
     name: Literal["rmsprop"] = "rmsprop"
     alpha: Share = 0.99
     eps: Tiny = 1e-8
@@ -88,7 +78,6 @@ class RMSprop(TorchOptimizer):
 class Adadelta(TorchOptimizer):
     """Adadelta (Zeiler, 2012)."""
 
-    torch_class, state = "Adadelta", ("square_avg", "acc_delta")
     name: Literal["adadelta"] = "adadelta"
     rho: Share = 0.9
     eps: Tiny = 1e-6
@@ -97,7 +86,7 @@ class Adadelta(TorchOptimizer):
 class ASGD(TorchOptimizer):
     """Averaged stochastic gradient descent (Polyak and Juditsky, 1992); the average starts after `t0` steps."""
 
-    torch_class, state, decays = "ASGD", ("ax",), ("weight_decay", "lambd")
+    decays = ("weight_decay", "lambd")
     name: Literal["asgd"] = "asgd"
     lambd: Decay = 1e-4
     alpha: Share = 0.75

@@ -30,19 +30,11 @@ class Run:
 
 
 @dataclass(frozen=True)
-class NotPlanned:
-    """A case that this machine cannot run."""
-
-    label: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Plan:
     """Runs in seed-major order, so that drift of the machine hits all cases alike."""
 
     runs: tuple[Run, ...]
-    not_planned: tuple[NotPlanned, ...]
+    not_planned: Mapping[str, str]  # `benchmark/case` of what this machine cannot run, and why
 
 
 def plan(
@@ -63,15 +55,15 @@ def plan(
     if hypotheses:
         benchmarks = [with_sub_cases(benchmark) for benchmark in benchmarks]
     runs: dict[str, Run] = {}
-    absent: dict[str, NotPlanned] = {}
+    absent: dict[str, str] = {}
     for seed in seeds:
         for benchmark, case in every_case(benchmarks):
             run = _run(benchmark, case, request, seed)
             if reason := absent_device(run.execution, devices):
-                absent[run.labels[0]] = NotPlanned(run.labels[0], reason)
+                absent[run.labels[0]] = reason
             else:
                 runs[run.run_id] = _joined(runs.get(run.run_id, run), run)
-    return Plan(tuple(runs.values()), tuple(absent.values()))
+    return Plan(tuple(runs.values()), absent)
 
 
 def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
@@ -139,7 +131,7 @@ def only_cases(planned: Plan, wanted: Collection[str], names: Iterable[str]) -> 
     A run that other cases share keeps all of its labels. `names` are what the user calls the tables. Raises SpecError
     at a case that is not planned.
     """
-    labels = [*(label for run in planned.runs for label in run.labels), *(case.label for case in planned.not_planned)]
+    labels = [*(label for run in planned.runs for label in run.labels), *planned.not_planned]
     for text in wanted:
         if not any(text in {label, label.partition("/")[2]} for label in labels):
             listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])} (candidates: add --hypotheses)"
@@ -148,5 +140,5 @@ def only_cases(planned: Plan, wanted: Collection[str], names: Iterable[str]) -> 
     return replace(
         planned,
         runs=tuple(run for run in planned.runs if chosen.intersection(run.labels)),
-        not_planned=tuple(case for case in planned.not_planned if case.label in chosen),
+        not_planned={label: reason for label, reason in planned.not_planned.items() if label in chosen},
     )

@@ -156,7 +156,7 @@ def build_optimizer(
     `unseen` are the weights of a fast network that get no gradient: weight decay moves them all the same.
     """
     parameters = list(parameters)
-    torch_class: type[torch.optim.Optimizer] = getattr(torch.optim, spec.torch_class)
+    torch_class: type[torch.optim.Optimizer] = getattr(torch.optim, type(spec).__name__)
     values = spec.model_dump(exclude={"name"})
     form = form_of(spec, path, device_type)
     values |= {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
