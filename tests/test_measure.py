@@ -166,7 +166,7 @@ def test_an_arm_processor_is_told_by_its_maker_and_its_numbers(kinds, name, more
 def test_on_macos_the_system_is_asked_for_the_name(script, name, tmp_path, cpu_info, monkeypatch):
     """Where it has no answer the processor is unknown: `arm` would be the same for all."""
     monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(devices, "SYSCTL", str(tmp_path / "sysctl"))
+    monkeypatch.setattr(devices, "BRAND", (str(tmp_path / "sysctl"),))
     if script is not None:
         (tmp_path / "sysctl").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (tmp_path / "sysctl").chmod(0o755)

@@ -179,7 +179,6 @@ def test_a_slice_of_a_gpu_is_read_by_its_own_uuid(fake):
         ({"0.split": 1}, (FIRST,), "the GPU is split (MIG)"),
         ({"fail.nvmlDeviceGetHandleByUUID": 4}, (SLICE,), f"UUID that torch uses: {not_answered('NoPermission')}"),
         ({}, ("GPU-0",), "UUID"),
-        ({}, (), "UUID"),
     ],
 )
 def test_a_gpu_that_is_not_found_leaves_torchs_peaks_alone(changes, uuids, reason, fake, monkeypatch):
@@ -324,17 +323,13 @@ def test_a_sampled_peak_is_the_largest_answer(answers):
     [
         (0, "1-a", "", ("GPU-1-a", "MIG-1-a")),
         (0, "GPU-1-a", "1,0", ("GPU-1-a", "MIG-1-a")),
-        (0, "1-a", "MIG-3-c", ("MIG-3-c",)),
-        (1, None, "GPU-1-a, GPU-2-b", ("GPU-2-b",)),
-        (0, None, "0,1", ()),
-        (2, None, "GPU-1-a", ()),
-        (0, None, "", ()),
+        (1, "1-a", "MIG-2-b, MIG-3-c", ("MIG-3-c",)),
+        (2, "1-a", "MIG-2-b", ("GPU-1-a", "MIG-1-a")),
     ],
 )
 def test_a_device_is_known_by_uuid_never_by_index(index, uuid, visible, uuids, monkeypatch):
-    """Torch's, or the one in CUDA_VISIBLE_DEVICES where torch does not tell or means the GPU around a slice."""
-    properties = SimpleNamespace(**{"uuid": uuid} if uuid else {})
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: properties)
+    """Torch's, or the one in CUDA_VISIBLE_DEVICES where torch means the GPU around a slice."""
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid=uuid))
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", visible)
 
     assert uuids == uuids_of(torch.device("cuda", index))

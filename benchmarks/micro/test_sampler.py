@@ -15,7 +15,7 @@ from fakes.nvml import NEVER_S, FakeNvml, install
 
 from resnet18.measure.device_watch import DeviceWatch
 
-UUID = "GPU-1"
+UUID = "MIG-1"
 STATE = {
     "driver": "515.57",
     "0.uuid": UUID,

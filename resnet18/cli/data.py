@@ -31,19 +31,20 @@ def verify_command() -> opt.Answer:
     from resnet18.data.archives import find_archive
     from resnet18.data.source import holdings
 
-    rows, lines = [], []
-    for holding in holdings(data_home()):
-        if holding.label == CIFAR10 and holding.kind != "part":
-            error = holding.damage()
-            state = "damaged" if error else "right"
-            rows.append({**holding.row(), "state": state, "says": error.what if error else ""})
-            lines.append(f"{state}: {one_line(str(holding.path))}")
-            if error:
+    rows, lines, exit_code = [], [], 0
+    for held in holdings(data_home()):
+        if held.label == CIFAR10 and held.kind != "part":
+            state, says = "right", ""
+            try:
+                held.check()
+            except IntegrityError as error:
+                state, says, exit_code = "damaged", error.what, error.exit_code
                 typer.echo(f"error: {error}", err=True)
-    is_damaged = any(row["state"] == "damaged" for row in rows)
-    if not is_damaged:
+            rows.append({**held.row(), "state": state, "says": says})
+            lines.append(f"{state}: {one_line(str(held.path))}")
+    if not exit_code:
         find_archive(data_home())
-    return opt.Answer(rows, "\n".join(lines), IntegrityError.exit_code if is_damaged else 0)
+    return opt.Answer(rows, "\n".join(lines), exit_code)
 
 
 def where_command() -> opt.Answer:

@@ -60,16 +60,12 @@ class Holding(NamedTuple):
     path: Path
     size_bytes: int
 
-    def damage(self) -> IntegrityError | None:
-        """Hash an archive or a decoded copy again, and return what is wrong with it."""
-        try:
-            if self.kind == "decoded":
-                _read_copy(self.label, self.path, verify=True)
-            else:
-                check_archive(self.path, ARCHIVES[self.path.name].sha256)
-        except IntegrityError as error:
-            return error
-        return None
+    def check(self) -> None:
+        """Hash an archive or a decoded copy again, or raise IntegrityError."""
+        if self.kind == "decoded":
+            _read_copy(self.label, self.path, verify=True)
+        else:
+            check_archive(self.path, ARCHIVES[self.path.name].sha256)
 
     def row(self) -> dict[str, object]:
         """Return it for scripts."""

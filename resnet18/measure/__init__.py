@@ -19,8 +19,7 @@ class Clock:
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
         self._synchronize = synchronize
-        self.total_ns = dict.fromkeys(SCOPES, 0)
-        """Since the last lap. A resumed run starts with the values of its checkpoint."""
+        self.total_ns = dict.fromkeys(SCOPES, 0)  # since the last lap, or as the checkpoint of a resumed run had it
 
     @contextmanager
     def scope(self, name: str, *, synchronized: bool = True) -> Iterator[None]:

@@ -45,9 +45,8 @@ class DeviceFacts(NamedTuple):
 class DeviceWatch:
     """Watches a device from the opening of the context to its end. Never holds the run up, and never fails it.
 
-    The opening resets torch's peaks and reads the baseline, before the run's first tensor is on the device; asking
-    torch for the UUID starts CUDA, whose context (hundreds of MiB) the baseline includes with some versions of CUDA.
-    NVML is asked in a thread alone, since any call may hang. What happens between two samples is missed.
+    The opening comes before the run's first tensor is on the device: it resets torch's peaks and reads the baseline,
+    which may include CUDA's context (hundreds of MiB). NVML is asked in a thread alone, since any call may hang.
     """
 
     def __init__(self, device: torch.device, *, period_s: float = 0.1) -> None:
@@ -56,12 +55,9 @@ class DeviceWatch:
         self._gpu: Gpu = None
         self._driver: str | None = None
         self._samples = 0
-        self._seen: dict[str, Any] = {}
-        """By the record's key. Values are replaced, never changed: they can be read while the thread hangs."""
-        self._reasons: dict[str, str] = {}
-        """The last reason for which a key had no value."""
-        self._silence = "the device was not read"
-        """The reason for every other key."""
+        self._seen: dict[str, Any] = {}  # values are replaced, never changed: they can be read while the thread hangs
+        self._reasons: dict[str, str] = {}  # why a key had no value the last time
+        self._silence = "the device was not read"  # the reason for every other key
         self._is_late = False
         self._opened, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="nvml-sampler", daemon=True)
@@ -76,14 +72,15 @@ class DeviceWatch:
             return self
         try:
             self._thread.start()
-            self._is_late = not self._opened.wait(OPENING_LIMIT_S)
         except RuntimeError:  # the system's limit of threads
             self._silence = "no thread could be started for NVML"
+        else:
+            self._is_late = not self._opened.wait(OPENING_LIMIT_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        if self._thread.ident is not None:
+        if self._thread.is_alive():
             self._thread.join(CLOSING_LIMIT_S)
 
     def facts(self) -> DeviceFacts:
@@ -91,20 +88,19 @@ class DeviceWatch:
         silence, seen, reasons = self._silence, dict(self._seen), dict(self._reasons)
         if self._thread.is_alive():
             silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
-        if self._is_late:  # what was read later is no state before the run
+        if self._is_late:
             silence = f"NVML had not answered {OPENING_LIMIT_S:g} s after the run began"
-            seen = {key: value for key, value in seen.items() if key not in {BASELINE, ENERGY}}
-        energy_mj = seen.pop(ENERGY, ())
-        if len(energy_mj) == 2:
-            seen[ENERGY] = (energy_mj[1] - energy_mj[0]) / 1000 if energy_mj[1] > energy_mj[0] else None
+        begin_mj, *end_mj = seen.pop(ENERGY, (0,))
+        if end_mj:
+            seen[ENERGY] = (end_mj[0] - begin_mj) / 1000 if end_mj[0] > begin_mj else None
             reasons[ENERGY] = "the device's energy counter did not advance"
         if clocks := sorted(seen.get(CLOCK, Counter()).elements()):
             seen[CLOCK] = (clocks[0], statistics.median_low(clocks), clocks[-1])
         peaks = own_peaks(self._device)
         reasons |= dict.fromkeys(peaks, NO_DEVICE if self._device.type == "cpu" else NO_PEAKS)
-        period_s = self._period_s if self._samples else None
-        sampled = {"conditions.sampling_period_s": period_s, "conditions.samples": self._samples or None}
-        values = dict.fromkeys(GAUGES) | seen | peaks | sampled
+        if self._samples:
+            seen |= {"conditions.sampling_period_s": self._period_s, "conditions.samples": self._samples}
+        values = dict.fromkeys((*GAUGES, "conditions.sampling_period_s", "conditions.samples")) | seen | peaks
         memory, conditions = (
             {key.removeprefix(part): value for key, value in values.items() if key.startswith(part)}
             for part in ("memory.", "conditions.")
@@ -136,11 +132,12 @@ class DeviceWatch:
             with nvml():
                 self._driver = driver_version()
                 self._gpu = find_gpu(self._uuids)
-                self.sample(BASELINE, PEAK, ENERGY)
+                if is_early := not self._is_late:  # what is read later is no state before the run
+                    self.sample(BASELINE, PEAK, ENERGY)
                 self._opened.set()
                 while not self._stop.wait(self._period_s):
                     self.sample()
-                self.sample(*DURING, ENERGY)
+                self.sample(*DURING, *([ENERGY] if is_early else []))
         except ERRORS as error:
             self._silence = reason_of(error)
         finally:
@@ -168,16 +165,13 @@ def own_peaks(device: torch.device) -> dict[str, int | None]:
 def uuids_of(device: torch.device) -> tuple[str, ...]:
     """Return the UUIDs under which NVML may know a CUDA device; its index would not do: torch and NVML order otherwise.
 
-    CUDA_VISIBLE_DEVICES is asked where torch does not tell, and for a slice (MIG), of which torch may tell the GPU's.
+    Of a slice (MIG) torch may tell the UUID of the GPU, so that CUDA_VISIBLE_DEVICES is asked first.
     """
-    index, listed = device.index or 0, os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    named = listed[index].strip() if index < len(listed) else ""
-    if named.startswith("MIG-"):
-        return (named,)
-    with suppress(AttributeError, RuntimeError, AssertionError):  # too old a torch, no driver, no such device
-        bare = str(torch.cuda.get_device_properties(device).uuid).removeprefix("GPU-").removeprefix("MIG-")
-        return (f"GPU-{bare}", f"MIG-{bare}")
-    return (named,) if named.startswith("GPU-") else ()
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[device.index or 0 :]
+    if listed and listed[0].strip().startswith("MIG-"):
+        return (listed[0].strip(),)
+    bare = str(torch.cuda.get_device_properties(device).uuid).removeprefix("GPU-").removeprefix("MIG-")
+    return (f"GPU-{bare}", f"MIG-{bare}")
 
 
 def _processes(gpu: Gpu) -> list[Any]:

@@ -18,10 +18,9 @@ pynvml: Any = importlib.import_module("pynvml") if importlib.util.find_spec("pyn
 """NVIDIA's management library (NVML). Where it is not installed, each call is an AttributeError."""
 NVML_ERRORS = (getattr(pynvml, "NVMLError", OSError), OSError, AttributeError, ValueError)
 """What pynvml raises: NVML's codes, a library that cannot be loaded, a function that an older pynvml lacks."""
-Gpu = Any
-"""pynvml's handle of a GPU; it has no types."""
+Gpu = Any  # pynvml's handle of a GPU; it has no types
 CPU_INFO = Path("/proc/cpuinfo")
-SYSCTL = "/usr/sbin/sysctl"
+BRAND = ("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")  # asks macOS for its processor's name
 NAMES = ("model name", "Model Name", "cpu model", "cpu", "uarch")
 """Under which Linux names a processor: x86, LoongArch, MIPS, POWER, RISC-V."""
 OF_ARM = ("implementer", "part", "variant", "revision")
@@ -67,7 +66,7 @@ def find_gpu(uuids: tuple[str, ...]) -> Gpu:
 
     Raises UnknownError if there is none, or only the GPU around the slice (MIG) is known.
     """
-    reason = "torch does not tell the device's UUID, and CUDA_VISIBLE_DEVICES does not name one"
+    reason = ""
     for uuid in uuids:
         try:
             gpu = pynvml.nvmlDeviceGetHandleByUUID(uuid)
@@ -89,10 +88,7 @@ def reason_of(error: Exception) -> str:
 
 
 def nvidia_gpus() -> tuple[str, ...]:
-    """Return the names by which CUDA_VISIBLE_DEVICES may call this machine's GPUs: those it lists, else all UUIDs.
-
-    Numbers would mislead: CUDA counts the fastest first, NVML by the place on the bus.
-    """
+    """Return the names by which CUDA_VISIBLE_DEVICES may call this machine's GPUs: those it lists, else all UUIDs."""
     if (listed := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return tuple(name.strip() for name in listed.split(",") if name.strip())
     return tuple(listed_gpus())
@@ -101,9 +97,8 @@ def nvidia_gpus() -> tuple[str, ...]:
 def present_devices(*, prove: bool) -> dict[str, int]:
     """Return how many devices of each kind can be used, by kind: one CPU, and no kind of which there is none.
 
-    To `prove`, a child process allocates on a device of the kind and lets torch count (seconds): neither NVML nor
-    torch.cuda.is_available() proves that CUDA works, and CUDA_VISIBLE_DEVICES and slices of a GPU (MIG) change the
-    number. Otherwise the driver's word is taken, in a millisecond; of `xpu` no driver can be asked.
+    To `prove`, a child process allocates on a device of the kind and lets torch count (seconds): nothing else proves
+    that CUDA works. Otherwise the driver's word is taken, in a millisecond; of `xpu` no driver can be asked.
     """
     torches = {found.version for found in importlib.metadata.distributions(name="torch")}
     hinted = {
@@ -126,20 +121,14 @@ def _proved(kind: str) -> int:
 
 
 def cpu_model() -> str:
-    """Return the processor's name, on ARM what tells it from others; `unknown` where the system does not tell.
-
-    `unknown` is no name: two records that have it may come from two machines.
-    """
-    found, system = platform.processor(), platform.system()
-    if system == "Linux":  # where platform.processor() is the architecture, the same for every processor of it
-        found = _arm_model() or next(filter(None, map(_of_cpu, NAMES)), "")
-    elif system == "Darwin":
-        command = [SYSCTL, "-n", "machdep.cpu.brand_string"]
-        try:
-            found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            found = ""
-    return found or "unknown"
+    """Return the processor's name, on ARM what tells it from others; `unknown`, which is no name, if none is told."""
+    if platform.system() == "Linux":  # where platform.processor() is the architecture, the same for all of it
+        return _arm_model() or next(filter(None, map(_of_cpu, NAMES)), "unknown")
+    if platform.system() == "Darwin":
+        with suppress(OSError, subprocess.SubprocessError):
+            return subprocess.run(BRAND, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+        return "unknown"
+    return platform.processor() or "unknown"
 
 
 def _arm_model() -> str:
@@ -163,19 +152,13 @@ def cpu_flags() -> frozenset[str]:
 
 
 def emulates_bf16() -> bool:
-    """Tell whether products in bf16 are put together from other instructions, which takes many times as long as fp32.
-
-    So it is where the processor has none for them, or oneDNN may not use them; False where neither is known.
-    """
+    """Tell whether products in bf16 are put together from other instructions, many times slower; False if unknown."""
     flags = cpu_flags()
     return bool(flags) and (not flags & WITH_BF16 or onednn_setting("MAX_CPU_ISA").upper() in ISA_WITHOUT_BF16)
 
 
 def onednn_setting(name: str) -> str:
-    """Return the value of one of oneDNN's environment variables, by the name without prefix; empty where it is not set.
-
-    oneDNN reads each under two prefixes, the newer first, and takes an empty value for none.
-    """
+    """Return the value of a variable that oneDNN reads under two prefixes, the newer first; an empty one is none."""
     return next(filter(None, (os.environ.get(prefix + name) for prefix in ONEDNN_PREFIXES)), "")
 
 

@@ -43,9 +43,9 @@ def usable_cpus() -> list[int]:
 
 
 def _cgroups() -> Iterator[Path]:
-    """Yield the folders of our control groups and of those around them, of version 1 (by controller) and 2 (without).
+    """Yield our control groups, of version 1 (by controller) and 2, and those around them up to the mount point.
 
-    In a container a group's path may be the host's, absent here: the mount point itself is then the container's group.
+    In a container a group's path may be the host's, absent here: the mount point is then the container's group.
     """
     for line in _text(OUR_CGROUPS).splitlines():
         _, controllers, path = line.split(":", 2)
@@ -75,11 +75,7 @@ def _text(path: Path) -> str:
 
 
 class HostWatch:
-    """Looks at the host when the context is opened and when it is left; costs nothing in between.
-
-    Work of this process and of children that have ended and been waited for is its own. A child that still runs when
-    the context is left counts among the others.
-    """
+    """Looks at the host when the context is opened and left. A child that still runs then counts among the others."""
 
     def __enter__(self) -> Self:
         self._before = self._after = self._look()
