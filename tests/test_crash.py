@@ -9,14 +9,11 @@ import time
 from collections import Counter
 
 import pytest
-from builders import TINY, make_benchmark, make_toml, wait_for_an_epoch
-from fakes.jobs import EMBEDDED, ONE_CASE, Quiet
+from builders import TINY, make_toml, wait_for_an_epoch
+from fakes.jobs import ONE_CASE, Quiet, run_in
 
 from resnet18.execution.job import Policy
-from resnet18.execution.runner import LocalEngine, run_plan
 from resnet18.records.store import Store
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
 
 EPOCHS = 12
 OPTIONS = (*TINY, f"epochs={EPOCHS}", "path=fast")
@@ -55,10 +52,9 @@ def start(tmp_path):
 
 def finish(folder, results):
     """Run what is missing of the same in this process, and return the last record and what was told."""
-    request, progress, store = Request(overrides=OPTIONS), Quiet(), Store(folder / results)
-    planned = plan([make_benchmark(folder, ONE_CASE)], request, [0], {"cpu": 1})
-    run_plan(planned, request, EMBEDDED, LocalEngine(), store, progress, Policy(checkpoint_every_s=0.0))
-    return store.read().records[-1], progress.lines
+    progress, policy = Quiet(), Policy(checkpoint_every_s=0.0)
+    run_in(folder / results, ONE_CASE, overrides=OPTIONS, progress=progress, policy=policy)
+    return Store(folder / results).read().records[-1], progress.lines
 
 
 @pytest.fixture(scope="module")

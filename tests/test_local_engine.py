@@ -5,7 +5,6 @@ import sys
 from contextlib import ExitStack
 from unittest import mock
 
-import pynvml
 import pytest
 from builders import TINY_ARGUMENTS, TOML, make_job, make_toml
 from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of
@@ -17,7 +16,6 @@ from resnet18.execution import attempt, runner
 from resnet18.execution.attempt import SPINS, spin_briefly
 from resnet18.execution.attempt import carry_out as carry_out_really
 from resnet18.execution.runner import ALL, LocalEngine, lease_gpu, shares
-from resnet18.measure.devices import nvidia_gpus
 from resnet18.measure.host import usable_cpus
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
@@ -162,39 +160,6 @@ def test_two_processes_never_have_the_same_gpu():
         for holder in holders:
             holder.kill()
             holder.communicate()
-
-
-@pytest.mark.parametrize(
-    ("listed", "names"),
-    [
-        ("", ()),
-        ("0", ("0",)),
-        ("1, 0", ("1", "0")),
-        ("GPU-a,,MIG-b", ("GPU-a", "MIG-b")),
-        (None, ("GPU-1-a", "GPU-2-b")),
-    ],
-)
-def test_gpus_are_those_that_are_listed_else_all_by_uuid(listed, names, monkeypatch):
-    uuids = ["GPU-1-a", "GPU-2-b"]
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(uuids))
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda handle: uuids[handle])
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: "a model")
-    if listed is None:
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    else:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
-
-    assert names == nvidia_gpus()
-
-
-def test_a_machine_without_a_driver_has_no_gpus(monkeypatch):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(pynvml, "nvmlInit", lambda: (_ for _ in ()).throw(pynvml.NVMLError(12)))
-
-    assert () == nvidia_gpus()
 
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])

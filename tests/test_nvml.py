@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from resnet18.measure import device_watch
+from resnet18.measure import device_watch, devices
 from resnet18.measure.device_watch import DeviceWatch, uuids_of
 from resnet18.records.record import Conditions, Memory
 
@@ -333,3 +333,21 @@ def test_a_device_is_known_by_uuid_never_by_index(index, uuid, visible, uuids, m
     monkeypatch.setitem(os.environ, "CUDA_VISIBLE_DEVICES", visible)
 
     assert uuids == uuids_of(torch.device("cuda", index))
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [("", ()), ("0", ("0",)), ("1, 0", ("1", "0")), ("GPU-a,,MIG-b", ("GPU-a", "MIG-b")), (None, (FIRST, SECOND))],
+)
+def test_gpus_are_those_that_are_listed_else_all_by_uuid(visible, names, monkeypatch):
+    monkeypatch.setattr(devices, "listed_gpus", lambda: dict.fromkeys((FIRST, SECOND), "a model"))
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert names == devices.nvidia_gpus()
+
+
+def test_a_machine_without_a_driver_has_no_gpus(fake):
+    fake.state["fail.nvmlInitWithFlags"] = 12
+
+    assert () == devices.nvidia_gpus()

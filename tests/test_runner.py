@@ -11,34 +11,23 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from builders import TINY, TOML, make_experiment, make_job, make_run, make_toml
+from builders import TINY, TOML, make_experiment, make_job, make_run
 from fakes import children
-from fakes.jobs import EMBEDDED, Quiet, record_of
+from fakes.jobs import EMBEDDED, Quiet, record_of, run_in
 
 from resnet18.execution import attempt as attempts
 from resnet18.execution.attempt import carry_out, claim, run_lock
 from resnet18.execution.failure import ending, error_text, record_death
-from resnet18.execution.job import DEFAULT, Finished, Policy
-from resnet18.execution.runner import LocalEngine, checked_data, exit_code_of, run_plan
+from resnet18.execution.job import Finished, Policy
+from resnet18.execution.runner import checked_data, exit_code_of
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SuiteError
 from resnet18.spec.experiment import DataSource, Execution
-from resnet18.spec.load import load_benchmark
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
 
 DIVERGES = 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
 WITH_ONE_THAT_DIVERGES = TOML.replace("experiment = { batch_size = 8 }", DIVERGES)
 ON_CPU = Execution(device="cpu", threads=1)
-
-
-def run_in(folder, text=TOML, *, overrides=TINY, engine=None, progress=None, policy=DEFAULT):
-    """Run a benchmark file at tiny size, its results in the folder, and return what the runner returned."""
-    request = Request(data=EMBEDDED.label, overrides=overrides)
-    planned = plan([load_benchmark(make_toml(folder, text))], request, [0], {"cpu": 1})
-    store = Store(folder / "results")
-    return run_plan(planned, request, EMBEDDED, engine or LocalEngine(), store, progress or Quiet(), policy)
 
 
 class Recording:
@@ -64,7 +53,8 @@ class Recording:
 def ran(tmp_path_factory):
     """What a real run of two cases returned, of which the first diverges, and its folder."""
     folder = tmp_path_factory.mktemp("ran")
-    return run_in(folder, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20")), folder / "results"
+    results = folder / "results"
+    return run_in(results, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20")), results
 
 
 @pytest.fixture
@@ -86,10 +76,6 @@ def records(tmp_path):
 
 def long(**changes):
     return make_experiment(epochs=2_000, **changes)
-
-
-def statuses(finished):
-    return [one.status for one in finished]
 
 
 def nothing(message):
@@ -132,10 +118,10 @@ def test_each_run_leaves_one_record_of_what_its_numbers_depend_on(ran):
 def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
     finished, results = ran
     diverged = next(record for record in Store(results).read().records if record.status == "diverged")
-    again = run_in(results.parent, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20"))
+    again = run_in(results, WITH_ONE_THAT_DIVERGES, overrides=(*TINY, "epochs=20"))
     (log,) = (results / "logs").iterdir()
 
-    assert (["diverged", "ok"], 3) == (statuses(finished), exit_code_of(finished))
+    assert (["diverged", "ok"], 3) == ([one.status for one in finished], exit_code_of(finished))
     assert [True, True] == [one.was_recorded for one in again]
     assert "DivergedError: " in diverged.failure.message
     assert min(diverged.time.train_s, diverged.memory.rss_peak_bytes) > 0
@@ -144,13 +130,13 @@ def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
 
 
 def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, monkeypatch):
-    engine = Recording()
-    run_in(tmp_path, engine=engine)
-    again = run_in(tmp_path, engine=engine)
+    engine, results = Recording(), tmp_path / "results"
+    run_in(results, engine=engine)
+    again = run_in(results, engine=engine)
     monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
-    run_in(tmp_path, engine=engine, policy=Policy(keep_stale=True))
+    run_in(results, engine=engine, policy=Policy(keep_stale=True))
     kept = len(engine.carried_out)
-    run_in(tmp_path, engine=engine)
+    run_in(results, engine=engine)
 
     assert [True, True] == [one.was_recorded for one in again]
     assert (2, 4) == (kept, len(engine.carried_out))
@@ -284,9 +270,9 @@ def test_an_error_text_in_a_record_holds_no_folder():
 @pytest.fixture
 def claimed(make):
     """Ask for a run that is to be carried out; returns the answer and what the user was told."""
+    progress = Quiet()
 
     def ask():
-        progress = Quiet()
         with ExitStack() as held:
             return claim(make(), progress, held), progress.lines
 
@@ -392,13 +378,18 @@ def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ends", "code"), [(["ok", "ok"], 0), (["ok", None], 75), (["crashed", None], 3), (["interrupted"], 3), ([], 3)]
+    ("ends", "is_expected", "code"),
+    [
+        (["ok", "ok"], False, 0),
+        (["ok", None], False, 75),
+        (["crashed", None], False, 3),
+        (["interrupted"], False, 3),
+        ([], False, 3),
+        (["oom_device"], False, 3),
+        (["oom_device"], True, 0),
+    ],
 )
-def test_the_exit_code_says_how_the_runs_stand(ends, code):
-    assert code == exit_code_of([Finished(make_run(), status) for status in ends])
+def test_the_exit_code_says_how_the_runs_stand(ends, is_expected, code):
+    run = make_run(may_run_out_of_memory=is_expected)
 
-
-def test_an_expected_out_of_memory_is_no_failure():
-    runs = [make_run(may_run_out_of_memory=is_expected) for is_expected in (False, True)]
-
-    assert [3, 0] == [exit_code_of([Finished(run, "oom_device")]) for run in runs]
+    assert code == exit_code_of([Finished(run, status) for status in ends])

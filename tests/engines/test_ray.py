@@ -4,28 +4,22 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from builders import TINY, TINY_ARGUMENTS, TOML, make_toml
+from builders import TINY
 from engines.loopback import HEAD, loopback
-from engines.watching import hashes, when
-from fakes.jobs import EMBEDDED, ONE_CASE, TIMED, Quiet
+from engines.watching import EVERY_STEP, LONG, end_when_it_trains, hashes, start_command, states, when
+from fakes.jobs import ONE_CASE, TIMED, Quiet, run_in
 from test_imagefolder import files, make_tar
 
 from resnet18.execution.cluster import Resources
-from resnet18.execution.job import Policy
 from resnet18.execution.ray_engine import RayEngine
-from resnet18.execution.runner import LocalEngine, run_plan
+from resnet18.execution.runner import LocalEngine
 from resnet18.records.store import Store
 from resnet18.spec.experiment import DataSource
-from resnet18.spec.load import load_benchmark
-from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request
 
 DRIVER = Path(__file__).with_name("driver.py")
-LONG = tuple("epochs=200" if one == "epochs=1" else one for one in TINY)
 ALL = Resources()
 
 
@@ -40,22 +34,9 @@ def cluster(tmp_path_factory):
 def run(cluster, tmp_path):
     """Run a benchmark file under Ray, or under another engine, and return how its runs stand."""
 
-    def carry_out(
-        text=TOML,
-        *,
-        seeds=1,
-        overrides=TINY,
-        source=EMBEDDED,
-        resources=ALL,
-        progress=None,
-        engine=None,
-        folder="results",
-    ):
-        request = Request(data=source.label, overrides=overrides)
-        planned = plan([load_benchmark(make_toml(tmp_path, text))], request, range(seeds), {"cpu": 1, "cuda": 1})
-        engine, store = engine or RayEngine(resources, None), Store(tmp_path / folder)
-        policy = Policy(checkpoint_every_s=0.0)
-        return run_plan(planned, request, source, engine, store, progress or Quiet(), policy)
+    def carry_out(*text, resources=ALL, engine=None, folder="results", **changes):
+        engine = engine or RayEngine(resources, None)
+        return run_in(tmp_path / folder, *text, engine=engine, policy=EVERY_STEP, **changes)
 
     return carry_out
 
@@ -182,47 +163,26 @@ def test_a_node_with_a_full_disk_gets_no_more_runs(cluster, run, records, tmp_pa
 
 
 @pytest.fixture
-def driver(cluster, tmp_path):
+def command(cluster, tmp_path):
     """Start the command in a process of its own, connected to the cluster."""
-    make_toml(tmp_path, ONE_CASE)
-
-    def start():
-        arguments = [word.replace("epochs=1", "epochs=200") for word in TINY_ARGUMENTS]
-        command = [sys.executable, DRIVER, cluster.cluster.address, HEAD, "run", "mine.toml", "--engine", "ray"]
-        return subprocess.Popen(
-            [*command, *arguments, "--results", "results", "--checkpoint-every", "0"],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    return start
+    return lambda: start_command(tmp_path, [DRIVER, cluster.cluster.address, HEAD], ["--engine", "ray"])
 
 
-def end_when_it_trains(cluster, process, number):
-    """Send a signal once a checkpoint is there, and return what was printed."""
-    before = checkpoints(cluster)
-    when(lambda: checkpoints(cluster) - before, lambda: process.send_signal(number))
-    output, _ = process.communicate(timeout=120)
-    return output
-
-
-def test_a_killed_runner_begins_again_with_what_is_missing(cluster, driver, records):
-    process = driver()
-    end_when_it_trains(cluster, process, signal.SIGKILL)
+def test_a_killed_runner_begins_again_with_what_is_missing(cluster, command, records):
+    process = command()
+    end_when_it_trains(process, signal.SIGKILL, lambda: checkpoints(cluster))
     nothing = records()
-    output, _ = driver().communicate(timeout=120)
+    output, _ = command().communicate(timeout=120)
 
     assert (-signal.SIGKILL, ()) == (process.returncode, nothing)
-    assert [(1, "ok")] == [(record.attempt, record.status) for record in records()], output
+    assert [(1, "ok")] == states(records()), output
 
 
-def test_an_interrupt_ends_the_run_on_its_node_and_the_command_goes_on(cluster, driver, records):
-    process = driver()
-    output = end_when_it_trains(cluster, process, signal.SIGINT)
-    first = [(record.attempt, record.status) for record in records()]
-    driver().communicate(timeout=120)
+def test_an_interrupt_ends_the_run_on_its_node_and_the_command_goes_on(cluster, command, records):
+    process = command()
+    output = end_when_it_trains(process, signal.SIGINT, lambda: checkpoints(cluster))
+    first = states(records())
+    command().communicate(timeout=120)
 
     assert (130, [(1, "interrupted")]) == (process.returncode, first), output
-    assert [(1, "interrupted"), (2, "ok")] == [(record.attempt, record.status) for record in records()]
+    assert [(1, "interrupted"), (2, "ok")] == states(records())

@@ -9,7 +9,7 @@ from rich.console import Console
 from resnet18.execution.cluster import Delivery
 from resnet18.execution.job import DEFAULT, Job
 from resnet18.execution.progress import Progress
-from resnet18.execution.runner import make_jobs
+from resnet18.execution.runner import LocalEngine, make_jobs, run_plan
 from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError
 from resnet18.spec.experiment import parse_data
@@ -38,6 +38,13 @@ class Quiet(Progress):
         """Count an epoch, and do what is to be done after it."""
         super().epoch(run, epoch)
         self.on_epoch(run)
+
+
+def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=EMBEDDED, progress=None, policy=DEFAULT):
+    """Run a benchmark file, which is written beside the results, and return how its runs stand."""
+    request = Request(data=source.label, overrides=overrides)
+    planned = plan([make_benchmark(results.parent, text)], request, range(seeds), {"cpu": 1, "cuda": 1})
+    return run_plan(planned, request, source, engine or LocalEngine(), Store(results), progress or Quiet(), policy)
 
 
 def make_store(folder):

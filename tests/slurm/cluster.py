@@ -1,30 +1,72 @@
 """A Slurm of two nodes on one machine, for tests: no root, no munge, nothing installed, all state in one folder.
 
-    with SlurmCluster(Path("/tmp/slurm")) as cluster:
-        cluster.call("sbatch", "--wrap", "hostname")
-        cluster.kill_node("n1")   # as if its power had failed: its jobs are requeued
-
 Each node is a slurmd of its own (`-N`) on a port of its own. Who asks is not checked (auth/none): every user of the
-machine can run jobs as the user who started the cluster. How long things take is in configuration.py.
+machine can run jobs as the user who started the cluster. Every wait is as short as Slurm allows. After a node has died,
+it is set DOWN 5 to 11 s later, of which MessageTimeout is the most, and a job of it starts again once the credential of
+its first start has expired (cred_expire; less than 5 is refused, and then 120 s hold).
+
+Processes are tracked by group, the nearest thing without root to the control groups of real clusters: when a job is
+cancelled, what its script started dies too, though the script was first.
 """
 
 import os
+import pwd
+import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from slurm.configuration import configuration, free_ports
+import psutil
 from slurm.packages import find_slurm, plugins_of
-from slurm.processes import descendants, destroy, holders, jobs
 
 START_LIMIT_S = 60.0
 LONGEST_FOLDER = 60
 """A step has a Unix socket in the folder, and the name of a socket has at most 107 characters."""
-READY = {"idle", "mix", "alloc"}
 NODES = ("n1", "n2")
+TEMPLATE = """\
+ClusterName=tests
+SlurmctldHost=localhost
+SlurmctldAddr=127.0.0.1
+SlurmctldPort={port}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/none
+CredType=cred/none
+AuthInfo=cred_expire=5
+PlugStackConfig=/dev/null
+PluginDir={plugins}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/%n.log
+SlurmctldDebug=verbose
+SlurmdDebug=verbose
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
+SlurmdParameters=config_overrides
+SlurmdTimeout=2
+MessageTimeout=3
+TCPTimeout=1
+KillWait=2
+MinJobAge=2
+CompleteWait=0
+JobRequeue=1
+ReturnToService=2
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n1} CPUs=1 RealMemory=1000
+NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n2} CPUs=1 RealMemory=1000
+"""
 
 
 class SlurmCluster:
@@ -33,19 +75,15 @@ class SlurmCluster:
     def __init__(self, folder: Path) -> None:
         self.folder, self.conf = folder, folder / "slurm.conf"
         assert len(str(folder)) <= LONGEST_FOLDER, folder
-        self._slurm = find_slurm()
+        slurm = find_slurm()
+        plugins = plugins_of(slurm)
+        paths = {"PATH": (slurm / "usr/bin", slurm / "usr/sbin"), "LD_LIBRARY_PATH": (plugins, plugins.parent)}
+        self.variables = {"SLURM_CONF": str(self.conf)}
+        """What a program's environment must say, so that it uses this cluster."""
+        for name, new in paths.items():
+            self.variables[name] = ":".join([*map(str, new), os.environ.get(name, "")])
+        self._stepd, self._plugins = slurm / "usr/sbin/slurmstepd", plugins
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """Return what a program's environment must say, so that it uses this cluster."""
-        plugins = plugins_of(self._slurm)
-        folders = {
-            "PATH": (self._slurm / "usr/bin", self._slurm / "usr/sbin"),
-            "LD_LIBRARY_PATH": (plugins, plugins.parent),  # their own, then what they need
-        }
-        paths = {name: ":".join([*map(str, new), os.environ.get(name, "")]) for name, new in folders.items()}
-        return {"SLURM_CONF": str(self.conf), **paths}
 
     def call(self, *words: str) -> str:
         """Run one of Slurm's programs and return what it printed; a CalledProcessError where it fails."""
@@ -53,25 +91,22 @@ class SlurmCluster:
         done = subprocess.run(words, env=env, cwd=self.folder, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    def version(self) -> tuple[int, int]:
-        """Return Slurm's version, as (22, 5): the year and the month."""
-        year, month = self.call("slurmd", "-V").split()[1].split(".")[:2]
-        return int(year), int(month)
-
-    def states(self) -> dict[str, str]:
-        """Return the state of each node, as `idle` or `down*` (the star: it does not answer)."""
-        return dict(line.split() for line in self.call("sinfo", "-h", "-N", "-o", "%N %t").splitlines())
-
     def __enter__(self) -> Self:
         for name in ("state", *NODES):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self._configure()
+        names, user = ("port", *NODES), pwd.getpwuid(os.getuid()).pw_name
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
+        ports = {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
+        for each in sockets:
+            each.close()
+        self.conf.write_text(TEMPLATE.format(folder=self.folder, user=user, plugins=self._plugins, **ports))
+        if self.call("slurmd", "-V").split()[1] >= "23.02":  # takes part in control groups unless it is told not to
+            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
         try:
-            self._begin("slurmctld", ["slurmctld", "-D", "-c"])
+            self._begin("slurmctld", "slurmctld", "-D", "-c")
             for name in NODES:
-                self._begin_node(name)
-            for name in NODES:
-                self._wait_for(name)
+                self._begin(name, "slurmd", "-D", "-N", name, "-d", str(self._stepd))
+            wait_until(self._is_ready, f"both nodes are ready; see {self.folder}/*.log", START_LIMIT_S)
         except BaseException:
             self.close()
             raise
@@ -82,34 +117,38 @@ class SlurmCluster:
     ) -> None:
         self.close()
 
+    def jobs(self, node: str = "") -> list[psutil.Process]:
+        """Return the processes that run in jobs of this cluster, on one node or on any."""
+        return [process for process in psutil.process_iter() if self._is_job(process, node)]
+
     def kill_node(self, name: str) -> None:
         """Kill a node's daemon and all that runs there, at once, so that none tells slurmctld of another's end."""
-        destroy(lambda: self._of(name) | jobs(self.conf, name))
+        destroy(lambda: [*self._of(name), *self.jobs(name)])
         self._daemons.pop(name).wait()
 
     def close(self) -> None:
         """End all daemons and jobs. What they were about to write is lost."""
-        destroy(self.processes)
+        destroy(lambda: [*self.jobs(), *(process for name in ("slurmctld", *NODES) for process in self._of(name))])
         while self._daemons:
             self._daemons.popitem()[1].wait()
 
-    def processes(self) -> set[int]:
-        """Return every process of the cluster: daemons, steps, jobs."""
-        return jobs(self.conf).union(*map(self._of, ("slurmctld", *NODES)))
+    def _is_job(self, process: psutil.Process, node: str) -> bool:
+        with suppress(psutil.Error):
+            said = process.environ()
+            place = said.get("SLURMD_NODENAME")
+            return said.get("SLURM_CONF") == str(self.conf) and place is not None and node in {"", place}
+        return False
 
-    def _configure(self) -> None:
-        """Write the configuration."""
-        self.conf.write_text(configuration(self.folder, free_ports(("slurmctld", *NODES)), plugins_of(self._slurm)))
-        if self.version() >= (23, 2):  # whose slurmd takes part in control groups unless it is told not to
-            (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+    def _of(self, name: str) -> list[psutil.Process]:
+        """Return what holds the log of a daemon open, which slurmd and its slurmstepds do, and what these started."""
+        log, found = str(self.folder / f"{name}.log"), list[psutil.Process]()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # gone, or another user's
+                if any(file.path == log for file in process.open_files()):
+                    found += [process, *process.children(recursive=True)]
+        return found
 
-    def _of(self, name: str) -> set[int]:
-        return descendants(holders(self.folder / f"{name}.log"))
-
-    def _begin_node(self, name: str) -> None:
-        self._begin(name, ["slurmd", "-D", "-N", name, "-d", str(self._slurm / "usr/sbin/slurmstepd")])
-
-    def _begin(self, name: str, words: list[str]) -> None:
+    def _begin(self, name: str, *words: str) -> None:
         """Start a daemon that dies with this process, however that ends."""
         with (self.folder / f"{name}.out").open("ab") as out:
             self._daemons[name] = subprocess.Popen(
@@ -121,31 +160,39 @@ class SlurmCluster:
                 stderr=out,
             )
 
-    def _wait_for(self, name: str) -> None:
-        """Wait until a node is ready, as long as its daemon and slurmctld live."""
-
-        def ready() -> bool:
-            for daemon in ("slurmctld", name):
-                if self._daemons[daemon].poll() is not None:
-                    text = (self.folder / f"{daemon}.out").read_text()
-                    raise RuntimeError(f"{daemon} ended: {text[-2000:]}")
-            try:
-                return self.states()[name] in READY
-            except subprocess.CalledProcessError:  # slurmctld does not answer yet
-                return False
-
-        wait_until(ready, f"node {name} is ready; see {self.folder}/*.log", START_LIMIT_S)
+    def _is_ready(self) -> bool:
+        """Return whether both nodes take jobs, or raise a RuntimeError where a daemon has ended."""
+        for name, daemon in self._daemons.items():
+            if daemon.poll() is not None:
+                raise RuntimeError(f"{name} ended: {(self.folder / f'{name}.out').read_text()[-2000:]}")
+        with suppress(subprocess.CalledProcessError):  # slurmctld does not answer yet
+            return set(self.call("sinfo", "-h", "-N", "-o", "%t").split()) <= {"idle", "mix", "alloc"}
+        return False
 
 
-def wait_until(condition: Callable[[], object], what: str, limit_s: float = 30.0) -> float:
-    """Ask again and again until `condition` holds, and return how many seconds it took.
+def destroy(find: Callable[[], list[psutil.Process]]) -> None:
+    """Stop what is found, so that nobody can report another's death, then kill it, until nothing is found."""
 
-    Raises:
-        TimeoutError: it never did. The text says what was waited for.
-    """
-    start = time.monotonic()
+    def signal_all(name: str) -> int:
+        living = 0
+        for process in find():
+            with suppress(psutil.Error):
+                if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} and process.pid != os.getpid():
+                    getattr(process, name)()
+                    living += 1
+        return living
+
+    def nothing_lives() -> bool:
+        signal_all("suspend")
+        return signal_all("kill") == 0
+
+    wait_until(nothing_lives, "all processes are dead", 10.0)
+
+
+def wait_until(condition: Callable[[], object], what: str, limit_s: float = 30.0) -> None:
+    """Ask again and again until the condition holds, or raise a TimeoutError that says what was waited for."""
+    end_s = time.monotonic() + limit_s
     while not condition():
-        if time.monotonic() - start > limit_s:
+        if time.monotonic() > end_s:
             raise TimeoutError(f"after {limit_s:.0f} s still not so: {what}")
-        time.sleep(0.1)
-    return time.monotonic() - start
+        time.sleep(0.05)
