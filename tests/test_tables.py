@@ -205,11 +205,10 @@ def timed(name, *times, **changes):
 
 def test_a_speed_up_divides_the_slow_by_the_fast():
     """Medians; with an interval from five runs a side on."""
-    few = speed_up(timed("a", 6.0, 6.0, 6.0, 9.0), timed("b", 2.0, 2.0, 2.0, 2.0, 2.0), "train_s")
+    few = speed_up(timed("a", 6.0, 6.0, 6.0, 9.0), timed("b", *[2.0] * 5), "train_s")
     many = speed_up(timed("a", *[6.0] * 5), timed("b", *[2.0] * 6), "train_s")
 
-    assert (Value(3.0, "times", None, (4, 5)), "3 (n = 4 and 5: no interval)") == (few, few.text)
-    assert (Value(3.0, "times", (3.0, 3.0), (5, 6)), "3 [3, 3]") == (many, many.text)
+    assert ["3 (n = 4 and 5: no interval)", "3 [3, 3]"] == [few.text, many.text]
 
 
 def flagged(case, *flags):
