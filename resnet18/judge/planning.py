@@ -51,10 +51,7 @@ def spreads(benchmarks: Collection[Benchmark], records: Collection[Record], metr
 
 
 def _values(metric: str, records: Sequence[Record]) -> list[float]:
-    """Return the metric of runs where it is defined; times and memory as logarithms in percent.
-
-    Nothing where runs must not be compared.
-    """
+    """Return the metric of comparable runs, where it is defined; times and memory as logarithms in percent."""
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
     if mixed(records, are_costs=is_cost, are_compared=True):
         return []
@@ -117,11 +114,9 @@ def choose(
 ) -> list[Choice]:
     """Return with how many seeds each claim's runs are made within a time, for the most verdicts.
 
-    A claim is taken with all the runs that its verdict needs: every case that it is about, with as many seeds as it is
-    first tested at. Claims of direction come first, which any data and size can show, and among them the claim that
-    takes the least time; runs that are taken for another claim cost nothing. What is left goes to the next number of
-    seeds. The choice is greedy: another may fit more in. With fewer seeds than a verdict needs claims are taken with
-    those, and none of them can be decided. `seconds` are of runs, by id, where known; `device` is what `auto` takes.
+    Every claim is tested at the first number of seeds before one is at the next. Directions, which any data can show,
+    come first, then what takes the least time; runs of another claim cost nothing. The choice is greedy: another may
+    fit more in. `seconds` are of runs, by id, where known; `device` is what `auto` takes.
     """
     choices = []
     for benchmark in benchmarks:

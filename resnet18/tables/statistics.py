@@ -133,19 +133,17 @@ def power(distance_low: float, distance_high: float, n: float, df: float, alpha:
     """
     scaled = np.sqrt(chdtri(df, 1 - _SHARES) / df)
     margin = float(stdtrit(df, 1 - alpha)) * scaled
-    high = ndtr(distance_high * sqrt(n) - margin) if distance_high < inf else 1.0
-    low = ndtr(margin - distance_low * sqrt(n)) if distance_low < inf else 0.0
-    return float(np.mean(np.clip(high - low, 0, None)))
+    inside = ndtr(distance_high * sqrt(n) - margin) - ndtr(margin - distance_low * sqrt(n))
+    return float(np.mean(np.clip(inside, 0, None)))
 
 
 def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: bool = False) -> int | None:
     """Return the seeds of each case that settle a question with power .8, if the estimate were the truth.
 
-    Settled: the value is shown to lie inside the region, or beyond the bound that it is beyond. More than the estimate
-    has: the next interim analysis that suffices, else a number beyond the last. None: more than `MOST_SEEDS`. The
-    estimate's variance and degrees of freedom per seed are kept. `alpha` is the level over all interim analyses: of
-    both sides for a direction, else of each one-sided test. `one_run`: the region is about one further run, whose own
-    scatter no number of seeds takes away.
+    Settled: shown to lie inside the region, or beyond the bound that it is beyond. The next interim analysis that
+    suffices, else a number beyond the last; None: more than `MOST_SEEDS`. `alpha` is the level over all interim
+    analyses: of both sides for a direction, else of each one-sided test. `one_run`: the region is about one further
+    run, whose own scatter no number of seeds takes away.
     """
     if estimate.value <= region.low:
         region = Region(high=region.low)
