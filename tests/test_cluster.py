@@ -186,8 +186,7 @@ def test_the_gpus_are_those_that_the_cluster_gave(job, attempts, monkeypatch):
     assert ["3"] == [one.gpus for one in attempts]
 
 
-@pytest.mark.parametrize("time", [PAST, FUTURE])
-@pytest.mark.parametrize("status", ["ok", "diverged"])
+@pytest.mark.parametrize(("status", "time"), [("ok", PAST), ("diverged", FUTURE)])
 def test_a_record_that_was_not_delivered_is_delivered_without_running_again(status, time, job, scratch, attempts):
     scratch.save(changed(record_of(job, status), segments=[{"start": time, "end": time}]))
 
@@ -198,13 +197,7 @@ def test_a_record_that_was_not_delivered_is_delivered_without_running_again(stat
 
 @pytest.mark.parametrize(
     ("status", "changes"),
-    [
-        ("interrupted", {}),
-        ("crashed", {}),
-        ("ok", {"attempt": 7}),
-        ("ok", {"code": "0" * 64}),
-        ("ok", {"data": "0" * 64}),
-    ],
+    [("interrupted", {}), ("ok", {"attempt": 7}), ("ok", {"code": "0" * 64}), ("ok", {"data": "0" * 64})],
     ids=str,
 )
 def test_records_that_are_of_no_use_any_more_are_removed(status, changes, job, scratch, attempts, home):

@@ -84,15 +84,16 @@ def carry_out(tmp_path, monkeypatch):
 
     def wait_for(going, at_most_s=None):
         if not going:
+            assert runner.LOOK_S == at_most_s
             Ending.meanwhile()
             return []
         ended = going.pop()
         ended.close()
         return [ended]
 
-    def run(text, engine, seeds=1):
-        Ending.log, Ending.meanwhile = [], lambda: 1 / 0
-        engine.carry_out(jobs_of(tmp_path, text, seeds), Quiet())
+    def run(text, engine, meanwhile=lambda: 1 / 0):
+        Ending.log, Ending.meanwhile = [], meanwhile
+        engine.carry_out(jobs_of(tmp_path, text), Quiet())
         return [one[1:] for one in Ending.log]
 
     monkeypatch.setattr(runner, "Attempt", Ending)
@@ -124,22 +125,12 @@ def test_each_run_leases_a_gpu_of_its_own(text, gpus, carry_out):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_run_waits_until_a_gpu_is_free(carry_out, tmp_path):
+def test_a_run_waits_until_a_gpu_is_free(carry_out):
     with ExitStack() as first, ExitStack() as second:
         assert ("GPU-a", "GPU-b", None) == (lease_gpu(TWO, first), lease_gpu(TWO, second), lease_gpu(TWO, first))
-        engine = LocalEngine(gpus=TWO)
-        original = runner.wait_for
+        given = carry_out(ON_GPU, LocalEngine(gpus=TWO), meanwhile=second.close)
 
-        def free_the_second(going, at_most_s=None):
-            if not going:
-                assert runner.LOOK_S == at_most_s
-                second.close()
-                return []
-            return original(going, at_most_s)
-
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(runner, "wait_for", free_the_second)
-            assert ["GPU-b", "GPU-b"] == [one[2] for one in carry_out(ON_GPU, engine)]
+    assert ["GPU-b", "GPU-b"] == [one[2] for one in given]
 
 
 @pytest.mark.usefixtures("home")

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -64,25 +64,29 @@ def outcome(setup, moments):
     return epochs, parameters_sha256(setup.model)
 
 
-def stopped_after(setup, clock, steps):
-    """Train so many steps, and return the position."""
+def saved_after(setup, steps):
+    """Train so many steps; return what is saved then, as a file would give it back."""
+    clock = Clock(lambda: None)
     positions = (one for one in train(setup, clock) if isinstance(one, Position))
-    return next(itertools.islice(positions, steps - 1, None))
+    moment, arrays = snapshot(setup, next(itertools.islice(positions, steps - 1, None)), clock)
+    return json.loads(json.dumps(moment)), {name: np.array(array) for name, array in arrays.items()}
 
 
-def copied(arrays):
-    return {name: np.array(array) for name, array in arrays.items()}
+def whole_of(setup):
+    return outcome(setup, train(setup, Clock(lambda: None)))
+
+
+def continued(setup, saved):
+    """Put a state into a setup and train on; return where that began, and the outcome."""
+    clock = Clock(lambda: None)
+    begin = restore(setup, clock, *saved)
+    return begin, outcome(setup, train(setup, clock, begin))
 
 
 def assert_going_on_gives_the_same_bits(make, steps):
     """Train in one piece, and stopped after so many steps: the same epochs and parameters."""
-    whole, first, second = make(), make(), make()
-    results, parameters = outcome(whole, train(whole, Clock(lambda: None)))
-    clock = Clock(lambda: None)
-    moment, arrays = snapshot(first, stopped_after(first, clock, steps), clock)
-    clock = Clock(lambda: None)
-    begin = restore(second, clock, json.loads(json.dumps(moment)), copied(arrays))
-    rest, ended = outcome(second, train(second, clock, begin))
+    results, parameters = whole_of(make())
+    begin, (rest, ended) = continued(make(), saved_after(make(), steps))
 
     assert (results, parameters) == (results[: begin.epoch - 1] + rest, ended)
 
@@ -114,47 +118,40 @@ def test_a_rate_of_every_step_goes_on_where_it_stood(schedule, path, steps, data
 
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])
 def test_each_part_of_the_state_matters(lost, data):
-    whole = make_setup(data)
-    _, parameters = outcome(whole, train(whole, Clock(lambda: None)))
-    first, clock = make_setup(data), Clock(lambda: None)
-    moment, arrays = snapshot(first, stopped_after(first, clock, STEPS + 1), clock)
-    second = make_setup(data)
-    given = {name: np.zeros_like(array) if name == lost else np.array(array) for name, array in arrays.items()}
-    begin = restore(second, Clock(lambda: None), moment, given)
-    _, ended = outcome(second, train(second, Clock(lambda: None), START if lost == "position" else begin))
+    moment, arrays = saved_after(make_setup(data), STEPS + 1)
+    if lost == "position":
+        moment["position"] = asdict(START)
+    else:
+        arrays[lost][:] = 0
+    _, (_, ended) = continued(make_setup(data), (moment, arrays))
 
-    assert parameters != ended
+    assert whole_of(make_setup(data))[1] != ended
 
 
 def test_the_epochs_times_go_on_where_they_stood(data):
-    setup, clock = make_setup(data), Clock(lambda: None)
-    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
-    late = {**moment, "clock_ns": {**moment["clock_ns"], "train_s": 7_000_000_000_000}}
+    moment, arrays = saved_after(make_setup(data), 1)
+    moment["clock_ns"]["train_s"] = 7_000_000_000_000
     second, clock = make_setup(data), Clock(lambda: None)
-    begin = restore(second, clock, late, copied(arrays))
+    begin = restore(second, clock, moment, arrays)
     first = next(one for one in train(second, clock, begin) if isinstance(one, EpochResult))
 
     assert 7_000 < first.epoch.train_s < 7_060
 
 
 def test_a_loss_scale_goes_on_where_it_stood(data):
-    scaler = torch.amp.GradScaler("cpu", init_scale=64.0)
-    setup, clock = make_setup(data), Clock(lambda: None)
-    object.__setattr__(setup, "scaler", scaler)
-    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
-    second = make_setup(data)
-    object.__setattr__(second, "scaler", torch.amp.GradScaler("cpu"))
-    restore(second, clock, moment, copied(arrays))
+    setups = []
+    for scaler in (torch.amp.GradScaler("cpu", init_scale=64.0), torch.amp.GradScaler("cpu")):
+        setups.append(make_setup(data))
+        object.__setattr__(setups[-1], "scaler", scaler)
+    first, second = setups
+    restore(second, Clock(lambda: None), *saved_after(first, 1))
 
-    assert scaler.state_dict() == second.scaler.state_dict()
+    assert first.scaler.state_dict() == second.scaler.state_dict()
 
 
 def test_tensors_lie_in_memory_as_the_spec_says(data):
-    execution = Execution(memory_format="channels_last")
-    setup, clock = make_setup(data, execution=execution), Clock(lambda: None)
-    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
-    second = make_setup(data, execution=execution)
-    restore(second, clock, moment, copied(arrays))
+    first, second = (make_setup(data, execution=Execution(memory_format="channels_last")) for _ in range(2))
+    restore(second, Clock(lambda: None), *saved_after(first, 1))
     weight = second.model.layer1[0].conv1.weight
     momentum = second.optimizer.state[weight]["momentum_buffer"]
 
@@ -174,13 +171,11 @@ def test_tensors_lie_in_memory_as_the_spec_says(data):
     ids=["missing", "other shape", "no such parameter", "no key", "other part"],
 )
 def test_a_state_of_something_else_is_refused_and_changes_nothing(change, data):
-    setup, clock = make_setup(data), Clock(lambda: None)
-    moment, arrays = snapshot(setup, stopped_after(setup, clock, 1), clock)
-    given = copied(arrays)
-    change(given)
+    moment, arrays = saved_after(make_setup(data), 1)
+    change(arrays)
     second = make_setup(data)
     with pytest.raises(IntegrityError, match="checkpoint: "):
-        restore(second, Clock(lambda: None), moment, given)
+        restore(second, Clock(lambda: None), moment, arrays)
 
     assert parameters_sha256(make_setup(data).model) == parameters_sha256(second.model)
     assert {} == dict(second.optimizer.state)

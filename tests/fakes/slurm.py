@@ -1,5 +1,6 @@
 """Stand-ins for Slurm: its programs as shell scripts, and a queue that holds what was submitted until a test says."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,8 @@ class FakeSlurm:
     def submit(self, folder, texts, wanted, at_once):
         """Take an array in."""
         jobs = [Job.model_validate_json(text) for text in texts]
+        written = json.loads((folder / "array.json").read_text())
+        assert written == [job.run.run_id for job in jobs], "what an array holds is not written before it is submitted"
         self.arrays.append(Submitted(folder, folder.name, jobs, wanted, at_once))
         for index, job in enumerate(jobs):
             if state := self.begins(job):
