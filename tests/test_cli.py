@@ -27,7 +27,7 @@ def cli(tmp_path, monkeypatch):
     ("arguments", "exit_code", "words"),
     [
         (["run", "batchsizes"], 2, ['unknown name (did you mean "batchsize"?)']),
-        (["run", "--scale", "smal"], 2, ['did you mean "small"', "smoke, small, paper"]),
+        (["run", "--scale", "smal"], 2, ["'smal' is not one of 'smoke', 'small', 'paper'"]),
         (["run", "--data", "cifar"], 2, ["cifar10, fashion-mnist-mini, imagefolder:PATH"]),
         (["run", "--data", "imagefolder:" + "a" * 5000], 5, ["no such file or folder"]),
         (["run", "--data", "imagefolder:"], 2, ["needs a path"]),
@@ -50,7 +50,7 @@ def cli(tmp_path, monkeypatch):
         (["plan", "C:\\lab\\mine.toml"], 2, ["C:\\lab\\mine.toml: cannot be read"]),
         (["run", "--data", "imagefolder:C:\\photos"], 5, ["no such file or folder"]),
         (["report", "--results", "C:\\lab\\results"], 3, ["there are no records"]),
-        (["schema", "thing"], 2, ["spec, record"]),
+        (["schema", "thing"], 2, ["'thing' is not one of 'spec', 'record'"]),
         (["power", "--metric", "jiter"], 2, ['did you mean "jitter"']),
         (["power", "--metric", "train_s"], 3, ["no case has two recorded seeds", "resnet18 run"]),
         (["power", "--difference", "0"], 2, ["difference"]),
@@ -85,7 +85,7 @@ def test_an_engine_that_is_not_installed_is_answered_with_the_way_to_install_it(
 
 
 def test_debug_shows_the_traceback(cli):
-    assert "Traceback" in cli("run", "--scale", "smal", "--debug").output
+    assert "Traceback" in cli("run", "batchsizes", "--debug").output
 
 
 def test_a_results_directory_that_cannot_be_written_is_refused(cli, tmp_path):
@@ -286,7 +286,7 @@ check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" 
 
 def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tmp_path, monkeypatch):
     """Its claims, or, where none fits, that nothing is run."""
-    pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="timed")
+    pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="from timed steps")
     monkeypatch.setattr(
         "resnet18.cli.preview.time_some",
         lambda runs, *_: (

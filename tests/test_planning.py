@@ -4,10 +4,10 @@ import pytest
 import typer
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
+from resnet18.cli.forecast import power_text
 from resnet18.cli.options import seconds_of
 from resnet18.cli.plan import announcement
-from resnet18.cli.power import power_text
-from resnet18.cli.preview import Asked, Preview, within_budget
+from resnet18.cli.preview import Preview, within_budget
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
 from resnet18.judge.reason import Reason
 from resnet18.records.record import Score
@@ -217,9 +217,9 @@ def announced(tmp_path):
 
     def call(budget, *checks, seeds=3):
         mine = make_benchmark(tmp_path, TOML + MORE + claims_of(*checks))
-        wanted = Asked((mine,), PAPER, None, plan([mine], PAPER, range(seeds), {"cpu": 1}), {"cpu": 1})
-        seconds = {run.run_id: COSTS[run.labels[0].partition("/")[2]] for run in wanted.plan.runs}
-        view = within_budget(Preview(wanted, set(), 1, seconds, ["timed"]), budget)
+        planned = plan([mine], PAPER, range(seeds), {"cpu": 1})
+        seconds = {run.run_id: COSTS[run.labels[0].partition("/")[2]] for run in planned.runs}
+        view = within_budget(Preview((mine,), PAPER, None, planned, {"cpu": 1}, seconds=seconds), budget)
         return announcement(view).partition("\n")[2], view.claims
 
     return call
@@ -232,7 +232,7 @@ def test_a_choice_is_told_claim_by_claim(announced):
     left_out = "takes about 4 min, and 10 s is left"
 
     start = "Budget: 1 of 3 claims get the 3 seeds that a verdict needs"
-    assert f"{start}, in about 2 min, one run after another, of 2 min." == head
+    assert f"{start}, in about 2 min, one run after another." == head
     assert ["mine", "X1", "3", "it", "is", "so"] == taken.split()
     assert [True, True] == [left_out in others[0], "mine/16 does not run on cuda here" in others[1]]
     assert {"benchmark": "mine", "claim": "X2", "says": "it is so", "seeds": 0, "left_out": left_out} == rows[1]

@@ -21,23 +21,24 @@ from resnet18.cli import preview as previewing
 from resnet18.cli.app import app
 from resnet18.cli.options import request_of
 from resnet18.cli.plan import announcement, summary_row
-from resnet18.cli.preview import Asked, Preview, asked, of_this_machine, preview
+from resnet18.cli.preview import Preview, asked, of_this_machine, preview, time_some
 from resnet18.cli.run import _unreliable
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import trials
-from resnet18.execution.trials import Timing, images_at_most, timed
+from resnet18.execution.trials import shortened, timed
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.experiment import Execution, parse_data
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan, plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.pace import Pace, Sizes, by_rule, estimate, kind_of, paces_of, scaled, total_s, work
+from resnet18.tables.pace import Pace, Sizes, by_rule, estimate, expected, kind_of, paces_of, total_s
 from resnet18.tables.selection import unreliable_times
 
 SIZES = Sizes(1_000, 100)
-PACE = Pace(prepare_s=1.0, train_image_s=0.01, eval_image_s=0.001, basis="timed")
+PACE = Pace(prepare_s=1.0, train_image_s=0.01, eval_image_s=0.001, basis="from timed steps")
 EMBEDDED = parse_data("fashion-mnist-mini")
 REQUEST = Request("paper", "fashion-mnist-mini", ("test_images_epoch=100", "test_images_last=100"))
+IDLE = Execution()
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def runs(mine):
 
 @pytest.fixture
 def wanted(mine, runs):
-    return Asked((mine,), REQUEST, EMBEDDED, Plan(runs, ()), {"cpu": 1})
+    return Preview((mine,), REQUEST, EMBEDDED, Plan(runs, ()), {"cpu": 1})
 
 
 # The pace of kinds of run
@@ -63,28 +64,20 @@ def test_a_run_takes_its_images_its_evaluations_and_what_it_begins_with(runs):
     assert 1 + 2 * 1_000 * 0.01 + 2 * 2 * 100 * 0.001 == pytest.approx(PACE.seconds(runs[0].experiment, SIZES))
 
 
-@pytest.mark.parametrize(("jobs", "seconds"), [(1, 90), (2, 50), (3, 40), (9, 40)])
-def test_runs_at_a_time_take_as_long_as_the_runner_that_ends_last(jobs, seconds, runs):
-    """Each takes the next run when it has ended one; no number of them makes the longest run shorter."""
+@pytest.mark.parametrize(("timed", "jobs", "seconds"), [(0, 1, 90), (0, 2, 45), (0, 9, 40), (3, 2, 60 + 15)])
+def test_runs_at_a_time_take_at_least_their_share_and_the_longest_and_timed_runs_go_alone(timed, jobs, seconds, runs):
     each = {run.run_id: run_s for run, run_s in zip(runs, (10, 40, 10, 10, 10, 10), strict=True)}
 
-    assert seconds == total_s(runs, each, jobs)
-
-
-def test_timed_runs_come_after_the_others_one_by_one(runs):
-    timed = [replace(run, is_timed=at < 3) for at, run in enumerate(runs)]
-
-    assert 3 * 10 + 2 * 10 == total_s(timed, dict.fromkeys((run.run_id for run in runs), 10.0), 2)
+    assert seconds == total_s([replace(run, is_timed=at < timed) for at, run in enumerate(runs)], each, jobs)
 
 
 def test_the_kind_of_a_run_is_all_but_how_long_it_trains():
-    """Seeds, epochs, schedule and the number of images are no part of it."""
     alike = [{}, {"seed": 1}, {"epochs": 9}, {"train_images": "all"}, {"test_images_last": 10}]
-    kinds = {kind_of(make_experiment(**changes), Execution()) for changes in alike}
+    kinds = {kind_of(make_experiment(**changes), IDLE) for changes in alike}
 
     assert 1 == len(kinds)
-    assert not kinds & {kind_of(make_experiment(batch_size=8), Execution())}
-    assert not kinds & {kind_of(make_experiment(), Execution(path="fast"))}
+    assert kind_of(make_experiment(batch_size=8), IDLE) not in kinds
+    assert kind_of(make_experiment(), Execution(path="fast")) not in kinds
 
 
 def test_the_pace_of_a_record_is_that_of_its_images():
@@ -115,41 +108,45 @@ def test_a_record_tells_the_pace_of_its_own_machine_alone(name, other, tells, mo
     monkeypatch.setattr(previewing.platform, "machine", lambda: "aarch64")
     monkeypatch.setattr("resnet18.measure.devices.cpu_flags_sha256", lambda: None)
     monkeypatch.setattr("resnet18.measure.devices.cpu_model", lambda: name)
+    record = make_record(cpu=other, numerics={"system": "Linux", "architecture": "aarch64"})
 
-    assert tells == len(
-        of_this_machine([make_record(cpu=other, numerics={"system": "Linux", "architecture": "aarch64"})])
+    assert tells == len(of_this_machine([record]))
+
+
+def test_the_rule_of_thumb_counts_steps_and_work():
+    """10 ms a step of 16 images; 1.8e9 / 16 multiplications at 56 px, thrice for training, 25e9 a second."""
+    half, whole, cifar = (
+        by_rule(make_experiment(image_size=56, width=width, stem=stem))
+        for width, stem in ((32, "imagenet"), (64, "imagenet"), (64, "cifar"))
     )
+    image_s = 1.8e9 / 16 / 25e9
+
+    assert (0.5, 0.01 / 16 + 3 * image_s) == pytest.approx((whole.prepare_s, whole.train_image_s))
+    assert [image_s / 4, image_s, 16 * image_s] == pytest.approx([pace.eval_image_s for pace in (half, whole, cifar)])
 
 
-def test_what_is_not_known_is_scaled_by_work_from_the_nearest_kind(runs):
-    """Twice the width is four times the work; of two that are known the nearer batch size counts."""
-    own = runs[0].experiment.model_copy(update={"width": 128})
-    slow = replace(PACE, train_image_s=9.0)
-    kinds = [kind_of(run.experiment, run.execution) for run in runs]
-    pace = scaled((own, Execution()), {kinds[1]: slow, kinds[0]: PACE})
+def test_a_kind_without_a_pace_has_that_of_the_nearest_times_their_ratio_by_the_rule():
+    """Twice the width is four times the work; of two that are known the one with the nearer work counts."""
+    far, near, own = (make_experiment(image_size=224, batch_size=128, width=width) for width in (16, 64, 128))
+    pace = expected((own, IDLE), {(far, IDLE): replace(PACE, train_image_s=9.0), (near, IDLE): PACE})
 
-    assert (4 * 0.01, 1.0, "scaled") == (pytest.approx(pace.train_image_s), pace.prepare_s, pace.basis)
-    assert 16 * work(own) == work(own.model_copy(update={"stem": "cifar"}))
+    assert (1.0, "scaled from other cases") == (pace.prepare_s, pace.basis)
+    assert (4 * 0.01, 4 * 0.001) == pytest.approx((pace.train_image_s, pace.eval_image_s), rel=0.01)
+    assert by_rule(own) == expected((own, IDLE), {})
 
 
 def test_how_long_all_of_an_unknown_data_set_takes_is_not_known(runs):
     assert ({}, set()) == estimate(runs, {kind_of(runs[0].experiment, runs[0].execution): PACE}, None)
 
 
-def test_the_rule_of_thumb_counts_steps_and_work(runs):
-    by_case = {run.labels[0]: by_rule(run.experiment).seconds(run.experiment, SIZES) for run in runs}
-
-    assert by_case["mine/8"] > by_case["mine/16"] > 1
-
-
 # What is said
 
 
-def shown(wanted, runs, *, paces=None, done=0, not_planned=None, jobs=1):
+def shown(wanted, runs, *, done=0, not_planned=None, jobs=1, sizes=SIZES):
     """A preview of these runs, of which the first so many are recorded."""
-    paces = {kind_of(run.experiment, run.execution): PACE for run in runs} if paces is None else paces
-    wanted = replace(wanted, plan=Plan(tuple(runs), not_planned or {}))
-    return Preview(wanted, {run.run_id for run in runs[:done]}, jobs, *estimate(runs[done:], paces, SIZES))
+    seconds, bases = estimate(runs[done:], {kind_of(run.experiment, run.execution): PACE for run in runs}, sizes)
+    planned, recorded = Plan(tuple(runs), not_planned or {}), {run.run_id for run in runs[:done]}
+    return replace(wanted, plan=planned, done=recorded, jobs=jobs, seconds=seconds, bases=bases)
 
 
 def test_runs_are_told_with_their_records_and_their_time(wanted, runs):
@@ -180,8 +177,8 @@ def test_runs_are_told_with_their_records_and_their_time(wanted, runs):
         (4, {"jobs": 2}, "; at best about 2 min here, 2 at a time, timed runs alone, from timed steps"),
         (5, {"jobs": 2}, "; about 2 min here, from timed steps"),
         (0, {"done": 6}, ", 6 recorded; nothing is left to run"),
-        (0, {"paces": {}}, "; time unknown; add --time to `plan` for an estimate"),
-        (0, {"paces": {}, "jobs": None}, "; time unknown"),
+        (0, {"sizes": None}, "; time unknown; add --time to `plan` for an estimate"),
+        (0, {"sizes": None, "jobs": None}, "; time unknown"),
     ],
 )
 def test_a_time_is_told_as_exactly_as_it_is_known(timed, options, end, wanted, runs):
@@ -228,10 +225,12 @@ def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatc
     assert announcement(view).endswith(" here, by a rule of thumb")
 
 
-@pytest.mark.parametrize(("timing_s", "limit_s"), [(None, 3.5), (10.0, 10.0)])
-def test_long_plans_are_timed_for_a_small_share_of_what_they_take(timing_s, limit_s, wanted, monkeypatch):
+@pytest.mark.parametrize(("timing_s", "sizes", "limit_s"), [(None, 1, 3.5), (10.0, 1, 10.0), (None, 0, 10.0)])
+def test_long_plans_are_timed_for_a_small_share_of_what_they_take(timing_s, sizes, limit_s, wanted, monkeypatch):
+    """And for as long as may be where that is not known."""
     limits, rule = [], replace(PACE, prepare_s=17.5, train_image_s=0, eval_image_s=0)
     monkeypatch.setattr(previewing.pace, "by_rule", lambda _: rule)
+    monkeypatch.setattr(previewing.pace, "KNOWN_SIZES", {EMBEDDED.label: SIZES} if sizes else {})
     monkeypatch.setattr(previewing, "time_some", lambda runs, wanted, limit: (limits.append(limit), (SIZES, {}))[1])
     preview(wanted, (), timing_s=timing_s)
 
@@ -243,7 +242,7 @@ def test_a_cold_start_is_no_pace(wanted, monkeypatch):
     monkeypatch.setattr(trials, "KIND_LIMIT_S", 0.0)
     view = preview(wanted, (), timing_s=10.0)
 
-    assert ({"rule"}, True) == (view.bases, total_s(wanted.plan.runs, view.seconds) < 6 * 2 * 1_000)
+    assert ({"by a rule of thumb"}, True) == (view.bases, total_s(wanted.plan.runs, view.seconds) < 6 * 2 * 1_000)
 
 
 def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
@@ -252,42 +251,44 @@ def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
     records = [make_record(run.experiment, run.execution) for run in runs[:2]]
     view = preview(wanted, records, timing_s=10.0, keep_stale=True)
 
-    assert (2, {"records"}) == (len(view.done), view.bases)
+    assert (2, {"from records"}) == (len(view.done), view.bases)
     assert total_s(runs[2:], view.seconds) > 0
 
 
-def test_a_kind_that_only_warmed_up_has_no_pace_where_another_has(wanted, monkeypatch):
-    answers = iter([None, Timing(1.0, 1.0, 1.0)])
-    monkeypatch.setattr(trials, "time_epochs", lambda job, limit_s: next(answers))
-    sizes, paces = previewing.time_some(wanted.plan.runs, wanted, 10.0)
+def test_a_kind_is_timed_on_few_images_and_has_a_pace_once_it_is_warm(wanted, monkeypatch):
+    """On the CPU, uncompiled; of two kinds the heavier one comes first, and only warms up."""
+    jobs, two = [], [make_epoch(1, train_s=23.0), make_epoch(2, train_s=1.0)]
+    monkeypatch.setattr(trials, "time_epochs", lambda job, limit_s: (jobs.append(job), (two[: len(jobs)], 30.0))[1])
+    slow = Execution(compile=True)
+    large = [replace(run, experiment=run.experiment.model_copy(update={"image_size": 224})) for run in wanted.plan.runs]
+    sizes, paces = time_some([*wanted.plan.runs[:1], replace(large[1], execution=slow)], wanted, 10.0)
 
-    assert (Sizes(4_000, 1_000), ["timed"]) == (sizes, [pace.basis for pace in paces.values()])
+    assert [(2, 4, False), (8, 4, False)] == [
+        (job.run.experiment.batch_size, job.run.experiment.epochs, job.run.execution.compile) for job in jobs
+    ]
+    assert (Sizes(4_000, 1_000), [1.5 / 40]) == (sizes, [pace.train_image_s for pace in paces.values()])
 
 
-@pytest.mark.parametrize(("size", "width", "images"), [(224, 64, 2), (32, 64, 146), (1024, 512, 2)])
-def test_a_timed_step_on_the_cpu_is_small(size, width, images):
-    assert images == images_at_most(make_experiment(image_size=size, width=width))
-
-
-def test_a_child_process_times_a_few_steps_and_one_that_fails_gives_no_pace(runs):
+def test_a_child_process_times_a_few_steps_and_a_run_that_fails_gives_no_pace(runs):
     """Here of data that are not what they were; without time none is started."""
-    data, seconds = read_embedded().sha256, 600.0
-    (found,) = timed(runs[:1], EMBEDDED, data, seconds, {"cpu"}).values()
+    data, seconds, short = read_embedded().sha256, 600.0, [shortened(runs[0], 2, 2)]
+    ((epochs, wall_s),) = timed(short, EMBEDDED, data, seconds).values()
 
-    assert min(found) > 0
-    assert {} == timed(runs[:1], EMBEDDED, "d" * 64, seconds, {"cpu"}) == timed(runs, EMBEDDED, data, 0.1, {"cpu"})
+    assert [1, 2] == [epoch.epoch for epoch in epochs]
+    assert wall_s > sum(epoch.train_s for epoch in epochs) > 0
+    assert {} == timed(short, EMBEDDED, "d" * 64, seconds) == timed(short, EMBEDDED, data, 0.1)
 
 
 def test_ten_thousand_records_are_looked_through_about_ten_times_as_long_as_a_thousand(
-    mine, monkeypatch, grows_no_faster
+    wanted, mine, monkeypatch, grows_no_faster
 ):
     monkeypatch.setattr(previewing, "of_this_machine", list)
     planned = plan([mine], REQUEST, range(1_000), {"cpu": 1})
     record = make_record(planned.runs[0].experiment, planned.runs[0].execution)
     records = [record.model_copy(update={"run_id": f"{at:016x}"}) for at in range(10_000)]
-    wanted = Asked((mine,), REQUEST, EMBEDDED, planned, {"cpu": 1})
+    view = replace(wanted, plan=planned)
 
-    assert grows_no_faster(lambda count: announcement(preview(wanted, records[:count], timing_s=0.0)), 1_000)
+    assert grows_no_faster(lambda count: announcement(preview(view, records[:count], timing_s=0.0)), 1_000)
 
 
 # `--retime`
@@ -334,7 +335,7 @@ def test_times_of_other_machines_are_counted_and_left_alone(wanted, runs, monkey
     said = []
 
     assert {runs[0].run_id: 1} == _unreliable(wanted, records, SimpleNamespace(say=said.append))
-    assert ["Unreliable times, taken again: 1. Of other or unknown machines, and left alone: 1."] == said
+    assert ["Unreliable times, taken again: 1; of other or unknown machines, left alone: 1."] == said
 
 
 def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(tmp_path):
@@ -351,7 +352,7 @@ def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(tmp_p
     again = CliRunner().invoke(app, [*command, "--retime"])
     records = store.read().records
 
-    assert "Unreliable times, taken again: 1." in again.stdout
+    assert "Unreliable times, taken again: 1;" in again.stdout
     assert ["timeout"] == [record.status for record in stopped if record.attempt == 2]
     assert {1} == {record.attempt for record in last_attempts(stopped).values()}
     assert {(3, "ok", False)} == {

@@ -10,13 +10,14 @@ from rich.console import Console
 from resnet18.data.dataset import read_embedded
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import LocalEngine, run_plan
-from resnet18.execution.trials import timed
+from resnet18.execution.trials import shortened, timed
 from resnet18.records.store import Store
 from resnet18.report.report import write_report
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.pace import pace_of
 
 RUNS = 1_000
 LONG_RUN_S = 60
@@ -62,14 +63,14 @@ def test_runner_overhead(benchmark, tmp_path):
     overheads = []
 
     def run():
-        (timing,) = timed(planned.runs, source, read_embedded().sha256, 60.0, {"cpu"}).values()
+        ((epochs, wall_s),) = timed([shortened(planned.runs[0], 8, 4)], source, read_embedded().sha256, 60.0).values()
         store = Store(tmp_path / f"round-{len(overheads)}")
         start = perf_counter()
         run_plan(planned, request, source, LocalEngine(), store, Progress(Console(file=io.StringIO())))
         elapsed_s = perf_counter() - start
         time = store.read().records[0].time
         work_s = time.train_s + time.statistics_s + time.eval_as_published_s + time.eval_clean_s
-        overheads.append(elapsed_s - work_s - timing.prepare_s)
+        overheads.append(elapsed_s - work_s - pace_of(epochs, wall_s, "from timed steps").prepare_s)
 
     benchmark.pedantic(run, rounds=5, warmup_rounds=1)
     overhead_s = sorted(overheads[1:])[len(overheads[1:]) // 2]

@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import wraps
 from types import FrameType
 from typing import Any
@@ -16,37 +16,22 @@ from typing import Any
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.audit import audit_command
-from resnet18.cli.check import check_command, compare_command
+from resnet18.cli.check import audit_command, check_command, compare_command
 from resnet18.cli.data import DATA_COMMANDS
-from resnet18.cli.env import env_command
-from resnet18.cli.forecast import forecast_command
-from resnet18.cli.merge import merge_command
+from resnet18.cli.env import env_command, schema_command
+from resnet18.cli.forecast import forecast_command, power_command
 from resnet18.cli.plan import plan_command
-from resnet18.cli.power import power_command
+from resnet18.cli.records import merge_command, verify_command
 from resnet18.cli.report import export_command, report_command
 from resnet18.cli.run import run_command
-from resnet18.cli.schema import schema_command
-from resnet18.cli.verify import verify_command
 from resnet18.spec.errors import SuiteError, printable
 
 Command = Callable[..., opt.Answer]
-COMMANDS: dict[str, Command] = {
-    "plan": plan_command,
-    "run": run_command,
-    "report": report_command,
-    "verify": verify_command,
-    "forecast": forecast_command,
-    "audit": audit_command,
-    "check": check_command,
-    "compare": compare_command,
-    "export": export_command,
-    "power": power_command,
-    "merge": merge_command,
-    "env": env_command,
-    "schema": schema_command,
-}
-"""In the order of the help."""
+COMMANDS: tuple[Command, ...] = (
+    *(plan_command, run_command, report_command, verify_command, forecast_command, audit_command, check_command),
+    *(compare_command, export_command, power_command, merge_command, env_command, schema_command),
+)
+"""In the order of the help. A command is called like its function."""
 
 
 def typed_command() -> str:
@@ -71,30 +56,29 @@ def reported(error: BaseException, *, debug: bool = False) -> int:
     return exit_code
 
 
+def shared(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
+    """Stand for the options that every command has."""
+
+
 def ending(command: Command) -> Callable[..., None]:
-    """Return a command with `--json` and `--debug`, which prints its answer and ends with its exit code."""
-    own = inspect.signature(command).parameters
-    shared = {"as_json": opt.Json, "debug": opt.Debug}
+    """Return a command with the shared options, which prints its answer and ends with its exit code."""
+    own, both = (inspect.signature(function).parameters for function in (command, shared))
 
     @wraps(command)
-    def call(*, debug: bool, **given: Any) -> None:  # noqa: ANN401 - whatever the command takes
-        as_json = given["as_json"] if "as_json" in own else given.pop("as_json")
+    def call(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
         try:
-            answer = command(**given)
-            typer.echo(json.dumps(answer.value) if as_json else printable(answer.text))
+            answer = command(**{name: given[name] for name in own})
+            typer.echo(json.dumps(answer.value) if given["as_json"] else printable(answer.text))
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Python's exit code, 1, is for a regression
-            raise typer.Exit(reported(error, debug=debug)) from None
+            raise typer.Exit(reported(error, debug=given["debug"])) from None
         raise typer.Exit(answer.exit_code)
 
-    missing = [name for name in shared if name not in own]
-    kind = inspect.Parameter.KEYWORD_ONLY
-    added = [inspect.Parameter(name, kind, default=False, annotation=shared[name]) for name in missing]
-    call.__signature__ = inspect.Signature([*own.values(), *added])  # type: ignore[attr-defined]  # typer reads it
-    call.__annotations__ = {**command.__annotations__, **shared}
+    call.__signature__ = inspect.Signature([*{**own, **both}.values()])  # type: ignore[attr-defined]  # typer reads it
+    call.__annotations__ = {**command.__annotations__, **shared.__annotations__}
     return call
 
 
-def made_of(commands: Mapping[str, Command], about: str) -> typer.Typer:
+def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
     """Return the command that has these commands."""
     made = typer.Typer(
         help=about,
@@ -103,8 +87,8 @@ def made_of(commands: Mapping[str, Command], about: str) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, command in commands.items():
-        made.command(name)(ending(command))
+    for command in commands:
+        made.command(command.__name__.removesuffix("_command"))(ending(command))
     return made
 
 

@@ -1,4 +1,4 @@
-"""The commands `check`, recorded runs judged by a baseline, and `compare`, two folders side by side."""
+"""The commands that judge: recorded runs by a baseline, two folders side by side, a published report by itself."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -72,6 +72,15 @@ def compare_command(
     judged = check(Sides(head={case: b[case] for case in ours}, baseline=ours, base=ours), PEOPLE)
     text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
     return opt.Answer(judged.rows, f"{text}\n\n{NOT_IN_TURNS}", judged.exit_code)
+
+
+def audit_command(names: opt.Names = None) -> opt.Answer:
+    """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
+    from resnet18.audit import audit, audit_rows, audit_text
+
+    benchmarks = load_benchmarks(names)
+    findings, unchecked = audit(benchmarks)
+    return opt.Answer(audit_rows(findings), audit_text(findings, unchecked, len(benchmarks)))
 
 
 def final_records(results: Path) -> tuple[Record, ...]:

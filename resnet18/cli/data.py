@@ -50,17 +50,14 @@ def verify_command() -> opt.Answer:
 def where_command() -> opt.Answer:
     """Print the folder of data sets, and what is in it."""
     from rich.filesize import decimal
+    from tabulate import tabulate
 
     from resnet18.data.source import holdings
 
-    found = list(holdings(data_home()))
-    lines = [
-        f"  {held.kind:<8}  {one_line(held.label):<20}  {decimal(held.size_bytes):>9}  {one_line(held.path.name)}"
-        for held in found
-    ]
-    folder = str(data_home())
-    text = "\n".join([one_line(folder), *(lines or ["  nothing is there yet; next: resnet18 data fetch"])])
-    return opt.Answer({"folder": folder, "holds": [held.row() for held in found]}, text)
+    folder, found = str(data_home()), list(holdings(data_home()))
+    cells = [(held.kind, one_line(held.label), decimal(held.size_bytes), one_line(held.path.name)) for held in found]
+    table = tabulate(cells, tablefmt="plain") or "nothing is there yet; next: resnet18 data fetch"
+    return opt.Answer({"folder": folder, "holds": [held.row() for held in found]}, f"{one_line(folder)}\n{table}")
 
 
-DATA_COMMANDS = {"fetch": fetch_command, "verify": verify_command, "where": where_command}
+DATA_COMMANDS = (fetch_command, verify_command, where_command)

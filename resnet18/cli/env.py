@@ -1,14 +1,20 @@
-"""The command `env`: what a report of a bug needs to know, without names of users or hosts; torch may be broken."""
+"""The commands `env`, what a report of a bug needs to know even where torch is broken, and `schema`."""
 
 import importlib
+import json
 import os
 import platform
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
 
 from resnet18 import __version__
 from resnet18.cli import options as opt
+from resnet18.records.record import Record
+from resnet18.spec.benchmark import spec_schema
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
@@ -20,8 +26,8 @@ Facts = dict[str, str | int | float | None]
 
 def env_command() -> opt.Answer:
     """Print versions, devices and settings, to be pasted into a report of a bug. No names of users or hosts."""
-    names = sorted(name for name in os.environ if name.startswith("RESNET18_") or name in VARIABLES)
     versions = {package.name.lower(): package.version for package in distributions()}
+    own = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("RESNET18_") or name in VARIABLES}
     facts: Facts = {
         "resnet18": __version__,
         "python": platform.python_version(),
@@ -29,7 +35,7 @@ def env_command() -> opt.Answer:
         **_torch(),
         **_machine(),
         "locale": sys.stdout.encoding or "unknown",
-        **{name: os.environ[name] for name in names},
+        **own,
         "data_home": str(data_home()),
         f"data {EMBEDDED}": "embedded",
         f"data {CIFAR10}": "present" if any(data_home().glob("cifar-10-*.tar.gz")) else "absent",
@@ -74,3 +80,11 @@ def _machine() -> Facts:
         "cpus_used": len(usable_cpus()),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
+
+
+def schema_command(
+    what: Annotated[Literal["spec", "record"], typer.Argument(help="Of which files.")] = "spec",
+) -> opt.Answer:
+    """Print the JSON schema of benchmark files or of records."""
+    schema = spec_schema() if what == "spec" else Record.model_json_schema()
+    return opt.Answer(schema, json.dumps(schema, indent=1))

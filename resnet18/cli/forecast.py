@@ -1,12 +1,13 @@
-"""The command `forecast`: the peak memory of each case, and whether it fits a card."""
+"""The commands `forecast`, the peak memory of each case, and `power`, how many seeds a difference takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from resnet18.cli import options as opt
-from resnet18.spec.errors import SpecError
+from resnet18.records.store import Store, last_attempts
+from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.metric import memory_in_bytes
+from resnet18.spec.metric import METRICS, memory_in_bytes
 from resnet18.spec.plan import EVERY_DEVICE, every_case, plan
 from resnet18.spec.resolve import Request
 
@@ -66,7 +67,7 @@ def forecast_command(
             before = usual[label].peak_bytes
             row |= {"peak_bytes_without_options": before, "verdict_without_options": verdict(before, card)}
         rows.append(row)
-    return opt.Answer(rows, as_text(rows))
+    return opt.Answer(rows, forecast_text(rows))
 
 
 def large_allowance(peak_bytes: int) -> float:
@@ -82,7 +83,7 @@ def verdict(peak_bytes: int, card: int | None) -> str | None:
     return "fits" if fits else "unsure" if peak_bytes <= card else "out of memory"
 
 
-def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+def forecast_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the rows as a table in GiB."""
     from tabulate import tabulate
 
@@ -90,3 +91,43 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [[f"{row[key] / GIB:,.2f}" if isinstance(row[key], int) else row[key] for key in shown] for row in rows]
     table = tabulate(cells, headers=[HEADS[key] for key in shown], tablefmt="plain", disable_numparse=True)
     return table if "verdict" in shown else f"{table}\n\nfor verdicts name a card: --memory 24GiB"
+
+
+def power_command(
+    names: opt.Names = None,
+    difference: Annotated[
+        list[float] | None,
+        opt.option("--difference", "N", "In the metric's unit; may be repeated.", least=0.001, most=1_000),
+    ] = None,
+    metric: Annotated[str, opt.option("--metric", "NAME", "A metric of claims.")] = "clean_accuracy",
+    results: opt.Results = opt.LOCAL,
+) -> opt.Answer:
+    """Say how many seeds a difference takes, from the spread of the recorded runs."""
+    from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
+
+    known = [name for name in METRICS if name != "epochs_to_level"]
+    if metric not in known:
+        raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
+    records = last_attempts(Store(results).read().records).values()
+    found = list(spreads(load_benchmarks(names), records, metric)) or planned(metric)
+    claims = sum(len(benchmark.claims) for benchmark in load_benchmarks())
+    rows = power_rows(found, difference or DIFFERENCES, metric, claims)
+    return opt.Answer(rows, power_text(rows, METRICS[metric].title))
+
+
+def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
+    """Return the rows of a metric as a table."""
+    from tabulate import tabulate
+
+    from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER
+
+    cells = []
+    for row in rows:
+        interval = f" [{row['sigma_low']:.3g}, {row['sigma_high']:.3g}]" if row["df"] else ""
+        seeds = [row[key] or f"more than {MOST_SEEDS:,}" for key in ("seeds", "seeds_corrected")]
+        cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *seeds])
+    unit, claims = rows[0]["unit"], rows[0]["claims"]
+    heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})", "seeds of each case"]
+    table = tabulate(cells, headers=[*heads, f"the same among {claims} claims"], disable_numparse=True)
+    note = f"Power {POWER}, two-sided level {100 * ALPHA:g} %, tested once. Below 4 degrees of freedom: a rough guide."
+    return f"{title}\n\n{table}\n\n{note}"

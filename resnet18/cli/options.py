@@ -6,8 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import CIFAR10, EMBEDDED, SCALES, DataSource, parse_data
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, SCALES, DataSource, ScaleName, parse_data
 from resnet18.spec.load import benchmarks_dir
 from resnet18.spec.resolve import Request, canonical_overrides
 
@@ -55,16 +54,14 @@ def seconds_of(text: str) -> float:
 
 
 def request_of(
-    scale: str, data: str | None, device: str | None, options: list[str] | None
+    scale: ScaleName, data: str | None, device: str | None, options: list[str] | None
 ) -> tuple[Request, DataSource]:
     """Return what is asked for of every table, and where its data are.
 
-    Raises SpecError at an unknown scale, data set or option, and EnvironmentMissingError if a folder is missing.
+    Raises SpecError at an unknown data set or option, and EnvironmentMissingError if a folder is missing.
     """
-    if scale not in SCALES:
-        raise SpecError(f'--scale "{scale}"', f"unknown{did_you_mean(scale, SCALES)}", allowed=SCALES)
     source = parse_data(data or SCALES[scale].data)
-    return Request(SCALES[scale].name, source.label, canonical_overrides(options or [], device)), source
+    return Request(scale, source.label, canonical_overrides(options or [], device)), source
 
 
 # What to run.
@@ -75,7 +72,7 @@ CASE_HELP = "Only this case, named as `plan` lists it; may be repeated."
 Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
 Hypotheses = Annotated[bool, option("--hypotheses", None, "Also run the candidates for what the report leaves open.")]
 # How much of it.
-Scale = Annotated[str, option("--scale", "|".join(SCALES), "How much to run.", *SCALES)]
+Scale = Annotated[ScaleName, typer.Option("--scale", help="How much to run.")]
 SEEDS_HELP = "Seeds of each case; the scale's number if left out, at least 3 with --budget."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
 BUDGET_HELP = "Choose the runs that give the most verdicts in this time."
@@ -99,13 +96,11 @@ SET_HELP = "Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated."
 Set = Annotated[list[str] | None, option("-o", "KEY=VALUE", SET_HELP)]
 Stale = Annotated[bool, option("--keep-stale", None, "Accept records made by other code or from other data.")]
 Retime = Annotated[bool, option("--retime", None, "Rerun runs whose times are unreliable.")]
-UNRELIABLE_HELP = "Use unreliable times for verdicts and speed-ups too."
-Unreliable = Annotated[bool, option("--accept-unreliable", None, UNRELIABLE_HELP)]
+Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups.")]
 Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", least=0)]
 LIMIT_HELP = "Stop each run after this many seconds; repeat the command to resume."
 Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, least=0.001)]
-TIME_HELP = "Time a few steps, ten seconds at most, where no record gives an estimate."
-Time = Annotated[bool, option("--time", None, TIME_HELP)]
+Time = Annotated[bool, option("--time", None, "Time a few steps, ten seconds at most, where no record tells.")]
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]

@@ -10,14 +10,9 @@ from resnet18.cli.preview import MOST_TIMING_S, Preview, asked, budget_text, pre
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.metric import duration
-from resnet18.tables.pace import Basis, total_s
+from resnet18.tables.pace import total_s
 
-BASES: Mapping[Basis, str] = {
-    "timed": "from timed steps",
-    "records": "from records",
-    "scaled": "scaled from other cases",
-    "rule": "by a rule of thumb",
-}
+COLUMNS = ("run_id", "cases", "seed", "epochs", "state", "seconds")
 
 
 def plan_command(
@@ -38,9 +33,9 @@ def plan_command(
 
     request, source = opt.request_of(scale, data, device, options)
     devices = present_devices(prove=False)
-    wanted = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
+    view = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     records = Store(results).read().records
-    view = preview(wanted, records, timing_s=MOST_TIMING_S if time_steps else 0.0, budget_s=budget)
+    view = preview(view, records, timing_s=MOST_TIMING_S if time_steps else 0.0, budget_s=budget)
     rows = plan_rows(view, last_attempts(records))
     shown = [{**row, "seconds": "" if row["seconds"] is None else duration(row["seconds"])} for row in rows]
     table = tabulate(shown, headers={"seconds": "time"}, tablefmt="plain", disable_numparse=True)
@@ -49,48 +44,45 @@ def plan_command(
 
 def plan_rows(view: Preview, known: Mapping[str, Record]) -> list[dict[str, Any]]:
     """Return a flat row for each run, whose last record is among the known ones, and each case that is not planned."""
-    rows = []
-    for run in view.wanted.plan.runs:
+    rows: list[tuple[object, ...]] = []
+    for run in view.plan.runs:
         record, state = known.get(run.run_id), "to run"
-        if run.run_id in view.done and record:
-            state = f"recorded ({record.status})"
-        elif record:
-            state = "stale (other code)" if is_done(record, None) else f"to run again ({record.status})"
-        row: dict[str, Any] = {"run_id": run.run_id, "cases": ", ".join(run.labels), "seed": run.experiment.seed}
-        seconds = view.seconds.get(run.run_id)
-        rows.append({**row, "epochs": run.experiment.epochs, "state": state, "seconds": seconds})
-    empty = dict.fromkeys(("run_id", "cases", "seed", "epochs", "state", "seconds"))
-    absent = view.wanted.plan.not_planned
-    return rows + [{**empty, "cases": label, "state": f"not run: {reason}"} for label, reason in absent.items()]
+        if record:
+            is_stale, state = is_done(record, None), f"recorded ({record.status})"
+            if run.run_id not in view.done:
+                state = "stale (other code)" if is_stale else f"to run again ({record.status})"
+        cells = (run.run_id, ", ".join(run.labels), run.experiment.seed, run.experiment.epochs, state)
+        rows.append((*cells, view.seconds.get(run.run_id)))
+    absent = view.plan.not_planned.items()
+    rows += [(None, label, None, None, f"not run: {reason}", None) for label, reason in absent]
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
 def summary_row(view: Preview) -> dict[str, Any]:
     """Return a flat row about all runs."""
-    runs, absent = view.wanted.plan.runs, view.wanted.plan.not_planned
-    pending, jobs = view.pending, view.jobs or 1
+    runs, absent, pending = view.plan.runs, view.plan.not_planned, view.pending
     shared = sum(not run.is_timed for run in pending)
-    at_a_time = max(1, min(jobs, shared))
+    at_a_time = max(1, min(view.jobs or 1, shared))
     return {
         "runs": len(runs),
         "recorded": len(runs) - len(pending),
         "not_planned": len(absent),
         "reasons": list(dict.fromkeys(absent.values())),
         "at_a_time": at_a_time,
-        "alone": len(pending) if at_a_time == 1 else len(pending) - shared,
-        "seconds": total_s(pending, view.seconds, jobs),
-        "basis": ", ".join(text for basis, text in BASES.items() if basis in view.bases) or None,
+        "alone": len(pending) - (shared if at_a_time > 1 else 0),
+        "seconds": total_s(pending, view.seconds, at_a_time),
+        "basis": ", ".join(sorted(view.bases)) or None,
     }
 
 
 def announcement(view: Preview) -> str:
     """Return how many runs there are, how long they take, what is slow here, and what the budget buys."""
     row = summary_row(view)
-    runs = f"{row['runs']} run{'' if row['runs'] == 1 else 's'} ({view.wanted.request.described})"
-    if row["recorded"]:
-        runs += f", {row['recorded']} recorded"
-    if row["not_planned"]:
-        runs += f", {row['not_planned']} not planned ({', '.join(row['reasons'])})"
-    return "\n".join(filter(None, (f"{runs}; {_time(view, row)}", _slow_precision(view), budget_text(view))))
+    text = f"{row['runs']} run{'' if row['runs'] == 1 else 's'} ({view.request.described})"
+    text += f", {row['recorded']} recorded" if row["recorded"] else ""
+    text += f", {row['not_planned']} not planned ({', '.join(row['reasons'])})" if row["not_planned"] else ""
+    lines = [f"{text}; {_time(view, row)}", *_slow_precision(view)]
+    return "\n".join([*lines, budget_text(view)] if view.claims else lines)
 
 
 def _time(view: Preview, row: Mapping[str, Any]) -> str:
@@ -104,12 +96,12 @@ def _time(view: Preview, row: Mapping[str, Any]) -> str:
     return f"{time}, {row['basis']}"
 
 
-def _slow_precision(view: Preview) -> str:
+def _slow_precision(view: Preview) -> list[str]:
     """Return a warning where runs are in a precision that this machine's processor emulates."""
     from resnet18.measure.devices import emulates_bf16
 
-    on_cpu = {"cpu"} if set(view.wanted.devices) - {"cpu"} else {"cpu", "auto"}
-    count = sum(run.execution.precision == "bf16" and run.execution.device in on_cpu for run in view.pending)
+    count = sum(run.execution.precision == "bf16" and view.is_on_cpu(run) for run in view.pending)
     if not count or view.jobs is None or not emulates_bf16():
-        return ""
-    return f"slow here: the processor emulates bf16 ({count} of {len(view.pending)} runs); faster: -o precision=fp32"
+        return []
+    how_many = f"{count} of {len(view.pending)} runs"
+    return [f"slow here: the processor emulates bf16 ({how_many}); faster: -o precision=fp32"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -10,10 +10,10 @@ from resnet18.cli import options as opt
 from resnet18.records import disk
 from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, did_you_mean
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
 from resnet18.spec.load import check_ids_differ, load_benchmarks
 
-KNOWN = "csv, csv-runs, github-smaller, github-bigger, tensorboard"
+Format = Literal["csv", "csv-runs", "github-smaller", "github-bigger", "tensorboard"]
 TO_HELP = "File, for tensorboard a folder; the terminal if left out."
 HIDDEN = "candidates of a hypothesis, or runs of a TOML file of your own, which can be named"
 
@@ -58,17 +58,15 @@ def write(
 
 
 def export_command(
-    form: Annotated[str, typer.Argument(metavar="FORMAT", help=f"{KNOWN}.")],
+    form: Annotated[Format, typer.Argument(metavar="FORMAT", help=f"{', '.join(get_args(Format))}.")],
     names: opt.Names = None,
     results: opt.Results = opt.LOCAL,
     to: Annotated[Path | None, opt.option("--to", "PATH", TO_HELP)] = None,
 ) -> opt.Answer:
     """Write recorded results in the format of a dashboard. Nothing is run."""
-    from resnet18.report.exports import FORMATS, TENSORBOARD, TEXTS, notes_of, write_events
+    from resnet18.report.exports import TENSORBOARD, TEXTS, notes_of, write_events
     from resnet18.tables.tables import rows_of
 
-    if form not in FORMATS:
-        raise SpecError(f'export "{form}"', f"unknown format{did_you_mean(form, FORMATS)}", allowed=list(FORMATS))
     if form == TENSORBOARD and to is None:
         raise SpecError(f"export {form}", "writes a folder", next_step="name it with --to DIR")
     readings = readings_of(results)

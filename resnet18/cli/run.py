@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from resnet18.cli import options as opt
 from resnet18.cli.plan import announcement, summary_row
-from resnet18.cli.preview import Asked, asked, of_this_machine, preview
+from resnet18.cli.preview import Preview, asked, of_this_machine, preview
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
+from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import CIFAR10, data_home
 
@@ -51,21 +52,21 @@ def run_command(
         find_archive(data_home())  # before a cluster, a device or torch is asked for
     workers = _engine(engine, resources, jobs, budget, retime=retime)
     devices = workers.devices or present_devices(prove=True)
-    wanted = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
+    view = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     store, progress = Store(results), Progress(Console(), as_json=as_json)
     records = store.read().records
-    again = _unreliable(wanted, records, progress) if retime else {}
+    again = _unreliable(view, records, progress) if retime else {}
     records = tuple(record for record in records if record.run_id not in again)
     at_once = (jobs or 1) if engine == "local" else None
-    view = preview(wanted, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
+    view = preview(view, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
     claims = ({"event": "claim", **row} for row in view.claims)
     progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
     # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
     policy = Policy(keep_stale, checkpoint_every, time_limit, again)
-    finished = run_plan(view.wanted.plan, request, source, workers, store, progress, policy, records=records)
-    progress.tell(summary(finished, view.wanted.plan))
-    return _reported(store, wanted, finished)
+    finished = run_plan(view.plan, request, source, workers, store, progress, policy, records=records)
+    progress.tell(summary(finished, view.plan))
+    return _reported(store, view.benchmarks, finished)
 
 
 def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float | None, *, retime: bool) -> Engine:
@@ -92,28 +93,27 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float 
     return LocalEngine(shares(jobs or 1, usable_cpus()), gpus if len(gpus) > 1 else ())
 
 
-def _unreliable(wanted: Asked, records: Iterable[Record], progress: "Progress") -> dict[str, int]:
+def _unreliable(view: Preview, records: Iterable[Record], progress: "Progress") -> dict[str, int]:
     """Say which times are taken again, and return the attempts by which their runs are no longer done.
 
     Records of other machines, or an unknown machine, are left alone: a time taken here could not be set beside them.
     """
     from resnet18.tables.selection import unreliable_times
 
-    found = unreliable_times(wanted.benchmarks, wanted.plan, records)
+    found = unreliable_times(view.benchmarks, view.plan, records)
     again = {record.run_id: record.attempt for record in of_this_machine(found)}
     elsewhere = len(found) - len(again)
-    left = f" Of other or unknown machines, and left alone: {elsewhere}." if elsewhere else ""
-    progress.say(f"Unreliable times, taken again: {len(again)}.{left}")
+    progress.say(f"Unreliable times, taken again: {len(again)}; of other or unknown machines, left alone: {elsewhere}.")
     return again
 
 
-def _reported(store: Store, wanted: Asked, finished: Collection[Finished]) -> opt.Answer:
+def _reported(store: Store, benchmarks: Iterable[Benchmark], finished: Collection[Finished]) -> opt.Answer:
     """Write the report, and say where it is."""
     from resnet18.cli.report import readings_of, write
     from resnet18.execution.runner import exit_code_of
 
     readings = readings_of(store.results)
-    path = write(store.results, wanted.benchmarks, readings)
+    path = write(store.results, benchmarks, readings)
     exit_code = exit_code_of(finished) or (4 if readings.refused else 0)
     event = {
         "event": "report",

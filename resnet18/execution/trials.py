@@ -4,7 +4,7 @@ Equal bits are promised inside one fingerprint alone: the same code, data, numer
 deterministic algorithms. Whatever differs outside it is named, and says nothing against the record.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,56 +20,16 @@ from resnet18.records.content import first_difference, promises_bits
 from resnet18.records.record import Epoch, Record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError, UnfinishedError
-from resnet18.spec.experiment import DataSource, Experiment
+from resnet18.spec.experiment import DataSource
 from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
 
-TIMED_EPOCHS = 4  # the first warms up
 KIND_LIMIT_S = 4.0  # for timing one kind of run, the start of its process and of its device included
 LEAST_S = 0.5  # with less left no process is started
-MOST_TEST_IMAGES = 100  # of a run that is timed
-MOST_PIXELS = 150_000  # of a timed step on the CPU, at width 64 and the ImageNet stem: 2 images of 224 px, 146 of 32 px
+MOST_TEST_IMAGES = 100  # of a run that is shortened
 OTHER_FINGERPRINT = "another fingerprint, under which equal bits are not promised:"
 IDENTITY = {"data_sha256", "code_hash"}  # the commit does not matter
-CIFAR_STEM_WORK = 16  # the stem of CIFAR leaves maps of four times the side
-
-
-class Timing(NamedTuple):
-    """Seconds of a run beside its epochs, and for each image."""
-
-    prepare_s: float
-    train_image_s: float
-    eval_image_s: float
-
-
-def timed(
-    runs: Sequence[Run], source: DataSource, data_sha256: str, limit_s: float, devices: Collection[str]
-) -> dict[str, Timing]:
-    """Return how fast runs go on this machine, by run id, as far as they can be timed in so many seconds.
-
-    Those that fail are left out, and those of which only the first step ended: on a fresh machine it compiles kernels
-    and warms libraries, which may take a hundred times as long as a step does.
-    """
-    found, end_s = dict[str, Timing](), monotonic() + limit_s
-    with TemporaryDirectory(prefix="resnet18-timing-") as folder:
-        store = Store(Path(folder))
-        store.make_writable()
-        short = [_few_steps(run, devices) for run in runs]
-        jobs = make_jobs(short, Request(data=source.label), source, data_sha256, store)
-        for run, job in zip(runs, jobs, strict=True):
-            if (left_s := end_s - monotonic()) < LEAST_S:
-                break
-            if (timing := time_epochs(job, min(KIND_LIMIT_S, left_s))) is not None:
-                found[run.run_id] = timing
-    return found
-
-
-def _few_steps(run: Run, devices: Collection[str]) -> Run:
-    is_on_cpu = run.execution.device == "cpu" or (run.execution.device == "auto" and not set(devices) - {"cpu"})
-    images = min(run.experiment.batch_size, images_at_most(run.experiment)) if is_on_cpu else run.experiment.batch_size
-    execution = run.execution.model_copy(update={"compile": False})
-    return replace(shortened(run, images, TIMED_EPOCHS), execution=execution)
 
 
 def shortened(run: Run, images: int, epochs: int) -> Run:
@@ -79,30 +39,40 @@ def shortened(run: Run, images: int, epochs: int) -> Run:
     return replace(run, experiment=run.experiment.model_copy(update={**sizes, "schedule": Constant()}))
 
 
-def images_at_most(experiment: Experiment) -> int:
-    """Return how many images a timed step may have on the CPU; batch norm needs two."""
-    stem = CIFAR_STEM_WORK if experiment.stem == "cifar" else 1
-    return max(2, int(MOST_PIXELS / (experiment.image_size**2 * experiment.width / 64 * stem)))
+def timed(
+    runs: Sequence[Run], source: DataSource, data_sha256: str, limit_s: float
+) -> dict[str, tuple[list[Epoch], float]]:
+    """Return the epochs of short runs, and the seconds until the last of them ended, by run id.
+
+    Runs are left out that fail, for which there is no time, and of which only the first epoch ended: on a fresh machine
+    it compiles kernels and warms libraries, which may take a hundred times as long as a step does.
+    """
+    found, end_s = dict[str, tuple[list[Epoch], float]](), monotonic() + limit_s
+    with TemporaryDirectory(prefix="resnet18-timing-") as folder:
+        store = Store(Path(folder))
+        store.make_writable()
+        for run, job in zip(runs, make_jobs(runs, Request(data=source.label), source, data_sha256, store), strict=True):
+            if (left_s := end_s - monotonic()) < LEAST_S:
+                break
+            epochs, wall_s = time_epochs(job, min(KIND_LIMIT_S, left_s))
+            if len(epochs) > 1:
+                found[run.run_id] = epochs, wall_s
+    return found
 
 
-def time_epochs(job: Job, limit_s: float) -> Timing | None:
-    """Return how fast a job's last epoch went that ended in time; None where that was the first, which warms up."""
-    told: list[tuple[float, Epoch]] = []
+def time_epochs(job: Job, limit_s: float) -> tuple[list[Epoch], float]:
+    """Return the epochs of a job that end in time, and the seconds until the last of them has."""
+    epochs, begin_s = list[Epoch](), monotonic()
+    wall_s = 0.0
 
     def hear(message: Message) -> None:
+        nonlocal wall_s
         if message.epoch is not None:
-            told.append((monotonic(), message.epoch))
+            epochs.append(message.epoch)
+            wall_s = monotonic() - begin_s
 
-    begin_s = monotonic()
     carry_out(job, hear, limit_s)
-    if len(told) < 2:
-        return None
-    (first_s, first), (_, last) = told[0], told[-1]
-    return Timing(
-        prepare_s=first_s - begin_s - first.train_s,
-        train_image_s=(last.train_s + (last.statistics_s or 0.0)) / last.train.images,
-        eval_image_s=(last.eval_as_published_s + last.eval_clean_s) / (last.as_published.images + last.clean.images),
-    )
+    return epochs, wall_s
 
 
 class Verification(NamedTuple):

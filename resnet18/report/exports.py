@@ -73,7 +73,6 @@ TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
     "github-bigger": lambda rows: github_text(rows, _accuracies),
 }
 TENSORBOARD = "tensorboard"
-FORMATS = (*TEXTS, TENSORBOARD)
 
 
 def write_events(rows: Sequence[Row], folder: Path) -> int:

@@ -1,17 +1,13 @@
-"""How long runs take, estimated: from records, from a few timed steps, scaled from another kind of run, or by a rule.
-
-Seconds for an image are scaled with the work of scoring it, which grows with the square of the side and of the width.
-"""
+"""How long runs take, estimated from records, from timed steps, from another kind of run, or by a rule of thumb."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heapreplace
 from math import log
 from statistics import median_low
 from typing import Literal, NamedTuple
 
-from resnet18.records.record import Record
+from resnet18.records.record import Epoch, Record
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import LAST_EPOCHS, Execution, Experiment
 from resnet18.spec.optimizer import Constant
@@ -22,7 +18,7 @@ from resnet18.tables.selection import CaseRecords, Selection
 RULE_RUN_S, RULE_STEP_S, RULE_WORKS_S = 0.5, 0.01, 25e9
 """The rule of thumb, of two idle cores: seconds of a run and of a step, and multiplications in a second."""
 
-Basis = Literal["records", "timed", "scaled", "rule"]
+Basis = Literal["from records", "from timed steps", "scaled from other cases", "by a rule of thumb"]
 Kind = tuple[Experiment, Execution]
 """What runs of one pace have in common: all but how long they train, on how much, and with which seed."""
 ANY_LENGTH = {
@@ -91,7 +87,7 @@ def has_extrapolation(selection: Selection, request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast runs of one kind go here."""
+    """How fast runs of a kind go here."""
 
     prepare_s: float
     """What a run takes beside its epochs."""
@@ -106,6 +102,19 @@ class Pace:
         return self.prepare_s + trained * self.train_image_s + scored * self.eval_image_s
 
 
+def pace_of(epochs: Sequence[Epoch], wall_s: float, basis: Basis) -> Pace:
+    """Return the pace of a run; the medians leave a first epoch out, which compiles and warms up."""
+    trained_s = [epoch.train_s + (epoch.statistics_s or 0.0) for epoch in epochs]
+    scored_s = [epoch.eval_as_published_s + epoch.eval_clean_s for epoch in epochs]
+    scored = [epoch.as_published.images + epoch.clean.images for epoch in epochs]
+    return Pace(
+        prepare_s=max(0.0, wall_s - sum(trained_s) - sum(scored_s)),
+        train_image_s=median_low(s / epoch.train.images for s, epoch in zip(trained_s, epochs, strict=True)),
+        eval_image_s=median_low(s / images for s, images in zip(scored_s, scored, strict=True)),
+        basis=basis,
+    )
+
+
 def paces_of(records: Iterable[Record]) -> dict[Kind, Pace]:
     """Return the pace of each kind of which this machine's records hold a result: the median, of undisturbed runs."""
     by_kind = defaultdict[Kind, list[Record]](list)
@@ -114,80 +123,66 @@ def paces_of(records: Iterable[Record]) -> dict[Kind, Pace]:
             by_kind[kind_of(record.spec.experiment, record.spec.execution)].append(record)
     found = {}
     for kind, group in by_kind.items():
-        undisturbed = [record for record in group if not record.flags]
-        paces = sorted(map(_pace_of, undisturbed or group), key=lambda pace: pace.train_image_s)
-        found[kind] = paces[(len(paces) - 1) // 2]
+        undisturbed = [record for record in group if not record.flags] or group
+        paces = [pace_of(record.epochs, record.time.wall_s, "from records") for record in undisturbed]
+        found[kind] = sorted(paces, key=lambda pace: pace.train_image_s)[(len(paces) - 1) // 2]
     return found
 
 
-def _pace_of(record: Record) -> Pace:
-    trained_s = [epoch.train_s + (epoch.statistics_s or 0.0) for epoch in record.epochs]
-    eval_s = sum(epoch.eval_as_published_s + epoch.eval_clean_s for epoch in record.epochs)
-    return Pace(
-        prepare_s=max(0.0, record.time.wall_s - sum(trained_s) - eval_s),
-        # The first epoch of a fresh machine compiles and warms up: a median leaves it out.
-        train_image_s=median_low(s / epoch.train.images for s, epoch in zip(trained_s, record.epochs, strict=True)),
-        eval_image_s=eval_s / sum(epoch.as_published.images + epoch.clean.images for epoch in record.epochs),
-        basis="records",
-    )
-
-
-def work(experiment: Experiment) -> float:
-    """Return the multiplications of scoring an image: 1.8e9 at 224 px and width 64 (He et al., 2015, table 1)."""
-    maps = 16 if experiment.stem == "cifar" else 1  # that stem leaves maps of four times the side
-    return 1.8e9 * maps * (experiment.image_size / 224) ** 2 * (experiment.width / 64) ** 2
-
-
 def by_rule(experiment: Experiment) -> Pace:
-    """Return a run's pace by the rule of thumb; training goes forward, and backward for weights and for maps."""
-    image_s = work(experiment) / RULE_WORKS_S
-    return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + 3 * image_s, image_s, "rule")
+    """Return a run's pace by the rule of thumb; training goes forward, and backward for weights and for maps.
+
+    Scoring an image takes 1.8e9 multiplications at 224 px and width 64 (He et al., 2015, table 1).
+    """
+    maps = 16 if experiment.stem == "cifar" else 1  # that stem leaves maps of four times the side
+    work = 1.8e9 * maps * (experiment.image_size / 224) ** 2 * (experiment.width / 64) ** 2
+    image_s = work / RULE_WORKS_S
+    return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + 3 * image_s, image_s, "by a rule of thumb")
 
 
-def scaled(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
-    """Return a kind's pace from the nearest of those that are known: on the same path and device if there is one."""
+def expected(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
+    """Return a kind's pace: its own, or the nearest known kind's times the ratio of both by the rule, or the rule's.
+
+    The nearest is on the same path and device if there is such a kind.
+    """
     experiment, execution = kind
+    rule = by_rule(experiment)
 
     def distance(other: Kind) -> tuple[bool, bool, float]:
-        its, how = other
-        ratios = work(experiment) / work(its), experiment.batch_size / its.batch_size
-        return execution.path != how.path, execution.device != how.device, sum(abs(log(ratio)) for ratio in ratios)
+        ratio = rule.train_image_s / by_rule(other[0]).train_image_s
+        return execution.path != other[1].path, execution.device != other[1].device, abs(log(ratio))
 
+    if kind in paces or not paces:
+        return paces.get(kind, rule)
     nearest = min(paces, key=distance)
-    factor, pace = work(experiment) / work(nearest[0]), paces[nearest]
-    return Pace(pace.prepare_s, pace.train_image_s * factor, pace.eval_image_s * factor, "scaled")
+    known, its_rule = paces[nearest], by_rule(nearest[0])
+    train_image_s = known.train_image_s * rule.train_image_s / its_rule.train_image_s
+    eval_image_s = known.eval_image_s * rule.eval_image_s / its_rule.eval_image_s
+    return Pace(known.prepare_s, train_image_s, eval_image_s, "scaled from other cases")
 
 
 def estimate(
     runs: Iterable[Run], paces: Mapping[Kind, Pace], sizes: Sizes | None
 ) -> tuple[dict[str, float], set[Basis]]:
-    """Return the seconds of runs by id, as far as they are known, and what these are based on.
-
-    Runs of a kind without a pace get a scaled one. Without the sizes of the data set runs on all of it are unknown.
-    """
-    used, seconds, bases = dict(paces), dict[str, float](), set[Basis]()
-    if not paces:
-        return seconds, bases
+    """Return the seconds of runs by id and what these are based on; without sizes, those on all images are unknown."""
+    known = dict(paces)
+    seconds, bases = dict[str, float](), set[Basis]()
     for run in runs:
-        kind = kind_of(run.experiment, run.execution)
-        if kind not in used:
-            used[kind] = scaled(kind, paces)
-        counts = {run.experiment.train_images, run.experiment.test_images_epoch, run.experiment.test_images_last}
+        kind, experiment = kind_of(run.experiment, run.execution), run.experiment
+        counts = {experiment.train_images, experiment.test_images_epoch, experiment.test_images_last}
         if sizes is not None or "all" not in counts:
-            seconds[run.run_id] = used[kind].seconds(run.experiment, sizes or Sizes(0, 0))
-            bases.add(used[kind].basis)
+            pace = known.setdefault(kind, expected(kind, paces))
+            seconds[run.run_id] = pace.seconds(experiment, sizes or Sizes(0, 0))
+            bases.add(pace.basis)
     return seconds, bases
 
 
 def total_s(runs: Collection[Run], seconds: Mapping[str, float], jobs: int = 1) -> float | None:
-    """Return the seconds of runs, so many at a time, None where those of a run are unknown.
+    """Return the least seconds of runs, so many at a time and timed runs alone, None where those of a run are unknown.
 
-    Each is taken to last as long as by itself. Timed runs come after the others, one at a time.
+    Each is taken to last as long as by itself.
     """
     if any(run.run_id not in seconds for run in runs):
         return None
-    ends_s = [0.0] * jobs
-    for run in runs:
-        if not run.is_timed:
-            heapreplace(ends_s, ends_s[0] + seconds[run.run_id])
-    return max(ends_s) + sum(seconds[run.run_id] for run in runs if run.is_timed)
+    alone, shared = ([seconds[run.run_id] for run in runs if run.is_timed == timed] for timed in (True, False))
+    return sum(alone) + max(sum(shared) / jobs, max(shared, default=0.0))

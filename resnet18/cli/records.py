@@ -1,4 +1,4 @@
-"""The command `merge`: the records of several machines in one folder."""
+"""The commands `merge`, records of several machines in one folder, and `verify`, a recorded run carried out again."""
 
 import shlex
 from pathlib import Path
@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records.content import load_record
 from resnet18.records.store import merge
+from resnet18.spec.experiment import parse_data
+
+VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 
 
 def merge_command(
@@ -24,3 +28,20 @@ def merge_command(
     lines.append(f"next: resnet18 report --results {shlex.quote(str(into))}")
     counts = {"copied": merged.copied, "known": merged.known, "left_out": merged.left_out, "refused": refused}
     return opt.Answer({"into": str(into), **counts}, "\n".join(lines), 4 if refused else 0)
+
+
+def verify_command(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's file, DIR/records/RUN.ATTEMPT.json.")],
+    data: opt.Data = None,
+) -> opt.Answer:
+    """Carry a recorded run out again: bit-equal (0), another fingerprint (3, with its fields), or a mismatch (4)."""
+    from rich.console import Console
+
+    from resnet18.execution.progress import Progress
+    from resnet18.execution.trials import verify
+
+    loaded = load_record(record)
+    source = parse_data(data or loaded.spec.experiment.data)
+    code, text = verify(loaded, source, Progress(Console(stderr=True)))
+    row = {"record": record.name, "verdict": VERDICTS[code], "says": text, "exit_code": code}
+    return opt.Answer(row, f"{record.name}: {text}", code)
