@@ -43,17 +43,9 @@ def good(handler, content=CONTENT):
     handler.wfile.write(content[start:])
 
 
-def wrong(handler):
-    good(handler, CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
-
-
 def stalled(handler):
     """Sends half, then nothing."""
     reply(200, CONTENT[:HALF], len(CONTENT))(handler)
-    handler.server.released.wait(10)
-
-
-def silent(handler):
     handler.server.released.wait(10)
 
 
@@ -76,7 +68,9 @@ def hostile(handler):
 
 
 BEHAVIOURS = {
-    **{behave.__name__: behave for behave in (good, wrong, stalled, silent, trickling, redirecting, hostile)},
+    **{behave.__name__: behave for behave in (good, stalled, trickling, redirecting, hostile)},
+    "wrong": lambda handler: good(handler, CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])),
+    "silent": lambda handler: handler.server.released.wait(10),
     "without_range": reply(200, CONTENT, len(CONTENT)),
     "without_length": reply(200, CONTENT),
     "missing": reply(404, b"none", 4),

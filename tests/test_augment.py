@@ -5,14 +5,16 @@ import pytest
 import torch
 import torchvision.transforms as T  # noqa: N812 - torchvision's documentation calls it T
 from builders import make_experiment
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
-from resnet18.data.dataset import random_words, uniform
+from resnet18.data.dataset import Split, permutation, random_words, uniform
 from resnet18.spec import augmentation as spec
 from resnet18.training import augment
 from resnet18.training.augment import build_pipeline
-from resnet18.training.feed import augmented
+from resnet18.training.feed import augmented, batches
 
 SIZE, MANY = 32, 4_000
 TENSOR, NORMALIZE = {"name": "to_tensor"}, {"name": "normalize"}
@@ -236,3 +238,19 @@ def test_the_clean_protocol_has_no_random_operation():
     experiment = make_experiment(augmentation=[*FULL[:3], cuts[0], *FULL[3:], *cuts[1:]])
 
     assert ["to_tensor", "normalize"] == [operation.name for operation in spec.clean(experiment.augmentation)]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 70))
+@example(0, 60, 60)
+@example(0, 60, 59)
+def test_batches_are_disjoint_and_hold_every_image_in_order(seed, count, batch_size):
+    """Images are told apart by their label and by their first pixel."""
+    images = np.zeros((count, SIZE, SIZE, 3), dtype=np.uint8)
+    images[:, 0, 0, 0] = labels = np.arange(count, dtype=np.uint8)
+    order = permutation(seed, "order", 1, np.arange(count))
+    found = list(batches(Split(images, labels), order, pipeline(TENSOR, images=count), batch_size, workers=0))
+    pixels = [round(float(image[0, 0, 0]) * 255) for batch, _ in found for image in batch]
+
+    assert order.tolist() == [label for _, batch in found for label in batch.tolist()] == pixels
+    assert [batch_size] * (count // batch_size) == [len(batch) for batch, _ in found][: count // batch_size]
+    assert -(-count // batch_size) == len(found)

@@ -40,33 +40,26 @@ def store(tmp_path):
     return make_store(tmp_path / "results")
 
 
-def save(store):
-    store.save(NEW)
-
-
-def save_picture(store):
-    disk.replace(store.picture_path(OLD.run_id, 1), b"a new picture")
-
-
 def save_checkpoint(store):
     empty = {"numerics": {}, "segments": (), "epochs": (), "time": {}, "training": {}}
     head = Head(run_id=NEW.run_id, code_hash="c" * 64, data_sha256=None, **empty)
     Checkpoints(store.results, NEW.run_id).save(Checkpoint(head, {"w": NUMBERS}))
 
 
-def merge_another(store):
-    merge([store.results.parent / "other"], store.results)
-
-
-WRITES = [save, save_picture, save_checkpoint, merge_another]
+WRITES = {
+    "a record": lambda store: store.save(NEW),
+    "a picture": lambda store: disk.replace(store.picture_path(OLD.run_id, 1), b"a new picture"),
+    "a checkpoint": save_checkpoint,
+    "a merge": lambda store: merge([store.results.parent / "other"], store.results),
+}
 
 
 @pytest.fixture
 def another(tmp_path):
-    """What `merge_another` merges: a new record with its picture."""
+    """A folder to merge: with a new record and its picture."""
     other = make_store(tmp_path / "other")
     other.picture_path(NEW.run_id, 1).write_bytes(b"another picture")
-    save(other)
+    other.save(NEW)
 
 
 def check_whole(store):
@@ -79,16 +72,11 @@ def check_whole(store):
     assert () == Checkpoints(store.results, NEW.run_id).latest()[1]
 
 
-def check_merged(store):
-    """No record has come without its picture: it would be taken for one that left none."""
-    assert NEW not in store.read().records or store.picture_path(NEW.run_id, 1).read_bytes() == b"another picture"
-
-
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
-@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("name", WRITES)
 @pytest.mark.usefixtures("another")
-def test_the_store_is_whole_whichever_call_fails(write, persistent, code, tmp_path, monkeypatch):
+def test_the_store_is_whole_whichever_call_fails(name, persistent, code, tmp_path, monkeypatch):
     """Every open, write, fsync, link, replace and unlink in turn; afterwards the same write succeeds."""
     monkeypatch.setattr(disk, "os", FaultyOs(0))
     for at in itertools.count(1):
@@ -96,14 +84,16 @@ def test_the_store_is_whole_whichever_call_fails(write, persistent, code, tmp_pa
         faulty = FaultyOs(at, persistent=persistent, error=OSError(code, os.strerror(code)))
         with monkeypatch.context() as patched:
             patched.setattr(disk, "os", faulty)
-            error = error_of(write, store)
+            error = error_of(WRITES[name], store)
         check_whole(store)
-        assert write is not merge_another or check_merged(store) is None
+        # No record is merged without its picture: it would be taken for one that left none.
+        picture = store.picture_path(NEW.run_id, 1)
+        assert name != "a merge" or NEW not in store.read().records or picture.read_bytes() == b"another picture"
         if not faulty.has_failed:
             break
         assert error is None or os.strerror(code) in str(error)
         assert "unlink" in faulty.failed or [] == list(store.results.rglob(".*.tmp"))
-        assert error_of(write, store) is None or NEW in store.read().records  # it was whole, though nobody knew
+        assert error_of(WRITES[name], store) is None or NEW in store.read().records  # it was whole, though nobody knew
         check_whole(store)
 
     assert error is None

@@ -11,15 +11,13 @@ import pytest
 import torch
 from builders import TINY_ARGUMENTS, TOML, make_toml
 from pydantic import TypeAdapter
+from test_architecture import FILES, PACKAGE, imports_of
 
-import resnet18
 from resnet18.execution.attempt import OF_REFERENCE, PRELOADED
 from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution, PathAsText
 from resnet18.training.device import UnsupportedError, ready_device
 
-PACKAGE = Path(resnet18.__file__).parent
-FILES = sorted(PACKAGE.rglob("*.py"))
 PROJECT = PACKAGE.parent
 CPU = torch.device("cpu")
 
@@ -46,7 +44,6 @@ def is_binary(call):
 
 @pytest.mark.parametrize("path", FILES, ids=named)
 def test_every_text_file_is_opened_with_its_encoding(path):
-    """That of the locale is another on every machine."""
     texts = {"open", "read_text", "write_text", "fdopen", "TextIOWrapper", "NamedTemporaryFile"}
     bare = [
         f"{name} in line {call.lineno}"
@@ -55,13 +52,6 @@ def test_every_text_file_is_opened_with_its_encoding(path):
     ]
 
     assert [] == bare
-
-
-def modules_of(path):
-    """Return every imported module of a file, and every name imported from one."""
-    plain = {alias.name for node in NODES[path] if isinstance(node, ast.Import) for alias in node.names}
-    froms = [node for node in NODES[path] if isinstance(node, ast.ImportFrom)]
-    return plain | {name for node in froms for name in (node.module, *(f"{node.module}.{a.name}" for a in node.names))}
 
 
 FETCHER = PACKAGE / "data" / "fetch.py"
@@ -78,7 +68,7 @@ def test_no_module_but_one_can_reach_the_network(path):
     """
     text = path.read_text(encoding="utf-8")
 
-    assert [] == [one for one in modules_of(path) for client in CLIENTS if f"{one}.".startswith(f"{client}.")]
+    assert [] == [one for one in imports_of(path) for client in CLIENTS if f"{one}.".startswith(f"{client}.")]
     within = ["socket.gethostname", "socket.create_server((LOOPBACK, 0))", "socket.socket"]
     if named(path) == "execution/ray_engine.py":
         within.append("socket.create_connection((host")
@@ -89,7 +79,7 @@ def test_no_module_but_one_can_reach_the_network(path):
 def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fetches_alone():
     """Inside its handler. pooch, which has downloaders of its own, is given ours."""
     names = ("resnet18.data.fetch", "pooch")
-    users = [[named(path) for path in FILES if name in modules_of(path)] for name in names]
+    users = [[named(path) for path in FILES if name in imports_of(path)] for name in names]
     handlers = [
         function.name
         for function in NODES[PACKAGE / "cli/data.py"]

@@ -34,13 +34,6 @@ def store(tmp_path):
     return store
 
 
-@pytest.mark.parametrize("status", ["ok", "crashed"])
-def test_a_record_reads_back_as_it_was_written(status, store):
-    record = make_record(status=status, epochs=(make_epoch(1, train_s=0.1 + 0.2),) if status == "ok" else ())
-
-    assert record == load_record(store.save(record))
-
-
 def test_every_null_carries_its_reason():
     """A crashed run knows little, and says so key by key; without a null there is no reason."""
     record = make_record(status="crashed")
@@ -297,20 +290,13 @@ def test_other_code_or_other_data_make_a_record_stale(hashes, done, store):
     assert not is_done(None, *hashes)
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_of_the_environment(tmp_path):
-    """Before anything is trained; here a file stands where the folder should be."""
-    (tmp_path / "results").write_text("a file", encoding="utf-8")
-
+def test_a_results_folder_that_refuses_files_or_cannot_be_made_is_an_error_of_the_environment(store, monkeypatch):
+    """Before anything is trained: as a read-only file system does, and a file that stands where the folder should."""
+    (store.results / "file").touch()
     with pytest.raises(EnvironmentMissingError, match="not writable"):
-        Store(tmp_path / "results").make_writable()
+        Store(store.results / "file").make_writable()
 
-
-def test_a_folder_that_refuses_new_files_is_an_error_of_the_environment(tmp_path, monkeypatch):
-    """As a read-only file system does, and somebody else's folder: the folders are there."""
-    store = Store(tmp_path)
-    store.make_writable()
     monkeypatch.setattr(disk, "os", FaultyOs(1, error=OSError(30, "Read-only file system")))
-
     with pytest.raises(EnvironmentMissingError, match="Read-only file system"):
         store.make_writable()
 

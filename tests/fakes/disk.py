@@ -14,23 +14,14 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-def no_fsync(descriptor: int) -> None:
-    """Sync nothing: processes end in these tests, and the power stays on."""
-
-
-def half_write(descriptor: int, part: memoryview) -> int:
-    """Write half of what is given, as a system may."""
-    return os.write(descriptor, part[: (len(part) + 1) // 2])
+REPLACED: dict[str, Any] = {
+    "fsync": lambda descriptor: None,  # processes end in these tests, and the power stays on
+    "write": lambda descriptor, part: os.write(descriptor, part[: (len(part) + 1) // 2]),  # half, as a system may
+}
 
 
 class FaultyOs:
-    """`os`, whose n-th call that changes the disk fails: that one alone, or all from there on.
-
-    Args:
-        at: which call, 1 is the first; 0 is none.
-        persistent: whether the later ones fail too.
-        error: what is raised.
-    """
+    """`os`, whose call number `at` that changes the disk raises `error` (0: none), and later ones if persistent."""
 
     def __init__(self, at: int, *, persistent: bool = False, error: BaseException | None = None) -> None:
         self.at, self.persistent = at, persistent
@@ -44,7 +35,7 @@ class FaultyOs:
         return 0 < self.at <= len(self.names)
 
     def __getattr__(self, name: str) -> Any:
-        real = {"fsync": no_fsync, "write": half_write}.get(name) or getattr(os, name)
+        real = REPLACED.get(name) or getattr(os, name)
         if name not in CALLS:
             return real
 
