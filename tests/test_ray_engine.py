@@ -36,26 +36,17 @@ def carry_out(tmp_path, store, monkeypatch):
         run.ray = ray = FakeRay(script, list(rows or [node_row("a"), node_row("b")]), **more)
         run.progress = Quiet()
         monkeypatch.setattr(ray_engine, "connected", lambda: ray)
-        return RayEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), run.progress)
+        run.jobs = jobs_of(tmp_path, text, seeds)
+        return RayEngine(resources, at_once).carry_out(run.jobs, run.progress)
 
-    return run
+    yield run
+    for job in run.jobs:  # whatever has happened, no lock is held
+        with run_lock(store.results, job.run.run_id):
+            pass
 
 
 def well(task):
     return "a", delivery_of(task.job)
-
-
-@pytest.fixture
-def all_free(tmp_path, store):
-    """Say whether nobody holds the lock of any of the runs."""
-
-    def are_free(seeds=1):
-        for job in jobs_of(tmp_path, seeds=seeds):
-            with run_lock(store.results, job.run.run_id):
-                pass
-        return True
-
-    return are_free
 
 
 def all_but_first(outcome):
@@ -73,13 +64,12 @@ def told(carry_out, words):
     return sum(words in line for line in carry_out.progress.lines)
 
 
-def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, store, all_free):
+def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, store):
     finished = carry_out(well)
 
     assert [("ok", False)] * 2 == [(one.status, one.was_recorded) for one in finished]
     assert [(1, "ok")] * 2 == states(store)
     assert ["a word\n"] * 2 == [path.read_text() for path in store.logs.iterdir()]
-    assert all_free()
     assert 2 == told(carry_out, "on address-a")
     assert {RETRIES} == {task.options["max_retries"] for task in carry_out.ray.sent}
 
@@ -139,13 +129,12 @@ def test_no_more_runs_are_out_than_may_be(carry_out):
         (ray_module.OutOfMemoryError("killed due to low memory\nand a table"), "oom_host", "killed due to low memory"),
     ],
 )
-def test_a_run_that_ray_gives_up_is_recorded(error, status, words, carry_out, store, all_free):
+def test_a_run_that_ray_gives_up_is_recorded(error, status, words, carry_out, store):
     finished = carry_out(all_but_first(error))
 
     assert {status, "ok"} == {one.status for one in finished}
     assert 3 == exit_code_of(finished)
     assert [words in one.failure.message for one in store.read().records if one.status == status] == [True]
-    assert all_free()
 
 
 def test_a_node_with_a_problem_gets_no_more_runs(carry_out):
@@ -160,23 +149,21 @@ def test_a_node_with_a_problem_gets_no_more_runs(carry_out):
 
 
 @pytest.mark.parametrize(("error", "code"), [(EnvironmentMissingError, 5), (IntegrityError, 4)])
-def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carry_out, store, all_free):
+def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carry_out, store):
     with pytest.raises(SuiteError, match="node x: other pixels") as raised:
         carry_out(lambda task: ("a", problem("other pixels", error)), node_row("a"))
 
     assert code == raised.value.exit_code
     assert [] == states(store)
-    assert all_free()
 
 
-def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out, all_free):
+def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out):
     error = ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n")
     with pytest.raises(EnvironmentMissingError) as raised:
         carry_out(lambda task: error)
 
     assert "a node cannot carry runs out: ModuleNotFoundError: No module 'resnet18'" in str(raised.value)
     assert "install the same version of resnet18 on every node" == raised.value.next_step
-    assert all_free()
 
 
 def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out, store, tmp_path):
@@ -202,15 +189,14 @@ def another_run(task):
 @pytest.mark.parametrize(
     "script", [another_attempt, another_run, lambda task: ("a", '{"record": "{}"}'), lambda task: ("a", "{}")]
 )
-def test_a_delivery_that_is_not_the_runs_record_is_refused(script, carry_out, store, all_free):
+def test_a_delivery_that_is_not_the_runs_record_is_refused(script, carry_out, store):
     with pytest.raises(IntegrityError):
         carry_out(script)
 
     assert [] == states(store)
-    assert all_free()
 
 
-def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_out, store, all_free, monkeypatch):
+def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_out, store, monkeypatch):
     def script(task):
         monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
         return well(task)
@@ -220,10 +206,9 @@ def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_ou
     monkeypatch.setattr(disk, "os", os)
 
     assert (5, []) == (raised.value.exit_code, list(store.folder.iterdir()))
-    assert all_free()
 
 
-def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(carry_out, store, all_free):
+def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(carry_out, store):
     def interrupt(task):
         if len(carry_out.ray.sent) == 4:
             raise KeyboardInterrupt
@@ -238,11 +223,10 @@ def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(car
 
     assert [True] * 4 == [task.was_cancelled for task in carry_out.ray.sent]
     assert [(1, "interrupted")] == states(store)
-    assert all_free(2)
 
 
 @pytest.mark.parametrize("disk_is_full", [False, True], ids=["hanging node", "full disk"])
-def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_out, all_free, monkeypatch):
+def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_out, monkeypatch):
     def end(task):
         if disk_is_full:
             monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
@@ -258,7 +242,6 @@ def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_o
     monkeypatch.setattr(disk, "os", os)
 
     assert (2 if disk_is_full else 0) == told(carry_out, "cannot be kept: No space left on device")
-    assert all_free()
 
 
 @pytest.mark.parametrize(
