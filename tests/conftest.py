@@ -87,6 +87,14 @@ def grows_no_faster():
 
 
 @pytest.fixture
+def mine(tmp_path):
+    """A table of a user's own, in a file of the test's folder."""
+    from builders import make_benchmark  # noqa: PLC0415 - after the fork server's settings
+
+    return make_benchmark(tmp_path)
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     """A data home of the test's own."""
     monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))

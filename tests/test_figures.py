@@ -71,13 +71,6 @@ def figures(name="A title"):
     )
 
 
-def test_the_order_of_records_changes_no_byte():
-    records = tuple(with_losses(losses, seed) for seed, losses in enumerate((OVERFITS, (2.0, 1.7), (3.0, 1.1, 0.3))))
-    there, back = (svg_of(learning_curves, "A", "B", (make_case("8", order),)) for order in (records, records[::-1]))
-
-    assert there == back
-
-
 def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch):
     """Somebody else, elsewhere, with their own matplotlib style, gets the same file."""
     here = figures()

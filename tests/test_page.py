@@ -8,18 +8,14 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from builders import TOML, changed, make_benchmark, make_record
 from markdown_it import MarkdownIt
 from reports import CLAIM, HOSTILE, PAPER, made_of, noisy_epochs, plain_epochs, record_all
 
-from resnet18.records.arrays import encode_picture
-from resnet18.records.store import Readings
-from resnet18.report.document import Judgement, figures_in
+from resnet18.report.document import Judgement
 from resnet18.report.markdown import write_markdown
 from resnet18.report.page import json_block, write_page
-from resnet18.report.report import build_document
 from resnet18.report.verdicts import evidence_of
 from resnet18.spec.load import load_benchmarks
 
@@ -221,14 +217,3 @@ def test_a_run_says_where_it_comes_from(mine):
     facts += [record.record_hash, record.fingerprint.identity.code_hash, "2.14.1"]
 
     assert [] == [fact for fact in (*facts, *record.nulls, *record.nulls.values()) if fact not in words]
-
-
-def test_pictures_of_test_images_are_a_figure_where_they_were_kept(mine):
-    (record, *_) = record_all([mine])
-    record = changed(record, samples=[{"index": 3, "label": 0, "prediction": 1}], classes=["cat"])
-    png = encode_picture(np.zeros((1, 4, 4, 3), dtype=np.uint8))
-    readings = Readings((record,), ())
-    kept, damaged = (build_document([mine], readings, lambda _, png=png: png) for png in (png, b"no PNG"))
-
-    assert "samples-paper-cifar10-jpeg.svg" in {figure.file for figure in figures_in(kept.sections)}
-    assert "samples-paper-cifar10-jpeg.svg" not in {figure.file for figure in figures_in(damaged.sections)}

@@ -40,40 +40,28 @@ function sortBy(head) {
   rows[0]?.parentNode.append(...rows);
 }
 
-function showRun(button, opens) {
-  document.getElementById(button.getAttribute('aria-controls')).classList.toggle('closed', !opens);
-  button.setAttribute('aria-expanded', String(opens));
-}
-
-function filterRuns(groups, text, status) {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const fits = (group) => words.every((word) => group.textContent.toLowerCase().includes(word));
-  const shown = groups.filter((group) => (!status || group.dataset.status === status) && fits(group));
-  for (const group of groups) group.classList.toggle('filtered', !shown.includes(group));
-  document.getElementById('runs-count').textContent = `${shown.length} of ${groups.length} listed runs`;
+function toggleRun(button) {
+  const isClosed = document.getElementById(button.getAttribute('aria-controls')).classList.toggle('closed');
+  button.setAttribute('aria-expanded', String(!isClosed));
 }
 
 function startRuns(table) {
   const groups = [...table.tBodies];
   const [search, status] = ['runs-search', 'runs-status'].map((id) => document.getElementById(id));
-  const filter = () => filterRuns(groups, search.value, status.value);
+  const filter = () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (group) => words.every((word) => group.textContent.toLowerCase().includes(word));
+    const shown = groups.filter((group) => (!status.value || group.dataset.status === status.value) && fits(group));
+    for (const group of groups) group.classList.toggle('filtered', !shown.includes(group));
+    document.getElementById('runs-count').textContent = `${shown.length} of ${groups.length} listed runs`;
+  };
   for (const button of all('.opener', table)) {
-    showRun(button, false);
-    button.addEventListener('click', () => showRun(button, button.getAttribute('aria-expanded') === 'false'));
+    toggleRun(button);
+    button.addEventListener('click', () => toggleRun(button));
   }
   search.addEventListener('input', filter);
   status.addEventListener('change', filter);
   filter();
-}
-
-// On paper everything is open; pictures are loaded that a screen loads only when they come into view.
-function openForPaper() {
-  const opened = [];
-  addEventListener('beforeprint', () => {
-    for (const details of all('details:not([open])')) opened.push(Object.assign(details, { open: true }));
-    for (const image of all('img[loading="lazy"]')) image.loading = 'eager';
-  });
-  addEventListener('afterprint', () => { for (const details of opened.splice(0)) details.open = false; });
 }
 
 // The contents stand beside the text where there is room, and would push it off a small screen.
@@ -88,4 +76,3 @@ for (const button of all('.sorter')) button.addEventListener('click', () => sort
 startRuns(document.querySelector('table.runs'));
 addEventListener('hashchange', openTarget);
 openTarget();
-openForPaper();

@@ -1,4 +1,4 @@
-// A picture of curves as SVG: scales and ticks, lines, bands and points. Colours, dashes and markers come in turns of
+// A picture of curves as SVG: a scale and ticks, lines, bands and points. Colours, dashes and markers come in turns of
 // different length, so that no two of the first 28 cases share colour and dash.
 
 const COLOURS = 7;
@@ -32,23 +32,15 @@ function linear(low, high, from, to) {
   return (value) => from + ((value - low) / (high - low)) * (to - from);
 }
 
-function logarithmic(low, high, from, to) {
-  const place = linear(Math.log(low), Math.log(high), from, to);
-  return (value) => place(Math.log(value));
-}
-
-// A loss that once is many times the usual loss leaves nothing to see on a linear axis.
-function needsLog(values) {
+// What an axis spans: all values and some room, but no share beyond 0 and 100 % and no loss below 0. A loss that once is
+// many times the usual loss leaves nothing to see on a linear axis.
+function limitsOf(values, isLoss) {
+  if (!values.length) return { isLog: false, low: 0, high: isLoss ? 1 : 100 };
   const sorted = [...values].sort((one, other) => one - other);
-  return sorted[0] > 0 && sorted[sorted.length - 1] > 10 * sorted[Math.floor(sorted.length / 2)];
-}
-
-// What an axis spans: all values and some room, but no share beyond 0 and 100 % and no loss below 0.
-function span(values, isLoss) {
-  if (!values.length) return isLoss ? [0, 1] : [0, 100];
-  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [low, usual, high] = [0, 0.5, 1].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
+  if (isLoss && low > 0 && high > 10 * usual) return { isLog: true, low: low * 0.9, high: high * 1.1 };
   const room = (high - low || Math.abs(high) || 1) * 0.06;
-  return [Math.max(low - room, 0), isLoss ? high + room : Math.min(high + room, 100)];
+  return { isLog: false, low: Math.max(low - room, 0), high: isLoss ? high + room : Math.min(high + room, 100) };
 }
 
 function svgElement(owner, name, attributes, text = '') {
@@ -62,21 +54,10 @@ function pathOf(points) {
   return points.map(([x, y], at) => `${at ? 'L' : 'M'}${x.toFixed(1)} ${y.toFixed(1)}`).join('');
 }
 
-// A figure with its corners on a circle, the first at an angle in turns; a star has every other corner inside.
-function polygon(x, y, radius, corners, turn, inner = radius) {
-  return `${pathOf([...Array(corners).keys()].map((at) => {
-    const [angle, away] = [2 * Math.PI * (at / corners + turn), at % 2 ? inner : radius];
-    return [x + away * Math.cos(angle), y + away * Math.sin(angle)];
-  }))}Z`;
-}
-
+// Corners on a circle: how many, its radius, the angle of the first in turns; a star has every other corner inside.
 const SHAPES = {
-  circle: (x, y, r) => polygon(x, y, r, 20, 0),
-  square: (x, y, r) => polygon(x, y, 1.3 * r, 4, 0.125),
-  up: (x, y, r) => polygon(x, y, 1.3 * r, 3, -0.25),
-  diamond: (x, y, r) => polygon(x, y, 1.3 * r, 4, 0),
-  down: (x, y, r) => polygon(x, y, 1.3 * r, 3, 0.25),
-  star: (x, y, r) => polygon(x, y, r, 10, -0.25, 0.45 * r),
+  circle: [20, 1, 0], square: [4, 1.3, 0.125], up: [3, 1.3, -0.25], diamond: [4, 1.3, 0], down: [3, 1.3, 0.25],
+  star: [10, 1, -0.25, 0.45],
 };
 
 function penOf(number) {
@@ -84,14 +65,13 @@ function penOf(number) {
 }
 
 function drawSign(svg, pen, shape, x, y, size, isHollow = false) {
+  const [corners, radius, turn, inner = 1] = SHAPES[shape];
+  const points = [...Array(corners).keys()].map((at) => {
+    const [angle, away] = [2 * Math.PI * (at / corners + turn), size * radius * (at % 2 ? inner : 1)];
+    return [x + away * Math.cos(angle), y + away * Math.sin(angle)];
+  });
   const look = `${shape === 'star' ? 'star' : 'dot'} ${pen.colour}${isHollow ? ' hollow' : ''}`;
-  svg.append(svgElement(svg, 'path', { class: look, d: SHAPES[shape](x, y, size) }));
-}
-
-function drawSwatch(svg, number) {
-  const pen = penOf(number);
-  svg.append(svgElement(svg, 'path', { class: `line ${pen.colour} ${pen.dash}`, d: 'M0 6H30' }));
-  drawSign(svg, pen, pen.marker, 15, 6, 3.6);
+  svg.append(svgElement(svg, 'path', { class: look, d: `${pathOf(points)}Z` }));
 }
 
 function drawAxes(svg, { box, x, y, xTicks, yTicks }) {
