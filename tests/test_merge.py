@@ -76,26 +76,20 @@ def test_two_results_of_one_run_on_equal_machines_are_a_conflict(tmp_path):
     ]
 
 
-def test_a_damaged_record_is_refused_and_the_others_are_merged(tmp_path):
-    source = store_of(tmp_path / "one", [RUN, OTHER])
-    damaged = source / "records" / f"{RUN.run_id}.1.json"
-    damaged.write_text(damaged.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 7'), encoding="utf-8")
-    merged = merge([source], tmp_path / "all")
-
-    assert (1, [damaged.name]) == (merged.copied, [error.where for error in merged.refused])
-
-
 @pytest.mark.parametrize(
     "plant",
     [
         lambda one, every, secret: (one / "records" / f"{RUN.run_id}.1.png").symlink_to(secret),
         lambda one, every, secret: (every / "records" / f"{RUN.run_id}.1.json").symlink_to(secret),
         lambda one, every, secret: (one / "records" / "copy.json").write_bytes(secret.read_bytes()),
+        lambda one, every, secret: (one / "records" / f"{RUN.run_id}.1.json").write_bytes(
+            secret.read_bytes().replace(b'"seed": 0', b'"seed": 7')
+        ),
     ],
-    ids=["picture", "target", "name"],
+    ids=["picture", "target", "name", "content"],
 )
 def test_what_was_planted_is_refused_and_the_others_are_merged(plant, tmp_path):
-    """A link in the place of a picture, one in the place of the copy, and a record under another's name."""
+    """A link in place of a picture or of the copy, a record under another's name, and a record that was edited."""
     one, every = store_of(tmp_path / "one", [RUN, OTHER]), store_of(tmp_path / "all", [])
     (tmp_path / "secret").write_bytes((one / "records" / f"{RUN.run_id}.1.json").read_bytes())
     plant(one, every, tmp_path / "secret")
