@@ -57,14 +57,9 @@ def cli(tmp_path, monkeypatch):
         (["run", "--budget", "soon"], 2, ["(allowed: 90s, 30m, 2h, 1.5h)"]),
         (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["no claim can be decided"]),
         (["run", "--scael", "smoke"], 2, ["--scale"]),
-        *(
-            (["plan", "basic", "-o", option], 2, ["key=value"])
-            for option in ("epochs=1\n\n# <img>", "epochs", "a=\x07")
-        ),
     ],
 )
 def test_a_mistake_is_answered_with_its_exit_code_and_runs_nothing(arguments, exit_code, words, cli, tmp_path):
-    """Where, what, what is allowed; no traceback, no record."""
     (tmp_path / "broken.toml").write_text("title = \nsource", encoding="utf-8")
     result = cli(*arguments)
 
@@ -97,7 +92,6 @@ def test_a_results_directory_that_cannot_be_written_is_refused(cli, tmp_path):
 
 
 def test_plan_lists_runs_and_what_cannot_run(cli):
-    """As flat JSON rows, and in words."""
     rows = json.loads(cli("plan", "device", "--seeds", "2", "--json").output)
     states = {row["cases"]: row["state"] for row in rows}
 
@@ -118,7 +112,6 @@ def test_a_device_that_is_asked_for_is_one_of_those_that_were_counted(device, ex
 
 
 def test_run_writes_records_and_a_report_and_the_second_run_does_nothing(cli, tmp_path):
-    """The whole way, in the folder where the command was given."""
     path = make_toml(tmp_path)
     first = cli("run", path, *TINY_ARGUMENTS)
     second = cli("run", path, *TINY_ARGUMENTS)
@@ -133,7 +126,6 @@ def test_run_writes_records_and_a_report_and_the_second_run_does_nothing(cli, tm
 
 
 def test_plan_says_what_is_recorded_and_what_is_stale(cli, tmp_path, monkeypatch):
-    """After a run, and after the code has changed."""
     path = make_toml(tmp_path)
     cli("run", path, *TINY_ARGUMENTS)
     command = ["plan", path, *TINY_ARGUMENTS, "--json"]
@@ -155,7 +147,6 @@ def test_plan_says_what_is_recorded_and_what_is_stale(cli, tmp_path, monkeypatch
     ids=["a run that failed", "a plan without a run"],
 )
 def test_where_not_everything_was_measured_the_exit_code_is_3(first, second, said, cli, tmp_path):
-    """The report holds what was."""
     text = TOML.replace("batch_size = 8 }", f"batch_size = 8, {first} }}").replace("= 16 }", f"= 16, {second} }}")
     text = text.replace(", DEVICE", " }\nexecution = { device")
     result = cli("run", make_toml(tmp_path, text), *TINY_ARGUMENTS, "-o", "epochs=20")
@@ -206,13 +197,6 @@ def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch
     assert "next, to see where: python -m resnet18 plan 'my file.toml' --debug\n" in result.output
 
 
-def test_the_module_and_the_command_are_the_same():
-    done = subprocess.run([sys.executable, "-m", "resnet18", "--help"], capture_output=True, text=True, check=True)
-
-    for command in ("plan", "run", "report", "env", "schema"):
-        assert command in done.stdout
-
-
 def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
     """`| head -1`: exit code 1 is kept for the gate."""
     command = [sys.executable, "-m", "resnet18", "plan"]
@@ -221,23 +205,6 @@ def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
         errors = process.stderr.read()
 
     assert (128 + signal.SIGPIPE, False) == (process.returncode, "Traceback" in errors)
-
-
-def test_power_answers_in_flat_rows(cli):
-    rows = json.loads(cli("power", "--difference", "1.0", "--json").stdout)
-
-    assert [17, 7, 3] == [row["seeds"] for row in reversed(rows)]
-    assert {"assumed, since no case has two recorded seeds"} == {row["where"] for row in rows}
-
-
-def test_hypotheses_are_planned_when_asked_for(cli):
-    """A candidate that is the assumption itself is no further run."""
-    plain, more = (
-        len(json.loads(cli("plan", "augmentation", "--scale", "paper", "--json", *asked).stdout))
-        for asked in ([], ["--hypotheses"])
-    )
-
-    assert (15, 36) == (plain, more)
 
 
 def objects(result):
@@ -285,7 +252,6 @@ check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" 
 
 
 def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tmp_path, monkeypatch):
-    """Its claims, or, where none fits, that nothing is run."""
     pace = Pace(prepare_s=10.0, train_image_s=0.0, eval_image_s=0.0, basis="from timed steps")
     monkeypatch.setattr(
         "resnet18.cli.preview.time_some",
@@ -306,7 +272,6 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
 
 
 def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch, capsys):
-    """Quoted for the shell; without what moves the cursor."""
     monkeypatch.setattr("sys.argv", ["/x/__main__.py", "run", "my file.toml", "-o", "a=\x1b[31m"])
 
     said = "stopped; to go on with what is missing: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'\n"
@@ -314,7 +279,6 @@ def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch, capsy
 
 
 def test_the_shell_completes_benchmarks_and_files(tmp_path, monkeypatch):
-    """The suite's own, and those of the folder where the shell is."""
     monkeypatch.chdir(tmp_path)
     make_toml(tmp_path)
 

@@ -230,7 +230,6 @@ def test_what_a_spec_could_choose_concerns_the_runs_that_choose_it(changes, conc
 
 
 def test_runs_that_are_compared_share_the_code_that_they_have_in_common():
-    """Optimizers differ, the loop does not."""
     execution = Execution(path="fast")
     sgd, adam = (make_experiment(optimizer={"name": name, "lr": 0.01}) for name in ("sgd", "adam"))
 
@@ -241,7 +240,6 @@ def test_runs_that_are_compared_share_the_code_that_they_have_in_common():
 
 @pytest.fixture
 def copy_of_the_suite(tmp_path):
-    """Return a copy of the real package."""
     copy = tmp_path / "resnet18"
     return shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.npz", "report", "cli"))
 
@@ -278,7 +276,6 @@ def test_an_optimizer_an_operation_or_a_schedule_more_makes_no_run_stale(model, 
 
 
 def test_the_suite_written_anew_is_the_same_code(copy_of_the_suite):
-    """Every form that the package has is read."""
     execution = Execution(path="fast")
     for path in copy_of_the_suite.rglob("*.py"):
         path.write_text(bare(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -95,7 +95,6 @@ def record_bytes(tmp_path_factory):
 
 @given(drawn=DRAWN)
 def test_a_record_of_any_bytes_raises_only_our_own_error(folder, record_bytes, drawn):
-    """A file under a record's name."""
     content = hostile(drawn, record_bytes)
 
     with contextlib.suppress(IntegrityError):
@@ -154,7 +153,6 @@ def image_tars(tmp_path_factory):
 
 @given(drawn=DRAWN)
 def test_an_image_folder_of_any_bytes_raises_only_our_own_error(folder, image_tars, drawn):
-    """In each compression, and in none."""
     path = written(folder / "mine.tar", hostile(drawn, image_tars))
 
     with contextlib.suppress(SuiteError):

@@ -106,7 +106,6 @@ OPERATION = {
 
 
 def content_of(optimizer):
-    """An experiment of every operation, as keys and values."""
     operations = [{"name": name, **keys} for name, keys in OPERATION.items()]
     experiment = make_experiment(
         optimizer={"name": optimizer, "lr": 0.25, "weight_decay": 0.125, **OPTIMIZER[optimizer]},
@@ -170,6 +169,5 @@ def test_an_edit_of_any_key_changes_the_run(optimizer):
 
 
 def test_every_key_of_every_optimizer_and_operation_is_edited_above():
-    """A new key that this file does not know would not be covered."""
     assert set(OPERATION) == set(OPERATIONS)
     assert set(OPTIMIZER) == {model.model_fields["name"].default for model in OPTIMIZERS}

@@ -96,7 +96,6 @@ def test_what_the_scale_sets_stands_in_no_file(key, place, tmp_path):
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + TOML.encode(), TOML.replace("\n", "\r\n").encode()])
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(content, tmp_path):
-    """Editors write them."""
     path = tmp_path / "mine.toml"
     path.write_bytes(content)
 
@@ -165,7 +164,6 @@ def test_a_spec_beyond_the_limits_is_refused_in_little_memory(kind, little_memor
 
 
 def test_a_spec_of_gigabytes_is_not_read(little_memory, tmp_path):
-    """Only so much of it as shows that it is too large."""
     path = tmp_path / "mine.toml"
     with path.open("wb") as file:
         file.truncate(2**32)
@@ -176,7 +174,6 @@ def test_a_spec_of_gigabytes_is_not_read(little_memory, tmp_path):
 
 @pytest.mark.parametrize("target", ["/dev/zero", "pipe"])
 def test_a_spec_that_has_no_end_is_not_read(target, tmp_path):
-    """A device or a pipe under a spec's name."""
     if target == "pipe":
         os.mkfifo(tmp_path / "pipe")
     (tmp_path / "mine.toml").symlink_to(tmp_path / target)
@@ -200,7 +197,6 @@ def test_a_spec_that_has_no_end_is_not_read(target, tmp_path):
     ],
 )
 def test_files_that_cannot_be_meant_are_refused(names, words, tmp_path):
-    """By name, with what is known or what to do."""
     for name in ("empty", "other"):
         (tmp_path / name).mkdir()
     for path in (tmp_path / "mine", tmp_path / "basic", tmp_path / "other/mine"):
@@ -238,7 +234,6 @@ def test_a_spec_in_another_encoding_is_refused_with_the_byte(encoding, tmp_path)
 
 
 def mistakes(text):
-    """Return where the schema finds something wrong."""
     checker = jsonschema.Draft202012Validator(spec_schema())
     return [".".join(map(str, error.absolute_path)) for error in checker.iter_errors(tomllib.loads(text))]
 

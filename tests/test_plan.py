@@ -41,7 +41,6 @@ def test_equal_cases_of_two_benchmarks_are_one_run(tmp_path):
 
 
 def test_a_case_whose_device_is_absent_is_named_and_not_run():
-    """On a machine without a GPU."""
     planned = plan(load_benchmarks(("device",)), Request(), [0], {"cpu": 1})
 
     assert ["device/CPU", "device/CPU, one thread", "device/CPU, tuned"] == [
@@ -98,7 +97,6 @@ def test_a_last_batch_of_one_image_is_refused_where_the_last_map_is_one_pixel(ba
     ],
 )
 def test_a_bad_option_is_refused_with_what_would_be_right(override, words, tmp_path):
-    """Before anything is run."""
     with pytest.raises(SpecError) as caught:
         plan([make_benchmark(tmp_path)], Request(overrides=(override,)), [0], {"cpu": 1})
 
@@ -144,7 +142,6 @@ def test_options_have_one_form_and_one_order():
 
 @pytest.mark.parametrize("option", ["epochs", "epochs=1\n", "epochs=\x1b", ""])
 def test_an_option_that_is_no_key_and_value_is_refused(option):
-    """Before it is looked up, with an example."""
     with pytest.raises(SpecError, match=r"is not of the form key=value(.|\n)*-o optimizer.lr=0.01"):
         canonical_overrides([option], None)
 
@@ -182,7 +179,6 @@ def test_a_device_option_leaves_cases_alone_that_name_their_device():
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_option_is_taken_or_refused_by_our_own_error(tmp_path_factory, key, value):
-    """What a shell hands over may be anything."""
     mine = make_benchmark(tmp_path_factory.mktemp("options"))
     with contextlib.suppress(SpecError):
         overrides = canonical_overrides([f"{key}={value}", f"optimizer.lr={value}"], None)
@@ -206,7 +202,6 @@ def other(mine):
 
 @pytest.fixture
 def cli(tmp_path, monkeypatch):
-    """Call the command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -231,7 +226,6 @@ def test_cases_are_named_with_or_without_their_table(names, expected, mine):
 
 @pytest.mark.parametrize("name", ["8", "other/8", "mine/8"])
 def test_a_run_that_cases_share_keeps_the_labels_of_all(name, mine, other):
-    """Both tables show it, whichever of them was meant."""
     assert [("mine/8", "other/8")] == labels([mine, other], name)
 
 
@@ -248,7 +242,6 @@ def test_an_unknown_case_is_answered_with_labels_that_are_near(name, mine):
 
 
 def test_an_unknown_case_is_answered_with_the_command_that_lists_them(cli, tmp_path):
-    """For the very tables that were named, and nothing is run."""
     result = cli("run", make_toml(tmp_path), "--case", "?", *TINY_ARGUMENTS)
 
     assert (2, []) == (result.exit_code, list(tmp_path.rglob("*.json")))

@@ -156,7 +156,6 @@ def test_a_field_refuses_what_it_does_not_mean_and_changes_nothing_else(example,
 
 @given(st.text(max_size=20))
 def test_a_device_is_one_of_the_known_names(text):
-    """Free text is no device."""
     known = {"auto", "cpu", "mps", "xpu", "cuda"} | {f"cuda:{index}" for index in range(100)}
     try:
         assert Execution(device=text).device in known
@@ -201,7 +200,6 @@ RANGES = [
 
 @pytest.mark.parametrize("row", RANGES, ids=lambda row: f"{row[0].__name__}.{row[2]}")
 def test_a_range_ends_where_it_says(row):
-    """The last number inside and the first one outside."""
     model, others, key, inside, outside = row
     for value in inside:
         assert value == getattr(make(model, **{**others, key: value}), key)
@@ -213,7 +211,6 @@ def test_a_range_ends_where_it_says(row):
 @pytest.mark.parametrize("name", ["scale", "ratio"])
 @pytest.mark.parametrize("model", CROPS)
 def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
-    """With both ends; a range of one number is one."""
     with pytest.raises(ValidationError, match=f"{name}_min = 0.8 is above {name}_max = 0.5"):
         make(model, **{f"{name}_min": 0.8, f"{name}_max": 0.5})
     assert make(model, **{f"{name}_min": 0.5, f"{name}_max": 0.5})
@@ -226,12 +223,9 @@ def test_a_range_the_wrong_way_round_is_refused_by_its_name(model, name):
         ([], 'needs "to_tensor"'),
         (["color_jitter"], 'needs "to_tensor"'),
         (["to_tensor", "color_jitter"], '"color_jitter" works on images: place it before'),
-        (["to_tensor", "random_resized_crop"], '"random_resized_crop" works on images: place it before'),
-        (["to_tensor", "random_rotation"], '"random_rotation" works on images: place it before'),
         (["to_tensor", "random_crop"], '"random_crop" works on images: place it before'),
         (["normalize", "to_tensor"], '"normalize" works on tensors: place it after'),
         (["cutout", "to_tensor"], '"cutout" works on tensors: place it after'),
-        (["random_erasing", "to_tensor"], '"random_erasing" works on tensors: place it after'),
         (["random_crop", "to_tensor", "random_erasing", "normalize", "cutout"], ""),
         (["color_jitter", "random_horizontal_flip", "to_tensor", "random_grayscale", "normalize"], ""),
         (["random_rotation", "random_grayscale", "to_tensor", "random_horizontal_flip"], ""),

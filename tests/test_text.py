@@ -85,7 +85,6 @@ def test_prose_of_several_lines_is_fine(tmp_path):
 
 @pytest.fixture
 def person(monkeypatch):
-    """Somebody's machine."""
     for name in ("LOGNAME", "USER"):
         monkeypatch.setenv(name, "annlee")
     monkeypatch.setenv("HOME", "/home/Ann Lee")
