@@ -14,16 +14,9 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
-    "--headless=new",
-    "--remote-debugging-pipe",
-    "--no-sandbox",  # containers run tests as root
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-extensions",
-    "--force-color-profile=srgb",
+    *("--headless=new", "--remote-debugging-pipe", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),
+    *("--force-color-profile=srgb", "--no-sandbox"),  # containers run tests as root
 )
 KEYS = {"Tab": 9, "ArrowRight": 39}
 COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening"}
