@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -143,15 +141,6 @@ def kinds_of(folder, *changes, text=CLEAN):
     return [row["kind"] for row in rows_of(folder, *changes, text=text)]
 
 
-def kinds_of_two(folder, text, other, reports=("one report", "one report")):
-    """Kinds of what is found in two files, `mine` and `other`, of the reports that are named."""
-    (folder / "other").mkdir(exist_ok=True)
-    mine, yours = make_benchmark(folder, text), make_benchmark(folder / "other", other)
-    updates = [{"name": name, "report": report} for name, report in zip(("mine", "other"), reports, strict=True)]
-    files = [file.model_copy(update=update) for file, update in zip((mine, yours), updates, strict=True)]
-    return [kind for kind, _ in audit(files)[0]]
-
-
 def claim(check, identity="K9"):
     return ("[printed]", f'[[claim]]\nid = "{identity}"\nsays = "so it is"\ncheck = [{{ {check} }}]\n\n[printed]')
 
@@ -175,11 +164,7 @@ def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
         ("scope", 1, ['"time of the whole program"', '"time of training alone"', '"Run Time (s)"']),
         ("ranking", 1, ['"SGD" above "ASGD" is -0.78 points', '"Adadelta" above "ASGD"', "43.25%", "50.15%"]),
         ("learning rate", 1, ["0.001 x 0.1^3: 0.000001", "cut after epochs: 0, 80 and 160", "epoch 160: 0.00001"]),
-        (
-            "same experiment",
-            1,
-            ["74.03%", "76%", "75.81%", "assumed in optimizer and device: augmentation, batch_size"],
-        ),
+        ("same experiment", 1, ["74.03%", "76%", "75.81%", "assumed in optimizer and device: augmentation, batch"]),
         ("same value", 1, ["75.81%", '(augmentation, "normalize")', '(device, "GPU")', "17 numbers", "3.5 %"]),
         ("sampling error", 3, ["0.53 points", "0.43 points", "0.39 points", "1.19 points"]),
         ("noise floor", 4, ["1.78 points", "assumed in device: augmentation", 'copied (see "same value"): 75.81%']),
@@ -222,7 +207,6 @@ DIFFERENCE = ('"ratio", metric', '"difference", metric')
         ([("[[claim]]", f"{ON_GPU}\n[[claim]]")], []),  # times of two devices are no contradiction
         ([('"120.0"', '"120"')], []),  # three significant digits, as the others
         ([('"75.0%"', '"about 75.03 %"')], []),
-        ([('"75.0%"', '"about 81 %"')], []),
         ([('"75.0%"', '"~90%"')], []),
         ([('"75.0%"', '"Out of Memory"'), ('["32", "16", "8"]', '["8", "16", "32"]')], ["ranking"]),
         ([('"900 MiB"', '"900 s"')], ["unread"]),
@@ -271,9 +255,7 @@ def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_p
         ('"cosine"', 2, "0.01", "0.1 under the schedule cosine: 0.05"),
         ('"constant"', 2, "0.01", "0.1 under the schedule constant: 0.1"),
         (SCHEDULE, 3, "0.01", None),
-        (SCHEDULE, 4, "0.001", None),
         (SCHEDULE, 10**12, "0.001", "epochs: 4"),
-        (SCHEDULE.replace("= 1", "= 0"), 0, "0.01", None),
         (SCHEDULE.replace("= 1", "= 0"), 2, "0.001", None),
         (SCHEDULE.replace("= 1", "= 0"), 2, "0.01", "0.1 x 0.1^2: 0.001; cut after epochs: 0 and 2"),
         (SCHEDULE.replace("= 1", "= 0"), 4, "0.0001", "epochs: 4"),
@@ -283,29 +265,34 @@ def test_a_printed_rate_is_that_after_the_epoch_as_the_case_counts(schedule, epo
     """Half way down a cosine after half of the epochs; an epoch that is never reached is a finding too."""
     rows = rows_of(tmp_path, (SCHEDULE, schedule), (RATE, f'epoch = {epoch}, printed = "{printed}"'))
 
-    if evidence is None:
-        assert [] == rows
-    else:
-        assert [("learning rate", True)] == [(row["kind"], row["evidence"].startswith(evidence)) for row in rows]
+    found = [(row["kind"], row["evidence"].startswith(evidence or "?")) for row in rows]
+    assert [("learning rate", True)] * (evidence is not None) == found
 
 
-@pytest.mark.parametrize("reports", [("one", "two"), (None, None)])
-def test_tables_of_different_reports_are_not_held_against_each_other(reports, tmp_path):
-    """A file that names no report is one of its own; floors and equal values stay within a report too."""
-    other = CLEAN.replace('"60.0"', '"61.0"').replace("batch_size = 8", "batch_size = 48")
-
-    assert {"same experiment", "same value"} <= {*kinds_of_two(tmp_path, CLEAN, other)}
-    assert [] == kinds_of_two(tmp_path, CLEAN, other, reports)
+OTHER = CLEAN.replace('"60.0"', '"61.0"').replace("batch_size = 8", "batch_size = 48")
+AGAIN = DOCUMENTED.replace('"70.0%"', '"71.0%"').replace("depth = 1", "depth = 1.0")  # the same level
 
 
-def test_documented_cases_of_equal_factors_are_one_experiment_across_files(tmp_path):
-    """Where all their factors have the same names; 1 and 1.0 are one level."""
-    other = DOCUMENTED.replace('"70.0%"', '"71.0%"').replace("depth = 1", "depth = 1.0")
+@pytest.mark.parametrize(
+    ("text", "other", "reports", "expected"),
+    [
+        (CLEAN, OTHER, ("one", "one"), {"same experiment", "same value"}),
+        (CLEAN, OTHER, ("one", "two"), set()),
+        (CLEAN, OTHER, (None, None), set()),  # a file that names no report is a report of its own
+        (DOCUMENTED, AGAIN, ("one", "one"), {"same experiment"}),
+    ],
+)
+def test_only_tables_of_one_report_are_held_against_each_other(text, other, reports, expected, tmp_path):
+    (tmp_path / "other").mkdir()
+    mine, yours = make_benchmark(tmp_path, text), make_benchmark(tmp_path / "other", other)
+    updates = [{"name": name, "report": report} for name, report in zip(("mine", "other"), reports, strict=True)]
+    files = [file.model_copy(update=update) for file, update in zip((mine, yours), updates, strict=True)]
 
-    assert ["same experiment"] == kinds_of_two(tmp_path, DOCUMENTED, other)
+    assert expected == {kind for kind, _ in audit(files)[0]}
 
 
 ROW = '{ metric = "score", title = "Score", quantity = "accuracy" }'
+TWO_ROWS = f'{ROW}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }}'
 OTHER_ROW = '{ metric = "taste", title = "Taste", quantity = "other" }'
 
 
@@ -367,33 +354,27 @@ def test_a_finding_shows_all_that_belongs_to_it(changes, evidence, tmp_path):
         ([], []),
         ([claim('kind = "greater", metric = "jitter", case = "8", than = "32"')], [("claim K9", "jitter")]),
         ([claim('kind = "overfits", case = "8", turns_by = 2')], [("claim K9", "losses by epoch")]),
-        (
-            [claim('kind = "run_status", case = "8", status = "ok", device = "cuda"')],
-            [("claim K9", "run_status")],
-        ),
+        ([claim('kind = "run_status", case = "8", status = "ok", device = "cuda"')], [("claim K9", "run_status")]),
         ([('"75.0%"', '"about 75 %"')], [("claim K1", 'exact number of "16"')]),
         ([('"120.0"', '"n/a"')], [('"gain"', 'exact number of "8"')]),
         ([('"2.0"', '"about 2"')], [('"gain"', "exact result")]),
         ([('"0.01"', '"about 0.01"')], [("learning rate of epoch 2", "exact number")]),
+        (
+            [(ROW, TWO_ROWS), documented_claim('kind = "greater", metric = "best_accuracy", case = "a", than = "b"')],
+            [("claim T", "best_accuracy, which 2 rows may be")],
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_told_with_what_is_missing(changes, expected, tmp_path):
-    _, unchecked = audit([make_benchmark(tmp_path, changed(CLEAN, *changes))])
+    text = DOCUMENTED if (ROW, TWO_ROWS) in changes else CLEAN
+    _, unchecked = audit([make_benchmark(tmp_path, changed(text, *changes))])
 
     assert expected == [(each.label, each.lacks) for each in unchecked]
 
 
-def test_an_accuracy_that_two_rows_may_be_is_not_checked(tmp_path):
-    two_rows = (ROW, f'{ROW}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }}')
-    check = documented_claim('kind = "greater", metric = "best_accuracy", case = "a", than = "b"')
-    _, unchecked = audit([make_benchmark(tmp_path, changed(DOCUMENTED, two_rows, check))])
-
-    assert [Unchecked("mine", "claim T", "best_accuracy, which 2 rows may be")] == unchecked
-
-
 @pytest.mark.parametrize(("a", "b", "gap"), [("79.9%", "80.0%", "0.10 points"), ("0.799", "0.800", "0.10 points")])
 def test_without_claims_the_best_case_is_held_against_the_second(a, b, gap, tmp_path):
-    """A table without words names its winner too. Shares of 1 need no unit, and count in percent."""
+    """Shares of 1 need no unit, and count in percent."""
     changes = [('"70.0%"', f'"{a}"'), ('"80.0%"', f'"{b}"'), ("[[case]]", "[printed]\ntest_images = 1_000\n[[case]]")]
     (row,) = rows_of(tmp_path, *changes, text=DOCUMENTED)
 
@@ -443,13 +424,6 @@ def test_extra_cases_separate_all_factors_and_are_no_more_than_the_factors(seed)
     assert len(extras) <= len(mixed)
 
 
-def test_between_two_cases_that_differ_in_three_factors_two_are_enough():
-    cases = {name: {Factor(key): level for key, level in zip("xyz", name, strict=True)} for name in ("000", "111")}
-
-    extras = ['"000" with x as in "111"', '"000" with x and y as in "111"']
-    assert extras == [str(extra) for extra in extra_cases(cases)]
-
-
 @pytest.mark.parametrize(
     ("change", "factor"),
     [
@@ -479,9 +453,7 @@ def test_text_tells_the_findings_by_kind_how_many_there_are_and_what_was_not_che
 def test_the_suites_own_claims_are_checked_or_named():
     _, unchecked = audit(load_benchmarks())
 
-    names = {"A1": "basic", "B4": "augmentation", "C1": "batchsize", "C4": "batchsize", "G1": "overfitting"}
-    expected = [*((file, name) for name, file in names.items()), ("schedule", "E1"), ("device", "F3")]
-    assert expected == [*dict.fromkeys((each.file, each.label.split()[1]) for each in unchecked)]
+    assert ["A1", "B4", "C1", "C4", "G1", "E1", "F3"] == [*dict.fromkeys(each.label.split()[1] for each in unchecked)]
 
 
 def test_text_from_a_file_cannot_move_the_cursor():
@@ -508,13 +480,3 @@ def test_json_is_a_list_of_flat_rows_and_the_example_holds_a_few_defects():
     kinds = "arithmetic, ranking, sampling error, noise floor, confounded, best epoch, precision, unstated"
     assert (0, kinds.split(", ")) == (done.exit_code, [row["kind"] for row in rows])
     assert [keys] * len(rows) == [set(row) for row in rows]
-
-
-def test_the_audit_loads_nothing_heavy():
-    """Neither torch nor scipy, pandas, numpy or matplotlib: so it answers at once."""
-    probe = (
-        "import sys; from resnet18.cli.app import app; app(['audit'], standalone_mode=False); "
-        "sys.exit(len({'torch', 'scipy', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules)))"
-    )
-
-    assert 0 == subprocess.run([sys.executable, "-c", probe], check=False, capture_output=True).returncode

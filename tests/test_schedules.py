@@ -17,10 +17,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LR = 0.1
 STEPS, EPOCHS = 37, 12
 EXACTLY = {"rel": 1e-12, "abs": 0}
-PER_STEP = {
-    "cosine": {"name": "cosine", "warmup_epochs": 0.5, "final_factor": 0.1},
-    "one_cycle": {"name": "one_cycle", "max_lr": LR},
-}
 
 
 def ours(schedule, steps=STEPS, epochs=EPOCHS):
@@ -42,7 +38,6 @@ def theirs(scheduler, steps, **arguments):
 
 @pytest.mark.parametrize("final_factor", [0.0, 0.01, 1.0])
 def test_a_cosine_has_torchs_rates(final_factor):
-    """Every step of 12 epochs of 37, to a millionth of a millionth."""
     expected = theirs(CosineAnnealingLR, STEPS * EPOCHS, T_max=STEPS * EPOCHS, eta_min=LR * final_factor)
 
     assert expected == pytest.approx(ours(Cosine(final_factor=final_factor)), **EXACTLY)
@@ -70,7 +65,6 @@ def test_a_run_that_is_no_longer_than_its_warm_up_ends_in_it(epochs):
 )
 @pytest.mark.parametrize("steps", [STEPS * EPOCHS, 3])
 def test_one_cycle_has_torchs_rates(keys, steps):
-    """Every step, to a millionth of a millionth; its defaults are torch's."""
     expected = theirs(OneCycleLR, steps, max_lr=LR, total_steps=steps, cycle_momentum=False, **keys)
 
     assert expected == pytest.approx(ours(OneCycle(max_lr=LR, **keys), steps, 1), **EXACTLY)
@@ -92,17 +86,12 @@ def test_one_cycle_with_another_rate_than_the_optimizers_is_refused():
         make_experiment(optimizer={"name": "sgd", "lr": 0.01}, schedule={"name": "one_cycle", "max_lr": 0.1})
 
 
-def make_setup(schedule, **execution):
-    """Three epochs of three steps, the last one of an epoch short."""
-    experiment = make_experiment(optimizer={"name": "sgd", "lr": LR}, schedule=schedule, epochs=3)
-    return set_up(experiment, Execution(**execution), read_embedded(), torch.device("cpu"))
-
-
-@pytest.mark.parametrize("schedule", PER_STEP.values(), ids=PER_STEP)
+@pytest.mark.parametrize("keys", [{"name": "cosine", "warmup_epochs": 0.5}, {"name": "one_cycle", "max_lr": LR}])
 @pytest.mark.parametrize("path", ["reference", "fast"])
-def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path):
-    """Seen from the optimizer; the short last batch is a step, whose rate is that of the epoch's result."""
-    setup, seen = make_setup(schedule, path=path), []
+def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(keys, path):
+    """In three epochs of three steps; the short last batch is a step, whose rate is that of the epoch's result."""
+    experiment = make_experiment(optimizer={"name": "sgd", "lr": LR}, schedule=keys, epochs=3)
+    setup, seen = set_up(experiment, Execution(path=path), read_embedded(), torch.device("cpu")), []
     setup.optimizer.register_step_pre_hook(lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"]))
     results = list(epochs_of(setup))
 

@@ -37,15 +37,12 @@ def test_each_target_lies_below_the_interval(name):
     assert {miss for miss in MISSED if miss[0] == name} == missed
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if FIGURES[name]["overhead"]])
-def test_the_suite_adds_less_than_a_hundredth_to_a_bare_loop(name):
-    """The bare loop's rate by the suite's, in the mean: the interval is 2 or 4 hundredths wide."""
-    assert FIGURES[name]["overhead"]["value"] <= 1.01
-
-
 @pytest.mark.parametrize("name", FIGURES)
-def test_making_images_is_less_than_a_twentieth_of_every_step(name):
-    """Of the time that training takes."""
+def test_the_suite_adds_less_than_a_hundredth_and_making_images_takes_less_than_a_twentieth(name):
+    """The bare loop's rate by the suite's, in the mean (the interval is 2 or 4 hundredths wide); of training's time."""
+    overhead = FIGURES[name]["overhead"]
+
+    assert overhead is None or overhead["value"] <= 1.01
     assert max(row["data_wait_share"] for row in FIGURES[name]["workloads"]) < 0.05
 
 
@@ -55,7 +52,6 @@ def test_making_images_is_less_than_a_twentieth_of_every_step(name):
         (AMX, "", "amx"),
         (AMX, "AVX512_CORE_BF16", "avx512"),
         (AMX, "AVX512_CORE_AMX", "amx"),
-        (AMX - {"amx_bf16"}, "", "avx512"),
         (AMX - {"amx_bf16"}, "avx2", "avx2"),
         ({"avx2"}, "", "avx2"),
         (set(), "", "other"),
@@ -68,11 +64,7 @@ def test_a_machine_belongs_to_the_class_of_the_newest_instructions_that_it_may_u
 
 @pytest.mark.parametrize(
     ("only", "emulates", "measured", "skipped"),
-    [
-        (None, False, {"bf16", "fp32"}, set()),
-        (None, True, {"fp32"}, {"bf16"}),
-        (["32px"], True, {"bf16"}, set()),
-    ],
+    [(None, False, {"bf16", "fp32"}, set()), (None, True, {"fp32"}, {"bf16"}), (["32px"], True, {"bf16"}, set())],
 )
 def test_where_bf16_is_emulated_it_is_measured_for_who_asks_for_it_alone(only, emulates, measured, skipped, module):
     """A product of 2048 x 2048 in it takes minutes there."""

@@ -33,9 +33,10 @@ def imported(tmp_path):
     return call
 
 
-def test_a_plan_is_made_without_a_library_that_takes_long(imported):
-    """It takes about three times as long as to import typer and pydantic."""
-    assert set() == imported(PLANS, "plan")
+@pytest.mark.parametrize("command", ["plan", "audit"])
+def test_a_plan_and_an_audit_are_made_without_a_library_that_takes_long(command, imported):
+    """A plan takes about three times as long as to import typer and pydantic."""
+    assert set() == imported(PLANS, command)
 
 
 def test_a_run_on_the_fast_path_needs_neither_torchvision_nor_torchs_compiler(imported):
