@@ -55,16 +55,16 @@ help:
 	  /^bench:/ { printf "  make %-14s%s\n", "bench-NAME", "one table: $(BENCHMARKS)" }' $(firstword $(MAKEFILE_LIST))
 	@printf '\n%s\n' "variables, as in: make bench SCALE=small SEEDS=5"
 	@printf '  %-25s%s\n' \
-	  "SCALE=smoke|small|paper" "how much; small and paper need CIFAR-10: .venv/bin/resnet18 data fetch" \
-	  "SEEDS=n" "runs of each case; the scale's number if left out" \
+	  "SCALE=smoke|small|paper" "size; small and paper need CIFAR-10: .venv/bin/resnet18 data fetch" \
+	  "SEEDS=n" "seeds of each case; default: set by SCALE" \
 	  "CASE='CPU, tuned'" "only this case, named as in: .venv/bin/resnet18 plan" \
-	  "DEVICE=cpu|cuda|mps|xpu" "what trains the cases that name no device; the fastest if left out" \
-	  "DATA=NAME" "cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out" \
-	  "RESULTS=dir" "where records and report go; results/local if left out" \
-	  "JOBS=n" "runs side by side; 1 if left out" \
-	  "BUDGET=90s|30m|2h" "only the runs that decide the most statements in so much time" \
-	  "ENGINE=local|ray|slurm" "where runs happen: on this machine, or on a cluster" \
-	  "RESOURCES=cpus=n,gpus=n" "what a run takes of a node of the cluster" \
+	  "DEVICE=cpu|cuda|mps|xpu" "device of cases that name none; default: an accelerator if there is one" \
+	  "DATA=NAME" "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by SCALE" \
+	  "RESULTS=dir" "folder of records and report; default: results/local" \
+	  "JOBS=n" "runs at a time; default: 1" \
+	  "BUDGET=90s|30m|2h" "only the runs that test the most claims in this time" \
+	  "ENGINE=local|ray|slurm" "where runs are executed: this machine, a Ray cluster or Slurm" \
+	  "RESOURCES=cpus=n,gpus=n" "CPUs and GPUs per run on a cluster" \
 	  "TORCH=cpu" "install torch without CUDA: about 2 GB instead of 6"
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,19 +75,19 @@ bench: $(READY) ## every table, then the report (smoke scale: a minute, offline)
 $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 	@$(RESNET18) run $* $(OPTIONS)
 
-bench-recipe: $(READY) $(CLUSTER) ## from the lab report's configuration to about 95 %, an ingredient a row
+bench-recipe: $(READY) $(CLUSTER) ## from the lab report's configuration to a recipe for about 95 %
 	@$(RESNET18) run benchmarks/beyond/recipe.toml $(OPTIONS)
 
-report: $(READY)  ## write the report of the recorded runs again
+report: $(READY)  ## write the report from the recorded runs
 	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")
 
-evidence: $(READY)  ### write results/ again from the records in it
+evidence: $(READY)  ### write the report in results/ from its records
 	@$(RESNET18) report benchmarks/beyond --results results
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n 2
 
-test-older: $(READY)  ### the tests of training as on a processor with AVX2 alone and no compiler
+test-older: $(READY)  ### the training tests as on a CPU with AVX2 only and no C compiler
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 RESNET18_NATIVE=off \
 	  $(BIN)/python -m pytest -n 2 $(TRAINING:%=tests/test_%.py)
 
@@ -96,17 +96,17 @@ check: $(READY)  ### lint, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: $(READY)  ### mend what lint and format can mend
+format: $(READY)  ### format, and fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 soak: $(READY)  ### the tests of crashes and hostile input at their full counts (an hour)
 	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_store_machine.py tests/test_hostile_input.py tests/test_checkpoints.py tests/test_equivalence.py
 
-micro: $(READY)  ### benchmarks of the suite itself (pytest-benchmark)
+micro: $(READY)  ### time single steps of the suite (pytest-benchmark)
 	@$(BIN)/python -m pytest benchmarks/micro --benchmark-only --benchmark-columns=min,median,max,stddev,rounds
 
-lock: ### pin the newest versions of what is installed in constraints.txt
+lock: ### write the newest version of each dependency to constraints.txt
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
@@ -115,27 +115,27 @@ lock: ### pin the newest versions of what is installed in constraints.txt
 	 .venv-lock/bin/python -m pip freeze --all --exclude-editable) > constraints.txt
 	rm -rf .venv-lock
 
-speed: $(READY)  ### the fast path against the lab's loop and another (20 quiet minutes; ROUNDS=n)
+speed: $(READY)  ### compare the fast path with two training loops (20 quiet minutes; ROUNDS=n)
 	@$(BIN)/python benchmarks/suite/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
 
 # With PYTHON= given, that interpreter and its torch, and nothing is installed.
-verify-gpu: $(if $(GIVEN_PYTHON),,$(READY))  ### on a machine with a GPU: what no other machine can show, for LIMIT= seconds
+verify-gpu: $(if $(GIVEN_PYTHON),,$(READY))  ### run the checks that need a GPU, for at most LIMIT= seconds
 	@$(strip $(or $(GIVEN_PYTHON),$(BIN)/python) benchmarks/suite/verify_gpu.py $(if $(LIMIT),--limit $(LIMIT)) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(RESULTS),--results "$(RESULTS)"))
 
-regress: $(READY)  ### this commit against the baseline; BASE=commit: times and memory too
+regress: $(READY)  ### compare this commit with the baseline; BASE=commit: also times and memory
 	@$(BIN)/python benchmarks/suite/regress.py $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
 
 baseline: $(READY)  ### make this commit's runs the baseline of this machine (results/baseline)
 	@$(BIN)/python benchmarks/suite/regress.py --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
 
-test-engines: $(VENV)/.ray  ### the tests that start Ray: three nodes on this machine
+test-engines: $(VENV)/.ray  ### tests with a real Ray cluster of three nodes on this machine
 	@$(BIN)/python -m pytest tests/engines --soak --durations=5
 
-test-slurm: $(VENV)/.slurm  ### the tests that need a Slurm: two nodes on this machine (Linux with apt)
+test-slurm: $(VENV)/.slurm  ### tests with a real Slurm of two nodes on this machine (Linux with apt)
 	@$(BIN)/python -m pytest tests/slurm --durations=5
 
-test-browser: $(READY)  ### the tests that open the report's page in a Chromium, where there is one
+test-browser: $(READY)  ### tests of the report's page in Chromium; skipped if it is not installed
 	@$(BIN)/python -m pytest tests/browser
 
 test-oldest:  ### the tests with the oldest torch that is supported (6 GB in .venv-oldest)

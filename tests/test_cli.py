@@ -55,7 +55,7 @@ def cli(tmp_path, monkeypatch):
         (["power", "--metric", "train_s"], 3, ["no case has two recorded seeds", "resnet18 run"]),
         (["power", "--difference", "0"], 2, ["difference"]),
         (["run", "--budget", "soon"], 2, ["(allowed: 90s, 30m, 2h, 1.5h)"]),
-        (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["no claim can be decided"]),
+        (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["too small to test any claim"]),
         (["run", "--scael", "smoke"], 2, ["--scale"]),
     ],
 )
@@ -194,7 +194,7 @@ def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch
 
     assert 3 == result.exit_code
     assert "Traceback" not in result.output
-    assert "next, to see where: python -m resnet18 plan 'my file.toml' --debug\n" in result.output
+    assert "next, for a traceback: python -m resnet18 plan 'my file.toml' --debug\n" in result.output
 
 
 def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
@@ -265,7 +265,10 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     rows = json.loads(cli("plan", path, "--seeds", "5", "--budget", "1m", "--json").stdout)
     none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s")
 
-    assert "Budget: 1 of 1 claims get the 3 seeds that a verdict needs, in about 60 s," in enough.output
+    assert (
+        "Budget: 1 of 1 claims get at least 3 seeds, which a test needs. The chosen runs take about 60 s,"
+        in enough.output
+    )
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
     assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
     assert "takes about 60 s, and 59 s is left" in none.output
@@ -274,7 +277,7 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
 def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["/x/__main__.py", "run", "my file.toml", "-o", "a=\x1b[31m"])
 
-    said = "stopped; to go on with what is missing: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'\n"
+    said = "stopped; to resume: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'\n"
     assert (130, said) == (reported(KeyboardInterrupt()), capsys.readouterr().err)
 
 

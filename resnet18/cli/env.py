@@ -25,7 +25,7 @@ Facts = dict[str, str | int | float | None]
 
 
 def env_command() -> opt.Answer:
-    """Print versions, devices and settings, to be pasted into a report of a bug. No names of users or hosts."""
+    """Print versions, devices and settings for a bug report. No names of users or hosts are printed."""
     versions = {package.name.lower(): package.version for package in distributions()}
     own = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("RESNET18_") or name in VARIABLES}
     facts: Facts = {
@@ -83,7 +83,7 @@ def _machine() -> Facts:
 
 
 def schema_command(
-    what: Annotated[Literal["spec", "record"], typer.Argument(help="Of which files.")] = "spec",
+    what: Annotated[Literal["spec", "record"], typer.Argument(help="Benchmark files, or records.")] = "spec",
 ) -> opt.Answer:
     """Print the JSON schema of benchmark files or of records."""
     schema = spec_schema() if what == "spec" else Record.model_json_schema()

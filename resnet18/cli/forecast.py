@@ -14,7 +14,8 @@ from resnet18.spec.resolve import Request
 GIB = 2**30
 CONTEXT_BYTES = 2 * GIB  # that a driver's context and the workspaces of libraries may take beside the training
 LARGE_SHARE = 0.5  # share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md).
-MEMORY_HELP = "Of the card, as in 24GiB: asks for verdicts."
+DIFFERENCE_HELP = "Difference to show, in the metric's unit; may be repeated. Default: 0.25, 0.5, 1, 2 and 5."
+MEMORY_HELP = "Memory of a GPU, as in 24GiB: also say which cases fit."
 HEADS = {
     "case": "case",
     "peak_bytes": "peak GiB",
@@ -24,7 +25,7 @@ HEADS = {
     "phase": "peak in",
     "left_bytes": "left",
     "may_need_bytes": "may need",
-    "verdict": "verdict",
+    "verdict": "fits?",
     "verdict_without_options": "without -o",
 }
 """Heads of the table. All bytes are shown in GiB; the parts are those of the peak."""
@@ -36,7 +37,7 @@ def forecast_command(
     memory: Annotated[str | None, opt.option("--memory", "SIZE", MEMORY_HELP)] = None,
     options: opt.Set = None,
 ) -> opt.Answer:
-    """Predict the peak memory of each case, without a GPU and without data."""
+    """Predict the peak memory of each case, without a GPU or data."""
     try:
         card = None if memory is None else memory_in_bytes(memory)
     except ValueError as error:
@@ -90,19 +91,18 @@ def forecast_text(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = [key for key in HEADS if rows[0].get(key) is not None]
     cells = [[f"{row[key] / GIB:,.2f}" if isinstance(row[key], int) else row[key] for key in shown] for row in rows]
     table = tabulate(cells, headers=[HEADS[key] for key in shown], tablefmt="plain", disable_numparse=True)
-    return table if "verdict" in shown else f"{table}\n\nfor verdicts name a card: --memory 24GiB"
+    return table if "verdict" in shown else f"{table}\n\nto see which cases fit a GPU: --memory 24GiB"
 
 
 def power_command(
     names: opt.Names = None,
     difference: Annotated[
-        list[float] | None,
-        opt.option("--difference", "N", "In the metric's unit; may be repeated.", least=0.001, most=1_000),
+        list[float] | None, opt.option("--difference", "N", DIFFERENCE_HELP, least=0.001, most=1_000)
     ] = None,
-    metric: Annotated[str, opt.option("--metric", "NAME", "A metric of claims.")] = "clean_accuracy",
+    metric: Annotated[str, opt.option("--metric", "NAME", "Metric, as in benchmarks/README.md.")] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
 ) -> opt.Answer:
-    """Say how many seeds a difference takes, from the spread of the recorded runs."""
+    """Say how many seeds are needed to show a difference. Unless a case has two seeds, the variance is assumed."""
     from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
 
     known = [name for name in METRICS if name != "epochs_to_level"]
@@ -128,6 +128,6 @@ def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
         cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *seeds])
     unit, claims = rows[0]["unit"], rows[0]["claims"]
     heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})", "seeds of each case"]
-    table = tabulate(cells, headers=[*heads, f"the same among {claims} claims"], disable_numparse=True)
+    table = tabulate(cells, headers=[*heads, f"seeds, corrected for {claims} claims"], disable_numparse=True)
     note = f"Power {POWER}, two-sided level {100 * ALPHA:g} %, tested once. Below 4 degrees of freedom: a rough guide."
     return f"{title}\n\n{table}\n\n{note}"

@@ -65,42 +65,44 @@ def request_of(
 
 
 # What to run.
-NAMES_HELP = "Names, TOML files or folders of them; all of the suite if left out."
+NAMES_HELP = "Names of the suite's benchmarks, TOML files or folders of them; default: the whole suite."
 NAMES = typer.Argument(metavar="BENCHMARK...", help=NAMES_HELP, autocompletion=benchmark_names)
 Names = Annotated[list[str] | None, NAMES]
 CASE_HELP = "Only this case, named as `plan` lists it; may be repeated."
 Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
-Hypotheses = Annotated[bool, option("--hypotheses", None, "Also run the candidates for what the report leaves open.")]
+Hypotheses = Annotated[bool, option("--hypotheses", None, "Include possible values where the report states none.")]
 # How much of it.
-Scale = Annotated[ScaleName, typer.Option("--scale", help="How much to run.")]
-SEEDS_HELP = "Seeds of each case; the scale's number if left out, at least 3 with --budget."
+Scale = Annotated[ScaleName, typer.Option("--scale", help="Size of the runs: data, images, epochs, width, seeds.")]
+SEEDS_HELP = "Seeds of each case; default: set by the scale, at least 3 with --budget."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
-BUDGET_HELP = "Choose the runs that give the most verdicts in this time."
+BUDGET_HELP = "Choose the runs that test the most claims in this time."
 Budget = Annotated[float | None, typer.Option("--budget", metavar="90s|30m|2h", help=BUDGET_HELP, parser=seconds_of)]
 # Where.
-DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; the scale's if left out."
-Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, CIFAR10, EMBEDDED, "imagefolder:")]
+DATA = (CIFAR10, EMBEDDED, "imagefolder:")
+DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by the scale."
+Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, *DATA)]
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps", "xpu")
-DEVICE_HELP = "auto, cpu, cuda, cuda:N, mps or xpu, for cases that name no device."
+DEVICE_HELP = "Device of cases that name none: auto, cpu, cuda, cuda:N, mps or xpu."
 Device = Annotated[str | None, option("--device", "NAME", DEVICE_HELP, *DEVICES)]
 ENGINES = ("local", "ray", "slurm")
-ENGINE_HELP = "What carries the runs out: this machine or a cluster."
+ENGINE_HELP = "Where runs are executed: this machine, a Ray cluster or Slurm."
 Engine = Annotated[str, option("--engine", "|".join(ENGINES), ENGINE_HELP, *ENGINES)]
 RESOURCES_HELP = "CPUs and GPUs per run on a cluster; runs whose times are compared get a whole node."
 Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
-JOBS_HELP = "Runs at a time (1, or all that a cluster has room for); runs whose times are compared go alone."
+JOBS_HELP = "Runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared run alone."
 Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, least=1)]
 Results = Annotated[Path, option("--results", "DIR", "Folder of records and report.")]
 # How.
 SET_HELP = "Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated."
 Set = Annotated[list[str] | None, option("-o", "KEY=VALUE", SET_HELP)]
-Stale = Annotated[bool, option("--keep-stale", None, "Accept records made by other code or from other data.")]
+Stale = Annotated[bool, option("--keep-stale", None, "Use records although their code or data have changed since.")]
 Retime = Annotated[bool, option("--retime", None, "Rerun runs whose times are unreliable.")]
 Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups.")]
 Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", least=0)]
 LIMIT_HELP = "Stop each run after this many seconds; repeat the command to resume."
 Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, least=0.001)]
-Time = Annotated[bool, option("--time", None, "Time a few steps, ten seconds at most, where no record tells.")]
+TIME_HELP = "If no record gives an estimate, time a few training steps (at most ten seconds)."
+Time = Annotated[bool, option("--time", None, TIME_HELP)]
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]

@@ -98,7 +98,7 @@ def preview(
     jobs: int | None = 1,
     budget_s: float | None = None,
 ) -> Preview:
-    """Return what is known of the runs that are wanted; with a budget, of those that give the most verdicts in it.
+    """Return what is known of the runs that are wanted; with a budget, of those that test the most claims in it.
 
     For `timing_s` seconds a few steps are timed of kinds of run whose pace no record tells; None: for a thirtieth of
     what they take by the rule of thumb, where that is a minute or more; for a budget ten seconds.
@@ -167,7 +167,7 @@ def time_some(runs: Sequence[Run], view: Preview, limit_s: float) -> tuple[Sizes
 
 
 def within_budget(view: Preview, budget_s: float) -> Preview:
-    """Return the preview of the runs that give the most verdicts in a time."""
+    """Return the preview of the runs that test the most claims in a time."""
     from resnet18.judge.planning import choose
 
     if not any(benchmark.claims for benchmark in view.benchmarks):
@@ -188,13 +188,14 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
     ]
     view = replace(view, plan=chosen, claims=claims)
     if not taken:
-        raise UnfinishedError("--budget", f"no claim can be decided:\n{budget_text(view)}")
+        raise UnfinishedError("--budget", f"too small to test any claim:\n{budget_text(view)}")
     return view
 
 
 def budget_text(view: Preview) -> str:
     """Return what the budget buys, claim by claim."""
     enough = sum(row["seeds"] >= FEWEST_SEEDS for row in view.claims)
-    time = f"in about {duration(total_s(view.pending, view.seconds) or 0.0)}, one run after another"
-    head = f"Budget: {enough} of {len(view.claims)} claims get the {FEWEST_SEEDS} seeds that a verdict needs, {time}."
-    return f"{head}\n{tabulate(view.claims, headers={'left_out': 'left out'}, tablefmt='plain')}"
+    head = f"Budget: {enough} of {len(view.claims)} claims get at least {FEWEST_SEEDS} seeds, which a test needs"
+    time = f"about {duration(total_s(view.pending, view.seconds) or 0.0)}, one after another"
+    table = tabulate(view.claims, headers={"left_out": "not tested because"}, tablefmt="plain")
+    return f"{head}. The chosen runs take {time}.\n{table}"

@@ -1,4 +1,4 @@
-"""The commands `merge`, records of several machines in one folder, and `verify`, a recorded run carried out again."""
+"""The commands `merge`, records of several machines in one folder, and `verify`, a recorded run repeated."""
 
 import shlex
 from pathlib import Path
@@ -11,14 +11,15 @@ from resnet18.records.content import load_record
 from resnet18.records.store import merge
 from resnet18.spec.experiment import parse_data
 
+DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's (a folder needs its path)."
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 
 
 def merge_command(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the one that wins first.")],
-    into: Annotated[Path, opt.option("--into", "DIR", "Results folder that they are copied to.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the preferred one first.")],
+    into: Annotated[Path, opt.option("--into", "DIR", "Results folder to copy to.")],
 ) -> opt.Answer:
-    """Join the records of several machines, copied byte for byte, and leave out runs that another folder has."""
+    """Copy the records of several results folders into one. Of a run in several of them, the first folder's is kept."""
     merged = merge(folders, into)
     refused = [str(error) for error in merged.refused]
     for text in refused:
@@ -32,9 +33,9 @@ def merge_command(
 
 def verify_command(
     record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's file, DIR/records/RUN.ATTEMPT.json.")],
-    data: opt.Data = None,
+    data: Annotated[str | None, opt.option("--data", "NAME", DATA_HELP, *opt.DATA)] = None,
 ) -> opt.Answer:
-    """Carry a recorded run out again: bit-equal (0), another fingerprint (3, with its fields), or a mismatch (4)."""
+    """Repeat a recorded run and compare the bits. Exit codes: 0 equal; 3 machine or versions differ; 4 other bits."""
     from rich.console import Console
 
     from resnet18.execution.progress import Progress

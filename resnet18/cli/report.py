@@ -14,14 +14,14 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedE
 from resnet18.spec.load import check_ids_differ, load_benchmarks
 
 Format = Literal["csv", "csv-runs", "github-smaller", "github-bigger", "tensorboard"]
-TO_HELP = "File, for tensorboard a folder; the terminal if left out."
-HIDDEN = "candidates of a hypothesis, or runs of a TOML file of your own, which can be named"
+TO_HELP = "Output file (for tensorboard: a folder); default: standard output."
+HIDDEN = "runs of --hypotheses, or of a TOML file of your own: name the file"
 
 
 def report_command(
     names: opt.Names = None, results: opt.Results = opt.LOCAL, accept_unreliable: opt.Unreliable = False
 ) -> opt.Answer:
-    """Write README.md and figures beside the records, for the suite's benchmarks and for TOML files of your own."""
+    """Write the report (README.md, report.html, figures) from records. TOML files of your own are shown if named."""
     benchmarks = load_benchmarks(names)
     readings = readings_of(results)
     path = write(results, benchmarks, readings, accept_unreliable=accept_unreliable)
@@ -63,7 +63,7 @@ def export_command(
     results: opt.Results = opt.LOCAL,
     to: Annotated[Path | None, opt.option("--to", "PATH", TO_HELP)] = None,
 ) -> opt.Answer:
-    """Write recorded results in the format of a dashboard. Nothing is run."""
+    """Write recorded results in the format of a dashboard."""
     from resnet18.report.exports import TENSORBOARD, TEXTS, notes_of, write_events
     from resnet18.tables.tables import rows_of
 

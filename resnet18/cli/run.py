@@ -39,7 +39,7 @@ def run_command(
     time_limit: opt.Limit = None,
     as_json: opt.Json = False,
 ) -> opt.Answer:
-    """Run what is not recorded yet, one record a run, then write the report."""
+    """Run what has no record yet, then write the report. Each run leaves one record."""
     from rich.console import Console
 
     from resnet18.data.archives import find_archive
@@ -94,7 +94,7 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float 
 
 
 def _unreliable(view: Preview, records: Iterable[Record], progress: "Progress") -> dict[str, int]:
-    """Say which times are taken again, and return the attempts by which their runs are no longer done.
+    """Say which runs are rerun, and return the attempts by which their runs are no longer done.
 
     Records of other machines, or an unknown machine, are left alone: a time taken here could not be set beside them.
     """
@@ -103,7 +103,7 @@ def _unreliable(view: Preview, records: Iterable[Record], progress: "Progress") 
     found = unreliable_times(view.benchmarks, view.plan, records)
     again = {record.run_id: record.attempt for record in of_this_machine(found)}
     elsewhere = len(found) - len(again)
-    progress.say(f"Unreliable times, taken again: {len(again)}; of other or unknown machines, left alone: {elsewhere}.")
+    progress.say(f"Runs with unreliable times: {len(again)} rerun; {elsewhere} of other or unknown machines not rerun.")
     return again
 
 
