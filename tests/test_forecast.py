@@ -196,7 +196,7 @@ def test_an_option_changes_a_verdict_and_the_text_names_both(cli, tmp_path):
     assert ["fits", "fits"] == [row["verdict"] for row in rows]
     assert ["fits", "unsure"] == [row["verdict_without_options"] for row in rows]
     assert all(row["peak_bytes"] == sum(row[part] for part in OF_CASE) for row in rows)
-    assert ["left", "may", "need", "verdict", "without", "-o"] == heads.split()[-6:]
+    assert ["left", "may", "need", "fits?", "without", "-o"] == heads.split()[-6:]
     assert ["fits", "unsure"] == large.split()[-2:]
     assert {24 * GIB} == {row["left_bytes"] + row["peak_bytes"] for row in rows}
 
