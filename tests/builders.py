@@ -1,5 +1,6 @@
 """Small valid objects for tests; every argument changes one thing."""
 
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,11 +157,10 @@ def make_run(experiment: Experiment | None = None, execution: Execution | None =
 
 def make_job(results: Path, run: Run | None = None, source: DataSource | None = None, **changes: Any) -> Any:
     """A first attempt, on the data that are embedded."""
-    from resnet18.data.dataset import read_embedded  # noqa: PLC0415 - numpy, which most tests do without
-    from resnet18.execution.job import Job  # noqa: PLC0415 - the same
+    from resnet18.execution.job import Job  # noqa: PLC0415 - numpy, which most tests do without
 
     source = source or parse_data("fashion-mnist-mini")
-    values = {"identity": make_identity(read_embedded().sha256), "request": Request(data=source.label), **changes}
+    values = {"identity": make_identity(embedded().sha256), "request": Request(data=source.label), **changes}
     return Job(run=run or make_run(), source=source, results=results, **values)
 
 
@@ -188,6 +188,23 @@ def make_case(name: str, records: tuple[Record, ...], experiment: Experiment | N
 def wait_for_an_epoch(process: Popen[str]) -> str:
     """Read what `run --json` prints until an event tells of an epoch, and return that: what will run is said before."""
     return next((line for line in process.stdout or () if '"event": "epoch"' in line), "")
+
+
+@functools.cache
+def embedded() -> Any:
+    """The data set that the package carries."""
+    from resnet18.data.dataset import read_embedded  # noqa: PLC0415 - numpy, which most tests do without
+
+    return read_embedded()
+
+
+def make_setup(execution: Execution | None = None, **changes: Any) -> Any:
+    """What a training on the CPU needs."""
+    import torch  # noqa: PLC0415 - most tests do without
+
+    from resnet18.training.setup import set_up  # noqa: PLC0415 - torch
+
+    return set_up(make_experiment(**changes), execution or Execution(), embedded(), torch.device("cpu"))
 
 
 def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:

@@ -6,11 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import epochs_of, make_epoch, make_experiment, make_job, make_run
+from builders import epochs_of, make_epoch, make_experiment, make_job, make_run, make_setup
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.data.dataset import read_embedded
 from resnet18.execution import worker
 from resnet18.execution.failure import classify, failure_facts, oom_kills
 from resnet18.records.record import Failure, Score
@@ -18,7 +17,6 @@ from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution
 from resnet18.training import results as chance
 from resnet18.training.results import DivergedError, is_at_chance, learned_nothing
-from resnet18.training.setup import set_up
 
 MIB, GIB = 2**20, 2**30
 CUDA = (
@@ -26,6 +24,7 @@ CUDA = (
     "free. Process 7 has 22.62 GiB memory in use. Of the allocated memory 21.00 GiB is allocated by PyTorch"
 )
 CPU = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+ONEDNN = RuntimeError("could not create a primitive")
 BALANCED = np.arange(100) % 10
 
 
@@ -45,15 +44,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")  # jobs in this process set t
         (OSError(12, "Cannot allocate memory"), "oom_host"),
         (RuntimeError("the teacher has not enough memory"), "crashed"),
         (ValueError("something else"), "crashed"),
+        (ONEDNN, "crashed"),
     ],
 )
 def test_memory_of_the_device_and_of_the_host_are_told_apart(error, status):
+    """A failure of oneDNN is want of memory under a cap alone."""
     assert status == classify(error)
-
-
-@pytest.mark.parametrize(("is_capped", "status"), [(True, "oom_host"), (False, "crashed")])
-def test_a_failure_of_onednn_is_want_of_memory_only_under_a_cap(is_capped, status):
-    assert status == classify(RuntimeError("could not create a primitive"), is_capped=is_capped)
+    assert ("oom_host" if error is ONEDNN else status) == classify(error, is_capped=True)
 
 
 @pytest.mark.parametrize(
@@ -91,28 +88,25 @@ def test_the_kernels_counter_of_its_kills_is_read(text, kills, tmp_path):
     assert kills == oom_kills(tmp_path / "vmstat")
 
 
-def flat_weights(model):
-    """The trainable parameters as bytes; the running statistics of batch norm follow the forward pass."""
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy().tobytes()
-
-
 @pytest.mark.parametrize("step", [1, 2, 3])
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_before_its_update(step, loss):
-    weights, losses = [], []
+    """Parameters are compared: the running statistics of batch norm follow the forward pass."""
+    weights = []
+
+    def parameters():
+        return torch.cat([parameter.detach().flatten() for parameter in setup.model.parameters()]).numpy().tobytes()
 
     def broken(images):
-        weights.append(flat_weights(setup.model))
+        weights.append(parameters())
         return setup.model(images) * (loss if len(weights) == step else 1)
 
-    healthy = set_up(make_experiment(), Execution(), read_embedded(), torch.device("cpu"))
-    setup = dataclasses.replace(healthy, network=broken)
+    setup = dataclasses.replace(make_setup(), network=broken)
     with pytest.raises(DivergedError, match=rf"loss \S+ in epoch 1, step {step} \(the loss before: (\S+)\)") as caught:
-        losses += epochs_of(setup)
+        list(epochs_of(setup))
 
     assert step == len(weights) == len(set(weights))
-    assert weights[-1] == flat_weights(setup.model)
-    assert [] == losses
+    assert weights[-1] == parameters()
     assert (step == 1) == ("before: None" in str(caught.value))
 
 
@@ -135,7 +129,7 @@ def test_chance_is_what_naming_the_commonest_label_gets(correct, labels, at_chan
     [(50, 4, 2, True), (49, 4, 2, False), (50, 40, 2, False), (50, 4, 20, False)],
 )
 def test_nothing_was_learned_where_a_thousand_steps_leave_both_scores_at_chance(epoch, train_hits, test_hits, flagged):
-    setup = set_up(make_experiment(batch_size=2), Execution(), read_embedded(), torch.device("cpu"))
+    setup = make_setup(batch_size=2)
     last = make_epoch(epoch, correct=test_hits, steps=20, train=Score(loss=2.3, correct=train_hits, images=40))
 
     assert flagged == learned_nothing(setup, last)

@@ -1,4 +1,4 @@
-"""The fast network is the reference network: the same outputs, gradients, statistics and training, up to rounding."""
+"""The fast network is the reference network up to rounding, with whichever compiled kernels a machine has."""
 
 import copy
 import itertools
@@ -9,21 +9,16 @@ from builders import make_experiment
 from torch.nn.functional import conv2d, cross_entropy
 
 from resnet18.measure.devices import emulates_bf16
+from resnet18.spec.experiment import Execution
 from resnet18.training import fast, native
 from resnet18.training.fast import Norm, build_fast_network, convolution
 from resnet18.training.fast.convolution import Convolution, Products
-from resnet18.training.fast.trimmed import (
-    Geometry,
-    full_optimizer_state,
-    full_state,
-    trimmed,
-    trimmed_layers,
-    unseen_weights,
-)
+from resnet18.training.fast.trimmed import Geometry, full_optimizer_state, full_state, trimmed_layers, unseen_weights
 from resnet18.training.model import build_model
+from resnet18.training.native import path_numerics
 from resnet18.training.setup import build_optimizer
 
-CPU = torch.device("cpu")
+ON_THE_CPU = (Execution(path="fast"), torch.device("cpu"))
 EPS = torch.finfo(torch.float32).eps
 ROUNDING = 2000 * EPS
 """Of the largest value, or of a tensor's length: sums of up to 4,608 products, and of all pixels of a batch, in
@@ -166,18 +161,13 @@ def test_equal_gradients_give_the_whole_tensors_of_the_reference_network(spec):
 
 
 @pytest.mark.parametrize(
-    ("geometry", "expected"),
-    [
-        (Geometry(3, 1, 1, 1), (Geometry(1, 1, 0, 1), 1)),
-        (Geometry(3, 2, 1, 2), (Geometry(2, 2, 0, 2), 1)),
-        (Geometry(3, 2, 1, 1), (Geometry(1, 2, 0, 1), 1)),
-        (Geometry(3, 1, 1, 2), (Geometry(3, 1, 1, 2), 0)),
-        (Geometry(7, 2, 3, 8), (Geometry(7, 2, 3, 8), 0)),
-        (Geometry(1, 2, 0, 2), (Geometry(1, 2, 0, 2), 0)),
-    ],
+    ("stem", "size", "unseen"), [("imagenet", 32, 6_946_816), ("imagenet", 224, 0), ("cifar", 32, 0)]
 )
-def test_the_part_of_a_kernel_that_meets_pixels_follows_from_the_size_of_the_map(geometry, expected):
-    assert expected == trimmed(geometry)
+def test_weights_that_meet_only_padding_are_apart(stem, size, unseen):
+    """8 of 9 positions of three layers with 512 x 512 kernels on one pixel, 5 of 9 of one with 256 x 512 on 2 x 2."""
+    _, _, network = make_pair(stem=stem, image_size=size, width=64)
+
+    assert unseen == sum(weights.numel() for weights in unseen_weights(network))
 
 
 @pytest.mark.skipif(emulates_bf16(), reason="this processor emulates bf16")
@@ -232,21 +222,13 @@ def test_native_norm_agrees_with_torchs_operations(form, dtype, added, activate,
 
 
 @pytest.mark.parametrize(
-    "geometry",
-    [
-        Geometry(3, 1, 1, 2),
-        Geometry(3, 2, 1, 4),
-        Geometry(3, 2, 1, 3),
-        Geometry(2, 2, 0, 2),
-        Geometry(1, 1, 0, 1),
-        Geometry(1, 2, 0, 4),
-        Geometry(3, 1, 1, 1),
-        Geometry(7, 2, 3, 4),
-    ],
+    "shape",
+    [(3, 1, 1, 2), (3, 2, 1, 4), (3, 2, 1, 3), (2, 2, 0, 2), (1, 1, 0, 1), (1, 2, 0, 4), (3, 1, 1, 1), (7, 2, 3, 4)],
 )
-def test_products_are_the_convolution(geometry):
+def test_products_are_the_convolution(shape):
     """Forward and both gradients, against torch in float64, with positions and pixels that meet nothing."""
     torch.manual_seed(0)
+    geometry = Geometry(*shape)
     x = torch.randn(3, 5, geometry.size, geometry.size).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(7, 5, geometry.kernel, geometry.kernel).contiguous(memory_format=torch.channels_last)
     results = []
@@ -263,20 +245,17 @@ def test_products_are_the_convolution(geometry):
         assert_close(expected.detach().float(), actual.detach(), 64 * EPS)
 
 
-@pytest.mark.parametrize(
-    "geometry",
-    [Geometry(3, 1, 1, 5), Geometry(3, 2, 1, 7), Geometry(1, 2, 0, 6), Geometry(2, 2, 0, 2), Geometry(3, 2, 1, 1)],
-)
+@pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 2, 1, 7), (1, 2, 0, 6), (2, 2, 0, 2), (3, 2, 1, 1)])
 @pytest.mark.parametrize("every", [True, False])
-def test_tiled_convolutions_agree_with_torchs(geometry, every, monkeypatch):
+def test_tiled_convolutions_agree_with_torchs(shape, every, monkeypatch):
     """In bfloat16, all three products, with pixels that fill no whole tile."""
     if native.network_kernels() is None or native.network_kernels().tiles is None:
         pytest.skip("no tile kernels on this machine")
     monkeypatch.setattr(convolution, "SMALL", 100 if every else 0)
     torch.manual_seed(0)
-    layer = Convolution(64, 96, geometry)
+    layer = Convolution(64, 96, Geometry(*shape))
     torch.nn.init.normal_(layer.weight, std=0.1)
-    x = torch.randn(5, 64, geometry.size, geometry.size, dtype=torch.bfloat16).requires_grad_()
+    x = torch.randn(5, 64, shape[-1], shape[-1], dtype=torch.bfloat16).requires_grad_()
     results = []
     for which in ("native", "torch"):
         if which == "torch":
@@ -290,19 +269,11 @@ def test_tiled_convolutions_agree_with_torchs(geometry, every, monkeypatch):
         assert_close(expected, actual, 2 * HALF)
 
 
-@pytest.fixture(params=["native", "older"])
-def width(request):
-    """Return the values in a vector of the kernels of this processor, and of one with AVX2 alone."""
-    if request.param == "older":
-        request.getfixturevalue("older_processor")
-    if native.network_kernels() is None:
-        pytest.skip("no native kernels on this machine")
-    return native.network_kernels().width
-
-
+@pytest.mark.parametrize("form", ["native", "older"], indirect=True)
 @pytest.mark.parametrize("training", [True, False])
-def test_nan_passes_through_every_kernel(width, training):
+def test_nan_passes_through_every_kernel(form, training):
     """A run that diverges is seen to diverge, as with torch's operations."""
+    width = native.network_kernels().width
     for added, pool in itertools.product((False, True), (False, True)):
         layer = Norm(width).train(training)
         x = torch.zeros(2, width, 4, 4).contiguous(memory_format=torch.channels_last)
@@ -312,3 +283,35 @@ def test_nan_passes_through_every_kernel(width, training):
 
         assert y[:, 0].isnan().any()
         assert not y[:, 1:].isnan().any()
+
+
+def test_an_older_processor_has_narrower_vectors_and_no_tiles(older_processor):
+    if native.network_kernels() is None:
+        pytest.skip("no compiler")
+
+    assert (8, None) == (native.network_kernels().width, native.network_kernels().tiles)
+    assert "vectors-256" == path_numerics(*ON_THE_CPU)["network_kernels"]
+
+
+@pytest.mark.parametrize("setting", [("RESNET18_NATIVE", "off"), ("CC", "no-such-compiler"), ("CC", "false")], ids=str)
+def test_switched_off_and_without_a_compiler_there_are_no_kernels(setting, home, monkeypatch):
+    monkeypatch.setenv(*setting)
+    for name in ("network_kernels", "augmentation_kernels"):
+        monkeypatch.setattr(native, name, getattr(native, name).__wrapped__)
+
+    assert {"network_kernels": "none", "augmentation_kernels": "none"} == path_numerics(*ON_THE_CPU)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [("x86_64", {"avx2"}, False), ("x86_64", {"avx2", "fma"}, True), ("arm64", set(), True), ("ppc64le", set(), False)],
+)
+def test_kernels_are_for_avx2_and_arm(machine, flags, expected, monkeypatch):
+    """A machine without AMX never compiles the tiles; a compiler without OpenMP makes kernels of one thread."""
+    asked = []
+    monkeypatch.setattr(native.platform, "machine", lambda: machine)
+    monkeypatch.setattr(native, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(native, "load_library", lambda name, _, flags: asked.append((name, native.THREADS in flags)))
+
+    assert native.network_kernels.__wrapped__() is None
+    assert ([("vectors", True), ("vectors", False)] if expected else []) == asked

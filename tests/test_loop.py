@@ -5,13 +5,14 @@ import math
 import time
 from types import SimpleNamespace
 
+import builders
 import numpy as np
 import pytest
 import torch
-from builders import epochs_of, make_experiment
+from builders import embedded, epochs_of, make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.data.dataset import permutation, read_embedded
+from resnet18.data.dataset import permutation
 from resnet18.measure import SCOPES, Clock
 from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
@@ -20,34 +21,19 @@ from resnet18.training.augment import build_pipeline
 from resnet18.training.feed import augmented
 from resnet18.training.loop import WARM_UP, GraphedStep, QueuedSteps, evaluate, train
 from resnet18.training.model import build_model
-from resnet18.training.results import (
-    START,
-    DivergedError,
-    Position,
-    conclude,
-    parameter_count,
-    parameters_sha256,
-)
-from resnet18.training.setup import Setup, build_optimizer, compile_network, set_up
+from resnet18.training.results import START, DivergedError, Position, conclude, parameter_count, parameters_sha256
+from resnet18.training.setup import Setup, build_optimizer, compile_network
 
-AUGMENTED = [
-    {"name": "random_resized_crop"},
-    {"name": "random_horizontal_flip"},
-    {"name": "to_tensor"},
-    {"name": "normalize"},
-]
+CROPS = [{"name": "random_resized_crop"}, {"name": "to_tensor"}]
 CUT = {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 0}
+COSINE = {"name": "cosine", "warmup_epochs": 0.5}
+ONE_CYCLE = {"name": "one_cycle", "max_lr": 0.01}
+BOTH_PATHS = pytest.mark.parametrize("path", ["reference", "fast"])
 pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
 
 
-@pytest.fixture(scope="module")
-def data():
-    return read_embedded()
-
-
-def make_setup(data, execution=None, **changes):
-    values = {"augmentation": AUGMENTED, "test_augmentation": AUGMENTED, "epochs": 2, **changes}
-    return set_up(make_experiment(**values), execution or Execution(), data, torch.device("cpu"))
+def make_setup(execution=None, **changes):
+    return builders.make_setup(execution, **{"augmentation": CROPS, "test_augmentation": CROPS, "epochs": 2, **changes})
 
 
 def run(setup):
@@ -60,21 +46,12 @@ def losses_of_steps(setup):
     return [moment.last_loss for moment in train(setup, Clock(lambda: None)) if isinstance(moment, Position)]
 
 
-@pytest.fixture(scope="module")
-def expected(data):
-    return run(make_setup(data))
-
-
-def test_the_same_experiment_gives_the_same_bits(data, expected):
+def test_the_same_experiment_gives_the_same_bits():
     """Whatever torch's generator is at, and with or without loader processes."""
+    expected = run(make_setup())
     torch.manual_seed(123)
 
-    assert expected == run(make_setup(data, Execution(workers=1)))
-
-
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 8}, {"stem": "cifar"}, {"label_smoothing": 0.1}])
-def test_another_experiment_gives_other_bits(changes, data, expected):
-    assert expected != run(make_setup(data, **changes))
+    assert expected == run(make_setup(Execution(workers=1)))
 
 
 @pytest.mark.parametrize(
@@ -88,15 +65,15 @@ def test_another_experiment_gives_other_bits(changes, data, expected):
         ("asgd", 1e-4, 32),
     ],
 )
-def test_losses_of_the_fast_path_are_the_reference_paths_within_rounding(name, lr, width, data):
+def test_losses_of_the_fast_path_are_the_reference_paths_within_rounding(name, lr, width):
     """Five steps in fp32, the last batch short; width 32 runs the compiled kernels, where there are some.
 
     Rates are small: at the report's own, batch norm on maps of one pixel makes a thousandfold of any rounding in each
     step, on the reference path too where it runs in another memory format.
     """
-    changes = {"optimizer": {"name": name, "lr": lr}, "width": width, "train_images": 150, "batch_size": 32}
+    changes = {"train_images": 150, "batch_size": 32, "epochs": 1, "label_smoothing": 0.1}
     plain, fast = (
-        losses_of_steps(make_setup(data, Execution(path=path), **{**changes, "epochs": 1}))
+        losses_of_steps(make_setup(Execution(path=path), optimizer={"name": name, "lr": lr}, width=width, **changes))
         for path in ("reference", "fast")
     )
 
@@ -105,26 +82,22 @@ def test_losses_of_the_fast_path_are_the_reference_paths_within_rounding(name, l
     assert plain == pytest.approx(fast, rel=1e-3)
 
 
-def test_the_fast_path_has_all_parameters(data):
+def test_the_fast_path_has_all_parameters():
     """Weights that no data reach too: its digest is of the whole network."""
-    plain, fast = (make_setup(data, Execution(path=path)).model for path in ("reference", "fast"))
+    plain, fast = (make_setup(Execution(path=path)).model for path in ("reference", "fast"))
 
     assert parameter_count(plain) == parameter_count(fast)
     assert parameters_sha256(plain) == parameters_sha256(fast)
 
 
-def pipeline_of_epoch(experiment, epoch):
-    key = {"seed": 0, "purpose": "train-augmentation", "epoch": epoch}
-    return build_pipeline(experiment.augmentation, **key, images=4000, native=32, size=32)
-
-
-def test_evaluation_scores_as_one_large_batch_would(data):
-    """Loss and hits of 250 images in batches of 100 against one forward pass over all; it changes nothing."""
-    setup = make_setup(data, augmentation=[{"name": "to_tensor"}], test_augmentation=[{"name": "to_tensor"}])
+def test_evaluation_scores_as_one_large_batch_would():
+    """Loss, without smoothing, and hits of 250 images in batches of 100; it changes nothing."""
+    to_tensor = [{"name": "to_tensor"}]
+    setup = make_setup(augmentation=to_tensor, test_augmentation=to_tensor, label_smoothing=0.1)
     before = parameters_sha256(setup.model)
     tally, predictions = evaluate(setup, np.arange(250), setup.experiment.test_augmentation, epoch=1)
-    images = torch.from_numpy(data.test.images[:250]).permute(0, 3, 1, 2).float() / 255
-    labels = torch.from_numpy(data.test.labels[:250]).long()
+    images = torch.from_numpy(embedded().test.images[:250]).permute(0, 3, 1, 2).float() / 255
+    labels = torch.from_numpy(embedded().test.labels[:250]).long()
     with torch.no_grad():
         logits = setup.model(images)
 
@@ -134,15 +107,15 @@ def test_evaluation_scores_as_one_large_batch_would(data):
     assert before == parameters_sha256(setup.model)
 
 
-def test_the_last_three_epochs_are_tested_on_their_own_number_of_images(data):
-    results = list(epochs_of(make_setup(data, test_images_last=30, epochs=5)))
+def test_the_last_three_epochs_are_tested_on_their_own_number_of_images():
+    results = list(epochs_of(make_setup(test_images_last=30, epochs=5)))
 
     assert [(20, 20)] * 2 + [(30, 30)] * 3 == [(one.as_published.images, one.clean.images) for one in results]
 
 
-def test_a_network_that_the_last_update_broke_has_diverged(data):
+def test_a_network_that_the_last_update_broke_has_diverged():
     """Its training losses were finite; its test loss is not, and no accuracy is taken from it."""
-    setup = make_setup(data)
+    setup = make_setup()
     with torch.no_grad():
         setup.model.fc.bias.fill_(math.nan)
 
@@ -150,7 +123,7 @@ def test_a_network_that_the_last_update_broke_has_diverged(data):
         evaluate(setup, np.arange(20), setup.experiment.test_augmentation, epoch=3)
 
 
-def test_images_are_changed_by_streams_of_their_own_and_clean_ones_by_none(data, monkeypatch):
+def test_images_are_changed_by_streams_of_their_own_and_clean_ones_by_none(monkeypatch):
     """In each epoch of each seed, those of training and the published test ones."""
     found = []
 
@@ -162,49 +135,36 @@ def test_images_are_changed_by_streams_of_their_own_and_clean_ones_by_none(data,
 
     monkeypatch.setattr(feed, "build_pipeline", spy)
     for seed in (0, 1):
-        run(make_setup(data, seed=seed))
+        run(make_setup(seed=seed))
 
     assert ["train-augmentation", *["test-augmentation"] * 2] * 4 == [purpose for purpose, _ in found]
     assert [None] * 4 == [crops for _, crops in found[2::3]]
     assert 8 == len({crops for _, crops in found} - {None})
 
 
-@pytest.mark.parametrize("path", ["reference", "fast"])
-def test_the_training_loss_is_torchs_with_label_smoothing(path, data):
-    """Of the first step, with the initial weights. Test losses have none."""
-    setup, sharp = (
-        make_setup(data, Execution(path=path), label_smoothing=share, batch_size=40, epochs=1) for share in (0.1, 0)
-    )
-    plain = build_model(setup.experiment).train()
-    images, labels = next(feed.feed_training(make_setup(data, batch_size=40), START))
-    theirs = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(plain(images), labels)
-    scores = [evaluate(one, np.arange(20), setup.experiment.augmentation, 1)[0] for one in (setup, sharp)]
-
-    assert theirs.item() == pytest.approx(losses_of_steps(setup)[0], rel=1e-5)
-    assert scores[0] == scores[1]
-
-
-@pytest.mark.parametrize("optimizer", [{"name": "sgd", "lr": 0.05, "momentum": 0.9}, {"name": "adam", "lr": 0.01}])
-def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
+@pytest.mark.parametrize(
+    ("name", "optimizer", "smoothing"), [("SGD", {"momentum": 0.9}, 0.1), ("Adam", {"weight_decay": 0.1}, 0.0)]
+)
+def test_training_is_the_textbook_loop_bit_for_bit(name, optimizer, smoothing):
     """Two epochs with a cut of the rate between them, against plain torch: same parameters, losses and hits."""
-    setup = make_setup(data, optimizer=optimizer, schedule=CUT)
-    model = build_model(setup.experiment)
-    arguments = {key: value for key, value in optimizer.items() if key not in {"name", "lr"}}
-    torch_class = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer["name"]]
-    theirs = torch_class(model.parameters(), lr=1.0, **arguments)
+    spec = {"name": name.lower(), "lr": 0.05, **optimizer}
+    setup = make_setup(optimizer=spec, schedule=CUT, label_smoothing=smoothing, seed=3)
+    model, train_split = build_model(setup.experiment), embedded().train
+    theirs = getattr(torch.optim, name)(model.parameters(), lr=1.0, **optimizer)
     tallies = []
-    for epoch, lr in ((1, optimizer["lr"]), (2, optimizer["lr"] * 0.1)):
+    for epoch, lr in ((1, 0.05), (2, 0.05 * 0.1)):
         theirs.param_groups[0]["lr"] = lr
-        pipeline = pipeline_of_epoch(setup.experiment, epoch)
-        order = permutation(0, "order", epoch, setup.train_indices)
+        key = {"seed": 3, "purpose": "train-augmentation", "epoch": epoch}
+        pipeline = build_pipeline(setup.experiment.augmentation, **key, images=4000, native=32, size=32)
+        order = permutation(3, "order", epoch, setup.train_indices)
         loss_sum, hits = 0.0, 0
         for part in (order[:16], order[16:32], order[32:]):
-            images = torch.stack([augmented(pipeline, data.train.images[index], int(index)) for index in part])
-            labels = torch.from_numpy(data.train.labels[part]).long()
+            images = torch.stack([augmented(pipeline, train_split.images[index], int(index)) for index in part])
+            labels = torch.from_numpy(train_split.labels[part]).long()
             model.train()
             theirs.zero_grad()
             logits = model(images)
-            loss = cross_entropy(logits, labels)
+            loss = cross_entropy(logits, labels, label_smoothing=smoothing)
             loss.backward()
             theirs.step()
             loss_sum, hits = loss_sum + loss.item() * len(part), hits + int((logits.argmax(1) == labels).sum())
@@ -213,13 +173,25 @@ def test_training_is_the_textbook_loop_bit_for_bit(optimizer, data):
 
     assert tallies == [one.train for one in results]
     assert parameters_sha256(model) == parameters_sha256(setup.model)
-    assert [optimizer["lr"], optimizer["lr"] * 0.1] == pytest.approx([one.learning_rate for one in results])
+    assert [0.05, 0.005] == pytest.approx([one.learning_rate for one in results])
 
 
-def test_scopes_do_not_overlap(data):
+@pytest.mark.parametrize("schedule", [COSINE, ONE_CYCLE], ids=lambda one: one["name"])
+@BOTH_PATHS
+def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path):
+    """Seen from the optimizer; the short last batch is a step, whose rate is that of the epoch's result."""
+    setup, seen = make_setup(Execution(path=path), schedule=schedule), []
+    setup.optimizer.register_step_pre_hook(lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"]))
+    results = list(epochs_of(setup))
+
+    assert [setup.experiment.schedule.rate(0.01, step, 3, 2) for step in range(6)] == seen
+    assert seen[2::3] == [one.learning_rate for one in results]
+
+
+def test_scopes_do_not_overlap():
     """Data wait lies inside training; the scopes together are no more than the whole."""
     start = time.perf_counter()
-    epoch = next(epochs_of(make_setup(data)))
+    epoch = next(epochs_of(make_setup()))
     wall_s = time.perf_counter() - start
 
     assert 0 < epoch.data_wait_s < epoch.train_s
@@ -229,10 +201,10 @@ def test_scopes_do_not_overlap(data):
 @pytest.mark.parametrize(
     ("execution", "rel"), [({"memory_format": "channels_last"}, 1e-3), ({"precision": "bf16"}, 0.05)], ids=str
 )
-def test_another_execution_reaches_the_network_and_gives_other_bits_near_the_first(execution, rel, data):
+def test_another_execution_reaches_the_network_and_gives_other_bits_near_the_first(execution, rel):
     """Weights lie as the format says, and stay float32 under autocast."""
-    setup = make_setup(data, Execution(**execution), width=8, epochs=1)
-    plain, other = (run(one)[0][0][0].loss for one in (make_setup(data, width=8, epochs=1), setup))
+    setup = make_setup(Execution(**execution), width=8, epochs=1)
+    plain, other = (run(one)[0][0][0].loss for one in (make_setup(width=8, epochs=1), setup))
     weight = setup.model.layer1[0].conv1.weight
 
     assert ("memory_format" in execution) == weight.is_contiguous(memory_format=torch.channels_last)
@@ -241,30 +213,28 @@ def test_another_execution_reaches_the_network_and_gives_other_bits_near_the_fir
     assert plain == pytest.approx(other, rel=rel)
 
 
-def test_a_conclusion_counts_every_test_image_once(data):
+def test_a_conclusion_counts_every_test_image_once():
     """Rows of the confusion matrix are labels; the samples are spread over the subset."""
-    setup = make_setup(data, test_images_last=30)
-    found, _ = conclude(setup, np.arange(30, dtype=np.uint8) % 10)
+    found, _ = conclude(make_setup(test_images_last=30), np.arange(30, dtype=np.uint8) % 10)
     samples = found["samples"]
 
     assert [3] * 10 == [sum(row) for row in found["confusion"]]
     assert 6 == len({sample.index for sample in samples})
-    assert [int(data.test.labels[sample.index]) for sample in samples] == [sample.label for sample in samples]
+    assert [int(embedded().test.labels[sample.index]) for sample in samples] == [sample.label for sample in samples]
 
 
-def test_compiling_leaves_the_network_as_it_was(data, monkeypatch):
+def test_compiling_leaves_the_network_as_it_was(monkeypatch):
     """Statistics are put back, gradients dropped; full and short batches are compiled, and those of the test set."""
     shapes = []
     monkeypatch.setattr(
         torch, "compile", lambda model, *, dynamic: lambda images: shapes.append(len(images)) or model(images)
     )
-    plain, setup = (make_setup(data, Execution(compile=compiled)) for compiled in (False, True))
+    plain, setup = (make_setup(Execution(compile=compiled)) for compiled in (False, True))
     compile_network(setup)
 
     assert [16, 8, 20] == shapes
     assert all(parameter.grad is None for parameter in setup.model.parameters())
-    for (name, one), other in zip(setup.model.state_dict().items(), plain.model.state_dict().values(), strict=True):
-        assert torch.equal(one, other), name
+    assert parameters_sha256(plain.model) == parameters_sha256(setup.model)
 
 
 @pytest.fixture
@@ -296,11 +266,11 @@ def cuda(monkeypatch):
     return happened
 
 
-def train_queued(data, graphed, schedule, monkeypatch):
+def train_queued(graphed, schedule, monkeypatch):
     """Two epochs of seven full batches and one of 8 images; return the last position and the parameters' digest."""
     values = {"schedule": schedule, "train_images": 120, "optimizer": {"name": "adam", "lr": 0.01}}
-    setup = make_setup(data, Execution(memory_format="channels_last"), **values)
-    if schedule["name"] == "cosine":
+    setup = make_setup(Execution(memory_format="channels_last"), **values)
+    if schedule == COSINE:
         setup.optimizer.param_groups[0]["lr"] = torch.tensor(0.01)
     monkeypatch.setattr(Setup, "is_graphed", property(lambda _: graphed))
     steps = QueuedSteps(setup)
@@ -310,22 +280,19 @@ def train_queued(data, graphed, schedule, monkeypatch):
 
 @pytest.mark.parametrize(
     ("schedule", "after_warm_up"),
-    [
-        (CUT, ["capture", *["replay"] * 4, "capture", *["replay"] * 7]),
-        ({"name": "cosine", "warmup_epochs": 0.5}, ["capture", *["replay"] * 11]),
-    ],
+    [(CUT, ["capture", *["replay"] * 4, "capture", *["replay"] * 7]), (COSINE, ["capture", *["replay"] * 11])],
     ids=["a rate for each epoch", "a rate for each step"],
 )
-def test_graphed_steps_give_the_bits_of_eager_ones(schedule, after_warm_up, cuda, data, monkeypatch):
+def test_graphed_steps_give_the_bits_of_eager_ones(schedule, after_warm_up, cuda, monkeypatch):
     """Three steps aside, then one capture for each rate that is a number; a tensor is captured once."""
-    eager, graphed = (train_queued(data, graphed, schedule, monkeypatch) for graphed in (False, True))
+    eager, graphed = (train_queued(graphed, schedule, monkeypatch) for graphed in (False, True))
 
     assert eager == graphed
     assert [*["aside"] * WARM_UP, *after_warm_up] == cuda
 
 
-def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda, data):
-    setup = make_setup(data)
+def test_figures_of_a_step_are_not_overwritten_by_the_next(cuda):
+    setup = make_setup()
     step = GraphedStep(QueuedSteps(setup).eager_step, setup)
     images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
     first, second = [step(images, labels) for _ in range(WARM_UP + 2)][-2:]
@@ -343,15 +310,21 @@ def test_steps_that_ask_the_host_are_not_captured(precision, device):
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "adadelta", "asgd"])
-def test_on_cuda_the_fast_path_counts_steps_on_the_device(name):
+@pytest.mark.parametrize(("path", "device"), [("fast", "cuda"), ("fast", "cpu"), ("reference", "cuda")])
+@pytest.mark.parametrize("changes", [True, False])
+def test_what_a_graph_reads_lies_on_the_device_on_the_fast_path_on_cuda_alone(name, path, device, changes):
+    """The count of steps, and a rate that changes within epochs; elsewhere numbers, with which bits stay."""
     spec = make_experiment(optimizer={"name": name, "lr": 0.001}).optimizer
-    optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], "fast", "cuda")
+    optimizer = build_optimizer(spec, [torch.nn.Parameter(torch.zeros(2))], path, device, rate_changes=changes)
+    rate, is_graphed = optimizer.param_groups[0]["lr"], (path, device) == ("fast", "cuda")
 
-    assert optimizer.defaults["capturable"] is True
+    assert is_graphed == optimizer.defaults["capturable"]
+    assert (is_graphed and changes) == isinstance(rate, torch.Tensor)
+    assert 0.001 == pytest.approx(float(rate))
 
 
-def test_a_queued_loss_that_is_no_number_is_named_with_its_step(data):
-    steps = QueuedSteps(make_setup(data))
+def test_a_queued_loss_that_is_no_number_is_named_with_its_step():
+    steps = QueuedSteps(make_setup())
     figures = iter([[2.0, 3.0], [math.nan, 0.0], [2.0, 3.0]])
     steps.step = lambda *_: torch.tensor(next(figures))
 

@@ -3,11 +3,10 @@
 import builders
 import pytest
 import torch
-from builders import make_experiment, make_identity, make_record
+from builders import embedded, make_experiment, make_identity, make_record
 from fakes import children
 from torch import nn
 
-from resnet18.data.dataset import read_embedded
 from resnet18.execution import worker
 from resnet18.gate.check import Sides, check
 from resnet18.records.store import Store
@@ -32,7 +31,7 @@ def make_run(folder, path="fast"):
     )
     Store(folder).make_writable()
     run = builders.make_run(experiment, Execution(path=path, threads=1))
-    identity = make_identity(read_embedded().sha256, commit="a" * 40, dirty=False)
+    identity = make_identity(embedded().sha256, commit="a" * 40, dirty=False)
     job = builders.make_job(folder, run, identity=identity)
     worker.run_job(job, lambda _: None)
     (record,) = Store(folder).read().records
@@ -84,7 +83,7 @@ def test_a_change_of_training_is_found_by_its_first_epoch(plant, epoch, path, tm
     verdict, says = findings(baseline, make_run(tmp_path / "after", path))["bits"]
 
     assert "regression" == verdict
-    assert says.startswith(f"seed 0: epoch {epoch}, training")
+    assert says.startswith(f"seed 0: epoch.{epoch}.train.loss: ")
 
 
 def test_a_doubled_buffer_is_found_by_the_saved_bytes(monkeypatch):
@@ -104,10 +103,9 @@ def doubled(forward):
     return lambda layer, x: forward(layer, x) + 0 * (x.clone() * x.clone())
 
 
-@pytest.mark.parametrize("path_", ["reference", "fast"])
-def test_an_extra_wait_for_the_device_is_counted(path_):
+@pytest.mark.parametrize("path", ["reference", "fast"])
+def test_an_extra_wait_for_the_device_is_counted(path):
     """On the executing accelerator: one more read in each of three steps, where the scope says that there is none."""
-    clean = children.answer(children.waits, {"name": "sgd", "lr": 0.01}, path_)
-    planted = children.answer(children.waits_with_a_planted_read, {"name": "sgd", "lr": 0.01}, path_)
+    clean, planted = (children.answer(waits, path) for waits in (children.waits, children.waits_with_a_planted_read))
 
     assert clean["train_s"] | {"item": 3} == planted["train_s"]

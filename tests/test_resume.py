@@ -4,22 +4,21 @@ import itertools
 import json
 from dataclasses import asdict, replace
 
+import builders
 import numpy as np
 import pytest
 import torch
-from builders import make_experiment
 
-from resnet18.data.dataset import read_embedded
 from resnet18.measure import SCOPES, Clock
 from resnet18.spec.errors import IntegrityError
 from resnet18.spec.experiment import Execution
 from resnet18.training.loop import train
 from resnet18.training.results import START, EpochResult, Position, parameters_sha256, restore, snapshot
-from resnet18.training.setup import set_up
 
+MOMENTUM = {"name": "sgd", "lr": 0.05, "momentum": 0.9}
 OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},
-    {"name": "sgd", "lr": 0.05, "momentum": 0.9},
+    MOMENTUM,
     {"name": "adam", "lr": 0.01},
     {"name": "adamw", "lr": 0.01},
     {"name": "rmsprop", "lr": 0.001, "momentum": 0.5},
@@ -27,7 +26,7 @@ OPTIMIZERS = [
     {"name": "asgd", "lr": 0.05},
 ]
 DECAYING = [
-    {"name": "sgd", "lr": 0.05, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01},
+    {**MOMENTUM, "dampening": 0.1, "weight_decay": 0.01},
     {"name": "adam", "lr": 0.01, "weight_decay": 0.01},
     {"name": "rmsprop", "lr": 0.001, "momentum": 0.5, "weight_decay": 0.01},
     {"name": "adadelta", "lr": 1.0, "weight_decay": 0.01},
@@ -35,25 +34,22 @@ DECAYING = [
 ]
 STEPS = 3
 """Of an epoch: 40 images in batches of 16, the last one short."""
-
-
-@pytest.fixture(scope="module")
-def data():
-    return read_embedded()
-
-
+HALVED = {"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1}
+OF_EACH_STEP = [{"name": "cosine", "warmup_epochs": 0.5}, {"name": "one_cycle", "max_lr": 0.05}]
+REFERENCE, FAST = {}, {"path": "fast"}
+WAYS = [
+    *itertools.product([1, STEPS, STEPS + 1, 2 * STEPS], OPTIMIZERS, [HALVED], [REFERENCE]),
+    *itertools.product([STEPS + 1], OPTIMIZERS + DECAYING, [HALVED], [FAST, {**FAST, "precision": "bf16"}]),
+    *itertools.product([1, STEPS + 2], [MOMENTUM], OF_EACH_STEP, [REFERENCE, FAST]),
+]
 pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
 
 
-def make_setup(data, optimizer=OPTIMIZERS[1], execution=None, **changes):
-    """Three epochs, the rate falling after each, on augmented images."""
-    values = {
-        "optimizer": optimizer,
-        "schedule": {"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1},
-        "epochs": 3,
-        "augmentation": [{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}],
-    }
-    return set_up(make_experiment(**{**values, **changes}), execution or Execution(), data, torch.device("cpu"))
+def make_setup(optimizer=MOMENTUM, schedule=HALVED, execution=REFERENCE):
+    """Three epochs on augmented images."""
+    augmentation = [{"name": "random_resized_crop"}, {"name": "random_horizontal_flip"}, {"name": "to_tensor"}]
+    changes = {"optimizer": optimizer, "schedule": schedule, "augmentation": augmentation}
+    return builders.make_setup(Execution(**execution), **changes, epochs=3, width=16 if execution else 2)
 
 
 def outcome(setup, moments):
@@ -83,65 +79,42 @@ def continued(setup, saved):
     return begin, outcome(setup, train(setup, clock, begin))
 
 
-def assert_going_on_gives_the_same_bits(make, steps):
-    """Train in one piece, and stopped after so many steps: the same epochs and parameters."""
-    results, parameters = whole_of(make())
-    begin, (rest, ended) = continued(make(), saved_after(make(), steps))
+@pytest.mark.parametrize(("steps", "optimizer", "schedule", "execution"), WAYS, ids=str)
+def test_going_on_gives_the_bits_of_a_training_in_one_piece(steps, optimizer, schedule, execution):
+    """Stopped inside an epoch, at its end and after: the same epochs and parameters."""
+    setups = [make_setup(optimizer, schedule, execution) for _ in range(3)]
+    results, parameters = whole_of(setups[0])
+    begin, (rest, ended) = continued(setups[1], saved_after(setups[2], steps))
 
     assert (results, parameters) == (results[: begin.epoch - 1] + rest, ended)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda one: f"{one['name']}{one.get('momentum', '')}")
-@pytest.mark.parametrize("steps", [1, STEPS, STEPS + 1, 2 * STEPS], ids=["mid", "end", "one after", "second end"])
-def test_going_on_gives_the_bits_of_a_training_in_one_piece(optimizer, steps, data):
-    assert_going_on_gives_the_same_bits(lambda: make_setup(data, optimizer), steps)
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS + DECAYING, ids=lambda one: "-".join(map(str, one.values())))
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_going_on_gives_the_same_bits_on_the_fast_path(precision, optimizer, data):
-    execution = Execution(path="fast", precision=precision)
-    assert_going_on_gives_the_same_bits(lambda: make_setup(data, optimizer, execution, width=16), STEPS + 1)
-
-
-@pytest.mark.parametrize("path", ["reference", "fast"])
-@pytest.mark.parametrize(
-    "schedule",
-    [{"name": "cosine", "warmup_epochs": 0.5}, {"name": "one_cycle", "max_lr": 0.05}],
-    ids=lambda one: one["name"],
-)
-@pytest.mark.parametrize("steps", [1, STEPS + 2])
-def test_a_rate_of_every_step_goes_on_where_it_stood(schedule, path, steps, data):
-    execution = Execution(path=path)
-    assert_going_on_gives_the_same_bits(lambda: make_setup(data, execution=execution, schedule=schedule), steps)
-
-
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])
-def test_each_part_of_the_state_matters(lost, data):
-    moment, arrays = saved_after(make_setup(data), STEPS + 1)
+def test_each_part_of_the_state_matters(lost):
+    moment, arrays = saved_after(make_setup(), STEPS + 1)
     if lost == "position":
         moment["position"] = asdict(START)
     else:
         arrays[lost][:] = 0
-    _, (_, ended) = continued(make_setup(data), (moment, arrays))
+    _, (_, ended) = continued(make_setup(), (moment, arrays))
 
-    assert whole_of(make_setup(data))[1] != ended
+    assert whole_of(make_setup())[1] != ended
 
 
-def test_the_epochs_times_go_on_where_they_stood(data):
-    moment, arrays = saved_after(make_setup(data), 1)
+def test_the_epochs_times_go_on_where_they_stood():
+    moment, arrays = saved_after(make_setup(), 1)
     moment["clock_ns"]["train_s"] = 7_000_000_000_000
-    second, clock = make_setup(data), Clock(lambda: None)
+    second, clock = make_setup(), Clock(lambda: None)
     begin = restore(second, clock, moment, arrays)
     first = next(one for one in train(second, clock, begin) if isinstance(one, EpochResult))
 
     assert 7_000 < first.epoch.train_s < 7_060
 
 
-def test_a_loss_scale_goes_on_where_it_stood(data):
+def test_a_loss_scale_goes_on_where_it_stood():
     setups = []
     for scaler in (torch.amp.GradScaler("cpu", init_scale=64.0), torch.amp.GradScaler("cpu")):
-        setups.append(make_setup(data))
+        setups.append(make_setup())
         object.__setattr__(setups[-1], "scaler", scaler)
     first, second = setups
     restore(second, Clock(lambda: None), *saved_after(first, 1))
@@ -149,8 +122,8 @@ def test_a_loss_scale_goes_on_where_it_stood(data):
     assert first.scaler.state_dict() == second.scaler.state_dict()
 
 
-def test_tensors_lie_in_memory_as_the_spec_says(data):
-    first, second = (make_setup(data, execution=Execution(memory_format="channels_last")) for _ in range(2))
+def test_tensors_lie_in_memory_as_the_spec_says():
+    first, second = (make_setup(execution={"memory_format": "channels_last"}) for _ in range(2))
     restore(second, Clock(lambda: None), *saved_after(first, 1))
     weight = second.model.layer1[0].conv1.weight
     momentum = second.optimizer.state[weight]["momentum_buffer"]
@@ -170,12 +143,12 @@ def test_tensors_lie_in_memory_as_the_spec_says(data):
     ],
     ids=["missing", "other shape", "no such parameter", "no key", "other part"],
 )
-def test_a_state_of_something_else_is_refused_and_changes_nothing(change, data):
-    moment, arrays = saved_after(make_setup(data), 1)
+def test_a_state_of_something_else_is_refused_and_changes_nothing(change):
+    moment, arrays = saved_after(make_setup(), 1)
     change(arrays)
-    second = make_setup(data)
+    second = make_setup()
     with pytest.raises(IntegrityError, match="checkpoint: "):
         restore(second, Clock(lambda: None), moment, arrays)
 
-    assert parameters_sha256(make_setup(data).model) == parameters_sha256(second.model)
+    assert parameters_sha256(make_setup().model) == parameters_sha256(second.model)
     assert {} == dict(second.optimizer.state)

@@ -2,8 +2,7 @@
 
 It fills torch's slot for devices of others (`PrivateUse1`), so that `auto` finds it as it finds CUDA, and the suite's
 code runs on it unchanged. Results are bit-equal to the CPU's. Install it in a process of its own, before the first
-backward pass, where torch counts devices: it registers one of this kind, and for good. The API is experimental, which
-is why `install` asks for each part of it by name.
+backward pass, where torch counts devices: it registers one of this kind, and for good. torch's API is experimental.
 """
 
 import math
@@ -11,8 +10,8 @@ import weakref
 from typing import Any
 
 import torch
-from torch.utils import backend_registration
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 NAME = "fakegpu"
 BLOCK = 512
@@ -21,8 +20,6 @@ COPIES = ("aten::copy_", "aten::_to_copy")
 """The only operations that take tensors of two devices."""
 READS_OF_THE_HOST = {"aten::_local_scalar_dense": "item", "aten::nonzero": "nonzero", "aten::equal": "equal"}
 """Operations whose result the host must wait for, beside copies to it."""
-TAKEN_OVER = ("synchronize", "reset_peak_memory_stats", "max_memory_allocated", "max_memory_reserved")
-"""Functions of torch.accelerator that no device written in Python can serve: `install` puts its own in their place."""
 
 
 class Block:
@@ -59,8 +56,8 @@ class Accelerator:
             free = self.capacity - self.allocated
             if size > free:
                 raise torch.OutOfMemoryError(
-                    f"{NAME} out of memory. Tried to allocate {_in_words(size)}. GPU 0 has a total capacity of "
-                    f"{_in_words(self.capacity)} of which {_in_words(free)} is free."
+                    f"{NAME} out of memory. Tried to allocate {size} bytes. GPU 0 has a total capacity of "
+                    f"{self.capacity} bytes of which {free} bytes is free."
                 )
             block = self._blocks[storage._cdata] = Block()
             self.allocated += size
@@ -72,28 +69,10 @@ class Accelerator:
         self.allocated -= size
 
 
-def _in_words(size: int) -> str:
-    """Return bytes as torch's allocators print them."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size <= 1024:
-            return f"{size} bytes" if unit == "bytes" else f"{size:.2f} {unit}"
-        size /= 1024
-    return f"{size:.2f} GiB"
-
-
 def install(capacity: int = 2**40) -> Accelerator:
-    """Make this process have the accelerator, and return its state.
-
-    Raises:
-        AssertionError: this torch lacks something of the experimental API that the fake stands on.
-    """
-    missing = [name for name in TAKEN_OVER if not hasattr(torch.accelerator, name)]
-    assert not missing, f"torch {torch.__version__}: torch.accelerator has no {', '.join(missing)}"
-    register = getattr(backend_registration, "_setup_privateuseone_for_python_backend", None)
-    assert register is not None, f"torch {torch.__version__}: its experimental registration of Python devices is gone"
-
+    """Make this process have the accelerator, and return its state."""
     state = Accelerator(capacity)
-    register(rename=NAME)
+    _setup_privateuseone_for_python_backend(rename=NAME)
     device_tensor = _tensor_class(state)
     state.library = library = torch.library.Library("aten", "IMPL")
     library.impl(
@@ -121,6 +100,8 @@ def _copy(source: torch.Tensor, target: torch.Tensor, non_blocking: bool = False
 
 
 def _take_over(state: Accelerator) -> None:
+    """Put own functions in the place of those of torch.accelerator that no device written in Python can serve."""
+
     def reset(_device: object = None) -> None:
         state.peak = state.allocated
 
