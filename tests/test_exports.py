@@ -13,7 +13,7 @@ from reports import record_all
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.report import Format
+from resnet18.cli.export import Format
 from resnet18.records.store import Store
 from resnet18.report.exports import TENSORBOARD, TEXTS, csv_text, write_events
 from resnet18.spec.resolve import Request

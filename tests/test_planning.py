@@ -4,9 +4,9 @@ import pytest
 import typer
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
-from resnet18.cli.forecast import power_text
 from resnet18.cli.options import seconds_of
 from resnet18.cli.plan import announcement
+from resnet18.cli.power import power_text
 from resnet18.cli.preview import Preview, within_budget
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
 from resnet18.judge.reason import Reason

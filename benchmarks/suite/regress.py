@@ -28,11 +28,12 @@ SIZE = ("-o", "train_images=2400", "-o", "epochs=5")
 
 @contextmanager
 def code_of(commit: str) -> Iterator[Path]:
-    """Check a commit out into a folder that is gone afterwards."""
+    """Check a commit out into a folder that is gone afterwards; SystemExit 3 where git cannot."""
     with tempfile.TemporaryDirectory(prefix="resnet18-base-") as name:
         folder = Path(name) / "base"
         git = ["git", "-C", str(ROOT), "worktree"]
-        subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=True)
+        if subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=False).returncode:
+            sys.exit(3)  # nothing was measured; git has said why
         try:
             yield folder
         finally:

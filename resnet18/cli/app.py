@@ -16,14 +16,20 @@ from typing import Any
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.check import audit_command, check_command, compare_command
+from resnet18.cli.audit import audit_command
+from resnet18.cli.check import check_command
+from resnet18.cli.compare import compare_command
 from resnet18.cli.data import DATA_COMMANDS
-from resnet18.cli.env import env_command, schema_command
-from resnet18.cli.forecast import forecast_command, power_command
+from resnet18.cli.env import env_command
+from resnet18.cli.export import export_command
+from resnet18.cli.forecast import forecast_command
+from resnet18.cli.merge import merge_command
 from resnet18.cli.plan import plan_command
-from resnet18.cli.records import merge_command, verify_command
-from resnet18.cli.report import export_command, report_command
+from resnet18.cli.power import power_command
+from resnet18.cli.report import report_command
 from resnet18.cli.run import run_command
+from resnet18.cli.schema import schema_command
+from resnet18.cli.verify import verify_command
 from resnet18.spec.errors import SuiteError, printable
 
 Command = Callable[..., opt.Answer]

@@ -1,4 +1,4 @@
-"""The commands that judge: recorded runs by a baseline, two folders side by side, a published report by itself."""
+"""The command `check`: recorded runs are compared with a baseline."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,16 +9,12 @@ import typer
 from resnet18.cli import options as opt
 from resnet18.records.record import Record
 from resnet18.records.store import Store, last_attempts
-from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
 NAME_HELP = "Name or TOML file with a [gate]; default: suite/regress.toml."
 BASE_HELP = "Records of the base commit, which ran in turns with these: compare times and memory too."
 BASELINE = Path("results/baseline")
-PEOPLE = Gate(seeds=2)
-"""Thresholds of `compare`: a spread takes four seeds."""
-NOT_IN_TURNS = "The two sides did not run in turns: a difference in time may come from other work on the machine."
 
 
 def check_command(
@@ -52,35 +48,6 @@ def check_command(
     judged = check(sides, benchmark.gate)
     about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
     return opt.Answer(judged.rows, check_text(judged, *about, benchmark.gate.false_alarm_rate), judged.exit_code)
-
-
-def compare_command(
-    first: Annotated[Path, typer.Argument(metavar="A", help="Results folder that is the reference.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is compared with A.")],
-    names: opt.Names = None,
-) -> opt.Answer:
-    """Compare two results folders: bits, accuracy, time and memory. Exit code 2 if they cannot be compared."""
-    from resnet18.gate.baseline import every_case, obstacles
-    from resnet18.gate.check import Sides, check
-    from resnet18.report.markdown import check_text
-
-    benchmarks = load_benchmarks(names)
-    a, b = (every_case(benchmarks, final_records(folder)) for folder in (first, second))
-    if reasons := obstacles(a, b):
-        raise SpecError(f"{first} and {second}", "cannot be compared:\n  " + "\n  ".join(reasons))
-    ours = {case: records for case, records in a.items() if case in b}
-    judged = check(Sides(head={case: b[case] for case in ours}, baseline=ours, base=ours), PEOPLE)
-    text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
-    return opt.Answer(judged.rows, f"{text}\n\n{NOT_IN_TURNS}", judged.exit_code)
-
-
-def audit_command(names: opt.Names = None) -> opt.Answer:
-    """Check published reports for consistency, without training. The exit code is 0 with or without findings."""
-    from resnet18.audit import audit, audit_rows, audit_text
-
-    benchmarks = load_benchmarks(names)
-    findings, unchecked = audit(benchmarks)
-    return opt.Answer(audit_rows(findings), audit_text(findings, unchecked, len(benchmarks)))
 
 
 def final_records(results: Path) -> tuple[Record, ...]:

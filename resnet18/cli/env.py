@@ -1,26 +1,19 @@
-"""The commands `env`, what a report of a bug needs to know even where torch is broken, and `schema`."""
+"""The command `env`: what a report of a bug needs to know, even where torch is broken."""
 
 import importlib
-import json
 import os
 import platform
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Annotated, Literal
-
-import typer
 
 from resnet18 import __version__
 from resnet18.cli import options as opt
-from resnet18.records.record import Record
-from resnet18.spec.benchmark import spec_schema
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 """Of others, that change what runs; beside them all of ours."""
-
 Facts = dict[str, str | int | float | None]
 
 
@@ -80,11 +73,3 @@ def _machine() -> Facts:
         "cpus_used": len(usable_cpus()),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
     }
-
-
-def schema_command(
-    what: Annotated[Literal["spec", "record"], typer.Argument(help="Benchmark files, or records.")] = "spec",
-) -> opt.Answer:
-    """Print the JSON schema of benchmark files or of records."""
-    schema = spec_schema() if what == "spec" else Record.model_json_schema()
-    return opt.Answer(schema, json.dumps(schema, indent=1))

@@ -1,20 +1,18 @@
-"""The commands `forecast`, the peak memory of each case, and `power`, how many seeds a difference takes."""
+"""The command `forecast`: the peak memory of each case."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from resnet18.cli import options as opt
-from resnet18.records.store import Store, last_attempts
-from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.metric import METRICS, memory_in_bytes
+from resnet18.spec.metric import memory_in_bytes
 from resnet18.spec.plan import EVERY_DEVICE, every_case, plan
 from resnet18.spec.resolve import Request
 
 GIB = 2**30
 CONTEXT_BYTES = 2 * GIB  # that a driver's context and the workspaces of libraries may take beside the training
 LARGE_SHARE = 0.5  # share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md).
-DIFFERENCE_HELP = "Difference to show, in the metric's unit; may be repeated. Default: 0.25, 0.5, 1, 2 and 5."
 MEMORY_HELP = "Memory of a GPU, as in 24GiB: also say which cases fit."
 HEADS = {
     "case": "case",
@@ -92,42 +90,3 @@ def forecast_text(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [[f"{row[key] / GIB:,.2f}" if isinstance(row[key], int) else row[key] for key in shown] for row in rows]
     table = tabulate(cells, headers=[HEADS[key] for key in shown], tablefmt="plain", disable_numparse=True)
     return table if "verdict" in shown else f"{table}\n\nto see which cases fit a GPU: --memory 24GiB"
-
-
-def power_command(
-    names: opt.Names = None,
-    difference: Annotated[
-        list[float] | None, opt.option("--difference", "N", DIFFERENCE_HELP, least=0.001, most=1_000)
-    ] = None,
-    metric: Annotated[str, opt.option("--metric", "NAME", "Metric, as in benchmarks/README.md.")] = "clean_accuracy",
-    results: opt.Results = opt.LOCAL,
-) -> opt.Answer:
-    """Say how many seeds are needed to show a difference. Unless a case has two seeds, the variance is assumed."""
-    from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
-
-    known = [name for name in METRICS if name != "epochs_to_level"]
-    if metric not in known:
-        raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
-    records = last_attempts(Store(results).read().records).values()
-    found = list(spreads(load_benchmarks(names), records, metric)) or planned(metric)
-    claims = sum(len(benchmark.claims) for benchmark in load_benchmarks())
-    rows = power_rows(found, difference or DIFFERENCES, metric, claims)
-    return opt.Answer(rows, power_text(rows, METRICS[metric].title))
-
-
-def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
-    """Return the rows of a metric as a table."""
-    from tabulate import tabulate
-
-    from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER
-
-    cells = []
-    for row in rows:
-        interval = f" [{row['sigma_low']:.3g}, {row['sigma_high']:.3g}]" if row["df"] else ""
-        seeds = [row[key] or f"more than {MOST_SEEDS:,}" for key in ("seeds", "seeds_corrected")]
-        cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *seeds])
-    unit, claims = rows[0]["unit"], rows[0]["claims"]
-    heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})", "seeds of each case"]
-    table = tabulate(cells, headers=[*heads, f"seeds, corrected for {claims} claims"], disable_numparse=True)
-    note = f"Power {POWER}, two-sided level {100 * ALPHA:g} %, tested once. Below 4 degrees of freedom: a rough guide."
-    return f"{title}\n\n{table}\n\n{note}"
