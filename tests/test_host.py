@@ -22,7 +22,7 @@ class FakeHost:
     """Two looks at a system: the value of each thing before and after a span, or an error that reading it raises."""
 
     def __init__(self):
-        self.states, self.cpu_times = STATES, [BEFORE, AFTER]
+        self.ours, self.states, self.cpu_times = {0, 1}, STATES, [BEFORE, AFTER]
         self.own_s = [0.0, 6.0]
         self.load = [0.36, 7.0]
         self.asleep_s = [3.0, 3.0]
@@ -41,8 +41,9 @@ class FakeHost:
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
-    """CPUs 0 and 1 are ours; between two looks 10 s pass, we compute for 6 s, and nobody sleeps."""
+    """Between two looks 10 s pass, we compute for 6 s, and nobody sleeps."""
     fake = FakeHost()
+    fake.root = tmp_path
     now = fake.now
     for name in ("CGROUPS", "OUR_CGROUPS", "PRESSURE", "SUPPLIES", "CPUS"):
         monkeypatch.setattr(host, name, tmp_path / str(getattr(host, name)).lstrip("/"))
@@ -57,7 +58,7 @@ def fake(tmp_path, monkeypatch):
         return [SimpleNamespace(**dict(zip(fake.states, cpu, strict=False))) for cpu in now("cpu_times")]
 
     monkeypatch.setattr(host, "time", clock)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: fake.ours, raising=False)
     monkeypatch.setattr(os, "times", lambda: (now("own_s"), 0.0, 0.0, 0.0, 0.0))
     monkeypatch.setattr(os, "getloadavg", lambda: (now("load"), 0.0, 0.0))
     monkeypatch.setattr(psutil, "cpu_times", cpu_times)
@@ -84,49 +85,32 @@ def watched(fake):
     return watch.facts()
 
 
-def figure(fake, key):
-    """Return a figure, with its reason where it is null."""
-    conditions, reasons = watched(fake)
-    return conditions[key], reasons.get(f"conditions.{key}")
-
-
 def test_a_span_has_these_figures(fake):
     """Of 20 s of our two CPUs 10 were busy, 6 with our work; in 1 of 10 s something waited. A record takes them."""
     expected = {
-        "cpus": 2,
-        "cpu_quota": 1.5,
-        "cpu_steal_share": pytest.approx(0.5 / 20),
-        "cpu_others_share": pytest.approx(4 / 20),
-        "cpu_pressure_share": 0.1,
-        "load_average": 0.36,
-        "governor": "performance",
-        "on_battery": False,
-        "suspended_s": 0.0,
-    }
+        "cpus": 2, "cpu_quota": 1.5, "cpu_steal_share": pytest.approx(0.5 / 20), "cpu_pressure_share": 0.1,
+        "cpu_others_share": pytest.approx(4 / 20), "load_average": 0.36, "governor": "performance",
+        "on_battery": False, "suspended_s": 0.0,
+    }  # fmt: skip
     conditions, reasons = watched(fake)
 
     assert (expected, {}) == (conditions, reasons)
     assert conditions.items() <= Conditions(**dict.fromkeys(Conditions.model_fields) | conditions).model_dump().items()
 
 
-@pytest.mark.parametrize(
-    ("attribute", "keys"),
-    [
-        ("cpu_times", {"cpu_steal_share", "cpu_others_share"}),
-        ("load", {"load_average"}),
-        ("asleep_s", {"suspended_s"}),
-        ("battery", {"on_battery"}),
-    ],
-)
-@pytest.mark.parametrize("look", [0, 1])
-def test_a_figure_that_cannot_be_read_is_null_with_the_reason(attribute, keys, look, fake):
-    values = [*getattr(fake, attribute)]
-    values[look] = FileNotFoundError(2, "No such file or directory", "/proc/stat")
-    setattr(fake, attribute, values)
-    _, reasons = watched(fake)
+UNREAD = {
+    "cpu_times": {"cpu_steal_share", "cpu_others_share"}, "load": {"load_average"}, "asleep_s": {"suspended_s"},
+    "battery": {"on_battery"},
+}  # fmt: skip
 
-    assert {f"conditions.{key}" for key in keys} == set(reasons)
-    assert {"FileNotFoundError: [Errno 2] No such file or directory: '/proc/stat'"} == set(reasons.values())
+
+@pytest.mark.parametrize("attribute", UNREAD)
+@pytest.mark.parametrize("look", [0, 1])
+def test_a_figure_that_cannot_be_read_is_null_with_the_reason(attribute, look, fake):
+    getattr(fake, attribute)[look] = FileNotFoundError(2, "No such file or directory", "/proc/stat")
+    reason = "FileNotFoundError: [Errno 2] No such file or directory: '/proc/stat'"
+
+    assert {f"conditions.{key}": reason for key in UNREAD[attribute]} == watched(fake)[1]
 
 
 def test_the_real_host_is_watched_without_an_error():
@@ -134,120 +118,91 @@ def test_the_real_host_is_watched_without_an_error():
         pass
     conditions, reasons = watch.facts()
 
-    assert set(FIGURES) == set(conditions)
-    assert {f"conditions.{key}" for key, value in conditions.items() if value is None} == set(reasons)
+    assert {f"conditions.{key}" for key in FIGURES if conditions[key] is None} == set(reasons)
 
 
-@pytest.mark.parametrize("online", ["0,2-3", "0-7", ""])
-def test_cpus_that_psutil_does_not_number_make_shares_unknown(online, fake):
-    """One is offline, or a container lists others: which are ours is not told."""
-    write(host.CPUS / "online", online)
-    reason = "the system lists 3 CPUs without saying which of them are our 2"
-
-    assert (None, reason) == figure(fake, "cpu_others_share")
-
-
-def test_a_container_that_lists_its_own_cpus_has_shares(fake, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 6})
-    fake.cpu_times = [BEFORE[:2], AFTER[:2]]
-
-    assert (pytest.approx(0.2), None) == figure(fake, "cpu_others_share")
+UNNUMBERED = "the system lists 3 CPUs without saying which of them are our 2"
+UNCOUNTED = "this system does not count what a hypervisor takes"
+TOO_SHORT = "the system counted 0.99 s of each CPU; shares need at least 1 s"
+LESS_THAN_OURS = "the system counted 10.00 s of work, less than ours alone (11.20 s)"
+NO_BATTERY = "the system tells of no battery of its own, or not whether it is charged"
+NO_LIMIT = "no control group that can be read limits the CPUs"
+PLUGGED, UNPLUGGED, UNKNOWN = (SimpleNamespace(power_plugged=value) for value in (True, False, None))
+ON_BATTERY = {"battery": [UNPLUGGED, UNPLUGGED]}
+MOUSE = {"sys/class/power_supply/hidpp_battery_0/scope": "Device"}  # psutil reads it where the machine has no battery
+OWN_BATTERY = {"sys/class/power_supply/BAT0/type": "Battery"}
 
 
-def test_a_system_that_counts_no_stolen_time_has_no_share_of_it(fake):
-    """As macOS: null, not 0; what others used is known."""
-    fake.states = STATES[:4]
+def idle(seconds):
+    return {"cpu_times": [BEFORE, [(*cpu[:3], cpu[3] + seconds, *cpu[4:]) for cpu in BEFORE]]}
+
+
+MACHINES = {  # by name: attributes of the fake and files, and figures or reasons
+    "a CPU is offline": ({"sys/devices/system/cpu/online": "0,2-3"}, {"cpu_others_share": UNNUMBERED}),
+    "a container lists more": ({"sys/devices/system/cpu/online": "0-7"}, {"cpu_others_share": UNNUMBERED}),
+    "a container lists its own": (
+        {"ours": {4, 6}, "cpu_times": [BEFORE[:2], AFTER[:2]]}, {"cpu_others_share": pytest.approx(4 / 20)},
+    ),
+    "macOS": (
+        {"states": STATES[:4]}, {"cpu_others_share": pytest.approx(3 / 18), "cpu_steal_share": UNCOUNTED},
+    ),
+    # A single tick would look like another program; a sandbox may fake counters that stand still.
+    "less than a second": (idle(0.99), {"cpu_steal_share": TOO_SHORT}),
+    "a second": (idle(1.01), {"cpu_steal_share": 0.0}),
+    # A little less is the counters' rounding; much less would say that nobody else worked.
+    "a little less than ours": ({"own_s": [0.0, 11.0]}, {"cpu_others_share": 0.0}),
+    "much less than ours": ({"own_s": [0.0, 11.2]}, {"cpu_others_share": LESS_THAN_OURS}),
+    "a battery": (ON_BATTERY, {"on_battery": True}),
+    "a plug that is pulled": ({"battery": [PLUGGED, UNPLUGGED]}, {"on_battery": True}),
+    "a battery that tells nothing": ({"battery": [UNKNOWN, UNKNOWN]}, {"on_battery": NO_BATTERY}),
+    "no battery": ({"battery": [None, None]}, {"on_battery": NO_BATTERY}),
+    "a mouse's battery": (ON_BATTERY | MOUSE, {"on_battery": NO_BATTERY}),
+    "a mouse's and its own": (ON_BATTERY | MOUSE | OWN_BATTERY, {"on_battery": True}),
+    # To the millisecond: below it the two clocks were merely not read at once.
+    "sleep": ({"asleep_s": [3.0, 45.5004]}, {"suspended_s": 42.5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_tells_this_or_why_not(name, fake):
+    changes, expected = MACHINES[name]
+    for key, value in changes.items():
+        write(fake.root / key, value) if "/" in key else setattr(fake, key, value)
     conditions, reasons = watched(fake)
 
-    assert conditions["cpu_others_share"] > 0
-    assert "this system does not count what a hypervisor takes" == reasons["conditions.cpu_steal_share"]
+    assert expected == {key: reasons.get(f"conditions.{key}", conditions[key]) for key in expected}
 
 
-@pytest.mark.parametrize(("seconds", "share"), [(0.0, None), (0.99, None), (1.01, 0.0)])
-def test_a_span_of_less_than_a_second_has_no_shares(seconds, share, fake):
-    """A single tick would look like another program; a sandbox may fake counters that stand still."""
-    fake.cpu_times = [BEFORE, [(*cpu[:3], cpu[3] + seconds, *cpu[4:]) for cpu in BEFORE]]
-
-    assert share == figure(fake, "cpu_steal_share")[0]
+def of_version_1(mount, quota="250000"):
+    return {f"{mount}/cpu.cfs_quota_us": f"{quota}\n", f"{mount}/cpu.cfs_period_us": "100000\n"}
 
 
-LESS_THAN_OURS = "the system counted 10.00 s of work, less than ours alone (11.20 s)"
-
-
-@pytest.mark.parametrize(("own_s", "found"), [(11.0, (0.0, None)), (11.2, (None, LESS_THAN_OURS))])
-def test_counters_that_miss_our_own_work_tell_nothing_of_others(own_s, found, fake):
-    """A little less is the counters' rounding; much less would say that nobody else worked."""
-    fake.own_s[1] = own_s
-
-    assert found == figure(fake, "cpu_others_share")
+VERSION_1 = "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/\n0::/\n"
+VERSION_2 = "0::/outer/job\n"
 
 
 @pytest.mark.parametrize(
-    ("plugged", "on_battery"), [((False, False), True), ((None, None), None), ((True, False), True), ("none", None)]
-)
-def test_a_machine_without_mains_whose_battery_empties_is_on_battery(plugged, on_battery, fake):
-    """Also where the plug is pulled during the run; a machine without a battery tells nothing."""
-    fake.battery = [None, None] if plugged == "none" else [SimpleNamespace(power_plugged=value) for value in plugged]
-
-    assert on_battery == figure(fake, "on_battery")[0]
-
-
-@pytest.mark.parametrize(("own_battery", "on_battery"), [(False, None), (True, True)])
-def test_the_battery_of_a_mouse_does_not_count(own_battery, on_battery, fake):
-    """Its scope is "Device"; psutil reads it where the machine has none."""
-    fake.battery = [SimpleNamespace(power_plugged=False)] * 2
-    write(host.SUPPLIES / "hidpp_battery_0/scope", "Device\n")
-    if own_battery:
-        write(host.SUPPLIES / "BAT0/type", "Battery\n")
-
-    assert on_battery == figure(fake, "on_battery")[0]
-
-
-def test_sleep_is_what_one_clock_counted_and_the_other_did_not(fake):
-    """To the millisecond: below it the two clocks were merely not read at once."""
-    fake.asleep_s[1] = 45.5004
-
-    assert (42.5, None) == figure(fake, "suspended_s")
-
-
-# -- control groups
-
-JOB, SLICE, TOP = "user.slice/job/cpu.max", "user.slice/cpu.max", "cpu.max"
-
-
-@pytest.mark.parametrize(
-    ("group", "files", "quota"),
+    ("groups", "files", "quota"),
     [
-        ("/user.slice/job", {JOB: "150000 100000"}, 1.5),
-        ("/user.slice/job", {SLICE: "50000 100000"}, 0.5),
-        ("/user.slice/job", {JOB: "max 100000", SLICE: "300000 100000", TOP: "200000 100000"}, 2.0),
-        ("/", {TOP: "50000 200000"}, 0.25),
-        ("/../..", {TOP: "50000 200000"}, 0.25),
-        ("/user.slice/job", {f"unified/{SLICE}": "100000 100000"}, 1.0),
-        ("/user.slice/job", {SLICE: "max 100000"}, None),
-        ("/user.slice/job", {SLICE: "nonsense"}, None),
-        ("/user.slice/job", {}, None),
+        (VERSION_2, {"outer/job/cpu.max": "150000 100000"}, 1.5),
+        (VERSION_2, {"outer/cpu.max": "50000 100000"}, 0.5),
+        (VERSION_2, {"outer/job/cpu.max": "max 100000", "outer/cpu.max": "3000 1000", "cpu.max": "2000 1000"}, 2.0),
+        (VERSION_2, {"unified/outer/cpu.max": "100000 100000"}, 1.0),
+        ("0::/../..\n", {"cpu.max": "50000 200000"}, 0.25),
+        (VERSION_2, {"outer/cpu.max": "nonsense"}, NO_LIMIT),
+        (VERSION_2, {}, NO_LIMIT),
+        *((VERSION_1, of_version_1(mount), 2.5) for mount in ("cpu,cpuacct/docker/abc", "cpu/docker", "cpu,cpuacct")),
+        (VERSION_1, of_version_1("cpu", "-1"), NO_LIMIT),
     ],
 )
-def test_the_quota_of_version_2_is_the_least_on_the_way_up(group, files, quota, fake):
-    """A group around ours binds us too; seen from inside a container ours is the mount point. No limit is null."""
-    (host.CGROUPS / JOB).unlink()
-    write(host.OUR_CGROUPS, f"0::{group}\n")
+def test_the_quota_is_the_least_of_our_control_groups(groups, files, quota, fake):
+    """A group around ours binds us too; in a container ours is the mount point, which names one controller or both."""
+    write(host.OUR_CGROUPS, groups)
     for name, text in files.items():
         write(host.CGROUPS / name, text)
+    conditions, reasons = watched(fake)
 
-    assert (quota, None if quota else "no control group that can be read limits the CPUs") == figure(fake, "cpu_quota")
-
-
-@pytest.mark.parametrize("mount", ["cpu,cpuacct/docker/abc", "cpu/docker/abc", "cpu/docker", "cpu,cpuacct"])
-@pytest.mark.parametrize(("limit", "quota"), [("250000", 2.5), ("-1", None)])
-def test_the_quota_of_version_1_is_found_under_its_mounts(mount, limit, quota, fake):
-    """Named for its controllers or for one of them; the group's path, or above it, or the mount point."""
-    write(host.OUR_CGROUPS, "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n1:name=systemd:/\n0::/\n")
-    write(host.CGROUPS / mount / "cpu.cfs_quota_us", f"{limit}\n")
-    write(host.CGROUPS / mount / "cpu.cfs_period_us", "100000\n")
-
-    assert quota == figure(fake, "cpu_quota")[0]
+    assert quota == reasons.get("conditions.cpu_quota", conditions["cpu_quota"])
 
 
 @pytest.mark.parametrize(
@@ -256,7 +211,7 @@ def test_the_quota_of_version_1_is_found_under_its_mounts(mount, limit, quota, f
 )
 def test_usable_processors_are_the_fewer_of_affinity_and_quota(quota, cpus, usable, fake, monkeypatch):
     """Where the system binds no process, all processors count."""
-    write(host.CGROUPS / JOB, f"{quota} 100000")
+    write(host.CGROUPS / "user.slice/job/cpu.max", f"{quota} 100000")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
     assert usable == len(usable_cpus())
 
@@ -264,8 +219,6 @@ def test_usable_processors_are_the_fewer_of_affinity_and_quota(quota, cpus, usab
     monkeypatch.setattr(os, "cpu_count", lambda: cpus)
     assert usable == len(usable_cpus())
 
-
-# -- disturbances
 
 QUIET = {
     "cpus": 2, "cpu_quota": None, "cpu_steal_share": 0.0, "cpu_others_share": 0.007, "cpu_pressure_share": 0.012,
@@ -275,50 +228,46 @@ QUIET = {
 STEADY = (9.0, 5.0, 5.1, 5.0, 4.9, 5.0)
 
 
-@pytest.mark.parametrize("conditions", [QUIET, QUIET | {"gpu_clock_mhz": (0, 0, 0)}, dict.fromkeys(QUIET), {}])
+@pytest.mark.parametrize("conditions", [QUIET, dict.fromkeys(QUIET), {}])
 def test_the_time_of_a_quiet_run_is_not_unreliable(conditions):
-    """A power cap, a governor's name, the load before, a slow first epoch and what is unknown are no reasons."""
+    """A governor's name, the load before, a slow first epoch and what is unknown are no reasons."""
     assert () == disturbances(conditions, STEADY)
-    assert () == disturbances(conditions, ())
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"cpu_steal_share": 0.02}, None),
-        ({"cpu_steal_share": 0.021}, "the hypervisor took 2.1% of the CPU time (times count up to 2%)"),
-        ({"cpu_others_share": 0.015}, None),
-        ({"cpu_others_share": 0.02}, "other programs used 0.04 of 2 CPUs (times count up to 0.03)"),
-        ({"cpu_pressure_share": 0.9}, None),
-        ({"cpu_pressure_share": 0.1, "cpu_others_share": None}, None),
-        (
-            {"cpu_pressure_share": 0.11, "cpu_others_share": None},
-            "work waited for a CPU in 11.0% of the time (times count up to 10%)",
-        ),
-        ({"on_battery": True}, "the machine ran on its battery"),
-        ({"suspended_s": 1.0}, None),
-        ({"suspended_s": 1.1}, "the machine slept for 1.1 s (times count up to 1 s)"),
-        ({"gpu_other_processes": 1}, "other programs used the GPU (1)"),
-        ({"gpu_throttle": ("SwPowerCap", "HwThermalSlowdown")}, "the GPU lowered its clock: HwThermalSlowdown"),
-        (
-            {"gpu_throttle": ["SwThermalSlowdown", "HwSlowdown", "HwPowerBrakeSlowdown"]},
-            "the GPU lowered its clock: SwThermalSlowdown, HwSlowdown, HwPowerBrakeSlowdown",
-        ),
-        ({"gpu_clock_mhz": (1900, 1990, 2000)}, None),
-        (
-            {"gpu_clock_mhz": (1890, 1990, 2000)},
-            "the GPU's clock fell by 5.5%, to 1890 of 2000 MHz (times count up to 5%)",
-        ),
-    ],
-)
-def test_a_time_is_unreliable_above_a_limit_and_not_at_it(changes, sentence):
-    assert (() if sentence is None else (sentence,)) == disturbances(QUIET | changes, STEADY)
+TROUBLE = ["SwThermalSlowdown", "HwThermalSlowdown", "HwSlowdown", "HwPowerBrakeSlowdown"]
+LIMITS = {  # by the sentence: what is no reason yet, and what is
+    "the hypervisor took 2.1% of the CPU time (times count up to 2%)": (
+        {"cpu_steal_share": 0.02}, {"cpu_steal_share": 0.021},
+    ),
+    "other programs used 0.04 of 2 CPUs (times count up to 0.03)": (
+        {"cpu_others_share": 0.015, "cpu_pressure_share": 0.9}, {"cpu_others_share": 0.02},
+    ),
+    "work waited for a CPU in 11.0% of the time (times count up to 10%)": (
+        {"cpu_others_share": None, "cpu_pressure_share": 0.1}, {"cpu_others_share": None, "cpu_pressure_share": 0.11},
+    ),
+    "the machine ran on its battery": ({}, {"on_battery": True}),
+    "the machine slept for 1.1 s (times count up to 1 s)": ({"suspended_s": 1.0}, {"suspended_s": 1.1}),
+    "other programs used the GPU (1)": ({}, {"gpu_other_processes": 1}),
+    f"the GPU lowered its clock: {', '.join(TROUBLE)}": ({}, {"gpu_throttle": ["SwPowerCap", *TROUBLE]}),
+    "the GPU's clock fell by 5.5%, to 1890 of 2000 MHz (times count up to 5%)": (
+        {"gpu_clock_mhz": (1900, 1990, 2000)}, {"gpu_clock_mhz": (1890, 1990, 2000)},
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("share", "reasons"), [(0.51, 0), (0.52, 1)])
-def test_a_run_that_leaves_a_processor_free_lets_others_use_it(share, reasons):
+@pytest.mark.parametrize("sentence", LIMITS)
+def test_a_time_is_unreliable_above_a_limit_and_not_at_it(sentence):
+    """Waiting for a CPU is no reason where no other program worked."""
+    quiet, noisy = LIMITS[sentence]
+    assert () == disturbances(QUIET | quiet, STEADY)
+    assert (sentence,) == disturbances(QUIET | noisy, STEADY)
+
+
+def test_a_run_that_leaves_a_processor_free_lets_others_use_it():
     """One thread on two processors: others may use one, and 3 % of the other."""
-    assert reasons == len(disturbances(QUIET | {"cpu_others_share": share}, STEADY, threads=1))
+    assert [0, 1] == [
+        len(disturbances(QUIET | {"cpu_others_share": share}, STEADY, threads=1)) for share in (0.51, 0.52)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +276,6 @@ def test_a_run_that_leaves_a_processor_free_lets_others_use_it(share, reasons):
         ((5.0, 9.0, 9.0, 11.0, 10.0, 11.0), 0),
         ((5.0, 8.7, 8.7, 11.3, 10.0, 11.3), 1),
         ((5.0, 1.0, 9.0, 1.0, 9.0), 0),
-        ((99.0, 5.0, 5.0, 5.0, 5.0, 5.0), 0),
         ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0),
     ],
 )
