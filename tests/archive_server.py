@@ -10,24 +10,19 @@ CONTENT = b"\x1f\x8b" + np.random.default_rng(0).bytes(40_000)
 HALF = len(CONTENT) // 2
 
 
-def head(handler, status, length=None, **headers):
-    handler.send_response(status)
-    if length is not None:
-        headers["Content-Length"] = str(length)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-
-
 def start_of(handler):
     return int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
 
 
 def reply(status, body, length=None, **headers):
     """Return a behaviour that sends this, whatever is asked for."""
+    lengths = {} if length is None else {"Content-Length": str(length)}
 
     def behave(handler):
-        head(handler, status, length, **headers)
+        handler.send_response(status)
+        for name, value in {**headers, **lengths}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
         handler.wfile.write(body)
 
     return behave
@@ -36,11 +31,8 @@ def reply(status, body, length=None, **headers):
 def good(handler, content=CONTENT):
     """Honours Range."""
     start, size = start_of(handler), len(content)
-    if start:
-        head(handler, 206, size - start, Content_Range=f"bytes {start}-{size - 1}/{size}")
-    else:
-        head(handler, 200, size)
-    handler.wfile.write(content[start:])
+    ranges = {"Content_Range": f"bytes {start}-{size - 1}/{size}"} if start else {}
+    reply(206 if start else 200, content[start:], size - start, **ranges)(handler)
 
 
 def stalled(handler):
@@ -57,7 +49,7 @@ def trickling(handler):
 
 def redirecting(handler):
     """To the good one, with a body that does not end."""
-    head(handler, 302, Location="/good")
+    reply(302, b"", Location="/good")(handler)
     while True:
         handler.wfile.write(bytes(10_000))
 

@@ -4,9 +4,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import resource
 import stat
 import threading
+from contextlib import suppress
 from itertools import count
 from types import SimpleNamespace
 from urllib.request import Request
@@ -22,7 +24,7 @@ from typer.testing import CliRunner
 from resnet18.cli.app import app
 from resnet18.data import fetch as module
 from resnet18.data.archives import ARCHIVES, PYTHON, Archive
-from resnet18.data.fetch import MIRRORS, OWN_URL, bring, fetch
+from resnet18.data.fetch import OWN_URL, bring, fetch
 from resnet18.data.source import open_data
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.experiment import parse_data
@@ -107,14 +109,15 @@ def test_a_damaged_archive_is_replaced_by_a_whole_one_alone(fetched, home):
         (CONTENT, "good", [], "done"),
         (CONTENT + b"more", "good", [0], "done"),
         (bytes(HALF), "good", [HALF, 0], "another SHA-256"),
+        (CONTENT[:HALF], "other_range", [HALF, HALF], "answers with other bytes than were asked for"),
     ],
-    ids=["half", "no ranges", "redirected", "whole", "too long", "other bytes"],
+    ids=["half", "no ranges", "redirected", "whole", "too long", "other bytes", "other range"],
 )
 def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, part):
     """Only what is missing is asked for; a mirror is not blamed for bytes that were there before."""
     part.write_bytes(there)
 
-    assert words in fetched(mirror)
+    assert words in fetched(mirror, "good")
     assert asked == [start for _, start in fetched.server.asked]
     assert CONTENT == part.with_suffix("").read_bytes()
     assert not part.exists()
@@ -126,7 +129,6 @@ def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, par
         ("missing", "answers with 404 Not Found", 0),
         ("cut", "ended after 20,001 of 40,002 bytes", HALF),
         ("other_size", "offers 100 bytes where 40002 are missing", 0),
-        ("other_range", "offers 20001 bytes where 40002 are missing", 0),
         ("without_length", "offers None bytes where 40002 are missing", 0),
         ("wrong", "gives a file with another SHA-256", 0),
         ("stalled", "cannot be reached: timed out", HALF),
@@ -144,11 +146,10 @@ def test_a_mirror_that_is_of_no_use_is_left_for_the_next(bad, words, kept, fetch
 @pytest.mark.parametrize(
     ("mirrors", "asked"),
     [
-        (["good", "without_range"], [("good", 0), ("without_range", 2_000)]),
         (["missing", "good"], [("missing", 0), ("good", 0)]),
         (["good", "missing"], [("good", 0), ("missing", 2_000), ("good", 2_000)]),
     ],
-    ids=["another is untried", "the last", "the others give nothing"],
+    ids=["the last", "the others give nothing"],
 )
 def test_a_slow_mirror_is_left_only_while_another_is_untried(mirrors, asked, fetched, server, monkeypatch):
     monkeypatch.setattr(module, "LOW_BYTES_PER_S", 200)
@@ -166,23 +167,15 @@ def test_an_attempt_at_a_mirror_has_a_limit(fetched, monkeypatch):
         fetched("good")
 
 
-@pytest.mark.parametrize(
-    ("url", "to", "is_followed"),
-    [
-        ("https://a/", "http://b/", False),
-        ("https://a/", "ftp://b/", False),
-        ("http://a/", "ftp://b/", False),
-        ("https://a/", "https://b/", True),
-        ("http://a/", "https://b/", True),
-    ],
-)
-def test_a_redirect_from_https_to_anything_else_is_refused(url, to, is_followed):
-    arguments = (Request(url), io.BytesIO(), 302, "", {}, to)  # noqa: S310 - nobody opens it
-    if is_followed:
-        assert to == module._Redirects().redirect_request(*arguments).full_url
-    else:
-        with pytest.raises(module.MirrorError, match="redirects to plain"):
-            module._Redirects().redirect_request(*arguments)
+@pytest.mark.parametrize(("scheme", "followed"), [("https", ["https"]), ("http", ["http", "https"])])
+def test_a_redirect_from_https_to_anything_else_is_refused(scheme, followed):
+    found, asked = [], Request(f"{scheme}://a/")  # noqa: S310 - nobody opens it
+    for to in ("http", "https", "ftp"):
+        with suppress(module.MirrorError):
+            module._Redirects().redirect_request(asked, io.BytesIO(), 302, "", {}, f"{to}://b/")
+            found.append(to)
+
+    assert followed == found
 
 
 def test_what_a_server_says_is_printable_and_short(fetched):
@@ -277,13 +270,11 @@ def test_whatever_mirrors_do_a_good_one_at_the_end_gives_the_archive(tmp_path_fa
 
     def receive(url, file, had, size, say, *, may_be_slow):
         script = scripts[int(url[8:-1])]
-        if script == "refuses":
-            raise module.MirrorError(script)
         if script == "ignores":
             file.truncate(0)
         content = bytes(len(CONTENT)) if script == "lies" else CONTENT
-        file.write(content[file.seek(0, 2) : HALF if script == "breaks" else None])
-        if script == "breaks":
+        file.write(content[file.seek(0, 2) : {"refuses": 0, "breaks": HALF}.get(script)])
+        if script in {"refuses", "breaks"}:
             raise module.MirrorError(script)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -293,11 +284,6 @@ def test_whatever_mirrors_do_a_good_one_at_the_end_gives_the_archive(tmp_path_fa
 
     assert CONTENT == (home / PYTHON).read_bytes()
     assert not (home / f"{PYTHON}.part").exists()
-
-
-def test_every_mirror_of_the_suite_is_reached_by_https_the_official_host_last():
-    assert all(url.startswith("https://") for url in MIRRORS)
-    assert "www.cs.toronto.edu" in MIRRORS[-1]
 
 
 @pytest.mark.parametrize(
@@ -312,31 +298,24 @@ def test_a_mirror_that_cannot_be_asked_is_refused_without_repeating_it(url, home
     assert "secret" not in str(caught.value)
 
 
-@pytest.fixture
-def mine(tmp_path):
-    """A file of the user's own."""
-    (tmp_path / "mine").write_bytes(CONTENT)
-    return tmp_path / "mine"
-
-
-def test_a_file_that_the_user_brings_is_copied(mine, part, home):
+def test_a_file_that_the_user_brings_is_copied(part, home, tmp_path):
     """Under the archive's name, and for all to read; a part of it is needed no more. Twice is once."""
+    (tmp_path / "mine").write_bytes(CONTENT)
     part.write_bytes(CONTENT[:HALF])
     for _ in range(2):
-        bring(mine, home, lambda _: None)
+        bring(tmp_path / "mine", home, lambda _: None)
 
-    assert CONTENT == (home / PYTHON).read_bytes() == mine.read_bytes()
+    assert CONTENT == (home / PYTHON).read_bytes() == (tmp_path / "mine").read_bytes()
     assert (home / PYTHON).stat().st_mode & stat.S_IROTH
     assert {PYTHON, ".fetch.lock"} == names_in(home)
 
 
-def test_a_file_that_is_no_archive_is_refused_with_both_checksums(mine, home):
-    mine.write_bytes(CONTENT[:-1])
+def test_a_file_that_is_no_archive_is_refused_with_both_checksums(home, tmp_path):
+    (tmp_path / "mine").write_bytes(CONTENT[:-1])
     with pytest.raises(IntegrityError) as caught:
-        bring(mine, home, lambda _: None)
+        bring(tmp_path / "mine", home, lambda _: None)
 
-    for content in (CONTENT, CONTENT[:-1]):
-        assert hashlib.sha256(content).hexdigest() in str(caught.value)
+    assert {SHA256, hashlib.sha256(CONTENT[:-1]).hexdigest()} <= set(re.findall("[0-9a-f]{64}", str(caught.value)))
     assert not home.exists()
 
 
@@ -399,17 +378,15 @@ def test_a_mistake_is_answered_with_its_exit_code(arguments, exit_code, words, c
 
 @pytest.mark.parametrize("damaged", [[], ["archive"], ["decoded"], ["archive", "decoded"]])
 def test_verify_says_of_archive_and_copy_whether_they_are_right(damaged, cli, cifar):
-    for path in (cifar.archive, cifar.copy / "train_labels.npy"):
-        if ("archive" if path == cifar.archive else "decoded") in damaged:
-            whole = path.read_bytes()
-            path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for kind, path in (("archive", cifar.archive), ("decoded", cifar.copy / "train_labels.npy")):
+        if kind in damaged:
+            path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     text, result = cli("verify"), cli("verify", "--json")
     rows = json.loads(result.stdout)
 
     assert (4 if damaged else 0) == text.exit_code == result.exit_code
     assert [("archive", "cifar10"), ("decoded", "cifar10")] == [(row["kind"], row["label"]) for row in rows]
     assert damaged == [row["kind"] for row in rows if row["state"] == "damaged" and row["says"]]
-    assert (f"damaged: {cifar.archive}" in text.stdout) == ("archive" in damaged)
     assert ("replace it: resnet18 data fetch" in text.stderr) == ("archive" in damaged)
     assert ("delete this folder" in text.stderr) == ("decoded" in damaged)
 
@@ -417,15 +394,15 @@ def test_verify_says_of_archive_and_copy_whether_they_are_right(damaged, cli, ci
 def test_where_names_the_folder_and_what_is_in_it(cli, cifar, home):
     (home / f"{PYTHON}.part").write_bytes(b"12345")
     found = json.loads(cli("where", "--json").stdout)
-    text = cli("where").stdout
+    decoded = found["holds"][2].pop("bytes")
 
-    assert str(home) == found["folder"]
-    assert [("archive", PYTHON), ("part", f"{PYTHON}.part"), ("decoded", cifar.copy.name)] == [
-        (row["kind"], row["name"]) for row in found["holds"]
-    ]
-    assert {"cifar10"} == {row["label"] for row in found["holds"]}
-    assert [cifar.archive.stat().st_size, 5] == [row["bytes"] for row in found["holds"]][:2]
-    assert all(word in text for word in (str(home), PYTHON, cifar.copy.name, "5 bytes"))
+    assert decoded > 100_000
+    assert {"folder": str(home), "holds": [
+        {"kind": "archive", "label": "cifar10", "name": PYTHON, "bytes": cifar.archive.stat().st_size},
+        {"kind": "part", "label": "cifar10", "name": f"{PYTHON}.part", "bytes": 5},
+        {"kind": "decoded", "label": "cifar10", "name": cifar.copy.name},
+    ]} == found  # fmt: skip
+    assert all(word in cli("where").stdout for word in (str(home), PYTHON, cifar.copy.name, "5 bytes"))
 
 
 def test_a_run_without_its_archive_asks_for_nothing_else(home, monkeypatch):
