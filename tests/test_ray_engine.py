@@ -2,7 +2,7 @@
 
 import os
 import sys
-from types import ModuleType
+from types import SimpleNamespace
 
 import pytest
 from builders import make_run
@@ -20,7 +20,6 @@ from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 
 PART = Resources(cpus=1)
-EXCLUDING = {"ray.io/node-id": "!in(a)"}
 
 
 @pytest.fixture
@@ -49,28 +48,22 @@ def well(task):
     return "a", delivery_of(task.job)
 
 
-def all_but_first(outcome):
-    """A script: the first task that is given out ends so, those after it well."""
-    seen = []
-
-    def script(task):
-        seen.append(task)
-        return outcome if len(seen) == 1 else well(task)
-
-    return script
-
-
 def told(carry_out, words):
     return sum(words in line for line in carry_out.progress.lines)
 
 
-def test_records_that_come_back_are_in_the_store_with_their_logs(carry_out, store):
-    finished = carry_out(well)
+def test_records_come_back_with_their_logs_and_no_more_runs_are_out_than_may_be(carry_out, store):
+    most = []
 
-    assert [("ok", False)] * 2 == [(one.status, one.was_recorded) for one in finished]
-    assert [(1, "ok")] * 2 == states(store)
-    assert ["a word\n"] * 2 == [path.read_text() for path in store.logs.iterdir()]
-    assert 2 == told(carry_out, "on address-a")
+    def script(task):
+        most.append(sum(one.outcome is PENDING for one in carry_out.ray.sent))
+        return well(task)
+
+    finished = carry_out(script, seeds=3, at_once=2)
+
+    assert [("ok", False)] * 6 == [(one.status, one.was_recorded) for one in finished]
+    assert ["a word\n"] * 6 == [path.read_text() for path in store.logs.iterdir()]
+    assert (6, 2, 6) == (len(carry_out.ray.sent), max(most), told(carry_out, "on address-a"))
     assert {RETRIES} == {task.options["max_retries"] for task in carry_out.ray.sent}
 
 
@@ -110,60 +103,43 @@ def test_what_no_node_has_is_refused_before_anything_is_given_out(text, resource
     assert [] == carry_out.ray.sent
 
 
-def test_no_more_runs_are_out_than_may_be(carry_out):
-    most = []
-
-    def script(task):
-        most.append(sum(one.outcome is PENDING for one in carry_out.ray.sent))
-        return well(task)
-
-    carry_out(script, seeds=3, at_once=2)
-
-    assert (6, 2) == (len(carry_out.ray.sent), max(most))
-
-
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (ray_module.WorkerCrashedError("gone"), "crashed", f"was lost {RETRIES + 1} times (WorkerCrashedError)"),
+        (ray_module.RayError("gone"), "crashed", f"was lost {RETRIES + 1} times (RayError)"),
         (ray_module.OutOfMemoryError("killed due to low memory\nand a table"), "oom_host", "killed due to low memory"),
     ],
 )
-def test_a_run_that_ray_gives_up_is_recorded(error, status, words, carry_out, store):
-    finished = carry_out(all_but_first(error))
+def test_a_run_that_ray_gives_up_is_recorded_and_the_others_go_on(error, status, words, carry_out, store):
+    finished = carry_out(lambda task: error if task is carry_out.ray.sent[0] else well(task))
 
-    assert {status, "ok"} == {one.status for one in finished}
-    assert 3 == exit_code_of(finished)
-    assert [words in one.failure.message for one in store.read().records if one.status == status] == [True]
-
-
-def test_a_node_with_a_problem_gets_no_more_runs(carry_out):
-    def script(task):
-        return ("b", delivery_of(task.job)) if task.options["label_selector"] else ("a", problem())
-
-    finished = carry_out(script)
-
-    assert ["ok", "ok"] == [one.status for one in finished]
-    assert [None, None, EXCLUDING, EXCLUDING] == [task.options["label_selector"] for task in carry_out.ray.sent]
-    assert 1 == told(carry_out, "address-a gets no more runs: node x: is full")
+    assert ({status, "ok"}, 3) == ({one.status for one in finished}, exit_code_of(finished))
+    assert [True] == [words in one.failure.message for one in store.read().records if one.status == status]
 
 
-@pytest.mark.parametrize(("error", "code"), [(EnvironmentMissingError, 5), (IntegrityError, 4)])
-def test_where_no_fit_node_is_left_the_problem_is_the_commands(error, code, carry_out, store):
-    with pytest.raises(SuiteError, match="node x: other pixels") as raised:
-        carry_out(lambda task: ("a", problem("other pixels", error)), node_row("a"))
+@pytest.mark.parametrize(
+    ("outcome", "code", "words"),
+    [
+        (("a", problem("is full", EnvironmentMissingError)), 5, ("node x", "is full", "")),
+        (("a", problem("other pixels", IntegrityError)), 4, ("node x", "other pixels", "")),
+        (
+            ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n"),
+            5,
+            (
+                "--engine ray",
+                "a node cannot carry runs out: ModuleNotFoundError: No module 'resnet18'",
+                "install the same version of resnet18 on every node",
+            ),
+        ),
+    ],
+    ids=["no room", "other data", "an exception"],
+)
+def test_where_no_fit_node_is_left_the_problem_is_the_commands(outcome, code, words, carry_out, store):
+    with pytest.raises(SuiteError) as raised:
+        carry_out(lambda task: outcome, node_row("a"))
 
-    assert code == raised.value.exit_code
+    assert (code, words) == (raised.value.exit_code, (raised.value.where, raised.value.what, raised.value.next_step))
     assert [] == states(store)
-
-
-def test_an_exception_on_a_node_is_said_with_the_next_step(carry_out):
-    error = ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n")
-    with pytest.raises(EnvironmentMissingError) as raised:
-        carry_out(lambda task: error)
-
-    assert "a node cannot carry runs out: ModuleNotFoundError: No module 'resnet18'" in str(raised.value)
-    assert "install the same version of resnet18 on every node" == raised.value.next_step
 
 
 def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out, store, tmp_path):
@@ -208,49 +184,40 @@ def test_a_full_disk_when_a_record_comes_back_is_said_and_tears_nothing(carry_ou
     assert (5, []) == (raised.value.exit_code, list(store.folder.iterdir()))
 
 
-def test_an_interrupt_keeps_the_records_that_say_so_and_lets_go_of_all_locks(carry_out, store):
+@pytest.mark.parametrize(
+    ("is_back", "disk_is_full", "left"),
+    [(True, False, [(1, "interrupted")]), (False, False, []), (True, True, [])],
+    ids=["records come back", "a node hangs", "the disk is full"],
+)
+def test_an_interrupt_ends_the_command_whatever_comes_back(is_back, disk_is_full, left, carry_out, store, monkeypatch):
+    """And keeps the record of a run that had begun."""
+
     def interrupt(task):
-        if len(carry_out.ray.sent) == 4:
+        if not task.was_cancelled and len(carry_out.ray.sent) == 4:
             raise KeyboardInterrupt
         return PENDING
 
     def end(task):
-        has_begun = task is carry_out.ray.sent[0]
-        return ("a", delivery_of(task.job, "interrupted")) if has_begun else ray_module.TaskCancelledError("early")
+        if disk_is_full:
+            monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
+        if task is carry_out.ray.sent[0]:
+            return ("a", delivery_of(task.job, "interrupted")) if is_back else PENDING
+        return ray_module.RayError("had not begun")
 
     with pytest.raises(KeyboardInterrupt):
         carry_out(interrupt, seeds=2, at_cancel=end)
-
-    assert [True] * 4 == [task.was_cancelled for task in carry_out.ray.sent]
-    assert [(1, "interrupted")] == states(store)
-
-
-@pytest.mark.parametrize("disk_is_full", [False, True], ids=["hanging node", "full disk"])
-def test_an_interrupt_ends_the_command_whatever_comes_back(disk_is_full, carry_out, monkeypatch):
-    def end(task):
-        if disk_is_full:
-            monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
-        return ("a", delivery_of(task.job, "interrupted")) if disk_is_full else PENDING
-
-    def stop_at_once(task):
-        if task.was_cancelled:
-            return PENDING
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        carry_out(stop_at_once, at_cancel=end)
     monkeypatch.setattr(disk, "os", os)
 
-    assert (2 if disk_is_full else 0) == told(carry_out, "cannot be kept: No space left on device")
+    assert [True] * 4 == [task.was_cancelled for task in carry_out.ray.sent]
+    assert (left, disk_is_full) == (states(store), told(carry_out, "cannot be kept: No space left on device") == 1)
 
 
 @pytest.mark.parametrize(
     ("address", "asked", "words"),
     [
-        (None, ["auto"], r"no cluster answers at auto: nobody there\n  next: start one"),
-        ("127.0.0.1:1", [], r"no cluster answers at 127\.0\.0\.1:1: "),
+        ("auto", ["auto"], r"no cluster answers at auto: nobody there\n  next: start one"),
+        ("127.0.0.1:1", [], r"no cluster answers at 127\.0\.0\.1:1: "),  # Ray itself would try for minutes
     ],
-    ids=["a Ray that refuses", "an address where nobody listens"],
 )
 def test_a_cluster_that_does_not_answer_is_said_with_the_way_to_start_one(address, asked, words, monkeypatch):
     tried = []
@@ -259,12 +226,8 @@ def test_a_cluster_that_does_not_answer_is_said_with_the_way_to_start_one(addres
         tried.append(address)
         raise ConnectionError("nobody there\nand more")
 
-    ray = ModuleType("ray")
-    ray.is_initialized, ray.init = (lambda: False), init
-    monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    if address:
-        monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(EnvironmentMissingError, match=words):
         ray_engine.connected()
 

@@ -11,7 +11,7 @@ PENDING = object()
 
 
 class RayError(Exception):
-    """The errors have the names and parents of the real ones."""
+    """A process or a node is gone, or the task was cancelled before it began."""
 
 
 class RayTaskError(RayError):
@@ -20,14 +20,6 @@ class RayTaskError(RayError):
 
 class OutOfMemoryError(RayError):
     """Ray ended the worker for want of memory."""
-
-
-class WorkerCrashedError(RayError):
-    """The worker's process is gone."""
-
-
-class TaskCancelledError(RayError):
-    """The task was cancelled before it began."""
 
 
 @dataclass(eq=False)
@@ -52,7 +44,7 @@ class FakeRay:
 
     script: Any
     rows: list[dict[str, Any]]
-    at_cancel: Any = lambda task: TaskCancelledError("cancelled")
+    at_cancel: Any = lambda task: RayError("cancelled")
     sent: list[Task] = field(default_factory=list)
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError, OutOfMemoryError=OutOfMemoryError)
 
