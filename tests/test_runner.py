@@ -87,10 +87,6 @@ def at_first_epoch(action):
     return lambda message: action() if message.epoch else None
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
 def kill_child():
     (process,) = multiprocessing.active_children()
     os.kill(process.pid, signal.SIGKILL)
@@ -132,22 +128,39 @@ def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
 def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, monkeypatch):
     engine, results = Recording(), tmp_path / "results"
     run_in(results, engine=engine)
-    again = run_in(results, engine=engine)
+    run_in(results, engine=engine)
     monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
     run_in(results, engine=engine, policy=Policy(keep_stale=True))
     kept = len(engine.carried_out)
     run_in(results, engine=engine)
 
-    assert [True, True] == [one.was_recorded for one in again]
     assert (2, 4) == (kept, len(engine.carried_out))
 
 
-def test_a_killed_child_becomes_a_record(make, records):
-    carry_out(make(long()), at_first_epoch(kill_child))
+@pytest.mark.parametrize(
+    ("enter", "limit_s", "ends"),
+    [
+        (children.ENTER, None, "crashed: the process was killed by SIGKILL"),
+        (
+            children.with_loader_that_is_killed,
+            None,
+            r"crashed: RuntimeError: DataLoader worker \(pid \d+\) is killed by signal",
+        ),
+        (children.with_loader_that_hangs, None, "crashed: RuntimeError: DataLoader timed out after 1 seconds"),
+        (children.that_hangs, 0.1, "timeout: the time limit was over, and the process did not end by itself"),
+    ],
+    ids=["killed", "loader killed", "loader hangs", "hangs"],
+)
+def test_a_run_whose_process_dies_or_hangs_is_a_record(enter, limit_s, ends, make, records, monkeypatch):
+    monkeypatch.setattr(attempts, "GRACE_S", 0.1)
+    monkeypatch.setattr(attempts, "_enter", enter)
+    experiment, workers = (long(), 0) if enter is children.ENTER else (make_experiment(), 1)
+    job = make(experiment, ON_CPU.model_copy(update={"workers": workers}), policy=Policy(time_limit_s=limit_s))
+    carry_out(job, at_first_epoch(kill_child))
+    (record,) = records()
 
-    assert [("crashed", "the process was killed by SIGKILL")] == [
-        (one.status, one.failure.message) for one in records()
-    ]
+    assert re.match(ends, f"{record.status}: {record.failure.message}")
+    assert [] == multiprocessing.active_children()
 
 
 @pytest.mark.parametrize(
@@ -155,7 +168,6 @@ def test_a_killed_child_becomes_a_record(make, records):
     [
         (-signal.SIGKILL, (7, 7), "crashed", "killed by SIGKILL"),
         (-signal.SIGKILL, (7, 8), "oom_host", "memory had run out"),
-        (-signal.SIGKILL, (None, None), "crashed", "killed by SIGKILL"),
         (-signal.SIGABRT, (7, 8), "crashed", "killed by SIGABRT"),
         (1, (7, 8), "crashed", "exit code 1"),
     ],
@@ -178,38 +190,19 @@ def test_a_run_that_the_host_has_no_memory_for_is_a_record(make, records):
     assert "the message does not say" == failed.nulls["failure.free_bytes"]
 
 
-@pytest.mark.parametrize(
-    ("enter", "message"),
-    [
-        (children.with_loader_that_is_killed, r"DataLoader worker \(pid \d+\) is killed by signal: Killed"),
-        (children.with_loader_that_hangs, "RuntimeError: DataLoader timed out after 1 seconds"),
-    ],
-)
-def test_a_loader_process_that_is_killed_or_hangs_is_a_record(enter, message, make, records, monkeypatch):
-    monkeypatch.setattr(attempts, "_enter", enter)
-    carry_out(make(execution=ON_CPU.model_copy(update={"workers": 1})), nothing)
-    (crashed,) = records()
+@pytest.mark.parametrize("is_child_killed", [False, True], ids=["the runner alone", "the child too, as Slurm does"])
+def test_an_interrupt_stops_the_child_and_leaves_a_record(is_child_killed, make, records):
+    def interrupt():
+        if is_child_killed:
+            kill_child()
+        raise KeyboardInterrupt
 
-    assert "crashed" == crashed.status
-    assert re.search(message, crashed.failure.message)
-
-
-def kill_and_interrupt():
-    kill_child()
-    interrupt()
-
-
-@pytest.mark.parametrize(
-    ("action", "message"),
-    [(interrupt, "InterruptedRunError: stopped by the user in epoch "), (kill_and_interrupt, "stopped by the user")],
-    ids=["the runner alone", "the child too, as Slurm does"],
-)
-def test_an_interrupt_stops_the_child_and_leaves_a_record(action, message, make, records):
     with pytest.raises(KeyboardInterrupt):
-        carry_out(make(long()), at_first_epoch(action))
+        carry_out(make(long()), at_first_epoch(interrupt))
+    (record,) = records()
 
-    assert ["interrupted"] == [record.status for record in records()]
-    assert records()[0].failure.message.startswith(message)
+    assert ("interrupted", True) == (record.status, "stopped by the user" in record.failure.message)
+    assert is_child_killed != ("InterruptedRunError: " in record.failure.message)
     assert [] == multiprocessing.active_children()
 
 
@@ -267,39 +260,32 @@ def test_an_error_text_in_a_record_holds_no_folder():
     assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == error_text(error, job)
 
 
-@pytest.fixture
-def claimed(make):
+def claimed(job):
     """Ask for a run that is to be carried out; returns the answer and what the user was told."""
     progress = Quiet()
-
-    def ask():
-        with ExitStack() as held:
-            return claim(make(), progress, held), progress.lines
-
-    return ask
+    with ExitStack() as held:
+        return claim(job, progress, held), progress.lines
 
 
-def test_a_run_of_another_runner_is_left_to_it(make, claimed, tmp_path):
+def test_a_run_of_another_runner_is_left_to_it(make, tmp_path):
     with run_lock(tmp_path, make().run.run_id):
-        answer, lines = claimed()
+        answer, lines = claimed(make())
 
     assert Finished(make().run, None) == answer
     assert re.fullmatch(rf"\[1/0\] mine/8 seed 0: not run, left to process {os.getpid()} of .*", lines[0])
 
 
-def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(make, claimed):
+def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(make):
     make().store.save(record_of(make()))
 
-    assert Finished(make().run, "ok", was_recorded=True) == claimed()[0]
+    assert Finished(make().run, "ok", was_recorded=True) == claimed(make())[0]
 
 
-def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, claimed, tmp_path):
+def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, tmp_path):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / f"{make().run.run_id}.holder").write_text("process 1 of \x1b[31melsewhere")
-    answer, lines = claimed()
 
-    assert make() == answer
-    assert ["mine/8 seed 0 taken over from process 1 of  [31melsewhere, which is gone"] == lines
+    assert (make(), ["mine/8 seed 0 taken over from process 1 of  [31melsewhere, which is gone"]) == claimed(make())
 
 
 @pytest.mark.filterwarnings("ignore:flock not supported")
@@ -323,17 +309,6 @@ def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(make
     assert "the time limit of 0.2 s was over in epoch" in first.failure.message
     assert (1, 2) == (len(first.segments), len(second.segments))
     assert len(first.epochs) <= len(second.epochs) < 2000
-
-
-def test_a_child_that_does_not_end_at_its_limit_is_killed_with_its_processes(make, records, monkeypatch):
-    monkeypatch.setattr(attempts, "GRACE_S", 0.1)
-    monkeypatch.setattr(attempts, "_enter", children.that_hangs)
-    carry_out(make(policy=Policy(time_limit_s=0.1)), nothing)
-
-    assert [("timeout", "the time limit was over, and the process did not end by itself")] == [
-        (record.status, record.failure.message) for record in records()
-    ]
-    assert [] == multiprocessing.active_children()
 
 
 def test_a_full_disk_stops_the_runner_and_leaves_older_records_whole(make, records, monkeypatch):
@@ -383,7 +358,6 @@ def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
         (["ok", "ok"], False, 0),
         (["ok", None], False, 75),
         (["crashed", None], False, 3),
-        (["interrupted"], False, 3),
         ([], False, 3),
         (["oom_device"], False, 3),
         (["oom_device"], True, 0),
