@@ -109,7 +109,7 @@ def decoded(home, tmp_path):
     from resnet18.data.source import open_data  # noqa: PLC0415 - the same
     from resnet18.spec.experiment import DataSource  # noqa: PLC0415 - as few tests as possible wait for it
 
-    source = DataSource("imagefolder", "mine", make_tar(tmp_path / "mine.tar", files(), ""))
+    source = DataSource("mine", make_tar(tmp_path / "mine.tar", files(), ""))
     open_data(source, verify=True)
     (copy,) = (path for path in (home / "decoded").iterdir() if path.is_dir())
     return source, copy

@@ -96,9 +96,9 @@ def test_a_whole_operation_may_be_a_candidate(tmp_path):
     ("old", "new", "words"),
     [
         ('cases = ["8"]', 'cases = ["9"]', 'unknown case "9"'),
-        ('"optimizer.lr"', '"execution.threads"', "is no key of an experiment"),
+        ('"optimizer.lr"', '"execution.threads"', 'has no "execution"'),
         ("value = 0.1 }", 'value = "quick" }', "optimizer.lr"),
-        ('name = "fast"', 'name = "slow"', "two candidates have one name"),
+        ('name = "fast"', 'name = "slow"', "two candidates have this name"),
         (', { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }', "", "at least 2"),
     ],
 )

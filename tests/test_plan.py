@@ -161,7 +161,7 @@ def test_options_change_any_key(tmp_path):
     keys = ("augmentation.random_rotation.degrees", "optimizer.lr", "stem", "augmentation.random_warp.p")
 
     assert ["random_rotation", "to_tensor", "normalize"] == [part.name for part in run.experiment.augmentation]
-    assert [7.0, 0.5, "cifar", None] == [value_at(run.experiment, key) for key in keys]
+    assert [7.0, 0.5, "cifar", None] == [value_at((run.experiment, run.execution), key) for key in keys]
     assert 1 == run.execution.threads
 
 

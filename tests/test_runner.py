@@ -254,7 +254,7 @@ def test_a_child_whose_runner_is_gone_leaves_no_record(make, records, tmp_path):
 
 
 def test_an_error_text_in_a_record_holds_no_folder():
-    job = make_job(Path("/var/re sults"), source=DataSource("imagefolder", "x", Path("/srv/my secrets/x.tar")))
+    job = make_job(Path("/var/re sults"), source=DataSource("x", Path("/srv/my secrets/x.tar")))
     error = OSError("'/home/alice/data set/x.npy' and /opt/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4")
 
     assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == error_text(error, job)
@@ -345,7 +345,7 @@ def test_data_that_cannot_be_used_are_refused_before_any_run(tmp_path):
     with pytest.raises(SuiteError, match="has only 400") as few:
         checked_data(EMBEDDED, [make_run(make_experiment(train_images=4008))])
     with pytest.raises(SuiteError, match=r"broken.tar: cannot be ") as broken:
-        checked_data(DataSource("imagefolder", "broken", tmp_path / "broken.tar"), [])
+        checked_data(DataSource("broken", tmp_path / "broken.tar"), [])
     with pytest.raises(SuiteError, match="4,000 training images in batches of 31") as last:
         checked_data(EMBEDDED, [make_run(make_experiment(train_images="all", batch_size=31))])
 

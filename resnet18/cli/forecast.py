@@ -7,7 +7,7 @@ from resnet18.cli import options as opt
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import memory_in_bytes
-from resnet18.spec.plan import EVERY_DEVICE, every_case, plan
+from resnet18.spec.plan import EVERY_DEVICE, plan
 from resnet18.spec.resolve import Request
 
 GIB = 2**30
@@ -47,8 +47,7 @@ def forecast_command(
 
     forecast, usual = forecasts(benchmarks, (request, Request(request.scale)))
     rows = []
-    for benchmark, case in every_case(benchmarks):
-        label = f"{benchmark.name}/{case.name}"
+    for label in (f"{benchmark.name}/{case.name}" for benchmark in benchmarks for case in benchmark.cases):
         found = forecast[label]
         row = {
             "case": label,

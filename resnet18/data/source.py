@@ -18,7 +18,7 @@ from PIL import Image
 from resnet18.data.archives import ARCHIVES, check_archive, file_sha256, find_archive, read_archive, read_tar
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, strict_json
-from resnet18.spec.experiment import CIFAR10, DataSource, data_home
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_home
 
 LOG = logging.getLogger(__name__)
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
@@ -88,7 +88,7 @@ def holdings(home: Path) -> Iterator[Holding]:
 
 
 def _opened(source: DataSource, *, verify: bool) -> DataSet:
-    if source.kind == "embedded":
+    if source.label == EMBEDDED:
         return read_embedded()
     path = source.path or find_archive(data_home())
     sha256 = ARCHIVES[path.name].sha256 if source.path is None else _source_sha256(path)

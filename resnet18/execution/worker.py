@@ -222,7 +222,8 @@ class WorkerAttempt:
             self._reasons |= dict.fromkeys(keys, "the run was resumed: this process did not see all of it")
         facts |= {"status": status, "segments": self._segments, "epochs": tuple(self._epochs or ())}
         record = job.record(facts, self._reasons)
-        if self._sample_images is not None and status == "ok" and job.source.leaves_pictures:
+        may_be_shown = job.source.path is None  # the rights to a folder's images are unknown
+        if self._sample_images is not None and status == "ok" and may_be_shown:
             try:  # before the record: no reader finds that without its picture
                 picture_path = job.store.picture_path(record.run_id, record.attempt)
                 disk.replace(picture_path, encode_picture(self._sample_images))

@@ -9,7 +9,7 @@ from resnet18.records.record import Record
 from resnet18.report.document import Code, Line
 from resnet18.spec.benchmark import Benchmark, Derived
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is_cifar10
-from resnet18.spec.resolve import DEVICE_OPTION, Request
+from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
 from resnet18.tables.metrics import SCOPES, machine, optimizer_form, values_of
 from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
@@ -33,8 +33,7 @@ def _options(request: Request) -> str:
     label, data = request.data_label, ""
     if label != SCALES[request.scale].data:
         data = f" --data {label if label in {CIFAR10, EMBEDDED} else f'{IMAGE_FOLDER}:{label}'}"
-    options = (text if text.startswith(DEVICE_OPTION) else f"-o {shlex.quote(text)}" for text in request.overrides)
-    return data + "".join(f" {option}" for option in options)
+    return f"{data} {request.options}".rstrip()
 
 
 def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line]:

@@ -14,8 +14,7 @@ from resnet18.report import document as doc
 from resnet18.report.document import Code, Items, Line, Strong
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.report.notes import notes_of
-from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.resolve import Request, resolve, value_at
+from resnet18.spec.resolve import Request, Specs, resolve, value_at
 from resnet18.tables.cells import Cell, Column, Missing, Table, Text, Value, middle, missing, seeds
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.tables import build_table, printed_cell
@@ -178,16 +177,17 @@ def assumptions_of(selection: Selection) -> Iterator[Line]:
     specs = [resolve(selection.benchmark, case.case, Request(scale="paper"), seed=0) for case in selection.cases]
     for assumption in selection.benchmark.assumptions:
         if assumption.has_value:
-            values = dict.fromkeys(filter(None, (_assumed(*spec, assumption.key) for spec in specs)))
+            values = dict.fromkeys(filter(None, (_assumed(spec, assumption.key) for spec in specs)))
             yield Line(Code(assumption.key), f" = {' / '.join(values)}: {assumption.source}")
         else:
             yield Line(f"{assumption.key.removeprefix('protocol.')}: {assumption.source}")
 
 
-def _assumed(experiment: Experiment, execution: Execution, key: str) -> str:
-    if key == "test_augmentation" and experiment.test_augmentation == experiment.augmentation:
+def _assumed(specs: Specs, key: str) -> str:
+    if key == "test_augmentation" and specs[0].test_augmentation == specs[0].augmentation:
         return "the same list as augmentation"
-    return next((_shown(value) for spec in (experiment, execution) if (value := value_at(spec, key)) is not None), "")
+    value = value_at(specs, key)
+    return "" if value is None else _shown(value)
 
 
 def _shown(value: object) -> str:

@@ -150,8 +150,8 @@ OPERATIONS: dict[str, type[ImageOperation]] = {
 }
 
 
-def check_order(operations: tuple[Operation, ...]) -> None:
-    """Raise ValueError unless each operation occurs once and stands on its side of `to_tensor`."""
+def check_order(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """Return operations; raise ValueError unless each occurs once and stands on its side of `to_tensor`."""
     names = [operation.name for operation in operations]
     for name in names:
         if names.count(name) > 1:
@@ -163,6 +163,7 @@ def check_order(operations: tuple[Operation, ...]) -> None:
         if operation.works_on == ("tensors" if at < border else "images"):
             place = "after" if at < border else "before"
             raise ValueError(f'"{operation.name}" works on {operation.works_on}: place it {place} "to_tensor"')
+    return operations
 
 
 def clean(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:

@@ -1,10 +1,9 @@
 """A benchmark is one table of a report, in one TOML file: its cases, what the report printed, how it looks."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, Items, Model
 from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
@@ -40,17 +39,10 @@ class Case(Model):
 
 
 class Factor(Model):
-    """A leading column that says how cases differ: an operation (yes or no) or a key of experiment or execution."""
+    """A leading column that says how cases differ."""
 
     title: Name
-    operation: Annotated[Name, Field(json_schema_extra={"enum": [*OPERATIONS]})] | None = None
-    key: str | None = None
-
-    @model_validator(mode="after")
-    def _is_one_of_the_two(self) -> Self:
-        if (self.operation is None) == (self.key is None):
-            raise ValueError('a factor has either "operation" or "key"')
-        return self
+    key: DottedKey  # of experiment or execution; `augmentation.random_crop` says whether a case has that operation
 
 
 class MetricRow(Model):
@@ -75,14 +67,6 @@ class Table(Model):
     metrics: Annotated[Items[MetricRow], Field(min_length=1)]
     speed_up_over: Name | None = None  # the case whose times are divided by those of the others
 
-    @model_validator(mode="after")
-    def _titles_differ(self) -> Self:
-        titles = [self.case_title, *(factor.title for factor in self.factors), *(row.title for row in self.metrics)]
-        for title in titles:
-            if titles.count(title) > 1:
-                raise ValueError(f'two columns are called "{title}"')
-        return self
-
 
 class Candidate(Model):
     """A value that a key may have had."""
@@ -98,14 +82,6 @@ class Hypothesis(Model):
     question: Text
     cases: SomeNames  # the cases whose reported values the candidates are held against
     candidates: Annotated[Items[Candidate], Field(alias="candidate", min_length=2)]
-
-    @model_validator(mode="after")
-    def _candidates_are_told_apart(self) -> Self:
-        if self.key.split(".")[0] not in Experiment.model_fields:
-            raise ValueError(f'"{self.key}" is no key of an experiment')
-        if len({candidate.name for candidate in self.candidates}) < len(self.candidates):
-            raise ValueError("two candidates have one name")
-        return self
 
 
 class Derived(Model):

@@ -32,6 +32,7 @@ def _known_size(text: object) -> object:
 
 
 Device = Annotated[str, AfterValidator(_known_device)]
+Operations = Annotated[Items[Operation], AfterValidator(check_order)]
 MemorySize = Annotated[str, BeforeValidator(_known_size)]
 
 
@@ -43,8 +44,8 @@ class Experiment(Model):
     test_images_epoch: CountOrAll  # test images evaluated after every epoch but the last three
     test_images_last: CountOrAll  # the same after each of the last three, whose median is the clean accuracy
     image_size: Annotated[int, Field(ge=8, le=1024)]  # side in px of the network's input
-    augmentation: Items[Operation]  # operations on training images, in order
-    test_augmentation: Items[Operation]  # operations on test images under the `as-published` protocol
+    augmentation: Operations  # on training images, in order
+    test_augmentation: Operations  # on test images under the `as-published` protocol
     model: Literal["resnet18"]
     stem: Literal["imagenet", "cifar"]  # 7x7 stride 2 and 3x3 max pool stride 2; 3x3 stride 1, no pool
     width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; 64 is ResNet-18
@@ -57,12 +58,7 @@ class Experiment(Model):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
-    def _its_parts_fit_together(self) -> Self:
-        for key in ("augmentation", "test_augmentation"):
-            try:
-                check_order(getattr(self, key))
-            except ValueError as error:
-                raise ValueError(f"{key}: {error}") from None
+    def _rates_agree(self) -> Self:
         if isinstance(self.schedule, OneCycle) and self.schedule.max_lr != self.optimizer.lr:
             raise ValueError(
                 f"optimizer.lr = {self.optimizer.lr:g} is not schedule.max_lr = {self.schedule.max_lr:g}: both are the "
@@ -137,14 +133,8 @@ PathAsText = Annotated[
 class DataSource:
     """A data set: its label, which enters ids, and where it is read from, which never does."""
 
-    kind: Literal["embedded", "cifar10", "imagefolder"]
     label: str
-    path: PathAsText | None = None
-
-    @property
-    def leaves_pictures(self) -> bool:
-        """Whether a run may leave pictures of test images: the rights to a folder's images are unknown."""
-        return self.kind != "imagefolder"
+    path: PathAsText | None = None  # of an image folder or its archive; the suite's own data sets have their places
 
 
 def data_home() -> Path:
@@ -164,10 +154,8 @@ def parse_data(text: str) -> DataSource:
 
     Raises SpecError at an unknown one, and EnvironmentMissingError if its folder or archive is not there.
     """
-    if text == EMBEDDED:
-        return DataSource("embedded", EMBEDDED)
-    if text == CIFAR10:
-        return DataSource("cifar10", CIFAR10)
+    if text in {EMBEDDED, CIFAR10}:
+        return DataSource(text)
     where = f'data set "{text}"'
     kind, _, place = text.partition(":")
     if kind != IMAGE_FOLDER or not place:
@@ -184,4 +172,4 @@ def parse_data(text: str) -> DataSource:
     if not label or label in {EMBEDDED, CIFAR10}:
         next_step = f"rename it: {CIFAR10} and {EMBEDDED} are the suite's own data sets"
         raise SpecError(where, f'an image folder cannot be labelled "{label}"', next_step=next_step)
-    return DataSource("imagefolder", label, path)
+    return DataSource(label, path)

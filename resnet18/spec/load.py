@@ -8,20 +8,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from resnet18.spec.augmentation import OPERATIONS
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import orders
 from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
-from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
+from resnet18.spec.experiment import SCALE_KEYS
 from resnet18.spec.identity import PACKAGE
 from resnet18.spec.metric import METRICS, TABLE_METRICS
 from resnet18.spec.optimizer import Cosine
-from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
+from resnet18.spec.resolve import Request, Specs, check_cases_differ, resolve, value_at, with_sub_cases
 
 MAX_SPEC_BYTES = 1_000_000
 FULL = Request(scale="paper")
-NAMES = {"metric": "metric", "operation": "operation"}
-NAMES |= dict.fromkeys(("case", "cases", "than", "to", "of", "speed_up_over"), "case")
+NAMES = {"metric": "metric"} | dict.fromkeys(("case", "cases", "than", "to", "of", "speed_up_over"), "case")
 """Keys whose value is the name of something, and of what."""
 
 
@@ -78,8 +76,13 @@ def load_benchmark(path: Path) -> Benchmark:
         benchmark = Benchmark.model_validate({**content, "name": path.stem})
     except ValidationError as error:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
+    table = benchmark.table
+    titles = [table.case_title, *(factor.title for factor in table.factors), *(row.title for row in table.metrics)]
+    _refuse_twice(where, "column", titles)
     _refuse_twice(where, "case", (case.name for case in benchmark.cases))
     _refuse_twice(where, "claim", (claim.id for claim in benchmark.claims))
+    for hypothesis in benchmark.hypotheses:
+        _refuse_twice(where, "candidate", (candidate.name for candidate in hypothesis.candidates))
     _check_names(benchmark, where)
     (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
     _check_orders(benchmark, where)
@@ -133,24 +136,22 @@ def _check_documented(benchmark: Benchmark, where: str) -> None:
 
 def _check_cases(benchmark: Benchmark, where: str) -> None:
     """Refuse keys of the scale, wrong values at full size, equal experiments, and keys that no case has."""
-    specs: list[Experiment | Execution] = []
+    specs: list[Specs] = []
     for case in with_sub_cases(benchmark).cases:
         place = f'{where}: case "{case.name}"'
         if of_scale := [key for key in SCALE_KEYS if key in {**benchmark.experiment, **case.experiment}]:
             next_step = "remove the key; use --scale, --data, --seeds or -o"
             raise SpecError(f"{place}: {of_scale[0]}", "is set by the scale", next_step=next_step)
-        experiment, execution = resolve(benchmark, case, FULL, seed=0, where=place)
-        schedule = experiment.schedule
+        specs.append(resolve(benchmark, case, FULL, seed=0, where=place))
+        experiment, schedule = specs[-1][0], specs[-1][0].schedule
         if isinstance(schedule, Cosine) and schedule.warmup_epochs >= experiment.epochs:
             what = f"{schedule.warmup_epochs:g} epochs of warm-up leave none of {experiment.epochs}"
             raise SpecError(f"{place}: schedule.warmup_epochs", what)
-        specs += [experiment, execution]
-    if equal := equal_cases(benchmark, FULL):
-        raise SpecError(f'{where}: case "{equal[1]}"', f'describes the same run as case "{equal[0]}"')
+    check_cases_differ(benchmark, FULL, where)
     keys = [("assumption", assumption.key) for assumption in benchmark.assumptions if assumption.has_value]
-    keys += [("table.factors", factor.key) for factor in benchmark.table.factors if factor.key]
+    keys += [("table.factors", factor.key) for factor in benchmark.table.factors]
     for place, key in keys:
-        if all(value_at(spec, key) is None for spec in specs):
+        if all(value_at(each, key) is None for each in specs):
             raise SpecError(f"{where}: {place}", f'no case has the key "{key}"')
 
 
@@ -165,7 +166,7 @@ def _check_names(benchmark: Benchmark, where: str) -> None:
     content["case"] = [{"reported": [{"metric": name} for name in case.reported]} for case in benchmark.cases]
     for place, name in _texts(content, ()):
         kind = NAMES.get(next(str(key) for key in reversed(place) if isinstance(key, str)), "")
-        known = {"case": cases, "operation": OPERATIONS, "metric": metrics.get(str(place[0]), rows)}.get(kind, [name])
+        known = {"case": cases, "metric": metrics.get(str(place[0]), rows)}.get(kind, [name])
         if name not in known:
             words = "".join(f".{part}" if isinstance(part, str) else f"[{part + 1}]" for part in place)
             what = f'unknown {kind} "{name}"{did_you_mean(name, known)}'

@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.identity import ids_of
-from resnet18.spec.resolve import Request, equal_cases, resolve, value_at, with_sub_cases
+from resnet18.spec.experiment import CountOrAll, Execution, Experiment
+from resnet18.spec.identity import Ids, ids_of
+from resnet18.spec.resolve import Request, Specs, check_cases_differ, resolve, value_at, with_sub_cases
 
 OUT_OF_MEMORY = "Out of Memory"  # how the report prints a case that did not fit
 LAST_MAP_IS_ONE_PIXEL = {"imagenet": 32, "cifar": 8}  # largest input in px: the stems halve it five and three times
@@ -51,36 +52,24 @@ def plan(
     benchmark that cannot be run, and at two cases that the request makes the same run.
     """
     for benchmark in benchmarks:
-        _check_cases_differ(benchmark, request)
+        where = f"benchmark {benchmark.name}"
+        if not benchmark.can_run:
+            what = "only documents a report: its cases have factors, and no experiment"
+            raise SpecError(where, what, next_step="check it against itself with: resnet18 audit FILE")
+        check_cases_differ(benchmark, request, where)
     if hypotheses:
         benchmarks = [with_sub_cases(benchmark) for benchmark in benchmarks]
-    runs: dict[str, Run] = {}
+    shown: dict[Ids, list[tuple[Benchmark, Case, Specs]]] = {}
     absent: dict[str, str] = {}
-    for seed in seeds:
-        for benchmark, case in every_case(benchmarks):
-            run = _run(benchmark, case, request, seed)
-            if reason := absent_device(run.execution, devices):
-                absent[run.labels[0]] = reason
+    for seed, benchmark in product(seeds, benchmarks):
+        for case in benchmark.cases:
+            label, specs = f"{benchmark.name}/{case.name}", resolve(benchmark, case, request, seed=seed)
+            check_last_batch(label, specs[0], specs[0].train_images)
+            if reason := absent_device(specs[1], devices):
+                absent[label] = reason
             else:
-                runs[run.run_id] = _joined(runs.get(run.run_id, run), run)
-    return Plan(tuple(runs.values()), absent)
-
-
-def _check_cases_differ(benchmark: Benchmark, request: Request) -> None:
-    where = f"benchmark {benchmark.name}"
-    if not benchmark.can_run:
-        what = "only documents a report: its cases have factors, and no experiment"
-        raise SpecError(where, what, next_step="check it against itself with: resnet18 audit FILE")
-    if equal := equal_cases(benchmark, request):
-        options = "".join(f" -o {override}" for override in request.overrides)
-        what = f'with --scale {request.scale}{options}, cases "{equal[0]}" and "{equal[1]}" are the same run'
-        next_step = "leave out the option, or choose a scale that does not set what they differ in"
-        raise SpecError(where, what, next_step=next_step)
-
-
-def every_case(benchmarks: Collection[Benchmark]) -> list[tuple[Benchmark, Case]]:
-    """Return each case with its benchmark, in the order of the files."""
-    return [(benchmark, case) for benchmark in benchmarks for case in benchmark.cases]
+                shown.setdefault(ids_of(*specs), []).append((benchmark, case, specs))
+    return Plan(tuple(_run(ids, cases) for ids, cases in shown.items()), absent)
 
 
 def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | None:
@@ -91,38 +80,32 @@ def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | Non
     return f"no {kind.upper()} device" + (f" {int(index)}" if index and devices.get(kind) else "")
 
 
-def _run(benchmark: Benchmark, case: Case, request: Request, seed: int) -> Run:
-    specs = resolve(benchmark, case, request, seed=seed)
-    label = f"{benchmark.name}/{case.name}"
-    if isinstance(specs[0].train_images, int):
-        check_last_batch(label, specs[0], specs[0].train_images)
-    assumptions = (
-        assumption
-        for assumption in benchmark.assumptions
-        if not assumption.has_value or any(value_at(spec, assumption.key) is not None for spec in specs)
+def _run(ids: Ids, shown: list[tuple[Benchmark, Case, Specs]]) -> Run:
+    """Return the run that cases, of one benchmark or several, show."""
+    specs = shown[0][2]
+    assumptions: dict[str, Assumption] = {}
+    for benchmark, _, _ in shown:
+        for assumption in benchmark.assumptions:
+            if not assumption.has_value or value_at(specs, assumption.key) is not None:
+                assumptions.setdefault(assumption.key, assumption)
+    return Run(
+        *(ids.run_id, ids.arm_id, *specs),
+        labels=tuple(f"{benchmark.name}/{case.name}" for benchmark, case, _ in shown),
+        assumptions=tuple(assumptions.values()),
+        may_run_out_of_memory=any(OUT_OF_MEMORY in case.reported.values() for _, case, _ in shown),
+        is_timed=any(benchmark.table.speed_up_over is not None for benchmark, _, _ in shown),
     )
-    may_run_out_of_memory = OUT_OF_MEMORY in case.reported.values()
-    is_timed = benchmark.table.speed_up_over is not None
-    return Run(*ids_of(*specs)[:2], *specs, (label,), tuple(assumptions), may_run_out_of_memory, is_timed)
 
 
-def check_last_batch(label: str, experiment: Experiment, train_images: int) -> None:
+def check_last_batch(label: str, experiment: Experiment, train_images: CountOrAll) -> None:
     """Raise SpecError if an epoch ends with a batch of 1 where the last maps are 1x1: batch norm has no variance."""
+    if train_images == "all":  # checked when the data set is open
+        return
     size = experiment.batch_size
     last = train_images % size or min(size, train_images)
     if last == 1 and experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]:
         what = f"{train_images:,} training images in batches of {size} end with a batch of 1, without variance"
         raise SpecError(f"{label}: batch_size", what, next_step="choose a batch size that leaves another remainder")
-
-
-def _joined(known: Run, run: Run) -> Run:
-    return replace(
-        known,
-        labels=tuple(dict.fromkeys(known.labels + run.labels)),
-        assumptions=tuple({each.key: each for each in (*run.assumptions, *known.assumptions)}.values()),
-        may_run_out_of_memory=known.may_run_out_of_memory or run.may_run_out_of_memory,
-        is_timed=known.is_timed or run.is_timed,
-    )
 
 
 def only_cases(planned: Plan, wanted: Collection[str], names: Iterable[str]) -> Plan:

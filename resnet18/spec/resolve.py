@@ -1,6 +1,7 @@
 """From a case to its experiment and execution: file, case, scale, then `-o` options, each over the one before."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from resnet18.spec.optimizer import OPTIMIZERS
 DEVICE_OPTION = "--device="
 
 M = TypeVar("M", bound=BaseModel)
+Specs = tuple[Experiment, Execution]
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ class Request:
         options = (text.removeprefix("--") for text in self.overrides)
         return ", ".join((f"{self.scale} scale", self.data_label, *options))
 
+    @property
+    def options(self) -> str:
+        """The overrides as they are typed on a command line."""
+        return " ".join(
+            text if text.startswith(DEVICE_OPTION) else f"-o {shlex.quote(text)}" for text in self.overrides
+        )
 
-def resolve(
-    benchmark: Benchmark, case: Case, request: Request, *, seed: int, where: str = ""
-) -> tuple[Experiment, Execution]:
+
+def resolve(benchmark: Benchmark, case: Case, request: Request, *, seed: int, where: str = "") -> Specs:
     """Return what a case means under a request; SpecError names the case, the key, and what is wrong with it."""
     where = where or f'{benchmark.name}: case "{case.name}"'
     experiment = at_scale(deepcopy({**benchmark.experiment, **case.experiment}), request, about_size=case.about_size)
@@ -132,9 +139,9 @@ def _set_value(inner: Any, path: list[str], value: Any, where: str) -> None:  # 
         raise SpecError(where, f'"{part}" is an operation; name one of its keys')
 
 
-def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - any value of a spec
-    """Return the value of a dotted key, None where the spec has no such key."""
-    value: Any = spec
+def value_at(specs: Specs, key: str) -> Any:  # noqa: ANN401 - any value of a spec
+    """Return the value of a dotted key of the experiment or the execution, None where neither has such a key."""
+    value: Any = specs[key.partition(".")[0] in Execution.model_fields]
     for part in key.split("."):
         if isinstance(value, tuple):
             value = next((item for item in value if getattr(item, "name", None) == part), None)
@@ -143,14 +150,16 @@ def value_at(spec: Experiment | Execution, key: str) -> Any:  # noqa: ANN401 - a
     return value
 
 
-def equal_cases(benchmark: Benchmark, request: Request) -> tuple[str, str] | None:
-    """Return the names of the first two cases that are the same run under a request; SpecError as `resolve`."""
+def check_cases_differ(benchmark: Benchmark, request: Request, where: str) -> None:
+    """Raise SpecError if two cases are the same run under a request, or as `resolve`."""
     seen: dict[str, str] = {}
     for case in benchmark.cases:
         first = seen.setdefault(ids_of(*resolve(benchmark, case, request, seed=0)).arm_id, case.name)
         if first != case.name:
-            return first, case.name
-    return None
+            asked = f"--scale {request.scale} {request.options}".strip()
+            what = f'with {asked}, cases "{first}" and "{case.name}" are the same run'
+            next_step = "make them differ, or leave out the option or choose the scale that makes them the same"
+            raise SpecError(where, what, next_step=next_step)
 
 
 def sub_cases(benchmark: Benchmark, hypothesis: Hypothesis) -> Iterator[tuple[Candidate, Case, Case]]:

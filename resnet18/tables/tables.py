@@ -9,7 +9,7 @@ import pandas as pd
 from resnet18.records.record import Record
 from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark, Factor
-from resnet18.spec.errors import one_line
+from resnet18.spec.errors import Model, one_line
 from resnet18.spec.experiment import CIFAR10
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, value_at
@@ -56,17 +56,16 @@ def build_table(selection: Selection, request: Request, caption: str = "") -> Ta
 def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, list[Cell]]:
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
 
-    def cell(case: CaseRecords) -> Cell:
-        if factor.operation is not None:
-            names = [operation.name for operation in case.experiment.augmentation]
-            return Text("yes" if factor.operation in names else "no")
-        specs = (case.experiment, case.execution)
-        found = next((value for spec in specs if (value := value_at(spec, factor.key or "")) is not None), None)
-        if isinstance(found, int | float) and not isinstance(found, bool):
-            return Text(str(found), float(found))
-        return Text(str(found))
+    def cell(value: object) -> Cell:
+        if is_operation:
+            return Text("no" if value is None else "yes")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return Text(str(value), float(value))
+        return Text(str(value))
 
-    found = [cell(case) for case in cases]
+    values = [value_at((case.experiment, case.execution), factor.key) for case in cases]
+    is_operation = any(isinstance(value, Model) for value in values)
+    found = [cell(value) for value in values]
     return Column(factor.title, "text" if any(cell.number is None for cell in found) else "number"), found
 
 

@@ -116,7 +116,7 @@ def test_nodes_with_other_code_are_refused(run, monkeypatch):
 
 
 def test_a_node_whose_data_are_damaged_gets_no_more_runs(cluster, run, records, tmp_path):
-    source = DataSource("imagefolder", "pictures", make_tar(tmp_path / "pictures.tar.gz", files(10)))
+    source = DataSource("pictures", make_tar(tmp_path / "pictures.tar.gz", files(10)))
     sizes = ("train_images=20", "test_images_epoch=20", "test_images_last=20", *TINY[3:])
     run(source=source, overrides=sizes, seeds=3)  # every node keeps a decoded copy
     for path in (cluster.folders[0] / "decoded").rglob("train_images.npy"):
