@@ -29,6 +29,21 @@ TINY = (
 
 TINY_ARGUMENTS = [word for option in TINY for word in ("-o", option)]
 
+OPTIMIZERS = [
+    {"name": "sgd", "lr": 0.01},
+    {"name": "sgd", "lr": 0.01, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
+    {"name": "sgd", "lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    {"name": "adam", "lr": 1e-5},
+    {"name": "adam", "lr": 1e-5, "weight_decay": 0.1},
+    {"name": "adamw", "lr": 1e-5, "weight_decay": 0.5},
+    {"name": "rmsprop", "lr": 1e-6},
+    {"name": "rmsprop", "lr": 1e-6, "momentum": 0.9, "weight_decay": 0.1},
+    {"name": "adadelta", "lr": 1e-3, "weight_decay": 0.1},
+    {"name": "asgd", "lr": 0.01},
+    {"name": "asgd", "lr": 0.01, "lambd": 0.1, "t0": 2.0, "weight_decay": 0.1},
+]
+"""Every optimizer, with and without what it may keep of a parameter and a decay that moves all weights."""
+
 TOML = """
 title = "A table"
 source = "a report, section 1"

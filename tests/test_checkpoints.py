@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
-import pickle
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_cifar10 import payload
 
 from resnet18.records import disk
 from resnet18.records.arrays import FIRST_LINE, Checkpoint, Checkpoints, Head, decode, encode, load_checkpoint
@@ -115,19 +114,12 @@ def named(folder, content):
     return path
 
 
-class Payload:
-    """What a pickle that is read carries out."""
-
-    def __reduce__(self):
-        return os.abort, ()
-
-
 @pytest.mark.parametrize("start", [b"", FIRST_LINE, FIRST_LINE + b"{}\n"])
-def test_a_pickle_in_a_checkpoint_is_never_read(start, checkpoints):
-    """It would end this process."""
-    named(checkpoints.folder, start + pickle.dumps(Payload()))
+def test_a_pickle_in_a_checkpoint_is_never_read(start, checkpoints, tmp_path):
+    named(checkpoints.folder, start + payload(tmp_path / "harm"))
 
     assert checkpoints.latest()[0] is None
+    assert not (tmp_path / "harm").exists()
 
 
 @pytest.mark.parametrize(

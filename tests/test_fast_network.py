@@ -5,14 +5,14 @@ import itertools
 
 import pytest
 import torch
-from builders import make_experiment
-from torch.nn.functional import conv2d, cross_entropy
+from builders import OPTIMIZERS, make_experiment
+from torch.nn.functional import cross_entropy
 
 from resnet18.measure.devices import emulates_bf16
 from resnet18.spec.experiment import Execution
 from resnet18.training import fast, native
 from resnet18.training.fast import Norm, build_fast_network, convolution
-from resnet18.training.fast.convolution import Convolution, Products
+from resnet18.training.fast.convolution import Convolution
 from resnet18.training.fast.trimmed import Geometry, full_optimizer_state, full_state, trimmed_layers, unseen_weights
 from resnet18.training.model import build_model
 from resnet18.training.native import path_numerics
@@ -25,19 +25,6 @@ ROUNDING = 2000 * EPS
 another order through 20 layers and as many norms, each of which divides by a sum of differences."""
 HALF = 2.0**-8
 """bfloat16's rounding of one value."""
-OPTIMIZERS = [
-    {"name": "sgd", "lr": 0.01},
-    {"name": "sgd", "lr": 0.01, "momentum": 0.9, "dampening": 0.1, "weight_decay": 0.1},
-    {"name": "sgd", "lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
-    {"name": "adam", "lr": 1e-5},
-    {"name": "adam", "lr": 1e-5, "weight_decay": 0.1},
-    {"name": "adamw", "lr": 1e-5, "weight_decay": 0.5},
-    {"name": "rmsprop", "lr": 1e-6},
-    {"name": "rmsprop", "lr": 1e-6, "momentum": 0.9, "weight_decay": 0.1},
-    {"name": "adadelta", "lr": 1e-3, "weight_decay": 0.1},
-    {"name": "asgd", "lr": 0.01},
-    {"name": "asgd", "lr": 0.01, "lambd": 0.1, "t0": 2.0, "weight_decay": 0.1},
-]
 pytestmark = pytest.mark.usefixtures("one_thread")  # with two, torch's sums differ by more
 
 
@@ -189,60 +176,32 @@ def test_bfloat16_stays_near_float32(form):
 
 
 @pytest.mark.parametrize("form", ["native", "older"], indirect=True)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("added", "activate", "pool"), [(0, 1, 0), (1, 1, 0), (0, 0, 0), (0, 1, 1)])
-def test_native_norm_agrees_with_torchs_operations(form, dtype, added, activate, pool, monkeypatch):
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 64 * EPS), (torch.bfloat16, 4 * HALF)])
+@pytest.mark.parametrize("use", [(0, 1, 0), (1, 1, 0), (0, 0, 0), (0, 1, 1)], ids=str)
+def test_native_norm_agrees_with_torchs_operations(form, dtype, allowed, use, monkeypatch):
     """Forward and backward, with an odd number of rows and two users of the output; torch's in float32.
 
     In bfloat16 torch pools rounded values, of which more are equal, and would give the gradient to another pixel.
     """
     torch.manual_seed(0)
-    layer, images = Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype)
-    weights = torch.randn(3, 48, 9, 9)
+    added, activate, pool = map(bool, use)
+    layer, images, weights = Norm(48), torch.randn(2, 3, 48, 9, 9).add(3).to(dtype), torch.randn(3, 48, 9, 9)
     torch.nn.init.normal_(layer.weight)
     torch.nn.init.normal_(layer.bias)
-    results = []
-    for in_torch in (False, True):
+
+    def results(kind):
         mine = copy.deepcopy(layer)
-        x, other = (
-            image.to(torch.float32 if in_torch else dtype, memory_format=torch.channels_last).requires_grad_()
-            for image in images
-        )
-        if in_torch:
-            switch_off(monkeypatch)
-        once, twice = mine(x, other if added else None, activate=bool(activate), pool=bool(pool))
+        x, other = (image.to(kind, memory_format=torch.channels_last).requires_grad_() for image in images)
+        once, twice = mine(x, other if added else None, activate=activate, pool=pool)
         second = twice.float() * weights[:, :, : once.shape[2], : once.shape[3]]
         (once.float().sin().sum() + second.sum()).backward()
-        results.append([once, x.grad, mine.weight.grad, mine.bias.grad, mine.running_mean, mine.running_var])
-        results[-1] += [other.grad] if added else []
+        found = [once.detach(), x.grad, mine.weight.grad, mine.bias.grad, mine.running_mean, mine.running_var]
+        return found + ([other.grad] if added else [])
 
-    allowed = 64 * EPS if dtype == torch.float32 else 4 * HALF
-    for expected, actual in zip(results[1], results[0], strict=True):
-        assert_close(expected.detach(), actual.detach().float(), allowed)
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [(3, 1, 1, 2), (3, 2, 1, 4), (3, 2, 1, 3), (2, 2, 0, 2), (1, 1, 0, 1), (1, 2, 0, 4), (3, 1, 1, 1), (7, 2, 3, 4)],
-)
-def test_products_are_the_convolution(shape):
-    """Forward and both gradients, against torch in float64, with positions and pixels that meet nothing."""
-    torch.manual_seed(0)
-    geometry = Geometry(*shape)
-    x = torch.randn(3, 5, geometry.size, geometry.size).contiguous(memory_format=torch.channels_last)
-    weight = torch.randn(7, 5, geometry.kernel, geometry.kernel).contiguous(memory_format=torch.channels_last)
-    results = []
-    for dtype in (torch.float64, torch.float32):
-        inputs = [tensor.to(dtype).requires_grad_() for tensor in (x, weight)]
-        if dtype == torch.float64:
-            y = conv2d(*inputs, None, geometry.stride, geometry.padding)
-        else:
-            y = Products.apply(*inputs, geometry)
-            assert y.is_contiguous(memory_format=torch.channels_last)
-        results.append((y, *torch.autograd.grad(y.sin().sum(), inputs)))
-
-    for expected, actual in zip(*results, strict=True):
-        assert_close(expected.detach().float(), actual.detach(), 64 * EPS)
+    ours = results(dtype)
+    switch_off(monkeypatch)
+    for expected, actual in zip(results(torch.float32), ours, strict=True):
+        assert_close(expected, actual.float(), allowed)
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 1, 5), (3, 2, 1, 7), (1, 2, 0, 6), (2, 2, 0, 2), (3, 2, 1, 1)])
@@ -256,16 +215,14 @@ def test_tiled_convolutions_agree_with_torchs(shape, every, monkeypatch):
     layer = Convolution(64, 96, Geometry(*shape))
     torch.nn.init.normal_(layer.weight, std=0.1)
     x = torch.randn(5, 64, shape[-1], shape[-1], dtype=torch.bfloat16).requires_grad_()
-    results = []
-    for which in ("native", "torch"):
-        if which == "torch":
-            switch_off(monkeypatch)
-        x.grad = layer.weight.grad = None
-        y = layer(x)
-        y.float().sin().sum().backward()
-        results.append((y.detach(), x.grad, layer.weight.grad))
 
-    for expected, actual in zip(results[1], results[0], strict=True):
+    def results():
+        y = layer(x)
+        return y.detach(), *torch.autograd.grad(y.float().sin().sum(), (x, layer.weight))
+
+    ours = results()
+    switch_off(monkeypatch)
+    for expected, actual in zip(results(), ours, strict=True):
         assert_close(expected, actual, 2 * HALF)
 
 

@@ -8,6 +8,7 @@ import builders
 import numpy as np
 import pytest
 import torch
+from builders import OPTIMIZERS
 
 from resnet18.measure import SCOPES, Clock
 from resnet18.spec.errors import IntegrityError
@@ -15,31 +16,16 @@ from resnet18.spec.experiment import Execution
 from resnet18.training.loop import train
 from resnet18.training.results import START, EpochResult, Position, parameters_sha256, restore, snapshot
 
-MOMENTUM = {"name": "sgd", "lr": 0.05, "momentum": 0.9}
-OPTIMIZERS = [
-    {"name": "sgd", "lr": 0.05},
-    MOMENTUM,
-    {"name": "adam", "lr": 0.01},
-    {"name": "adamw", "lr": 0.01},
-    {"name": "rmsprop", "lr": 0.001, "momentum": 0.5},
-    {"name": "adadelta", "lr": 1.0},
-    {"name": "asgd", "lr": 0.05},
-]
-DECAYING = [
-    {**MOMENTUM, "dampening": 0.1, "weight_decay": 0.01},
-    {"name": "adam", "lr": 0.01, "weight_decay": 0.01},
-    {"name": "rmsprop", "lr": 0.001, "momentum": 0.5, "weight_decay": 0.01},
-    {"name": "adadelta", "lr": 1.0, "weight_decay": 0.01},
-    {"name": "asgd", "lr": 0.05, "t0": 2.0, "weight_decay": 0.01},
-]
+MOMENTUM, ADAM = {"name": "sgd", "lr": 0.05, "momentum": 0.9}, {"name": "adam", "lr": 0.01}
 STEPS = 3
 """Of an epoch: 40 images in batches of 16, the last one short."""
 HALVED = {"name": "step", "every": 1, "factor": 0.5, "first_epoch": 1}
 OF_EACH_STEP = [{"name": "cosine", "warmup_epochs": 0.5}, {"name": "one_cycle", "max_lr": 0.05}]
 REFERENCE, FAST = {}, {"path": "fast"}
+ALL = [REFERENCE, {"memory_format": "channels_last"}, FAST, {**FAST, "precision": "bf16"}]
 WAYS = [
-    *itertools.product([1, STEPS, STEPS + 1, 2 * STEPS], OPTIMIZERS, [HALVED], [REFERENCE]),
-    *itertools.product([STEPS + 1], OPTIMIZERS + DECAYING, [HALVED], [FAST, {**FAST, "precision": "bf16"}]),
+    *itertools.product([1, STEPS, STEPS + 1, 2 * STEPS], [MOMENTUM, ADAM], [HALVED], [REFERENCE]),
+    *itertools.product([STEPS + 1], OPTIMIZERS, [HALVED], ALL),
     *itertools.product([1, STEPS + 2], [MOMENTUM], OF_EACH_STEP, [REFERENCE, FAST]),
 ]
 pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
@@ -120,16 +106,6 @@ def test_a_loss_scale_goes_on_where_it_stood():
     restore(second, Clock(lambda: None), *saved_after(first, 1))
 
     assert first.scaler.state_dict() == second.scaler.state_dict()
-
-
-def test_tensors_lie_in_memory_as_the_spec_says():
-    first, second = (make_setup(execution={"memory_format": "channels_last"}) for _ in range(2))
-    restore(second, Clock(lambda: None), *saved_after(first, 1))
-    weight = second.model.layer1[0].conv1.weight
-    momentum = second.optimizer.state[weight]["momentum_buffer"]
-
-    assert weight.is_contiguous(memory_format=torch.channels_last)
-    assert weight.stride() == momentum.stride()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
-from builders import make_experiment
+from builders import embedded, epochs_of, make_experiment
+from test_batched import KEY, LARGE, LISTS, MANY, batched_pipeline, operations, pictures
 
 from resnet18.measure import Clock
 from resnet18.spec.experiment import Execution
 from resnet18.training.device import ready_device, synchronize
 from resnet18.training.model import build_model
+from resnet18.training.setup import Setup, set_up
 
 
 def one_of(records, status="ok"):
@@ -94,3 +96,41 @@ def test_the_clock_waits_for_the_device():
         pass
 
     assert queued_s > 10 * clock.lap()["train_s"]
+
+
+@pytest.mark.parametrize(("size", "count"), [(32, MANY), (224, LARGE)])
+@pytest.mark.parametrize("items", LISTS.values(), ids=LISTS)
+def test_images_made_on_the_gpu_have_the_bits_of_the_cpu(items, size, count):
+    images, rows = torch.from_numpy(pictures(count)), torch.arange(count)
+    expected, actual = (
+        batched_pipeline(operations(items), **KEY, images=count, native=32, size=size, device=torch.device(device))(
+            images, rows
+        )
+        for device in ("cpu", "cuda")
+    )
+
+    assert torch.equal(expected, actual.cpu())
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "adadelta", "asgd"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "schedule",
+    [{"name": "step", "every": 1, "factor": 0.1, "first_epoch": 1}, {"name": "cosine", "warmup_epochs": 0.5}],
+    ids=lambda one: one["name"],
+)
+def test_a_graph_gives_the_losses_of_eager_steps(name, precision, schedule, monkeypatch):
+    """Two epochs of 25 steps, the last batch short, the rate cut between them or changed with every step.
+
+    With deterministic algorithms.
+    """
+    execution = Execution(device="cuda", path="fast", precision=precision, deterministic=True)
+    optimizer = {"name": name, "lr": 1e-4}
+    experiment = make_experiment(optimizer=optimizer, schedule=schedule, train_images=390, epochs=2, width=16)
+    device, found = ready_device(execution), []
+    for graphed in (False, True):
+        monkeypatch.setattr(Setup, "is_graphed", property(lambda _, graphed=graphed: graphed))
+        epochs = epochs_of(set_up(experiment, execution, embedded(), device), Clock(lambda: synchronize(device)))
+        found.append([epoch.train.loss for epoch in epochs])
+
+    assert found[0] == pytest.approx(found[1], rel=1e-5 if precision == "fp32" else 1e-2)
