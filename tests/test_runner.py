@@ -141,12 +141,8 @@ def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, m
     ("enter", "limit_s", "ends"),
     [
         (children.ENTER, None, "crashed: the process was killed by SIGKILL"),
-        (
-            children.with_loader_that_is_killed,
-            None,
-            r"crashed: RuntimeError: DataLoader worker \(pid \d+\) is killed by signal",
-        ),
-        (children.with_loader_that_hangs, None, "crashed: RuntimeError: DataLoader timed out after 1 seconds"),
+        (children.with_loader_that_is_killed, None, r"crashed: .*DataLoader worker \(pid \d+\) is killed by signal"),
+        (children.with_loader_that_hangs, None, "crashed: .*DataLoader timed out after 1 seconds"),
         (children.that_hangs, 0.1, "timeout: the time limit was over, and the process did not end by itself"),
     ],
     ids=["killed", "loader killed", "loader hangs", "hangs"],
