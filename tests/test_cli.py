@@ -271,7 +271,7 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     )
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
     assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
-    assert "takes about 60 s, and 59 s is left" in none.output
+    assert "needs about 60 s; 59 s of the budget is left" in none.output
 
 
 def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch, capsys):

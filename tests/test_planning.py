@@ -229,7 +229,7 @@ def test_a_choice_is_told_claim_by_claim(announced):
     """Those that are taken with their seeds, the others with the reason, and the same as rows."""
     text, rows = announced(100.0, ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
     head, _, taken, *others = text.splitlines()
-    left_out = "takes about 4 min, and 10 s is left"
+    left_out = "needs about 4 min; 10 s of the budget is left"
 
     start = "Budget: 1 of 3 claims get at least 3 seeds"
     assert f"{start}, which a test needs. The chosen runs take about 2 min, one after another." == head

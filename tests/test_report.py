@@ -16,7 +16,7 @@ from resnet18.records.arrays import encode_picture
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
 from resnet18.report.document import Judgement, figures_in
-from resnet18.report.notes import carried_out_on
+from resnet18.report.notes import path_and_precision
 from resnet18.report.report import build_document, chapters_of, write_report
 from resnet18.report.verdicts import was_judged
 from resnet18.spec.errors import IntegrityError, SpecError
@@ -50,8 +50,8 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
     assert "torch 2.14.1" in text
     assert "seconds of the whole program: training, statistics and the as-published evaluation" in text
     assert "`--scale paper --data imagefolder:cifar10-jpeg`" in text
-    assert "\n- Carried out on the reference path, fp32.\n" in text
-    for words in ("Optimizer in the form", "is the same run as", "Peak memory", DAGGER):
+    assert "\n- Path and precision: reference, fp32.\n" in text
+    for words in ("Form of the optimizer", "is the same run as", "Peak memory", DAGGER):
         assert words not in text
 
 
@@ -67,13 +67,13 @@ def test_another_precision_than_asked_for_is_named(mine):
     asked = record.spec.execution.model_copy(update={"precision": "bf16"})
     fell_back = record.model_copy(update={"spec": record.spec.model_copy(update={"execution": asked})})
 
-    assert "reference path, fp32 instead of bf16" == carried_out_on(fell_back)
+    assert "reference, fp32 instead of bf16" == path_and_precision(fell_back)
 
 
 def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
     loop, fused = (record_all([mine], numerics={"optimizer_form": form}) for form in ("loop", "fused"))
 
-    assert '\n- Optimizer in the form: loop ("8"); fused ("16").\n' in text_of([mine], [loop[0], fused[1]])
+    assert '\n- Form of the optimizer: loop ("8"); fused ("16").\n' in text_of([mine], [loop[0], fused[1]])
 
 
 def test_a_shared_run_is_named_in_each_table():
@@ -111,7 +111,7 @@ def test_an_extrapolated_time_stands_with_what_it_is_made_of():
     text = text_of([device], [record for record in records if record.spec.execution.device == "cpu"])
 
     assert "500,000 images from 1,280" in text
-    assert "- Reported values stand only beside extrapolated times: an option changed the experiment." in text
+    assert "- Reported values are shown only beside extrapolated times: an option changed the experiment." in text
     assert "0 inconclusive, 3 not run" in text
     assert "### Verdicts" not in text
 
@@ -120,8 +120,8 @@ def test_a_dagger_is_explained_with_its_causes(mine):
     unreliable = {"flags": ["unreliable"], "unreliable_because": ["other <b>processes</b> took 80 %"]}
 
     assert (
-        f"- {DAGGER}: the times of 2 of 2 runs are unreliable: they decide no verdict and enter no speed-up. "
-        r"other \<b\>processes\</b\> took 80 %."
+        f"- {DAGGER}: the times of 2 of 2 runs are unreliable, so no verdict and no speed-up uses them. "
+        r"Reasons: other \<b\>processes\</b\> took 80 %."
     ) in text_of([mine], [changed(record, **unreliable) for record in record_all([mine])])
 
 
@@ -141,7 +141,7 @@ def with_steps(run):
         (
             lambda run: [make_epoch(1, data_wait_s={8: 0.9, 16: 0.5}[run.experiment.batch_size])],
             (),
-            'These times measure the data loader, not the device (share of training spent waiting): "8" (90 %).',
+            'The data loader limits these times (share of training spent waiting for data): "8" (90 %).',
         ),
         (with_first_epoch(3.0), (), "The first epoch was 50 % slower than later epochs (median of 2 runs)."),
         (with_first_epoch(1.5), (), "The first epoch was 25 % faster than later epochs (median of 2 runs)."),
@@ -195,7 +195,7 @@ def test_a_table_with_few_of_its_cases_is_only_named():
 def test_nothing_in_the_folder_vanishes_silently(mine):
     text = text_of([mine], [*record_all([mine]), make_record()], [IntegrityError("x.json", "is no record")])
 
-    assert "no case of these benchmarks is meant: 1 of the recorded runs" in text
+    assert "no case of these benchmarks describes them: 1." in text
     assert "name it: `resnet18 report FILE`" in text
     assert "Left out: x.json: is no record" in text
 
@@ -203,8 +203,9 @@ def test_nothing_in_the_folder_vanishes_silently(mine):
 def test_a_report_is_an_index_of_its_records(mine):
     records = record_all([mine], seeds=(0, 1, 2))
     hashes = "\n".join(sorted(record.record_hash for record in records))
+    index = hashlib.sha256(hashes.encode()).hexdigest()
+    line = f"6 records. SHA-256 of their sorted record hashes, to compare folders: `{index}`."
 
-    line = f"Records: 6; SHA-256 over their sorted record hashes: `{hashlib.sha256(hashes.encode()).hexdigest()}`."
     assert line in text_of([mine], records[::-1]).splitlines()
     assert line not in text_of([mine], records[1:]).splitlines()
 
@@ -228,11 +229,11 @@ def test_locale_and_time_zone_change_no_byte(mine, monkeypatch):
 def test_verdicts_come_first_and_again_under_their_table(claimed):
     text = text_of([claimed], record_all([claimed], seeds=(0, 1, 2)))
 
-    assert "Of 1 statement of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
-    assert text.index("### In short") < text.index("### Verdicts") < text.index("### A table")
+    assert "Of 1 claim of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
+    assert text.index("### Summary") < text.index("### Verdicts") < text.index("### A table")
     assert "- **C9 inconclusive**" in text[text.index("### A table") :]
     assert "<b>" not in text
-    assert "Where the statements stand" not in text
+    assert "All verdicts" not in text
 
 
 @pytest.mark.parametrize("shift", range(4))
@@ -259,8 +260,8 @@ def test_reports_are_judged_each_by_itself(claimed):
     other = claimed.model_copy(update={"name": "other", "title": "Another table"})
     text = text_of([claimed, other], record_all([claimed], seeds=(0, 1, 2)))
 
-    assert "### In short: mine" in text
-    assert "### In short: other" in text
+    assert "### Summary: mine" in text
+    assert "### Summary: other" in text
     assert 2 == text.count("over all 1 claims")
 
 
@@ -288,13 +289,13 @@ def test_what_was_judged_comes_before_what_was_not():
     ]
 
 
-def test_each_request_that_bears_on_a_report_has_a_column_where_the_statements_stand():
+def test_each_request_that_bears_on_a_report_has_a_column_of_verdicts():
     suite = load_benchmarks()
     small, smoke = (record_all(suite[:1], request, epochs=TEN) for request in (SMALL, SMOKE))
     text = text_of(suite, [*small, *smoke])
 
-    assert "## Where the statements stand: the lab report" in text
-    assert [SMALL.described, SMOKE.described] == row_of(text, "claim")[2:]
+    assert "## All verdicts: the lab report" in text
+    assert [SMALL.described, SMOKE.described] == row_of(text, "id")[2:]
     assert ["inconclusive"] * 2 == row_of(text, "A1")[2:]
     assert [DASH] * 2 == row_of(text, "D2")[2:]
 
@@ -319,18 +320,20 @@ def summary_of(folder, checks, seeds, height):
 AGREES = '{ kind = "greater", metric = "clean_accuracy", case = "32", than = "16" }'
 TOO_SHORT = '{ kind = "greater", metric = "late_gain", case = "32", than = "16" }'
 COMMAND = "resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:cifar10-jpeg {}."
-LACKS = "clean test accuracy, last quarter of epochs less the one before: needs 8 epochs"
-NEAREST = "Inconclusive, nearest to settled first: X1 ({})."
+ALIKE = "epochs tested on equally many images"
+LACKS = f"clean test accuracy, last quarter of epochs minus the quarter before: needs 8 {ALIKE}"
+NEAREST = "Inconclusive (seeds that would decide the claim if the estimates were the true values): X1 ({})."
+NEVER = f"Inconclusive, and no number of seeds of such runs can support the claim: X1 ({LACKS})."
 
 
 @pytest.mark.parametrize(
     ("checks", "seeds", "height", "line"),
     [
         (AGREES, 1, 55, COMMAND.format(3, "allows a first test")),
-        (AGREES, 3, 55.4, COMMAND.format(5, "is likely to settle the nearest")),
-        (AGREES, 3, 55.4, NEAREST.format("about 5 seeds would support it")),
-        (AGREES, 3, 54.6, NEAREST.format("about 5 seeds would contradict it")),
-        (f"{AGREES}, {TOO_SHORT}", 3, 55.4, f"Inconclusive, and more seeds cannot support it: X1 ({LACKS})."),
+        (AGREES, 3, 55.4, COMMAND.format(5, "will probably decide X1")),
+        (AGREES, 3, 55.4, NEAREST.format("about 5 seeds: supported")),
+        (AGREES, 3, 54.6, NEAREST.format("about 5 seeds: contradicted")),
+        (f"{AGREES}, {TOO_SHORT}", 3, 55.4, NEVER),
         (AGREES, 5, 60, "X1 supported (it is so): clean test accuracy: "),
         (AGREES, 5, 50, "X1 contradicted (it is so): clean test accuracy: "),
     ],
@@ -353,7 +356,7 @@ def test_runs_of_candidates_are_not_leftovers():
     (selection,) = select([basic], PAPER, records)
     shown = {run.record.run_id for run in made_of([basic], records).runs if run.places}
 
-    assert "no case of these benchmarks is meant" not in text_of([basic], records)
+    assert "no case of these benchmarks describes" not in text_of([basic], records)
     assert {one.run_id for one in candidate_records(selection, PAPER, records)} <= shown
 
 
@@ -368,7 +371,7 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine):
     files = ["mine-paper-cifar10-jpeg.svg", "confusion-paper-cifar10-jpeg.svg", "samples-paper-cifar10-jpeg.svg"]
 
     assert ("A table", "Predictions") == (table.title, predictions.title)
-    assert '"8" of A table, n = 1 seed: 5 of 6 predictions are right (83.3 %).' in "".join(predictions.blocks[0])
+    assert '"8" of A table, n = 1 seed: 5 of 6 predictions are correct (83.3 %).' in "".join(predictions.blocks[0])
     assert files == [figure.file for figure in figures_in(kept.sections)]
     assert files[:2] == [figure.file for figure in figures_in(damaged.sections)]
 

@@ -7,7 +7,7 @@ import pytest
 from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import REASONS, Reason, reason_text
 from resnet18.judge.verdict import CheckResult, Verdict
-from resnet18.report.verdicts import comparison_text, decisive, estimate_text, evidence_of, statement
+from resnet18.report.verdicts import claimed, compared, comparison_text, decisive, estimate_text, evidence_of
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.tables.statistics import Estimate, Region
 
@@ -23,12 +23,12 @@ RISES = Trend(kind="trend", metric="jitter", cases=("a", "c", "b"), direction="r
 ALL = Ranking(kind="ranking", metric="jitter", cases=("a", "b"))
 OVERFITS = Overfits(kind="overfits", case="a", turns_by=5)
 STATUS = RunStatus(kind="run_status", case="a", status="oom_device", device="cpu")
-RERUN = "run --retime takes them again, report --accept-unreliable counts them"
+RERUN = "run --retime reruns them, report --accept-unreliable uses them"
 FEW = Reason("few_seeds", count=1, of=3)
-FEW_SEEDS = "1 of the 3 seeds that a verdict needs"
+FEW_SEEDS = "1 of at least 3 seeds"
 
 
-def compared(estimates, check=BETWEEN, **changes):
+def comparison_of(estimates, check=BETWEEN, **changes):
     """A comparison of "a" with "b" whose estimates are given."""
     values = {"about": ("a", "b"), "what": "x", "region": Region(low=0), "unit": "points", **changes}
     return Comparison(check=check, estimates=estimates, **values)
@@ -46,21 +46,24 @@ def verdict_of(word, results):
 @pytest.mark.parametrize(
     ("check", "changes", "text"),
     [
-        (BETWEEN, {}, 'x: "a" above "b"'),
-        (BETWEEN.model_copy(update={"by": 1.0}), {}, 'x: "a" above "b" by at least 1 point'),
-        (AGAINST, {"region": Region(low=70.0), "about": ("a",)}, 'x: "a" above 70'),
-        (AGAINST, {"region": Region(high=70.0), "about": ("a",)}, 'x: "a" below 70'),
-        (SAME, {}, 'x: "a" and "b" within 5 %'),
-        (PRINTED, {"about": ("a",)}, 'x: "a" within 1 point of 75 %'),
-        (NUMBER, {"about": ("a",)}, 'x: "a" within 10 % of 12.5'),
-        (TIMES, {}, 'x: "a" is 1.5 to 3 times "b"'),
+        (BETWEEN, {}, 'x: "a" minus "b"; claimed: above 0'),
+        (BETWEEN.model_copy(update={"by": 1.0}), {}, 'x: "a" minus "b"; claimed: at least 1 point'),
+        (AGAINST, {"region": Region(low=70.0), "about": ("a",)}, 'x: "a"; claimed: above 70'),
+        (AGAINST, {"region": Region(high=70.0), "about": ("a",)}, 'x: "a"; claimed: below 70'),
+        (SAME, {"unit": "%"}, 'x: "a" relative to "b"; claimed: within 5 %'),
+        (PRINTED, {"about": ("a",)}, 'x: "a"; claimed: 75 % within 1 point'),
+        (NUMBER, {"about": ("a",)}, 'x: "a"; claimed: 12.5 within 10 %'),
+        (TIMES, {"unit": "%"}, 'x: "a" relative to "b"; claimed: 1.5 to 3 times'),
         (RISES, {"about": ("a", "c", "b")}, 'x: "a" to "b"'),
-        (ALL, {}, 'x: "a" above "b"'),
-        (OVERFITS, {"region": Region(high=5.5), "about": ("a",)}, 'x: "a" below 5.5'),
+        (ALL, {}, 'x: "a" minus "b"; claimed: above 0'),
+        (ALL, {"unit": "%"}, 'x: "a" relative to "b"; claimed: larger'),
+        (OVERFITS, {"region": Region(high=5.5), "about": ("a",)}, 'x: "a"; claimed: below 5.5'),
     ],
 )
-def test_a_statement_says_what_its_check_asserts(check, changes, text):
-    assert text == statement(compared({}, check, **changes))
+def test_a_comparison_says_what_is_compared_and_claimed(check, changes, text):
+    comparison = comparison_of({}, check, **changes)
+
+    assert text == compared(comparison) + claimed(comparison)
 
 
 @pytest.mark.parametrize(
@@ -84,23 +87,27 @@ def test_a_statement_says_what_its_check_asserts(check, changes, text):
     ],
 )
 def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
-    assert text == estimate_text(compared({5: estimate(value, se)}, check, **changes))
+    assert text == estimate_text(comparison_of({5: estimate(value, se)}, check, **changes))
 
 
 @pytest.mark.parametrize(
     ("holds", "seeds", "changes", "rest"),
     [
         (True, None, {}, ""),
-        (False, None, {"correlation": 0.5}, ", paired (correlation 0.50)"),
-        (None, 10, {}, "; about 10 seeds would settle it"),
-        (None, 999, {}, "; about 999 seeds would settle it, but this report tests at 3, 5 and 10 seeds only"),
-        (None, None, {}, "; more than 1,000 seeds would settle it"),
+        (False, None, {"correlation": 0.5}, ""),
+        (None, 10, {}, "; would need about 10 seeds"),
+        (None, 999, {}, "; would need about 999 seeds, but claims are tested at 10 at most"),
+        (None, None, {}, "; would need more than 1,000 seeds"),
     ],
 )
 def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, changes, rest):
-    comparison = compared({5: estimate(1.25)}, holds=holds, seeds=seeds, **changes)
+    comparison = comparison_of({5: estimate(1.25)}, holds=holds, seeds=seeds, **changes)
 
-    assert f'x: "a" above "b": +1.25 points [+0.10, +2.40], n = 5{rest}' == comparison_text(comparison)
+    paired = ", paired (correlation 0.50)" if changes else ""
+
+    assert f'x: "a" minus "b": +1.25 points [+0.10, +2.40], n = 5{paired}; claimed: above 0{rest}' == comparison_text(
+        comparison
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,16 +119,19 @@ def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, c
             CheckResult(STATUS, reason=Reason("no_run_on_device", what="cpu")),
             ("not run", 'every run of "a" ends out of memory: no run on cpu'),
         ),
-        (CheckResult(OVERFITS, reason=FEW), ("open", f'"a" overfits: {FEW_SEEDS}')),
-        (CheckResult(BETWEEN, reason=FEW), ("open", f"clean test accuracy: {FEW_SEEDS}")),
-        (CheckResult(BETWEEN, (compared({}),), reason=FEW), ("open", f'x: "a" above "b": {FEW_SEEDS}')),
+        (CheckResult(OVERFITS, reason=FEW), ("inconclusive", f'"a" overfits: {FEW_SEEDS}')),
+        (CheckResult(BETWEEN, reason=FEW), ("inconclusive", f"clean test accuracy: {FEW_SEEDS}")),
+        (CheckResult(BETWEEN, (comparison_of({}),), reason=FEW), ("inconclusive", f'x: "a" minus "b": {FEW_SEEDS}')),
         (
-            CheckResult(BETWEEN, (compared({}),) * 3, reason=FEW),
-            ("open", f'x: "a" above "b" (and 2 more): {FEW_SEEDS}'),
+            CheckResult(BETWEEN, (comparison_of({}),) * 3, reason=FEW),
+            ("inconclusive", f'x: "a" minus "b" (and 2 more): {FEW_SEEDS}'),
         ),
         (
             CheckResult(RISES, reason=Reason("undefined", metric="jitter")),
-            ("not run", "noise of clean test accuracy from epoch to epoch: needs 5 epochs"),
+            (
+                "not run",
+                "noise of clean test accuracy from epoch to epoch: needs 5 epochs tested on equally many images",
+            ),
         ),
     ],
 )
@@ -131,7 +141,7 @@ def test_a_check_without_numbers_has_a_line_of_its_own(result, line):
 
 def test_each_check_has_the_lines_of_its_own_comparisons():
     parts = [
-        compared({5: estimate(at)}, what=f"x{at}", can_only_fail=at == 2, holds=None if at == 2 else True)
+        comparison_of({5: estimate(at)}, what=f"x{at}", can_only_fail=at == 2, holds=None if at == 2 else True)
         for at in range(4)
     ]
     results = [CheckResult(BETWEEN, tuple(parts[:1])), CheckResult(ALL, tuple(parts[1:]))]
@@ -151,9 +161,10 @@ def test_each_check_has_the_lines_of_its_own_comparisons():
 def test_the_decisive_line_is_what_the_verdict_rests_on(word, holds, values, shown):
     """Of parts that hold the least sure, of parts that fail the surest, of open parts what needs the most seeds."""
     parts = [
-        compared({5: estimate(value)}, what=f"x{at}", holds=holds, seeds=10 * at) for at, value in enumerate(values)
+        comparison_of({5: estimate(value)}, what=f"x{at}", holds=holds, seeds=10 * at)
+        for at, value in enumerate(values)
     ]
-    held = compared({5: estimate(5.0)}, holds=True)
+    held = comparison_of({5: estimate(5.0)}, holds=True)
 
     assert shown == decisive(verdict_of(word, [CheckResult(ALL, (*parts, held))])).partition(":")[0]
 
@@ -167,8 +178,8 @@ FEW_OF_TWO = [CheckResult(ALL, reason=FEW), CheckResult(ALL, reason=Reason("seve
     [
         (
             "contradicted",
-            [CheckResult(BETWEEN, (compared({5: estimate(-5.0)}, holds=False),)), MISSING],
-            'x: "a" above "b": -5.00 points [-6.15, -3.85], n = 5',
+            [CheckResult(BETWEEN, (comparison_of({5: estimate(-5.0)}, holds=False),)), MISSING],
+            'x: "a" minus "b": -5.00 points [-6.15, -3.85], n = 5; claimed: above 0',
         ),
         ("contradicted", [CheckResult(STATUS, status_holds=False), MISSING], 'every run of "a" ends out of memory'),
         ("inconclusive", FEW_OF_TWO * 2, f"{FEW_SEEDS}; runs come from several versions of the code"),
@@ -181,14 +192,14 @@ def test_a_verdict_shows_what_failed_before_what_is_missing_and_each_reason_once
 @pytest.mark.parametrize(
     ("reason", "text"),
     [
-        (Reason("few_seeds", "a", count=1, of=3), '"a": 1 of the 3 seeds that a verdict needs'),
+        (Reason("few_seeds", "a", count=1, of=3), '"a": 1 of at least 3 seeds'),
         (Reason("no_records_of_case", "a"), '"a" has no records'),
         (Reason("run_failed", "a", count=2, what="diverged"), 'seed 2 of "a" ended diverged'),
-        (Reason("no_ratio", metric="train_s", what="0"), "time of training alone: 0, which no ratio can be taken of"),
+        (Reason("no_ratio", metric="train_s", what="0"), "time of training alone: 0: no ratio can be computed"),
         (Reason("several_machines"), "runs come from several machines or installations"),
         (
             Reason("unreliable_times", count=2, of=10, what="resumed"),
-            f"unreliable times: 2 of 10 (flags: resumed); {RERUN}",
+            f"2 of 10 times are unreliable (resumed); {RERUN}",
         ),
     ],
 )

@@ -101,8 +101,7 @@ Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable
 Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", least=0)]
 LIMIT_HELP = "Stop each run after this many seconds; repeat the command to resume."
 Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, least=0.001)]
-TIME_HELP = "If no record gives an estimate, time a few training steps (at most ten seconds)."
-Time = Annotated[bool, option("--time", None, TIME_HELP)]
+Time = Annotated[bool, option("--time", None, "If no record gives an estimate, time a few steps (at most 10 s).")]
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]

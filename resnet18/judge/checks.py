@@ -173,17 +173,17 @@ def _trend(check: Trend, title: str, unit: str) -> Iterator[tuple[Comparison, Se
     sign = 1 if check.direction == "rising" else -1
     places = [at - (len(check.cases) - 1) / 2 for at in range(len(check.cases))]
     line = [sign * place / sum(other**2 for other in places) for place in places]
-    per_step = f"{title} per step, {check.direction}"
+    per_step = f"{title} per step, claimed {check.direction}"
     yield Comparison(check, check.cases, per_step, UP, unit, falls=sign < 0), line
     # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
     for pair in pairwise(check.cases):
-        step = f"{title}, {check.direction} step by step"
-        yield Comparison(check, pair, step, UP, unit, can_only_fail=True), [-sign, sign]
+        step = f"{title}, claimed {check.direction} at each step"
+        yield Comparison(check, pair, step, UP, unit, can_only_fail=True, falls=sign < 0), [-sign, sign]
     if check.flattens:
         bend = [0.0] * len(places)
         for at, weight in ((0, -sign), (1, sign), (-2, sign), (-1, -sign)):
             bend[at] += weight
-        yield Comparison(check, check.cases, f"{title}, more at the first step than at the last", UP, unit), bend
+        yield Comparison(check, check.cases, f"{title}, claimed to flatten", UP, unit), bend
 
 
 def _overfits(check: Overfits, records: Sequence[Record]) -> Iterator[Comparison]:

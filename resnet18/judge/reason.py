@@ -12,35 +12,30 @@ from resnet18.tables.selection import CaseRecords
 
 Bearing = Literal["open", "missing", "out of reach"]
 """The records leave the check open; nothing that was run bears on it; it takes another scale, data, device, option."""
+RETIME = "{count} of {of} times are unreliable ({what}); run --retime reruns them, report --accept-unreliable uses them"
 REASONS: dict[str, tuple[Bearing, str]] = {
-    "few_seeds": ("open", "{count} of the {of} seeds that a verdict needs"),
+    "few_seeds": ("open", "{count} of at least {of} seeds"),
     "run_failed": ("open", 'seed {count} of "{case}" ended {what}'),
     "endings_differ": ("open", "runs ended differently: {what}"),
-    "other_data": ("out of reach", "judged on CIFAR-10 alone"),
-    "other_scale": ("out of reach", "judged at paper scale alone"),
+    "other_data": ("out of reach", "tested on CIFAR-10 only"),
+    "other_scale": ("out of reach", "tested at paper scale only"),
     "other_options": ("out of reach", "an option changed the experiment"),
-    "same_run": ("out of reach", "two of its cases are one run under these options"),
+    "same_run": ("out of reach", "under these options two of its cases are the same run"),
     "no_device": ("out of reach", "{what}"),
     "no_run_on_device": ("out of reach", "no run on {what}"),
-    "no_run_on_card": ("out of reach", "no run on a card of {what}"),
+    "no_run_on_card": ("out of reach", "no run on a GPU with {what}"),
     "undefined": ("out of reach", "needs {needs}"),
     "too_few_epochs": ("out of reach", "overfitting: needs {count} epochs"),
     "no_records": ("missing", "no records"),
     "no_records_of_case": ("missing", '"{case}" has no records'),
     "seed_twice": ("missing", 'seed {count} of "{case}" is in two records'),
     **{code: ("missing", f"runs come from {where}") for code, where in MIXED.items()},
-    "unreliable_times": (
-        "missing",
-        (
-            "unreliable times: {count} of {of} (flags: {what}); "
-            "run --retime takes them again, report --accept-unreliable counts them"
-        ),
-    ),
-    "no_ratio": ("missing", "{what}, which no ratio can be taken of"),
-    "no_noise": ("missing", "equal to the last bit over seeds, so that nothing tells its noise"),
+    "unreliable_times": ("missing", RETIME),
+    "no_ratio": ("missing", "{what}: no ratio can be computed"),
+    "no_noise": ("missing", "equal to the last bit for all seeds, so the variance is unknown"),
     "not_planned": ("missing", "{case} is not planned"),
-    "time_unknown": ("missing", "how long {case} takes is not known"),
-    "takes_too_long": ("missing", "takes about {needed}, and {left} is left"),
+    "time_unknown": ("missing", "the time of {case} is unknown"),
+    "takes_too_long": ("missing", "needs about {needed}; {left} of the budget is left"),
     "other_device": ("missing", "{case} does not run on {what} here"),
 }
 """Why a check cannot be judged, by code: how the records bear on it, and the sentence."""

@@ -40,10 +40,10 @@ def _section(section: Section, depth: int) -> Iterator[str]:
 
 
 def _judgement(judgement: doc.Judgement, depth: int) -> list[str]:
-    sections = [Section(f"In short: {judgement.report}", judgement.summary)]
+    sections = [Section(f"Summary: {judgement.report}", judgement.summary)]
     if was_judged(judgement.verdicts):
         rows = ((one.claim.id, one.claim.says, one.word, decisive(one)) for one in judgement.verdicts)
-        shown = text_table(("claim", "statement", "verdict", "what the records say"), rows)
+        shown = text_table(("id", "claim", "verdict", "evidence"), rows)
         sections.append(Section(f"Verdicts: {judgement.report}", (shown, judgement.note)))
     return [blocks_text(sections, depth)]
 
@@ -116,7 +116,7 @@ def code(text: str) -> str:
 FOUND = {
     0: Line("No regression found."),
     1: Line(Strong("Regression.")),
-    3: Line(Strong("Not everything was measured"), ", so that nothing passes."),
+    3: Line(Strong("Something was not measured"), ", so the check does not pass."),
 }
 ORDER = ("regression", "missing", "ok", "not compared")
 
@@ -124,7 +124,7 @@ ORDER = ("regression", "missing", "ok", "not compared")
 def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
     """Return the page of a check: what was found first, then everything that was looked at.
 
-    `head` and `baseline` say in words what is judged and by what, `rate` is that of false alarms over all metrics.
+    `head` and `baseline` say in words what is compared, `rate` is that of false alarms over all metrics.
     """
     findings = sorted(check.findings, key=lambda finding: ORDER.index(finding.verdict))
     verdicts = [finding.verdict for finding in findings]
@@ -132,4 +132,4 @@ def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
     result = Line(*FOUND[check.exit_code], f" {counts}. False alarms: at most {100 * rate:g} % of checks.")
     rows = ((finding.case, finding.metric, finding.verdict, finding.says) for finding in findings)
     shown = text_table(("case", "metric", "verdict", "what was found"), rows)
-    return blocks_text((result, Line(f"{head}, judged by {baseline}."), shown))
+    return blocks_text((result, Line(f"{head}, compared with {baseline}."), shown))

@@ -18,7 +18,7 @@ from resnet18.tables.selection import CaseRecords, Selection, reported_head
 MOST_CAUSES = 3
 LOADER_BOUND = 0.5
 """Share of the training time spent waiting for data from which a time says more of the loader than of the device."""
-DERIVED = {"ratio": "divided by", "difference": "less"}
+DERIVED = {"ratio": "divided by", "difference": "minus"}
 
 
 def command(benchmarks: Collection[Benchmark], request: Request, *options: str) -> str:
@@ -46,7 +46,7 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
 
     yield Line(
         f"Data: {request.data_label}; {values('train_images')} training images; {values('epochs')} epochs; "
-        f"width {values('width')} (64 is ResNet-18); {values('image_size')} px"
+        f"width {values('width')} (ResNet-18 has 64); {values('image_size')} px"
     )
     yield Line(f"Machine: {'; '.join(sorted({machine(record) for record in records if record.fingerprint.numerics}))}")
     yield Line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
@@ -54,7 +54,7 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
     if reported_head(request) is None:
         shown = [selection for selection in selections if selection.is_half_recorded]
         is_beside = any(has_extrapolation(selection, request) for selection in shown)
-        what = "stand only beside extrapolated times" if is_beside else "are left out"
+        what = "are shown only beside extrapolated times" if is_beside else "are not shown"
         why = "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
         why = why if is_cifar10(request.data_label) else f"{request.data_label} is not CIFAR-10"
         yield Line(f"Reported values {what}: {why}.")
@@ -89,7 +89,7 @@ def notes_of(selection: Selection, selections: Sequence[Selection], request: Req
             yield Line(f'"{case.name}" is the same run as {", ".join(twins)}.')
     cases, head = {case.name: case for case in selection.cases}, reported_head(request)
     for derived in selection.benchmark.printed.derived:
-        reported = f"{head} {derived.printed}" if head else "reported left out"
+        reported = f"{head} {derived.printed}" if head else "reported not shown"
         measured = _derived(derived, cases[derived.of], cases[derived.to])
         asked = f"{derived.of} {DERIVED[derived.kind]} {derived.to}"
         yield Line(f"{derived.name}, {asked}: {reported}; measured {measured}.")
@@ -113,13 +113,14 @@ def _evaluations(record: Record) -> str:
     images = [epoch.as_published.images for epoch in record.epochs]
     if len(images) == 1:
         return f"the only evaluation, on {images[0]:,} test images"
-    text = f"the highest of {len(images)} evaluations on test images, the last on {images[-1]:,}"
-    return text if images[0] == images[-1] else f"{text}, the others on {images[0]:,}"
+    text, others = f"the highest of {len(images)} evaluations", [n for n in images if n != images[-1]]
+    text += f"; the last {len(images) - len(others)}" if others else ""
+    return f"{text} on {images[-1]:,} test images" + (f", the others on {others[0]:,}" if others else "")
 
 
 def _ways(selection: Selection) -> Iterator[Line]:
-    """Yield how the cases were carried out: path and precision, and the optimizers' forms where they differ."""
-    for head, way_of in (("Carried out on the", carried_out_on), ("Optimizer in the form:", optimizer_form)):
+    """Yield path and precision of the cases, and the forms of their optimizers where they differ."""
+    for head, way_of in (("Path and precision:", path_and_precision), ("Form of the optimizer:", optimizer_form)):
         found: dict[str, list[str]] = {}
         for case in selection.cases:
             if way := " / ".join(sorted({way_of(record) for record in case.measured})):
@@ -127,15 +128,15 @@ def _ways(selection: Selection) -> Iterator[Line]:
         if len(found) > 1:
             ways = (f"{way} ({', '.join(names)})" for way, names in found.items())
             yield Line(f"{head} {'; '.join(ways)}.")
-        elif found and way_of is carried_out_on:
+        elif found and way_of is path_and_precision:
             yield Line(f"{head} {', '.join(found)}.")
 
 
-def carried_out_on(record: Record) -> str:
+def path_and_precision(record: Record) -> str:
     """Return the path and the precision that ran, with the one that was asked for where it is another."""
     asked = record.spec.execution
     ran = (record.fingerprint.numerics or {}).get("precision", asked.precision)
-    return f"{asked.path} path, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
+    return f"{asked.path}, {ran}" + ("" if ran == asked.precision else f" instead of {asked.precision}")
 
 
 def _unreliable(selection: Selection) -> Iterator[Line]:
@@ -144,8 +145,8 @@ def _unreliable(selection: Selection) -> Iterator[Line]:
         causes = sorted({text for record in unreliable for text in record.unreliable_because or record.flags})
         more = [f"and {len(causes) - MOST_CAUSES} more"] if len(causes) > MOST_CAUSES else []
         yield Line(
-            f"{DAGGER}: the times of {len(unreliable)} of {len(selection.measured)} runs are unreliable: they decide "
-            f"no verdict and enter no speed-up. {'; '.join([*causes[:MOST_CAUSES], *more])}."
+            f"{DAGGER}: the times of {len(unreliable)} of {len(selection.measured)} runs are unreliable, so no verdict "
+            f"and no speed-up uses them. Reasons: {'; '.join([*causes[:MOST_CAUSES], *more])}."
         )
 
 
@@ -153,7 +154,7 @@ def _waiting(selection: Selection) -> Iterator[Line]:
     shares = {case.name: _waiting_share(case.measured) for case in selection.cases}
     bound = [f'"{name}" ({100 * share:.0f} %)' for name, share in shares.items() if share > LOADER_BOUND]
     if bound:
-        head = "These times measure the data loader, not the device (share of training spent waiting)"
+        head = "The data loader limits these times (share of training spent waiting for data)"
         yield Line(f"{head}: {', '.join(bound)}.")
 
 
@@ -163,7 +164,8 @@ def _waiting_share(records: Sequence[Record]) -> float:
 
 
 def _first_epoch(selection: Selection) -> Iterator[Line]:
-    long = [record for record in selection.measured if len(record.epochs) > 1 and _later_s([record]) > 0]
+    reliable = [record for record in selection.measured if not record.has_unreliable_times]
+    long = [record for record in reliable if len(record.epochs) > 1 and _later_s([record]) > 0]
     if long:
         ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
         percent = round(100 * (ratio - 1))

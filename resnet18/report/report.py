@@ -30,17 +30,19 @@ MARK = "<!-- Made by `resnet18 report` from the records beside it."
 """How every file of a report begins, the web page after its document type."""
 PictureOf = Callable[[Record], bytes | None]
 """Gives the PNG beside a record, None where it left none."""
-INTRO = Line("What a 2022 lab report on ResNet-18 and CIFAR-10 stated, and what the records in this folder say of it.")
+INTRO = Line("This report compares a 2022 lab report on ResNet-18 and CIFAR-10 with the records in this folder.")
 WORDS = {
-    "reported": "the lab report's number, as it printed it",
-    "measured": "ours, over n seeds: accuracies as mean with its 95 % interval (Student's t), times as median with "
-    "the lowest and the highest",
-    "as published": "test images pass the random operations of the training images, and the best epoch counts, chosen "
-    "on the test set",
-    "clean": "test images are only resized and normalized, and the median of the last three epochs counts",
-    "optimism gap": "as published less clean, both from the same runs",
+    "reported": "the lab report's number, as printed",
+    "measured": "the suite's number over n seeds. Accuracies: mean with its 95 % confidence interval (Student's t). "
+    "Times: median, with the lowest and the highest",
+    "as published": "as in the lab report: test images get the random operations of the training images, and the value "
+    "is that of the best epoch, chosen on the test set",
+    "clean": "test images are only resized and normalized, and the value is the median of the last three epochs",
+    "optimism gap": "as published minus clean, from the same runs",
+    "error of the test set": "standard error that follows from the number of test images",
+    "commands": "add the path of TOML files and image folders, and --results DIR unless records are in results/local",
 }
-ACCEPTED = Line(Strong("Unreliable times count like any other here: --accept-unreliable."))
+ACCEPTED = Line(Strong("Made with --accept-unreliable: verdicts and speed-ups use unreliable times too."))
 
 
 def write_report(
@@ -64,7 +66,7 @@ def write_report(
     document = build_document(benchmarks, readings, lambda run: _read(picture_path(run.run_id, run.attempt)))
     if accept_unreliable:
         document = replace(document, intro=(*document.intro, ACCEPTED))
-    text = f"{MARK} Do not edit: run it again. -->\n\n{write_markdown(document, WEB)}"
+    text = f"{MARK} Do not edit it: run the command again. -->\n\n{write_markdown(document, WEB)}"
     pages = {WEB: write_page(document), README: text}
     for path in (results / README, results / WEB):
         if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:100]:
@@ -150,10 +152,10 @@ def _verdicts(
 
 
 def standings(chapters: Sequence[Chapter]) -> Iterator[doc.Section]:
-    """Yield the verdicts of each report on which several requests bear: a row for each statement.
+    """Yield the verdicts of each report on which several requests bear: a row for each claim.
 
-    A request bears on a report where at least one of its statements has a verdict other than *not run*, which is a
-    dash here: a column bears on a few statements, and its words would be lost among those of the rest.
+    A request bears on a report where at least one of its claims has a verdict other than *not run*, which is a
+    dash here: a column bears on a few claims, and its words would be lost among those of the rest.
     """
     for name in dict.fromkeys(name for chapter in chapters for name in chapter.verdicts):
         families = {chapter.request.described: chapter.verdicts.get(name, ()) for chapter in chapters}
@@ -166,10 +168,10 @@ def standings(chapters: Sequence[Chapter]) -> Iterator[doc.Section]:
                 claim, is_told = verdict.claim, verdict.word != "not run"
                 row = rows.setdefault(claim.id, [Text(claim.id), Text(claim.says)])
                 row.append(Text(verdict.word) if is_told else Missing())
-        columns = (Column("claim"), Column("statement"), *(Column(described, "verdict") for described in bearing))
-        note = Line("A dash: not run under that heading, whose chapter says why.")
+        columns = (Column("id"), Column("claim"), *(Column(described, "verdict") for described in bearing))
+        note = Line("A dash: not run; the section of that name says why.")
         table = Table(columns, tuple(map(tuple, rows.values())))
-        yield doc.Section(f"Where the statements stand: {name}", (table, note))
+        yield doc.Section(f"All verdicts: {name}", (table, note))
 
 
 def _chapter(chapter: Chapter, records: Collection[Record], picture_of: PictureOf) -> doc.Section:
@@ -194,7 +196,7 @@ def _chapter(chapter: Chapter, records: Collection[Record], picture_of: PictureO
         if not selection.is_half_recorded
     )
     if begun:
-        blocks.append(doc.Section("Begun", (begun,)))
+        blocks.append(doc.Section("Incomplete tables", (begun,)))
     return doc.Section(request.described.capitalize(), tuple(blocks))
 
 
@@ -203,7 +205,7 @@ def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[doc.R
     places: dict[str, dict[tuple[str, str], None]] = {}
     for request, selections, _ in chapters:
         shown = [(table, case.name, case.records) for table in selections for case in table.cases]
-        left_open = "a candidate for what is left open"
+        left_open = "a value that the lab report does not state"
         shown += [(table, left_open, (*candidate_records(table, request, records),)) for table in selections]
         for table, case, found in shown:
             for record in found:
@@ -216,8 +218,8 @@ def _leftovers(hidden: int, readings: Readings) -> Iterator[doc.Block]:
     """Yield what is in the folder and in no table, and what the folder held: nothing vanishes silently."""
     if hidden:
         yield Line(
-            f"In no table, since no case of these benchmarks is meant: {hidden} of the recorded runs. If a TOML "
-            "file of your own asked for them, name it: ",
+            f"Recorded runs in no table, because no case of these benchmarks describes them: {hidden}. If they belong "
+            "to a TOML file of your own, name it: ",
             Code("resnet18 report FILE"),
             ".",
         )
@@ -225,4 +227,4 @@ def _leftovers(hidden: int, readings: Readings) -> Iterator[doc.Block]:
         yield Items(Line(f"Left out: {error}") for error in readings.refused)
     hashes = sorted(record.record_hash for record in readings.records)
     index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    yield Line(f"Records: {len(hashes)}; SHA-256 over their sorted record hashes: ", Code(index), ".")
+    yield Line(f"{len(hashes)} records. SHA-256 of their sorted record hashes, to compare folders: ", Code(index), ".")

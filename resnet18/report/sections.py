@@ -19,12 +19,12 @@ from resnet18.tables.cells import Cell, Column, Missing, Table, Text, Value, mid
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.tables import build_table, printed_cell
 
-TOO_SMALL = "Which lies nearest is not said: only runs at paper scale on CIFAR-10 may be compared with reported cells."
-TOO_FEW = "Which lies nearest is not said: at least two candidates need two seeds of every case."
+TOO_SMALL = "The nearest is not named: only runs at paper scale on CIFAR-10 are compared with reported values."
+TOO_FEW = "The nearest is not named: this needs at least two candidates with two seeds of every case."
 PEAKS = {
     "allocated (torch)": "allocated_peak_bytes",
     "reserved (torch)": "reserved_peak_bytes",
-    "device less baseline (NVML)": "device_peak_bytes",
+    "device minus baseline (NVML)": "device_peak_bytes",
     "process (NVML)": "process_peak_bytes",
     "host, resident (getrusage)": "rss_peak_bytes",
 }
@@ -60,7 +60,7 @@ def table_section(
         blocks.append(doc.Figure(_figure_file(benchmark.name, request), alt, svg, selection))
     answers = answers_of(selection, request, records)
     if found := tuple(block for answer in answers for block in hypothesis_blocks(answer, request)):
-        blocks.append(doc.Section("What the report leaves open", found))
+        blocks.append(doc.Section("Values that the lab report does not state", found))
     if assumed := Items(assumptions_of(selection)):
         heading = "Assumptions at full size: what the lab report does not state"
         blocks.append(doc.Section(heading, (assumed,), is_folded=True))
@@ -86,9 +86,9 @@ def predictions(
     counts = [[sum(seeds) for seeds in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
     n = f"n = {len(case.measured)} {'seed' if len(case.measured) == 1 else 'seeds'}"
     right, total = sum(row[at] for at, row in enumerate(counts) if at < len(row)), sum(map(sum, counts))
-    share = f"{right:,} of {total:,} predictions are right ({100 * right / max(total, 1):.1f} %)"
+    share = f"{right:,} of {total:,} predictions are correct ({100 * right / max(total, 1):.1f} %)"
     title = selection.benchmark.title
-    yield Line(f'After the last epoch, on clean test images. "{case.name}" of {title}, {n}: {share}.')
+    yield Line(f'Clean test images after the last epoch, case "{case.name}" of {title}, {n}: {share}.')
     head, classes = f"{title}: {case.name} ({request.described})", record.classes or ()
     svg = svg_of(confusion_matrix, f"{head}, {n}", classes, counts)
     yield doc.Figure(_figure_file("confusion", request), f"True and predicted classes: {case.name}", svg)
@@ -105,7 +105,7 @@ def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
     head = reported_head(request)
     hypothesis, candidates = answer.hypothesis, answer.candidates
     yield Line(Strong(hypothesis.question), " (", Code(hypothesis.key), ")")
-    difference = "measured less reported (points; 95 % for one run)"
+    difference = "measured minus reported (points; 95 % prediction interval of a run)"
     titles = (head or "reported", "measured (best epoch, as published)", difference, "n (seeds)")
     columns = (Column("candidate"), Column("case"), *(Column(title, "number") for title in titles))
     yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
@@ -113,7 +113,7 @@ def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
         yield Line(TOO_SMALL if answer.nearest == "other terms" else TOO_FEW)
         return
     first, second = answer.nearest
-    far = "The difference is more than" if answer.is_resolved else "Not resolved: the difference is less than"
+    far = "The difference is more than" if answer.is_resolved else "This decides nothing: the difference is less than"
     nearest, next_ = (" and ".join(f'"{name}"' for name in distance.names) for distance in answer.nearest)
     yield Line(
         f"Nearest: {nearest}, {first.points:.2f} points from the reported cells (root mean square, standard "

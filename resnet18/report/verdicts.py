@@ -1,4 +1,4 @@
-"""Verdicts in words, and how the statements of a report stand. Every sentence about who wins is made here."""
+"""Verdicts in words, and how the claims of a report stand. Every sentence about who wins is made here."""
 
 from collections.abc import Collection, Iterator, Sequence
 from math import ceil, exp, expm1, inf, log10
@@ -17,7 +17,7 @@ from resnet18.tables.statistics import ALPHA, MOST_SEEDS
 
 VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
-OUTCOMES = {True: "holds", False: "fails", None: "open"}
+OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
 COSTS = {"seconds": (1.0, "s"), "bytes": (2.0**20, "MiB")}
 """Units of times and memory, and what they are worth."""
 SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
@@ -33,9 +33,9 @@ def was_judged(verdicts: Collection[Verdict]) -> bool:
 
 
 def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> doc.Judgement:
-    """Return the verdicts of a request on one report: every statement, and how sure they are.
+    """Return the verdicts of a request on one report: every claim, and how sure they are.
 
-    The summary has their count, a line for each statement that is settled, and what would settle the others.
+    The summary has their count, a line for each claim that is decided, and what would decide the others.
     """
     by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in VERDICTS}
     lines = [
@@ -47,34 +47,34 @@ def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> d
     lines += _by_reason("Not run", by_word["not run"], is_brief=was_judged(verdicts))
     lines += _next_command(by_word["inconclusive"], request)
     head = Line(
-        f"Of {len(verdicts)} {'statement' if len(verdicts) == 1 else 'statements'} of {report}: ",
+        f"Of {len(verdicts)} {'claim' if len(verdicts) == 1 else 'claims'} of {report}: ",
         Strong(", ".join(f"{len(found)} {word}" for word, found in by_word.items())),
         f" ({request.described}).",
     )
     note = Line(
-        f"The chance that any verdict of this table, supported or contradicted, is wrong is at most {100 * ALPHA:g} %: "
-        f"Holm's procedure over all {len(verdicts)} claims, which are tested at {AT_SEEDS} only. Brackets are 95 % "
-        "intervals of one comparison alone, without that correction: an interval may exclude zero although the verdict "
-        "is inconclusive. ",
+        "The chance that any supported or contradicted in this table is wrong is at most "
+        f"{100 * ALPHA:g} % (Holm's procedure over all {len(verdicts)} claims; claims are tested at {AT_SEEDS} only). "
+        "Brackets are 95 % intervals of one comparison, without this correction: an interval may exclude the tested "
+        "value although the verdict is inconclusive. ",
         Strong("Not run"),
-        ": records are missing, or do not bear on the claim. docs/methodology.md says how verdicts are reached.",
+        ": records are missing, or the claim is not tested with these data, scale or options (docs/methodology.md).",
     )
     return doc.Judgement(report, verdicts, (head, Items(lines)) if lines else (head,), note)
 
 
 def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
-    """Yield lines of what is open: what seeds would settle, what none would support, and what waits for records."""
+    """Yield lines of what seeds would decide, what no number of seeds would support, and what waits for records."""
     within = [verdict for verdict in verdicts if not verdict.out_of_reach]
     if is_open := [verdict for verdict in within if verdict.is_open]:
         nearest = sorted(is_open, key=lambda verdict: verdict.deciding.cost if verdict.deciding else inf)
         text = ", ".join(f"{verdict.claim.id} ({outlook(verdict)})" for verdict in nearest)
-        yield Line(f"Inconclusive, nearest to settled first: {text}.")
+        yield Line(f"Inconclusive (seeds that would decide the claim if the estimates were the true values): {text}.")
     if beyond := [verdict for verdict in verdicts if verdict.out_of_reach]:
         reasons = (
             f"{verdict.claim.id} ({'; '.join(filter(None, (reasons_text(verdict.out_of_reach), outlook(verdict))))})"
             for verdict in beyond
         )
-        yield Line(f"Inconclusive, and more seeds cannot support it: {', '.join(reasons)}.")
+        yield Line(f"Inconclusive, and no number of seeds of such runs can support the claim: {', '.join(reasons)}.")
     yield from _by_reason("Inconclusive", [verdict for verdict in within if not verdict.is_open])
 
 
@@ -89,7 +89,7 @@ def _by_reason(head: str, verdicts: Sequence[Verdict], *, is_brief: bool = False
 
 
 def _next_command(inconclusive: Sequence[Verdict], request: Request) -> Iterator[Line]:
-    """Yield the command that brings the claims that are nearest to settled to the next number of seeds, if any."""
+    """Yield the command that brings the claims that need the fewest seeds to their next number of seeds, if any."""
     wanted: dict[int, list[Verdict]] = {}
     for verdict in inconclusive:
         is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
@@ -98,8 +98,8 @@ def _next_command(inconclusive: Sequence[Verdict], request: Request) -> Iterator
             wanted.setdefault(seeds, []).append(verdict)
     if wanted:
         seeds, nearest = min(wanted.items())
-        will_settle = any(verdict.deciding for verdict in nearest)
-        outcome = "is likely to settle the nearest" if will_settle else "allows a first test"
+        decided = ", ".join(verdict.claim.id for verdict in nearest if verdict.deciding)
+        outcome = f"will probably decide {decided}" if decided else "allows a first test"
         typed = command([verdict.benchmark for verdict in nearest], request, "--seeds", str(seeds))
         yield Line(Code(typed), f" {outcome}.")
 
@@ -109,7 +109,7 @@ def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
     for result in verdict.results:
         if result.reason is not None:
             text = f"{_asserted(result)}: {reason_text(result.reason, with_metric=False)}"
-            yield "not run" if result.is_missing else "open", text
+            yield "not run" if result.is_missing else OUTCOMES[None], text
             continue
         if result.status_holds is not None:
             yield OUTCOMES[result.status_holds], _asserted(result)
@@ -119,7 +119,7 @@ def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 
 def decisive(verdict: Verdict) -> str:
-    """Return what settles a verdict: what fails, what would settle it first, or what held by the least."""
+    """Return what decides a verdict: what fails, what would decide it first, or what held by the least."""
     if verdict.word == "not run" or (verdict.reasons and verdict.word != "contradicted"):
         seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
         return "; ".join(filter(None, (reasons_text(verdict.reasons), seeds)))
@@ -138,30 +138,31 @@ def decisive(verdict: Verdict) -> str:
 
 
 def outlook(verdict: Verdict) -> str:
-    """Return the seeds that would settle a claim, and which way, if estimates were the truth; empty where none is."""
+    """Return the seeds that would decide a claim, and which way, if estimates were the truth; empty where none do."""
     deciding = verdict.deciding
-    return _seeds_text(deciding, "support" if deciding.is_inside else "contradict") if deciding else ""
+    return _seeds_text(deciding, ": supported" if deciding.is_inside else ": contradicted") if deciding else ""
 
 
-def _seeds_text(comparison: Comparison, verb: str) -> str:
-    """Return how many seeds would settle a comparison, and whether this report tests at as many."""
+def _seeds_text(comparison: Comparison, outcome: str = "") -> str:
+    """Return how many seeds would decide a comparison, and whether claims are tested at as many."""
     seeds = comparison.seeds
     if seeds is None:
-        return f"more than {MOST_SEEDS:,} seeds would {verb} it"
-    beyond = "" if seeds <= max(TESTED_AT) else f", but this report tests at {AT_SEEDS} only"
-    return f"about {seeds:,} seeds would {verb} it{beyond}"
+        return f"more than {MOST_SEEDS:,} seeds"
+    beyond = "" if seeds <= max(TESTED_AT) else f", but claims are tested at {max(TESTED_AT)} at most"
+    return f"about {seeds:,} seeds{outcome}{beyond}"
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return what a comparison asserts, with its estimate, n, and the seeds that would settle it."""
-    text = f"{statement(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
+    """Return what a comparison found: estimate, n, what is claimed, and the seeds that would decide it."""
+    text = f"{compared(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
-    return text if comparison.holds is not None else f"{text}; {_seeds_text(comparison, 'settle')}"
+    text += claimed(comparison)
+    return text if comparison.holds is not None else f"{text}; would need {_seeds_text(comparison)}"
 
 
 def _asserted(result: CheckResult) -> str:
-    """Return what a check asserts, as far as it is known without a number: an ending, a comparison or a metric."""
+    """Return what a check is about, as far as it is known without a number: an ending, a comparison or a metric."""
     check, comparisons = result.check, result.comparisons
     if isinstance(check, RunStatus):
         return f'every run of "{check.case}" ends {STATUSES[check.status]}'
@@ -169,29 +170,35 @@ def _asserted(result: CheckResult) -> str:
         return f'"{check.case}" overfits'
     if not comparisons:
         return METRICS[check.metric].title
-    return statement(comparisons[0]) + (f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else "")
+    return compared(comparisons[0]) + (f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else "")
 
 
-def statement(comparison: Comparison) -> str:
-    """Return what a comparison asserts."""
-    check, first, last = comparison.check, f'"{comparison.about[0]}"', f'"{comparison.about[-1]}"'
+def compared(comparison: Comparison) -> str:
+    """Return what a comparison compares: a quantity of one case, or of two, the first beside the last."""
+    first, *_, last = (f'"{name}"' for name in (*comparison.about, comparison.about[-1]))
+    joined = "to" if isinstance(comparison.check, Trend) else "relative to" if comparison.is_log else "minus"
+    return f"{comparison.what}: {first}" + (f" {joined} {last}" if len(comparison.about) > 1 else "")
+
+
+def claimed(comparison: Comparison) -> str:
+    """Return where the value is claimed to lie, after what was found; of a trend, the quantity says so already."""
+    check, region = comparison.check, comparison.region
     match check:
         case Trend():
-            text = f"{first} to {last}"
+            return ""
         case Equivalent():
-            text = f"{first} and {last} within {_margin(check.margin, check)}"
+            text = f"within {_margin(check.margin, check)}"
         case Close():
-            text = f"{first} within {_margin(check.margin, check)} of {check.reported or f'{check.value:g}'}"
+            text = f"{check.reported or f'{check.value:g}'} within {_margin(check.margin, check)}"
         case Ratio():
-            text = f"{first} is {check.low:g} to {check.high:g} times {last}"
+            text = f"{check.low:g} to {check.high:g} times"
         case Overfits() | Difference(than=None):
-            region = comparison.region
-            text = f"{first} above {region.low:g}" if region.high == inf else f"{first} below {region.high:g}"
+            text = f"above {region.low:g}" if region.high == inf else f"below {region.high:g}"
         case Difference(by=by) if by > 0:
-            text = f"{first} above {last} by at least {_margin(by, check)}"
+            text = f"at least {_margin(by, check)}"
         case _:
-            text = f"{first} above {last}"
-    return f"{comparison.what}: {text}"
+            text = "larger" if comparison.is_log else "above 0"
+    return f"; claimed: {text}"
 
 
 def _margin(margin: float, check: Close | Equivalent | Difference) -> str:

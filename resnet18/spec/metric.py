@@ -20,7 +20,8 @@ class MetricFacts:
     needs: str = ""  # without which a run has no such value
 
 
-CLEAN, CUT = "clean test accuracy", "a cut of the rate with 3 epochs on either side"
+CLEAN, ALIKE = "clean test accuracy", "epochs tested on equally many images"
+CUT = f"a cut of the learning rate, with 3 {ALIKE} on either side"
 METRICS: dict[str, MetricFacts] = {
     "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
     "clean_accuracy": MetricFacts(CLEAN, "accuracy"),
@@ -29,15 +30,15 @@ METRICS: dict[str, MetricFacts] = {
     "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
     "final_train_accuracy": MetricFacts("training accuracy, last epoch", "accuracy"),
     "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
-    "train_loss_drop": MetricFacts("fall of the training loss", "loss", "2 epochs"),
-    "test_loss_drop": MetricFacts("fall of the clean test loss", "loss", "2 epochs tested on as many images"),
-    "generalization_gap": MetricFacts(f"training accuracy of the last epoch less {CLEAN}", "accuracy"),
-    "epochs_to_level": MetricFacts(f"epochs until {CLEAN} reaches a level", "epochs", "5 epochs"),
-    "epochs_to_plateau": MetricFacts(f"epochs until {CLEAN} nears its highest", "epochs", "5 epochs"),
-    "jitter": MetricFacts(f"noise of {CLEAN} from epoch to epoch", "accuracy", "5 epochs"),
-    "late_gain": MetricFacts(f"{CLEAN}, last quarter of epochs less the one before", "accuracy", "8 epochs"),
-    "gain_at_first_cut": MetricFacts(f"{CLEAN} after the first cut of the rate less before", "accuracy", CUT),
-    "gain_at_last_cut": MetricFacts(f"{CLEAN} after the last cut of the rate less before", "accuracy", CUT),
+    "train_loss_drop": MetricFacts("training loss, first epoch minus last", "loss", "2 epochs"),
+    "test_loss_drop": MetricFacts("clean test loss, first epoch minus last", "loss", f"2 {ALIKE}"),
+    "generalization_gap": MetricFacts(f"training accuracy of the last epoch minus {CLEAN}", "accuracy"),
+    "epochs_to_level": MetricFacts(f"epochs until {CLEAN} reaches a level", "epochs", f"5 {ALIKE}"),
+    "epochs_to_plateau": MetricFacts(f"epochs until {CLEAN} is within 2 points of its highest", "epochs", f"5 {ALIKE}"),
+    "jitter": MetricFacts(f"noise of {CLEAN} from epoch to epoch", "accuracy", f"5 {ALIKE}"),
+    "late_gain": MetricFacts(f"{CLEAN}, last quarter of epochs minus the quarter before", "accuracy", f"8 {ALIKE}"),
+    "gain_at_first_cut": MetricFacts(f"{CLEAN} after the first cut of the learning rate minus before", "accuracy", CUT),
+    "gain_at_last_cut": MetricFacts(f"{CLEAN} after the last cut of the learning rate minus before", "accuracy", CUT),
 }
 CHANGES = frozenset({"train_loss_drop", "test_loss_drop", "late_gain", "gain_at_first_cut", "gain_at_last_cut"})
 """Metrics that are a change within one run: a bound on one of them is a direction, on any other metric a value."""
