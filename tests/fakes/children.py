@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from builders import embedded, epochs_of, make_experiment
-from fakes.accelerator import NAME, Accelerator, install
+from fakes.accelerator import DEVICE, NAME, install
 from fakes.disk import FaultyOs
 
 from resnet18.execution import attempt, worker
@@ -84,9 +84,9 @@ def answer(question: Callable[..., Any], *arguments: Any) -> Any:
 
 def what_it_is() -> tuple[str, str, float, int]:
     """The device that `auto` finds, where a tensor lies on it, a sum read back from it, and the bytes then taken."""
-    state = install()
+    device = install()
     numbers = torch.arange(4.0).to(ready_device(Execution()))
-    return ready_device(Execution()).type, str(numbers.device), (2 * numbers).sum().item(), state.allocated
+    return ready_device(Execution()).type, str(numbers.device), (2 * numbers).sum().item(), device.allocated
 
 
 def train_with_labels_on_the_host() -> None:
@@ -99,19 +99,22 @@ def train_with_labels_on_the_host() -> None:
 
 def waits(path: str) -> dict[str, dict[str, int]]:
     """How often the host waits for the device inside each scope of the clock, over one epoch of three steps."""
-    state = install()
-    setup = _setup(path)
+    device, scopes = install(), list[str]()
+    found: dict[str, Counter[str]] = {}
 
     class Marking(Clock):
         @contextlib.contextmanager
         def scope(self, name, **how):
             with super().scope(name, **how):  # the clock's own waits, before and after it reads, lie outside the marks
-                state.events.append(f"open {name}")
+                scopes.append(name)
+                found.setdefault(name, Counter())
                 yield
-                state.events.append("close")
+                scopes.pop()
 
+    setup = _setup(path)
+    device.on_wait = lambda kind: found[scopes[-1]].update([kind]) if scopes else None
     list(epochs_of(setup, Marking(lambda: synchronize(setup.device))))
-    return _by_scope(state)
+    return {scope: dict(counts) for scope, counts in found.items()}
 
 
 def waits_with_a_planted_read(path: str) -> dict[str, dict[str, int]]:
@@ -129,12 +132,13 @@ def waits_with_a_planted_read(path: str) -> dict[str, dict[str, int]]:
 
 def carry_out(jobs: list[Job], capacity: int | None = None) -> list[int]:
     """Carry out jobs in one process: on the accelerator, of so many bytes, or on the CPU. Bytes taken after each."""
-    state = install(capacity) if capacity else Accelerator(0)
+    if capacity:
+        install(capacity)
     left = []
     for job in jobs:
         worker.run_job(job, lambda message: None)
         gc.collect()
-        left.append(state.allocated)
+        left.append(DEVICE.allocated)
     return left
 
 
@@ -155,17 +159,3 @@ def digests_of_resuming(optimizer: dict[str, Any], path: str) -> tuple[str, str]
 def _setup(path: str = "reference", **changes: Any) -> Setup:
     torch.set_num_threads(1)
     return set_up(make_experiment(**changes), Execution(path=path), embedded(), torch.device(NAME))
-
-
-def _by_scope(state: Accelerator) -> dict[str, dict[str, int]]:
-    found: dict[str, Counter[str]] = {}
-    scopes: list[str] = []
-    for event in state.events:
-        if event.startswith("open "):
-            scopes.append(event.removeprefix("open "))
-            found.setdefault(scopes[-1], Counter())
-        elif event == "close":
-            scopes.pop()
-        elif scopes:
-            found[scopes[-1]][event] += 1
-    return {scope: dict(counts) for scope, counts in found.items()}
