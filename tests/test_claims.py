@@ -1,5 +1,7 @@
 """Claims, hypotheses and printed facts from outside: what is wrong with them is said before anything runs."""
 
+import re
+
 import pytest
 from builders import TOML, make_benchmark, make_toml
 from pydantic import ValidationError
@@ -27,7 +29,6 @@ BAD = {
     "unknown kind": (GOOD.replace("less", "lower"), ['name "lower"', "equivalent"]),
     "no kind": (GOOD.replace('kind = "less", ', ""), ['the key "kind" is missing']),
     "no margin": (EQUAL.replace(", margin = 1.0", ""), ["check[1].margin", "is missing"]),
-    "a margin of nothing": (EQUAL.replace("1.0", "0.0"), ["margin: must be greater than 0"]),
     "unknown key": (EQUAL.replace("margin", "marign"), ['"claim[1].check[1].marign"', 'did you mean "margin"']),
     "an order that runs in a circle": (
         '{ kind = "ranking", metric = "jitter", cases = ["8", "16", "8"] }',
@@ -54,12 +55,13 @@ def test_a_bad_claim_is_refused_with_where_and_what(what, tmp_path):
 )
 def test_an_id_is_that_of_one_claim_of_a_report(report, names, message, tmp_path):
     """A verdict is found by it; a file that names no report is one of its own."""
-    text = report + TOML + claim(GOOD) * (3 - len(names))
-    with pytest.raises(SpecError, match=f"{message} claims have this name"):
-        load_benchmarks(tuple(str(make_toml(tmp_path, text, name)) for name in names))
 
-    apart = tuple(str(make_toml(tmp_path, TOML + claim(GOOD), name)) for name in ("one", "other"))
-    assert ["one", "other"] == [benchmark.report_name for benchmark in load_benchmarks(apart)]
+    def load(text, names):
+        return load_benchmarks(tuple(str(make_toml(tmp_path, text, name)) for name in names))
+
+    with pytest.raises(SpecError, match=f"{message} claims have this name"):
+        load(report + TOML + claim(GOOD) * (3 - len(names)), names)
+    assert ["one", "other"] == [of.report_name for of in load(TOML + claim(GOOD), ("one", "other"))]
 
 
 def test_two_levels_of_one_metric_are_two_orders(tmp_path):
@@ -149,14 +151,11 @@ def naming(kind, case="16", metric="best_accuracy"):
 def test_whatever_refers_to_a_case_or_a_row_refers_to_one_that_exists(kind, tmp_path):
     """The message names the place and the nearest case; a metric that the suite knows is no row of every table."""
     assert make_benchmark(tmp_path, naming(kind))
-
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError, match=re.escape(f'{kind}: unknown case "16x" (did you mean "16"?)')):
         make_benchmark(tmp_path, naming(kind, case="16x"))
-    assert f'{kind}: unknown case "16x" (did you mean "16"?)' in str(caught.value)
     if "METRIC" in NAMES[kind]:
-        with pytest.raises(SpecError) as caught:
+        with pytest.raises(SpecError, match=re.escape(f'{kind.rpartition(".")[0]}.metric: unknown metric "train_s"')):
             make_benchmark(tmp_path, naming(kind, metric="train_s"))
-        assert f'{kind.rpartition(".")[0]}.metric: unknown metric "train_s"' in str(caught.value)
 
 
 # Checks
@@ -174,7 +173,6 @@ CHECKS = {
     "equivalent": ({"kind": "equivalent", "cases": ["a", "b"], "margin": 1.0}, False, "ab", []),
     "rising": ({"kind": "trend", "cases": ["a", "b", "c"], "direction": "rising"}, False, "abc", ["ca"]),
     "falling": ({"kind": "trend", "cases": ["a", "b", "c"], "direction": "falling"}, False, "abc", ["ac"]),
-    "close to a value": (CLOSE, True, "a", []),
     "a change near": ({**CLOSE, "metric": "late_gain"}, False, "a", []),
     "a change as reported": ({**PRINTED, "metric": "late_gain"}, True, "a", []),
     "ratio above 1": (RATIO, True, "ab", ["ab"]),
@@ -187,12 +185,17 @@ CHECKS = {
 def check_of(keys):
     """A check, on a metric whose values are not a change within a run unless another is named."""
     keys = {key: value for key, value in {"metric": "jitter", **keys}.items() if value is not None}
-    return Claim.model_validate({"id": "X", "says": "so", "check": [keys]}).checks[0]
+    return claim_of({"check": [keys]}).checks[0]
+
+
+def claim_of(keys):
+    check = {"kind": "overfits", "case": "a", "turns_by": 1}
+    return Claim.model_validate({"id": "X", "says": "so", "check": [check], **keys})
 
 
 @pytest.mark.parametrize("kind", CHECKS)
 def test_a_check_knows_its_cases_its_order_and_whether_it_is_about_a_value(kind):
-    """What it asserts of which pairs, the higher first, and whether another scale says anything about it."""
+    """The higher of a pair first; of a value, another scale says nothing."""
     keys, about_a_value, cases, pairs = CHECKS[kind]
     check = check_of(keys)
 
@@ -200,28 +203,38 @@ def test_a_check_knows_its_cases_its_order_and_whether_it_is_about_a_value(kind)
     assert [tuple(pair) for pair in pairs] == list(orders(check))
 
 
-RANGES = [
-    ({"kind": "greater", "case": "a", "than": "b"}, "by", (0.0, 1_000.0), (-0.1, 1_000.1)),
-    (CLOSE, "margin", (0.0, 1_000.0), (-0.1, 1_000.1)),
-    ({"kind": "equivalent", "cases": ["a", "b"]}, "margin", (5e-324, 1_000.0), (0.0, 1_000.1)),
-    ({"kind": "greater", "metric": "epochs_to_level", "case": "a", "than": "b"}, "level", (0.1, 99.9), (0.0, 100.0)),
-    (RATIO, "low", (5e-324, 1.9), (0.0, 2.0)),
-    ({"kind": "overfits", "metric": None, "case": "a"}, "turns_by", (1, 10**6), (0, -1)),
-    ({"kind": "equivalent", "margin": 1.0}, "cases", (["a", "b"],), (["a"], [])),
-    ({"kind": "trend", "direction": "rising"}, "cases", (["a", "b", "c"],), (["a", "b"],)),
-    ({"kind": "less", "than": "b"}, "case", ("a", "x" * 200), ("", "x" * 201, "a|b", "a\x1b")),
-    ({**STATUS, "device": "cuda"}, "card", ("24 GiB", "24GiB"), ("24", "large")),
-]
-
-
-@pytest.mark.parametrize(("keys", "key", "inside", "outside"), RANGES)
-def test_a_range_of_a_check_ends_where_it_says(keys, key, inside, outside):
+@pytest.mark.parametrize(
+    ("keys", "key", "inside", "outside"),
+    [
+        ({"kind": "greater", "case": "a", "than": "b"}, "by", (0.0, 1_000.0), (-0.1, 1_000.1)),
+        (CLOSE, "margin", (0.0, 1_000.0), (-0.1, 1_000.1)),
+        ({"kind": "equivalent", "cases": ["a", "b"]}, "margin", (5e-324, 1_000.0), (0.0, 1_000.1)),
+        (
+            {"kind": "greater", "metric": "epochs_to_level", "case": "a", "than": "b"},
+            "level",
+            (0.1, 99.9),
+            (0.0, 100.0),
+        ),
+        (RATIO, "low", (5e-324, 1.9), (0.0, 2.0)),
+        ({"kind": "overfits", "metric": None, "case": "a"}, "turns_by", (1, 10**6), (0, -1)),
+        ({"kind": "equivalent", "margin": 1.0}, "cases", (["a", "b"],), (["a"], [])),
+        ({"kind": "trend", "direction": "rising"}, "cases", (["a", "b", "c"],), (["a", "b"],)),
+        ({"kind": "less", "than": "b"}, "case", ("a", "x" * 200), ("", "x" * 201, "a|b", "a\x1b")),
+        ({**STATUS, "device": "cuda"}, "card", ("24 GiB", "24GiB"), ("24", "large")),
+        ({"id": "X"}, "id", ("A", "A.b_c-1" + "x" * 13), ("x" * 21, "", ".a", "a b")),
+        ({"id": "X"}, "says", ("x" * 2_000, "two\nlines"), ("x" * 2_001, "")),
+        ({"id": "X"}, "section", ("x" * 20, ""), ("x" * 21, "a\nb")),
+        ({"id": "X"}, "check", (), ([],)),
+    ],
+)
+def test_a_range_of_a_claim_or_a_check_ends_where_it_says(keys, key, inside, outside):
     """The last value inside and the first value outside."""
+    made = claim_of if "id" in keys else check_of
     for value in inside:
-        assert check_of({**keys, key: value})
+        assert made({**keys, key: value})
     for value in outside:
         with pytest.raises(ValidationError):
-            check_of({**keys, key: value})
+            made({**keys, key: value})
 
 
 @pytest.mark.parametrize(
@@ -243,7 +256,6 @@ def test_a_range_of_a_check_ends_where_it_says(keys, key, inside, outside):
     ],
 )
 def test_a_check_that_says_nothing_definite_is_refused(keys, words):
-    """With what it lacks or has too much of."""
     with pytest.raises(ValidationError, match=words):
         check_of(keys)
 
@@ -254,24 +266,6 @@ def test_a_time_close_to_what_is_printed_lies_above_its_rounding():
     assert (2.0, 2.0) == check_of({**CLOSE, "metric": "train_s", "value": 2.0}).target
     with pytest.raises(ValidationError, match="above 0"):
         check_of({**PRINTED, "metric": "train_s", "reported": "0"})
-
-
-@pytest.mark.parametrize(
-    ("key", "inside", "outside"),
-    [
-        ("id", ("A", "A.b_c-1" + "x" * 13), ("x" * 21, "", ".a", "a b")),
-        ("says", ("x" * 2_000, "two\nlines"), ("x" * 2_001, "")),
-        ("section", ("x" * 20, ""), ("x" * 21, "a\nb")),
-        ("check", (), ([],)),
-    ],
-)
-def test_a_claim_has_a_short_id_and_a_plain_statement(key, inside, outside):
-    content = {"id": "X", "says": "so", "check": [{"kind": "overfits", "case": "a", "turns_by": 1}]}
-    for value in inside:
-        assert Claim.model_validate({**content, key: value})
-    for value in outside:
-        with pytest.raises(ValidationError):
-            Claim.model_validate({**content, key: value})
 
 
 # Printed numbers
