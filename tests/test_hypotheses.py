@@ -11,7 +11,7 @@ from resnet18.report.markdown import blocks_text
 from resnet18.report.sections import hypothesis_blocks
 from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
-from resnet18.spec.resolve import Request, resolve, sub_cases, with_sub_cases
+from resnet18.spec.resolve import Request, resolve, sub_cases
 from resnet18.tables.selection import select
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
@@ -70,26 +70,18 @@ def test_candidates_are_planned_only_when_asked_for_and_the_assumption_itself_on
     assert ("mine/8", "mine/8 [optimizer.lr: as assumed]") in [run.labels for run in asked]
 
 
-def test_a_sub_case_differs_in_its_key_alone(mine):
-    """Dotted keys reach into tables."""
-    case = with_sub_cases(mine).cases[2]
-    changed, own = (resolve(mine, one, PAPER, seed=0)[0] for one in (case, mine.cases[0]))
-
-    assert own.model_copy(update={"optimizer": own.optimizer.model_copy(update={"lr": 0.001})}) == changed
-    assert ("8 [optimizer.lr: slow]", mine.cases[0].reported) == (case.name, case.reported)
-
-
-def test_a_whole_operation_may_be_a_candidate(tmp_path):
-    """It replaces the operation of its name, in place."""
+def test_a_sub_case_differs_in_its_key_alone(tmp_path):
+    """Dotted keys reach into tables; an operation replaces that of its name, in place."""
     rotation = '{{ name = "random_rotation", degrees = {} }}'
     text = TOML.replace('[{ name = "to_tensor" }]', f'[{rotation.format(5.0)}, {{ name = "to_tensor" }}]')
-    values = [rotation.format(degrees) for degrees in (30.0, 5.0)]
-    mine = make_benchmark(tmp_path, text + about("augmentation.random_rotation", *values, names=("far", "near")))
+    whole = about("augmentation.random_rotation", rotation.format(30.0), rotation.format(5.0), names=("far", "near"))
+    mine = make_benchmark(tmp_path, text + HYPOTHESIS + whole)
+    (slow, *_), (far, near) = ([case for *_, case in sub_cases(mine, asked)] for asked in mine.hypotheses)
+    own, lr, turned, equal = (resolve(mine, case, PAPER, seed=0)[0] for case in (mine.cases[0], slow, far, near))
 
-    assert [30.0, 5.0] == [
-        resolve(mine, case, PAPER, seed=0)[0].augmentation[0].degrees
-        for _, _, case in sub_cases(mine, mine.hypotheses[0])
-    ]
+    assert ("8 [optimizer.lr: slow]", mine.cases[0].reported) == (slow.name, slow.reported)
+    assert own.model_copy(update={"optimizer": own.optimizer.model_copy(update={"lr": 0.001})}) == lr
+    assert (own, [30.0], own.augmentation[1:]) == (equal, [turned.augmentation[0].degrees], turned.augmentation[1:])
 
 
 @pytest.mark.parametrize(
@@ -126,11 +118,7 @@ def test_the_nearest_candidate_is_named_with_its_uncertainty(by_rate, nearest, p
 
 @pytest.mark.parametrize(
     ("request_", "seeds", "reason"),
-    [
-        (Request(), 3, "other terms"),
-        (Request(scale="small", data="cifar10-jpeg"), 3, "other terms"),
-        (PAPER, 1, "too few"),
-    ],
+    [(Request(scale="small", data="cifar10-jpeg"), 3, "other terms"), (PAPER, 1, "too few")],
 )
 def test_where_nothing_may_be_compared_nothing_is_nearest(request_, seeds, reason, mine):
     """At another scale or on other data; and at least two candidates need two seeds."""
@@ -148,19 +136,14 @@ def test_a_hypothesis_is_written_with_a_row_for_each_candidate(mine):
     assert 'the next, "as assumed", 9.90 (0.12). The difference is more than two standard errors.' in text
 
 
-def test_a_candidate_alone_is_no_comparison(mine):
-    """The case itself is one of them."""
+def test_one_candidate_alone_or_two_that_a_scale_makes_equal_are_no_comparison(mine, tmp_path):
+    """The case itself is one of them; smoke scale sets the image size itself."""
     runs = plan([mine], PAPER, range(3), {"cpu": 1}).runs
+    sizes = make_benchmark(tmp_path, TOML + about("image_size", 32, 64))
+    (run, *_) = plan([sizes], Request(), [0], {"cpu": 1}, hypotheses=True).runs
 
     assert [] == compared(mine, PAPER, [record_of(run, PAPER, 60) for run in runs])
-
-
-def test_candidates_that_a_scale_makes_equal_are_not_compared(tmp_path):
-    """Smoke scale sets the image size itself: one run is no two candidates."""
-    mine = make_benchmark(tmp_path, TOML + about("image_size", 32, 64))
-    (run, *_) = plan([mine], Request(), [0], {"cpu": 1}, hypotheses=True).runs
-
-    assert [] == compared(mine, Request(), [record_of(run, Request(), 60)])
+    assert [] == compared(sizes, Request(), [record_of(run, Request(), 60)])
 
 
 SCHEDULES = {

@@ -35,38 +35,31 @@ def records_of(mine, percents):
     return found
 
 
-@pytest.mark.parametrize(
-    ("difference", "sigma", "alpha", "seeds"),
-    [
-        (0.1, 0.2, 0.05, 64),
-        (0.3, 0.2, 0.05, 9),
-        (0.32, 0.3, 0.05 / 20, 29),
-        (9.0, 1.0, 0.05, 2),
-        (0.13, 1.0, 0.05, 930),
-        (0.12, 1.0, 0.05, None),
-        (1.0, 0.0, 0.05, 2),
-    ],
-)
-def test_golden_seeds_for_a_difference(difference, sigma, alpha, seeds):
-    """The figures of docs/methodology.md, the fewest and the most; beyond 1,000 there is no number."""
-    assert seeds == seeds_for(difference, sigma, alpha)
+SEEDS = {
+    (0.1, 0.2, 0.05): 64,
+    (0.3, 0.2, 0.05): 9,
+    (0.32, 0.3, 0.05 / 20): 29,
+    (9.0, 1.0, 0.05): 2,
+    (0.13, 1.0, 0.05): 930,
+    (0.12, 1.0, 0.05): None,
+    (1.0, 0.0, 0.05): 2,
+}
+
+
+def test_golden_seeds_for_a_difference():
+    """Of difference, standard deviation and level: docs/methodology.md, the fewest and the most, above 1,000 none."""
+    assert SEEDS == {question: seeds_for(*question) for question in SEEDS}
 
 
 @pytest.mark.parametrize(
     ("percents", "metric", "df", "sigma"),
-    [
-        ([70.0, 71.0, 72.0], "clean_accuracy", 4, 1.0),
-        ([70.0, 70.7], "train_s", 2, 0.7036),
-        ([0.0, 70.0, 70.7], "train_s", 2, 0.7036),
-    ],
-    ids=["points", "percent of a time", "a time of nothing is left out"],
+    [([70.0, 71.0, 72.0], "clean_accuracy", 4, 1.0), ([0.0, 70.0, 70.7], "train_s", 2, 0.7036)],
 )
 def test_the_spread_is_pooled_over_cases(percents, metric, df, sigma, mine):
-    """Of the seeds of each of two cases; times as logarithms in percent, since they are compared by ratio."""
-    (spread,) = spreads([mine, mine], records_of(mine, percents), metric)
+    """Of the seeds of each of two cases; times as logarithms in percent, without those of nothing."""
+    found = spreads([mine, mine], records_of(mine, percents), metric)
 
-    assert ("mine, paper scale, cifar10-jpeg", df) == (spread.where, spread.df)
-    assert sigma == pytest.approx(spread.sigma, abs=1e-3)
+    assert [("mine, paper scale, cifar10-jpeg", pytest.approx(sigma, abs=1e-3), df)] == list(map(tuple, found))
 
 
 @pytest.mark.parametrize(
@@ -97,38 +90,21 @@ def test_without_two_seeds_of_a_case_accuracies_are_planned_with_assumed_spreads
         planned("train_s")
 
 
-def test_a_row_of_power_has_all_that_its_text_is_made_of():
-    """Seeds alone, and at the level of Holm's first step."""
-    measured, assumed = power_rows([Spread("there", 1.0, 4), Spread("nowhere", 0.5, 0)], [1.0], "best_accuracy", 20)
+def test_a_row_of_power_has_all_that_its_table_is_made_of():
+    """Seeds alone, and at the level of Holm's first step; interval and degrees of freedom where it was measured."""
+    rows = power_rows([Spread("here", 1.0, 4), Spread("nowhere", 0.5, 0)], [0.1, 1.0], "best_accuracy", 20)
+    title, _, heads, _, few, here, *_, note = power_text(rows, "a metric").splitlines()
 
-    assert {
-        "where": "there",
-        "metric": "best_accuracy",
-        "unit": "points",
-        "sigma": 1.0,
-        "sigma_low": pytest.approx(0.5991, abs=1e-4),
-        "sigma_high": pytest.approx(2.8736, abs=1e-4),
-        "df": 4,
-        "difference": 1.0,
-        "seeds": 17,
-        "seeds_corrected": 33,
-        "claims": 20,
-    } == measured
-    assert (None, None, 6, 10) == tuple(assumed[key] for key in ("sigma_low", "sigma_high", "seeds", "seeds_corrected"))
+    about = {"where": "here", "metric": "best_accuracy", "unit": "points", "sigma": 1.0, "df": 4, "claims": 20}
+    ends = {"sigma_low": pytest.approx(0.5991, abs=1e-4), "sigma_high": pytest.approx(2.8736, abs=1e-4)}
+    assert {**about, **ends, "difference": 1.0, "seeds": 17, "seeds_corrected": 33} == rows[1]
+    assert (None, None, 6, 10) == tuple(rows[3][key] for key in (*ends, "seeds", "seeds_corrected"))
     assert (0.25, 0.5, 1.0, 2.0, 5.0) == DIFFERENCES
 
-
-def test_power_is_told_as_a_table():
-    """With unit, interval and degrees of freedom, and what it would take too many seeds for."""
-    rows = power_rows([Spread("here", 1.0, 4), Spread("nowhere", 1.0, 0)], [0.1, 2.0], "best_accuracy", 20)
-    title, _, heads, _, few, here, _, nowhere, _, note = power_text(rows, "a metric").splitlines()
-
     assert ("a metric", "Power 0.8, two-sided level 5 %") == (title, note.partition(", tested once.")[0])
-    assert "standard deviation (points)" in heads
-    assert heads.endswith("corrected for 20 claims")
+    assert (True, True) == ("standard deviation (points)" in heads, "20 claims" in heads)
     assert 2 == few.count("more than 1,000")
-    assert ["here", "1", "[0.599,", "2.87]", "4", "2.0", "6", "10"] == here.split()
-    assert ["nowhere", "1", "0", "2.0", "6", "10"] == nowhere.split()
+    assert ["here", "1", "[0.599,", "2.87]", "4", "1.0", "17", "33"] == here.split()
 
 
 # A budget of time
@@ -148,7 +124,7 @@ def claims_of(*checks):
 def chosen(tmp_path):
     """Choose among claims of a table of four cases, whose runs take the seconds of COSTS."""
 
-    def choice(budget_s, *checks, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE, cases=()):
+    def choice(budget_s, checks, *, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE, cases=()):
         mine = make_benchmark(tmp_path, text + claims_of(*checks))
         planned = plan([mine], request, range(seeds), {"cpu": 1})
         planned = only_cases(planned, cases, ()) if cases else planned
@@ -160,15 +136,8 @@ def chosen(tmp_path):
     return choice
 
 
-def test_a_claim_is_taken_with_all_cases_and_seeds_that_it_needs(chosen):
-    """Two cases, three seeds, whole or not at all."""
-    (whole,), (none,) = (chosen(budget_s, ORDER.format("8", "16")) for budget_s in (90.0, 89.0))
-
-    assert (3, 6, None) == (whole.seeds, len(whole.runs(whole.seeds)), whole.left_out)
-    assert (0, Reason("takes_too_long", count=90, of=89)) == (none.seeds, none.left_out)
-
-
 CHOICES = {
+    "two cases with three seeds": (90.0, ["8 16"], {}, [3]),
     "the cheapest first, shared runs once": (210.0, ["16 32", "8 16", "8 64"], {}, [3, 3, 0]),
     "a direction before a cheaper value": (150.0, [VALUE.replace('"8"', '"32"'), "8 16"], {}, [0, 3]),
     "a value whose case is there already": (90.0, [VALUE, "8 16"], {}, [3, 3]),
@@ -187,12 +156,13 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(what, chosen):
     budget_s, checks, options, seeds = CHOICES[what]
     checks = [one if "{" in one else ORDER.format(*one.split()) for one in checks]
 
-    assert seeds == [choice.seeds for choice in chosen(budget_s, *checks, **options)]
+    assert seeds == [choice.seeds for choice in chosen(budget_s, checks, **options)]
 
 
 @pytest.mark.parametrize(
     ("check", "changes", "reason"),
     [
+        (ORDER.format("8", "16"), {"budget_s": 89.0}, Reason("takes_too_long", count=90, of=89)),
         (VALUE, {"request": Request("small", "cifar10")}, Reason("other_scale")),
         (ORDER.format("8", "16"), {"cases": ["8"]}, Reason("not_planned", "mine/16")),
         (OOM, {}, Reason("other_device", "mine/16", what="cuda")),
@@ -206,7 +176,7 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(what, chosen):
     ],
 )
 def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes, reason, chosen):
-    (choice,) = chosen(1e9, check, **changes)
+    (choice,) = chosen(checks=[check], **{"budget_s": 1e9, **changes})
 
     assert (0, reason) == (choice.seeds, choice.left_out)
 
@@ -246,11 +216,10 @@ def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
         announced(29.0, order, seeds=1)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("30m", 1_800), ("2h", 7_200), ("1.5h", 5_400), ("5 min", 300)]
-)
-def test_a_budget_is_a_number_and_a_unit(text, seconds):
-    assert seconds == seconds_of(text)
+def test_a_budget_is_a_number_and_a_unit():
+    texts = {"90s": 90, "30m": 1_800, "2h": 7_200, "1.5h": 5_400, "5 min": 300}
+
+    assert texts == {text: seconds_of(text) for text in texts}
 
 
 @pytest.mark.parametrize("text", ["30", "m", "-5m", "0s", "1d", "30m2", "1e9s", "\u0663m", "nan h", "9" * 7 + "s"])

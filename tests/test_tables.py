@@ -11,8 +11,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
-from resnet18.tables.cells import Missing, Value, image_error, mean, middle, seed_error, speed_up
-from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, whole_program_s
+from resnet18.tables.cells import Missing, Value, mean, middle, speed_up
 from resnet18.tables.selection import devices_of, reported_head, select
 from resnet18.tables.tables import build_table, rows_of, run_table
 
@@ -43,19 +42,25 @@ def cells(benchmark, records, request=PAPER):
     return found if benchmark.table.cases_in == "columns" else {(key, name): one for (name, key), one in found.items()}
 
 
+def two_epochs(run):
+    """Clean 50, 60 or 70 % by seed, with 60 % in an epoch as published."""
+    correct = 10 + 2 * run.experiment.seed
+    return make_epoch(1, correct, published=12), make_epoch(2, correct)
+
+
 def test_measured_stands_beside_reported_as_it_was_printed(mine):
     """Mean and 95 % interval over three seeds, optimism gap, both errors, times, n, and the report's own strings."""
-    table = cells(mine, record_all([mine], seeds=(0, 1, 2)))
+    table = cells(mine, record_all([mine], seeds=(0, 1, 2), epochs=two_epochs))
 
     assert {
         "Accuracy, reported": "70%",
-        "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "60.00 % [35.16, 84.84]",
+        "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "63.33 % [48.99, 77.68]",
         ACCURACY: "60.00 % [35.16, 84.84]",
-        "Optimism gap (points)": "+0.00 [+0.00, +0.00]",
+        "Optimism gap (points)": "+3.33 [-11.01, +17.68]",
         "Standard deviation over seeds (points)": "10.00",
         "Error of the test set (points)": "10.95",
         "Time, reported": "12.5",
-        TIME: "1.62",
+        TIME: "3.25",
         "n (seeds)": "3",
     } == {title: text for (title, case), text in table.items() if case == "8"}
 
@@ -81,24 +86,6 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
 def test_a_cell_shows_a_number_with_its_spread(value, text):
     """Means with their interval, cut at what a share can be; medians with the ends, where they differ as printed."""
     assert text == value.text
-
-
-def measured(*counts):
-    """Records whose last epoch has so many of 20 images right."""
-    return tuple(
-        make_record(make_experiment(seed=seed), epochs=(make_epoch(1, count),)) for seed, count in enumerate(counts)
-    )
-
-
-@pytest.mark.parametrize(
-    ("counts", "seeds", "images"),
-    [((10,), DASH, "11.18"), ((10, 12), "7.07", "11.12"), ((5, 10, 15), "25.00", "11.18")],
-)
-def test_two_errors_of_an_accuracy_stand_beside_each_other(counts, seeds, images):
-    """Over seeds, and of a test set of 20 images."""
-    case = make_case("a", measured(*counts))
-
-    assert (seeds, images) == (seed_error(case).text, image_error(case).text)
 
 
 @pytest.mark.parametrize(
@@ -136,13 +123,11 @@ def test_a_case_without_records_says_that_it_was_not_run_and_why(mine, device):
     assert "791.5949" == table["Run Time (s), reported", "GPU"]
 
 
-@pytest.mark.parametrize(("device", "present"), [("cpu", {"cpu": 1}), ("cuda", {"cuda": 1}), ("cuda:3", {"cuda": 4})])
+@pytest.mark.parametrize(("device", "present"), [("cpu", {"cpu": 1}), ("cuda:3", {"cpu": 1, "cuda": 4})])
 def test_a_record_tells_of_the_devices_up_to_its_own(device, present):
-    """Those before its own number are there too."""
-    run = record_all(load_benchmarks(("device",)))[0].spec.execution.model_copy(update={"device": device})
-    record = make_record(execution=run, numerics={"device": device.partition(":")[0]})
+    record = make_record(execution=Execution(device=device), numerics={"device": device.partition(":")[0]})
 
-    assert {"cpu": 1, **present} == devices_of([record])
+    assert present == devices_of([record])
 
 
 @pytest.mark.parametrize(
@@ -180,24 +165,10 @@ def test_table_1_has_the_reports_columns_and_a_size():
     assert ["text"] * 7 + ["number"] * (len(table.columns) - 7) == [column.kind for column in table.columns]
 
 
-def test_derived_numbers_follow_their_definitions():
-    """Best over epochs as published, median of the clean ones, and the two scopes of time."""
-    record = make_record(epochs=(make_epoch(1, 14, published=18), make_epoch(2, 14, published=10)))
-
-    assert (90.0, 70.0, 2.0, 3.25) == (
-        best_accuracy(record),
-        clean_accuracy(record),
-        train_s(record),
-        whole_program_s(record),
-    )
-
-
 def timed(name, *times, **changes):
     """A case of runs that took so long."""
     records = tuple(
-        make_record(make_experiment(), epochs=(make_epoch(1, train_s=one),), **changes).model_copy(
-            update={"seed": seed}
-        )
+        make_record(make_experiment(seed=seed), epochs=(make_epoch(1, train_s=one),), **changes)
         for seed, one in enumerate(times)
     )
     return make_case(name, records, make_experiment())
@@ -229,23 +200,17 @@ LONGER = make_case("b", (make_record(epochs=(make_epoch(1), make_epoch(2))),), m
         (flagged(timed("b", 1.0), "resumed"), "train_s", "times are unreliable (flags: resumed)"),
         (flagged(timed("b", 1.0), "resumed"), "process_peak_bytes", "a time of 0 s"),
         (timed("b", 0.0), "train_s", "a time of 0 s"),
+        (flagged(timed("b", 1.0), "no_learning"), "train_s", None),
+        (timed("b", 1.0, cpu="other", execution=Execution(device="cuda")), "train_s", None),
+        (timed("b", 1e-9), "train_s", None),
     ],
 )
 def test_a_speed_up_that_means_nothing_is_not_computed(fast, metric, reason):
-    """The reason stands in its place."""
-    assert f"not computed: {reason}" == speed_up(timed("a", 6.0), fast, metric).text
+    """The reason stands in its place; between devices, and of runs that learned nothing, it means something."""
+    found = speed_up(timed("a", 6.0), fast, metric)
 
-
-@pytest.mark.parametrize(
-    "fast",
-    [
-        flagged(timed("b", 1.0), "no_learning"),
-        timed("b", 1.0, cpu="other", execution=Execution(device="cuda")),
-        timed("b", 1e-9),
-    ],
-)
-def test_a_speed_up_is_computed_between_devices_and_of_runs_that_learned_nothing(fast):
-    assert isinstance(speed_up(timed("a", 6.0), fast, "train_s"), Value)
+    assert (f"not computed: {reason}" if reason else found.text) == found.text
+    assert (reason is None) == isinstance(found, Value)
 
 
 OPTIONS = ("train_images=640", "epochs=2", "test_images_last=20")
@@ -286,13 +251,11 @@ def test_a_slice_is_extrapolated_by_the_images_that_pass_through_training(device
 @pytest.mark.parametrize(
     "request_",
     [
-        Request(scale="small", data="cifar10-jpeg"),
+        Request(scale="small", data="cifar10-jpeg"),  # another size of images
         Request(scale="paper", data="cifar10-jpeg", overrides=(*OPTIONS, "width=16")),
-        Request(scale="paper", data="my-photos", overrides=OPTIONS),
+        Request(scale="paper", data="my-photos", overrides=OPTIONS),  # nobody counted these
         Request(scale="paper", data="cifar10-jpeg", overrides=("train_images=50000",)),
-        Request(scale="paper", data="cifar10-jpeg"),
     ],
-    ids=["another image size", "another width", "images nobody counted", "as many images", "full size"],
 )
 def test_only_a_slice_is_extrapolated(device, request_):
     """What differs in anything but how much is run takes another time for an image."""
@@ -312,12 +275,10 @@ def test_an_unreliable_time_is_not_extrapolated(device):
 
 def test_a_table_of_runs_has_a_row_for_each_run(mine):
     """Accuracies in percent, seconds and bytes; a run without a result has its status and its wall time."""
-    one, other = record_all([mine])
+    one, other = record_all([mine], epochs=two_epochs)
     crashed = make_record(other.spec.experiment, request=PAPER, status="crashed")
     table = run_table(rows_of([mine], [one, crashed])).set_index("case")
 
-    assert ["ok", 50.0, 50.0, 1.0, 1.625, 9.0] == [
-        table.loc["8", key]
-        for key in ("status", "best_accuracy", "clean_accuracy", "train_s", "whole_program_s", "wall_s")
-    ]
+    keys = "status", "best_accuracy", "clean_accuracy", "train_s", "whole_program_s", "wall_s"
+    assert ["ok", 60.0, 50.0, 2.0, 3.25, 9.0] == [table.loc["8", key] for key in keys]
     assert ("crashed", True) == (table.loc["16", "status"], table.loc["16"].isna()["train_s"])
