@@ -74,6 +74,25 @@ experiment = { batch_size = 16 }
 reported = { best_accuracy = "Out of Memory", whole_program_s = "Out of Memory" }
 """
 
+DOCUMENTED = """
+title = "Another table"
+source = "a fictional report, Table 2"
+question = "Which is best?"
+[table]
+cases_in = "rows"
+case_title = "Case"
+metrics = [{ metric = "score", title = "Score", quantity = "accuracy" }]
+[[case]]
+name = "a"
+factors = { dropout = 0, depth = 1 }
+reported = { score = "70.0%" }
+[[case]]
+name = "b"
+factors = { dropout = 1, depth = 1 }
+reported = { score = "80.0%" }
+"""
+"""A report that is written down, and cannot be run."""
+
 
 def make_experiment(**changes: Any) -> Experiment:
     values: dict[str, Any] = {

@@ -4,7 +4,7 @@ import json
 from itertools import combinations, product
 
 import pytest
-from builders import make_benchmark, make_toml
+from builders import DOCUMENTED, make_benchmark, make_toml
 from typer.testing import CliRunner
 
 from resnet18.audit import KINDS, audit, audit_rows, audit_text
@@ -103,24 +103,6 @@ PLANTED = {
     "unit": ('"Time (s)"', '"Time"'),
     "unstated": ("[printed]", '[[assumption]]\nkey = "stem"\nsource = "a guess"\n\n[printed]'),
 }
-
-DOCUMENTED = """
-title = "Another table"
-source = "a fictional report, Table 2"
-question = "Which is best?"
-[table]
-cases_in = "rows"
-case_title = "Case"
-metrics = [{ metric = "score", title = "Score", quantity = "accuracy" }]
-[[case]]
-name = "a"
-factors = { dropout = 0, depth = 1 }
-reported = { score = "70.0%" }
-[[case]]
-name = "b"
-factors = { dropout = 1, depth = 1 }
-reported = { score = "80.0%" }
-"""
 
 
 def changed(text, *changes):

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from builders import TOML, make_benchmark, make_toml
+from builders import DOCUMENTED, TOML, make_benchmark, make_toml
 from pydantic import ValidationError
 
 from resnet18.spec.claim import Claim, cases_of, is_about_a_value, orders
 from resnet18.spec.errors import SpecError
-from resnet18.spec.load import load_benchmark, load_benchmarks
+from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -80,34 +80,14 @@ def test_every_statement_of_the_lab_report_is_a_claim():
 
 # Reports that are only documented
 
-DOCUMENTED = """
-title = "A report"
-source = "somewhere"
-question = "Which?"
-[table]
-cases_in = "rows"
-case_title = "Brew"
-metrics = [{ metric = "bitterness", title = "IBU", quantity = "other" }]
-[[case]]
-name = "ale"
-factors = { hops = 3, yeast = "top" }
-reported = { bitterness = "40" }
-[[case]]
-name = "lager"
-factors = { hops = 2, yeast = "bottom" }
-reported = { bitterness = "20" }
-[[claim]]
-id = "X1"
-says = "it is so"
-check = [{ kind = "greater", metric = "bitterness", case = "ale", than = "lager" }]
-"""
+BETTER = DOCUMENTED + claim('{ kind = "greater", metric = "score", case = "b", than = "a" }')
 
 
 def test_a_report_of_anything_can_be_written_down_and_not_run(tmp_path):
     """With factors in place of experiments, and metrics of its own; the refusal says what can be done with it."""
-    report = load_benchmark(make_toml(tmp_path, DOCUMENTED))
+    report = make_benchmark(tmp_path, BETTER)
 
-    assert (False, {"hops": 3, "yeast": "top"}) == (report.can_run, report.cases[0].factors)
+    assert (False, {"dropout": 0, "depth": 1}) == (report.can_run, report.cases[0].factors)
     with pytest.raises(SpecError, match=r"only documents a report(.|\n)*resnet18 audit"):
         plan([report], Request(), [0], {"cpu": 1})
 
@@ -115,22 +95,20 @@ def test_a_report_of_anything_can_be_written_down_and_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("factors = { hops = 2,", "factors = { malt = 2,", 'the same factors as case "ale"'),
-        ('name = "lager"', 'name = "ale"', "two cases have this name"),
+        ("factors = { dropout = 1,", "factors = { width = 1,", 'the same factors as case "a"'),
         ("[table]", "[experiment]\nepochs = 3\n[table]", "neither experiment nor execution"),
-        ('reported = { bitterness = "20" }', 'reported = { sweetness = "20" }', 'unknown metric "sweetness"'),
-        ('metric = "bitterness", case', 'metric = "sweetness", case', 'unknown metric "sweetness"'),
+        ('reported = { score = "80.0%" }', 'reported = { taste = "80.0%" }', 'unknown metric "taste"'),
+        ('metric = "score", case', 'metric = "taste", case', 'unknown metric "taste"'),
     ],
 )
 def test_a_report_that_is_documented_badly_is_refused(old, new, words, tmp_path):
     """Factors must be the same everywhere, or nothing can be compared."""
     with pytest.raises(SpecError, match=words):
-        load_benchmark(make_toml(tmp_path, DOCUMENTED.replace(old, new)))
+        make_benchmark(tmp_path, BETTER.replace(old, new))
 
 
 DERIVED = 'derived = [{ name = "gap", kind = "ratio", metric = "METRIC", of = "CASE", to = "8", printed = "1" }]'
 NAMES = {
-    "table.speed_up_over": 'speed_up_over = "CASE"',
     "printed.memory[1].case": 'memory = [{ case = "CASE", printed = "3 GiB" }]',
     "printed.rate[1].cases[2]": 'rate = [{ cases = ["8", "CASE"], epoch = 1, printed = "0.1" }]',
     "printed.same_work[1].cases[2]": 'same_work = [{ cases = ["8", "CASE"], metric = "METRIC", because = "so" }]',
@@ -139,23 +117,25 @@ NAMES = {
 }
 
 
-def naming(kind, case="16", metric="best_accuracy"):
-    """A table that refers to a case and a row."""
-    line = NAMES[kind].replace("CASE", case).replace("METRIC", metric)
-    if kind.startswith("table"):
-        return TOML.replace("[table]", f"[table]\n{line}", 1)
-    return TOML.replace("[experiment]", f"[printed]\n{line}\n[experiment]", 1)
-
-
 @pytest.mark.parametrize("kind", NAMES)
-def test_whatever_refers_to_a_case_or_a_row_refers_to_one_that_exists(kind, tmp_path):
+def test_whatever_is_printed_of_a_case_or_a_row_is_of_one_that_exists(kind, tmp_path):
     """The message names the place and the nearest case; a metric that the suite knows is no row of every table."""
-    assert make_benchmark(tmp_path, naming(kind))
+
+    def make(case, metric="best_accuracy"):
+        line = NAMES[kind].replace("CASE", case).replace("METRIC", metric)
+        return make_benchmark(tmp_path, f"printed.{line}\n{TOML}")
+
+    assert make("16")
     with pytest.raises(SpecError, match=re.escape(f'{kind}: unknown case "16x" (did you mean "16"?)')):
-        make_benchmark(tmp_path, naming(kind, case="16x"))
+        make("16x")
     if "METRIC" in NAMES[kind]:
         with pytest.raises(SpecError, match=re.escape(f'{kind.rpartition(".")[0]}.metric: unknown metric "train_s"')):
-            make_benchmark(tmp_path, naming(kind, metric="train_s"))
+            make("16", "train_s")
+
+
+def test_speed_ups_are_over_a_case_that_exists(tmp_path):
+    with pytest.raises(SpecError, match=r'table.speed_up_over: unknown case "16x" \(did you mean "16"\?\)'):
+        make_benchmark(tmp_path, TOML.replace("[table]", '[table]\nspeed_up_over = "16x"'))
 
 
 # Checks

@@ -9,7 +9,6 @@ from reports import PAPER, record_all
 from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import Missing, Value, mean, middle, speed_up
 from resnet18.tables.selection import devices_of, reported_head, select
@@ -218,21 +217,15 @@ SLICE = Request(scale="paper", data="cifar10-jpeg", overrides=OPTIONS)
 FULL = "Run Time (s), extrapolated to full size"
 
 
-def record_slices(device, seconds, request=SLICE, case="CPU"):
-    """A record for each time of an epoch of 640 images, of which a run has two."""
-    return [
-        make_record(
-            run.experiment,
-            run.execution,
-            request=request,
-            epochs=tuple(
-                make_epoch(at, train_s=seconds[run.experiment.seed], train=Score(loss=2.0, correct=15, images=640))
-                for at in (1, 2)
-            ),
-        )
-        for run in plan([device], request, range(len(seconds)), {"cpu": 1}).runs
-        if f"device/{case}" in run.labels
-    ]
+def record_slices(device, seconds, request=SLICE, path="reference"):
+    """A record of the processor for each time of an epoch of 640 images, of which a run has two."""
+
+    def epochs(run):
+        train = Score(loss=2.0, correct=15, images=640)
+        return tuple(make_epoch(at, train_s=seconds[run.experiment.seed], train=train) for at in (1, 2))
+
+    records = record_all([device], request, range(len(seconds)), epochs)
+    return [one for one in records if (one.spec.execution.device, one.spec.execution.path) == ("cpu", path)]
 
 
 def test_a_slice_is_extrapolated_by_the_images_that_pass_through_training(device):
@@ -265,7 +258,7 @@ def test_only_a_slice_is_extrapolated(device, request_):
 def test_an_unreliable_time_is_not_extrapolated(device):
     """It would be a thousandfold as unreliable; where every time is, the table has no such column."""
     alone, text = record_slices(device, (25.6,)), "not extrapolated \N{DAGGER}"
-    beside = [changed(one, flags=["not_exclusive"]) for one in record_slices(device, (2.56,), case="CPU, tuned")]
+    beside = [changed(one, flags=["not_exclusive"]) for one in record_slices(device, (2.56,), path="fast")]
 
     both = cells(device, [*alone, *beside], SLICE)
 
