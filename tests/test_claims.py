@@ -61,7 +61,7 @@ def test_an_id_is_that_of_one_claim_of_a_report(report, names, message, tmp_path
 
     with pytest.raises(SpecError, match=f"{message} claims have this name"):
         load(report + TOML + claim(GOOD) * (3 - len(names)), names)
-    assert ["one", "other"] == [of.report_name for of in load(TOML + claim(GOOD), ("one", "other"))]
+    assert ["one", "other"] == [of.report for of in load(TOML + claim(GOOD), ("one", "other"))]
 
 
 def test_two_levels_of_one_metric_are_two_orders(tmp_path):

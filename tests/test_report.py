@@ -257,7 +257,7 @@ def test_a_claim_on_an_arm_that_holds_a_seed_twice_is_not_run(claimed):
 
 def test_reports_are_judged_each_by_itself(claimed):
     """A file of one's own is no part of the lab report: its claims do not count with those, nor those with its."""
-    other = claimed.model_copy(update={"name": "other", "title": "Another table"})
+    other = claimed.model_copy(update={"name": "other", "report": "other", "title": "Another table"})
     text = text_of([claimed, other], record_all([claimed], seeds=(0, 1, 2)))
 
     assert "### Summary: mine" in text

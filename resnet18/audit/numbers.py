@@ -117,7 +117,7 @@ def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
             evidence[f"best of an unstated number in {where}"] = "the bias cannot be told"
     if evidence:
         says = "accuracies are the best of several evaluations on the test set, so they are too high"
-        yield Finding(readings[0].benchmark.report_name, says, evidence)
+        yield Finding(readings[0].benchmark.report, says, evidence)
 
 
 def _error_of_best(reading: Reading) -> list[float]:
@@ -162,7 +162,7 @@ def unstated_values(readings: Sequence[Reading]) -> Iterator[Finding]:
         counts = [f"{reading.name} {len(reading.benchmark.assumptions)}" for reading in readings]
         says = f"values on which the numbers depend are not stated: {len(keys)}"
         evidence = {"values": keys, "by file": counts if len(counts) > 1 else ()}
-        yield Finding(readings[0].benchmark.report_name, says, evidence)
+        yield Finding(readings[0].benchmark.report, says, evidence)
 
 
 def unread_cells(reading: Reading) -> Iterator[Finding]:

@@ -160,7 +160,7 @@ def reports(benchmarks: Collection[Benchmark]) -> list[list[Reading]]:
     """Return the files of each report, in the order in which the report tells them."""
     found: dict[str, list[Reading]] = {}
     for benchmark in sorted(benchmarks, key=lambda benchmark: (benchmark.source, benchmark.name)):
-        found.setdefault(benchmark.report_name, []).append(_read(benchmark))
+        found.setdefault(benchmark.report, []).append(_read(benchmark))
     return list(found.values())
 
 

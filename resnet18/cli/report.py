@@ -45,7 +45,7 @@ def write(
     shown = load_benchmarks()
     for benchmark in benchmarks:
         if benchmark not in shown:
-            own, name = benchmark.report_name, benchmark.name
+            own, name = benchmark.report, benchmark.name
             shown += (benchmark.model_copy(update={"report": name if own == name else f"{own} ({name})"}),)
     check_ids_differ(shown)
     return write_report(results, shown, readings, accept_unreliable=accept_unreliable)

@@ -23,7 +23,7 @@ DERIVED = {"ratio": "divided by", "difference": "minus"}
 
 def command(benchmarks: Collection[Benchmark], request: Request, *options: str) -> str:
     """Return the command that runs tables: the suite's by name, a user's own by its file."""
-    own = {benchmark.name: benchmark.report_name == benchmark.name for benchmark in benchmarks}
+    own = {benchmark.name: benchmark.report == benchmark.name for benchmark in benchmarks}
     names = [f"{name}.toml" if is_own else name for name, is_own in own.items()]
     return f"resnet18 run {shlex.join([*names, '--scale', request.scale, *options])}{_options(request)}"
 

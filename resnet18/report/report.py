@@ -143,11 +143,11 @@ def _verdicts(
     those of another report's tables, and the list of what is begun names it.
     """
     found = {}
-    for name in dict.fromkeys(selection.benchmark.report_name for selection in selections):
-        family = [benchmark for benchmark in benchmarks if benchmark.report_name == name]
+    for name in dict.fromkeys(selection.benchmark.report for selection in selections):
+        family = [benchmark for benchmark in benchmarks if benchmark.report == name]
         if verdicts := judge(family, selections, request):
             found[name] = verdicts
-    shown = {selection.benchmark.report_name for selection in selections if selection.is_half_recorded}
+    shown = {selection.benchmark.report for selection in selections if selection.is_half_recorded}
     return {name: verdicts for name, verdicts in found.items() if name in shown or was_judged(verdicts)} or found
 
 

@@ -144,7 +144,9 @@ class Benchmark(Model):
     """One TOML file. `experiment` and `execution` hold the keys that all cases share."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]  # the file's stem
-    report: Name | None = None  # tables of one report are judged, and checked, together
+    report: (
+        Name  # tables of one report are judged, and checked, together; a file that names none is a report of its own
+    )
     title: Name
     source: Text  # where the report says it
     question: Text
@@ -157,11 +159,6 @@ class Benchmark(Model):
     hypotheses: Items[Hypothesis] = Field(default=(), alias="hypothesis")
     printed: Printed = Printed()
     gate: Gate | None = None  # thresholds of `resnet18 check`, where the benchmark is one
-
-    @property
-    def report_name(self) -> str:
-        """The report; a file that names none is a report of its own."""
-        return self.report or self.name
 
     @property
     def can_run(self) -> bool:
@@ -181,5 +178,5 @@ def spec_schema() -> dict[str, Any]:
         for place in (schema, definitions["Case"]):
             place["properties"][name.lower()] = {"$ref": f"#/$defs/{name}"}
     schema["properties"].pop("name")
-    schema["required"].remove("name")
+    schema["required"] = [key for key in schema["required"] if key not in {"name", "report"}]
     return schema

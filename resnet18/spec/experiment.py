@@ -97,7 +97,6 @@ class Execution(Model):
 class Scale:
     """One column of the table of scales; None leaves the case's own value."""
 
-    name: ScaleName
     data: str
     train_images: int | Literal["all"]
     test_images_epoch: int | Literal["all"]
@@ -110,9 +109,9 @@ class Scale:
 
 
 SCALES: dict[str, Scale] = {
-    "smoke": Scale("smoke", EMBEDDED, 1_000, 200, "all", 32, 16, 2, seeds=1),
-    "small": Scale("small", CIFAR10, 5_000, 1_000, 10_000, 32, None, 10, seeds=3, image_size_is_fixed=False),
-    "paper": Scale("paper", CIFAR10, "all", 10_000, 10_000, None, None, None, seeds=3),
+    "smoke": Scale(EMBEDDED, 1_000, 200, "all", 32, 16, 2, seeds=1),
+    "small": Scale(CIFAR10, 5_000, 1_000, 10_000, 32, None, 10, seeds=3, image_size_is_fixed=False),
+    "paper": Scale(CIFAR10, "all", 10_000, 10_000, None, None, None, seeds=3),
 }
 LAST_EPOCHS = 3  # tested on more images: the median of their accuracies is the clean accuracy
 TESTED_AT: dict[int, float] = {3: 0.1, 5: 0.3, 10: 0.6}  # seeds of the interim analyses, and their share of the error

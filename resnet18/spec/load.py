@@ -73,7 +73,7 @@ def load_benchmark(path: Path) -> Benchmark:
     if "name" in content:
         raise SpecError(where, 'the key "name" is not for the file: a benchmark is called like its file')
     try:
-        benchmark = Benchmark.model_validate({**content, "name": path.stem})
+        benchmark = Benchmark.model_validate({"report": path.stem, **content, "name": path.stem})
     except ValidationError as error:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
     table = benchmark.table
@@ -117,7 +117,7 @@ def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
     """Raise SpecError if two tables of one report have claims of one id: a verdict is found by it."""
     ids: dict[str, list[str]] = {}
     for benchmark in benchmarks:
-        ids.setdefault(benchmark.report_name, []).extend(claim.id for claim in benchmark.claims)
+        ids.setdefault(benchmark.report, []).extend(claim.id for claim in benchmark.claims)
     for report, claims in ids.items():
         _refuse_twice(f'report "{report}"', "claim", claims, "rename one of them, or the key `report` of a file")
 

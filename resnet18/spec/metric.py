@@ -45,12 +45,13 @@ CHANGES = frozenset({"train_loss_drop", "test_loss_drop", "late_gain", "gain_at_
 MARGIN_UNITS: dict[Quantity, str] = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats"}
 MARGIN_UNITS |= {"epochs": "epochs", "other": ""}
 """The unit of a margin. Times and memory are compared by ratio: their margin is a percentage."""
-UNITS = {"%": 1.0, "points": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3_600.0}
-UNITS |= {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
-"""Known units, and what they are worth in percent, seconds or bytes."""
-UNITS_OF: dict[Quantity, tuple[str, ...]] = {"accuracy": ("%", "points"), "seconds": ("s", "ms", "min", "h")}
-UNITS_OF["bytes"] = ("B", "kB", "MB", "GB", "KiB", "MiB", "GiB")
-"""The units of a quantity; a quantity that is not listed needs none."""
+UNITS_OF: dict[Quantity, dict[str, float]] = {
+    "accuracy": {"%": 1.0, "points": 1.0},
+    "seconds": {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3_600.0},
+    "bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
+}
+"""The units of a quantity in percent, seconds or bytes; a quantity that is not listed needs none."""
+UNITS = {unit: worth for units in UNITS_OF.values() for unit, worth in units.items()}
 LARGEST_SIZE = 2**50
 
 

@@ -1,9 +1,9 @@
 """Numbers computed from a record. None of them is ever stored."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
+from typing import NamedTuple
 
 from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Epoch, Record, Score
@@ -51,13 +51,11 @@ def comparable_epochs(record: Record) -> Sequence[Epoch]:
     return [epoch for epoch in record.epochs if epoch.clean.images == images]
 
 
-@dataclass(frozen=True)
-class Series:
-    """Values by epoch, the first epoch first, as long as the shortest run."""
+class Series(NamedTuple):
+    """Mean, lowest and highest over the seeds by epoch, as long as the shortest run."""
 
     mean: tuple[float, ...]
     low: tuple[float, ...]
-    """Lowest over the seeds."""
     high: tuple[float, ...]
 
 
