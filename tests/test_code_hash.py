@@ -1,6 +1,7 @@
 """The code hash covers what the code does that a run can reach: tried on a small package that is changed."""
 
 import ast
+import re
 import shutil
 from itertools import count
 
@@ -107,6 +108,7 @@ class Flip(Model):
 RUNS = {"ours": {"sgd", "Sgd", "cutout", "Cutout", "fast"}, "other": {"adam", "Adam", "flip", "Flip", "reference"}}
 OFFERED = frozenset(RUNS["ours"] | RUNS["other"])
 LOOP, PARTS, RULES = "training/loop.py", "spec/parts.py", "training/rules.py"
+DRAWS, OPTIMIZERS = "training/draws.py", "training/optimizers.py"
 
 
 @pytest.fixture
@@ -127,8 +129,8 @@ def write(tmp_path):
     return write
 
 
-def hash_in(package, run="ours", offered=OFFERED):
-    return hash_of({"train", "Sgd" if run == "ours" else "Adam"}, RUNS[run], offered, package)
+def hash_in(package, run):
+    return hash_of({"train", "Sgd" if run == "ours" else "Adam"}, RUNS[run], OFFERED, package)
 
 
 class Bare(ast.NodeTransformer):
@@ -150,83 +152,50 @@ def bare(text):
     return ast.unparse(ast.fix_missing_locations(Bare().visit(ast.parse(text))))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param(
-            {name: bare(text) for name, text in FILES.items() if name.endswith(".py")},
-            id="comments, docstrings, texts of errors, formatting",
-        ),
-        pytest.param({"training/sgd.c": "p[i]  *  scale; /* once\nmore */"}, id="comments and spaces of a kernel"),
-        pytest.param({LOOP: ("COUNT: int", "COUNT: float")}, id="annotation"),
-        pytest.param({LOOP: ("import math\n", "import json\nimport math\n")}, id="import"),
-        pytest.param(
-            {
-                "training/fast/steps.py": None,
-                "training/fast/work.py": FILES["training/fast/steps.py"],
-                "training/fast/__init__.py": "from resnet18.training.fast.work import run, scaled\n",
-            },
-            id="name of a file",
-        ),
-        pytest.param(
-            {
-                "training/draws.py": FILES["training/draws.py"] + FILES[RULES],
-                RULES: None,
-                "training/optimizers.py": ("training.rules", "training.draws"),
-            },
-            id="place of a definition",
-        ),
-        pytest.param({"measure/clock.py": ("7", "8")}, id="what measures"),
-        pytest.param({"training/unused.py": ("5", "6")}, id="what a run does not reach"),
-    ],
-)
-def test_what_changes_no_result_is_no_code(changes, write):
-    """Moving and rewording void no record."""
-    assert hash_in(write()) == hash_in(write(changes))
+CHANGES = {  # what is changed, and the runs of which that is the code
+    "comments, docstrings, texts of errors, formatting": (
+        {name: bare(text) for name, text in FILES.items() if name.endswith(".py")},
+        [],
+    ),
+    "comments and spaces of a kernel": ({"training/sgd.c": "p[i]  *  scale; /* once\nmore */"}, []),
+    "annotation": ({LOOP: ("COUNT: int", "COUNT: float")}, []),
+    "import": ({LOOP: ("import math\n", "import json\nimport math\n")}, []),
+    "file of a definition": (
+        {DRAWS: FILES[DRAWS] + FILES[RULES], RULES: None, OPTIMIZERS: ("training.rules", "training.draws")},
+        [],
+    ),
+    "what measures": ({"measure/clock.py": ("7", "8")}, []),
+    "what no run reaches": ({"training/unused.py": ("5", "6")}, []),
+    "constant": ({LOOP: ("COUNT: int = 4", "COUNT: int = 5")}, ["ours", "other"]),
+    "operator": ({LOOP: ("one + begin", "one - begin")}, ["ours", "other"]),
+    "default argument": ({LOOP: ("begin=1", "begin=2")}, ["ours", "other"]),
+    "another definition is named": ({LOOP: ("draws.HIGH", "LOW")}, ["ours", "other"]),
+    "values are exchanged": ({DRAWS: ("LOW, HIGH =", "HIGH, LOW =")}, ["ours", "other"]),
+    "function that is built in": ({DRAWS: ("sorted(words)", "list(words)")}, ["ours", "other"]),
+    "function of a library": ({DRAWS: ("np.random", "np.other")}, ["ours", "other"]),
+    "function of another library": ({LOOP: ("from numpy import exp", "from math import exp")}, ["ours", "other"]),
+    "error that is caught": ({LOOP: ("except KeyError", "except OSError")}, ["ours", "other"]),
+    "default of a spec": ({PARTS: ("momentum: float = 0.0", "momentum: float = 0.5")}, ["ours"]),
+    "fields of a class exchange values": ({PARTS: ("low, high = 1, 2", "high, low = 1, 2")}, ["ours"]),
+    "method": ({PARTS: ("epoch * self", "epoch + self")}, ["ours"]),
+    "entry of a table": ({OPTIMIZERS: ("optim.Adam", "optim.NAdam")}, ["other"]),
+    "kernel that an entry names": ({"training/adam.c": ("+", "*")}, ["other"]),
+    "function that an entry names": ({RULES: ("rate * 2", "rate * 3")}, ["ours"]),
+    "kernel that a function names": ({"training/sgd.c": ("*", "+")}, ["ours"]),
+    "branch of a class": ({LOOP: ("// 2", "// 3")}, ["ours"]),
+    "branch of several classes": ({LOOP: ('"flipped"', '"turned"')}, ["other"]),
+    "branch of a path": ({"training/fast/steps.py": ("1 << 16", "1 << 17")}, ["ours"]),
+    "code behind a return": ({"training/fast/steps.py": ("step * 3", "step * 4")}, ["ours"]),
+}
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({LOOP: ("COUNT: int = 4", "COUNT: int = 5")}, id="constant"),
-        pytest.param({LOOP: ("one + begin", "one - begin")}, id="operator"),
-        pytest.param({LOOP: ("begin=1", "begin=2")}, id="default argument"),
-        pytest.param({LOOP: ("draws.HIGH", "LOW")}, id="another definition is named"),
-        pytest.param({"training/draws.py": ("LOW, HIGH =", "HIGH, LOW =")}, id="values are exchanged"),
-        pytest.param({"training/draws.py": ("sorted(words)", "list(words)")}, id="function that is built in"),
-        pytest.param({"training/draws.py": ("np.random", "np.other")}, id="function of a library"),
-        pytest.param({LOOP: ("from numpy import exp", "from math import exp")}, id="function of another library"),
-        pytest.param({PARTS: ("momentum: float = 0.0", "momentum: float = 0.5")}, id="default of a spec"),
-        pytest.param({PARTS: ("low, high = 1, 2", "high, low = 1, 2")}, id="fields of a class exchange values"),
-        pytest.param({PARTS: ("epoch * self", "epoch + self")}, id="method"),
-        pytest.param({"training/sgd.c": ("*", "+")}, id="kernel"),
-        pytest.param({LOOP: ("except KeyError", "except OSError")}, id="error that is caught"),
-        pytest.param({LOOP: ("// 2", "// 3")}, id="chosen operation"),
-        pytest.param({"training/fast/steps.py": ("step * 3", "step * 4")}, id="chosen path"),
-    ],
-)
-def test_what_the_code_does_is_hashed(changes, write):
-    """Another operator, constant, kernel or default is other code, however far from the root it stands."""
-    assert hash_in(write()) != hash_in(write(changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "concerned"),
-    [
-        pytest.param({"training/optimizers.py": ("optim.Adam", "optim.NAdam")}, "other", id="entry of a table"),
-        pytest.param({"training/adam.c": ("+", "*")}, "other", id="kernel that an entry names"),
-        pytest.param({RULES: ("rate * 2", "rate * 3")}, "ours", id="function that an entry names"),
-        pytest.param({LOOP: ("// 2", "// 3")}, "ours", id="branch of a class"),
-        pytest.param({LOOP: ('"flipped"', '"turned"')}, "other", id="branch of several classes"),
-        pytest.param({"training/fast/steps.py": ("1 << 16", "1 << 17")}, "ours", id="branch of a path"),
-        pytest.param({"training/fast/steps.py": ("step * 3", "step * 4")}, "ours", id="code behind a return"),
-    ],
-)
-def test_what_a_spec_could_choose_concerns_the_runs_that_choose_it(changes, concerned, write):
-    """Entries of tables and branches of other choices make no run stale."""
+@pytest.mark.parametrize("what", CHANGES)
+def test_the_code_of_a_run_is_what_it_reaches_and_does(what, write):
+    """Moving and rewording make no record stale, nor do entries of tables and branches for other choices."""
+    changes, concerned = CHANGES[what]
     before, after = write(), write(changes)
 
-    assert [concerned] == [run for run in RUNS if hash_in(before, run) != hash_in(after, run)]
+    assert concerned == [run for run in RUNS if hash_in(before, run) != hash_in(after, run)]
 
 
 def test_runs_that_are_compared_share_the_code_that_they_have_in_common():
@@ -244,35 +213,24 @@ def copy_of_the_suite(tmp_path):
     return shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__", "*.npz", "report", "cli"))
 
 
-class Without(ast.NodeTransformer):
-    """Takes out a class that a spec may choose, its entries in tables, and its place in unions."""
-
-    def __init__(self, model, name):
-        self.model, self.name = model, name
-
-    def visit_ClassDef(self, node):  # noqa: D102 - ast calls it so
-        return None if node.name == self.model else self.generic_visit(node)
-
-    def visit_Dict(self, node):  # noqa: D102
-        kept = [pair for pair in zip(node.keys, node.values, strict=True) if getattr(pair[0], "value", 0) != self.name]
-        node.keys, node.values = [key for key, _ in kept], [value for _, value in kept]
-        return self.generic_visit(node)
-
-    def visit_BinOp(self, node):  # noqa: D102
-        self.generic_visit(node)
-        return node.left if ast.unparse(node.right).rpartition(".")[2] == self.model else node
-
-
 @pytest.mark.parametrize("path", ["reference", "fast"])
-@pytest.mark.parametrize(("model", "name"), [("ASGD", "asgd"), ("Cutout", "cutout"), ("Cosine", "cosine")])
-def test_an_optimizer_an_operation_or_a_schedule_more_makes_no_run_stale(model, name, path, copy_of_the_suite):
-    """A suite that lacks one is to a run that does not name it the same code."""
-    texts = {file: file.read_text(encoding="utf-8") for file in copy_of_the_suite.rglob("*.py")}
-    for file, text in texts.items():
-        file.write_text(ast.unparse(Without(model, name).visit(ast.parse(text))), encoding="utf-8")
-    run = (make_experiment(), Execution(path=path))
+@pytest.mark.parametrize(
+    ("model", "choice"),
+    [
+        ("ASGD", {"optimizer": {"name": "asgd", "lr": 0.1}}),
+        ("Cutout", {"augmentation": [{"name": "to_tensor"}, {"name": "cutout", "size": 8}]}),
+        ("Cosine", {"schedule": {"name": "cosine"}}),
+    ],
+)
+def test_another_optimizer_operation_or_schedule_concerns_the_runs_that_name_it_alone(
+    model, choice, path, copy_of_the_suite
+):
+    for file in (copy_of_the_suite / "spec").iterdir():
+        text = re.sub(rf"(class {model}\(.*\):)\n", r"\1\n    more: int = 1\n", file.read_text(encoding="utf-8"))
+        file.write_text(text, encoding="utf-8")
+    runs = [(make_experiment(**changes), Execution(path=path)) for changes in ({}, choice)]
 
-    assert code_hash(*run) == code_hash(*run, copy_of_the_suite)
+    assert [True, False] == [code_hash(*run) == code_hash(*run, copy_of_the_suite) for run in runs]
 
 
 def test_the_suite_written_anew_is_the_same_code(copy_of_the_suite):

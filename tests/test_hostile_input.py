@@ -56,107 +56,76 @@ def mutation(contents, seed):
     return rng.choice((flipped, cut, spliced, studded))(rng.choice(contents), rng)
 
 
-DRAWN = st.binary(max_size=300) | st.integers(0, 2**48)
-"""Random bytes, or the seed of a mutation."""
+def cifar(folder, kind):
+    """Archives with and without compression: with it, a flipped bit comes no farther than a checksum."""
+    path, _ = make_archive(folder / f"cifar-10-{kind}.tar.gz", kind)
+    with tarfile.open(path) as packed, tarfile.open(folder / "plain.tar", "w") as plain:
+        for member in packed:
+            plain.addfile(member, packed.extractfile(member))
+    return [path.read_bytes(), (folder / "plain.tar").read_bytes()]
 
 
-def hostile(drawn, valid):
-    """Return the random bytes, or a mutation of one of the valid files."""
-    return drawn if isinstance(drawn, bytes) else mutation(valid, drawn)
+def read_cifar(path):
+    """Its checksum fits: whoever can give another archive may give another checksum."""
+    return read_archive(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("hostile")
-
-
-def written(path, content):
-    path.write_bytes(content)
-    return path
-
-
-SPECS = [TOML.encode(), *(path.read_bytes() for path in sorted(benchmarks_dir().rglob("*.toml")))]
-
-
-@given(drawn=DRAWN)
-def test_a_spec_of_any_bytes_raises_only_our_own_error(folder, drawn):
-    """Numbers of thousands of digits, keys of thousands of parts and arrays in arrays are among them."""
-    with contextlib.suppress(SpecError):
-        load_benchmark(written(folder / "mine.toml", hostile(drawn, SPECS)))
-
-
-@pytest.fixture(scope="module")
-def record_bytes(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
+def records(folder):
+    store = Store(folder)
     store.make_writable()
-    records = [make_record(attempt=attempt, status=status) for attempt, status in enumerate(("ok", "crashed"), start=1)]
-    return [store.save(record).read_bytes() for record in records]
+    both = [make_record(attempt=attempt, status=status) for attempt, status in enumerate(("ok", "crashed"), start=1)]
+    return [store.save(record).read_bytes() for record in both]
 
 
-@given(drawn=DRAWN)
-def test_a_record_of_any_bytes_raises_only_our_own_error(folder, record_bytes, drawn):
-    content = hostile(drawn, record_bytes)
-
-    with contextlib.suppress(IntegrityError):
-        load_record(written(folder / "0123456789abcdef.1.json", content))
+def picture(_):
+    return [encode_picture(np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3))]
 
 
-PARTS = {
-    "picture": (decode_picture, encode_picture(np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3))),
-    "python batch": (parse_python_batch, python2_pickle(*batch(0))),
-    "binary batch": (parse_binary_batch, binary(*batch(0))),
+READERS = {  # name of the file: what makes valid contents in a folder, what reads the file, and how that may fail
+    "mine.toml": (
+        lambda _: [TOML.encode(), *(path.read_bytes() for path in sorted(benchmarks_dir().rglob("*.toml")))],
+        load_benchmark,
+        SpecError,
+    ),
+    "0123456789abcdef.1.json": (records, load_record, IntegrityError),
+    "cifar-10-python.tar.gz": (lambda folder: cifar(folder, "python"), read_cifar, IntegrityError),
+    "cifar-10-binary.tar.gz": (lambda folder: cifar(folder, "binary"), read_cifar, IntegrityError),
+    "mine.tar": (
+        lambda folder: [make_tar(folder / f"x.{mode}", files(), mode).read_bytes() for mode in ("", "gz", "bz2", "xz")],
+        lambda path: read_image_folder("mine", path),
+        SuiteError,
+    ),
+    "a picture": (picture, lambda path: decode_picture(path.read_bytes()), ValueError),
+    "a python batch": (
+        lambda _: [python2_pickle(*batch(0))],
+        lambda path: parse_python_batch(path.read_bytes()),
+        ValueError,
+    ),
+    "a binary batch": (
+        lambda _: [binary(*batch(0))],
+        lambda path: parse_binary_batch(path.read_bytes()),
+        ValueError,
+    ),
 }
 
 
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory):
+    """Valid contents of each file, made once."""
+    return {name: make(tmp_path_factory.mktemp("valid")) for name, (make, *_) in READERS.items()}
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # strings of a pickle, escaped wrongly
-@pytest.mark.parametrize("part", PARTS)
-@given(drawn=DRAWN)
-def test_a_part_of_any_bytes_raises_only_a_value_error(part, drawn):
-    """Which is what its reader expects. The opcodes of a python batch are walked, not carried out."""
-    read, valid = PARTS[part]
+@pytest.mark.parametrize("name", READERS)
+@given(drawn=st.binary(max_size=300) | st.integers(0, 2**48))
+def test_a_file_of_any_bytes_raises_only_our_own_error(name, valid, drawn, tmp_path_factory):
+    """Of random bytes (drawn), or of a mutation with the seed that was drawn. A part raises what its reader expects."""
+    _, read, expected = READERS[name]
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(drawn if isinstance(drawn, bytes) else mutation(valid[name], drawn))
 
-    with contextlib.suppress(ValueError):
-        read(hostile(drawn, [valid]))
-
-
-@pytest.fixture(scope="module")
-def cifar(tmp_path_factory):
-    """Archives of both kinds, without compression too: with it, a flipped bit comes no farther than a checksum."""
-    folder = tmp_path_factory.mktemp("cifar")
-    found = {}
-    for kind in ("python", "binary"):
-        path, _ = make_archive(folder / f"cifar-10-{kind}.tar.gz", kind)
-        with tarfile.open(path) as packed, tarfile.open(folder / "plain.tar", "w") as plain:
-            for member in packed:
-                plain.addfile(member, packed.extractfile(member))
-        found[kind] = [path.read_bytes(), (folder / "plain.tar").read_bytes()]
-    return found
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("kind", ["python", "binary"])
-@given(drawn=DRAWN)
-def test_a_cifar_archive_of_any_bytes_raises_only_our_own_error(folder, cifar, kind, drawn):
-    """Its checksum fits: whoever can give another archive may give another checksum."""
-    content = hostile(drawn, cifar[kind])
-    path = written(folder / f"cifar-10-{kind}.tar.gz", content)
-
-    with contextlib.suppress(IntegrityError):
-        read_archive(path, hashlib.sha256(content).hexdigest())
-
-
-@pytest.fixture(scope="module")
-def image_tars(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("images")
-    return [make_tar(folder / f"mine.{mode}", files(), mode).read_bytes() for mode in ("", "gz", "bz2", "xz")]
-
-
-@given(drawn=DRAWN)
-def test_an_image_folder_of_any_bytes_raises_only_our_own_error(folder, image_tars, drawn):
-    path = written(folder / "mine.tar", hostile(drawn, image_tars))
-
-    with contextlib.suppress(SuiteError):
-        read_image_folder("mine", path)
+    with contextlib.suppress(expected):
+        read(path)
 
 
 @pytest.mark.parametrize("name", ["about.json", "train_images.npy", "test_labels.npy"])

@@ -15,11 +15,6 @@ from resnet18.spec.experiment import SCALES
 from resnet18.spec.load import load_benchmarks
 
 ROOT = Path(__file__).parents[1]
-TABLES = ["augmentation", "batchsize", "optimizer", "device", "schedule", "overfitting", "basic"]
-TARGETS = (
-    "help bench report test check micro verify-gpu soak speed regress test-slurm baseline test-engines test-browser"
-)
-TARGETS = [*TARGETS.split(), "test-browser", "bench-recipe", *(f"bench-{table}" for table in TABLES)]
 
 
 def read(name):
@@ -30,11 +25,6 @@ def make(*arguments):
     return subprocess.run(["make", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_make_knows_every_target_of_the_design(target):
-    assert 0 == make("--dry-run", target).returncode
-
-
 CPU_TORCH = "pip install --quiet -c constraints.txt --index-url https://download.pytorch.org/whl/cpu torch torchvision"
 ELSEWHERE = "VENV=.not-made-yet"
 
@@ -42,11 +32,7 @@ ELSEWHERE = "VENV=.not-made-yet"
 @pytest.mark.parametrize(
     ("words", "said", "unsaid"),
     [
-        (
-            f"bench-batchsize ENGINE=ray RESOURCES=cpus=4 {ELSEWHERE}",
-            r'-e "\.\[ray\]"\n(.|\n)*--resources cpus=4',
-            "slurm",
-        ),
+        (f"bench-basic ENGINE=ray RESOURCES=cpus=4 {ELSEWHERE}", r'-e "\.\[ray\]"\n(.|\n)* cpus=4', "slurm"),
         (f"bench TORCH=cpu {ELSEWHERE}", rf"{CPU_TORCH}\n.* -e \. ", "recipe"),
         (f"bench {ELSEWHERE}", "pip install", "--index-url"),
         ("bench-recipe SCALE=paper", " run benchmarks/beyond/recipe.toml --scale paper", "smoke"),
@@ -79,29 +65,21 @@ def test_make_names_test_files_that_exist(target):
     assert named
 
 
-@pytest.mark.parametrize("case", ["CPU, one thread", "normalize, grayscale, jitter", "none [image_size: 224 px]"])
-def test_a_case_reaches_the_command_in_one_piece(case):
-    """Names of cases have spaces, commas and brackets."""
+def test_whatever_is_in_a_variable_reaches_the_command_in_one_piece():
+    """Names of cases have spaces, commas and brackets, paths have words that look like assignments."""
+    values = ["CASE=none [size: 8], jitter", "DATA=imagefolder:my SEED=2", "VENV=.elsewhere", "PYTHON=python3.99"]
     (line,) = [
-        line for line in make("--dry-run", "bench-device", f"CASE={case}").stdout.splitlines() if " run " in line
+        line for line in make("--dry-run", "-j2", "bench-device", *values).stdout.splitlines() if " run " in line
     ]
 
-    assert ["--case", case] == shlex.split(line)[-2:]
+    assert {"none [size: 8], jitter", "imagefolder:my SEED=2"} < set(shlex.split(line))
 
 
-@pytest.mark.parametrize("target", ["help", "bench-batchsize"])
-def test_a_misspelt_variable_stops_make_before_anything_runs(target):
-    done = make("--dry-run", target, "SCALE=small", "SEED=2")
+def test_a_misspelt_variable_stops_make_before_anything_runs():
+    done = make("--dry-run", "bench-batchsize", "SCALE=small", "SEED=2")
 
     assert (2, "") == (done.returncode, "".join(line for line in done.stdout.splitlines() if "directory" not in line))
     assert "SEED: unknown variable (allowed: SCALE, SEEDS, CASE," in done.stderr
-
-
-def test_variables_that_are_known_are_taken_whatever_is_in_them():
-    """Spaces, commas, quotes of the shell, and words that look like assignments; make's own flags too."""
-    values = ["CASE=CPU, tuned", "DATA=imagefolder:my SEED=2", "VENV=.elsewhere", "PYTHON=python3.99", "MAKEFLAGS="]
-
-    assert 0 == make("--dry-run", "-k", "-j2", "bench-device", *values).returncode
 
 
 def test_help_explains_targets_and_variables_to_users_first():
@@ -110,38 +88,12 @@ def test_help_explains_targets_and_variables_to_users_first():
     users, upkeep = text.split("for those who change the suite:")
     variables = re.findall(r"^  ([A-Z_]+)=\S.*?  +\S", users, re.MULTILINE)
 
-    assert [
-        "SCALE",
-        "SEEDS",
-        "CASE",
-        "DEVICE",
-        "DATA",
-        "RESULTS",
-        "JOBS",
-        "BUDGET",
-        "ENGINE",
-        "RESOURCES",
-        "TORCH",
-    ] == variables
+    assert "SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES TORCH" == " ".join(variables)
     names = ["bench", "bench-NAME", "bench-recipe", "report", "test"]
     assert names == re.findall(r"^  make (\S+)", users, re.MULTILINE)
     assert {"check", "lock", "evidence", "verify-gpu"} < set(re.findall(r"^  make (\S+)", upkeep, re.MULTILINE))
     assert text.isascii()
     assert 100 >= max(len(line) for line in text.splitlines() if "directory" not in line)
-
-
-def test_the_first_screen_of_the_readme_has_the_two_commands():
-    first_screen = "\n".join(read("README.md").splitlines()[:20])
-
-    assert "make bench " in first_screen
-    assert "make test " in first_screen
-
-
-def test_ci_runs_the_checks_the_readmes_test_command_and_the_regression_check():
-    """And opens the report's page in a browser; nothing else, in this order."""
-    commands = [line for line in read(".ci/run").splitlines() if line.startswith("make")]
-
-    assert ["make check", "make test", "make test-older", "make test-browser", "make regress"] == commands
 
 
 def test_the_readmes_table_of_scales_is_that_of_the_code():
@@ -214,8 +166,7 @@ def test_verifying_without_a_gpu_is_no_success():
     assert (5, True) == (done.returncode, "no CUDA device: nothing was verified" in done.stdout + done.stderr)
 
 
-def test_the_citation_names_the_version_and_the_developers():
-    citation = read("CITATION.cff")
+def test_the_citation_names_the_version():
+    version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
 
-    assert f"version: {tomllib.loads(read('pyproject.toml'))['project']['version']}\n" in citation
-    assert "name: the resnet18 developers" in citation
+    assert f"version: {version}\n" in read("CITATION.cff")
