@@ -102,6 +102,17 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def cli(tmp_path, home, monkeypatch):
+    """Call the command in an empty folder, with a data home of its own."""
+    from typer.testing import CliRunner  # noqa: PLC0415 - most tests do without
+
+    from resnet18.cli.app import app  # noqa: PLC0415 - the same
+
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
 def decoded(home, tmp_path):
     """An image folder whose decoded copy is kept, and the folder of the copy."""
     from test_imagefolder import files, make_tar  # noqa: PLC0415 - torch
