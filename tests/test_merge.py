@@ -1,12 +1,11 @@
 """Merging: records of several machines in one folder, copied and never edited, with a licence to divide their times."""
 
 import pytest
-from builders import changed, make_epoch, make_experiment, make_record
+from builders import make_epoch, make_experiment, make_record
 from reports import text_of
 
-from resnet18.records import disk
 from resnet18.records.store import Store, merge
-from resnet18.spec.errors import EnvironmentMissingError, SpecError
+from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -16,19 +15,15 @@ PAPER = Request(scale="paper", data="cifar10-jpeg")
 SECONDS = {"cpu": 30.0, "cuda": 1.5}
 
 
-def record_of(run, seconds=None, **options):
-    kind = run.execution.device
-    epochs = (make_epoch(1, train_s=(SECONDS[kind] if seconds is None else seconds) + run.experiment.seed / 100),)
-    return make_record(
-        run.experiment, run.execution, request=PAPER, epochs=epochs, **{"cpu": f"a {kind} machine", **options}
-    )
+def record_of(run):
+    epochs = (make_epoch(1, train_s=SECONDS[run.execution.device] + run.experiment.seed / 100),)
+    numerics = {"device": "cuda", "gpu_model": "a GPU"} if run.execution.device == "cuda" else {}
+    return make_record(run.experiment, run.execution, request=PAPER, epochs=epochs, cpu="a machine", numerics=numerics)
 
 
-def runs_of(kind, seeds=5):
-    (device,) = load_benchmarks(("device",))
-    return [
-        run for run in plan([device], PAPER, range(seeds), {"cpu": 1, "cuda": 4}).runs if run.execution.device == kind
-    ]
+def runs_of(kind):
+    runs = plan(load_benchmarks(("device",)), PAPER, range(5), {"cpu": 1, "cuda": 4}).runs
+    return [run for run in runs if run.execution.device == kind]
 
 
 def store_of(folder, records):
@@ -39,22 +34,15 @@ def store_of(folder, records):
     return folder
 
 
-def on_gpu(record):
-    """Say in the fingerprint what a real run on a GPU would."""
-    return changed(
-        record, fingerprint={"numerics": {**record.fingerprint.numerics, "device": "cuda", "gpu_model": "a GPU"}}
-    )
-
-
 def test_a_machine_without_and_one_with_a_gpu_complete_table_4(tmp_path):
     """No cell of it is left "not run"; the speed-up has an interval, and both machines are named."""
     cpu = store_of(tmp_path / "cpu", [record_of(run) for run in runs_of("cpu")])
-    gpu = store_of(tmp_path / "gpu", [on_gpu(record_of(run)) for run in runs_of("cuda")])
+    gpu = store_of(tmp_path / "gpu", [record_of(run) for run in runs_of("cuda")])
     merge([cpu, gpu], tmp_path / "both")
     text = text_of(load_benchmarks(("device",)), Store(tmp_path / "both").read().records)
 
     assert "not run" not in text[text.index("### Table 4") : text.index("Peak memory")]
-    assert r"measured 19.8 \[19.5, 20\], medians on a GPU, 2 threads and a cpu machine, 2 threads." in text
+    assert r"measured 19.8 \[19.5, 20\], medians on a GPU, 2 threads and a machine, 2 threads." in text
 
 
 def test_records_are_copied_byte_for_byte_and_known_the_second_time(tmp_path):
@@ -98,23 +86,6 @@ def test_what_was_planted_is_refused_and_the_others_are_merged(plant, tmp_path):
     assert 1 == len(merged.refused)
     assert OTHER in Store(every).read().records
     assert not (every / "records" / f"{RUN.run_id}.1.png").exists()
-
-
-def test_a_target_that_cannot_be_written_is_an_error_of_the_environment(tmp_path, monkeypatch):
-    one, every = store_of(tmp_path / "one", [RUN, OTHER]), store_of(tmp_path / "all", [])
-    write_new, written = disk.write_new, []
-
-    def full(path, *parts):
-        if written:
-            raise OSError(28, "No space left on device")
-        written.append(path)
-        write_new(path, *parts)
-
-    monkeypatch.setattr(disk, "write_new", full)
-    with pytest.raises(EnvironmentMissingError, match="cannot be copied: No space left on device"):
-        merge([one], every)
-
-    assert (1, ()) == (len(Store(every).read().records), Store(every).read().refused)
 
 
 @pytest.mark.parametrize(("names", "words"), [(["nothing"], "holds no records"), (["all"], "merged into itself")])

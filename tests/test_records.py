@@ -10,14 +10,7 @@ from pydantic import ValidationError
 
 from resnet18.records import disk
 from resnet18.records.content import build_record, contradict, first_difference, load_record, record_hash, result_hash
-from resnet18.records.record import (
-    FINAL,
-    Identity,
-    Record,
-    Score,
-    Status,
-    Summary,
-)
+from resnet18.records.record import FINAL, Identity, Record, Score, Status, Summary
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.spec.identity import ids_of
@@ -46,7 +39,7 @@ def test_every_null_carries_its_reason():
         Record.model_validate(content)
 
 
-def test_a_record_of_an_older_version_lacks_later_keys_and_is_still_read(store):
+def test_a_record_of_an_older_version_lacks_later_keys_and_is_still_read():
     """A later version may add a key that may be null: no null was written, so none needs a reason."""
 
     class Later(Record):
@@ -86,26 +79,15 @@ def test_an_attempt_that_was_cut_short_hides_no_final_one_of_the_same_code(statu
     assert {records[0].run_id: records[counts - 1]} == last_attempts(records) == last_attempts(records[::-1])
 
 
-def test_a_record_of_a_newer_version_is_refused_by_name(store):
-    path = store.save(make_record())
-    content = json.loads(path.read_text(encoding="utf-8")) | {"schema_version": 3}
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-    with pytest.raises(IntegrityError, match=r"format 3 is not that of this suite.*\n.*use the suite that made it"):
-        load_record(path)
-
-
 def rewritten(path, **changes):
     """Change a record's JSON and seal it again, as only the suite could."""
     content = json.loads(path.read_text(encoding="utf-8")) | changes
     path.write_text(json.dumps(content | {"record_hash": record_hash(content)}), encoding="utf-8")
-    return content
 
 
 def test_keys_of_a_later_minor_version_are_left_out_and_stay_in_the_file(store):
-    path = store.save(make_record())
     before = make_record()
-    content = before.model_dump(mode="json")
+    path, content = store.save(before), before.model_dump(mode="json")
     (epoch,) = content["epochs"]
     rewritten(
         path,
@@ -121,41 +103,57 @@ def test_keys_of_a_later_minor_version_are_left_out_and_stay_in_the_file(store):
     assert '"colour": "blue"' in path.read_text(encoding="utf-8")
 
 
-def test_unknown_keys_of_the_spec_are_refused(store):
-    path = store.save(make_record())
-    spec = json.loads(path.read_text(encoding="utf-8"))["spec"]
-    rewritten(path, spec={**spec, "experiment": {**spec["experiment"], "dropout": 0.5}})
-
-    assert ["is no record: experiment.dropout: Extra inputs are not permitted"] == [
-        error.what for error in store.read().refused
-    ]
+def refusals(store):
+    return [str(error) for error in store.read().refused]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"seed": 0,', '"seed": 0, "seed": 0,', 'key "seed" is there twice'),
-        ('"wall_s": 9.0', '"wall_s": NaN', "NaN is no JSON"),
-        ('"wall_s": 9.0', '"wall_s": Infinity', "Infinity is no JSON"),
-        ('"wall_s": 9.0', '"wall_s": 1e999', "Out of range float values are not JSON compliant"),
-        ('"wall_s": 9.0', '"wall_s": ' + "[" * 100_000, "is nested too deeply"),
+        ('"seed": 0,', '"seed": 0, "seed": 0,', 'is no record: key "seed" is there twice'),
+        ('"wall_s": 9.0', '"wall_s": NaN', "is no record: NaN is no JSON"),
+        ('"wall_s": 9.0', '"wall_s": Infinity', "is no record: Infinity is no JSON"),
+        ('"wall_s": 9.0', '"wall_s": 1e999', "is no record: Out of range float values are not JSON compliant"),
+        ('"wall_s": 9.0', '"wall_s": ' + "[" * 100_000, "is no record: is nested too deeply"),
+        ('"schema_version": 2', '"schema_version": 3', "format 3 is not that of this suite (2)"),
     ],
 )
 def test_json_that_leaves_a_doubt_is_no_record(old, new, words, store):
     """Of two equal keys json would keep the last, and it would take what is no number."""
     path = store.save(make_record())
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    (refusal,) = refusals(store)
 
-    assert [f"is no record: {words}"] == [error.what for error in store.read().refused]
+    assert f"{path.name}: {words}" in refusal
 
 
-def test_a_copy_of_a_record_under_another_name_is_refused(store):
+@pytest.mark.parametrize(
+    "changes", [{"run_id": "f" * 16}, {"arm_id": "f" * 16}, {"seed": 7}, {"result_hash": "f" * 64}]
+)
+def test_what_a_record_derives_from_its_content_is_computed_again(changes, store):
+    rewritten(store.save(make_record()), **changes)
+    (refusal,) = refusals(store)
+
+    assert f"its {next(iter(changes))} is not that of its content" in refusal
+
+
+def test_unknown_keys_of_the_spec_are_refused(store):
+    spec = make_record().model_dump(mode="json")["spec"]
+    rewritten(store.save(make_record()), spec={**spec, "experiment": {**spec["experiment"], "dropout": 0.5}})
+    (refusal,) = refusals(store)
+
+    assert "is no record: experiment.dropout: Extra inputs are not permitted" in refusal
+
+
+def test_a_planted_link_or_a_copy_under_another_name_is_no_record(store, tmp_path):
     path = store.save(make_record())
+    (tmp_path / "elsewhere").write_bytes(path.read_bytes())
+    path.with_name("0123456789abcdef.1.json").symlink_to(tmp_path / "elsewhere")
     path.with_name(f"{make_record().run_id}.2.json").write_bytes(path.read_bytes())
     readings = store.read()
 
     assert (make_record(),) == readings.records
-    assert [f"holds the record {path.name}"] == [error.what for error in readings.refused]
+    assert {"is a symbolic link", f"holds the record {path.name}"} == {error.what for error in readings.refused}
 
 
 def digests(parameters, predictions):
@@ -180,31 +178,27 @@ def test_two_results_of_one_run_are_a_conflict_and_neither_is_used(store):
     ]
 
 
-@pytest.mark.parametrize("changes", [{"code": "0" * 64}, {"data": "0" * 64}, {"cpu": "another"}])
-def test_results_under_other_fingerprints_do_not_contradict_each_other(changes, store):
-    store.save(make_record())
-    store.save(contradicting(**changes))
-
-    assert (2, ()) == (len(store.read().records), store.read().refused)
+CUDA = {"device": "cuda", "deterministic": True}
 
 
 @pytest.mark.parametrize(
-    ("numerics", "status", "is_conflict"),
+    ("numerics", "changes", "is_conflict"),
     [
-        ({"device": "cpu", "deterministic": False}, "ok", True),
-        ({"device": "cuda", "deterministic": True}, "ok", True),
-        ({"device": "cuda", "deterministic": False}, "ok", False),
-        ({"device": "cpu", "cpu_model": "unknown"}, "ok", False),
-        ({"device": "cpu"}, "diverged", False),
-        ({"device": "cpu"}, "interrupted", False),
+        ({}, {}, True),
+        ({}, {"code": "0" * 64}, False),
+        ({}, {"data": "0" * 64}, False),
+        ({}, {"cpu": "another"}, False),
+        ({}, {"status": "diverged"}, False),
+        (CUDA, {}, True),
+        (CUDA | {"deterministic": False}, {}, False),
+        ({"cpu_model": "unknown"}, {}, False),
     ],
 )
-def test_only_results_that_were_promised_to_be_equal_contradict_each_other(numerics, status, is_conflict):
+def test_only_results_that_were_promised_to_be_equal_contradict_each_other(numerics, changes, is_conflict):
     """A device without deterministic algorithms may come to others the second time, and so may an unknown processor."""
-    other = contradicting(numerics=numerics).model_copy(update={"status": status})
+    records = make_record(numerics=numerics), contradicting(numerics=numerics, **changes)
 
-    assert is_conflict == contradict(make_record(numerics=numerics), other)
-    assert is_conflict == contradict(other, make_record(numerics=numerics))
+    assert is_conflict == contradict(*records) == contradict(*records[::-1])
 
 
 @pytest.mark.parametrize(
@@ -212,26 +206,15 @@ def test_only_results_that_were_promised_to_be_equal_contradict_each_other(numer
     [
         ({"epochs": (make_epoch(1, steps=4),)}, "epoch.1.steps: 3 and 4"),
         ({"epochs": (make_epoch(1, train=Score(NEXT_TO_2, 15, 40)),)}, f"epoch.1.train.loss: 2.0 and {NEXT_TO_2}"),
-        ({"epochs": (make_epoch(1, clean=Score(2.2, 9, 20)),)}, "epoch.1.clean.correct: 10 and 9"),
         ({"epochs": (make_epoch(1), make_epoch(2))}, "epochs: 1 and 2"),
         ({"confusion": ((1, 1), (1, 3))}, "confusion.0: (2, 0) and (1, 1)"),
         ({"summary": digests("c", "d")}, f"summary.parameters_sha256: {'a' * 64} and {'c' * 64}"),
-        ({"summary": digests("a", "d")}, f"summary.predictions_sha256: {'b' * 64} and {'d' * 64}"),
         ({"result_hash": "e" * 64}, f"result_hash: {RESULT_HASH} and {'e' * 64}"),
         ({"epochs": (make_epoch(1, train_s=99.0),)}, None),
     ],
 )
 def test_the_first_difference_of_two_results_is_named(changes, text):
     assert text == first_difference(make_record(), make_record().model_copy(update=changes))
-
-
-def test_a_planted_link_is_no_record(store, tmp_path):
-    path = store.save(make_record())
-    (tmp_path / "elsewhere").write_bytes(path.read_bytes())
-    (store.folder / "0123456789abcdef.1.json").symlink_to(tmp_path / "elsewhere")
-    readings = store.read()
-
-    assert (1, ["is a symbolic link"]) == (len(readings.records), [error.what for error in readings.refused])
 
 
 def leaves(content, prefix=()):
@@ -259,7 +242,7 @@ def test_whichever_value_of_a_record_is_edited_it_is_refused(store):
 def test_the_result_hash_covers_results_and_no_time():
     base = ((make_epoch(1),), ((1,),), digests("a", "b"))
     slower = (make_epoch(1, train_s=99.0, learning_rate=0.5),)
-    other = (make_epoch(1, train=Score(2.0000000000000004, 15, 40)),)
+    other = (make_epoch(1, train=Score(NEXT_TO_2, 15, 40)),)
     changed = [(other, *base[1:]), (base[0], ((2,),), base[2]), (*base[:2], digests("c", "b"))]
 
     assert result_hash(*base) == result_hash(slower, *base[1:])
@@ -267,9 +250,7 @@ def test_the_result_hash_covers_results_and_no_time():
 
 
 def test_hashes_are_golden():
-    record = make_record()
-
-    assert RESULT_HASH == record.result_hash
+    assert RESULT_HASH == make_record().result_hash
     assert RECORD_HASH == record_hash({"b": 1.5, "a": None, "record_hash": "x"})
 
 
@@ -312,16 +293,13 @@ def test_a_record_is_built_of_what_is_known():
     """Ids, flags, what disturbed the run, and the parts of its conditions; what is not known of them is null."""
     facts = {"flags": ["unreliable"], "unreliable_because": ["a compiler"], "conditions": {"cpus": 2}, "energy_j": 1.5}
     record = built({**facts, "memory": {"rss_peak_bytes": 7}})
+    ids = record.run_id, record.arm_id, record.experiment_id, record.execution_id
+
     assert (("unreliable",), ("a compiler",), 1.5) == (record.flags, record.unreliable_because, record.energy_j)
     assert (2, None) == (record.conditions.cpus, record.conditions.governor)
     assert (7, None) == (record.memory.rss_peak_bytes, record.memory.reserved_peak_bytes)
     assert (3, 0, "smoke", 2) == (record.attempt, record.seed, record.scale, record.schema_version)
-    assert ids_of(record.spec.experiment, record.spec.execution) == (
-        record.run_id,
-        record.arm_id,
-        record.experiment_id,
-        record.execution_id,
-    )
+    assert ids_of(record.spec.experiment, record.spec.execution) == ids
     assert built({}).conditions is None
 
 
@@ -332,14 +310,3 @@ def test_reasons_that_always_hold_give_way_to_those_that_are_given():
         nulls[key] for key in ("time.compile_s", "fingerprint.identity.commit", "failure")
     )
     assert "the attempt ended as crashed before this was known" == nulls["fingerprint.identity.data_sha256"]
-
-
-@pytest.mark.parametrize(
-    "changes", [{"run_id": "f" * 16}, {"experiment_id": "f" * 16}, {"seed": 7}, {"result_hash": "f" * 64}]
-)
-def test_what_a_record_derives_from_its_content_is_computed_again(changes, store):
-    path = store.save(make_record())
-    rewritten(path, **changes)
-
-    with pytest.raises(IntegrityError, match=f"its {next(iter(changes))} is not that of its content"):
-        load_record(path)
