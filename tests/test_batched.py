@@ -114,7 +114,7 @@ def lists_of_the_benchmarks():
     return list(found.values())
 
 
-def pipeline_of(name, table, native=32, size=32):
+def pipeline_of(name, table, native, size):
     """Return the reference pipeline of one operation with a given table."""
     items = operations([{"name": name, **({"degrees": 180.0} if name == "random_rotation" else {})}, TENSOR])
     return Pipeline(items[:1], items[2:], {name: np.array(table)}, len(table), native, size)
@@ -148,39 +148,24 @@ def test_other_sizes_are_exact(items, native, size):
     assert [0, 0] == differing(operations(items), count=LARGE, native=native, size=size)
 
 
-def test_right_angles_and_angles_next_to_them_are_exact():
-    """Zero, quarter and half turns, and what rounds to them: Pillow has shortcuts for some."""
-    right = [sign * (angle + by) for sign in (1, -1) for angle in (0, 90, 180) for by in (0, 1e-20, 1e-15, 1e-13, 1e-6)]
-    table = [[angle] for angle in [*right, 30.0, -30.0, 45.0, -60.0]]
-
-    for side in (32, 33):
-        assert [0, 0] == differing_from(pipeline_of("random_rotation", table, side, side))
-
-
-@pytest.mark.parametrize("size", [1, 2, 31, 32, 33, 224])
-def test_boxes_at_the_limits_are_exact(size):
-    """The whole image, one pixel, lines one pixel wide, and boxes that touch a border."""
-    table = [
-        [0, 0, 32, 32],
-        [31, 31, 1, 1],
-        [0, 0, 1, 32],
-        [0, 31, 32, 1],
-        [0, 0, 31, 32],
-        [1, 0, 31, 32],
-        [5, 7, 2, 3],
-    ]
-
-    assert [0, 0] == differing_from(pipeline_of("random_resized_crop", table, size=size))
+RNG = np.random.default_rng(1)
+ANGLES = [sign * (angle + by) for sign in (1, -1) for angle in (0, 90, 180) for by in (0, 1e-20, 1e-15, 1e-13, 1e-6)]
+"""Zero, quarter and half turns, and what rounds to them: Pillow has shortcuts for some."""
+BOXES = [[0, 0, 32, 32], [31, 31, 1, 1], [0, 0, 1, 32], [0, 31, 32, 1], [0, 0, 31, 32], [1, 0, 31, 32], [5, 7, 2, 3]]
+"""The whole image, one pixel, lines one pixel wide, and boxes that touch a border."""
+FACTORS = [0.0, 1e-46, 0.5, 1.0, 1.0 - 1e-12, 1.0 + 1e-12, 2.0, 11.0]
+"""0, 1, 2 and their neighbours; 0 leaves an image alone, almost 0 not."""
+HUES = [0.0, 1e-9, -1e-9, 0.5, -0.5, *np.arange(-127, 128) / 255]
+LIMITS = [
+    *(("random_rotation", [[angle] for angle in [*ANGLES, 30.0, -30.0, 45.0, -60.0]], side, side) for side in (32, 33)),
+    *(("random_resized_crop", BOXES, 32, size) for size in (1, 2, 31, 32, 33, 224)),
+    ("color_jitter", [[*RNG.choice(FACTORS, 3), hue, *RNG.permutation(4)] for hue in HUES for _ in range(4)], 32, 32),
+]
 
 
-def test_factors_at_the_limits_are_exact():
-    """0, 1, 2 and their neighbours, all shifts of the hue from -0.5 to 0.5; 0 leaves an image alone, almost 0 not."""
-    factors = [0.0, 1e-46, 0.5, 1.0, 1.0 - 1e-12, 1.0 + 1e-12, 2.0, 11.0]
-    rng = np.random.default_rng(1)
-    hues = [0.0, 1e-9, -1e-9, 0.5, -0.5, *np.arange(-127, 128) / 255]
-    table = [[*rng.choice(factors, 3), hue, *rng.permutation(4)] for hue in hues for _ in range(4)]
-
-    assert [0, 0] == differing_from(pipeline_of("color_jitter", table))
+@pytest.mark.parametrize(("name", "table", "native", "size"), LIMITS, ids=[f"{row[0]}-{row[3]}" for row in LIMITS])
+def test_parameters_at_the_limits_are_exact(name, table, native, size):
+    assert [0, 0] == differing_from(pipeline_of(name, table, native, size))
 
 
 @ENGINES
