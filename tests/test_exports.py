@@ -1,6 +1,5 @@
 """Exports: what dashboards are given is what the records say, read back by the dashboards' own readers."""
 
-import io
 import json
 import sys
 from pathlib import Path
@@ -22,16 +21,7 @@ from resnet18.tables.tables import Row, rows_of
 SMOKE = Request()
 SECONDS = (1.5, 1.0, 4.0)
 """Of training, by seed."""
-HOSTILE = (
-    "=1+1",
-    '@SUM(A1)",x\r\n-2',
-    "../../etc/passwd",
-    "",
-    "\ud800\x1b[31m\u202egnp",
-    "{0} %s [a] 'b' \\",
-    "9c7a0b1e-0000-4000-8000-000000000000",
-    "x" * 5_000,
-)
+HOSTILE = ("../../etc/passwd", "", "\ud800\x1b[31m\u202egnp", "{0} %s [a] 'b' \\", "x" * 5_000)
 
 
 def records_of(mine, request=SMOKE, seeds=(0, 1, 2), **options):
@@ -63,10 +53,6 @@ def export(tmp_path, monkeypatch):
         return CliRunner().invoke(app, [str(word) for word in words])
 
     return call
-
-
-def read_back(text):
-    return pd.read_csv(io.StringIO(text), dtype={"run_id": str, "case": str}, keep_default_na=False)
 
 
 def test_github_gets_accuracies_where_bigger_is_better(rows):
@@ -101,13 +87,7 @@ def test_flagged_times_are_left_out_and_the_rest_stays(export, mine):
     [
         ("github-smaller", {"cpu": "one"}, {"cpu": "other"}, (3, "mine/8, whose runs come from several machines")),
         ("github-smaller", {"cpu": "unknown"}, {"cpu": "unknown"}, (3, "whose runs come from an unknown machine")),
-        (
-            "github-bigger",
-            {"data": "a" * 64},
-            {"data": "b" * 64},
-            (3, "mine/8, whose runs come from several data sets"),
-        ),
-        ("github-bigger", {"data": "a" * 64}, {"data": "b" * 64}, (3, "no run of these benchmarks has a value")),
+        ("github-bigger", {"data": "a" * 64}, {"data": "b" * 64}, (3, "whose runs come from several data sets")),
         ("github-bigger", {"code": "a" * 64}, {"code": "b" * 64}, (0, "from records of 2 versions of the code")),
     ],
 )
@@ -124,7 +104,9 @@ def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
     epochs = (make_epoch(1, 10, published=12), make_epoch(2, 14, statistics_s=None))
     one, other = record_all([mine], SMOKE, epochs=lambda _: epochs)
     failed = make_record(other.spec.experiment, other.spec.execution, request=SMOKE, status="oom_device")
-    _, *lines = TEXTS["csv"](rows_of([mine], [one, failed])).splitlines()
+    rows = rows_of([mine], [one, failed])
+    _, *lines = TEXTS["csv"](rows).splitlines()
+    _, *runs = TEXTS["csv-runs"](rows).splitlines()
     about = f"{one.run_id},mine,8,0,smoke,fashion-mnist-mini,,ok"
 
     assert [
@@ -132,6 +114,7 @@ def test_the_long_table_has_a_row_for_each_record_and_epoch(mine):
         f"{about},,2,0.01,3,2.0,15,40,2.1,14,20,2.2,14,20,1.0,0.25,,0.125,4.0",
         f"{failed.run_id},mine,16,0,smoke,fashion-mnist-mini,,oom_device{',' * 18}",
     ] == lines
+    assert [one.run_id, failed.run_id] == [line.split(",")[0] for line in runs]
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
@@ -140,21 +123,15 @@ def test_a_cell_that_begins_like_a_formula_has_an_apostrophe_before_it(begin):
 
 
 def test_tensorboard_reads_the_curves_of_every_run(rows, tmp_path):
-    """With its own reader: one run for each case and seed, and a step for each epoch; the same bytes each time."""
+    """With its own reader: one run for each case and seed, and a step for each epoch."""
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    folders = tmp_path / "one", tmp_path / "two"
-    for folder in folders:
-        write_events(rows, folder)
-    found, again = (
-        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*tfevents*")} for folder in folders
-    )
+    write_events(rows, tmp_path / "runs")
     record = rows[0].records[0]
     first = Path("mine", "8", f"seed-0.{record.run_id}", f"events.out.tfevents.{record.run_id}")
-    reader = reading.EventAccumulator(str(tmp_path / "one" / first)).Reload()
+    reader = reading.EventAccumulator(str(tmp_path / "runs" / first)).Reload()
     scalars = {tag: reader.Scalars(tag) for tag in reader.Tags()["scalars"]}
 
-    assert found == again
-    assert 6 == len(found)
+    assert 6 == len(list((tmp_path / "runs").rglob("*tfevents*")))
     assert {
         "loss/train": [(1, 2.0)],
         "accuracy_percent/train": [(1, 37.5)],
@@ -192,20 +169,6 @@ def test_the_order_of_the_records_changes_no_byte(form, mine):
     assert TEXTS[form](rows_of([mine], records)) == TEXTS[form](rows_of([mine], records[::-1]))
 
 
-def test_a_hostile_name_makes_an_ordinary_file(mine):
-    case, records = mine.cases[0], records_of(mine)
-    found = []
-    for name in HOSTILE:
-        hostile = mine.model_copy(update={"cases": (case.model_copy(update={"name": name}),)})
-        found += rows_of([hostile], records)
-
-    assert [3 * len(HOSTILE)] * 2 == [len(read_back(TEXTS[form](found))) for form in ("csv", "csv-runs")]
-    for form in ("github-smaller", "github-bigger"):
-        assert all(
-            set(entry) == {"name", "unit", "value", "range", "extra"} for entry in json.loads(TEXTS[form](found))
-        )
-
-
 def test_two_names_that_print_the_same_are_told_apart(mine):
     """A dashboard would take the second for the first."""
     first, second = mine.cases
@@ -219,36 +182,26 @@ def test_names_say_scale_data_and_options_where_a_folder_holds_several(mine):
     """But no option that changed nothing."""
     asked = (Request("small", overrides=("epochs=1",)), Request(overrides=("stem=imagenet",)))
     records = [record for request in asked for record in records_of(mine, request, seeds=(0,))]
+    ends = ("small scale, cifar10, epochs=1", "smoke scale, fashion-mnist-mini")
 
-    assert [
-        "mine/8 (small scale, cifar10, epochs=1)",
-        "mine/16 (small scale, cifar10, epochs=1)",
-        "mine/8 (smoke scale, fashion-mnist-mini)",
-        "mine/16 (smoke scale, fashion-mnist-mini)",
-    ] == [row.name for row in rows_of([mine], records)]
+    assert [f"mine/{case} ({end})" for end in ends for case in (8, 16)] == [
+        row.name for row in rows_of([mine], records)
+    ]
 
 
 def test_an_empty_folder_is_exit_code_3(export, tmp_path):
     result = export("csv", [], "--to", "out")
 
-    assert 3 == result.exit_code
+    assert (3, False) == (result.exit_code, (tmp_path / "out").exists())
     assert "there are no records" in result.stderr
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_record_is_named_and_the_others_are_exported(export, mine, tmp_path):
     (tmp_path / "results" / "records" / "broken.1.json").write_text("{", encoding="utf-8")
-    result = export("github-bigger", records_of(mine))
-
-    assert 4 == result.exit_code
-    assert "left out: broken.1.json: is no record" in result.stderr
-    assert {"mine/8", "mine/16"} == {entry["name"].split(":")[0] for entry in json.loads(result.stdout)}
-
-
-def test_an_export_to_a_file_is_the_text_of_the_terminal(export, mine):
     result = export("csv", records_of(mine), "--to", "new/mine.csv")
 
-    assert "csv: new/mine.csv\n" == result.stdout
+    assert (4, "csv: new/mine.csv\n") == (result.exit_code, result.stdout)
+    assert "left out: broken.1.json: is no record" in result.stderr
     assert TEXTS["csv"](rows_of([mine], records_of(mine))) == Path("new/mine.csv").read_text(encoding="utf-8")
 
 

@@ -23,14 +23,8 @@ PIECES = (
 )
 FRAGMENTS = st.text(SPECIAL, max_size=25) | st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 WRITTEN = {
-    **{
-        text: text
-        for text in (
-            *("####### a", "#a", "-5 %", "---a", "--- a", "= 3", "1234567890. a", "1.5", "a 1. b", "a # b - c"),
-            *("awww.a", "a: b/c", "plain, 75.49% (x)"),
-        )
-    },
-    **{text: f"\\{text}" for text in ("# a", "- a", "+", "-----", "-- -", "=== ")},
+    **{text: text for text in ("#a", "-5 %", "--- a", "= 3", "1.5", "a 1. b", "a # b - c", "a: b/c", "75.49% (x)")},
+    **{text: f"\\{text}" for text in ("# a", "- a", "+", "-- -", "=== ")},
     "a\\b": "a\\\\b",
     "a|b": "a\\|b",
     "<b> &amp; $a$": "\\<b\\> \\&amp; \\$a\\$",
@@ -117,13 +111,6 @@ def test_code_shows_what_went_in_and_ends_where_it_ends(text):
 
     assert ["text", "code_inline", "text"] == [child.type for child in inline.children]
     assert words(text) == words(inline.children[1].content)
-
-
-@pytest.mark.parametrize(
-    ("text", "written"), [("a", "`a`"), ("a`b", "`` a`b ``"), ("``", "``` `` ```"), ("a\nb", "`a b`")]
-)
-def test_code_has_golden_bytes(text, written):
-    assert written == blocks_text([Line(Code(text))])
 
 
 def test_blocks_are_written_in_order_with_headings_by_depth():

@@ -201,15 +201,6 @@ def test_the_curves_are_the_numbers_of_the_records(mine):
     assert {"runs": [[2.0, 2.0], [2.0, 2.0]], "mean": [2.0, 2.0]} == first["lines"]["train_loss"]
 
 
-def test_a_case_without_a_result_stands_in_the_legend_with_the_reason(mine):
-    ok, other = record_all([mine])
-    failed = make_record(other.spec.experiment, other.spec.execution, request=PAPER, status="oom_device")
-    page = page_of([mine], [ok, failed])
-
-    assert re.search(r'<tr class="absent">\s*<th scope="row"><label><input type="checkbox" disabled>', page)
-    assert "Out of Memory" in words_of(page)
-
-
 def test_a_run_says_where_it_comes_from(mine):
     (record, *_) = record_all([mine])
     words = words_of(page_of([mine], [record]))

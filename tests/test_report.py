@@ -1,7 +1,6 @@
 """The report: what stands in it and where, in which order, and what is written into the folder."""
 
 import hashlib
-import itertools
 import re
 from pathlib import Path
 from zlib import crc32
@@ -30,11 +29,6 @@ SMALL, SMOKE = Request("small", "cifar10-jpeg"), Request()
 TEN = plain_epochs(10)
 
 
-@pytest.fixture
-def claimed(tmp_path):
-    return make_benchmark(tmp_path, TOML + CLAIM)
-
-
 def row_of(text, name):
     """The cells of the first row of that name."""
     line = next(line for line in text.splitlines() if line.startswith(f"| {name} "))
@@ -53,13 +47,6 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
     assert "\n- Path and precision: reference, fp32.\n" in text
     for words in ("Form of the optimizer", "is the same run as", "Peak memory", DAGGER):
         assert words not in text
-
-
-def test_the_last_attempt_counts(mine):
-    crashed = [make_record(one.spec.experiment, request=PAPER, status="crashed") for one in record_all([mine])]
-    text = text_of([mine], [*record_all([mine], attempt=2), *crashed])
-
-    assert ["1", "1"] == row_of(text, "n (seeds)")[1:]
 
 
 def test_another_precision_than_asked_for_is_named(mine):
@@ -92,16 +79,6 @@ def test_assumptions_stand_under_their_table_with_value_and_source():
     assert "- `image_size` = 32: public script: a variant with ToTensor alone, which leaves 32 px" in text
     assert "- loader: public script: images shuffled" in text
     assert len(basic.assumptions) == len(re.findall(r"^- (?:`[a-z_.]+` = |initialisation: |loader: )", text, re.M))
-
-
-def test_a_derived_number_is_computed_from_records():
-    (device,) = load_benchmarks(("device",))
-    records = record_all(
-        [device], epochs=lambda run: (make_epoch(1, train_s=3.0 if run.execution.device == "cpu" else 1.5),)
-    )
-    line = "- speed-up Sp, CPU divided by GPU: reported 44.1631; measured 2 (n = 1 and 1: no interval), medians on "
-
-    assert f"{line}a processor, 2 threads." in text_of([device], records)
 
 
 def test_an_extrapolated_time_stands_with_what_it_is_made_of():
@@ -145,7 +122,6 @@ def with_steps(run):
         ),
         (with_first_epoch(3.0), (), "The first epoch was 50 % slower than later epochs (median of 2 runs)."),
         (with_first_epoch(1.5), (), "The first epoch was 25 % faster than later epochs (median of 2 runs)."),
-        (with_first_epoch(2.0), (), "The first epoch was as fast as later epochs (median of 2 runs)."),
         (
             with_steps,
             (32, 128),
@@ -158,10 +134,6 @@ def test_notes_say_what_times_measure(epochs, sizes, note, tmp_path):
     mine = make_benchmark(tmp_path, TOML + cases)
 
     assert f"- {note}" in text_of([mine], record_all([mine], epochs=epochs))
-
-
-def test_two_batch_sizes_make_no_line(mine):
-    assert "An epoch takes" not in text_of([mine], record_all([mine], epochs=with_steps))
 
 
 @pytest.mark.parametrize(
@@ -210,24 +182,18 @@ def test_a_report_is_an_index_of_its_records(mine):
     assert line not in text_of([mine], records[1:]).splitlines()
 
 
-def test_the_order_of_records_changes_no_byte(mine):
-    records = record_all([mine], seeds=(0, 1))
-    first, *others = (made_of([mine], order) for order in itertools.permutations(records))
-
-    assert all(first == other for other in others)
-
-
-def test_locale_and_time_zone_change_no_byte(mine, monkeypatch):
+def test_order_locale_and_time_zone_change_no_byte(mine, monkeypatch):
     records = record_all([mine], seeds=(0, 1, 2))
     here = text_of([mine], records)
     with elsewhere(monkeypatch):
-        there = text_of([mine], records)
+        there = [text_of([mine], records[at:] + records[:at]) for at in range(len(records))]
 
-    assert here == there
+    assert {here} == set(there)
 
 
-def test_verdicts_come_first_and_again_under_their_table(claimed):
-    text = text_of([claimed], record_all([claimed], seeds=(0, 1, 2)))
+def test_verdicts_come_first_and_again_under_their_table(tmp_path):
+    mine = make_benchmark(tmp_path, TOML + CLAIM)
+    text = text_of([mine], record_all([mine], seeds=(0, 1, 2)))
 
     assert "Of 1 claim of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
     assert text.index("### Summary") < text.index("### Verdicts") < text.index("### A table")
@@ -247,21 +213,13 @@ def test_every_claim_of_the_suite_has_a_verdict_however_many_seeds_its_cases_hav
         assert row_of(text, claim.id)[2] in {"supported", "contradicted", "inconclusive", "not run"}
 
 
-def test_a_claim_on_an_arm_that_holds_a_seed_twice_is_not_run(claimed):
-    records = record_all([claimed], seeds=(0, 1, 2))
-
-    assert 'Not run: C9 (seed 0 of "8" is in two records).' in text_of(
-        [claimed], [*records, changed(records[0], run_id="f" * 16)]
-    )
-
-
-def test_reports_are_judged_each_by_itself(claimed):
+def test_reports_are_judged_each_by_itself(tmp_path):
     """A file of one's own is no part of the lab report: its claims do not count with those, nor those with its."""
-    other = claimed.model_copy(update={"name": "other", "report": "other", "title": "Another table"})
-    text = text_of([claimed, other], record_all([claimed], seeds=(0, 1, 2)))
+    mine = make_benchmark(tmp_path, TOML + CLAIM)
+    other = mine.model_copy(update={"name": "other", "report": "other", "title": "Another table"})
+    text = text_of([mine, other], record_all([mine], seeds=(0, 1, 2)))
 
-    assert "### Summary: mine" in text
-    assert "### Summary: other" in text
+    assert all(f"### Summary: {name}" in text for name in ("mine", "other"))
     assert 2 == text.count("over all 1 claims")
 
 
@@ -304,11 +262,10 @@ def summary_of(folder, checks, seeds, height):
     """The lines of a summary: 8 reaches 50 %, 16 reaches 55 %, 32 this height, with some noise by seed."""
     claim = f'[[claim]]\nid = "X1"\nsays = "it is so"\ncheck = [{checks}]\n'
     mine = make_benchmark(folder, TOML + '[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n' + claim)
+    noise = (0.0, 0.1, -0.1, 0.05, -0.05)
 
     def epochs(run):
-        percent = {8: 50, 16: 55, 32: height}[run.experiment.batch_size] + (0.0, 0.1, -0.1, 0.05, -0.05)[
-            run.experiment.seed
-        ]
+        percent = {8: 50, 16: 55, 32: height}[run.experiment.batch_size] + noise[run.experiment.seed]
         score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
         return (make_epoch(1, clean=score, as_published=score),)
 
@@ -340,14 +297,6 @@ NEVER = f"Inconclusive, and no number of seeds of such runs can support the clai
 )
 def test_a_summary_says_how_a_claim_stands_and_what_to_type_next(checks, seeds, height, line, tmp_path):
     assert any(one.startswith(line) for one in summary_of(tmp_path, checks, seeds, height))
-
-
-def test_claims_that_lack_cases_share_a_line():
-    suite = load_benchmarks()
-    text = text_of(suite, record_all(suite[:2], SMALL, epochs=TEN))
-
-    assert "- Not run: C1, C2, C3, D1, D2, E1 (some cases have no records)." in text
-    assert re.search(r"^- Not run: [A-Z\d, ]+ \(no records\)\.$", text, re.MULTILINE)
 
 
 def test_runs_of_candidates_are_not_leftovers():
@@ -408,11 +357,8 @@ def test_unreliable_times_count_only_where_asked_for(accepted, mine, tmp_path):
 
 def test_everything_that_is_written_lies_inside_the_results_folder(tmp_path):
     hostile = ("../../x", "CON", "a" * 200, "..\\\\..\\\\x", "/etc/passwd")
-    cases = "".join(
-        f'\n[[case]]\nname = "{name}"\nexperiment = {{ batch_size = {32 + number} }}\n'
-        for number, name in enumerate(hostile)
-    )
-    mine = make_benchmark(tmp_path, TOML + cases)
+    case = '\n[[case]]\nname = "{}"\nexperiment = {{ batch_size = {} }}\n'
+    mine = make_benchmark(tmp_path, TOML + "".join(case.format(name, 32 + at) for at, name in enumerate(hostile)))
     store = Store(tmp_path / "deep" / "er" / "results")
     store.make_writable()
     for record in record_all([mine], Request(overrides=('stem="imagenet" # ../../../y',))):
