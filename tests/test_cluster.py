@@ -106,16 +106,10 @@ def handlers():
 
 @pytest.fixture
 def job(tmp_path, home):
-    """The first attempt at a tiny run; the node has a data home of its own."""
+    """The first attempt at a tiny run; the node has a data home of its own, Slurm's share the job's results."""
     found = jobs_of(tmp_path, data=read_embedded().sha256)[0]
     (tmp_path / "results" / "slurm").mkdir()
     return found
-
-
-@pytest.fixture
-def store(tmp_path, job):
-    """The runner's results, which nodes of Slurm share."""
-    return Store(tmp_path / "results")
 
 
 @pytest.fixture
@@ -266,22 +260,22 @@ def test_a_task_that_does_not_end_is_a_problem(job, attempts, home, monkeypatch)
     ids=["interrupted", "done", "stale"],
 )
 def test_where_the_nodes_share_the_results_a_run_is_carried_out_unless_it_is_done(
-    changes, keep_stale, then, job, store, attempts
+    changes, keep_stale, then, job, attempts
 ):
-    store.save(record_of(job, **changes))
+    job.store.save(record_of(job, **changes))
     carry_out_here(job.model_copy(update={"policy": Policy(keep_stale=keep_stale)}).model_dump_json())
 
-    assert (then, len(then) - 1) == (states(store), len(attempts))
+    assert (then, len(then) - 1) == (states(job.store), len(attempts))
 
 
 @pytest.mark.parametrize("number", ENDINGS, ids=str)
-def test_a_signal_of_slurm_ends_a_run_with_a_checkpoint_and_a_record(number, job, store, monkeypatch):
+def test_a_signal_of_slurm_ends_a_run_with_a_checkpoint_and_a_record(number, job, monkeypatch):
     interrupt_at_first_epoch(monkeypatch, lambda: os.kill(os.getpid(), number))
     long = longer(job, 2000)
     with pytest.raises(SystemExit) as raised:
         carry_out_here(long.model_dump_json())
 
     assert 128 + number == raised.value.code
-    assert [(1, "interrupted")] == states(store)
-    assert Checkpoints(store.results, long.run.run_id).files()
+    assert [(1, "interrupted")] == states(job.store)
+    assert Checkpoints(job.results, long.run.run_id).files()
     assert [] == multiprocessing.active_children()

@@ -130,23 +130,15 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out):
 
 
 @pytest.mark.usefixtures("home")
-def test_two_processes_never_have_the_same_gpu():
-    holders = [
-        subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in TWO
-    ]
-    try:
-        held = {holder.stdout.readline().strip(): holder for holder in holders}
-        assert set(TWO) == set(held)
-        with ExitStack() as ours:
-            assert lease_gpu(TWO, ours) is None
-            held["GPU-b"].kill()
-            held["GPU-b"].wait()
-            assert "GPU-b" == lease_gpu(TWO, ours)
-    finally:
-        for holder in holders:
-            holder.kill()
-            holder.communicate()
+def test_a_gpu_is_leased_to_one_process_and_free_when_that_is_killed():
+    command = [sys.executable, "-c", HOLDER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder, ExitStack() as ours:
+        assert "GPU-a\n" == holder.stdout.readline()
+        assert ("GPU-b", None) == (lease_gpu(TWO, ours), lease_gpu(TWO, ours))
+        holder.kill()
+        holder.wait()
+        assert "GPU-a" == lease_gpu(TWO, ours)
 
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])

@@ -1,11 +1,11 @@
-"""The Slurm engine without Slurm: jobs that end as a test says, programs that are shell scripts."""
+"""The Slurm engine without Slurm: jobs that end as a test says."""
 
 import sys
 from types import SimpleNamespace
 
 import pytest
 from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, make_store, problem, record_of, states
-from fakes.slurm import FakeSlurm, programs
+from fakes.slurm import FakeSlurm
 from filelock import FileLock
 
 from resnet18.execution import slurm_engine
@@ -185,14 +185,6 @@ def test_a_second_runner_is_refused(start, leave, store):
     assert 75 == raised.value.exit_code
 
 
-@pytest.fixture
-def scripts(tmp_path, monkeypatch):
-    """Put programs on the PATH that do what their scripts say."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    return lambda **scripts: monkeypatch.setenv("PATH", programs(folder, **scripts))
-
-
 @pytest.mark.parametrize(
     ("listed", "devices"),
     [
@@ -203,9 +195,9 @@ def scripts(tmp_path, monkeypatch):
         ("", {"cpu": 1}),
     ],
 )
-def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, scripts, monkeypatch):
+def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
-    scripts(sinfo=f"cat <<'END'\n{listed}\nEND")
+    monkeypatch.setattr(slurm_engine, "answer", lambda command: listed)
 
     assert devices == connect("slurm", Resources(), None).devices
 
@@ -217,45 +209,41 @@ def test_the_devices_are_those_of_the_node_with_the_most(listed, devices, script
         ("a warning\n\nx|2|R\nx|3|CG", {("x", 2)}),
     ],
 )
-def test_a_task_is_a_line_of_squeue(lines, tasks, scripts):
-    scripts(squeue=f"cat <<'END'\n{lines}\nEND")
+def test_a_task_is_a_line_of_squeue(lines, tasks, monkeypatch):
+    monkeypatch.setattr(slurm_engine, "answer", lambda command: lines)
 
     assert tasks == slurm_engine.queued(["x"])
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("command", "words"),
     [
-        ("echo 'slurm_load: no contact' >&2; echo more >&2; exit 1", "sinfo: slurm_load: no contact"),
-        ("exit 4", "returned non-zero exit status 4"),
-        ("exec sleep 60", "timed out after 0.5 seconds"),
-        (None, "No such file or directory"),
+        (["sh", "-c", "echo 'slurm_load: no contact' >&2; echo more >&2; exit 1"], "sh: slurm_load: no contact"),
+        (["sh", "-c", "exit 4"], "returned non-zero exit status 4"),
+        (["sleep", "60"], "timed out after 0.5 seconds"),
+        (["no-such-program"], "No such file or directory"),
     ],
 )
-def test_a_program_that_fails_is_quoted(script, words, scripts, monkeypatch):
+def test_a_program_that_fails_is_quoted(command, words, monkeypatch):
     monkeypatch.setattr(slurm_engine, "ANSWER_LIMIT_S", 0.5)
-    scripts(**({"sinfo": script} if script else {}))
     with pytest.raises(EnvironmentMissingError) as raised:
-        slurm_engine.most_gpus()
+        slurm_engine.answer(command)
 
     assert (5, True) == (raised.value.exit_code, words in raised.value.what)
 
 
 @pytest.fixture
 def submit(tmp_path, monkeypatch):
-    """Submit to a submitit that remembers, or that raises; returns what it was told."""
+    """Submit to a submitit that remembers; returns what it was told."""
 
-    def call(wanted, error=None):
+    def call(wanted):
         told = {}
 
         def map_array(function, texts):
             told.update(function=function, texts=texts)
-            if error:
-                raise error
 
         executor = SimpleNamespace(update_parameters=lambda **parameters: told.update(parameters), map_array=map_array)
-        utils = SimpleNamespace(FailedJobError=RuntimeError)
-        monkeypatch.setitem(sys.modules, "submitit.core.utils", utils)
+        monkeypatch.setitem(sys.modules, "submitit.core.utils", SimpleNamespace(FailedJobError=RuntimeError))
         monkeypatch.setitem(sys.modules, "submitit.slurm.slurm", SimpleNamespace(SlurmExecutor=lambda folder: executor))
         slurm_engine.submit(tmp_path / "x", ["{}"], wanted, 7)
         return told
@@ -285,17 +273,3 @@ def test_slurm_is_asked_for_what_the_runs_need(wanted, asked, threads, submit):
 def test_a_part_of_a_gpu_is_refused(submit):
     with pytest.raises(SpecError, match=r"0\.5 GPUs: Slurm gives whole ones"):
         submit(Resources(gpus=0.5))
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (OSError("sbatch: error: a\nsbatch: error: Invalid account"), "sbatch: error: Invalid account"),
-        (RuntimeError(" "), "RuntimeError"),
-    ],
-)
-def test_an_array_that_is_refused_is_said_in_slurms_words(error, words, submit):
-    with pytest.raises(EnvironmentMissingError) as raised:
-        submit(PART, error)
-
-    assert f"the jobs cannot be submitted: {words}" == raised.value.what

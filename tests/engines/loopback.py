@@ -1,7 +1,6 @@
 """A Ray cluster of several "nodes" on this machine, each with a loopback address and a data folder of its own."""
 
 import os
-from contextlib import contextmanager
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_task_oom_retries"] = "0"  # noqa: SIM112 - Ray's own spelling
@@ -14,21 +13,26 @@ HEAD = "127.0.0.2"  # Ray rewrites 127.0.0.1 to the address of a network card, a
 
 
 class Loopback:
-    """The cluster: a head without processors, and one node for each data folder."""
+    """The cluster: a head without processors, and three nodes of two, each with a data folder."""
 
-    def __init__(self, folder, nodes, cpus):
+    def __init__(self, folder):
         self.folder = folder
-        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False, "node_ip_address": HEAD}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.folders = [folder / f"node{number}" for number in range(nodes)]
-        self.nodes = [self.add(number, cpus=cpus) for number in range(nodes)]
-        ray.init(address=self.cluster.address, _node_ip_address=HEAD, logging_level="ERROR", log_to_driver=False)
+        self.folders = [folder / f"node{number}" for number in range(3)]
 
-    def add(self, number, *, cpus=1, data=None):
+    def __enter__(self):
+        head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False, "node_ip_address": HEAD}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.address = self._cluster.address
+        for number in range(3):
+            self.add(number)
+        ray.init(address=self.address, _node_ip_address=HEAD, logging_level="ERROR", log_to_driver=False)
+        return self
+
+    def add(self, number):
         """Start a node; its address tells its number."""
-        home = data or self.folder / f"node{number}"
-        return self.cluster.add_node(
-            num_cpus=cpus,
+        home = self.folder / f"node{number}"
+        return self._cluster.add_node(
+            num_cpus=2,
             object_store_memory=STORE_BYTES,
             node_ip_address=f"127.0.0.{number + 3}",
             env_vars={"RESNET18_DATA": str(home)},
@@ -36,19 +40,8 @@ class Loopback:
 
     def kill(self, node):
         """End a node as a power loss does."""
-        self.cluster.remove_node(node, allow_graceful=False)
+        self._cluster.remove_node(node, allow_graceful=False)
 
-    def close(self):
-        """End all of it."""
+    def __exit__(self, *_):
         ray.shutdown()
-        self.cluster.shutdown()
-
-
-@contextmanager
-def loopback(folder, nodes=3, cpus=1):
-    """Start a cluster of so many nodes, and end it."""
-    cluster = Loopback(folder, nodes, cpus)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+        self._cluster.shutdown()

@@ -31,12 +31,10 @@ def end_when_it_trains(process, number, checkpoints):
 
 
 def hashes(records):
-    """Return the result hash of each run."""
     return {record.run_id: record.result_hash for record in records}
 
 
 def states(records):
-    """Return attempt and status of each record."""
     return [(record.attempt, record.status) for record in records]
 
 

@@ -1,29 +1,17 @@
-"""Stand-ins for Slurm: its programs as shell scripts, and a queue that holds what was submitted until a test says."""
+"""A stand-in for Slurm: a queue that holds what was submitted until a test says."""
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnet18.execution.job import Job
 from resnet18.spec.errors import EnvironmentMissingError
 
 
-def programs(folder: Path, **scripts: str) -> str:
-    """Write programs that are shell scripts, and return the PATH on which they are alone with the shell's own."""
-    for name, script in scripts.items():
-        path = folder / name
-        path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        path.chmod(0o755)
-    return f"{folder}:/bin:/usr/bin"
-
-
-@dataclass
-class Submitted:
+class Submitted(NamedTuple):
     """An array that was submitted."""
 
-    folder: Path
     name: str
     jobs: list[Job]
     wanted: Any
@@ -52,7 +40,7 @@ class FakeSlurm:
         jobs = [Job.model_validate_json(text) for text in texts]
         written = json.loads((folder / "array.json").read_text())
         assert written == [job.run.run_id for job in jobs], "what an array holds is not written before it is submitted"
-        self.arrays.append(Submitted(folder, folder.name, jobs, wanted, at_once))
+        self.arrays.append(Submitted(folder.name, jobs, wanted, at_once))
         for index, job in enumerate(jobs):
             if state := self.begins(job):
                 self.tasks[folder.name, index] = state

@@ -15,9 +15,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -95,49 +94,41 @@ class SlurmCluster:
         for name in ("state", *NODES):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         names, user = ("port", *NODES), pwd.getpwuid(os.getuid()).pw_name
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-        ports = {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
-        for each in sockets:
-            each.close()
+        with ExitStack() as opened:
+            sockets = [opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+            ports = {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
         self.conf.write_text(TEMPLATE.format(folder=self.folder, user=user, plugins=self._plugins, **ports))
         if self.call("slurmd", "-V").split()[1] >= "23.02":  # takes part in control groups unless it is told not to
             (self.folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
-        try:
+        with ExitStack() as failing:
+            failing.push(self)
             self._begin("slurmctld", "slurmctld", "-D", "-c")
             for name in NODES:
                 self._begin(name, "slurmd", "-D", "-N", name, "-d", str(self._stepd))
             wait_until(self._is_ready, f"both nodes are ready; see {self.folder}/*.log", START_LIMIT_S)
-        except BaseException:
-            self.close()
-            raise
+            failing.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def jobs(self, node: str = "") -> list[psutil.Process]:
-        """Return the processes that run in jobs of this cluster, on one node or on any."""
-        return [process for process in psutil.process_iter() if self._is_job(process, node)]
-
-    def kill_node(self, name: str) -> None:
-        """Kill a node's daemon and all that runs there, at once, so that none tells slurmctld of another's end."""
-        destroy(lambda: [*self._of(name), *self.jobs(name)])
-        self._daemons.pop(name).wait()
-
-    def close(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all daemons and jobs. What they were about to write is lost."""
         destroy(lambda: [*self.jobs(), *(process for name in ("slurmctld", *NODES) for process in self._of(name))])
         while self._daemons:
             self._daemons.popitem()[1].wait()
 
-    def _is_job(self, process: psutil.Process, node: str) -> bool:
-        with suppress(psutil.Error):
-            said = process.environ()
-            place = said.get("SLURMD_NODENAME")
-            return said.get("SLURM_CONF") == str(self.conf) and place is not None and node in {"", place}
-        return False
+    def jobs(self, *nodes: str) -> list[psutil.Process]:
+        """Return the processes that run in jobs of this cluster, on these nodes or on any."""
+        found = list[psutil.Process]()
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):  # gone, or another user's
+                said = process.environ()
+                if said.get("SLURM_CONF") == str(self.conf) and said.get("SLURMD_NODENAME") in (nodes or NODES):
+                    found.append(process)
+        return found
+
+    def kill_node(self, name: str) -> None:
+        """Kill a node's daemon and all that runs there, at once, so that none tells slurmctld of another's end."""
+        destroy(lambda: [*self._of(name), *self.jobs(name)])
+        self._daemons.pop(name).wait()
 
     def _of(self, name: str) -> list[psutil.Process]:
         """Return what holds the log of a daemon open, which slurmd and its slurmstepds do, and what these started."""
