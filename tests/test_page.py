@@ -54,24 +54,21 @@ def mine(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def document():
-    """Two seeds of every case of the suite."""
+def written():
+    """Two seeds of every case of the suite: the report, and its page."""
     suite = load_benchmarks()
-    return made_of(suite, record_all(suite, seeds=(0, 1), epochs=plain_epochs(2)))
+    document = made_of(suite, record_all(suite, seeds=(0, 1), epochs=plain_epochs(2)))
+    return document, write_page(document)
 
 
 @pytest.fixture(scope="module")
-def suite_page(document):
-    return write_page(document)
+def read(written):
+    return Page(written[1])
 
 
-@pytest.fixture(scope="module")
-def read(suite_page):
-    return Page(suite_page)
-
-
-def test_every_cell_and_sentence_of_the_markdown_report_is_in_the_page(document, suite_page):
+def test_every_cell_and_sentence_of_the_markdown_report_is_in_the_page(written):
     """Tables, verdicts, evidence, notes, assumptions, what is left over: all but images, and titles of their own."""
+    document, suite_page = written
     words = words_of(suite_page)
     tokens = [token for token in MARKDOWN.parse(write_markdown(document, "report.html")) if token.type == "inline"]
     texts = [

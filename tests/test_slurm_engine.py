@@ -4,7 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, make_store, problem, record_of, states
+from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, make_store, problem, record_of
 from fakes.slurm import FakeSlurm
 from filelock import FileLock
 
@@ -55,20 +55,6 @@ def leave(store):
     return end
 
 
-@pytest.fixture
-def later(store, leave):
-    """What lets the jobs of an array leave their records once so many seconds have passed."""
-
-    def act(slurm, seconds, **changes):
-        jobs = slurm.arrays[0].jobs
-        if slurm.now_s >= 1000 + seconds and not states(store):
-            for job in jobs:
-                leave(job, **changes)
-            slurm.tasks.clear()
-
-    return act
-
-
 def gone(job):
     return ""
 
@@ -82,14 +68,12 @@ def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_t
     ]
 
 
-def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(start, leave, store):
+def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(start, leave):
     slurm = FakeSlurm(lambda job: leave(job, "interrupted") or "PD")
 
     def go_on():
         if slurm.now_s > 1000 + 3 * LAG_S:
-            for job in slurm.arrays[0].jobs:
-                leave(job.model_copy(update={"attempt": 2}))
-            slurm.tasks.clear()
+            slurm.end(lambda job: leave(job.model_copy(update={"attempt": 2})))
 
     slurm.slept = go_on
 
@@ -121,12 +105,12 @@ def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago
     assert 5 == raised.value.exit_code
 
 
-def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, later, progress):
+def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, leave, progress):
     slurm = FakeSlurm(lambda job: "R")
 
     def meanwhile():
         slurm.is_silent = slurm.now_s < 1000 + 3 * LOOK_S
-        later(slurm, 0)
+        slurm.end(leave)
 
     slurm.slept = meanwhile
 
@@ -159,11 +143,11 @@ def test_an_interrupt_that_slurm_does_not_answer_names_every_array_that_goes_on(
 
 
 @pytest.mark.parametrize("how", ["completing", "gone", "on its way out", "of other code"])
-def test_what_ended_without_a_record_of_use_meanwhile_is_submitted_anew(how, start, leave, later, store):
+def test_what_ended_without_a_record_of_use_meanwhile_is_submitted_anew(how, start, leave, store):
     slurm = FakeSlurm(lambda job: "R")
     lose_terminal(start, slurm)
     if how == "of other code":
-        slurm.slept = lambda: later(slurm, 0, code="0" * 64)
+        slurm.slept = lambda: slurm.end(lambda job: leave(job, code="0" * 64))
     elif how == "on its way out":
         slurm.slept = slurm.tasks.clear
     else:
