@@ -5,9 +5,7 @@ import typer
 from builders import TOML, changed, make_benchmark, make_epoch, make_record
 
 from resnet18.cli.options import seconds_of
-from resnet18.cli.plan import announcement
 from resnet18.cli.power import power_text
-from resnet18.cli.preview import Preview, within_budget
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
 from resnet18.judge.reason import Reason
 from resnet18.records.record import Score
@@ -179,41 +177,6 @@ def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes
     (choice,) = chosen(checks=[check], **{"budget_s": 1e9, **changes})
 
     assert (0, reason) == (choice.seeds, choice.left_out)
-
-
-@pytest.fixture
-def announced(tmp_path):
-    """Announce claims of the same table, and return the text and the rows."""
-
-    def call(budget, *checks, seeds=3):
-        mine = make_benchmark(tmp_path, TOML + MORE + claims_of(*checks))
-        planned = plan([mine], PAPER, range(seeds), {"cpu": 1})
-        seconds = {run.run_id: COSTS[run.labels[0].partition("/")[2]] for run in planned.runs}
-        view = within_budget(Preview((mine,), PAPER, None, planned, {"cpu": 1}, seconds=seconds), budget)
-        return announcement(view).partition("\n")[2], view.claims
-
-    return call
-
-
-def test_a_choice_is_told_claim_by_claim(announced):
-    """Those that are taken with their seeds, the others with the reason, and the same as rows."""
-    text, rows = announced(100.0, ORDER.format("8", "16"), ORDER.format("8", "64"), OOM)
-    head, _, taken, *others = text.splitlines()
-    left_out = "needs about 4 min; 10 s of the budget is left"
-
-    start = "Budget: 1 of 3 claims get at least 3 seeds"
-    assert f"{start}, which a test needs. The chosen runs take about 2 min, one after another." == head
-    assert ["mine", "X1", "3", "it", "is", "so"] == taken.split()
-    assert [True, True] == [left_out in others[0], "mine/16 does not run on cuda here" in others[1]]
-    assert {"benchmark": "mine", "claim": "X2", "says": "it is so", "seeds": 0, "left_out": left_out} == rows[1]
-
-
-def test_with_fewer_seeds_than_a_verdict_needs_that_is_told(announced):
-    order = ORDER.format("8", "16")
-
-    assert announced(30.0, order, seeds=1)[0].startswith("Budget: 0 of 1 claims get at least 3 seeds")
-    with pytest.raises(UnfinishedError, match=r"too small to test any claim:\nBudget: 0 of 1 claims"):
-        announced(29.0, order, seeds=1)
 
 
 def test_a_budget_is_a_number_and_a_unit():
