@@ -19,12 +19,7 @@ from torch import Tensor, nn
 from resnet18.measure import SCOPES, Clock
 from resnet18.records.record import Epoch, Sample, Score, Summary
 from resnet18.spec.errors import IntegrityError
-from resnet18.training.fast.trimmed import (
-    full_optimizer_state,
-    full_state,
-    load_full_optimizer_state,
-    load_full_state,
-)
+from resnet18.training.fast.trimmed import full_optimizer_state, load_full_optimizer_state
 from resnet18.training.model import CLASSES
 from resnet18.training.setup import Setup
 
@@ -105,7 +100,7 @@ def snapshot(setup: Setup, position: Position, clock: Clock) -> tuple[dict[str, 
     On the CPU the arrays are the tensors' own memory: write them before the next step.
     """
     moment = asdict(Moment(position, dict(clock.total_ns), setup.scaler.state_dict()))
-    tensors = {f"model/{name}": tensor for name, tensor in full_state(setup.model).items()}
+    tensors = {f"model/{name}": tensor for name, tensor in setup.model.state_dict().items()}
     for index, kept in full_optimizer_state(setup.optimizer, setup.model).items():
         tensors |= {f"optimizer/{index}/{key}": value for key, value in kept.items() if value is not None}
     return moment, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
@@ -132,12 +127,12 @@ def restore(setup: Setup, clock: Clock, saved: Mapping[str, Any], arrays: Arrays
                 state.setdefault(int(index), {})[key] = torch.from_numpy(array)
             case _:
                 raise IntegrityError("checkpoint", "holds arrays that neither the network nor the optimizer has")
-    own = full_state(setup.model)
+    own = setup.model.state_dict()
     if own.keys() != model.keys() or any(own[name].shape != model[name].shape for name in own):
         raise IntegrityError("checkpoint", "is of another network")
     if set(moment.clock_ns) != set(SCOPES) or setup.scaler.is_enabled() != bool(moment.scaler):
         raise IntegrityError("checkpoint", "is of another clock or precision")
-    load_full_state(setup.model, model)
+    setup.model.load_state_dict(model)
     load_full_optimizer_state(setup.optimizer, setup.model, state)
     if setup.scaler.is_enabled():
         setup.scaler.load_state_dict(dict(moment.scaler))
@@ -181,7 +176,7 @@ def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> tuple[dict[str, An
 def parameters_sha256(model: nn.Module) -> str:
     """Return the SHA-256 of all parameters and buffers, unseen weights too: names, then little-endian bytes."""
     total = hashlib.sha256()
-    for name, tensor in full_state(model).items():
+    for name, tensor in model.state_dict().items():
         total.update(f"{name} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
@@ -189,8 +184,8 @@ def parameters_sha256(model: nn.Module) -> str:
 
 def parameter_count(model: nn.Module) -> int:
     """Return the number of trainable parameters, unseen weights too."""
-    whole = full_state(model)
-    return sum(whole[name].numel() for name, _ in model.named_parameters())
+    state = model.state_dict()
+    return sum(state[name].numel() for name, _ in model.named_parameters())
 
 
 def learned_nothing(setup: Setup, last: Epoch) -> bool:

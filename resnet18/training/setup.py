@@ -15,7 +15,7 @@ from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import Optimizer, TorchOptimizer
 from resnet18.training.device import autocast, carried_out, synchronize
 from resnet18.training.fast import build_fast_network
-from resnet18.training.fast.trimmed import unseen_weights
+from resnet18.training.fast.trimmed import trimmed_layers
 from resnet18.training.model import build_model
 
 EVALUATION_BATCH = 100  # images that are evaluated at once
@@ -113,7 +113,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
             execution.path,
             device.type,
             rate_changes=experiment.schedule.changes_within_epochs,
-            unseen=unseen_weights(model),
+            unseen=[layer.unseen for layer in trimmed_layers(model).values()],
         ),
         train_indices=subset(data, "train", experiment.train_images),
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
@@ -163,7 +163,7 @@ def build_optimizer(
     if path == "fast" and device_type == "cpu":
         optimizer = _without_compiler(torch_class)([{"params": parameters}], **values)
         if unseen and spec.moves_unseen:
-            optimizer.add_param_group({"params": list(unseen), "unseen": True})
+            optimizer.add_param_group({"params": list(unseen)})
             zeros = [torch.zeros_like(weight) for weight in unseen]
 
             def set_gradients(*_: object) -> None:

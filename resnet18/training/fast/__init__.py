@@ -16,7 +16,7 @@ from torch.nn.functional import batch_norm, linear, max_pool2d, relu
 from resnet18.spec.experiment import Experiment
 from resnet18.training.device import HALVES
 from resnet18.training.fast.convolution import Convolution
-from resnet18.training.fast.trimmed import Geometry, load_full_state
+from resnet18.training.fast.trimmed import Geometry
 from resnet18.training.model import CLASSES, build_model
 from resnet18.training.native import Library, network_kernels
 
@@ -199,5 +199,5 @@ def build_fast_network(experiment: Experiment, precision: str) -> FastNetwork:
     """Return the network on the CPU, with the initial weights of `model.build_model`."""
     with torch.random.fork_rng(devices=[]):
         network = FastNetwork(experiment, precision)
-    load_full_state(network, build_model(experiment).state_dict())
+    network.load_state_dict(build_model(experiment).state_dict())
     return network

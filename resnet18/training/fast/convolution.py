@@ -145,7 +145,7 @@ def _grid(images: int, rows: range, columns: range) -> tuple[Tensor, Tensor, Ten
 class Strip(NamedTuple):
     """What one output pixel sees of one row, or of several that lie one after another."""
 
-    output: int
+    output: slice
     pixels: slice
     weights: slice
 
@@ -159,7 +159,8 @@ def strips(g: Geometry) -> tuple[Strip, ...]:
         begin, end = max(0, -x), min(g.kernel, g.size - x)
         if not 0 <= y < g.size or begin >= end:
             continue
-        output, first, weight = row * g.out + column, y * g.size + x, kernel_row * g.kernel
+        at, first, weight = row * g.out + column, y * g.size + x, kernel_row * g.kernel
+        output = slice(at, at + 1)
         pixels, weights = slice(first + begin, first + end), slice(weight + begin, weight + end)
         last = found[-1] if found else None
         if last and (last.output, last.pixels.stop, last.weights.stop) == (output, pixels.start, weights.start):
@@ -179,12 +180,9 @@ class Products(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.geometry = g
         images, weights = _flat(x), _flat(weight)
-        y = torch.empty(n, g.out**2 * outs)
-        before = -1
+        y = torch.zeros(n, g.out**2 * outs)
         for output, pixels, positions in strips(g):
-            part = _part(y, slice(output, output + 1), outs)
-            _add(part, _part(images, pixels, ins), _part(weights, positions, ins).t(), output == before)
-            before = output
+            _part(y, output, outs).addmm_(_part(images, pixels, ins), _part(weights, positions, ins).t())
         return y.view(n, g.out, g.out, outs).permute(0, 3, 1, 2)
 
     @staticmethod
@@ -195,14 +193,11 @@ class Products(torch.autograd.Function):
         g: Geometry = ctx.geometry
         outs, ins = weight.shape[:2]
         images, weights, gradient = _flat(x), _flat(weight), _flat(dy)
-        adds = g.out > 1  # strips of several output pixels meet the same pixels and weights
-        met = sum(strip.weights.stop - strip.weights.start for strip in strips(g))
-        dw = torch.zeros_like(weights) if adds or met < g.kernel**2 else torch.empty_like(weights)
-        dx = torch.zeros_like(images) if adds or met < g.size**2 else torch.empty_like(images)
+        dw, dx = torch.zeros_like(weights), torch.zeros_like(images)
         for output, pixels, positions in strips(g):
-            part = _part(gradient, slice(output, output + 1), outs)
-            _add(_part(dw, positions, ins), part.t(), _part(images, pixels, ins), adds)
-            _add(_part(dx, pixels, ins), part, _part(weights, positions, ins), adds)
+            part = _part(gradient, output, outs)
+            _part(dw, positions, ins).addmm_(part.t(), _part(images, pixels, ins))
+            _part(dx, pixels, ins).addmm_(part, _part(weights, positions, ins))
         dx, dw = (flat.view(like.permute(0, 2, 3, 1).shape) for flat, like in ((dx, x), (dw, weight)))
         return dx.permute(0, 3, 1, 2), dw.permute(0, 3, 1, 2), None
 
@@ -214,8 +209,3 @@ def _flat(image: Tensor) -> Tensor:
 
 def _part(flat: Tensor, pixels: slice, channels: int) -> Tensor:
     return flat[:, pixels.start * channels : pixels.stop * channels]
-
-
-def _add(target: Tensor, left: Tensor, right: Tensor, more: bool) -> None:
-    """Write a product, or add it to what is there."""
-    torch.addmm(target, left, right, beta=int(more), out=target)

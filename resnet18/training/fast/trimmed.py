@@ -48,22 +48,23 @@ class TrimmedConvolution(nn.Module):
 
     What computes with it (`convolution`) is apart, since every path saves and restores weights.
     `unseen` [out, in, positions] has the rest of the whole kernel, row by row; nothing is computed with it.
+    `state_dict` and `load_state_dict` have the whole kernel, as those of the reference network.
     """
 
     unseen: Tensor
 
     def __init__(self, channels_in: int, channels: int, whole: Geometry) -> None:
         super().__init__()
-        self.whole = whole
         self.geometry, begin = trimmed(whole)
-        self.part = slice(begin, begin + self.geometry.kernel)
+        kernel = self.geometry.kernel
+        self.part = slice(begin, begin + kernel)
         """Rows and columns of the whole kernel that the weight holds."""
-        shape = (channels, channels_in, self.geometry.kernel, self.geometry.kernel)
-        self.weight = nn.Parameter(torch.empty(shape).to(memory_format=torch.channels_last))
-        unseen = torch.empty(channels, channels_in, whole.kernel**2 - self.geometry.kernel**2)
-        self.register_buffer("unseen", unseen, persistent=False)
         self.is_unseen = torch.ones(whole.kernel, whole.kernel, dtype=torch.bool)
         self.is_unseen[self.part, self.part] = False
+        weight = torch.empty(channels, channels_in, kernel, kernel)
+        self.weight = nn.Parameter(weight.to(memory_format=torch.channels_last))
+        unseen = torch.empty(channels, channels_in, whole.kernel**2 - kernel**2)
+        self.register_buffer("unseen", unseen, persistent=False)
 
     def seen_of(self, whole: Tensor) -> Tensor:
         """Return a view [out, in, k, k] of a whole kernel: what the weight holds."""
@@ -73,97 +74,66 @@ class TrimmedConvolution(nn.Module):
         """Return a copy [out, in, positions] of the rest."""
         return whole[:, :, self.is_unseen]
 
-    def joined(self, seen: Tensor, unseen: Tensor | None) -> Tensor:
-        """Return a whole kernel; without the unseen part that is 0."""
-        whole = seen.new_zeros((*seen.shape[:2], self.whole.kernel, self.whole.kernel))
-        self.seen_of(whole).copy_(seen.detach())
-        if unseen is not None:
-            whole[:, :, self.is_unseen] = unseen
+    def joined(self, seen: Tensor, unseen: Tensor | float) -> Tensor:
+        """Return a whole kernel; where nothing is unseen, what is seen itself."""
+        if not self.unseen.numel():
+            return seen
+        whole = seen.new_empty((*seen.shape[:2], *self.is_unseen.shape))
+        self.seen_of(whole).copy_(seen)
+        whole[:, :, self.is_unseen] = unseen
         return whole
 
+    def _save_to_state_dict(self, destination: dict[str, Tensor], prefix: str, *_: object) -> None:
+        destination[f"{prefix}weight"] = self.joined(self.weight.detach(), self.unseen)
 
-def trimmed_layers(network: nn.Module) -> dict[str, TrimmedConvolution]:
-    """Return the convolutions that have unseen weights, by the name of their weight; torch's layers have none."""
-    return {
-        f"{name}.weight": layer
-        for name, layer in network.named_modules()
-        if isinstance(layer, TrimmedConvolution) and layer.geometry != layer.whole
-    }
-
-
-def unseen_weights(network: nn.Module) -> list[Tensor]:
-    """Return the weights that no data reach: an optimizer may move them, by its decay."""
-    return [layer.unseen for layer in trimmed_layers(network).values()]
+    @torch.no_grad()
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *_: object) -> None:
+        whole = state_dict[f"{prefix}weight"]
+        self.weight.copy_(self.seen_of(whole))
+        self.unseen.copy_(self.unseen_of(whole))
 
 
-def full_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers, names and shapes as those of `model.ResNet18.state_dict()`.
-
-    Tensors without unseen weights are the network's own memory.
-    """
-    state: dict[str, Tensor] = dict(network.state_dict())
-    for name, layer in trimmed_layers(network).items():
-        state[name] = layer.joined(state[name], layer.unseen)
-    return state
-
-
-@torch.no_grad()
-def load_full_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copy parameters and buffers into the network, each in place: its memory and the format of that stay its own."""
-    layers = trimmed_layers(network)
-    for name, tensor in network.state_dict().items():
-        if name in layers:
-            tensor.copy_(layers[name].seen_of(state[name]))
-            layers[name].unseen.copy_(layers[name].unseen_of(state[name]))
-        else:
-            tensor.copy_(state[name])
+def trimmed_layers(network: nn.Module) -> dict[int, TrimmedConvolution]:
+    """Return the convolutions that have unseen weights, by the place of their weight among the parameters."""
+    layers = [layer for layer in network.modules() if isinstance(layer, TrimmedConvolution) and layer.unseen.numel()]
+    places = {parameter: place for place, parameter in enumerate(network.parameters())}
+    return {places[layer.weight]: layer for layer in layers}
 
 
 def full_optimizer_state(optimizer: torch.optim.Optimizer, network: nn.Module) -> dict[int, dict[str, Any]]:
     """Return `state_dict()["state"]` with whole tensors, for the network's parameters alone."""
-    layers, count = _layers_by_index(network), len(list(network.parameters()))
-    state = {index: dict(kept) for index, kept in optimizer.state_dict()["state"].items() if index < count}
-    for index in layers.keys() & state.keys():
-        layer = layers[index]
-        unseen = {AVERAGE: layer.unseen, **optimizer.state.get(layer.unseen, {})}
-        for key, value in state[index].items():
-            if _is_kernel(value):
-                state[index][key] = layer.joined(value, unseen.get(key))
+    layers, state = trimmed_layers(network), {}
+    for place, parameter in enumerate(network.parameters()):
+        if parameter in optimizer.state:
+            state[place] = dict(optimizer.state[parameter])
+        if place in layers and place in state:
+            layer = layers[place]
+            unseen = {AVERAGE: layer.unseen, **optimizer.state.get(layer.unseen, {})}
+            kernels = {key: value for key, value in state[place].items() if _is_kernel(value)}
+            state[place] |= {key: layer.joined(value, unseen.get(key, 0.0)) for key, value in kernels.items()}
     return state
 
 
 def load_full_optimizer_state(
-    optimizer: torch.optim.Optimizer, network: nn.Module, state: Mapping[int, Mapping[str, Any]]
+    optimizer: torch.optim.Optimizer, network: nn.Module, state: Mapping[int, Mapping[str, Tensor]]
 ) -> None:
     """Put whole tensors back into the optimizer, each laid out in memory as its parameter."""
-    layers = _layers_by_index(network)
-    indices = {id(parameter): index for index, parameter in enumerate(network.parameters())}
-    indices |= {id(layer.unseen): index for index, layer in layers.items()}
-    own: dict[int, dict[str, Any]] = {}
-    places = [(group, weight) for group in optimizer.param_groups for weight in group["params"]]
-    for place, (group, weight) in enumerate(places):
-        index = indices[id(weight)]
-        layer = layers.get(index)
-        for key, value in state.get(index, {}).items():
-            part = value
-            if layer is not None and _is_kernel(value):
-                part = layer.unseen_of(value) if group.get("unseen") else layer.seen_of(value)
-            own.setdefault(place, {})[key] = _copy(part, weight)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
-
-
-def _layers_by_index(network: nn.Module) -> dict[int, TrimmedConvolution]:
-    """Return `trimmed_layers` by the place among the parameters, which is how an optimizer names them."""
     layers = trimmed_layers(network)
-    return {index: layers[name] for index, (name, _) in enumerate(network.named_parameters()) if name in layers}
+    place_of: dict[Tensor, int] = {weight: place for place, weight in enumerate(network.parameters())}
+    place_of |= {layer.unseen: place for place, layer in layers.items()}
+    own = {}
+    for index, weight in enumerate(weight for group in optimizer.param_groups for weight in group["params"]):
+        place = place_of[weight]
+        own[index] = {key: _part(value, weight, layers.get(place)) for key, value in state.get(place, {}).items()}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": own})
 
 
 def _is_kernel(value: object) -> bool:
     return isinstance(value, Tensor) and value.dim() == 4
 
 
-def _copy(value: object, parameter: Tensor) -> object:
-    """Return a copy, laid out as the parameter: torch's `load_state_dict` would share the memory."""
-    if not isinstance(value, Tensor):
-        return value
-    return torch.empty_like(parameter).copy_(value).detach() if value.shape == parameter.shape else value.clone()
+def _part(value: Tensor, weight: Tensor, layer: TrimmedConvolution | None) -> Tensor:
+    """Return a copy of what belongs to a weight, laid out as that: `load_state_dict` would share the memory."""
+    if layer is not None and _is_kernel(value):
+        value = layer.seen_of(value) if weight is layer.weight else layer.unseen_of(value)
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value.clone()
