@@ -2,7 +2,9 @@
 
 import contextlib
 import resource
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from pydantic import ValidationError
@@ -93,7 +95,7 @@ def test_on_cuda_the_allocator_is_limited_while_the_run_goes_on(device, index, m
 def test_on_the_cpu_the_address_space_is_limited_beyond_what_is_loaded(before, soft, monkeypatch):
     """Of a process of 3 GiB, to that and the cap, unless a tighter limit holds; afterwards as before."""
     calls = []
-    monkeypatch.setattr(on_device, "_address_space", lambda: 3 * GIB)
+    monkeypatch.setattr(psutil.Process, "memory_info", lambda _: SimpleNamespace(vms=3 * GIB))
     monkeypatch.setattr(resource, "getrlimit", lambda _: before)
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: calls.append(limits))
     with contextlib.suppress(MemoryError), memory_capped(Execution(memory_cap="1GiB"), CPU):

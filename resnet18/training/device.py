@@ -4,10 +4,9 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
+import psutil
 import torch
 
 from resnet18.measure.host import usable_cpus
@@ -28,7 +27,6 @@ PATH_FORMATS = {"reference": "contiguous", "fast": "channels_last"}
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Of glibc's malloc.h."""
-STATM = Path("/proc/self/statm")
 
 
 class UnsupportedError(Exception):
@@ -120,51 +118,34 @@ def synchronize(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def memory_capped(execution: Execution, device: torch.device) -> AbstractContextManager[None]:
-    """Limit the memory that is taken inside to the spec's `memory_cap`: a large machine acts like a smaller one.
+def memory_capped(execution: Execution, device: torch.device) -> AbstractContextManager[object]:
+    """Limit the memory that is taken from now on to the spec's `memory_cap`, until the returned context ends.
+
+    On CUDA torch's allocator is limited: what CUDA's context and its libraries take by themselves comes on top. On
+    Linux's CPUs the address space is, to its size now, with all libraries loaded, and the cap: there is no other limit
+    of a single process. Threads reserve space that they never touch, so that a cap of a few MiB shows little about
+    memory; loader processes have the limit each for itself.
 
     Raises:
         UnsupportedError: the device has no such limit, or is smaller than the cap.
     """
+    undo = ExitStack()
     if execution.memory_cap is None:
-        return nullcontext()
+        return undo
     cap = memory_in_bytes(execution.memory_cap)
     if device.type == "cuda":
-        return _cuda_capped(cap, device)
-    if device.type == "cpu" and sys.platform == "linux":
-        return _cpu_capped(cap)
-    raise UnsupportedError(f"memory_cap on {device.type} (allowed: cuda, or cpu on Linux)")
-
-
-@contextmanager
-def _cuda_capped(cap: int, device: torch.device) -> Iterator[None]:
-    """Limit torch's caching allocator. What CUDA's context and its libraries take by themselves comes on top."""
-    index = torch.cuda.current_device() if device.index is None else device.index
-    total = torch.cuda.mem_get_info(index)[1]  # the total that the allocator multiplies the fraction with
-    if cap > total:
-        raise UnsupportedError(f"memory_cap of {cap} bytes on a device that has {total}")
-    torch.cuda.set_per_process_memory_fraction(cap / total, index)
-    try:
-        yield
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, index)
-
-
-@contextmanager
-def _cpu_capped(cap: int) -> Iterator[None]:
-    """Limit the address space to its size now, with all libraries loaded, and the cap.
-
-    Linux can limit no other measure of a single process. Threads reserve space that they never touch, so that a cap of
-    a few MiB shows little about memory; loader processes have the limit each for itself.
-    """
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    limits = [_address_space() + cap, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def _address_space() -> int:
-    return int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        total = torch.cuda.mem_get_info(index)[1]  # the total that the allocator multiplies the fraction with
+        if cap > total:
+            raise UnsupportedError(f"memory_cap of {cap} bytes on a device that has {total}")
+        torch.cuda.set_per_process_memory_fraction(cap / total, index)
+        undo.callback(torch.cuda.set_per_process_memory_fraction, 1.0, index)
+    elif device.type == "cpu" and sys.platform == "linux":
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        taken = psutil.Process().memory_info().vms
+        limits = [taken + cap, *(limit for limit in before if limit != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
+        undo.callback(resource.setrlimit, resource.RLIMIT_AS, before)
+    else:
+        raise UnsupportedError(f"memory_cap on {device.type} (allowed: cuda, or cpu on Linux)")
+    return undo

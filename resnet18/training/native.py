@@ -23,18 +23,13 @@ from resnet18.spec.experiment import Execution, data_home
 SWITCH = "RESNET18_NATIVE"
 """In the environment: `off` switches compiled code off; `avx2` compiles for an x86 processor without AVX-512 and AMX,
 to see and test here what such a processor computes."""
-X86 = {"x86_64", "amd64"}
+X86 = "x86_64"
 ARM = {"aarch64", "arm64"}
 """Each of these processors has NEON."""
 COMPILE_LIMIT_S = 120
 
 HERE = Path(__file__).parent
-AUGMENTATION = [HERE / "batched/kernels.c"]
-VECTORS = [HERE / "fast/norm.c", HERE / "fast/pool.c", HERE / "fast/norm.h", HERE / "fast/vector.h"]
-TILES = [HERE / "fast/convolution.c"]
-NATIVE = "-march=native"
 THREADS = "-fopenmp"
-NETWORK_FLAGS = ("-O3", NATIVE, "-ffp-contract=fast")
 AUGMENTATION_FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math")
 """No fused multiply-add: it rounds once where Pillow rounds twice. The other two change no value."""
 VECTORS_NEED = {"avx2", "fma"}
@@ -44,15 +39,12 @@ TILES_NEED = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "amx
 FLOAT_BITS = 32
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(ctypes.CDLL):
     """A loaded library. ctypes lets other Python threads run during a call."""
-
-    handle: ctypes.CDLL
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function: tensors go as addresses, None as a null pointer, whole numbers as 64 bits."""
-        getattr(self.handle, name)(*map(_as_c, arguments))
+        getattr(self, name)(*map(_as_c, arguments))
 
 
 def _as_c(argument: object) -> object:
@@ -61,38 +53,25 @@ def _as_c(argument: object) -> object:
     return ctypes.c_int64(argument) if isinstance(argument, int) else argument
 
 
-def load_library(name: str, files: list[Path], flags: tuple[str, ...]) -> Library | None:
+def load_library(name: str, files: list[str], flags: tuple[str, ...]) -> Library | None:
     """Return the library of C sources and headers, compiled if it is not yet in the data home; None where it cannot be.
 
-    The file is called `name` and a digest of all that it depends on. Of the flags, `-march=native` becomes what says
-    the same of the processor to compile for.
+    The file is called `name` and a digest of all that it depends on.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None or os.environ.get(SWITCH) == "off":
         return None
-    flags = tuple(_processor_flag() if flag == NATIVE else flag for flag in flags)
     key = hashlib.sha256(repr((compiler, flags, platform.machine(), cpu_flags_sha256())).encode())
     for file in files:
-        key.update(file.read_bytes())
+        key.update((HERE / file).read_bytes())
     library = data_home() / "native" / f"{name}-{key.hexdigest()[:16]}.so"
-    sources = [str(file) for file in files if file.suffix == ".c"]
+    sources = [str(HERE / file) for file in files if file.endswith(".c")]
     try:
         if not library.exists():
             _compile(library, [compiler, *flags, "-shared", "-fPIC", *sources, "-lm"])
-        return Library(ctypes.CDLL(str(library)))
+        return Library(str(library))
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _is_older() -> bool:
-    return os.environ.get(SWITCH) == "avx2" and platform.machine().lower() in X86
-
-
-def _processor_flag() -> str:
-    """Return what says `compile for this processor`; compilers for ARM take -mcpu."""
-    if platform.machine().lower() not in X86:
-        return "-mcpu=native"
-    return "-march=haswell" if _is_older() else NATIVE
 
 
 def _compile(library: Path, command: list[str]) -> None:
@@ -107,7 +86,7 @@ def _compile(library: Path, command: list[str]) -> None:
 @cache
 def augmentation_kernels() -> Library | None:
     """Return the functions of `kernels.c`; None without a compiler."""
-    return load_library("augment", AUGMENTATION, AUGMENTATION_FLAGS)
+    return load_library("augment", ["batched/kernels.c"], AUGMENTATION_FLAGS)
 
 
 @dataclass(frozen=True)
@@ -128,19 +107,23 @@ class NetworkKernels:
 @cache
 def network_kernels() -> NetworkKernels | None:
     """Return the kernels; None without a compiler, or on a processor that they are not for."""
-    if platform.machine() not in ARM and not cpu_flags() >= VECTORS_NEED:
+    machine, is_older = platform.machine(), os.environ.get(SWITCH) == "avx2"
+    if machine not in ARM and not cpu_flags() >= VECTORS_NEED:
         return None
-    vectors = _load_with_threads("vectors", VECTORS)
-    has_tiles = cpu_flags() >= TILES_NEED and not _is_older()
-    tiles = _load_with_threads("tiles", TILES) if has_tiles else None
-    if tiles is not None and tiles.handle.tiles_missing():
+    processor = "-mcpu=native" if machine != X86 else "-march=haswell" if is_older else "-march=native"
+    vectors = _for_network("vectors", ["fast/norm.c", "fast/pool.c", "fast/norm.h", "fast/vector.h"], processor)
+    tiles = None
+    if cpu_flags() >= TILES_NEED and not is_older:
+        tiles = _for_network("tiles", ["fast/convolution.c"], processor)
+    if tiles and tiles.tiles_missing():
         tiles = None
-    return None if vectors is None else NetworkKernels(vectors, vectors.handle.vector_width(), tiles)
+    return NetworkKernels(vectors, vectors.vector_width(), tiles) if vectors else None
 
 
-def _load_with_threads(name: str, files: list[Path]) -> Library | None:
+def _for_network(name: str, files: list[str], processor: str) -> Library | None:
     """Return a library with threads; without them where the compiler has no OpenMP, as Apple's."""
-    return load_library(name, files, (*NETWORK_FLAGS, THREADS)) or load_library(name, files, NETWORK_FLAGS)
+    flags = ("-O3", processor, "-ffp-contract=fast")
+    return load_library(name, files, (*flags, THREADS)) or load_library(name, files, flags)
 
 
 def path_numerics(execution: Execution, device: torch.device) -> dict[str, str]:
@@ -150,10 +133,9 @@ def path_numerics(execution: Execution, device: torch.device) -> dict[str, str]:
     """
     if execution.path == "reference" or device.type != "cpu":
         return {}
-    native, form = network_kernels(), "none"
-    if native is not None:
-        form = "tiles" if native.tiles else f"vectors-{FLOAT_BITS * native.width}"
+    native, augmentation = network_kernels(), augmentation_kernels()
+    vectors = f"vectors-{FLOAT_BITS * native.width}" if native else "none"
     return {
-        "network_kernels": form,
-        "augmentation_kernels": "none" if augmentation_kernels() is None else "compiled",
+        "network_kernels": "tiles" if native and native.tiles else vectors,
+        "augmentation_kernels": "compiled" if augmentation else "none",
     }

@@ -1,5 +1,6 @@
 """The operations of `training/augment.py` on whole batches, bit-identical to it, on any device."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import groupby
 
@@ -9,13 +10,18 @@ from torch import Tensor
 
 from resnet18.training.augment import Pipeline
 from resnet18.training.batched import geometry, tensors
-from resnet18.training.batched.colour import COLOURS
+from resnet18.training.batched.colour import build_grayscale, build_jitter
 from resnet18.training.batched.tensors import FLIP, FloatStep, ImageStep, Target
 from resnet18.training.native import augmentation_kernels
 
 CHUNK_PIXELS = 1 << 16
 """Pixels that a CPU works on at a time: their intermediate results stay in its second-level cache."""
-BUILD = COLOURS | geometry.MOVEMENTS
+BUILD: dict[str, Callable[..., ImageStep | None]] = {
+    "color_jitter": build_jitter,
+    "random_grayscale": build_grayscale,
+    "random_resized_crop": geometry.build_resize,
+    "random_crop": geometry.build_shift,
+}
 """How to build the step on images, from the operation, its table and the target; None where no image changes."""
 
 

@@ -176,9 +176,3 @@ def _build_to_rgb(target: Target) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 def _rounded(values: Tensor) -> Tensor:
     """Return float32 whole numbers from float64 that are not negative; halves go up, as C's round() has them."""
     return values.add_(0.5).floor_().float()
-
-
-COLOURS: dict[str, Callable[..., ImageStep | None]] = {
-    "color_jitter": build_jitter,
-    "random_grayscale": build_grayscale,
-}

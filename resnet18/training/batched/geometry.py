@@ -10,7 +10,7 @@ the box is cropped before it is resized.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -230,9 +230,3 @@ def _resize_lines(image: Tensor, start: Tensor, place: Tensor, weight: Tensor) -
         total.addcmul_(read(at), weight[:, at, :, None])
     rounded = total.add_(1 << (WEIGHT_BITS - 1)).bitwise_right_shift_(WEIGHT_BITS)
     return rounded.to(torch.uint8).view(torch.int32)
-
-
-MOVEMENTS: dict[str, Callable[..., ImageStep | None]] = {
-    "random_resized_crop": build_resize,
-    "random_crop": build_shift,
-}

@@ -5,7 +5,7 @@ native form reads and writes each activation as seldom as it can, and keeps for 
 after an addition, its own; the mask of a plain ReLU is computed again. torch's operations are the other form.
 """
 
-import ctypes
+import struct
 from typing import Any
 
 import torch
@@ -22,31 +22,14 @@ from resnet18.training.native import Library, network_kernels
 
 STAGES = 4
 MOMENTUM, EPS = 0.1, 1e-5  # torch's defaults
-
-
-class _Forward(ctypes.Structure):
-    """`Forward` of norm.h: nine pointers, seven whole numbers, momentum and eps."""
-
-    _fields_ = [("pointers", ctypes.c_void_p * 9), ("numbers", ctypes.c_long * 7), ("floats", ctypes.c_float * 2)]
-
-
-class _Backward(ctypes.Structure):
-    """`Backward` of norm.h: eight pointers and four whole numbers."""
-
-    _fields_ = [("pointers", ctypes.c_void_p * 8), ("numbers", ctypes.c_long * 4)]
+FORWARD, BACKWARD = "9P7l2f", "8P4l"
+"""`Forward` and `Backward` of norm.h: so many pointers and whole numbers; and momentum and eps."""
 
 
 def vectors_for(x: Tensor) -> Library | None:
-    """Return the kernels if they can read an image batch: on the CPU, channels_last, channels in whole vectors."""
-    native = network_kernels()
-    fits = (
-        native is not None
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and x.shape[1] % native.width == 0
-        and x.is_contiguous(memory_format=torch.channels_last)
-    )
-    return native.vectors if native is not None and fits else None
+    """Return the kernels if they can read an image batch: channels_last, channels in whole vectors."""
+    native, is_read = network_kernels(), x.is_contiguous(memory_format=torch.channels_last)
+    return native.vectors if native and is_read and x.shape[1] % native.width == 0 else None
 
 
 class Norm(nn.Module):
@@ -73,8 +56,6 @@ class Norm(nn.Module):
         """
         if self.training:
             self.num_batches_tracked += 1
-            if x.numel() == x.shape[1]:
-                raise ValueError(f"batch norm needs more than 1 value per channel in training, got {tuple(x.shape)}")
         statistics = (self.running_mean, self.running_var)
         vectors = vectors_for(x) if self.training or not torch.is_grad_enabled() else None
         if vectors is not None:
@@ -110,7 +91,7 @@ class _Native(torch.autograd.Function):
         terms = torch.empty(4, channels)
         addresses = _addresses(x, other, y, taken, weight, bias, running_mean, running_var, terms)
         sizes = (n, height, width, channels, activate, training, x.dtype == torch.bfloat16)
-        vectors.call("norm_forward", ctypes.byref(_Forward(addresses, sizes, (MOMENTUM, EPS))))
+        vectors.call("norm_forward", struct.pack(FORWARD, *addresses, *sizes, MOMENTUM, EPS))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, y if other is not None else None, taken, terms)
         ctx.vectors, ctx.activate, ctx.added = vectors, activate, other is not None
@@ -122,8 +103,7 @@ class _Native(torch.autograd.Function):
         x, y, taken, terms = ctx.saved_tensors
         given = [grad.contiguous(memory_format=torch.channels_last) for grad in (dy, dy2) if grad is not None]
         first, second = given[0], given[1] if len(given) > 1 else None
-        channels, bf16 = x.shape[1], int(x.dtype == torch.bfloat16)
-        relu_here = ctx.activate
+        channels, bf16, relu_here = x.shape[1], x.dtype == torch.bfloat16, ctx.activate
         if taken is not None:
             pooled, pooled2, first, second, relu_here = first, second, torch.empty_like(x), None, False
             ctx.vectors.call("pool_backward", pooled, pooled2, taken, first, x.shape[0], *x.shape[2:], channels, bf16)
@@ -132,12 +112,12 @@ class _Native(torch.autograd.Function):
         sums = torch.empty(2, channels)
         addresses = _addresses(first, second, y, x, dz, dx, terms, sums)
         sizes = (x.numel() // channels, channels, relu_here, bf16)
-        ctx.vectors.call("norm_backward", ctypes.byref(_Backward(addresses, sizes)))
+        ctx.vectors.call("norm_backward", struct.pack(BACKWARD, *addresses, *sizes))
         return None, dx, dz, sums[1], sums[0], None, None, None, None, None
 
 
-def _addresses(*tensors: Tensor | None) -> tuple[int | None, ...]:
-    return tuple(None if tensor is None else tensor.data_ptr() for tensor in tensors)
+def _addresses(*tensors: Tensor | None) -> list[int]:
+    return [0 if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 class Block(nn.Module):

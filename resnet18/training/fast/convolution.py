@@ -32,13 +32,13 @@ class Convolution(TrimmedConvolution):
         g, native, stride = self.geometry, network_kernels(), self.geometry.stride
         outs, ins = self.weight.shape[:2]
         tiles = native.tiles if native and ins % TILE == 0 and outs % TILE == 0 else None
-        here = x.device.type == "cpu" and x.shape[2] == g.size
-        if x.dtype == torch.bfloat16 and here and tiles:
-            y: Tensor = _Tiled.apply(tiles, x, self.weight, g)
+        y: Tensor
+        if x.dtype == torch.bfloat16 and tiles:
+            y = _Tiled.apply(tiles, x, self.weight, g)
             return y
-        if x.dtype == torch.float32 and here and g.out <= FEW:
-            made: Tensor = Products.apply(x, self.weight, g)
-            return made
+        if x.dtype == torch.float32 and g.out <= FEW:
+            y = Products.apply(x, self.weight, g)
+            return y
         if g.kernel == 1 and ins < NARROW:
             x, stride = x[:, :, ::stride, ::stride], 1  # as `model.Shortcut`
         return conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)

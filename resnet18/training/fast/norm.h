@@ -1,4 +1,4 @@
-/* What Python hands to norm.c and pool.c: the same fields in the same order as in __init__.py. */
+/* What Python hands to norm.c and pool.c: the same fields in the same order as `FORWARD` and `BACKWARD` of __init__.py. */
 
 #include "vector.h"
 
