@@ -33,28 +33,29 @@ def draw_crop(operation: spec.RandomResizedCrop, units: Floats, size: int) -> In
     torchvision's rule: ten tries of an area and an aspect ratio (uniform in its logarithm), the first box that fits
     is placed at random; if none fits, the largest central box of an allowed ratio.
     """
-    area, ratio = _tried(operation, units, size)
-    widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
-    fits = (widths > 0) & (widths <= size) & (heights > 0) & (heights <= size)
-    first, rows = fits.argmax(axis=1), np.arange(len(units))
-    found = fits[rows, first]
+    width, height, found = _first_that_fits(operation, units, size, range(1, size + 1))
     central_height, central_width = size, size
     if operation.ratio_min > 1:
         central_height = round(size / operation.ratio_min)
     elif operation.ratio_max < 1:
         central_width = round(size * operation.ratio_max)
-    height = np.where(found, heights[rows, first], central_height)
-    width = np.where(found, widths[rows, first], central_width)
+    height, width = np.where(found, height, central_height), np.where(found, width, central_width)
     top = np.where(found, np.floor(units[:, -2] * (size - height + 1)), (size - height) // 2)
     left = np.where(found, np.floor(units[:, -1] * (size - width + 1)), (size - width) // 2)
     return np.stack([top, left, height, width], axis=1).astype(np.int64)
 
 
-def _tried(operation: spec.RandomResizedCrop | spec.RandomErasing, units: Floats, size: int) -> tuple[Floats, Floats]:
-    """Return [n, 10] areas in px and ratios of the sides."""
+def _first_that_fits(
+    operation: spec.RandomResizedCrop | spec.RandomErasing, units: Floats, size: int, lengths: range
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return two sides [n] (their quotient is the ratio) of the first try that is in `lengths`, and whether any is."""
     area = size * size * between(units[:, :TRIES], operation.scale_min, operation.scale_max)
     logarithm = between(units[:, TRIES : 2 * TRIES], np.log(operation.ratio_min), np.log(operation.ratio_max))
-    return area, np.exp(logarithm)
+    ratio = np.exp(logarithm)
+    sides = np.rint(np.sqrt(np.stack([area * ratio, area / ratio])))
+    fits = (sides.min(axis=0) >= lengths.start) & (sides.max(axis=0) < lengths.stop)
+    first, rows = fits.argmax(axis=1), np.arange(len(units))
+    return *sides[:, rows, first], fits[rows, first]
 
 
 def draw_shift(operation: spec.RandomCrop, units: Floats, _size: int) -> Integers:
@@ -86,14 +87,10 @@ def draw_erasing(operation: spec.RandomErasing, units: Floats, size: int) -> Int
 
     All 0 erase nothing.
     """
-    area, ratio = _tried(operation, units, size)
-    heights, widths = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
-    fits = (heights < size) & (widths < size)
-    first, rows = fits.argmax(axis=1), np.arange(len(units))
-    height, width = heights[rows, first], widths[rows, first]
+    height, width, found = _first_that_fits(operation, units, size, range(size))
     top = np.floor(units[:, -3] * (size - height + 1))
     left = np.floor(units[:, -2] * (size - width + 1))
-    erases = fits[rows, first] & (units[:, -1] < operation.p)
+    erases = found & (units[:, -1] < operation.p)
     return np.where(erases[:, None], np.stack([top, left, height, width], axis=1), 0).astype(np.int64)
 
 

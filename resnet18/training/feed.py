@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from resnet18.data.dataset import Split, permutation
-from resnet18.spec.augmentation import Operation
+from resnet18.spec.augmentation import Operation, ToTensor
 from resnet18.training.augment import RANDOM, Picture, Pipeline, build_pipeline
 from resnet18.training.batched import BatchedPipeline
 from resnet18.training.results import Position
@@ -117,20 +117,18 @@ def augmented(pipeline: Pipeline, pixels: NDArray[np.uint8], index: int) -> Tens
     """Return float32 [3, size, size] from uint8 [height, width, 3]; `index` is that in the original data set."""
     import torchvision.transforms.functional as F  # noqa: N812, PLC0415 - the fast path does without; its usual name
 
-    def changed(image: Picture, operation: Operation) -> Picture:
-        if operation.name == "normalize":
-            return F.normalize(image, list(operation.mean), list(operation.std))
-        row = pipeline.tables[operation.name][index]
-        return RANDOM[operation.name].apply(F, operation, image, row, pipeline.size)
-
     image: Picture = Image.fromarray(pixels)
     if pipeline.is_resized_first:
         image = F.resize(image, [pipeline.size, pipeline.size])
-    for operation in pipeline.on_images:
-        image = changed(image, operation)
-    tensor: Tensor = F.to_tensor(image)
-    for operation in pipeline.on_tensors:
-        tensor = changed(tensor, operation)
+    for operation in (*pipeline.on_images, ToTensor(), *pipeline.on_tensors):
+        if operation.name == "to_tensor":
+            image = F.to_tensor(image)
+        elif operation.name == "normalize":
+            image = F.normalize(image, list(operation.mean), list(operation.std))
+        else:
+            row = pipeline.tables[operation.name][index]
+            image = RANDOM[operation.name].apply(F, operation, image, row, pipeline.size)
+    tensor: Tensor = image
     return tensor
 
 

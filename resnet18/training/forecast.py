@@ -126,10 +126,7 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
         saved = _train(model, optimizer, experiment, execution, ledger)
         training_bytes, ledger.phase = ledger.peak, "evaluation"
         model.eval()
-        with (
-            torch.no_grad(),
-            autocast(execution, CPU),
-        ):  # beside the last gradients: the loop drops them in the next step
+        with torch.no_grad(), autocast(execution, CPU):  # beside the last gradients, which the next step drops
             images, labels = _batch(_batches(experiment)[1], experiment, execution, ledger)
             cross_entropy(model(images), labels)
     parts = {part: sum(block.size for block in ledger.at_peak if block.part == part) for part in PARTS}

@@ -23,7 +23,6 @@ from resnet18.spec.experiment import Execution, data_home
 SWITCH = "RESNET18_NATIVE"
 """In the environment: `off` switches compiled code off; `avx2` compiles for an x86 processor without AVX-512 and AMX,
 to see and test here what such a processor computes."""
-X86 = "x86_64"
 ARM = {"aarch64", "arm64"}
 """Each of these processors has NEON."""
 COMPILE_LIMIT_S = 120
@@ -36,7 +35,6 @@ VECTORS_NEED = {"avx2", "fma"}
 """Of an x86 processor, by Linux's names."""
 TILES_NEED = {"avx512f", "avx512bw", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"}
 """The same: convolution.c is compiled for all of them."""
-FLOAT_BITS = 32
 
 
 class Library(ctypes.CDLL):
@@ -110,7 +108,7 @@ def network_kernels() -> NetworkKernels | None:
     machine, is_older = platform.machine(), os.environ.get(SWITCH) == "avx2"
     if machine not in ARM and not cpu_flags() >= VECTORS_NEED:
         return None
-    processor = "-mcpu=native" if machine != X86 else "-march=haswell" if is_older else "-march=native"
+    processor = "-mcpu=native" if machine != "x86_64" else "-march=haswell" if is_older else "-march=native"
     vectors = _for_network("vectors", ["fast/norm.c", "fast/pool.c", "fast/norm.h", "fast/vector.h"], processor)
     tiles = None
     if cpu_flags() >= TILES_NEED and not is_older:
@@ -134,7 +132,7 @@ def path_numerics(execution: Execution, device: torch.device) -> dict[str, str]:
     if execution.path == "reference" or device.type != "cpu":
         return {}
     native, augmentation = network_kernels(), augmentation_kernels()
-    vectors = f"vectors-{FLOAT_BITS * native.width}" if native else "none"
+    vectors = f"vectors-{32 * native.width}" if native else "none"
     return {
         "network_kernels": "tiles" if native and native.tiles else vectors,
         "augmentation_kernels": "compiled" if augmentation else "none",

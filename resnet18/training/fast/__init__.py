@@ -32,22 +32,12 @@ def vectors_for(x: Tensor) -> Library | None:
     return native.vectors if native and is_read and x.shape[1] % native.width == 0 else None
 
 
-class Norm(nn.Module):
-    """Batch norm of [n, channels, s, s], with the parameters, buffers and running statistics of `nn.BatchNorm2d`."""
+class Norm(nn.BatchNorm2d):
+    """Batch norm of [n, channels, s, s], and what follows it."""
 
-    running_mean: Tensor
-    running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.register_buffer("num_batches_tracked", torch.tensor(0))
-
-    def forward(
+    def forward(  # type: ignore[override]  # takes what is added, and what follows
         self, x: Tensor, other: Tensor | None = None, *, activate: bool = True, pool: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Return relu(norm(x) + other), pooled or not, twice: a user of each gives a gradient of its own.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, unfold
 
 from resnet18.training.fast.trimmed import Geometry, TrimmedConvolution
 from resnet18.training.model import NARROW
@@ -102,44 +102,30 @@ def _image(n: int, channels: int, size: int) -> Tensor:
 @functools.lru_cache(maxsize=256)
 def sources(images: int, g: Geometry) -> Tensor:
     """Return int32 [positions, pixels written]: the pixel that each position of the kernel meets, -1 in the padding."""
-    n, oy, ox = _grid(images, range(g.out), range(g.out))
-    y, x = oy * g.stride - g.padding, ox * g.stride - g.padding
-    met = [_pixels(n, y + row, x + column, g.size) for row, column in product(range(g.kernel), repeat=2)]
-    return torch.stack(met).int()
+    numbers = torch.arange(1, images * g.size**2 + 1, dtype=torch.float64).view(images, 1, g.size, g.size)
+    met = unfold(numbers, g.kernel, padding=g.padding, stride=g.stride)  # [images, positions, pixels of an image]
+    return met.transpose(0, 1).contiguous().view(g.kernel**2, -1).int() - 1
 
 
 @functools.lru_cache(maxsize=256)
 def users(images: int, g: Geometry) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
     """Return who used the pixels that are read, in groups that the same positions can meet (four at stride 2).
 
-    Of each group, all int32: the pixels [p], the positions of the kernel that can meet them [t], and which output
+    Of each group, all int32: the pixels [p], the positions of the kernel that meet any of them [t], and which output
     pixel met the pixel at the position [t, p], -1 for none.
     """
+    user = torch.full((g.kernel**2, images * g.size**2), -1, dtype=torch.int32)
+    for of_position, met in zip(user, sources(images, g), strict=True):
+        outputs = (met >= 0).nonzero()[:, 0]
+        of_position[met[outputs]] = outputs.int()
+    numbers = torch.arange(user.shape[1], dtype=torch.int32).view(images, g.size, g.size)
     found = []
-    for first_row, first_column in product(range(g.stride), repeat=2):
-        n, y, x = _grid(images, range(first_row, g.size, g.stride), range(first_column, g.size, g.stride))
-        pixels = _pixels(n, y, x, g.size).int()
-        positions, outputs = [], [torch.empty(0, len(pixels), dtype=torch.int64)]
-        for position, (row, column) in enumerate(product(range(g.kernel), repeat=2)):
-            down, right = first_row + g.padding - row, first_column + g.padding - column
-            if down % g.stride == 0 and right % g.stride == 0:
-                positions.append(position)
-                oy, ox = (y + g.padding - row) // g.stride, (x + g.padding - column) // g.stride
-                outputs.append(_pixels(n, oy, ox, g.out)[None])
-        found.append((pixels, torch.tensor(positions, dtype=torch.int32), torch.cat(outputs).int()))
+    for row, column in product(range(g.stride), repeat=2):
+        pixels = numbers[:, row :: g.stride, column :: g.stride].contiguous().flatten()
+        of_group = user[:, pixels]
+        positions = (of_group >= 0).any(1).nonzero()[:, 0]
+        found.append((pixels, positions.int(), of_group[positions]))
     return tuple(found)
-
-
-def _pixels(n: Tensor, y: Tensor, x: Tensor, size: int) -> Tensor:
-    """Return the numbers of pixels of maps [n, size, size], -1 outside."""
-    inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
-    return torch.where(inside, (n * size + y) * size + x, -1)
-
-
-def _grid(images: int, rows: range, columns: range) -> tuple[Tensor, Tensor, Tensor]:
-    sides = (torch.arange(side.start, side.stop, side.step) for side in (range(images), rows, columns))
-    n, y, x = (part.flatten() for part in torch.meshgrid(*sides, indexing="ij"))
-    return n, y, x
 
 
 class Strip(NamedTuple):
