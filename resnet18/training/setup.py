@@ -119,9 +119,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
         test_indices_epoch=subset(data, "test", experiment.test_images_epoch),
         test_indices_last=subset(data, "test", experiment.test_images_last),
         stored={
-            name: [
-                torch.from_numpy(np.array(part)).to(device) for part in (split.images, split.labels.astype(np.int64))
-            ]
+            name: [torch.tensor(split.images, device=device), torch.tensor(split.labels, device=device).long()]
             for name, split in splits.items()
         },
     )

@@ -18,7 +18,6 @@ from torch import Tensor
 from resnet18.spec.augmentation import ColorJitter, RandomGrayscale
 from resnet18.training.augment import Floats, Integers
 from resnet18.training.batched.tensors import CHANNELS, ImageStep, Target, channel, fill_channels, from_planes
-from resnet18.training.native import Library
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE, NOTHING = range(5)
 RED, GREEN, BLUE, HALF, BITS = 19595, 38470, 7471, 1 << 15, 16
@@ -53,8 +52,15 @@ def build_jitter(_operation: ColorJitter, table: Floats, target: Target) -> Imag
     is_hue = kinds == HUE
     # a shift is cut to whole steps towards 0, then wrapped, as torchvision does
     amounts = np.where(is_hue, (drawn * 255).astype(np.int32) & (STEPS - 1), drawn).astype(np.float32)
-    if target.kernels:
-        return _compiled_jitter(target.kernels, target.put(kinds, np.int32), target.put(amounts, np.float32))
+    if kernels := target.kernels:
+        kinds_of, amounts_of = target.put(kinds, np.int32), target.put(amounts, np.float32)
+
+        def compiled(image: Tensor, rows: Tensor) -> Tensor:
+            image = image.clone(memory_format=torch.contiguous_format)
+            kernels.call("jitter", image, rows, len(image), image[0].numel(), kinds_of, amounts_of)
+            return image
+
+        return compiled
     after_hue = np.cumsum(is_hue, axis=1) > 0
     steps = _build_blends(np.where(after_hue, NOTHING, kinds), amounts, target)
     if is_hue.any():
@@ -66,15 +72,6 @@ def build_jitter(_operation: ColorJitter, table: Floats, target: Target) -> Imag
         for step in steps:
             planes = step(planes, rows)
         return from_planes(planes)
-
-    return jitter
-
-
-def _compiled_jitter(kernels: Library, kinds: Tensor, amounts: Tensor) -> ImageStep:
-    def jitter(image: Tensor, rows: Tensor) -> Tensor:
-        image = image.clone(memory_format=torch.contiguous_format)
-        kernels.call("jitter", image, rows, len(image), image[0].numel(), kinds, amounts)
-        return image
 
     return jitter
 

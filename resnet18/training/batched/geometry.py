@@ -95,15 +95,11 @@ def build_affine(matrices: Matrices, target: Target) -> ImageStep:
         return compiled
 
     def affine(image: Tensor, rows: Tensor) -> Tensor:
-        count, side, _ = image.shape
-        pixel = torch.arange(side, dtype=torch.int32, device=image.device)
+        pixel = torch.arange(image.shape[1], dtype=torch.int32, device=image.device)
         m0, m1, m2, m3, m4, m5 = columns.index_select(1, rows).unsqueeze(-1).unbind()
         x = _line(m0 * pixel, torch.addcmul(m2, m1, pixel))
         y = _line(m3 * pixel, torch.addcmul(m5, m4, pixel))
-        x_inside, y_inside = x.clamp(0, side - 1), y.clamp(0, side - 1)
-        inside = (x_inside == x).logical_and_(y_inside == y)
-        place = x_inside.add_(y_inside, alpha=side).add_(_first_pixels(count, side * side, image)[:, None, None])
-        return image.reshape(-1).index_select(0, place.view(-1)).view_as(image).mul_(inside)
+        return _pixels_at(image, y, x)
 
     return affine
 
@@ -111,6 +107,15 @@ def build_affine(matrices: Matrices, target: Target) -> ImageStep:
 def _line(by_x: Tensor, by_y: Tensor) -> Tensor:
     """Return int32 [n, side, side] coordinates from the two parts of their sum, each [n, side]."""
     return (by_x[:, None, :] + by_y[:, :, None]).bitwise_right_shift_(FRACTION_BITS)
+
+
+def _pixels_at(image: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Return the words at places that broadcast to [n, side, side], black outside the image."""
+    count, side, _ = image.shape
+    y_inside, x_inside = y.clamp(0, side - 1), x.clamp(0, side - 1)
+    line = (y_inside * side).add_(_first_pixels(count, side * side, image)[:, None, None])
+    words = image.reshape(-1).index_select(0, (line + x_inside).view(-1)).view_as(image)
+    return words.mul_((y_inside == y) & (x_inside == x))
 
 
 def _first_pixels(count: int, step: int, like: Tensor) -> Tensor:
@@ -129,10 +134,7 @@ def build_shift(operation: RandomCrop, corners: Integers, target: Target) -> Ima
         pixel = torch.arange(side, dtype=torch.int32, device=image.device)
         wanted = corner.index_select(1, rows).unsqueeze(-1) + pixel
         y, x = places.index_select(0, wanted.view(-1)).view(2, count, side)
-        inside = (y >= 0)[:, :, None] & (x >= 0)[:, None, :]
-        line = (y.clamp(0) * side).add_(_first_pixels(count, side * side, image)[:, None])
-        place = line[:, :, None] + x.clamp(0)[:, None, :]
-        return image.reshape(-1).index_select(0, place.view(-1)).view_as(image).mul_(inside)
+        return _pixels_at(image, y[:, :, None], x[:, None, :])
 
     return shift
 

@@ -26,12 +26,6 @@ FORWARD, BACKWARD = "9P7l2f", "8P4l"
 """`Forward` and `Backward` of norm.h: so many pointers and whole numbers; and momentum and eps."""
 
 
-def vectors_for(x: Tensor) -> Library | None:
-    """Return the kernels if they can read an image batch: channels_last, channels in whole vectors."""
-    native, is_read = network_kernels(), x.is_contiguous(memory_format=torch.channels_last)
-    return native.vectors if native and is_read and x.shape[1] % native.width == 0 else None
-
-
 class Norm(nn.BatchNorm2d):
     """Batch norm of [n, channels, s, s], and what follows it."""
 
@@ -47,10 +41,11 @@ class Norm(nn.BatchNorm2d):
         if self.training:
             self.num_batches_tracked += 1
         statistics = (self.running_mean, self.running_var)
-        vectors = vectors_for(x) if self.training or not torch.is_grad_enabled() else None
-        if vectors is not None:
-            flags = (self.training, activate, pool)
-            twice: tuple[Tensor, Tensor] = _Native.apply(vectors, x, other, self.weight, self.bias, *statistics, *flags)
+        native, has_backward = network_kernels(), self.training or not torch.is_grad_enabled()
+        is_read = native and x.is_contiguous(memory_format=torch.channels_last) and x.shape[1] % native.width == 0
+        if native and is_read and has_backward:
+            given = (native.vectors, x, other, self.weight, self.bias, *statistics, self.training, activate, pool)
+            twice: tuple[Tensor, Tensor] = _Native.apply(*given)
             return twice
         y = batch_norm(x, *statistics, self.weight, self.bias, self.training, MOMENTUM, EPS)
         y = y if other is None else y + other
@@ -123,12 +118,12 @@ class Block(nn.Module):
             shortcut = Convolution(channels_in, channels, Geometry(1, stride, 0, size))
             self.downsample = nn.ModuleList([shortcut, Norm(channels)])
 
-    def forward(self, x: Tensor, again: Tensor) -> tuple[Tensor, Tensor]:
-        """Return relu(f(x) + shortcut(again)), twice."""
-        shortcut = again
+    def forward(self, twice: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return relu(f(x) + shortcut(x)), twice."""
+        x, shortcut = twice
         if self.downsample is not None:
             convolution, norm = self.downsample
-            shortcut, _ = norm(convolution(again), activate=False)
+            shortcut, _ = norm(convolution(shortcut), activate=False)
         out, _ = self.bn1(self.conv1(x))
         activated: tuple[Tensor, Tensor] = self.bn2(self.conv2(out), shortcut)
         return activated
@@ -149,20 +144,18 @@ class FastNetwork(nn.Module):
             channels, stride = width << stage, 1 if stage == 0 else 2
             first = Block(channels_in, channels, stride, size)
             size, channels_in = (size - 1) // stride + 1, channels
-            second = Block(channels, channels, 1, size)
-            self.add_module(f"layer{stage + 1}", nn.ModuleList([first, second]))
+            self.add_module(f"layer{stage + 1}", nn.Sequential(first, Block(channels, channels, 1, size)))
         self.fc = nn.Linear(channels_in, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
         x = images if self.activations is None else images.to(self.activations)
         x = x.contiguous(memory_format=torch.channels_last)
-        once, twice = self.bn1(self.conv1(x), pool=self.pool)
+        twice = self.bn1(self.conv1(x), pool=self.pool)
         for stage in range(STAGES):
-            for block in self.get_submodule(f"layer{stage + 1}").children():
-                once, twice = block(once, twice)
+            twice = self.get_submodule(f"layer{stage + 1}")(twice)
         # The last activation has one user; the mean is taken in float32, whatever the activations are.
-        return linear(once.mean((2, 3), dtype=torch.float32), self.fc.weight, self.fc.bias)
+        return linear(twice[0].mean((2, 3), dtype=torch.float32), self.fc.weight, self.fc.bias)
 
 
 def build_fast_network(experiment: Experiment, precision: str) -> FastNetwork:
