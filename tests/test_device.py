@@ -76,14 +76,10 @@ def test_on_cuda_the_allocator_is_limited_while_the_run_goes_on(device, index, m
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: (20 * GIB, 24 * GIB))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *arguments: calls.append(arguments))
-    above = memory_capped(Execution(memory_cap="25GiB"), torch.device(device))
     with memory_capped(Execution(memory_cap="12GiB"), torch.device(device)):
         assert [(0.5, index)] == calls
-    with (
-        pytest.raises(UnsupportedError, match=f"memory_cap of {25 * GIB} bytes on a device that has {24 * GIB}"),
-        above,
-    ):
-        pass
+    with pytest.raises(UnsupportedError, match=f"memory_cap of {25 * GIB} bytes on a device that has {24 * GIB}"):
+        memory_capped(Execution(memory_cap="25GiB"), torch.device(device))
 
     assert [(0.5, index), (1.0, index)] == calls
 

@@ -155,7 +155,7 @@ def test_weights_that_meet_only_padding_are_apart(stem, size, unseen):
     """8 of 9 positions of three layers with 512 x 512 kernels on one pixel, 5 of 9 of one with 256 x 512 on 2 x 2."""
     _, _, network = make_pair(stem=stem, image_size=size, width=64)
 
-    assert unseen == sum(weights.numel() for weights in unseen_weights(network))
+    assert unseen == sum(layer.unseen.numel() for layer in trimmed_layers(network).values())
 
 
 @pytest.mark.skipif(emulates_bf16(), reason="this processor emulates bf16")

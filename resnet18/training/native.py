@@ -89,17 +89,11 @@ def augmentation_kernels() -> Library | None:
 
 @dataclass(frozen=True)
 class NetworkKernels:
-    """The C kernels of the fast network that this machine has.
+    """The C kernels of the fast network that this machine has, in two libraries: other processors load the first."""
 
-    `vectors` (norm.c, pool.c) are for any x86 processor with AVX2 and for 64-bit ARM. `tiles` (convolution.c) multiply
-    bfloat16 on x86 processors with AMX, and are a library of their own, so that others load the first.
-    """
-
-    vectors: Library
-    width: int
-    """Values in a vector."""
-    tiles: Library | None
-    """None where the processor does not multiply bfloat16 tiles (AMX), or the system does not let it."""
+    vectors: Library  # norm.c and pool.c, for any x86 processor with AVX2 and for 64-bit ARM
+    width: int  # values in a vector
+    tiles: Library | None  # convolution.c, where the processor multiplies bfloat16 tiles (AMX) and the system lets it
 
 
 @cache

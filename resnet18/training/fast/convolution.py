@@ -7,7 +7,7 @@ In float32 those that write maps up to 2x2 are plain matrix products (`Products`
 
 import functools
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -32,16 +32,15 @@ class Convolution(TrimmedConvolution):
         g, native, stride = self.geometry, network_kernels(), self.geometry.stride
         outs, ins = self.weight.shape[:2]
         tiles = native.tiles if native and ins % TILE == 0 and outs % TILE == 0 else None
-        y: Tensor
         if x.dtype == torch.bfloat16 and tiles:
             y = _Tiled.apply(tiles, x, self.weight, g)
-            return y
-        if x.dtype == torch.float32 and g.out <= FEW:
+        elif x.dtype == torch.float32 and g.out <= FEW:
             y = Products.apply(x, self.weight, g)
-            return y
-        if g.kernel == 1 and ins < NARROW:
-            x, stride = x[:, :, ::stride, ::stride], 1  # as `model.Shortcut`
-        return conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)
+        else:
+            if g.kernel == 1 and ins < NARROW:
+                x, stride = x[:, :, ::stride, ::stride], 1  # as `model.Shortcut`
+            y = conv2d(x, self.weight.to(x.dtype), None, stride, g.padding)
+        return cast("Tensor", y)
 
 
 class _Tiled(torch.autograd.Function):
@@ -59,7 +58,7 @@ class _Tiled(torch.autograd.Function):
         tiles.call("pack_weight", weight, forward, backward, outs, positions, ins)
         source = sources(x.shape[0], g)
         pixels = source.shape[1]
-        y = _image(x.shape[0], outs, g.out)
+        y = x.new_empty((x.shape[0], g.out, g.out, outs)).permute(0, 3, 1, 2)
         order = torch.arange(max(pixels, positions), dtype=torch.int32)
         tiles.call("multiply_pixels", x, y, forward, source, order, order, pixels, positions, positions, ins, outs)
         ctx.save_for_backward(x, weight, backward)
@@ -82,21 +81,14 @@ class _Tiled(torch.autograd.Function):
             dx, dw_of_onednn, _ = torch.ops.aten.convolution_backward(dy, x, half, None, *sides, wanted)
             dw = dw if by_tiles else dw_of_onednn.float()
         if packed is not None:
-            dx = _image(n, ins, g.size)
+            dx = torch.zeros_like(x)  # some pixels have no user
             for pixels, of_kernel, outputs in users(n, g):
-                if not len(of_kernel):
-                    dx.permute(0, 2, 3, 1).view(-1, ins)[pixels] = 0  # no position meets them
-                    continue
                 sizes = (len(pixels), len(of_kernel), positions, outs, ins)
                 ctx.tiles.call("multiply_pixels", dy, dx, packed, outputs, pixels, of_kernel, *sizes)
         if by_tiles:
             source = sources(n, g)
             ctx.tiles.call("weight_gradient", x, dy, dw, source, source.shape[1], positions, ins, outs)
         return None, dx, dw, None
-
-
-def _image(n: int, channels: int, size: int) -> Tensor:
-    return torch.empty((n, channels, size, size), dtype=torch.bfloat16, memory_format=torch.channels_last)
 
 
 @functools.lru_cache(maxsize=256)
@@ -109,7 +101,7 @@ def sources(images: int, g: Geometry) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def users(images: int, g: Geometry) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-    """Return who used the pixels that are read, in groups that the same positions can meet (four at stride 2).
+    """Return who used the pixels that are read, in groups that the same positions can meet (up to four at stride 2).
 
     Of each group, all int32: the pixels [p], the positions of the kernel that meet any of them [t], and which output
     pixel met the pixel at the position [t, p], -1 for none.
@@ -123,8 +115,8 @@ def users(images: int, g: Geometry) -> tuple[tuple[Tensor, Tensor, Tensor], ...]
     for row, column in product(range(g.stride), repeat=2):
         pixels = numbers[:, row :: g.stride, column :: g.stride].contiguous().flatten()
         of_group = user[:, pixels]
-        positions = (of_group >= 0).any(1).nonzero()[:, 0]
-        found.append((pixels, positions.int(), of_group[positions]))
+        if len(positions := (of_group >= 0).any(1).nonzero()[:, 0]):
+            found.append((pixels, positions.int(), of_group[positions]))
     return tuple(found)
 
 
