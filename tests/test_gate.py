@@ -167,9 +167,10 @@ def test_the_page_has_what_was_found_first_and_rows_are_flat():
 def test_head_records_are_found_by_case_and_those_of_other_code_by_their_experiment(tmp_path):
     """A case without any is there; of two ways of asking it is not known which was meant."""
     benchmark = make_benchmark(tmp_path)
-    first, _ = plan([benchmark], Request(), [0], {"cpu": 1}).runs
+    short = Request(overrides=("epochs=1",))
+    first, cut = (plan([benchmark], request, [0], {"cpu": 1}).runs[0] for request in (Request(), short))
     record, other = (make_record(first.experiment, execution) for execution in (first.execution, Execution(threads=3)))
-    asked = make_record(first.experiment, first.execution, request=Request(overrides=("epochs=1",)))
+    asked = make_record(cut.experiment, cut.execution, request=short)
     stranger = make_record(make_experiment(seed=7))
     head = kept.head_cases(benchmark, [record], "here")
 
