@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-import time
 
 import pytest
 from hypothesis import settings
@@ -66,24 +65,6 @@ def older_processor(monkeypatch):
     native.network_kernels.cache_clear()
     yield
     native.network_kernels.cache_clear()
-
-
-@pytest.fixture
-def grows_no_faster():
-    """Say whether ten times as much takes less than forty times as long: a hundred times would be the square.
-
-    Of this process's own time, so that neither the processor's speed nor others' work decides.
-    """
-
-    def is_so(work, few):
-        took_s = []
-        for count in (few, few, 10 * few):  # the first time loads what is needed
-            began_s = time.process_time()
-            work(count)
-            took_s.append(time.process_time() - began_s)
-        return took_s[2] < 40 * max(took_s[1], 0.001)
-
-    return is_so
 
 
 @pytest.fixture

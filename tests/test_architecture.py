@@ -17,20 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "__init__.py": set(),
     "__main__.py": {"cli"},
-    "cli": {
-        "__init__",
-        "report",
-        "gate",
-        "judge",
-        "audit",
-        "tables",
-        "execution",
-        "training",
-        "data",
-        "records",
-        "measure",
-        "spec",
-    },
+    "cli": {"__init__", "report", "gate", "judge", "audit", "tables", "execution", "training", "data", "records"}
+    | {"measure", "spec"},
     "report": {"judge", "audit", "gate", "tables", "records", "spec"},
     "gate": {"tables", "records", "spec"},
     "judge": {"tables", "records", "spec"},
@@ -69,33 +57,28 @@ def rooms_imported(path):
             yield "__init__" if room.startswith("__") else room
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+@pytest.fixture(params=FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def path(request):
+    return request.param
+
+
 def test_imports_go_down_the_table(path):
-    """Only the worker may import how a network is trained and what it costs."""
+    """Only the worker may import how a network is trained and what it costs; torch only where networks are."""
     name, room = path.relative_to(PACKAGE).as_posix(), room_of(path)
     allowed = MAY_IMPORT[room] | {room} | ({"training", "measure"} if name.startswith(WORKER) else set())
-
-    assert set() == set(rooms_imported(path)) - allowed
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_torch_is_imported_only_where_networks_are(path):
-    """Never where plans are made and reports written."""
-    name, room = path.relative_to(PACKAGE).as_posix(), room_of(path)
     heavy = {module.split(".")[0] for module in imports_of(path)} & {"torch", "torchvision"}
 
+    assert set() == set(rooms_imported(path)) - allowed
     assert not heavy or room not in NO_TORCH or name.startswith(WORKER)
 
 
-@pytest.mark.parametrize("path", [file for file in FILES if room_of(file) == "spec"], ids=lambda path: path.name)
-def test_the_spec_needs_only_pydantic_and_the_standard_library(path):
+def test_the_spec_needs_only_pydantic_and_the_standard_library():
     """So that planning is quick and the room could be lifted out."""
-    outside = {module.split(".")[0] for module in imports_of(path)} - {"resnet18", "pydantic", "pydantic_core"}
+    modules = {module.split(".")[0] for path in (PACKAGE / "spec").rglob("*.py") for module in imports_of(path)}
 
-    assert outside <= sys.stdlib_module_names
+    assert modules - {"resnet18", "pydantic", "pydantic_core"} <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_nothing_is_unpickled(path):
     """Neither pickle and its kin, nor torch.load, nor numpy with pickles allowed."""
     text = path.read_text(encoding="utf-8")
@@ -106,7 +89,6 @@ def test_nothing_is_unpickled(path):
     assert text.count("np.load(") == text.count("allow_pickle=False") - text.count("np.save(")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_file_fits_on_a_few_screens_and_says_what_it_is(path):
     """At most 260 lines, functions of at most 60, a docstring on top."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -39,7 +39,7 @@ JSON = st.recursive(
     ],
 )
 def test_canonical_json_is_golden_whatever_is_in_it(value, text):
-    """Sorted keys, no spaces, ASCII, shortest floats; its digest is the SHA-256 of these bytes."""
+    """Its digest is the SHA-256 of these bytes."""
     assert text.encode("ascii") == canonical_json(value)
     assert hashlib.sha256(text.encode("ascii")).hexdigest() == digest(value)
 
@@ -166,8 +166,5 @@ def test_an_edit_of_any_key_changes_the_run(optimizer):
         is_fixed = path in ONE_VALUE or (path[0].endswith("augmentation") and last == "name")
         assert is_fixed == (not found), path
         assert start not in found, path
-
-
-def test_every_key_of_every_optimizer_and_operation_is_edited_above():
-    assert set(OPERATION) == set(OPERATIONS)
+    assert OPERATION.keys() == OPERATIONS.keys()
     assert set(OPTIMIZER) == {model.model_fields["name"].default for model in OPTIMIZERS}

@@ -24,9 +24,7 @@ BAD = {
     "unknown key": ("epochs = 2", "epochs = 2\nbatch_sise = 3", ['"batch_sise" (did you mean "batch_size"?)']),
     "string for a number": ("batch_size = 8", 'batch_size = "8"', ['case "8"', "batch_size: must be", 'got "8"']),
     "true for a number": ("batch_size = 8", "batch_size = true", ["batch_size: must be a valid integer", "got true"]),
-    "float for an integer": ("batch_size = 8", "batch_size = 8.0", ["batch_size: must be a valid integer", "got 8.0"]),
     "out of range": ("batch_size = 8", "batch_size = 0", ["batch_size: must be greater than or equal to 1", "got 0"]),
-    "two mistakes": ("batch_size = 8", 'batch_size = "8", epochs = 0', ["batch_size: must be", "also: epochs"]),
     "unknown model": ('"resnet18"', '"resnet50"', ["model: unknown value", "(allowed: resnet18)", HOW]),
     "unknown optimizer": ('"sgd"', '"sdg"', ['name "sdg" (did you mean "sgd"?)', "(allowed: adadelta, adam", HOW]),
     "unknown augmentation": ('"to_tensor"', '"mixup"', ['unknown name "mixup"', "random_rotation, to_tensor)", HOW]),
@@ -36,7 +34,6 @@ BAD = {
         'schedule = { name = "cosine", warmup_epochs = 2 }',
         ['case "8": schedule.warmup_epochs', "2 epochs of warm-up leave none of 2"],
     ),
-    "unknown optimizer key": ("lr =", "momentun = 0.5, lr =", ['"optimizer.momentun" (did you mean "momentum"?)']),
     "key of another optimizer": ('"sgd", lr', '"adam", momentum = 1, lr', ['key "optimizer.momentum"', "betas"]),
     "unknown key of a case": ("[[case]]", "[[case]]\nrepoted = {}", ['"case[1].repoted" (did you mean "reported"?)']),
     "optimizer without a name": (
@@ -70,11 +67,6 @@ BAD = {
     "no such assumption": ("[[case]]", '[[assumption]]\nkey = "warp"\nsource = "x"\n[[case]]', ["assumption: no case"]),
     "one_cycle with a rate of its own": ('{ name = "constant" }', '{ name = "one_cycle", max_lr = 0.1 }', ["max_lr"]),
     "nesterov without momentum": ("lr = 0.01", "lr = 0.01, nesterov = true", ["nesterov needs a momentum"]),
-    "nesterov with dampening": (
-        "lr = 0.01",
-        "lr = 0.01, nesterov = true, momentum = 0.5, dampening = 0.1",
-        ["nesterov needs a momentum"],
-    ),
     "normalize before to_tensor": ('[{ name = "to_tensor"', '[{ name = "normalize" }, { name = "to_tensor"', ["after"]),
 }
 
@@ -101,36 +93,22 @@ def test_what_the_scale_sets_stands_in_no_file(key, place, tmp_path):
         make_benchmark(tmp_path, TOML.replace(old, f"{place}{key} = 1", 1))
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + TOML.encode(), TOML.replace("\n", "\r\n").encode()])
-def test_a_byte_order_mark_and_windows_line_ends_are_fine(content, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_bytes(content)
-
-    assert "A table" == load_benchmark(path).title
-
-
-KEYS = {
-    "model": '"resnet18"',
-    "stem": '"imagenet"',
-    "image_size": "32",
-    "epochs": "2",
-    "optimizer": '{ name = "sgd", lr = 0.01 }',
-    "schedule": '{ name = "constant" }',
-    "augmentation": '[{ name = "to_tensor" }]',
+SAME = {
+    "a byte order mark": b"\xef\xbb\xbf" + TOML.encode(),
+    "windows line ends": TOML.replace("\n", "\r\n").encode(),
+    "comments, spaces": TOML.replace("\n", "  # a comment\n").replace(" = ", "  =\t").encode(),
+    "another order": TOML.replace('model = "resnet18"\n', "")
+    .replace("epochs = 2", 'epochs = 2\nmodel = "resnet18"')
+    .encode(),
 }
-COMMENTS = st.text(alphabet=st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"]), max_size=20)
 
 
-@given(st.permutations(sorted(KEYS)), st.text(alphabet=" \t", max_size=3), COMMENTS)
-def test_order_comments_and_spaces_of_a_file_change_no_id(tmp_path_factory, keys, space, comment):
-    """What people move about when they tidy a file up."""
-    folder = tmp_path_factory.mktemp("files")
-    head, cases = TOML.partition("[experiment]")[0], TOML[TOML.index("[[case]]") :]
-    lines = [f"{space}{key}{space}={space}{KEYS[key]} # {comment}" for key in keys]
-    tidied = "\n\n".join((f"{head}[experiment]", *lines, cases))
+@pytest.mark.parametrize("kind", SAME)
+def test_how_a_file_is_written_changes_no_id(kind, tmp_path):
+    (tmp_path / "mine.toml").write_bytes(SAME[kind])
     ids = [
-        [ids_of(*resolve(mine, case, Request(), seed=0)).arm_id for case in mine.cases]
-        for mine in (make_benchmark(folder, TOML), make_benchmark(folder, tidied))
+        [ids_of(*resolve(mine, case, Request(), seed=0)) for case in mine.cases]
+        for mine in (load_benchmark(tmp_path / "mine.toml"), make_benchmark(tmp_path))
     ]
 
     assert ids[0] == ids[1]

@@ -16,10 +16,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.training import augment, forecast, model
 
 CASE = "regress/fast"
-AUGMENTED = [
-    {"name": "random_horizontal_flip", "p": 0.2},
-    {"name": "to_tensor"},
-]
+AUGMENTED = [{"name": "random_horizontal_flip", "p": 0.2}, {"name": "to_tensor"}]
 STEPS = {"name": "step", "every": 1, "factor": 0.1, "first_epoch": 1}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
