@@ -8,7 +8,6 @@ from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import memory_in_bytes
 from resnet18.spec.plan import EVERY_DEVICE, plan
-from resnet18.spec.resolve import Request
 
 GIB = 2**30
 CONTEXT_BYTES = 2 * GIB  # that a driver's context and the workspaces of libraries may take beside the training
@@ -17,14 +16,12 @@ MEMORY_HELP = "Memory of a GPU, as in 24GiB: also say which cases fit."
 HEADS = {
     "case": "case",
     "peak_bytes": "peak GiB",
-    "peak_bytes_without_options": "without -o",
     "training_bytes": "training",
     **{f"{part}_bytes": part for part in ("weights", "gradients", "state", "activations", "input", "transient")},
     "phase": "peak in",
     "left_bytes": "left",
     "may_need_bytes": "may need",
     "verdict": "fits?",
-    "verdict_without_options": "without -o",
 }
 """Heads of the table. All bytes are shown in GiB; the parts are those of the peak."""
 
@@ -45,8 +42,7 @@ def forecast_command(
     plan(benchmarks, request, [0], EVERY_DEVICE)  # a mistake is told before torch is imported
     from resnet18.training.forecast import forecasts
 
-    forecast, usual = forecasts(benchmarks, (request, Request(request.scale)))
-    rows = []
+    rows, forecast = [], forecasts(benchmarks, request)
     for label in (f"{benchmark.name}/{case.name}" for benchmark in benchmarks for case in benchmark.cases):
         found = forecast[label]
         row = {
@@ -61,9 +57,6 @@ def forecast_command(
         if card is not None:
             needed = int(large_allowance(found.peak_bytes))
             row |= {"left_bytes": card - found.peak_bytes, "may_need_bytes": needed}
-        if request.overrides:
-            before = usual[label].peak_bytes
-            row |= {"peak_bytes_without_options": before, "verdict_without_options": verdict(before, card)}
         rows.append(row)
     return opt.Answer(rows, forecast_text(rows))
 

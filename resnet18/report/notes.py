@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
-from statistics import linear_regression, median
+from statistics import median
 
 from resnet18.records.record import Record
 from resnet18.report.document import Code, Line
@@ -12,7 +12,7 @@ from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
 from resnet18.tables.metrics import SCOPES, machine, optimizer_form, values_of
-from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
+from resnet18.tables.pace import full_size_images, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 
 MOST_CAUSES = 3
@@ -52,12 +52,9 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
     yield Line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
     yield Line("Options: ", Code(f"--scale {request.scale}{_options(request)}"))
     if reported_head(request) is None:
-        shown = [selection for selection in selections if selection.is_half_recorded]
-        is_beside = any(has_extrapolation(selection, request) for selection in shown)
-        what = "are shown only beside extrapolated times" if is_beside else "are not shown"
         why = "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
         why = why if is_cifar10(request.data_label) else f"{request.data_label} is not CIFAR-10"
-        yield Line(f"Reported values {what}: {why}.")
+        yield Line(f"Reported values are shown only beside extrapolated times: {why}.")
 
 
 def _version(record: Record) -> str:
@@ -77,7 +74,7 @@ def notes_of(selection: Selection, selections: Sequence[Selection], request: Req
     yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
     yield from _ways(selection)
     if scopes:
-        yield from chain(_unreliable(selection), _waiting(selection), _first_epoch(selection), _steps(selection))
+        yield from chain(_unreliable(selection), _waiting(selection), _first_epoch(selection))
     for case in selection.cases:
         twins = [
             f'"{twin.name}" of {other.benchmark.title}'
@@ -164,36 +161,12 @@ def _waiting_share(records: Sequence[Record]) -> float:
 
 
 def _first_epoch(selection: Selection) -> Iterator[Line]:
-    reliable = [record for record in selection.measured if not record.has_unreliable_times]
-    long = [record for record in reliable if len(record.epochs) > 1 and _later_s([record]) > 0]
-    if long:
-        ratio = median(record.epochs[0].train_s / _later_s([record]) for record in long)
-        percent = round(100 * (ratio - 1))
+    reliable = [record.epochs for record in selection.measured if not record.has_unreliable_times]
+    later_s = [(first.train_s, median(epoch.train_s for epoch in later)) for first, *later in reliable if later]
+    if ratios := [first_s / rest_s for first_s, rest_s in later_s if rest_s]:
+        percent = round(100 * (median(ratios) - 1))
         speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
-        yield Line(f"The first epoch was {speed} later epochs (median of {len(long)} runs).")
-
-
-def _later_s(records: Sequence[Record]) -> float:
-    """Return the median seconds of an epoch, the first of each run left out where there are more."""
-    return median(epoch.train_s for record in records for epoch in record.epochs[1:] or record.epochs)
-
-
-def _steps(selection: Selection) -> Iterator[Line]:
-    """Yield the fit of an epoch's time to images and steps, where three cases differ in the batch size alone.
-
-    Time = a + b steps, least squares over the medians: a is what the images cost however they are batched.
-    """
-    cases = [case for case in selection.cases if case.measured]
-    others = {case.experiment.model_copy(update={"batch_size": 1}).model_dump_json() for case in cases}
-    steps = [case.measured[0].epochs[0].steps for case in cases]
-    if len({case.experiment.batch_size for case in cases}) < 3 or len(others) > 1 or len(set(steps)) < 3:
-        return
-    per_step_s, fixed_s = linear_regression(steps, [_later_s(case.measured) for case in cases])
-    yield Line(
-        f"An epoch takes {fixed_s:.3g} s for its images and {1e3 * per_step_s:.3g} ms for each step (a line through "
-        f"the medians of {len(cases)} batch sizes); {100 * _waiting_share(selection.measured):.0f} % of the training "
-        "time is waiting for data."
-    )
+        yield Line(f"The first epoch was {speed} later epochs (median of {len(ratios)} runs).")
 
 
 def _derived(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:

@@ -22,7 +22,6 @@ from resnet18.report.verdicts import judgement, was_judged
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.resolve import Request
-from resnet18.tables.cells import Column, Missing, Table, Text
 from resnet18.tables.selection import Selection, selections_by_request
 
 README, WEB = "README.md", "report.html"
@@ -111,7 +110,7 @@ def build_document(
     return doc.Document(
         "Measured beside reported",
         (INTRO, words),
-        (*standings(chapters), *(_chapter(chapter, records, picture_of) for chapter in chapters)),
+        tuple(_chapter(chapter, records, picture_of) for chapter in chapters),
         tuple(_leftovers(sum(not run.places for run in runs), readings)),
         runs,
     )
@@ -149,29 +148,6 @@ def _verdicts(
             found[name] = verdicts
     shown = {selection.benchmark.report for selection in selections if selection.is_half_recorded}
     return {name: verdicts for name, verdicts in found.items() if name in shown or was_judged(verdicts)} or found
-
-
-def standings(chapters: Sequence[Chapter]) -> Iterator[doc.Section]:
-    """Yield the verdicts of each report on which several requests bear: a row for each claim.
-
-    A request bears on a report where at least one of its claims has a verdict other than *not run*, which is a
-    dash here: a column bears on a few claims, and its words would be lost among those of the rest.
-    """
-    for name in dict.fromkeys(name for chapter in chapters for name in chapter.verdicts):
-        families = {chapter.request.described: chapter.verdicts.get(name, ()) for chapter in chapters}
-        bearing = {described: family for described, family in families.items() if was_judged(family)}
-        if len(bearing) < 2:
-            continue
-        rows: dict[str, list[Text | Missing]] = {}
-        for family in bearing.values():
-            for verdict in family:
-                claim, is_told = verdict.claim, verdict.word != "not run"
-                row = rows.setdefault(claim.id, [Text(claim.id), Text(claim.says)])
-                row.append(Text(verdict.word) if is_told else Missing())
-        columns = (Column("id"), Column("claim"), *(Column(described, "verdict") for described in bearing))
-        note = Line("A dash: not run; the section of that name says why.")
-        table = Table(columns, tuple(map(tuple, rows.values())))
-        yield doc.Section(f"All verdicts: {name}", (table, note))
 
 
 def _chapter(chapter: Chapter, records: Collection[Record], picture_of: PictureOf) -> doc.Section:

@@ -116,7 +116,7 @@ class Column(NamedTuple):
     """A column's title, and how its cells are set."""
 
     title: str
-    kind: Literal["text", "number", "verdict"] = "text"
+    kind: Literal["text", "number"] = "text"
 
 
 class Table(NamedTuple):

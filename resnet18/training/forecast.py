@@ -133,27 +133,24 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
     return Forecast(ledger.peak_phase, parts, training_bytes, saved)
 
 
-def forecasts(benchmarks: Collection[Benchmark], requests: Iterable[Request]) -> list[dict[str, Forecast]]:
-    """Return, for each request, the forecast of each `benchmark/case`, whatever devices this machine has.
+def forecasts(benchmarks: Collection[Benchmark], request: Request) -> dict[str, Forecast]:
+    """Return the forecast of each `benchmark/case`, whatever devices this machine has.
 
     Raises:
-        SpecError: a case that makes no sense under a request.
+        SpecError: a case that makes no sense under the request.
     """
     known: dict[tuple[object, ...], Forecast] = {}
-    found = []
-    for request in requests:
-        of_request: dict[str, Forecast] = {}
-        for run in plan(benchmarks, request, (0,), EVERY_DEVICE).runs:
-            experiment, execution = run.experiment, run.execution
-            key = (  # all that memory depends on: runs that agree in it share a forecast
-                *(getattr(experiment, name) for name in NETWORK),
-                *_batches(experiment),
-                *(execution.precision, execution.memory_format),
-            )
-            if key not in known:
-                known[key] = forecast(experiment, execution)
-            of_request |= dict.fromkeys(run.labels, known[key])
-        found.append(of_request)
+    found: dict[str, Forecast] = {}
+    for run in plan(benchmarks, request, (0,), EVERY_DEVICE).runs:
+        experiment, execution = run.experiment, run.execution
+        key = (  # all that memory depends on: runs that agree in it share a forecast
+            *(getattr(experiment, name) for name in NETWORK),
+            *_batches(experiment),
+            *(execution.precision, execution.memory_format),
+        )
+        if key not in known:
+            known[key] = forecast(experiment, execution)
+        found |= dict.fromkeys(run.labels, known[key])
     return found
 
 
