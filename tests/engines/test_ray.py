@@ -45,13 +45,13 @@ def records(tmp_path):
     return lambda folder="results": Store(tmp_path / folder).read().records
 
 
-def busy(folder):
-    """Return Ray's workers that carry a run out on the node of a data folder."""
+def workers(folder, title="ray::on_a_node"):
+    """Return Ray's workers on the node of a data folder: those that carry a run out, or all, which are "ray::"."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             is_there = process.environ().get("RESNET18_DATA") == str(folder)
-            if is_there and process.cmdline()[0].startswith("ray::on_a_node"):
+            if is_there and process.cmdline()[0].startswith(title):
                 found.append(process)
     return found
 
@@ -84,7 +84,7 @@ def test_a_timed_run_has_the_node_for_itself_and_others_what_the_user_says(text,
 
 def test_the_run_of_a_killed_worker_is_started_again(cluster, run, records):
     before = checkpoints(cluster)
-    when(lambda: checkpoints(cluster) - before, lambda: [end(busy(folder)) for folder in cluster.folders])
+    when(lambda: checkpoints(cluster) - before, lambda: [end(workers(folder)) for folder in cluster.folders])
     finished = run(ONE_CASE, overrides=LONG)
 
     assert ["ok"] == [one.status for one in finished]
@@ -112,7 +112,7 @@ def test_a_node_whose_data_are_damaged_gets_no_more_runs(cluster, run, records, 
     for path in (cluster.folders[0] / "decoded").rglob("train_images.npy"):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    end(busy(cluster.folders[0]))  # what it has seen whole it does not look at again
+    end(workers(cluster.folders[0], "ray::"))  # what it has seen whole it does not look at again
     progress = Quiet()
     finished = run(source=source, overrides=(*sizes, "epochs=2"), seeds=3, progress=progress)
 
@@ -126,7 +126,7 @@ def test_two_hundred_runs_outlive_a_node(cluster, run, records, request):
     folder = cluster.folder / "node9"
     extra = cluster.add(9)
     progress = Quiet()
-    when(lambda: any("127.0.0.12" in line for line in progress.lines) and busy(folder), lambda: cluster.kill(extra))
+    when(lambda: any("127.0.0.12" in line for line in progress.lines) and workers(folder), lambda: cluster.kill(extra))
     finished = run(seeds=seeds, progress=progress)
     assert any("127.0.0.12" in line for line in progress.lines)
 
