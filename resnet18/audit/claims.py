@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, groupby, pairwise, starmap
 from math import expm1, hypot, inf, sqrt
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from resnet18.audit.reading import Amount, Cell, Finding, Pair, Range, Reading, Unchecked, by_row, quoted, widest, words
 from resnet18.spec import claim as spec
@@ -69,22 +69,31 @@ def contradicted(reading: Reading) -> Iterator[Finding | Unchecked]:
 def _sizes(check: spec.Check, cells: Sequence[Cell]) -> Iterator[Size]:
     """Yield what a check says of sizes: of a ranking all pairs, of equivalents the widest pair."""
     unit = MARGIN_UNITS[cells[0].row.measures] if cells else ""
-    if isinstance(check, spec.Difference | spec.Ranking | spec.Trend):
-        by = check.by if isinstance(check, spec.Difference) else 0.0
-        pairs = starmap(Pair, combinations(cells, 2)) if isinstance(check, spec.Ranking) else _pairs_of(check, cells)
-        yield from (Size(str(pair), by, inf, pair.gap, pair, unit) for pair in pairs)
     match check:
         case spec.Close() | spec.Difference(than=None):
             yield from (Size(quoted([cell.case]), *_bounds(check, unit), cell.range, cells) for cell in cells)
+        case spec.Difference() | spec.Ranking() | spec.Trend():
+            yield from _gaps(check, cells, unit)
         case spec.Equivalent(margin=margin):
-            if pair := widest(cells):
-                yield Size(str(pair), -inf, margin, pair.gap, pair, unit)
-        case spec.Ratio(low=low, high=high) if len(cells) == 2:
-            ratio = cells[0].range.over(cells[1].range)
-            yield Size(f'"{check.case}" over "{check.to}"', low, high, ratio, cells)
-        case spec.Trend(flattens=True) if len(cells) > 2:
-            steps = [Pair(*two[::-1] if check.direction == "rising" else two).gap for two in pairwise(cells)]
-            yield Size("the last step less the first", -inf, 0.0, steps[-1].minus(steps[0]), cells, unit)
+            pairs = filter(None, [widest(cells)])
+            yield from (Size(str(pair), -inf, margin, pair.gap, pair, unit) for pair in pairs)
+        case spec.Ratio(low=low, high=high):
+            ratios = [cells[0].range.over(cells[1].range)] if len(cells) == 2 else []
+            yield from (Size(f'"{check.case}" over "{check.to}"', low, high, ratio, cells) for ratio in ratios)
+        case spec.RunStatus() | spec.Overfits():
+            pass
+        case _:
+            assert_never(check)
+
+
+def _gaps(check: spec.Difference | spec.Ranking | spec.Trend, cells: Sequence[Cell], unit: str) -> Iterator[Size]:
+    """Yield the differences that a check says are positive, and of a trend that flattens how its last step differs."""
+    by = check.by if isinstance(check, spec.Difference) else 0.0
+    pairs = starmap(Pair, combinations(cells, 2)) if isinstance(check, spec.Ranking) else _pairs_of(check, cells)
+    yield from (Size(str(pair), by, inf, pair.gap, pair, unit) for pair in pairs)
+    if isinstance(check, spec.Trend) and check.flattens and len(cells) > 2:
+        steps = [Pair(*two[::-1] if check.direction == "rising" else two).gap for two in pairwise(cells)]
+        yield Size("the last step less the first", -inf, 0.0, steps[-1].minus(steps[0]), cells, unit)
 
 
 def _bounds(check: spec.Close | spec.Difference, unit: str) -> tuple[float, float]:

@@ -1,1 +1,1 @@
-"""How data sets come to this machine, and what is there. Nothing here can change a result: checksums decide."""
+"""Data sets: how they come to this machine, whose checksums say what they are, their subsets, and the random keys."""

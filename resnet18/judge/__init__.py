@@ -1,1 +1,1 @@
-"""What records say of each claim: samples, statistics, verdicts, and how many seeds they take."""
+"""What records say of each claim: comparisons, verdicts, and how many seeds they take; statistics: `tables`."""

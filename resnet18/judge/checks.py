@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
 from math import inf, log
 from statistics import correlation, linear_regression
+from typing import assert_never
 
 from resnet18.judge.reason import CannotJudgeError, Reason, measured_in_order
 from resnet18.records.record import Record
@@ -112,12 +113,12 @@ def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
         values = {name: [_value(check, record, unit) for record in records] for name, records in runs.items()}
         if not step and any(len(found) > 1 and len(set(found)) == 1 for found in values.values()):
             raise CannotJudgeError(Reason("no_noise", metric=check.metric))
-        parts: Iterable[tuple[Comparison, Sequence[float]]] = (
-            (Comparison(check, names, facts.title, region, unit), [1, -1][: len(names)])
-            for names, region in _regions(check, is_log=unit == "%")
-        )
+        parts: Iterable[tuple[Comparison, Sequence[float]]]
         if isinstance(check, Trend):
             parts = _trend(check, facts.title, unit)
+        else:
+            regions = _regions(check, is_log=unit == "%")
+            parts = ((Comparison(check, names, facts.title, of, unit), [1, -1][: len(names)]) for names, of in regions)
         for part, weights in parts:
             yield _estimated(part, weights, values, step)
 
@@ -145,7 +146,9 @@ def _estimated(
     return replace(part, estimates=estimates)
 
 
-def _regions(check: MetricCheck, *, is_log: bool) -> Iterator[tuple[tuple[str, ...], Region]]:
+def _regions(
+    check: Difference | Ranking | Equivalent | Ratio | Close, *, is_log: bool
+) -> Iterator[tuple[tuple[str, ...], Region]]:
     """Yield a case with the region of its mean, or two with that of the first's less the second's."""
 
     def widened(margin: float) -> float:
@@ -166,6 +169,8 @@ def _regions(check: MetricCheck, *, is_log: bool) -> Iterator[tuple[tuple[str, .
         case Close():
             low, high = (log(end) if is_log else end for end in check.target)
             yield (check.case,), Region(low - widened(check.margin), high + widened(check.margin))
+        case _:
+            assert_never(check)
 
 
 def _trend(check: Trend, title: str, unit: str) -> Iterator[tuple[Comparison, Sequence[float]]]:

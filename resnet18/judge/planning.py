@@ -18,7 +18,7 @@ from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.tables.metrics import FEWEST_WITH_HALVES, mixed, value_of
+from resnet18.tables.metrics import FEWEST_WITH_HALVES, mixed, values_of
 from resnet18.tables.selection import requests_of, select
 from resnet18.tables.statistics import ALPHA, seeds_for
 
@@ -56,7 +56,7 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     if mixed(records, are_costs=is_cost, are_compared=True):
         return []
     reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
-    values = [value for record in reliable if (value := value_of(metric, record)) is not None]
+    values = values_of(metric, reliable)
     return [100 * log(value) for value in values if value > 0] if is_cost else values
 
 

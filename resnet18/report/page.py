@@ -151,7 +151,7 @@ def _cells(run: Run) -> tuple[Cell, ...]:
     record, is_ok = run.record, run.record.status == "ok"
     table, case = run.places[0] if run.places else ("in no table", NOTHING)
     numbers = (
-        Value(metrics.values_of(metric, [record])[0], kind) if is_ok else Missing()
+        Value(value, kind) if is_ok and (value := metrics.value_of(metric, record)) is not None else Missing()
         for metric, (_, kind) in NUMBERS.items()
     )
     return (

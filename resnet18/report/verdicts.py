@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from math import ceil, exp, expm1, inf, log10
+from typing import assert_never
 
 from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import reason_text, reasons_text
@@ -9,17 +10,16 @@ from resnet18.judge.verdict import CheckResult, Verdict, Word
 from resnet18.report import document as doc
 from resnet18.report.document import Code, Items, Line, Strong
 from resnet18.report.notes import command
-from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ratio, RunStatus, Trend
+from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.spec.resolve import Request
+from resnet18.tables.cells import COSTS
 from resnet18.tables.statistics import ALPHA, MOST_SEEDS
 
 VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
 OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
-COSTS = {"seconds": (1.0, "s"), "bytes": (2.0**20, "MiB")}
-"""Units of times and memory, and what they are worth."""
 SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
 """Metrics whose value is a percentage; a difference of two is in points."""
 NEAR_ONE = 0.2
@@ -184,7 +184,7 @@ def claimed(comparison: Comparison) -> str:
     """Return where the value is claimed to lie, after what was found; of a trend, the quantity says so already."""
     check, region = comparison.check, comparison.region
     match check:
-        case Trend():
+        case Trend() | RunStatus():  # how runs end is compared with nothing
             return ""
         case Equivalent():
             text = f"within {_margin(check.margin, check)}"
@@ -196,8 +196,10 @@ def claimed(comparison: Comparison) -> str:
             text = f"above {region.low:g}" if region.high == inf else f"below {region.high:g}"
         case Difference(by=by) if by > 0:
             text = f"at least {_margin(by, check)}"
-        case _:
+        case Difference() | Ranking():
             text = "larger" if comparison.is_log else "above 0"
+        case _:
+            assert_never(check)
     return f"; claimed: {text}"
 
 
@@ -216,7 +218,7 @@ def estimate_text(comparison: Comparison) -> str:
         ends = -ends[0], -ends[2], -ends[1]
     unit, sign = comparison.unit, "+"
     if comparison.is_log and isinstance(check, Close):
-        scale, unit = COSTS[METRICS[check.metric].quantity]
+        unit, scale, _ = COSTS[METRICS[check.metric].quantity]
         ends, sign = (exp(ends[0]) / scale, exp(ends[1]) / scale, exp(ends[2]) / scale), ""
     elif comparison.is_log and max(abs(ends[1]), abs(ends[2])) < NEAR_ONE:
         ends = 100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])

@@ -1,1 +1,1 @@
-"""What records say as numbers: metrics, and the tables in the report's own shape."""
+"""What records say as numbers: metrics, statistics, and the tables in the report's own shape."""

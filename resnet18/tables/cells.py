@@ -6,8 +6,9 @@ from statistics import fmean, median, stdev
 from typing import Literal, NamedTuple
 
 from resnet18.records.record import TIME_IS_UNRELIABLE, Status
+from resnet18.spec.metric import Quantity
 from resnet18.spec.plan import OUT_OF_MEMORY
-from resnet18.tables.metrics import MIXED, SCOPES, clean_accuracy, mixed, values_of
+from resnet18.tables.metrics import MIXED, SCOPES, clean_accuracy, mixed, value_of, values_of
 from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import contrast, ratio_of_medians
 
@@ -54,6 +55,11 @@ FORMS: dict[Kind, Form] = {
     "times": Form(".3g", tells_n=True),
     "seeds": Form(".0f"),
 }
+
+
+COSTS: dict[Quantity, tuple[str, float, Kind]]
+COSTS = {"seconds": ("s", 1.0, "seconds"), "bytes": ("MiB", 2.0**20, "mebibytes")}
+"""The unit in which times and memory are printed, what it is worth, and the kind of their cells."""
 
 
 class Value(NamedTuple):
@@ -203,7 +209,7 @@ def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missi
         MIXED.get(mixture or "", ""): mixture is not None,
         "epochs differ": len({len(record.epochs) for record in records}) > 1,
         f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
-        "a time of 0 s": min(values_of(metric, records), default=1) <= 0,
+        "a time of 0 s": any((value_of(metric, record) or 0) <= 0 for record in records),  # as one that is not known
     }
     for what, is_so in obstacles.items():
         if is_so:

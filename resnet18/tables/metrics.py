@@ -142,7 +142,7 @@ def _drop(scores: Sequence[Score]) -> float | None:
     return scores[0].loss - scores[-1].loss if len(scores) > 1 else None
 
 
-CURVES: dict[str, Callable[[Record], float | None]] = {
+FUNCTIONS: dict[str, Callable[[Record], float | None]] = {
     "best_accuracy": best_accuracy,
     "clean_accuracy": clean_accuracy,
     "train_s": train_s,
@@ -159,16 +159,17 @@ CURVES: dict[str, Callable[[Record], float | None]] = {
     "gain_at_first_cut": lambda record: _gain_at_cut(record, 0),
     "gain_at_last_cut": lambda record: _gain_at_cut(record, -1),
 }
+"""Of each metric, but for `epochs_to_level`: its value of a run."""
 
 
 def value_of(metric: str, record: Record, level: float | None = None) -> float | None:
-    """Return a metric of a claim: accuracies in percent, times in s, losses in nats; None where it is not defined."""
-    return _epochs_to(record, level) if level is not None else CURVES[metric](record)
+    """Return a metric: accuracies in percent, times in s, memory in bytes, losses in nats; None where not defined."""
+    return _epochs_to(record, level) if level is not None else FUNCTIONS[metric](record)
 
 
 def values_of(metric: str, records: Iterable[Record]) -> list[float]:
-    """Return a metric of each run, 0 where it is not defined."""
-    return [CURVES[metric](record) or 0.0 for record in records]
+    """Return a metric of those runs for which it is defined."""
+    return [value for record in records if (value := value_of(metric, record)) is not None]
 
 
 def resolution(metric: str, record: Record) -> float:

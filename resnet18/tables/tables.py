@@ -11,11 +11,11 @@ from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark, Factor
 from resnet18.spec.errors import Model, one_line
 from resnet18.spec.experiment import CIFAR10
-from resnet18.spec.metric import parse_printed
+from resnet18.spec.metric import METRICS, Quantity, parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells
 from resnet18.tables.cells import DAGGER, Cell, Column, Missing, Table, Text
-from resnet18.tables.metrics import CURVES, best_accuracy, clean_accuracy, mixed, train_s, values_of
+from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed, train_s, value_of, values_of
 from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
 
@@ -82,12 +82,14 @@ def _metrics(selection: Selection, request: Request) -> Columns:
         if row.metric == "best_accuracy":
             yield from _accuracies(f"{row.title}, {measured}", cases)
             continue
-        unit = "" if row.title.endswith("(s)") else " (s)"
-        yield Column(f"{row.title}, {measured}{unit}", "number"), [_time(row.metric, case) for case in cases]
+        quantity = METRICS[row.metric].quantity
+        unit = f"({cells.COSTS[quantity][0]})"
+        title = f"{row.title}, {measured}" + ("" if row.title.endswith(unit) else f" {unit}")
+        yield Column(title, "number"), [_cost(row.metric, quantity, case) for case in cases]
         if is_slice:
             full_size = [_extrapolated(case, benchmark, request) for case in cases]
             yield Column(f"{row.title}, extrapolated to full size", "number"), full_size
-        for over in (case for case in cases if case.name == benchmark.table.speed_up_over):
+        for over in (case for case in cases if quantity == "seconds" and case.name == benchmark.table.speed_up_over):
             yield Column(f"Speed-up over {over.name}", "number"), [_speed_up(over, case, row.metric) for case in cases]
 
 
@@ -118,10 +120,13 @@ def printed_cell(printed: str) -> Text:
     return Text(printed, found.value if found else None)
 
 
-def _time(metric: str, case: CaseRecords) -> Cell:
-    """Return the median of a time over a case's runs, marked where a run's times are unreliable."""
-    values, is_unreliable = values_of(metric, case.measured), case.has_unreliable_times
-    return cells.not_averaged(case, is_cost=True) or cells.middle(values, is_unreliable=is_unreliable)
+def _cost(metric: str, quantity: Quantity, case: CaseRecords) -> Cell:
+    """Return the median of a time or of memory over a case's runs; a time is marked where it is unreliable."""
+    _, worth, kind = cells.COSTS[quantity]
+    values = [value / worth for value in values_of(metric, case.measured)]
+    if (refused := cells.not_averaged(case, is_cost=True)) or not values:
+        return refused or Missing()
+    return cells.middle(values, kind, is_unreliable=quantity == "seconds" and case.has_unreliable_times)
 
 
 def _extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> Cell:
@@ -185,7 +190,7 @@ def run_table(rows: Collection[Row]) -> pd.DataFrame:
     """
     table = []
     for about, record in _records(rows):
-        results = {name: CURVES[name](record) if record.status == "ok" else None for name in RESULTS}
+        results = {name: value_of(name, record) if record.status == "ok" else None for name in RESULTS}
         costs = {"wall_s": record.time.wall_s, "rss_peak_bytes": record.memory.rss_peak_bytes}
         table.append({**about, **results, **costs})
     return pd.DataFrame(table).astype({"rss_peak_bytes": "Int64"}) if table else pd.DataFrame()

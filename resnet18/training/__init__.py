@@ -1,1 +1,1 @@
-"""How a network is trained: random keys, data, augmentation, model, optimizers and the loop."""
+"""How a network is trained: feeding of images, augmentation, model, optimizer, the loop, and what it costs."""
