@@ -233,14 +233,6 @@ def test_another_optimizer_operation_or_schedule_concerns_the_runs_that_name_it_
     assert [True, False] == [code_hash(*run) == code_hash(*run, copy_of_the_suite) for run in runs]
 
 
-def test_the_suite_written_anew_is_the_same_code(copy_of_the_suite):
-    execution = Execution(path="fast")
-    for path in copy_of_the_suite.rglob("*.py"):
-        path.write_text(bare(path.read_text(encoding="utf-8")), encoding="utf-8")
-
-    assert code_hash(make_experiment(), execution) == code_hash(make_experiment(), execution, copy_of_the_suite)
-
-
 def test_the_kernels_of_the_fast_path_are_no_code_of_the_reference_path(copy_of_the_suite):
     """Whoever makes them faster voids no reference run."""
     for kernel in copy_of_the_suite.rglob("*.c"):
