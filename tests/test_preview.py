@@ -199,7 +199,7 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
 
 
 def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatch):
-    """As about a minute, which is what it takes on two cores: timing steps would take as long."""
+    """As about a minute, which is what it takes on two cores. Unless they are asked for, no steps are timed."""
     monkeypatch.setattr(previewing, "time_some", None)
     view = preview(asked(None, None, *request_of("smoke", None, "cpu", None), None, {"cpu": 1}), ())
 
@@ -207,23 +207,11 @@ def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatc
     assert announcement(view).endswith(" here, by a rule of thumb")
 
 
-@pytest.mark.parametrize(("timing_s", "sizes", "limit_s"), [(None, 1, 3.5), (10.0, 1, 10.0), (None, 0, 10.0)])
-def test_long_plans_are_timed_for_a_small_share_of_what_they_take(timing_s, sizes, limit_s, wanted, monkeypatch):
-    """And for as long as may be where that is not known."""
-    limits, rule = [], replace(PACE, prepare_s=17.5, train_image_s=0, eval_image_s=0)
-    monkeypatch.setattr(previewing.pace, "by_rule", lambda _: rule)
-    monkeypatch.setattr(previewing.pace, "KNOWN_SIZES", {EMBEDDED.label: SIZES} if sizes else {})
-    monkeypatch.setattr(previewing, "time_some", lambda runs, wanted, limit: (limits.append(limit), (SIZES, {}))[1])
-    preview(wanted, (), timing_s=timing_s)
-
-    assert [limit_s] == limits
-
-
 def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
     monkeypatch.setattr(previewing, "of_this_machine", list)
     monkeypatch.setattr(previewing, "time_some", None)
     records = [make_record(run.experiment, run.execution) for run in runs[:2]]
-    view = preview(wanted, records, timing_s=10.0, keep_stale=True)
+    view = preview(wanted, records, time_steps=True, keep_stale=True)
 
     assert (2, {"from records"}) == (len(view.done), view.bases)
     assert total_s(runs[2:], view.seconds) > 0
@@ -235,7 +223,7 @@ def test_a_kind_is_timed_on_few_images_and_has_a_pace_once_it_is_warm(wanted, mo
     monkeypatch.setattr(trials, "time_epochs", lambda job, limit_s: (jobs.append(job), (two[: len(jobs)], 30.0))[1])
     slow = Execution(compile=True)
     large = [replace(run, experiment=run.experiment.model_copy(update={"image_size": 224})) for run in wanted.plan.runs]
-    sizes, paces = time_some([*wanted.plan.runs[:1], replace(large[1], execution=slow)], wanted, 10.0)
+    sizes, paces = time_some([*wanted.plan.runs[:1], replace(large[1], execution=slow)], wanted)
 
     assert [(2, 4, False), (8, 4, False)] == [
         (job.run.experiment.batch_size, job.run.experiment.epochs, job.run.execution.compile) for job in jobs

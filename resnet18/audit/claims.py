@@ -219,7 +219,7 @@ def below_noise_floor(readings: Sequence[Reading]) -> Iterator[Finding | Uncheck
                 yield Finding(place, says, {str(pair): pair.size, **by_row(pair), **shown})
     for reading in readings:
         for work in reading.benchmark.printed.same_work:
-            yield from _unequal_work(readings, reading, work)
+            yield from _unequal_work(reading, work)
 
 
 def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, object]]]:
@@ -234,20 +234,11 @@ def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, ob
         yield pair, {"the work is the same": "one experiment", **_assumed(readings, pair), **copied}
 
 
-def _unequal_work(readings: Sequence[Reading], reading: Reading, work: SameWork) -> Iterator[Finding | Unchecked]:
-    """Find work that a file calls the same and prints with different numbers, and smaller differences in all tables."""
+def _unequal_work(reading: Reading, work: SameWork) -> Iterator[Finding | Unchecked]:
+    """Find work that a file calls the same and prints with different numbers."""
     label, (cells, lack) = quoted(work.cases), reading.find(work.metric, work.cases)
     if lack:
         yield Unchecked(reading.name, f"same work of {label}", lack)
     if floor := widest(cells):
-        near = []
-        rows = [file.row(row.metric) for file in readings for row in file.benchmark.table.metrics]
-        for two in (two for row in rows for two in pairwise(row) if two[0].row.measures == floor.quantity):
-            pair = max(Pair(*two), Pair(*two[::-1]), key=lambda pair: pair.gap.printed)
-            is_the_work = two[0].file == reading.name and {cell.case for cell in two} <= {*work.cases}
-            if 0 < pair.gap.printed < floor.gap.printed and not is_the_work:
-                near.append(f"{quoted(cell.case for cell in two)} ({two[0].file}) {pair.size}")
-        shown = near[:5] + [f"{len(near) - 5} more"] * (len(near) > 5)
         says = "the same work has different numbers: smaller differences in this report may be noise"
-        evidence = {"apart": floor.size, **by_row(floor), "because": work.because}
-        yield Finding(reading.at(label), says, evidence | {"neighbours in tables that differ by less": shown or "none"})
+        yield Finding(reading.at(label), says, {"apart": floor.size, **by_row(floor), "because": work.because})

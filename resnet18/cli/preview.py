@@ -23,9 +23,7 @@ from resnet18.spec.resolve import Request
 from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Kind, Pace, Sizes, by_rule, estimate, kind_of, total_s
 
-LEAST_TIMING_S, MOST_TIMING_S = 2.0, 10.0
-TIMING_SHARE = 1 / 30
-"""Of the time of the runs; runs of less than a minute are not worth it."""
+MOST_TIMING_S = 10.0
 TIMED_EPOCHS = 4
 """Of a step each; the first warms up."""
 TIMED_STEP_S = 0.5
@@ -93,15 +91,14 @@ def preview(
     view: Preview,
     records: Collection[Record],
     *,
-    timing_s: float | None = None,
+    time_steps: bool = False,
     keep_stale: bool = False,
     jobs: int | None = 1,
     budget_s: float | None = None,
 ) -> Preview:
     """Return what is known of the runs that are wanted; with a budget, of those that test the most claims in it.
 
-    For `timing_s` seconds a few steps are timed of kinds of run whose pace no record tells; None: for a thirtieth of
-    what they take by the rule of thumb, where that is a minute or more; for a budget ten seconds.
+    With `time_steps` or a budget, a few steps are timed of kinds of run whose pace no record tells.
     Raises SpecError at a budget for benchmarks without claims, UnfinishedError where it is too small for any claim.
     """
     known = last_attempts(records)
@@ -113,22 +110,14 @@ def preview(
     }
     view = replace(view, done=done, jobs=jobs)
     if jobs is not None:
-        view = estimated(view, records, timing_s if budget_s is None else MOST_TIMING_S)
+        paces, sizes = pace.paces_of(of_this_machine(records)), pace.KNOWN_SIZES.get(view.source.label)
+        new = [run for run in view.pending if kind_of(run.experiment, run.execution) not in paces]
+        if new and (time_steps or budget_s is not None):
+            sizes, timed_paces = time_some(new, view)
+            paces |= timed_paces
+        seconds, bases = estimate(view.pending, paces, sizes)
+        view = replace(view, seconds=seconds, bases=bases)
     return view if budget_s is None else within_budget(view, budget_s)
-
-
-def estimated(view: Preview, records: Iterable[Record], timing_s: float | None) -> Preview:
-    """Return the preview with the time of the pending runs, as far as it is known."""
-    paces, sizes = pace.paces_of(of_this_machine(records)), pace.KNOWN_SIZES.get(view.source.label)
-    new = [run for run in view.pending if kind_of(run.experiment, run.execution) not in paces]
-    if timing_s is None:
-        rule_s = total_s(new, estimate(new, {}, sizes)[0])
-        timing_s = MOST_TIMING_S if rule_s is None else min(MOST_TIMING_S, rule_s * TIMING_SHARE)
-    if new and timing_s >= LEAST_TIMING_S:
-        sizes, timed_paces = time_some(new, view, timing_s)
-        paces |= timed_paces
-    seconds, bases = estimate(view.pending, paces, sizes)
-    return replace(view, seconds=seconds, bases=bases)
 
 
 def of_this_machine(records: Iterable[Record]) -> list[Record]:
@@ -146,7 +135,7 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if is_here(record.fingerprint.numerics or {})]
 
 
-def time_some(runs: Sequence[Run], view: Preview, limit_s: float) -> tuple[Sizes, dict[Kind, Pace]]:
+def time_some(runs: Sequence[Run], view: Preview) -> tuple[Sizes, dict[Kind, Pace]]:
     """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first."""
     from resnet18.data.source import open_data
     from resnet18.execution.trials import shortened, timed
@@ -161,7 +150,7 @@ def time_some(runs: Sequence[Run], view: Preview, limit_s: float) -> tuple[Sizes
         execution = run.execution.model_copy(update={"compile": False})
         few_steps = replace(shortened(run, images, TIMED_EPOCHS), execution=execution)
         short.setdefault(kind_of(run.experiment, run.execution), few_steps)
-    found = timed([*short.values()], view.source, data.sha256, limit_s)
+    found = timed([*short.values()], view.source, data.sha256, MOST_TIMING_S)
     known = {kind: found[run.run_id] for kind, run in short.items() if run.run_id in found}
     return sizes, {kind: pace.pace_of(*told, "from timed steps") for kind, told in known.items()}
 
