@@ -170,8 +170,8 @@ def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training
         "from resnet18.measure.device_watch import DeviceWatch\n"
         "with DeviceWatch(torch.device('cuda:0')) as watch:\n"
         "    trained = torch.ones(2).sum()\n"
-        "facts, key = watch.facts(), 'device_peak_bytes'\n"
-        "print(present_devices(prove=False), facts.memory[key], float(trained), facts.reasons[f'memory.{key}'])\n"
+        "(facts, reasons), key = watch.facts(), 'device_peak_bytes'\n"
+        "print(present_devices(prove=False), facts['memory'][key], float(trained), reasons[f'memory.{key}'])\n"
     )
     says = "{'cpu': 1} None 2.0 NVML did not answer (nvidia-ml-py is not installed)\n"
 

@@ -59,8 +59,9 @@ def watched(device=CUDA0, work=lambda: None):
 
 def told(facts):
     """Return the values by key; in place of a null its reason."""
-    reasons = {key.rpartition(".")[2]: reason for key, reason in facts.reasons.items()}
-    return {**facts.memory, **facts.conditions, **facts.numerics, "energy_j": facts.energy_j, **reasons}
+    parts, unknown = facts
+    reasons = {key.rpartition(".")[2]: reason for key, reason in unknown.items()}
+    return {**parts["memory"], **parts["conditions"], **parts["numerics"], "energy_j": parts["energy_j"], **reasons}
 
 
 def reason_for_all(facts):
@@ -188,7 +189,7 @@ def test_a_gpu_that_is_not_found_leaves_torchs_peaks_alone(changes, uuids, reaso
     monkeypatch.setattr(torch.accelerator, "max_memory_allocated", lambda _: 100)
     monkeypatch.setattr(torch.accelerator, "max_memory_reserved", lambda _: 200)
     facts = play(fake, [LAB | changes], uuids)
-    peaks = [facts.memory[f"{kind}_peak_bytes"] for kind in ("allocated", "reserved")]
+    peaks = [facts[0]["memory"][f"{kind}_peak_bytes"] for kind in ("allocated", "reserved")]
 
     assert ([torch.device("cuda")], [100, 200]) == (reset, peaks)
     assert reason in reason_for_all(facts)
@@ -237,7 +238,7 @@ def test_the_thread_samples_by_itself(fake):
             time.sleep(0.001)
         fake.state["0.used"] = USED
 
-    assert 9000 * MIB == watch.facts().memory["device_peak_bytes"]
+    assert 9000 * MIB == watch.facts()[0]["memory"]["device_peak_bytes"]
 
 
 @pytest.mark.parametrize(
@@ -256,11 +257,11 @@ def test_a_device_of_another_maker_is_not_watched(kind, nvml, torchs, monkeypatc
     monkeypatch.setattr(pynvml, "nvmlInit", None)
     for name in ("reset_peak_memory_stats", "max_memory_allocated"):
         monkeypatch.setattr(torch.accelerator, name, unsupported)
-    facts = watched(torch.device(kind))
+    facts, reasons = watched(torch.device(kind))
 
-    assert (nvml, torchs) == (reason_for_all(facts), facts.reasons["memory.allocated_peak_bytes"])
-    assert facts.memory["rss_peak_bytes"] > 50_000_000
-    assert {} == facts.numerics
+    assert (nvml, torchs) == (reason_for_all((facts, reasons)), reasons["memory.allocated_peak_bytes"])
+    assert facts["memory"]["rss_peak_bytes"] > 50_000_000
+    assert {} == facts["numerics"]
 
 
 @pytest.mark.parametrize("device", [CUDA0, torch.device("cpu"), torch.device("mps")], ids=str)
@@ -268,12 +269,12 @@ def test_a_device_of_another_maker_is_not_watched(kind, nvml, torchs, monkeypatc
 def test_the_facts_fit_the_record(fake, device, state):
     """Its keys, its types, and a reason for each null and for nothing else. 0 is a baseline, and no null."""
     fake.state = state
-    facts = watched(device, work=lambda: fake.state.update({"0.used": USED}))
-    missing = {f"memory.{key}" for key, value in Memory.model_validate(facts.memory) if value is None}
-    missing |= {f"conditions.{key}" for key, value in facts.conditions.items() if value is None}
+    facts, reasons = watched(device, work=lambda: fake.state.update({"0.used": USED}))
+    missing = {f"memory.{key}" for key, value in Memory.model_validate(facts["memory"]) if value is None}
+    missing |= {f"conditions.{key}" for key, value in facts["conditions"].items() if value is None}
 
-    assert missing | ({"energy_j"} if facts.energy_j is None else set()) == set(facts.reasons)
-    for key, value in facts.conditions.items():
+    assert missing | ({"energy_j"} if facts["energy_j"] is None else set()) == set(reasons)
+    for key, value in facts["conditions"].items():
         TypeAdapter(Conditions.model_fields[key].annotation).validate_python(value)
 
 
@@ -283,11 +284,11 @@ def test_a_sampled_peak_is_the_largest_answer(answers):
     with pytest.MonkeyPatch.context() as patch:
         fake = install(patch, FakeNvml({}))
         states = [LAB | {"0.used": used} if used else {"driver": "1", "0.uuid": FIRST} for used in answers]
-        facts = play(fake, states, (FIRST,))
+        facts, _ = play(fake, states, (FIRST,))
     peak = max((used for used in answers if used is not None), default=None)
 
-    assert peak == facts.memory["device_peak_bytes"]
-    assert (NEVER_S if peak else None) == facts.conditions["sampling_period_s"]
+    assert peak == facts["memory"]["device_peak_bytes"]
+    assert (NEVER_S if peak else None) == facts["conditions"]["sampling_period_s"]
 
 
 @pytest.mark.parametrize(

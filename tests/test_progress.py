@@ -10,6 +10,7 @@ import pytest
 from builders import TOML, make_benchmark, make_epoch
 from rich.console import Console
 
+from resnet18.execution.job import Message
 from resnet18.execution.progress import Progress
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -36,7 +37,7 @@ class Screen:
         self.progress.start(run)
         for number in epochs:
             self.now_s += 60
-            self.progress.epoch(run, make_epoch(number, correct=10))
+            self.progress.hear(run, Message(epoch=make_epoch(number, correct=10)))
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_program_sees_events(runs):
     with events.of(runs[:2]):
         events.start(runs[0])
         events.note(runs[0], "goes on in epoch 3")
-        events.epoch(runs[0], make_epoch(3, published=12))
+        events.hear(runs[0], Message(epoch=make_epoch(3, published=12)))
         events.end(runs[0], "crashed", "see log")
         events.say("2 runs are submitted")
     said = [json.loads(line) for line in file.getvalue().splitlines()]

@@ -44,11 +44,6 @@ class DataSet:
     test: Split
     sha256: str
 
-    @property
-    def native_size(self) -> int:
-        """Side of the stored images, in px."""
-        return int(self.train.images.shape[1])
-
 
 def arrays_sha256(classes: tuple[str, ...], train: Split, test: Split) -> str:
     """Return the SHA-256 of class names, shapes, pixels and labels: equal for archives that decode to the same."""

@@ -1,14 +1,15 @@
 """A job is one attempt at a run: what an engine is given, and what it gives back."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resnet18.records.content import build_record
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Status
-from resnet18.records.store import Store
-from resnet18.spec.errors import Items, Model
+from resnet18.records.store import Store, is_done
+from resnet18.spec.errors import IntegrityError, Items, Model
 from resnet18.spec.experiment import DataSource, PathAsText
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request
@@ -57,16 +58,18 @@ class Job(Model):
         """Where the output of the attempt goes."""
         return self.store.logs / f"{self.run.run_id}.{self.attempt}.log"
 
-    @property
-    def accepted(self) -> tuple[str | None, str | None]:
-        """The code and the data whose records count (`records.store.is_done`); None for any."""
-        return (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
+    def is_done_by(self, record: Record | None) -> bool:
+        """Say whether the run is done by its last record: of this code and data, and not to be taken again."""
+        hashes = (None, None) if self.policy.keep_stale else (self.identity.code_hash, self.identity.data_sha256)
+        again = self.policy.again.get(self.run.run_id, 0)
+        return record is not None and is_done(record, *hashes) and record.attempt > again
 
     def recorded(self) -> Status | None:
-        """Return the status of the record by which the run is done by now, None where there is none."""
-        record = self.store.done(self.run.run_id, *self.accepted)
-        is_old = record is not None and record.attempt <= self.policy.again.get(self.run.run_id, 0)
-        return None if record is None or is_old else record.status
+        """Return the status of the record by which the run is done by now; None where there is no such record."""
+        with suppress(IntegrityError):  # there is none, or a damaged one
+            record = self.store.load(self.run.run_id, self.store.attempts(self.run.run_id))
+            return record.status if self.is_done_by(record) else None
+        return None
 
     def next(self) -> "Job":
         """Return the next attempt at the run."""

@@ -9,7 +9,7 @@ from rich import progress as bars
 from rich.console import Console
 
 from resnet18.execution.job import Message
-from resnet18.records.record import Epoch, Status
+from resnet18.records.record import Status
 from resnet18.spec.metric import duration
 from resnet18.spec.plan import Run
 
@@ -55,14 +55,11 @@ class Progress:
         self._tasks[run.run_id] = self._bars.add_task(_name(run), total=epochs, state=f"epoch 1/{epochs}", score="")
 
     def hear(self, run: Run, message: Message) -> None:
-        """Show what the process of a run tells."""
-        if message.epoch is not None:
-            self.epoch(run, message.epoch)
+        """Show what the process of a run tells: a note, or that an epoch has ended."""
         if message.note is not None:
             self.note(run, message.note)
-
-    def epoch(self, run: Run, epoch: Epoch) -> None:
-        """Show that an epoch of a run that goes on here has ended."""
+        if (epoch := message.epoch) is None:
+            return
         task, epochs = self._task(self._tasks[run.run_id]), run.experiment.epochs
         self._work(run, 1, less=epoch.epoch - 1 - int(task.completed))  # done before the run was stopped
         state, score = f"epoch {min(epoch.epoch + 1, epochs)}/{epochs}", f"{epoch.as_published.accuracy:.1%} test"

@@ -18,7 +18,7 @@ from resnet18.execution.job import DEFAULT, Engine, Finished, Job, Policy
 from resnet18.execution.progress import Progress
 from resnet18.records.arrays import Checkpoints
 from resnet18.records.record import Identity, Record
-from resnet18.records.store import Store, is_done, last_attempts
+from resnet18.records.store import Store, last_attempts
 from resnet18.spec.errors import LockedError, SpecError
 from resnet18.spec.experiment import CountOrAll, DataSource, data_home
 from resnet18.spec.identity import PACKAGE, code_hash, shared_code_hash
@@ -51,7 +51,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     known = last_attempts(store.read().records if records is None else records)
     engine.prepare([run for run in plan.runs if run.run_id not in known])
     jobs = make_jobs(plan.runs, request, source, checked_data(source, plan.runs), store, policy)
-    done = {job.run.run_id: job.run for job in jobs if is_done(known.get(job.run.run_id), *job.accepted)}
+    done = {job.run.run_id: job.run for job in jobs if job.is_done_by(known.get(job.run.run_id))}
     finished = [Finished(run, known[run_id].status, was_recorded=True) for run_id, run in done.items()]
     # A runner may have died between the record and this; and a time that is taken again is taken from the start.
     for run_id in (*done, *policy.again):
@@ -126,16 +126,14 @@ def summary(finished: Collection[Finished], plan: Plan) -> str:
 
 def git_commit() -> tuple[str | None, bool | None]:
     """Return the commit that tracks the package, and whether files differ from it; None where git knows none."""
+    questions = ("ls-files --error-unmatch __init__.py", "rev-parse HEAD", "status --porcelain --untracked-files=no")
+    commands = [["git", "-C", str(PACKAGE), *question.split()] for question in questions]
+    ask = partial(subprocess.run, capture_output=True, text=True, timeout=30, check=True)
     try:
-        _git("ls-files", "--error-unmatch", str(PACKAGE / "__init__.py"))
-        return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--untracked-files=no"))
+        _, commit, changes = (ask(command).stdout.strip() for command in commands)
     except (OSError, subprocess.SubprocessError):
         return None, None
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(PACKAGE.parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    return commit, bool(changes)
 
 
 def shares(jobs: int, processors: Collection[int]) -> list[Share]:

@@ -62,17 +62,10 @@ def timed(
 
 def time_epochs(job: Job, limit_s: float) -> tuple[list[Epoch], float]:
     """Return the epochs of a job that end in time, and the seconds until the last of them has."""
-    epochs, begin_s = list[Epoch](), monotonic()
-    wall_s = 0.0
-
-    def hear(message: Message) -> None:
-        nonlocal wall_s
-        if message.epoch is not None:
-            epochs.append(message.epoch)
-            wall_s = monotonic() - begin_s
-
-    carry_out(job, hear, limit_s)
-    return epochs, wall_s
+    heard, begin_s = list[tuple[Message, float]](), monotonic()
+    carry_out(job, lambda message: heard.append((message, monotonic())), limit_s)
+    ended = [(message.epoch, at_s - begin_s) for message, at_s in heard if message.epoch is not None]
+    return [epoch for epoch, _ in ended], ended[-1][1] if ended else 0.0
 
 
 class Verification(NamedTuple):

@@ -89,11 +89,10 @@ class WorkerAttempt:
             with watch:
                 self._train(device)
         finally:  # monitoring masks no error of the run
-            found = watch.facts()
-            facts["memory"], facts["energy_j"] = found.memory, found.energy_j
-            facts["numerics"] |= found.numerics
-            facts["conditions"] = {**facts.get("conditions", {}), **found.conditions}
-            self._reasons |= found.reasons
+            found, unknown = watch.facts()
+            facts |= {key: facts.get(key, {}) | found[key] for key in ("memory", "conditions", "numerics")}
+            facts["energy_j"] = found["energy_j"]
+            self._reasons |= unknown
             threads = torch.get_num_threads() if device.type == "cpu" else 1
             seconds = [epoch.train_s for epoch in self._epochs or ()]
             facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
@@ -122,8 +121,10 @@ class WorkerAttempt:
             with host:
                 for moment in train(setup, clock, begin):
                     if isinstance(moment, EpochResult):
-                        result = moment
-                        self._after_epoch(moment.epoch)
+                        result, epoch = moment, moment.epoch
+                        self._epochs = [*(self._epochs or ()), epoch]
+                        self._add_seconds({scope: getattr(epoch, scope) for scope in SCOPES})
+                        self._send(Message(epoch=epoch))
                     else:
                         self._after_step(setup, clock, moment)
         finally:  # an epoch that broke off has cost time too
@@ -191,12 +192,6 @@ class WorkerAttempt:
             self._tell(f"no checkpoint could be written: {error}")
         self._saved_ns = time.perf_counter_ns()
         self._add_seconds({"checkpoint_s": _since_s(start_ns)})
-
-    def _after_epoch(self, epoch: Epoch) -> None:
-        """Note what an epoch gave, and tell the runner."""
-        self._epochs = [*(self._epochs or ()), epoch]
-        self._add_seconds({scope: getattr(epoch, scope) for scope in SCOPES})
-        self._send(Message(epoch=epoch))
 
     def _conclude(self, setup: Setup, last: EpochResult) -> None:
         """Note what is known only at the end: confusion, samples, digests and the result hash."""

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 
@@ -30,16 +30,6 @@ DEVICE_ONLY = "device-level only: the driver"
 NOT_LISTED = f"{DEVICE_ONLY}'s list does not hold this process; in a container it has the host's process numbers"
 THROTTLING = ("HwPowerBrakeSlowdown", "HwSlowdown", "HwThermalSlowdown", "SwPowerCap", "SwThermalSlowdown")
 """NVML's reasons for a lowered clock, without those that are no trouble: an idle GPU, a clock set on purpose."""
-
-
-class DeviceFacts(NamedTuple):
-    """Parts of a record, under its own keys; reasons say why a value is null, by dotted key."""
-
-    memory: dict[str, int | None]
-    energy_j: float | None
-    conditions: dict[str, object]
-    numerics: dict[str, str]
-    reasons: dict[str, str]
 
 
 class DeviceWatch:
@@ -83,8 +73,8 @@ class DeviceWatch:
         if self._thread.is_alive():
             self._thread.join(CLOSING_LIMIT_S)
 
-    def facts(self) -> DeviceFacts:
-        """Return what the run has cost, once the context has been left."""
+    def facts(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return parts of the record, once the context has been left; and by dotted key why a value is null."""
         silence, seen, reasons = self._silence, dict(self._seen), dict(self._reasons)
         if self._thread.is_alive():
             silence = f"NVML had not answered {CLOSING_LIMIT_S:g} s after the run ended"
@@ -101,17 +91,12 @@ class DeviceWatch:
         if self._samples:
             seen |= {"conditions.sampling_period_s": self._period_s, "conditions.samples": self._samples}
         values = dict.fromkeys((*GAUGES, "conditions.sampling_period_s", "conditions.samples")) | seen | peaks
-        memory, conditions = (
-            {key.removeprefix(part): value for key, value in values.items() if key.startswith(part)}
-            for part in ("memory.", "conditions.")
-        )
-        return DeviceFacts(
-            memory,
-            values[ENERGY],
-            conditions,
-            numerics={} if self._driver is None else {"driver": self._driver},
-            reasons={key: reasons.get(key, silence) for key, value in values.items() if value is None},
-        )
+        facts: dict[str, Any] = {
+            part: {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{part}.")}
+            for part in ("memory", "conditions")
+        }
+        facts |= {"energy_j": values[ENERGY], "numerics": {} if self._driver is None else {"driver": self._driver}}
+        return facts, {key: reasons.get(key, silence) for key, value in values.items() if value is None}
 
     def sample(self, *keys: str) -> None:
         """Read the GPU once: these gauges, or those that are read during a run."""

@@ -77,14 +77,6 @@ class Store:
         """Return one record; IntegrityError if it was changed, or is none."""
         return load_record(self.folder / file_name(run_id, attempt))
 
-    def done(self, run_id: str, code_hash: str | None, data_sha256: str | None) -> Record | None:
-        """Return the last attempt's record where the run is done by it (`is_done`); None where one is damaged."""
-        try:
-            record = self.load(run_id, self.attempts(run_id))
-        except IntegrityError:
-            return None
-        return record if is_done(record, code_hash, data_sha256) else None
-
     def read(self) -> Readings:
         """Return every record, ordered by file name, and the files that are none, were edited or contradict others."""
         records, refused = list[Record](), list[IntegrityError]()

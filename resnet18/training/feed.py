@@ -53,7 +53,7 @@ def feed(
         purpose=f"{which}-augmentation",
         epoch=epoch,
         images=len(split.labels),
-        native=setup.data.native_size,
+        native=setup.data.train.images.shape[1],
         size=setup.experiment.image_size,
     )
     if setup.execution.path == "reference":

@@ -34,10 +34,11 @@ class Quiet(Progress):
         """Remember a line."""
         self.lines += [text] if text else []
 
-    def epoch(self, run, epoch):
-        """Count an epoch, and do what is to be done after it."""
-        super().epoch(run, epoch)
-        self.on_epoch(run)
+    def hear(self, run, message):
+        """Do what is to be done after an epoch."""
+        super().hear(run, message)
+        if message.epoch:
+            self.on_epoch(run)
 
 
 def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=EMBEDDED, progress=None, policy=DEFAULT):
