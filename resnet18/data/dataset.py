@@ -99,17 +99,15 @@ def read_embedded(path: Path = EMBEDDED_FILE) -> DataSet:
     return DataSet(EMBEDDED, CLASSES, train, test, found)
 
 
-def philox_key(seed: int, purpose: str, epoch: int) -> NDArray[np.uint64]:
-    """Return the two key words of a stream: the first 128 bits of a SHA-256."""
-    name = hashlib.sha256(canonical_json(["resnet18", seed, purpose, epoch])).digest()
-    return np.frombuffer(name[:16], dtype="<u8").astype(np.uint64)
-
-
 def random_words(seed: int, purpose: str, epoch: int, rows: int, lanes: int) -> NDArray[np.uint64]:
-    """Return a table [rows, lanes] of 64-bit words. Row i belongs to image i, however many rows are asked for."""
+    """Return a table [rows, lanes] of 64-bit words. Row i belongs to image i, however many rows are asked for.
+
+    The two key words of the stream are the first 128 bits of a SHA-256.
+    """
+    name = hashlib.sha256(canonical_json(["resnet18", seed, purpose, epoch])).digest()
+    key = np.frombuffer(name[:16], dtype="<u8").astype(np.uint64)
     width = -(-lanes // WORDS_PER_BLOCK) * WORDS_PER_BLOCK
-    stream = np.random.Philox(key=philox_key(seed, purpose, epoch))
-    return stream.random_raw(rows * width).reshape(rows, width)[:, :lanes]
+    return np.random.Philox(key=key).random_raw(rows * width).reshape(rows, width)[:, :lanes]
 
 
 def uniform(words: NDArray[np.uint64]) -> NDArray[np.float64]:

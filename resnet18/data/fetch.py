@@ -91,7 +91,6 @@ def bring(brought: Path, home: Path, say: Say) -> None:
             next_step="download it again: resnet18 data fetch",
         )
     with _alone(home, say), TemporaryDirectory(dir=home, prefix=".copying-") as folder:
-        _check_room(archive.size_bytes, home)
         shutil.copyfile(brought, Path(folder, archive.name)).replace(home / archive.name)
         (home / f"{archive.name}.part").unlink(missing_ok=True)
     say(f"done: {archive.name}, SHA-256 {archive.sha256}, is in {home}")
@@ -145,8 +144,10 @@ def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: Say
 
 def _download(part: Path, size: int, say: Say, url: str, output: str, _pooch: object, *, may_be_slow: bool) -> None:
     """Complete the partial file, which keeps what has come if that fails, and put it where pooch checks it."""
-    had = _size(part)
-    _check_room(size - had, part.parent)
+    had, free = _size(part), shutil.disk_usage(part.parent).free
+    if free < size - had:
+        what = f"has room for {decimal(free)}, where {decimal(size - had)} are needed"
+        raise EnvironmentMissingError(str(part.parent), what, next_step=MORE_ROOM)
     say(f"{part.stem}, {decimal(had)} of {decimal(size)}, from {urlsplit(url).netloc} to {part.parent}")
     with os.fdopen(os.open(part, APPEND, 0o644), "ab") as file:
         if had != size:
@@ -225,13 +226,6 @@ class _Redirects(HTTPRedirectHandler):
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _check_room(missing_bytes: int, home: Path) -> None:
-    free = shutil.disk_usage(home).free
-    if free < missing_bytes:
-        what = f"has room for {decimal(free)}, where {decimal(missing_bytes)} are needed"
-        raise EnvironmentMissingError(str(home), what, next_step=MORE_ROOM)
 
 
 @contextmanager

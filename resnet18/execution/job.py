@@ -99,12 +99,6 @@ class Finished:
     status: Status | None  # None: another runner is carrying it out
     was_recorded: bool = False  # it was done before the engine came to it
 
-    @property
-    def is_failure(self) -> bool:
-        """Whether the exit code must say so. Running out of memory where the report did is a finding."""
-        is_expected = self.status == "oom_device" and self.run.may_run_out_of_memory
-        return self.status not in {"ok", None} and not is_expected
-
 
 class Engine(Protocol):
     """Carries runs out, and knows the devices that a run can have there."""

@@ -108,9 +108,13 @@ def make_jobs(
 
 def exit_code_of(finished: Collection[Finished]) -> int:
     """Return 0; 3 where a run did not end ok or there was nothing to run; 75 where another runner has some of them."""
-    if not finished or any(result.is_failure for result in finished):
+    # Running out of memory where the report did is a finding.
+    found = {
+        result.status for result in finished if result.status != "oom_device" or not result.run.may_run_out_of_memory
+    }
+    if not finished or found - {"ok", None}:
         return 3
-    return LockedError.exit_code if any(result.status is None for result in finished) else 0
+    return LockedError.exit_code if None in found else 0
 
 
 def summary(finished: Collection[Finished], plan: Plan) -> str:

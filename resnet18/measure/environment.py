@@ -59,6 +59,9 @@ Left out: caches, logs, allocators, and the number of threads, which the suite s
 def numerics(execution: Execution, device: torch.device) -> dict[str, str | int | bool]:
     """Return the numerics part of the fingerprint, flat. Call it after threads and flags are set."""
     flags = cpu_flags_sha256()
+    variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    ours = {name: onednn_setting(name.removeprefix(ONEDNN)) for name in VARIABLES if name.startswith(ONEDNN)}
+    variables |= {name: value for name, value in ours.items() if value}  # of two names of one variable what counts
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -79,16 +82,9 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "path": execution.path,
         **({} if flags is None else {"cpu_flags_sha256": flags}),
-        **variables(),
+        **variables,
         **(_cuda(device) if device.type == "cuda" else {}),
     }
-
-
-def variables() -> dict[str, str]:
-    """Return the values of the variables that are set, as they are; of two names of one variable what counts."""
-    found = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    ours = {name: onednn_setting(name.removeprefix(ONEDNN)) for name in VARIABLES if name.startswith(ONEDNN)}
-    return found | {name: value for name, value in ours.items() if value}
 
 
 def _cuda(device: torch.device) -> dict[str, str | int | bool]:
