@@ -14,6 +14,7 @@ from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import CIFAR10, data_home
+from resnet18.spec.identity import PACKAGE, definitions
 
 if TYPE_CHECKING:
     from resnet18.execution.progress import Progress
@@ -61,6 +62,7 @@ def run_command(
     view = preview(view, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
     claims = ({"event": "claim", **row} for row in view.claims)
     progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
+    definitions(PACKAGE)  # parsed for the code hash: in Python 3.11 no two threads can parse, as a library below does
     # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
     policy = Policy(keep_stale, checkpoint_every, time_limit, again)
