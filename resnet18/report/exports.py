@@ -14,13 +14,11 @@ import pandas as pd
 from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
-from resnet18.tables.metrics import MIXED, best_accuracy, clean_accuracy, percent, train_s, whole_program_s
+from resnet18.tables.metrics import MIXED, percent, values_of
 from resnet18.tables.tables import Row, epoch_table, run_table
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
-Values = Iterator[tuple[str, str, float, list[float]]]
-"""Of a case: a measure's key and unit, one number for its seeds, and their values."""
 
 
 def csv_text(table: pd.DataFrame) -> str:
@@ -32,33 +30,31 @@ def csv_text(table: pd.DataFrame) -> str:
     return table.map(safe).to_csv(index=False, lineterminator="\n")
 
 
-def _accuracies(row: Row) -> Values:
-    for key, value in (("best_accuracy", best_accuracy), ("clean_accuracy", clean_accuracy)):
-        if found := [value(record) for record in row.measured(are_costs=False)]:
-            yield key, "%", fmean(found), found
+def _values(row: Row, *, are_costs: bool) -> Iterator[tuple[str, str, list[float]]]:
+    """Yield a case's measures: key, unit, and the values of its seeds, times of runs without a flag alone."""
+    records = row.measured(are_costs=are_costs)
+    if are_costs:
+        reliable = [record for record in records if not record.flags]
+        yield from ((key, "s", values_of(key, reliable)) for key in ("train_s", "whole_program_s"))
+        peaks = [record.memory.rss_peak_bytes for record in records]
+        yield "rss_peak_bytes", "bytes", [peak for peak in peaks if peak is not None]
+    else:
+        yield from ((key, "%", values_of(key, records)) for key in ("best_accuracy", "clean_accuracy"))
 
 
-def _costs(row: Row) -> Values:
-    times = {"train_s": train_s, "whole_program_s": whole_program_s}
-    costed = row.measured(are_costs=True)
-    found = {(key, "s"): [value(run) for run in costed if not run.flags] for key, value in times.items()}
-    peaks = [record.memory.rss_peak_bytes for record in costed]
-    found["rss_peak_bytes", "bytes"] = [peak for peak in peaks if peak is not None]
-    yield from ((key, unit, median(values), values) for (key, unit), values in found.items() if values)
-
-
-def github_text(rows: Sequence[Row], values_of: Callable[[Row], Values]) -> str:
+def github_text(rows: Sequence[Row], *, are_costs: bool) -> str:
     """Return a list for github-action-benchmark. An empty list is refused: a dashboard would take it for a result."""
     entries = [
         {
             "name": f"{row.name}: {key}",
             "unit": unit,
-            "value": middle,
+            "value": median(found) if are_costs else fmean(found),
             "range": f"{min(found):.10g} to {max(found):.10g}",
             "extra": f"n (seeds): {len(found)}",
         }
         for row in rows
-        for key, unit, middle, found in values_of(row)
+        for key, unit, found in _values(row, are_costs=are_costs)
+        if found
     ]
     if not entries:
         what = "no run of these benchmarks has a value for this format"
@@ -69,8 +65,8 @@ def github_text(rows: Sequence[Row], values_of: Callable[[Row], Values]) -> str:
 TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
     "csv": lambda rows: csv_text(epoch_table(rows)),
     "csv-runs": lambda rows: csv_text(run_table(rows)),
-    "github-smaller": lambda rows: github_text(rows, _costs),
-    "github-bigger": lambda rows: github_text(rows, _accuracies),
+    "github-smaller": lambda rows: github_text(rows, are_costs=True),
+    "github-bigger": lambda rows: github_text(rows, are_costs=False),
 }
 TENSORBOARD = "tensorboard"
 

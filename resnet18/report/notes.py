@@ -148,16 +148,16 @@ def _unreliable(selection: Selection) -> Iterator[Line]:
 
 
 def _waiting(selection: Selection) -> Iterator[Line]:
-    shares = {case.name: _waiting_share(case.measured) for case in selection.cases}
-    bound = [f'"{name}" ({100 * share:.0f} %)' for name, share in shares.items() if share > LOADER_BOUND]
+    bound = []
+    for case in selection.cases:
+        epochs = [epoch for record in case.measured for epoch in record.epochs]
+        train_s = sum(epoch.train_s for epoch in epochs)
+        share = sum(epoch.data_wait_s for epoch in epochs) / train_s if train_s else 0.0
+        if share > LOADER_BOUND:
+            bound.append(f'"{case.name}" ({100 * share:.0f} %)')
     if bound:
         head = "The data loader limits these times (share of training spent waiting for data)"
         yield Line(f"{head}: {', '.join(bound)}.")
-
-
-def _waiting_share(records: Sequence[Record]) -> float:
-    train_s = sum(epoch.train_s for record in records for epoch in record.epochs)
-    return sum(epoch.data_wait_s for record in records for epoch in record.epochs) / train_s if train_s else 0.0
 
 
 def _first_epoch(selection: Selection) -> Iterator[Line]:

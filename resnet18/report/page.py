@@ -30,8 +30,6 @@ SCRIPTS = ("page.js", "plot.js", "curves.js")
 """In this order: a later file may use functions of an earlier one."""
 MOST_BYTES = 900_000
 """Of all figures in one page, as they stand in it."""
-MOST_VALUES = 200_000
-"""Numbers of curves in one page, at some five letters each: all tables at paper scale with five seeds take half."""
 MOST_RUNS = 600
 """Runs that are listed: each takes some two kilobytes."""
 ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
@@ -114,14 +112,12 @@ def figure_uris(figures: Collection[Figure]) -> dict[str, str]:
 
 
 def curve_data(figures: Collection[Figure]) -> dict[str, list[Any]]:
-    """Return the curves of each figure's cases, None for a case without a result; what has no room is left out."""
-    found, room = {}, MOST_VALUES
-    for figure, cases in ((figure, figure.selection.cases) for figure in figures if figure.selection):
-        size = len(IMAGES) * len(MEASURES) * sum(len(run.epochs) for case in cases for run in case.measured)
-        if size <= room:
-            room -= size
-            found[figure.file] = [_curves(case.measured) if case.measured else None for case in cases]
-    return found
+    """Return the curves of each figure's cases, None for a case without a result."""
+    selections = {figure.file: figure.selection for figure in figures if figure.selection}
+    return {
+        file: [_curves(case.measured) if case.measured else None for case in selection.cases]
+        for file, selection in selections.items()
+    }
 
 
 def _curves(records: Sequence[Record]) -> dict[str, Any]:

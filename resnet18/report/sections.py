@@ -123,17 +123,13 @@ def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
 
 
 def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ...]:
-    values, estimate = candidate.values, candidate.estimate
-    mean = fmean(values) if values else 0.0
-    distance = Value(mean - candidate.reported, "points", estimate.interval() if estimate else None)
-    return (
-        Text(candidate.name),
-        Text(candidate.case),
-        Text(f"{candidate.reported:g} %", candidate.reported) if may_compare else Missing(),
-        Value(mean, "percent") if values else Missing("not run"),
-        distance if may_compare and values else Missing(),
-        Value(len(values), "seeds"),
-    )
+    values, estimate, reported = candidate.values, candidate.estimate, candidate.reported
+    measured: list[Cell] = [Missing("not run"), Missing()]
+    if values:
+        distance = Value(fmean(values) - reported, "points", estimate.interval() if estimate else None)
+        measured = [Value(fmean(values), "percent"), distance if may_compare else Missing()]
+    beside = Text(f"{reported:g} %", reported) if may_compare else Missing()
+    return Text(candidate.name), Text(candidate.case), beside, *measured, Value(len(values), "seeds")
 
 
 def memory_blocks(selection: Selection, request: Request) -> Iterator[doc.Block]:
