@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet18.data import archives, source
+from resnet18.data import archives
 from resnet18.data.source import read_image_folder
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
 from resnet18.spec.experiment import parse_data
@@ -66,7 +66,7 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\ns
         ({"train/cat/0.png": b"no picture"}, "train/cat/0.png cannot be decoded"),
         ({"train/cat/0.png": POSTSCRIPT}, "cannot be decoded: cannot identify image file"),
         ({"train/cat/0.png": png(0, 2, 2_049)}, "2049 x 2 px, where 2048 px a side are the most"),
-        ({"train/cat/0.png": bytes(10_000_001)}, r"train/cat/0\.png: larger than 10,000,000 bytes"),
+        ({"train/cat/0.png": bytes(40_000_001)}, r"train/cat/0\.png: larger than 40,000,000 bytes"),
         ({"train/cat/0.png": png(0, 9, 9)}, "is [89] x [89] px, where [89] x [89]"),
         ({"train/cat/0.png": png(0, 2)}, "must be square"),
         ({"train/bird/0.png": png(0)}, "every class needs"),
@@ -122,13 +122,13 @@ BULK = {f"other/{number}.bin": bytes(1_000_000) for number in range(9)}
 @pytest.mark.parametrize(
     ("limit", "value", "more", "words"),
     [
-        ("MAX_ARCHIVE_BYTES", 3_000_000, BULK, r"unpacks to more than \d"),
-        ("MAX_IMAGES", 5, {}, "more than 5 files"),
-        ("MAX_DECODED_BYTES", 5 * 8 * 8 * 3, {}, "decodes to more than 960 bytes"),
+        ("archives.MAX_TAR_BYTES", 3_000_000, BULK, r"unpacks to more than \d"),
+        ("archives.MAX_FILES", 5, {}, "more than 5 files"),
+        ("source.MAX_DECODED_BYTES", 5 * 8 * 8 * 3, {}, "decodes to more than 960 bytes"),
     ],
 )
 def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(source, limit, value)
+    monkeypatch.setattr(f"resnet18.data.{limit}", value)
 
     with pytest.raises(IntegrityError, match=words):
         read(make_tar(tmp_path / "mine.tar.gz", more | files()))
@@ -138,7 +138,7 @@ def test_an_archive_that_holds_too_much_is_refused(limit, value, more, words, tm
 def test_a_name_of_any_length_is_refused_before_it_is_read(kind, tmp_path, monkeypatch):
     """`tarfile` reads a long name in one piece, whatever its header says of its length."""
     monkeypatch.setattr(archives, "HEADERS", 20_000)
-    monkeypatch.setattr(source, "MAX_IMAGE_BYTES", 1_000)
+    monkeypatch.setattr(archives, "MAX_FILE_BYTES", 1_000)
     header = tarfile.TarInfo("name")
     header.type, header.size = kind, 51_200
     whole = make_tar(tmp_path / "mine.tar", files(), "").read_bytes()

@@ -20,8 +20,8 @@ from resnet18.spec.experiment import CIFAR10
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PIXELS = 3 * 32 * 32
 BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-MAX_BATCH_BYTES, MAX_ARCHIVE_BYTES = 40_000_000, 250_000_000
-"""A batch has 31 MB at most, the archive 186 MB."""
+MAX_FILES, MAX_FILE_BYTES, MAX_TAR_BYTES = 2_000_000, 40_000_000, 100 * 10**9
+"""Of any archive. A batch of CIFAR-10 has 31 MB, an uncompressed image of the largest size that is decoded 13 MB."""
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
 OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 """Compressions by the bytes that they start with. Whatever starts with none of them is a plain tar."""
@@ -75,9 +75,8 @@ def read_archive(path: Path, sha256: str) -> DataSet:
     """Return the data set of either archive; raise IntegrityError at another checksum or content."""
     check_archive(path, sha256)
     parse = parse_python_batch if "python" in path.name else parse_binary_batch
-    limits = {"members": 100, "member_bytes": MAX_BATCH_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
     try:
-        files = read_tar(path, lambda place: _batch(place) in BATCHES, **limits)
+        files = read_tar(path, lambda place: _batch(place) in BATCHES)
         found = {_batch(place): parse(content) for place, content in files}
         *batches, test = (found[name] for name in BATCHES)
     except Exception as error:  # noqa: BLE001 - tarfile, gzip and pickletools raise a dozen kinds at damaged bytes
@@ -129,21 +128,18 @@ def _split(pixels: NDArray[np.uint8], labels: list[int]) -> Split:
 class _BoundedStream:
     """Refuses to be read in larger pieces, or farther, than a limit: `tarfile` reads a header of any claimed length."""
 
-    def __init__(self, stream: BinaryIO, most_at_once: int, most_in_all: int) -> None:
-        self._stream, self._most_at_once, self._most_in_all = stream, most_at_once, most_in_all
-        self.seek, self.tell = stream.seek, stream.tell
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.seek, self.tell = stream, stream.seek, stream.tell
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= self._most_at_once:
-            raise ValueError(f"a piece of {size:,} bytes, where {self._most_at_once:,} are the most")
-        if self.tell() + size > self._most_in_all:
-            raise ValueError(f"unpacks to more than {self._most_in_all:,} bytes")
+        if not 0 <= size <= MAX_FILE_BYTES + HEADERS:
+            raise ValueError(f"a piece of {size:,} bytes, where {MAX_FILE_BYTES + HEADERS:,} are the most")
+        if self.tell() + size > MAX_TAR_BYTES + HEADERS:
+            raise ValueError(f"unpacks to more than {MAX_TAR_BYTES:,} bytes")
         return self._stream.read(size)
 
 
-def read_tar(
-    path: Path, is_wanted: Callable[[str], bool], *, members: int, member_bytes: int, total_bytes: int
-) -> Iterator[tuple[str, bytes]]:
+def read_tar(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the wanted regular files of a tar, compressed or not: no link, device or directory.
 
     Raises ValueError beyond one of the limits, or what `tarfile` and the compressions raise at damaged bytes.
@@ -151,13 +147,13 @@ def read_tar(
     with path.open("rb") as file:
         opener = next((opener for magic, opener in OPENERS if file.peek(6).startswith(magic)), None)
         stream = file if opener is None else cast("BinaryIO", opener(file, "rb"))
-        bounded = _BoundedStream(stream, member_bytes + HEADERS, total_bytes + HEADERS)
+        bounded = _BoundedStream(stream)
         with stream, tarfile.TarFile(fileobj=cast("BinaryIO", bounded)) as archive:
             for number, member in enumerate(archive, start=1):
-                if number > members:
-                    raise ValueError(f"more than {members:,} files")
-                if member.size > member_bytes:
-                    raise ValueError(f"{member.name}: larger than {member_bytes:,} bytes")
+                if number > MAX_FILES:
+                    raise ValueError(f"more than {MAX_FILES:,} files")
+                if member.size > MAX_FILE_BYTES:
+                    raise ValueError(f"{member.name}: larger than {MAX_FILE_BYTES:,} bytes")
                 if member.isreg() and is_wanted(member.name) and (opened := archive.extractfile(member)):
                     content = opened.read()
                     if len(content) != member.size:

@@ -15,7 +15,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnet18.data.archives import ARCHIVES, check_archive, file_sha256, find_archive, read_archive, read_tar
+from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, strict_json
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_home
@@ -24,8 +24,7 @@ LOG = logging.getLogger(__name__)
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")
 """Contents that are decoded, whatever a file is called: Pillow knows formats that start other programs."""
-MAX_IMAGES = 2_000_000
-MAX_IMAGE_BYTES, MAX_DECODED_BYTES, MAX_ARCHIVE_BYTES = 10_000_000, 16 * 2**30, 100 * 10**9
+MAX_DECODED_BYTES = 16 * 2**30
 MAX_SIDE = 2_048  # px: an image of a few bytes may decode to any size
 LAYOUT = "the layout is train/<class>/<image>, test/<class>/<image>"
 
@@ -65,7 +64,7 @@ class Holding(NamedTuple):
         if self.kind == "decoded":
             _read_copy(self.label, self.path, verify=True)
         else:
-            check_archive(self.path, ARCHIVES[self.path.name].sha256)
+            archives.check_archive(self.path, archives.ARCHIVES[self.path.name].sha256)
 
     def row(self) -> dict[str, object]:
         """Return it for scripts."""
@@ -75,7 +74,7 @@ class Holding(NamedTuple):
 def holdings(home: Path) -> Iterator[Holding]:
     """Yield what the data folder holds, or raise EnvironmentMissingError if it cannot be read."""
     try:
-        for name in ARCHIVES:
+        for name in archives.ARCHIVES:
             for kind, path in (("archive", home / name), ("part", home / f"{name}.part")):
                 if path.is_file():
                     yield Holding(kind, CIFAR10, path, path.stat().st_size)
@@ -90,13 +89,13 @@ def holdings(home: Path) -> Iterator[Holding]:
 def _opened(source: DataSource, *, verify: bool) -> DataSet:
     if source.label == EMBEDDED:
         return read_embedded()
-    path = source.path or find_archive(data_home())
-    sha256 = ARCHIVES[path.name].sha256 if source.path is None else _source_sha256(path)
+    path = source.path or archives.find_archive(data_home())
+    sha256 = archives.ARCHIVES[path.name].sha256 if source.path is None else _source_sha256(path)
     folder = data_home() / "decoded" / f"{source.label}-{sha256[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():  # a folder of that name is complete
-            data = read_archive(path, sha256) if source.path is None else read_image_folder(source.label, path)
+            data = archives.read_archive(path, sha256) if source.path is None else read_image_folder(source.label, path)
             with TemporaryDirectory(prefix=".decoding-", dir=folder.parent) as temporary:
                 _write_copy(data, Path(temporary, "copy"))
                 Path(temporary, "copy").rename(folder)
@@ -136,7 +135,7 @@ def _read_split(folder: Path, name: str) -> Split:
 def _source_sha256(path: Path) -> str:
     """Return the SHA-256 of the archive, or of a directory's image names and contents."""
     if path.is_file():
-        return file_sha256(path)
+        return archives.file_sha256(path)
     total = hashlib.sha256()
     for name, content in _image_files(path):
         total.update(os.fsencode(name) + f" {len(content)}\n".encode())
@@ -165,14 +164,13 @@ def read_image_folder(label: str, path: Path) -> DataSet:
 def _image_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the images of a directory or an archive."""
     if path.is_file():
-        limits = {"members": MAX_IMAGES, "member_bytes": MAX_IMAGE_BYTES, "total_bytes": MAX_ARCHIVE_BYTES}
-        yield from read_tar(path, _is_image, **limits)
+        yield from archives.read_tar(path, _is_image)
         return
     for file in sorted(path.glob("*/*/*")):
         name = file.relative_to(path).as_posix()
         if file.is_file() and _is_image(name):
-            if file.stat().st_size > MAX_IMAGE_BYTES:
-                raise IntegrityError(path.name, f"{name}: larger than {MAX_IMAGE_BYTES:,} bytes")
+            if file.stat().st_size > archives.MAX_FILE_BYTES:
+                raise IntegrityError(path.name, f"{name}: larger than {archives.MAX_FILE_BYTES:,} bytes")
             yield name, file.read_bytes()
 
 
