@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_cifar10 import payload
 
 from resnet18.records import disk
-from resnet18.records.arrays import FIRST_LINE, Checkpoint, Checkpoints, Head, decode, encode, load_checkpoint
+from resnet18.records.checkpoints import FIRST_LINE, Checkpoint, Checkpoints, Head, decode, encode, load_checkpoint
 from resnet18.records.record import Segment
 from resnet18.spec.errors import IntegrityError
 

@@ -26,7 +26,7 @@ from resnet18.execution.cluster import (
 )
 from resnet18.execution.job import Policy
 from resnet18.records import disk
-from resnet18.records.arrays import Checkpoint, Checkpoints, load_checkpoint
+from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from resnet18.records.content import parse_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import EnvironmentMissingError, SpecError

@@ -13,7 +13,7 @@ from builders import make_experiment, make_record
 from fakes.disk import FaultyOs
 
 from resnet18.records import disk
-from resnet18.records.arrays import Checkpoint, Checkpoints, Head
+from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
 from resnet18.records.store import Store, merge
 from resnet18.report import report
 from resnet18.report.document import Figure

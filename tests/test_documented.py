@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from resnet18.cli.app import app
 from resnet18.cli.options import request_of
-from resnet18.cli.preview import asked
+from resnet18.cli.preview import outline
 from resnet18.records.store import Store
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
@@ -119,7 +119,7 @@ def planned(words):
     given = understood(words)
     cases = [case for case in given["cases"] or [] if case not in OF_READERS]
     what = request_of(given["scale"], None, None, given["options"])
-    return asked(given["names"], cases, *what, given["seeds"], {"cpu": 1}, hypotheses=given["hypotheses"]).plan
+    return outline(given["names"], cases, *what, given["seeds"], {"cpu": 1}, hypotheses=given["hypotheses"]).plan
 
 
 @pytest.mark.parametrize("words", MAKES, ids=" ".join)

@@ -16,7 +16,7 @@ from reports import elsewhere
 
 from resnet18.data.dataset import read_embedded
 from resnet18.execution.worker import run_job
-from resnet18.records.arrays import decode_picture, encode_picture
+from resnet18.records.checkpoints import decode_picture, encode_picture
 from resnet18.records.record import Sample, Score
 from resnet18.records.store import Store
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of

@@ -19,7 +19,7 @@ from test_imagefolder import files, make_tar
 
 from resnet18.data.archives import parse_binary_batch, parse_python_batch, read_archive
 from resnet18.data.source import open_data, read_image_folder
-from resnet18.records.arrays import decode_picture, encode_picture
+from resnet18.records.checkpoints import decode_picture, encode_picture
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError

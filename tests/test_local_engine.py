@@ -11,7 +11,7 @@ from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.preview import preview
+from resnet18.cli.preview import filled
 from resnet18.execution import attempt, runner
 from resnet18.execution.attempt import SPINS, spin_briefly
 from resnet18.execution.attempt import carry_out as carry_out_really
@@ -45,7 +45,7 @@ def test_more_runs_than_processors_are_refused():
 @pytest.mark.skipif(FEW, reason="needs two processors")
 def test_runs_side_by_side_say_so(tmp_path):
     words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), "--jobs", "2", *TINY_ARGUMENTS]
-    with mock.patch("resnet18.cli.run.preview", wraps=preview) as announced:
+    with mock.patch("resnet18.cli.run.filled", wraps=filled) as announced:
         done = CliRunner().invoke(app, words)
     records = Store(tmp_path / "results").read().records
 
@@ -93,7 +93,7 @@ def carry_out(tmp_path, monkeypatch):
         engine.carry_out(jobs_of(tmp_path, text), Quiet())
         return [one[1:] for one in Ending.log]
 
-    monkeypatch.setattr(runner, "Attempt", Ending)
+    monkeypatch.setattr(runner, "ChildProcess", Ending)
     monkeypatch.setattr(runner, "wait_for", wait_for)
     return run
 

@@ -21,7 +21,7 @@ from resnet18.cli import preview as previewing
 from resnet18.cli.app import app
 from resnet18.cli.options import request_of
 from resnet18.cli.plan import announcement, summary_row
-from resnet18.cli.preview import Preview, asked, of_this_machine, preview, time_some
+from resnet18.cli.preview import Preview, filled, of_this_machine, outline, time_some
 from resnet18.cli.run import _unreliable
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import trials
@@ -201,7 +201,7 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
 def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatch):
     """As about a minute, which is what it takes on two cores. Unless they are asked for, no steps are timed."""
     monkeypatch.setattr(previewing, "time_some", None)
-    view = preview(asked(None, None, *request_of("smoke", None, "cpu", None), None, {"cpu": 1}), ())
+    view = filled(outline(None, None, *request_of("smoke", None, "cpu", None), None, {"cpu": 1}), ())
 
     assert 30 < summary_row(view)["seconds"] < 75
     assert announcement(view).endswith(" here, by a rule of thumb")
@@ -211,7 +211,7 @@ def test_recorded_kinds_are_not_timed(wanted, runs, monkeypatch):
     monkeypatch.setattr(previewing, "of_this_machine", list)
     monkeypatch.setattr(previewing, "time_some", None)
     records = [make_record(run.experiment, run.execution) for run in runs[:2]]
-    view = preview(wanted, records, time_steps=True, keep_stale=True)
+    view = filled(wanted, records, time_steps=True, keep_stale=True)
 
     assert (2, {"from records"}) == (len(view.done), view.bases)
     assert total_s(runs[2:], view.seconds) > 0

@@ -11,7 +11,7 @@ from builders import TOML, changed, make_benchmark, make_epoch, make_record
 from reports import CLAIM, PAPER, elsewhere, made_of, noisy_epochs, plain_epochs, record_all, text_of
 
 from resnet18.judge.hypotheses import candidate_records
-from resnet18.records.arrays import encode_picture
+from resnet18.records.checkpoints import encode_picture
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
 from resnet18.report.document import Judgement, figures_in

@@ -10,15 +10,15 @@ from resnet18.audit.reading import Finding, Reading, Unchecked, reports, words
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import plain
 
-Check = Callable[[Sequence[Reading]], Iterable[Finding | Unchecked]]
+Finder = Callable[[Sequence[Reading]], Iterable[Finding | Unchecked]]
 """Finds what is wrong with the tables of one report."""
 
 
-def _each(check: Callable[[Reading], Iterable[Finding | Unchecked]]) -> Check:
+def _each(check: Callable[[Reading], Iterable[Finding | Unchecked]]) -> Finder:
     return lambda readings: chain.from_iterable(map(check, readings))
 
 
-KINDS: dict[str, tuple[Check, str]] = {
+KINDS: dict[str, tuple[Finder, str]] = {
     "arithmetic": (_each(numbers.wrong_arithmetic), "a computed number does not follow from the printed cells"),
     "scope": (_each(numbers.other_scope), "a number is stated for one metric and computed from another"),
     "ranking": (_each(claims.contradicted), "the text says what the table does not"),

@@ -8,7 +8,7 @@ from typing import NamedTuple, assert_never
 from resnet18.audit.reading import Amount, Cell, Finding, Pair, Range, Reading, Unchecked, by_row, quoted, widest, words
 from resnet18.spec import claim as spec
 from resnet18.spec.benchmark import SameWork
-from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, Printed, quantity_of
+from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, PrintedNumber, quantity_of
 
 BY_QUANTITY = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
 """Metrics that a table prints under one name or another: a report has one accuracy and one time."""
@@ -163,7 +163,7 @@ def _strangers(readings: Sequence[Reading]) -> Iterator[tuple[list[Cell], list[C
                 yield same, cells
 
 
-def _tells(number: Printed) -> bool:
+def _tells(number: PrintedNumber) -> bool:
     """Say whether two such numbers would hardly agree by chance: the zeros of a round integer tell nothing."""
     digits = number.digits if number.decimals else number.digits.rstrip("0")
     return not number.is_approximate and len(digits) >= 4

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from resnet18.spec.benchmark import Benchmark, Case, MetricRow
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.metric import MARGIN_UNITS, UNITS, UNITS_OF, Printed, Quantity, parse_printed
+from resnet18.spec.metric import MARGIN_UNITS, UNITS, UNITS_OF, PrintedNumber, Quantity, parse_printed
 from resnet18.spec.resolve import Request, resolve
 
 TOLERANCE = 1e-9
@@ -54,7 +54,7 @@ class Cell:
     file: str
     case: str
     row: MetricRow
-    number: Printed
+    number: PrintedNumber
     identity: Hashable
     """Equal where the same was run: the experiment, for times and memory also how it was carried out."""
 
@@ -175,7 +175,7 @@ def _read(benchmark: Benchmark) -> Reading:
     return Reading(benchmark, specs, cells)
 
 
-def _numbers(benchmark: Benchmark, row: MetricRow) -> Iterator[tuple[Case, Printed]]:
+def _numbers(benchmark: Benchmark, row: MetricRow) -> Iterator[tuple[Case, PrintedNumber]]:
     """Yield the numbers of a row in common units. A cell without a unit has the title's; shares of 1 need none."""
     texts = [(case, case.reported.get(row.metric, "")) for case in benchmark.cases]
     found = [(case, number) for case, text in texts if (number := number_of(text, row.measures)) is not None]
@@ -198,7 +198,7 @@ def unit_in_title(row: MetricRow) -> str | None:
     return None
 
 
-def number_of(text: str, quantity: Quantity = "other", *, exact: bool = False) -> Printed | None:
+def number_of(text: str, quantity: Quantity = "other", *, exact: bool = False) -> PrintedNumber | None:
     """Return the number that a string is; None if its unit is of another quantity, and, if `exact`, for "about"."""
     number = parse_printed(text)
     if number is None or (exact and number.is_approximate):

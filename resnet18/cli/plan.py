@@ -6,7 +6,7 @@ from typing import Any
 from tabulate import tabulate
 
 from resnet18.cli import options as opt
-from resnet18.cli.preview import Preview, asked, budget_text, preview
+from resnet18.cli.preview import Preview, budget_text, filled, outline
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.metric import duration
@@ -33,9 +33,9 @@ def plan_command(
 
     request, source = opt.request_of(scale, data, device, options)
     devices = present_devices(prove=False)
-    view = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
+    view = outline(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     records = Store(results).read().records
-    view = preview(view, records, time_steps=time_steps, budget_s=budget)
+    view = filled(view, records, time_steps=time_steps, budget_s=budget)
     rows = plan_rows(view, last_attempts(records))
     shown = [{**row, "seconds": "" if row["seconds"] is None else duration(row["seconds"])} for row in rows]
     table = tabulate(shown, headers={"seconds": "time"}, tablefmt="plain", disable_numparse=True)

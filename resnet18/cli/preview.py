@@ -60,7 +60,7 @@ class Preview:
         return run.execution.device.replace("auto", self.auto_device) == "cpu"
 
 
-def asked(
+def outline(
     names: list[str] | None,
     cases: list[str] | None,
     request: Request,
@@ -72,7 +72,9 @@ def asked(
     hypotheses: bool = False,
     budget_s: float | None = None,
 ) -> Preview:
-    """Return what the options ask for; with a budget every case gets as many seeds as a verdict needs at least.
+    """Return a preview of what the options ask for alone, which `filled` completes.
+
+    With a budget every case gets as many seeds as a verdict needs at least.
 
     Raises SpecError at an unknown name or case, and EnvironmentMissingError if a device asked for by name is missing.
     """
@@ -87,7 +89,7 @@ def asked(
     return Preview(benchmarks, request, source, planned, devices)
 
 
-def preview(
+def filled(
     view: Preview,
     records: Collection[Record],
     *,
@@ -96,7 +98,7 @@ def preview(
     jobs: int | None = 1,
     budget_s: float | None = None,
 ) -> Preview:
-    """Return what is known of the runs that are wanted; with a budget, of those that test the most claims in it.
+    """Return the preview with what is known of its runs; with a budget, of those that test the most claims in it.
 
     With `time_steps` or a budget, a few steps are timed of kinds of run whose pace no record tells.
     Raises SpecError at a budget for benchmarks without claims, UnfinishedError where it is too small for any claim.

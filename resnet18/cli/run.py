@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from resnet18.cli import options as opt
 from resnet18.cli.plan import announcement, summary_row
-from resnet18.cli.preview import Preview, asked, of_this_machine, preview
+from resnet18.cli.preview import Preview, filled, of_this_machine, outline
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
@@ -53,13 +53,13 @@ def run_command(
         find_archive(data_home())  # before a cluster, a device or torch is asked for
     workers = _engine(engine, resources, jobs, budget, retime=retime)
     devices = workers.devices or present_devices(prove=True)
-    view = asked(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
+    view = outline(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     store, progress = Store(results), Progress(Console(), as_json=as_json)
     records = store.read().records
     again = _unreliable(view, records, progress) if retime else {}
     records = tuple(record for record in records if record.run_id not in again)
     at_once = (jobs or 1) if engine == "local" else None
-    view = preview(view, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
+    view = filled(view, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
     claims = ({"event": "claim", **row} for row in view.claims)
     progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
     definitions(PACKAGE)  # parsed for the code hash: in Python 3.11 no two threads can parse, as a library below does

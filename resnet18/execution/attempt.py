@@ -90,8 +90,8 @@ def claim(job: Job, progress: "Progress", held: ExitStack) -> Job | Finished:
     return job.next()
 
 
-class Attempt:
-    """An attempt that goes on in a child process; `held` is let go of when that is gone."""
+class ChildProcess:
+    """An attempt as the parent sees it: the process in which it goes on; `held` is let go of when that is gone."""
 
     def __init__(self, job: Job, tell: Callable[[Message], None], held: ExitStack | None = None) -> None:
         self.job, self._tell, self._held = job, tell, held or ExitStack()
@@ -148,52 +148,52 @@ class Attempt:
 
 
 @contextmanager
-def attempts() -> Iterator[list[Attempt]]:
-    """Yield the list of attempts that go on. However it is left, no child is.
+def child_processes() -> Iterator[list[ChildProcess]]:
+    """Yield the list of child processes that go on. However it is left, none is.
 
     An interrupt (KeyboardInterrupt, SystemExit) asks the children to finish their steps and leave their records, for
     which they have a few seconds; a second one ends them at once.
     """
-    going: list[Attempt] = []
+    going: list[ChildProcess] = []
     try:
         yield going
     except (KeyboardInterrupt, SystemExit):
         try:
-            for attempt in going:
-                attempt.ask_to_stop()
+            for child in going:
+                child.ask_to_stop()
             end_s = monotonic() + GRACE_S
             while going and monotonic() < end_s:
                 wait_for(going, end_s - monotonic())
         finally:
-            for attempt in going:
-                attempt.end(*STOPPED)
+            for child in going:
+                child.end(*STOPPED)
         raise
     finally:
-        for attempt in going:
-            attempt.close()
+        for child in going:
+            child.close()
 
 
-def wait_for(going: list[Attempt], at_most_s: float = math.inf) -> list[Attempt]:
-    """Wait until some of the attempts say something; take out and return those that have ended."""
-    timeout_s = min([at_most_s, *(attempt.end_s - monotonic() for attempt in going)])
-    ready = wait([attempt.connection for attempt in going], None if timeout_s == math.inf else max(0.0, timeout_s))
-    for attempt in going:
-        if attempt.connection in ready:
-            attempt.read()
-        elif monotonic() > attempt.end_s:
-            attempt.end("timeout", "the time limit was over, and the process did not end by itself")
-    ended = [attempt for attempt in going if attempt.status is not None]
-    for attempt in ended:
-        going.remove(attempt)
-        attempt.close()
+def wait_for(going: list[ChildProcess], at_most_s: float = math.inf) -> list[ChildProcess]:
+    """Wait until some of the children say something; take out and return those that have ended."""
+    timeout_s = min([at_most_s, *(child.end_s - monotonic() for child in going)])
+    ready = wait([child.connection for child in going], None if timeout_s == math.inf else max(0.0, timeout_s))
+    for child in going:
+        if child.connection in ready:
+            child.read()
+        elif monotonic() > child.end_s:
+            child.end("timeout", "the time limit was over, and the process did not end by itself")
+    ended = [child for child in going if child.status is not None]
+    for child in ended:
+        going.remove(child)
+        child.close()
     return ended
 
 
 def carry_out(job: Job, tell: Callable[[Message], None], limit_s: float = math.inf) -> None:
     """Carry out one attempt in a child process, which leaves its record; at the limit it is killed and leaves none."""
     end_s = monotonic() + limit_s
-    with attempts() as going:
-        going.append(Attempt(job, tell))
+    with child_processes() as going:
+        going.append(ChildProcess(job, tell))
         while going and (left_s := end_s - monotonic()) > 0:
             wait_for(going, left_s)
 

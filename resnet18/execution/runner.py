@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import Attempt, attempts, claim, fork_server, wait_for
+from resnet18.execution.attempt import ChildProcess, child_processes, claim, fork_server, wait_for
 from resnet18.execution.job import DEFAULT, Engine, Finished, Job, Policy
 from resnet18.execution.progress import Progress
-from resnet18.records.arrays import Checkpoints
+from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.errors import LockedError, SpecError
@@ -183,7 +183,7 @@ class LocalEngine(Engine):
     def _at_once(self, jobs: Sequence[Job], shares: Sequence[Share], progress: Progress) -> list[Finished]:
         """Carry out as many runs at a time as there are shares."""
         waiting, free, finished = deque(jobs), list(shares), list[Finished]()
-        with attempts() as going:
+        with child_processes() as going:
             while waiting or going:
                 while waiting and free and (begun := self._begin(waiting[0], free[0], progress)) is not None:
                     waiting.popleft()
@@ -194,11 +194,11 @@ class LocalEngine(Engine):
                         going.append(begun)
                 if waiting or going:
                     ended = wait_for(going, LOOK_S if waiting and free else inf)
-                    free += [attempt.job.processors for attempt in ended]
-                    finished += [_finished(attempt, progress) for attempt in ended]
+                    free += [child.job.processors for child in ended]
+                    finished += [_finished(child, progress) for child in ended]
         return finished
 
-    def _begin(self, job: Job, share: Share, progress: Progress) -> Attempt | Finished | None:
+    def _begin(self, job: Job, share: Share, progress: Progress) -> ChildProcess | Finished | None:
         """Begin a run, unless another runner carries it out or has recorded it; None where no GPU is free."""
         run, gpu = job.run, None
         with ExitStack() as held:
@@ -211,12 +211,12 @@ class LocalEngine(Engine):
                     return None
             progress.start(run)
             claimed = claimed.model_copy(update={"processors": share, "gpus": gpu})
-            return Attempt(claimed, partial(progress.hear, run), held.pop_all())
+            return ChildProcess(claimed, partial(progress.hear, run), held.pop_all())
 
 
-def _finished(attempt: Attempt, progress: Progress) -> Finished:
+def _finished(child: ChildProcess, progress: Progress) -> Finished:
     """Tell how an attempt ended; its log goes where it says nothing."""
-    job, status = attempt.job, attempt.status
+    job, status = child.job, child.status
     if status == "ok" and job.log.is_file() and job.log.stat().st_size == 0:
         job.log.unlink()
     progress.end(job.run, status, "" if status == "ok" else f"see {job.log}")

@@ -1,4 +1,4 @@
-"""Runs whose records are thrown away: a few steps that tell how fast a run goes, and a recorded run carried out again.
+"""Runs in a folder that is gone afterwards: `timed` tells from a few steps how fast they go, `verify` repeats one.
 
 Equal bits are promised inside one fingerprint alone: the same code, data, numerics, and on an accelerator the
 deterministic algorithms. Whatever differs outside it is named, and says nothing against the record.

@@ -17,7 +17,7 @@ from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
 from resnet18.records import disk
-from resnet18.records.arrays import Checkpoint, Checkpoints, Head, encode_picture
+from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head, encode_picture
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import FINAL, Epoch, Memory, Segment, Status
 from resnet18.spec.errors import IntegrityError
@@ -39,20 +39,20 @@ from resnet18.training.setup import Setup, compile_network, form_of, set_up
 
 def run_job(job: Job, send: Callable[[Message], None], stops: Collection[int] = ()) -> None:
     """Carry out one attempt, and save its record; a signal in `stops` ends it between two steps."""
-    attempt = WorkerAttempt(job, send, stops)
+    measurement = Measurement(job, send, stops)
     status: Status = "ok"
     try:
         device = ready_device(job.run.execution)
         with memory_capped(job.run.execution, device):  # lifted before the record is written, which takes memory
-            attempt.measure(device)
+            measurement.measure(device)
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
         traceback.print_exc()  # into the log beside the records
-        status = attempt.fail(error)
-    attempt.save(status)
+        status = measurement.fail(error)
+    measurement.save(status)
 
 
-class WorkerAttempt:
-    """One attempt at a run: what is known of it so far, under the record's own keys."""
+class Measurement:
+    """An attempt as the child process sees it: what is known of it so far, under the record's own keys."""
 
     def __init__(self, job: Job, send: Callable[[Message], None], stops: Collection[int]) -> None:
         self.job, self._send, self._stops = job, send, stops

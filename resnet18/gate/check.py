@@ -58,8 +58,8 @@ class Suspicion:
 
 
 @dataclass(frozen=True)
-class Check:
-    """All that a check says."""
+class GateResult:
+    """What one check finds of every metric of every case, and the exit code that follows."""
 
     findings: tuple[Finding, ...]
 
@@ -91,14 +91,14 @@ class Sides:
     """What autograd saves of a batch of a case: in the baseline, and now."""
 
 
-def check(sides: Sides, gate: Gate) -> Check:
+def check(sides: Sides, gate: Gate) -> GateResult:
     """Judge the records of a head. That any of the suspicions is wrongly called a regression has the gate's rate."""
     found: list[Finding | Suspicion] = []
     found += [Finding(case, "status", "missing", GONE) for case in sides.baseline if case not in sides.head]
     for case in sides.head:
         found += [*_results(case, sides, gate), *_costs(case, sides, gate)]
     levels = iter(holm_levels([each.p for each in found if isinstance(each, Suspicion)], gate.false_alarm_rate))
-    return Check(tuple(each.judged(next(levels)) if isinstance(each, Suspicion) else each for each in found))
+    return GateResult(tuple(each.judged(next(levels)) if isinstance(each, Suspicion) else each for each in found))
 
 
 def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:

@@ -102,7 +102,7 @@ def judge(
     by_name = {selection.benchmark.name: selection for selection in selections}
     claims = [(benchmark, claim) for benchmark in benchmarks for claim in benchmark.claims]
     results = [
-        tuple(carry_out(check, by_name.get(benchmark.name), request) for check in claim.checks)
+        tuple(result_of(check, by_name.get(benchmark.name), request) for check in claim.checks)
         for benchmark, claim in claims
     ]
     levels = holm_levels([p_of_claim(found) for found in results])
@@ -112,7 +112,7 @@ def judge(
     )
 
 
-def carry_out(check: Check, selection: Selection | None, request: Request) -> CheckResult:
+def result_of(check: Check, selection: Selection | None, request: Request) -> CheckResult:
     """Return what became of a check on the records of its table; None where there are none."""
     if selection is None or not selection.cases:
         return CheckResult(check, reason=Reason("no_records"))

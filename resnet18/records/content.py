@@ -26,7 +26,7 @@ from resnet18.spec.errors import IntegrityError, strict_json
 from resnet18.spec.identity import digest, ids_of
 
 LIMIT = 64 << 20  # bytes of a record's file; a thousand epochs take less than one mebibyte
-REASONS = {
+NULL_REASONS = {
     "time.compile_s": "the spec asks for no compilation",
     "fingerprint.identity.commit": "the package does not lie in a git checkout",
     "fingerprint.identity.dirty": "the package does not lie in a git checkout",
@@ -83,7 +83,7 @@ def build_record(
     }
     content = {key: known.get(key) for key in Record.model_fields if key not in {"nulls", "record_hash"}}
     early = f"the attempt ended as {facts['status']} before this was known"
-    content["nulls"] = {key: {**REASONS, **(reasons or {})}.get(key, early) for key in null_keys(content)}
+    content["nulls"] = {key: {**NULL_REASONS, **(reasons or {})}.get(key, early) for key in null_keys(content)}
     return seal(content)
 
 

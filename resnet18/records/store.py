@@ -65,7 +65,7 @@ class Store:
         return record
 
     def picture_path(self, run_id: str, attempt: int) -> Path:
-        """Return where the picture of a record's sample images is, if the attempt left one (`records.arrays`)."""
+        """Return where the picture of a record's sample images is, if the attempt left one (`records.checkpoints`)."""
         return self.folder / f"{run_id}.{attempt}.png"
 
     def attempts(self, run_id: str) -> int:

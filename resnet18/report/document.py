@@ -27,7 +27,7 @@ class Line(tuple[str, ...]):
 
 
 class Items(tuple[Line, ...]):
-    """A list."""
+    """A list of points, a line each."""
 
 
 class Figure(NamedTuple):
@@ -65,7 +65,7 @@ class Section(NamedTuple):
 Block = Line | Items | Table | Figure | Judgement | Claims | Section
 
 
-class Run(NamedTuple):
+class ShownRecord(NamedTuple):
     """A record with the tables and cases that show it."""
 
     record: Record
@@ -82,7 +82,7 @@ class Document:
     sections: tuple[Section, ...]
     leftovers: tuple[Block, ...]
     """What is in the folder and in no table, and what the folder held."""
-    runs: tuple[Run, ...]
+    runs: tuple[ShownRecord, ...]
 
 
 def figures_in(blocks: Iterable[Block]) -> Iterator[Figure]:

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from resnet18.records.arrays import decode_picture
+from resnet18.records.checkpoints import decode_picture
 from resnet18.records.record import Record, Sample, Score
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS

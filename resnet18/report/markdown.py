@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from resnet18.gate.check import Check
+from resnet18.gate.check import GateResult
 from resnet18.report import document as doc
 from resnet18.report.document import Code, Line, Section, Strong
 from resnet18.report.verdicts import decisive, evidence_of, was_judged
@@ -121,7 +121,7 @@ FOUND = {
 ORDER = ("regression", "missing", "ok", "not compared")
 
 
-def check_text(check: Check, head: str, baseline: str, rate: float) -> str:
+def check_text(check: GateResult, head: str, baseline: str, rate: float) -> str:
     """Return the page of a check: what was found first, then everything that was looked at.
 
     `head` and `baseline` say in words what is compared, `rate` is that of false alarms over all metrics.

@@ -11,7 +11,7 @@ from resnet18.spec.benchmark import Benchmark, Derived
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is_cifar10
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
-from resnet18.tables.metrics import SCOPES, machine, optimizer_form, values_of
+from resnet18.tables.metrics import TIME_METRICS, machine, optimizer_form, values_of
 from resnet18.tables.pace import full_size_images, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 
@@ -67,8 +67,8 @@ def _version(record: Record) -> str:
 
 def notes_of(selection: Selection, selections: Sequence[Selection], request: Request) -> Iterator[Line]:
     """Yield what a reader must know about the cells of a table, which may share runs with other selections."""
-    scopes = [row for row in selection.benchmark.table.metrics if row.metric in SCOPES]
-    yield from (Line(f"{row.title}: seconds of the {SCOPES[row.metric]}.") for row in scopes)
+    scopes = [row for row in selection.benchmark.table.metrics if row.metric in TIME_METRICS]
+    yield from (Line(f"{row.title}: seconds of the {TIME_METRICS[row.metric]}.") for row in scopes)
     if any(row.metric == "train_s" for row in scopes):
         yield from _extrapolation(selection, request)
     yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
@@ -173,7 +173,7 @@ def _derived(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:
     for case in (of, to):
         if not case.measured:
             return missing(case).text
-    if derived.kind == "ratio" and derived.metric in SCOPES:
+    if derived.kind == "ratio" and derived.metric in TIME_METRICS:
         machines = sorted({machine(record) for case in (of, to) for record in case.measured})
         return f"{speed_up(of, to, derived.metric).text}, medians on {' and '.join(machines)}"
     first, second = (values_of(derived.metric, case.measured) for case in (of, to))

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet18.records.record import Record
-from resnet18.report.document import Document, Figure, Run, figures_in
+from resnet18.report.document import Document, Figure, ShownRecord, figures_in
 from resnet18.report.figures import MEASURES, curve_of
 from resnet18.report.verdicts import VERDICTS, decisive, evidence_of
 from resnet18.spec.errors import plain
@@ -142,7 +142,7 @@ def _rounded(values: Sequence[float]) -> list[float]:
     return [float(f"{value:.4g}") for value in values]
 
 
-def _cells(run: Run) -> tuple[Cell, ...]:
+def _cells(run: ShownRecord) -> tuple[Cell, ...]:
     """Return the cells of a run's row, under `RUN_COLUMNS`."""
     record, is_ok = run.record, run.record.status == "ok"
     table, case = run.places[0] if run.places else ("in no table", NOTHING)
@@ -157,7 +157,7 @@ def _cells(run: Run) -> tuple[Cell, ...]:
     )
 
 
-def _facts(run: Run) -> Facts:
+def _facts(run: ShownRecord) -> Facts:
     """Return what is this run's alone: ids, hashes, spans, and what its numbers were measured beside."""
     record, failure = run.record, run.record.failure
     facts = {

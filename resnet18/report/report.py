@@ -176,7 +176,7 @@ def _chapter(chapter: Chapter, records: Collection[Record], picture_of: PictureO
     return doc.Section(request.described.capitalize(), tuple(blocks))
 
 
-def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[doc.Run, ...]:
+def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[doc.ShownRecord, ...]:
     """Return all runs by chapter, table, case and seed, then those in no table, with the cases that show them."""
     places: dict[str, dict[tuple[str, str], None]] = {}
     for request, selections, _ in chapters:
@@ -187,7 +187,7 @@ def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[doc.R
             for record in found:
                 places.setdefault(record.run_id, {})[table.benchmark.title, case] = None
     by_id = {record.run_id: record for record in records}
-    return tuple(doc.Run(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in {**places, **by_id})
+    return tuple(doc.ShownRecord(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in {**places, **by_id})
 
 
 def _leftovers(hidden: int, readings: Readings) -> Iterator[doc.Block]:

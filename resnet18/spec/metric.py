@@ -68,7 +68,7 @@ _NUMBER = re.compile(
 
 
 @dataclass(frozen=True)
-class Printed:
+class PrintedNumber:
     """A printed number, in percent, seconds, bytes, or without a unit."""
 
     text: str
@@ -95,7 +95,7 @@ class Printed:
         return "".join(filter(str.isdigit, mantissa)).lstrip("0")
 
 
-def parse_printed(text: str) -> Printed | None:
+def parse_printed(text: str) -> PrintedNumber | None:
     """Return the number that a string is, None where it is none: "Out of Memory"."""
     found = _NUMBER.fullmatch(text.strip())
     if found is None or (found["unit"] and found["unit"] not in UNITS):
@@ -108,7 +108,7 @@ def parse_printed(text: str) -> Printed | None:
     half_step = 0.5 * float(f"1e{int(exponent or 0) - decimals}") * worth
     if not isfinite(value) or not isfinite(half_step):  # 0e999 is 0 to the nearest infinity
         return None
-    return Printed(text, value, half_step, decimals, found["unit"] or "", found["about"] is not None)
+    return PrintedNumber(text, value, half_step, decimals, found["unit"] or "", found["about"] is not None)
 
 
 def memory_in_bytes(text: object) -> int:

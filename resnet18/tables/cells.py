@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from resnet18.records.record import TIME_IS_UNRELIABLE, Status
 from resnet18.spec.metric import Quantity
 from resnet18.spec.plan import OUT_OF_MEMORY
-from resnet18.tables.metrics import MIXED, SCOPES, clean_accuracy, mixed, value_of, values_of
+from resnet18.tables.metrics import MIXED, TIME_METRICS, clean_accuracy, mixed, value_of, values_of
 from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import contrast, ratio_of_medians
 
@@ -208,7 +208,7 @@ def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missi
         "the experiments differ": slow.experiment != fast.experiment,
         MIXED.get(mixture or "", ""): mixture is not None,
         "epochs differ": len({len(record.epochs) for record in records}) > 1,
-        f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in SCOPES,
+        f"times are unreliable (flags: {', '.join(sorted(flags))})": bool(flags) and metric in TIME_METRICS,
         "a time of 0 s": any((value_of(metric, record) or 0) <= 0 for record in records),  # as one that is not known
     }
     for what, is_so in obstacles.items():

@@ -178,7 +178,7 @@ def resolution(metric: str, record: Record) -> float:
     return steps.get(METRICS[metric].quantity, 0.0)
 
 
-SCOPES = {
+TIME_METRICS = {
     "train_s": "training alone, without statistics and evaluation",
     "whole_program_s": "whole program: training, statistics and the as-published evaluation",
 }

@@ -1,4 +1,4 @@
-"""Arrays of a run in files: its checkpoints, each named by its own SHA-256, and the picture of its sample images.
+"""Checkpoints of a run, each named by its own SHA-256, and the picture of its sample images.
 
 A checkpoint is one line that says what it is, one line of JSON, and the arrays' bytes one after the other.
 """
