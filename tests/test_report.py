@@ -45,7 +45,7 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
     assert "seconds of the whole program: training, statistics and the as-published evaluation" in text
     assert "`--scale paper --data imagefolder:cifar10-jpeg`" in text
     assert "\n- Path and precision: reference, fp32.\n" in text
-    for words in ("Form of the optimizer", "is the same run as", "Peak memory", DAGGER):
+    for words in ("Form of the optimizer", "Peak memory", DAGGER):
         assert words not in text
 
 
@@ -61,15 +61,6 @@ def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
     loop, fused = (record_all([mine], numerics={"optimizer_form": form}) for form in ("loop", "fused"))
 
     assert '\n- Form of the optimizer: loop ("8"); fused ("16").\n' in text_of([mine], [loop[0], fused[1]])
-
-
-def test_a_shared_run_is_named_in_each_table():
-    """Table 2's batch 32 is Table 3's Adam."""
-    benchmarks = load_benchmarks(("batchsize", "optimizer"))
-    text = text_of(benchmarks, record_all(benchmarks))
-
-    assert '- "32" is the same run as "Adam" of Table 3: optimizer.' in text
-    assert '- "Adam" is the same run as "32" of Table 2: batch size.' in text
 
 
 def test_assumptions_stand_under_their_table_with_value_and_source():

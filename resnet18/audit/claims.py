@@ -7,7 +7,6 @@ from typing import NamedTuple, assert_never
 
 from resnet18.audit.reading import Amount, Cell, Finding, Pair, Range, Reading, Unchecked, by_row, quoted, widest, words
 from resnet18.spec import claim as spec
-from resnet18.spec.benchmark import SameWork
 from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, PrintedNumber, quantity_of
 
 BY_QUANTITY = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
@@ -219,7 +218,13 @@ def below_noise_floor(readings: Sequence[Reading]) -> Iterator[Finding | Uncheck
                 yield Finding(place, says, {str(pair): pair.size, **by_row(pair), **shown})
     for reading in readings:
         for work in reading.benchmark.printed.same_work:
-            yield from _unequal_work(reading, work)
+            label, (cells, lack) = quoted(work.cases), reading.find(work.metric, work.cases)
+            if lack:
+                yield Unchecked(reading.name, f"same work of {label}", lack)
+            if apart := widest(cells):
+                says = "the same work has different numbers: smaller differences in this report may be noise"
+                shown = {"apart": apart.size, **by_row(apart), "because": work.because}
+                yield Finding(reading.at(label), says, shown)
 
 
 def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, object]]]:
@@ -232,13 +237,3 @@ def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, ob
     for _, pair in _twins(readings):
         copied = {'perhaps copied (see "same value")': [cell for cell in pair if cell in copies]}
         yield pair, {"the work is the same": "one experiment", **_assumed(readings, pair), **copied}
-
-
-def _unequal_work(reading: Reading, work: SameWork) -> Iterator[Finding | Unchecked]:
-    """Find work that a file calls the same and prints with different numbers."""
-    label, (cells, lack) = quoted(work.cases), reading.find(work.metric, work.cases)
-    if lack:
-        yield Unchecked(reading.name, f"same work of {label}", lack)
-    if floor := widest(cells):
-        says = "the same work has different numbers: smaller differences in this report may be noise"
-        yield Finding(reading.at(label), says, {"apart": floor.size, **by_row(floor), "because": work.because})

@@ -65,8 +65,8 @@ def _version(record: Record) -> str:
     return f"commit {identity.commit[:10]}{' with changes' if identity.dirty else ''}, torch {torch}"
 
 
-def notes_of(selection: Selection, selections: Sequence[Selection], request: Request) -> Iterator[Line]:
-    """Yield what a reader must know about the cells of a table, which may share runs with other selections."""
+def notes_of(selection: Selection, request: Request) -> Iterator[Line]:
+    """Yield what a reader must know about the cells of a table."""
     scopes = [row for row in selection.benchmark.table.metrics if row.metric in TIME_METRICS]
     yield from (Line(f"{row.title}: seconds of the {TIME_METRICS[row.metric]}.") for row in scopes)
     if any(row.metric == "train_s" for row in scopes):
@@ -75,15 +75,6 @@ def notes_of(selection: Selection, selections: Sequence[Selection], request: Req
     yield from _ways(selection)
     if scopes:
         yield from chain(_unreliable(selection), _waiting(selection), _first_epoch(selection))
-    for case in selection.cases:
-        twins = [
-            f'"{twin.name}" of {other.benchmark.title}'
-            for other in selections
-            for twin in other.cases
-            if case.records and twin.arm_id == case.arm_id and twin.case != case.case
-        ]
-        if twins:
-            yield Line(f'"{case.name}" is the same run as {", ".join(twins)}.')
     cases, head = {case.name: case for case in selection.cases}, reported_head(request)
     for derived in selection.benchmark.printed.derived:
         reported = f"{head} {derived.printed}" if head else "reported not shown"

@@ -40,7 +40,7 @@ def table_section(
 ) -> doc.Section:
     """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions.
 
-    It may share runs with the other `selections` of the request. `records` are all, those of hypotheses among them.
+    `selections` are those of the request. `records` are all, those of hypotheses among them.
     """
     benchmark = selection.benchmark
     is_alone = [other.benchmark.title for other in selections].count(benchmark.title) == 1
@@ -49,7 +49,7 @@ def table_section(
         Line(f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."),
         build_table(selection, request, caption=f"{title}, at {request.described}"),
     ]
-    if notes := Items(notes_of(selection, selections, request)):
+    if notes := Items(notes_of(selection, request)):
         blocks.append(notes)
     blocks += memory_blocks(selection, request)
     if verdicts:
