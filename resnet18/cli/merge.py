@@ -15,12 +15,13 @@ def merge_command(
     into: Annotated[Path, opt.option("--into", "DIR", "Results folder to copy to.")],
 ) -> opt.Answer:
     """Copy the records of several results folders into one. Of a run in several of them, the first folder's is kept."""
-    merged = merge(folders, into)
-    refused = [str(error) for error in merged.refused]
-    for text in refused:
+    found = merge(folders, into)
+    left_out = [f"{name}: this run is recorded already, by another folder or machine" for name in found["left_out"]]
+    for text in found["refused"]:
         typer.echo(f"refused: {text}", err=True)
-    lines = [f"{merged.copied} records copied to {into}, {merged.known} there already"]
-    lines += [f"left out: {text}" for text in merged.left_out]
+    counts = {word: len(found[word]) for word in ("copied", "known")}
+    lines = [f"{counts['copied']} records copied to {into}, {counts['known']} there already"]
+    lines += [f"left out: {text}" for text in left_out]
     lines.append(f"next: resnet18 report --results {shlex.quote(str(into))}")
-    counts = {"copied": merged.copied, "known": merged.known, "left_out": merged.left_out, "refused": refused}
-    return opt.Answer({"into": str(into), **counts}, "\n".join(lines), 4 if refused else 0)
+    row = {"into": str(into), **counts, "left_out": left_out, "refused": found["refused"]}
+    return opt.Answer(row, "\n".join(lines), 4 if found["refused"] else 0)

@@ -112,14 +112,13 @@ def judged(record: Record, again: Record) -> Verification:
     """Return what a second record of the same run says of the first."""
     if record.result_hash == again.result_hash:
         return Verification(0, f"bit-equal: result_hash {record.result_hash} came out again")
-    difference, numerics = first_difference(record, again), again.fingerprint.numerics or {}
+    difference, numerics = first_difference(record, again), again.fingerprint.numerics
     if differing := _differing(record, again):
         lines = [OTHER_FINGERPRINT, *differing.values(), f"  and other results: {difference}"]
         return Verification(3, "\n".join(lines))
-    if not promises_bits(numerics):
-        words = "other results, as may be without deterministic algorithms on"
-        return Verification(3, f"{words} {numerics.get('device')}: {difference}")
-    return Verification(4, f"mismatch under an equal fingerprint: {difference}")
+    if promises_bits(numerics):
+        return Verification(4, f"mismatch under an equal fingerprint: {difference}")
+    return Verification(3, f"other results, as may be without deterministic algorithms on an accelerator: {difference}")
 
 
 def _differing(record: Record, again: Record) -> dict[str, str]:

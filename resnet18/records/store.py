@@ -1,7 +1,6 @@
 """The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -114,19 +113,11 @@ def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
     return {run_id: final.get(origin(record), record) for run_id, record in last.items()}
 
 
-@dataclass(frozen=True)
-class Merged:
-    """What became of the records of several folders."""
-
-    copied: int
-    known: int  # there already, byte for byte
-    left_out: tuple[str, ...]  # runs that an earlier folder has too
-    refused: tuple[IntegrityError, ...]
-
-
-def merge(folders: Sequence[Path], into: Path) -> Merged:
+def merge(folders: Sequence[Path], into: Path) -> dict[str, list[str]]:
     """Copy records and pictures of results folders into another; the first folder's copy of a run wins.
 
+    Returns the names of the files by what became of them: `copied`, `known` (there already, byte for byte), `left_out`
+    (the target has the run, of another folder or machine), and under `refused` the errors instead.
     Raises SpecError at a folder without records, EnvironmentMissingError if the target cannot be written.
     """
     target, sources = Store(into), [Store(folder) for folder in folders]
@@ -136,21 +127,20 @@ def merge(folders: Sequence[Path], into: Path) -> Merged:
             what = "cannot be merged into itself" if is_target else "holds no records"
             raise SpecError(str(source.results), what, next_step="name other folders that have records/ in them")
     target.make_writable()
-    found, refused = defaultdict[str, list[str]](list), list[IntegrityError]()
+    found: dict[str, list[str]] = {word: [] for word in ("copied", "known", "left_out", "refused")}
     for source, path in [(store, path) for store in sources for path in sorted(store.folder.glob("*.json"))]:
-        text = f"{path.name} of {source.results}: this run is recorded already, by another folder or machine"
         try:
-            found[_take(path, target)].append(text)
+            found[_take(path, target)].append(f"{path.name} of {source.results}")
         except IntegrityError as error:
-            refused.append(error)
+            found["refused"].append(str(error))
         except OSError as error:
             what, next_step = f"{path.name} cannot be copied: {error.strerror}", "repeat the command to copy the rest"
             raise EnvironmentMissingError(str(into), what, next_step=next_step) from None
-    return Merged(len(found["copied"]), len(found["known"]), tuple(found["left out"]), tuple(refused))
+    return found
 
 
 def _take(path: Path, target: Store) -> str:
-    """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left out`."""
+    """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left_out`."""
     record, content, there = load_record(path), disk.read(path, LIMIT), _content(target.folder / path.name)
     if there == content:
         return "known"
@@ -161,7 +151,7 @@ def _take(path: Path, target: Store) -> str:
         raise IntegrityError(path.name, what, next_step=next_step)
     numerics = record.fingerprint.numerics
     if there or any(other.status == "ok" and other.fingerprint.numerics != numerics for other in others):
-        return "left out"
+        return "left_out"
     # The picture comes first: a record without it would be taken for a run that left none.
     if picture := _content(path.with_suffix(".png")):
         disk.replace(target.picture_path(record.run_id, record.attempt), picture)
