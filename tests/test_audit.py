@@ -99,6 +99,7 @@ PLANTED = {
     "best epoch": ('"last"', '"test"'),
     "identity": ("p = 0.5", "p = 0.0"),
     "unread": ('"90.0"', '"1:30"'),
+    "precision": ('"90.0"', '"90.25"'),
     "unit": ('"Time (s)"', '"Time"'),
     "unstated": ("[printed]", '[[assumption]]\nkey = "stem"\nsource = "a guess"\n\n[printed]'),
 }
@@ -148,10 +149,11 @@ def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
         ("same value", 1, ["75.81%", '(augmentation, "normalize")', '(device, "GPU")', "17 numbers", "3.5 %"]),
         ("sampling error", 3, ["0.53 points", "0.43 points", "0.39 points", "1.19 points"]),
         ("noise floor", 4, ["1.78 points", "assumed in device: augmentation", 'copied (see "same value"): 75.81%']),
-        ("noise floor", 4, ["4.8 %", "1161.144239"]),
+        ("noise floor", 4, ["4.8 %", '"128" and "512" (batchsize) 3.1 %', "1161.144239", '"ASGD" (optimizer) 2.0 %']),
         ("confounded", 2, ["6 of 7 factors", "4 extra cases", "5 of 5 factors", "random_rotation and image_size"]),
         ("best epoch", 1, ["best of 10", "1.54 standard", "1.87 standard", "overfitting and schedule", "0.82 points"]),
         ("identity", 1, ["color_jitter", "brightness = 0.0", '"public script']),
+        ("precision", 4, ["1 decimals: 1371.9", "2 decimals: 1898.68", "0 decimals: 76%"]),
         ("unit", 2, ['batchsize: numbers of "Running time"', 'optimizer: numbers of "Running time"', "5 of 5"]),
         ("unread", 0, []),
         ("unstated", 1, ["the lab report", ": 24", "basic 8, augmentation 21", "protocol.initialisation"]),
@@ -174,7 +176,7 @@ DIFFERENCE = ('"ratio", metric', '"difference", metric')
     ("changes", "expected"),
     [
         ([('"2.0"', '"1.99"')], ["arithmetic"]),
-        ([('"120.0"', '"120"'), ('"60.0"', '"60"'), ('"2.0"', '"1.99"')], []),  # rounding explains it
+        ([('"120.0"', '"120"'), ('"60.0"', '"60"'), ('"2.0"', '"1.99"')], ["precision"]),  # rounding explains it
         ([('"2.0"', '"about 3"')], []),
         ([('"2.0"', '"200%"')], []),
         ([('"2.0"', '"250%"')], ["arithmetic"]),
@@ -184,6 +186,7 @@ DIFFERENCE = ('"ratio", metric', '"difference", metric')
         ([('"120.0"', '"Out of Memory"')], []),
         ([('"60.0"', '"0.0"')], ["arithmetic"]),  # nothing is divided by 0
         ([("[[claim]]", f"{ON_GPU}\n[[claim]]")], []),  # times of two devices are no contradiction
+        ([('"120.0"', '"120"')], []),  # three significant digits, as the others
         ([('"75.0%"', '"about 75.03 %"')], []),
         ([('"75.0%"', '"~90%"')], []),
         ([('"75.0%"', '"Out of Memory"'), ('["32", "16", "8"]', '["8", "16", "32"]')], ["ranking"]),
@@ -407,7 +410,7 @@ def test_the_command_finds_nothing_in_a_clean_file_and_a_few_defects_in_the_exam
     )
     rows, keys = json.loads(example.output), {"kind", "where", "says", "evidence"}
 
-    kinds = "arithmetic, ranking, sampling error, noise floor, confounded, best epoch, unstated"
+    kinds = "arithmetic, ranking, sampling error, noise floor, confounded, best epoch, precision, unstated"
     assert (0, "nothing found in 1 file\n") == (clean.exit_code, clean.output)
     assert (0, kinds.split(", ")) == (example.exit_code, [row["kind"] for row in rows])
     assert [keys] * len(rows) == [set(row) for row in rows]

@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[Finder, str]] = {
     "best epoch": (numbers.best_on_test, "the test set chose the epoch, so the printed accuracy is too high"),
     "identity": (_each(numbers.idle_operations), "an image operation changes nothing"),
     "unread": (_each(numbers.unread_cells), "a cell is not read as a number, so nothing is checked with it"),
+    "precision": (_each(numbers.uneven_precision), "numbers of one metric are printed with different digits"),
     "unit": (_each(numbers.missing_units), "numbers are printed without their unit"),
     "unstated": (numbers.unstated_values, "the numbers depend on values that the report does not state"),
 }

@@ -7,6 +7,7 @@ from typing import NamedTuple, assert_never
 
 from resnet18.audit.reading import Amount, Cell, Finding, Pair, Range, Reading, Unchecked, by_row, quoted, widest, words
 from resnet18.spec import claim as spec
+from resnet18.spec.benchmark import SameWork
 from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, PrintedNumber, quantity_of
 
 BY_QUANTITY = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
@@ -218,13 +219,7 @@ def below_noise_floor(readings: Sequence[Reading]) -> Iterator[Finding | Uncheck
                 yield Finding(place, says, {str(pair): pair.size, **by_row(pair), **shown})
     for reading in readings:
         for work in reading.benchmark.printed.same_work:
-            label, (cells, lack) = quoted(work.cases), reading.find(work.metric, work.cases)
-            if lack:
-                yield Unchecked(reading.name, f"same work of {label}", lack)
-            if apart := widest(cells):
-                says = "the same work has different numbers: smaller differences in this report may be noise"
-                shown = {"apart": apart.size, **by_row(apart), "because": work.because}
-                yield Finding(reading.at(label), says, shown)
+            yield from _unequal_work(readings, reading, work)
 
 
 def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, object]]]:
@@ -237,3 +232,22 @@ def _floors(readings: Sequence[Reading]) -> Iterator[tuple[Pair, Mapping[str, ob
     for _, pair in _twins(readings):
         copied = {'perhaps copied (see "same value")': [cell for cell in pair if cell in copies]}
         yield pair, {"the work is the same": "one experiment", **_assumed(readings, pair), **copied}
+
+
+def _unequal_work(readings: Sequence[Reading], reading: Reading, work: SameWork) -> Iterator[Finding | Unchecked]:
+    """Find work that a file calls the same and prints with different numbers, and smaller differences in all tables."""
+    label, (cells, lack) = quoted(work.cases), reading.find(work.metric, work.cases)
+    if lack:
+        yield Unchecked(reading.name, f"same work of {label}", lack)
+    if floor := widest(cells):
+        near = []
+        rows = [file.row(row.metric) for file in readings for row in file.benchmark.table.metrics]
+        for two in (two for row in rows for two in pairwise(row) if two[0].row.measures == floor.quantity):
+            pair = max(Pair(*two), Pair(*two[::-1]), key=lambda pair: pair.gap.printed)
+            is_the_work = two[0].file == reading.name and {cell.case for cell in two} <= {*work.cases}
+            if 0 < pair.gap.printed < floor.gap.printed and not is_the_work:
+                near.append(f"{quoted(cell.case for cell in two)} ({two[0].file}) {pair.size}")
+        shown = near[:5] + [f"{len(near) - 5} more"] * (len(near) > 5)
+        says = "the same work has different numbers: smaller differences in this report may be noise"
+        evidence = {"apart": floor.size, **by_row(floor), "because": work.because}
+        yield Finding(reading.at(label), says, evidence | {"neighbours in tables that differ by less": shown or "none"})

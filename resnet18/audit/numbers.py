@@ -184,6 +184,16 @@ def unread_cells(reading: Reading) -> Iterator[Finding]:
         yield Finding(reading.name, "what is printed is not read as a number", unread)
 
 
+def uneven_precision(reading: Reading) -> Iterator[Finding]:
+    """Find rows whose numbers have neither the same decimals nor the same significant digits."""
+    for row in reading.benchmark.table.metrics:
+        numbers = [cell.number for cell in reading.row(row.metric)]
+        examples = {number.decimals: number.text for number in reversed(numbers)}
+        if len(examples) > 1 and len({len(number.digits) for number in numbers}) > 1:
+            evidence = {f"{count} decimals": text for count, text in sorted(examples.items())}
+            yield Finding(reading.name, f'the numbers of "{row.title}" have different decimals', evidence)
+
+
 def missing_units(reading: Reading) -> Iterator[Finding]:
     """Find accuracies, times and memory that are printed without a unit; shares of 1 need none."""
     for row in reading.benchmark.table.metrics:
