@@ -45,7 +45,7 @@ def units(lanes, rows=MANY):
 def pipeline(*items, size=SIZE, images=8, **key):
     key = {"seed": 0, "purpose": "train-augmentation", "epoch": 1, **key}
     return build_pipeline(
-        make_experiment(augmentation=items).augmentation, **key, images=images, native=SIZE, size=size
+        make_experiment(augmentation=items).augmentation, **key, images=images, stored_side=SIZE, size=size
     )
 
 

@@ -85,13 +85,13 @@ def batched_pipeline(items, *, device=CPU, compiled=True, **how):
     return BatchedPipeline(build_pipeline(items, **how), device, compiled=compiled)
 
 
-def differing(items, *, count=MANY, native=32, size=32):
+def differing(items, *, count=MANY, stored_side=32, size=32):
     """Return of how many images any bit differs: with the compiled kernels, and in torch alone."""
-    return differing_from(build_pipeline(items, **KEY, images=count, native=native, size=size))
+    return differing_from(build_pipeline(items, **KEY, images=count, stored_side=stored_side, size=size))
 
 
 def differing_from(reference):
-    images = pictures(reference.images, reference.native)
+    images = pictures(reference.images, reference.stored_side)
     expected = torch.stack([augmented(reference, image, index) for index, image in enumerate(images)])
     batches = [
         BatchedPipeline(reference, CPU, compiled=compiled)(torch.from_numpy(images), torch.arange(len(images)))
@@ -145,7 +145,7 @@ def test_a_list_of_a_benchmark_gives_the_bits_of_pillow(items):
 )
 def test_other_sizes_are_exact(items, native, size):
     """Shrunk and enlarged, down to one pixel: columns before rows where the height shrinks much more than the width."""
-    assert [0, 0] == differing(operations(items), count=LARGE, native=native, size=size)
+    assert [0, 0] == differing(operations(items), count=LARGE, stored_side=native, size=size)
 
 
 RNG = np.random.default_rng(1)
@@ -188,7 +188,7 @@ def test_the_hue_of_all_colours_is_exact(compiled, repetitions):
 def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
     """0, 1, a few and many images, which need not lie row by row in memory: nothing depends on the neighbours."""
     items = operations(LISTS["all"])
-    batched = batched_pipeline(items, **KEY, images=500, native=32, size=32, compiled=compiled)
+    batched = batched_pipeline(items, **KEY, images=500, stored_side=32, size=32, compiled=compiled)
     images = torch.from_numpy(pictures(500)).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
     order = torch.from_numpy(np.random.default_rng(2).permutation(500))
     at_once = batched(images[order].contiguous(), order)
@@ -200,7 +200,7 @@ def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
 
 def test_one_batch_is_golden():
     """All operations on 64 images; the key is Pillow's version, whose bits these are."""
-    batched = batched_pipeline(operations(LISTS["all"]), **KEY, images=64, native=32, size=32, device=CPU)
+    batched = batched_pipeline(operations(LISTS["all"]), **KEY, images=64, stored_side=32, size=32, device=CPU)
     batch = batched(torch.from_numpy(pictures(64)), torch.arange(64))
     if PIL.__version__ not in GOLDEN:
         pytest.skip(f"no hash is kept for Pillow {PIL.__version__}")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from resnet18.spec.experiment import Execution
 from resnet18.spec.metric import memory_in_bytes
 from resnet18.training import device as on_device
-from resnet18.training.device import UnsupportedError, carried_out, memory_capped, ready_device
+from resnet18.training.device import UnsupportedError, memory_capped, ready_device, resolve_for_device
 
 GIB = 2**30
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def test_a_device_without_the_precision_is_an_answer(precision):
     """Status `unsupported`, with what the device has; another precision is taken only where the spec says so."""
     with pytest.raises(UnsupportedError, match=rf"precision {precision} on cpu \(allowed: fp32, bf16, or fallback"):
         ready_device(Execution(precision=precision, device="cpu"))
-    assert "fp32" == carried_out(Execution(precision=precision, fallback=True), CPU).precision
+    assert "fp32" == resolve_for_device(Execution(precision=precision, fallback=True), CPU).precision
 
 
 @pytest.mark.parametrize(("capability", "allowed"), [((7, 0), False), ((8, 0), True)])
@@ -34,13 +34,13 @@ def test_a_gpu_before_ampere_lacks_two_precisions(precision, capability, allowed
     context = contextlib.nullcontext() if allowed else pytest.raises(UnsupportedError, match="on cuda")
 
     with context:
-        carried_out(Execution(precision=precision), torch.device("cuda"))
+        resolve_for_device(Execution(precision=precision), torch.device("cuda"))
 
 
 @pytest.mark.parametrize(("path", "expected"), [("reference", "contiguous"), ("fast", "channels_last")])
 def test_the_memory_format_is_the_paths_own_unless_the_spec_says_one(path, expected):
-    assert expected == carried_out(Execution(path=path), CPU).memory_format
-    assert "channels_last" == carried_out(Execution(memory_format="channels_last"), CPU).memory_format
+    assert expected == resolve_for_device(Execution(path=path), CPU).memory_format
+    assert "channels_last" == resolve_for_device(Execution(memory_format="channels_last"), CPU).memory_format
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_network_that_the_last_update_broke_has_diverged():
 def plain_pass(model, which, indices, key, operations, *, optimizer=None, smoothing=0.0):
     """Train or test in plain torch; return the score and the predictions."""
     batch, split, loss_sum, predictions = 16 if optimizer else 100, getattr(embedded(), which), 0.0, []
-    key = {**key, "purpose": f"{which}-augmentation", "images": len(split.labels), "native": 32, "size": 32}
+    key = {**key, "purpose": f"{which}-augmentation", "images": len(split.labels), "stored_side": 32, "size": 32}
     pipeline = build_pipeline(operations, **key)
     model.train(optimizer is not None)
     for start in range(0, len(indices), batch):

@@ -21,7 +21,7 @@ from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head, encode_p
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import FINAL, Epoch, Memory, Segment, Status
 from resnet18.spec.errors import IntegrityError
-from resnet18.training.device import carried_out, memory_capped, ready_device, synchronize
+from resnet18.training.device import memory_capped, ready_device, resolve_for_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.native import path_numerics
 from resnet18.training.results import (
@@ -81,7 +81,7 @@ class Measurement:
 
     def measure(self, device: torch.device) -> None:
         """Train under watch, and note what was seen, however the training ended."""
-        facts, execution = self._facts, carried_out(self.job.run.execution, device)
+        facts, execution = self._facts, resolve_for_device(self.job.run.execution, device)
         form = form_of(self.job.run.experiment.optimizer, execution.path, device.type)
         facts["numerics"] = {**numerics(execution, device), **path_numerics(execution, device), "optimizer_form": form}
         watch = DeviceWatch(device)

@@ -18,7 +18,8 @@ TRIES = 10
 """Rectangles that torchvision tries before it gives up, in crops and in erasing."""
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Table = Floats | Integers
+Operations = tuple[spec.Operation, ...]
+ParameterTable = Floats | Integers
 """[images, n]: the parameters of an operation, a row for each image of the original data set."""
 Picture = Any
 """A PIL image before `to_tensor`, a float tensor after it; torchvision's functions are untyped."""
@@ -116,7 +117,7 @@ class RandomOperation(NamedTuple):
 
     numbers: int
     """Uniform numbers per image."""
-    draw: Callable[..., Table]
+    draw: Callable[..., ParameterTable]
     """Takes the operation, [n, numbers] uniform numbers and the side of the image in px."""
     apply: Callable[..., Picture]
     """Takes torchvision's module, the operation, the image, the row of its parameters, and the side in the network."""
@@ -156,12 +157,12 @@ RANDOM = {
 class Pipeline:
     """A list of operations with the parameters of one epoch."""
 
-    on_images: tuple[spec.Operation, ...]
-    on_tensors: tuple[spec.Operation, ...]
-    tables: dict[str, Table]
+    on_images: Operations
+    on_tensors: Operations
+    tables: dict[str, ParameterTable]
     images: int
     """In the original data set: the rows of each table."""
-    native: int
+    stored_side: int
     """Side of the images as stored, in px."""
     size: int
     """Side at which they enter the network, in px."""
@@ -169,20 +170,20 @@ class Pipeline:
     @property
     def is_resized_first(self) -> bool:
         """Whether images are brought to their size before the operations: no operation makes it."""
-        return "random_resized_crop" not in self.tables and self.native != self.size
+        return "random_resized_crop" not in self.tables and self.stored_side != self.size
 
 
 def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key or of the image
-    operations: tuple[spec.Operation, ...], *, seed: int, purpose: str, epoch: int, images: int, native: int, size: int
+    operations: Operations, *, seed: int, purpose: str, epoch: int, images: int, stored_side: int, size: int
 ) -> Pipeline:
     """Return the pipeline of one epoch, with a row of parameters for each image of the original data set.
 
     `purpose` is the random stream, such as `train-augmentation`; an operation's name is added to it, so that leaving
     one operation out of a list changes no parameter of the others. For the other arguments see `Pipeline`.
     """
-    tables: dict[str, Table] = {}
+    tables: dict[str, ParameterTable] = {}
     names = [operation.name for operation in operations]
-    side = native if "random_resized_crop" in names else size
+    side = stored_side if "random_resized_crop" in names else size
     for operation in operations:
         if operation.name in RANDOM:
             entry = RANDOM[operation.name]
@@ -190,4 +191,4 @@ def build_pipeline(  # noqa: PLR0913 - each argument is a part of the random key
             tables[operation.name] = entry.draw(operation, units, side)
             side = size if operation.name == "random_resized_crop" else side
     border = names.index("to_tensor")
-    return Pipeline(operations[:border], operations[border + 1 :], tables, images, native, size)
+    return Pipeline(operations[:border], operations[border + 1 :], tables, images, stored_side, size)

@@ -50,7 +50,7 @@ def ready_device(execution: Execution) -> torch.device:
         device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     else:
         device = torch.device(execution.device)
-    precision = carried_out(execution, device).precision
+    precision = resolve_for_device(execution, device).precision
     if execution.path == "fast" and device.type == "cpu" and sys.platform == "linux":
         _keep_freed_memory()
     if device.type == "cuda":
@@ -59,7 +59,7 @@ def ready_device(execution: Execution) -> torch.device:
     return device
 
 
-def carried_out(execution: Execution, device: torch.device) -> Execution:
+def resolve_for_device(execution: Execution, device: torch.device) -> Execution:
     """Return the execution with the precision and the memory format in which it runs on a device.
 
     Raises:

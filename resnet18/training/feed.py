@@ -53,7 +53,7 @@ def feed(
         purpose=f"{which}-augmentation",
         epoch=epoch,
         images=len(split.labels),
-        native=setup.data.train.images.shape[1],
+        stored_side=setup.data.train.images.shape[1],
         size=setup.experiment.image_size,
     )
     if setup.execution.path == "reference":
@@ -62,22 +62,22 @@ def feed(
 
 
 def _fast_batches(
-    split: Split, stored: list[Tensor] | None, order: NDArray[np.int64], pipeline: BatchedPipeline, batch_size: int
+    split: Split, stored: list[Tensor] | None, order: NDArray[np.int64], batched: BatchedPipeline, batch_size: int
 ) -> Batches:
     """Yield batches without worker processes: many images at a time, the same bits as one at a time.
 
     On the CPU images are read from the decoded file, whose pages all processes share.
     """
-    image_bytes = 4 * 3 * pipeline.reference.size**2
+    image_bytes = 4 * 3 * batched.pipeline.size**2
     ahead = batch_size * max(1, AHEAD_BYTES // (image_bytes * batch_size))
     for start in range(0, len(order), ahead):
         indices = order[start : start + ahead]
-        rows = torch.from_numpy(indices).to(pipeline.device)
+        rows = torch.from_numpy(indices).to(batched.device)
         if stored is None:
             pixels, labels = torch.from_numpy(split.images[indices]), torch.from_numpy(split.labels[indices]).long()
         else:
             pixels, labels = (part[rows] for part in stored)
-        images = pipeline(pixels, rows)
+        images = batched(pixels, rows)
         for first in range(0, len(indices), batch_size):
             part = slice(first, first + batch_size)
             yield images[part], labels[part]

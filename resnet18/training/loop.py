@@ -43,10 +43,9 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
     experiment = setup.experiment
     queued = QueuedSteps(setup) if setup.runs_ahead else None
     for epoch in range(begin.epoch, experiment.epochs + 1):
-        position = begin if epoch == begin.epoch else Position(epoch)
-        steps = queued.epoch(clock, position) if queued else train_epoch(setup, clock, position)
-        for position in steps:
-            yield position
+        reached = start = begin if epoch == begin.epoch else Position(epoch)
+        for reached in queued.epoch(clock, start) if queued else train_epoch(setup, clock, start):
+            yield reached
         is_last = epoch > experiment.epochs - LAST_EPOCHS
         indices = setup.test_indices_last if is_last else setup.test_indices_epoch
         with clock.scope("eval_as_published_s"):
@@ -55,9 +54,9 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             cleanly, predictions = evaluate(setup, indices, clean(experiment.test_augmentation), epoch)
         result = Epoch(
             epoch=epoch,
-            learning_rate=setup.rate_of_step(epoch, position.steps - 1),
-            steps=position.steps,
-            train=position.tally.score,
+            learning_rate=setup.rate_of_step(epoch, reached.steps - 1),
+            steps=reached.steps,
+            train=reached.tally.score,
             as_published=as_published.score,
             clean=cleanly.score,
             **lap(setup, clock),

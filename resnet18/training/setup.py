@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from resnet18.data.dataset import DataSet, subset
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.optimizer import Optimizer, TorchOptimizer
-from resnet18.training.device import autocast, carried_out, synchronize
+from resnet18.training.device import autocast, resolve_for_device, synchronize
 from resnet18.training.fast import build_fast_network
 from resnet18.training.fast.trimmed import trimmed_layers
 from resnet18.training.model import build_model
@@ -26,7 +26,7 @@ WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that the loop needs."""
+    """One run's spec, data, network, optimizer and device, as `train` and `evaluate` take them."""
 
     experiment: Experiment
     execution: Execution
@@ -92,7 +92,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
     Raises:
         UnsupportedError: the device lacks the precision.
     """
-    execution = carried_out(execution, device)
+    execution = resolve_for_device(execution, device)
     model: nn.Module
     if execution.path == "fast" and device.type == "cpu":
         model = build_fast_network(experiment, execution.precision)

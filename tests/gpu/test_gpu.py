@@ -103,9 +103,9 @@ def test_the_clock_waits_for_the_device():
 def test_images_made_on_the_gpu_have_the_bits_of_the_cpu(items, size, count):
     images, rows = torch.from_numpy(pictures(count)), torch.arange(count)
     expected, actual = (
-        batched_pipeline(operations(items), **KEY, images=count, native=32, size=size, device=torch.device(device))(
-            images, rows
-        )
+        batched_pipeline(
+            operations(items), **KEY, images=count, stored_side=32, size=size, device=torch.device(device)
+        )(images, rows)
         for device in ("cpu", "cuda")
     )
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet18.spec.augmentation import RandomCrop, RandomResizedCrop
-from resnet18.training.augment import Floats, Integers, Table
+from resnet18.training.augment import Floats, Integers, ParameterTable
 from resnet18.training.batched.tensors import FLIP, ImageStep, Target
 
 ROTATION = "random_rotation"
@@ -60,7 +60,7 @@ def rotations(angles: Floats, side: int) -> Matrices:
     return np.floor(np.stack(columns, axis=1) * ONE + 0.5).astype(np.int64)
 
 
-def matrices_of(names: Sequence[str], tables: Mapping[str, Table], images: int, side: int) -> Matrices:
+def matrices_of(names: Sequence[str], tables: Mapping[str, ParameterTable], images: int, side: int) -> Matrices:
     """Return the movements of a rotation, a flip, or both in the given order.
 
     A flip after a rotation makes side - 1 - x of x. One before it gives

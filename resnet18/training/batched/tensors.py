@@ -95,14 +95,14 @@ def build_spread(kernels: Library, steps: tuple[FloatStep, ...]) -> FloatStep:
     return lambda batch, image: kernels.call("spread", image, batch, len(image), image[0].numel(), values)
 
 
-def _build_normalize(operation: Normalize, _reference: Pipeline, target: Target) -> FloatStep:
+def _build_normalize(operation: Normalize, _pipeline: Pipeline, target: Target) -> FloatStep:
     mean, std = (torch.tensor(values).view(-1, 1, 1).to(target.device) for values in (operation.mean, operation.std))
     return lambda batch, _rows: batch.sub_(mean).div_(std)
 
 
-def _build_grayscale(operation: RandomGrayscale, reference: Pipeline, target: Target) -> FloatStep:
+def _build_grayscale(operation: RandomGrayscale, pipeline: Pipeline, target: Target) -> FloatStep:
     """Return grey in all three channels where the coin is 1, with other weights than Pillow's, and not rounded."""
-    coins = target.put(reference.tables[operation.name] == 1, np.bool_).view(-1, 1, 1, 1)
+    coins = target.put(pipeline.tables[operation.name] == 1, np.bool_).view(-1, 1, 1, 1)
 
     def grayscale(batch: Tensor, rows: Tensor) -> None:
         red, green, blue = batch.unsqueeze(2).unbind(1)
@@ -112,16 +112,16 @@ def _build_grayscale(operation: RandomGrayscale, reference: Pipeline, target: Ta
     return grayscale
 
 
-def _build_erase(operation: RandomErasing | Cutout, reference: Pipeline, target: Target) -> FloatStep:
+def _build_erase(operation: RandomErasing | Cutout, pipeline: Pipeline, target: Target) -> FloatStep:
     """Return the step that sets a rectangle (top, left, height, width) of each image to the operation's value.
 
     What is erased before a flip of the tensor is erased after it here, and so lies on the other side.
     """
-    table = reference.tables[operation.name].copy()
-    later = reference.on_tensors[reference.on_tensors.index(operation) :]
+    table = pipeline.tables[operation.name].copy()
+    later = pipeline.on_tensors[pipeline.on_tensors.index(operation) :]
     if any(after.name == FLIP for after in later):
-        mirrored = reference.size - table[:, 1] - table[:, 3]
-        table[:, 1] = np.where(reference.tables[FLIP][:, 0] == 1, mirrored, table[:, 1])
+        mirrored = pipeline.size - table[:, 1] - table[:, 3]
+        table[:, 1] = np.where(pipeline.tables[FLIP][:, 0] == 1, mirrored, table[:, 1])
     boxes = target.put(table.T, np.int32)
 
     def erase(batch: Tensor, rows: Tensor) -> None:
