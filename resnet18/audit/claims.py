@@ -73,10 +73,16 @@ def _sizes(check: spec.Check, cells: Sequence[Cell]) -> Iterator[Size]:
         case spec.Close() | spec.Difference(than=None):
             yield from (Size(quoted([cell.case]), *_bounds(check, unit), cell.range, cells) for cell in cells)
         case spec.Difference() | spec.Ranking() | spec.Trend():
-            yield from _gaps(check, cells, unit)
+            by = check.by if isinstance(check, spec.Difference) else 0.0
+            every = starmap(Pair, combinations(cells, 2))
+            pairs = every if isinstance(check, spec.Ranking) else _pairs_of(check, cells)
+            yield from (Size(str(pair), by, inf, pair.gap, pair, unit) for pair in pairs)
+            if isinstance(check, spec.Trend) and check.flattens and len(cells) > 2:
+                steps = [Pair(*two[::-1] if check.direction == "rising" else two).gap for two in pairwise(cells)]
+                yield Size("the last step less the first", -inf, 0.0, steps[-1].minus(steps[0]), cells, unit)
         case spec.Equivalent(margin=margin):
-            pairs = filter(None, [widest(cells)])
-            yield from (Size(str(pair), -inf, margin, pair.gap, pair, unit) for pair in pairs)
+            found = filter(None, [widest(cells)])
+            yield from (Size(str(pair), -inf, margin, pair.gap, pair, unit) for pair in found)
         case spec.Ratio(low=low, high=high):
             ratios = [cells[0].range.over(cells[1].range)] if len(cells) == 2 else []
             yield from (Size(f'"{check.case}" over "{check.to}"', low, high, ratio, cells) for ratio in ratios)
@@ -84,16 +90,6 @@ def _sizes(check: spec.Check, cells: Sequence[Cell]) -> Iterator[Size]:
             pass
         case _:
             assert_never(check)
-
-
-def _gaps(check: spec.Difference | spec.Ranking | spec.Trend, cells: Sequence[Cell], unit: str) -> Iterator[Size]:
-    """Yield the differences that a check says are positive, and of a trend that flattens how its last step differs."""
-    by = check.by if isinstance(check, spec.Difference) else 0.0
-    pairs = starmap(Pair, combinations(cells, 2)) if isinstance(check, spec.Ranking) else _pairs_of(check, cells)
-    yield from (Size(str(pair), by, inf, pair.gap, pair, unit) for pair in pairs)
-    if isinstance(check, spec.Trend) and check.flattens and len(cells) > 2:
-        steps = [Pair(*two[::-1] if check.direction == "rising" else two).gap for two in pairwise(cells)]
-        yield Size("the last step less the first", -inf, 0.0, steps[-1].minus(steps[0]), cells, unit)
 
 
 def _bounds(check: spec.Close | spec.Difference, unit: str) -> tuple[float, float]:

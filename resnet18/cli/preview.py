@@ -72,9 +72,7 @@ def outline(
     hypotheses: bool = False,
     budget_s: float | None = None,
 ) -> Preview:
-    """Return a preview of what the options ask for alone, which `filled` completes.
-
-    With a budget every case gets as many seeds as a verdict needs at least.
+    """Return what the options ask for, which `filled` completes; with a budget, with the seeds that a verdict needs.
 
     Raises SpecError at an unknown name or case, and EnvironmentMissingError if a device asked for by name is missing.
     """

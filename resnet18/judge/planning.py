@@ -55,8 +55,7 @@ def _values(metric: str, records: Sequence[Record]) -> list[float]:
     is_cost = MARGIN_UNITS[METRICS[metric].quantity] == "%"
     if mixed(records, are_costs=is_cost, are_compared=True):
         return []
-    reliable = [record for record in records if not (is_cost and record.has_unreliable_times)]
-    values = values_of(metric, reliable)
+    values = values_of(metric, (record for record in records if not (is_cost and record.has_unreliable_times)))
     return [100 * log(value) for value in values if value > 0] if is_cost else values
 
 

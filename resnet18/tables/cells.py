@@ -55,8 +55,6 @@ FORMS: dict[Kind, Form] = {
     "times": Form(".3g", tells_n=True),
     "seeds": Form(".0f"),
 }
-
-
 COSTS: dict[Quantity, tuple[str, float, Kind]]
 COSTS = {"seconds": ("s", 1.0, "seconds"), "bytes": ("MiB", 2.0**20, "mebibytes")}
 """The unit in which times and memory are printed, what it is worth, and the kind of their cells."""
