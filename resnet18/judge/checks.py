@@ -29,6 +29,7 @@ from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import Estimate, Region, contrast, paired_contrast, sequential_p
 
 UP = Region(low=0.0)
+NamedRegion = tuple[tuple[str, ...], Region]
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,7 @@ def _estimated(
     return replace(part, estimates=estimates)
 
 
-def _regions(
-    check: Difference | Ranking | Equivalent | Ratio | Close, *, is_log: bool
-) -> Iterator[tuple[tuple[str, ...], Region]]:
+def _regions(check: Difference | Ranking | Equivalent | Ratio | Close, *, is_log: bool) -> Iterator[NamedRegion]:
     """Yield a case with the region of its mean, or two with that of the first's less the second's."""
 
     def widened(margin: float) -> float:

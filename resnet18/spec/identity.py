@@ -103,7 +103,6 @@ def hash_of(roots: set[str], chosen: set[str], offered: frozenset[str], package:
 
     A definition reaches whatever it names, in its own file or else in any. Left out are comments, docstrings,
     annotations, texts of errors, and what is for names that are offered and not chosen: entries of a table, branches.
-
     Of `def step(x: int): return RULES[name](x)  # why`, `def step(x): return RULES[name](x)` counts, and what RULES is:
     of `RULES = {"sgd": Sgd, "adam": Adam}` in a run with SGD the first entry, and all that Sgd names, but not Adam.
     """

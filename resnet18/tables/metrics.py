@@ -182,8 +182,7 @@ TIME_METRICS = {
     "train_s": "training alone, without statistics and evaluation",
     "whole_program_s": "whole program: training, statistics and the as-published evaluation",
 }
-
-
+"""Times that tables print, and what each of them counts."""
 MIXED = {
     "several_data_sets": "several data sets of one name",
     "several_codes": "several versions of the code",
