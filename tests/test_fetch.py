@@ -131,7 +131,7 @@ def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, par
         ("other_size", "offers 100 bytes where 40002 are missing", 0),
         ("without_length", "offers None bytes where 40002 are missing", 0),
         ("wrong", "gives a file with another SHA-256", 0),
-        ("stalled", "cannot be reached: timed out", HALF),
+        ("stalled", "broke off: timed out", HALF),
         ("silent", "cannot be reached: timed out", 0),
         ("trickling", "sent no headers within 0.3 s", 0),
     ],

@@ -198,6 +198,18 @@ def test_records_that_do_not_bear_on_a_claim_give_the_reason(reason, tmp_path):
     assert ("inconclusive" if reason in OPEN else "not run", (reason,)) == (verdict.word, verdict.reasons)
 
 
+def test_how_runs_end_is_judged_of_a_single_version_of_the_code(tmp_path):
+    mine = claimed(tmp_path, OOM)
+    case = [record.spec.experiment for record in records_of(mine) if record.spec.experiment.batch_size == 16]
+    ends = [
+        make_record(experiment, request=PAPER, status="oom_device", shared_code=code * 64)
+        for experiment, code in zip(case[:3], "dee", strict=True)
+    ]
+    (verdict,) = verdicts(mine, ends)
+
+    assert ("not run", (Reason("several_codes"),)) == (verdict.word, verdict.reasons)
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [

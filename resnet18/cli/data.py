@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.spec.errors import IntegrityError, one_line, printable
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line, printable
 from resnet18.spec.experiment import CIFAR10, data_home
 
 FROM_HELP = "Use this archive instead of a download; it is checked and copied."
@@ -42,8 +42,11 @@ def verify_command() -> opt.Answer:
                 typer.echo(f"error: {error}", err=True)
             rows.append({**held.row(), "state": state, "says": says})
             lines.append(f"{state}: {one_line(str(held.path))}")
-    if not exit_code:
+    try:
         find_archive(data_home())
+    except EnvironmentMissingError as error:
+        typer.echo(f"error: {error}", err=True)
+        exit_code = exit_code or error.exit_code
     return opt.Answer(rows, "\n".join(lines), exit_code)
 
 

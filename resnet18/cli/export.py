@@ -35,6 +35,8 @@ def export_command(
         typer.echo(note, err=True)
     if hidden and not names:
         typer.echo(f"left out: {len(hidden)} recorded runs that are no case of the suite's tables ({HIDDEN})", err=True)
+    if readings.refused and not readings.records:
+        raise readings.refused[0]
     if not rows:
         what = "no recorded run is of these benchmarks"
         raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")

@@ -161,7 +161,7 @@ def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_
     headers = {"User-Agent": "resnet18"} | ({"Range": f"bytes={had}-"} if had else {})
     asked = Request(url, headers=headers)  # noqa: S310 - `URL` and `_Redirects` allow http and https alone
     # In a thread: neither name servers nor headers that come byte by byte have a limit of their own.
-    with _network(), ThreadPool(1) as pool:
+    with _network("cannot be reached"), ThreadPool(1) as pool:
         answer = pool.apply_async(build_opener(_Redirects).open, (asked,), {"timeout": STALL_S})
         response: HTTPResponse = answer.get(ANSWER_S)
     with response:
@@ -171,7 +171,7 @@ def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_
         file.truncate(done)
         begun = since = monotonic()
         while done < size:
-            with _network():
+            with _network("broke off"):
                 piece = response.read1(min(PIECE_BYTES, size - done))
             if not piece:
                 raise MirrorError(f"ended after {done:,} of {size:,} bytes")
@@ -190,7 +190,7 @@ def _receive(url: str, file: BinaryIO, had: int, size: int, say: Say, *, may_be_
 
 
 @contextmanager
-def _network() -> Iterator[None]:
+def _network(what: str) -> Iterator[None]:
     """Tell what a mirror or the way to it is to blame for from what the disk is."""
     try:
         yield
@@ -200,7 +200,7 @@ def _network() -> Iterator[None]:
     except NoAnswerError:
         raise MirrorError(f"sent no headers within {ANSWER_S:g} s") from None
     except (OSError, HTTPException, ValueError) as error:
-        raise MirrorError(f"cannot be reached: {getattr(error, 'reason', error)}") from None
+        raise MirrorError(f"{what}: {getattr(error, 'reason', error)}") from None
 
 
 def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from resnet18.records.content import differ_in_code
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.spec.claim import Check, MetricCheck
 from resnet18.spec.metric import METRICS, duration, quantity_of
@@ -110,6 +111,8 @@ def check_comparable(check: Check, cases: Sequence[CaseRecords]) -> None:
     measured = [record for case in cases for record in case.measured]
     if mixture := mixed(measured, are_costs=quantity in {"seconds", "bytes"}, are_compared=True):
         raise CannotJudgeError(Reason(mixture))
+    if differ_in_code(record for case in cases for record in case.records):  # how runs end needs no measured one
+        raise CannotJudgeError(Reason("several_codes"))
     flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for record in measured]
     if quantity == "seconds" and any(flags):
         named = ", ".join(sorted(set().union(*flags)))

@@ -26,13 +26,14 @@ from resnet18.spec.errors import IntegrityError, strict_json
 from resnet18.spec.identity import digest, ids_of
 
 LIMIT = 64 << 20  # bytes of a record's file; a thousand epochs take less than one mebibyte
+NO_SIZE = "the attempt did not run out of memory, or its message does not say"
 NULL_REASONS = {
     "time.compile_s": "the spec asks for no compilation",
     "fingerprint.identity.commit": "the package does not lie in a git checkout",
     "fingerprint.identity.dirty": "the package does not lie in a git checkout",
     "failure": "the attempt did not fail",
-    "failure.requested_bytes": "the message does not say",
-    "failure.free_bytes": "the message does not say",
+    "failure.requested_bytes": NO_SIZE,
+    "failure.free_bytes": NO_SIZE,
 }
 
 
