@@ -28,7 +28,11 @@ from resnet18.tables.pace import KNOWN_SIZES, Pace, kind_of
         (["run", "--device", "gpu"], 2, ['unknown device "gpu"', "cpu, cuda, cuda:N"]),
         (["run", "basic", "--case", "?"], 2, ["next: list the cases with: resnet18 plan basic"]),
         (["run", "--seeds", "0"], 2, ["seeds"]),
-        (["run", "--engine", "rai"], 2, ['--engine rai: unknown (did you mean "ray"?) (allowed: local, ray, slurm)']),
+        (
+            ["run", "--engine", "rai", "--budget", "1h"],
+            2,
+            ['--engine rai: unknown (did you mean "ray"?) (allowed: local, ray, slurm)'],
+        ),
         (["run", "--resources", "cpus=2"], 2, ["is for nodes of a cluster (--engine ray or slurm)"]),
         (["run", "--engine", "ray", "--resources", "gpus=x"], 2, ["gpus=x: names no resources", "cpus=N,gpus=N"]),
         (["run", "--engine", "ray", "--budget", "1h"], 2, ["times", "of ray's nodes are unknown"]),

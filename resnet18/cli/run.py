@@ -12,7 +12,7 @@ from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import SpecError
+from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import CIFAR10, data_home
 from resnet18.spec.identity import PACKAGE, definitions
 
@@ -75,6 +75,9 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float 
     """Return what carries the runs out; SpecError at options that exclude each other."""
     from resnet18.execution.cluster import CLUSTERS, connect, parse_resources
 
+    known = ("local", *CLUSTERS)
+    if name not in known:
+        raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, known)}", allowed=known)
     is_local, clusters = name == "local", " or ".join(CLUSTERS)
     for is_mistake, where, what in (
         (retime and budget_s, "--retime and --budget", "each chooses runs in its own way"),

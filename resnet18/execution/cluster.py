@@ -20,7 +20,7 @@ from resnet18.execution.job import Engine, Job
 from resnet18.records import disk
 from resnet18.records.content import LIMIT, file_name, parse_record
 from resnet18.records.record import FINAL, Status
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError, did_you_mean
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError
 from resnet18.spec.experiment import DataSource, data_home
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
@@ -46,9 +46,6 @@ class Resources:
 
 def connect(name: str, resources: Resources, at_once: int | None) -> Engine:
     """Return the engine of a cluster, on which so many runs may go on at once, or raise a SuiteError."""
-    if name not in CLUSTERS:
-        known = ("local", *CLUSTERS)
-        raise SpecError(f"--engine {name}", f"unknown{did_you_mean(name, known)}", allowed=known)
     engine: type[Any] = getattr(import_module(f"resnet18.execution.{name}_engine"), CLUSTERS[name])
     return cast("Engine", engine(resources, at_once))
 
