@@ -250,10 +250,19 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     assert "needs about 60 s; 59 s of the budget is left" in none.output
 
 
-def test_a_stopped_command_says_the_very_command_that_goes_on(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["/x/__main__.py", "run", "my file.toml", "-o", "a=\x1b[31m"])
+@pytest.mark.parametrize(
+    ("program", "typed"),
+    [
+        ("/x/__main__.py", "python -m resnet18"),
+        ("/on/the/path/resnet18", "resnet18"),
+        ("/elsewhere/resnet18", "/elsewhere/resnet18"),
+    ],
+)
+def test_a_stopped_command_says_the_very_command_that_goes_on(program, typed, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [program, "run", "my file.toml", "-o", "a=\x1b[31m"])
+    monkeypatch.setattr("shutil.which", "/on/the/path/{}".format)
 
-    said = "stopped; to resume: python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'\n"
+    said = f"stopped; to resume: {typed} run 'my file.toml' -o 'a=\\x1b[31m'\n"
     assert (130, said) == (reported(KeyboardInterrupt()), capsys.readouterr().err)
 
 

@@ -154,7 +154,10 @@ def test_what_ended_without_a_record_of_use_meanwhile_is_submitted_anew(how, sta
         slurm.tasks = {key: "CG" for key in slurm.tasks if how == "completing"}
     slurm.begins = leave
 
+    lost_s = slurm.now_s
+
     assert ["ok", "ok"] == start(slurm)
+    assert (slurm.now_s - lost_s > LAG_S) == (how == "on its way out"), "a record may be seen late"
     assert [2, 2] == [len(array.jobs) for array in slurm.arrays]
     left = {path.parent.name for path in (store.results / "slurm").glob("*/array.json")}
     assert slurm.arrays[1].name in left

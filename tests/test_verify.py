@@ -65,10 +65,13 @@ def test_a_record_with_another_result_is_a_mismatch(verify, recorded):
 
 @pytest.mark.parametrize(("part", "key", "value"), [("numerics", "threads", 64), ("identity", "data_sha256", OTHER)])
 def test_another_fingerprint_is_named_by_its_fields_and_nothing_is_run(part, key, value, verify, recorded):
-    done = verify(fingerprint=fingerprint(recorded, part, **{key: value}))
+    content = fingerprint(recorded, part, **{key: value})
+    content["identity"]["code_hash"] = OTHER
+    done = verify(fingerprint=content)
 
     assert 3 == done.exit_code
     assert f"{key}: {value} in the record" in done.stdout
+    assert f"code_hash: {OTHER} in the record" in done.stdout
     assert "epoch" not in done.stdout
 
 

@@ -5,11 +5,13 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
 from functools import wraps
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -43,8 +45,11 @@ COMMANDS: tuple[Command, ...] = (
 def typed_command() -> str:
     """Return the command that was given, to be typed again."""
     program, *words = sys.argv
-    name = "python -m resnet18" if program.endswith("__main__.py") else program
-    return f"{name} {shlex.join(words)}"
+    if program.endswith("__main__.py"):
+        program = "python -m resnet18"
+    elif shutil.which(Path(program).name) == program:
+        program = Path(program).name
+    return f"{program} {shlex.join(words)}"
 
 
 def reported(error: BaseException, *, debug: bool = False) -> int:

@@ -83,7 +83,7 @@ class SlurmEngine(Engine):
                 self._progress.say(f"{error.what}; asking again")
                 continue
             gone = [place for place in self._out if place not in alive]
-            anew = [place for place in gone if place[0] not in self._ours and self._out[place].recorded() is None]
+            anew = [place for place in gone if self._left_nothing_of_use(place)]
             self._submit([self._out.pop(place).next() for place in anew])
             finished += [ended for place in gone if place in self._out and (ended := self._ended(place)) is not None]
         return finished
@@ -112,6 +112,17 @@ class SlurmEngine(Engine):
             self._out |= {(name, index): job for index, job in enumerate(group)}
             self._progress.say(f"{len(group)} runs are submitted as {name}")
 
+    def _left_nothing_of_use(self, place: Place) -> bool:
+        """Say of a run that an earlier command has submitted whether it ended, and is not done by any record."""
+        job = self._out[place]
+        if place[0] in self._ours or job.recorded() is not None:
+            return False
+        return job.store.attempts(job.run.run_id) >= job.attempt or self._is_long_gone(place)
+
+    def _is_long_gone(self, place: Place) -> bool:
+        """Say whether Slurm has known nothing of a run for so long that its record would be seen here."""
+        return time.monotonic() - self._gone_s.setdefault(place, time.monotonic()) >= LAG_S
+
     def _ended(self, place: Place) -> Finished | None:
         """Return how a run stands whose job is gone; None: its record may yet come."""
         job = self._out[place]
@@ -121,7 +132,7 @@ class SlurmEngine(Engine):
         if (attempt := job.store.attempts(job.run.run_id)) >= job.attempt:
             with suppress(IntegrityError):  # another node's file, not all of it seen yet
                 return self._finish(place, job.store.load(job.run.run_id, attempt).status)
-        if time.monotonic() - self._gone_s.setdefault(place, time.monotonic()) < LAG_S:
+        if not self._is_long_gone(place):
             return None
         cause = f"the job ended without a record; its output is in slurm/{place[0]}"
         try:

@@ -4,12 +4,12 @@ Equal bits are promised inside one fingerprint alone: the same code, data, numer
 deterministic algorithms. Whatever differs outside it is named, and says nothing against the record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from resnet18.data.source import open_data
 from resnet18.execution.attempt import carry_out
@@ -17,7 +17,7 @@ from resnet18.execution.job import Job, Message
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import LocalEngine, make_jobs
 from resnet18.records.content import first_difference, promises_bits
-from resnet18.records.record import Epoch, Record
+from resnet18.records.record import Epoch, Identity, Record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import DataSource
@@ -93,9 +93,9 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
         request = Request(record.scale, source.label, spec.overrides)
         job, trial = make_jobs([run, shortened(run, 2, 1)], request, source, data_sha256, store)
         carry_out(trial, lambda _: None)
-        differing = _differing(record, _ended_ok(store.read().records[0]))
-        differing.pop("code_hash", None)  # that of another schedule
-        if differing.keys() - {"driver"}:  # hours of training would prove nothing
+        numerics = _ended_ok(store.read().records[0]).fingerprint.numerics
+        differing = _differing(record, numerics, job.identity)
+        if differing.keys() - {"driver", "code_hash"}:  # hours of training would prove nothing
             return Verification(3, "\n".join([OTHER_FINGERPRINT, *differing.values()]))
         LocalEngine().carry_out([job], progress)
         return judged(record, _ended_ok(store.load(record.run_id, 1)))
@@ -113,7 +113,7 @@ def judged(record: Record, again: Record) -> Verification:
     if record.result_hash == again.result_hash:
         return Verification(0, f"bit-equal: result_hash {record.result_hash} came out again")
     difference, numerics = first_difference(record, again), again.fingerprint.numerics
-    if differing := _differing(record, again):
+    if differing := _differing(record, numerics, again.fingerprint.identity):
         lines = [OTHER_FINGERPRINT, *differing.values(), f"  and other results: {difference}"]
         return Verification(3, "\n".join(lines))
     if promises_bits(numerics):
@@ -121,11 +121,10 @@ def judged(record: Record, again: Record) -> Verification:
     return Verification(3, f"other results, as may be without deterministic algorithms on an accelerator: {difference}")
 
 
-def _differing(record: Record, again: Record) -> dict[str, str]:
-    """Return the fields of the fingerprint in which two records differ, each with a line that says how."""
-    there, here = (
-        {**(each.fingerprint.numerics or {}), **each.fingerprint.identity.model_dump(include=IDENTITY)}
-        for each in (record, again)
-    )
+def _differing(record: Record, numerics: Mapping[str, Any] | None, identity: Identity) -> dict[str, str]:
+    """Return the fields of the fingerprint in which a record differs from what is here, each with a line for it."""
+    recorded = record.fingerprint
+    there = {**(recorded.numerics or {}), **recorded.identity.model_dump(include=IDENTITY)}
+    here = {**(numerics or {}), **identity.model_dump(include=IDENTITY)}
     differing = {key: (there.get(key), value) for key, value in here.items() if value != there.get(key)}
     return {key: f"  {key}: {theirs} in the record, {ours} here" for key, (theirs, ours) in differing.items()}
