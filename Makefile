@@ -42,8 +42,8 @@ OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "
           $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(RESOURCES),--resources $(RESOURCES)) \
           $(if $(BUDGET),--budget $(BUDGET))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
-TRAINING := accelerator augment batched checkpoints device equivalence fast_network forecast loop model planted \
-            resume schedules
+TRAINING := accelerator augment batched checkpoints device equivalence fast_network forecast loop model resume \
+            schedules
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe report evidence test check format micro lock \

@@ -49,10 +49,6 @@ def both(tmp_path_factory):
     return [trained(tmp_path_factory.mktemp("both"), CASES, capacity) for capacity in (None, PLENTY)]
 
 
-def test_auto_finds_the_accelerator():
-    assert ("fakegpu", "fakegpu:0", 12.0, 512) == children.answer(children.what_it_is)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_run_on_the_accelerator_gives_the_bits_of_the_cpu(case, both):
     """Losses, hits, confusion, parameters and predictions: weights, batches and order do not depend on the device."""

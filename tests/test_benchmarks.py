@@ -3,7 +3,6 @@
 import pytest
 
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve
 
 TABLES = {
@@ -84,12 +83,3 @@ def test_test_images_pass_the_random_operations_of_training_images(benchmarks):
             experiment, _ = resolve(benchmark, case, Request(scale="paper"), seed=0)
 
             assert experiment.augmentation == experiment.test_augmentation
-
-
-def test_adam_at_batch_32_is_trained_once_for_all_its_tables(benchmarks):
-    """Table 2's batch 32, Table 3's Adam and the rate 0.001 held constant are one arm at small scale."""
-    runs = plan(benchmarks.values(), Request(scale="small"), [0], {"cpu": 1}).runs
-    (shared,) = [run.labels for run in runs if "batchsize/32" in run.labels]
-    others = {"augmentation/normalize, crop, rotation, flip", "optimizer/Adam", "schedule/0.001 held constant"}
-
-    assert {"batchsize/32", *others} == set(shared)

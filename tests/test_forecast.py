@@ -9,9 +9,7 @@ import torch
 from builders import TOML, embedded, epochs_of, make_experiment, make_toml
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
-from typer.testing import CliRunner
 
-from resnet18.cli.app import app
 from resnet18.cli.forecast import large_allowance, verdict
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
@@ -25,13 +23,6 @@ OF_CASE = {"weights_bytes", "gradients_bytes", "state_bytes", "activations_bytes
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # more do not help at these sizes
-
-
-@pytest.fixture
-def cli(tmp_path, monkeypatch):
-    """Call the command in an empty folder; without data."""
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(app, ["forecast", *(str(argument) for argument in arguments)])
 
 
 def make(optimizer, **changes):
@@ -175,7 +166,7 @@ def test_the_allowance_agrees_with_what_the_report_shows():
 def test_with_a_card_the_text_ends_with_what_is_left_and_the_verdict(cli, tmp_path):
     """Batch 1024 at 224 px is unsure on 24 GiB; an option makes it small."""
     text = TOML.replace("image_size = 32", "image_size = 224").replace("batch_size = 16", "batch_size = 1024")
-    arguments = (make_toml(tmp_path, text), "--memory", "24GiB")
+    arguments = ("forecast", make_toml(tmp_path, text), "--memory", "24GiB")
     rows = json.loads(cli(*arguments, "--json").stdout)
     heads, _, large = cli(*arguments, "-o", "image_size=32").stdout.splitlines()
 
@@ -189,8 +180,8 @@ def test_with_a_card_the_text_ends_with_what_is_left_and_the_verdict(cli, tmp_pa
 def test_without_a_card_there_are_bytes_and_no_verdicts(cli, tmp_path):
     path = make_toml(tmp_path)
 
-    assert {None} == {row["verdict"] for row in json.loads(cli(path, "--json").stdout)}
-    assert "--memory 24GiB" in cli(path).stdout
+    assert {None} == {row["verdict"] for row in json.loads(cli("forecast", path, "--json").stdout)}
+    assert "--memory 24GiB" in cli("forecast", path).stdout
 
 
 @pytest.mark.parametrize(
@@ -201,7 +192,7 @@ def test_without_a_card_there_are_bytes_and_no_verdicts(cli, tmp_path):
     ],
 )
 def test_a_mistake_is_answered_with_exit_code_2(arguments, words, cli):
-    result = cli(*arguments)
+    result = cli("forecast", *arguments)
 
     assert 2 == result.exit_code
     assert words in result.output

@@ -7,9 +7,7 @@ from math import log
 import pytest
 from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record, make_toml
 from scipy.stats import ttest_1samp, ttest_ind
-from typer.testing import CliRunner
 
-from resnet18.cli.app import app
 from resnet18.cli.check import saved_bytes
 from resnet18.gate import baseline as kept
 from resnet18.gate.check import NO_CHANGE, Sides, check, growth, prediction
@@ -218,15 +216,14 @@ def toml(tmp_path):
 
 
 @pytest.fixture
-def gate(tmp_path, toml, monkeypatch):
+def gate(tmp_path, toml, cli, monkeypatch):
     """Return `check` on a folder with these records; what autograd saves is computed elsewhere."""
     monkeypatch.setattr("resnet18.cli.check.saved_bytes", lambda cases: dict.fromkeys(cases, 1_000))
 
     def call(records, *words):
         shutil.rmtree(tmp_path / "head", ignore_errors=True)
         results = fill(tmp_path / "head", records)
-        words = ["check", toml, "--results", results, "--baseline", tmp_path / "baseline", *words]
-        return CliRunner().invoke(app, [str(word) for word in words])
+        return cli("check", toml, "--results", results, "--baseline", tmp_path / "baseline", *words)
 
     return call
 
@@ -310,8 +307,8 @@ def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
     assert (CASE, True) == (found[0], found[1] > 0)
 
 
-def test_a_benchmark_without_a_gate_is_refused():
-    done = CliRunner().invoke(app, ["check", "batchsize"])
+def test_a_benchmark_without_a_gate_is_refused(cli):
+    done = cli("check", "batchsize")
 
     assert (2, True) == (done.exit_code, "batchsize.toml: has no [gate]" in done.output)
 
@@ -329,10 +326,10 @@ def test_a_benchmark_without_a_gate_is_refused():
         ({"sizes": ()}, 2, "no case has records in both"),
     ],
 )
-def test_two_folders_are_compared_or_refused_with_the_reason(options, code, says, tmp_path, toml):
+def test_two_folders_are_compared_or_refused_with_the_reason(options, code, says, tmp_path, toml, cli):
     """Bits, accuracy, time and memory of one machine; the page says that they did not run in turns."""
     folders = fill(tmp_path / "a", records_of(toml)), fill(tmp_path / "b", records_of(toml, **options))
-    done = CliRunner().invoke(app, ["compare", *map(str, folders), str(toml)])
+    done = cli("compare", *folders, toml)
 
     assert (code, True) == (done.exit_code, says in done.output), done.output
     assert (code == 2) == ("cannot be compared" in done.output)

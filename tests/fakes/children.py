@@ -26,7 +26,7 @@ from resnet18.measure import Clock
 from resnet18.records import disk
 from resnet18.spec.experiment import Execution
 from resnet18.training import feed, loop
-from resnet18.training.device import ready_device, synchronize
+from resnet18.training.device import synchronize
 from resnet18.training.feed import AugmentedImages
 from resnet18.training.loop import train
 from resnet18.training.results import parameters_sha256, restore, snapshot
@@ -82,13 +82,6 @@ def answer(question: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(question, *arguments).result()
 
 
-def what_it_is() -> tuple[str, str, float, int]:
-    """The device that `auto` finds, where a tensor lies on it, a sum read back from it, and the bytes then taken."""
-    device = install()
-    numbers = torch.arange(4.0).to(ready_device(Execution()))
-    return ready_device(Execution()).type, str(numbers.device), (2 * numbers).sum().item(), device.allocated
-
-
 def train_with_labels_on_the_host() -> None:
     """Train with a transfer forgotten."""
     install()
@@ -115,19 +108,6 @@ def waits(path: str) -> dict[str, dict[str, int]]:
     device.on_wait = lambda kind: found[scopes[-1]].update([kind]) if scopes else None
     list(epochs_of(setup, Marking(lambda: synchronize(setup.device))))
     return {scope: dict(counts) for scope, counts in found.items()}
-
-
-def waits_with_a_planted_read(path: str) -> dict[str, dict[str, int]]:
-    """The same, of a suite that looks at a value of each batch."""
-    genuine = loop.to_device
-
-    def reading(batch, setup):
-        images, labels = genuine(batch, setup)
-        images.sum().item()
-        return images, labels
-
-    loop.to_device = reading
-    return waits(path)
 
 
 def carry_out(jobs: list[Job], capacity: int | None = None) -> list[int]:
