@@ -18,7 +18,7 @@ BASELINE = Path("results/baseline")
 
 
 def check_command(
-    name: Annotated[str | None, typer.Argument(metavar="[BENCHMARK]", help=NAME_HELP)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="BENCHMARK", help=NAME_HELP)] = None,
     results: opt.Results = opt.LOCAL,
     baseline: Annotated[Path, opt.option("--baseline", "DIR", "Folder of baselines.")] = BASELINE,
     base: Annotated[Path | None, opt.option("--base", "DIR", BASE_HELP)] = None,

@@ -1,7 +1,7 @@
 """The command `export`: recorded results in the format of a dashboard."""
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ HIDDEN = "runs of --hypotheses, or of a TOML file of your own: name the file"
 
 
 def export_command(
-    form: Annotated[Format, typer.Argument(metavar="FORMAT", help=f"{', '.join(get_args(Format))}.")],
+    form: Annotated[Format, typer.Argument(metavar="FORMAT", help="What is written.")],
     names: opt.Names = None,
     results: opt.Results = opt.LOCAL,
     to: Annotated[Path | None, opt.option("--to", "PATH", TO_HELP)] = None,

@@ -11,7 +11,7 @@ from resnet18.records.store import merge
 
 
 def merge_command(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders, the preferred one first.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Results folders, the preferred one first.")],
     into: Annotated[Path, opt.option("--into", "DIR", "Results folder to copy to.")],
 ) -> opt.Answer:
     """Copy the records of several results folders into one. Of a run in several of them, the first folder's is kept."""

@@ -66,13 +66,14 @@ def request_of(
 
 # What to run.
 NAMES_HELP = "Names of the suite's benchmarks, TOML files or folders of them; default: the whole suite."
-NAMES = typer.Argument(metavar="BENCHMARK...", help=NAMES_HELP, autocompletion=benchmark_names)
+NAMES = typer.Argument(metavar="BENCHMARK", help=NAMES_HELP, autocompletion=benchmark_names)
 Names = Annotated[list[str] | None, NAMES]
 CASE_HELP = "Only this case, named as `plan` lists it; may be repeated."
 Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
 Hypotheses = Annotated[bool, option("--hypotheses", None, "Include possible values where the report states none.")]
 # How much of it.
-Scale = Annotated[ScaleName, typer.Option("--scale", help="Size of the runs: data, images, epochs, width, seeds.")]
+SCALE_HELP = "Size of the runs: data, images, epochs, width, seeds."
+Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
 SEEDS_HELP = "Seeds of each case; default: set by the scale, at least 3 with --budget."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
 BUDGET_HELP = "Choose the runs that test the most claims in this time."

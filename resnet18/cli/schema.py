@@ -10,8 +10,11 @@ from resnet18.records.record import Record
 from resnet18.spec.benchmark import spec_schema
 
 
+What = Literal["spec", "record"]
+
+
 def schema_command(
-    what: Annotated[Literal["spec", "record"], typer.Argument(help="Benchmark files, or records.")] = "spec",
+    what: Annotated[What, typer.Argument(metavar="WHAT", help="Benchmark files, or records.")] = "spec",
 ) -> opt.Answer:
     """Print the JSON schema of benchmark files or of records."""
     schema = spec_schema() if what == "spec" else Record.model_json_schema()
