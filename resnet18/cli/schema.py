@@ -9,7 +9,6 @@ from resnet18.cli import options as opt
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import spec_schema
 
-
 What = Literal["spec", "record"]
 
 
