@@ -94,6 +94,11 @@ reported = { score = "80.0%" }
 """A report that is written down, and cannot be run."""
 
 
+def claims_toml(*checks: str) -> str:
+    """Claims X1, X2 and so on, each with its checks."""
+    return "".join(f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1))
+
+
 def make_experiment(**changes: Any) -> Experiment:
     values: dict[str, Any] = {
         "data": "fashion-mnist-mini",
@@ -140,6 +145,12 @@ def make_epoch(number: int, correct: int = 10, published: int | None = None, **c
         "eval_clean_s": 4.0,
     }
     return Epoch(**{**values, **changes})
+
+
+def make_curve(*percents: float, **changes: Any) -> tuple[Epoch, ...]:
+    """An epoch for each accuracy, in percent of 100,000 images."""
+    scores = [Score(loss=2.0, correct=round(1000 * percent), images=100_000) for percent in percents]
+    return tuple(make_epoch(at, clean=score, as_published=score, **changes) for at, score in enumerate(scores, 1))
 
 
 def make_identity(data: str = "d" * 64, **changes: Any) -> Identity:

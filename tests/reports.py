@@ -1,4 +1,4 @@
-"""Records for reports, reports without drawings, and another place to make them in."""
+"""Records for reports, comparisons, reports without drawings, and another place to make them in."""
 
 import contextlib
 import locale
@@ -7,12 +7,15 @@ from unittest import mock
 
 from builders import make_epoch, make_record
 
+from resnet18.judge.checks import Comparison
 from resnet18.records.record import Score
 from resnet18.records.store import Readings
 from resnet18.report.markdown import write_markdown
 from resnet18.report.report import build_document
+from resnet18.spec.claim import Difference
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
+from resnet18.tables.statistics import Estimate, Region
 
 PAPER = Request(scale="paper", data="cifar10-jpeg")
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -22,6 +25,19 @@ id = "C9"
 says = "16 <b>beats</b> 8"
 check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }]
 """
+
+
+BETWEEN = Difference(kind="greater", metric="clean_accuracy", case="a", than="b")
+
+
+def estimate(value, se=0.5, n=5):
+    return Estimate(value, se, 2 * n - 2, n, n * se**2)
+
+
+def comparison_of(estimates, check=BETWEEN, **changes):
+    """A comparison of "a" with "b" whose estimates are given."""
+    values = {"about": ("a", "b"), "what": "x", "region": Region(low=0), "unit": "points", **changes}
+    return Comparison(check=check, estimates=estimates, **values)
 
 
 def plain_epochs(count):

@@ -4,14 +4,12 @@ import json
 from itertools import combinations, product
 
 import pytest
-from builders import DOCUMENTED, make_benchmark, make_toml
-from typer.testing import CliRunner
+from builders import DOCUMENTED, claims_toml, make_benchmark, make_toml
 
 from resnet18.audit import KINDS, audit, audit_rows, audit_text
 from resnet18.audit.design import Factor, extra_cases, never_alone
 from resnet18.audit.numbers import expected_maximum
 from resnet18.audit.reading import Finding, Unchecked, unit_in_title
-from resnet18.cli.app import app
 from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
@@ -122,8 +120,9 @@ def kinds_of(folder, *changes, text=CLEAN):
     return [row["kind"] for row in rows_of(folder, *changes, text=text)]
 
 
-def claim(check, identity="K9"):
-    return ("[printed]", f'[[claim]]\nid = "{identity}"\nsays = "so it is"\ncheck = [{{ {check} }}]\n\n[printed]')
+def claim(check, before="[printed]"):
+    """A change that puts this claim X1 before a heading."""
+    return (before, claims_toml(f"{{ {check} }}") + before)
 
 
 @pytest.fixture(scope="module")
@@ -279,10 +278,6 @@ TWO_ROWS = f'{ROW}, {{ metric = "top5", title = "Top 5", quantity = "accuracy" }
 OTHER_ROW = '{ metric = "taste", title = "Taste", quantity = "other" }'
 
 
-def documented_claim(check):
-    return ("[[case]]", f'[[claim]]\nid = "T"\nsays = "so it is"\ncheck = [{{ {check} }}]\n[[case]]')
-
-
 @pytest.mark.parametrize(("taste", "expected"), [("0.32", ["ranking"]), ("0.31", [])])
 def test_a_claim_may_be_about_any_metric_of_a_documented_table(taste, expected, tmp_path):
     """Though the suite knows nothing of it; 0.31 and 0.30 may both have been 0.305."""
@@ -290,7 +285,7 @@ def test_a_claim_may_be_about_any_metric_of_a_documented_table(taste, expected, 
         (ROW, f"{ROW}, {OTHER_ROW}"),
         ('"70.0%"', f'"70.0%", taste = "{taste}"'),
         ('"80.0%"', '"80.0%", taste = "0.30"'),
-        documented_claim('kind = "greater", metric = "taste", case = "b", than = "a"'),
+        claim('kind = "greater", metric = "taste", case = "b", than = "a"', "[[case]]"),
     ]
 
     assert expected == kinds_of(tmp_path, *changes, text=DOCUMENTED)
@@ -300,16 +295,16 @@ def test_a_claim_may_be_about_any_metric_of_a_documented_table(taste, expected, 
     ("changes", "expected"),
     [
         ([], []),
-        ([claim('kind = "greater", metric = "jitter", case = "8", than = "32"')], [("claim K9", "jitter")]),
-        ([claim('kind = "overfits", case = "8", turns_by = 2')], [("claim K9", "losses by epoch")]),
-        ([claim('kind = "run_status", case = "8", status = "ok", device = "cuda"')], [("claim K9", "run_status")]),
+        ([claim('kind = "greater", metric = "jitter", case = "8", than = "32"')], [("claim X1", "jitter")]),
+        ([claim('kind = "overfits", case = "8", turns_by = 2')], [("claim X1", "losses by epoch")]),
+        ([claim('kind = "run_status", case = "8", status = "ok", device = "cuda"')], [("claim X1", "run_status")]),
         ([('"75.0%"', '"about 75 %"')], [("claim K1", 'exact number of "16"')]),
         ([('"120.0"', '"n/a"')], [('"gain"', 'exact number of "8"')]),
         ([('"2.0"', '"about 2"')], [('"gain"', "exact result")]),
         ([('"0.01"', '"about 0.01"')], [("learning rate of epoch 2", "exact number")]),
         (
-            [(ROW, TWO_ROWS), documented_claim('kind = "greater", metric = "best_accuracy", case = "a", than = "b"')],
-            [("claim T", "best_accuracy, which 2 rows may be")],
+            [(ROW, TWO_ROWS), claim('kind = "greater", metric = "best_accuracy", case = "a", than = "b"', "[[case]]")],
+            [("claim X1", "best_accuracy, which 2 rows may be")],
         ),
     ],
 )
@@ -402,12 +397,10 @@ def test_the_suites_own_claims_are_checked_or_named():
     assert ["A1", "B4", "C1", "C4", "G1", "E1", "F3"] == [*dict.fromkeys(each.label.split()[1] for each in unchecked)]
 
 
-def test_the_command_finds_nothing_in_a_clean_file_and_a_few_defects_in_the_example(tmp_path):
+def test_the_command_finds_nothing_in_a_clean_file_and_a_few_defects_in_the_example(tmp_path, cli):
     """The exit code is 0 either way; JSON is a list of flat rows."""
-    clean, example = (
-        CliRunner().invoke(app, ["audit", str(name), *words])
-        for name, *words in ((make_toml(tmp_path, CLEAN),), (benchmarks_dir() / "examples", "--json"))
-    )
+    clean = cli("audit", make_toml(tmp_path, CLEAN))
+    example = cli("audit", benchmarks_dir() / "examples", "--json")
     rows, keys = json.loads(example.output), {"kind", "where", "says", "evidence"}
 
     kinds = "arithmetic, ranking, sampling error, noise floor, confounded, best epoch, precision, unstated"

@@ -9,9 +9,7 @@ import pandas as pd
 import pytest
 from builders import changed, make_epoch, make_record, make_toml
 from reports import record_all
-from typer.testing import CliRunner
 
-from resnet18.cli.app import app
 from resnet18.cli.export import Format
 from resnet18.records.store import Store
 from resnet18.report.exports import TENSORBOARD, TEXTS, csv_text, write_events
@@ -40,17 +38,15 @@ def rows(mine):
 
 
 @pytest.fixture
-def export(tmp_path, monkeypatch):
+def export(cli, tmp_path):
     """Call the command in an empty folder on these records, of a TOML file there."""
-    monkeypatch.chdir(tmp_path)
     path, store = make_toml(tmp_path), Store(tmp_path / "results")
     store.make_writable()
 
     def call(form, records, *arguments):
         for record in records:
             store.save(record)
-        words = ["export", form, *([path] if records else []), "--results", "results", *arguments]
-        return CliRunner().invoke(app, [str(word) for word in words])
+        return cli("export", form, *([path] if records else []), "--results", "results", *arguments)
 
     return call
 

@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from builders import TOML, make_benchmark, make_case, make_epoch, make_experiment, make_record
+from builders import TOML, make_benchmark, make_case, make_curve, make_experiment
+from reports import PAPER, record_all
 
 from resnet18.judge.hypotheses import Candidate, answers_of
-from resnet18.records.record import Score
 from resnet18.report.markdown import blocks_text
 from resnet18.report.sections import hypothesis_blocks
 from resnet18.spec.errors import SpecError
@@ -14,7 +14,6 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve, sub_cases
 from resnet18.tables.selection import select
 
-PAPER = Request(scale="paper", data="cifar10-jpeg")
 HYPOTHESIS = """
 [[hypothesis]]
 key = "optimizer.lr"
@@ -39,12 +38,6 @@ def mine(tmp_path):
     return make_benchmark(tmp_path, TOML + HYPOTHESIS)
 
 
-def record_of(run, request, percent):
-    score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
-    epochs = (make_epoch(1, clean=score, as_published=score),)
-    return make_record(run.experiment, run.execution, request=request, epochs=epochs)
-
-
 def compared(mine, request, records):
     (selection,) = select([mine], request, records)
     return list(answers_of(selection, request, records))
@@ -52,9 +45,11 @@ def compared(mine, request, records):
 
 def compared_rates(mine, by_rate, request=PAPER, seeds=3):
     """The hypothesis of runs whose rate chooses the accuracy, to which the seed adds 0.1 each."""
-    runs = plan([mine], request, range(seeds), {"cpu": 1}, hypotheses=True).runs
-    percents = [by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed for run in runs]
-    (found,) = compared(mine, request, list(map(record_of, runs, [request] * len(runs), percents)))
+
+    def epochs(run):
+        return make_curve(by_rate[run.experiment.optimizer.lr] + 0.1 * run.experiment.seed)
+
+    (found,) = compared(mine, request, record_all([mine], request, range(seeds), epochs, hypotheses=True))
     return found
 
 
@@ -138,12 +133,10 @@ def test_a_hypothesis_is_written_with_a_row_for_each_candidate(mine):
 
 def test_one_candidate_alone_or_two_that_a_scale_makes_equal_are_no_comparison(mine, tmp_path):
     """The case itself is one of them; smoke scale sets the image size itself."""
-    runs = plan([mine], PAPER, range(3), {"cpu": 1}).runs
     sizes = make_benchmark(tmp_path, TOML + about("image_size", 32, 64))
-    (run, *_) = plan([sizes], Request(), [0], {"cpu": 1}, hypotheses=True).runs
 
-    assert [] == compared(mine, PAPER, [record_of(run, PAPER, 60) for run in runs])
-    assert [] == compared(sizes, Request(), [record_of(run, Request(), 60)])
+    assert [] == compared(mine, PAPER, record_all([mine], seeds=range(3)))
+    assert [] == compared(sizes, Request(), record_all([sizes], Request(), hypotheses=True))
 
 
 SCHEDULES = {
@@ -157,12 +150,10 @@ SCHEDULES = {
 def test_candidates_that_train_alike_count_once(ran, tmp_path):
     """A cut after the last epoch is none: two know no more than one, and are no two to choose from."""
     mine = make_benchmark(tmp_path, TOML + about("schedule", *SCHEDULES.values(), names=SCHEDULES))
-    records = [
-        record_of(run, PAPER, 60 + run.experiment.seed)
-        for run in plan([mine], PAPER, range(2), {"cpu": 1}, hypotheses=True).runs
-        if str(getattr(run.experiment.schedule, "first_epoch", "never")) in ran
-    ]
-    (found,) = compared(mine, PAPER, records)
+    by_seed = [make_curve(60), make_curve(61)]
+    records = record_all([mine], seeds=(0, 1), epochs=lambda run: by_seed[run.experiment.seed], hypotheses=True)
+    cuts = [str(getattr(record.spec.experiment.schedule, "first_epoch", "never")) for record in records]
+    (found,) = compared(mine, PAPER, [record for record, cut in zip(records, cuts, strict=True) if cut in ran])
 
     if "0" not in ran:
         assert "too few" == found.nearest

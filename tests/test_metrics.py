@@ -8,14 +8,13 @@ from resnet18.spec.experiment import Execution
 from resnet18.tables.metrics import comparable_epochs, machine, mixed, resolution, second_half, value_of
 
 
-def record_of(accuracies, rates=None, images=100, last_images=100, **changes):
-    """A run whose clean test accuracy after each epoch is given in percent of 100 images."""
+def record_of(accuracies, rates=(), last_images=100):
+    """A run whose clean test accuracy is given in percent of 100 images, and of others in the last three epochs."""
     epochs = []
     for at, percent in enumerate(accuracies, 1):
-        count = last_images if at > len(accuracies) - 3 else images
-        score = Score(loss=2.0, correct=round(percent * count / 100), images=count)
-        rate = rates[at - 1] if rates else 0.01
-        epochs.append(make_epoch(at, clean=score, as_published=score, learning_rate=rate, **changes))
+        count = last_images if at > len(accuracies) - 3 else 100
+        score = Score(loss=2.0, correct=percent * count // 100, images=count)
+        epochs.append(make_epoch(at, clean=score, learning_rate=rates[at - 1] if rates else 0.01))
     return make_record(epochs=tuple(epochs))
 
 
@@ -103,22 +102,14 @@ def test_losses_and_gaps_are_of_first_and_last_epochs():
     assert (None, None) == tuple(value_of(metric, make_record()) for metric in metrics[:2])
 
 
-def with_numerics(record=None, **changes):
-    record = record or make_record()
-    numerics = {**record.fingerprint.numerics, **changes}
-    known = {key: value for key, value in numerics.items() if value is not None}
-    return record.model_copy(update={"fingerprint": record.fingerprint.model_copy(update={"numerics": known})})
-
-
 def test_a_machine_is_its_device_and_threads():
-    changes = {}, {"threads": 1}, {"cpu_model": "unknown", "threads": None}, {"cpu_model": None, "gpu_model": "a card"}
+    records = [make_record(numerics=changes) for changes in ({}, {"threads": 1}, {"gpu_model": "a card"})]
 
-    expected = ["a processor, 2 threads", "a processor, 1 thread", "unknown machine", "a card, 2 threads"]
-    assert expected == [machine(with_numerics(**change)) for change in changes]
+    expected = ["a processor, 2 threads", "a processor, 1 thread", "a card, 2 threads", "unknown machine"]
+    assert expected == [machine(record) for record in (*records, make_record(status="crashed"))]
 
 
-ONE, OTHER_CASE = make_record(), make_record(make_experiment(batch_size=8))
-ON_CARD = make_record(execution=Execution(device="cuda"))
+ONE, OTHER_CASE = make_record(), make_experiment(batch_size=8)
 
 
 @pytest.mark.parametrize(
@@ -126,18 +117,18 @@ ON_CARD = make_record(execution=Execution(device="cuda"))
     [
         (ONE, True, None),
         *(
-            (with_numerics(**{key: "other"}), True, "several_machines")
+            (make_record(numerics={key: "other"}), True, "several_machines")
             for key in ("torch", "cuda", "cudnn", "driver", "cpu_model", "gpu_model", "threads")
         ),
-        (with_numerics(cpu_model="other"), False, None),
-        (with_numerics(OTHER_CASE, cpu_model="other"), True, "several_machines"),
-        (with_numerics(OTHER_CASE, threads=1), True, None),
-        (with_numerics(ON_CARD, gpu_model="a card"), True, None),
-        (with_numerics(cpu_model="unknown"), True, "unknown_machine"),
+        (make_record(cpu="other"), False, None),
+        (make_record(OTHER_CASE, cpu="other"), True, "several_machines"),
+        (make_record(OTHER_CASE, numerics={"threads": 1}), True, None),
+        (make_record(execution=Execution(device="cuda"), numerics={"gpu_model": "a card"}), True, None),
+        (make_record(cpu="unknown"), True, "unknown_machine"),
         (make_record(data="e" * 64), False, "several_data_sets"),
         (make_record(code="e" * 64), False, "several_codes"),
-        (make_record(OTHER_CASE.spec.experiment, code="e" * 64), False, None),
-        (make_record(OTHER_CASE.spec.experiment, shared_code="e" * 64), False, "several_codes"),
+        (make_record(OTHER_CASE, code="e" * 64), False, None),
+        (make_record(OTHER_CASE, shared_code="e" * 64), False, "several_codes"),
     ],
 )
 def test_results_of_one_origin_alone_are_put_together(second, are_costs, expected):
@@ -147,7 +138,7 @@ def test_results_of_one_origin_alone_are_put_together(second, are_costs, expecte
 
 
 def test_two_unknown_machines_need_not_be_one():
-    unknown = with_numerics(cpu_model="unknown")
+    unknown = make_record(cpu="unknown")
 
     assert [None, "unknown_machine"] == [mixed(records, are_costs=True) for records in ([unknown], [unknown] * 2)]
 

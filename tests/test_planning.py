@@ -2,35 +2,23 @@
 
 import pytest
 import typer
-from builders import TOML, changed, make_benchmark, make_epoch, make_record
+from builders import TOML, changed, claims_toml, make_benchmark, make_curve, make_record
+from reports import PAPER, record_all
 
 from resnet18.cli.options import seconds_of
 from resnet18.cli.power import power_text
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
 from resnet18.judge.reason import Reason
-from resnet18.records.record import Score
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import only_cases, plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.statistics import seeds_for
 
-PAPER = Request(scale="paper", data="cifar10-jpeg")
-
-
-@pytest.fixture
-def mine(tmp_path):
-    return make_benchmark(tmp_path)
-
 
 def records_of(mine, percents):
     """One record for each case and seed; the seed chooses accuracy and time."""
-    found = []
-    for run in plan([mine], PAPER, range(len(percents)), {"cpu": 1}).runs:
-        percent = percents[run.experiment.seed]
-        score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
-        epochs = (make_epoch(1, clean=score, train_s=percent),)
-        found.append(make_record(run.experiment, run.execution, request=PAPER, epochs=epochs))
-    return found
+    by_seed = [make_curve(percent, train_s=percent) for percent in percents]
+    return record_all([mine], seeds=range(len(percents)), epochs=lambda run: by_seed[run.experiment.seed])
 
 
 SEEDS = {
@@ -111,11 +99,8 @@ MORE = "".join(f'\n[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size
 ORDER = '{{ kind = "greater", metric = "clean_accuracy", case = "{}", than = "{}" }}'
 VALUE = '{ kind = "close", metric = "clean_accuracy", case = "8", value = 1.0, margin = 1.0 }'
 OOM = '{ kind = "run_status", case = "16", status = "oom_device", device = "cuda" }'
+ON_CARD = TOML.replace("batch_size = 16 }", 'batch_size = 16 }\nexecution = { device = "cuda" }')
 COSTS = {"8": 10.0, "16": 20.0, "32": 40.0, "64": 80.0}
-
-
-def claims_of(*checks):
-    return "".join(f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(checks, 1))
 
 
 @pytest.fixture
@@ -123,7 +108,7 @@ def chosen(tmp_path):
     """Choose among claims of a table of four cases, whose runs take the seconds of COSTS."""
 
     def choice(budget_s, checks, *, seeds=3, done=(), request=PAPER, unknown=(), text=TOML + MORE, cases=()):
-        mine = make_benchmark(tmp_path, text + claims_of(*checks))
+        mine = make_benchmark(tmp_path, text + claims_toml(*checks))
         planned = plan([mine], request, range(seeds), {"cpu": 1})
         planned = only_cases(planned, cases, ()) if cases else planned
         costs = {**COSTS, **dict.fromkeys(done, 0.0)}
@@ -166,11 +151,7 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(what, chosen):
         (OOM, {}, Reason("other_device", "mine/16", what="cuda")),
         (ORDER.format("8", "16"), {"unknown": ["16"]}, Reason("time_unknown", "mine/16")),
         ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, Reason("too_few_epochs", count=5)),
-        (
-            ORDER.format("8", "16"),
-            {"text": TOML.replace("batch_size = 16 }", 'batch_size = 16 }\nexecution = { device = "cuda" }')},
-            Reason("no_device", what="no CUDA device"),
-        ),
+        (ORDER.format("8", "16"), {"text": ON_CARD}, Reason("no_device", what="no CUDA device")),
     ],
 )
 def test_a_claim_that_no_time_decides_is_left_out_with_the_reason(check, changes, reason, chosen):

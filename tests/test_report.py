@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from builders import TOML, changed, make_benchmark, make_epoch, make_record
+from builders import TOML, changed, claims_toml, make_benchmark, make_curve, make_epoch, make_record
 from reports import CLAIM, PAPER, elsewhere, made_of, noisy_epochs, plain_epochs, record_all, text_of
 
 from resnet18.judge.hypotheses import candidate_records
@@ -15,7 +15,6 @@ from resnet18.records.checkpoints import encode_picture
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
 from resnet18.report.document import Judgement, figures_in
-from resnet18.report.notes import path_and_precision
 from resnet18.report.report import build_document, chapters_of, write_report
 from resnet18.report.verdicts import was_judged
 from resnet18.spec.errors import IntegrityError, SpecError
@@ -37,30 +36,15 @@ def row_of(text, name):
 
 def test_a_report_names_data_scale_machine_scope_and_command(mine):
     """And no note stands in it without its reason."""
-    text = text_of([mine], record_all([mine], numerics={"precision": "fp32"}))
+    text = text_of([mine], record_all([mine]))
 
     assert "## Paper scale, cifar10-jpeg" in text
     assert "a processor, 2 threads" in text
     assert "torch 2.14.1" in text
     assert "seconds of the whole program: training, statistics and the as-published evaluation" in text
     assert "`--scale paper --data imagefolder:cifar10-jpeg`" in text
-    assert "\n- Path and precision: reference, fp32.\n" in text
     for words in ("Form of the optimizer", "Peak memory", DAGGER):
         assert words not in text
-
-
-def test_another_precision_than_asked_for_is_named(mine):
-    (record, _) = record_all([mine], numerics={"precision": "fp32"})
-    asked = record.spec.execution.model_copy(update={"precision": "bf16"})
-    fell_back = record.model_copy(update={"spec": record.spec.model_copy(update={"execution": asked})})
-
-    assert "reference, fp32 instead of bf16" == path_and_precision(fell_back)
-
-
-def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
-    loop, fused = (record_all([mine], numerics={"optimizer_form": form}) for form in ("loop", "fused"))
-
-    assert '\n- Form of the optimizer: loop ("8"); fused ("16").\n' in text_of([mine], [loop[0], fused[1]])
 
 
 def test_assumptions_stand_under_their_table_with_value_and_source():
@@ -84,32 +68,41 @@ def test_an_extrapolated_time_stands_with_what_it_is_made_of():
     assert "### Verdicts" not in text
 
 
-def test_a_dagger_is_explained_with_its_causes(mine):
-    unreliable = {"flags": ["unreliable"], "unreliable_because": ["other <b>processes</b> took 80 %"]}
+def unreliable(mine, reason="other work"):
+    return [changed(record, flags=["unreliable"], unreliable_because=[reason]) for record in record_all([mine])]
 
+
+def test_a_dagger_is_explained_with_its_causes(mine):
     assert (
         f"- {DAGGER}: the times of 2 of 2 runs are unreliable, so no verdict and no speed-up uses them. "
         r"Reasons: other \<b\>processes\</b\> took 80 %."
-    ) in text_of([mine], [changed(record, **unreliable) for record in record_all([mine])])
+    ) in text_of([mine], unreliable(mine, "other <b>processes</b> took 80 %"))
 
 
 def with_first_epoch(first_s):
-    return lambda _: [make_epoch(at, train_s=train_s) for at, train_s in enumerate((first_s, 2.0, 2.0), 1)]
+    return {"epochs": lambda _: [make_epoch(at, train_s=train_s) for at, train_s in enumerate((first_s, 2.0, 2.0), 1)]}
 
 
-@pytest.mark.parametrize(
-    ("epochs", "note"),
-    [
-        (
-            lambda run: [make_epoch(1, data_wait_s={8: 0.9, 16: 0.5}[run.experiment.batch_size])],
-            'The data loader limits these times (share of training spent waiting for data): "8" (90 %).',
-        ),
-        (with_first_epoch(3.0), "The first epoch was 50 % slower than later epochs (median of 2 runs)."),
-        (with_first_epoch(1.5), "The first epoch was 25 % faster than later epochs (median of 2 runs)."),
-    ],
-)
-def test_notes_say_what_times_measure(epochs, note, mine):
-    assert f"- {note}" in text_of([mine], record_all([mine], epochs=epochs))
+WAITING = {"epochs": lambda run: [make_epoch(1, data_wait_s={8: 0.9, 16: 0.5}[run.experiment.batch_size])]}
+BF16 = Request("paper", "cifar10-jpeg", ("precision=bf16",))
+NOTES = {
+    'The data loader limits these times (share of training spent waiting for data): "8" (90 %).': WAITING,
+    "The first epoch was 50 % slower than later epochs (median of 2 runs).": with_first_epoch(3.0),
+    "The first epoch was 25 % faster than later epochs (median of 2 runs).": with_first_epoch(1.5),
+    "Path and precision: reference, fp32.": {"numerics": {"precision": "fp32"}},
+    "Path and precision: reference, fp32 instead of bf16.": {"request": BF16, "numerics": {"precision": "fp32"}},
+}
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_notes_say_what_times_measure(note, mine):
+    assert f"\n- {note}\n" in text_of([mine], record_all([mine], **NOTES[note]))
+
+
+def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
+    loop, fused = (record_all([mine], numerics={"optimizer_form": form}) for form in ("loop", "fused"))
+
+    assert '\n- Form of the optimizer: loop ("8"); fused ("16").\n' in text_of([mine], [loop[0], fused[1]])
 
 
 @pytest.mark.parametrize(
@@ -225,14 +218,12 @@ def test_what_was_judged_comes_before_what_was_not():
 
 def summary_of(folder, checks, seeds, height):
     """The lines of a summary: 8 reaches 50 %, 16 reaches 55 %, 32 this height, with some noise by seed."""
-    claim = f'[[claim]]\nid = "X1"\nsays = "it is so"\ncheck = [{checks}]\n'
-    mine = make_benchmark(folder, TOML + '[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n' + claim)
+    case = '[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n'
+    mine = make_benchmark(folder, TOML + case + claims_toml(checks))
     noise = (0.0, 0.1, -0.1, 0.05, -0.05)
 
     def epochs(run):
-        percent = {8: 50, 16: 55, 32: height}[run.experiment.batch_size] + noise[run.experiment.seed]
-        score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
-        return (make_epoch(1, clean=score, as_published=score),)
+        return make_curve({8: 50, 16: 55, 32: height}[run.experiment.batch_size] + noise[run.experiment.seed])
 
     (chapter,) = made_of([mine], record_all([mine], seeds=range(seeds), epochs=epochs)).sections
     (judged,) = [block for block in chapter.blocks if isinstance(block, Judgement)]
@@ -312,8 +303,8 @@ def test_a_page_that_nobody_here_made_is_not_replaced(name, mine, tmp_path):
 
 @pytest.mark.parametrize("accepted", [False, True])
 def test_unreliable_times_count_only_where_asked_for(accepted, mine, tmp_path):
-    records = [changed(one, flags=["unreliable"], unreliable_because=["other work"]) for one in record_all([mine])]
-    path = write_report(tmp_path / "results", [mine], Readings(tuple(records), ()), accept_unreliable=accepted)
+    readings = Readings(tuple(unreliable(mine)), ())
+    path = write_report(tmp_path / "results", [mine], readings, accept_unreliable=accepted)
 
     for page in (path, path.with_name("report.html")):
         text = re.sub("<[^>]+>", "", page.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from builders import changed, make_benchmark, make_case, make_epoch, make_experiment, make_record
+from builders import changed, make_case, make_epoch, make_experiment, make_record
 from reports import PAPER, record_all
 
 from resnet18.records.record import Score
@@ -17,11 +17,6 @@ from resnet18.tables.tables import build_table, rows_of, run_table
 DASH = "\N{EN DASH}"
 ACCURACY = "Accuracy, measured on cifar10-jpeg (median of the last three epochs, clean)"
 TIME = "Time, measured on cifar10-jpeg (s)"
-
-
-@pytest.fixture
-def mine(tmp_path):
-    return make_benchmark(tmp_path)
 
 
 @pytest.fixture(scope="module")

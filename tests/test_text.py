@@ -7,9 +7,8 @@ import pytest
 from builders import TOML, make_benchmark
 from hypothesis import example, given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from resnet18.cli.app import app, reported
+from resnet18.cli.app import reported
 from resnet18.execution.failure import redacted
 from resnet18.spec.errors import SpecError, one_line, printable
 
@@ -59,8 +58,8 @@ def test_what_a_library_says_is_printed_without_what_a_terminal_obeys(kind, debu
 @pytest.mark.parametrize(
     "arguments", [["audit", "\x1b[2Jx"], ["plan", "--data", "\x1b[2Jx"], ["plan", "-o", "\x1b[2J=1"]]
 )
-def test_an_argument_is_repeated_without_what_a_terminal_obeys(arguments):
-    result = CliRunner().invoke(app, arguments)
+def test_an_argument_is_repeated_without_what_a_terminal_obeys(arguments, cli):
+    result = cli(*arguments)
 
     assert 2 == result.exit_code
     assert "\x1b" not in result.output

@@ -4,20 +4,17 @@ from math import inf, log
 
 import numpy as np
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_record
+from builders import TOML, claims_toml, make_benchmark, make_curve, make_epoch, make_record
+from reports import BETWEEN, PAPER, comparison_of, estimate, record_all
 
-from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import Reason
 from resnet18.judge.verdict import CheckResult, judge, p_of_claim, verdict_at
 from resnet18.records.record import Score
-from resnet18.spec.claim import Claim
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import select
 from resnet18.tables.statistics import Estimate, Region, holm_levels
 
-PAPER = Request(scale="paper", data="cifar10-jpeg")
 SMALL = Request(scale="small", data="cifar10-jpeg")
 THREE = TOML + '\n[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n'
 NOISE = (0.0, 0.1, -0.1, 0.05, -0.05, 0.02, -0.02, 0.08, -0.08, 0.01)
@@ -28,28 +25,21 @@ ALONE = {"16": 75.0}
 
 def claimed(folder, *claims):
     """A benchmark with cases 8, 16 and 32, and a claim for each text of checks."""
-    text = "".join(f'[[claim]]\nid = "X{at}"\nsays = "it is so"\ncheck = [{one}]\n' for at, one in enumerate(claims, 1))
-    return make_benchmark(folder, THREE + text)
-
-
-def curve(percent):
-    """One epoch whose accuracy is that many percent of 100,000 images."""
-    score = Score(loss=2.0, correct=round(1000 * percent), images=100_000)
-    return (make_epoch(1, clean=score, as_published=score),)
+    return make_benchmark(folder, THREE + claims_toml(*claims))
 
 
 def timed(seconds):
     return (make_epoch(1, train_s=seconds),)
 
 
-def records_of(mine, request=PAPER, means=MEANS, seeds=5, epochs=curve, **options):
-    """One record for each case and seed, about the case's mean."""
-    return [
-        make_record(run.experiment, run.execution, request=request, epochs=epochs(means[name] + noise), **options)
-        for run in plan([mine], request, range(seeds), {"cpu": 1}).runs
-        if (name := run.labels[0].partition("/")[2]) in means
-        for noise in [NOISE[run.experiment.seed]]
-    ]
+def records_of(mine, request=PAPER, means=MEANS, seeds=5, epochs=make_curve, **options):
+    """One record for each case that has a mean and each seed, about that mean."""
+    some = mine.model_copy(update={"cases": tuple(case for case in mine.cases if case.name in means)})
+
+    def about_the_mean(run):
+        return epochs(means[run.labels[0].partition("/")[2]] + NOISE[run.experiment.seed])
+
+    return record_all([some], request, range(seeds), about_the_mean, **options)
 
 
 def verdicts(mine, records, request=PAPER):
@@ -111,7 +101,7 @@ BESIDE = log(70 / 75)
 def test_a_check_amounts_to_comparisons_and_these_to_a_verdict(check, word, expected, tmp_path):
     """Of five seeds with means 70, 75 and 75.05 % (or s): cases, estimate and region, logarithms of times."""
     mine = claimed(tmp_path, check)
-    (verdict,) = verdicts(mine, records_of(mine, epochs=timed if "train_s" in check else curve))
+    (verdict,) = verdicts(mine, records_of(mine, epochs=timed if "train_s" in check else make_curve))
 
     assert [about for about, *_ in expected] == [" ".join(part.about) for part in verdict.comparisons]
     assert [tuple(numbers) for _, *numbers in expected] == [
@@ -134,7 +124,7 @@ def on_card(mine, gib):
     return records_of(mine, numerics={"device": "cuda", "gpu_memory_bytes": int(gib * 2**30)})
 
 
-def mixed(mine, epochs=curve, **options):
+def mixed(mine, epochs=make_curve, **options):
     """Case 8 with other options than case 16."""
     other = records_of(mine, means={"8": 70.0}, **{"epochs": epochs, **options})
     return [*records_of(mine, means=ALONE, epochs=epochs), *other]
@@ -162,52 +152,51 @@ LOSS = GREATER.replace("clean_accuracy", "final_train_loss")
 WORSE = SLOWER.replace("train_s", "best_accuracy")
 TURNS = '{ kind = "overfits", case = "16", turns_by = 5 }'
 ON_CARD = OOM.replace('"cpu" }', '"cuda", card = "24 GiB" }')
-OPEN = {
-    Reason("few_seeds", "8", count=2, of=3): (GREATER, lambda mine: mixed(mine, seeds=2)),
-    Reason("few_seeds", count=1, of=3): (GREATER, lambda mine: without(1, records_of(mine))),
+
+
+def instant(mine):
+    return records_of(mine, epochs=lambda _: timed(0.0))
+
+
+def ends_of_two_codes(mine):
+    lost = {"means": ALONE, "status": "oom_device"}
+    return records_of(mine, seeds=1, **lost) + without(0, records_of(mine, seeds=3, shared_code="e" * 64, **lost))
+
+
+OPEN = [
+    (Reason("few_seeds", "8", count=2, of=3), GREATER, lambda mine: mixed(mine, seeds=2)),
+    (Reason("few_seeds", count=1, of=3), GREATER, lambda mine: without(1, records_of(mine))),
     # It ended before it knew its data.
-    Reason("run_failed", "8", count=0, what="crashed"): (GREATER, lambda mine: ended(mine, "crashed", data="e" * 64)),
-    Reason("run_failed", "8", count=5, what="diverged"): (GREATER, lambda mine: without(4, ended(mine, "diverged", 5))),
-}
-MISSING = {
-    Reason("no_records"): (GREATER, lambda mine: []),
-    Reason("no_records_of_case", "8"): (GREATER, lambda mine: mixed(mine, seeds=0)),
-    Reason("seed_twice", "16", count=0): (GREATER, lambda mine: records_of(mine) + records_of(mine, means=ALONE)),
-    Reason("several_codes"): (GREATER, lambda mine: mixed(mine, shared_code="e" * 64)),
-    Reason("several_machines"): (SLOWER, lambda mine: mixed(mine, timed, cpu="other")),
-    Reason("no_ratio", metric="train_s", what="0"): (
-        SLOWER,
-        lambda mine: records_of(mine, epochs=lambda _: timed(0.0)),
-    ),
-    Reason("unreliable_times", count=1, of=10, what="not_exclusive"): (SLOWER, unreliable),
-    Reason("no_noise", metric="final_train_loss"): (LOSS, records_of),
-    Reason("undefined", metric="late_gain"): (LATE, records_of),
-    Reason("too_few_epochs", count=5): (TURNS, records_of),
-    Reason("no_run_on_device", what="cuda"): (ON_CARD, records_of),
-    Reason("no_run_on_card", what="24 GiB"): (ON_CARD, lambda mine: on_card(mine, 80)),
-}
+    (Reason("run_failed", "8", count=0, what="crashed"), GREATER, lambda mine: ended(mine, "crashed", data="e" * 64)),
+    (Reason("run_failed", "8", count=5, what="diverged"), GREATER, lambda mine: without(4, ended(mine, "diverged", 5))),
+]
+MISSING = [
+    (Reason("no_records"), GREATER, lambda mine: []),
+    (Reason("no_records_of_case", "8"), GREATER, lambda mine: mixed(mine, seeds=0)),
+    (Reason("seed_twice", "16", count=0), GREATER, lambda mine: records_of(mine) + records_of(mine, means=ALONE)),
+    (Reason("several_codes"), GREATER, lambda mine: mixed(mine, shared_code="e" * 64)),
+    (Reason("several_codes"), OOM, ends_of_two_codes),
+    (Reason("several_machines"), SLOWER, lambda mine: mixed(mine, timed, cpu="other")),
+    (Reason("no_ratio", metric="train_s", what="0"), SLOWER, instant),
+    (Reason("unreliable_times", count=1, of=10, what="not_exclusive"), SLOWER, unreliable),
+    (Reason("no_noise", metric="final_train_loss"), LOSS, records_of),
+    (Reason("undefined", metric="late_gain"), LATE, records_of),
+    (Reason("too_few_epochs", count=5), TURNS, records_of),
+    (Reason("no_run_on_device", what="cuda"), ON_CARD, records_of),
+    (Reason("no_run_on_card", what="24 GiB"), ON_CARD, lambda mine: on_card(mine, 80)),
+]
 
 
-@pytest.mark.parametrize("reason", [*OPEN, *MISSING], ids=lambda reason: f"{reason.code} {reason.what}")
-def test_records_that_do_not_bear_on_a_claim_give_the_reason(reason, tmp_path):
+@pytest.mark.parametrize(
+    ("word", "reason", "check", "make"),
+    [*(("inconclusive", *row) for row in OPEN), *(("not run", *row) for row in MISSING)],
+)
+def test_records_that_do_not_bear_on_a_claim_give_the_reason(word, reason, check, make, tmp_path):
     """As a code with its values, and never a verdict on nothing."""
-    check, make = {**OPEN, **MISSING}[reason]
     mine = claimed(tmp_path, check)
     (verdict,) = verdicts(mine, make(mine))
 
-    assert ("inconclusive" if reason in OPEN else "not run", (reason,)) == (verdict.word, verdict.reasons)
-
-
-def test_how_runs_end_is_judged_of_a_single_version_of_the_code(tmp_path):
-    mine = claimed(tmp_path, OOM)
-    case = [record.spec.experiment for record in records_of(mine) if record.spec.experiment.batch_size == 16]
-    ends = [
-        make_record(experiment, request=PAPER, status="oom_device", shared_code=code * 64)
-        for experiment, code in zip(case[:3], "dee", strict=True)
-    ]
-    (verdict,) = verdicts(mine, ends)
-
-    assert ("not run", (Reason("several_codes"),)) == (verdict.word, verdict.reasons)
+    assert (word, (reason,)) == (verdict.word, verdict.reasons)
 
 
 @pytest.mark.parametrize(
@@ -364,19 +353,6 @@ def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
 # The family-wise error, and what a claim gives to Holm's procedure
 
 
-def compared(estimates, region=Region(low=0), **changes):  # noqa: B008 - a frozen value
-    """A comparison of "a" with "b"."""
-    return Comparison(BETWEEN, ("a", "b"), "x", region, "points", estimates, **changes)
-
-
-def estimate(value, se=0.5, n=5):
-    return Estimate(value, se, 2 * n - 2, n, n * se**2)
-
-
-CHECK = {"kind": "greater", "metric": "clean_accuracy", "case": "a", "than": "b"}
-(BETWEEN,) = Claim.model_validate({"id": "X", "says": "x", "check": [CHECK]}).checks
-
-
 def simulated(random, truth):
     """Welch's estimates, by report and number of seeds, of the difference of two cases with standard deviation 1."""
     runs = random.normal(size=(400, 2, 10)) + np.array([[truth], [0]])
@@ -399,7 +375,8 @@ def test_false_verdicts_on_a_whole_report_stay_under_5_percent():
     claims = [(region, [simulated(random, truth) for _ in range(count)]) for truth, count, region in kinds]
     for at in range(400):
         report = [
-            (CheckResult(BETWEEN, tuple(compared(part[at], region) for part in parts)),) for region, parts in claims
+            (CheckResult(BETWEEN, tuple(comparison_of(part[at], region=region) for part in parts)),)
+            for region, parts in claims
         ]
         ps = [p_of_claim(results) for results in report]
         wrong += any(
@@ -412,8 +389,8 @@ def test_false_verdicts_on_a_whole_report_stay_under_5_percent():
 
 def test_a_claim_gives_holm_the_p_of_all_its_parts_or_of_one_that_fails():
     """A part that can only fail counts against the claim alone; how runs end has no p."""
-    holds, fails = compared({5: estimate(2.0)}), compared({5: estimate(-2.0)})
-    only = compared({5: estimate(-0.1)}, can_only_fail=True)
+    holds, fails = comparison_of({5: estimate(2.0)}), comparison_of({5: estimate(-2.0)})
+    only = comparison_of({5: estimate(-0.1)}, can_only_fail=True)
 
     assert holds.p_for == p_of_claim([CheckResult(BETWEEN, (holds,))])
     assert 2 * fails.p_against == p_of_claim([CheckResult(BETWEEN, (holds, fails))])
