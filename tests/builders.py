@@ -9,6 +9,7 @@ from typing import Any
 
 from resnet18.records.content import build_record, result_hash, seal
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
+from resnet18.records.store import Store
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
 from resnet18.spec.experiment import DataSource, Execution, Experiment, parse_data
 from resnet18.spec.identity import ids_of
@@ -221,6 +222,15 @@ def changed(record: Record, **changes: Any) -> Record:
             content[key] = value
         content["nulls"] = {one: why for one, why in content["nulls"].items() if one not in known}
     return seal(content)
+
+
+def make_store(folder: Path, *records: Record) -> Store:
+    """A results folder that holds these records."""
+    store = Store(folder)
+    store.make_writable()
+    for record in records:
+        store.save(record)
+    return store
 
 
 def make_case(name: str, records: tuple[Record, ...], experiment: Experiment | None = None) -> CaseRecords:

@@ -3,10 +3,9 @@
 import multiprocessing
 import os
 import signal
-import sys
 
 import pytest
-from builders import changed, make_run
+from builders import changed, make_run, make_store
 from fakes.disk import FaultyOs
 from fakes.jobs import jobs_of, record_of, states
 
@@ -19,7 +18,6 @@ from resnet18.execution.cluster import (
     Resources,
     carry_out_apart,
     carry_out_here,
-    connect,
     parse_resources,
     problem_path,
     resources_of,
@@ -28,8 +26,7 @@ from resnet18.execution.job import Policy
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
 from resnet18.records.content import parse_record
-from resnet18.records.store import Store
-from resnet18.spec.errors import EnvironmentMissingError, SpecError
+from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import Execution
 
 PAST, FUTURE = "1999-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
@@ -86,15 +83,6 @@ def test_a_gpu_by_its_number_is_refused_on_a_cluster():
         resources_of(make_run(execution=Execution(device="cuda:1")), Resources(), has_gpus=True)
 
 
-@pytest.mark.parametrize(("engine", "module"), [("ray", "ray"), ("slurm", "submitit")])
-def test_an_engine_that_is_not_installed_says_how_to_install_it(engine, module, monkeypatch):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(EnvironmentMissingError, match="is not installed") as raised:
-        connect(engine, Resources(), None)
-
-    assert f'pip install "resnet18[{engine}]"' == raised.value.next_step
-
-
 @pytest.fixture(autouse=True)
 def handlers():
     """Leave the signals as they were."""
@@ -115,9 +103,7 @@ def job(tmp_path, home):
 @pytest.fixture
 def scratch(job, home):
     """Where a node of Ray keeps what concerns the run."""
-    store = Store(home / "scratch" / job.run.run_id)
-    store.make_writable()
-    return store
+    return make_store(home / "scratch" / job.run.run_id)
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from builders import make_experiment, make_record
+from builders import make_experiment, make_record, make_store
 from fakes.disk import FaultyOs
 
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
-from resnet18.records.store import Store, merge
+from resnet18.records.store import merge
 from resnet18.report import report
 from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
@@ -24,18 +24,16 @@ GOLDEN = "1781d7b29498d7d2a0c134c261fd20598af790a50cd1e4d2e10d4108f2876f38"
 NUMBERS = np.arange(10_000, dtype=np.float32)
 
 
-def make_store(folder):
+def old_store(folder):
     """One that holds an old record and its picture."""
-    store = Store(folder)
-    store.make_writable()
-    store.save(OLD)
+    store = make_store(folder, OLD)
     store.picture_path(OLD.run_id, 1).write_bytes(b"an old picture")
     return store
 
 
 @pytest.fixture
 def store(tmp_path):
-    return make_store(tmp_path / "results")
+    return old_store(tmp_path / "results")
 
 
 def save_checkpoint(store):
@@ -55,7 +53,7 @@ WRITES = {
 @pytest.fixture
 def another(tmp_path):
     """A folder to merge: with a new record and its picture."""
-    other = make_store(tmp_path / "other")
+    other = old_store(tmp_path / "other")
     other.picture_path(NEW.run_id, 1).write_bytes(b"another picture")
     other.save(NEW)
 
@@ -78,7 +76,7 @@ def test_the_store_is_whole_whichever_call_fails(name, persistent, code, tmp_pat
     """Every open, write, fsync, link, replace and unlink in turn; afterwards the same write succeeds."""
     monkeypatch.setattr(disk, "os", FaultyOs(0))
     for at in itertools.count(1):
-        store = make_store(tmp_path / f"results-{at}")
+        store = old_store(tmp_path / f"results-{at}")
         faulty = FaultyOs(at, persistent=persistent, error=OSError(code, os.strerror(code)))
         with monkeypatch.context() as patched:
             patched.setattr(disk, "os", faulty)

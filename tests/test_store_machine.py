@@ -1,6 +1,5 @@
 """The store against a dictionary, under any order of saving, crashing, starting again and merging."""
 
-import contextlib
 import tempfile
 from pathlib import Path
 
@@ -81,18 +80,6 @@ class StoreMachine(RuleBasedStateMachine):
         merge([self.store.results], self.merged.results)
 
         assert self.store.read() == self.merged.read()
-
-    @rule(at=st.integers(1, 60))
-    def crash_while_merging(self, at):
-        """What has come there by then is whole."""
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(disk, "os", FaultyOs(at, persistent=True, error=Crash()))
-            with contextlib.suppress(Crash):
-                merge([self.store.results], self.merged.results)
-        there = self.merged.read()
-
-        assert () == there.refused
-        assert all(record in self.store.read().records for record in there.records)
 
     @invariant()
     def holds_what_was_acknowledged_and_nothing_torn(self):

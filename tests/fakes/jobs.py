@@ -3,6 +3,7 @@
 import io
 import json
 
+import builders
 from builders import TINY, TOML, make_benchmark, make_record
 from rich.console import Console
 
@@ -24,21 +25,15 @@ ON_GPU = TOML.replace("experiment = { batch_size", 'execution = { device = "cuda
 
 
 class Quiet(Progress):
-    """A progress display that remembers its lines, and calls something after each epoch."""
+    """A progress display that remembers its lines."""
 
-    def __init__(self, on_epoch=lambda run: None):
+    def __init__(self):
         super().__init__(Console(file=io.StringIO(), force_terminal=False))
-        self.lines, self.on_epoch = [], on_epoch
+        self.lines = []
 
     def tell(self, text, *events):
         """Remember a line."""
         self.lines += [text] if text else []
-
-    def hear(self, run, message):
-        """Do what is to be done after an epoch."""
-        super().hear(run, message)
-        if message.epoch:
-            self.on_epoch(run)
 
 
 def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=EMBEDDED, progress=None, policy=DEFAULT):
@@ -49,18 +44,13 @@ def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=E
 
 
 def make_store(folder):
-    store = Store(folder / "results")
-    store.make_writable()
-    return store
-
-
-def make_runs(folder, text=TOML, seeds=1):
-    return plan([make_benchmark(folder, text)], REQUEST, range(seeds), {"cpu": 1, "cuda": 8}).runs
+    return builders.make_store(folder / "results")
 
 
 def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64, policy=DEFAULT):
     """What an engine is given of each run; its store is `make_store(folder)`."""
-    jobs = make_jobs(make_runs(folder, text, seeds), REQUEST, EMBEDDED, data, make_store(folder), policy)
+    runs = plan([make_benchmark(folder, text)], REQUEST, range(seeds), {"cpu": 1, "cuda": 8}).runs
+    jobs = make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder), policy)
     no_commit = {"commit": None, "dirty": None}  # as in the records of `record_of`
     return [job.model_copy(update={"identity": job.identity.model_copy(update=no_commit)}) for job in jobs]
 
