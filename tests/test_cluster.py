@@ -12,16 +12,7 @@ from fakes.jobs import jobs_of, record_of, states
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import cluster as node
 from resnet18.execution.attempt import run_lock
-from resnet18.execution.cluster import (
-    ENDINGS,
-    Delivery,
-    Resources,
-    carry_out_apart,
-    carry_out_here,
-    parse_resources,
-    problem_path,
-    resources_of,
-)
+from resnet18.execution.cluster import Resources, parse_resources, resources_of
 from resnet18.execution.job import Policy
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, load_checkpoint
@@ -86,7 +77,7 @@ def test_a_gpu_by_its_number_is_refused_on_a_cluster():
 @pytest.fixture(autouse=True)
 def handlers():
     """Leave the signals as they were."""
-    before = {number: signal.getsignal(number) for number in ENDINGS}
+    before = {number: signal.getsignal(number) for number in node.ENDINGS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -120,7 +111,7 @@ def attempts(monkeypatch):
 
 
 def deliver(job):
-    return Delivery.model_validate_json(carry_out_apart(job.model_dump_json()))
+    return node.Delivery.model_validate_json(node.carry_out_apart(job.model_dump_json()))
 
 
 def delivered(job):
@@ -176,14 +167,14 @@ def test_records_that_are_of_no_use_any_more_are_removed(status, changes, job, s
 def test_a_node_with_other_code_or_data_says_so_until_it_has_the_right_ones(changes, code, words, job, attempts):
     other = job.model_copy(update={"identity": job.identity.model_copy(update=changes)})
     problem = deliver(other).error
-    carry_out_here(other.model_dump_json())
-    written = Delivery.model_validate_json(problem_path(job).read_bytes()).error
+    node.carry_out_here(other.model_dump_json())
+    written = node.Delivery.model_validate_json(node.problem_path(job).read_bytes()).error
     nothing = list(attempts)
-    carry_out_here(job.model_dump_json())
+    node.carry_out_here(job.model_dump_json())
 
     assert (code, words, []) == (problem.exit_code, (problem.what, problem.next_step), nothing)
     assert problem.where.startswith(f"node {node.socket.gethostname()}")
-    assert (str(problem), False) == (str(written), problem_path(job).exists())
+    assert (str(problem), False) == (str(written), node.problem_path(job).exists())
 
 
 def test_a_node_without_room_says_so(job, attempts, monkeypatch):
@@ -249,17 +240,17 @@ def test_where_the_nodes_share_the_results_a_run_is_carried_out_unless_it_is_don
     changes, keep_stale, then, job, attempts
 ):
     job.store.save(record_of(job, **changes))
-    carry_out_here(job.model_copy(update={"policy": Policy(keep_stale=keep_stale)}).model_dump_json())
+    node.carry_out_here(job.model_copy(update={"policy": Policy(keep_stale=keep_stale)}).model_dump_json())
 
     assert (then, len(then) - 1) == (states(job.store), len(attempts))
 
 
-@pytest.mark.parametrize("number", ENDINGS, ids=str)
+@pytest.mark.parametrize("number", node.ENDINGS, ids=str)
 def test_a_signal_of_slurm_ends_a_run_with_a_checkpoint_and_a_record(number, job, monkeypatch):
     interrupt_at_first_epoch(monkeypatch, lambda: os.kill(os.getpid(), number))
     long = longer(job, 2000)
     with pytest.raises(SystemExit) as raised:
-        carry_out_here(long.model_dump_json())
+        node.carry_out_here(long.model_dump_json())
 
     assert 128 + number == raised.value.code
     assert [(1, "interrupted")] == states(job.store)

@@ -14,12 +14,13 @@ import pytest
 from builders import TOML, make_record
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cifar10 import batch, binary, make_archive, python2_pickle
+from test_checkpoints import make_checkpoint
+from test_cifar10 import batch, make_archive, python2_pickle
 from test_imagefolder import files, make_tar
 
-from resnet18.data.archives import parse_binary_batch, parse_python_batch, read_archive
+from resnet18.data.archives import parse_python_batch, read_archive
 from resnet18.data.source import open_data, read_image_folder
-from resnet18.records.checkpoints import decode_picture, encode_picture
+from resnet18.records.checkpoints import decode, decode_picture, encode, encode_picture
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
@@ -101,9 +102,9 @@ READERS = {  # name of the file: what makes valid contents in a folder, what rea
         lambda path: parse_python_batch(path.read_bytes()),
         ValueError,
     ),
-    "a binary batch": (
-        lambda _: [binary(*batch(0))],
-        lambda path: parse_binary_batch(path.read_bytes()),
+    "a checkpoint": (
+        lambda _: [b"".join(map(bytes, encode(make_checkpoint())))],
+        lambda path: decode(path.read_bytes()),
         ValueError,
     ),
 }

@@ -148,21 +148,11 @@ def test_a_name_of_any_length_is_refused_before_it_is_read(kind, tmp_path, monke
         read(tmp_path / "mine.tar")
 
 
-@pytest.mark.parametrize(
-    ("text", "error", "words"),
-    [
-        ("imagefolder:/none", EnvironmentMissingError, "train/<class>/"),
-        ("imagefolder:{folder}/cifar10", SpecError, "cannot be labelled"),
-        ("imagefolder:", SpecError, "needs a path"),
-        ("/", SpecError, "write --data imagefolder:/"),
-        ("cifar-10", SpecError, r'did you mean "cifar10".*fashion-mnist-mini'),
-    ],
-)
-def test_a_data_set_that_is_none_is_refused_with_what_is_allowed(text, error, words, tmp_path):
-    """And an image folder that could pass for the official data. The label is the stem, and never the path."""
+def test_an_image_folder_is_labelled_by_its_stem_and_never_passes_for_the_official_data(tmp_path):
+    """The label is never the path."""
     for name in ("cifar10", "My Photos!.tgz"):
         (tmp_path / name).mkdir()
-    with pytest.raises(error, match=words):
-        parse_data(text.format(folder=tmp_path))
 
     assert "my-photos" == parse_data(f"imagefolder:{tmp_path / 'My Photos!.tgz'}").label
+    with pytest.raises(SpecError, match="cannot be labelled"):
+        parse_data(f"imagefolder:{tmp_path / 'cifar10'}")

@@ -1,16 +1,12 @@
 """The local engine: runs side by side, compared times alone, and a GPU of its own for each run."""
 
-import subprocess
-import sys
 from contextlib import ExitStack
 from unittest import mock
 
 import pytest
 from builders import TINY_ARGUMENTS, TOML, make_job, make_toml
 from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of
-from typer.testing import CliRunner
 
-from resnet18.cli.app import app
 from resnet18.cli.preview import filled
 from resnet18.execution import attempt, runner
 from resnet18.execution.attempt import SPINS, spin_briefly
@@ -22,14 +18,6 @@ from resnet18.spec.errors import SpecError
 
 FEW = len(usable_cpus()) < 2
 TWO = ("GPU-a", "GPU-b")
-HOLDER = """
-import sys
-from contextlib import ExitStack
-from resnet18.execution.runner import lease_gpu
-held = ExitStack()
-print(lease_gpu(("GPU-a", "GPU-b"), held), flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.mark.parametrize(("jobs", "groups"), [(1, [ALL]), (2, [(2, 3), (5, 7)]), (3, [(2,), (3,), (5,)])])
@@ -43,11 +31,10 @@ def test_more_runs_than_processors_are_refused():
 
 
 @pytest.mark.skipif(FEW, reason="needs two processors")
-def test_runs_side_by_side_say_so(tmp_path):
-    words = ["run", str(make_toml(tmp_path)), "--results", str(tmp_path / "results"), "--jobs", "2", *TINY_ARGUMENTS]
+def test_runs_side_by_side_say_so(cli, tmp_path):
     with mock.patch("resnet18.cli.run.filled", wraps=filled) as announced:
-        done = CliRunner().invoke(app, words)
-    records = Store(tmp_path / "results").read().records
+        done = cli("run", make_toml(tmp_path), "--jobs", "2", *TINY_ARGUMENTS)
+    records = Store(tmp_path / "results" / "local").read().records
 
     assert (0, 2) == (done.exit_code, announced.call_args.kwargs["jobs"])
     assert [(1, "not_exclusive")] * 2 == [(record.attempt, record.flags[0]) for record in records]
@@ -127,18 +114,6 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out):
         given = carry_out(ON_GPU, LocalEngine(gpus=TWO), meanwhile=second.close)
 
     assert ["GPU-b", "GPU-b"] == [one[2] for one in given]
-
-
-@pytest.mark.usefixtures("home")
-def test_a_gpu_is_leased_to_one_process_and_free_when_that_is_killed():
-    command = [sys.executable, "-c", HOLDER]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder, ExitStack() as ours:
-        assert "GPU-a\n" == holder.stdout.readline()
-        assert ("GPU-b", None) == (lease_gpu(TWO, ours), lease_gpu(TWO, ours))
-        holder.kill()
-        holder.wait()
-        assert "GPU-a" == lease_gpu(TWO, ours)
 
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])

@@ -4,21 +4,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from builders import (
-    TINY,
-    TINY_ARGUMENTS,
-    TOML,
-    changed,
-    make_benchmark,
-    make_epoch,
-    make_experiment,
-    make_record,
-    make_toml,
-)
-from typer.testing import CliRunner
+from builders import TINY, TOML, changed, make_benchmark, make_epoch, make_experiment, make_record
 
 from resnet18.cli import preview as previewing
-from resnet18.cli.app import app
 from resnet18.cli.options import request_of
 from resnet18.cli.plan import announcement, summary_row
 from resnet18.cli.preview import Preview, filled, of_this_machine, outline, time_some
@@ -26,7 +14,6 @@ from resnet18.cli.run import _unreliable
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import trials
 from resnet18.execution.trials import shortened, timed
-from resnet18.records.store import Store, last_attempts
 from resnet18.spec.experiment import Execution, parse_data
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Plan, plan
@@ -288,27 +275,3 @@ def test_times_of_other_machines_are_counted_and_left_alone(wanted, runs, monkey
 
     assert {runs[0].run_id: 1} == _unreliable(wanted, records, SimpleNamespace(say=said.append))
     assert ["Runs with unreliable times: 1 rerun; 1 of other or unknown machines not rerun."] == said
-
-
-def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(tmp_path):
-    """What was stopped hides nothing; both attempts are kept, with the same bits, and the last that ended counts."""
-    words = [str(make_toml(tmp_path)), "--case", "8", *TINY_ARGUMENTS]
-    command = ["run", *words, "--results", str(tmp_path / "results")]
-    store = Store(tmp_path / "results")
-    CliRunner().invoke(app, command)
-    for record in store.read().records:
-        (store.folder / f"{record.run_id}.1.json").unlink()
-        store.save(changed(record, flags=["unreliable"]))
-    CliRunner().invoke(app, [*command, "--retime", "--time-limit", "0.001"])
-    stopped = store.read().records
-    again = CliRunner().invoke(app, [*command, "--retime"])
-    records = store.read().records
-
-    assert "Runs with unreliable times: 1 rerun;" in again.stdout
-    assert ["timeout"] == [record.status for record in stopped if record.attempt == 2]
-    assert {1} == {record.attempt for record in last_attempts(stopped).values()}
-    assert {(3, "ok", False)} == {
-        (record.attempt, record.status, "resumed" in record.flags) for record in records if record.attempt > 2
-    }
-    assert 1 == len({record.result_hash for record in records if record.status == "ok"})
-    assert {3} == {record.attempt for record in last_attempts(records).values()}
