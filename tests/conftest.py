@@ -54,20 +54,6 @@ def one_thread():
 
 
 @pytest.fixture
-def older_processor(monkeypatch):
-    """Compile the network's kernels for an x86 processor with AVX2 alone; elsewhere there is no such form."""
-    from resnet18.measure.devices import cpu_flags  # noqa: PLC0415 - most tests do without
-    from resnet18.training import native  # noqa: PLC0415 - torch
-
-    if "avx2" not in cpu_flags():
-        pytest.skip("no processor with AVX2")
-    monkeypatch.setenv("RESNET18_NATIVE", "avx2")
-    native.network_kernels.cache_clear()
-    yield
-    native.network_kernels.cache_clear()
-
-
-@pytest.fixture
 def mine(tmp_path):
     """A table of a user's own, in a file of the test's folder."""
     from builders import make_benchmark  # noqa: PLC0415 - after the fork server's settings

@@ -8,7 +8,7 @@ import torch
 from builders import OPTIMIZERS, make_experiment
 from torch.nn.functional import cross_entropy
 
-from resnet18.measure.devices import emulates_bf16
+from resnet18.measure.devices import cpu_flags, emulates_bf16
 from resnet18.spec.experiment import Execution
 from resnet18.training import fast, native
 from resnet18.training.fast import Norm, build_fast_network, convolution
@@ -26,6 +26,17 @@ another order through 20 layers and as many norms, each of which divides by a su
 HALF = 2.0**-8
 """bfloat16's rounding of one value."""
 pytestmark = pytest.mark.usefixtures("one_thread")  # with two, torch's sums differ by more
+
+
+@pytest.fixture
+def older_processor(monkeypatch):
+    """Compile the network's kernels for an x86 processor with AVX2 alone; elsewhere there is no such form."""
+    if "avx2" not in cpu_flags():
+        pytest.skip("no processor with AVX2")
+    monkeypatch.setenv("RESNET18_NATIVE", "avx2")
+    native.network_kernels.cache_clear()
+    yield
+    native.network_kernels.cache_clear()
 
 
 @pytest.fixture(params=["native", "older", "torch"])

@@ -174,8 +174,6 @@ def test_head_records_are_found_by_case_and_those_of_other_code_by_their_experim
 
     assert {"mine/8": (record,), "mine/16": ()} == head
     assert {"mine/8": [other], "mine/16": []} == kept.alike(head, [other, stranger])
-    with pytest.raises(UnfinishedError, match="here: no record of mine: nothing was measured"):
-        kept.head_cases(benchmark, [stranger], "here")
     with pytest.raises(UnfinishedError, match="several scales, data sets or options"):
         kept.head_cases(benchmark, [record, asked], "here")
 

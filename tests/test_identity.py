@@ -75,14 +75,6 @@ def test_an_id_covers_what_is_said_beyond_the_defaults():
     assert {} == asked(Execution(device="auto", threads="auto"))
 
 
-def test_seeds_of_one_arm_share_its_id():
-    """The seed is part of the experiment and of the run, not of the arm."""
-    first, second = (ids_of(make_experiment(seed=seed), Execution()) for seed in (1, 2))
-
-    assert (first.arm_id, first.execution_id) == (second.arm_id, second.execution_id)
-    assert not {first.experiment_id, first.run_id} & {second.experiment_id, second.run_id}
-
-
 @pytest.mark.parametrize(("one", "other"), [({"lr": 1}, {"lr": 1.0}), ({"momentum": 0.0}, {"momentum": -0.0})])
 def test_equal_numbers_are_one_experiment(one, other):
     """A whole number and the same float; zero and minus zero."""
