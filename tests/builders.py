@@ -266,6 +266,5 @@ def epochs_of(setup: Any, clock: Any = None) -> Iterator[Any]:
     """Train, and yield what each epoch gave; the positions between the steps are left out."""
     from resnet18.measure import Clock  # noqa: PLC0415 - torch, which most tests do without
     from resnet18.training.loop import train  # noqa: PLC0415 - the same
-    from resnet18.training.results import EpochResult  # noqa: PLC0415 - the same
 
-    return (one.epoch for one in train(setup, clock or Clock(lambda: None)) if isinstance(one, EpochResult))
+    return (one[0] for one in train(setup, clock or Clock(lambda: None)) if isinstance(one, tuple))

@@ -20,7 +20,7 @@ from resnet18.training.augment import build_pipeline
 from resnet18.training.feed import augmented
 from resnet18.training.loop import WARM_UP, GraphedStep, QueuedSteps, evaluate, train
 from resnet18.training.model import build_model
-from resnet18.training.results import START, DivergedError, EpochResult, Position, conclude, parameters_sha256
+from resnet18.training.results import START, DivergedError, Position, conclude, parameters_sha256
 from resnet18.training.setup import Setup, build_optimizer, compile_network
 
 CROPS = [{"name": "random_resized_crop"}, {"name": "to_tensor"}]
@@ -137,10 +137,10 @@ def test_training_is_the_textbook_loop_bit_for_bit(name, optimizer, smoothing):
             score, predictions = plain_pass(model, "test", setup.test_indices_last, key, which)
             scores.append(score)
     results = list(train(setup, Clock(lambda: None)))
-    epochs = [one.epoch for one in results if isinstance(one, EpochResult)]
+    epochs = [one[0] for one in results if isinstance(one, tuple)]
 
     assert scores == [score for one in epochs for score in (one.train, one.as_published, one.clean)]
-    assert predictions == results[-1].predictions.tolist()
+    assert predictions == results[-1][1].tolist()
     assert parameters_sha256(model) == parameters_sha256(setup.model)
     assert [0.05, 0.005] == pytest.approx([one.learning_rate for one in epochs])
 

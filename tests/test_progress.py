@@ -107,7 +107,7 @@ def test_a_program_sees_events(runs):
     events = Progress(Console(file=file), as_json=True)
     with events.of(runs[:2]):
         events.start(runs[0])
-        events.note(runs[0], "goes on in epoch 3")
+        events.say("goes on in epoch 3", runs[0])
         events.hear(runs[0], Message(epoch=make_epoch(3, published=12)))
         events.end(runs[0], "crashed", "see log")
         events.say("2 runs are submitted")

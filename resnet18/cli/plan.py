@@ -35,7 +35,7 @@ def plan_command(
     devices = present_devices(prove=False)
     view = outline(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     records = Store(results).read().records
-    view = filled(view, records, time_steps=time_steps, budget_s=budget)
+    view = filled(view, records, time_steps=time_steps)
     rows = plan_rows(view, last_attempts(records))
     shown = [{**row, "seconds": "" if row["seconds"] is None else duration(row["seconds"])} for row in rows]
     table = tabulate(shown, headers={"seconds": "time"}, tablefmt="plain", disable_numparse=True)

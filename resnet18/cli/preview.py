@@ -39,6 +39,7 @@ class Preview:
     source: DataSource
     plan: Plan  # with a budget only the runs that are chosen
     devices: Mapping[str, int]  # how many there are of each kind
+    budget_s: float | None = None
     done: AbstractSet[str] = frozenset()  # ids of runs that need no attempt, as far as the data are the same
     jobs: int | None = 1  # runs at a time, but for timed runs; None: they run elsewhere, where no time is known
     seconds: Mapping[str, float] = field(default_factory=dict)  # of the pending runs, by id, as far as they are known
@@ -84,7 +85,7 @@ def outline(
         planned = only_cases(planned, cases, names or ())
     if device and (absent := absent_device(Execution.model_construct(device=device), devices)):
         raise EnvironmentMissingError(f"--device {device}", absent, allowed=("auto", *sorted(devices)))
-    return Preview(benchmarks, request, source, planned, devices)
+    return Preview(benchmarks, request, source, planned, devices, budget_s)
 
 
 def filled(
@@ -94,7 +95,6 @@ def filled(
     time_steps: bool = False,
     keep_stale: bool = False,
     jobs: int | None = 1,
-    budget_s: float | None = None,
 ) -> Preview:
     """Return the preview with what is known of its runs; with a budget, of those that test the most claims in it.
 
@@ -112,12 +112,12 @@ def filled(
     if jobs is not None:
         paces, sizes = pace.paces_of(of_this_machine(records)), pace.KNOWN_SIZES.get(view.source.label)
         new = [run for run in view.pending if kind_of(run.experiment, run.execution) not in paces]
-        if new and (time_steps or budget_s is not None):
+        if new and (time_steps or view.budget_s is not None):
             sizes, timed_paces = time_some(new, view)
             paces |= timed_paces
         seconds, bases = estimate(view.pending, paces, sizes)
         view = replace(view, seconds=seconds, bases=bases)
-    return view if budget_s is None else within_budget(view, budget_s)
+    return view if view.budget_s is None else within_budget(view, view.budget_s)
 
 
 def of_this_machine(records: Iterable[Record]) -> list[Record]:

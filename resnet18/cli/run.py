@@ -59,14 +59,14 @@ def run_command(
     again = _unreliable(view, records, progress) if retime else {}
     records = tuple(record for record in records if record.run_id not in again)
     at_once = (jobs or 1) if engine == "local" else None
-    view = filled(view, records, keep_stale=keep_stale, jobs=at_once, budget_s=budget)
+    view = filled(view, records, keep_stale=keep_stale, jobs=at_once)
     claims = ({"event": "claim", **row} for row in view.claims)
     progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
     definitions(PACKAGE)  # parsed for the code hash: in Python 3.11 no two threads can parse, as a library below does
     # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
     policy = Policy(keep_stale, checkpoint_every, time_limit, again)
-    finished = run_plan(view.plan, request, source, workers, store, progress, policy, records=records)
+    finished = run_plan(view.plan, request, source, workers, store, records, progress, policy)
     progress.tell(summary(finished, view.plan))
     return _reported(store, view.benchmarks, finished)
 

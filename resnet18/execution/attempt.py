@@ -80,13 +80,11 @@ def claim(job: Job, progress: "Progress", held: ExitStack) -> Job | Finished:
     try:
         left_by = held.enter_context(run_lock(job.results, run.run_id))
     except RunIsTakenError as error:
-        progress.end(run, None, f"left to {error}")
-        return Finished(run, None)
+        return progress.end(run, None, f"left to {error}")
     if (status := job.recorded()) is not None:
-        progress.end(run, status, "another runner has recorded it")
-        return Finished(run, status, was_recorded=True)
+        return progress.end(run, status, "another runner has recorded it", was_recorded=True)
     if left_by:
-        progress.note(run, f"taken over from {left_by}, which is gone")
+        progress.say(f"taken over from {left_by}, which is gone", run)
     return job.next()
 
 
@@ -134,9 +132,11 @@ class ChildProcess:
             self.status = record_death(self.job, status, cause, start=self._start, wall_s=wall_s)
 
     def close(self) -> None:
-        """Leave no process behind, and let go of what was held."""
+        """Leave no process behind and no log that says nothing, and let go of what was held."""
         with self._held, self.connection:
             self._kill()
+            if self.status == "ok" and self.job.log.is_file() and self.job.log.stat().st_size == 0:
+                self.job.log.unlink()
 
     def _kill(self) -> None:
         """End the child where it still lives, and the loader processes that it has started."""

@@ -8,7 +8,7 @@ from time import perf_counter
 from rich import progress as bars
 from rich.console import Console
 
-from resnet18.execution.job import Message
+from resnet18.execution.job import Finished, Message
 from resnet18.records.record import Status
 from resnet18.spec.metric import duration
 from resnet18.spec.plan import Run
@@ -57,7 +57,7 @@ class Progress:
     def hear(self, run: Run, message: Message) -> None:
         """Show what the process of a run tells: a note, or that an epoch has ended."""
         if message.note is not None:
-            self.note(run, message.note)
+            self.say(message.note, run)
         if (epoch := message.epoch) is None:
             return
         task, epochs = self._task(self._tasks[run.run_id]), run.experiment.epochs
@@ -74,13 +74,10 @@ class Progress:
         }
         self.tell(None, {"event": "epoch", **_keys(run), **values})
 
-    def note(self, run: Run, text: str) -> None:
-        """Say something about a run that the user must know."""
-        self.tell(f"{_name(run)} {text}", {"event": "note", **_keys(run), "says": text})
-
-    def say(self, text: str) -> None:
-        """Say something that concerns more than a run."""
-        self.tell(text, {"event": "note", "run_id": None, "cases": None, "seed": None, "says": text})
+    def say(self, text: str, run: Run | None = None) -> None:
+        """Say something that the user must know, of a run or of more than one."""
+        keys = _keys(run) if run else {"run_id": None, "cases": None, "seed": None}
+        self.tell(f"{_name(run)} {text}" if run else text, {"event": "note", **keys, "says": text})
 
     def tell(self, text: str | None, *events: Mapping[str, object]) -> None:
         """Say a text to people, or send these events to a program, each whole and at once."""
@@ -92,8 +89,8 @@ class Progress:
                 self._console.file.write(f"{line}\n")
                 self._console.file.flush()
 
-    def end(self, run: Run, status: Status | None, text: str = "") -> None:
-        """Show that a run has ended, here or elsewhere; without a status another runner carries it out."""
+    def end(self, run: Run, status: Status | None, text: str = "", *, was_recorded: bool = False) -> Finished:
+        """Show that a run has ended, here or elsewhere, and return how it stands."""
         parts, epochs = [status or "not run", text], run.experiment.epochs
         if run.run_id in self._tasks:
             task = self._task(self._tasks.pop(run.run_id))
@@ -108,6 +105,7 @@ class Progress:
         parts.append(f"about {duration(left_s)} left" if left_s else "")
         line = f"[{self._ended}/{self._total}] {_name(run)}: {', '.join(part for part in parts if part)}"
         self.tell(line, {"event": "run", **_keys(run), "status": status, "says": text or None})
+        return Finished(run, status, was_recorded)
 
     def _work(self, run: Run, epochs: int, *, less: int) -> None:
         """Count epochs of a run as done, and those that are no work any more, which tell nothing of the speed."""

@@ -116,8 +116,7 @@ class RayEngine(Engine):
                 lost = f"its process or node was lost {RETRIES + 1} times ({type(error).__name__})"
                 said = f"Ray ended the run: {str(error).splitlines()[0]}" if is_full else lost
                 status = record_death(job, "oom_host" if is_full else "crashed", said)
-        progress.end(job.run, status, said)
-        return [Finished(job.run, status)]
+        return [progress.end(job.run, status, said)]
 
     def _cancel(self, progress: Progress) -> None:
         """Interrupt what is out, and keep the records that say so."""

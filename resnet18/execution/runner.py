@@ -36,19 +36,18 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     source: DataSource,
     engine: Engine,
     store: Store,
+    records: Iterable[Record],
     progress: Progress,
-    policy: Policy = DEFAULT,
-    *,
-    records: Iterable[Record] | None = None,
+    policy: Policy,
 ) -> tuple[Finished, ...]:
     """Carry out every run of the plan that is not done, and return how all of them stand.
 
     Runs that another runner carries out in the same results directory are left to it. `records` are those of the store,
-    where it has been read just now; what was added since is seen run by run. A SuiteError is raised where the results
+    which has been read just now; what was added since is seen run by run. A SuiteError is raised where the results
     directory cannot be written, or the data set is missing, damaged or too small.
     """
     store.make_writable()
-    known = last_attempts(store.read().records if records is None else records)
+    known = last_attempts(records)
     engine.prepare([run for run in plan.runs if run.run_id not in known])
     jobs = make_jobs(plan.runs, request, source, checked_data(source, plan.runs), store, policy)
     done = {job.run.run_id: job.run for job in jobs if job.is_done_by(known.get(job.run.run_id))}
@@ -194,8 +193,9 @@ class LocalEngine(Engine):
                         going.append(begun)
                 if waiting or going:
                     ended = wait_for(going, LOOK_S if waiting and free else inf)
-                    free += [child.job.processors for child in ended]
-                    finished += [_finished(child, progress) for child in ended]
+                    for job, status in ((child.job, child.status) for child in ended):
+                        free.append(job.processors)
+                        finished.append(progress.end(job.run, status, "" if status == "ok" else f"see {job.log}"))
         return finished
 
     def _begin(self, job: Job, share: Share, progress: Progress) -> ChildProcess | Finished | None:
@@ -212,12 +212,3 @@ class LocalEngine(Engine):
             progress.start(run)
             claimed = claimed.model_copy(update={"processors": share, "gpus": gpu})
             return ChildProcess(claimed, partial(progress.hear, run), held.pop_all())
-
-
-def _finished(child: ChildProcess, progress: Progress) -> Finished:
-    """Tell how an attempt ended; its log goes where it says nothing."""
-    job, status = child.job, child.status
-    if status == "ok" and job.log.is_file() and job.log.stat().st_size == 0:
-        job.log.unlink()
-    progress.end(job.run, status, "" if status == "ok" else f"see {job.log}")
-    return Finished(job.run, status)

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -26,7 +27,6 @@ from resnet18.training.loop import lap, train
 from resnet18.training.native import path_numerics
 from resnet18.training.results import (
     START,
-    EpochResult,
     Position,
     conclude,
     learned_nothing,
@@ -120,19 +120,20 @@ class Measurement:
         try:
             with host:
                 for moment in train(setup, clock, begin):
-                    if isinstance(moment, EpochResult):
-                        result, epoch = moment, moment.epoch
+                    if isinstance(moment, Position):
+                        self._after_step(setup, clock, moment)
+                    else:
+                        result = moment
+                        epoch, _ = moment
                         self._epochs = [*(self._epochs or ()), epoch]
                         self._add_seconds({scope: getattr(epoch, scope) for scope in SCOPES})
                         self._send(Message(epoch=epoch))
-                    else:
-                        self._after_step(setup, clock, moment)
         finally:  # an epoch that broke off has cost time too
             self._add_seconds(lap(setup, clock))
             self._facts["conditions"], unknown = host.facts()
             self._reasons |= unknown
         if result is not None:
-            self._conclude(setup, result)
+            self._conclude(setup, *result)
 
     def _begin(self, setup: Setup, clock: Clock) -> Position:
         """Return where to begin: at the last checkpoint if it is of the same code, data and numerics, else at START."""
@@ -193,10 +194,10 @@ class Measurement:
         self._saved_ns = time.perf_counter_ns()
         self._add_seconds({"checkpoint_s": _since_s(start_ns)})
 
-    def _conclude(self, setup: Setup, last: EpochResult) -> None:
+    def _conclude(self, setup: Setup, last: Epoch, predictions: NDArray[np.uint8]) -> None:
         """Note what is known only at the end: confusion, samples, digests and the result hash."""
-        end, self._sample_images = conclude(setup, last.predictions)
-        self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last.epoch) else []
+        end, self._sample_images = conclude(setup, predictions)
+        self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last) else []
         self._facts |= end
         self._facts["result_hash"] = result_hash(tuple(self._epochs or ()), end["confusion"], end["summary"])
 

@@ -195,8 +195,7 @@ def confusion_matrix(title: str, classes: Sequence[str], confusion: Sequence[Seq
 def sample_grid(title: str, png: bytes, samples: Sequence[Sample], classes: Sequence[str]) -> Figure:
     """Draw the images of a picture in a row, true and predicted class under each; wrong ones are framed.
 
-    Raises:
-        ValueError: the picture is damaged, or not of these samples.
+    Raises ValueError where the picture is damaged, or not of these samples.
     """
     images = decode_picture(png)
     if len(images) != len(samples):

@@ -49,11 +49,8 @@ def write_report(
 ) -> Path:
     """Write `README.md`, `report.html` and `figures/` into the results directory and return the README's path.
 
-    With `accept_unreliable` such times count like any other, and the report says so.
-
-    Raises:
-        EnvironmentMissingError: the directory cannot be written.
-        SpecError: one of the pages was not made by this command.
+    With `accept_unreliable` such times count like any other, and the report says so. Raises EnvironmentMissingError
+    where the directory cannot be written, SpecError where one of the pages was not made by this command.
     """
     if accept_unreliable:
         records = []

@@ -36,8 +36,7 @@ class UnsupportedError(Exception):
 def ready_device(execution: Execution) -> torch.device:
     """Set threads and flags as the spec asks, and return the device; `auto` takes an accelerator if there is any.
 
-    Raises:
-        UnsupportedError: the device cannot compute in the precision that is asked for, or not deterministically.
+    Raises UnsupportedError where it cannot compute in the precision that is asked for, or not deterministically.
     """
     # torch's own number is that of the machine's cores; a container may have fewer.
     usual = min(torch.get_num_threads(), len(usable_cpus()))
@@ -62,8 +61,7 @@ def ready_device(execution: Execution) -> torch.device:
 def resolve_for_device(execution: Execution, device: torch.device) -> Execution:
     """Return the execution with the precision and the memory format in which it runs on a device.
 
-    Raises:
-        UnsupportedError: the device lacks the precision, and the spec allows no other.
+    Raises UnsupportedError where the device lacks the precision, and the spec allows no other.
     """
     precision, allowed = execution.precision, PRECISIONS.get(device.type, ("fp32",))
     if device.type == "cuda":
@@ -125,9 +123,7 @@ def memory_capped(execution: Execution, device: torch.device) -> AbstractContext
     Linux's CPUs the address space is, to its size now, with all libraries loaded, and the cap: there is no other limit
     of a single process. Threads reserve space that they never touch, so that a cap of a few MiB shows little about
     memory; loader processes have the limit each for itself.
-
-    Raises:
-        UnsupportedError: the device has no such limit, or is smaller than the cap.
+    Raises UnsupportedError where the device has no such limit, or is smaller than the cap.
     """
     undo = ExitStack()
     if execution.memory_cap is None:

@@ -134,11 +134,7 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
 
 
 def forecasts(benchmarks: Collection[Benchmark], request: Request) -> dict[str, Forecast]:
-    """Return the forecast of each `benchmark/case`, whatever devices this machine has.
-
-    Raises:
-        SpecError: a case that makes no sense under the request.
-    """
+    """Return the forecast of each `benchmark/case`, whatever devices this machine has; SpecError as `plan`."""
     known: dict[tuple[object, ...], Forecast] = {}
     found: dict[str, Forecast] = {}
     for run in plan(benchmarks, request, (0,), EVERY_DEVICE).runs:

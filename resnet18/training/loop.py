@@ -22,7 +22,7 @@ from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
-from resnet18.training.results import START, DivergedError, EpochResult, Position, Tally
+from resnet18.training.results import START, DivergedError, Position, Tally
 from resnet18.training.setup import EVALUATION_BATCH, Setup
 
 READ_EVERY_S = 1.0
@@ -32,13 +32,12 @@ WARM_UP = 3
 """Steps before a capture: libraries choose their algorithms, and optimizers make their state."""
 
 
-def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | EpochResult]:
-    """Train, and yield the position after each step (each reading of queued ones) and the result after each epoch.
+def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | tuple[Epoch, NDArray[np.uint8]]]:
+    """Train, and yield the position after each step (each reading of queued ones).
 
+    After each epoch its result comes, with the predicted class of each evaluated test image (clean).
     Whoever takes them may stop here, or save the position and begin again there: the results are the same.
-
-    Raises:
-        DivergedError: a loss that is no finite number.
+    Raises DivergedError at a loss that is no finite number.
     """
     experiment = setup.experiment
     queued = QueuedSteps(setup) if setup.runs_ahead else None
@@ -61,7 +60,7 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             clean=cleanly.score,
             **lap(setup, clock),
         )
-        yield EpochResult(result, predictions)
+        yield result, predictions
 
 
 def lap(setup: Setup, clock: Clock) -> dict[str, Any]:
@@ -72,8 +71,7 @@ def lap(setup: Setup, clock: Clock) -> dict[str, Any]:
 def train_epoch(setup: Setup, clock: Clock, position: Position) -> Iterator[Position]:
     """Pass once over the training images, from a position in the epoch on; yield the position after each step.
 
-    Raises:
-        DivergedError: a loss that is no finite number; its update was not made.
+    Raises DivergedError at a loss that is no finite number; its update was not made.
     """
     setup.model.train()
     with clock.scope("train_s"), clock.scope("data_wait_s"):
@@ -104,8 +102,7 @@ def evaluate(
 ) -> tuple[Tally, NDArray[np.uint8]]:
     """Score test images; return the sums and the predicted classes, in the order of `indices`.
 
-    Raises:
-        DivergedError: the last update of the epoch broke the network.
+    Raises DivergedError where the last update of the epoch broke the network.
     """
     setup.model.eval()
     figures, predictions, counts = [], [], []
@@ -138,8 +135,7 @@ class QueuedSteps:
     def epoch(self, clock: Clock, position: Position) -> Iterator[Position]:
         """Pass once over the training images, from a position on; yield the position after each reading.
 
-        Raises:
-            DivergedError: a loss that is no finite number. Updates after it have been made.
+        Raises DivergedError at a loss that is no finite number; updates after it have been made.
         """
         self.setup.model.train()
         with clock.scope("train_s"), clock.scope("data_wait_s", synchronized=False):

@@ -67,11 +67,7 @@ class Position:
     last_loss: float | None = None
 
     def after_step(self, mean_loss: float, correct: int, images: int) -> "Position":
-        """Return the position after one more step.
-
-        Raises:
-            DivergedError: the loss is no finite number.
-        """
+        """Return the position after one more step; DivergedError where the loss is no finite number."""
         if not math.isfinite(mean_loss):
             where = f"epoch {self.epoch}, step {self.steps + 1} (the loss before: {self.last_loss})"
             raise DivergedError(f"loss {mean_loss} in {where}")
@@ -109,8 +105,7 @@ def snapshot(setup: Setup, position: Position, clock: Clock) -> tuple[dict[str, 
 def restore(setup: Setup, clock: Clock, saved: Mapping[str, Any], arrays: Arrays) -> Position:
     """Put a state back into a setup that was built from the same spec, and return where to go on.
 
-    Raises:
-        IntegrityError: the state does not fit the setup, which is left as it was.
+    Raises IntegrityError where the state does not fit the setup, which is left as it was.
     """
     try:
         moment = MOMENT.validate_python(saved)
@@ -138,15 +133,6 @@ def restore(setup: Setup, clock: Clock, saved: Mapping[str, Any], arrays: Arrays
         setup.scaler.load_state_dict(dict(moment.scaler))
     clock.total_ns = dict(moment.clock_ns)
     return moment.position
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What an epoch gave."""
-
-    epoch: Epoch
-    predictions: NDArray[np.uint8]
-    """Predicted class of each evaluated test image (clean)."""
 
 
 def conclude(setup: Setup, predictions: NDArray[np.uint8]) -> tuple[dict[str, Any], NDArray[np.uint8]]:

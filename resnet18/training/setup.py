@@ -88,9 +88,7 @@ def set_up(experiment: Experiment, execution: Execution, data: DataSet, device: 
     """Return the network on its device, the optimizer, the subsets and the stored images.
 
     The fast path has a network of its own on the CPU, and torch's layers elsewhere.
-
-    Raises:
-        UnsupportedError: the device lacks the precision.
+    Raises UnsupportedError where the device lacks the precision.
     """
     execution = resolve_for_device(execution, device)
     model: nn.Module

@@ -40,7 +40,8 @@ def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=E
     """Run a benchmark file, which is written beside the results, and return how its runs stand."""
     request = Request(data=source.label, overrides=overrides)
     planned = plan([make_benchmark(results.parent, text)], request, range(seeds), {"cpu": 1, "cuda": 1})
-    return run_plan(planned, request, source, engine or LocalEngine(), Store(results), progress or Quiet(), policy)
+    engine, store, progress = engine or LocalEngine(), Store(results), progress or Quiet()
+    return run_plan(planned, request, source, engine, store, store.read().records, progress, policy)
 
 
 def make_store(folder):
