@@ -103,7 +103,7 @@ def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
     return made
 
 
-app = made_of(COMMANDS, "The experiments of a lab report on ResNet-18 and CIFAR-10 as a reproducible benchmark suite.")
+app = made_of(COMMANDS, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 

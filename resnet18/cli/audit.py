@@ -5,7 +5,7 @@ from resnet18.spec.load import load_benchmarks
 
 
 def audit_command(names: opt.Names = None) -> opt.Answer:
-    """Check published reports for consistency, without training. The exit code is 0 with or without findings."""
+    """Check whether the numbers of published reports agree with each other. Findings do not change the exit code."""
     from resnet18.audit import audit, audit_rows, audit_text
 
     benchmarks = load_benchmarks(names)

@@ -12,8 +12,8 @@ from resnet18.records.store import Store, last_attempts
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
 
-NAME_HELP = "Name or TOML file with a [gate]; default: suite/regress.toml."
-BASE_HELP = "Records of the base commit, which ran in turns with these: compare times and memory too."
+NAME_HELP = "Benchmark with a [gate] table: a name or a TOML file; default: suite/regress.toml."
+BASE_HELP = "Records of the base commit, whose runs alternated with these; times and memory are compared, too."
 BASELINE = Path("results/baseline")
 
 
@@ -24,7 +24,7 @@ def check_command(
     base: Annotated[Path | None, opt.option("--base", "DIR", BASE_HELP)] = None,
     keep: Annotated[bool, opt.option("--keep", None, "Save these records as the baseline of this machine.")] = False,
 ) -> opt.Answer:
-    """Compare recorded runs with a baseline. Exit codes: 0 no regression; 1 a regression; 3 not all was measured."""
+    """Check records for regressions against a baseline. Exit codes: 0 none; 1 regression; 3 records missing."""
     from resnet18.gate import baseline as kept
     from resnet18.gate.check import Sides, check
     from resnet18.report.markdown import check_text

@@ -9,11 +9,11 @@ from resnet18.cli import options as opt
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line, printable
 from resnet18.spec.experiment import CIFAR10, data_home
 
-FROM_HELP = "Use this archive instead of a download; it is checked and copied."
+FROM_HELP = "Check this archive and copy it instead of downloading."
 
 
 def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", FROM_HELP)] = None) -> opt.Answer:
-    """Download CIFAR-10 from a mirror or the official host. RESNET18_CIFAR10_URL, if set, is tried first."""
+    """Download CIFAR-10 from a mirror or the official host. The variable RESNET18_CIFAR10_URL names a first address."""
     from resnet18.data.fetch import bring, fetch
 
     def say(text: str) -> None:
@@ -27,7 +27,7 @@ def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", F
 
 
 def verify_command() -> opt.Answer:
-    """Check the archive and its decoded copies. Exit codes: 0 all are right; 4 one is damaged; 5 no archive."""
+    """Check CIFAR-10's archive and the files decoded from it. Exit codes: 0 correct; 4 damaged; 5 no archive."""
     from resnet18.data.archives import find_archive
     from resnet18.data.source import holdings
 

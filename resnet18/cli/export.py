@@ -17,12 +17,12 @@ HIDDEN = "runs of --hypotheses, or of a TOML file of your own: name the file"
 
 
 def export_command(
-    form: Annotated[Format, typer.Argument(metavar="FORMAT", help="What is written.")],
+    form: Annotated[Format, typer.Argument(metavar="FORMAT", help="What to write; tensorboard is a folder.")],
     names: opt.Names = None,
     results: opt.Results = opt.LOCAL,
     to: Annotated[Path | None, opt.option("--to", "PATH", TO_HELP)] = None,
 ) -> opt.Answer:
-    """Write recorded results in the format of a dashboard."""
+    """Write recorded results as CSV, as JSON for a benchmark dashboard, or for TensorBoard."""
     from resnet18.report.exports import TENSORBOARD, TEXTS, notes_of, write_events
     from resnet18.tables.tables import rows_of
 

@@ -65,44 +65,54 @@ def request_of(
 
 
 # What to run.
-NAMES_HELP = "Names of the suite's benchmarks, TOML files or folders of them; default: the whole suite."
+NAMES_HELP = "Names of the suite's benchmarks, TOML files, or folders of TOML files; default: the whole suite."
 NAMES = typer.Argument(metavar="BENCHMARK", help=NAMES_HELP, autocompletion=benchmark_names)
 Names = Annotated[list[str] | None, NAMES]
-CASE_HELP = "Only this case, named as `plan` lists it; may be repeated."
+CASE_HELP = "Only this case of the benchmarks, named as in `plan`; may be repeated."
 Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
-Hypotheses = Annotated[bool, option("--hypotheses", None, "Include possible values where the report states none.")]
+Hypotheses = Annotated[
+    bool, option("--hypotheses", None, "Also run values that the lab report may have used where it states none.")
+]
 # How much of it.
-SCALE_HELP = "Size of the runs: data, images, epochs, width, seeds."
+SCALE_HELP = "Size of the runs: data set, number of images, epochs, width, seeds."
 Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
-SEEDS_HELP = "Seeds of each case; default: set by the scale, at least 3 with --budget."
+SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget at least 3."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
-BUDGET_HELP = "Choose the runs that test the most claims in this time."
+BUDGET_HELP = "Choose runs that fit in this time and test as many claims as possible."
 Budget = Annotated[float | None, typer.Option("--budget", metavar="90s|30m|2h", help=BUDGET_HELP, parser=seconds_of)]
 # Where.
 DATA = (CIFAR10, EMBEDDED, "imagefolder:")
 DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by the scale."
 Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, *DATA)]
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps", "xpu")
-DEVICE_HELP = "Device of cases that name none: auto, cpu, cuda, cuda:N, mps or xpu."
+DEVICE_HELP = "Device of cases that name no device: auto, cpu, cuda, cuda:N, mps or xpu."
 Device = Annotated[str | None, option("--device", "NAME", DEVICE_HELP, *DEVICES)]
 ENGINES = ("local", "ray", "slurm")
-ENGINE_HELP = "Where runs are executed: this machine, a Ray cluster or Slurm."
+ENGINE_HELP = "Where runs are carried out: local (this machine), ray (a Ray cluster) or slurm."
 Engine = Annotated[str, option("--engine", "|".join(ENGINES), ENGINE_HELP, *ENGINES)]
-RESOURCES_HELP = "CPUs and GPUs per run on a cluster; runs whose times are compared get a whole node."
+RESOURCES_HELP = "CPUs and GPUs of a run on a cluster. Runs whose times are compared get a whole node."
 Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
-JOBS_HELP = "Runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared run alone."
+JOBS_HELP = "Number of runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared go alone."
 Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, least=1)]
-Results = Annotated[Path, option("--results", "DIR", "Folder of records and report.")]
+Results = Annotated[Path, option("--results", "DIR", "Results folder: records and report.")]
 # How.
-SET_HELP = "Set a key of the spec, as in -o optimizer.lr=0.01; may be repeated."
+SET_HELP = "Change a key of the benchmarks, as in -o optimizer.lr=0.01; may be repeated."
 Set = Annotated[list[str] | None, option("-o", "KEY=VALUE", SET_HELP)]
-Stale = Annotated[bool, option("--keep-stale", None, "Use records although their code or data have changed since.")]
-Retime = Annotated[bool, option("--retime", None, "Rerun runs whose times are unreliable.")]
-Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups.")]
+Stale = Annotated[
+    bool, option("--keep-stale", None, "Also use records of older code or data; without this, their runs are repeated.")
+]
+Retime = Annotated[
+    bool, option("--retime", None, "Repeat runs whose times are unreliable, as other programs disturbed them.")
+]
+Unreliable = Annotated[
+    bool, option("--accept-unreliable", None, "Also use unreliable times for verdicts and speed-ups.")
+]
 Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", least=0)]
-LIMIT_HELP = "Stop each run after this many seconds; repeat the command to resume."
+LIMIT_HELP = "Stop each run after this many seconds; the same command resumes it."
 Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, least=0.001)]
-Time = Annotated[bool, option("--time", None, "If no record gives an estimate, time a few steps (at most 10 s).")]
+Time = Annotated[
+    bool, option("--time", None, "If no record tells how long runs take, time a few steps (10 s at most).")
+]
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]

@@ -28,7 +28,7 @@ def plan_command(
     options: opt.Set = None,
     time_steps: opt.Time = False,
 ) -> opt.Answer:
-    """List the runs: which are recorded, and the time of the others. No run is started; --time times training steps."""
+    """List the runs: which are recorded, and how long the others will take. No run is started."""
     from resnet18.measure.devices import present_devices
 
     request, source = opt.request_of(scale, data, device, options)

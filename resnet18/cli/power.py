@@ -9,7 +9,7 @@ from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import METRICS
 
-DIFFERENCE_HELP = "Difference to show, in the metric's unit; may be repeated. Default: 0.25, 0.5, 1, 2 and 5."
+DIFFERENCE_HELP = "Difference to detect, in the metric's unit; may be repeated. Default: 0.25, 0.5, 1, 2 and 5."
 
 
 def power_command(
@@ -17,10 +17,12 @@ def power_command(
     difference: Annotated[
         list[float] | None, opt.option("--difference", "N", DIFFERENCE_HELP, least=0.001, most=1_000)
     ] = None,
-    metric: Annotated[str, opt.option("--metric", "NAME", "Metric, as in benchmarks/README.md.")] = "clean_accuracy",
+    metric: Annotated[
+        str, opt.option("--metric", "NAME", "A metric that benchmarks/README.md lists.")
+    ] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
 ) -> opt.Answer:
-    """Say how many seeds are needed to show a difference. Unless a case has two seeds, the variance is assumed."""
+    """Say how many seeds are needed to detect a difference. Without two seeds of a case, a variance is assumed."""
     from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
 
     known = [name for name in METRICS if name != "epochs_to_level"]

@@ -15,7 +15,7 @@ from resnet18.spec.load import check_ids_differ, load_benchmarks
 def report_command(
     names: opt.Names = None, results: opt.Results = opt.LOCAL, accept_unreliable: opt.Unreliable = False
 ) -> opt.Answer:
-    """Write the report (README.md, report.html, figures) from records. TOML files of your own are shown if named."""
+    """Write the report (README.md, report.html, figures) from records. Name TOML files of your own to include them."""
     benchmarks = load_benchmarks(names)
     readings = readings_of(results)
     path = write(results, benchmarks, readings, accept_unreliable=accept_unreliable)

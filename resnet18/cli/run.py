@@ -40,7 +40,7 @@ def run_command(
     time_limit: opt.Limit = None,
     as_json: opt.Json = False,
 ) -> opt.Answer:
-    """Run what has no record yet, then write the report. Each run leaves one record."""
+    """Carry out the runs that have no record yet, then write the report."""
     from rich.console import Console
 
     from resnet18.data.archives import find_archive

@@ -13,7 +13,9 @@ What = Literal["spec", "record"]
 
 
 def schema_command(
-    what: Annotated[What, typer.Argument(metavar="WHAT", help="Benchmark files, or records.")] = "spec",
+    what: Annotated[
+        What, typer.Argument(metavar="WHAT", help="Schema of benchmark files (spec) or of records (record).")
+    ] = "spec",
 ) -> opt.Answer:
     """Print the JSON schema of benchmark files or of records."""
     schema = spec_schema() if what == "spec" else Record.model_json_schema()

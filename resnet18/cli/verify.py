@@ -9,15 +9,15 @@ from resnet18.cli import options as opt
 from resnet18.records.content import load_record
 from resnet18.spec.experiment import parse_data
 
-DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's (a folder needs its path)."
+DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 
 
 def verify_command(
-    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record's file, DIR/records/RUN.ATTEMPT.json.")],
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="File of a record: DIR/records/RUN.ATTEMPT.json.")],
     data: Annotated[str | None, opt.option("--data", "NAME", DATA_HELP, *opt.DATA)] = None,
 ) -> opt.Answer:
-    """Repeat a recorded run and compare the bits. Exit codes: 0 equal; 3 machine or versions differ; 4 other bits."""
+    """Repeat a recorded run and compare results. Exit codes: 0 equal; 3 another machine or version; 4 not equal."""
     from rich.console import Console
 
     from resnet18.execution.progress import Progress
