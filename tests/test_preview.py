@@ -95,25 +95,15 @@ def test_a_record_tells_the_pace_of_its_own_machine_alone(name, other, tells, mo
     assert tells == len(of_this_machine([record]))
 
 
-def test_the_rule_of_thumb_counts_steps_and_work():
-    """10 ms a step of 16 images; 1.8e9 / 16 multiplications at 56 px, thrice for training, 25e9 a second."""
-    half, whole, cifar = (
-        by_rule(make_experiment(image_size=56, width=width, stem=stem))
-        for width, stem in ((32, "imagenet"), (64, "imagenet"), (64, "cifar"))
-    )
-    image_s = 1.8e9 / 16 / 25e9
-
-    assert (0.5, 0.01 / 16 + 3 * image_s) == pytest.approx((whole.prepare_s, whole.train_image_s))
-    assert [image_s / 4, image_s, 16 * image_s] == pytest.approx([pace.eval_image_s for pace in (half, whole, cifar)])
-
-
-def test_a_kind_without_a_pace_has_that_of_the_nearest_times_their_ratio_by_the_rule():
+@pytest.mark.parametrize(("change", "ratio"), [({"width": 128}, 4), ({"stem": "cifar"}, 16)])
+def test_a_kind_without_a_pace_has_that_of_the_nearest_times_their_ratio_by_the_rule(change, ratio):
     """Twice the width is four times the work; of two that are known the one with the nearer work counts."""
-    far, near, own = (make_experiment(image_size=224, batch_size=128, width=width) for width in (16, 64, 128))
+    large = {"image_size": 224, "batch_size": 128, "width": 64}
+    far, near, own = (make_experiment(**large | other) for other in ({"width": 16}, {}, change))
     pace = expected((own, IDLE), {(far, IDLE): replace(PACE, train_image_s=9.0), (near, IDLE): PACE})
 
     assert (1.0, "scaled from other cases") == (pace.prepare_s, pace.basis)
-    assert (4 * 0.01, 4 * 0.001) == pytest.approx((pace.train_image_s, pace.eval_image_s), rel=0.01)
+    assert (ratio * 0.01, ratio * 0.001) == pytest.approx((pace.train_image_s, pace.eval_image_s), rel=0.01)
     assert by_rule(own) == expected((own, IDLE), {})
 
 

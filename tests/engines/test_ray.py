@@ -91,20 +91,6 @@ def test_the_run_of_a_killed_worker_is_started_again(cluster, run, records):
     assert [1] == [record.attempt for record in records()]
 
 
-def test_a_run_that_fails_is_not_given_out_again(run, records):
-    text = ONE_CASE.replace("{ batch_size = 8 }", '{ batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }')
-    finished = run(text, overrides=(*TINY, "epochs=20"))
-
-    assert ["diverged"] == [one.status for one in finished]
-    assert [1] == [record.attempt for record in records()]
-
-
-def test_nodes_with_other_code_are_refused(run, monkeypatch):
-    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
-    with pytest.raises(Exception, match=r"has another version of resnet18\n.*install the version"):
-        run()
-
-
 def test_a_node_whose_data_are_damaged_gets_no_more_runs(cluster, run, records, tmp_path):
     source = DataSource("pictures", make_tar(tmp_path / "pictures.tar.gz", files(10)))
     sizes = ("train_images=20", "test_images_epoch=20", "test_images_last=20", *TINY[3:])
