@@ -84,7 +84,6 @@ class Server(ThreadingHTTPServer):
         self.behaviours = dict(BEHAVIOURS)
 
     def url(self, name):
-        """Return where the server behaves like this."""
         return f"http://127.0.0.1:{self.server_port}/{name}"
 
     def handle_error(self, request, client_address):
@@ -95,7 +94,6 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     def do_GET(self):
-        """Answer."""
         name = self.path.partition("?")[0].strip("/")
         self.server.asked.append((name, start_of(self)))
         with suppress(BrokenPipeError, ConnectionResetError):

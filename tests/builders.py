@@ -4,7 +4,6 @@ import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 from resnet18.records.content import build_record, result_hash, seal
@@ -238,11 +237,6 @@ def make_case(name: str, records: tuple[Record, ...], experiment: Experiment | N
     experiment = experiment or (records[0].spec.experiment if records else make_experiment())
     case = Case.model_construct(name=name, reported={})
     return CaseRecords(case, experiment, Execution(), ids_of(experiment, Execution()).arm_id, records, None)
-
-
-def wait_for_an_epoch(process: Popen[str]) -> str:
-    """Read what `run --json` prints until an event tells of an epoch, and return that: what will run is said before."""
-    return next((line for line in process.stdout or () if '"event": "epoch"' in line), "")
 
 
 @functools.cache

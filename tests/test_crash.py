@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from builders import TINY, make_toml, wait_for_an_epoch
+from builders import TINY, make_toml
 from fakes.jobs import ONE_CASE, Quiet, run_in
 
 from resnet18.execution.job import Policy
@@ -48,6 +48,11 @@ def start(tmp_path):
         )
 
     return begin
+
+
+def wait_for_an_epoch(process):
+    """Return the event that tells of one; before it there are others."""
+    return next((line for line in process.stdout if '"event": "epoch"' in line), "")
 
 
 def finish(folder, results):

@@ -58,7 +58,6 @@ class Ending:
         self.log.append(("start", job.run.experiment.batch_size, job.processors, job.gpus, job.is_exclusive))
 
     def close(self):
-        """Let go of what it held."""
         self.held.close()
 
 

@@ -29,10 +29,10 @@ class Page(HTMLParser):
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag, attrs):  # noqa: D102 - as inherited
+    def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
-    def handle_data(self, data):  # noqa: D102 - as inherited
+    def handle_data(self, data):
         if self.cdata_elem:
             tag, attributes = self.tags[-1]
             key = f"{tag} {attributes.get('type', '')}".strip()

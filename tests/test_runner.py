@@ -9,7 +9,6 @@ import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from builders import TINY, TOML, make_experiment, make_job, make_run
@@ -105,25 +104,6 @@ def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
     assert min(diverged.time.train_s, diverged.memory.rss_peak_bytes) > 0
     assert diverged.result_hash is None
     assert "DivergedError" in log.read_text(encoding="utf-8")
-
-
-def test_a_recorded_run_is_run_again_only_where_its_code_has_changed(tmp_path, monkeypatch):
-    given_out = []
-
-    def carry_out(jobs, progress):
-        given_out.append(len(jobs))
-        for job in jobs:
-            job.store.save(record_of(job.next()))
-        return []
-
-    engine, results = SimpleNamespace(prepare=lambda runs: None, carry_out=carry_out), tmp_path / "results"
-    run_in(results, engine=engine)
-    run_in(results, engine=engine)
-    monkeypatch.setattr("resnet18.execution.runner.code_hash", lambda *_: "0" * 64)
-    run_in(results, engine=engine, policy=Policy(keep_stale=True))
-    run_in(results, engine=engine)
-
-    assert [2, 0, 0, 2] == given_out
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ class StoreMachine(RuleBasedStateMachine):
         self.there, self.maybe = {}, {}
 
     def teardown(self):
-        """Leave nothing behind."""
         self.patched.undo()
         self.home.cleanup()
 

@@ -80,7 +80,7 @@ class DeviceTensor(torch.Tensor):
     """A tensor that says that it lies on the accelerator; `raw` has its data."""
 
     @staticmethod
-    def __new__(cls, raw: torch.Tensor) -> torch.Tensor:  # noqa: D102 - the data are all that it takes
+    def __new__(cls, raw: torch.Tensor) -> torch.Tensor:
         block, place = DEVICE.block_of(raw), {"strides": raw.stride(), "storage_offset": raw.storage_offset()}
         device = torch.device(NAME, 0)
         tensor = torch.Tensor._make_wrapper_subclass(cls, raw.size(), **place, dtype=raw.dtype, device=device)

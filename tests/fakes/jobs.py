@@ -32,7 +32,6 @@ class Quiet(Progress):
         self.lines = []
 
     def tell(self, text, *events):
-        """Remember a line."""
         self.lines += [text] if text else []
 
 

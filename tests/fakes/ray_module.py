@@ -49,11 +49,9 @@ class FakeRay:
     exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError, OutOfMemoryError=OutOfMemoryError)
 
     def nodes(self):
-        """List the nodes as Ray does."""
         return self.rows
 
     def remote(self, **options):
-        """Return what makes a function a task."""
         return lambda function: SimpleNamespace(
             options=lambda **more: SimpleNamespace(remote=lambda text: self._send(text, {**options, **more}))
         )
@@ -79,7 +77,6 @@ class FakeRay:
         return node, f"address-{node}", text
 
     def cancel(self, task, *, force=False):
-        """End a task as an interrupt does."""
         assert not force
         task.was_cancelled = True
         if task.outcome is PENDING:
