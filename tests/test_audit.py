@@ -50,15 +50,10 @@ reported = { best_accuracy = "81.0%", train_s = "60.0" }
 [[claim]]
 id = "K1"
 says = "a larger batch is better and faster"
-[[claim.check]]
-kind = "ranking"
-metric = "best_accuracy"
-cases = ["32", "16", "8"]
-[[claim.check]]
-kind = "greater"
-metric = "train_s"
-case = "16"
-than = "32"
+check = [
+    { kind = "ranking", metric = "best_accuracy", cases = ["32", "16", "8"] },
+    { kind = "greater", metric = "train_s", case = "16", than = "32" },
+]
 
 [printed]
 test_images = 10_000
@@ -81,7 +76,7 @@ STRANGER = '[[case]]\nname = "64"\nexperiment = { batch_size = 64 }\nreported = 
 
 FALLING = 'kind = "trend", metric = "train_s", cases = ["8", "16", "32"], direction = "falling"'
 
-FASTER = '[[claim.check]]\nkind = "greater"\nmetric = "train_s"\ncase = "16"\nthan = "32"\n'
+FASTER = '{ kind = "greater", metric = "train_s", case = "16", than = "32" },'
 FLOOR = 'same_work = [{ cases = ["8", "32"], metric = "train_s", because = "it is so" }]'
 
 PLANTED = {
@@ -92,7 +87,7 @@ PLANTED = {
     "same experiment": ("[[claim]]", f"{TWIN}\n[[claim]]"),
     "same value": ("[[claim]]", f"{STRANGER}\n[[claim]]"),
     "sampling error": ('"75.0%"', '"80.5%"'),
-    "noise floor": (f"{FASTER}\n[printed]", f"[printed]\n{FLOOR}"),
+    "noise floor": (f"{FASTER}\n]\n\n[printed]", f"]\n\n[printed]\n{FLOOR}"),
     "confounded": ("{ batch_size = 32 }", "{ batch_size = 32, image_size = 64 }"),
     "best epoch": ('"last"', '"test"'),
     "identity": ("p = 0.5", "p = 0.0"),
@@ -128,8 +123,7 @@ def claim(check, before="[printed]"):
 @pytest.fixture(scope="module")
 def suite():
     """What is found in the suite's own seven files."""
-    findings, _ = audit(load_benchmarks())
-    return audit_rows(findings)
+    return audit(load_benchmarks())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,10 +154,10 @@ def test_one_planted_defect_is_the_one_finding(kind, tmp_path):
 )
 def test_the_suites_own_report_shows_what_it_is_known_for(kind, count, words, suite):
     """Golden evidence: numbers computed by hand from the report."""
-    found = "\n".join(f"{row['where']}: {row['says']}: {row['evidence']}" for row in suite if row["kind"] == kind)
+    rows = [row for row in audit_rows(suite[0]) if row["kind"] == kind]
+    found = "\n".join(f"{row['where']}: {row['says']}: {row['evidence']}" for row in rows)
 
-    assert count == sum(row["kind"] == kind for row in suite)
-    assert [] == [word for word in words if word not in found]
+    assert (count, []) == (len(rows), [word for word in words if word not in found])
 
 
 RATE = 'epoch = 2, printed = "0.01"'
@@ -230,9 +224,7 @@ def test_prose_contradicts_the_table_only_beyond_rounding(check, expected, tmp_p
     ("schedule", "epoch", "printed", "evidence"),
     [
         ('"cosine"', 2, "0.05", None),
-        ('"cosine"', 4, "0", None),
         ('"cosine", warmup_epochs = 2', 3, "0.05", None),
-        ('"one_cycle", max_lr = 0.1', 4, "0.0000004", None),
         ('"cosine"', 2, "0.01", "0.1 under the schedule cosine: 0.05"),
         ('"constant"', 2, "0.01", "0.1 under the schedule constant: 0.1"),
         (SCHEDULE, 3, "0.01", None),
@@ -391,10 +383,8 @@ def test_text_tells_the_findings_by_kind_how_many_there_are_and_what_was_not_che
     assert set() == set("\x1b\u202e\x9b\r") & set(text)
 
 
-def test_the_suites_own_claims_are_checked_or_named():
-    _, unchecked = audit(load_benchmarks())
-
-    assert ["A1", "B4", "C1", "C4", "G1", "E1", "F3"] == [*dict.fromkeys(each.label.split()[1] for each in unchecked)]
+def test_the_suites_own_claims_are_checked_or_named(suite):
+    assert ["A1", "B4", "C1", "C4", "G1", "E1", "F3"] == [*dict.fromkeys(each.label.split()[1] for each in suite[1])]
 
 
 def test_the_command_finds_nothing_in_a_clean_file_and_a_few_defects_in_the_example(tmp_path, cli):

@@ -26,7 +26,6 @@ from resnet18.tables.metrics import overfitting_epoch
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 OVERFITS = (2.0, 1.5, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4)
-FALLS = tuple(2.5 - 0.2 * number for number in range(10))
 DIVERGES = {"optimizer": {"name": "sgd", "lr": 100.0}, "epochs": 20}
 RISE = "lowest test loss before it rises (clean)"
 BAND = "line: mean of the seeds; band: lowest to highest"
@@ -122,25 +121,20 @@ def test_a_last_epoch_tested_on_more_images_is_hollow():
 
 
 @pytest.mark.parametrize(
-    ("losses", "epoch"),
+    ("case", "epoch"),
     [
-        ((OVERFITS, OVERFITS), 3),
-        ((OVERFITS, tuple(loss + 1.5 for loss in OVERFITS)), None),  # the seeds differ more than the loss rises
-        ((tuple(reversed(OVERFITS)),), None),  # falls, then rises, but not above where it was
-        ((FALLS,), None),
-        (((2.0, 1.5, 1.0, 1.2, 1.4, 1.6, 1.5, 1.3, 0.9, 1.9),) * 2, 9),  # the last epoch alone is the last tenth
-        (([1.0, 1.05, 0.95, 1.02] * 25,), None),  # flat and noisy
-        (((1.0, 1.2),), None),  # two epochs of one seed say nothing
+        (case_of(OVERFITS, OVERFITS), 3),
+        (case_of(OVERFITS, tuple(loss + 1.5 for loss in OVERFITS)), None),  # the seeds differ more than the loss rises
+        (case_of(OVERFITS[::-1]), None),  # falls, then rises, but not above where it was
+        (case_of(tuple(2.5 - 0.2 * number for number in range(10))), None),
+        (case_of(*((2.0, 1.5, 1.0, 1.2, 1.4, 1.6, 1.5, 1.3, 0.9, 1.9),) * 2), 9),  # the last epoch is the last tenth
+        (case_of([1.0, 1.05, 0.95, 1.02] * 25), None),  # flat and noisy
+        (case_of((1.0, 1.2)), None),  # two epochs of one seed say nothing
+        (case_of(*((2.0, 1.9, 1.8, 1.7, 1.6, 9.0),) * 2, last_images=1_000), None),  # the last is of other images
     ],
 )
-def test_the_overfitting_epoch_is_that_of_the_lowest_loss_if_the_loss_rises_from_there(losses, epoch):
-    assert epoch == overfitting_epoch(case_of(*losses).measured)
-
-
-def test_an_epoch_tested_on_other_images_decides_nothing_about_overfitting():
-    losses = (2.0, 1.9, 1.8, 1.7, 1.6, 9.0)
-
-    assert overfitting_epoch(case_of(losses, losses, last_images=1_000).measured) is None
+def test_the_overfitting_epoch_is_that_of_the_lowest_loss_if_the_loss_rises_from_there(case, epoch):
+    assert epoch == overfitting_epoch(case.measured)
 
 
 def test_the_overfitting_epoch_is_a_star_on_its_curve():

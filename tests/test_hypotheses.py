@@ -14,13 +14,6 @@ from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve, sub_cases
 from resnet18.tables.selection import select
 
-HYPOTHESIS = """
-[[hypothesis]]
-key = "optimizer.lr"
-question = "Which rate was it?"
-cases = ["8"]
-candidate = [{ name = "slow", value = 0.001 }, { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }]
-"""
 FAR = {0.001: 50, 0.01: 60, 0.1: 70}
 """Accuracies in percent by learning rate, where 70 % is reported."""
 
@@ -31,6 +24,9 @@ def about(key, *values, names=None):
         f'{{ name = "{name}", value = {value} }}' for name, value in zip(names or values, values, strict=True)
     )
     return f'[[hypothesis]]\nkey = "{key}"\nquestion = "Which?"\ncases = ["8"]\ncandidate = [{named}]\n'
+
+
+HYPOTHESIS = about("optimizer.lr", *FAR, names=("slow", "as assumed", "fast"))
 
 
 @pytest.fixture

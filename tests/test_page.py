@@ -90,10 +90,11 @@ def test_text_from_files_stays_text(mine):
     del nulls["failure"]
     records = changed(ok, classes=[HOSTILE, "\u202eb"]), changed(failed, failure=failure, nulls=nulls)
     cases = (mine.cases[0].model_copy(update={"name": f"8 {HOSTILE}"}), mine.cases[1])
-    words = {"title": HOSTILE, "question": HOSTILE, "source": HOSTILE}
+    words = dict.fromkeys(("title", "question", "source"), HOSTILE)
     renamed = mine.model_copy(update={"cases": cases, "claims": (), **words})
+    judged = mine.model_copy(update={"report": HOSTILE})
 
-    for benchmark, shown in ((mine, f"16 beats {HOSTILE}"), (renamed, f"8 {HOSTILE}")):
+    for benchmark, shown in ((judged, f"16 beats {HOSTILE}"), (renamed, f"8 {HOSTILE}")):
         page = page_of([benchmark], records)
         tags = Page(page).tags
         assert shown in words_of(page)
@@ -159,7 +160,6 @@ def test_a_page_lists_some_of_many_runs_and_says_where_the_others_are(mine, monk
 
 
 def test_a_figure_for_which_there_is_no_room_stands_as_a_link(mine, monkeypatch):
-    """Nothing is dropped silently."""
     monkeypatch.setattr("resnet18.report.page.MOST_BYTES", 0)
     with_links = page_of([mine], record_all([mine], seeds=(0, 1)))
 

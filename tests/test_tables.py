@@ -101,7 +101,6 @@ def test_reported_values_stand_only_where_they_may_be_compared(request_, head):
 
 @pytest.mark.parametrize(("status", "word"), [("oom_host", "Out of Memory (host)"), ("timeout", "timed out")])
 def test_a_run_without_a_result_is_a_word_in_its_cell(status, word, mine):
-    """Never dropped."""
     one, other = record_all([mine])
     table = cells(mine, [one, make_record(other.spec.experiment, request=PAPER, status=status)])
 
@@ -251,10 +250,9 @@ def test_only_a_slice_is_extrapolated(device, request_):
 
 
 def test_an_unreliable_time_is_not_extrapolated(device):
-    """It would be a thousandfold as unreliable; where every time is, the table has no such column."""
+    """Where every time is unreliable, the table has no such column."""
     alone, text = record_slices(device, (25.6,)), "not extrapolated \N{DAGGER}"
     beside = [changed(one, flags=["not_exclusive"]) for one in record_slices(device, (2.56,), path="fast")]
-
     both = cells(device, [*alone, *beside], SLICE)
 
     assert ("20,000 (n = 1: no interval)", text) == (both[FULL, "CPU"], both[FULL, "CPU, tuned"])

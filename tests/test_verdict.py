@@ -192,7 +192,6 @@ MISSING = [
     [*(("inconclusive", *row) for row in OPEN), *(("not run", *row) for row in MISSING)],
 )
 def test_records_that_do_not_bear_on_a_claim_give_the_reason(word, reason, check, make, tmp_path):
-    """As a code with its values, and never a verdict on nothing."""
     mine = claimed(tmp_path, check)
     (verdict,) = verdicts(mine, make(mine))
 
@@ -304,7 +303,6 @@ def test_a_trend_bends_where_it_says_so_and_never_steps_back(check, means, tmp_p
 
 
 def test_a_verdict_does_not_depend_on_which_other_tables_were_run(tmp_path):
-    """The claims of all tables count, recorded or not."""
     one = claimed(tmp_path, GREATER)
     other = one.model_copy(update={"name": "other"})
     selections = select([one], PAPER, records_of(one))

@@ -4,11 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-from reports import noisy_epochs, record_all
-
-from resnet18.records.store import Readings
-from resnet18.report.report import write_report
-from resnet18.spec.load import load_benchmarks
 
 CHART = '[data-chart^="augmentation"]'
 LINES, VALUES, RANGE = f"{CHART} .plot .line", f"{CHART} .value", f"{CHART} input[type=range]"
@@ -30,16 +25,6 @@ def test_the_page_does_not_overflow_and_its_texts_have_contrast(width, height, t
     assert [] == chromium.evaluate(f"({CONTRAST})({AA})")
     assert 5 == chromium.count(LINES)
     assert [] == chromium.complaints()
-
-
-def test_the_page_opens_within_a_second(chromium, page):
-    took_ms = []
-    for _ in range(3):
-        chromium.open(page)
-        chromium.settle()
-        took_ms.append(chromium.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
-
-    assert min(took_ms) < 1000
 
 
 def test_verdicts_are_filtered_by_their_word(desktop):
@@ -160,17 +145,4 @@ def test_without_a_script_the_page_still_shows_verdicts_tables_and_figures(chrom
     assert all(word in shown for word in ("contradicted", "Table 2: batch size", "Result hash", "How to read it"))
     assert "Search" not in shown
     assert 6 <= sum(names[at] == "IMG" for at in document["layout"]["nodeIndex"])
-    assert [] == chromium.complaints()
-
-
-def test_hostile_text_runs_nothing(chromium, tmp_path):
-    hostile = "</script><img src=x onerror=alert(1)><svg onload=alert(2)>"
-    (basic,) = load_benchmarks(("basic",))
-    mine = basic.model_copy(update={"title": hostile, "question": hostile, "report": hostile})
-    records = record_all([basic], seeds=range(3), epochs=noisy_epochs)
-    write_report(tmp_path, [mine], Readings(tuple(records), ()))
-    chromium.open(tmp_path / "report.html")
-    chromium.settle()
-
-    assert hostile in chromium.texts("h3")[1]
     assert [] == chromium.complaints()
