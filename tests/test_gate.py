@@ -10,7 +10,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 
 from resnet18.cli.check import saved_bytes
 from resnet18.gate import baseline as kept
-from resnet18.gate.check import NO_CHANGE, Sides, check, growth, prediction
+from resnet18.gate.check import NO_CHANGE, Sides, check, exit_code_of, growth, prediction
 from resnet18.records.content import seal
 from resnet18.records.record import Score, null_keys
 from resnet18.records.store import Store
@@ -57,7 +57,7 @@ def judge(head, baseline=SIDE, base=None, gate=GATE, **saved):
 
 def found(judged, metric):
     """The verdict on a metric, and what is said of it."""
-    (finding,) = [finding for finding in judged.findings if finding.metric == metric]
+    (finding,) = [finding for finding in judged if finding.metric == metric]
     return finding.verdict, finding.says
 
 
@@ -123,7 +123,7 @@ def test_a_check_finds_what_changed_and_passes_on_nothing(what):
     judged = make()
 
     assert (verdict, True) == (found(judged, metric)[0], says in found(judged, metric)[1])
-    assert exit_code == judged.exit_code
+    assert exit_code == exit_code_of(judged)
 
 
 def test_levels_are_holms_over_all_metrics_of_all_cases():
@@ -132,7 +132,7 @@ def test_levels_are_holms_over_all_metrics_of_all_cases():
     head = make_side(range(20, 23), lambda seed: noisy(seed) + 21, numerics=OTHER)
     cases = {f"mine/{number}": head if number == 0 else side[:3] for number in range(3)}
     alone, among = judge(head, side), check(Sides(cases, dict.fromkeys(cases, side)), GATE)
-    first = next(finding for finding in among.findings if finding.metric == "clean_accuracy")
+    first = next(finding for finding in among if finding.metric == "clean_accuracy")
 
     assert "regression" == found(alone, "clean_accuracy")[0]
     assert ("ok", True) == (first.verdict, "alarm at 0.0033" in first.says)
@@ -156,7 +156,7 @@ def test_the_page_has_what_was_found_first_and_rows_are_flat():
     assert page[0].startswith("**Regression.** 1 regression, ")
     assert page[0].endswith("False alarms: at most 1 % of checks.")
     assert "| regression " in page[6]
-    assert [{"case", "metric", "verdict", "says"}] * len(page[6:]) == [set(row) for row in judged.rows]
+    assert [{"case", "metric", "verdict", "says"}] * len(page[6:]) == [set(finding._fields) for finding in judged]
 
 
 # The records of each side

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,28 +19,15 @@ from typing import Any
 import typer
 
 from resnet18.cli import options as opt
-from resnet18.cli.audit import audit_command
-from resnet18.cli.check import check_command
-from resnet18.cli.compare import compare_command
 from resnet18.cli.data import DATA_COMMANDS
-from resnet18.cli.env import env_command
-from resnet18.cli.export import export_command
-from resnet18.cli.forecast import forecast_command
-from resnet18.cli.merge import merge_command
-from resnet18.cli.plan import plan_command
-from resnet18.cli.power import power_command
-from resnet18.cli.report import report_command
-from resnet18.cli.run import run_command
-from resnet18.cli.schema import schema_command
-from resnet18.cli.verify import verify_command
 from resnet18.spec.errors import SuiteError, printable
 
 Command = Callable[..., opt.Answer]
-COMMANDS: tuple[Command, ...] = (
-    *(plan_command, run_command, report_command, verify_command, forecast_command, audit_command, check_command),
-    *(compare_command, export_command, power_command, merge_command, env_command, schema_command),
+COMMANDS = (
+    *("plan", "run", "report", "verify", "forecast", "audit", "check"),
+    *("compare", "export", "power", "merge", "env", "schema"),
 )
-"""In the order of the help. A command is called like its function."""
+"""In the order of the help. Each is the function `NAME_command` of the module `cli/NAME.py`."""
 
 
 def typed_command() -> str:
@@ -103,7 +91,8 @@ def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
     return made
 
 
-app = made_of(COMMANDS, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
+commands = [getattr(import_module(f"resnet18.cli.{name}"), f"{name}_command") for name in COMMANDS]
+app = made_of(commands, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 

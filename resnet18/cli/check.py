@@ -26,7 +26,7 @@ def check_command(
 ) -> opt.Answer:
     """Check records for regressions against a baseline. Exit codes: 0 none; 1 regression; 3 records missing."""
     from resnet18.gate import baseline as kept
-    from resnet18.gate.check import Sides, check
+    from resnet18.gate.check import Sides, check, exit_code_of
     from resnet18.report.markdown import check_text
 
     (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
@@ -47,7 +47,8 @@ def check_command(
     )
     judged = check(sides, benchmark.gate)
     about = (f"records of {results}", f"the baseline of commit {found.index.commit[:12]} ({found.folder})")
-    return opt.Answer(judged.rows, check_text(judged, *about, benchmark.gate.false_alarm_rate), judged.exit_code)
+    text = check_text(judged, *about, benchmark.gate.false_alarm_rate)
+    return opt.Answer([finding._asdict() for finding in judged], text, exit_code_of(judged))
 
 
 def final_records(results: Path) -> tuple[Record, ...]:

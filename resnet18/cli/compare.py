@@ -23,7 +23,7 @@ def compare_command(
 ) -> opt.Answer:
     """Compare two results folders: equal results, accuracy, time, memory. Exit code 2: that is impossible."""
     from resnet18.gate.baseline import every_case, obstacles
-    from resnet18.gate.check import Sides, check
+    from resnet18.gate.check import Sides, check, exit_code_of
     from resnet18.report.markdown import check_text
 
     benchmarks = load_benchmarks(names)
@@ -33,4 +33,4 @@ def compare_command(
     ours = {case: records for case, records in a.items() if case in b}
     judged = check(Sides(head={case: b[case] for case in ours}, baseline=ours, base=ours), PEOPLE)
     text = check_text(judged, f"records of {second}", f"those of {first}", PEOPLE.false_alarm_rate)
-    return opt.Answer(judged.rows, f"{text}\n\n{NOT_IN_TURNS}", judged.exit_code)
+    return opt.Answer([finding._asdict() for finding in judged], f"{text}\n\n{NOT_IN_TURNS}", exit_code_of(judged))

@@ -25,15 +25,7 @@ from resnet18.spec.errors import IntegrityError
 from resnet18.training.device import memory_capped, ready_device, resolve_for_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.native import path_numerics
-from resnet18.training.results import (
-    START,
-    Position,
-    conclude,
-    learned_nothing,
-    parameter_count,
-    restore,
-    snapshot,
-)
+from resnet18.training.results import START, Position, conclude, learned_nothing, parameter_count, restore, snapshot
 from resnet18.training.setup import Setup, compile_network, form_of, set_up
 
 

@@ -3,11 +3,11 @@
 Accuracy is held against the baseline's spread, times and memory against a base that ran in turns.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import exp, log, sqrt
 from statistics import fmean, variance
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from resnet18.gate.baseline import Cases, other_numerics
 from resnet18.records.content import first_difference
@@ -31,8 +31,7 @@ Outcome = Literal["ok", "regression", "not compared", "missing"]
 not recorded, so that nothing must pass on it."""
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """What a check says of a metric of a case."""
 
     case: str
@@ -58,26 +57,6 @@ class Suspicion:
 
 
 @dataclass(frozen=True)
-class GateResult:
-    """What one check finds of every metric of every case, and the exit code that follows."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0: nothing found. 1: a regression. 3: what had to be measured was not."""
-        verdicts = {finding.verdict for finding in self.findings}
-        if "regression" in verdicts:
-            return 1
-        return 3 if "missing" in verdicts or "ok" not in verdicts else 0
-
-    @property
-    def rows(self) -> list[dict[str, str]]:
-        """The findings as JSON rows."""
-        return [asdict(finding) for finding in self.findings]
-
-
-@dataclass(frozen=True)
 class Sides:
     """What is compared, by case. Runs that failed are there too."""
 
@@ -91,14 +70,22 @@ class Sides:
     """What autograd saves of a batch of a case: in the baseline, and now."""
 
 
-def check(sides: Sides, gate: Gate) -> GateResult:
+def exit_code_of(findings: Iterable[Finding]) -> int:
+    """Return 0 where nothing was found, 1 at a regression, 3 where something that had to be measured was not."""
+    verdicts = {finding.verdict for finding in findings}
+    if "regression" in verdicts:
+        return 1
+    return 3 if "missing" in verdicts or "ok" not in verdicts else 0
+
+
+def check(sides: Sides, gate: Gate) -> list[Finding]:
     """Judge the records of a head. That any of the suspicions is wrongly called a regression has the gate's rate."""
     found: list[Finding | Suspicion] = []
     found += [Finding(case, "status", "missing", GONE) for case in sides.baseline if case not in sides.head]
     for case in sides.head:
         found += [*_results(case, sides, gate), *_costs(case, sides, gate)]
     levels = iter(holm_levels([each.p for each in found if isinstance(each, Suspicion)], gate.false_alarm_rate))
-    return GateResult(tuple(each.judged(next(levels)) if isinstance(each, Suspicion) else each for each in found))
+    return [each.judged(next(levels)) if isinstance(each, Suspicion) else each for each in found]
 
 
 def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:

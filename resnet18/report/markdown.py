@@ -6,7 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from resnet18.gate.check import GateResult
+from resnet18.gate.check import Finding, exit_code_of
 from resnet18.report import document as doc
 from resnet18.report.document import Code, Line, Section, Strong
 from resnet18.report.verdicts import decisive, evidence_of, was_judged
@@ -121,15 +121,15 @@ FOUND = {
 ORDER = ("regression", "missing", "ok", "not compared")
 
 
-def check_text(check: GateResult, head: str, baseline: str, rate: float) -> str:
+def check_text(found: Iterable[Finding], head: str, baseline: str, rate: float) -> str:
     """Return the page of a check: what was found first, then everything that was looked at.
 
     `head` and `baseline` say in words what is compared, `rate` is that of false alarms over all metrics.
     """
-    findings = sorted(check.findings, key=lambda finding: ORDER.index(finding.verdict))
+    findings = sorted(found, key=lambda finding: ORDER.index(finding.verdict))
     verdicts = [finding.verdict for finding in findings]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-    result = Line(*FOUND[check.exit_code], f" {counts}. False alarms: at most {100 * rate:g} % of checks.")
+    result = Line(*FOUND[exit_code_of(findings)], f" {counts}. False alarms: at most {100 * rate:g} % of checks.")
     rows = ((finding.case, finding.metric, finding.verdict, finding.says) for finding in findings)
     shown = text_table(("case", "metric", "verdict", "what was found"), rows)
     return blocks_text((result, Line(f"{head}, compared with {baseline}."), shown))

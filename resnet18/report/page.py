@@ -36,8 +36,6 @@ ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 """What could end a script element, or a line of one."""
 SAFE = " !$'()*+,-./:;=?@_~{}|^"
 """What stands for itself in an address inside double quotes; everything else is written as its bytes."""
-IMAGES = ("train", "as_published", "clean")
-"""Fields of an epoch, of which a reader chooses."""
 NUMBERS: dict[str, tuple[str, Kind]] = {
     "best_accuracy": ("Best, as published", "percent"),
     "clean_accuracy": ("Last, clean", "percent"),
@@ -123,11 +121,12 @@ def curve_data(figures: Collection[Figure]) -> dict[str, list[Any]]:
 def _curves(records: Sequence[Record]) -> dict[str, Any]:
     """Return a case's curves: mean over the seeds, and each seed."""
     shortest = min(len(record.epochs) for record in records)
+    scores = ("train", "as_published", "clean")  # of which a reader chooses
     return {
         "seeds": [record.seed for record in records],
         "turn": metrics.overfitting_epoch(records),
         "hollow": min(LAST_EPOCHS, shortest) if metrics.images_at_the_end(records) else 0,
-        "lines": {f"{score}_{measure}": _line(records, score, measure) for score in IMAGES for measure in MEASURES},
+        "lines": {f"{score}_{measure}": _line(records, score, measure) for score in scores for measure in MEASURES},
     }
 
 

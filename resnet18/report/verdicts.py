@@ -14,7 +14,7 @@ from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.spec.resolve import Request
-from resnet18.tables.cells import COSTS
+from resnet18.tables.cells import COSTS, STATUS_TEXT
 from resnet18.tables.statistics import ALPHA, MOST_SEEDS
 
 VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
@@ -24,7 +24,6 @@ SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
 """Metrics whose value is a percentage; a difference of two is in points."""
 NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""
-STATUSES = {"oom_device": "out of memory", "oom_host": "out of memory (host)", "diverged": "diverged", "ok": "ok"}
 
 
 def was_judged(verdicts: Collection[Verdict]) -> bool:
@@ -165,7 +164,7 @@ def _asserted(result: CheckResult) -> str:
     """Return what a check is about, as far as it is known without a number: an ending, a comparison or a metric."""
     check, comparisons = result.check, result.comparisons
     if isinstance(check, RunStatus):
-        return f'every run of "{check.case}" ends {STATUSES[check.status]}'
+        return f'every run of "{check.case}" ends {STATUS_TEXT[check.status].lower()}'
     if isinstance(check, Overfits):
         return f'"{check.case}" overfits'
     if not comparisons:

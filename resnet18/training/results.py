@@ -87,9 +87,6 @@ class Moment:
     scaler: dict[str, int | float]
 
 
-MOMENT = TypeAdapter(Moment)
-
-
 def snapshot(setup: Setup, position: Position, clock: Clock) -> tuple[dict[str, Any], Arrays]:
     """Return the state at a position that `train` has just yielded: JSON values, and arrays.
 
@@ -108,7 +105,7 @@ def restore(setup: Setup, clock: Clock, saved: Mapping[str, Any], arrays: Arrays
     Raises IntegrityError where the state does not fit the setup, which is left as it was.
     """
     try:
-        moment = MOMENT.validate_python(saved)
+        moment = TypeAdapter(Moment).validate_python(saved)
     except ValidationError as error:
         raise IntegrityError("checkpoint", "says no position of a training") from error
     model: dict[str, Tensor] = {}
