@@ -128,7 +128,7 @@ def test_a_table_with_few_of_its_cases_is_only_named():
     benchmarks = load_benchmarks(("augmentation", "optimizer"))
     text = text_of(benchmarks, record_all(benchmarks[1:], SMOKE))
 
-    line = "- Table 1: augmentation: 1 of 5 cases recorded; `resnet18 run augmentation --scale smoke` runs the others."
+    line = "- Table 1: augmentation (1 of 5 cases recorded): `resnet18 run augmentation --scale smoke` runs the others."
     assert line in text
     assert "### Table 1" not in text
 
@@ -145,7 +145,7 @@ def test_a_report_is_an_index_of_its_records(mine):
     records = record_all([mine], seeds=(0, 1, 2))
     hashes = "\n".join(sorted(record.record_hash for record in records))
     index = hashlib.sha256(hashes.encode()).hexdigest()
-    line = f"6 records. SHA-256 of their sorted record hashes, to compare folders: `{index}`."
+    line = f"6 records. Folders with the same records have the same SHA-256: `{index}`."
 
     assert line in text_of([mine], records[::-1]).splitlines()
     assert line not in text_of([mine], records[1:]).splitlines()
@@ -200,7 +200,7 @@ def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():
     by_itself = chapters_of([alone], record_all([alone], SMALL)[:1])[0]
 
     assert (["the lab report"], ["augmentation-alone"]) == (list(beside.verdicts), list(by_itself.verdicts))
-    assert "1 of 6 cases recorded; `resnet18 run augmentation-alone.toml" in text_of([augmentation, alone], records)
+    assert "1 of 6 cases recorded): `resnet18 run augmentation-alone.toml" in text_of([augmentation, alone], records)
 
 
 def test_what_was_judged_comes_before_what_was_not():
@@ -235,7 +235,7 @@ TOO_SHORT = '{ kind = "greater", metric = "late_gain", case = "32", than = "16" 
 COMMAND = "resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:cifar10-jpeg {}."
 ALIKE = "epochs tested on equally many images"
 LACKS = f"clean test accuracy, last quarter of epochs minus the quarter before: needs 8 {ALIKE}"
-NEAREST = "Inconclusive (seeds that would decide the claim if the estimates were the true values): X1 ({})."
+NEAREST = "Inconclusive. If the estimates were exact, these seeds would decide: X1 ({})."
 NEVER = f"Inconclusive, and no number of seeds of such runs can support the claim: X1 ({LACKS})."
 
 
@@ -276,7 +276,8 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine):
     files = ["mine-paper-cifar10-jpeg.svg", "confusion-paper-cifar10-jpeg.svg", "samples-paper-cifar10-jpeg.svg"]
 
     assert ("A table", "Predictions") == (table.title, predictions.title)
-    assert '"8" of A table, n = 1 seed: 5 of 6 predictions are correct (83.3 %).' in "".join(predictions.blocks[0])
+    line = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 5 of 6 predictions are correct (83.3 %).'
+    assert (line,) == predictions.blocks[0]
     assert files == [figure.file for figure in figures_in(kept.sections)]
     assert files[:2] == [figure.file for figure in figures_in(damaged.sections)]
 

@@ -51,7 +51,7 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
         "Accuracy, measured on cifar10-jpeg (best epoch, as published)": "63.33 % [48.99, 77.68]",
         ACCURACY: "60.00 % [35.16, 84.84]",
         "Optimism gap (points)": "+3.33 [-11.01, +17.68]",
-        "Standard deviation over seeds (points)": "10.00",
+        "Standard deviation over seeds, clean (points)": "10.00",
         "Error of the test set (points)": "10.95",
         "Time, reported": "12.5",
         TIME: "3.25",

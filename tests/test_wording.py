@@ -97,9 +97,14 @@ def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
     [
         (True, None, {}, "; claimed: above 0"),
         (False, None, {"correlation": 0.5}, ", paired (correlation 0.50); claimed: above 0"),
-        (None, 10, {}, "; claimed: above 0; would need about 10 seeds"),
-        (None, 999, {}, "; claimed: above 0; would need about 999 seeds, but claims are tested at 10 at most"),
-        (None, None, {}, "; claimed: above 0; would need more than 1,000 seeds"),
+        (None, 10, {}, "; claimed: above 0; a verdict would need about 10 seeds"),
+        (
+            None,
+            999,
+            {},
+            "; claimed: above 0; a verdict would need about 999 seeds, but claims are tested at 10 at most",
+        ),
+        (None, None, {}, "; claimed: above 0; a verdict would need more than 1,000 seeds"),
     ],
 )
 def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, changes, rest):

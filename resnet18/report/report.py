@@ -34,12 +34,15 @@ WORDS = {
     "reported": "the lab report's number, as printed",
     "measured": "the suite's number over n seeds. Accuracies: mean with its 95 % confidence interval (Student's t). "
     "Times: median, with the lowest and the highest",
-    "as published": "as in the lab report: test images get the random operations of the training images, and the value "
-    "is that of the best epoch, chosen on the test set",
-    "clean": "test images are only resized and normalized, and the value is the median of the last three epochs",
-    "optimism gap": "as published minus clean, from the same runs",
-    "error of the test set": "standard error that follows from the number of test images",
-    "commands": "add the path of TOML files and image folders, and --results DIR unless records are in results/local",
+    "as published": "as in the lab report: the random operations of the training images are applied to test images, "
+    "too, and the value is the highest test accuracy of all epochs",
+    "clean": "test images are only resized and normalized. The clean test accuracy of a run is the median of its last "
+    "three epochs",
+    "optimism gap": "test accuracy as published minus clean test accuracy, from the same runs",
+    "error of the test set": "standard error of a run's clean test accuracy, from the number of test images",
+    "public script": "a published program whose lines match the lab report's listings. It may not be the lab report's",
+    "commands": "replace names of TOML files and image folders by their paths; where the records are not in "
+    "results/local, add --results DIR",
 }
 ACCEPTED = Line(Strong("Made with --accept-unreliable: verdicts and speed-ups use unreliable times too."))
 
@@ -160,8 +163,8 @@ def _chapter(chapter: Chapter, records: Collection[Record], picture_of: PictureO
         blocks.append(doc.Section("Predictions", found))
     begun = Items(
         Line(
-            f"{selection.benchmark.title}: {sum(bool(case.records) for case in selection.cases)} of "
-            f"{len(selection.cases)} cases recorded; ",
+            f"{selection.benchmark.title} ({sum(bool(case.records) for case in selection.cases)} of "
+            f"{len(selection.cases)} cases recorded): ",
             Code(command([selection.benchmark], request)),
             " runs the others.",
         )
@@ -169,7 +172,7 @@ def _chapter(chapter: Chapter, records: Collection[Record], picture_of: PictureO
         if not selection.is_half_recorded
     )
     if begun:
-        blocks.append(doc.Section("Incomplete tables", (begun,)))
+        blocks.append(doc.Section("Tables with few records", (begun,)))
     return doc.Section(request.described.capitalize(), tuple(blocks))
 
 
@@ -200,4 +203,4 @@ def _leftovers(hidden: int, readings: Readings) -> Iterator[doc.Block]:
         yield Items(Line(f"Left out: {error}") for error in readings.refused)
     hashes = sorted(record.record_hash for record in readings.records)
     index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    yield Line(f"{len(hashes)} records. SHA-256 of their sorted record hashes, to compare folders: ", Code(index), ".")
+    yield Line(f"{len(hashes)} records. Folders with the same records have the same SHA-256: ", Code(index), ".")

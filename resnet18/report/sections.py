@@ -62,7 +62,7 @@ def table_section(
     if found := tuple(block for answer in answers for block in hypothesis_blocks(answer, request)):
         blocks.append(doc.Section("Values that the lab report does not state", found))
     if assumed := Items(assumptions_of(selection)):
-        heading = "Assumptions at full size: what the lab report does not state"
+        heading = "Assumptions at paper scale: settings that the lab report does not state"
         blocks.append(doc.Section(heading, (assumed,), is_folded=True))
     return doc.Section(title, tuple(blocks))
 
@@ -88,7 +88,7 @@ def predictions(
     right, total = sum(row[at] for at, row in enumerate(counts) if at < len(row)), sum(map(sum, counts))
     share = f"{right:,} of {total:,} predictions are correct ({100 * right / max(total, 1):.1f} %)"
     title = selection.benchmark.title
-    yield Line(f'Clean test images after the last epoch, case "{case.name}" of {title}, {n}: {share}.')
+    yield Line(f'{title}, case "{case.name}", {n}, clean test images after the last epoch: {share}.')
     head, classes = f"{title}: {case.name} ({request.described})", record.classes or ()
     svg = svg_of(confusion_matrix, f"{head}, {n}", classes, counts)
     yield doc.Figure(_figure_file("confusion", request), f"True and predicted classes: {case.name}", svg)

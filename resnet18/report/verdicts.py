@@ -51,9 +51,10 @@ def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> d
         f" ({request.described}).",
     )
     note = Line(
-        "The chance that any supported or contradicted in this table is wrong is at most "
-        f"{100 * ALPHA:g} % (Holm's procedure over all {len(verdicts)} claims; claims are tested at {AT_SEEDS} only). "
-        "Brackets are 95 % intervals of one comparison, without this correction: an interval may exclude the tested "
+        'The chance that a verdict "supported" or "contradicted" of this table is wrong is at most '
+        f"{100 * ALPHA:g} % for all of them together (Holm's procedure over all {len(verdicts)} claims). "
+        f"Claims are tested at {AT_SEEDS} only. "
+        "Brackets are 95 % intervals of one comparison, without Holm's correction: an interval may exclude the claimed "
         "value although the verdict is inconclusive. ",
         Strong("Not run"),
         ": records are missing, or the claim is not tested with these data, scale or options (docs/methodology.md).",
@@ -67,7 +68,7 @@ def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
     if is_open := [verdict for verdict in within if verdict.is_open]:
         nearest = sorted(is_open, key=lambda verdict: verdict.deciding.cost if verdict.deciding else inf)
         text = ", ".join(f"{verdict.claim.id} ({outlook(verdict)})" for verdict in nearest)
-        yield Line(f"Inconclusive (seeds that would decide the claim if the estimates were the true values): {text}.")
+        yield Line(f"Inconclusive. If the estimates were exact, these seeds would decide: {text}.")
     if beyond := [verdict for verdict in verdicts if verdict.out_of_reach]:
         reasons = (
             f"{verdict.claim.id} ({'; '.join(filter(None, (reasons_text(verdict.out_of_reach), outlook(verdict))))})"
@@ -157,7 +158,7 @@ def comparison_text(comparison: Comparison) -> str:
     if comparison.correlation is not None:
         text += f", paired (correlation {comparison.correlation:.2f})"
     text += claimed(comparison)
-    return text if comparison.holds is not None else f"{text}; would need {_seeds_text(comparison)}"
+    return text if comparison.holds is not None else f"{text}; a verdict would need {_seeds_text(comparison)}"
 
 
 def _asserted(result: CheckResult) -> str:

@@ -104,7 +104,7 @@ def _accuracies(title: str, cases: Sequence[CaseRecords]) -> Columns:
     yield Column(f"{title} (median of the last three epochs, clean)", "number"), means(clean_accuracy)
     gaps = means(lambda record: best_accuracy(record) - clean_accuracy(record), "points")
     yield Column("Optimism gap (points)", "number"), gaps
-    yield Column("Standard deviation over seeds (points)", "number"), [cells.seed_error(case) for case in cases]
+    yield Column("Standard deviation over seeds, clean (points)", "number"), [cells.seed_error(case) for case in cases]
     yield Column("Error of the test set (points)", "number"), [cells.image_error(case) for case in cases]
 
 
