@@ -276,8 +276,8 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine):
     files = ["mine-paper-cifar10-jpeg.svg", "confusion-paper-cifar10-jpeg.svg", "samples-paper-cifar10-jpeg.svg"]
 
     assert ("A table", "Predictions") == (table.title, predictions.title)
-    line = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 5 of 6 predictions are correct (83.3 %).'
-    assert (line,) == predictions.blocks[0]
+    text = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 5 of 6 predictions are correct'
+    assert (f"{text} (83.3 %).",) == predictions.blocks[0]
     assert files == [figure.file for figure in figures_in(kept.sections)]
     assert files[:2] == [figure.file for figure in figures_in(damaged.sections)]
 
