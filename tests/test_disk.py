@@ -7,13 +7,13 @@ import itertools
 import os
 from contextlib import nullcontext
 
-import numpy as np
 import pytest
 from builders import make_experiment, make_record, make_store
 from fakes.disk import FaultyOs
+from test_checkpoints import RUN, make_checkpoint
 
 from resnet18.records import disk
-from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head
+from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.store import merge
 from resnet18.report import report
 from resnet18.report.document import Figure
@@ -21,7 +21,6 @@ from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
 GOLDEN = "1781d7b29498d7d2a0c134c261fd20598af790a50cd1e4d2e10d4108f2876f38"
-NUMBERS = np.arange(10_000, dtype=np.float32)
 
 
 def old_store(folder):
@@ -36,26 +35,12 @@ def store(tmp_path):
     return old_store(tmp_path / "results")
 
 
-def save_checkpoint(store):
-    empty = {"numerics": {}, "segments": (), "epochs": (), "time": {}, "training": {}}
-    head = Head(run_id=NEW.run_id, code_hash="c" * 64, data_sha256=None, **empty)
-    Checkpoints(store.results, NEW.run_id).save(Checkpoint(head, {"w": NUMBERS}))
-
-
 WRITES = {
     "a record": lambda store: store.save(NEW),
     "a picture": lambda store: disk.replace(store.picture_path(OLD.run_id, 1), b"a new picture"),
-    "a checkpoint": save_checkpoint,
+    "a checkpoint": lambda store: Checkpoints(store.results, RUN).save(make_checkpoint()),
     "a merge": lambda store: merge([store.results.parent / "other"], store.results),
 }
-
-
-@pytest.fixture
-def another(tmp_path):
-    """A folder to merge: with a new record and its picture."""
-    other = old_store(tmp_path / "other")
-    other.picture_path(NEW.run_id, 1).write_bytes(b"another picture")
-    other.save(NEW)
 
 
 def check_whole(store):
@@ -65,16 +50,18 @@ def check_whole(store):
     assert OLD in readings.records
     assert all(record in (OLD, NEW) for record in readings.records)
     assert store.picture_path(OLD.run_id, 1).read_bytes() in {b"an old picture", b"a new picture"}
-    assert () == Checkpoints(store.results, NEW.run_id).latest()[1]
+    assert () == Checkpoints(store.results, RUN).latest()[1]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full", "broken"])
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("name", WRITES)
-@pytest.mark.usefixtures("another")
 def test_the_store_is_whole_whichever_call_fails(name, persistent, code, tmp_path, monkeypatch):
     """Every open, write, fsync, link, replace and unlink in turn; afterwards the same write succeeds."""
     monkeypatch.setattr(disk, "os", FaultyOs(0))
+    other = old_store(tmp_path / "other")
+    other.picture_path(NEW.run_id, 1).write_bytes(b"another picture")
+    other.save(NEW)
     for at in itertools.count(1):
         store = old_store(tmp_path / f"results-{at}")
         faulty = FaultyOs(at, persistent=persistent, error=OSError(code, os.strerror(code)))

@@ -28,6 +28,7 @@ from resnet18.spec.experiment import DataSource, Execution
 DIVERGES = 'experiment = { batch_size = 8, optimizer = { name = "sgd", lr = 100.0 } }'
 WITH_ONE_THAT_DIVERGES = TOML.replace("experiment = { batch_size = 8 }", DIVERGES)
 ON_CPU = Execution(device="cpu", threads=1)
+LONG = make_experiment(epochs=2_000)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,6 @@ def make(tmp_path):
 @pytest.fixture
 def records(tmp_path):
     return lambda: Store(tmp_path).read().records
-
-
-def long(**changes):
-    return make_experiment(epochs=2_000, **changes)
 
 
 def nothing(message):
@@ -119,7 +116,7 @@ def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
 def test_a_run_whose_process_dies_or_hangs_is_a_record(enter, limit_s, ends, make, records, monkeypatch):
     monkeypatch.setattr(attempts, "GRACE_S", 0.1)
     monkeypatch.setattr(attempts, "_enter", enter)
-    experiment, workers = (long(), 0) if enter is children.ENTER else (make_experiment(), 1)
+    experiment, workers = (LONG, 0) if enter is children.ENTER else (make_experiment(), 1)
     job = make(experiment, ON_CPU.model_copy(update={"workers": workers}), policy=Policy(time_limit_s=limit_s))
     carry_out(job, at_first_epoch(kill_child))
     (record,) = records()
@@ -163,7 +160,7 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(is_child_killed, make,
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        carry_out(make(long()), at_first_epoch(interrupt))
+        carry_out(make(LONG), at_first_epoch(interrupt))
     (record,) = records()
 
     assert ("interrupted", True) == (record.status, "stopped by the user" in record.failure.message)
@@ -202,7 +199,7 @@ def test_a_display_that_fails_stops_the_run_instead_of_hanging(make):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        carry_out(make(long()), at_first_epoch(fail))
+        carry_out(make(LONG), at_first_epoch(fail))
     assert [] == multiprocessing.active_children()
 
 
@@ -267,7 +264,7 @@ def test_a_lock_is_held_by_one_and_let_go_of_whatever_happens(has_flock, tmp_pat
 def test_a_run_that_takes_too_long_is_a_record_with_what_it_had_and_goes_on(make, records, monkeypatch):
     monkeypatch.setattr(attempts, "GRACE_S", 600.0)
     for number in (1, 2):
-        carry_out(make(long(), policy=Policy(time_limit_s=0.2), attempt=number), nothing)
+        carry_out(make(LONG, policy=Policy(time_limit_s=0.2), attempt=number), nothing)
     first, second = records()
 
     assert ("timeout", "timeout") == (first.status, second.status)
