@@ -6,14 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from builders import epochs_of, make_epoch, make_experiment, make_job, make_run, make_setup
+from builders import epochs_of, make_epoch, make_experiment, make_job, make_run, make_setup, make_store
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.execution import worker
 from resnet18.execution.failure import classify, failure_facts, oom_kills
 from resnet18.records.record import Failure, Score
-from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution
 from resnet18.training import results as chance
 from resnet18.training.results import DivergedError, is_at_chance, learned_nothing
@@ -129,8 +128,7 @@ def test_chance_is_what_naming_the_commonest_label_gets():
 def test_a_network_that_stays_where_it_began_is_flagged(least_steps, flags, tmp_path, monkeypatch):
     monkeypatch.setattr(chance, "LEAST_STEPS", least_steps)
     experiment = make_experiment(optimizer={"name": "sgd", "lr": 1e-12})
-    store = Store(tmp_path)
-    store.make_writable()
+    store = make_store(tmp_path)
     job = make_job(tmp_path, make_run(experiment, Execution(device="cpu", threads=1)))
     worker.run_job(job, lambda message: None)
     (record,) = store.read().records

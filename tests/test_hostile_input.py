@@ -11,7 +11,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from builders import TOML, make_record
+from builders import TOML, make_record, make_store
 from hypothesis import given
 from hypothesis import strategies as st
 from test_checkpoints import make_checkpoint
@@ -22,7 +22,6 @@ from resnet18.data.archives import parse_python_batch, read_archive
 from resnet18.data.source import open_data, read_image_folder
 from resnet18.records.checkpoints import decode, decode_picture, encode, encode_picture
 from resnet18.records.content import load_record
-from resnet18.records.store import Store
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
 from resnet18.spec.load import benchmarks_dir, load_benchmark
 
@@ -72,8 +71,7 @@ def read_cifar(path):
 
 
 def records(folder):
-    store = Store(folder)
-    store.make_writable()
+    store = make_store(folder)
     both = [make_record(attempt=attempt, status=status) for attempt, status in enumerate(("ok", "crashed"), start=1)]
     return [store.save(record).read_bytes() for record in both]
 

@@ -41,18 +41,6 @@ def wanted(mine, runs):
 # The pace of kinds of run
 
 
-def test_a_run_takes_its_images_its_evaluations_and_what_it_begins_with(runs):
-    """Two epochs of 1,000 images, after each 100 images scored twice."""
-    assert 1 + 2 * 1_000 * 0.01 + 2 * 2 * 100 * 0.001 == pytest.approx(PACE.seconds(runs[0].experiment, SIZES))
-
-
-@pytest.mark.parametrize(("timed", "jobs", "seconds"), [(0, 1, 90), (0, 2, 45), (0, 9, 40), (3, 2, 60 + 15)])
-def test_runs_at_a_time_take_at_least_their_share_and_the_longest_and_timed_runs_go_alone(timed, jobs, seconds, runs):
-    each = {run.run_id: run_s for run, run_s in zip(runs, (10, 40, 10, 10, 10, 10), strict=True)}
-
-    assert seconds == total_s([replace(run, is_timed=at < timed) for at, run in enumerate(runs)], each, jobs)
-
-
 def test_the_kind_of_a_run_is_all_but_how_long_it_trains():
     alike = [{}, {"seed": 1}, {"epochs": 9}, {"train_images": "all"}, {"test_images_last": 10}]
     kinds = {kind_of(make_experiment(**changes), IDLE) for changes in alike}
@@ -122,10 +110,11 @@ def test_runs_are_told_with_their_records_and_their_time(wanted, runs):
     view = shown(wanted, runs, done=1, not_planned={"mine/GPU": "no CUDA device"})
     start, _, end = announcement(view).partition(")")
     row = {"runs": 6, "recorded": 1, "not_planned": 1, "reasons": ["no CUDA device"], "at_a_time": 1, "alone": 5}
+    each_s = 1 + 2 * 1_000 * 0.01 + 2 * 2 * 100 * 0.001  # two epochs, after each of which 100 images are scored twice
 
     assert f"6 runs ({REQUEST.described}" == start
     assert ", 1 recorded, 1 not planned (no CUDA device); about 2 min here, from timed steps" == end
-    assert {**row, "seconds": pytest.approx(5 * 21.4), "basis": "from timed steps"} == summary_row(view)
+    assert {**row, "seconds": pytest.approx(5 * each_s), "basis": "from timed steps"} == summary_row(view)
 
 
 @pytest.mark.parametrize(

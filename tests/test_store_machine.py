@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from builders import make_epoch, make_experiment, make_record
+from builders import make_epoch, make_experiment, make_record, make_store
 from fakes.disk import Crash, FaultyOs
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -30,8 +30,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.home = tempfile.TemporaryDirectory()
         self.patched = pytest.MonkeyPatch()
         self.patched.setattr(disk, "os", FaultyOs(0))
-        self.store = Store(Path(self.home.name) / "results")
-        self.store.make_writable()
+        self.store = make_store(Path(self.home.name) / "results")
         self.merged = Store(Path(self.home.name) / "merged")
         self.there, self.maybe = {}, {}
 

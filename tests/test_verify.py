@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import TINY_ARGUMENTS, changed, make_experiment, make_record, make_toml
+from builders import TINY_ARGUMENTS, changed, make_experiment, make_record, make_store, make_toml
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
@@ -76,9 +76,7 @@ def test_another_fingerprint_is_named_by_its_fields_and_nothing_is_run(part, key
 
 
 def test_what_cannot_be_verified_is_an_error(verify, tmp_path):
-    store = Store(tmp_path)
-    store.make_writable()
-    failed = store.save(make_record(status="crashed"))
+    failed = make_store(tmp_path).save(make_record(status="crashed"))
     edited, of_other_data = verify(run_id="f" * 16), verify("--data", HERE)
     without_result = CliRunner().invoke(app, ["verify", str(failed)])
 

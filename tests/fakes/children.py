@@ -12,7 +12,6 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from resnet18.execution import attempt, worker
 from resnet18.execution.job import Job
 from resnet18.measure import Clock
 from resnet18.records import disk
+from resnet18.records.checkpoints import Checkpoints
 from resnet18.spec.experiment import Execution
 from resnet18.training import feed, loop
 from resnet18.training.device import synchronize
@@ -58,14 +58,11 @@ def with_full_disk(*arguments: Any) -> None:
 
 def without_room_for_checkpoints(*arguments: Any) -> None:
     """Start a child in which there is room for records alone."""
-    write_new, replace = disk.write_new, disk.replace
 
-    def refuse(path: Path, *parts: Any) -> None:
-        if path.suffix == ".checkpoint":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        (write_new if path.suffix == ".json" else replace)(path, *parts)
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    disk.write_new = refuse
+    Checkpoints.save = refuse
     ENTER(*arguments)
 
 
