@@ -173,8 +173,6 @@ def test_any_option_is_taken_or_refused_by_our_own_error(tmp_path_factory, key, 
 
 # --case: only some cases of the tables
 
-ON_GPU = TOML.replace('name = "16"\n', 'name = "16"\nexecution = { device = "cuda" }\n')
-
 
 def chosen(benchmarks, *names):
     planned = plan(benchmarks, Request(overrides=TINY), [0], {"cpu": 1})
@@ -199,7 +197,8 @@ def test_cases_are_named_with_or_without_their_table(names, labels, mine):
 
 
 def test_a_chosen_case_that_cannot_run_is_still_said_to_be_not_planned(tmp_path):
-    mine = make_benchmark(tmp_path, ON_GPU)
+    on_gpu = TOML.replace('name = "16"\n', 'name = "16"\nexecution = { device = "cuda" }\n')
+    mine = make_benchmark(tmp_path, on_gpu)
 
     assert [([], ["mine/16"]), ([("mine/8",)], [])] == [chosen([mine], name) for name in ("16", "8")]
 

@@ -155,21 +155,19 @@ def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out
     assert 1 == told(carry_out, f"left to process {os.getpid()}")
 
 
-def another_attempt(task):
-    return "a", delivery_of(task.job, attempt=2)
-
-
-def another_run(task):
-    run = make_run(task.job.run.experiment.model_copy(update={"seed": 77}))
-    return "a", delivery_of(task.job.model_copy(update={"run": run}))
-
-
 @pytest.mark.parametrize(
-    "script", [another_attempt, another_run, lambda task: ("a", '{"record": "{}"}'), lambda task: ("a", "{}")]
+    "delivered",
+    [
+        lambda job: delivery_of(job, attempt=2),
+        lambda job: delivery_of(job.model_copy(update={"run": make_run()})),
+        lambda job: '{"record": "{}"}',
+        lambda job: "{}",
+    ],
+    ids=["another attempt", "another run", "no record", "nothing"],
 )
-def test_a_delivery_that_is_not_the_runs_record_is_refused(script, carry_out, store):
+def test_a_delivery_that_is_not_the_runs_record_is_refused(delivered, carry_out, store):
     with pytest.raises(IntegrityError):
-        carry_out(script)
+        carry_out(lambda task: ("a", delivered(task.job)))
 
     assert [] == states(store)
 

@@ -1,7 +1,6 @@
 """What engines are given and bring back, without any training: jobs, a progress display, and records made to order."""
 
 import io
-import json
 
 import builders
 from builders import TINY, TOML, make_benchmark, make_record
@@ -64,8 +63,8 @@ def record_of(job: Job, status="ok", **changes):
 
 def delivery_of(job: Job, status="ok", **changes):
     """What a node sends back, as text."""
-    record = record_of(job, status, **changes).model_dump(mode="json", by_alias=True)
-    return Delivery(record=json.dumps(record, indent=1) + "\n", log="a word\n").model_dump_json()
+    record = record_of(job, status, **changes).model_dump_json()
+    return Delivery(record=record, log="a word\n").model_dump_json()
 
 
 def problem(what="is full", error=EnvironmentMissingError):
