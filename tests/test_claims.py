@@ -87,20 +87,37 @@ def test_a_report_of_anything_can_be_written_down_and_not_run(tmp_path):
         plan([report], Request(), [0], {"cpu": 1})
 
 
+GUESS = (
+    TOML
+    + """
+[[hypothesis]]
+key = "optimizer.lr"
+question = "Which rate was it?"
+cases = ["8"]
+candidate = [{ name = "slow", value = 0.001 }, { name = "fast", value = 0.1 }]
+"""
+)
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("text", "old", "new", "words"),
     [
-        ("factors = { dropout = 1,", "factors = { width = 1,", 'the same factors as case "a"'),
-        ("[table]", "[experiment]\nepochs = 3\n[table]", "neither experiment nor execution"),
-        ('reported = { score = "80.0%" }', 'reported = { taste = "80.0%" }', 'unknown metric "taste"'),
-        ('metric = "score", case', 'metric = "taste", case', 'unknown metric "taste"'),
-        ("[table]", '[table]\nspeed_up_over = "c"', 'table.speed_up_over: unknown case "c"'),
+        (BETTER, "factors = { dropout = 1,", "factors = { width = 1,", 'the same factors as case "a"'),
+        (BETTER, "[table]", "[experiment]\nepochs = 3\n[table]", "neither experiment nor execution"),
+        (BETTER, 'reported = { score = "80.0%" }', 'reported = { taste = "80.0%" }', 'unknown metric "taste"'),
+        (BETTER, 'metric = "score", case', 'metric = "taste", case', 'unknown metric "taste"'),
+        (BETTER, "[table]", '[table]\nspeed_up_over = "c"', 'table.speed_up_over: unknown case "c"'),
+        (GUESS, 'cases = ["8"]', 'cases = ["9"]', 'unknown case "9"'),
+        (GUESS, '"optimizer.lr"', '"execution.threads"', 'has no "execution"'),
+        (GUESS, "value = 0.1 }", 'value = "quick" }', "optimizer.lr"),
+        (GUESS, 'name = "fast"', 'name = "slow"', "two candidates have this name"),
+        (GUESS, ', { name = "fast", value = 0.1 }', "", "at least 2"),
     ],
 )
-def test_a_report_that_is_documented_badly_is_refused(old, new, words, tmp_path):
+def test_a_bad_documented_report_or_hypothesis_is_refused(text, old, new, words, tmp_path):
     """Factors must be the same everywhere, or nothing can be compared."""
     with pytest.raises(SpecError, match=words):
-        make_benchmark(tmp_path, BETTER.replace(old, new))
+        make_benchmark(tmp_path, text.replace(old, new))
 
 
 DERIVED = 'derived = [{ name = "gap", kind = "ratio", metric = "METRIC", of = "CASE", to = "8", printed = "1" }]'

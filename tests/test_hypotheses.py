@@ -9,7 +9,6 @@ from reports import PAPER, record_all
 from resnet18.judge.hypotheses import Candidate, answers_of
 from resnet18.report.markdown import blocks_text
 from resnet18.report.sections import hypothesis_blocks
-from resnet18.spec.errors import SpecError
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request, resolve, sub_cases
 from resnet18.tables.selection import select
@@ -73,21 +72,6 @@ def test_a_sub_case_differs_in_its_key_alone(tmp_path):
     assert ("8 [optimizer.lr: slow]", mine.cases[0].reported) == (slow.name, slow.reported)
     assert own.model_copy(update={"optimizer": own.optimizer.model_copy(update={"lr": 0.001})}) == lr
     assert (own, [30.0], own.augmentation[1:]) == (equal, [turned.augmentation[0].degrees], turned.augmentation[1:])
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ('cases = ["8"]', 'cases = ["9"]', 'unknown case "9"'),
-        ('"optimizer.lr"', '"execution.threads"', 'has no "execution"'),
-        ("value = 0.1 }", 'value = "quick" }', "optimizer.lr"),
-        ('name = "fast"', 'name = "slow"', "two candidates have this name"),
-        (', { name = "as assumed", value = 0.01 }, { name = "fast", value = 0.1 }', "", "at least 2"),
-    ],
-)
-def test_a_bad_hypothesis_is_refused(old, new, words, tmp_path):
-    with pytest.raises(SpecError, match=words):
-        make_benchmark(tmp_path, TOML + HYPOTHESIS.replace(old, new))
 
 
 # Which candidate lies nearest

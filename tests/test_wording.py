@@ -57,7 +57,6 @@ def verdict_of(word, results):
         (NUMBER, {"about": ("a",)}, 'x: "a"; claimed: 12.5 within 10 %'),
         (TIMES, {"unit": "%"}, 'x: "a" relative to "b"; claimed: 1.5 to 3 times'),
         (RISES, {"about": ("a", "c", "b")}, 'x: "a" to "b"'),
-        (ALL, {}, 'x: "a" minus "b"; claimed: above 0'),
         (ALL, {"unit": "%"}, 'x: "a" relative to "b"; claimed: larger'),
         (OVERFITS, {"region": Region(high=5.5), "about": ("a",)}, 'x: "a"; claimed: below 5.5'),
     ],

@@ -12,7 +12,6 @@ import socket
 import tempfile
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
     *("--headless=new", "--remote-debugging-pipe", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),
@@ -20,11 +19,6 @@ OPTIONS = (
 )
 KEYS = {"Tab": 9, "ArrowRight": 39}
 COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening"}
-
-
-def find_chromium():
-    """Return the path of a Chromium, None where there is none."""
-    return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 class Chromium:

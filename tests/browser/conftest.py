@@ -1,9 +1,10 @@
 """A browser, and the pages that it opens."""
 
 import os
+import shutil
 
 import pytest
-from chromium import Chromium, find_chromium
+from chromium import Chromium
 from reports import noisy_epochs, record_all
 
 from resnet18.records.store import Readings
@@ -18,18 +19,18 @@ REQUEST = Request(scale="paper", data="cifar10")
 def page(tmp_path_factory):
     """The page of all tables: three seeds, one case out of memory."""
     suite, folder = load_benchmarks(), tmp_path_factory.mktemp("results")
-    records = [
-        one for one in record_all(suite, REQUEST, range(3), noisy_epochs) if one.spec.experiment.batch_size < 1024
-    ]
+    ended = record_all(suite, REQUEST, range(3), noisy_epochs)
     lost = record_all(suite, REQUEST, range(3), status="oom_device")
-    records += [one for one in lost if one.spec.experiment.batch_size == 1024]
+    both = zip(ended, lost, strict=True)
+    records = [second if first.spec.experiment.batch_size == 1024 else first for first, second in both]
     write_report(folder, suite, Readings(tuple(records), ()))
     return folder / "report.html"
 
 
 @pytest.fixture(scope="session")
 def chromium():
-    path = find_chromium()
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         reason = "no chromium: apt-get install chromium"
         if os.environ.get("CI"):
