@@ -6,10 +6,9 @@ what the driver takes beside torch's allocator, and fragmentation.
 
 import pytest
 import torch
-from builders import make_experiment, make_job, make_run
+from builders import make_experiment, make_job, make_run, make_store
 from fakes import children
 
-from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution
 from resnet18.training.model import build_model
 
@@ -33,8 +32,8 @@ def trained(folder, cases, capacity=None, **execution):
     common = {"epochs": 2, "augmentation": CROPS, "test_augmentation": CROPS}
     how = Execution(**execution, device="auto" if capacity else "cpu", threads=1)
     runs = {name: make_run(make_experiment(**common, **changes), how) for name, changes in cases.items()}
-    jobs, threads, store = [make_job(folder, run) for run in runs.values()], torch.get_num_threads(), Store(folder)
-    store.make_writable()
+    jobs, threads = [make_job(folder, run) for run in runs.values()], torch.get_num_threads()
+    store = make_store(folder)
     left = children.answer(children.carry_out, jobs, capacity) if capacity else children.carry_out(jobs)
     torch.set_num_threads(threads)
     found = {record.run_id: record for record in store.read().records}

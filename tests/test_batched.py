@@ -59,7 +59,6 @@ LISTS = {
     "all, in another order": [GREY, FLIP, WILD_CROP, JITTER, ANY_ROTATION, TENSOR, NORMALIZE],
 }
 GOLDEN = {"13.0.0": "02b1f0718d2354c1"}
-ENGINES = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
 
 
 def operations(items):
@@ -148,7 +147,7 @@ def test_parameters_at_the_limits_are_exact(name, table, native, size):
     assert [0, 0] == differing_from(pipeline_of(name, table, native, size))
 
 
-@ENGINES
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
 def test_a_batch_may_be_of_any_size_and_in_any_order(compiled):
     """0, 1, a few and many images, which need not lie row by row in memory: nothing depends on the neighbours."""
     items = operations(LISTS["all"])

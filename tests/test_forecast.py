@@ -164,17 +164,3 @@ def test_without_a_card_there_are_bytes_and_no_verdicts(cli, tmp_path):
 
     assert {None} == {row["verdict"] for row in json.loads(cli("forecast", path, "--json").stdout)}
     assert "--memory 24GiB" in cli("forecast", path).stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--memory", "lots"], 'error: --memory: "lots" is no size of a memory'),
-        (["-o", "batch_sise=8"], 'did you mean "batch_size"'),
-    ],
-)
-def test_a_mistake_is_answered_with_exit_code_2(arguments, words, cli):
-    result = cli("forecast", *arguments)
-
-    assert 2 == result.exit_code
-    assert words in result.output

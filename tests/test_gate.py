@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import log
 
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record, make_toml
+from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record, make_store, make_toml
 from scipy.stats import ttest_1samp, ttest_ind
 
 from resnet18.cli.check import saved_bytes
@@ -13,7 +13,6 @@ from resnet18.gate import baseline as kept
 from resnet18.gate.check import NO_CHANGE, Sides, check, exit_code_of, growth, prediction
 from resnet18.records.content import seal
 from resnet18.records.record import Score, null_keys
-from resnet18.records.store import Store
 from resnet18.report.markdown import check_text
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import UnfinishedError
@@ -200,14 +199,6 @@ def records_of(
     return records
 
 
-def fill(folder, records):
-    store = Store(folder)
-    store.make_writable()
-    for record in records:
-        store.save(record)
-    return folder
-
-
 @pytest.fixture
 def toml(tmp_path):
     return make_toml(tmp_path, GATED)
@@ -220,7 +211,7 @@ def gate(tmp_path, toml, cli, monkeypatch):
 
     def call(records, *words):
         shutil.rmtree(tmp_path / "head", ignore_errors=True)
-        results = fill(tmp_path / "head", records)
+        results = make_store(tmp_path / "head", *records).results
         return cli("check", toml, "--results", results, "--baseline", tmp_path / "baseline", *words)
 
     return call
@@ -305,12 +296,6 @@ def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
     assert (CASE, True) == (found[0], found[1] > 0)
 
 
-def test_a_benchmark_without_a_gate_is_refused(cli):
-    done = cli("check", "batchsize")
-
-    assert (2, True) == (done.exit_code, "batchsize.toml: has no [gate]" in done.output)
-
-
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
@@ -326,8 +311,9 @@ def test_a_benchmark_without_a_gate_is_refused(cli):
 )
 def test_two_folders_are_compared_or_refused_with_the_reason(options, code, says, tmp_path, toml, cli):
     """Bits, accuracy, time and memory of one machine; the page says that they did not run in turns."""
-    folders = fill(tmp_path / "a", records_of(toml)), fill(tmp_path / "b", records_of(toml, **options))
-    done = cli("compare", *folders, toml)
+    make_store(tmp_path / "a", *records_of(toml))
+    make_store(tmp_path / "b", *records_of(toml, **options))
+    done = cli("compare", tmp_path / "a", tmp_path / "b", toml)
 
     assert (code, True) == (done.exit_code, says in done.output), done.output
     assert (code == 2) == ("cannot be compared" in done.output)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from copy import deepcopy
+from math import nextafter
 
 import pytest
 from builders import make_experiment
@@ -105,15 +106,13 @@ def leaves(value, path=()):
         yield path
 
 
+WORDS = ["cifar10", "cifar", "all", "cpu", "channels_last", "fast", "bf16", "24GiB", "edge"]
+
+
 def others(old):
-    """Values of the same type, and the words that a spec knows."""
-    if isinstance(old, bool):
-        return [not old]
-    if isinstance(old, int):
-        return [old + 1, old - 1]
-    if isinstance(old, float):
-        return [old * 1.0000000000000002, old / 2, old + 0.25] if old else [5e-324, 0.25]
-    return ["cifar10", "cifar", "all", "cpu", "channels_last", "fast", "bf16", "24GiB", "edge", 2, 5.0]
+    """Values of every type, and of a float the next: a key refuses those that it does not take."""
+    values = [*WORDS, True, False, 0, 1, 2, 64, 0.25, 5.0] + ([nextafter(old, 1.0)] if isinstance(old, float) else [])
+    return [value for value in values if value != old]
 
 
 ONE_VALUE = {("model",), ("validation_images",), ("schedule", "name"), ("optimizer", "name")}

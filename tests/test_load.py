@@ -44,21 +44,13 @@ BAD = {
     "optimizer that is no table": ('{ name = "sgd", lr = 0.01 }', '"sgd"', ["must be a table such as { name ="]),
     "missing key": ("batch_size = 8", "", ['the key "batch_size" is missing']),
     "duplicate case": ('name = "16"', 'name = "8"', ['case "8"', "two cases have this name"]),
-    "duplicate experiment": (
-        "batch_size = 16",
-        "batch_size = 8",
-        ['cases "8" and "16" are the same run'],
-    ),
+    "duplicate experiment": ("batch_size = 16", "batch_size = 8", ['cases "8" and "16" are the same run']),
     "unknown metric": ("best_accuracy = ", "best_acuracy = ", ["best_acuracy", "best_accuracy"]),
     "unknown file key": ("question", "qestion", ['unknown key "qestion" (did you mean "question"?)']),
     "syntax": ("[table]", "[table", ["not valid TOML", "line 6"]),
     "its own name": ("question", 'name = "x"\nquestion', ["called like its file"]),
     "a name with a pipe": ('name = "8"', 'name = "8|9"', ["case[1].name", '"8|9" has a character that is not allowed']),
-    "two columns of one title": (
-        'title = "Time"',
-        'title = "Accuracy"',
-        ['column "Accuracy": two columns'],
-    ),
+    "two columns of one title": ('title = "Time"', 'title = "Accuracy"', ['column "Accuracy": two columns']),
     "a factor of no key": (
         "[table]",
         '[table]\nfactors = [{ title = "X", key = "warp" }]',

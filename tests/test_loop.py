@@ -27,7 +27,6 @@ CROPS = [{"name": "random_resized_crop"}, {"name": "to_tensor"}]
 CUT = {"name": "step", "every": 80, "factor": 0.1, "first_epoch": 0}
 COSINE = {"name": "cosine", "warmup_epochs": 0.5}
 ONE_CYCLE = {"name": "one_cycle", "max_lr": 0.01}
-BOTH_PATHS = pytest.mark.parametrize("path", ["reference", "fast"])
 pytestmark = pytest.mark.usefixtures("one_thread")  # equal bits need an equal number of threads
 
 
@@ -146,7 +145,7 @@ def test_training_is_the_textbook_loop_bit_for_bit(name, optimizer, smoothing):
 
 
 @pytest.mark.parametrize("schedule", [COSINE, ONE_CYCLE], ids=lambda one: one["name"])
-@BOTH_PATHS
+@pytest.mark.parametrize("path", ["reference", "fast"])
 def test_the_optimizer_has_the_rate_of_each_step_when_it_makes_it(schedule, path):
     """Seen from the optimizer; the short last batch is a step, whose rate is that of the epoch's result."""
     setup, seen = make_setup(Execution(path=path), schedule=schedule), []
