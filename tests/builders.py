@@ -9,7 +9,7 @@ from typing import Any
 from resnet18.records.content import build_record, result_hash, seal
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.records.store import Store
-from resnet18.spec.benchmark import Assumption, Benchmark, Case
+from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.experiment import DataSource, Execution, Experiment, parse_data
 from resnet18.spec.identity import ids_of
 from resnet18.spec.load import load_benchmark
@@ -153,7 +153,7 @@ def make_curve(*percents: float, **changes: Any) -> tuple[Epoch, ...]:
     return tuple(make_epoch(at, clean=score, as_published=score, **changes) for at, score in enumerate(scores, 1))
 
 
-def make_identity(data: str = "d" * 64, **changes: Any) -> Identity:
+def make_identity(data: str | None = "d" * 64, **changes: Any) -> Identity:
     values = {"code_hash": "c" * 64, "shared_code_hash": "5" * 64, "commit": None, "dirty": None}
     return Identity(**{**values, "data_sha256": data, **changes})
 
@@ -170,7 +170,6 @@ def make_record(
     shared_code: str = "5" * 64,
     data: str = "d" * 64,
     cpu: str = "a processor",
-    assumptions: tuple[Assumption, ...] = (),
     numerics: dict[str, Any] | None = None,
 ) -> Record:
     experiment = experiment or make_experiment()
@@ -191,7 +190,7 @@ def make_record(
     facts["segments"] = (Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),)
     spec = {"experiment": experiment, "execution": execution or Execution(), "overrides": request.overrides}
     identity = make_identity(data, code_hash=code, shared_code_hash=shared_code)
-    return build_record(RecordSpec(**spec, assumptions=assumptions), identity, facts)
+    return build_record(RecordSpec(**spec, assumptions=()), identity, facts)
 
 
 def make_run(experiment: Experiment | None = None, execution: Execution | None = None, **changes: Any) -> Run:

@@ -145,7 +145,6 @@ def test_a_head_that_does_not_fit_is_refused(change, checkpoints):
 
 
 def test_a_link_in_place_of_a_checkpoint_is_not_followed(checkpoints, tmp_path):
-    """Whatever it leads to."""
     path = checkpoints.save(make_checkpoint())
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")

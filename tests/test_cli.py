@@ -150,14 +150,10 @@ def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
     assert (128 + signal.SIGPIPE, False) == (process.returncode, "Traceback" in errors)
 
 
-def objects(result):
-    """What a command that must print nothing but JSON has printed, one object a line."""
-    return [json.loads(line) for line in result.stdout.splitlines()]
-
-
 def test_a_run_is_told_as_events_for_programs(cli, tmp_path):
     """The plan, epochs, ends of runs, the report; one flat object a line, and nothing else on stdout."""
-    events = objects(cli("run", make_toml(tmp_path), *TINY_ARGUMENTS, "--json"))
+    result = cli("run", make_toml(tmp_path), *TINY_ARGUMENTS, "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
 
     assert ["plan", "epoch", "run", "epoch", "run", "report"] == [event["event"] for event in events]
     assert (2, 0) == tuple(events[0][key] for key in ("runs", "recorded"))
@@ -252,7 +248,6 @@ def test_env_can_be_pasted_into_a_report_of_a_bug(cli, tmp_path, monkeypatch):
 
 
 def test_env_works_where_torch_does_not(cli, monkeypatch):
-    """And says so: that is when it is needed."""
     monkeypatch.setitem(sys.modules, "torch", None)
     result = cli("env", "--json")
 

@@ -74,15 +74,11 @@ def part(home):
     return home / f"{PYTHON}.part"
 
 
-def names_in(home):
-    return {path.name for path in home.iterdir()}
-
-
 def test_an_archive_is_fetched_once_and_nothing_else_is_left(fetched, home, server):
     assert f"SHA-256 {SHA256}" in fetched("good")
     assert "is there, and its SHA-256 is right" in fetched("good")
     assert [("good", 0)] == server.asked
-    assert {PYTHON, ".fetch.lock"} == names_in(home)
+    assert {PYTHON, ".fetch.lock"} == {path.name for path in home.iterdir()}
     assert CONTENT == (home / PYTHON).read_bytes()
     assert (home / PYTHON).stat().st_mode & stat.S_IROTH
 
@@ -159,7 +155,6 @@ def test_a_slow_mirror_is_left_only_while_another_is_untried(mirrors, asked, fet
 
 
 def test_an_attempt_at_a_mirror_has_a_limit(fetched, monkeypatch):
-    """However slow the last mirror may be."""
     monkeypatch.setattr(module, "monotonic", ticking(3_600.0))
     with pytest.raises(EnvironmentMissingError, match=r"took more than 4\.0 h"):
         fetched("good")
@@ -299,7 +294,7 @@ def test_a_file_that_the_user_brings_is_copied(part, home, tmp_path):
 
     assert CONTENT == (home / PYTHON).read_bytes() == (tmp_path / "mine").read_bytes()
     assert (home / PYTHON).stat().st_mode & stat.S_IROTH
-    assert {PYTHON, ".fetch.lock"} == names_in(home)
+    assert {PYTHON, ".fetch.lock"} == {path.name for path in home.iterdir()}
 
 
 def test_a_file_that_is_no_archive_is_refused_with_both_checksums(home, tmp_path):

@@ -24,7 +24,6 @@ ALL = Resources()
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Three nodes of two processors."""
     with Loopback(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
@@ -62,7 +61,6 @@ def end(processes):
 
 
 def checkpoints(cluster):
-    """Return the checkpoints on all nodes."""
     return {path for folder in cluster.folders for path in folder.rglob("*.checkpoint")}
 
 

@@ -46,10 +46,10 @@ def make_store(folder):
     return builders.make_store(folder / "results")
 
 
-def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64, policy=DEFAULT):
+def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64):
     """What an engine is given of each run; its store is `make_store(folder)`."""
     runs = plan([make_benchmark(folder, text)], REQUEST, range(seeds), {"cpu": 1, "cuda": 8}).runs
-    jobs = make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder), policy)
+    jobs = make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder))
     no_commit = {"commit": None, "dirty": None}  # as in the records of `record_of`
     return [job.model_copy(update={"identity": job.identity.model_copy(update=no_commit)}) for job in jobs]
 
