@@ -13,6 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from resnet18.cli.forecast import large_allowance, verdict
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import EVERY_DEVICE, plan
 from resnet18.spec.resolve import Request
 from resnet18.training.forecast import GRANULE, forecast, forecasts
 from resnet18.training.setup import set_up
@@ -123,7 +124,7 @@ def test_equal_experiments_are_computed_once(monkeypatch):
     computed = []
     monkeypatch.setattr("resnet18.training.forecast.forecast", lambda *asked: computed.append(asked))
     benchmarks = load_benchmarks(("batchsize", "optimizer", "augmentation"))
-    found = forecasts(benchmarks, Request("paper"))
+    found = forecasts(plan(benchmarks, Request("paper"), [0], EVERY_DEVICE).runs)
 
     assert sum(len(one.cases) for one in benchmarks) == len(found)
     assert len(computed) < len(found)

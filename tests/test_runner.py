@@ -16,10 +16,10 @@ from fakes import children
 from fakes.jobs import EMBEDDED, Quiet, record_of, run_in
 
 from resnet18.execution import attempt as attempts
-from resnet18.execution.attempt import carry_out, claim, run_lock
+from resnet18.execution.attempt import carry_out, run_lock
 from resnet18.execution.failure import ending, error_text, record_death
 from resnet18.execution.job import Finished, Policy
-from resnet18.execution.runner import checked_data, exit_code_of
+from resnet18.execution.runner import checked_data, claim, exit_code_of
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SuiteError

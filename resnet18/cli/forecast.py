@@ -39,10 +39,10 @@ def forecast_command(
         raise SpecError("--memory", str(error)) from None
     request, _ = opt.request_of(scale, None, None, options)
     benchmarks = load_benchmarks(names)
-    plan(benchmarks, request, [0], EVERY_DEVICE)  # a mistake is told before torch is imported
+    runs = plan(benchmarks, request, [0], EVERY_DEVICE).runs  # a mistake is told before torch is imported
     from resnet18.training.forecast import forecasts
 
-    rows, forecast = [], forecasts(benchmarks, request)
+    rows, forecast = [], forecasts(runs)
     for label in (f"{benchmark.name}/{case.name}" for benchmark in benchmarks for case in benchmark.cases):
         found = forecast[label]
         row = {

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Collection, Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from resnet18.cli import options as opt
 from resnet18.cli.plan import announcement, summary_row
@@ -15,9 +14,6 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import CIFAR10, data_home
 from resnet18.spec.identity import PACKAGE, definitions
-
-if TYPE_CHECKING:
-    from resnet18.execution.progress import Progress
 
 
 def run_command(
@@ -56,8 +52,11 @@ def run_command(
     view = outline(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
     store, progress = Store(results), Progress(Console(), as_json=as_json)
     records = store.read().records
-    again = _unreliable(view, records, progress) if retime else {}
-    records = tuple(record for record in records if record.run_id not in again)
+    again: dict[str, int] = {}  # attempts by which their runs are no longer done
+    if retime:
+        again, says = _unreliable(view, records)
+        progress.say(says)
+        records = tuple(record for record in records if record.run_id not in again)
     at_once = (jobs or 1) if engine == "local" else None
     view = filled(view, records, keep_stale=keep_stale, jobs=at_once)
     claims = ({"event": "claim", **row} for row in view.claims)
@@ -98,18 +97,14 @@ def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float 
     return LocalEngine(shares(jobs or 1, usable_cpus()), gpus if len(gpus) > 1 else ())
 
 
-def _unreliable(view: Preview, records: Iterable[Record], progress: "Progress") -> dict[str, int]:
-    """Say which runs are rerun, and return the attempts by which their runs are no longer done.
-
-    Records of other machines, or an unknown machine, are left alone: a time taken here could not be set beside them.
-    """
+def _unreliable(view: Preview, records: Iterable[Record]) -> tuple[dict[str, int], str]:
+    """Return the attempts whose times are taken again, and how many are: none of other or unknown machines."""
     from resnet18.tables.selection import unreliable_times
 
     found = unreliable_times(view.benchmarks, view.plan, records)
     again = {record.run_id: record.attempt for record in of_this_machine(found)}
-    elsewhere = len(found) - len(again)
-    progress.say(f"Runs with unreliable times: {len(again)} rerun; {elsewhere} of other or unknown machines not rerun.")
-    return again
+    others = f"{len(found) - len(again)} of other or unknown machines not rerun"
+    return again, f"Runs with unreliable times: {len(again)} rerun; {others}."
 
 
 def _reported(store: Store, benchmarks: Iterable[Benchmark], finished: Collection[Finished]) -> opt.Answer:

@@ -21,21 +21,17 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from time import monotonic, perf_counter_ns
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 import psutil
 from filelock import FileLock, Timeout
 
 from resnet18.execution.failure import ending, oom_kills, record_death
-from resnet18.execution.job import Finished, Job, Message
+from resnet18.execution.job import Job, Message
 from resnet18.records import disk
 from resnet18.records.content import utc_now
 from resnet18.records.record import Status
 from resnet18.spec.errors import plain
 from resnet18.spec.plan import Run
-
-if TYPE_CHECKING:
-    from resnet18.execution.progress import Progress
 
 GRACE_S = 5.0  # for a child to finish its step, save a checkpoint and leave its record
 PRELOADED = ["resnet18.execution.worker"]
@@ -72,20 +68,6 @@ def _said_in(holder: Path) -> str:
         return plain(holder.read_text(encoding="utf-8", errors="replace")[:200])
     except OSError:
         return ""
-
-
-def claim(job: Job, progress: "Progress", held: ExitStack) -> Job | Finished:
-    """Hold a run's lock and return its next attempt; or return how the run stands that another runner has."""
-    run = job.run
-    try:
-        left_by = held.enter_context(run_lock(job.results, run.run_id))
-    except RunIsTakenError as error:
-        return progress.end(run, None, f"left to {error}")
-    if (status := job.recorded()) is not None:
-        return progress.end(run, status, "another runner has recorded it", was_recorded=True)
-    if left_by:
-        progress.say(f"taken over from {left_by}, which is gone", run)
-    return job.next()
 
 
 class ChildProcess:

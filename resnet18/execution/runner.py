@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import ChildProcess, child_processes, claim, fork_server, wait_for
+from resnet18.execution.attempt import ChildProcess, RunIsTakenError, child_processes, fork_server, run_lock, wait_for
 from resnet18.execution.job import DEFAULT, Engine, Finished, Job, Policy
 from resnet18.execution.progress import Progress
 from resnet18.records.checkpoints import Checkpoints
@@ -86,23 +86,13 @@ def make_jobs(
     """Return what is to be carried out of each run, without the number of its attempt."""
     place = replace(source, path=None if source.path is None else source.path.resolve())
     commit, is_dirty = git_commit()
-    return [
-        Job(
-            run=run,
-            request=request,
-            source=place,
-            identity=Identity(
-                code_hash=code_hash(run.experiment, run.execution),
-                shared_code_hash=shared_code_hash(run.experiment, run.execution),
-                commit=commit,
-                dirty=is_dirty,
-                data_sha256=data_sha256,
-            ),
-            results=store.results.resolve(),
-            policy=policy,
-        )
-        for run in runs
-    ]
+    jobs, results = list[Job](), store.results.resolve()
+    for run in runs:
+        specs = run.experiment, run.execution
+        hashes = {"code_hash": code_hash(*specs), "shared_code_hash": shared_code_hash(*specs)}
+        identity = Identity(**hashes, commit=commit, dirty=is_dirty, data_sha256=data_sha256)
+        jobs.append(Job(run=run, request=request, source=place, identity=identity, results=results, policy=policy))
+    return jobs
 
 
 def exit_code_of(finished: Collection[Finished]) -> int:
@@ -158,6 +148,20 @@ def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
             continue
         return name
     return None
+
+
+def claim(job: Job, progress: Progress, held: ExitStack) -> Job | Finished:
+    """Hold a run's lock and return its next attempt; or return how the run stands that another runner has."""
+    run = job.run
+    try:
+        left_by = held.enter_context(run_lock(job.results, run.run_id))
+    except RunIsTakenError as error:
+        return progress.end(run, None, f"left to {error}")
+    if (status := job.recorded()) is not None:
+        return progress.end(run, status, "another runner has recorded it", was_recorded=True)
+    if left_by:
+        progress.say(f"taken over from {left_by}, which is gone", run)
+    return job.next()
 
 
 class LocalEngine(Engine):

@@ -7,7 +7,7 @@ instructions), the driver's context and the allocator's waste are not seen: a lo
 """
 
 import weakref
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import Execution, Experiment
-from resnet18.spec.plan import EVERY_DEVICE, plan
-from resnet18.spec.resolve import Request
+from resnet18.spec.plan import Run
 from resnet18.training.device import autocast, memory_format_of
 from resnet18.training.model import ResNet18
 from resnet18.training.setup import EVALUATION_BATCH, MEMORY_FORMATS, build_optimizer
@@ -133,11 +131,11 @@ def forecast(experiment: Experiment, execution: Execution, granule: int = GRANUL
     return Forecast(ledger.peak_phase, parts, training_bytes, saved)
 
 
-def forecasts(benchmarks: Collection[Benchmark], request: Request) -> dict[str, Forecast]:
-    """Return the forecast of each `benchmark/case`, whatever devices this machine has; SpecError as `plan`."""
+def forecasts(runs: Iterable[Run]) -> dict[str, Forecast]:
+    """Return the forecast of each `benchmark/case` that runs show."""
     known: dict[tuple[object, ...], Forecast] = {}
     found: dict[str, Forecast] = {}
-    for run in plan(benchmarks, request, (0,), EVERY_DEVICE).runs:
+    for run in runs:
         experiment, execution = run.experiment, run.execution
         key = (  # all that memory depends on: runs that agree in it share a forecast
             *(getattr(experiment, name) for name in NETWORK),
