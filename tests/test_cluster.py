@@ -24,19 +24,6 @@ PAST, FUTURE = "1999-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
 
 
 @pytest.mark.parametrize(
-    ("text", "resources"),
-    [
-        (None, Resources()),
-        ("cpus=4", Resources(cpus=4)),
-        ("gpus=0.5,cpus=3", Resources(cpus=3, gpus=0.5)),
-        ("gpus=0", Resources(gpus=0.0)),
-    ],
-)
-def test_resources_say_what_a_run_takes(text, resources):
-    assert resources == parse_resources(text)
-
-
-@pytest.mark.parametrize(
     "text",
     [
         *("4", "cpus", "cpus=", "cpus=1.5", "cpus=0", "cpus=-1", "cpus=" + "9" * 5000),
@@ -54,19 +41,20 @@ def test_resources_that_mean_nothing_are_refused(text):
 @pytest.mark.parametrize(
     ("device", "is_timed", "has_gpus", "said", "taken"),
     [
-        ("auto", True, False, Resources(cpus=1), Resources(None, 0.0, whole=True)),
-        ("auto", True, True, Resources(1, 0.5), Resources(None, 1.0, whole=True)),
-        ("auto", False, False, Resources(), Resources(None, 0.0, whole=True)),
-        ("auto", False, False, Resources(2, 1.0), Resources(2, 0.0)),
-        ("cpu", False, True, Resources(), Resources(None, 0.0, whole=True)),
-        ("auto", False, True, Resources(), Resources(None, 1.0)),
-        ("cuda", False, False, Resources(4, 0.25), Resources(4, 0.25)),
+        ("auto", True, False, "cpus=1", Resources(None, 0.0, whole=True)),
+        ("auto", True, True, "cpus=1,gpus=0.5", Resources(None, 1.0, whole=True)),
+        ("auto", False, False, None, Resources(None, 0.0, whole=True)),
+        ("auto", False, False, "cpus=2,gpus=1", Resources(2, 0.0)),
+        ("auto", False, True, "gpus=0", Resources(None, 0.0, whole=True)),
+        ("cpu", False, True, None, Resources(None, 0.0, whole=True)),
+        ("auto", False, True, None, Resources(None, 1.0)),
+        ("cuda", False, False, "gpus=0.25,cpus=4", Resources(4, 0.25)),
     ],
 )
 def test_a_timed_run_takes_the_whole_node_and_another_what_the_user_says(device, is_timed, has_gpus, said, taken):
     run = make_run(execution=Execution(device=device), is_timed=is_timed)
 
-    assert taken == resources_of(run, said, has_gpus=has_gpus)
+    assert taken == resources_of(run, parse_resources(said), has_gpus=has_gpus)
 
 
 def test_a_gpu_by_its_number_is_refused_on_a_cluster():

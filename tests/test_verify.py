@@ -20,18 +20,18 @@ HERE = f"imagefolder:{Path(__file__).parent}"
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """A folder with the records of two real runs."""
+    """The record of a real run."""
     folder = tmp_path_factory.mktemp("verify")
     CliRunner().invoke(app, ["run", str(make_toml(folder)), *TINY_ARGUMENTS, "--results", str(folder / "results")])
-    return Store(folder / "results")
+    return Store(folder / "results").read().records[0]
 
 
 @pytest.fixture
 def verify(recorded, tmp_path):
-    """Change the first record, seal it again, and verify it."""
+    """Change the record, seal it again, and verify it."""
 
     def call(*arguments, **changes):
-        record = changed(recorded.read().records[0], **changes)
+        record = changed(recorded, **changes)
         path = tmp_path / f"{record.run_id}.1.json"
         path.write_text(record.model_dump_json(), encoding="utf-8")
         return CliRunner().invoke(app, ["verify", str(path), *arguments])
@@ -40,7 +40,7 @@ def verify(recorded, tmp_path):
 
 
 def fingerprint(recorded, part, **changes):
-    content = recorded.read().records[0].fingerprint.model_dump(mode="json")
+    content = recorded.fingerprint.model_dump(mode="json")
     return {**content, part: {**content[part], **changes}}
 
 
@@ -48,15 +48,14 @@ def test_an_honest_record_is_bit_equal_also_where_only_its_code_was_other(verify
     done = verify(fingerprint=fingerprint(recorded, "identity", code_hash=OTHER))
 
     assert 0 == done.exit_code
-    assert f": bit-equal: result_hash {recorded.read().records[0].result_hash} came out again\n" in done.stdout
+    assert f": bit-equal: result_hash {recorded.result_hash} came out again\n" in done.stdout
 
 
 def test_a_record_with_another_result_is_a_mismatch(verify, recorded):
-    record = recorded.read().records[0]
-    score = replace(record.epochs[0].clean, correct=record.epochs[0].clean.correct + 1)
-    epochs = (replace(record.epochs[0], clean=score),)
-    content = record.model_copy(update={"epochs": epochs}).model_dump(mode="json")
-    done = verify(epochs=content["epochs"], result_hash=result_hash(epochs, record.confusion, record.summary))
+    (epoch,) = recorded.epochs
+    epochs = (replace(epoch, clean=replace(epoch.clean, correct=epoch.clean.correct + 1)),)
+    content = recorded.model_copy(update={"epochs": epochs}).model_dump(mode="json")
+    done = verify(epochs=content["epochs"], result_hash=result_hash(epochs, recorded.confusion, recorded.summary))
 
     assert 4 == done.exit_code
     assert "mismatch under an equal fingerprint" in done.stdout
