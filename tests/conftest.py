@@ -24,8 +24,6 @@ settings.register_profile("suite", derandomize=True, deadline=None, max_examples
 settings.register_profile("soak", settings.get_profile("suite"), max_examples=10_000)
 settings.load_profile("suite")
 
-FEW = 3
-
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="repeat what is repeated as often as a promise asks for")
@@ -38,8 +36,8 @@ def pytest_configure(config):
 
 @pytest.fixture
 def repetitions(request):
-    """Return how often to repeat something: as often as is asked for under `--soak`, a few times otherwise."""
-    return lambda full: full if request.config.getoption("--soak") else min(full, FEW)
+    """Return how often to repeat something: as often as is asked for under `--soak`, three times otherwise."""
+    return lambda full: full if request.config.getoption("--soak") else min(full, 3)
 
 
 @pytest.fixture

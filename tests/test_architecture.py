@@ -34,10 +34,6 @@ WORKER = "execution/worker.py"
 NO_TORCH = ("__main__.py", "cli", "report", "gate", "judge", "audit", "tables", "execution", "data", "records", "spec")
 
 
-def room_of(path):
-    return path.relative_to(PACKAGE).parts[0]
-
-
 def imports_of(path):
     """Yield every imported module of a file, those inside functions too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -54,7 +50,7 @@ def path(request):
 
 def test_imports_go_down_the_table(path):
     """Only the worker may import how a network is trained and what it costs; torch only where networks are."""
-    name, room = path.relative_to(PACKAGE).as_posix(), room_of(path)
+    name, room = path.relative_to(PACKAGE).as_posix(), path.relative_to(PACKAGE).parts[0]
     allowed = MAY_IMPORT[room] | {room} | ({"training", "measure"} if name.startswith(WORKER) else set())
     modules = set(imports_of(path))
     rooms = {module.split(".")[1] for module in modules if module.startswith("resnet18.")}
