@@ -8,7 +8,7 @@ import typer
 from resnet18.cli import options as opt
 from resnet18.cli.report import readings_of
 from resnet18.records import disk
-from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, disk_errors
 from resnet18.spec.load import load_benchmarks
 
 Format = Literal["csv", "csv-runs", "github-smaller", "github-bigger", "tensorboard"]
@@ -57,8 +57,6 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all; what is no plain file, such as a link, is not replaced."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise SpecError(str(path), "is no file", next_step="name a new one, or redirect the output instead of --to")
-    try:
+    with disk_errors(EnvironmentMissingError, str(path), "cannot be written"):
         disk.make_folder(path.parent)
         disk.replace(path, text.encode())
-    except OSError as error:
-        raise EnvironmentMissingError(str(path), f"cannot be written: {error.strerror}") from None

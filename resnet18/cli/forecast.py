@@ -1,7 +1,8 @@
 """The command `forecast`: the peak memory of each case."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+
+from tabulate import tabulate
 
 from resnet18.cli import options as opt
 from resnet18.spec.errors import SpecError
@@ -42,7 +43,7 @@ def forecast_command(
     runs = plan(benchmarks, request, [0], EVERY_DEVICE).runs  # a mistake is told before torch is imported
     from resnet18.training.forecast import forecasts
 
-    rows, forecast = [], forecasts(runs)
+    rows, forecast = list[dict[str, Any]](), forecasts(runs)
     for label in (f"{benchmark.name}/{case.name}" for benchmark in benchmarks for case in benchmark.cases):
         found = forecast[label]
         row = {
@@ -58,7 +59,11 @@ def forecast_command(
             needed = int(large_allowance(found.peak_bytes))
             row |= {"left_bytes": card - found.peak_bytes, "may_need_bytes": needed}
         rows.append(row)
-    return opt.Answer(rows, forecast_text(rows))
+    shown = [key for key in HEADS if rows[0].get(key) is not None]
+    cells = [[f"{row[key] / GIB:,.2f}" if isinstance(row[key], int) else row[key] for key in shown] for row in rows]
+    table = tabulate(cells, headers=[HEADS[key] for key in shown], tablefmt="plain", disable_numparse=True)
+    hint = "" if "verdict" in shown else "\n\nto see which cases fit a GPU: --memory 24GiB"
+    return opt.Answer(rows, f"{table}{hint}")
 
 
 def large_allowance(peak_bytes: int) -> float:
@@ -72,13 +77,3 @@ def verdict(peak_bytes: int, card: int | None) -> str | None:
         return None
     fits = peak_bytes + large_allowance(peak_bytes) <= card
     return "fits" if fits else "unsure" if peak_bytes <= card else "out of memory"
-
-
-def forecast_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as a table in GiB."""
-    from tabulate import tabulate
-
-    shown = [key for key in HEADS if rows[0].get(key) is not None]
-    cells = [[f"{row[key] / GIB:,.2f}" if isinstance(row[key], int) else row[key] for key in shown] for row in rows]
-    table = tabulate(cells, headers=[HEADS[key] for key in shown], tablefmt="plain", disable_numparse=True)
-    return table if "verdict" in shown else f"{table}\n\nto see which cases fit a GPU: --memory 24GiB"

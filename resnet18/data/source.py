@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, strict_json
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors, strict_json
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_home
 
 LOG = logging.getLogger(__name__)
@@ -37,12 +37,10 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
 
     Raises EnvironmentMissingError if the archive is missing, and IntegrityError if it or a copy to verify is damaged.
     """
-    try:
+    what = f"cannot be read, or decoded to {data_home()}"
+    next_step = "check permissions, or set RESNET18_DATA to a folder with room"
+    with disk_errors(EnvironmentMissingError, f"data set {source.label}", what, next_step):
         data = _opened(source, verify=verify)
-    except OSError as error:
-        what = f"cannot be read, or decoded to {data_home()}: {error.strerror}"
-        next_step = "check permissions, or set RESNET18_DATA to a folder with room"
-        raise EnvironmentMissingError(f"data set {source.label}", what, next_step=next_step) from None
     if verify:
         trained = {image.tobytes() for image in data.train.images}
         if shared := sum(image.tobytes() in trained for image in data.test.images):
@@ -73,7 +71,7 @@ class Holding(NamedTuple):
 
 def holdings(home: Path) -> Iterator[Holding]:
     """Yield what the data folder holds, or raise EnvironmentMissingError if it cannot be read."""
-    try:
+    with disk_errors(EnvironmentMissingError, str(home), "cannot be read", "set RESNET18_DATA to another folder"):
         for name in archives.ARCHIVES:
             for kind, path in (("archive", home / name), ("part", home / f"{name}.part")):
                 if path.is_file():
@@ -81,9 +79,6 @@ def holdings(home: Path) -> Iterator[Holding]:
         for folder in sorted((home / "decoded").glob("[!.]*/")):  # folders alone; a hidden one is being written
             size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
             yield Holding("decoded", folder.name.rpartition("-")[0], folder, size)
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise EnvironmentMissingError(str(home), what, next_step="set RESNET18_DATA to another folder") from None
 
 
 def _opened(source: DataSource, *, verify: bool) -> DataSet:

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -125,7 +124,11 @@ class Measurement:
             self._facts["conditions"], unknown = host.facts()
             self._reasons |= unknown
         if result is not None:
-            self._conclude(setup, *result)
+            last, predictions = result
+            end, self._sample_images = conclude(setup, predictions)
+            end["result_hash"] = result_hash(tuple(self._epochs or ()), end["confusion"], end["summary"])
+            self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last) else []
+            self._facts |= end
 
     def _begin(self, setup: Setup, clock: Clock) -> Position:
         """Return where to begin: at the last checkpoint if it is of the same code, data and numerics, else at START."""
@@ -185,13 +188,6 @@ class Measurement:
             self._tell(f"no checkpoint could be written: {error}")
         self._saved_ns = time.perf_counter_ns()
         self._add_seconds({"checkpoint_s": _since_s(start_ns)})
-
-    def _conclude(self, setup: Setup, last: Epoch, predictions: NDArray[np.uint8]) -> None:
-        """Note what is known only at the end: confusion, samples, digests and the result hash."""
-        end, self._sample_images = conclude(setup, predictions)
-        self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last) else []
-        self._facts |= end
-        self._facts["result_hash"] = result_hash(tuple(self._epochs or ()), end["confusion"], end["summary"])
 
     def fail(self, error: Exception) -> Status:
         """Note why the attempt ends, and return the status that the error amounts to."""

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from resnet18.records import disk
 from resnet18.records.record import Count, Epoch, Id, Segment, Sha256
-from resnet18.spec.errors import IntegrityError, Items, Model, strict_json
+from resnet18.spec.errors import IntegrityError, Items, Model, disk_errors, strict_json
 from resnet18.spec.identity import canonical_json
 
 FIRST_LINE = b"resnet18 checkpoint 1\n"
@@ -111,13 +111,12 @@ def encode(checkpoint: Checkpoint) -> list[bytes | memoryview]:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read one checkpoint; IntegrityError if it is damaged, or none."""
-    try:
+    with disk_errors(IntegrityError, path.name, "cannot be read"):
         content = disk.read(path, LIMIT)
-        if hashlib.sha256(content).hexdigest() != path.name.split(".")[2]:
-            raise IntegrityError(path.name, "is damaged: its SHA-256 is another")
+    if hashlib.sha256(content).hexdigest() != path.name.split(".")[2]:
+        raise IntegrityError(path.name, "is damaged: its SHA-256 is another")
+    try:
         return decode(content)
-    except OSError as error:
-        raise IntegrityError(path.name, f"cannot be read: {error.strerror}") from None
     except (ValueError, TypeError) as error:
         raise IntegrityError(path.name, f"is no checkpoint: {str(error).splitlines()[0]}") from None
 

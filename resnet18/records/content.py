@@ -22,7 +22,7 @@ from resnet18.records.record import (
     difference,
     null_keys,
 )
-from resnet18.spec.errors import IntegrityError, strict_json
+from resnet18.spec.errors import IntegrityError, disk_errors, strict_json
 from resnet18.spec.identity import digest, ids_of
 
 LIMIT = 64 << 20  # bytes of a record's file; a thousand epochs take less than one mebibyte
@@ -129,11 +129,8 @@ def _parsed(text: bytes, name: str) -> Record:
 
 def load_record(path: Path) -> Record:
     """Read one record; IntegrityError if it cannot be read, or as `parse_record`."""
-    try:
+    with disk_errors(IntegrityError, path.name, "cannot be read", "look at its permissions, and at the disk"):
         return parse_record(disk.read(path, LIMIT), path.name)
-    except OSError as error:
-        what, next_step = f"cannot be read: {error.strerror}", "look at its permissions, and at the disk"
-        raise IntegrityError(path.name, what, next_step=next_step) from None
 
 
 def differ_in_code(records: Iterable[Record]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from resnet18.records import disk
 from resnet18.records.content import LIMIT, contradict, file_name, first_difference, load_record, origin, parse_record
 from resnet18.records.record import FINAL, Record
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Store:
         Raises EnvironmentMissingError if there is not, and IntegrityError if a folder inside is a symbolic link.
         """
         inside = [self.results / name for name in ("records", "checkpoints", "figures")]
-        try:
+        what, next_step = "the results directory is not writable", "choose another with --results DIR"
+        with disk_errors(EnvironmentMissingError, str(self.results), what, next_step):
             disk.make_folder(self.folder)
             disk.make_folder(self.logs)
             for folder in (self.results, *(path for path in inside if not path.is_symlink())):
@@ -42,10 +43,6 @@ class Store:
             probe = self.folder / ".probe"
             disk.replace(probe, bytes(room_bytes))
             probe.unlink(missing_ok=True)  # another runner's, which is as good
-        except OSError as error:
-            what = f"the results directory is not writable: {error.strerror}"
-            next_step = "choose another with --results DIR"
-            raise EnvironmentMissingError(str(self.results), what, next_step=next_step) from None
 
     def save(self, record: Record) -> Path:
         """Write a record to its own new file, complete on disk when this returns; FileExistsError if there is one."""
@@ -129,13 +126,12 @@ def merge(folders: Sequence[Path], into: Path) -> dict[str, list[str]]:
     target.make_writable()
     found: dict[str, list[str]] = {word: [] for word in ("copied", "known", "left_out", "refused")}
     for source, path in [(store, path) for store in sources for path in sorted(store.folder.glob("*.json"))]:
+        what, next_step = f"{path.name} cannot be copied", "repeat the command to copy the rest"
         try:
-            found[_take(path, target)].append(f"{path.name} of {source.results}")
+            with disk_errors(EnvironmentMissingError, str(into), what, next_step):
+                found[_take(path, target)].append(f"{path.name} of {source.results}")
         except IntegrityError as error:
             found["refused"].append(str(error))
-        except OSError as error:
-            what, next_step = f"{path.name} cannot be copied: {error.strerror}", "repeat the command to copy the rest"
-            raise EnvironmentMissingError(str(into), what, next_step=next_step) from None
     return found
 
 

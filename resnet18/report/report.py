@@ -20,7 +20,7 @@ from resnet18.report.page import write_page
 from resnet18.report.sections import predictions, table_section
 from resnet18.report.verdicts import judgement, was_judged
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import Selection, selections_by_request
 
@@ -71,10 +71,8 @@ def write_report(
         if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:100]:
             next_step = "choose a folder with --results, or move the file away"
             raise SpecError(str(path), "was not made by this command, which would replace it", next_step=next_step)
-    try:
+    with disk_errors(EnvironmentMissingError, str(results), "the report cannot be written"):
         write_pages(results, pages, [*figures_in(document.sections)])
-    except OSError as error:
-        raise EnvironmentMissingError(str(results), f"the report cannot be written: {error.strerror}") from None
     return results / README
 
 

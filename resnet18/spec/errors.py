@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -110,6 +111,15 @@ class LockedError(SuiteError):
     """Another process is using the results directory."""
 
     exit_code = 75
+
+
+@contextmanager
+def disk_errors(kind: type[SuiteError], where: str, what: str, next_step: str = "") -> Iterator[None]:
+    """Raise what the system says of a file or a folder as an error that the user can mend."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(where, f"{what}: {error.strerror}", next_step=next_step) from None
 
 
 def strict_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON value

@@ -15,8 +15,6 @@ from resnet18.spec.metric import METRICS
 from resnet18.spec.plan import Plan, absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
 
-LARGEST_FIRST = ("paper", "small", "smoke")
-
 
 @dataclass(frozen=True)
 class CaseRecords:
@@ -79,7 +77,7 @@ def requests_of(records: Collection[Record]) -> tuple[Request, ...]:
     requests = {Request(record.scale, record.spec.experiment.data, record.spec.overrides) for record in records}
     requests |= {Request(request.scale, request.data, ()) for request in requests}
     ranked = sorted(requests, key=lambda request: (request.data_label, len(request.overrides), request.overrides))
-    return tuple(request for scale in LARGEST_FIRST for request in ranked if request.scale == scale)
+    return tuple(request for scale in reversed(SCALES) for request in ranked if request.scale == scale)
 
 
 def selections_by_request(

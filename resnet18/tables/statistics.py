@@ -60,12 +60,10 @@ class Estimate:
 
 
 def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0) -> Estimate:
-    """Return the weighted sum of the groups' means, with Welch's standard error.
+    """Return the weighted sum of the groups' means, with Welch's standard error; weights (1, -1) give a difference.
 
-    Args:
-        groups: values by seed, at least 2 in each group.
-        weights: one for each group; (1, -1) is a difference.
-        resolution: step of the values. A variance below that of rounding to it, step²/12, is not believed.
+    Groups hold values by seed, at least 2 in each. `resolution` is the step of the values: a variance below that of
+    rounding to it, step²/12, is not believed.
     """
     spreads = [
         weight**2 * max(variance(group), resolution**2 / 12) for weight, group in zip(weights, groups, strict=True)
