@@ -10,7 +10,7 @@ from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
-from resnet18.tables.cells import Missing, Value, mean, middle, speed_up
+from resnet18.tables.cells import Text, Value, mean, middle, speed_up
 from resnet18.tables.selection import devices_of, reported_head, select
 from resnet18.tables.tables import build_table, rows_of, run_table
 
@@ -74,7 +74,7 @@ def test_measured_stands_beside_reported_as_it_was_printed(mine):
         (middle([5.001, 5.002]), "5.00"),
         (middle([5.0, 6.0], is_unreliable=True), "5.50 [5.00 to 6.00] \N{DAGGER}"),
         (middle([1000.0, 3000.0], "mebibytes"), "2,000 [1,000 to 3,000]"),
-        (Missing(), DASH),
+        (Text(), DASH),
     ],
 )
 def test_a_cell_shows_a_number_with_its_spread(value, text):

@@ -22,7 +22,7 @@ from resnet18.report.verdicts import VERDICTS, decisive, evidence_of
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables import metrics
-from resnet18.tables.cells import NOTHING, STATUS_TEXT, Cell, Column, Kind, Missing, Text, Value, missing
+from resnet18.tables.cells import NOTHING, STATUS_TEXT, Cell, Column, Kind, Text, Value, missing
 
 WEB = Path(__file__).parent / "web"
 POLICY = "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'"
@@ -146,7 +146,7 @@ def _cells(run: ShownRecord) -> tuple[Cell, ...]:
     record, is_ok = run.record, run.record.status == "ok"
     table, case = run.places[0] if run.places else ("in no table", NOTHING)
     numbers = (
-        Value(value, kind) if is_ok and (value := metrics.value_of(metric, record)) is not None else Missing()
+        Value(value, kind) if is_ok and (value := metrics.value_of(metric, record)) is not None else Text()
         for metric, (_, kind) in NUMBERS.items()
     )
     return (

@@ -15,7 +15,7 @@ from resnet18.report.document import Code, Items, Line, Strong
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.report.notes import notes_of
 from resnet18.spec.resolve import Request, Specs, resolve, value_at
-from resnet18.tables.cells import Cell, Column, Missing, Table, Text, Value, middle, missing, seeds
+from resnet18.tables.cells import Cell, Column, Table, Text, Value, middle, missing, seeds
 from resnet18.tables.selection import CaseRecords, Selection, reported_head
 from resnet18.tables.tables import build_table, printed_cell
 
@@ -124,11 +124,11 @@ def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
 
 def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ...]:
     values, estimate, reported = candidate.values, candidate.estimate, candidate.reported
-    measured: list[Cell] = [Missing("not run"), Missing()]
+    measured: list[Cell] = [Text("not run"), Text()]
     if values:
         distance = Value(fmean(values) - reported, "points", estimate.interval() if estimate else None)
-        measured = [Value(fmean(values), "percent"), distance if may_compare else Missing()]
-    beside = Text(f"{reported:g} %", reported) if may_compare else Missing()
+        measured = [Value(fmean(values), "percent"), distance if may_compare else Text()]
+    beside = Text(f"{reported:g} %", reported) if may_compare else Text()
     return Text(candidate.name), Text(candidate.case), beside, *measured, Value(len(values), "seeds")
 
 
@@ -144,7 +144,7 @@ def memory_blocks(selection: Selection, request: Request) -> Iterator[doc.Block]
     rows: list[tuple[Cell, ...]] = []
     for case in selection.cases:
         peaks = (_peak(case, key) for key in PEAKS.values())
-        rows.append((Text(case.name), printed.get(case.name, Missing()), *peaks, seeds(case)))
+        rows.append((Text(case.name), printed.get(case.name, Text()), *peaks, seeds(case)))
     yield Table(columns, tuple(rows))
     reasons = {
         f"{title}: {record.nulls[f'memory.{key}']}."
@@ -165,7 +165,7 @@ def _peak(case: CaseRecords, key: str) -> Cell:
         peak, baseline = getattr(memory, key), memory.device_baseline_bytes if key == "device_peak_bytes" else 0
         if peak is not None and baseline is not None:
             found.append(max(peak - baseline, 0) / 2**20)
-    return middle(found, "mebibytes") if found else Missing()
+    return middle(found, "mebibytes") if found else Text()
 
 
 def assumptions_of(selection: Selection) -> Iterator[Line]:

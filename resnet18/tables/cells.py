@@ -98,22 +98,15 @@ class Value(NamedTuple):
         return format(number, FORMS[self.kind].digits or f".{decimals}f")
 
 
-class Missing(NamedTuple):
-    """Why there is no number; without a reason, nothing belongs into the cell."""
+class Text(NamedTuple):
+    """Words, such as why there is no number, or a number as a report printed it; a dash where nothing belongs."""
 
     text: str = NOTHING
-    number: None = None
-
-
-class Text(NamedTuple):
-    """Words, or a number as a report printed it."""
-
-    text: str
     number: float | None = None
     """By which it is sorted among numbers."""
 
 
-Cell = Value | Missing | Text
+Cell = Value | Text
 
 
 class Column(NamedTuple):
@@ -133,19 +126,19 @@ class Table(NamedTuple):
     """Every column holds values of one kind."""
 
 
-def missing(case: CaseRecords) -> Missing:
+def missing(case: CaseRecords) -> Text:
     """Return what stands in a cell without a number: how the runs ended, or why there are none."""
     if case.records:
-        return Missing(", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in case.records)))
-    return Missing(f"not run: {case.absent}" if case.absent else "not run")
+        return Text(", ".join(dict.fromkeys(STATUS_TEXT[record.status] for record in case.records)))
+    return Text(f"not run: {case.absent}" if case.absent else "not run")
 
 
-def not_averaged(case: CaseRecords, *, is_cost: bool) -> Missing | None:
+def not_averaged(case: CaseRecords, *, is_cost: bool) -> Text | None:
     """Return why values of a case's runs must not be averaged, None where they may."""
     if not case.measured:
         return missing(case)
     mixture = mixed(case.measured, are_costs=is_cost)
-    return Missing(f"{MIXED[mixture]}: not averaged") if mixture else None
+    return Text(f"{MIXED[mixture]}: not averaged") if mixture else None
 
 
 def mean(values: Sequence[float], kind: Kind = "percent") -> Value:
@@ -166,7 +159,7 @@ def seed_error(case: CaseRecords) -> Cell:
     """Return the standard deviation of the clean accuracy over seeds, in points."""
     percents = list(map(clean_accuracy, case.measured))
     if len(percents) < 2:
-        return Missing() if percents else missing(case)
+        return Text() if percents else missing(case)
     return Value(stdev(percents), "error", n=(len(percents),))
 
 
@@ -193,7 +186,7 @@ def seeds(case: CaseRecords) -> Value:
     return Value(len(case.measured), "seeds", remark=" ".join(remarks))
 
 
-def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missing:
+def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Text:
     """Return the median time of one case divided by that of another, or why that cannot be said.
 
     The 95 % interval (percentile bootstrap) is left out with fewer than five runs on either side.
@@ -211,7 +204,7 @@ def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Missi
     }
     for what, is_so in obstacles.items():
         if is_so:
-            return Missing(f"not computed: {what}")
+            return Text(f"not computed: {what}")
     n = len(slow.measured), len(fast.measured)
     ratio, low, high = ratio_of_medians(values_of(metric, slow.measured), values_of(metric, fast.measured))
     return Value(ratio, "times", (low, high) if min(n) >= FEWEST_FOR_A_BOOTSTRAP else None, n)

@@ -14,7 +14,7 @@ from resnet18.spec.experiment import CIFAR10
 from resnet18.spec.metric import METRICS, Quantity, parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells
-from resnet18.tables.cells import DAGGER, Cell, Column, Missing, Table, Text
+from resnet18.tables.cells import DAGGER, Cell, Column, Table, Text
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed, train_s, value_of, values_of
 from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
@@ -77,7 +77,7 @@ def _metrics(selection: Selection, request: Request) -> Columns:
         is_slice = row.metric == "train_s" and has_extrapolation(selection, request)
         beside = "reported at full size" if is_slice else head
         printed = [case.case.reported.get(row.metric) if beside else None for case in cases]
-        reported: list[Cell] = [Missing() if text is None else printed_cell(text) for text in printed]
+        reported: list[Cell] = [Text() if text is None else printed_cell(text) for text in printed]
         yield Column(f"{row.title}, {beside or 'reported'}", "number"), reported
         if row.metric == "best_accuracy":
             yield from _accuracies(f"{row.title}, {measured}", cases)
@@ -125,7 +125,7 @@ def _cost(metric: str, quantity: Quantity, case: CaseRecords) -> Cell:
     _, worth, kind = cells.COSTS[quantity]
     values = [value / worth for value in values_of(metric, case.measured)]
     if (refused := cells.not_averaged(case, is_cost=True)) or not values:
-        return refused or Missing()
+        return refused or Text()
     return cells.middle(values, kind, is_unreliable=quantity == "seconds" and case.has_unreliable_times)
 
 
@@ -137,9 +137,9 @@ def _extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> 
     if (refused := cells.not_averaged(case, is_cost=True)) is not None:
         return refused
     if case.has_unreliable_times:
-        return Missing(f"not extrapolated {DAGGER}")
+        return Text(f"not extrapolated {DAGGER}")
     if (images := full_size_images(case, benchmark, request)) is None:
-        return Missing()
+        return Text()
     values = [train_s(record) / trained_images(record) * images for record in case.measured]
     return cells.mean(values, "full_size_seconds")
 
