@@ -73,6 +73,9 @@ class SuiteError(Exception):
 
     exit_code = 2
 
+    def __init_subclass__(cls, exit_code: int = exit_code) -> None:
+        cls.exit_code = exit_code
+
     def __init__(self, where: str, what: str, *, allowed: Iterable[object] = (), next_step: str = "") -> None:
         # Names of files and keys come from outside: none of them may move the cursor of a terminal.
         self.where, self.what, self.next_step = one_line(where), printable(what), printable(next_step)
@@ -89,28 +92,20 @@ class SpecError(SuiteError):
     """A spec, an option or an argument that cannot be meant. Nothing is run."""
 
 
-class UnfinishedError(SuiteError):
+class UnfinishedError(SuiteError, exit_code=3):
     """Nothing was measured."""
 
-    exit_code = 3
 
-
-class IntegrityError(SuiteError):
+class IntegrityError(SuiteError, exit_code=4):
     """A file whose content is not what it claims to be."""
 
-    exit_code = 4
 
-
-class EnvironmentMissingError(SuiteError):
+class EnvironmentMissingError(SuiteError, exit_code=5):
     """Data, disk space, write permission or a device that the machine lacks."""
 
-    exit_code = 5
 
-
-class LockedError(SuiteError):
+class LockedError(SuiteError, exit_code=75):
     """Another process is using the results directory."""
-
-    exit_code = 75
 
 
 @contextmanager

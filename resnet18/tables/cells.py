@@ -186,7 +186,7 @@ def seeds(case: CaseRecords) -> Value:
     return Value(len(case.measured), "seeds", remark=" ".join(remarks))
 
 
-def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Value | Text:
+def speed_up(slow: CaseRecords, fast: CaseRecords, metric: str) -> Cell:
     """Return the median time of one case divided by that of another, or why that cannot be said.
 
     The 95 % interval (percentile bootstrap) is left out with fewer than five runs on either side.

@@ -13,7 +13,7 @@ from resnet18.spec.experiment import LAST_EPOCHS, Execution, Experiment
 from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run
 from resnet18.spec.resolve import Request, resolve
-from resnet18.tables.selection import CaseRecords, Selection
+from resnet18.tables.selection import CaseRecords
 
 RULE_RUN_S, RULE_STEP_S, RULE_WORKS_S = 0.5, 0.01, 25e9
 """The rule of thumb, of two idle cores: seconds of a run and of a step, and multiplications in a second."""
@@ -77,12 +77,6 @@ def full_size_images(case: CaseRecords, benchmark: Benchmark, request: Request) 
 def trained_images(record: Record) -> int:
     """Return how many images passed through training, each as often as it did."""
     return sum(epoch.train.images for epoch in record.epochs)
-
-
-def has_extrapolation(selection: Selection, request: Request) -> bool:
-    """Say whether a table has a time that is extrapolated, and beside it the reported one."""
-    prints_it = any(row.metric == "train_s" for row in selection.benchmark.table.metrics)
-    return prints_it and any(full_size_images(case, selection.benchmark, request) for case in selection.cases)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells
 from resnet18.tables.cells import DAGGER, Cell, Column, Table, Text
 from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed, train_s, value_of, values_of
-from resnet18.tables.pace import full_size_images, has_extrapolation, trained_images
+from resnet18.tables.pace import full_size_images, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
 
 LONGEST = 1_000
@@ -74,7 +74,7 @@ def _metrics(selection: Selection, request: Request) -> Columns:
     benchmark, cases, head = selection.benchmark, selection.cases, reported_head(request)
     measured = "measured" if head is None or request.data_label == CIFAR10 else f"measured on {request.data_label}"
     for row in benchmark.table.metrics:
-        is_slice = row.metric == "train_s" and has_extrapolation(selection, request)
+        is_slice = row.metric == "train_s" and any(full_size_images(case, benchmark, request) for case in cases)
         beside = "reported at full size" if is_slice else head
         printed = [case.case.reported.get(row.metric) if beside else None for case in cases]
         reported: list[Cell] = [Text() if text is None else printed_cell(text) for text in printed]
