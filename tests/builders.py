@@ -171,6 +171,7 @@ def make_record(
     data: str = "d" * 64,
     cpu: str = "a processor",
     numerics: dict[str, Any] | None = None,
+    **identity: Any,
 ) -> Record:
     experiment = experiment or make_experiment()
     request = request or Request(data=experiment.data)
@@ -189,8 +190,8 @@ def make_record(
     facts |= {"scale": request.scale, "attempt": attempt, "status": status}
     facts["segments"] = (Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),)
     spec = {"experiment": experiment, "execution": execution or Execution(), "overrides": request.overrides}
-    identity = make_identity(data, code_hash=code, shared_code_hash=shared_code)
-    return build_record(RecordSpec(**spec, assumptions=()), identity, facts)
+    made_by = make_identity(data, code_hash=code, shared_code_hash=shared_code, **identity)
+    return build_record(RecordSpec(**spec, assumptions=()), made_by, facts)
 
 
 def make_run(experiment: Experiment | None = None, execution: Execution | None = None, **changes: Any) -> Run:

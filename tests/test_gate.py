@@ -5,14 +5,14 @@ from dataclasses import replace
 from math import log
 
 import pytest
-from builders import TOML, make_benchmark, make_epoch, make_experiment, make_record, make_store, make_toml
+from builders import TOML, changed, make_benchmark, make_epoch, make_experiment, make_record, make_store, make_toml
+from reports import record_all
 from scipy.stats import ttest_1samp, ttest_ind
 
 from resnet18.cli.check import saved_bytes
 from resnet18.gate import baseline as kept
 from resnet18.gate.check import NO_CHANGE, Sides, check, exit_code_of, growth, prediction
-from resnet18.records.content import seal
-from resnet18.records.record import Score, null_keys
+from resnet18.records.record import Score
 from resnet18.report.markdown import check_text
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import UnfinishedError
@@ -31,13 +31,9 @@ def make_side(seeds, correct=lambda seed: 700, train_s=1.0, rss=500_000_000, num
     found = []
     for seed in seeds:
         hits = Score(loss=1.0, correct=correct(seed), images=1_000)
-        record = make_record(
-            make_experiment(seed=seed, **experiment),
-            epochs=(replace(make_epoch(1), clean=hits, train_s=train_s * (1 + 0.001 * (seed % 3))),),
-            numerics=numerics,
-        )
-        memory = record.memory.model_copy(update={"rss_peak_bytes": rss + 4096 * (seed % 2)})
-        found.append(record.model_copy(update={"memory": memory, "parameters": 100}))
+        epoch = make_epoch(1, clean=hits, train_s=train_s * (1 + 0.001 * (seed % 3)))
+        record = make_record(make_experiment(seed=seed, **experiment), epochs=(epoch,), numerics=numerics)
+        found.append(changed(record, parameters=100, memory={"rss_peak_bytes": rss + 4096 * (seed % 2)}))
     return tuple(found)
 
 
@@ -182,21 +178,19 @@ def test_head_records_are_found_by_case_and_those_of_other_code_by_their_experim
 GATED = TOML.replace("[table]", "[gate]\nseeds = 2\n\n[table]")
 
 
-def records_of(
-    toml, seeds=range(4), *, hits=lambda seed: 10 + seed % 3, commit="a" * 40, dirty=False, sizes=(8, 16), **options
-):
-    """Records of both cases; the seed chooses the accuracy."""
-    records = []
-    for run in plan([load_benchmark(toml)], Request(), seeds, {"cpu": 1}).runs:
-        epochs = (make_epoch(1, hits(run.experiment.seed)), make_epoch(2, hits(run.experiment.seed)))
-        record = make_record(run.experiment, run.execution, epochs=epochs, **options)
-        content = record.model_dump(mode="json", by_alias=True, exclude={"record_hash"}) | {"parameters": 100}
-        content["fingerprint"]["identity"] |= {"commit": commit, "dirty": dirty}
-        content["memory"]["rss_peak_bytes"] = 500_000_000
-        content["nulls"] = dict.fromkeys(null_keys(content), "none")
-        if run.experiment.batch_size in sizes:
-            records.append(seal(content))
-    return records
+def records_of(toml, seeds=range(4), *, hits=lambda seed: 10 + seed % 3, sizes=(8, 16), **options):
+    """Records of both cases, of a clean commit; the seed chooses the accuracy."""
+
+    def epochs(run):
+        return tuple(make_epoch(at, hits(run.experiment.seed)) for at in (1, 2))
+
+    options = {"commit": "a" * 40, "dirty": False, **options}
+    records = record_all([load_benchmark(toml)], Request(), seeds, epochs, **options)
+    return [
+        changed(record, parameters=100, memory={"rss_peak_bytes": 500_000_000})
+        for record in records
+        if record.spec.experiment.batch_size in sizes
+    ]
 
 
 @pytest.fixture

@@ -3,24 +3,105 @@
 import os
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import pytest
 from builders import make_run
-from fakes import ray_module
 from fakes.disk import FaultyOs
 from fakes.jobs import ON_GPU, TIMED, TOML, Quiet, delivery_of, jobs_of, make_store, problem, record_of, states
-from fakes.ray_module import PENDING, FakeRay, node_row
 
 from resnet18.execution import ray_engine
 from resnet18.execution.attempt import run_lock
 from resnet18.execution.cluster import Resources
+from resnet18.execution.job import Job
 from resnet18.execution.ray_engine import RETRIES, RayEngine
 from resnet18.execution.runner import exit_code_of
 from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 
 PART = Resources(cpus=1)
+
+
+PENDING = object()
+"""A task that has not ended."""
+
+
+class RayError(Exception):
+    """A process or a node is gone, or the task was cancelled before it began."""
+
+
+class RayTaskError(RayError):
+    """The task raised an exception."""
+
+
+class OutOfMemoryError(RayError):
+    """Ray ended the worker for want of memory."""
+
+
+@dataclass(eq=False)
+class Task:
+    """A task that was given out, and the reference to what it will return."""
+
+    job: Job
+    options: dict
+    outcome: object = PENDING
+    was_cancelled: bool = False
+
+
+class FakeRay:
+    """The module `ray`, as far as the engine uses it.
+
+    Args:
+        script: says how a task ends: with (node, text), an exception, or not yet (`PENDING`); asked at every wait.
+        rows: the nodes, as `node_row` makes them.
+        at_cancel: the same as `script`, for a task that is cancelled.
+    """
+
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError, OutOfMemoryError=OutOfMemoryError)
+
+    def __init__(self, script, rows, at_cancel=None):
+        self.script, self.rows, self.at_cancel = script, rows, at_cancel or (lambda task: RayError("cancelled"))
+        self.sent = []
+
+    def nodes(self):
+        return self.rows
+
+    def remote(self, **options):
+        return lambda function: SimpleNamespace(
+            options=lambda **more: SimpleNamespace(remote=lambda text: self._send(text, {**options, **more}))
+        )
+
+    def _send(self, text, options):
+        self.sent.append(Task(Job.model_validate_json(text), options))
+        return self.sent[-1]
+
+    def wait(self, refs, *, num_returns=1, timeout=None):
+        """Ask the script how tasks end."""
+        for task in refs:
+            if task.outcome is PENDING:
+                task.outcome = self.script(task)
+        back = [task for task in refs if task.outcome is not PENDING][:num_returns]
+        assert back or timeout, "the engine waits for ever"
+        return back, [task for task in refs if task not in back]
+
+    def get(self, task):
+        """Return what a task returned, with its node's address, or raise what it raised."""
+        if isinstance(task.outcome, BaseException):
+            raise task.outcome
+        node, text = task.outcome
+        return node, f"address-{node}", text
+
+    def cancel(self, task, *, force=False):
+        assert not force
+        task.was_cancelled = True
+        if task.outcome is PENDING:
+            task.outcome = self.at_cancel(task)
+
+
+def node_row(name, cpus=4, gpus=0, *, alive=True):
+    resources = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
+    return {"NodeID": name, "NodeManagerAddress": f"address-{name}", "Alive": alive, "Resources": resources}
 
 
 @pytest.fixture
@@ -108,8 +189,8 @@ def test_what_no_node_has_is_refused_before_anything_is_given_out(text, resource
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
-        (ray_module.RayError("gone"), "crashed", f"was lost {RETRIES + 1} times (RayError)"),
-        (ray_module.OutOfMemoryError("killed due to low memory\nand a table"), "oom_host", "killed due to low memory"),
+        (RayError("gone"), "crashed", f"was lost {RETRIES + 1} times (RayError)"),
+        (OutOfMemoryError("killed due to low memory\nand a table"), "oom_host", "killed due to low memory"),
     ],
 )
 def test_a_run_that_ray_gives_up_is_recorded_and_the_others_go_on(error, status, words, carry_out, store):
@@ -125,7 +206,7 @@ def test_a_run_that_ray_gives_up_is_recorded_and_the_others_go_on(error, status,
         (("a", problem("is full", EnvironmentMissingError)), 5, ("node x", "is full", "")),
         (("a", problem("other pixels", IntegrityError)), 4, ("node x", "other pixels", "")),
         (
-            ray_module.RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n"),
+            RayTaskError("Traceback\n  File\nModuleNotFoundError: No module 'resnet18'\n"),
             5,
             (
                 "--engine ray",
@@ -142,6 +223,15 @@ def test_where_no_fit_node_is_left_the_problem_is_the_commands(outcome, code, wo
 
     assert (code, words) == (raised.value.exit_code, (raised.value.where, raised.value.what, raised.value.next_step))
     assert [] == states(store)
+
+
+def test_a_node_that_cannot_carry_runs_out_gets_no_more_runs_and_the_others_get_its_runs(carry_out):
+    finished = carry_out(lambda task: well(task) if task.options["label_selector"] else ("b", problem()), seeds=2)
+    selectors = [task.options["label_selector"] for task in carry_out.ray.sent]
+
+    assert ["ok"] * 4 == [one.status for one in finished]
+    assert [None] * 4 + [{"ray.io/node-id": "!in(b)"}] * 4 == selectors
+    assert 1 == told(carry_out, "address-b gets no more runs: node x: is full")
 
 
 def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out, store, tmp_path):
@@ -202,7 +292,7 @@ def test_an_interrupt_ends_the_command_whatever_comes_back(is_back, disk_is_full
             monkeypatch.setattr(disk, "os", FaultyOs(1, persistent=True))
         if task is carry_out.ray.sent[0]:
             return ("a", delivery_of(task.job, "interrupted")) if is_back else PENDING
-        return ray_module.RayError("had not begun")
+        return RayError("had not begun")
 
     with pytest.raises(KeyboardInterrupt):
         carry_out(interrupt, seeds=2, at_cancel=end)

@@ -1,21 +1,67 @@
 """The Slurm engine without Slurm: jobs that end as a test says."""
 
+import json
 import sys
 from types import SimpleNamespace
 
 import pytest
 from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, make_store, problem, record_of
-from fakes.slurm import FakeSlurm
 from filelock import FileLock
 
 from resnet18.execution import slurm_engine
 from resnet18.execution.attempt import run_lock
 from resnet18.execution.cluster import Resources, carry_out_here, connect, problem_path
+from resnet18.execution.job import Job
 from resnet18.execution.slurm_engine import LAG_S, LOOK_S, SlurmEngine
 from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, SuiteError
 
 PART = Resources(cpus=1)
 BOTH = ON_GPU.replace('device = "cuda"', 'device = "cpu"', 1)
+
+
+class FakeSlurm:
+    """Stands for `submit`, `queued` and `answer` of the engine, and for the time: it passes where the engine sleeps.
+
+    Args:
+        begins: called with each job when its array is submitted; what it returns is the task's state, "" for gone.
+    """
+
+    def __init__(self, begins=lambda job: ""):
+        self.begins, self.slept = begins, lambda: None  # called whenever the engine sleeps: what happens meanwhile
+        self.now_s, self.is_silent = 1000.0, False
+        self.arrays, self.tasks = [], {}
+
+    def submit(self, folder, texts, wanted, at_once):
+        jobs = [Job.model_validate_json(text) for text in texts]
+        written = json.loads((folder / "array.json").read_text())
+        assert written == [job.run.run_id for job in jobs], "what an array holds is not written before it is submitted"
+        self.arrays.append(SimpleNamespace(name=folder.name, jobs=jobs, wanted=wanted, at_once=at_once))
+        for index, job in enumerate(jobs):
+            if state := self.begins(job):
+                self.tasks[folder.name, index] = state
+
+    def queued(self, arrays):
+        if arrays and self.is_silent:
+            raise EnvironmentMissingError("--engine slurm", "squeue: Socket timed out")
+        return {key for key, state in self.tasks.items() if key[0] in arrays and state != "CG"}
+
+    def answer(self, command):
+        if self.is_silent:
+            raise EnvironmentMissingError("--engine slurm", f"{command[0]}: no answer")
+
+    def end(self, leave):
+        """Let the jobs of the first array leave something, and forget all tasks."""
+        for job in self.arrays[0].jobs if self.tasks else ():
+            leave(job)
+        self.tasks.clear()
+
+    def monotonic(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        assert self.now_s < 100_000, "the engine waits for ever"
+        self.now_s += seconds
+        self.slept()
 
 
 @pytest.fixture
@@ -55,10 +101,6 @@ def leave(store):
     return end
 
 
-def gone(job):
-    return ""
-
-
 def test_runs_that_need_the_same_are_one_array_and_done_when_their_records_are_there(start, leave):
     slurm = FakeSlurm(leave)
 
@@ -84,7 +126,7 @@ def test_an_interrupted_record_ends_the_wait_only_when_slurm_forgets_the_task(st
 def test_a_run_that_another_process_carries_out_is_left_to_it_and_one_that_left_nothing_is_recorded(
     start, store, tmp_path
 ):
-    slurm = FakeSlurm(gone)
+    slurm = FakeSlurm()
     with run_lock(store.results, jobs_of(tmp_path)[0].run.run_id):
         assert [None, "crashed"] == start(slurm)
     assert LAG_S < slurm.now_s - 1000 < LAG_S + 3 * LOOK_S
@@ -98,7 +140,7 @@ def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago
 
     for job in jobs_of(tmp_path):
         fail(job)
-    assert ["crashed"] * 2 == start(FakeSlurm(gone))
+    assert ["crashed"] * 2 == start(FakeSlurm())
     with pytest.raises(SuiteError, match="node x: is full") as raised:
         start(FakeSlurm(fail))
 
@@ -116,14 +158,6 @@ def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, leave, progr
 
     assert ["ok", "ok"] == start(slurm)
     assert "squeue: Socket timed out; asking again" in progress.lines
-
-
-def lose_terminal(start, slurm):
-    """A command submits, and is ended as a lost terminal ends it."""
-    slurm.slept = lambda: (_ for _ in ()).throw(SystemExit(129))
-    with pytest.raises(SystemExit):
-        start(slurm)
-    slurm.slept = lambda: None
 
 
 def test_an_interrupt_that_slurm_does_not_answer_names_every_array_that_goes_on(start, progress):
@@ -144,17 +178,19 @@ def test_an_interrupt_that_slurm_does_not_answer_names_every_array_that_goes_on(
 
 @pytest.mark.parametrize("how", ["completing", "gone", "on its way out", "of other code"])
 def test_what_ended_without_a_record_of_use_meanwhile_is_submitted_anew(how, start, leave, store):
+    """A first command submitted it, and was ended as a lost terminal ends it."""
     slurm = FakeSlurm(lambda job: "R")
-    lose_terminal(start, slurm)
+    slurm.slept = lambda: sys.exit(129)
+    with pytest.raises(SystemExit):
+        start(slurm)
+    slurm.slept = lambda: None
     if how == "of other code":
         slurm.slept = lambda: slurm.end(lambda job: leave(job, code="0" * 64))
     elif how == "on its way out":
         slurm.slept = slurm.tasks.clear
     else:
         slurm.tasks = {key: "CG" for key in slurm.tasks if how == "completing"}
-    slurm.begins = leave
-
-    lost_s = slurm.now_s
+    slurm.begins, lost_s = leave, slurm.now_s
 
     assert ["ok", "ok"] == start(slurm)
     assert (slurm.now_s - lost_s > LAG_S) == (how == "on its way out"), "a record may be seen late"

@@ -1,10 +1,18 @@
-"""A browser, and the pages that it opens."""
+"""A browser, and the page that it opens: a Chromium is driven over the pipe that it offers, by the DevTools protocol.
 
+Playwright would do this too, with 165 MB that the project would have to pin; what these tests ask of a browser are a
+dozen commands.
+"""
+
+import json
 import os
 import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
 
 import pytest
-from chromium import Chromium
 from reports import noisy_epochs, record_all
 
 from resnet18.records.store import Readings
@@ -12,7 +20,125 @@ from resnet18.report.report import write_report
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 
+OPTIONS = (
+    *("--headless=new", "--remote-debugging-pipe", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),
+    *("--force-color-profile=srgb", "--no-sandbox"),  # containers run tests as root
+)
+KEYS = {"Tab": 9, "ArrowRight": 39}
+COMPLAINTS = {"Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded", "Page.javascriptDialogOpening"}
 REQUEST = Request(scale="paper", data="cifar10")
+
+
+class Chromium:
+    """A browser with one page. Everything that it reports meanwhile is in `events`."""
+
+    def __init__(self, path):
+        self.profile = tempfile.mkdtemp(prefix="resnet18-chromium-")
+        self.socket, theirs = socket.socketpair()
+        self.pid = os.posix_spawn(
+            path,
+            [path, *OPTIONS, f"--user-data-dir={self.profile}", "about:blank"],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 3),  # on which it listens
+                (os.POSIX_SPAWN_DUP2, 3, 4),  # and answers
+            ],
+            setsid=True,  # its helpers end with it
+        )
+        theirs.close()
+        self.buffer, self.number, self.address, self.events = b"", 0, {}, []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.address = {"sessionId": session}
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def close(self):
+        """End it and everything that it started."""
+        os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self.socket.close()
+        shutil.rmtree(self.profile, ignore_errors=True)
+
+    def call(self, method, **parameters):
+        """Send a command and return its result; events that come first are kept."""
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters, **self.address}
+        self.socket.sendall(json.dumps(message).encode() + b"\0")
+        while (answer := self._receive()).get("id") != self.number:
+            self.events.append(answer)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']['message']}")
+        return answer["result"]
+
+    def _receive(self):
+        while b"\0" not in self.buffer:
+            part = self.socket.recv(1 << 16)
+            if not part:
+                raise RuntimeError("chromium ended")
+            self.buffer += part
+        message, _, self.buffer = self.buffer.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, path, width=1280, height=800, theme="light"):
+        """Load a file in a window of a size and theme, with an empty list of events."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Emulation.setEmulatedMedia", media="", features=[{"name": "prefers-color-scheme", "value": theme}])
+        self.events.clear()
+        self.call("Page.navigate", url=Path(path).absolute().as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._receive())
+
+    def evaluate(self, script):
+        """Return what an expression gives; promises are awaited."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"].get("exception", {}).get("description")))
+        return answer["result"].get("value")
+
+    def settle(self):
+        """Wait until what was asked for is drawn."""
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+
+    def show(self, selector):
+        """Scroll to an element, and wait until what is drawn only when near is drawn."""
+        self.evaluate(f"document.querySelector({selector!r}).scrollIntoView()")
+        self.settle()
+        self.settle()
+
+    def click(self, selector):
+        """Click on an element, and wait until what follows is drawn."""
+        self.evaluate(f"document.querySelector({selector!r}).click()")
+        self.settle()
+
+    def texts(self, selector):
+        """Return the texts of all elements of a selector."""
+        return self.evaluate(f"[...document.querySelectorAll({selector!r})].map((one) => one.textContent.trim())")
+
+    def count(self, selector):
+        """Return the number of elements of a selector."""
+        return len(self.texts(selector))
+
+    def seen(self, selector):
+        """Return the verdicts' words, or other data, of those elements of a selector that can be seen."""
+        elements = f"[...document.querySelectorAll({selector!r})].filter((one) => one.checkVisibility())"
+        return self.evaluate(f"{elements}.map((one) => one.dataset.word ?? '')")
+
+    def press(self, key):
+        """Press and release a key."""
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
+
+    def complaints(self):
+        """Return what the page's console, its policy, an exception or a dialog said, and what it asked of a network."""
+        asked = [
+            one["params"]["request"]["url"] for one in self.events if one.get("method") == "Network.requestWillBeSent"
+        ]
+        said = [event for event in self.events if event.get("method") in COMPLAINTS]
+        return said + [url for url in asked if not url.startswith("data:") and not url.endswith("report.html")]
 
 
 @pytest.fixture(scope="session")
