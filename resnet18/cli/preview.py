@@ -151,8 +151,8 @@ def time_some(runs: Sequence[Run], view: Preview) -> tuple[Sizes, dict[Kind, Pac
         few_steps = replace(shortened(run, images, TIMED_EPOCHS), execution=execution)
         short.setdefault(kind_of(run.experiment, run.execution), few_steps)
     found = timed([*short.values()], view.source, data.sha256, MOST_TIMING_S)
-    known = {kind: found[run.run_id] for kind, run in short.items() if run.run_id in found}
-    return sizes, {kind: pace.pace_of(*told, "from timed steps") for kind, told in known.items()}
+    known = {kind: found.get(run.run_id) for kind, run in short.items()}
+    return sizes, {kind: pace.pace_of(*told, "from timed steps") for kind, told in known.items() if told}
 
 
 def within_budget(view: Preview, budget_s: float) -> Preview:

@@ -144,9 +144,7 @@ class Benchmark(Model):
     """One TOML file. `experiment` and `execution` hold the keys that all cases share."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]  # the file's stem
-    report: (
-        Name  # tables of one report are judged, and checked, together; a file that names none is a report of its own
-    )
+    report: Name  # tables of one report are judged, and checked, together; without it a file is a report of its own
     title: Name
     source: Text  # where the report says it
     question: Text

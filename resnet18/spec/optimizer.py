@@ -25,11 +25,6 @@ class TorchOptimizer(Model):
     lr: LearningRate
     weight_decay: Decay = 0.0
 
-    @property
-    def moves_unseen(self) -> bool:
-        """Whether it moves a weight whose gradient is 0 in every step."""
-        return any(getattr(self, key) > 0 for key in self.decays)
-
 
 class SGD(TorchOptimizer):
     """Stochastic gradient descent, with momentum where `momentum` is above 0."""

@@ -55,18 +55,12 @@ def build_table(selection: Selection, request: Request, caption: str = "") -> Ta
 
 def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, list[Cell]]:
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
-
-    def cell(value: object) -> Cell:
-        if is_operation:
-            return Text("no" if value is None else "yes")
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return Text(str(value), float(value))
-        return Text(str(value))
-
     values = [value_at((case.experiment, case.execution), factor.key) for case in cases]
-    is_operation = any(isinstance(value, Model) for value in values)
-    found = [cell(value) for value in values]
-    return Column(factor.title, "text" if any(cell.number is None for cell in found) else "number"), found
+    if any(isinstance(value, Model) for value in values):
+        return Column(factor.title), [Text("no" if value is None else "yes") for value in values]
+    numbers = [float(value) if type(value) in {int, float} else None for value in values]
+    found: list[Cell] = [Text(str(value), number) for value, number in zip(values, numbers, strict=True)]
+    return Column(factor.title, "text" if None in numbers else "number"), found
 
 
 def _metrics(selection: Selection, request: Request) -> Columns:

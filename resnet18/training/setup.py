@@ -158,7 +158,7 @@ def build_optimizer(
     values |= {"fused": True} if form == "fused" else {"foreach": form == "foreach"}
     if path == "fast" and device_type == "cpu":
         optimizer = _without_compiler(torch_class)([{"params": parameters}], **values)
-        if unseen and spec.moves_unseen:
+        if unseen and any(getattr(spec, key) for key in spec.decays):
             optimizer.add_param_group({"params": list(unseen)})
             zeros = [torch.zeros_like(weight) for weight in unseen]
 

@@ -11,9 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-AVERAGE = "ax"
-"""What ASGD keeps of a weight that never moves is that weight; all that others keep is 0."""
-
 
 @dataclass(frozen=True)
 class Geometry:
@@ -108,7 +105,8 @@ def full_optimizer_state(optimizer: torch.optim.Optimizer, network: nn.Module) -
             state[place] = dict(optimizer.state[parameter])
         if place in layers and place in state:
             layer = layers[place]
-            unseen = {AVERAGE: layer.unseen, **optimizer.state.get(layer.unseen, {})}
+            # The average (ax) that ASGD keeps of a weight that never moves is that weight; all that others keep is 0.
+            unseen = {"ax": layer.unseen, **optimizer.state.get(layer.unseen, {})}
             kernels = {key: value for key, value in state[place].items() if _is_kernel(value)}
             state[place] |= {key: layer.joined(value, unseen.get(key, 0.0)) for key, value in kernels.items()}
     return state
