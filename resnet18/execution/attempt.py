@@ -1,8 +1,7 @@
 """One attempt at a run as its parent sees it: the run's lock, a fresh child process, and the record that it leaves.
 
 Children are forked from a server process that has imported torch but started neither threads nor CUDA: a child starts
-in hundredths of a second. The locks are the kernel's (flock), which ends them with their holder; where a file system
-has no flock, filelock falls back to a file that must not exist.
+in hundredths of a second. The locks are the kernel's, which ends them with their holder (docs/decisions/0008).
 """
 
 import ctypes

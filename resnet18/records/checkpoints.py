@@ -6,9 +6,8 @@ A checkpoint is one line that says what it is, one line of JSON, and the arrays'
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +45,7 @@ class Head(Model):
     arrays: Items[Entry] = ()
 
 
-@dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """What a checkpoint holds."""
 
     head: Head

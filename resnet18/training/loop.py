@@ -142,8 +142,7 @@ class QueuedSteps:
             waiting = feed_training(self.setup, position)
         while True:
             start = time.perf_counter()
-            figures: list[Tensor] = []
-            counts: list[int] = []
+            figures, counts = list[Tensor](), list[int]()
             with clock.scope("train_s"):
                 while len(figures) < self.steps_per_reading:
                     with clock.scope("data_wait_s", synchronized=False):

@@ -10,9 +10,9 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -87,8 +87,7 @@ def augmentation_kernels() -> Library | None:
     return load_library("augment", ["batched/kernels.c"], AUGMENTATION_FLAGS)
 
 
-@dataclass(frozen=True)
-class NetworkKernels:
+class NetworkKernels(NamedTuple):
     """The C kernels of the fast network that this machine has, in two libraries: other processors load the first."""
 
     vectors: Library  # norm.c and pool.c, for any x86 processor with AVX2 and for 64-bit ARM
