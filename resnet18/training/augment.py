@@ -5,7 +5,6 @@ same on every machine; what applies them (`feed`, `batched`) may change, the par
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,8 +152,7 @@ RANDOM = {
 }
 
 
-@dataclass(frozen=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """A list of operations with the parameters of one epoch."""
 
     on_images: Operations
