@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,17 @@ def make_curve(*percents: float, **changes: Any) -> tuple[Epoch, ...]:
     """An epoch for each accuracy, in percent of 100,000 images."""
     scores = [Score(loss=2.0, correct=round(1000 * percent), images=100_000) for percent in percents]
     return tuple(make_epoch(at, clean=score, as_published=score, **changes) for at, score in enumerate(scores, 1))
+
+
+def make_losses(*losses: tuple[float, float], last_images: int = 20) -> tuple[Epoch, ...]:
+    """An epoch for each training and clean test loss; those as published are 0.1 higher."""
+    epochs = []
+    for at, (train_loss, clean_loss) in enumerate(losses, 1):
+        train = Score(loss=train_loss, correct=15, images=40)
+        clean = Score(loss=clean_loss, correct=10, images=last_images if at == len(losses) else 20)
+        published = replace(clean, loss=clean_loss + 0.1)
+        epochs.append(make_epoch(at, train=train, clean=clean, as_published=published))
+    return tuple(epochs)
 
 
 def make_identity(data: str | None = "d" * 64, **changes: Any) -> Identity:

@@ -86,19 +86,24 @@ def test_the_module_that_reaches_the_network_is_imported_by_the_command_that_fet
     assert "downloader" in {key.arg for key in retrieval.keywords}
 
 
+def python(*words, cwd=None, **settings):
+    # numpy's OpenBLAS keeps a pool of threads from its import on, and ends it before a fork by itself.
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OPENBLAS_NUM_THREADS": "1", **settings}
+    command = [sys.executable, *words]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="ascii", check=False)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a locale that is not UTF-8 is common there alone")
 def test_a_run_works_in_any_folder_without_a_home_under_an_ascii_locale(tmp_path):
     """Spaces, letters beyond ASCII, a long name; the home can be written by nobody."""
     here = tmp_path / f"na\u00efve \u4e16\u754c {'d' * 180}"
     here.mkdir()
     make_toml(here, TOML.replace("A table", "T\u00e4ble \u4e16"))
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
-    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "HOME": "/proc/nobody", "PYTHONPATH": str(PROJECT)}
-    fonts = {"MPLCONFIGDIR": mpl.get_cachedir()}
-    command = [sys.executable, "-m", "resnet18", "run", "mine.toml", *TINY_ARGUMENTS, "--results", "my results"]
-    done = subprocess.run(command, cwd=here, env=clean | settings | fonts, capture_output=True, check=False)
+    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "HOME": "/proc/nobody", "MPLCONFIGDIR": mpl.get_cachedir()}
+    words = ["run", "mine.toml", *TINY_ARGUMENTS, "--results", "my results"]
+    done = python("-m", "resnet18", *words, cwd=here, **settings)
 
-    assert (b"", 0) == (done.stderr, done.returncode)
+    assert ("", 0) == (done.stderr, done.returncode)
     assert ["ok", "ok"] == [record.status for record in Store(here / "my results").read().records]
     assert "T\u00e4ble \u4e16" in (here / "my results" / "README.md").read_text(encoding="utf-8")
 
@@ -106,11 +111,10 @@ def test_a_run_works_in_any_folder_without_a_home_under_an_ascii_locale(tmp_path
 @pytest.mark.parametrize(("words", "exit_code"), [(["run", "--help"], 0), (["nonsense"], 2)])
 def test_help_is_written_on_a_narrow_terminal_under_an_ascii_locale(words, exit_code, tmp_path):
     """With whatever stands for a letter that the locale lacks."""
-    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "60", "NO_COLOR": "1", "PYTHONPATH": str(PROJECT)}
-    command = [sys.executable, "-m", "resnet18", *words]
-    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, check=False)
+    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "60", "NO_COLOR": "1"}
+    done = python("-m", "resnet18", *words, cwd=tmp_path, **settings)
 
-    assert b"Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr
     assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 60
     assert exit_code == done.returncode
 
@@ -154,15 +158,10 @@ def test_a_run_is_not_called_deterministic_where_cuda_has_started_without_its_wo
     assert ":16:8" == os.environ[WORKSPACE]
 
 
-def python(code):
-    # numpy's OpenBLAS keeps a pool of threads from its import on, and ends it before a fork by itself.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
-
-
 def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training_goes_on():
     """Every module that asks NVML can be imported, and a watch closes with a reason."""
     done = python(
+        "-c",
         "import sys; sys.modules['pynvml'] = None\n"
         "import types, torch\n"
         "torch.cuda.get_device_properties = lambda _: types.SimpleNamespace(uuid='00')\n"
@@ -171,7 +170,7 @@ def test_without_nvidias_bindings_figures_are_null_with_that_reason_and_training
         "with DeviceWatch(torch.device('cuda:0')) as watch:\n"
         "    trained = torch.ones(2).sum()\n"
         "(facts, reasons), key = watch.facts(), 'device_peak_bytes'\n"
-        "print(present_devices(prove=False), facts['memory'][key], float(trained), reasons[f'memory.{key}'])\n"
+        "print(present_devices(prove=False), facts['memory'][key], float(trained), reasons[f'memory.{key}'])\n",
     )
     says = "{'cpu': 1} None 2.0 NVML did not answer (nvidia-ml-py is not installed)\n"
 
@@ -189,10 +188,11 @@ def test_the_deprecated_bindings_are_never_asked_for():
 def test_what_the_fork_server_loads_starts_neither_threads_nor_cuda():
     """A thread, or CUDA, that is forked hangs: the kernel counts the threads, those of libraries too."""
     done = python(
+        "-c",
         f"import importlib, torch\n"
         f"for name in {PRELOADED + OF_REFERENCE}: importlib.import_module(name)\n"
         "status = open('/proc/self/status', encoding='ascii').read()\n"
-        "print([line for line in status.splitlines() if line.startswith('Threads')], torch.cuda.is_initialized())\n"
+        "print([line for line in status.splitlines() if line.startswith('Threads')], torch.cuda.is_initialized())\n",
     )
 
     assert "['Threads:\\t1'] False\n" == done.stdout

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
-from builders import make_case, make_epoch, make_experiment, make_job, make_record, make_run
+from builders import make_case, make_experiment, make_job, make_losses, make_record, make_run
 from matplotlib.text import Text
 from PIL import Image
 from reports import elsewhere
@@ -17,7 +17,7 @@ from reports import elsewhere
 from resnet18.data.dataset import read_embedded
 from resnet18.execution.worker import run_job
 from resnet18.records.checkpoints import decode_picture, encode_picture
-from resnet18.records.record import Sample, Score
+from resnet18.records.record import Sample
 from resnet18.records.store import Store
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.spec.experiment import DataSource, Execution, parse_data
@@ -33,20 +33,13 @@ SAMPLES = tuple(Sample(index=at, label=at % 2, prediction=int(at == 1)) for at i
 GREYS = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.full((6, 4, 4, 3), 40, dtype=np.uint8)
 
 
-def with_losses(losses, seed=0, last_images=20, **changes):
-    """A record whose clean test losses are these; those as published are 0.1 higher."""
-    images = [20] * (len(losses) - 1) + [last_images]
-    clean = [Score(loss=loss, correct=10, images=count) for loss, count in zip(losses, images, strict=True)]
-    epochs = [
-        make_epoch(at, clean=score, as_published=replace(score, loss=score.loss + 0.1))
-        for at, score in enumerate(clean, 1)
-    ]
-    return make_record(make_experiment(seed=seed, epochs=len(losses), **changes), epochs=tuple(epochs))
-
-
-def case_of(*losses, name="one", **changes):
-    """A case whose seeds have these losses."""
-    return make_case(name, tuple(with_losses(one, seed, **changes) for seed, one in enumerate(losses)))
+def case_of(*losses, name="one", last_images=20):
+    """A case whose seeds have these clean test losses."""
+    records = []
+    for seed, of_seed in enumerate(losses):
+        epochs = make_losses(*((2.0, loss) for loss in of_seed), last_images=last_images)
+        records.append(make_record(make_experiment(seed=seed, epochs=len(epochs)), epochs=epochs))
+    return make_case(name, tuple(records))
 
 
 FAILED = make_case("failed", (make_record(status="oom_device"),))

@@ -1,7 +1,7 @@
 """Metrics of claims, each on a curve whose answer is plain."""
 
 import pytest
-from builders import make_epoch, make_experiment, make_record
+from builders import make_epoch, make_experiment, make_losses, make_record
 
 from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
@@ -89,16 +89,10 @@ def test_a_gain_at_a_cut_needs_three_epochs_of_each_rate(lengths, first, last):
 
 def test_losses_and_gaps_are_of_first_and_last_epochs():
     """Of training over all epochs, of the test over those of as many images; one epoch has no drop."""
-    epochs = tuple(
-        make_epoch(
-            at, train=Score(loss=train, correct=10 * at, images=40), clean=Score(loss=test, correct=10, images=images)
-        )
-        for at, (train, test, images) in enumerate([(3.0, 2.5, 20), (2.0, 2.25, 20), (0.5, 9.0, 40)], 1)
-    )
+    record = make_record(epochs=make_losses((3.0, 2.5), (2.0, 2.25), (0.5, 9.0), last_images=40))
     metrics = ("train_loss_drop", "test_loss_drop", "final_train_loss", "final_train_accuracy", "generalization_gap")
-    record = make_record(epochs=epochs)
 
-    assert (2.5, 0.25, 0.5, 75.0, 25.0) == tuple(value_of(metric, record) for metric in metrics)
+    assert (2.5, 0.25, 0.5, 37.5, -12.5) == tuple(value_of(metric, record) for metric in metrics)
     assert (None, None) == tuple(value_of(metric, make_record()) for metric in metrics[:2])
 
 

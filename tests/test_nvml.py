@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 import torch
-from fakes.nvml import MIB, NEVER_S, FakeNvml, install, play
+from fakes.nvml import MIB, NEVER_S, FakeNvml, install
 from pydantic import TypeAdapter
 
 from resnet18.measure import device_watch, devices
@@ -16,7 +16,7 @@ from resnet18.measure.device_watch import DeviceWatch, uuids_of
 from resnet18.records.record import Conditions, Memory
 
 CUDA0 = torch.device("cuda", 0)
-FIRST, SECOND, SLICE = "GPU-11111111-aaaa", "GPU-22222222-bbbb", "MIG-33333333-cccc"
+FIRST, SECOND, SLICE = "GPU-11111111-aaaa", "GPU-22222222-bbbb", "MIG-11111111-aaaa"
 USED, OWN, XORG = 2155 * MIB, 2141 * MIB, 10 * MIB
 SW_POWER_CAP, HW_SLOWDOWN, HW_THERMAL, GPU_IDLE, SET_BY_SOMEBODY = 0x4, 0x8, 0x40, 0x1, 0x2
 PATIENCE_S = 300
@@ -49,9 +49,13 @@ def fake(monkeypatch):
             thread.join(10)
 
 
-def watched(device=CUDA0, work=lambda: None):
-    with DeviceWatch(device, period_s=NEVER_S) as watch:  # samples at the opening and at the end
-        work()
+def watched(fake, *states, device=CUDA0):
+    """Return the facts of a run: one state when it begins, and a sample in each of the others; the last once more."""
+    fake.state = states[0]
+    with DeviceWatch(device, period_s=NEVER_S) as watch:  # its thread samples at the opening and at the end
+        for state in states[1:] if watch._gpu else ():
+            fake.state = state
+            watch.sample()
     return watch.facts()
 
 
@@ -134,6 +138,12 @@ PLAYED = {
     # The list may hold this process under another number, so that others cannot be counted.
     "numbers of another container": (at_each_sample("0.compute", f"1234567890:{OWN}"), NOWHERE),
     "an empty list": (at_each_sample("0.compute", "-"), NOWHERE),
+    # Its memory is its own; what it does not support is null.
+    "a slice of a GPU": (
+        [LAB | {"0.uuid": "GPU-0", "2.uuid": SLICE, "2.used": 700 * MIB, "2.compute": f"self:{MIB}"}],
+        {"device_peak_bytes": 700 * MIB, "process_peak_bytes": MIB, "gpu_other_processes": 0}
+        | dict.fromkeys(("energy_j", "gpu_throttle", "gpu_clock_mhz"), not_answered("NotSupported")),
+    ),
     "no memory": (  # that of some systems on a chip is the host's
         [NO_MEMORY],
         dict.fromkeys(("device_peak_bytes", "device_baseline_bytes"), not_answered("NotSupported")),
@@ -145,16 +155,16 @@ PLAYED = {
 def test_a_run_records_what_its_gpu_tells(name, fake):
     states, expected = PLAYED[name]
 
-    assert expected.items() <= told(play(fake, states, (FIRST,))).items()
+    assert expected.items() <= told(watched(fake, *states)).items()
 
 
 @pytest.mark.parametrize(("code", "name"), [(9, "DriverNotLoaded"), (18, "LibRmVersionMismatch"), (4, "NoPermission")])
 def test_an_nvml_that_does_not_start_is_a_reason(fake, code, name):
-    assert not_answered(name) == reason_for_all(play(fake, [LAB | {"fail.nvmlInitWithFlags": code}], (FIRST,)))
+    assert not_answered(name) == reason_for_all(watched(fake, LAB | {"fail.nvmlInitWithFlags": code}))
 
 
 @pytest.mark.parametrize(("loaded", "name"), [(None, "LibraryNotFound"), (object(), "FunctionNotFound")])
-def test_an_absent_library_is_a_reason(monkeypatch, loaded, name):
+def test_an_absent_library_is_a_reason(fake, monkeypatch, loaded, name):
     """And so is a library that is no NVML. The loader is replaced: this machine may have the library."""
 
     def load(_):
@@ -165,36 +175,27 @@ def test_an_absent_library_is_a_reason(monkeypatch, loaded, name):
     install(monkeypatch, None)
     monkeypatch.setattr(pynvml, "CDLL", load)
 
-    assert not_answered(name) == reason_for_all(watched())
-
-
-def test_a_slice_of_a_gpu_is_read_by_its_own_uuid(fake):
-    """What a slice does not support is null; its memory is its own."""
-    part = {"0.split": 1, "2.uuid": SLICE, "2.total": 5000 * MIB, "2.used": 700 * MIB, "2.compute": f"self:{MIB}"}
-    memory = {"device_peak_bytes": 700 * MIB, "process_peak_bytes": MIB, "gpu_other_processes": 0}
-    nulls = dict.fromkeys(("energy_j", "gpu_throttle", "gpu_clock_mhz"), not_answered("NotSupported"))
-
-    assert (memory | nulls).items() <= told(play(fake, [LAB | part], (SLICE,))).items()
+    assert not_answered(name) == reason_for_all(watched(fake, LAB))
 
 
 @pytest.mark.parametrize(
-    ("changes", "uuids", "reason"),
+    ("changes", "reason"),
     [
-        ({"0.split": 1}, (FIRST,), "the GPU is split (MIG)"),
-        ({"fail.nvmlDeviceGetHandleByUUID": 4}, (SLICE,), f"UUID that torch uses: {not_answered('NoPermission')}"),
-        ({}, ("GPU-0",), "UUID"),
+        ({"0.split": 1}, "the GPU is split (MIG)"),
+        ({"fail.nvmlDeviceGetHandleByUUID": 4}, f"UUID that torch uses: {not_answered('NoPermission')}"),
+        ({"0.uuid": "GPU-0"}, "UUID"),
     ],
 )
-def test_a_gpu_that_is_not_found_leaves_torchs_peaks_alone(changes, uuids, reason, fake, monkeypatch):
+def test_a_gpu_that_is_not_found_leaves_torchs_peaks_alone(changes, reason, fake, monkeypatch):
     """A slice that is not known or may not be asked, a UUID that NVML does not know. Torch's peaks are reset before."""
     reset = []
     monkeypatch.setattr(torch.accelerator, "reset_peak_memory_stats", reset.append)
     monkeypatch.setattr(torch.accelerator, "max_memory_allocated", lambda _: 100)
     monkeypatch.setattr(torch.accelerator, "max_memory_reserved", lambda _: 200)
-    facts = play(fake, [LAB | changes], uuids)
+    facts = watched(fake, LAB | changes)
     peaks = [facts[0]["memory"][f"{kind}_peak_bytes"] for kind in ("allocated", "reserved")]
 
-    assert ([torch.device("cuda")], [100, 200]) == (reset, peaks)
+    assert ([CUDA0], [100, 200]) == (reset, peaks)
     assert reason in reason_for_all(facts)
 
 
@@ -204,19 +205,19 @@ TOO_LATE, NO_END = (f"NVML had not answered 0.05 s after the run {what}" for wha
 def test_a_start_that_hangs_does_not_hold_the_run_up(fake, monkeypatch):
     monkeypatch.setattr(device_watch, "OPENING_LIMIT_S", 0.05)
     monkeypatch.setattr(device_watch, "CLOSING_LIMIT_S", 0.05)
-    fake.state["hang.nvmlInitWithFlags"] = 1
 
-    assert TOO_LATE == reason_for_all(watched())
+    assert TOO_LATE == reason_for_all(watched(fake, LAB | {"hang.nvmlInitWithFlags": 1}))
     assert not fake.released.is_set()
 
 
 def test_a_call_that_hangs_does_not_hold_the_run_up(fake, monkeypatch):
     """What was seen before it stays; the energy at the end was not."""
     monkeypatch.setattr(device_watch, "CLOSING_LIMIT_S", 0.05)
-    facts = watched(work=lambda: fake.state.update({"hang.nvmlDeviceGetClockInfo": 1}))
+    with DeviceWatch(CUDA0, period_s=NEVER_S) as watch:
+        fake.state["hang.nvmlDeviceGetClockInfo"] = 1
 
     assert not fake.released.is_set()
-    assert {"device_peak_bytes": USED, "samples": 1, "energy_j": NO_END}.items() <= told(facts).items()
+    assert {"device_peak_bytes": USED, "samples": 1, "energy_j": NO_END}.items() <= told(watch.facts()).items()
 
 
 def test_a_start_that_comes_late_gives_no_baseline(fake, monkeypatch):
@@ -251,7 +252,7 @@ def test_the_thread_samples_by_itself(fake):
         ("mps", "mps devices are not watched: NVML is NVIDIA's", device_watch.NO_PEAKS),
     ],
 )
-def test_a_device_of_another_maker_is_not_watched(kind, nvml, torchs, monkeypatch):
+def test_a_device_of_another_maker_is_not_watched(kind, nvml, torchs, fake, monkeypatch):
     """Nor the CPU; the resident memory is known all the same."""
 
     def unsupported(_):
@@ -260,7 +261,7 @@ def test_a_device_of_another_maker_is_not_watched(kind, nvml, torchs, monkeypatc
     monkeypatch.setattr(pynvml, "nvmlInit", None)
     for name in ("reset_peak_memory_stats", "max_memory_allocated"):
         monkeypatch.setattr(torch.accelerator, name, unsupported)
-    facts, reasons = watched(torch.device(kind))
+    facts, reasons = watched(fake, LAB, device=torch.device(kind))
 
     assert (nvml, torchs) == (reason_for_all((facts, reasons)), reasons["memory.allocated_peak_bytes"])
     assert facts["memory"]["rss_peak_bytes"] > 50_000_000
@@ -271,8 +272,7 @@ def test_a_device_of_another_maker_is_not_watched(kind, nvml, torchs, monkeypatc
 @pytest.mark.parametrize("state", [LAB, LAB | {"0.used": 0}, {"fail.nvmlInitWithFlags": 9}], ids=["known", "0", "no"])
 def test_the_facts_fit_the_record(fake, device, state):
     """Its keys, its types, and a reason for each null and for nothing else. 0 is a baseline, and no null."""
-    fake.state = state
-    facts, reasons = watched(device, work=lambda: fake.state.update({"0.used": USED}))
+    facts, reasons = watched(fake, state, state | {"0.used": USED}, device=device)
     missing = {f"memory.{key}" for key, value in Memory.model_validate(facts["memory"]) if value is None}
     missing |= {f"conditions.{key}" for key, value in facts["conditions"].items() if value is None}
 

@@ -4,12 +4,11 @@ from math import inf, log
 
 import numpy as np
 import pytest
-from builders import TOML, claims_toml, make_benchmark, make_curve, make_epoch, make_record
+from builders import TOML, claims_toml, make_benchmark, make_curve, make_epoch, make_losses, make_record
 from reports import BETWEEN, PAPER, comparison_of, estimate, record_all
 
 from resnet18.judge.reason import Reason
 from resnet18.judge.verdict import CheckResult, judge, p_of_claim, verdict_at
-from resnet18.records.record import Score
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import select
@@ -282,12 +281,8 @@ def test_overfitting_is_a_falling_training_loss_and_a_rising_test_loss(lowest, t
     """In the second half of twelve epochs, from a lowest test loss that comes by the fifth."""
     mine = claimed(tmp_path, TURNS)
     losses = [(2 / at if train_falls else at, 1 + abs(at - lowest) / 10) for at in range(1, 13)]
-    epochs = tuple(
-        make_epoch(at, train=Score(loss=train, correct=15, images=40), clean=Score(loss=test, correct=10, images=20))
-        for at, (train, test) in enumerate(losses, 1)
-    )
 
-    assert [word] == words(mine, records_of(mine, means={"16": 1.0}, epochs=lambda _: epochs))
+    assert [word] == words(mine, records_of(mine, means={"16": 1.0}, epochs=lambda _: make_losses(*losses)))
 
 
 @pytest.mark.parametrize(

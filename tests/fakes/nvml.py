@@ -19,9 +19,6 @@ import os
 import threading
 
 import pynvml
-import torch
-
-from resnet18.measure.device_watch import DeviceWatch
 
 NEVER_S = 3600
 MIB = 1 << 20
@@ -80,18 +77,8 @@ def _by_uuid(state, uuid, pointer):
     return pynvml.NVML_ERROR_NOT_FOUND
 
 
-def _split(state, handle, current, pending):
-    mode = state.get(f"{handle - 1}.split")
-    if mode is None:
-        return pynvml.NVML_ERROR_NOT_SUPPORTED
-    _write(current, ctypes.c_uint, mode)
-    return _write(pending, ctypes.c_uint, mode)
-
-
 def _memory(state, handle, pointer):
     memory = ctypes.cast(pointer, ctypes.POINTER(pynvml.c_nvmlMemory_v2_t))[0]
-    if memory.version != pynvml.nvmlMemory_v2:
-        return pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH
     if f"{handle - 1}.used" not in state:
         return pynvml.NVML_ERROR_NOT_SUPPORTED
     keys = ("total", "used", "reserved")
@@ -128,7 +115,7 @@ ANSWERS = {
     "nvmlShutdown": ([], lambda state: 0),
     "nvmlSystemGetDriverVersion": ([_P, _U], _driver),
     "nvmlDeviceGetHandleByUUID": ([ctypes.c_char_p, _P], _by_uuid),
-    "nvmlDeviceGetMigMode": ([_P, _P, _P], _split),
+    "nvmlDeviceGetMigMode": ([_P, _P, _P], lambda state, handle, current, _: _of("split", _U)(state, handle, current)),
     "nvmlDeviceGetMemoryInfo_v2": ([_P, _P], _memory),
     "nvmlDeviceGetComputeRunningProcesses_v3": ([_P, _P, _P], _processes("compute")),
     "nvmlDeviceGetGraphicsRunningProcesses_v3": ([_P, _P, _P], _processes("graphics")),
@@ -136,15 +123,3 @@ ANSWERS = {
     "nvmlDeviceGetClockInfo": ([_P, _U, _P], _clock),
     "nvmlDeviceGetTotalEnergyConsumption": ([_P, _P], _of("energy", ctypes.c_ulonglong)),
 }
-
-
-def play(fake, states, uuids):
-    """Return the facts of a run: one state when it begins, and a sample in each of the others; the last once more."""
-    fake.state = states[0]
-    watch = DeviceWatch(torch.device("cuda"), period_s=NEVER_S)
-    watch._uuids = uuids
-    with watch:  # its thread samples at the opening and at the end
-        for state in states[1:] if watch._gpu else ():
-            fake.state = state
-            watch.sample()
-    return watch.facts()

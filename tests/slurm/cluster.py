@@ -30,7 +30,6 @@ from filelock import FileLock
 FOLDER = Path("~/.cache/resnet18/slurm").expanduser()
 NEEDED = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
 DAEMONS = ("slurmctld", "slurmd", "slurmstepd")
-START_LIMIT_S = 60.0
 LONGEST_FOLDER = 60
 """A step has a Unix socket in the folder, and the name of a socket has at most 107 characters."""
 NODES = ("n1", "n2")
@@ -52,14 +51,9 @@ SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
-SlurmctldDebug=verbose
-SlurmdDebug=verbose
 ProctrackType=proctrack/pgid
-TaskPlugin=task/none
-MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1
 SlurmdParameters=config_overrides
 SlurmdTimeout=2
@@ -67,10 +61,8 @@ MessageTimeout=3
 TCPTimeout=1
 KillWait=2
 MinJobAge=2
-CompleteWait=0
-JobRequeue=1
 ReturnToService=2
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=ALL Default=YES
 NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n1} CPUs=1 RealMemory=1000
 NodeName=n2 NodeHostname=localhost NodeAddr=127.0.0.1 Port={n2} CPUs=1 RealMemory=1000
 """
@@ -113,7 +105,7 @@ class SlurmCluster:
             self._begin("slurmctld", "slurmctld", "-D", "-c")
             for name in NODES:
                 self._begin(name, "slurmd", "-D", "-N", name, "-d", str(self._stepd))
-            wait_until(self._is_ready, f"both nodes are ready; see {self.folder}/*.log", START_LIMIT_S)
+            wait_until(self._is_ready, f"both nodes are ready; see {self.folder}/*.log and *.out", 60.0)
             failing.pop_all()
         return self
 
@@ -160,10 +152,7 @@ class SlurmCluster:
             )
 
     def _is_ready(self) -> bool:
-        """Return whether both nodes take jobs, or raise a RuntimeError where a daemon has ended."""
-        for name, daemon in self._daemons.items():
-            if daemon.poll() is not None:
-                raise RuntimeError(f"{name} ended: {(self.folder / f'{name}.out').read_text()[-2000:]}")
+        """Return whether both nodes take jobs."""
         with suppress(subprocess.CalledProcessError):  # slurmctld does not answer yet
             return set(self.call("sinfo", "-h", "-N", "-o", "%t").split()) <= {"idle", "mix", "alloc"}
         return False
