@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,6 +31,7 @@ DECIMALS = 15
 """Image.rotate rounds sine and cosine so, which makes those of right angles whole."""
 WEIGHT_BITS = 22
 """255 x 2^22 and half a unit for rounding stay below 2^31."""
+COLUMNS_FIRST_SINCE = 13  # Pillow's major version
 BLACK = -1
 Matrices = NDArray[np.int64]
 """[n, 6]: x_in = (m0 x + m1 y + m2) >> 16, y_in = (m3 x + m4 y + m5) >> 16."""
@@ -164,9 +166,11 @@ def kernel_support(longest: int, size: int) -> tuple[NDArray[np.int32], NDArray[
 def columns_first(boxes: Integers, size: int) -> NDArray[np.bool_]:
     """Return whether Pillow takes the columns of a box before its rows: [images].
 
-    It does where the height shrinks much more than the width (13.0, pull request 9549). The rule is what 13.0.0 does,
-    for all boxes of up to 50 px and outputs of 8, 16 and 32 px. Without shrinking, rows come first.
+    Since 13.0, where the height shrinks much more than the width (pull request 9549); before, never. The rule is what
+    13.0.0 does, for all boxes of up to 50 px and outputs of 8, 16 and 32 px. Without shrinking, rows come first.
     """
+    if int(PIL.__version__.split(".", maxsplit=1)[0]) < COLUMNS_FIRST_SINCE:
+        return np.zeros(len(boxes), dtype=np.bool_)
     height, width = boxes[:, 2], boxes[:, 3]
     return (height > size) & (2 * (width - size) < height - size)
 
