@@ -60,6 +60,14 @@ def mine(tmp_path):
 
 
 @pytest.fixture
+def store(tmp_path):
+    """An empty store in the test's folder."""
+    from builders import make_store  # noqa: PLC0415 - after the fork server's settings
+
+    return make_store(tmp_path / "results")
+
+
+@pytest.fixture
 def home(tmp_path, monkeypatch):
     """A data home of the test's own."""
     monkeypatch.setenv("RESNET18_DATA", str(tmp_path / "home"))

@@ -45,9 +45,9 @@ def noisy(seed):
 SIDE = make_side(range(6), noisy)
 
 
-def judge(head, baseline=SIDE, base=None, gate=GATE, **saved):
+def judge(head, baseline=SIDE, base=None, **saved):
     sides = Sides({CASE: head}, {CASE: baseline}, None if base is None else {CASE: base}, **saved)
-    return check(sides, gate)
+    return check(sides, GATE)
 
 
 def found(judged, metric):
@@ -56,10 +56,7 @@ def found(judged, metric):
     return finding.verdict, finding.says
 
 
-def failed(status="crashed"):
-    return make_record(make_experiment(seed=0), status=status)
-
-
+CRASHED, STOPPED = ([make_record(make_experiment(seed=0), status=status)] for status in ("crashed", "interrupted"))
 OTHER_BIT = make_side([0], lambda _: 699)
 OTHER_CPU = make_side(range(3), noisy, numerics=OTHER)
 UNKNOWN = make_side(range(6), noisy, numerics={"cpu_model": "unknown"})
@@ -101,9 +98,9 @@ CHECKS = {
     "no base": (lambda: judge(SIDE[:3]), "costs", "not compared", "BASE=commit", 0),
     "another base": (lambda: judge(SIDE, base=OTHER_THREADS), "train_s", "not compared", "other numerics: threads", 0),
     "a null peak": (lambda: judge(NO_PEAKS, base=SIDE), "rss_peak_bytes", "missing", "0 pairs of a base and a head", 3),
-    "crashed": (lambda: judge([failed()]), "status", "regression", "seed 0 ended crashed", 1),
-    "stopped": (lambda: judge([failed("interrupted")]), "status", "missing", "seed 0 ended interrupted", 3),
-    "a crashed base": (lambda: judge(SIDE, base=[failed()]), "costs", "missing", "the base ended crashed", 3),
+    "crashed": (lambda: judge(CRASHED), "status", "regression", "seed 0 ended crashed", 1),
+    "stopped": (lambda: judge(STOPPED), "status", "missing", "seed 0 ended interrupted", 3),
+    "a crashed base": (lambda: judge(SIDE, base=CRASHED), "costs", "missing", "the base ended crashed", 3),
     "no head": (lambda: judge(()), "status", "missing", "nothing was measured", 3),
     "no baseline": (lambda: judge(SIDE[:3], ()), "status", "missing", "no baseline: make baseline", 3),
     "both": (lambda: judge(OTHER_BIT, SIDE[:2]), "clean_accuracy", "missing", "its spread takes 6", 1),

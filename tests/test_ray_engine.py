@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from builders import make_run
 from fakes.disk import FaultyOs
-from fakes.jobs import ON_GPU, TIMED, TOML, Quiet, delivery_of, jobs_of, make_store, problem, record_of, states
+from fakes.jobs import ON_GPU, TIMED, TOML, Quiet, delivery_of, jobs_of, problem, record_of, states
 
 from resnet18.execution import ray_engine
 from resnet18.execution.attempt import run_lock
@@ -102,11 +102,6 @@ class FakeRay:
 def node_row(name, cpus=4, gpus=0, *, alive=True):
     resources = {"CPU": float(cpus), **({"GPU": float(gpus)} if gpus else {})}
     return {"NodeID": name, "NodeManagerAddress": f"address-{name}", "Alive": alive, "Resources": resources}
-
-
-@pytest.fixture
-def store(tmp_path):
-    return make_store(tmp_path)
 
 
 @pytest.fixture

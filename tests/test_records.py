@@ -4,7 +4,7 @@ import json
 from typing import get_args
 
 import pytest
-from builders import make_epoch, make_experiment, make_identity, make_record, make_store
+from builders import make_epoch, make_experiment, make_identity, make_record
 from fakes.disk import FaultyOs
 from pydantic import ValidationError
 
@@ -17,11 +17,6 @@ from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 RESULT_HASH = "304a9ea314c7f830d84a2346e9afa270b5c9691f4be5439bf8d2246a17d8a203"
 RECORD_HASH = "d01dfafa1d38f33185d857fa5afd09bb44b58d8fd6e14f31d1458e15352365c8"
 NEXT_TO_2 = 2.0000000000000004
-
-
-@pytest.fixture
-def store(tmp_path):
-    return make_store(tmp_path)
 
 
 def test_a_null_without_its_reason_is_refused():

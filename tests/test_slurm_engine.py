@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, make_store, problem, record_of
+from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, problem, record_of
 from filelock import FileLock
 
 from resnet18.execution import slurm_engine
@@ -62,11 +62,6 @@ class FakeSlurm:
         assert self.now_s < 100_000, "the engine waits for ever"
         self.now_s += seconds
         self.slept()
-
-
-@pytest.fixture
-def store(tmp_path):
-    return make_store(tmp_path)
 
 
 @pytest.fixture

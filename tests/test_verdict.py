@@ -151,10 +151,6 @@ TURNS = '{ kind = "overfits", case = "16", turns_by = 5 }'
 ON_CARD = OOM.replace('"cpu" }', '"cuda", card = "24 GiB" }')
 
 
-def instant(mine):
-    return records_of(mine, epochs=lambda _: timed(0.0))
-
-
 def ends_of_two_codes(mine):
     lost = {"means": ALONE, "status": "oom_device"}
     return records_of(mine, seeds=1, **lost) + without(0, records_of(mine, seeds=3, shared_code="e" * 64, **lost))
@@ -174,7 +170,11 @@ MISSING = [
     (Reason("several_codes"), GREATER, lambda mine: mixed(mine, shared_code="e" * 64)),
     (Reason("several_codes"), OOM, ends_of_two_codes),
     (Reason("several_machines"), SLOWER, lambda mine: mixed(mine, timed, cpu="other")),
-    (Reason("no_ratio", metric="train_s", what="0"), SLOWER, instant),
+    (
+        Reason("no_ratio", metric="train_s", what="0"),
+        SLOWER,
+        lambda mine: records_of(mine, epochs=lambda _: timed(0.0)),
+    ),
     (Reason("unreliable_times", count=1, of=10, what="not_exclusive"), SLOWER, unreliable),
     (Reason("no_noise", metric="final_train_loss"), LOSS, records_of),
     (Reason("undefined", metric="late_gain"), LATE, records_of),

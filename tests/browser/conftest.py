@@ -6,9 +6,11 @@ dozen commands.
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -36,19 +38,13 @@ class Chromium:
     def __init__(self, path):
         self.profile = tempfile.mkdtemp(prefix="resnet18-chromium-")
         self.socket, theirs = socket.socketpair()
-        self.pid = os.posix_spawn(
-            path,
-            [path, *OPTIONS, f"--user-data-dir={self.profile}", "about:blank"],
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 3),  # on which it listens
-                (os.POSIX_SPAWN_DUP2, 3, 4),  # and answers
-            ],
-            setsid=True,  # its helpers end with it
-        )
-        theirs.close()
+        words = shlex.join([path, *OPTIONS, f"--user-data-dir={self.profile}", "about:blank"])
+        with theirs:  # it listens on 3 and answers on 4; its helpers end with its session
+            self.process = subprocess.Popen(
+                ["bash", "-c", f"exec {words} 3<&{theirs.fileno()} 4>&{theirs.fileno()} >/dev/null 2>&1"],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
         self.buffer, self.number, self.address, self.events = b"", 0, {}, []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -58,8 +54,8 @@ class Chromium:
 
     def close(self):
         """End it and everything that it started."""
-        os.killpg(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
         self.socket.close()
         shutil.rmtree(self.profile, ignore_errors=True)
 

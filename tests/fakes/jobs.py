@@ -2,8 +2,7 @@
 
 import io
 
-import builders
-from builders import TINY, TOML, make_benchmark, make_record
+from builders import TINY, TOML, make_benchmark, make_record, make_store
 from rich.console import Console
 
 from resnet18.execution.cluster import Delivery
@@ -42,14 +41,10 @@ def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=E
     return run_plan(planned, request, source, engine, store, store.read().records, progress, policy)
 
 
-def make_store(folder):
-    return builders.make_store(folder / "results")
-
-
 def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64):
-    """What an engine is given of each run; its store is `make_store(folder)`."""
+    """What an engine is given of each run; its store is in the folder `results`."""
     runs = plan([make_benchmark(folder, text)], REQUEST, range(seeds), {"cpu": 1, "cuda": 8}).runs
-    jobs = make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder))
+    jobs = make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder / "results"))
     no_commit = {"commit": None, "dirty": None}  # as in the records of `record_of`
     return [job.model_copy(update={"identity": job.identity.model_copy(update=no_commit)}) for job in jobs]
 
