@@ -236,7 +236,6 @@ def changed(record: Record, **changes: Any) -> Record:
 
 
 def make_store(folder: Path, *records: Record) -> Store:
-    """A results folder that holds these records."""
     store = Store(folder)
     store.make_writable()
     for record in records:
@@ -260,7 +259,6 @@ def embedded() -> Any:
 
 
 def make_setup(execution: Execution | None = None, **changes: Any) -> Any:
-    """What a training on the CPU needs."""
     import torch  # noqa: PLC0415 - most tests do without
 
     from resnet18.training.setup import set_up  # noqa: PLC0415 - torch

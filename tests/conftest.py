@@ -5,6 +5,7 @@ import signal
 import tempfile
 
 import pytest
+from builders import make_benchmark, make_store
 from hypothesis import settings
 
 from resnet18.execution.attempt import spin_briefly
@@ -54,16 +55,12 @@ def one_thread():
 @pytest.fixture
 def mine(tmp_path):
     """A table of a user's own, in a file of the test's folder."""
-    from builders import make_benchmark  # noqa: PLC0415 - after the fork server's settings
-
     return make_benchmark(tmp_path)
 
 
 @pytest.fixture
 def store(tmp_path):
     """An empty store in the test's folder."""
-    from builders import make_store  # noqa: PLC0415 - after the fork server's settings
-
     return make_store(tmp_path / "results")
 
 

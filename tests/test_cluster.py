@@ -64,7 +64,6 @@ def test_a_gpu_by_its_number_is_refused_on_a_cluster():
 
 @pytest.fixture(autouse=True)
 def handlers():
-    """Leave the signals as they were."""
     before = {number: signal.getsignal(number) for number in node.ENDINGS}
     yield
     for number, handler in before.items():

@@ -121,7 +121,6 @@ def test_help_is_written_on_a_narrow_terminal_under_an_ascii_locale(words, exit_
 
 @pytest.fixture
 def flags(monkeypatch):
-    """Torch's flags, given back after the test."""
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")

@@ -4,6 +4,7 @@ import base64
 import io
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -65,7 +66,6 @@ def figures(name="A title"):
 
 
 def test_neither_time_zone_nor_locale_nor_own_settings_change_a_byte(monkeypatch):
-    """Somebody else, elsewhere, with their own matplotlib style, gets the same file."""
     here = figures()
     with elsewhere(monkeypatch), mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
         there = figures()
@@ -166,7 +166,6 @@ def test_every_sample_has_its_pixels_and_its_true_and_predicted_class():
 
 
 def run_on(folder, source, **changes):
-    """Carry a run on the embedded images out, and return its record and the pictures that it left."""
     Store(folder).make_writable()
     job = make_job(folder, make_run(make_experiment(data=source.label, **changes), Execution(threads=1)), source)
     run_job(job, lambda message: None)
@@ -182,15 +181,11 @@ def test_a_run_leaves_a_picture_of_its_samples(tmp_path):
     assert np.array_equal(images, decode_picture(picture.read_bytes()))
 
 
-def without_space(*_):
-    raise OSError(28, "No space left on device")
-
-
 @pytest.mark.parametrize(
     ("source", "changes", "encode", "status"),
     [
         (DataSource("mine", Path("mine")), {}, encode_picture, "ok"),
-        (parse_data("fashion-mnist-mini"), {}, without_space, "ok"),
+        (parse_data("fashion-mnist-mini"), {}, Mock(side_effect=OSError(28, "No space left on device")), "ok"),
         (parse_data("fashion-mnist-mini"), DIVERGES, encode_picture, "diverged"),
     ],
     ids=["images that may not be shown", "no space", "no result"],

@@ -141,14 +141,12 @@ def test_the_statistics_are_students():
     assert growth(ratios).p_above(log(1.02)) == pytest.approx(slower, rel=1e-9)
 
 
-def test_the_page_has_what_was_found_first_and_rows_are_flat():
-    judged = judge(OTHER_BIT)
-    page = check_text(judged, "records of head", "the baseline", 0.01).splitlines()
+def test_the_page_has_what_was_found_first():
+    page = check_text(judge(OTHER_BIT), "records of head", "the baseline", 0.01).splitlines()
 
     assert page[0].startswith("**Regression.** 1 regression, ")
     assert page[0].endswith("False alarms: at most 1 % of checks.")
     assert "| regression " in page[6]
-    assert [{"case", "metric", "verdict", "says"}] * len(page[6:]) == [set(finding._fields) for finding in judged]
 
 
 # The records of each side

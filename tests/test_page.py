@@ -85,10 +85,9 @@ def test_text_from_files_stays_text(mine):
     """In titles, names of cases, statements, classes, failures and reasons; direction characters are dropped."""
     ok, other = record_all([mine])
     failed = make_record(other.spec.experiment, other.spec.execution, request=PAPER, status="crashed")
-    failure = {"phase": "train", "message": HOSTILE, "requested_bytes": None, "free_bytes": None}
-    nulls = dict.fromkeys([*failed.nulls, "failure.requested_bytes", "failure.free_bytes"], HOSTILE)
-    del nulls["failure"]
-    records = changed(ok, classes=[HOSTILE, "\u202eb"]), changed(failed, failure=failure, nulls=nulls)
+    failure = {"phase": "train", "message": HOSTILE, "requested_bytes": 1, "free_bytes": 1}
+    failed = changed(failed, nulls=dict.fromkeys(failed.nulls, HOSTILE), failure=failure)
+    records = changed(ok, classes=[HOSTILE, "\u202eb"]), failed
     cases = (mine.cases[0].model_copy(update={"name": f"8 {HOSTILE}"}), mine.cases[1])
     words = dict.fromkeys(("title", "question", "source"), HOSTILE)
     renamed = mine.model_copy(update={"cases": cases, "claims": (), **words})

@@ -53,7 +53,6 @@ class Chromium:
             self.call(f"{domain}.enable")
 
     def close(self):
-        """End it and everything that it started."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.socket.close()
@@ -106,16 +105,13 @@ class Chromium:
         self.settle()
 
     def click(self, selector):
-        """Click on an element, and wait until what follows is drawn."""
         self.evaluate(f"document.querySelector({selector!r}).click()")
         self.settle()
 
     def texts(self, selector):
-        """Return the texts of all elements of a selector."""
         return self.evaluate(f"[...document.querySelectorAll({selector!r})].map((one) => one.textContent.trim())")
 
     def count(self, selector):
-        """Return the number of elements of a selector."""
         return len(self.texts(selector))
 
     def seen(self, selector):
@@ -124,7 +120,6 @@ class Chromium:
         return self.evaluate(f"{elements}.map((one) => one.dataset.word ?? '')")
 
     def press(self, key):
-        """Press and release a key."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 

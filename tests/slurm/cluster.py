@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Self
 
 import psutil
-from filelock import FileLock
 
 FOLDER = Path("~/.cache/resnet18/slurm").expanduser()
 NEEDED = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
@@ -152,7 +151,6 @@ class SlurmCluster:
             )
 
     def _is_ready(self) -> bool:
-        """Return whether both nodes take jobs."""
         with suppress(subprocess.CalledProcessError):  # slurmctld does not answer yet
             return set(self.call("sinfo", "-h", "-N", "-o", "%t").split()) <= {"idle", "mix", "alloc"}
         return False
@@ -161,18 +159,13 @@ class SlurmCluster:
 def destroy(find: Callable[[], list[psutil.Process]]) -> None:
     """Stop what is found, so that nobody can report another's death, then kill it, until nothing is found."""
 
-    def signal_all(name: str) -> int:
-        living = 0
-        for process in find():
-            with suppress(psutil.Error):
-                if process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD} and process.pid != os.getpid():
-                    getattr(process, name)()
-                    living += 1
-        return living
-
     def nothing_lives() -> bool:
-        signal_all("suspend")
-        return signal_all("kill") == 0
+        found = find()
+        for end in (psutil.Process.suspend, psutil.Process.kill):
+            for process in found:
+                with suppress(psutil.Error):  # gone meanwhile
+                    end(process)
+        return not found
 
     wait_until(nothing_lives, "all processes are dead", 10.0)
 
@@ -187,31 +180,24 @@ def wait_until(condition: Callable[[], object], what: str, limit_s: float = 30.0
 
 
 def find_slurm() -> Path:
-    """Return the folder that the packages are unpacked into; a RuntimeError where apt or dpkg fails."""
+    """Return the folder that the packages are unpacked into, which is there whole or not at all."""
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(FOLDER.with_name(f"{FOLDER.name}.lock")):
-        if not (FOLDER / "usr/bin/sbatch").exists():
-            _unpack()
+    if not FOLDER.exists():
+        with tempfile.TemporaryDirectory(dir=FOLDER.parent) as place:
+            root = Path(place) / "root"
+            simulated = _call(["apt-get", "--simulate", "--no-install-recommends", "install", *NEEDED], "/")
+            libraries = re.findall(r"^Inst (lib\S+) \(", simulated, re.MULTILINE)  # that this machine lacks
+            _call(["apt-get", "download", "--quiet", *NEEDED, *libraries], place)
+            for package in sorted(Path(place).glob("*.deb")):
+                _call(["dpkg", "-x", package.name, str(root)], place)
+            for name in DAEMONS:  # the packages leave the plain names to update-alternatives
+                if not (root / "usr/sbin" / name).exists():
+                    (root / "usr/sbin" / name).symlink_to(f"{name}-wlm")
+            root.rename(FOLDER)
     return FOLDER
 
 
-def _unpack() -> None:
-    """Download the packages and unpack them, so that the folder is there whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=FOLDER.parent) as place:
-        root = Path(place) / "root"
-        simulated = _call(["apt-get", "--simulate", "--no-install-recommends", "install", *NEEDED], "/")
-        libraries = re.findall(r"^Inst (lib\S+) \(", simulated, re.MULTILINE)  # that this machine lacks
-        _call(["apt-get", "download", "--quiet", *NEEDED, *libraries], place)
-        for package in sorted(Path(place).glob("*.deb")):
-            _call(["dpkg", "-x", package.name, str(root)], place)
-        for name in DAEMONS:  # the packages leave the plain names to update-alternatives
-            if not (root / "usr/sbin" / name).exists():
-                (root / "usr/sbin" / name).symlink_to(f"{name}-wlm")
-        root.rename(FOLDER)
-
-
 def _call(words: list[str], folder: str) -> str:
-    """Run a program in a folder and return what it printed."""
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}; without lists of packages: apt-get update")

@@ -20,7 +20,6 @@ ONE_PROCESSOR = Resources(cpus=1)
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Two nodes, which everything here sees."""
     with SlurmCluster(tmp_path_factory.mktemp("slurm")) as started, pytest.MonkeyPatch.context() as patched:
         for name, value in started.variables.items():
             patched.setenv(name, value)
@@ -37,8 +36,6 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def run(cluster, folder):
-    """Run a benchmark file under Slurm, or under another engine."""
-
     def carry_out(*text, resources=ONE_PROCESSOR, engine=None, into="results", **changes):
         engine = engine or SlurmEngine(resources, 2)
         return run_in(folder / into, *text, engine=engine, policy=EVERY_STEP, **changes)
