@@ -20,9 +20,6 @@ from resnet18.spec.experiment import Execution, PathAsText
 from resnet18.training.device import UnsupportedError, ready_device
 
 PROJECT = PACKAGE.parent
-CPU = torch.device("cpu")
-
-
 NODES = {path: [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))] for path in FILES}
 
 
@@ -111,8 +108,7 @@ def test_a_run_works_in_any_folder_without_a_home_under_an_ascii_locale(tmp_path
 @pytest.mark.parametrize(("words", "exit_code"), [(["run", "--help"], 0), (["nonsense"], 2)])
 def test_help_is_written_on_a_narrow_terminal_under_an_ascii_locale(words, exit_code, tmp_path):
     """With whatever stands for a letter that the locale lacks."""
-    settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "COLUMNS": "60", "NO_COLOR": "1"}
-    done = python("-m", "resnet18", *words, cwd=tmp_path, **settings)
+    done = python("-m", "resnet18", *words, cwd=tmp_path, LC_ALL="C", PYTHONUTF8="0", COLUMNS="60", NO_COLOR="1")
 
     assert "Traceback" not in done.stderr
     assert max(map(len, (done.stdout + done.stderr).splitlines())) <= 60

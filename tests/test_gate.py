@@ -170,8 +170,6 @@ def test_head_records_are_found_by_case_and_those_of_other_code_by_their_experim
 
 # Baselines, and the commands `check` and `compare`
 
-GATED = TOML.replace("[table]", "[gate]\nseeds = 2\n\n[table]")
-
 
 def records_of(toml, seeds=range(4), *, hits=lambda seed: 10 + seed % 3, sizes=(8, 16), **options):
     """Records of both cases, of a clean commit; the seed chooses the accuracy."""
@@ -190,7 +188,7 @@ def records_of(toml, seeds=range(4), *, hits=lambda seed: 10 + seed % 3, sizes=(
 
 @pytest.fixture
 def toml(tmp_path):
-    return make_toml(tmp_path, GATED)
+    return make_toml(tmp_path, TOML.replace("[table]", "[gate]\nseeds = 2\n\n[table]"))
 
 
 @pytest.fixture

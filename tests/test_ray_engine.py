@@ -77,7 +77,6 @@ class FakeRay:
         return self.sent[-1]
 
     def wait(self, refs, *, num_returns=1, timeout=None):
-        """Ask the script how tasks end."""
         for task in refs:
             if task.outcome is PENDING:
                 task.outcome = self.script(task)

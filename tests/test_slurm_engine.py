@@ -65,12 +65,7 @@ class FakeSlurm:
 
 
 @pytest.fixture
-def progress():
-    return Quiet()
-
-
-@pytest.fixture
-def start(tmp_path, store, progress, monkeypatch):
+def start(tmp_path, store, monkeypatch):
     """Carry runs out under a Slurm that is not there; returns how they stand."""
     monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
     monkeypatch.setattr(slurm_engine, "most_gpus", lambda: 0)
@@ -79,7 +74,8 @@ def start(tmp_path, store, progress, monkeypatch):
         for name in ("submit", "queued", "answer"):
             monkeypatch.setattr(slurm_engine, name, getattr(slurm, name))
         monkeypatch.setattr(slurm_engine, "time", SimpleNamespace(monotonic=slurm.monotonic, sleep=slurm.sleep))
-        finished = SlurmEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), progress)
+        run.progress = Quiet()
+        finished = SlurmEngine(resources, at_once).carry_out(jobs_of(tmp_path, text, seeds), run.progress)
         return [one.status for one in finished]
 
     return run
@@ -142,7 +138,7 @@ def test_what_a_node_found_is_the_commands_error_but_not_what_was_found_long_ago
     assert 5 == raised.value.exit_code
 
 
-def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, leave, progress):
+def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, leave):
     slurm = FakeSlurm(lambda job: "R")
 
     def meanwhile():
@@ -152,10 +148,10 @@ def test_a_slurm_that_does_not_answer_is_said_and_waited_out(start, leave, progr
     slurm.slept = meanwhile
 
     assert ["ok", "ok"] == start(slurm)
-    assert "squeue: Socket timed out; asking again" in progress.lines
+    assert "squeue: Socket timed out; asking again" in start.progress.lines
 
 
-def test_an_interrupt_that_slurm_does_not_answer_names_every_array_that_goes_on(start, progress):
+def test_an_interrupt_that_slurm_does_not_answer_names_every_array_that_goes_on(start):
     slurm = FakeSlurm(lambda job: "R")
 
     def interrupt():
@@ -167,7 +163,7 @@ def test_an_interrupt_that_slurm_does_not_answer_names_every_array_that_goes_on(
         start(slurm, BOTH)
 
     assert [f"scancel: no answer; {name} goes on" for name in sorted(array.name for array in slurm.arrays)] == (
-        progress.lines[-2:]
+        start.progress.lines[-2:]
     )
 
 

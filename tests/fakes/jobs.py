@@ -44,15 +44,14 @@ def run_in(results, text=TOML, *, engine=None, seeds=1, overrides=TINY, source=E
 def jobs_of(folder, text=TOML, seeds=1, *, data="d" * 64):
     """What an engine is given of each run; its store is in the folder `results`."""
     runs = plan([make_benchmark(folder, text)], REQUEST, range(seeds), {"cpu": 1, "cuda": 8}).runs
-    jobs = make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder / "results"))
-    no_commit = {"commit": None, "dirty": None}  # as in the records of `record_of`
-    return [job.model_copy(update={"identity": job.identity.model_copy(update=no_commit)}) for job in jobs]
+    return make_jobs(runs, REQUEST, EMBEDDED, data, make_store(folder / "results"))
 
 
 def record_of(job: Job, status="ok", **changes):
     """The record that a job might leave."""
-    own = {"code": job.identity.code_hash, "shared_code": job.identity.shared_code_hash}
-    changes = {"attempt": job.attempt, **own, "data": job.identity.data_sha256} | changes
+    of = job.identity
+    own = {"code": of.code_hash, "shared_code": of.shared_code_hash, "commit": of.commit, "dirty": of.dirty}
+    changes = {"attempt": job.attempt, **own, "data": of.data_sha256} | changes
     return make_record(job.run.experiment, job.run.execution, request=REQUEST, status=status, **changes)
 
 

@@ -28,10 +28,8 @@ import psutil
 
 FOLDER = Path("~/.cache/resnet18/slurm").expanduser()
 NEEDED = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
-DAEMONS = ("slurmctld", "slurmd", "slurmstepd")
-LONGEST_FOLDER = 60
-"""A step has a Unix socket in the folder, and the name of a socket has at most 107 characters."""
 NODES = ("n1", "n2")
+DAEMONS = ("slurmctld", "slurmd", "slurmstepd")
 TEMPLATE = """\
 ClusterName=tests
 SlurmctldHost=localhost
@@ -72,7 +70,7 @@ class SlurmCluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.conf = folder, folder / "slurm.conf"
-        assert len(str(folder)) <= LONGEST_FOLDER, folder
+        assert len(str(folder)) <= 60, "a step has a Unix socket in the folder, whose name may have 107 characters"
         slurm = find_slurm()
         plugins = next(slurm.glob("usr/lib/*/slurm*/auth_none.so")).parent  # another than the compiled-in one
         paths = {"PATH": (slurm / "usr/bin", slurm / "usr/sbin"), "LD_LIBRARY_PATH": (plugins, plugins.parent)}
