@@ -154,3 +154,20 @@ def test_what_is_documented_for_everything_else_is_carried_out(words, cli):
     answer = cli(words)
 
     assert ENDS.get(words[0], 0) == answer.exit_code, answer.output
+
+
+def rows_of_maps():
+    """Yield the names in each row that says where something is added, and the code of the files beside them."""
+    for page, heading in (("CONTRIBUTING.md", "## Where to add"), ("benchmarks/README.md", "## Add an optimizer")):
+        section = (ROOT / page).read_text(encoding="utf-8").partition(heading)[2].partition("\n## ")[0]
+        for row in re.findall(r"^\| .*`.*$", section, re.MULTILINE):
+            quoted = {text.removeprefix("resnet18/") for text in re.findall(r"`([\w/.]+)`", row) if "NAME" not in text}
+            paths = [ROOT / "resnet18" / text for text in quoted if "/" in text]
+            files = [file for path in paths for file in (path.glob("*.py") if path.is_dir() else [path])]
+            names = {text for text in quoted if text.isidentifier()} - {"Makefile"}
+            yield names, "\n".join(file.read_text(encoding="utf-8") for file in files if file.suffix == ".py")
+
+
+@pytest.mark.parametrize(("names", "code"), list(rows_of_maps()))
+def test_a_map_names_what_is_in_the_files_beside_it(names, code):
+    assert names <= set(re.findall(r"\w+", code))

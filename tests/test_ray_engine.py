@@ -21,10 +21,7 @@ from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 
 PART = Resources(cpus=1)
-
-
-PENDING = object()
-"""A task that has not ended."""
+PENDING = object()  # a task that has not ended
 
 
 class RayError(Exception):

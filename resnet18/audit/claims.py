@@ -12,6 +12,8 @@ from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, PrintedNumber, quantity
 
 BY_QUANTITY = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
 """Metrics that a table prints under one name or another: a report has one accuracy and one time."""
+AUDITED = (spec.Difference, spec.Ranking, spec.Trend, spec.Equivalent, spec.Ratio, spec.Close)
+"""Kinds of checks that printed numbers can contradict. Others are listed as not checked."""
 
 
 class Size(NamedTuple):
@@ -32,7 +34,7 @@ class Size(NamedTuple):
 
 def _cells_of(reading: Reading, check: spec.Check) -> tuple[list[Cell], str]:
     """Return the numbers that a check is about, and what else it would need."""
-    if not isinstance(check, spec.MetricCheck):  # no printed number can contradict another kind
+    if not isinstance(check, AUDITED):
         return [], "losses by epoch" if check.kind == "overfits" else check.kind
     metric, cases, rows = check.metric, spec.cases_of(check), [*reading.benchmark.table.metrics]
     same = [row for row in rows if row.metric == metric][:1]

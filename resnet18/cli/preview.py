@@ -19,9 +19,9 @@ from resnet18.spec.identity import code_hash
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import duration
 from resnet18.spec.plan import Plan, Run, absent_device, only_cases, plan
-from resnet18.spec.resolve import Request
+from resnet18.spec.resolve import Request, Specs
 from resnet18.tables import pace
-from resnet18.tables.pace import Basis, Kind, Pace, Sizes, by_rule, estimate, kind_of, total_s
+from resnet18.tables.pace import Basis, Pace, Sizes, by_rule, estimate, kind_of, total_s
 
 MOST_TIMING_S = 10.0
 TIMED_EPOCHS = 4
@@ -135,14 +135,14 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
     return [record for record in records if is_here(record.fingerprint.numerics or {})]
 
 
-def time_some(runs: Sequence[Run], view: Preview) -> tuple[Sizes, dict[Kind, Pace]]:
+def time_some(runs: Sequence[Run], view: Preview) -> tuple[Sizes, dict[Specs, Pace]]:
     """Return the sizes of the data set, and the pace of as many kinds of run as there is time for, heaviest first."""
     from resnet18.data.source import open_data
     from resnet18.execution.trials import shortened, timed
 
     data = open_data(view.source, verify=True)
     sizes = Sizes(len(data.train.labels), len(data.test.labels))
-    short = dict[Kind, Run]()
+    short = dict[Specs, Run]()
     for run in sorted(runs, key=lambda run: -by_rule(run.experiment).seconds(run.experiment, sizes)):
         images = run.experiment.batch_size
         if view.is_on_cpu(run):  # batch norm needs two

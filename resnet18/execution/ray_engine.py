@@ -13,7 +13,7 @@ from resnet18.execution.cluster import Delivery, Resources, carry_out_apart, res
 from resnet18.execution.failure import record_death
 from resnet18.execution.job import Engine, Finished, Job
 from resnet18.execution.progress import Progress
-from resnet18.execution.runner import claim
+from resnet18.execution.runner import take
 from resnet18.records.record import Status
 from resnet18.spec.errors import EnvironmentMissingError, SuiteError
 from resnet18.spec.plan import Run
@@ -52,11 +52,11 @@ class RayEngine(Engine):
             while waiting or self._out:
                 while waiting and len(self._out) < self._most_out:
                     with ExitStack() as held:
-                        claimed = claim(waiting.popleft(), progress, held)
-                        if isinstance(claimed, Finished):
-                            finished.append(claimed)
+                        taken = take(waiting.popleft(), progress, held)
+                        if isinstance(taken, Finished):
+                            finished.append(taken)
                         else:
-                            self._send(claimed, held)
+                            self._send(taken, held)
                 if self._out:
                     (task,), _ = self._ray.wait(list(self._out))
                     finished += self._take(task, progress)

@@ -26,8 +26,8 @@ from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
 
 LOOK_S = 0.2  # how often a run that waits for a GPU looks whether one has become free
-Share = tuple[int, ...]  # numbers of processors; none: all that this process may use
-ALL: Share = ()
+Processors = tuple[int, ...]  # their numbers; none: all that this process may use
+ALL: Processors = ()
 
 
 def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command decides
@@ -129,7 +129,7 @@ def git_commit() -> tuple[str | None, bool | None]:
     return commit, bool(changes)
 
 
-def shares(jobs: int, processors: Collection[int]) -> list[Share]:
+def shares(jobs: int, processors: Collection[int]) -> list[Processors]:
     """Return the processors of each of so many runs at a time, without overlap; SpecError where there are fewer."""
     if not 1 <= jobs <= len(processors):
         raise SpecError(f"--jobs {jobs}", "there is a run to a processor", allowed=[f"1 to {len(processors)}"])
@@ -150,7 +150,7 @@ def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
     return None
 
 
-def claim(job: Job, progress: Progress, held: ExitStack) -> Job | Finished:
+def take(job: Job, progress: Progress, held: ExitStack) -> Job | Finished:
     """Hold a run's lock and return its next attempt; or return how the run stands that another runner has."""
     run = job.run
     try:
@@ -167,7 +167,7 @@ def claim(job: Job, progress: Progress, held: ExitStack) -> Job | Finished:
 class LocalEngine(Engine):
     """Carries runs out here, each on its share of the processors and a GPU of its own; timed runs alone, at the end."""
 
-    def __init__(self, shares: Sequence[Share] = (ALL,), gpus: Sequence[str] = ()) -> None:
+    def __init__(self, shares: Sequence[Processors] = (ALL,), gpus: Sequence[str] = ()) -> None:
         self._shares, self._gpus, self.devices = shares, gpus, None
 
     def prepare(self, runs: Sequence[Run]) -> None:
@@ -183,7 +183,7 @@ class LocalEngine(Engine):
         others = [job.model_copy(update={"is_exclusive": False}) for job in jobs if not job.run.is_timed]
         return self._at_once(others, self._shares, progress) + self._at_once(timed, [ALL], progress)
 
-    def _at_once(self, jobs: Sequence[Job], shares: Sequence[Share], progress: Progress) -> list[Finished]:
+    def _at_once(self, jobs: Sequence[Job], shares: Sequence[Processors], progress: Progress) -> list[Finished]:
         """Carry out as many runs at a time as there are shares."""
         waiting, free, finished = deque(jobs), list(shares), list[Finished]()
         with child_processes() as going:
@@ -202,17 +202,17 @@ class LocalEngine(Engine):
                         finished.append(progress.end(job.run, status, "" if status == "ok" else f"see {job.log}"))
         return finished
 
-    def _begin(self, job: Job, share: Share, progress: Progress) -> ChildProcess | Finished | None:
+    def _begin(self, job: Job, share: Processors, progress: Progress) -> ChildProcess | Finished | None:
         """Begin a run, unless another runner carries it out or has recorded it; None where no GPU is free."""
         run, gpu = job.run, None
         with ExitStack() as held:
-            claimed = claim(job, progress, held)
-            if isinstance(claimed, Finished):
-                return claimed
+            taken = take(job, progress, held)
+            if isinstance(taken, Finished):
+                return taken
             if self._gpus and run.execution.device in {"auto", "cuda"}:  # a run that names its own leases none
                 gpu = lease_gpu(self._gpus, held)
                 if gpu is None:
                     return None
             progress.start(run)
-            claimed = claimed.model_copy(update={"processors": share, "gpus": gpu})
-            return ChildProcess(claimed, partial(progress.hear, run), held.pop_all())
+            taken = taken.model_copy(update={"processors": share, "gpus": gpu})
+            return ChildProcess(taken, partial(progress.hear, run), held.pop_all())

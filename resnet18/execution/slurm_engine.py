@@ -142,9 +142,7 @@ class SlurmEngine(Engine):
             return self._finish(place, None, f"left to {error}")
 
     def _finish(self, place: Place, status: Status | None, text: str = "") -> Finished:
-        run = self._out.pop(place).run
-        self._progress.end(run, status, text)
-        return Finished(run, status)
+        return self._progress.end(self._out.pop(place).run, status, text)
 
     def _cancel(self) -> None:
         """Ask Slurm to end the jobs; those that run save a checkpoint, and leave a record that says so."""

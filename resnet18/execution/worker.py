@@ -107,15 +107,14 @@ class Measurement:
             start_ns = time.perf_counter_ns()
             compile_network(setup)
             self._add_seconds({"compile_s": _since_s(start_ns)})
-        result, host = None, HostWatch()
+        end, host = None, HostWatch()
         try:
             with host:
-                for moment in train(setup, clock, begin):
-                    if isinstance(moment, Position):
-                        self._after_step(setup, clock, moment)
+                for reached in train(setup, clock, begin):
+                    if isinstance(reached, Position):
+                        self._after_step(setup, clock, reached)
                     else:
-                        result = moment
-                        epoch, _ = moment
+                        end, epoch = reached, reached.result
                         self._epochs = [*(self._epochs or ()), epoch]
                         self._add_seconds({scope: getattr(epoch, scope) for scope in SCOPES})
                         self._send(Message(epoch=epoch))
@@ -123,12 +122,11 @@ class Measurement:
             self._add_seconds(lap(setup, clock))
             self._facts["conditions"], unknown = host.facts()
             self._reasons |= unknown
-        if result is not None:
-            last, predictions = result
-            end, self._sample_images = conclude(setup, predictions)
-            end["result_hash"] = result_hash(tuple(self._epochs or ()), end["confusion"], end["summary"])
-            self._facts["flags"] += ["no_learning"] if learned_nothing(setup, last) else []
-            self._facts |= end
+        if end is not None:
+            facts, self._sample_images = conclude(setup, end.predictions)
+            facts["result_hash"] = result_hash(tuple(self._epochs or ()), facts["confusion"], facts["summary"])
+            self._facts["flags"] += ["no_learning"] if learned_nothing(setup, end.result) else []
+            self._facts |= facts
 
     def _begin(self, setup: Setup, clock: Clock) -> Position:
         """Return where to begin: at the last checkpoint if it is of the same code, data and numerics, else at START."""
@@ -170,7 +168,7 @@ class Measurement:
     def _save_checkpoint(self, setup: Setup, clock: Clock, position: Position) -> None:
         """Write a checkpoint. Where that fails the run goes on: the last one stands."""
         start_ns = time.perf_counter_ns()
-        (moment, arrays), seconds = snapshot(setup, position, clock), self._facts["time"]
+        (state, arrays), seconds = snapshot(setup, position, clock), self._facts["time"]
         head = Head(
             run_id=self.job.run.run_id,
             code_hash=self.job.identity.code_hash,
@@ -179,7 +177,7 @@ class Measurement:
             segments=self._segments,
             epochs=tuple(self._epochs or ()),
             time={**seconds, "wall_s": seconds.get("wall_s", 0.0) + _since_s(self._start_ns)},
-            training=moment,
+            training=state,
         )
         try:
             self._checkpoints.save(Checkpoint(head, arrays))

@@ -38,7 +38,7 @@ SAFE = " !$'()*+,-./:;=?@_~{}|^"
 """What stands for itself in an address inside double quotes; everything else is written as its bytes."""
 NUMBERS: dict[str, tuple[str, Kind]] = {
     "best_accuracy": ("Best, as published", "percent"),
-    "clean_accuracy": ("Last, clean", "percent"),
+    "clean_accuracy": ("Clean", "percent"),
     "train_s": ("Training (s)", "seconds"),
     "whole_program_s": ("Whole program (s)", "seconds"),
 }

@@ -229,5 +229,5 @@ def _model(record: Record) -> str:
 
 
 def optimizer_form(record: Record) -> str:
-    """Return in which form the optimizer ran (kernel, loop, foreach, fused): each takes its own time."""
+    """Return in which form the optimizer ran (loop, foreach, fused): each takes its own time."""
     return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))

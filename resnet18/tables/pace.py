@@ -12,15 +12,13 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.experiment import LAST_EPOCHS, Execution, Experiment
 from resnet18.spec.optimizer import Constant
 from resnet18.spec.plan import Run
-from resnet18.spec.resolve import Request, resolve
+from resnet18.spec.resolve import Request, Specs, resolve
 from resnet18.tables.selection import CaseRecords
 
 RULE_RUN_S, RULE_STEP_S, RULE_WORKS_S = 0.5, 0.01, 25e9
 """The rule of thumb, of two idle cores: seconds of a run and of a step, and multiplications in a second."""
 
 Basis = Literal["from records", "from timed steps", "scaled from other cases", "by a rule of thumb"]
-Kind = tuple[Experiment, Execution]
-"""What runs of one pace have in common: all but how long they train, on how much, and with which seed."""
 ANY_LENGTH = {
     "seed": 0,
     "epochs": 1,
@@ -45,8 +43,8 @@ KNOWN_SIZES: Mapping[str, Sizes] = {
 """Of data sets that need not be opened for it."""
 
 
-def kind_of(experiment: Experiment, execution: Execution) -> Kind:
-    """Return the kind of a run: everything that is no part of it at a constant."""
+def kind_of(experiment: Experiment, execution: Execution) -> Specs:
+    """Return the kind of a run, whose runs have one pace: length, number of images and seed are set to constants."""
     return experiment.model_copy(update=ANY_LENGTH), execution
 
 
@@ -109,9 +107,9 @@ def pace_of(epochs: Sequence[Epoch], wall_s: float, basis: Basis) -> Pace:
     )
 
 
-def paces_of(records: Iterable[Record]) -> dict[Kind, Pace]:
+def paces_of(records: Iterable[Record]) -> dict[Specs, Pace]:
     """Return the pace of each kind of which this machine's records hold a result: the median, of undisturbed runs."""
-    by_kind = defaultdict[Kind, list[Record]](list)
+    by_kind = defaultdict[Specs, list[Record]](list)
     for record in records:
         if record.status == "ok" and record.epochs:
             by_kind[kind_of(record.spec.experiment, record.spec.execution)].append(record)
@@ -134,7 +132,7 @@ def by_rule(experiment: Experiment) -> Pace:
     return Pace(RULE_RUN_S, RULE_STEP_S / experiment.batch_size + 3 * image_s, image_s, "by a rule of thumb")
 
 
-def expected(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
+def expected(kind: Specs, paces: Mapping[Specs, Pace]) -> Pace:
     """Return a kind's pace: its own, or the nearest known kind's times the ratio of both by the rule, or the rule's.
 
     The nearest is on the same path and device if there is such a kind.
@@ -142,7 +140,7 @@ def expected(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
     experiment, execution = kind
     rule = by_rule(experiment)
 
-    def distance(other: Kind) -> tuple[bool, bool, float]:
+    def distance(other: Specs) -> tuple[bool, bool, float]:
         ratio = rule.train_image_s / by_rule(other[0]).train_image_s
         return execution.path != other[1].path, execution.device != other[1].device, abs(log(ratio))
 
@@ -156,7 +154,7 @@ def expected(kind: Kind, paces: Mapping[Kind, Pace]) -> Pace:
 
 
 def estimate(
-    runs: Iterable[Run], paces: Mapping[Kind, Pace], sizes: Sizes | None
+    runs: Iterable[Run], paces: Mapping[Specs, Pace], sizes: Sizes | None
 ) -> tuple[dict[str, float], set[Basis]]:
     """Return the seconds of runs by id and what these are based on; without sizes, those on all images are unknown."""
     known = dict(paces)

@@ -22,7 +22,7 @@ from resnet18.spec.augmentation import Operation, clean
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.training.device import autocast
 from resnet18.training.feed import feed, feed_training, to_device
-from resnet18.training.results import START, DivergedError, Position, Tally
+from resnet18.training.results import START, DivergedError, EpochEnd, Position, Tally
 from resnet18.training.setup import EVALUATION_BATCH, Setup
 
 READ_EVERY_S = 1.0
@@ -32,10 +32,9 @@ WARM_UP = 3
 """Steps before a capture: libraries choose their algorithms, and optimizers make their state."""
 
 
-def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | tuple[Epoch, NDArray[np.uint8]]]:
-    """Train, and yield the position after each step (each reading of queued ones).
+def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Position | EpochEnd]:
+    """Train, and yield the position after each step (each reading of queued ones), and each epoch's end.
 
-    After each epoch its result comes, with the predicted class of each evaluated test image (clean).
     Whoever takes them may stop here, or save the position and begin again there: the results are the same.
     Raises DivergedError at a loss that is no finite number.
     """
@@ -60,7 +59,7 @@ def train(setup: Setup, clock: Clock, begin: Position = START) -> Iterator[Posit
             clean=cleanly.score,
             **lap(setup, clock),
         )
-        yield result, predictions
+        yield EpochEnd(result, predictions)
 
 
 def lap(setup: Setup, clock: Clock) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -53,6 +53,13 @@ class Tally:
     def score(self) -> Score:
         """The mean loss and the hits."""
         return Score(loss=self.loss_sum / self.images, correct=self.correct, images=self.images)
+
+
+class EpochEnd(NamedTuple):
+    """What an epoch gave, and the predicted class of each evaluated test image (clean)."""
+
+    result: Epoch
+    predictions: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
