@@ -19,7 +19,7 @@ from resnet18.execution import attempt as attempts
 from resnet18.execution.attempt import carry_out, run_lock
 from resnet18.execution.failure import ending, error_text, record_death
 from resnet18.execution.job import Finished, Policy
-from resnet18.execution.runner import checked_data, claim, exit_code_of
+from resnet18.execution.runner import checked_data, exit_code_of, take
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SuiteError
@@ -222,16 +222,16 @@ def test_an_error_text_in_a_record_holds_no_folder():
     assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == error_text(error, job)
 
 
-def claimed(job):
+def taken(job):
     """Ask for a run that is to be carried out; returns the answer and what the user was told."""
     progress = Quiet()
     with ExitStack() as held:
-        return claim(job, progress, held), progress.lines
+        return take(job, progress, held), progress.lines
 
 
 def test_a_run_of_another_runner_is_left_to_it(make, tmp_path):
     with run_lock(tmp_path, make().run.run_id):
-        answer, lines = claimed(make())
+        answer, lines = taken(make())
 
     assert Finished(make().run, None) == answer
     assert re.fullmatch(rf"\[1/0\] mine/8 seed 0: not run, left to process {os.getpid()} of .*", lines[0])
@@ -240,14 +240,14 @@ def test_a_run_of_another_runner_is_left_to_it(make, tmp_path):
 def test_a_run_that_another_runner_recorded_meanwhile_is_not_carried_out(make):
     make().store.save(record_of(make()))
 
-    assert Finished(make().run, "ok", was_recorded=True) == claimed(make())[0]
+    assert Finished(make().run, "ok", was_recorded=True) == taken(make())[0]
 
 
 def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, tmp_path):
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / f"{make().run.run_id}.holder").write_text("process 1 of \x1b[31melsewhere")
 
-    assert (make(), ["mine/8 seed 0 taken over from process 1 of  [31melsewhere, which is gone"]) == claimed(make())
+    assert (make(), ["mine/8 seed 0 taken over from process 1 of  [31melsewhere, which is gone"]) == taken(make())
 
 
 @pytest.mark.filterwarnings("ignore:flock not supported")
