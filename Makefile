@@ -47,7 +47,8 @@ TRAINING := accelerator augment batched checkpoints device equivalence fast_netw
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe report evidence test check format micro lock \
-        regress baseline speed verify-gpu soak test-engines test-slurm test-browser test-older test-oldest clean
+        regress baseline speed verify-gpu soak verdict-errors test-engines test-slurm test-browser test-older test-oldest \
+        clean
 .DEFAULT_GOAL := help
 
 help:
@@ -117,6 +118,9 @@ lock: ### write the newest version of each dependency to constraints.txt
 
 speed: $(READY)  ### compare the fast path with two training loops (20 quiet minutes; ROUNDS=n)
 	@$(BIN)/python benchmarks/suite/speed $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RESULTS),--to "$(RESULTS)")
+
+verdict-errors: $(READY)  ### simulate how often verdicts err (some minutes; RESULTS=results/verdicts)
+	@$(BIN)/python benchmarks/suite/verdict_errors.py $(if $(RESULTS),--to "$(RESULTS)")
 
 # With PYTHON= given, that interpreter and its torch, and nothing is installed.
 verify-gpu: $(if $(GIVEN_PYTHON),,$(READY))  ### run the checks that need a GPU, for at most LIMIT= seconds

@@ -15,11 +15,11 @@ from resnet18.spec.plan import absent_device, only_cases, plan
 from resnet18.spec.resolve import Request, canonical_overrides, value_at
 
 
-def test_seeds_are_the_outer_loop(tmp_path):
-    """Drift of the machine hits all cases alike."""
+def test_seeds_are_the_outer_loop_and_cases_take_turns_in_being_first(tmp_path):
+    """Drift of the machine hits all cases alike, over seeds and inside a seed."""
     runs = plan([make_benchmark(tmp_path)], Request(), range(2), {"cpu": 1}).runs
 
-    assert [("8", 0), ("16", 0), ("8", 1), ("16", 1)] == [
+    assert [("8", 0), ("16", 0), ("16", 1), ("8", 1)] == [
         (run.labels[0].removeprefix("mine/"), run.experiment.seed) for run in runs
     ]
 

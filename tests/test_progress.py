@@ -81,7 +81,7 @@ def test_runs_that_come_back_from_elsewhere_tell_their_pace_together(runs):
             screen.now_s += 60
             screen.progress.end(run, "ok", "on a node")
 
-    assert "[8/16] mine/64 seed 1: ok, on a node, about 8 min left" == screen.lines[-1]
+    assert "[8/16] mine/8 seed 1: ok, on a node, about 8 min left" == screen.lines[-1]
 
 
 @pytest.mark.parametrize("width", [40, 100])

@@ -1,7 +1,8 @@
 """Statistics, each against another way of computing it: scipy's tests, brute force, simulation, or by hand."""
 
 import itertools
-from math import isclose, sqrt
+from math import inf, isclose, sqrt
+from statistics import fmean, variance
 
 import numpy as np
 import pytest
@@ -16,14 +17,17 @@ from resnet18.tables.statistics import (
     POWER,
     Estimate,
     Region,
+    blocked_contrast,
     contrast,
     holm_levels,
     paired_contrast,
     power,
+    range_p,
     ratio_of_medians,
     seeds_needed,
     sequential_p,
 )
+from resnet18.tables.variances import WELCH, Prior, prior_of
 
 NUMBERS = st.floats(-50, 50).map(lambda value: round(value, 3))
 VALUES = st.lists(NUMBERS, min_size=3, max_size=8, unique=True)
@@ -53,6 +57,51 @@ def test_a_paired_difference_is_the_paired_t(pairs):
     if len({round(a - b, 6) for a, b in pairs}) > 1:
         mine, theirs = paired_contrast([first, second], [1, -1]), stats.ttest_rel(first, second)
         assert isclose(theirs.pvalue, two_sided(mine), rel_tol=1e-6, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("variances", "df", "expected"),
+    [
+        ([0.5, 0.9, 1.4, 2.2, 7.5, 0.12], 2, Prior(1.6047720021939131, 7.405120561235765, 12)),
+        ([1.0, 1.1, 0.9, 1.05], 4, Prior(1.0125, inf, 16)),
+        ([0.02, 0.4, 9.0, 1.7, 30.0, 0.6, 2.5], 9, Prior(0.37524991338078834, 0.9554270893924229, 63)),
+        ([2.0], 2, WELCH),
+    ],
+)
+def test_groups_lend_each_other_what_limma_says(variances, df, expected):
+    """Figures of `squeezeVar` in InMoose 0.9.1, a port of limma 3.55.1, but for the cap: all degrees of freedom."""
+    assert vars(expected) == pytest.approx(vars(prior_of(variances, df)))
+
+
+def test_nothing_shrinks_below_its_own_variance_or_gets_more_degrees_of_freedom_than_there_are():
+    wide, narrow = [0.0, 4.0, 8.0], [1.0, 1.1, 1.2]
+
+    assert (16.0, 6.0) == Prior(1.0, 4.0, 12).moderate(wide)
+    assert (pytest.approx((4 * 1.0 + 2 * 0.01) / 6), 5) == Prior(1.0, 4.0, 5).moderate(narrow)
+    assert [(16.0, 12), (1.0, 12)] == [Prior(1.0, inf, 12).moderate(group) for group in (wide, narrow)]
+    assert 12 == contrast([narrow, narrow], [1, -1], prior=Prior(1.0, inf, 12)).df
+
+
+TIMES = [[3.1, 2.9, 2.4], [3.3, 3.0, 2.8], [3.0, 3.1, 2.3], [3.2, 2.7, 2.5]]
+"""Logarithms of times: a row for each group, a column for each seed."""
+
+
+def test_a_drift_that_all_runs_of_a_seed_share_is_no_noise():
+    """The residual variance of a linear model of groups and seeds, by least squares; the drift changes nothing."""
+    rows, columns = np.indices(np.shape(TIMES)).reshape(2, -1)
+    model = np.hstack([np.equal.outer(rows, range(4)), np.equal.outer(columns, range(1, 3))]).astype(float)
+    _, (squares,), *_ = np.linalg.lstsq(model, np.ravel(TIMES))
+    plain, drifting = (blocked_contrast(rows, rows[:2], [1, -1]) for rows in (TIMES, np.add(TIMES, [0.0, 1.0, 5.0])))
+
+    assert (pytest.approx(plain.value), pytest.approx(plain.se)) == (drifting.value, drifting.se)
+    assert (6, pytest.approx(2 * squares / 6)) == (plain.df, plain.run_variance)
+
+
+def test_two_groups_in_blocks_are_the_paired_t_and_a_wide_pair_keeps_its_own_variance():
+    pair, wide = TIMES[:2], [[0.0, 0.0, 0.0], [1.0, 5.0, 9.0], *TIMES]
+
+    assert vars(paired_contrast(pair, [1, -1])) == pytest.approx(vars(blocked_contrast(pair, pair, [1, -1])))
+    assert 16.0 == pytest.approx(blocked_contrast(wide, wide[:2], [1, -1]).run_variance)
 
 
 def test_golden_welch():
@@ -117,6 +166,17 @@ def test_a_direction_is_tested_two_sided_for_and_against():
     assert [2, 2, 1] == pytest.approx(
         [region.p_inside(other) / stats.t.sf(4.0, 4) for region in (Region(low=0), Region(high=2), Region(0, 2))]
     )
+
+
+def test_one_test_of_the_range_is_tukeys():
+    """Against a margin of 0: scipy's Tukey test of the pair that is furthest apart; of two groups Student's t."""
+    groups = [[1.0, 2.0, 4.0], [3.0, 6.0, 5.0], [2.0, 2.5, 4.5]]
+    pooled = fmean(map(variance, groups))
+    widest = Estimate(fmean(groups[1]) - fmean(groups[0]), sqrt(pooled * 2 / 3), 6, 3, 2 * pooled)
+
+    assert isclose(stats.tukey_hsd(*groups).pvalue[0, 1], range_p(widest, 0.0, 3), rel_tol=1e-6)
+    assert isclose(two_sided(widest), range_p(widest, 0.0, 2), rel_tol=1e-6)
+    assert [1.0, 0.0] == [range_p(Estimate(2.0, se, 6, 3, 1.0), margin, 3) for se, margin in ((1.0, 2.0), (0.0, 1.0))]
 
 
 # The error over several tests and claims

@@ -1,14 +1,15 @@
 """What each kind of check compares: values by case and seed, weighted sums of their means, and the regions claimed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, pairwise
+from itertools import pairwise
 from math import inf, log
 from statistics import correlation, linear_regression
 from typing import assert_never
 
 from resnet18.judge.reason import CannotJudgeError, Reason, measured_in_order
-from resnet18.records.record import Record
+from resnet18.judge.samples import Samples, samples_of
+from resnet18.records.record import Epoch, Record
 from resnet18.spec.claim import (
     Check,
     Close,
@@ -22,11 +23,10 @@ from resnet18.spec.claim import (
     Trend,
     orders,
 )
-from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.tables.metrics import FEWEST_WITH_HALVES, comparable_epochs, resolution, second_half, value_of
 from resnet18.tables.selection import CaseRecords
-from resnet18.tables.statistics import Estimate, Region, contrast, paired_contrast, sequential_p
+from resnet18.tables.statistics import Estimate, Region, paired_contrast, range_p, sequential_p
 
 UP = Region(low=0.0)
 NamedRegion = tuple[tuple[str, ...], Region]
@@ -50,6 +50,8 @@ class Comparison:
     """The claim does not need it to hold, but falls where the opposite is shown."""
     falls: bool = False
     """The estimate counts a fall as positive: it is written with the other sign."""
+    widest_of: int = 2
+    """Cases of which the two are the highest and the lowest: any two of them are claimed to be as near."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
     holds: bool | None = None
@@ -85,6 +87,10 @@ class Comparison:
     @property
     def p_against(self) -> float:
         """The p against the claim, over all interim analyses."""
+        if self.widest_of > 2:
+            return sequential_p(
+                {n: range_p(found, self.region.high, self.widest_of) for n, found in self.estimates.items()}
+            )
         met = {n: found.for_one_more_run() if self.against_one_run else found for n, found in self.estimates.items()}
         return sequential_p({n: self.region.p_outside(found) for n, found in met.items()})
 
@@ -99,56 +105,68 @@ class Comparison:
         return inf if self.seeds is None else self.seeds
 
 
-def compare(check: Check, cases: Sequence[CaseRecords]) -> Iterator[Comparison]:
-    """Yield the comparisons that a check amounts to, all of which must hold.
+def compare(check: Check, cases: Sequence[CaseRecords], chapter: Collection[CaseRecords]) -> Iterator[Comparison]:
+    """Yield the comparisons that a check amounts to, all of which must hold; a chapter has the cases of all tables.
 
     CannotJudgeError where a value is not defined or has no noise.
     """
-    runs = {case.name: measured_in_order(case) for case in cases}
     if isinstance(check, Overfits):
-        yield from _overfits(check, runs[check.case])
+        yield from _overfits(check, cases, chapter)
     elif not isinstance(check, RunStatus):
         facts = METRICS[check.metric]
         unit = MARGIN_UNITS[facts.quantity]
-        step = max((resolution(check.metric, record) for records in runs.values() for record in records), default=0.0)
-        values = {name: [_value(check, record, unit) for record in records] for name, records in runs.items()}
-        if not step and any(len(found) > 1 and len(set(found)) == 1 for found in values.values()):
+        records = [record for case in cases for record in measured_in_order(case)]
+        step = max((resolution(check.metric, record) for record in records), default=0.0)
+
+        def value(record: Record) -> float:
+            found = value_of(check.metric, record, check.level)
+            if found is None:
+                raise CannotJudgeError(Reason("undefined", metric=check.metric))
+            if unit == "%" and found <= 0:
+                raise CannotJudgeError(Reason("no_ratio", metric=check.metric, what=f"{found:g}"))
+            return log(found) if unit == "%" else found
+
+        samples = samples_of(cases, chapter, value, step, in_blocks=facts.quantity == "seconds")
+        if not step and any(len(found) > 1 and len(set(found)) == 1 for found in samples.by_case.values()):
             raise CannotJudgeError(Reason("no_noise", metric=check.metric))
-        parts: Iterable[tuple[Comparison, Sequence[float]]]
-        if isinstance(check, Trend):
-            parts = _trend(check, facts.title, unit)
-        else:
-            regions = _regions(check, is_log=unit == "%")
-            parts = ((Comparison(check, names, facts.title, of, unit), [1, -1][: len(names)]) for names, of in regions)
-        for part, weights in parts:
-            yield _estimated(part, weights, values, step)
+        for part, weights in _parts(check, facts.title, unit, samples):
+            yield _estimated(part, weights, samples)
 
 
-def _value(check: MetricCheck, record: Record, unit: str) -> float:
-    value = value_of(check.metric, record, check.level)
-    if value is None:
-        raise CannotJudgeError(Reason("undefined", metric=check.metric))
-    if unit == "%" and value <= 0:
-        raise CannotJudgeError(Reason("no_ratio", metric=check.metric, what=f"{value:g}"))
-    return log(value) if unit == "%" else value
+def _parts(check: MetricCheck, title: str, unit: str, samples: Samples) -> Iterator[tuple[Comparison, Sequence[float]]]:
+    """Yield comparisons without estimates, and the weights of their cases."""
+    if isinstance(check, Trend):
+        yield from _trend(check, title, unit)
+        return
+    for names, region in _regions(check, is_log=unit == "%", samples=samples):
+        part = Comparison(check, names, title, region, unit)
+        if isinstance(check, Equivalent) and len(check.cases) > 2:
+            what = f"{title}, highest and lowest of {len(check.cases)} cases"
+            part = replace(part, what=what, widest_of=len(check.cases))
+        yield part, [1, -1][: len(names)]
 
 
-def _estimated(
-    part: Comparison, weights: Sequence[float], values: Mapping[str, Sequence[float]], step: float
-) -> Comparison:
+def _estimated(part: Comparison, weights: Sequence[float], samples: Samples) -> Comparison:
     """Return a comparison with the weighted sum of its cases' means at each interim analysis."""
-    seeds, is_paired = min(map(len, values.values())), isinstance(part.check, MetricCheck) and part.check.paired
-    method, groups = paired_contrast if is_paired else contrast, [values[name] for name in part.about]
-    estimates = {n: method([found[:n] for found in groups], weights, step) for n in TESTED_AT if n <= seeds}
-    if is_paired and len(groups) == 2 and estimates:
-        pair = [found[: max(estimates)] for found in groups]
-        rho = correlation(*pair) if all(len(set(found)) > 1 for found in pair) else 0.0
-        part = replace(part, correlation=rho)
-    return replace(part, estimates=estimates)
+    looks = samples.looks
+    if isinstance(part.check, Equivalent):
+        return replace(part, estimates={n: samples.estimate(samples.extremes(n), weights, n) for n in looks})
+    if isinstance(part.check, MetricCheck) and part.check.paired:
+        groups = [samples.by_case[name] for name in part.about]
+        estimates = {n: paired_contrast([found[:n] for found in groups], weights, samples.step) for n in looks}
+        pair = [found[: max(looks)] for found in groups] if looks and len(groups) == 2 else []
+        rho = correlation(*pair) if pair and all(len(set(found)) > 1 for found in pair) else 0.0
+        return replace(part, estimates=estimates, correlation=rho if pair else None)
+    return replace(part, estimates={n: samples.estimate(part.about, weights, n) for n in looks})
 
 
-def _regions(check: Difference | Ranking | Equivalent | Ratio | Close, *, is_log: bool) -> Iterator[NamedRegion]:
-    """Yield a case with the region of its mean, or two with that of the first's less the second's."""
+def _regions(
+    check: Difference | Ranking | Equivalent | Ratio | Close, *, is_log: bool, samples: Samples
+) -> Iterator[NamedRegion]:
+    """Yield a case with the region of its mean, or two with that of the first's less the second's.
+
+    Many cases are near each other where the highest is near the lowest: one comparison, not one for each pair.
+    """
 
     def widened(margin: float) -> float:
         return log(1 + margin / 100) if is_log else margin
@@ -162,7 +180,7 @@ def _regions(check: Difference | Ranking | Equivalent | Ratio | Close, *, is_log
             yield from ((pair, UP) for pair in orders(check))
         case Equivalent():
             margin = widened(check.margin)
-            yield from ((pair, Region(-margin, margin)) for pair in combinations(check.cases, 2))
+            yield (samples.extremes(max(samples.looks)) if samples.looks else check.cases[:2]), Region(-margin, margin)
         case Ratio():
             yield (check.case, check.to), Region(log(check.low), log(check.high))
         case Close():
@@ -190,20 +208,26 @@ def _trend(check: Trend, title: str, unit: str) -> Iterator[tuple[Comparison, Se
         yield Comparison(check, check.cases, f"{title}, claimed to flatten", UP, unit), bend
 
 
-def _overfits(check: Overfits, records: Sequence[Record]) -> Iterator[Comparison]:
-    halves = [second_half(record) for record in records]
-    if not all(halves):
-        raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_WITH_HALVES))
+def _overfits(check: Overfits, cases: Sequence[CaseRecords], chapter: Collection[CaseRecords]) -> Iterator[Comparison]:
+    def half_of(record: Record) -> Sequence[Epoch]:
+        if not (half := second_half(record)):
+            raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_WITH_HALVES))
+        return half
 
     def slope(losses: Sequence[float]) -> float:
         return linear_regression(range(len(losses)), losses).slope
 
-    turns = [float(min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch) for record in records]
-    train_slopes = [slope([epoch.train.loss for epoch in half]) for half in halves]
-    test_slopes = [slope([epoch.clean.loss for epoch in half]) for half in halves]
-    for what, unit, region, step, values in (
-        ("training loss per epoch, second half", "nats", Region(high=0), 0, train_slopes),
-        ("test loss (clean) per epoch, second half", "nats", UP, 0, test_slopes),
-        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turns),
-    ):
-        yield _estimated(Comparison(check, (check.case,), what, region, unit), [1], {check.case: values}, step)
+    def turn(record: Record) -> float:
+        half_of(record)
+        return float(min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch)
+
+    quantities: Iterable[tuple[str, str, Region, float, Callable[[Record], float]]] = (
+        ("training loss per epoch, second half", "nats", Region(high=0), 0,
+         lambda record: slope([epoch.train.loss for epoch in half_of(record)])),
+        ("test loss (clean) per epoch, second half", "nats", UP, 0,
+         lambda record: slope([epoch.clean.loss for epoch in half_of(record)])),
+        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turn),
+    )  # fmt: skip
+    for what, unit, region, step, value in quantities:
+        part = Comparison(check, (check.case,), what, region, unit)
+        yield _estimated(part, [1], samples_of(cases, chapter, value, step))

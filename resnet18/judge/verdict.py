@@ -100,9 +100,10 @@ def judge(
     without records is one of those tested, so that a verdict does not depend on which other tables were run.
     """
     by_name = {selection.benchmark.name: selection for selection in selections}
+    chapter = [case for selection in selections for case in selection.cases]
     claims = [(benchmark, claim) for benchmark in benchmarks for claim in benchmark.claims]
     results = [
-        tuple(result_of(check, by_name.get(benchmark.name), request) for check in claim.checks)
+        tuple(result_of(check, by_name.get(benchmark.name), chapter, request) for check in claim.checks)
         for benchmark, claim in claims
     ]
     levels = holm_levels([p_of_claim(found) for found in results])
@@ -112,8 +113,10 @@ def judge(
     )
 
 
-def result_of(check: Check, selection: Selection | None, request: Request) -> CheckResult:
-    """Return what became of a check on the records of its table; None where there are none."""
+def result_of(
+    check: Check, selection: Selection | None, chapter: Collection[CaseRecords], request: Request
+) -> CheckResult:
+    """Return what became of a check on the records of its table, None where there are none, within its chapter."""
     if selection is None or not selection.cases:
         return CheckResult(check, reason=Reason("no_records"))
     if (other := other_terms(check, request)) is not None:
@@ -124,7 +127,7 @@ def result_of(check: Check, selection: Selection | None, request: Request) -> Ch
         check_comparable(check, cases)
         if isinstance(check, RunStatus):
             return CheckResult(check, status_holds=_status_holds(check, cases[0]))
-        return CheckResult(check, tuple(compare(check, cases)), reason=_few_seeds(cases))
+        return CheckResult(check, tuple(compare(check, cases, chapter)), reason=_few_seeds(cases))
     except CannotJudgeError as error:
         return CheckResult(check, reason=error.reason)
 

@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """Runs in seed-major order, so that drift of the machine hits all cases alike."""
+    """Runs seed by seed, the cases in turns: so drift of the machine hits all cases alike."""
 
     runs: tuple[Run, ...]
     not_planned: Mapping[str, str]  # `benchmark/case` of what this machine cannot run, and why
@@ -62,7 +62,8 @@ def plan(
     shown: dict[Ids, list[tuple[Benchmark, Case, Specs]]] = {}
     absent: dict[str, str] = {}
     for seed, benchmark in product(seeds, benchmarks):
-        for case in benchmark.cases:
+        turn = seed % len(benchmark.cases)  # a drift inside a seed's runs hits another case first each time
+        for case in (*benchmark.cases[turn:], *benchmark.cases[:turn]):
             label, specs = f"{benchmark.name}/{case.name}", resolve(benchmark, case, request, seed=seed)
             check_last_batch(label, specs[0], specs[0].train_images)
             if reason := absent_device(specs[1], devices):

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import chdtri, ndtr, stdtr, stdtrit
 
 from resnet18.spec.experiment import TESTED_AT
+from resnet18.tables.variances import WELCH, Prior
 
 ALPHA = 0.05
 POWER = 0.8
@@ -59,23 +60,23 @@ class Estimate:
         return replace(self, value=-self.value).p_above(-bound)
 
 
-def contrast(groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0) -> Estimate:
-    """Return the weighted sum of the groups' means, with Welch's standard error; weights (1, -1) give a difference.
+def contrast(
+    groups: Sequence[Sequence[float]], weights: Sequence[float], resolution: float = 0.0, prior: Prior = WELCH
+) -> Estimate:
+    """Return the weighted sum of the groups' means, with Satterthwaite's degrees of freedom.
 
-    Groups hold values by seed, at least 2 in each. `resolution` is the step of the values: a variance below that of
-    rounding to it, step²/12, is not believed.
+    Weights (1, -1) give a difference. Groups hold values by seed, at least 2 in each.
     """
-    spreads = [
-        weight**2 * max(variance(group), resolution**2 / 12) for weight, group in zip(weights, groups, strict=True)
-    ]
+    moderated = [prior.moderate(group, resolution) for group in groups]
+    spreads = [weight**2 * found for weight, (found, _) in zip(weights, moderated, strict=True)]
     counts = [len(group) for group in groups]
     parts = [spread / n for spread, n in zip(spreads, counts, strict=True)]
     squared = sum(parts)
-    below = sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+    below = sum(part**2 / df for part, (_, df) in zip(parts, moderated, strict=True))
     return Estimate(
         value=sum(map(mul, weights, map(fmean, groups))),
         se=sqrt(squared),
-        df=squared**2 / below if below else sum(counts) - len(counts),
+        df=min(squared**2 / below, prior.most_df) if below else sum(counts) - len(counts),
         n=min(counts),
         run_variance=sum(spreads),
     )
@@ -85,6 +86,23 @@ def paired_contrast(groups: Sequence[Sequence[float]], weights: Sequence[float],
     """Return the same for groups of equal seeds: the sum is taken seed by seed, then averaged (paired t)."""
     sums = [sum(map(mul, weights, row)) for row in zip(*groups, strict=True)]
     return contrast([sums], [1.0], resolution)
+
+
+def blocked_contrast(
+    blocks: Sequence[Sequence[float]], groups: Sequence[Sequence[float]], weights: Sequence[float]
+) -> Estimate:
+    """Return the weighted sum of groups that ran seed by seed, as rows of `blocks`, which hold every group that did.
+
+    A drift of the machine moves all runs of a seed alike. The variance is that of the residuals of seed and group over
+    all blocks, on (k - 1)(n - 1) degrees of freedom, and not below that of the sums themselves, seed by seed.
+    """
+    table = np.array(blocks)
+    residuals = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    df = (len(table) - 1) * (table.shape[1] - 1)
+    sums = [sum(map(mul, weights, row)) for row in zip(*groups, strict=True)]
+    shared = sum(weight**2 for weight in weights) * float((residuals**2).sum()) / df
+    spread = max(variance(sums), shared)
+    return Estimate(fmean(sums), sqrt(spread / len(sums)), df, len(sums), spread)
 
 
 @dataclass(frozen=True)
@@ -107,6 +125,20 @@ class Region:
     def p_outside(self, estimate: Estimate) -> float:
         """Return the p against the claim: that the true value is beyond a bound, two-sided."""
         return min(1.0, 2 * min(estimate.p_below(self.low), estimate.p_above(self.high)))
+
+
+def range_p(widest: Estimate, margin: float, k: int) -> float:
+    """Return the p against the claim that no two of k groups differ by more than a margin, from the widest difference.
+
+    The range of the means is at most that of the true values plus that of the errors, which is Tukey's studentized
+    range: so one test does for all pairs.
+    """
+    from scipy.stats import studentized_range  # noqa: PLC0415 - takes half a second to import, and is seldom needed
+
+    beyond = abs(widest.value) - margin
+    if beyond <= 0 or not widest.se:
+        return float(beyond <= 0)
+    return float(studentized_range.sf(beyond * sqrt(2) / widest.se, k, widest.df))
 
 
 def sequential_p(p_by_seeds: Mapping[int, float]) -> float:
