@@ -121,6 +121,27 @@ def test_cases_of_a_report_lend_each_other_their_scatter(tmp_path):
     ]
 
 
+def test_many_cases_are_near_only_where_every_two_of_them_are(tmp_path):
+    """The widest pair of means is near; the one in the middle is known too badly to say so of it."""
+    values = {"8": (70.0, 70.1, 69.9), "16": (74.0, 74.1, 73.9), "32": (50.0, 97.0, 69.0)}
+    mine = claimed(tmp_path, EQUAL.replace("[", '["8", ').replace("1.0", "10.0"))
+
+    def scattered(run):
+        return make_curve(values[run.labels[0].partition("/")[2]][run.experiment.seed])
+
+    assert ["inconclusive"] == words(mine, record_all([mine], PAPER, range(3), scattered))
+
+
+def test_tables_of_other_reports_lend_nothing(tmp_path):
+    means = {"8": 75.0, "16": 75.4}
+    one = claimed(tmp_path, GREATER)
+    other = one.model_copy(update={"name": "other", "report": "other", "claims": ()})
+    records = records_of(one, means={**means, "32": 60.0}, seeds=3)
+    pair = one.model_copy(update={"cases": one.cases[:2]})
+
+    assert "inconclusive" == judge([pair], select([pair, other], PAPER, records), PAPER)[0].word
+
+
 def test_times_are_compared_within_seeds(tmp_path):
     """The machine slows by half from seed to seed, and 75 s are still more than 70 s; accuracies have no such order."""
     mine = claimed(tmp_path, SLOWER.replace('"8"', '"16"').replace('than = "16"', 'than = "8"'))

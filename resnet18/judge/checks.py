@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import inf, log
 from statistics import correlation, linear_regression
 from typing import assert_never
@@ -50,8 +50,10 @@ class Comparison:
     """The claim does not need it to hold, but falls where the opposite is shown."""
     falls: bool = False
     """The estimate counts a fall as positive: it is written with the other sign."""
+    pairs: tuple[Mapping[int, Estimate], ...] = ()
+    """Estimates of every pair of three or more cases that are claimed to be near: these are the furthest apart."""
     widest_of: int = 2
-    """Cases of which the two are the highest and the lowest: any two of them are claimed to be as near."""
+    """Cases of which the two are the highest and the lowest."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
     holds: bool | None = None
@@ -82,7 +84,8 @@ class Comparison:
     @property
     def p_for(self) -> float:
         """The p for the claim, over all interim analyses."""
-        return sequential_p({n: self.region.p_inside(found) for n, found in self.estimates.items()})
+        every = self.pairs or (self.estimates,)  # the widest pair need not be the one that is known worst
+        return sequential_p({n: max(self.region.p_inside(pair[n]) for pair in every) for n in self.estimates})
 
     @property
     def p_against(self) -> float:
@@ -149,8 +152,11 @@ def _parts(check: MetricCheck, title: str, unit: str, samples: Samples) -> Itera
 def _estimated(part: Comparison, weights: Sequence[float], samples: Samples) -> Comparison:
     """Return a comparison with the weighted sum of its cases' means at each interim analysis."""
     looks = samples.looks
-    if isinstance(part.check, Equivalent):
-        return replace(part, estimates={n: samples.estimate(samples.extremes(n), weights, n) for n in looks})
+    if isinstance(part.check, Equivalent) and part.widest_of > 2:
+        every = combinations(part.check.cases, 2)
+        pairs = tuple({n: samples.estimate(pair, weights, n) for n in looks} for pair in every)
+        widest = {n: samples.estimate(samples.extremes(n), weights, n) for n in looks}
+        return replace(part, estimates=widest, pairs=pairs)
     if isinstance(part.check, MetricCheck) and part.check.paired:
         groups = [samples.by_case[name] for name in part.about]
         estimates = {n: paired_contrast([found[:n] for found in groups], weights, samples.step) for n in looks}

@@ -8,6 +8,7 @@ from statistics import fmean, variance
 from resnet18.judge.reason import CannotJudgeError, measured_in_order
 from resnet18.records.record import Record
 from resnet18.spec.experiment import TESTED_AT
+from resnet18.tables.metrics import mixed
 from resnet18.tables.selection import CaseRecords
 from resnet18.tables.statistics import Estimate, blocked_contrast, contrast
 from resnet18.tables.variances import WELCH, Prior, prior_of
@@ -62,9 +63,12 @@ def samples_of(
 
     CannotJudgeError where a run of the cases has no such value.
     """
-    by_arm = list[Sequence[float]]()
-    for case in {case.arm_id: case for case in chapter}.values():
-        with suppress(CannotJudgeError):  # an arm without such a value lends nothing
-            by_arm.append([value(record) for record in measured_in_order(case)])
     by_case = {case.name: [value(record) for record in measured_in_order(case)] for case in cases}
-    return Samples(by_case, priors_of(by_arm, step), step, in_blocks)
+    if in_blocks:  # what moves all runs of a seed would be counted as many times as there are cases
+        return Samples(by_case, {}, step, in_blocks)
+    by_arm, own = list[Sequence[float]](), [record for case in cases for record in case.measured]
+    for case in {case.arm_id: case for case in chapter}.values():
+        if not mixed([*own, *case.measured], are_costs=False, are_compared=True):
+            with suppress(CannotJudgeError):  # an arm without such a value lends nothing
+                by_arm.append([value(record) for record in measured_in_order(case)])
+    return Samples(by_case, priors_of(by_arm, step), step)

@@ -97,10 +97,12 @@ def judge(
     """Return the verdict on every claim of one report, in the order of its tables.
 
     `benchmarks` are all tables of the report, `selections` those of which there are records under the request: a claim
-    without records is one of those tested, so that a verdict does not depend on which other tables were run.
+    without records is one of those tested, so that its level does not depend on which other tables were run. What their
+    cases lend each other does.
     """
     by_name = {selection.benchmark.name: selection for selection in selections}
-    chapter = [case for selection in selections for case in selection.cases]
+    names = {benchmark.name for benchmark in benchmarks}
+    chapter = [case for selection in selections if selection.benchmark.name in names for case in selection.cases]
     claims = [(benchmark, claim) for benchmark in benchmarks for claim in benchmark.claims]
     results = [
         tuple(result_of(check, by_name.get(benchmark.name), chapter, request) for check in claim.checks)

@@ -117,6 +117,12 @@ class Equivalent(_OfMetric):
     cases: Names
     margin: Annotated[float, Field(gt=0, le=1_000)]
 
+    @model_validator(mode="after")
+    def _pairs_two_cases(self) -> Self:
+        if self.paired and len(self.cases) > 2:
+            raise ValueError("three or more cases are not paired: their range is tested")
+        return self
+
 
 class Trend(_OfMetric):
     """The metric rises or falls along the cases in the order given."""
