@@ -3,10 +3,10 @@
     python benchmarks/suite/verdict_errors.py [--to FOLDER] [--reports N] [--jobs N]
 
 A report has 24 arms and 18 claims: 9 that an arm is above another, 2 that two arms differ by less than a margin, one
-that an arm is above a number, and 6 without runs. Each is false by nothing at all: the two means are equal, or as far
-apart as the margin. They are judged at 3, 5 and 10 seeds; a report is wrong where any of them is ever supported. The
-exit code is 1 where more than 6 % of the reports of a world are wrong. Where means are equal, "contradicted" is shown
-beside it: it says that the other arm is above, which is not true either.
+that an arm is above a number, and 6 without runs. No claim is true, but each nearly is: the two means are equal, or as
+far apart as the margin, or the mean is the number. Claims are judged at 3, 5 and 10 seeds, and a report is wrong where
+one of them is ever supported. The exit code is 1 where more than 6 % of the reports of a world are wrong. A claim about
+equal means may also be contradicted, which says that the other arm is above: the page counts this in a column.
 """
 
 import argparse

@@ -24,7 +24,7 @@ def check_command(
     base: Annotated[Path | None, opt.option("--base", "DIR", BASE_HELP)] = None,
     keep: Annotated[bool, opt.option("--keep", None, "Save these records as the baseline of this machine.")] = False,
 ) -> opt.Answer:
-    """Check records for regressions against a baseline. Exit codes: 0 none; 1 regression; 3 records missing."""
+    """Check records against a baseline. Exit codes: 0 no regression; 1 regression; 3 records missing."""
     from resnet18.gate import baseline as kept
     from resnet18.gate.check import Sides, check, exit_code_of
     from resnet18.report.markdown import check_text

@@ -21,7 +21,7 @@ def compare_command(
     second: Annotated[Path, typer.Argument(metavar="B", help="Results folder that is compared with A.")],
     names: opt.Names = None,
 ) -> opt.Answer:
-    """Compare two results folders: equal results, accuracy, time, memory. Exit code 2: that is impossible."""
+    """Compare two results folders: equal results, accuracy, time, memory. Exit code 2: not comparable."""
     from resnet18.gate.baseline import every_case, obstacles
     from resnet18.gate.check import Sides, check, exit_code_of
     from resnet18.report.markdown import check_text

@@ -14,7 +14,7 @@ def merge_command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Results folders, the preferred one first.")],
     into: Annotated[Path, opt.option("--into", "DIR", "Results folder to copy to.")],
 ) -> opt.Answer:
-    """Copy the records of several results folders into one. Where several have a run, the first one's record counts."""
+    """Copy the records of several results folders into one. Of a run in several, the first folder's record is kept."""
     found = merge(folders, into)
     left_out = [f"{name}: this run is recorded already, by another folder or machine" for name in found["left_out"]]
     for text in found["refused"]:

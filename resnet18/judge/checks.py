@@ -84,7 +84,7 @@ class Comparison:
     @property
     def p_for(self) -> float:
         """The p for the claim, over all interim analyses."""
-        every = self.pairs or (self.estimates,)  # the widest pair need not be the one that is known worst
+        every = self.pairs or (self.estimates,)  # of a closer pair less may be known
         return sequential_p({n: max(self.region.p_inside(pair[n]) for pair in every) for n in self.estimates})
 
     @property

@@ -64,7 +64,7 @@ def samples_of(
     CannotJudgeError where a run of the cases has no such value.
     """
     by_case = {case.name: [value(record) for record in measured_in_order(case)] for case in cases}
-    if in_blocks:  # what moves all runs of a seed would be counted as many times as there are cases
+    if in_blocks:  # cases that a machine slows together are not independent: they lend nothing
         return Samples(by_case, {}, step, in_blocks)
     by_arm, own = list[Sequence[float]](), [record for case in cases for record in case.measured]
     for case in {case.arm_id: case for case in chapter}.values():
