@@ -1,4 +1,4 @@
-"""The command `resnet18`: its commands by name, and how each ends: an answer or a message, and an exit code."""
+"""The command `resnet18`: its commands, of which the smallest are here, and how each ends: an answer, an exit code."""
 
 import inspect
 import io
@@ -14,20 +14,83 @@ from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from resnet18.cli import options as opt
 from resnet18.cli.data import DATA_COMMANDS
+from resnet18.records.content import load_record
+from resnet18.records.record import Record
+from resnet18.records.store import merge
+from resnet18.spec.benchmark import spec_schema
 from resnet18.spec.errors import SuiteError, printable
+from resnet18.spec.experiment import parse_data
+from resnet18.spec.load import load_benchmarks
 
 Command = Callable[..., opt.Answer]
 COMMANDS = (
     *("plan", "run", "report", "verify", "forecast", "audit", "check"),
     *("compare", "export", "power", "merge", "env", "schema"),
 )
-"""In the order of the help. Each is the function `NAME_command` of the module `cli/NAME.py`."""
+"""In the order of the help. Each is a function `NAME_command`, of this module or of `cli/NAME.py`."""
+VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
+"""What `verify` says, by exit code."""
+VERIFY_DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
+
+
+def audit_command(names: opt.Names = None) -> opt.Answer:
+    """Check whether the numbers of published reports agree with each other. Findings do not change the exit code."""
+    from resnet18.audit import audit, audit_rows, audit_text
+
+    benchmarks = load_benchmarks(names)
+    findings, unchecked = audit(benchmarks)
+    return opt.Answer(audit_rows(findings), audit_text(findings, unchecked, len(benchmarks)))
+
+
+def schema_command(
+    what: Annotated[
+        Literal["spec", "record"],
+        typer.Argument(metavar="WHAT", help="Schema of benchmark files (spec) or of records (record)."),
+    ] = "spec",
+) -> opt.Answer:
+    """Print the JSON schema of benchmark files or of records."""
+    schema = spec_schema() if what == "spec" else Record.model_json_schema()
+    return opt.Answer(schema, json.dumps(schema, indent=1))
+
+
+def merge_command(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Results folders, the preferred one first.")],
+    into: Annotated[Path, opt.option("--into", "DIR", "Results folder to copy to.")],
+) -> opt.Answer:
+    """Copy the records of several results folders into one. Of a run in several, the first folder's record is kept."""
+    found = merge(folders, into)
+    left_out = [f"{name}: this run is recorded already, by another folder or machine" for name in found["left_out"]]
+    for text in found["refused"]:
+        typer.echo(f"refused: {text}", err=True)
+    counts = {word: len(found[word]) for word in ("copied", "known")}
+    lines = [f"{counts['copied']} records copied to {into}, {counts['known']} there already"]
+    lines += [f"left out: {text}" for text in left_out]
+    lines.append(f"next: resnet18 report --results {shlex.quote(str(into))}")
+    row = {"into": str(into), **counts, "left_out": left_out, "refused": found["refused"]}
+    return opt.Answer(row, "\n".join(lines), 4 if found["refused"] else 0)
+
+
+def verify_command(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="File of a record: DIR/records/RUN.ATTEMPT.json.")],
+    data: Annotated[str | None, opt.option("--data", "NAME", VERIFY_DATA_HELP, *opt.DATA)] = None,
+) -> opt.Answer:
+    """Repeat a recorded run and compare results. Exit codes: 0 equal; 3 another machine or version; 4 not equal."""
+    from rich.console import Console
+
+    from resnet18.execution.progress import Progress
+    from resnet18.execution.trials import verify
+
+    loaded = load_record(record)
+    source = parse_data(data or loaded.spec.experiment.data)
+    code, text = verify(loaded, source, Progress(Console(stderr=True)))
+    row = {"record": record.name, "verdict": VERDICTS[code], "says": text, "exit_code": code}
+    return opt.Answer(row, f"{record.name}: {text}", code)
 
 
 def typed_command() -> str:
@@ -91,7 +154,13 @@ def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
     return made
 
 
-commands = [getattr(import_module(f"resnet18.cli.{name}"), f"{name}_command") for name in COMMANDS]
+def command_of(name: str) -> Command:
+    """Return the function of a command."""
+    found = globals().get(f"{name}_command") or getattr(import_module(f"resnet18.cli.{name}"), f"{name}_command")
+    return cast("Command", found)
+
+
+commands = map(command_of, COMMANDS)
 app = made_of(commands, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 

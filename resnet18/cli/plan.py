@@ -1,6 +1,6 @@
 """The command `plan`, and what `run` says too before it begins."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tabulate import tabulate
@@ -10,6 +10,7 @@ from resnet18.cli.preview import Preview, budget_text, filled, outline
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.metric import duration
+from resnet18.spec.plan import Run
 from resnet18.tables.pace import total_s
 
 COLUMNS = ("run_id", "cases", "seed", "epochs", "state", "seconds")
@@ -83,6 +84,32 @@ def announcement(view: Preview) -> str:
     text += f", {row['not_planned']} not planned ({', '.join(row['reasons'])})" if row["not_planned"] else ""
     lines = [f"{text}; {_time(view, row)}", *_slow_precision(view)]
     return "\n".join([*lines, budget_text(view)] if view.claims else lines)
+
+
+def left_out_rows(view: Preview, runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Return a flat row for each run that a budget has no time for; its seconds are None where they are unknown."""
+    return [
+        {
+            "run_id": run.run_id,
+            "cases": ", ".join(run.labels),
+            "seed": run.experiment.seed,
+            "seconds": view.seconds.get(run.run_id),
+        }
+        for run in runs
+    ]
+
+
+def left_out_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return these rows as a line for each case."""
+    by_case: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_case.setdefault(row["cases"], []).append(row)
+    lines = ["left out, as the budget has no time for them:"]
+    for cases, of_case in by_case.items():
+        seeds, seconds = ", ".join(str(row["seed"]) for row in of_case), of_case[0]["seconds"]
+        time = "time unknown" if seconds is None else f"about {duration(seconds)} each"
+        lines.append(f"  {cases}: seed {seeds} ({time})")
+    return "\n".join(lines)
 
 
 def _time(view: Preview, row: Mapping[str, Any]) -> str:

@@ -112,7 +112,7 @@ def filled(
     if jobs is not None:
         paces, sizes = pace.paces_of(of_this_machine(records)), pace.KNOWN_SIZES.get(view.source.label)
         new = [run for run in view.pending if kind_of(run.experiment, run.execution) not in paces]
-        if new and (time_steps or view.budget_s is not None):
+        if (new or (view.pending and sizes is None)) and (time_steps or view.budget_s is not None):
             sizes, timed_paces = time_some(new, view)
             paces |= timed_paces
         seconds, bases = estimate(view.pending, paces, sizes)
@@ -179,6 +179,17 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
     if not taken:
         raise UnfinishedError("--budget", f"too small to test any claim:\n{budget_text(view)}")
     return view
+
+
+def fitting(view: Preview, left_s: float) -> tuple[Preview, list[Run]]:
+    """Return the preview of the pending runs that end within a time, taken in the plan's order, and the other runs."""
+    taken, left_out = list[Run](), list[Run]()
+    for run in view.pending:
+        needed_s = total_s([*taken, run], view.seconds, view.jobs or 1)
+        (taken if needed_s is not None and needed_s <= left_s else left_out).append(run)
+    without = {run.run_id for run in left_out}
+    runs = tuple(run for run in view.plan.runs if run.run_id not in without)
+    return replace(view, plan=replace(view.plan, runs=runs)), left_out
 
 
 def budget_text(view: Preview) -> str:

@@ -1,19 +1,27 @@
 """The command `run`. Whatever takes long to import is imported where it is used."""
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
 
 from resnet18.cli import options as opt
-from resnet18.cli.plan import announcement, summary_row
-from resnet18.cli.preview import Preview, filled, of_this_machine, outline
+from resnet18.cli.plan import announcement, left_out_rows, left_out_text, summary_row
+from resnet18.cli.preview import Preview, filled, fitting, of_this_machine, outline
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import SpecError, did_you_mean
-from resnet18.spec.experiment import CIFAR10, data_home
+from resnet18.spec.errors import SpecError, UnfinishedError, did_you_mean
+from resnet18.spec.experiment import CIFAR10, DataSource, data_home
 from resnet18.spec.identity import PACKAGE, definitions
+
+if TYPE_CHECKING:
+    from resnet18.execution.progress import Progress
 
 
 def run_command(
@@ -37,37 +45,102 @@ def run_command(
     as_json: opt.Json = False,
 ) -> opt.Answer:
     """Carry out the runs that have no record yet, then write the report."""
+    request, source = opt.request_of(scale, data, device, options)
+    check_is_there(source)  # before a cluster, a device or torch is asked for
+    policy = Policy(keep_stale, checkpoint_every, time_limit)
+    runner = runner_of(engine, resources, jobs, results, policy, budget, retime=retime, as_json=as_json)
+    has = runner.devices
+    view = outline(names, cases, request, source, seeds, has, device=device, hypotheses=hypotheses, budget_s=budget)
+    return report_after((carry_out(each, runner) for each in [view]), view.benchmarks, runner)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """With what runs are carried out, and where they are recorded."""
+
+    engine: Engine
+    devices: Mapping[str, int]  # how many there are of each kind
+    at_once: int | None  # runs at a time; None: on a cluster, where no time is known
+    store: Store
+    progress: "Progress"
+    policy: Policy
+    retime: bool  # whether runs whose times are unreliable are repeated
+
+
+def check_is_there(source: DataSource) -> None:
+    """Raise EnvironmentMissingError where CIFAR-10 is wanted and its archive is missing."""
+    from resnet18.data.archives import find_archive
+
+    if source.label == CIFAR10:
+        find_archive(data_home())
+
+
+def runner_of(
+    engine: str,
+    resources: str | None,
+    jobs: int | None,
+    results: Path,
+    policy: Policy,
+    budget_s: float | None,
+    *,
+    retime: bool,
+    as_json: bool,
+) -> Runner:
+    """Return what the options name; SpecError at options that exclude each other."""
     from rich.console import Console
 
-    from resnet18.data.archives import find_archive
     from resnet18.execution.progress import Progress
-    from resnet18.execution.runner import run_plan, summary
     from resnet18.measure.devices import present_devices
 
-    request, source = opt.request_of(scale, data, device, options)
-    if source.label == CIFAR10:
-        find_archive(data_home())  # before a cluster, a device or torch is asked for
-    workers = _engine(engine, resources, jobs, budget, retime=retime)
+    workers = _engine(engine, resources, jobs, budget_s, retime=retime)
     devices = workers.devices or present_devices(prove=True)
-    view = outline(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
-    store, progress = Store(results), Progress(Console(), as_json=as_json)
+    at_once = (jobs or 1) if engine == "local" else None
+    return Runner(workers, devices, at_once, Store(results), Progress(Console(), as_json=as_json), policy, retime)
+
+
+def carry_out(view: Preview, runner: Runner, end_s: float | None = None) -> tuple[Finished, ...]:
+    """Carry out the runs that are not done, and return how all of them stand.
+
+    With `end_s`, in seconds of the monotonic clock, runs are left out that would end later by their estimates.
+    """
+    from resnet18.execution.runner import run_plan, summary
+
+    store, progress, policy = runner.store, runner.progress, runner.policy
     records = store.read().records
-    again: dict[str, int] = {}  # attempts by which their runs are no longer done
-    if retime:
+    if runner.retime:
         again, says = _unreliable(view, records)
         progress.say(says)
+        policy = replace(policy, again=again)
         records = tuple(record for record in records if record.run_id not in again)
-    at_once = (jobs or 1) if engine == "local" else None
-    view = filled(view, records, keep_stale=keep_stale, jobs=at_once)
+    has_end = end_s is not None
+    view = filled(view, records, time_steps=has_end, keep_stale=policy.keep_stale, jobs=runner.at_once)
+    view, left_out = (view, []) if end_s is None else fitting(view, end_s - monotonic())
     claims = ({"event": "claim", **row} for row in view.claims)
     progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
+    if left_out:
+        rows = left_out_rows(view, left_out)
+        progress.tell(left_out_text(rows), *({"event": "left_out", **row} for row in rows))
     definitions(PACKAGE)  # parsed for the code hash: in Python 3.11 no two threads can parse, as a library below does
     # The report's libraries are imported here while another process imports torch, before anything is timed.
     threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
-    policy = Policy(keep_stale, checkpoint_every, time_limit, again)
-    finished = run_plan(view.plan, request, source, workers, store, records, progress, policy)
+    finished = run_plan(view.plan, view.request, view.source, runner.engine, store, records, progress, policy)
     progress.tell(summary(finished, view.plan))
-    return _reported(store, view.benchmarks, finished)
+    return finished
+
+
+def report_after(
+    parts: Iterable[Collection[Finished]], benchmarks: Collection[Benchmark], runner: Runner
+) -> opt.Answer:
+    """Carry out parts as they are asked for, then write the report, also after Ctrl-C, and say where it is."""
+    finished = list[Finished]()
+    try:
+        for part in parts:
+            finished += part
+    except KeyboardInterrupt:
+        with suppress(UnfinishedError):  # nothing is recorded yet
+            runner.progress.say(_reported(runner.store, benchmarks, finished).text)
+        raise
+    return _reported(runner.store, benchmarks, finished)
 
 
 def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float | None, *, retime: bool) -> Engine:
