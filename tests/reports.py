@@ -13,6 +13,7 @@ from resnet18.records.store import Readings
 from resnet18.report.markdown import write_markdown
 from resnet18.report.report import build_document
 from resnet18.spec.claim import Difference
+from resnet18.spec.metric import MetricFacts
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.statistics import Estimate, Region
@@ -27,6 +28,7 @@ check = [{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" 
 """
 
 
+QUANTITIES = {"points": "accuracy", "%": "seconds", "nats": "loss", "MiB": "bytes"}
 BETWEEN = Difference(kind="greater", metric="clean_accuracy", case="a", than="b")
 
 
@@ -36,8 +38,10 @@ def estimate(value, se=0.5, n=5):
 
 def comparison_of(estimates, check=BETWEEN, **changes):
     """A comparison of "a" with "b" whose estimates are given."""
-    values = {"about": ("a", "b"), "what": "x", "region": Region(low=0), "unit": "points", **changes}
-    return Comparison(check=check, estimates=estimates, **values)
+    quantity = QUANTITIES[changes.pop("unit", "points")]
+    facts = MetricFacts(changes.pop("what", "x"), quantity, is_share=getattr(check, "metric", "") == "clean_accuracy")
+    values = {"about": ("a", "b"), "region": Region(low=0), **changes}
+    return Comparison(check=check, estimates=estimates, facts=facts, **values)
 
 
 def plain_epochs(count):

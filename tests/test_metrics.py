@@ -1,5 +1,7 @@
 """Metrics of claims, each on a curve whose answer is plain."""
 
+from math import inf
+
 import pytest
 from builders import make_epoch, make_experiment, make_losses, make_record
 
@@ -37,14 +39,14 @@ def record_of(accuracies, rates=(), last_images=100):
         ("process_peak_bytes", [10], None),
         (50.0, [10, 40, 50, 45, 60], 3.0),
         (10.0, [10, 40, 50, 45, 60], 1.0),
-        (99.0, [10, 40, 50, 45, 60], 6.0),
+        (99.0, [10, 40, 50, 45, 60], inf),
     ],
 )
 def test_a_metric_of_a_curve(metric, accuracies, expected):
     """None where the curve is too short for it, or nothing was measured.
 
     Jitter is of noise about a line: +1, -1, +1, … has second differences of 4 points, 16/6 of variance. A level is
-    given as a number; where it is never reached, that counts as one epoch more than there are.
+    given as a number; where it is never reached, that is after infinitely many epochs.
     """
     level = metric if isinstance(metric, float) else None
 
@@ -60,10 +62,10 @@ def test_curves_leave_out_epochs_that_were_tested_on_more_images():
 
 
 def test_a_metric_knows_its_step():
-    """One epoch; one of 200 images; none for times."""
+    """One epoch; one of 200 images; a millisecond."""
     metrics = "epochs_to_plateau", "clean_accuracy", "train_s"
 
-    assert [1.0, 0.5, 0.0] == [resolution(metric, record_of([10], last_images=200)) for metric in metrics]
+    assert [1.0, 0.5, 0.001] == [resolution(metric, record_of([10], last_images=200)) for metric in metrics]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_losses_and_gaps_are_of_first_and_last_epochs():
     record = make_record(epochs=make_losses((3.0, 2.5), (2.0, 2.25), (0.5, 9.0), last_images=40))
     metrics = ("train_loss_drop", "test_loss_drop", "final_train_loss", "final_train_accuracy", "generalization_gap")
 
-    assert (2.5, 0.25, 0.5, 37.5, -12.5) == tuple(value_of(metric, record) for metric in metrics)
+    assert (2.5, 0.25, 0.5, 95.0, 45.0) == tuple(value_of(metric, record) for metric in metrics)
     assert (None, None) == tuple(value_of(metric, make_record()) for metric in metrics[:2])
 
 

@@ -150,7 +150,7 @@ def test_the_choice_gives_the_most_verdicts_for_its_time(what, chosen):
         (ORDER.format("8", "16"), {"cases": ["8"]}, Reason("not_planned", "mine/16")),
         (OOM, {}, Reason("other_device", "mine/16", what="cuda")),
         (ORDER.format("8", "16"), {"unknown": ["16"]}, Reason("time_unknown", "mine/16")),
-        ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, Reason("too_few_epochs", count=5)),
+        ('{ kind = "overfits", case = "8", turns_by = 2 }', {}, Reason("undefined", metric="lowest_loss_epoch")),
         (ORDER.format("8", "16"), {"text": ON_CARD}, Reason("no_device", what="no CUDA device")),
     ],
 )

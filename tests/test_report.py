@@ -64,7 +64,7 @@ def test_an_extrapolated_time_stands_with_what_it_is_made_of():
 
     assert "500,000 images from 1,280" in text
     assert "- Reported values are shown only beside extrapolated times: an option changed the experiment." in text
-    assert "0 inconclusive, 3 not run" in text
+    assert "0 inconclusive, 0 not judgeable, 3 not run" in text
     assert "### Verdicts" not in text
 
 
@@ -164,7 +164,7 @@ def test_verdicts_come_first_and_again_under_their_table(tmp_path):
     mine = make_benchmark(tmp_path, TOML + CLAIM)
     text = text_of([mine], record_all([mine], seeds=(0, 1, 2)))
 
-    assert "Of 1 claim of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not run**" in text
+    assert "Of 1 claim of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not judgeable, 0 not run**" in text
     assert text.index("### Summary") < text.index("### Verdicts") < text.index("### A table")
     assert "- **C9 inconclusive**" in text[text.index("### A table") :]
     assert "<b>" not in text
@@ -179,7 +179,7 @@ def test_every_claim_of_the_suite_has_a_verdict_however_many_seeds_its_cases_hav
     text = text_of(suite, [one for one in records if one.seed < (crc32(one.arm_id.encode()) + shift) % 6])
 
     for claim in (claim for benchmark in suite for claim in benchmark.claims):
-        assert row_of(text, claim.id)[2] in {"supported", "contradicted", "inconclusive", "not run"}
+        assert row_of(text, claim.id)[2] in {"supported", "contradicted", "inconclusive", "not judgeable", "not run"}
 
 
 def test_reports_are_judged_each_by_itself(tmp_path):
@@ -236,7 +236,7 @@ COMMAND = "resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:ci
 ALIKE = "epochs tested on equally many images"
 LACKS = f"clean test accuracy, last quarter of epochs minus the quarter before: needs 8 {ALIKE}"
 NEAREST = "Inconclusive. If the estimates were exact, these seeds would decide: X1 ({})."
-NEVER = f"Inconclusive, and no number of seeds of such runs can support the claim: X1 ({LACKS})."
+NEVER = f"Not judgeable: X1 ({LACKS})."
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from math import inf, log
 
 import numpy as np
 import pytest
-from builders import TOML, claims_toml, make_benchmark, make_curve, make_epoch, make_losses, make_record
+from builders import TOML, changed, claims_toml, make_benchmark, make_curve, make_epoch, make_losses, make_record
 from reports import BETWEEN, PAPER, comparison_of, estimate, record_all
 
 from resnet18.judge.reason import Reason
@@ -46,7 +46,7 @@ def verdicts(mine, records, request=PAPER):
 
 
 def words(mine, records, request=PAPER):
-    return [verdict.word for verdict in verdicts(mine, records, request)]
+    return [verdict.here for verdict in verdicts(mine, records, request)]
 
 
 GREATER = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'
@@ -105,7 +105,7 @@ def test_a_check_amounts_to_comparisons_and_these_to_a_verdict(check, word, expe
     assert [tuple(numbers) for _, *numbers in expected] == [
         pytest.approx((part.last.value, part.region.low, part.region.high), abs=0.002) for part in verdict.comparisons
     ]
-    assert word == verdict.word
+    assert word == verdict.here
     assert {"train_s" in check} == {part.is_log for part in verdict.comparisons}
     correlation = pytest.approx(1.0) if check == PAIRED else None  # a seed has the same noise in every case
     assert [correlation] * len(expected) == [part.correlation for part in verdict.comparisons]
@@ -139,7 +139,7 @@ def test_tables_of_other_reports_lend_nothing(tmp_path):
     records = records_of(one, means={**means, "32": 60.0}, seeds=3)
     pair = one.model_copy(update={"cases": one.cases[:2]})
 
-    assert "inconclusive" == judge([pair], select([pair, other], PAPER, records), PAPER)[0].word
+    assert "inconclusive" == judge([pair], select([pair, other], PAPER, records), PAPER)[0].here
 
 
 def test_times_are_compared_within_seeds(tmp_path):
@@ -185,6 +185,23 @@ TURNS = '{ kind = "overfits", case = "16", turns_by = 5 }'
 ON_CARD = OOM.replace('"cpu" }', '"cuda", card = "24 GiB" }')
 
 
+REACHES = SLOWER.replace('"train_s"', '"epochs_to_level", level = 76.0')
+
+
+def five(percent):
+    """Five epochs that gain half a point each and end at an accuracy."""
+    return make_curve(*(percent - (4 - at) / 2 for at in range(5)))
+
+
+def few_fitted(_):
+    return make_losses((2.0, 2.0), (1.0, 2.0))
+
+
+def of_ten_classes(mine, best):
+    records = records_of(mine, means={"8": best, "16": 12.0})
+    return [changed(record, classes=[*"abcdefghij"]) for record in records]
+
+
 def ends_of_two_codes(mine):
     lost = {"means": ALONE, "status": "oom_device"}
     return records_of(mine, seeds=1, **lost) + without(0, records_of(mine, seeds=3, shared_code="e" * 64, **lost))
@@ -210,23 +227,33 @@ MISSING = [
         lambda mine: records_of(mine, epochs=lambda _: timed(0.0)),
     ),
     (Reason("unreliable_times", count=1, of=10, what="not_exclusive"), SLOWER, unreliable),
-    (Reason("no_noise", metric="final_train_loss"), LOSS, records_of),
-    (Reason("undefined", metric="late_gain"), LATE, records_of),
-    (Reason("too_few_epochs", count=5), TURNS, records_of),
     (Reason("no_run_on_device", what="cuda"), ON_CARD, records_of),
     (Reason("no_run_on_card", what="24 GiB"), ON_CARD, lambda mine: on_card(mine, 80)),
 ]
 
 
+NO_SITUATION = [
+    (Reason("undefined", metric="late_gain"), LATE, records_of),
+    (Reason("undefined", metric="train_loss_slope"), TURNS, lambda mine: records_of(mine, epochs=few_fitted)),
+    (Reason("not_fitted", count=38, of=90), TURNS, records_of),
+    (Reason("not_learned", what="18.9", count=10), GREATER, lambda mine: of_ten_classes(mine, 18.9)),
+    (Reason("never_reached", what="76"), REACHES, lambda mine: records_of(mine, epochs=five)),
+]
+
+
 @pytest.mark.parametrize(
     ("word", "reason", "check", "make"),
-    [*(("inconclusive", *row) for row in OPEN), *(("not run", *row) for row in MISSING)],
+    [
+        *(("inconclusive", *row) for row in OPEN),
+        *(("not run", *row) for row in MISSING),
+        *(("not judgeable", *row) for row in NO_SITUATION),
+    ],
 )
 def test_records_that_do_not_bear_on_a_claim_give_the_reason(word, reason, check, make, tmp_path):
     mine = claimed(tmp_path, check)
     (verdict,) = verdicts(mine, make(mine))
 
-    assert (word, (reason,)) == (verdict.word, verdict.reasons)
+    assert (word, (reason,)) == (verdict.here, verdict.reasons)
 
 
 @pytest.mark.parametrize(
@@ -243,8 +270,8 @@ def test_a_value_is_held_against_the_reports_only_on_its_own_terms(request_, cod
     mine = claimed(tmp_path, NEAR, GREATER)
     value, direction = verdicts(mine, records_of(mine, request_), request_)
 
-    assert ("not run", (Reason(code),), (Reason(code),)) == (value.word, value.reasons, value.out_of_reach)
-    assert "supported" == direction.word
+    assert ("not run", (Reason(code),), (Reason(code),)) == (value.here, value.reasons, value.out_of_reach)
+    assert "supported" == direction.here
 
 
 def test_cases_of_two_scales_and_cases_that_options_make_one_run_are_not_compared(tmp_path):
@@ -270,9 +297,9 @@ def test_claims_are_tested_at_3_5_and_10_seeds_only(tmp_path):
         ((GREATER, GREATER), "supported"),
         ((GREATER, CLOSE_CALL), "inconclusive"),
         ((GREATER, WORSE, CLOSE_CALL), "contradicted"),
-        ((GREATER, LATE), "inconclusive"),
+        ((GREATER, LATE), "not judgeable"),
         ((WORSE, LATE), "contradicted"),
-        ((LATE, LATE), "not run"),
+        ((LATE, LATE), "not judgeable"),
     ],
 )
 def test_a_claim_holds_where_all_its_checks_do_and_falls_where_one_does(checks, word, tmp_path):
@@ -299,6 +326,99 @@ def test_how_runs_end_is_a_claim(endings, word, tmp_path):
     records = [make_record(run.spec.experiment, request=PAPER, status=status) for run, status in runs]
 
     assert [word] == words(mine, records)
+
+
+@pytest.mark.parametrize(
+    ("slow", "word"), [("8", "supported"), ("16", "contradicted")], ids=["the case claimed slower", "the other"]
+)
+def test_a_run_that_never_reaches_a_level_took_longer_than_it_ran(slow, word, tmp_path):
+    """One case needs 2 epochs, the other more than its 5."""
+    mine = claimed(tmp_path, REACHES.replace("76.0", "60.0"))
+    means = {"8": 70.0, "16": 70.0, slow: 40.0}
+
+    def rising(percent):
+        return make_curve(percent - 20, *[percent] * 4)
+
+    assert [word] == words(mine, records_of(mine, means=means, epochs=rising))
+
+
+def test_a_loss_near_0_falls_by_ratio(tmp_path):
+    """From 1e-4 to 5e-5: no step is a ten-thousandth of a nat, and the training loss halves."""
+    mine = claimed(tmp_path, TURNS)
+    losses = [(1e-4 * 0.5 ** (at / 12), 1 + abs(at - 4) / 10) for at in range(1, 13)]
+
+    assert ["supported"] == words(mine, records_of(mine, means={"16": 1.0}, epochs=lambda _: make_losses(*losses)))
+
+
+def test_gains_are_compared_for_each_doubling(tmp_path):
+    """From 8 to 16 the time falls by a fifth, from 16 to 256 by a half: less for each of the four doublings."""
+    falls = TREND.replace("clean_accuracy", "train_s").replace("rising", "falling").replace("32", "256")
+    text = THREE.replace("32", "256") + claims_toml(falls.replace(" }", ', per = "doubling", flattens = true }'))
+    mine = make_benchmark(tmp_path, text)
+    means = {"8": 100.0, "16": 80.0, "256": 40.0}
+
+    assert ["supported"] == words(mine, records_of(mine, means=means, epochs=timed))
+
+
+@pytest.mark.parametrize("check", [GREATER.replace("clean_accuracy", "final_train_loss"), SLOWER, GREATER])
+def test_seeds_that_agree_to_the_last_digit_still_have_an_interval(check, tmp_path):
+    mine = claimed(tmp_path, check)
+    (verdict,) = verdicts(mine, records_of(mine, epochs=lambda percent: timed(70.0)))
+    low, high = verdict.comparisons[0].last.interval()
+
+    assert low < high
+
+
+def test_a_ranking_tells_how_far_its_order_agrees(tmp_path):
+    """Of three pairs one is turned round in every seed: Kendall's tau is a third, with the rounding of a pair."""
+    mine = claimed(tmp_path, RANKING.replace('"32", "16", "8"', '"16", "32", "8"'))
+    (verdict,) = verdicts(mine, records_of(mine, means={"8": 60.0, "16": 70.0, "32": 80.0}))
+    (result,) = verdict.results
+
+    assert (pytest.approx(1 / 3), [False, True]) == (result.tau.value, [part.holds for part in result.comparisons])
+    assert result.tau.interval()[0] < 1 / 3 < result.tau.interval()[1]
+
+
+def varying(folder, *checks, varies="batch_size"):
+    return make_benchmark(folder, THREE.replace("[table]", f'varies = ["{varies}"]\n\n[table]') + claims_toml(*checks))
+
+
+@pytest.mark.parametrize(
+    ("request_", "of_report"),
+    [
+        (PAPER, ()),
+        (SMALL, ("scaled_down",)),
+        (Request(), ("other_data", "scaled_down")),
+        (Request(scale="paper", data="cifar10-jpeg", overrides=("image_size=64",)), ("other_size",)),
+        (Request(scale="paper", data="cifar10-jpeg", overrides=("optimizer.lr=0.5",)), ("unknown",)),
+        (Request(scale="paper", data="cifar10-jpeg", overrides=('path="fast"',)), ()),
+    ],
+)
+def test_a_verdict_says_why_it_is_none_on_the_report(request_, of_report, tmp_path):
+    """Of what a request changes; path and precision change no accuracy."""
+    mine = varying(tmp_path, GREATER)
+
+    assert of_report == verdicts(mine, records_of(mine, request_), request_)[0].of_report
+
+
+def test_cases_that_differ_in_more_than_their_table_is_about_are_confounded(tmp_path):
+    mine = varying(tmp_path, GREATER, varies="optimizer")
+
+    assert ("confounded",) == verdicts(mine, records_of(mine))[0].of_report
+
+
+def test_times_of_two_forms_of_the_optimizer_are_confounded_and_accuracies_are_not(tmp_path):
+    mine = varying(tmp_path, GREATER, SLOWER)
+    records = mixed(mine, timed, numerics={"optimizer_form": "fused"})
+
+    assert [(), ("confounded",)] == [verdict.of_report for verdict in verdicts(mine, records)]
+
+
+def test_claims_that_test_the_same_are_tested_once(tmp_path):
+    """A third claim, of the first's runs, makes two no three."""
+    mine = claimed(tmp_path, GREATER, SLOWER, GREATER)
+
+    assert [0.025, 0.05, 0.025] == [verdict.level for verdict in verdicts(mine, records_of(mine))]
 
 
 def test_a_card_as_large_as_the_reports_contradicts_what_it_says_of_it(tmp_path):
@@ -344,7 +464,7 @@ def test_a_reported_value_is_one_run_that_scatters_as_ours_do(tmp_path):
     mine = claimed(tmp_path, near, ours)
     found = verdicts(mine, records_of(mine, seeds=10))
 
-    assert ["inconclusive", "contradicted"] == [verdict.word for verdict in found]
+    assert ["inconclusive", "contradicted"] == [verdict.here for verdict in found]
     assert found[0].deciding.seeds is None
 
 
@@ -362,7 +482,7 @@ def test_the_deciding_part_is_what_would_settle_a_claim_first(check, means, abou
     mine = claimed(tmp_path, check)
     (verdict,) = verdicts(mine, records_of(mine, means=dict(zip(MEANS, means, strict=True)), seeds=3))
 
-    assert ("inconclusive", tuple(about.split())) == (verdict.word, verdict.deciding.about)
+    assert ("inconclusive", tuple(about.split())) == (verdict.here, verdict.deciding.about)
 
 
 def test_that_one_of_many_parts_fails_is_tested_so_many_times(tmp_path):
@@ -405,7 +525,7 @@ def test_false_verdicts_on_a_whole_report_stay_under_5_percent():
         ]
         ps = [p_of_claim(results) for results in report]
         wrong += any(
-            p <= level and verdict_at(None, None, results, level, 18).word != "inconclusive"
+            p <= level and verdict_at(None, None, results, level, 18).here != "inconclusive"
             for p, results, level in zip(ps, report, holm_levels(ps), strict=True)
         )
 

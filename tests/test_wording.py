@@ -84,7 +84,7 @@ def test_a_comparison_says_what_is_compared_and_claimed(check, changes, text):
         (TIMES, {"unit": "%"}, log(2.0), 0.01, "2 times [1.95, 2.05]"),
         (TIMES, {"unit": "%"}, log(0.5), 0.01, "0.5 times [0.489, 0.512]"),
         (NUMBER, {"about": ("a",), "unit": "%"}, log(12.0), 0.01, "12.00 s [11.73, 12.28]"),
-        (BYTES, {"about": ("a",), "unit": "%"}, log(2.0**31), 0.01, "2048.0 MiB [2001.3, 2095.8]"),
+        (BYTES, {"about": ("a",), "unit": "MiB"}, log(2.0**31), 0.01, "2048.0 MiB [2001.3, 2095.8]"),
     ],
 )
 def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):

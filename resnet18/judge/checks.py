@@ -1,15 +1,14 @@
 """What each kind of check compares: values by case and seed, weighted sums of their means, and the regions claimed."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
-from math import inf, log
-from statistics import correlation, linear_regression
+from math import inf, isinf, log
+from statistics import correlation, fmean
 from typing import assert_never
 
-from resnet18.judge.reason import CannotJudgeError, Reason, measured_in_order
-from resnet18.judge.samples import Samples, samples_of
-from resnet18.records.record import Epoch, Record
+from resnet18.judge.reason import CannotJudgeError, Reason
+from resnet18.judge.samples import Runs, Samples, priors_of
 from resnet18.spec.claim import (
     Check,
     Close,
@@ -21,14 +20,17 @@ from resnet18.spec.claim import (
     Ratio,
     RunStatus,
     Trend,
+    cases_of,
     orders,
 )
-from resnet18.spec.metric import MARGIN_UNITS, METRICS
-from resnet18.tables.metrics import FEWEST_WITH_HALVES, comparable_epochs, resolution, second_half, value_of
-from resnet18.tables.selection import CaseRecords
+from resnet18.spec.metric import MetricFacts
 from resnet18.tables.statistics import Estimate, Region, paired_contrast, range_p, sequential_p
 
 UP = Region(low=0.0)
+FITTED = 90.0
+"""Training accuracy in percent below which a run has not fitted its images, and cannot overfit."""
+LEARNED = 0.1
+"""Share of the way from guessing to 100 % that some case must reach: of runs that learn nothing, none is better."""
 NamedRegion = tuple[tuple[str, ...], Region]
 
 
@@ -39,11 +41,10 @@ class Comparison:
     check: Check
     about: tuple[str, ...]
     """The cases, the case that is meant to be higher first."""
-    what: str
-    """The quantity, in words."""
+    facts: MetricFacts
     region: Region
-    unit: str
-    """Of a margin; `%`: values are logarithms, and estimates are written as ratios."""
+    remark: str = ""
+    """What is compared of the metric, where it is not a mean or a difference of means."""
     estimates: Mapping[int, Estimate] = field(default_factory=dict)
     """By interim analysis: of seeds 0 to n - 1. With fewer than three seeds there is none."""
     can_only_fail: bool = False
@@ -54,6 +55,8 @@ class Comparison:
     """Estimates of every pair of three or more cases that are claimed to be near: these are the furthest apart."""
     widest_of: int = 2
     """Cases of which the two are the highest and the lowest."""
+    censored: frozenset[str] = frozenset()
+    """Cases with a run that ended before it reached the level: their means are lower bounds."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
     holds: bool | None = None
@@ -62,9 +65,19 @@ class Comparison:
     """Seeds of each case that would settle it if the estimate were the truth; None: more than `MOST_SEEDS`."""
 
     @property
+    def unit(self) -> str:
+        """The unit of a margin; `%`: values are logarithms, and estimates are written as ratios."""
+        return self.facts.margin_unit
+
+    @property
     def is_log(self) -> bool:
         """Whether estimates are logarithms of ratios."""
         return self.unit == "%"
+
+    @property
+    def what(self) -> str:
+        """The quantity, in words."""
+        return f"{self.facts.title}{self.remark}"
 
     @property
     def against_one_run(self) -> bool:
@@ -84,12 +97,16 @@ class Comparison:
     @property
     def p_for(self) -> float:
         """The p for the claim, over all interim analyses."""
+        if {*self.about[1:]} & self.censored:  # the true difference may be smaller
+            return 1.0
         every = self.pairs or (self.estimates,)  # of a closer pair less may be known
         return sequential_p({n: max(self.region.p_inside(pair[n]) for pair in every) for n in self.estimates})
 
     @property
     def p_against(self) -> float:
         """The p against the claim, over all interim analyses."""
+        if {*self.about[:1]} & self.censored:  # the true difference may be larger
+            return 1.0
         if self.widest_of > 2:
             return sequential_p(
                 {n: range_p(found, self.region.high, self.widest_of) for n, found in self.estimates.items()}
@@ -108,44 +125,66 @@ class Comparison:
         return inf if self.seeds is None else self.seeds
 
 
-def compare(check: Check, cases: Sequence[CaseRecords], chapter: Collection[CaseRecords]) -> Iterator[Comparison]:
-    """Yield the comparisons that a check amounts to, all of which must hold; a chapter has the cases of all tables.
+def compare(check: Check, runs: Runs) -> Iterator[Comparison]:
+    """Yield the comparisons that a check amounts to, all of which must hold.
 
-    CannotJudgeError where a value is not defined or has no noise.
+    CannotJudgeError where a value is not defined, or the situation that the check is about did not arise.
     """
     if isinstance(check, Overfits):
-        yield from _overfits(check, cases, chapter)
+        fitted = runs.values(check.case, "final_train_accuracy")
+        if fitted and fmean(fitted) < FITTED:
+            raise CannotJudgeError(Reason("not_fitted", count=round(fmean(fitted)), of=round(FITTED)))
+        regions = {"train_loss_slope": Region(high=0), "test_loss_slope": UP}
+        for metric, region in {**regions, "lowest_loss_epoch": Region(high=check.turns_by + 0.5)}.items():
+            part = Comparison(check, (check.case,), runs.facts(metric), region)
+            yield _estimated(part, [1], _samples(runs, (check.case,), metric)[0])
     elif not isinstance(check, RunStatus):
-        facts = METRICS[check.metric]
-        unit = MARGIN_UNITS[facts.quantity]
-        records = [record for case in cases for record in measured_in_order(case)]
-        step = max((resolution(check.metric, record) for record in records), default=0.0)
-
-        def value(record: Record) -> float:
-            found = value_of(check.metric, record, check.level)
-            if found is None:
-                raise CannotJudgeError(Reason("undefined", metric=check.metric))
-            if unit == "%" and found <= 0:
-                raise CannotJudgeError(Reason("no_ratio", metric=check.metric, what=f"{found:g}"))
-            return log(found) if unit == "%" else found
-
-        samples = samples_of(cases, chapter, value, step, in_blocks=facts.quantity == "seconds")
-        if not step and any(len(found) > 1 and len(set(found)) == 1 for found in samples.by_case.values()):
-            raise CannotJudgeError(Reason("no_noise", metric=check.metric))
-        for part, weights in _parts(check, facts.title, unit, samples):
-            yield _estimated(part, weights, samples)
+        facts = runs.facts(check.metric)
+        samples, censored = _samples(runs, cases_of(check), check.metric, check.level)
+        if facts.is_share and len(samples.by_case) > 1:
+            _require_learning(samples, runs.chance(cases_of(check)))
+        for part, weights in _parts(check, facts, samples):
+            yield replace(_estimated(part, weights, samples), censored=censored)
 
 
-def _parts(check: MetricCheck, title: str, unit: str, samples: Samples) -> Iterator[tuple[Comparison, Sequence[float]]]:
+def _samples(
+    runs: Runs, cases: Sequence[str], metric: str, level: float | None = None
+) -> tuple[Samples, frozenset[str]]:
+    """Return the values of cases with what their chapter lends, and the cases of which a run is censored.
+
+    A run that never reached the level would have reached it after its last epoch: it counts as one epoch more, at
+    least. CannotJudgeError where no run did.
+    """
+    by_case = {case: runs.values(case, metric, level) for case in cases}
+    censored = frozenset(case for case, values in by_case.items() if any(map(isinf, values)))
+    if censored:
+        if all(isinf(value) for values in by_case.values() for value in values):
+            raise CannotJudgeError(Reason("never_reached", what=f"{level:g}"))
+        for case in censored:
+            ends = runs.values(case, "epochs")
+            by_case[case] = [end + 1 if isinf(at) else at for at, end in zip(by_case[case], ends, strict=True)]
+    step, is_blocked = runs.step(metric, cases), runs.is_blocked(metric)
+    # Cases that a machine slows together are not independent: they lend nothing.
+    priors = {} if is_blocked or censored else priors_of(runs.lent(metric, level), step)
+    return Samples(by_case, priors, step, is_blocked), censored
+
+
+def _require_learning(samples: Samples, chance: float | None) -> None:
+    """Raise CannotJudgeError where the best case is hardly better than guessing."""
+    best = max((fmean(values) for values in samples.by_case.values() if values), default=0.0)
+    if chance is not None and best < chance + LEARNED * (100 - chance):
+        raise CannotJudgeError(Reason("not_learned", what=f"{best:.1f}", count=round(chance)))
+
+
+def _parts(check: MetricCheck, facts: MetricFacts, samples: Samples) -> Iterator[tuple[Comparison, Sequence[float]]]:
     """Yield comparisons without estimates, and the weights of their cases."""
     if isinstance(check, Trend):
-        yield from _trend(check, title, unit)
+        yield from _trend(check, facts)
         return
-    for names, region in _regions(check, is_log=unit == "%", samples=samples):
-        part = Comparison(check, names, title, region, unit)
+    for names, region in _regions(check, is_log=facts.margin_unit == "%", samples=samples):
+        part = Comparison(check, names, facts, region)
         if isinstance(check, Equivalent) and len(check.cases) > 2:
-            what = f"{title}, highest and lowest of {len(check.cases)} cases"
-            part = replace(part, what=what, widest_of=len(check.cases))
+            part = replace(part, remark=f", highest and lowest of {len(check.cases)} cases", widest_of=len(check.cases))
         yield part, [1, -1][: len(names)]
 
 
@@ -196,44 +235,22 @@ def _regions(
             assert_never(check)
 
 
-def _trend(check: Trend, title: str, unit: str) -> Iterator[tuple[Comparison, Sequence[float]]]:
-    """Yield the change per step (a least-squares line through the means), each step, and whether the trend flattens."""
+def _trend(check: Trend, facts: MetricFacts) -> Iterator[tuple[Comparison, Sequence[float]]]:
+    """Yield the change per step or doubling (a least-squares line), each step, and whether the trend flattens."""
     sign = 1 if check.direction == "rising" else -1
-    places = [at - (len(check.cases) - 1) / 2 for at in range(len(check.cases))]
-    line = [sign * place / sum(other**2 for other in places) for place in places]
-    per_step = f"{title} per step, claimed {check.direction}"
-    yield Comparison(check, check.cases, per_step, UP, unit, falls=sign < 0), line
+    places = check.places
+    offsets = [place - fmean(places) for place in places]
+    line = [sign * offset / sum(other**2 for other in offsets) for offset in offsets]
+    per = f" per {check.per}, claimed {check.direction}"
+    yield Comparison(check, check.cases, facts, UP, per, falls=sign < 0), line
     # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
     for pair in pairwise(check.cases):
-        step = f"{title}, claimed {check.direction} at each step"
-        yield Comparison(check, pair, step, UP, unit, can_only_fail=True, falls=sign < 0), [-sign, sign]
+        step = f", claimed {check.direction} at each step"
+        yield Comparison(check, pair, facts, UP, step, can_only_fail=True, falls=sign < 0), [-sign, sign]
     if check.flattens:
+        first, last = (sign / (above - below) for below, above in (places[:2], places[-2:]))
         bend = [0.0] * len(places)
-        for at, weight in ((0, -sign), (1, sign), (-2, sign), (-1, -sign)):
+        for at, weight in ((0, -first), (1, first), (-2, last), (-1, -last)):
             bend[at] += weight
-        yield Comparison(check, check.cases, f"{title}, claimed to flatten", UP, unit), bend
-
-
-def _overfits(check: Overfits, cases: Sequence[CaseRecords], chapter: Collection[CaseRecords]) -> Iterator[Comparison]:
-    def half_of(record: Record) -> Sequence[Epoch]:
-        if not (half := second_half(record)):
-            raise CannotJudgeError(Reason("too_few_epochs", count=FEWEST_WITH_HALVES))
-        return half
-
-    def slope(losses: Sequence[float]) -> float:
-        return linear_regression(range(len(losses)), losses).slope
-
-    def turn(record: Record) -> float:
-        half_of(record)
-        return float(min(comparable_epochs(record), key=lambda epoch: epoch.clean.loss).epoch)
-
-    quantities: Iterable[tuple[str, str, Region, float, Callable[[Record], float]]] = (
-        ("training loss per epoch, second half", "nats", Region(high=0), 0,
-         lambda record: slope([epoch.train.loss for epoch in half_of(record)])),
-        ("test loss (clean) per epoch, second half", "nats", UP, 0,
-         lambda record: slope([epoch.clean.loss for epoch in half_of(record)])),
-        ("epoch of the lowest test loss (clean)", "epochs", Region(high=check.turns_by + 0.5), 1, turn),
-    )  # fmt: skip
-    for what, unit, region, step, value in quantities:
-        part = Comparison(check, (check.case,), what, region, unit)
-        yield _estimated(part, [1], samples_of(cases, chapter, value, step))
+        flattens = f", change per {check.per}, first minus last, claimed to flatten"
+        yield Comparison(check, check.cases, facts, UP, flattens), bend

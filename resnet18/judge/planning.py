@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from scipy.special import chdtri
 
 from resnet18.judge.reason import Reason
-from resnet18.judge.verdict import other_terms
+from resnet18.judge.recorded import other_terms
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, is_about_a_value
@@ -166,7 +166,7 @@ def _obstacle(
     if any(run.run_id not in seconds for run in runs):
         return Reason("time_unknown", label)
     if isinstance(check, Overfits) and runs[0].experiment.epochs < FEWEST_WITH_HALVES:
-        return Reason("too_few_epochs", count=FEWEST_WITH_HALVES)
+        return Reason("undefined", metric="lowest_loss_epoch")
     kind = runs[0].execution.device.partition(":")[0].replace("auto", device)
     if isinstance(check, RunStatus) and check.device.partition(":")[0] != kind:
         return Reason("other_device", label, what=check.device)

@@ -1,17 +1,50 @@
-"""Samples: the values of a quantity by case and seed, and what the cases of a chapter lend each other."""
+"""Samples: the values of a metric by case and seed, and what the cases of a chapter lend each other."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, variance
+from typing import Literal, Protocol
 
-from resnet18.judge.reason import CannotJudgeError, measured_in_order
-from resnet18.records.record import Record
+from resnet18.spec.claim import Check, RunStatus
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.tables.metrics import mixed
-from resnet18.tables.selection import CaseRecords
+from resnet18.spec.metric import MetricFacts
 from resnet18.tables.statistics import Estimate, blocked_contrast, contrast
 from resnet18.tables.variances import WELCH, Prior, prior_of
+
+Reservation = Literal["other_data", "scaled_down", "other_size", "confounded", "unknown"]
+"""Why a verdict says nothing of the lab report: other data; fewer images, fewer epochs, or a narrower network; another
+image size; cases differ in more than the claim names; or what the runs have in common with the report is not known."""
+
+
+class Runs(Protocol):
+    """Runs that claims are judged on: the records of a table, or a table of anybody's runs."""
+
+    def facts(self, metric: str) -> MetricFacts:
+        """Return what a metric is."""
+
+    def require_comparable(self, check: Check) -> None:
+        """Raise CannotJudgeError where runs of a check's cases are missing, failed, or must not be compared."""
+
+    def values(self, case: str, metric: str, level: float | None = None) -> list[float]:
+        """Return a metric of a case for seeds 0, 1, 2, …, without a gap; CannotJudgeError where a run has none."""
+
+    def lent(self, metric: str, level: float | None = None) -> list[list[float]]:
+        """Return the values of every arm of the chapter that may lend its variance, as far as they have some."""
+
+    def step(self, metric: str, cases: Collection[str]) -> float:
+        """Return the smallest difference that two values can have."""
+
+    def chance(self, cases: Collection[str]) -> float | None:
+        """Return the accuracy of guessing in percent, None where it is not known."""
+
+    def is_blocked(self, metric: str) -> bool:
+        """Say whether runs of a seed followed each other, so that a drift of the machine moves them alike."""
+
+    def status_holds(self, check: RunStatus) -> bool:
+        """Say whether every run of a case ended as claimed; CannotJudgeError where no run can say so."""
+
+    def reservations(self, check: Check) -> tuple[Reservation, ...]:
+        """Return why a verdict on the check says nothing of the report."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +68,7 @@ class Samples:
         """Return the weighted sum of the means of cases over their first n seeds."""
         groups = [self.by_case[name][:n] for name in names]
         if self.in_blocks and len(self.by_case) > 1:
-            return blocked_contrast([found[:n] for found in self.by_case.values()], groups, weights)
+            return blocked_contrast([found[:n] for found in self.by_case.values()], groups, weights, self.step)
         return contrast(groups, weights, self.step, self.priors.get(n, WELCH))
 
     def extremes(self, n: int) -> tuple[str, str]:
@@ -49,26 +82,3 @@ def priors_of(arms: Collection[Sequence[float]], step: float = 0.0) -> dict[int,
     least = step**2 / 12
     found = {n: [max(variance(arm[:n]), least) for arm in arms if len(arm) >= n] for n in TESTED_AT}
     return {n: prior_of([value for value in variances if value], n - 1) for n, variances in found.items()}
-
-
-def samples_of(
-    cases: Sequence[CaseRecords],
-    chapter: Collection[CaseRecords],
-    value: Callable[[Record], float],
-    step: float,
-    *,
-    in_blocks: bool = False,
-) -> Samples:
-    """Return what a function says of the runs of cases, and of all cases of their chapter, each arm once.
-
-    CannotJudgeError where a run of the cases has no such value.
-    """
-    by_case = {case.name: [value(record) for record in measured_in_order(case)] for case in cases}
-    if in_blocks:  # cases that a machine slows together are not independent: they lend nothing
-        return Samples(by_case, {}, step, in_blocks)
-    by_arm, own = list[Sequence[float]](), [record for case in cases for record in case.measured]
-    for case in {case.arm_id: case for case in chapter}.values():
-        if not mixed([*own, *case.measured], are_costs=False, are_compared=True):
-            with suppress(CannotJudgeError):  # an arm without such a value lends nothing
-                by_arm.append([value(record) for record in measured_in_order(case)])
-    return Samples(by_case, priors_of(by_arm, step), step)

@@ -1,25 +1,23 @@
-"""Verdicts: what the records of one request say of each claim, at a family-wise error of 5 % over all claims."""
+"""Verdicts: what runs say of each claim here and of the report, at a family-wise error of 5 % over all claims."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import combinations
+from typing import Literal, get_args
 
 from resnet18.judge.checks import Comparison, compare
-from resnet18.judge.reason import CannotJudgeError, Reason, check_comparable, measured_in_order
-from resnet18.records.record import Record, Status
+from resnet18.judge.reason import CannotJudgeError, Reason
+from resnet18.judge.recorded import RecordedRuns
+from resnet18.judge.samples import Reservation, Runs
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Check, Claim, RunStatus, cases_of, is_about_a_value
-from resnet18.spec.experiment import FEWEST_SEEDS, is_cifar10
-from resnet18.spec.metric import parse_printed
+from resnet18.spec.claim import Check, Claim, MetricCheck, Overfits, Ranking, RunStatus, cases_of
+from resnet18.spec.experiment import FEWEST_SEEDS
 from resnet18.spec.resolve import Request
-from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head
-from resnet18.tables.statistics import ALPHA, holm_levels, seeds_needed
+from resnet18.tables.selection import Selection
+from resnet18.tables.statistics import ALPHA, Estimate, contrast, holm_levels, seeds_needed
 
-Word = Literal["supported", "contradicted", "inconclusive", "not run"]
-ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
-"""How a run can end that was carried out: other endings say nothing of it."""
-CARD_TOLERANCE = 0.05
-"""Drivers keep a few percent of a card's memory for themselves."""
+Word = Literal["supported", "contradicted", "inconclusive", "not judgeable", "not run"]
+RESERVATIONS: tuple[Reservation, ...] = get_args(Reservation)
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,10 @@ class CheckResult:
     """For a check of how runs end."""
     reason: Reason | None = None
     """Why it can neither hold nor fall."""
+    of_report: tuple[Reservation, ...] = ()
+    """Why it says nothing of the report."""
+    tau: Estimate | None = None
+    """Of a ranking: Kendall's tau, mean over seeds."""
 
     @property
     def judged(self) -> tuple[Comparison, ...]:
@@ -41,19 +43,30 @@ class CheckResult:
     @property
     def is_missing(self) -> bool:
         """Whether nothing was run that bears on it."""
-        return self.reason is not None and self.reason.bearing != "open"
+        return self.reason is not None and self.reason.bearing in {"missing", "out of reach"}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the records say of one claim."""
+    """What runs say of one claim."""
 
     benchmark: Benchmark
     claim: Claim
-    word: Word
+    here: Word
     results: tuple[CheckResult, ...]
     level: float
     """The level that its p was held against (Holm)."""
+
+    @property
+    def of_report(self) -> tuple[Reservation, ...]:
+        """Why the word is not one about the report; empty where it is."""
+        found = {why for result in self.results for why in result.of_report}
+        return tuple(why for why in RESERVATIONS if why in found)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the claim is supported or contradicted."""
+        return self.here in {"supported", "contradicted"}
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -73,7 +86,7 @@ class Verdict:
     @property
     def is_open(self) -> bool:
         """Whether more seeds could change it."""
-        return self.word == "inconclusive" and self.deciding is not None
+        return self.here == "inconclusive" and self.deciding is not None
 
     @property
     def deciding(self) -> Comparison | None:
@@ -100,80 +113,70 @@ def judge(
     without records is one of those tested, so that its level does not depend on which other tables were run. What their
     cases lend each other does.
     """
-    by_name = {selection.benchmark.name: selection for selection in selections}
     names = {benchmark.name for benchmark in benchmarks}
-    chapter = [case for selection in selections if selection.benchmark.name in names for case in selection.cases]
+    own = {selection.benchmark.name: selection for selection in selections if selection.benchmark.name in names}
+    chapter = tuple(case for selection in own.values() for case in selection.cases)
+    runs = {name: RecordedRuns(found, request, chapter) for name, found in own.items() if found.cases}
+    return judge_runs(benchmarks, lambda benchmark: runs.get(benchmark.name))
+
+
+def judge_runs(benchmarks: Collection[Benchmark], runs_of: Callable[[Benchmark], Runs | None]) -> tuple[Verdict, ...]:
+    """Return the verdict on every claim of tables, on the runs of each, None where it has none.
+
+    Claims of two tables that say the same of the same runs are tested once.
+    """
     claims = [(benchmark, claim) for benchmark in benchmarks for claim in benchmark.claims]
-    results = [
-        tuple(result_of(check, by_name.get(benchmark.name), chapter, request) for check in claim.checks)
-        for benchmark, claim in claims
-    ]
-    levels = holm_levels([p_of_claim(found) for found in results])
+    results = [tuple(result_of(check, runs_of(benchmark)) for check in claim.checks) for benchmark, claim in claims]
+    first: dict[object, int] = {}
+    same = [first.setdefault(_tested(found) or at, at) for at, found in enumerate(results)]
+    tested = sorted({*same})
+    levels = dict(zip(tested, holm_levels([p_of_claim(results[at]) for at in tested]), strict=True))
     return tuple(
-        verdict_at(benchmark, claim, found, level, len(claims))
-        for (benchmark, claim), found, level in zip(claims, results, levels, strict=True)
+        verdict_at(benchmark, claim, found, levels[at], len(tested))
+        for (benchmark, claim), found, at in zip(claims, results, same, strict=True)
     )
 
 
-def result_of(
-    check: Check, selection: Selection | None, chapter: Collection[CaseRecords], request: Request
-) -> CheckResult:
-    """Return what became of a check on the records of its table, None where there are none, within its chapter."""
-    if selection is None or not selection.cases:
+def _tested(results: Sequence[CheckResult]) -> object:
+    """Return what a claim tests: values and regions, whatever its cases are called; nothing where it has none."""
+    parts = tuple((part.facts, part.region, *sorted(part.estimates.items())) for r in results for part in r.judged)
+    return parts if all(result.judged for result in results) else None
+
+
+def result_of(check: Check, runs: Runs | None) -> CheckResult:
+    """Return what became of a check on the runs of its table, None where there are none."""
+    if runs is None:
         return CheckResult(check, reason=Reason("no_records"))
-    if (other := other_terms(check, request)) is not None:
-        return CheckResult(check, reason=other)
-    by_name = {case.name: case for case in selection.cases}
-    cases = [by_name[name] for name in cases_of(check)]
     try:
-        check_comparable(check, cases)
+        runs.require_comparable(check)
+        of_report = runs.reservations(check)
         if isinstance(check, RunStatus):
-            return CheckResult(check, status_holds=_status_holds(check, cases[0]))
-        return CheckResult(check, tuple(compare(check, cases, chapter)), reason=_few_seeds(cases))
+            return CheckResult(check, status_holds=runs.status_holds(check), of_report=of_report)
+        parts, tau = tuple(compare(check, runs)), kendall_tau(check, runs) if isinstance(check, Ranking) else None
+        return CheckResult(check, parts, reason=_few_seeds(check, runs), of_report=of_report, tau=tau)
     except CannotJudgeError as error:
         return CheckResult(check, reason=error.reason)
 
 
-def other_terms(check: Check, request: Request) -> Reason | None:
-    """Return why a check of a value cannot be judged under the request; those of direction always can."""
-    if not is_about_a_value(check) or reported_head(request) == "reported":
-        return None
-    if not is_cifar10(request.data_label):
-        return Reason("other_data")
-    return Reason("other_options" if request.scale == "paper" else "other_scale")
-
-
-def _few_seeds(cases: Sequence[CaseRecords]) -> Reason | None:
+def _few_seeds(check: MetricCheck | Overfits, runs: Runs) -> Reason | None:
     """Return that there are too few seeds; the case is named where another has more."""
-    seeds = {case.name: len(measured_in_order(case)) for case in cases}
+    metric, level = ("lowest_loss_epoch", None) if isinstance(check, Overfits) else (check.metric, check.level)
+    seeds = {case: len(runs.values(case, metric, level)) for case in cases_of(check)}
     least = min(seeds, key=lambda name: seeds[name])
     if seeds[least] >= FEWEST_SEEDS:
         return None
     return Reason("few_seeds", least if len({*seeds.values()}) > 1 else "", count=seeds[least], of=FEWEST_SEEDS)
 
 
-def _status_holds(check: RunStatus, case: CaseRecords) -> bool:
-    """Say whether every run of the case ended with the status, of those on the device that the report means."""
-    kind = check.device.partition(":")[0]
-    final = [record for record in case.records if record.status in ENDINGS and device_of(record) == kind]
-    if not final:
-        raise CannotJudgeError(Reason("no_run_on_device", what=kind))
-    if (card := parse_printed(check.card or "")) is not None:
-        final = [record for record in final if abs(_card_bytes(record) / card.value - 1) <= CARD_TOLERANCE]
-        if not final:
-            raise CannotJudgeError(Reason("no_run_on_card", what=card.text))
-    if len(final) < FEWEST_SEEDS:
-        raise CannotJudgeError(Reason("few_seeds", count=len(final), of=FEWEST_SEEDS))
-    endings = {record.status for record in final}
-    if len(endings) > 1 and check.status in endings:
-        raise CannotJudgeError(Reason("endings_differ", what=", ".join(sorted(endings))))
-    return endings == {check.status}
+def kendall_tau(check: Ranking, runs: Runs) -> Estimate | None:
+    """Return Kendall's tau between a claimed ranking and that of each seed: 1 as claimed, -1 reversed; mean over seeds.
 
-
-def _card_bytes(record: Record) -> float:
-    """Return the device memory that a run had."""
-    cap = parse_printed(record.spec.execution.memory_cap or "")
-    return cap.value if cap else float((record.fingerprint.numerics or {}).get("gpu_memory_bytes", 0))
+    None of fewer than two seeds. Kendall, Biometrika 30 (1938); two equal values count as half a pair (tau-a).
+    """
+    seeds = list(zip(*(runs.values(case, check.metric) for case in check.cases), strict=False))
+    pairs = len(check.cases) * (len(check.cases) - 1) / 2
+    taus = [sum((a > b) - (a < b) for a, b in combinations(seed, 2)) / pairs for seed in seeds]
+    return contrast([taus], [1], 2 / pairs) if len(taus) > 1 else None
 
 
 def p_of_claim(results: Sequence[CheckResult]) -> float:
@@ -209,6 +212,8 @@ def verdict_at(
         word = "contradicted"
     elif all(result.is_missing for result in results):
         word = "not run"
+    elif any(result.reason is not None and result.reason.bearing == "no situation" for result in results):
+        word = "not judgeable"
     elif None in outcomes or any(result.reason for result in results):
         word = "inconclusive"
     return Verdict(benchmark, claim, word, judged, level)

@@ -42,7 +42,7 @@ def _section(section: Section, depth: int) -> Iterator[str]:
 def _judgement(judgement: doc.Judgement, depth: int) -> list[str]:
     sections = [Section(f"Summary: {judgement.report}", judgement.summary)]
     if was_judged(judgement.verdicts):
-        rows = ((one.claim.id, one.claim.says, one.word, decisive(one)) for one in judgement.verdicts)
+        rows = ((one.claim.id, one.claim.says, one.here, decisive(one)) for one in judgement.verdicts)
         shown = text_table(("id", "claim", "verdict", "evidence"), rows)
         sections.append(Section(f"Verdicts: {judgement.report}", (shown, judgement.note)))
     return [blocks_text(sections, depth)]
@@ -50,7 +50,7 @@ def _judgement(judgement: doc.Judgement, depth: int) -> list[str]:
 
 def _claims(claims: doc.Claims) -> Iterator[str]:
     for verdict in claims:
-        yield f"- **{escape_inline(verdict.claim.id)} {verdict.word}**: {escape_inline(verdict.claim.says)}"
+        yield f"- **{escape_inline(verdict.claim.id)} {verdict.here}**: {escape_inline(verdict.claim.says)}"
         yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
 
 

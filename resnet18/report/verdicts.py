@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from math import ceil, exp, expm1, inf, log10
-from typing import assert_never
+from typing import assert_never, get_args
 
 from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import reason_text, reasons_text
@@ -17,18 +17,16 @@ from resnet18.spec.resolve import Request
 from resnet18.tables.cells import COSTS, STATUS_TEXT
 from resnet18.tables.statistics import ALPHA, MOST_SEEDS
 
-VERDICTS: tuple[Word, ...] = ("supported", "contradicted", "inconclusive", "not run")
+VERDICTS: tuple[Word, ...] = get_args(Word)
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
 OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
-SHARES = frozenset({"best_accuracy", "clean_accuracy", "final_train_accuracy"})
-"""Metrics whose value is a percentage; a difference of two is in points."""
 NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""
 
 
 def was_judged(verdicts: Collection[Verdict]) -> bool:
     """Say whether any claim has a verdict other than *not run*."""
-    return any(verdict.word != "not run" for verdict in verdicts)
+    return any(verdict.here != "not run" for verdict in verdicts)
 
 
 def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> doc.Judgement:
@@ -36,13 +34,14 @@ def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> d
 
     The summary has their count, a line for each claim that is decided, and what would decide the others.
     """
-    by_word = {word: [verdict for verdict in verdicts if verdict.word == word] for word in VERDICTS}
+    by_word = {word: [verdict for verdict in verdicts if verdict.here == word] for word in VERDICTS}
     lines = [
         Line(Strong(f"{verdict.claim.id} {word}"), f" ({verdict.claim.says}): {decisive(verdict)}.")
         for word in ("contradicted", "supported")
         for verdict in by_word[word]
     ]
     lines += _inconclusive(by_word["inconclusive"])
+    lines += _by_reason("Not judgeable", by_word["not judgeable"])
     lines += _by_reason("Not run", by_word["not run"], is_brief=was_judged(verdicts))
     lines += _next_command(by_word["inconclusive"], request)
     head = Line(
@@ -120,12 +119,12 @@ def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 def decisive(verdict: Verdict) -> str:
     """Return what decides a verdict: what fails, what would decide it first, or what held by the least."""
-    if verdict.word == "not run" or (verdict.reasons and verdict.word != "contradicted"):
-        seeds = outlook(verdict) if verdict.word == "inconclusive" else ""
+    if verdict.here == "not run" or (verdict.reasons and verdict.here != "contradicted"):
+        seeds = outlook(verdict) if verdict.here == "inconclusive" else ""
         return "; ".join(filter(None, (reasons_text(verdict.reasons), seeds)))
-    holds = verdict.word == "supported"
+    holds = verdict.here == "supported"
     settled = [part for part in verdict.comparisons if part.holds is holds]
-    if verdict.word == "inconclusive":
+    if verdict.here == "inconclusive":
         shown = verdict.deciding
     elif holds:
         shown = max(settled, key=lambda part: part.p_for, default=None)
@@ -224,7 +223,7 @@ def estimate_text(comparison: Comparison) -> str:
         ends = 100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])
     elif comparison.is_log:
         return "{:.3g} times [{:.3g}, {:.3g}]".format(*map(exp, ends))
-    elif len(comparison.about) == 1 and not isinstance(check, RunStatus | Overfits) and check.metric in SHARES:
+    elif len(comparison.about) == 1 and comparison.facts.is_share:
         unit, sign = "%", ""
     se = (ends[2] - ends[1]) / 4
     digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2

@@ -151,6 +151,7 @@ class Benchmark(Model):
     table: Table
     experiment: dict[str, Any] = {}
     execution: dict[str, Any] = {}
+    varies: Items[DottedKey] = ()  # keys in which cases differ on purpose: in others, what is compared is confounded
     cases: Annotated[Items[Case], Field(alias="case", min_length=1, max_length=10_000)]
     assumptions: Items[Assumption] = Field(default=(), alias="assumption")
     claims: Items[Claim] = Field(default=(), alias="claim")

@@ -6,13 +6,14 @@ margins in points; times and memory are compared as ratios and their margins are
 
 from collections.abc import Iterator
 from itertools import pairwise
+from math import log2
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
 from resnet18.spec.experiment import Device, MemorySize
-from resnet18.spec.metric import CHANGES, parse_printed, quantity_of
+from resnet18.spec.metric import METRICS, is_change, parse_printed, quantity_of
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
@@ -105,7 +106,7 @@ class Ratio(_OfMetric):
     def _is_a_range(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
-        if not self._is_ratio:
+        if self.metric in METRICS and not self._is_ratio:
             raise ValueError("ratios are of times or memory")
         return self
 
@@ -130,7 +131,24 @@ class Trend(_OfMetric):
     kind: Literal["trend"]
     cases: Annotated[Items[Name], Field(min_length=3)]
     direction: Literal["rising", "falling"]
-    flattens: bool = False  # the last step is smaller than the first
+    per: Literal["step", "doubling"] = "step"  # cases are equal steps, or their names are numbers: a step per doubling
+    flattens: bool = False  # the last step is smaller than the first, both per step or per doubling
+
+    @model_validator(mode="after")
+    def _cases_are_numbers_in_order(self) -> Self:
+        if self.per == "doubling":
+            printed = [parse_printed(name) for name in self.cases]
+            numbers = [found.value for found in printed if found and found.value > 0]
+            if len(numbers) < len(self.cases) or numbers != sorted({*numbers}):
+                raise ValueError('with per = "doubling" the cases\' names are numbers above 0, from low to high')
+        return self
+
+    @property
+    def places(self) -> list[float]:
+        """Where the cases lie: in steps, or in doublings."""
+        if self.per == "step":
+            return [float(at) for at in range(len(self.cases))]
+        return [log2(found.value) for name in self.cases if (found := parse_printed(name))]
 
 
 class RunStatus(Model):
@@ -144,7 +162,7 @@ class RunStatus(Model):
 
 
 class Overfits(Model):
-    """In the second half of the epochs training loss falls and test loss (clean) rises."""
+    """In the second half of the epochs training loss falls and test loss (clean) rises, of runs that fit their data."""
 
     kind: Literal["overfits"]
     case: Name
@@ -168,7 +186,7 @@ def is_about_a_value(check: Check) -> bool:
     """Say whether a check is about how much something is, which means nothing at another size or on other data."""
     match check:
         case Close(reported=None) | Difference(than=None):
-            return check.metric not in CHANGES
+            return not is_change(check.metric)
         case _:
             return isinstance(check, RunStatus | Ratio | Close)
 

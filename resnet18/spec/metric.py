@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
-Quantity = Literal["accuracy", "seconds", "bytes", "loss", "epochs", "other"]
+Quantity = Literal["accuracy", "seconds", "bytes", "loss", "slope", "epochs", "other"]
 
 TABLE_METRICS = ("best_accuracy", "train_s", "whole_program_s")
 """Metrics that a table of a benchmark that can be run may print."""
@@ -18,31 +18,54 @@ class MetricFacts:
     title: str
     quantity: Quantity
     needs: str = ""  # without which a run has no such value
+    is_share: bool = False  # a value is a percentage; a difference of two is in points
+    is_change: bool = False  # within one run: a bound on it is a direction, on any other metric a value
+    unit: str = ""  # of a metric that is not the suite's own
+
+    @property
+    def takes_logs(self) -> bool:
+        """Whether values are compared by ratio, as times and memory are: their logarithms are averaged."""
+        return self.quantity in {"seconds", "bytes"}
+
+    @property
+    def margin_unit(self) -> str:
+        """The unit of a margin."""
+        return MARGIN_UNITS[self.quantity] or self.unit
 
 
 CLEAN, ALIKE = "clean test accuracy", "epochs tested on equally many images"
+QUARTERS = f"{CLEAN}, last quarter of epochs minus the quarter before"
 CUT = f"a cut of the learning rate, with 3 {ALIKE} on either side"
+AT_CUT = f"{CLEAN} after the {{}} cut of the learning rate minus before"
 METRICS: dict[str, MetricFacts] = {
-    "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy"),
-    "clean_accuracy": MetricFacts(CLEAN, "accuracy"),
+    "best_accuracy": MetricFacts("best test accuracy, as published", "accuracy", is_share=True),
+    "clean_accuracy": MetricFacts(CLEAN, "accuracy", is_share=True),
     "train_s": MetricFacts("time of training alone", "seconds"),
     "whole_program_s": MetricFacts("time of the whole program", "seconds"),
     "process_peak_bytes": MetricFacts("peak device memory of the process", "bytes", "a measurement of device memory"),
-    "final_train_accuracy": MetricFacts("training accuracy, last epoch", "accuracy"),
+    "final_train_accuracy": MetricFacts("training accuracy, last epoch", "accuracy", is_share=True),
     "final_train_loss": MetricFacts("training loss, last epoch", "loss"),
-    "train_loss_drop": MetricFacts("training loss, first epoch minus last", "loss", "2 epochs"),
-    "test_loss_drop": MetricFacts("clean test loss, first epoch minus last", "loss", f"2 {ALIKE}"),
+    "train_loss_drop": MetricFacts("training loss, first epoch minus last", "loss", "2 epochs", is_change=True),
+    "test_loss_drop": MetricFacts("clean test loss, first epoch minus last", "loss", f"2 {ALIKE}", is_change=True),
+    "train_loss_slope": MetricFacts("training loss per epoch, second half", "slope", f"5 {ALIKE}"),
+    "test_loss_slope": MetricFacts("clean test loss per epoch, second half", "slope", f"5 {ALIKE}"),
+    "lowest_loss_epoch": MetricFacts("epoch of the lowest clean test loss", "epochs", f"5 {ALIKE}"),
     "generalization_gap": MetricFacts(f"training accuracy of the last epoch minus {CLEAN}", "accuracy"),
+    "epochs": MetricFacts("epochs", "epochs"),
     "epochs_to_level": MetricFacts(f"epochs until {CLEAN} reaches a level", "epochs", f"5 {ALIKE}"),
     "epochs_to_plateau": MetricFacts(f"epochs until {CLEAN} is within 2 points of its highest", "epochs", f"5 {ALIKE}"),
     "jitter": MetricFacts(f"noise of {CLEAN} from epoch to epoch", "accuracy", f"5 {ALIKE}"),
-    "late_gain": MetricFacts(f"{CLEAN}, last quarter of epochs minus the quarter before", "accuracy", f"8 {ALIKE}"),
-    "gain_at_first_cut": MetricFacts(f"{CLEAN} after the first cut of the learning rate minus before", "accuracy", CUT),
-    "gain_at_last_cut": MetricFacts(f"{CLEAN} after the last cut of the learning rate minus before", "accuracy", CUT),
+    "late_gain": MetricFacts(
+        f"{CLEAN}, last quarter of epochs minus the quarter before", "accuracy", f"8 {ALIKE}", is_change=True
+    ),
+    "gain_at_first_cut": MetricFacts(
+        f"{CLEAN} after the first cut of the learning rate minus before", "accuracy", CUT, is_change=True
+    ),
+    "gain_at_last_cut": MetricFacts(
+        f"{CLEAN} after the last cut of the learning rate minus before", "accuracy", CUT, is_change=True
+    ),
 }
-CHANGES = frozenset({"train_loss_drop", "test_loss_drop", "late_gain", "gain_at_first_cut", "gain_at_last_cut"})
-"""Metrics that are a change within one run: a bound on one of them is a direction, on any other metric a value."""
-MARGIN_UNITS: dict[Quantity, str] = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats"}
+MARGIN_UNITS: dict[Quantity, str] = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats", "slope": "%"}
 MARGIN_UNITS |= {"epochs": "epochs", "other": ""}
 """The unit of a margin. Times and memory are compared by ratio: their margin is a percentage."""
 UNITS_OF: dict[Quantity, dict[str, float]] = {
@@ -58,6 +81,11 @@ LARGEST_SIZE = 2**50
 def quantity_of(metric: str) -> Quantity:
     """Return what a metric measures; of one that is not the suite's own, `other`."""
     return METRICS[metric].quantity if metric in METRICS else "other"
+
+
+def is_change(metric: str) -> bool:
+    """Say whether a metric of the suite is a change within one run."""
+    return metric in METRICS and METRICS[metric].is_change
 
 
 _NUMBER = re.compile(

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
-from statistics import fmean, median
+from math import inf, log
+from statistics import fmean, linear_regression, median
 from typing import NamedTuple
 
 from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Epoch, Record, Score
 from resnet18.spec.experiment import LAST_EPOCHS
-from resnet18.spec.metric import METRICS
+from resnet18.spec.metric import METRICS, Quantity
 
 PLATEAU_POINTS = 2.0
 """A run has reached its plateau when test accuracy is within this much of its own highest."""
@@ -16,6 +17,8 @@ WINDOW = 5
 """Epochs averaged on either side of a cut of the learning rate."""
 FEWEST = 3
 """Epochs without which there is no window, no slope and no noise to speak of."""
+LEAST_LOSS = 1e-7
+"""Nats, the rounding of single precision: a lower loss has no logarithm to speak of."""
 FEWEST_WITH_HALVES = 2 * FEWEST - 1
 """Epochs of which the later half has a slope; of fewer, "early" and "late" mean nothing."""
 
@@ -95,15 +98,30 @@ def second_half(record: Record) -> Sequence[Epoch]:
     return half if len(half) >= FEWEST else []
 
 
+def loss_slope(losses: Sequence[float]) -> float | None:
+    """Return the slope of the loss over epochs as a ratio's logarithm per epoch, of at least three.
+
+    A loss near 0 falls by ever smaller steps, and its logarithm does not (docs/methodology.md).
+    """
+    logs = [log(max(loss, LEAST_LOSS)) for loss in losses]
+    return linear_regression(range(len(logs)), logs).slope if len(logs) >= FEWEST else None
+
+
+def _lowest_loss_epoch(record: Record) -> float | None:
+    epochs = comparable_epochs(record)
+    lowest = min(epochs, key=lambda epoch: epoch.clean.loss)
+    return float(lowest.epoch) if len(epochs) >= FEWEST_WITH_HALVES else None
+
+
 def _accuracies(record: Record) -> list[float]:
     return [percent(epoch.clean) for epoch in comparable_epochs(record)]
 
 
 def _epochs_to(record: Record, level: float) -> float | None:
-    """Return the first epoch at a level in percent; the number of epochs plus 1 where none reaches it."""
+    """Return the first epoch at a level in percent, infinity where none reaches it."""
     epochs = comparable_epochs(record)
     reached = (epoch.epoch for epoch in epochs if percent(epoch.clean) >= level)
-    return float(next(reached, len(record.epochs) + 1)) if len(epochs) >= FEWEST_WITH_HALVES else None
+    return float(next(reached, inf)) if len(epochs) >= FEWEST_WITH_HALVES else None
 
 
 def _jitter(record: Record) -> float | None:
@@ -152,7 +170,11 @@ FUNCTIONS: dict[str, Callable[[Record], float | None]] = {
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
     "train_loss_drop": lambda record: _drop([epoch.train for epoch in record.epochs]),
     "test_loss_drop": lambda record: _drop([epoch.clean for epoch in comparable_epochs(record)]),
+    "train_loss_slope": lambda record: loss_slope([epoch.train.loss for epoch in second_half(record)]),
+    "test_loss_slope": lambda record: loss_slope([epoch.clean.loss for epoch in second_half(record)]),
+    "lowest_loss_epoch": _lowest_loss_epoch,
     "generalization_gap": lambda record: percent(record.epochs[-1].train) - clean_accuracy(record),
+    "epochs": lambda record: float(len(record.epochs)),
     "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
     "jitter": _jitter,
     "late_gain": _late_gain,
@@ -174,10 +196,13 @@ def values_of(metric: str, records: Iterable[Record]) -> list[float]:
 
 def resolution(metric: str, record: Record) -> float:
     """Return the step in which a metric can change: runs that agree to it may still differ by less."""
-    steps = {"epochs": 1.0, "accuracy": 100 / record.epochs[-1].clean.images}
-    return steps.get(METRICS[metric].quantity, 0.0)
+    if METRICS[metric].quantity == "accuracy":
+        return 100 / record.epochs[-1].clean.images
+    return STEPS[METRICS[metric].quantity]
 
 
+STEPS: dict[Quantity, float] = {"epochs": 1.0, "seconds": 1e-3, "bytes": 4_096.0, "loss": 1e-6, "slope": 1e-6}
+"""Of metrics that are no accuracy: a clock's tick, a page of memory, and the rounding of losses in single precision."""
 TIME_METRICS = {
     "train_s": "training alone, without statistics and evaluation",
     "whole_program_s": "whole program: training, statistics and the as-published evaluation",

@@ -89,19 +89,23 @@ def paired_contrast(groups: Sequence[Sequence[float]], weights: Sequence[float],
 
 
 def blocked_contrast(
-    blocks: Sequence[Sequence[float]], groups: Sequence[Sequence[float]], weights: Sequence[float]
+    blocks: Sequence[Sequence[float]],
+    groups: Sequence[Sequence[float]],
+    weights: Sequence[float],
+    resolution: float = 0.0,
 ) -> Estimate:
     """Return the weighted sum of groups that ran seed by seed, as rows of `blocks`, which hold every group that did.
 
     A drift of the machine moves all runs of a seed alike. The variance is that of the residuals of seed and group over
-    all blocks, on (k - 1)(n - 1) degrees of freedom, and not below that of the sums themselves, seed by seed.
+    all blocks, on (k - 1)(n - 1) degrees of freedom, and neither below that of the sums themselves, seed by seed, nor
+    below that of rounding to the resolution.
     """
     table = np.array(blocks)
     residuals = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
     df = (len(table) - 1) * (table.shape[1] - 1)
     sums = [sum(map(mul, weights, row)) for row in zip(*groups, strict=True)]
-    shared = sum(weight**2 for weight in weights) * float((residuals**2).sum()) / df
-    spread = max(variance(sums), shared)
+    scale = sum(weight**2 for weight in weights)
+    spread = max(variance(sums), scale * float((residuals**2).sum()) / df, scale * resolution**2 / 12)
     return Estimate(fmean(sums), sqrt(spread / len(sums)), df, len(sums), spread)
 
 

@@ -1,0 +1,205 @@
+"""Records of a table as runs to be judged: their values, how they ended, and what their comparison bears on."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import isfinite, log
+from statistics import fmean
+
+from resnet18.judge.reason import CannotJudgeError, Reason
+from resnet18.judge.samples import Reservation
+from resnet18.records.content import differ_in_code
+from resnet18.records.record import TIME_IS_UNRELIABLE, Record, Status
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import Check, MetricCheck, RunStatus, cases_of, is_about_a_value
+from resnet18.spec.experiment import FEWEST_SEEDS, Experiment, is_cifar10
+from resnet18.spec.metric import METRICS, MetricFacts, Quantity, parse_printed, quantity_of
+from resnet18.spec.resolve import Request, resolve
+from resnet18.tables.metrics import machine, mixed, optimizer_form, resolution, value_of
+from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head
+
+ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
+"""How a run can end that was carried out: other endings say nothing of it."""
+CARD_TOLERANCE = 0.05
+"""Drivers keep a few percent of a card's memory for themselves."""
+SMALLER = ("train_images", "epochs", "width")
+"""Keys in which a run of a smaller scale falls short of the report's."""
+
+
+@dataclass(frozen=True)
+class RecordedRuns:
+    """The records of a table under a request; a chapter has the cases of all tables of its report."""
+
+    selection: Selection
+    request: Request
+    chapter: Collection[CaseRecords] = ()
+    _by_name: dict[str, CaseRecords] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Index the cases."""
+        self._by_name.update((case.name, case) for case in self.selection.cases)
+
+    def _cases(self, check: Check) -> list[CaseRecords]:
+        return [self._by_name[name] for name in cases_of(check)]
+
+    def facts(self, metric: str) -> MetricFacts:
+        """Return what a metric is."""
+        return METRICS[metric]
+
+    def require_comparable(self, check: Check) -> None:
+        """Raise CannotJudgeError unless the request allows the check and every case has records, which may be compared.
+
+        A seed with two records counts for none: its runs are no two draws, and make the spread too small.
+        """
+        if (other := other_terms(check, self.request)) is not None:
+            raise CannotJudgeError(other)
+        cases = self._cases(check)
+        if len({case.arm_id for case in cases}) < len(cases):
+            raise CannotJudgeError(Reason("same_run"))
+        for case in cases:
+            if not case.records:
+                absent = Reason("no_device", what=case.absent) if case.absent else None
+                raise CannotJudgeError(absent or Reason("no_records_of_case", case.name))
+            seeds = [record.seed for record in case.records]
+            if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
+                raise CannotJudgeError(Reason("seed_twice", case.name, count=min(repeated)))
+        quantity = quantity_of(check.metric) if isinstance(check, MetricCheck) else "other"
+        _require_one_kind([record for case in cases for record in case.measured], quantity)
+        if differ_in_code(record for case in cases for record in case.records):  # how runs end needs no measured one
+            raise CannotJudgeError(Reason("several_codes"))
+
+    def values(self, case: str, metric: str, level: float | None = None) -> list[float]:
+        """Return a metric of a case's seeds; CannotJudgeError where a run has no result, or not this metric."""
+        return _values(self._by_name[case], metric, level)
+
+    def lent(self, metric: str, level: float | None = None) -> list[list[float]]:
+        """Return the values of each arm of the chapter with the same data and code."""
+        found = list[list[float]]()
+        own = self.selection.measured
+        for case in {case.arm_id: case for case in self.chapter}.values():
+            if not mixed([*own, *case.measured], are_costs=False, are_compared=True):
+                with suppress(CannotJudgeError):  # an arm without such a value lends nothing
+                    found.append(_values(case, metric, level))
+        return [values for values in found if all(map(isfinite, values))]
+
+    def step(self, metric: str, cases: Collection[str]) -> float:
+        """Return the smallest difference of two values, of logarithms for times and memory."""
+        records = [record for name in cases for record in self._by_name[name].measured]
+        step = max((resolution(metric, record) for record in records), default=0.0)
+        if METRICS[metric].takes_logs:
+            return step / fmean([value_of(metric, record) or 1.0 for record in records])
+        return step
+
+    def chance(self, cases: Collection[str]) -> float | None:
+        """Return the accuracy of guessing in percent."""
+        records = [record for name in cases for record in self._by_name[name].measured]
+        most = max((len(record.classes or ()) for record in records), default=0)
+        return 100 / most if most else None
+
+    def is_blocked(self, metric: str) -> bool:
+        """Say whether it is a time: a plan runs seed by seed."""
+        return METRICS[metric].quantity == "seconds"
+
+    def status_holds(self, check: RunStatus) -> bool:
+        """Say whether every run of the case ended with the status, of those on the device that the report means."""
+        case, kind = self._by_name[check.case], check.device.partition(":")[0]
+        final = [record for record in case.records if record.status in ENDINGS and device_of(record) == kind]
+        if not final:
+            raise CannotJudgeError(Reason("no_run_on_device", what=kind))
+        if (card := parse_printed(check.card or "")) is not None:
+            final = [record for record in final if abs(_card_bytes(record) / card.value - 1) <= CARD_TOLERANCE]
+            if not final:
+                raise CannotJudgeError(Reason("no_run_on_card", what=card.text))
+        if len(final) < FEWEST_SEEDS:
+            raise CannotJudgeError(Reason("few_seeds", count=len(final), of=FEWEST_SEEDS))
+        endings = {record.status for record in final}
+        if len(endings) > 1 and check.status in endings:
+            raise CannotJudgeError(Reason("endings_differ", what=", ".join(sorted(endings))))
+        return endings == {check.status}
+
+    def reservations(self, check: Check) -> tuple[Reservation, ...]:
+        """Return why a verdict on the check says nothing of the report, in the order of `Reservation`."""
+        return tuple(dict.fromkeys(_reservations(self.selection.benchmark, self._cases(check), check, self.request)))
+
+
+def _require_one_kind(measured: Sequence[Record], quantity: Quantity) -> None:
+    """Raise CannotJudgeError where results must not be compared, and where times are unreliable."""
+    if mixture := mixed(measured, are_costs=quantity in {"seconds", "bytes"}, are_compared=True):
+        raise CannotJudgeError(Reason(mixture))
+    flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for record in measured]
+    if quantity == "seconds" and any(flags):
+        named = ", ".join(sorted(set().union(*flags)))
+        raise CannotJudgeError(Reason("unreliable_times", count=sum(map(bool, flags)), of=len(flags), what=named))
+
+
+def _values(case: CaseRecords, metric: str, level: float | None) -> list[float]:
+    for record in case.records:
+        if record.status != "ok":
+            raise CannotJudgeError(Reason("run_failed", case.name, count=record.seed, what=record.status))
+    found = [value_of(metric, record, level) for at, record in enumerate(case.records) if record.seed == at]
+    known = [value for value in found if value is not None]
+    if len(known) < len(found):
+        raise CannotJudgeError(Reason("undefined", metric=metric))
+    if METRICS[metric].takes_logs:
+        if bad := [value for value in known if value <= 0]:
+            raise CannotJudgeError(Reason("no_ratio", metric=metric, what=f"{bad[0]:g}"))
+        return [log(value) for value in known]
+    return known
+
+
+def other_terms(check: Check, request: Request) -> Reason | None:
+    """Return why a check of a value cannot be judged under the request; those of direction always can."""
+    if not is_about_a_value(check) or reported_head(request) == "reported":
+        return None
+    if not is_cifar10(request.data_label):
+        return Reason("other_data")
+    return Reason("other_options" if request.scale == "paper" else "other_scale")
+
+
+def _card_bytes(record: Record) -> float:
+    """Return the device memory that a run had."""
+    cap = parse_printed(record.spec.execution.memory_cap or "")
+    return cap.value if cap else float((record.fingerprint.numerics or {}).get("gpu_memory_bytes", 0))
+
+
+def _reservations(
+    benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check, request: Request
+) -> Iterator[Reservation]:
+    full = [resolve(benchmark, case.case, Request("paper"), seed=0)[0] for case in cases]
+    differing = {key for case, whole in zip(cases, full, strict=True) for key in _changed(case.experiment, whole)}
+    if not is_cifar10(request.data_label):
+        yield "other_data"
+    if differing.intersection(SMALLER):
+        yield "scaled_down"
+    if "image_size" in differing:
+        yield "other_size"
+    if _is_confounded(benchmark, cases, check):
+        yield "confounded"
+    if differing.difference(SMALLER, {"image_size"}):
+        yield "unknown"
+
+
+def _changed(ran: Experiment, whole: Experiment) -> set[str]:
+    """Return in which keys an experiment differs from the report's; test images and data are told elsewhere."""
+    told = {"data", "seed", "test_images_epoch", "test_images_last"}
+    return {key for key in type(ran).model_fields if key not in told and getattr(ran, key) != getattr(whole, key)}
+
+
+def _is_confounded(benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check) -> bool:
+    """Say whether cases differ in more than their table is about; of times also in machine, path and arithmetic."""
+    if benchmark.varies:
+        for case in cases[1:]:
+            apart = _changed(case.experiment, cases[0].experiment) - {"test_augmentation"}
+            if not apart <= {*benchmark.varies}:
+                return True
+    if not isinstance(check, MetricCheck) or quantity_of(check.metric) != "seconds":
+        return False
+    ways = {_way(record) for case in cases for record in case.measured}
+    return len(ways) > 1 and "device" not in benchmark.varies
+
+
+def _way(record: Record) -> tuple[str, ...]:
+    """Return in which way a run took its time, beside what it computed."""
+    numerics = record.fingerprint.numerics or {}
+    execution = record.spec.execution
+    return machine(record), execution.path, str(numerics.get("precision")), optimizer_form(record)
