@@ -10,6 +10,7 @@ RESNET18 := $(BIN)/resnet18
 SCALE     = smoke
 SEEDS     =
 CASE      =
+STUDY     = smoke
 DEVICE    =
 DATA      =
 RESULTS   =
@@ -27,7 +28,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 OLDEST    := torch==2.11.0 torchvision==0.26.0
 
 # A misspelt name would be ignored, and another thing run than was meant.
-KNOWN   := SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE LIMIT TORCH VENV PYTHON
+KNOWN   := SCALE SEEDS CASE STUDY DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES ROUNDS BASE LIMIT TORCH VENV PYTHON
 GIVEN_PYTHON := $(if $(filter command,$(origin PYTHON)),$(PYTHON))
 UNKNOWN := $(strip $(foreach one,$(filter-out $(KNOWN) MAKE% SHELL,$(.VARIABLES)),$(if $(filter command,$(origin $(one))),$(one))))
 NOTHING :=
@@ -37,16 +38,19 @@ ifneq ($(UNKNOWN),)
 $(error $(call listed,$(UNKNOWN)): unknown variable (allowed: $(call listed,$(KNOWN))))
 endif
 
-OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(if $(DEVICE),--device $(DEVICE)) \
-          $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) \
-          $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) $(if $(RESOURCES),--resources $(RESOURCES)) \
-          $(if $(BUDGET),--budget $(BUDGET))
+WHERE   = $(if $(DEVICE),--device $(DEVICE)) $(if $(DATA),--data "$(DATA)") $(if $(RESULTS),--results "$(RESULTS)") \
+          $(if $(filter-out 1,$(JOBS)),--jobs $(JOBS)) $(if $(filter-out local,$(ENGINE)),--engine $(ENGINE)) \
+          $(if $(RESOURCES),--resources $(RESOURCES)) $(if $(BUDGET),--budget $(BUDGET))
+OPTIONS = --scale $(SCALE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASE),--case "$(CASE)") $(WHERE)
+# Any of these asks for other runs than those of the study `smoke`.
+CHOSEN  = $(foreach one,SCALE SEEDS CASE DATA BUDGET,$(filter command,$(origin $(one))))
 CLUSTER := $(addprefix $(VENV)/.,$(filter ray slurm,$(ENGINE)))
 TRAINING := accelerator augment batched checkpoints device equivalence fast_network forecast loop model resume \
             schedules
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
+STUDIES    := $(basename $(notdir $(wildcard benchmarks/studies/*.toml)))
 
-.PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe report evidence test check format micro lock \
+.PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe study report evidence test check format micro lock \
         regress baseline speed verify-gpu soak verdict-errors test-engines test-slurm test-browser test-older test-oldest \
         clean
 .DEFAULT_GOAL := help
@@ -59,6 +63,7 @@ help:
 	  "SCALE=smoke|small|paper" "size; small and paper need CIFAR-10: .venv/bin/resnet18 data fetch" \
 	  "SEEDS=n" "seeds of each case; default: set by SCALE" \
 	  "CASE='CPU, tuned'" "only this case, named as in: .venv/bin/resnet18 plan" \
+	  "STUDY=name" "what make study runs: $(call listed,$(STUDIES)), or a TOML file; default: smoke" \
 	  "DEVICE=cpu|cuda|mps|xpu" "device of cases that name none; default: an accelerator if there is one" \
 	  "DATA=NAME" "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by SCALE" \
 	  "RESULTS=dir" "folder of records and report; default: results/local" \
@@ -70,14 +75,17 @@ help:
 	@printf '\n%s\n' "for those who change the suite:"
 	@awk -F ':.* ### ' '/^[a-z-]+:.* ### / { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-bench: $(READY) ## every table, then the report (smoke scale: a minute, offline)
-	@$(RESNET18) run $(OPTIONS)
+bench: $(READY) $(CLUSTER) ## every table, then the report (smoke scale: a minute, offline)
+	@$(strip $(RESNET18) $(if $(strip $(CHOSEN)),run $(OPTIONS),study smoke $(WHERE)))
 
 $(addprefix bench-,$(BENCHMARKS)): bench-%: $(READY) $(CLUSTER)
 	@$(RESNET18) run $* $(OPTIONS)
 
 bench-recipe: $(READY) $(CLUSTER) ## from the lab report's configuration to a recipe for about 95 %
 	@$(RESNET18) run benchmarks/beyond/recipe.toml $(OPTIONS)
+
+study: $(READY) $(CLUSTER)  ## the runs that a study names, part by part (STUDY=name)
+	@$(strip $(RESNET18) study "$(STUDY)" $(WHERE))
 
 report: $(READY)  ## write the report from the recorded runs
 	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")

@@ -46,7 +46,7 @@ from resnet18.records.store import Store, last_attempts
         (["forecast", "--memory", "lots"], 2, ['error: --memory: "lots" is no size of a memory']),
         (["forecast", "-o", "batch_sise=8"], 2, ['did you mean "batch_size"']),
         (["check", "batchsize"], 2, ["batchsize.toml: has no [gate]"]),
-        (["schema", "thing"], 2, ["'thing' is not one of 'spec', 'record'"]),
+        (["schema", "thing"], 2, ["'thing' is not one of 'spec', 'study', 'record'"]),
         (["power", "--metric", "jiter"], 2, ['did you mean "jitter"']),
         (["power", "--metric", "train_s"], 3, ["no case has two recorded seeds", "resnet18 run"]),
         (["data", "fetch", "--from", "nowhere"], 5, ["there is no such file"]),

@@ -18,6 +18,7 @@ from resnet18.spec.experiment import Experiment, parse_data
 from resnet18.spec.identity import ids_of
 from resnet18.spec.load import MAX_SPEC_BYTES, load_benchmark, load_benchmarks
 from resnet18.spec.resolve import Request, resolve
+from resnet18.spec.study import study_schema
 
 HOW = 'to add one, see benchmarks/README.md, "What is not here"'
 BAD = {
@@ -210,19 +211,19 @@ def test_a_spec_in_another_encoding_is_refused_with_the_byte(encoding, tmp_path)
         load_benchmark(tmp_path / "mine.toml")
 
 
-def mistakes(text):
-    checker = jsonschema.Draft202012Validator(spec_schema())
+def mistakes(text, schema=spec_schema):
+    checker = jsonschema.Draft202012Validator(schema())
     return [".".join(map(str, error.absolute_path)) for error in checker.iter_errors(tomllib.loads(text))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_editor_finds_the_schema_and_marks_nothing_in_the_files_of_the_suite(path):
     """It is current (made by: resnet18 schema spec > benchmarks/spec.schema.json), and named on the first line."""
-    text = path.read_text(encoding="utf-8")
+    text, made = path.read_text(encoding="utf-8"), study_schema if path.parent.name == "studies" else spec_schema
     schema = path.parent / text.splitlines()[0].removeprefix("#:schema ")
 
-    assert spec_schema() == json.loads(schema.read_text(encoding="utf-8"))
-    assert [] == mistakes(text)
+    assert made() == json.loads(schema.read_text(encoding="utf-8"))
+    assert [] == mistakes(text, made)
 
 
 def test_an_editor_marks_a_mistake():

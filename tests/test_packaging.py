@@ -38,6 +38,10 @@ ELSEWHERE = "VENV=.not-made-yet"
         ("bench-recipe SCALE=paper", " run benchmarks/beyond/recipe.toml --scale paper", "smoke"),
         ("verify-gpu PYTHON=python3.12 LIMIT=540", r"\npython3.12 \S+verify_gpu.py --limit 540\n", "install"),
         (f"verify-gpu {ELSEWHERE}", r"\.not-made-yet/bin/python -m pip install", "--limit"),
+        ("bench JOBS=2", r"resnet18 study smoke --jobs 2\n", "resnet18 run"),
+        ("bench SCALE=small", r"resnet18 run --scale small\n", "study smoke"),
+        ("bench BUDGET=1h", r"resnet18 run --scale smoke --budget 1h\n", "study smoke"),
+        ("study STUDY=x.toml DATA=imagefolder:x", r'resnet18 study "x.toml" --data "imagefolder:x"\n', "resnet18 run"),
         ("clean", "rm -rf", "results"),
     ],
 )
@@ -88,8 +92,8 @@ def test_help_explains_targets_and_variables_to_users_first():
     users, upkeep = text.split("for those who change the suite:")
     variables = re.findall(r"^  ([A-Z_]+)=\S.*?  +\S", users, re.MULTILINE)
 
-    assert "SCALE SEEDS CASE DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES TORCH" == " ".join(variables)
-    names = ["bench", "bench-NAME", "bench-recipe", "report", "test"]
+    assert "SCALE SEEDS CASE STUDY DEVICE DATA RESULTS JOBS BUDGET ENGINE RESOURCES TORCH" == " ".join(variables)
+    names = ["bench", "bench-NAME", "bench-recipe", "study", "report", "test"]
     assert names == re.findall(r"^  make (\S+)", users, re.MULTILINE)
     assert {"check", "lock", "evidence", "verify-gpu"} < set(re.findall(r"^  make (\S+)", upkeep, re.MULTILINE))
     assert text.isascii()
@@ -144,7 +148,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_all_that_the_package_reads(wheel):
     """Specs and their schema, embedded data, C sources, the page's templates; no top-level package but one."""
     listed = subprocess.run(["git", "ls-files", "resnet18"], cwd=ROOT, capture_output=True, text=True, check=True)
-    specs = [path for pattern in ("*.toml", "spec.schema.json") for path in (ROOT / "benchmarks").rglob(pattern)]
+    specs = [path for pattern in ("*.toml", "*.schema.json") for path in (ROOT / "benchmarks").rglob(pattern)]
     expected = {Path(name) for name in listed.stdout.split() if (ROOT / name).exists()}
     expected |= {Path("resnet18/_benchmarks") / path.relative_to(ROOT / "benchmarks") for path in specs}
 

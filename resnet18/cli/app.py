@@ -27,10 +27,11 @@ from resnet18.spec.benchmark import spec_schema
 from resnet18.spec.errors import SuiteError, printable
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
+from resnet18.spec.study import study_schema
 
 Command = Callable[..., opt.Answer]
 COMMANDS = (
-    *("plan", "run", "report", "verify", "forecast", "audit", "check"),
+    *("plan", "run", "study", "report", "verify", "forecast", "audit", "check"),
     *("compare", "export", "power", "merge", "env", "schema"),
 )
 """In the order of the help. Each is a function `NAME_command`, of this module or of `cli/NAME.py`."""
@@ -50,12 +51,12 @@ def audit_command(names: opt.Names = None) -> opt.Answer:
 
 def schema_command(
     what: Annotated[
-        Literal["spec", "record"],
-        typer.Argument(metavar="WHAT", help="Schema of benchmark files (spec) or of records (record)."),
+        Literal["spec", "study", "record"],
+        typer.Argument(metavar="WHAT", help="Schema of benchmark files (spec), of studies or of records (record)."),
     ] = "spec",
 ) -> opt.Answer:
-    """Print the JSON schema of benchmark files or of records."""
-    schema = spec_schema() if what == "spec" else Record.model_json_schema()
+    """Print the JSON schema of benchmark files, of studies or of records."""
+    schema = {"spec": spec_schema, "study": study_schema, "record": Record.model_json_schema}[what]()
     return opt.Answer(schema, json.dumps(schema, indent=1))
 
 

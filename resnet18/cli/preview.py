@@ -4,6 +4,7 @@ import platform
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from tabulate import tabulate
@@ -182,13 +183,23 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
 
 
 def fitting(view: Preview, left_s: float) -> tuple[Preview, list[Run]]:
-    """Return the preview of the pending runs that end within a time, taken in the plan's order, and the other runs."""
-    taken, left_out = list[Run](), list[Run]()
+    """Return the preview without pending runs that do not end within a time, taken in the plan's order, and those runs.
+
+    In infinite time all runs fit, in any other none whose own time is unknown.
+    """
+    fit, left_out, jobs = set(view.done), list[Run](), view.jobs or 1
+    alone_s = shared_s = longest_s = 0.0  # as in `total_s`
     for run in view.pending:
-        needed_s = total_s([*taken, run], view.seconds, view.jobs or 1)
-        (taken if needed_s is not None and needed_s <= left_s else left_out).append(run)
-    without = {run.run_id for run in left_out}
-    runs = tuple(run for run in view.plan.runs if run.run_id not in without)
+        run_s = view.seconds.get(run.run_id, inf)
+        with_it = (alone_s + run_s, shared_s, longest_s)
+        if not run.is_timed:
+            with_it = (alone_s, shared_s + run_s, max(longest_s, run_s))
+        if with_it[0] + max(with_it[1] / jobs, with_it[2]) <= left_s:
+            alone_s, shared_s, longest_s = with_it
+            fit.add(run.run_id)
+        else:
+            left_out.append(run)
+    runs = tuple(run for run in view.plan.runs if run.run_id in fit)
     return replace(view, plan=replace(view.plan, runs=runs)), left_out
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -98,10 +99,11 @@ def runner_of(
     return Runner(workers, devices, at_once, Store(results), Progress(Console(), as_json=as_json), policy, retime)
 
 
-def carry_out(view: Preview, runner: Runner, end_s: float | None = None) -> tuple[Finished, ...]:
+def carry_out(view: Preview, runner: Runner, end_s: float = inf, part: str | None = None) -> tuple[Finished, ...]:
     """Carry out the runs that are not done, and return how all of them stand.
 
-    With `end_s`, in seconds of the monotonic clock, runs are left out that would end later by their estimates.
+    Runs are left out that would end after `end_s`, in seconds of the monotonic clock, by their estimates. `part` is the
+    title of a study's part, which is said first.
     """
     from resnet18.execution.runner import run_plan, summary
 
@@ -112,11 +114,11 @@ def carry_out(view: Preview, runner: Runner, end_s: float | None = None) -> tupl
         progress.say(says)
         policy = replace(policy, again=again)
         records = tuple(record for record in records if record.run_id not in again)
-    has_end = end_s is not None
-    view = filled(view, records, time_steps=has_end, keep_stale=policy.keep_stale, jobs=runner.at_once)
-    view, left_out = (view, []) if end_s is None else fitting(view, end_s - monotonic())
+    view = filled(view, records, time_steps=end_s < inf, keep_stale=policy.keep_stale, jobs=runner.at_once)
+    view, left_out = fitting(view, end_s - monotonic())
     claims = ({"event": "claim", **row} for row in view.claims)
-    progress.tell(announcement(view), {"event": "plan", **summary_row(view)}, *claims)
+    heading, title = ("", {}) if part is None else (f"{part}: ", {"part": part})
+    progress.tell(heading + announcement(view), {"event": "plan", **title, **summary_row(view)}, *claims)
     if left_out:
         rows = left_out_rows(view, left_out)
         progress.tell(left_out_text(rows), *({"event": "left_out", **row} for row in rows))

@@ -14,6 +14,7 @@ from resnet18.spec.metric import memory_in_bytes
 from resnet18.spec.optimizer import OneCycle, Optimizer, Schedule, Share
 
 ScaleName = Literal["smoke", "small", "paper"]
+LABEL = r"^[a-z0-9][a-z0-9_-]{0,63}$"  # of a data set
 CountOrAll = Annotated[int, Field(ge=1, le=10_000_000)] | Literal["all"]
 EMBEDDED = "fashion-mnist-mini"
 CIFAR10 = "cifar10"
@@ -39,7 +40,7 @@ MemorySize = Annotated[str, BeforeValidator(_known_size)]
 class Experiment(Model):
     """Everything that defines the result of a run."""
 
-    data: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]  # the data set's label, never a path
+    data: Annotated[str, Field(pattern=LABEL)]  # the data set's label, never a path
     train_images: CountOrAll  # a class-balanced subset of this size, or all
     test_images_epoch: CountOrAll  # test images evaluated after every epoch but the last three
     test_images_last: CountOrAll  # the same after each of the last three, whose median is the clean accuracy

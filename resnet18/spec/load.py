@@ -37,7 +37,7 @@ def load_benchmarks(names: Iterable[str] | None = None) -> tuple[Benchmark, ...]
     own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
     paths = dict.fromkeys(path for name in names or own for path in _paths(name, own))
     loaded = [load_benchmark(path) for path in paths]
-    _refuse_twice("benchmarks", "file", (f"{benchmark.name}.toml" for benchmark in loaded))
+    refuse_twice("benchmarks", "file", (f"{benchmark.name}.toml" for benchmark in loaded))
     check_ids_differ(loaded)
     return tuple(sorted(loaded, key=lambda benchmark: (benchmark.source, benchmark.name)))
 
@@ -66,10 +66,7 @@ def _paths(name: str, own: dict[str, Path]) -> list[Path]:
 def load_benchmark(path: Path) -> Benchmark:
     """Return the benchmark that a TOML file describes, every case of it checked at full scale, or raise SpecError."""
     where = path.name if path.parent == benchmarks_dir() else str(path)
-    try:
-        content = parse_toml(_text(path, where))
-    except ValueError as error:
-        raise SpecError(where, f"not valid TOML: {error}") from None
+    content = read_toml(path, where)
     if "name" in content:
         raise SpecError(where, 'the key "name" is not for the file: a benchmark is called like its file')
     try:
@@ -78,15 +75,23 @@ def load_benchmark(path: Path) -> Benchmark:
         raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
     table = benchmark.table
     titles = [table.case_title, *(factor.title for factor in table.factors), *(row.title for row in table.metrics)]
-    _refuse_twice(where, "column", titles)
-    _refuse_twice(where, "case", (case.name for case in benchmark.cases))
-    _refuse_twice(where, "claim", (claim.id for claim in benchmark.claims))
+    refuse_twice(where, "column", titles)
+    refuse_twice(where, "case", (case.name for case in benchmark.cases))
+    refuse_twice(where, "claim", (claim.id for claim in benchmark.claims))
     for hypothesis in benchmark.hypotheses:
-        _refuse_twice(where, "candidate", (candidate.name for candidate in hypothesis.candidates))
+        refuse_twice(where, "candidate", (candidate.name for candidate in hypothesis.candidates))
     _check_names(benchmark, where)
     (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
     _check_orders(benchmark, where)
     return benchmark
+
+
+def read_toml(path: Path, where: str) -> dict[str, Any]:
+    """Return the content of a TOML file; SpecError, which calls the file `where`, if it cannot be read or is none."""
+    try:
+        return parse_toml(_text(path, where))
+    except ValueError as error:
+        raise SpecError(where, f"not valid TOML: {error}") from None
 
 
 def _text(path: Path, where: str) -> str:
@@ -104,7 +109,7 @@ def _text(path: Path, where: str) -> str:
         raise SpecError(where, f"cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
-def _refuse_twice(where: str, kind: str, names: Iterable[str], next_step: str = "rename one of them") -> None:
+def refuse_twice(where: str, kind: str, names: Iterable[str], next_step: str = "rename one of them") -> None:
     """Raise SpecError at the first name that is there twice."""
     seen = set[str]()
     for name in names:
@@ -119,7 +124,7 @@ def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:
     for benchmark in benchmarks:
         ids.setdefault(benchmark.report, []).extend(claim.id for claim in benchmark.claims)
     for report, claims in ids.items():
-        _refuse_twice(f'report "{report}"', "claim", claims, "rename one of them, or the key `report` of a file")
+        refuse_twice(f'report "{report}"', "claim", claims, "rename one of them, or the key `report` of a file")
 
 
 def _check_documented(benchmark: Benchmark, where: str) -> None:
