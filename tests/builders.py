@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet18.records.content import build_record, result_hash, seal
-from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
+from resnet18.records.record import Conditions, Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.experiment import DataSource, Execution, Experiment, parse_data
@@ -233,6 +233,13 @@ def changed(record: Record, **changes: Any) -> Record:
             content[key] = value
         content["nulls"] = {one: why for one, why in content["nulls"].items() if one not in known}
     return seal(content)
+
+
+def under(record: Record, **conditions: Any) -> Record:
+    """The record as if made under these conditions; all others are unknown."""
+    unknown = {f"conditions.{key}": "unknown" for key in Conditions.model_fields if key not in conditions}
+    values = dict.fromkeys(Conditions.model_fields) | conditions
+    return changed(record, nulls=record.nulls | unknown, conditions=values)
 
 
 def make_store(folder: Path, *records: Record) -> Store:

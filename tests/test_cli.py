@@ -272,7 +272,7 @@ def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(cli, 
     cli(*command)
     for record in store.read().records:
         (store.folder / f"{record.run_id}.1.json").unlink()
-        store.save(changed(record, flags=["unreliable"]))
+        store.save(changed(record, conditions={"on_battery": True}))
     cli(*command, "--retime", "--time-limit", "0.001")
     stopped = store.read().records
     again = cli(*command, "--retime")

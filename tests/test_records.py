@@ -4,7 +4,7 @@ import json
 from typing import get_args
 
 import pytest
-from builders import make_epoch, make_experiment, make_identity, make_record
+from builders import changed, make_epoch, make_experiment, make_identity, make_record, under
 from fakes.disk import FaultyOs
 from pydantic import ValidationError
 
@@ -255,11 +255,10 @@ def test_a_results_folder_that_refuses_files_is_an_error_of_the_environment(stor
 def test_a_record_is_built_of_what_is_known_and_says_why_the_rest_is_null():
     """Reasons that always hold give way to those that are given."""
     facts = {"scale": "smoke", "attempt": 3, "status": "crashed", "segments": (), "time": {"wall_s": 0.0}}
-    facts |= {"unreliable_because": ["a compiler"], "conditions": {"cpus": 2}}
+    facts |= {"conditions": {"cpus": 2}}
     record = build_record(make_record().spec, make_identity(None), facts, {"failure": "a bug"})
     early = "the attempt ended as crashed before this was known"
 
-    assert ("a compiler",) == record.unreliable_because
     assert (2, None) == (record.conditions.cpus, record.conditions.governor)
     assert {
         "time.compile_s": "the spec asks for no compilation",
@@ -268,3 +267,18 @@ def test_a_record_is_built_of_what_is_known_and_says_why_the_rest_is_null():
         "fingerprint.identity.data_sha256": early,
         "energy_j": early,
     }.items() <= record.nulls.items()
+
+
+@pytest.mark.parametrize(
+    ("on_battery", "stored", "flags", "reasons"),
+    [
+        (True, (), ("resumed", "unreliable"), ("the machine ran on its battery",)),
+        (False, ("unreliable",), ("resumed",), ()),
+    ],
+)
+def test_whether_times_are_unreliable_is_computed_when_a_record_is_read(on_battery, stored, flags, reasons, store):
+    """So that another limit judges old records too. Other flags and the file stay as they are."""
+    record = changed(under(make_record(), on_battery=on_battery), flags=["resumed", *stored], unreliable_because=stored)
+    found = load_record(store.save(record))
+
+    assert (flags, reasons, record.record_hash) == (found.flags, found.unreliable_because, found.record_hash)

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 import pytest
-from builders import TOML, changed, claims_toml, make_benchmark, make_curve, make_epoch, make_record
+from builders import TOML, changed, claims_toml, make_benchmark, make_curve, make_epoch, make_record, under
 from reports import CLAIM, PAPER, elsewhere, made_of, noisy_epochs, plain_epochs, record_all, text_of
 
 from resnet18.judge.hypotheses import candidate_records
@@ -300,6 +300,21 @@ def test_a_page_that_nobody_here_made_is_not_replaced(name, mine, tmp_path):
     with pytest.raises(SpecError, match="was not made by this command"):
         write_report(tmp_path, [mine], Readings(tuple(record_all([mine])), ()))
     assert {"mine.toml", name} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_others_took_from_runs_whose_times_count_is_told(mine):
+    """Not 0.05 CPUs, which a quiet machine has too; and not what makes a time unreliable, here 0.60 CPUs."""
+    quiet, *disturbed, unreliable = record_all([mine], seeds=(0, 1))
+    records = [
+        under(quiet, cpus=2, cpu_others_share=0.025),
+        *(under(record, cpus=2, cpu_others_share=share) for record, share in zip(disturbed, (0.04, 0.15), strict=True)),
+        changed(under(unreliable, cpus=2, cpu_others_share=0.3), flags=["unreliable"]),
+    ]
+
+    assert (
+        "- Other programs or the hypervisor took more than 0.05 CPUs from 2 of 3 runs whose times count, at most 0.30. "
+        "That makes them longer, most with small batches; times are compared seed by seed."
+    ) in text_of([mine], records)
 
 
 @pytest.mark.parametrize("accepted", [False, True])

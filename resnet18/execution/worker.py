@@ -13,7 +13,6 @@ from resnet18.execution.failure import InterruptedRunError, TimeLimitError, clas
 from resnet18.execution.job import Job, Message
 from resnet18.measure import SCOPES, Clock
 from resnet18.measure.device_watch import DeviceWatch
-from resnet18.measure.disturbance import disturbances
 from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
 from resnet18.records import disk
@@ -84,10 +83,6 @@ class Measurement:
             facts |= {key: facts.get(key, {}) | found[key] for key in ("memory", "conditions", "numerics")}
             facts["energy_j"] = found["energy_j"]
             self._reasons |= unknown
-            threads = torch.get_num_threads() if device.type == "cpu" else 1
-            seconds = [epoch.train_s for epoch in self._epochs or ()]
-            facts["unreliable_because"] = disturbances(facts["conditions"], seconds, threads=threads)
-            facts["flags"] += ["unreliable"] if facts["unreliable_because"] else []
 
     def _train(self, device: torch.device) -> None:
         """Train, from the last checkpoint on, and note what the trained network is."""

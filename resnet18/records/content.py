@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from resnet18.records import disk
+from resnet18.records.disturbance import disturbances
 from resnet18.records.record import (
     SCHEMA_VERSION,
     Conditions,
@@ -71,7 +72,8 @@ def build_record(
     time.wall_s are. `reasons` say why a key is null, where there is more to say than that the run ended early.
     """
     conditions = facts.get("conditions")
-    known: dict[str, Any] = {"flags": (), "epochs": (), "unreliable_because": (), **facts}
+    known: dict[str, Any] = {"epochs": (), **facts}
+    known |= _flagged(facts.get("flags", ()), conditions, facts.get("numerics"))
     known |= {
         **ids_of(spec.experiment, spec.execution)._asdict(),
         "schema_version": SCHEMA_VERSION,
@@ -86,6 +88,15 @@ def build_record(
     early = f"the attempt ended as {facts['status']} before this was known"
     content["nulls"] = {key: {**NULL_REASONS, **(reasons or {})}.get(key, early) for key in null_keys(content)}
     return seal(content)
+
+
+def _flagged(
+    flags: Iterable[str], conditions: Mapping[str, Any] | None, numerics: Mapping[str, Any] | None
+) -> dict[str, tuple[str, ...]]:
+    """Return a record's flags, and why its times are unreliable, as its conditions tell by today's limits."""
+    reasons = disturbances(conditions or {}, numerics or {})
+    others = tuple(flag for flag in flags if flag != "unreliable")
+    return {"flags": (*others, "unreliable") if reasons else others, "unreliable_because": reasons}
 
 
 def seal(content: dict[str, Any]) -> Record:
@@ -124,7 +135,10 @@ def _parsed(text: bytes, name: str) -> Record:
         raise ValueError(f"its {wrong[0]} is not that of its content")
     if name != (own := file_name(record.run_id, record.attempt)):  # a copy would be a second measurement of nothing
         raise IntegrityError(name, f"holds the record {own}", next_step="rename it, or move the copy away")
-    return record
+    if record.conditions is None:
+        return record
+    flags = _flagged(record.flags, record.conditions.model_dump(), record.fingerprint.numerics)
+    return record.model_copy(update=flags)
 
 
 def load_record(path: Path) -> Record:

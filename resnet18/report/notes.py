@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from statistics import median
 
+from resnet18.records.disturbance import TOLD_CPUS, lost_cpus
 from resnet18.records.record import Record
 from resnet18.report.document import Code, Line
 from resnet18.spec.benchmark import Benchmark, Derived
@@ -74,7 +75,7 @@ def notes_of(selection: Selection, request: Request) -> Iterator[Line]:
     yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
     yield from _ways(selection)
     if scopes:
-        yield from chain(_unreliable(selection), _waiting(selection), _first_epoch(selection))
+        yield from chain(_unreliable(selection), _disturbed(selection), _waiting(selection), _first_epoch(selection))
     cases, head = {case.name: case for case in selection.cases}, reported_head(request)
     for derived in selection.benchmark.printed.derived:
         reported = f"{head} {derived.printed}" if head else "reported not shown"
@@ -135,6 +136,21 @@ def _unreliable(selection: Selection) -> Iterator[Line]:
         yield Line(
             f"{DAGGER}: the times of {len(unreliable)} of {len(selection.measured)} runs are unreliable, so no verdict "
             f"and no speed-up uses them. Reasons: {'; '.join([*causes[:MOST_CAUSES], *more])}."
+        )
+
+
+def _disturbed(selection: Selection) -> Iterator[Line]:
+    """Yield what others took from runs whose times count all the same."""
+    lost = [
+        lost_cpus(record.conditions.model_dump(), record.fingerprint.numerics or {})
+        for record in selection.measured
+        if record.conditions and not record.has_unreliable_times
+    ]
+    if told := [cpus for cpus in lost if cpus > TOLD_CPUS]:
+        yield Line(
+            f"Other programs or the hypervisor took more than {TOLD_CPUS} CPUs from {len(told)} of {len(lost)} runs "
+            f"whose times count, at most {max(told):.2f}. That makes them longer, most with small batches; times are "
+            "compared seed by seed."
         )
 
 
