@@ -290,7 +290,7 @@ def test_what_is_left_of_the_budget_passes_on_to_the_next_part(write, cli, engin
     assert [("mine/8", 0), ("mine/16", 0), ("mine/16", 1)] == engine.ran()[:3]
     assert [("mine/8", 1, 10.0), ("mine/8", 2, 10.0), ("mine/16", 2, 10.0)] == left_out
     assert ("mine/8", 1) == engine.ran()[3]
-    assert "left out, as the budget has no time for them:\n  mine/8: seed 2 (about 10 s each)\n" in said
+    assert "left out, as the budget has no time for them:\n  mine/8: seed 2 (about 10 s)\n" in said
 
 
 def test_a_device_that_is_named_is_part_of_the_runs_as_with_run(write, cli, engine):

@@ -107,7 +107,7 @@ def left_out_text(rows: Iterable[Mapping[str, Any]]) -> str:
     lines = ["left out, as the budget has no time for them:"]
     for cases, of_case in by_case.items():
         seeds, seconds = ", ".join(str(row["seed"]) for row in of_case), of_case[0]["seconds"]
-        time = "time unknown" if seconds is None else f"about {duration(seconds)} each"
+        time = "time unknown" if seconds is None else f"about {duration(seconds)}" + " each" * (len(of_case) > 1)
         lines.append(f"  {cases}: seed {seeds} ({time})")
     return "\n".join(lines)
 
