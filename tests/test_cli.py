@@ -6,10 +6,21 @@ import subprocess
 import sys
 
 import pytest
-from builders import TINY_ARGUMENTS, TOML, changed, make_experiment, make_record, make_store, make_toml
+from builders import (
+    TINY_ARGUMENTS,
+    TOML,
+    changed,
+    claims_toml,
+    make_curve,
+    make_experiment,
+    make_record,
+    make_store,
+    make_toml,
+)
 
 from resnet18.cli.app import reported
 from resnet18.cli.options import benchmark_names
+from resnet18.execution.job import Finished
 from resnet18.records.store import Store, last_attempts
 
 
@@ -54,8 +65,12 @@ from resnet18.records.store import Store, last_attempts
         (["data", "verify"], 5, ["resnet18 data fetch"]),
         (["power", "--difference", "0"], 2, ["difference"]),
         (["run", "--budget", "soon"], 2, ["(allowed: 90s, 30m, 2h, 1.5h)"]),
-        (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["too small to test any claim"]),
+        (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["too small for any verdict"]),
         (["run", "--scael", "smoke"], 2, ["--scale"]),
+        (["run", "--until-decided", "--seeds", "5"], 2, ["--until-decided and --seeds", "leave one of these"]),
+        (["run", "--until-decided", "--budget", "1h"], 2, ["--until-decided and --budget", "leave one of these"]),
+        (["run", "--until-decided", "--retime"], 2, ["--until-decided and --retime", "leave one of these"]),
+        (["run", "--budget", "1h", "--seeds", "2"], 2, ["--seeds 2: too few for --budget", "3, 5 or 10"]),
     ],
 )
 def test_a_mistake_is_answered_with_its_exit_code_and_runs_nothing(arguments, exit_code, words, cli, tmp_path):
@@ -199,11 +214,79 @@ def test_a_budget_plans_what_it_has_time_for_and_says_what_it_leaves_out(cli, tm
     rows = json.loads(cli("plan", path, "--seeds", "5", "--budget", "1m", "--json").stdout)
     none = cli("run", path, *TINY_ARGUMENTS, "--budget", "59s")
 
-    assert "Budget: 1 of 1 claims get at least 3 seeds, which a test needs." in enough.output
-    assert "The chosen runs take about 60 s," in enough.output
+    assert "verdicts expected of 1 claim. The" in enough.output
+    assert "chosen runs take about 60 s," in enough.output
     assert (6, {10.0}) == (len(rows), {row["seconds"] for row in rows})
     assert (3, []) == (none.exit_code, list(tmp_path.rglob("*.json")))
     assert "needs about 60 s; 59 s of the budget is left" in none.output
+
+
+MORE_CASES = "".join(f'[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size} }}\n' for size in (32, 64))
+ABOVE_8 = '{{ kind = "greater", metric = "clean_accuracy", case = "{}", than = "8" }}'
+VALUE_OF_64 = '{ kind = "close", metric = "clean_accuracy", case = "64", value = 70.0, margin = 1.0 }'
+
+
+@pytest.fixture
+def looked(cli, tmp_path, monkeypatch):
+    """Run until decided with fake runs whose batch size and seed choose the accuracy; what ran, by case, each time."""
+    noise = (0.0, 1.0, -1.0, 0.3, -0.3, 0.2, -0.2, 0.1, -0.1, 0.0)
+    ran, asked = [], []
+
+    def run_plan(plan, request, source, engine, store, records, *_):
+        known = {record.run_id for record in records}
+        new = [run for run in plan.runs if run.run_id not in known]
+        ran.append(sorted({(run.experiment.batch_size, run.experiment.seed) for run in new}))
+        for run in new:
+            height = asked[-1][run.experiment.batch_size] + noise[run.experiment.seed]
+            store.save(make_record(run.experiment, run.execution, request=request, epochs=make_curve(height, height)))
+        return [Finished(run, "ok", was_recorded=run.run_id in known) for run in plan.runs]
+
+    monkeypatch.setattr("resnet18.execution.runner.run_plan", run_plan)
+    monkeypatch.setattr("resnet18.cli.preview.code_hash", lambda *_: "c" * 64)
+
+    def look(heights, *checks):
+        ran.clear()
+        asked.append(heights)
+        path = make_toml(tmp_path, TOML + MORE_CASES + claims_toml(*checks))
+        make_store(tmp_path / "results")
+        return cli("run", path, "--until-decided", "--results", tmp_path / "results"), [*ran]
+
+    return look
+
+
+def seeds_of(*ranges):
+    return sorted((size, seed) for size, seeds in ranges for seed in seeds)
+
+
+def test_until_decided_adds_seeds_to_claims_that_are_open_and_repeats_nothing(looked):
+    """16 is far above 8, 32 about 3 deviations; a value is not tested on these data, and its case not run."""
+    heights = {8: 70.0, 16: 90.0, 32: 73.0, 64: 70.0}
+    checks = ABOVE_8.format(16), ABOVE_8.format(32), VALUE_OF_64
+    result, ran = looked(heights, *checks)
+    again, ran_again = looked(heights, *checks)
+
+    first, then = range(3), range(3, 5)
+    assert [seeds_of((8, first), (16, first), (32, first)), seeds_of((8, then), (32, then))] == ran
+    assert (0, 0) == (result.exit_code, again.exit_code)
+    assert [[]] == ran_again
+    says = [line for line in result.output.splitlines() if line.startswith("claims that")]
+    assert ["3 seeds may decide: X1, X2", "5 seeds may decide: X2", "10 seeds may decide: none"] == [
+        line.removeprefix("claims that ") for line in says
+    ]
+
+
+def test_until_decided_stops_at_ten_seeds(looked):
+    result, ran = looked(dict.fromkeys((8, 16, 32, 64), 70.0), ABOVE_8.format(16))
+
+    assert [seeds_of((8, n), (16, n)) for n in (range(3), range(3, 5), range(5, 10))] == ran
+    assert 0 == result.exit_code
+
+
+def test_until_decided_runs_nothing_where_no_claim_can_be_decided(looked):
+    result, ran = looked({64: 70.0}, VALUE_OF_64)
+
+    assert (3, []) == (result.exit_code, ran)
+    assert "no claim of these benchmarks can be decided" in result.output
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ TOO_SHORT = '{ kind = "greater", metric = "late_gain", case = "32", than = "16" 
 COMMAND = "resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:cifar10-jpeg {}."
 ALIKE = "epochs tested on equally many images"
 LACKS = f"clean test accuracy, last quarter of epochs minus the quarter before: needs 8 {ALIKE}"
-NEAREST = "Inconclusive. If the estimates were exact, these seeds would decide: X1 ({})."
+NEAREST = "Inconclusive. If the estimates were exact, these seeds would probably decide: X1 ({})."
 NEVER = f"Not judgeable: X1 ({LACKS})."
 
 
@@ -244,8 +244,8 @@ NEVER = f"Not judgeable: X1 ({LACKS})."
     [
         (AGREES, 1, 55, COMMAND.format(3, "allows a first test")),
         (AGREES, 3, 55.3, COMMAND.format(5, "will probably decide X1")),
-        (AGREES, 3, 55.3, NEAREST.format("about 5 seeds: supported")),
-        (AGREES, 3, 54.7, NEAREST.format("about 5 seeds: contradicted")),
+        (AGREES, 3, 55.3, NEAREST.format("5 seeds: supported")),
+        (AGREES, 3, 54.7, NEAREST.format("5 seeds: contradicted")),
         (f"{AGREES}, {TOO_SHORT}", 3, 55.3, NEVER),
         (AGREES, 5, 60, "X1 supported (it is so): clean test accuracy: "),
         (AGREES, 5, 50, "X1 contradicted (it is so): clean test accuracy: "),

@@ -1,6 +1,7 @@
 """Statistics, each against another way of computing it: scipy's tests, brute force, simulation, or by hand."""
 
 import itertools
+from dataclasses import replace
 from math import inf, isclose, sqrt
 from statistics import fmean, variance
 
@@ -10,24 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from resnet18.judge.samples import priors_of
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.tables.statistics import (
     ALPHA,
-    MOST_SEEDS,
     POWER,
     Estimate,
     Region,
     blocked_contrast,
+    chance,
     contrast,
     holm_levels,
     paired_contrast,
-    power,
     range_p,
     ratio_of_medians,
-    seeds_needed,
     sequential_p,
 )
-from resnet18.tables.variances import WELCH, Prior, prior_of
+from resnet18.tables.variances import WELCH, Prior, Scatter, prior_of
 
 NUMBERS = st.floats(-50, 50).map(lambda value: round(value, 3))
 VALUES = st.lists(NUMBERS, min_size=3, max_size=8, unique=True)
@@ -100,7 +100,11 @@ def test_a_drift_that_all_runs_of_a_seed_share_is_no_noise():
 def test_two_groups_in_blocks_are_the_paired_t_and_a_wide_pair_keeps_its_own_variance():
     pair, wide = TIMES[:2], [[0.0, 0.0, 0.0], [1.0, 5.0, 9.0], *TIMES]
 
-    assert vars(paired_contrast(pair, [1, -1])) == pytest.approx(vars(blocked_contrast(pair, pair, [1, -1])))
+    alone, in_blocks = (
+        replace(found, scatter=Scatter())
+        for found in (paired_contrast(pair, [1, -1]), blocked_contrast(pair, pair, [1, -1]))
+    )
+    assert vars(alone) == pytest.approx(vars(in_blocks))
     assert 16.0 == pytest.approx(blocked_contrast(wide, wide[:2], [1, -1]).run_variance)
 
 
@@ -183,8 +187,8 @@ def test_one_test_of_the_range_is_tukeys():
 
 
 def test_constants_of_the_plan():
-    """Level, power, most seeds and the spending of the error are promises of docs/methodology.md."""
-    assert (0.05, 0.8, 1_000, {3: 0.1, 5: 0.3, 10: 0.6}) == (ALPHA, POWER, MOST_SEEDS, TESTED_AT)
+    """Level, power and the spending of the error are promises of docs/methodology.md."""
+    assert (0.05, 0.8, {3: 0.1, 5: 0.3, 10: 0.6}) == (ALPHA, POWER, TESTED_AT)
 
 
 def test_interim_analyses_are_paid_for():
@@ -222,45 +226,91 @@ def test_holm_is_closed_testing_with_bonferroni(count):
     assert [0.0125, 0.05 / 3, 0.025, 0.05] == holm_levels([0.001, 0.01, 0.02, 0.06])
 
 
-# Power and numbers of seeds
+# The chance of a verdict, each against simulated runs that are judged
+
+STANDARD_ERRORS = 3.5
 
 
-def test_golden_power_of_an_equivalence():
-    """Two cases that do not differ, a margin of 1: figures of independent simulations."""
-    powers = [power(*[1 / (sigma * sqrt(2))] * 2, n, 2 * n - 2, ALPHA) for sigma, n in ((0.3, 3), (0.56, 7), (1.0, 18))]
+def agree(hits, of, chances):
+    """Whether shares of simulated comparisons are as likely as computed, to 3 points besides their own error."""
+    errors = [0.03 + STANDARD_ERRORS * sqrt(found * (1 - found) / of) for found in chances]
+    return all(abs(hit / of - found) <= error for hit, found, error in zip(hits, chances, errors, strict=True))
 
-    assert [0.91, 0.87, 0.80] == pytest.approx(powers, abs=0.01)
+
+def test_the_chance_is_the_share_of_comparisons_that_the_rule_decides():
+    """Two of 24 arms of one standard deviation, three of them apart; priors and tests as for a report; 18 claims."""
+    reports, level, apart = 250, ALPHA / 18, 3.0
+    hits = dict.fromkeys(TESTED_AT, 0)
+    for arms in np.random.default_rng(3).normal(size=(reports, 24, 10)):
+        arms[::2] += apart
+        by_arm = arms.tolist()
+        priors = priors_of(by_arm)
+        for at, n in itertools.product(range(0, 6, 2), TESTED_AT):
+            found = contrast([by_arm[at][:n], by_arm[at + 1][:n]], [1, -1], prior=priors[n])
+            hits[n] += Region(0).p_inside(found) / TESTED_AT[n] <= level
+    lent = Estimate(apart, 0.0, 0.0, 3, 2.0, Scatter(2, Prior(2.0, inf), 24))
+
+    assert agree(hits.values(), 3 * reports, [chance(lent, Region(0), n, level) for n in TESTED_AT])
+
+
+ALONE = Scatter(2)
+BLOCKS = Scatter(2, in_blocks=True)
 
 
 @pytest.mark.parametrize(
-    ("value", "n", "one_run", "expected"),
+    ("means", "scatter", "region", "one_run", "p_of"),
     [
-        (0.0, 3, False, None),
-        (0.5, 3, False, 74),
-        (1.5, 3, False, 10),
-        (2.2, 10, False, 11),
-        (4.0, 3, False, 5),
-        (4.0, 5, False, 10),
-        (4.0, 12, False, 13),
-        (4.0, 3, True, None),
-        (5.0, 3, True, 10),
-        (9.0, 3, True, 5),
+        ((2.0, 0.0), ALONE, Region(0), False, lambda found: Region(0).p_inside(found)),
+        ((0.0, 0.0), ALONE, Region(-2.5, 2.5), False, lambda found: Region(-2.5, 2.5).p_inside(found)),
+        ((5.0, 0.0), ALONE, Region(-2.5, 2.5), False, lambda found: Region(-2.5, 2.5).p_outside(found)),
+        ((6.0, 0.0), ALONE, Region(-1, 1), True, lambda found: Region(-1, 1).p_outside(found.for_one_more_run())),
+        ((2.0, 0.0, 0.0), BLOCKS, Region(0), False, lambda found: Region(0).p_inside(found)),
     ],
+    ids=["a direction", "near", "not near", "one further run", "in blocks"],
 )
-def test_golden_seeds_needed(value, n, one_run, expected):
-    """A difference with a variance of 2 for single runs; on either side of the bound."""
-    for sign, region in ((1, Region(low=0)), (-1, Region(high=0)), (-1, Region(low=0))):
-        estimate = Estimate(sign * value, 0.4, 2 * (n - 1), n, 2.0)
-        assert expected == seeds_needed(estimate, region, 0.05, one_run=one_run)
+def test_the_chance_is_that_of_each_kind_of_question(means, scatter, region, one_run, p_of):
+    """1,500 simulated comparisons a kind, five seeds, at a level of 10 %."""
+    of, hits = 1_500, 0
+    for runs in np.random.default_rng(4).normal(size=(of, len(means), 5)):
+        groups = (runs + np.array(means)[:, None]).tolist()
+        compared = groups[:2], [1, -1]
+        found = blocked_contrast(groups, *compared) if scatter.in_blocks else contrast(*compared)
+        hits += p_of(found) <= TESTED_AT[5] * 0.1
+    true = Estimate(means[0] - means[1], 0.0, 0.0, 3, 2.0, scatter)
+
+    assert agree([hits], of, [chance(true, region, 5, 0.1, one_run=one_run)])
 
 
-def test_seeds_settle_an_equivalence_either_way():
-    """Inside or outside; on the bound no number is enough, and a certain estimate takes the next test."""
-    values = [Estimate(value, 0.4, 4, 3, 0.5) for value in (0.0, 1.99, 2.0, 5.0)]
-    certain = [Estimate(1.0, 0.0, 4, n, 0.0) for n in (3, 5, 10)]
+@pytest.mark.parametrize(("means", "margin"), [((0.0, 0.0, 0.0, 0.0), 3.0), ((0.0, 6.0, 3.0, 0.0), 3.0)])
+def test_the_chance_that_many_cases_are_near_or_not_is_that_of_their_range(means, margin):
+    """200 simulated comparisons of four cases of ten seeds: all pairs by two tests, their range by Tukey's."""
+    of, hits, alpha, region = 200, 0, 0.1, Region(-margin, margin)
+    is_near = max(means) < margin
+    for runs in np.random.default_rng(5).normal(size=(of, 4, 10)):
+        groups = sorted((runs + np.array(means)[:, None]).tolist(), key=fmean)
+        widest = contrast([groups[-1], groups[0]], [1, -1])
+        every = [contrast(pair, [1, -1]) for pair in itertools.combinations(groups, 2)]
+        p = max(map(region.p_inside, every)) if is_near else range_p(widest, margin, 4)
+        hits += p <= TESTED_AT[10] * alpha
+    true = Estimate(max(means), 0.0, 0.0, 3, 2.0, ALONE)
 
-    assert [5, None, None, 5] == [seeds_needed(found, Region(-2.0, 2.0), 0.05) for found in values]
-    assert [5, 10, 11] == [seeds_needed(found, Region(low=0), 0.05) for found in certain]
+    assert agree([hits], of, [chance(true, region, 10, alpha, means=means)])
+
+
+def test_a_chance_without_noise_is_certain_and_none_is_above_the_level_at_the_bound():
+    certain, at_the_bound = Estimate(1.0, 0.0, 4, 3, 0.0), Estimate(0.0, 0.0, 4, 3, 2.0)
+
+    assert [1.0, 1.0, 0.0] == [chance(certain, Region(low), 5, 0.05) for low in (0, 2, 1)]
+    assert chance(at_the_bound, Region(0), 10, 0.05) == pytest.approx(0.6 * 0.05 / 2, abs=0.005)
+
+
+def test_more_seeds_do_not_add_to_what_others_lend():
+    """Four degrees of freedom stay four: the chance is far from that of arms which lend all that they have."""
+    chances = [
+        chance(Estimate(4.0, 0, 0, 3, 2.0, Scatter(2, Prior(2.0, df), 24)), Region(0), 3, 0.003) for df in (4, inf)
+    ]
+
+    assert chances[0] < chances[1] - 0.15
 
 
 # Ratios of medians

@@ -24,14 +24,15 @@ OVERFITS = Overfits(kind="overfits", case="a", turns_by=5)
 STATUS = RunStatus(kind="run_status", case="a", status="oom_device", device="cpu")
 RERUN = "run --retime reruns them, report --accept-unreliable uses them"
 FEW = Reason("few_seeds", count=1, of=3)
+MORE = "more than 10 seeds; claims are tested at 3, 5 and 10 seeds only, so more runs will not settle it"
 FEW_SEEDS = "1 of at least 3 seeds"
 ENDS = 'every run of "a" ends out of memory'
 
 
 def parts(holds, *values):
-    """Comparisons x0, x1 and so on of these values, of which the later need more seeds."""
+    """Comparisons x0, x1 and so on of these values, of which the later are less likely to be settled."""
     return tuple(
-        comparison_of({5: estimate(value)}, what=f"x{at}", holds=holds, seeds=10 * at)
+        comparison_of({5: estimate(value)}, what=f"x{at}", holds=holds, chances={10: 0.5 - at / 10})
         for at, value in enumerate(values)
     )
 
@@ -92,22 +93,18 @@ def test_an_estimate_is_written_in_its_unit(check, changes, value, se, text):
 
 
 @pytest.mark.parametrize(
-    ("holds", "seeds", "changes", "rest"),
+    ("holds", "chances", "changes", "rest"),
     [
-        (True, None, {}, "; claimed: above 0"),
-        (False, None, {"correlation": 0.5}, ", paired (correlation 0.50); claimed: above 0"),
-        (None, 10, {}, "; claimed: above 0; a verdict would need about 10 seeds"),
-        (
-            None,
-            999,
-            {},
-            "; claimed: above 0; a verdict would need about 999 seeds, but claims are tested at 10 at most",
-        ),
-        (None, None, {}, "; claimed: above 0; a verdict would need more than 1,000 seeds"),
+        (True, {}, {}, "; claimed: above 0"),
+        (False, {}, {"correlation": 0.5}, ", paired (correlation 0.50); claimed: above 0"),
+        (None, {5: 0.7, 10: 0.9}, {}, "; claimed: above 0; a verdict would need 10 seeds"),
+        (None, {10: 0.7}, {}, f"; claimed: above 0; a verdict would need {MORE}"),
+        (None, {}, {}, f"; claimed: above 0; a verdict would need {MORE}"),
     ],
 )
-def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, seeds, changes, rest):
-    comparison = comparison_of({5: estimate(1.25)}, holds=holds, seeds=seeds, **changes)
+def test_a_comparison_is_written_with_n_and_what_would_settle_it(holds, chances, changes, rest):
+    """Never a number of seeds at which claims are not tested."""
+    comparison = comparison_of({5: estimate(1.25)}, holds=holds, chances=chances, **changes)
 
     assert f'x: "a" minus "b": +1.25 points [+0.10, +2.40], n = 5{rest}' == comparison_text(comparison)
 
@@ -151,7 +148,7 @@ FEW_OF_TWO = [CheckResult(ALL, reason=FEW), CheckResult(ALL, reason=Reason("seve
     ],
 )
 def test_the_decisive_line_is_what_the_verdict_rests_on(word, results, shown):
-    """The surest failure before what is missing, the least sure part that holds, the open part with the most seeds."""
+    """The surest failure before what is missing, the least sure part that holds, the least likely of open parts."""
     assert shown == decisive(verdict_of(word, results)).partition(":")[0]
 
 

@@ -76,9 +76,11 @@ Hypotheses = Annotated[
 # How much of it.
 SCALE_HELP = "Size of the runs: data set, number of images, epochs, width, seeds."
 Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
-SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget at least 3."
+SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget the most, 10."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
-BUDGET_HELP = "Choose runs that fit in this time and test as many claims as possible."
+BUDGET_HELP = "Choose the runs that give the most verdicts in this time: 3, 5 or 10 seeds of some claims."
+DECIDED_HELP = "Run 3 seeds, then 5 and 10 of the claims that are still open."
+UntilDecided = Annotated[bool, option("--until-decided", None, DECIDED_HELP)]
 Budget = Annotated[float | None, typer.Option("--budget", metavar="90s|30m|2h", help=BUDGET_HELP, parser=seconds_of)]
 # Where.
 DATA = (CIFAR10, EMBEDDED, "imagefolder:")

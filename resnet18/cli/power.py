@@ -1,4 +1,4 @@
-"""The command `power`: how many seeds are needed to show a difference."""
+"""The command `power`: how likely 3, 5 and 10 seeds show a difference."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ def power_command(
     ] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
 ) -> opt.Answer:
-    """Say how many seeds are needed to detect a difference. Without two seeds of a case, a variance is assumed."""
+    """Say how likely 3, 5 and 10 seeds show a difference. Without two seeds of a case, a variance is assumed."""
     from resnet18.judge.planning import DIFFERENCES, planned, power_rows, spreads
 
     known = [name for name in METRICS if name != "epochs_to_level"]
@@ -39,15 +39,22 @@ def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
     """Return the rows of a metric as a table."""
     from tabulate import tabulate
 
-    from resnet18.tables.statistics import ALPHA, MOST_SEEDS, POWER
+    from resnet18.spec.experiment import TESTED_AT
+    from resnet18.tables.statistics import ALPHA, POWER
 
     cells = []
     for row in rows:
         interval = f" [{row['sigma_low']:.3g}, {row['sigma_high']:.3g}]" if row["df"] else ""
-        seeds = [row[key] or f"more than {MOST_SEEDS:,}" for key in ("seeds", "seeds_corrected")]
-        cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *seeds])
+        powers = [f"{row[f'power_{n}']:.2f}" for n in TESTED_AT]
+        seeds = row["seeds"] or f"more than {max(TESTED_AT)}"
+        cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *powers, seeds])
     unit, claims = rows[0]["unit"], rows[0]["claims"]
-    heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})", "seeds of each case"]
-    table = tabulate(cells, headers=[*heads, f"seeds, corrected for {claims} claims"], disable_numparse=True)
-    note = f"Power {POWER}, two-sided level {100 * ALPHA:g} %, tested once. Below 4 degrees of freedom: a rough guide."
+    heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})"]
+    heads += [*(f"power, {n} seeds" for n in TESTED_AT), f"seeds for {POWER}"]
+    table = tabulate(cells, headers=heads, disable_numparse=True)
+    note = (
+        f"Power: the chance that a report of {claims} claims shows the difference of two cases, by the rule of its "
+        f"verdicts ({100 * ALPHA:g} % for all claims together). Claims are tested at 3, 5 and 10 seeds only: where 10 "
+        "are not enough, more runs will not settle it. Below 4 degrees of freedom: a rough guide."
+    )
     return f"{title}\n\n{table}\n\n{note}"

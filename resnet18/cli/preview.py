@@ -5,17 +5,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from resnet18.cli.report import all_with
 from resnet18.judge.reason import reason_text
 from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
-from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, DataSource, Execution
+from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, TESTED_AT, DataSource, Execution
 from resnet18.spec.identity import code_hash
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import duration
@@ -23,6 +24,10 @@ from resnet18.spec.plan import Plan, Run, absent_device, only_cases, plan
 from resnet18.spec.resolve import Request, Specs
 from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Pace, Sizes, by_rule, estimate, kind_of, total_s
+from resnet18.tables.selection import select
+
+if TYPE_CHECKING:
+    from resnet18.judge.verdict import Verdict
 
 MOST_TIMING_S = 10.0
 TIMED_EPOCHS = 4
@@ -79,8 +84,9 @@ def outline(
     Raises SpecError at an unknown name or case, and EnvironmentMissingError if a device asked for by name is missing.
     """
     benchmarks = load_benchmarks(names)
-    least = 1 if budget_s is None else FEWEST_SEEDS
-    numbers = range(seeds or max(SCALES[request.scale].seeds, least))
+    if budget_s is not None and (seeds or FEWEST_SEEDS) < FEWEST_SEEDS:
+        raise SpecError(f"--seeds {seeds}", f"too few for --budget: a verdict needs {FEWEST_SEEDS}, 5 or 10")
+    numbers = range(seeds or (SCALES[request.scale].seeds if budget_s is None else max(TESTED_AT)))
     planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
     if cases:
         planned = only_cases(planned, cases, names or ())
@@ -97,7 +103,7 @@ def filled(
     keep_stale: bool = False,
     jobs: int | None = 1,
 ) -> Preview:
-    """Return the preview with what is known of its runs; with a budget, of those that test the most claims in it.
+    """Return the preview with what is known of its runs; with a budget, of those that give the most verdicts in it.
 
     With `time_steps` or a budget, a few steps are timed of kinds of run whose pace no record tells.
     Raises SpecError at a budget for benchmarks without claims, UnfinishedError where it is too small for any claim.
@@ -118,7 +124,7 @@ def filled(
             paces |= timed_paces
         seconds, bases = estimate(view.pending, paces, sizes)
         view = replace(view, seconds=seconds, bases=bases)
-    return view if view.budget_s is None else within_budget(view, view.budget_s)
+    return view if view.budget_s is None else within_budget(view, records, view.budget_s)
 
 
 def of_this_machine(records: Iterable[Record]) -> list[Record]:
@@ -156,14 +162,29 @@ def time_some(runs: Sequence[Run], view: Preview) -> tuple[Sizes, dict[Specs, Pa
     return sizes, {kind: pace.pace_of(*told, "from timed steps") for kind, told in known.items() if told}
 
 
-def within_budget(view: Preview, budget_s: float) -> Preview:
-    """Return the preview of the runs that test the most claims in a time."""
+def verdicts_on(view: Preview, records: Iterable[Record]) -> "list[Verdict]":
+    """Return the verdicts on the claims of the tables, as the report judges them, without records of pending runs."""
+    from resnet18.judge.verdict import judge
+
+    stale = {run.run_id for run in view.pending}
+    known = [record for record in last_attempts(records).values() if record.run_id not in stale]
+    shown, suite = all_with(view.benchmarks), load_benchmarks()
+    asked = [benchmark for benchmark in shown if benchmark in view.benchmarks or benchmark not in suite]
+    found: list[Verdict] = []
+    for report in dict.fromkeys(benchmark.report for benchmark in asked):
+        family = [benchmark for benchmark in shown if benchmark.report == report]
+        found += judge(family, select(family, view.request, known), view.request)
+    return [verdict for verdict in found if verdict.benchmark in asked]
+
+
+def within_budget(view: Preview, records: Iterable[Record], budget_s: float) -> Preview:
+    """Return the preview of the runs that give the most verdicts in a time."""
     from resnet18.judge.planning import choose
 
     if not any(benchmark.claims for benchmark in view.benchmarks):
         raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")
     seconds = {**view.seconds, **dict.fromkeys(view.done, 0.0)}
-    choices = choose(view.benchmarks, view.plan, view.request, seconds, view.auto_device, budget_s)
+    choices = choose(verdicts_on(view, records), view.plan, view.request, seconds, view.auto_device, budget_s)
     taken = set[str]().union(*(choice.runs(choice.seeds) for choice in choices))
     chosen = replace(view.plan, runs=tuple(run for run in view.plan.runs if run.run_id in taken))
     claims = [
@@ -171,6 +192,7 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
             "benchmark": choice.benchmark,
             "claim": choice.claim.id,
             "seeds": choice.seeds,
+            "chance": round(choice.chance, 3),
             "left_out": reason_text(choice.left_out) if choice.left_out else None,
             "says": choice.claim.says,
         }
@@ -178,7 +200,7 @@ def within_budget(view: Preview, budget_s: float) -> Preview:
     ]
     view = replace(view, plan=chosen, claims=claims)
     if not taken:
-        raise UnfinishedError("--budget", f"too small to test any claim:\n{budget_text(view)}")
+        raise UnfinishedError("--budget", f"too small for any verdict:\n{budget_text(view)}")
     return view
 
 
@@ -205,8 +227,9 @@ def fitting(view: Preview, left_s: float) -> tuple[Preview, list[Run]]:
 
 def budget_text(view: Preview) -> str:
     """Return what the budget buys, claim by claim."""
-    enough = sum(row["seeds"] >= FEWEST_SEEDS for row in view.claims)
-    head = f"Budget: {enough} of {len(view.claims)} claims get at least {FEWEST_SEEDS} seeds, which a test needs"
+    verdicts = sum(row["chance"] for row in view.claims)
+    head = f"Budget: {verdicts:.1f} verdicts expected of {len(view.claims)} claim{'' if len(view.claims) == 1 else 's'}"
     time = f"about {duration(total_s(view.pending, view.seconds) or 0.0)}, one after another"
-    table = tabulate(view.claims, headers={"left_out": "not tested because"}, tablefmt="plain")
+    heads = {"chance": "chance of a verdict", "left_out": "left out because"}
+    table = tabulate(view.claims, headers=heads, tablefmt="plain", floatfmt=".2f")
     return f"{head}. The chosen runs take {time}.\n{table}"

@@ -36,16 +36,21 @@ def readings_of(results: Path) -> Readings:
 def write(
     results: Path, benchmarks: Iterable[Benchmark], readings: Readings, *, accept_unreliable: bool = False
 ) -> Path:
-    """Write the report of all benchmarks of the suite and of the given ones, and return its path.
+    """Write the report of all benchmarks of the suite and of the given ones, and return its path."""
+    from resnet18.report.report import write_report
+
+    return write_report(results, all_with(benchmarks), readings, accept_unreliable=accept_unreliable)
+
+
+def all_with(benchmarks: Iterable[Benchmark]) -> tuple[Benchmark, ...]:
+    """Return all benchmarks of the suite and the given ones.
 
     A file of the user's own is a report of its own: a copy of the suite's must not count with it.
     """
-    from resnet18.report.report import write_report
-
     shown = load_benchmarks()
     for benchmark in benchmarks:
         if benchmark not in shown:
             own, name = benchmark.report, benchmark.name
             shown += (benchmark.model_copy(update={"report": name if own == name else f"{own} ({name})"}),)
     check_ids_differ(shown)
-    return write_report(results, shown, readings, accept_unreliable=accept_unreliable)
+    return shown

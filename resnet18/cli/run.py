@@ -1,10 +1,11 @@
 """The command `run`. Whatever takes long to import is imported where it is used."""
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import pairwise
 from math import inf
 from pathlib import Path
 from time import monotonic
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from resnet18.cli import options as opt
 from resnet18.cli.plan import announcement, left_out_rows, left_out_text, summary_row
-from resnet18.cli.preview import Preview, filled, fitting, of_this_machine, outline
+from resnet18.cli.preview import Preview, filled, fitting, of_this_machine, outline, verdicts_on
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import cases_of
 from resnet18.spec.errors import SpecError, UnfinishedError, did_you_mean
-from resnet18.spec.experiment import CIFAR10, DataSource, data_home
+from resnet18.spec.experiment import CIFAR10, TESTED_AT, DataSource, data_home
 from resnet18.spec.identity import PACKAGE, definitions
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def run_command(
     scale: opt.Scale = "smoke",
     seeds: opt.Seeds = None,
     budget: opt.Budget = None,
+    until_decided: opt.UntilDecided = False,
     data: opt.Data = None,
     device: opt.Device = None,
     engine: opt.Engine = "local",
@@ -46,13 +49,16 @@ def run_command(
     as_json: opt.Json = False,
 ) -> opt.Answer:
     """Carry out the runs that have no record yet, then write the report."""
+    _check_until_decided(until_decided, {"--seeds": seeds, "--budget": budget, "--retime": retime})
     request, source = opt.request_of(scale, data, device, options)
     check_is_there(source)  # before a cluster, a device or torch is asked for
     policy = Policy(keep_stale, checkpoint_every, time_limit)
     runner = runner_of(engine, resources, jobs, results, policy, budget, retime=retime, as_json=as_json)
     has = runner.devices
+    seeds = max(TESTED_AT) if until_decided else seeds
     view = outline(names, cases, request, source, seeds, has, device=device, hypotheses=hypotheses, budget_s=budget)
-    return report_after((carry_out(each, runner) for each in [view]), view.benchmarks, runner)
+    parts = until_decided_parts(view, runner) if until_decided else (carry_out(each, runner) for each in [view])
+    return report_after(parts, view.benchmarks, runner)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,35 @@ def carry_out(view: Preview, runner: Runner, end_s: float = inf, part: str | Non
     return finished
 
 
+def until_decided_parts(view: Preview, runner: Runner) -> Iterator[tuple[Finished, ...]]:
+    """Carry out 3 seeds of the cases of claims, then 5 and 10 of those that are still open, as parts are asked for.
+
+    UnfinishedError where no claim can be decided under the request, whatever the number of seeds.
+    """
+    from resnet18.judge.recorded import other_terms
+
+    planned = {label for run in view.plan.runs for label in run.labels}
+    for before, seeds in pairwise((0, *TESTED_AT)):
+        records = runner.store.read().records
+        known = filled(view, records, keep_stale=runner.policy.keep_stale, jobs=None)
+        wanted, ids = set[str](), list[str]()
+        for verdict in verdicts_on(known, records):
+            cases = {f"{verdict.benchmark.name}/{case}" for check in verdict.claim.checks for case in cases_of(check)}
+            can_be_judged = cases <= planned and not any(
+                other_terms(check, view.request) for check in verdict.claim.checks
+            )
+            if can_be_judged and (verdict.awaits_seeds or (verdict.is_decided and not before)):
+                wanted |= cases
+                ids += [verdict.claim.id] if verdict.awaits_seeds else []
+        if not wanted and not before:
+            what = "no claim of these benchmarks can be decided with these data, scale, options and cases"
+            raise UnfinishedError("--until-decided", what, next_step="leave it out")
+        runner.progress.say(f"claims that {seeds} seeds may decide: {', '.join(ids) or 'none'}")
+        runs = tuple(run for run in view.plan.runs if before <= run.experiment.seed < seeds and wanted & {*run.labels})
+        if runs:
+            yield carry_out(replace(view, plan=replace(view.plan, runs=runs)), runner)
+
+
 def report_after(
     parts: Iterable[Collection[Finished]], benchmarks: Collection[Benchmark], runner: Runner
 ) -> opt.Answer:
@@ -143,6 +178,14 @@ def report_after(
             runner.progress.say(_reported(runner.store, benchmarks, finished).text)
         raise
     return _reported(runner.store, benchmarks, finished)
+
+
+def _check_until_decided(is_asked: bool, others: Mapping[str, object]) -> None:
+    """Raise SpecError where another option chooses the runs, too."""
+    for option, value in others.items():
+        if is_asked and value:
+            what = "each chooses runs in its own way"
+            raise SpecError(f"--until-decided and {option}", what, next_step="leave one of these options out")
 
 
 def _engine(name: str, resources: str | None, jobs: int | None, budget_s: float | None, *, retime: bool) -> Engine:

@@ -24,7 +24,7 @@ from resnet18.spec.claim import (
     orders,
 )
 from resnet18.spec.metric import MetricFacts
-from resnet18.tables.statistics import Estimate, Region, paired_contrast, range_p, sequential_p
+from resnet18.tables.statistics import POWER, Estimate, Region, paired_contrast, range_p, sequential_p
 
 UP = Region(low=0.0)
 FITTED = 90.0
@@ -61,8 +61,8 @@ class Comparison:
     """Of the two cases over seeds, where they are paired."""
     holds: bool | None = None
     """What it says at its claim's level; None: open."""
-    seeds: int | None = None
-    """Seeds of each case that would settle it if the estimate were the truth; None: more than `MOST_SEEDS`."""
+    chances: Mapping[int, float] = field(default_factory=dict)
+    """Of being settled at its claim's level by each further interim analysis, if the estimate were the truth."""
 
     @property
     def unit(self) -> str:
@@ -120,9 +120,14 @@ class Comparison:
         return self.holds is False or not self.can_only_fail
 
     @property
-    def cost(self) -> float:
-        """Its seeds as a number that can be ordered."""
-        return inf if self.seeds is None else self.seeds
+    def seeds(self) -> int | None:
+        """Seeds of each case that settle it with power .8, if the estimate is the truth; None: ten do not suffice."""
+        return next((n for n, found in self.chances.items() if found >= POWER), None)
+
+    @property
+    def cost(self) -> tuple[float, float]:
+        """What orders comparisons by how soon they would be settled."""
+        return self.seeds or inf, -max(self.chances.values(), default=0.0)
 
 
 def compare(check: Check, runs: Runs) -> Iterator[Comparison]:
@@ -143,8 +148,7 @@ def compare(check: Check, runs: Runs) -> Iterator[Comparison]:
         samples, censored = _samples(runs, cases_of(check), check.metric, check.level)
         if facts.is_share and len(samples.by_case) > 1:
             _require_learning(samples, runs.chance(cases_of(check)))
-        for part, weights in _parts(check, facts, samples):
-            yield replace(_estimated(part, weights, samples), censored=censored)
+        yield from (replace(part, censored=censored) for part in compare_samples(check, facts, samples))
 
 
 def _samples(
@@ -176,16 +180,16 @@ def _require_learning(samples: Samples, chance: float | None) -> None:
         raise CannotJudgeError(Reason("not_learned", what=f"{best:.1f}", count=round(chance)))
 
 
-def _parts(check: MetricCheck, facts: MetricFacts, samples: Samples) -> Iterator[tuple[Comparison, Sequence[float]]]:
-    """Yield comparisons without estimates, and the weights of their cases."""
+def compare_samples(check: MetricCheck, facts: MetricFacts, samples: Samples) -> Iterator[Comparison]:
+    """Yield the comparisons of a check of a metric with values, logarithms for times and memory."""
     if isinstance(check, Trend):
-        yield from _trend(check, facts)
+        yield from (_estimated(part, weights, samples) for part, weights in _trend(check, facts))
         return
     for names, region in _regions(check, is_log=facts.margin_unit == "%", samples=samples):
         part = Comparison(check, names, facts, region)
         if isinstance(check, Equivalent) and len(check.cases) > 2:
             part = replace(part, remark=f", highest and lowest of {len(check.cases)} cases", widest_of=len(check.cases))
-        yield part, [1, -1][: len(names)]
+        yield _estimated(part, [1, -1][: len(names)], samples)
 
 
 def _estimated(part: Comparison, weights: Sequence[float], samples: Samples) -> Comparison:

@@ -35,6 +35,7 @@ REASONS: dict[str, tuple[Bearing, str]] = {
     "not_planned": ("missing", "{case} is not planned"),
     "time_unknown": ("missing", "the time of {case} is unknown"),
     "takes_too_long": ("missing", "needs about {needed}; {left} of the budget is left"),
+    "unlikely": ("missing", "not even {count} seeds would probably decide it"),
     "other_device": ("missing", "{case} does not run on {what} here"),
 }
 """Why a check cannot be judged, by code: how the records bear on it, and the sentence."""

@@ -11,12 +11,14 @@ from resnet18.judge.recorded import RecordedRuns
 from resnet18.judge.samples import Reservation, Runs
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, MetricCheck, Overfits, Ranking, RunStatus, cases_of
-from resnet18.spec.experiment import FEWEST_SEEDS
+from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import Selection
-from resnet18.tables.statistics import ALPHA, Estimate, contrast, holm_levels, seeds_needed
+from resnet18.tables.statistics import ALPHA, Estimate, chance, contrast, holm_levels
 
 Word = Literal["supported", "contradicted", "inconclusive", "not judgeable", "not run"]
+TO_COME = frozenset({"few_seeds", "no_records", "no_records_of_case"})
+"""Reasons not to judge that more seeds remove."""
 RESERVATIONS: tuple[Reservation, ...] = get_args(Reservation)
 
 
@@ -87,6 +89,11 @@ class Verdict:
     def is_open(self) -> bool:
         """Whether more seeds could change it."""
         return self.here == "inconclusive" and self.deciding is not None
+
+    @property
+    def awaits_seeds(self) -> bool:
+        """Whether it is not decided, and more seeds could decide it, those that judging starts with among them."""
+        return self.is_open or (not self.is_decided and all(reason.code in TO_COME for reason in self.reasons))
 
     @property
     def deciding(self) -> Comparison | None:
@@ -220,11 +227,20 @@ def verdict_at(
 
 
 def _judged(part: Comparison, level: float, count: int, claims: int) -> Comparison:
-    """Return a comparison with what it says, or the seeds that it would take at the level of Holm's first step."""
+    """Return a comparison with what it says, or how likely more seeds settle it at the level of Holm's first step."""
     if part.p_for <= level and not part.can_only_fail:
         return replace(part, holds=True)
     if count * part.p_against <= level:
         return replace(part, holds=False)
-    alpha = ALPHA / claims if part.is_inside else ALPHA / claims / count
+    return replace(part, chances=chances_of(part, ALPHA / claims, count, after=part.last.n))
+
+
+def chances_of(part: Comparison, level: float, count: int, *, after: int) -> dict[int, float]:
+    """Return the chance that each interim analysis after so many seeds settles one of a claim's so many comparisons."""
+    looks = [n for n in TESTED_AT if n > after]
+    alpha, lower_bounds = (level, part.about[1:]) if part.is_inside else (level / count, part.about[:1])
+    if part.censored.intersection(lower_bounds):
+        return dict.fromkeys(looks, 0.0)
     one_run = part.against_one_run and not part.is_inside
-    return replace(part, seeds=seeds_needed(part.last, part.region, alpha, one_run=one_run))
+    means = [0.0, *(-pair[max(pair)].value for pair in part.pairs[: part.widest_of - 1])] if part.pairs else []
+    return {n: chance(part.last, part.region, n, alpha, one_run=one_run, means=means) for n in looks}

@@ -15,7 +15,7 @@ from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import COSTS, STATUS_TEXT
-from resnet18.tables.statistics import ALPHA, MOST_SEEDS
+from resnet18.tables.statistics import ALPHA
 
 VERDICTS: tuple[Word, ...] = get_args(Word)
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
@@ -62,12 +62,15 @@ def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> d
 
 
 def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
-    """Yield lines of what seeds would decide, what no number of seeds would support, and what waits for records."""
+    """Yield lines of what seeds would decide, what ten would not, what none would support, what waits for records."""
     within = [verdict for verdict in verdicts if not verdict.out_of_reach]
-    if is_open := [verdict for verdict in within if verdict.is_open]:
-        nearest = sorted(is_open, key=lambda verdict: verdict.deciding.cost if verdict.deciding else inf)
+    is_open = [verdict for verdict in within if verdict.is_open]
+    if near := [verdict for verdict in is_open if seeds_of(verdict)]:
+        nearest = sorted(near, key=lambda verdict: seeds_of(verdict) or inf)
         text = ", ".join(f"{verdict.claim.id} ({outlook(verdict)})" for verdict in nearest)
-        yield Line(f"Inconclusive. If the estimates were exact, these seeds would decide: {text}.")
+        yield Line(f"Inconclusive. If the estimates were exact, these seeds would probably decide: {text}.")
+    if far := [verdict.claim.id for verdict in is_open if not seeds_of(verdict)]:
+        yield Line(f"Inconclusive, and probably still so at {max(TESTED_AT)} seeds, the most tested: {', '.join(far)}.")
     if beyond := [verdict for verdict in verdicts if verdict.out_of_reach]:
         reasons = (
             f"{verdict.claim.id} ({'; '.join(filter(None, (reasons_text(verdict.out_of_reach), outlook(verdict))))})"
@@ -92,8 +95,7 @@ def _next_command(inconclusive: Sequence[Verdict], request: Request) -> Iterator
     wanted: dict[int, list[Verdict]] = {}
     for verdict in inconclusive:
         is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
-        seeds = verdict.deciding.seeds if verdict.deciding else FEWEST_SEEDS if is_short else None
-        if seeds is not None and seeds <= max(TESTED_AT):
+        if seeds := seeds_of(verdict) if verdict.deciding else FEWEST_SEEDS if is_short else None:
             wanted.setdefault(seeds, []).append(verdict)
     if wanted:
         seeds, nearest = min(wanted.items())
@@ -137,18 +139,21 @@ def decisive(verdict: Verdict) -> str:
 
 
 def outlook(verdict: Verdict) -> str:
-    """Return the seeds that would decide a claim, and which way, if estimates were the truth; empty where none do."""
-    deciding = verdict.deciding
-    return _seeds_text(deciding, ": supported" if deciding.is_inside else ": contradicted") if deciding else ""
+    """Return the seeds that would decide a claim, and which way, if estimates were the truth; empty: ten do not."""
+    seeds, deciding = seeds_of(verdict), verdict.deciding
+    return f"{seeds} seeds: {'supported' if deciding.is_inside else 'contradicted'}" if seeds and deciding else ""
 
 
-def _seeds_text(comparison: Comparison, outcome: str = "") -> str:
-    """Return how many seeds would decide a comparison, and whether claims are tested at as many."""
-    seeds = comparison.seeds
-    if seeds is None:
-        return f"more than {MOST_SEEDS:,} seeds"
-    beyond = "" if seeds <= max(TESTED_AT) else f", but claims are tested at {max(TESTED_AT)} at most"
-    return f"about {seeds:,} seeds{outcome}{beyond}"
+def seeds_of(verdict: Verdict) -> int | None:
+    """Return the seeds that would decide a claim with power .8, if estimates were the truth."""
+    return verdict.deciding.seeds if verdict.deciding else None
+
+
+def _seeds_text(comparison: Comparison) -> str:
+    """Return how many seeds would decide a comparison: a number at which claims are tested, or that none is enough."""
+    if comparison.seeds:
+        return f"{comparison.seeds} seeds"
+    return f"more than {max(TESTED_AT)} seeds; claims are tested at {AT_SEEDS} only, so more runs will not settle it"
 
 
 def comparison_text(comparison: Comparison) -> str:

@@ -5,25 +5,22 @@ which a claim says the true value lies. Sources: Welch, Biometrika 34 (1947) wit
 Schuirmann's two one-sided tests (1987); Holm, Scand. J. Statist. 6 (1979). docs/methodology.md explains the choices.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import inf, isinf, sqrt
 from operator import mul
 from statistics import fmean, variance
 
 import numpy as np
-from scipy.special import chdtri, ndtr, stdtr, stdtrit
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtr, stdtrit
 
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.tables.variances import WELCH, Prior
+from resnet18.tables.variances import DRAWS, WELCH, Prior, Scatter
 
 ALPHA = 0.05
 POWER = 0.8
-MOST_SEEDS = 1_000
-# Midpoints of 500 equal shares of probability: an expectation over s is a mean over its quantiles. The noncentral t
-# of scipy is not used: far in its tail it returns nan, and sample sizes jump.
-_SHARES = (np.arange(500) + 0.5) / 500
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,8 @@ class Estimate:
     """Seeds in the smallest group."""
     run_variance: float
     """Variance of the same sum of single runs, n times se² for groups of n."""
+    scatter: Scatter = field(default=Scatter(), compare=False)
+    """How the standard error is estimated."""
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return Student's interval of the sum."""
@@ -73,12 +72,15 @@ def contrast(
     parts = [spread / n for spread, n in zip(spreads, counts, strict=True)]
     squared = sum(parts)
     below = sum(part**2 / df for part, (_, df) in zip(parts, moderated, strict=True))
+    alike = squared**2 / sum(part**2 for part in parts) if squared else len(groups)
+    lent = replace(prior, variance=prior.variance * sum(weight**2 for weight in weights))
     return Estimate(
         value=sum(map(mul, weights, map(fmean, groups))),
         se=sqrt(squared),
         df=min(squared**2 / below, prior.most_df) if below else sum(counts) - len(counts),
         n=min(counts),
         run_variance=sum(spreads),
+        scatter=Scatter(alike, lent, prior.most_df / (min(counts) - 1)),
     )
 
 
@@ -106,7 +108,8 @@ def blocked_contrast(
     sums = [sum(map(mul, weights, row)) for row in zip(*groups, strict=True)]
     scale = sum(weight**2 for weight in weights)
     spread = max(variance(sums), scale * float((residuals**2).sum()) / df, scale * resolution**2 / 12)
-    return Estimate(fmean(sums), sqrt(spread / len(sums)), df, len(sums), spread)
+    scatter = Scatter(len(table) - 1, in_blocks=True)
+    return Estimate(fmean(sums), sqrt(spread / len(sums)), df, len(sums), spread, scatter)
 
 
 @dataclass(frozen=True)
@@ -159,65 +162,38 @@ def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
     return [levels[at] for at in range(len(ps))]
 
 
-def power(distance_low: float, distance_high: float, n: float, df: float, alpha: float) -> float:
-    """Return the chance that an estimate of n seeds proves to lie inside its region, at a one-sided level.
+def chance(
+    estimate: Estimate, region: Region, n: int, alpha: float, *, one_run: bool = False, means: Sequence[float] = ()
+) -> float:
+    """Return the chance that the interim analysis of n seeds settles a question, if the estimate were the truth.
 
-    Distances are those of the true value from the two bounds, in standard deviations of a single run's sum; `df` are
-    the degrees of freedom of the standard error, which is that of a single run over the root of n.
+    Settled: shown to lie inside the region, or beyond the bound that it is beyond. `alpha` is the level over all
+    interim analyses: of both sides for a direction, else of each one-sided test. `one_run`: the region is about one
+    further run. `means`: of all cases where every two are claimed to be near; the estimate is of the two extremes.
     """
-    scaled = np.sqrt(chdtri(df, 1 - _SHARES) / df)
-    margin = float(stdtrit(df, 1 - alpha)) * scaled
-    inside = ndtr(distance_high * sqrt(n) - margin) - ndtr(margin - distance_low * sqrt(n))
-    return float(np.mean(np.clip(inside, 0, None)))
+    k, level, is_inside = max(2, len(means)), alpha * TESTED_AT[n], region.low < estimate.value < region.high
+    deviation = sqrt(estimate.run_variance / n)
+    if not deviation:
+        return float(estimate.value not in {region.low, region.high})
+    spread, df = estimate.scatter.drawn(estimate.run_variance, n)
+    if is_inside:
+        tail = level / 2 if region.is_direction else level
+    else:  # far in its tail, Tukey's range of k means is Bonferroni's bound over their pairs
+        tail = level / (k * (k - 1))
+        region = Region(high=region.low) if estimate.value <= region.low else Region(low=region.high)
+    margin = stdtrit(df, 1 - tail) * np.sqrt(spread * (1 / n + one_run))
+    if k > 2:
+        widest = np.ptp(np.array(means)[:, None] + deviation / sqrt(2) * _normal(k), axis=0)
+        return float(np.mean(widest < region.high - margin if is_inside else widest > abs(region.low) + margin))
+    above = ndtr((region.high - estimate.value - margin) / deviation)
+    below = ndtr((region.low - estimate.value + margin) / deviation)
+    return float(np.mean(np.clip(above - below, 0, None)))
 
 
-def seeds_needed(estimate: Estimate, region: Region, alpha: float, *, one_run: bool = False) -> int | None:
-    """Return the seeds of each case that settle a question with power .8, if the estimate were the truth.
-
-    Settled: shown to lie inside the region, or beyond the bound that it is beyond. The next interim analysis that
-    suffices, else a number beyond the last; None: more than `MOST_SEEDS`. `alpha` is the level over all interim
-    analyses: of both sides for a direction, else of each one-sided test. `one_run`: the region is about one further
-    run, whose own scatter no number of seeds takes away.
-    """
-    if estimate.value <= region.low:
-        region = Region(high=region.low)
-    elif estimate.value >= region.high:
-        region = Region(low=region.high)
-    one_sided = alpha / 2 if region.is_direction else alpha
-    deviation = sqrt(estimate.run_variance)
-    below, above = (
-        abs(bound - estimate.value) / deviation if deviation else inf for bound in (region.low, region.high)
-    )
-    per_seed = estimate.df / (estimate.n - 1)
-
-    def enough(n: int, share: float) -> bool:
-        runs = n / (n + 1) if one_run else n
-        return power(below, above, runs, per_seed * (n - 1), one_sided * share) >= POWER
-
-    for n, share in TESTED_AT.items():
-        if n > estimate.n and enough(n, share):
-            return n
-    last = max(TESTED_AT)
-    return _fewest(lambda n: enough(n, TESTED_AT[last]), max(last, estimate.n) + 1)
-
-
-def _fewest(enough: Callable[[int], bool], least: int) -> int | None:
-    """Return the fewest seeds that are enough, at least so many; None: more than `MOST_SEEDS`."""
-    if not enough(MOST_SEEDS):
-        return None
-    numbers = range(least, MOST_SEEDS)
-    return least + bisect_left(numbers, True, key=enough)
-
-
-def seeds_for(difference: float, sigma: float, alpha: float = ALPHA) -> int | None:
-    """Return the seeds of each of two cases that show a difference with power .8 (two-sided t test).
-
-    None: more than `MOST_SEEDS`. With a standard deviation of 0 two seeds do.
-    """
-    if not sigma:
-        return 2
-    distance = difference / (sigma * sqrt(2))
-    return _fewest(lambda n: power(distance, inf, n, 2 * n - 2, alpha / 2) >= POWER, 2)
+@lru_cache(maxsize=64)
+def _normal(groups: int) -> NDArray[np.float64]:
+    """Return the errors of so many means in each draw, in standard errors."""
+    return np.random.default_rng(groups).standard_normal((groups, DRAWS))
 
 
 def ratio_of_medians(above: Sequence[float], below: Sequence[float]) -> tuple[float, float, float]:
