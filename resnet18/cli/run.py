@@ -25,6 +25,7 @@ from resnet18.spec.identity import PACKAGE, definitions
 
 if TYPE_CHECKING:
     from resnet18.execution.progress import Progress
+    from resnet18.judge.verdict import Verdict
 
 
 def run_command(
@@ -141,28 +142,38 @@ def until_decided_parts(view: Preview, runner: Runner) -> Iterator[tuple[Finishe
 
     UnfinishedError where no claim can be decided under the request, whatever the number of seeds.
     """
-    from resnet18.judge.recorded import other_terms
-
-    planned = {label for run in view.plan.runs for label in run.labels}
     for before, seeds in pairwise((0, *TESTED_AT)):
-        records = runner.store.read().records
-        known = filled(view, records, keep_stale=runner.policy.keep_stale, jobs=None)
-        wanted, ids = set[str](), list[str]()
-        for verdict in verdicts_on(known, records):
-            cases = {f"{verdict.benchmark.name}/{case}" for check in verdict.claim.checks for case in cases_of(check)}
-            can_be_judged = cases <= planned and not any(
-                other_terms(check, view.request) for check in verdict.claim.checks
-            )
-            if can_be_judged and (verdict.awaits_seeds or (verdict.is_decided and not before)):
-                wanted |= cases
-                ids += [verdict.claim.id] if verdict.awaits_seeds else []
+        judged = _within_reach(view, runner)
+        is_open = [verdict for verdict in judged if verdict.awaits_seeds]
+        wanted = set[str]().union(*map(_labels, is_open if before else judged))
         if not wanted and not before:
             what = "no claim of these benchmarks can be decided with these data, scale, options and cases"
             raise UnfinishedError("--until-decided", what, next_step="leave it out")
-        runner.progress.say(f"claims that {seeds} seeds may decide: {', '.join(ids) or 'none'}")
+        ids = ", ".join(verdict.claim.id for verdict in is_open)
+        runner.progress.say(f"claims that {seeds} seeds may decide: {ids or 'none'}")
+        if not wanted:
+            break
         runs = tuple(run for run in view.plan.runs if before <= run.experiment.seed < seeds and wanted & {*run.labels})
-        if runs:
-            yield carry_out(replace(view, plan=replace(view.plan, runs=runs)), runner)
+        yield carry_out(replace(view, plan=replace(view.plan, runs=runs)), runner)
+
+
+def _within_reach(view: Preview, runner: Runner) -> "list[Verdict]":
+    """Return the verdicts so far on claims that are decided or await seeds, and whose cases are all planned."""
+    from resnet18.judge.recorded import other_terms
+
+    records, planned = runner.store.read().records, {label for run in view.plan.runs for label in run.labels}
+    known = filled(view, records, keep_stale=runner.policy.keep_stale, jobs=None)
+    return [
+        verdict
+        for verdict in verdicts_on(known, records)
+        if (verdict.is_decided or verdict.awaits_seeds) and _labels(verdict) <= planned
+        if not any(other_terms(check, view.request) for check in verdict.claim.checks)
+    ]
+
+
+def _labels(verdict: "Verdict") -> set[str]:
+    """Return `benchmark/case` of every case of a claim."""
+    return {f"{verdict.benchmark.name}/{case}" for check in verdict.claim.checks for case in cases_of(check)}
 
 
 def report_after(
