@@ -91,7 +91,7 @@ report: $(READY)  ## write the report from the recorded runs
 	@$(RESNET18) report $(if $(RESULTS),--results "$(RESULTS)")
 
 evidence: $(READY)  ### write the report in results/ from its records
-	@$(RESNET18) report benchmarks/beyond --results results
+	@$(RESNET18) report --study lab-report --results results
 
 test: $(READY)  ## the tests
 	@$(BIN)/python -m pytest -n 2

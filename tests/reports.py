@@ -77,7 +77,8 @@ def made_of(benchmarks, records, refused=()):
 
 
 def text_of(benchmarks, records, refused=()):
-    return write_markdown(made_of(benchmarks, records, refused), "report.html")
+    """All markdown pages of a report, one after another."""
+    return "\n".join(write_markdown(made_of(benchmarks, records, refused), "report.html").values())
 
 
 @contextlib.contextmanager

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet18.cli.report import readings_of, write
+from resnet18.cli.report import report_command
 from resnet18.records.store import Store
-from resnet18.spec.load import load_benchmarks
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -18,14 +17,14 @@ pytestmark = pytest.mark.skipif(
 
 
 def pages_and_figures(folder):
-    files = (folder / "README.md", folder / "report.html", *(folder / "figures").iterdir())
+    files = folder / "README.md", folder / "report.html", *(folder / "figures").iterdir(), *(folder / "parts").iterdir()
     return {path.name: path.read_bytes() for path in files}
 
 
 def test_committed_pages_and_figures_come_out_again(tmp_path):
     """As `make evidence` writes them."""
     shutil.copytree(RESULTS / "records", tmp_path / "records")
-    write(tmp_path, load_benchmarks((str(RESULTS.parent / "benchmarks" / "beyond"),)), readings_of(tmp_path))
+    report_command(None, "lab-report", tmp_path)
     written, kept = pages_and_figures(tmp_path), pages_and_figures(RESULTS)
 
     assert sorted(written) == sorted(kept)

@@ -119,7 +119,7 @@ def test_blocks_are_written_in_order_with_headings_by_depth():
 
     assert (
         "## Outer\n\n\\- text **em\\***\n\n### # In\\*ner\n\n"
-        "<details><summary>More</summary>\n\n- **a** 1. b\n\n</details>" == blocks_text(blocks, depth=2)
+        "<details><summary>More</summary>\n\n- **a** 1. b\n\n</details>" == blocks_text(blocks)
     )
 
 

@@ -14,18 +14,21 @@ from resnet18.judge.hypotheses import candidate_records
 from resnet18.records.checkpoints import encode_picture
 from resnet18.records.record import Score
 from resnet18.records.store import Readings, Store
-from resnet18.report.document import Judgement, figures_in
-from resnet18.report.report import build_document, chapters_of, write_report
-from resnet18.report.verdicts import was_judged
+from resnet18.report.chapters import chapters_of, was_judged
+from resnet18.report.document import figures_in
+from resnet18.report.markdown import write_markdown
+from resnet18.report.report import build_document, write_report
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
+from resnet18.spec.study import Part
 from resnet18.tables.selection import select
 
 DASH, DAGGER = "\N{EN DASH}", "\N{DAGGER}"
 BEYOND = Path(__file__).parents[1] / "benchmarks" / "beyond"
 SMALL, SMOKE = Request("small", "cifar10-jpeg"), Request()
 TEN = plain_epochs(10)
+NEAR = '{ kind = "close", metric = "best_accuracy", case = "16", reported = "about 75 %", margin = 1.0 }'
 
 
 def row_of(text, name):
@@ -38,12 +41,12 @@ def test_a_report_names_data_scale_machine_scope_and_command(mine):
     """And no note stands in it without its reason."""
     text = text_of([mine], record_all([mine]))
 
-    assert "## Paper scale, cifar10-jpeg" in text
+    assert "# Paper scale, cifar10-jpeg" in text
     assert "a processor, 2 threads" in text
     assert "torch 2.14.1" in text
     assert "seconds of the whole program: training, statistics and the as-published evaluation" in text
     assert "`--scale paper --data imagefolder:cifar10-jpeg`" in text
-    for words in ("Form of the optimizer", "Peak memory", DAGGER):
+    for words in ("Form of the optimizer", "Peak memory", f"1.62 {DAGGER}"):
         assert words not in text
 
 
@@ -63,9 +66,8 @@ def test_an_extrapolated_time_stands_with_what_it_is_made_of():
     text = text_of([device], [record for record in records if record.spec.execution.device == "cpu"])
 
     assert "500,000 images from 1,280" in text
-    assert "- Reported values are shown only beside extrapolated times: an option changed the experiment." in text
-    assert "0 inconclusive, 0 not judgeable, 3 not run" in text
-    assert "### Verdicts" not in text
+    assert "reported, CIFAR-10, full size" in text
+    assert "with train\\_images=640, with epochs=2" in text
 
 
 def unreliable(mine, reason="other work"):
@@ -110,7 +112,7 @@ def test_a_table_whose_optimizers_have_several_forms_says_so(mine):
     [
         (PAPER, (1000, 1200, 2155, 14, 2140, 3000), ["2141 MiB", "1,000", "1,200", "2,141", "2,140", "3,000"]),
         (PAPER, (), ["2141 MiB", *[DASH] * 5]),
-        (SMOKE, (), [DASH] * 6),
+        (SMOKE, (), ["2141 MiB", *[DASH] * 5]),
     ],
 )
 def test_memory_stands_by_source_beside_what_was_printed(request_, mebibytes, cells, tmp_path):
@@ -120,7 +122,7 @@ def test_memory_stands_by_source_beside_what_was_printed(request_, mebibytes, ce
     memory = {f"{source}_bytes": value * 2**20 for source, value in zip(sources, mebibytes, strict=False)}
     text = text_of([mine], [changed(record, memory=memory) for record in record_all([mine], request_)])
 
-    assert ["8", *cells, "1"] == row_of(text, "8")
+    assert ["8", *cells, "1"] == row_of(text[text.index("Peak memory") :], "8")
     assert bool(memory) != ("- process (NVML): the attempt ended as ok before this was known." in text)
 
 
@@ -130,7 +132,7 @@ def test_a_table_with_few_of_its_cases_is_only_named():
 
     line = "- Table 1: augmentation (1 of 5 cases recorded): `resnet18 run augmentation --scale smoke` runs the others."
     assert line in text
-    assert "### Table 1" not in text
+    assert "## Table 1" not in text
 
 
 def test_nothing_in_the_folder_vanishes_silently(mine):
@@ -160,26 +162,84 @@ def test_order_locale_and_time_zone_change_no_byte(mine, monkeypatch):
     assert {here} == set(there)
 
 
-def test_verdicts_come_first_and_again_under_their_table(tmp_path):
+def test_a_report_begins_with_four_sentences_then_every_statement_then_tables(tmp_path):
     mine = make_benchmark(tmp_path, TOML + CLAIM)
     text = text_of([mine], record_all([mine], seeds=(0, 1, 2)))
+    lines = [
+        "- **Run**: 6 runs",
+        "- **Holds**",
+        "- **Does not hold**",
+        "- **Open**: 1 inconclusive (C9).",
+        "| C9 ",
+        "## A t",
+    ]
 
-    assert "Of 1 claim of mine: **0 supported, 0 contradicted, 1 inconclusive, 0 not judgeable, 0 not run**" in text
-    assert text.index("### Summary") < text.index("### Verdicts") < text.index("### A table")
-    assert "- **C9 inconclusive**" in text[text.index("### A table") :]
+    assert sorted(map(text.index, lines)) == list(map(text.index, lines))
+    assert "- **C9 inconclusive**" in text
     assert "<b>" not in text
-    assert "All verdicts" not in text
 
 
 @pytest.mark.parametrize("shift", range(4))
-def test_every_claim_of_the_suite_has_a_verdict_however_many_seeds_its_cases_have(shift):
+def test_every_claim_of_the_suite_has_a_row_however_many_seeds_its_cases_have(shift):
     """From none to five, differently by case."""
     suite = load_benchmarks()
     records = record_all(suite, seeds=range(5), epochs=noisy_epochs)
     text = text_of(suite, [one for one in records if one.seed < (crc32(one.arm_id.encode()) + shift) % 6])
 
     for claim in (claim for benchmark in suite for claim in benchmark.claims):
-        assert row_of(text, claim.id)[2] in {"supported", "contradicted", "inconclusive", "not judgeable", "not run"}
+        assert row_of(text, claim.id)[1] in {"supported", "contradicted", "inconclusive", "not judgeable", "not run"}
+
+
+def statement(folder, checks, heights, request=PAPER, seeds=3, epochs=5):
+    """The cells of the statement X1 on cases 8 and 16 that reach these heights in all epochs, with noise by seed."""
+    printed = TOML.replace('"Out of Memory", w', '"80%", w')
+    mine = make_benchmark(folder, printed + claims_toml(checks))
+    noise = (0.0, 0.1, -0.1, 0.05, -0.05)
+
+    def curve(run):
+        height = heights[run.experiment.batch_size == 16]
+        return make_curve(*[height + noise[run.experiment.seed]] * epochs)
+
+    return row_of(text_of([mine], record_all([mine], request, range(seeds), curve)), "X1")
+
+
+HIGHER = '{ kind = "greater", metric = "clean_accuracy", case = "16", than = "8" }'
+ORDER = '{ kind = "ranking", metric = "clean_accuracy", cases = ["16", "8"] }'
+SMALL_PX = Request("paper", "cifar10-jpeg", ("image_size=64",))
+
+
+@pytest.mark.parametrize(
+    ("checks", "heights", "request_", "verdict", "of_report"),
+    [
+        (HIGHER, (60, 65), PAPER, "supported", "yes"),
+        (HIGHER, (65, 60), PAPER, "contradicted", "yes"),
+        (HIGHER, (60, 60.02), PAPER, "inconclusive", DASH),
+        (HIGHER, (60, 65), SMALL, "holds at small scale", "scaled down"),
+        (HIGHER, (65, 60), SMALL_PX, "does not hold at 64 px", "other image size"),
+        (HIGHER, (65, 60), SMOKE, "does not hold on fashion-mnist-mini at smoke scale", "other data, scaled down"),
+        (HIGHER.replace("clean_accuracy", "late_gain"), (60, 65), PAPER, "not judgeable", DASH),
+    ],
+)
+def test_a_statement_says_what_holds_and_whether_that_is_of_the_lab_report(
+    checks, heights, request_, verdict, of_report, tmp_path
+):
+    assert [verdict, of_report] == statement(tmp_path, checks, heights, request_)[1:3]
+
+
+TAU = "1 of 1 steps hold, 0 fail, 0 are open; Kendall's tau 1.00 \\[-0.43, 1.00\\], n = 3"
+
+
+@pytest.mark.parametrize(
+    ("checks", "reported", "measured"),
+    [
+        (HIGHER, "+10.00 points", "+5.00 points \\[+4.77, +5.23\\], n = 3"),
+        (ORDER, "1 of 1 steps hold", TAU),
+        (NEAR, "about 75 %", "65.000 % \\[64.840, 65.160\\], n = 3"),
+        (HIGHER.replace("clean_accuracy", "jitter"), DASH, "+0.00000 points \\[-0.00065, +0.00065\\], n = 3"),
+    ],
+)
+def test_a_statement_has_the_number_that_was_reported_beside_the_one_measured(checks, reported, measured, tmp_path):
+    assert [reported, measured] == statement(tmp_path, checks, (60, 65))[3:5]
 
 
 def test_reports_are_judged_each_by_itself(tmp_path):
@@ -188,8 +248,32 @@ def test_reports_are_judged_each_by_itself(tmp_path):
     other = mine.model_copy(update={"name": "other", "report": "other", "title": "Another table"})
     text = text_of([mine, other], record_all([mine], seeds=(0, 1, 2)))
 
-    assert all(f"### Summary: {name}" in text for name in ("mine", "other"))
-    assert 2 == text.count("over all 1 claims")
+    assert "## Other tables: other" in text
+    assert 2 == text.count("over 1 statements")
+
+
+def test_the_best_evidence_of_a_table_is_shown_and_the_other_parts_are_linked(tmp_path):
+    """Full size before small scale, whatever was recorded first; smoke runs last."""
+    mine = make_benchmark(tmp_path, TOML + CLAIM)
+    requests = SMOKE, SMALL, PAPER
+    records = [record for request in requests for record in record_all([mine], request, range(3))]
+    front = write_markdown(made_of([mine], records), "report.html")["README.md"]
+    titles = "Paper scale, cifar10-jpeg", "Small scale, cifar10-jpeg", "Smoke scale, fashion-mnist-mini"
+    links = ", ".join(f"[{title}](parts/{re.sub('[^a-z0-9]+', '-', title.lower())}.md)" for title in titles)
+
+    assert f"Verdicts, notes and assumptions: {links}." in front
+    assert titles[0] in row_of(front, "C9")[5]
+    assert 1 == front.count("| Batch ")
+
+
+def test_parts_of_a_study_are_headings_and_other_runs_come_last(tmp_path):
+    (basic,) = load_benchmarks(("basic",))
+    values = {"benchmarks": ("basic",), "scale": "small", "data": "cifar10-jpeg", "seeds": 3}
+    parts = [Part(title="Few images", **values), Part(title="Never run", **{**values, "scale": "paper"})]
+    records = record_all([basic], SMALL) + record_all([basic], Request("paper", "cifar10"))
+    document = build_document([basic], Readings(tuple(records), ()), parts=parts)
+
+    assert ["Few images", "Paper scale, cifar10"] == [part.title for part in document.parts]
 
 
 def test_a_report_that_only_shares_runs_of_another_is_not_judged_beside_it():
@@ -216,43 +300,13 @@ def test_what_was_judged_comes_before_what_was_not():
     ]
 
 
-def summary_of(folder, checks, seeds, height):
-    """The lines of a summary: 8 reaches 50 %, 16 reaches 55 %, 32 this height, with some noise by seed."""
-    case = '[[case]]\nname = "32"\nexperiment = { batch_size = 32 }\n'
-    mine = make_benchmark(folder, TOML + case + claims_toml(checks))
-    noise = (0.0, 0.1, -0.1, 0.05, -0.05)
-
-    def epochs(run):
-        return make_curve({8: 50, 16: 55, 32: height}[run.experiment.batch_size] + noise[run.experiment.seed])
-
-    (chapter,) = made_of([mine], record_all([mine], seeds=range(seeds), epochs=epochs)).sections
-    (judged,) = [block for block in chapter.blocks if isinstance(block, Judgement)]
-    return ["".join(item) for item in judged.summary[1]]
+COMMAND = "`resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:cifar10-jpeg` brings it to {} seeds."
 
 
-AGREES = '{ kind = "greater", metric = "clean_accuracy", case = "32", than = "16" }'
-TOO_SHORT = '{ kind = "greater", metric = "late_gain", case = "32", than = "16" }'
-COMMAND = "resnet18 run mine.toml --scale paper --seeds {} --data imagefolder:cifar10-jpeg {}."
-ALIKE = "epochs tested on equally many images"
-LACKS = f"clean test accuracy, last quarter of epochs minus the quarter before: needs 8 {ALIKE}"
-NEAREST = "Inconclusive. If the estimates were exact, these seeds would probably decide: X1 ({})."
-NEVER = f"Not judgeable: X1 ({LACKS})."
+def test_what_to_type_for_an_open_statement_stands_below_the_table(tmp_path):
+    mine = make_benchmark(tmp_path, TOML + claims_toml(HIGHER))
 
-
-@pytest.mark.parametrize(
-    ("checks", "seeds", "height", "line"),
-    [
-        (AGREES, 1, 55, COMMAND.format(3, "allows a first test")),
-        (AGREES, 3, 55.3, COMMAND.format(5, "will probably decide X1")),
-        (AGREES, 3, 55.3, NEAREST.format("5 seeds: supported")),
-        (AGREES, 3, 54.7, NEAREST.format("5 seeds: contradicted")),
-        (f"{AGREES}, {TOO_SHORT}", 3, 55.3, NEVER),
-        (AGREES, 5, 60, "X1 supported (it is so): clean test accuracy: "),
-        (AGREES, 5, 50, "X1 contradicted (it is so): clean test accuracy: "),
-    ],
-)
-def test_a_summary_says_how_a_claim_stands_and_what_to_type_next(checks, seeds, height, line, tmp_path):
-    assert any(one.startswith(line) for one in summary_of(tmp_path, checks, seeds, height))
+    assert f"- X1: {COMMAND.format(3, 3)}" in text_of([mine], record_all([mine]))
 
 
 def test_runs_of_candidates_are_not_leftovers():
@@ -272,25 +326,27 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine):
     kept, damaged = (
         build_document([mine], Readings((record,), ()), lambda _, png=png: png) for png in (png, b"no PNG")
     )
-    *_, table, predictions = kept.sections[0].blocks
+    *_, table, predictions = kept.parts[0].blocks
     files = ["mine-paper-cifar10-jpeg.svg", "confusion-paper-cifar10-jpeg.svg", "samples-paper-cifar10-jpeg.svg"]
 
     assert ("A table", "Predictions") == (table.title, predictions.title)
     text = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 5 of 6 predictions are correct'
     assert (f"{text} (83.3 %).",) == predictions.blocks[0]
-    assert files == [figure.file for figure in figures_in(kept.sections)]
-    assert files[:2] == [figure.file for figure in figures_in(damaged.sections)]
+    assert files == [figure.file for figure in figures_in(kept.parts[0].blocks)]
+    assert files[:2] == [figure.file for figure in figures_in(damaged.parts[0].blocks)]
+    assert files[:1] == [figure.file for figure in figures_in(kept.answer)]
 
 
 def test_figures_stand_beside_the_report_and_only_its_own_old_ones_go(mine, tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "somebodys.svg").touch()
     write_report(tmp_path, [mine], Readings(tuple(record_all([mine], SMOKE)), ()))
-    text = write_report(tmp_path, [mine], Readings(tuple(record_all([mine])), ())).read_text(encoding="utf-8")
-    first, second = re.findall(r"\(figures/([^)]+)\)", text)
+    front = write_report(tmp_path, [mine], Readings(tuple(record_all([mine])), ())).read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in (tmp_path / "parts").iterdir())
+    first, second = re.findall(r"\(../figures/([^)]+)\)", text)
 
     assert {first, second, "somebodys.svg"} == {path.name for path in (tmp_path / "figures").iterdir()}
-    assert "[report.html](report.html)" in text
+    assert "[report.html](report.html)" in front
 
 
 @pytest.mark.parametrize("name", ["README.md", "report.html"])

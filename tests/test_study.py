@@ -69,12 +69,12 @@ def engine(monkeypatch):
     made, reports = Recorder(), []
     made.reports = reports
 
-    def reported(store, benchmarks, finished):
+    def reported(store, benchmarks, finished, parts):
         reports.append(([one.name for one in benchmarks], len(finished)))
         return Answer({"event": "report"}, "report: README.md")
 
     monkeypatch.setattr("resnet18.cli.run._engine", lambda *_, **__: made)
-    monkeypatch.setattr("resnet18.cli.run._reported", reported)
+    monkeypatch.setattr("resnet18.cli.run.reported", reported)
     for module in ("run", "study"):
         monkeypatch.setattr(f"resnet18.cli.{module}.monotonic", lambda: made.now_s)
     monkeypatch.setattr("resnet18.cli.preview.time_some", lambda *_: (None, {}))

@@ -74,7 +74,7 @@ def test_a_comparison_says_what_is_compared_and_claimed(check, changes, text):
         (BETWEEN, {}, 1.25, 0.5, "+1.25 points [+0.10, +2.40]"),
         (BETWEEN, {}, -12.5, 5.0, "-12.5 points [-24.0, -1.0]"),
         (BETWEEN, {}, 0.0125, 0.005, "+0.0125 points [+0.0010, +0.0240]"),
-        (BETWEEN, {}, 0.5, 0.0, "+0.50 points [+0.50, +0.50]"),
+        (BETWEEN, {}, 0.5, 0.0, "+0.50 points"),
         (BETWEEN, {}, 0.5, 1e-9, "+0.50000 points [+0.50000, +0.50000]"),
         (RISES, {"falls": True}, 1.25, 0.5, "-1.25 points [-2.40, -0.10]"),
         (AGAINST, {"about": ("a",)}, 71.25, 0.5, "71.25 % [70.10, 72.40]"),

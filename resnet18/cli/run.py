@@ -1,7 +1,7 @@
 """The command `run`. Whatever takes long to import is imported where it is used."""
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from resnet18.cli import options as opt
 from resnet18.cli.plan import announcement, left_out_rows, left_out_text, summary_row
 from resnet18.cli.preview import Preview, filled, fitting, of_this_machine, outline, verdicts_on
+from resnet18.cli.report import reported
 from resnet18.execution.job import CHECKPOINT_EVERY_S, Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
@@ -22,6 +23,7 @@ from resnet18.spec.claim import cases_of
 from resnet18.spec.errors import SpecError, UnfinishedError, did_you_mean
 from resnet18.spec.experiment import CIFAR10, TESTED_AT, DataSource, data_home
 from resnet18.spec.identity import PACKAGE, definitions
+from resnet18.spec.study import Part
 
 if TYPE_CHECKING:
     from resnet18.execution.progress import Progress
@@ -167,7 +169,7 @@ def _within_reach(view: Preview, runner: Runner) -> "list[Verdict]":
         verdict
         for verdict in verdicts_on(known, records)
         if (verdict.is_decided or verdict.awaits_seeds) and _labels(verdict) <= planned
-        if not any(other_terms(check, view.request) for check in verdict.claim.checks)
+        if not any(other_terms(check, verdict.benchmark, view.request) for check in verdict.claim.checks)
     ]
 
 
@@ -177,18 +179,21 @@ def _labels(verdict: "Verdict") -> set[str]:
 
 
 def report_after(
-    parts: Iterable[Collection[Finished]], benchmarks: Collection[Benchmark], runner: Runner
+    carried_out: Iterable[Collection[Finished]],
+    benchmarks: Collection[Benchmark],
+    runner: Runner,
+    parts: Sequence[Part] = (),
 ) -> opt.Answer:
-    """Carry out parts as they are asked for, then write the report, also after Ctrl-C, and say where it is."""
+    """Carry runs out as they are asked for, then write the report, also after Ctrl-C, and say where it is."""
     finished = list[Finished]()
     try:
-        for part in parts:
-            finished += part
+        for some in carried_out:
+            finished += some
     except KeyboardInterrupt:
         with suppress(UnfinishedError):  # nothing is recorded yet
-            runner.progress.say(_reported(runner.store, benchmarks, finished).text)
+            runner.progress.say(reported(runner.store, benchmarks, finished, parts).text)
         raise
-    return _reported(runner.store, benchmarks, finished)
+    return reported(runner.store, benchmarks, finished, parts)
 
 
 def _check_until_decided(is_asked: bool, others: Mapping[str, object]) -> None:
@@ -234,22 +239,3 @@ def _unreliable(view: Preview, records: Iterable[Record]) -> tuple[dict[str, int
     again = {record.run_id: record.attempt for record in of_this_machine(found)}
     others = f"{len(found) - len(again)} of other or unknown machines not rerun"
     return again, f"Runs with unreliable times: {len(again)} rerun; {others}."
-
-
-def _reported(store: Store, benchmarks: Iterable[Benchmark], finished: Collection[Finished]) -> opt.Answer:
-    """Write the report, and say where it is."""
-    from resnet18.cli.report import readings_of, write
-    from resnet18.execution.runner import exit_code_of
-
-    readings = readings_of(store.results)
-    path = write(store.results, benchmarks, readings)
-    exit_code = exit_code_of(finished) or (4 if readings.refused else 0)
-    event = {
-        "event": "report",
-        "report": str(path),
-        "runs": len(finished),
-        "recorded": sum(run.was_recorded for run in finished),
-        "ok": sum(run.status == "ok" for run in finished),
-        "exit_code": exit_code,
-    }
-    return opt.Answer(event, f"report: {path} and report.html", exit_code)

@@ -75,7 +75,7 @@ def study_command(
         carry_out(views[part.title], replace(runner, retime=retime and part.times), end_s, part.title) for part in parts
     )
     benchmarks = load_benchmarks(one for part in study.parts for one in part.benchmarks)
-    return report_after(finished, benchmarks, runner)
+    return report_after(finished, benchmarks, runner, study.parts)
 
 
 def sources_of(parts: Collection[Part], data: str | None, *, may_be_absent: bool) -> dict[str, DataSource]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise
-from math import inf, isinf, log
+from math import inf, log
 from statistics import correlation, fmean
 from typing import assert_never
 
 from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.judge.samples import Runs, Samples, priors_of
+from resnet18.judge.samples import Runs, Samples, samples_of
 from resnet18.spec.claim import (
     Check,
     Close,
@@ -43,6 +43,8 @@ class Comparison:
     """The cases, the case that is meant to be higher first."""
     facts: MetricFacts
     region: Region
+    weights: tuple[float, ...] = ()
+    """Of the cases' means."""
     remark: str = ""
     """What is compared of the metric, where it is not a mean or a difference of means."""
     estimates: Mapping[int, Estimate] = field(default_factory=dict)
@@ -142,35 +144,13 @@ def compare(check: Check, runs: Runs) -> Iterator[Comparison]:
         regions = {"train_loss_slope": Region(high=0), "test_loss_slope": UP}
         for metric, region in {**regions, "lowest_loss_epoch": Region(high=check.turns_by + 0.5)}.items():
             part = Comparison(check, (check.case,), runs.facts(metric), region)
-            yield _estimated(part, [1], _samples(runs, (check.case,), metric)[0])
+            yield _estimated(part, (1.0,), samples_of(runs, (check.case,), metric)[0])
     elif not isinstance(check, RunStatus):
         facts = runs.facts(check.metric)
-        samples, censored = _samples(runs, cases_of(check), check.metric, check.level)
+        samples, censored = samples_of(runs, cases_of(check), check.metric, check.level)
         if facts.is_share and len(samples.by_case) > 1:
             _require_learning(samples, runs.chance(cases_of(check)))
         yield from (replace(part, censored=censored) for part in compare_samples(check, facts, samples))
-
-
-def _samples(
-    runs: Runs, cases: Sequence[str], metric: str, level: float | None = None
-) -> tuple[Samples, frozenset[str]]:
-    """Return the values of cases with what their chapter lends, and the cases of which a run is censored.
-
-    A run that never reached the level would have reached it after its last epoch: it counts as one epoch more, at
-    least. CannotJudgeError where no run did.
-    """
-    by_case = {case: runs.values(case, metric, level) for case in cases}
-    censored = frozenset(case for case, values in by_case.items() if any(map(isinf, values)))
-    if censored:
-        if all(isinf(value) for values in by_case.values() for value in values):
-            raise CannotJudgeError(Reason("never_reached", what=f"{level:g}"))
-        for case in censored:
-            ends = runs.values(case, "epochs")
-            by_case[case] = [end + 1 if isinf(at) else at for at, end in zip(by_case[case], ends, strict=True)]
-    step, is_blocked = runs.step(metric, cases), runs.is_blocked(metric)
-    # Cases that a machine slows together are not independent: they lend nothing.
-    priors = {} if is_blocked or censored else priors_of(runs.lent(metric, level), step)
-    return Samples(by_case, priors, step, is_blocked), censored
 
 
 def _require_learning(samples: Samples, chance: float | None) -> None:
@@ -194,6 +174,7 @@ def compare_samples(check: MetricCheck, facts: MetricFacts, samples: Samples) ->
 
 def _estimated(part: Comparison, weights: Sequence[float], samples: Samples) -> Comparison:
     """Return a comparison with the weighted sum of its cases' means at each interim analysis."""
+    part = replace(part, weights=tuple(weights))
     looks = samples.looks
     if isinstance(part.check, Equivalent) and part.widest_of > 2:
         every = combinations(part.check.cases, 2)
@@ -246,15 +227,15 @@ def _trend(check: Trend, facts: MetricFacts) -> Iterator[tuple[Comparison, Seque
     offsets = [place - fmean(places) for place in places]
     line = [sign * offset / sum(other**2 for other in offsets) for offset in offsets]
     per = f" per {check.per}, claimed {check.direction}"
-    yield Comparison(check, check.cases, facts, UP, per, falls=sign < 0), line
+    yield Comparison(check, check.cases, facts, UP, remark=per, falls=sign < 0), line
     # The middle of three cases has no weight in a line: a step back that is shown contradicts the trend.
     for pair in pairwise(check.cases):
         step = f", claimed {check.direction} at each step"
-        yield Comparison(check, pair, facts, UP, step, can_only_fail=True, falls=sign < 0), [-sign, sign]
+        yield Comparison(check, pair, facts, UP, remark=step, can_only_fail=True, falls=sign < 0), [-sign, sign]
     if check.flattens:
         first, last = (sign / (above - below) for below, above in (places[:2], places[-2:]))
         bend = [0.0] * len(places)
         for at, weight in ((0, -first), (1, first), (-2, last), (-1, -last)):
             bend[at] += weight
         flattens = f", change per {check.per}, first minus last, claimed to flatten"
-        yield Comparison(check, check.cases, facts, UP, flattens), bend
+        yield Comparison(check, check.cases, facts, UP, remark=flattens), bend

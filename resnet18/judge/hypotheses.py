@@ -11,7 +11,7 @@ from resnet18.spec.benchmark import Benchmark, Hypothesis
 from resnet18.spec.metric import parse_printed
 from resnet18.spec.resolve import Request, sub_cases
 from resnet18.tables.metrics import best_accuracy
-from resnet18.tables.selection import CaseRecords, Selection, case_records, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, case_records, is_full_size
 from resnet18.tables.statistics import Estimate, contrast
 
 
@@ -81,7 +81,7 @@ def answers_of(selection: Selection, request: Request, records: Collection[Recor
         # A scale may set the key itself: then candidates are one run, and nothing is compared.
         are_distinct = len({candidate.runs.arm_id for candidate in found}) == len(found)
         if are_distinct and len({candidate.name for candidate in found if candidate.runs.measured}) > 1:
-            nearest = _nearest(found) if reported_head(request) == "reported" else "other terms"
+            nearest = _nearest(found) if is_full_size(request) else "other terms"
             yield Answer(hypothesis, tuple(found), nearest)
 
 

@@ -155,7 +155,7 @@ def choose(
     for verdict in verdicts:
         cases, reasons = list[tuple[Run, ...]](), list[Reason | None]()
         for check in verdict.claim.checks:
-            reasons.append(other_terms(check, request))
+            reasons.append(other_terms(check, verdict.benchmark, request))
             for label in (f"{verdict.benchmark.name}/{case}" for case in cases_of(check)):
                 runs = [run for run in plan.runs if label in run.labels]
                 cases.append(tuple(sorted(runs, key=lambda run: run.experiment.seed)))

@@ -71,9 +71,9 @@ def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
     return f"{facts.title}: {text}" if facts and with_metric else text
 
 
-def reasons_text(reasons: Iterable[Reason]) -> str:
+def reasons_text(reasons: Iterable[Reason], *, with_metric: bool = True) -> str:
     """Return several reasons in words, each once."""
-    return "; ".join(dict.fromkeys(map(reason_text, reasons)))
+    return "; ".join(dict.fromkeys(reason_text(reason, with_metric=with_metric) for reason in reasons))
 
 
 class CannotJudgeError(Exception):

@@ -16,7 +16,7 @@ from resnet18.spec.experiment import FEWEST_SEEDS, Experiment, is_cifar10
 from resnet18.spec.metric import METRICS, MetricFacts, Quantity, parse_printed, quantity_of
 from resnet18.spec.resolve import Request, resolve
 from resnet18.tables.metrics import machine, mixed, optimizer_form, resolution, value_of
-from resnet18.tables.selection import CaseRecords, Selection, device_of, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, device_of
 
 ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
 """How a run can end that was carried out: other endings say nothing of it."""
@@ -51,7 +51,7 @@ class RecordedRuns:
 
         A seed with two records counts for none: its runs are no two draws, and make the spread too small.
         """
-        if (other := other_terms(check, self.request)) is not None:
+        if (other := other_terms(check, self.selection.benchmark, self.request)) is not None:
             raise CannotJudgeError(other)
         cases = self._cases(check)
         if len({case.arm_id for case in cases}) < len(cases):
@@ -147,13 +147,22 @@ def _values(case: CaseRecords, metric: str, level: float | None) -> list[float]:
     return known
 
 
-def other_terms(check: Check, request: Request) -> Reason | None:
+def other_terms(check: Check, benchmark: Benchmark, request: Request) -> Reason | None:
     """Return why a check of a value cannot be judged under the request; those of direction always can."""
-    if not is_about_a_value(check) or reported_head(request) == "reported":
+    if not is_about_a_value(check):
         return None
     if not is_cifar10(request.data_label):
         return Reason("other_data")
+    if not _differing(benchmark, cases_of(check), request):
+        return None
     return Reason("other_options" if request.scale == "paper" else "other_scale")
+
+
+def _differing(benchmark: Benchmark, names: Collection[str], request: Request) -> set[str]:
+    """Return the keys in which experiments of cases under a request are not the report's."""
+    cases = [case for case in benchmark.cases if case.name in names]
+    asked, whole = ([resolve(benchmark, case, of, seed=0)[0] for case in cases] for of in (request, Request("paper")))
+    return {key for ran, full in zip(asked, whole, strict=True) for key in _changed(ran, full)}
 
 
 def _card_bytes(record: Record) -> float:
@@ -165,8 +174,7 @@ def _card_bytes(record: Record) -> float:
 def _reservations(
     benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check, request: Request
 ) -> Iterator[Reservation]:
-    full = [resolve(benchmark, case.case, Request("paper"), seed=0)[0] for case in cases]
-    differing = {key for case, whole in zip(cases, full, strict=True) for key in _changed(case.experiment, whole)}
+    differing = _differing(benchmark, [case.name for case in cases], request)
     if not is_cifar10(request.data_label):
         yield "other_data"
     if differing.intersection(SMALLER):

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isinf
 from statistics import fmean, variance
 from typing import Literal, Protocol
 
+from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.spec.claim import Check, RunStatus
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MetricFacts
@@ -82,3 +84,25 @@ def priors_of(arms: Collection[Sequence[float]], step: float = 0.0) -> dict[int,
     least = step**2 / 12
     found = {n: [max(variance(arm[:n]), least) for arm in arms if len(arm) >= n] for n in TESTED_AT}
     return {n: prior_of([value for value in variances if value], n - 1) for n, variances in found.items()}
+
+
+def samples_of(
+    runs: Runs, cases: Sequence[str], metric: str, level: float | None = None
+) -> tuple[Samples, frozenset[str]]:
+    """Return the values of cases with what their chapter lends, and the cases of which a run is censored.
+
+    A run that never reached the level would have reached it after its last epoch: it counts as one epoch more, at
+    least. CannotJudgeError where no run did.
+    """
+    by_case = {case: runs.values(case, metric, level) for case in cases}
+    censored = frozenset(case for case, values in by_case.items() if any(map(isinf, values)))
+    if censored:
+        if all(isinf(value) for values in by_case.values() for value in values):
+            raise CannotJudgeError(Reason("never_reached", what=f"{level:g}"))
+        for case in censored:
+            ends = runs.values(case, "epochs")
+            by_case[case] = [end + 1 if isinf(at) else at for at, end in zip(by_case[case], ends, strict=True)]
+    step, is_blocked = runs.step(metric, cases), runs.is_blocked(metric)
+    # Cases that a machine slows together are not independent: they lend nothing.
+    priors = {} if is_blocked or censored else priors_of(runs.lent(metric, level), step)
+    return Samples(by_case, priors, step, is_blocked), censored

@@ -9,6 +9,9 @@ from resnet18.records.record import Record
 from resnet18.tables.cells import Table
 from resnet18.tables.selection import Selection
 
+READING = "reading"
+"""The slug of what explains the words of a report."""
+
 
 class Strong(str):
     """Emphasized text."""
@@ -18,8 +21,20 @@ class Code(str):
     """Text that is typed as it stands, such as a command."""
 
 
+class Link(str):
+    """Text that leads to a part of the report."""
+
+    slug: str
+
+    def __new__(cls, text: str, slug: str) -> Self:
+        """Return the text with the part's name in addresses."""
+        found = super().__new__(cls, text)
+        found.slug = slug
+        return found
+
+
 class Line(tuple[str, ...]):
-    """A paragraph, or an item of a list: pieces of text, some of them `Strong` or `Code`."""
+    """A paragraph, or an item of a list: pieces of text, some of them `Strong`, `Code` or a `Link`."""
 
     def __new__(cls, *parts: str) -> Self:
         """Return the line of these pieces."""
@@ -40,17 +55,8 @@ class Figure(NamedTuple):
     """Of learning curves: the cases whose records a page may draw itself."""
 
 
-class Judgement(NamedTuple):
-    """The verdicts on all claims of one report, judged together."""
-
-    report: str
-    verdicts: tuple[Verdict, ...]
-    summary: tuple["Block", ...]
-    note: Line
-
-
 class Claims(tuple[Verdict, ...]):
-    """The verdicts on the claims of one table."""
+    """The verdicts on the claims of one table, each with its evidence."""
 
 
 class Section(NamedTuple):
@@ -62,7 +68,16 @@ class Section(NamedTuple):
     """Whether it has no heading, and a reader opens it."""
 
 
-Block = Line | Items | Table | Figure | Judgement | Claims | Section
+Block = Line | Items | Table | Figure | Claims | Section
+
+
+class Part(NamedTuple):
+    """A part of the report with a page of its own: what was measured at one scale, on one data set."""
+
+    title: str
+    slug: str
+    """Its name in addresses."""
+    blocks: tuple[Block, ...]
 
 
 class ShownRecord(NamedTuple):
@@ -78,11 +93,19 @@ class Document:
     """All of a report."""
 
     title: str
-    intro: tuple[Block, ...]
-    sections: tuple[Section, ...]
+    answer: tuple[Block, ...]
+    """What was run, what holds, what does not, what is open; every statement; every table once."""
+    parts: tuple[Part, ...]
+    words: tuple[Block, ...]
+    """How to read it."""
     leftovers: tuple[Block, ...]
     """What is in the folder and in no table, and what the folder held."""
     runs: tuple[ShownRecord, ...]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks of the answer and of the parts."""
+        return (*self.answer, *(block for part in self.parts for block in part.blocks))
 
 
 def figures_in(blocks: Iterable[Block]) -> Iterator[Figure]:

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
 from resnet18.gate.check import Finding, exit_code_of
 from resnet18.report import document as doc
-from resnet18.report.document import Code, Line, Section, Strong
-from resnet18.report.verdicts import decisive, evidence_of, was_judged
+from resnet18.report.document import READING, Code, Line, Link, Section, Strong
+from resnet18.report.verdicts import evidence_of
 from resnet18.spec.errors import plain
 from resnet18.tables.cells import Column, Table, Text
 
@@ -19,33 +19,57 @@ _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
-def write_markdown(document: doc.Document, page: str) -> str:
-    """Return a document as markdown, for the folder's page on a code forge; it links the web page beside it."""
-    head, body = f"# {escape_inline(document.title)}", (*document.sections, *document.leftovers)
-    link = f"To compare curves, filter verdicts and look up where runs come from, open [{page}]({page})."
-    return "\n\n".join([head, blocks_text(document.intro), link, blocks_text(body)]) + "\n"
+class Place(NamedTuple):
+    """Where a block stands."""
+
+    depth: int = 2
+    """Of a heading there."""
+    root: str = ""
+    """The way from the page to the results folder."""
 
 
-def blocks_text(blocks: Iterable[doc.Block], depth: int = 2) -> str:
+HEADING = "how-to-read-it"
+
+
+TOP = Place()
+
+
+def write_markdown(document: doc.Document, page: str) -> dict[str, str]:
+    """Return a document's pages as markdown, for a code forge, by file: the answer, and a page for each part.
+
+    The first links the web page beside it.
+    """
+    head = f"# {escape_inline(document.title)}"
+    link = f"To compare curves and look up where runs come from, open [{page}]({page})."
+    parts = "\n".join(f"- {_link(Link(part.title, part.slug), '')}" for part in document.parts)
+    listed = f"## Parts\n\n{parts}" if parts else ""
+    reading = f"## How to read it\n\n{blocks_text(document.words)}"
+    texts = [head, link, blocks_text(document.answer), listed, reading, blocks_text(document.leftovers)]
+    pages = {"README.md": "\n\n".join(filter(None, texts)) + "\n"}
+    for part in document.parts:
+        title, back = escape_inline(part.title), "[All parts](../README.md)"
+        text = blocks_text(part.blocks, Place(root="../"))
+        pages[f"parts/{part.slug}.md"] = f"# {title}\n\n{back}\n\n{text}\n"
+    return pages
+
+
+def blocks_text(blocks: Iterable[doc.Block], place: Place = TOP) -> str:
     """Return blocks as markdown, an empty line between them; sections have headings of this depth."""
-    return "\n\n".join(text for block in blocks for text in WRITERS[type(block)](block, depth))
+    return "\n\n".join(text for block in blocks for text in WRITERS[type(block)](block, place))
 
 
-def _section(section: Section, depth: int) -> Iterator[str]:
+def _section(section: Section, place: Place) -> Iterator[str]:
     title = escape_inline(section.title)
-    yield f"<details><summary>{title}</summary>" if section.is_folded else f"{'#' * depth} {title}"
-    yield blocks_text(section.blocks, depth + 1)
+    yield f"<details><summary>{title}</summary>" if section.is_folded else f"{'#' * place.depth} {title}"
+    yield blocks_text(section.blocks, place._replace(depth=place.depth + 1))
     if section.is_folded:
         yield "</details>"
 
 
-def _judgement(judgement: doc.Judgement, depth: int) -> list[str]:
-    sections = [Section(f"Summary: {judgement.report}", judgement.summary)]
-    if was_judged(judgement.verdicts):
-        rows = ((one.claim.id, one.claim.says, one.here, decisive(one)) for one in judgement.verdicts)
-        shown = text_table(("id", "claim", "verdict", "evidence"), rows)
-        sections.append(Section(f"Verdicts: {judgement.report}", (shown, judgement.note)))
-    return [blocks_text(sections, depth)]
+def _link(link: Link, root: str) -> str:
+    """Return a link to a part's page, or to a heading of the first page."""
+    target = f"#{HEADING}" if link.slug == READING else f"{root}parts/{link.slug}.md"
+    return f"[{escape_inline(link)}]({target})"
 
 
 def _claims(claims: doc.Claims) -> Iterator[str]:
@@ -67,25 +91,27 @@ def table(content: Table) -> str:
     return tabulate(rows, heads, tablefmt="pipe", disable_numparse=True, colalign=sides)
 
 
-WRITERS: dict[type[Any], Callable[[Any, int], Iterable[str]]] = {
-    Line: lambda block, _: [_line(block)],
-    doc.Items: lambda block, _: ["\n".join(f"- {_line(item)}" for item in block)],
-    Table: lambda block, _: [table(block)],
-    doc.Figure: lambda block, _: [f"![{escape_inline(block.alt)}](figures/{block.file})"],
+WRITERS: dict[type[Any], Callable[[Any, Place], Iterable[str]]] = {
+    Line: lambda block, place: [_line(block, place.root)],
+    doc.Items: lambda block, place: ["\n".join(f"- {_line(item, place.root)}" for item in block)],
+    Table: lambda block, _: [*([escape(block.caption)] if block.caption else []), table(block)],
+    doc.Figure: lambda block, place: [f"![{escape_inline(block.alt)}]({place.root}figures/{block.file})"],
     doc.Claims: lambda block, _: ["\n".join(_claims(block))],
-    doc.Judgement: _judgement,
     Section: _section,
 }
 
 
-def _line(line: Line) -> str:
+def _line(line: Line, root: str = "") -> str:
     first, *others = line
-    return "".join([escape(first) if type(first) is str else _inline(first), *map(_inline, others)])
+    begin = escape(first) if type(first) is str else _inline(first, root)
+    return "".join([begin, *(_inline(part, root) for part in others)])
 
 
-def _inline(part: str) -> str:
+def _inline(part: str, root: str) -> str:
     if isinstance(part, Code):
         return code(part)
+    if isinstance(part, Link):
+        return _link(part, root)
     return f"**{escape_inline(part)}**" if isinstance(part, Strong) else escape_inline(part)
 
 

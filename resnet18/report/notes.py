@@ -9,7 +9,7 @@ from resnet18.records.disturbance import TOLD_CPUS, lost_cpus
 from resnet18.records.record import Record
 from resnet18.report.document import Code, Line
 from resnet18.spec.benchmark import Benchmark, Derived
-from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES, is_cifar10
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
 from resnet18.tables.metrics import TIME_METRICS, machine, optimizer_form, values_of
@@ -52,10 +52,6 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
     yield Line(f"Machine: {'; '.join(sorted({machine(record) for record in records if record.fingerprint.numerics}))}")
     yield Line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
     yield Line("Options: ", Code(f"--scale {request.scale}{_options(request)}"))
-    if reported_head(request) is None:
-        why = "these runs are too small" if request.scale == "smoke" else "an option changed the experiment"
-        why = why if is_cifar10(request.data_label) else f"{request.data_label} is not CIFAR-10"
-        yield Line(f"Reported values are shown only beside extrapolated times: {why}.")
 
 
 def _version(record: Record) -> str:
@@ -66,22 +62,30 @@ def _version(record: Record) -> str:
     return f"commit {identity.commit[:10]}{' with changes' if identity.dirty else ''}, torch {torch}"
 
 
-def notes_of(selection: Selection, request: Request) -> Iterator[Line]:
-    """Yield what a reader must know about the cells of a table."""
+def notes_of(selection: Selection, request: Request, *, is_brief: bool = False) -> Iterator[Line]:
+    """Yield what a reader must know about the cells of a table; briefly, only what times measure."""
     scopes = [row for row in selection.benchmark.table.metrics if row.metric in TIME_METRICS]
     yield from (Line(f"{row.title}: seconds of the {TIME_METRICS[row.metric]}.") for row in scopes)
     if any(row.metric == "train_s" for row in scopes):
         yield from _extrapolation(selection, request)
+    if is_brief:
+        yield from _unreliable(selection) if scopes else ()
+        yield from _computed(selection, request)
+        return
     yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
     yield from _ways(selection)
     if scopes:
         yield from chain(_unreliable(selection), _disturbed(selection), _waiting(selection), _first_epoch(selection))
+    yield from _computed(selection, request)
+
+
+def _computed(selection: Selection, request: Request) -> Iterator[Line]:
+    """Yield the numbers that the report computed from its table, with ours."""
     cases, head = {case.name: case for case in selection.cases}, reported_head(request)
     for derived in selection.benchmark.printed.derived:
-        reported = f"{head} {derived.printed}" if head else "reported not shown"
         measured = _derived(derived, cases[derived.of], cases[derived.to])
         asked = f"{derived.of} {DERIVED[derived.kind]} {derived.to}"
-        yield Line(f"{derived.name}, {asked}: {reported}; measured {measured}.")
+        yield Line(f"{derived.name}, {asked}: {head} {derived.printed}; measured {measured}.")
 
 
 def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:

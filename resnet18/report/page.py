@@ -7,7 +7,8 @@ images that are part of it; text from records that came to be read as a script w
 import base64
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,9 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet18.records.record import Record
-from resnet18.report.document import Document, Figure, ShownRecord, figures_in
+from resnet18.report.document import Block, Document, Figure, Section, ShownRecord, figures_in
 from resnet18.report.figures import MEASURES, curve_of
-from resnet18.report.verdicts import VERDICTS, decisive, evidence_of
+from resnet18.report.verdicts import evidence_of
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables import metrics
@@ -53,11 +54,14 @@ Facts = tuple[tuple[str, str], ...]  # titles, and what is known
 def write_page(document: Document) -> str:
     """Return the web page of a document."""
     style = (WEB / "page.css").read_text(encoding="utf-8")
-    parts = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    script = f"(function () {{\n'use strict';\n{parts}}}());\n"  # nothing of it is global
+    scripts = "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f"(function () {{\n'use strict';\n{scripts}}}());\n"  # nothing of it is global
     hashes = (hashlib.sha256(text.encode()).digest() for text in (style, script))
     sources = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
-    figures = [*figures_in(document.sections)]
+    shown = {figure.file for figure in figures_in(document.answer)}
+    folded = tuple(part._replace(blocks=_without(part.blocks, shown)) for part in document.parts)
+    document = replace(document, parts=folded)
+    figures = [*figures_in(document.blocks)]
     curves = curve_data(figures)
     shared: dict[Facts, int] = {}
     runs = [
@@ -74,7 +78,7 @@ def write_page(document: Document) -> str:
         finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else plain(value),
     )
     anchors: dict[int, str] = {}
-    environment.globals |= {function.__name__: function for function in (decisive, evidence_of, missing)}
+    environment.globals |= {function.__name__: function for function in (evidence_of, missing)}
     environment.globals["kind"] = lambda part: type(part).__name__
     environment.globals["anchor"] = lambda part: anchors.setdefault(id(part), f"part-{len(anchors) + 1}")
     return environment.get_template("page.html.j2").render(
@@ -85,11 +89,18 @@ def write_page(document: Document) -> str:
         shared=tuple(shared),
         statuses=sorted({STATUS_TEXT[run.record.status] for run in document.runs[:MOST_RUNS]}),
         uris=figure_uris(figures),
-        verdicts=VERDICTS,
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - the same
         data=Markup(json_block(curves)),  # noqa: S704 - escaped there
         policy=POLICY.format(*sources),
+    )
+
+
+def _without(blocks: Iterable[Block], files: Collection[str]) -> tuple[Block, ...]:
+    """Return blocks without figures that the page shows already."""
+    kept = (block for block in blocks if not isinstance(block, Figure) or block.file not in files)
+    return tuple(
+        block._replace(blocks=_without(block.blocks, files)) if isinstance(block, Section) else block for block in kept
     )
 
 

@@ -10,13 +10,15 @@ from pydantic import BaseModel
 from resnet18.judge.hypotheses import Answer, Candidate, answers_of
 from resnet18.judge.verdict import Verdict
 from resnet18.records.record import Record
+from resnet18.records.store import Readings
 from resnet18.report import document as doc
+from resnet18.report.chapters import Chapter
 from resnet18.report.document import Code, Items, Line, Strong
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
-from resnet18.report.notes import notes_of
+from resnet18.report.notes import command, notes_of, terms_of
 from resnet18.spec.resolve import Request, Specs, resolve, value_at
 from resnet18.tables.cells import Cell, Column, Table, Text, Value, middle, missing, seeds
-from resnet18.tables.selection import CaseRecords, Selection, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, is_full_size, reported_head
 from resnet18.tables.tables import build_table, printed_cell
 
 TOO_SMALL = "The nearest is not named: only runs at paper scale on CIFAR-10 are compared with reported values."
@@ -31,24 +33,40 @@ PEAKS = {
 """Sources of memory, each with its field of a record."""
 
 
-def table_section(
-    selection: Selection,
-    selections: Sequence[Selection],
-    request: Request,
-    verdicts: tuple[Verdict, ...],
-    records: Collection[Record],
-) -> doc.Section:
-    """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions.
+def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[[Record], bytes | None]) -> doc.Part:
+    """Return all that the records of a chapter show; `records` are all, those of hypotheses among them."""
+    request = chapter.request
+    blocks: list[doc.Block] = [Items(terms_of(request, chapter.selections))]
+    verdicts = [verdict for family in chapter.verdicts.values() for verdict in family]
+    for selection in chapter.shown:
+        own = tuple(verdict for verdict in verdicts if verdict.benchmark == selection.benchmark)
+        blocks.append(table_section(selection, chapter, own, records))
+    if found := tuple(predictions(chapter.shown, request, picture_of)):
+        blocks.append(doc.Section("Predictions", found))
+    begun = Items(
+        Line(
+            f"{selection.benchmark.title} ({sum(bool(case.records) for case in selection.cases)} of "
+            f"{len(selection.cases)} cases recorded): ",
+            Code(command([selection.benchmark], request)),
+            " runs the others.",
+        )
+        for selection in chapter.selections
+        if not selection.is_half_recorded
+    )
+    if begun:
+        blocks.append(doc.Section("Tables with few records", (begun,)))
+    return doc.Part(chapter.title, chapter.slug, tuple(blocks))
 
-    `selections` are those of the request. `records` are all, those of hypotheses among them.
-    """
-    benchmark = selection.benchmark
-    is_alone = [other.benchmark.title for other in selections].count(benchmark.title) == 1
+
+def table_section(
+    selection: Selection, chapter: Chapter, verdicts: tuple[Verdict, ...], records: Collection[Record]
+) -> doc.Section:
+    """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions."""
+    benchmark, request = selection.benchmark, chapter.request
+    is_alone = [other.benchmark.title for other in chapter.selections].count(benchmark.title) == 1
     title = benchmark.title if is_alone else f"{benchmark.title} ({benchmark.name}.toml)"
-    blocks: list[doc.Block] = [
-        Line(f"{benchmark.question} ({benchmark.source}) Measured at {request.described}."),
-        build_table(selection, request, caption=f"{title}, at {request.described}"),
-    ]
+    caption = f"{title}. {chapter.title}; a row for each case"
+    blocks: list[doc.Block] = [build_table(selection, request, caption, as_printed=False)]
     if notes := Items(notes_of(selection, request)):
         blocks.append(notes)
     blocks += memory_blocks(selection, request)
@@ -57,7 +75,7 @@ def table_section(
     if selection.measured:
         drawn = f"{benchmark.title} ({request.described})", benchmark.table.case_title, selection.cases
         svg, alt = svg_of(learning_curves, *drawn), f"Learning curves: {benchmark.title}"
-        blocks.append(doc.Figure(_figure_file(benchmark.name, request), alt, svg, selection))
+        blocks.append(doc.Figure(figure_file(benchmark.name, request), alt, svg, selection))
     answers = answers_of(selection, request, records)
     if found := tuple(block for answer in answers for block in hypothesis_blocks(answer, request)):
         blocks.append(doc.Section("Values that the lab report does not state", found))
@@ -67,7 +85,7 @@ def table_section(
     return doc.Section(title, tuple(blocks))
 
 
-def _figure_file(name: str, request: Request) -> str:
+def figure_file(name: str, request: Request) -> str:
     """Return the file name of a figure: options, which may hold any text, enter as a hash."""
     options = hashlib.sha256(repr(request.overrides).encode()).hexdigest()[:8] if request.overrides else ""
     return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
@@ -91,24 +109,23 @@ def predictions(
     yield Line(f'{title}, case "{case.name}", {n}, clean test images after the last epoch: {share}.')
     head, classes = f"{title}: {case.name} ({request.described})", record.classes or ()
     svg = svg_of(confusion_matrix, f"{head}, {n}", classes, counts)
-    yield doc.Figure(_figure_file("confusion", request), f"True and predicted classes: {case.name}", svg)
+    yield doc.Figure(figure_file("confusion", request), f"True and predicted classes: {case.name}", svg)
     picture = picture_of(record)
     if picture is not None and record.samples is not None:
         with suppress(ValueError):  # a damaged picture, or one of other samples
             svg = svg_of(sample_grid, f"{head}, seed {record.seed}", picture, record.samples, classes)
             alt = f"Six test images, true and predicted: {case.name}"
-            yield doc.Figure(_figure_file("samples", request), alt, svg)
+            yield doc.Figure(figure_file("samples", request), alt, svg)
 
 
 def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:
     """Yield a hypothesis with a candidate's cell in each row, and which candidate lies nearest."""
-    head = reported_head(request)
-    hypothesis, candidates = answer.hypothesis, answer.candidates
+    head, hypothesis, candidates = reported_head(request), answer.hypothesis, answer.candidates
     yield Line(Strong(hypothesis.question), " (", Code(hypothesis.key), ")")
     difference = "measured minus reported (points; 95 % prediction interval of a run)"
-    titles = (head or "reported", "measured (best epoch, as published)", difference, "n (seeds)")
+    titles = (head, "measured (best epoch, as published)", difference, "n (seeds)")
     columns = (Column("candidate"), Column("case"), *(Column(title, "number") for title in titles))
-    yield Table(columns, tuple(_candidate_row(candidate, may_compare=head is not None) for candidate in candidates))
+    yield Table(columns, tuple(_candidate_row(one, may_compare=is_full_size(request)) for one in candidates))
     if isinstance(answer.nearest, str):
         yield Line(TOO_SMALL if answer.nearest == "other terms" else TOO_FEW)
         return
@@ -128,7 +145,7 @@ def _candidate_row(candidate: Candidate, *, may_compare: bool) -> tuple[Cell, ..
     if values:
         distance = Value(fmean(values) - reported, "points", estimate.interval() if estimate else None)
         measured = [Value(fmean(values), "percent"), distance if may_compare else Text()]
-    beside = Text(f"{reported:g} %", reported) if may_compare else Text()
+    beside = Text(f"{reported:g} %", reported)
     return Text(candidate.name), Text(candidate.case), beside, *measured, Value(len(values), "seeds")
 
 
@@ -136,10 +153,9 @@ def memory_blocks(selection: Selection, request: Request) -> Iterator[doc.Block]
     """Yield peaks of memory by case and source in MiB beside what the report printed, with the reasons for gaps."""
     if not selection.benchmark.printed.memory or not selection.records:
         return
-    head = reported_head(request)
-    printed = {row.case: printed_cell(row.printed) for row in selection.benchmark.printed.memory} if head else {}
+    printed = {row.case: printed_cell(row.printed) for row in selection.benchmark.printed.memory}
     yield Line("Peak memory of a run, median with the lowest and the highest:")
-    titles = [head or "reported", *(f"{title}, MiB" for title in PEAKS), "n (seeds)"]
+    titles = [reported_head(request), *(f"{title}, MiB" for title in PEAKS), "n (seeds)"]
     columns = (Column(selection.benchmark.table.case_title), *(Column(title, "number") for title in titles))
     rows: list[tuple[Cell, ...]] = []
     for case in selection.cases:
@@ -196,3 +212,19 @@ def _shown(value: object) -> str:
     name = str(fields.pop("name", ""))
     own = ", ".join(f"{key} {_shown(item)}" for key, item in fields.items())
     return f"{name} ({own})" if own else name
+
+
+def leftovers(runs: Collection[doc.ShownRecord], readings: Readings) -> Iterator[doc.Block]:
+    """Yield what is in the folder and in no table, and what the folder held: nothing vanishes silently."""
+    if hidden := sum(not run.places for run in runs):
+        yield Line(
+            f"Recorded runs in no table, because no case of these benchmarks describes them: {hidden}. If they belong "
+            "to a TOML file of your own, name it: ",
+            Code("resnet18 report FILE"),
+            ".",
+        )
+    if readings.refused:
+        yield Items(Line(f"Left out: {error}") for error in readings.refused)
+    hashes = sorted(record.record_hash for record in readings.records)
+    index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    yield Line(f"{len(hashes)} records. Folders with the same records have the same SHA-256: ", Code(index), ".")

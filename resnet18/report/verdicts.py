@@ -1,21 +1,16 @@
 """Verdicts in words, and how the claims of a report stand. Every sentence about who wins is made here."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from math import ceil, exp, expm1, inf, log10
 from typing import assert_never, get_args
 
 from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import reason_text, reasons_text
 from resnet18.judge.verdict import CheckResult, Verdict, Word
-from resnet18.report import document as doc
-from resnet18.report.document import Code, Items, Line, Strong
-from resnet18.report.notes import command
 from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
-from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
+from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MARGIN_UNITS, METRICS
-from resnet18.spec.resolve import Request
 from resnet18.tables.cells import COSTS, STATUS_TEXT
-from resnet18.tables.statistics import ALPHA
 
 VERDICTS: tuple[Word, ...] = get_args(Word)
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
@@ -24,93 +19,13 @@ NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""
 
 
-def was_judged(verdicts: Collection[Verdict]) -> bool:
-    """Say whether any claim has a verdict other than *not run*."""
-    return any(verdict.here != "not run" for verdict in verdicts)
-
-
-def judgement(report: str, verdicts: tuple[Verdict, ...], request: Request) -> doc.Judgement:
-    """Return the verdicts of a request on one report: every claim, and how sure they are.
-
-    The summary has their count, a line for each claim that is decided, and what would decide the others.
-    """
-    by_word = {word: [verdict for verdict in verdicts if verdict.here == word] for word in VERDICTS}
-    lines = [
-        Line(Strong(f"{verdict.claim.id} {word}"), f" ({verdict.claim.says}): {decisive(verdict)}.")
-        for word in ("contradicted", "supported")
-        for verdict in by_word[word]
-    ]
-    lines += _inconclusive(by_word["inconclusive"])
-    lines += _by_reason("Not judgeable", by_word["not judgeable"])
-    lines += _by_reason("Not run", by_word["not run"], is_brief=was_judged(verdicts))
-    lines += _next_command(by_word["inconclusive"], request)
-    head = Line(
-        f"Of {len(verdicts)} {'claim' if len(verdicts) == 1 else 'claims'} of {report}: ",
-        Strong(", ".join(f"{len(found)} {word}" for word, found in by_word.items())),
-        f" ({request.described}).",
-    )
-    note = Line(
-        'The chance that a verdict "supported" or "contradicted" of this table is wrong is at most '
-        f"{100 * ALPHA:g} % for all of them together (Holm's procedure over all {len(verdicts)} claims). "
-        f"Claims are tested at {AT_SEEDS} only. "
-        "Brackets are 95 % intervals of one comparison, without Holm's correction: an interval may exclude the claimed "
-        "value although the verdict is inconclusive. ",
-        Strong("Not run"),
-        ": records are missing, or the claim is not tested with these data, scale or options (docs/methodology.md).",
-    )
-    return doc.Judgement(report, verdicts, (head, Items(lines)) if lines else (head,), note)
-
-
-def _inconclusive(verdicts: Sequence[Verdict]) -> Iterator[Line]:
-    """Yield lines of what seeds would decide, what ten would not, what none would support, what waits for records."""
-    within = [verdict for verdict in verdicts if not verdict.out_of_reach]
-    is_open = [verdict for verdict in within if verdict.is_open]
-    if near := [verdict for verdict in is_open if seeds_of(verdict)]:
-        nearest = sorted(near, key=lambda verdict: seeds_of(verdict) or inf)
-        text = ", ".join(f"{verdict.claim.id} ({outlook(verdict)})" for verdict in nearest)
-        yield Line(f"Inconclusive. If the estimates were exact, these seeds would probably decide: {text}.")
-    if far := [verdict.claim.id for verdict in is_open if not seeds_of(verdict)]:
-        yield Line(f"Inconclusive, and probably still so at {max(TESTED_AT)} seeds, the most tested: {', '.join(far)}.")
-    if beyond := [verdict for verdict in verdicts if verdict.out_of_reach]:
-        reasons = (
-            f"{verdict.claim.id} ({'; '.join(filter(None, (reasons_text(verdict.out_of_reach), outlook(verdict))))})"
-            for verdict in beyond
-        )
-        yield Line(f"Inconclusive, and no number of seeds of such runs can support the claim: {', '.join(reasons)}.")
-    yield from _by_reason("Inconclusive", [verdict for verdict in within if not verdict.is_open])
-
-
-def _by_reason(head: str, verdicts: Sequence[Verdict], *, is_brief: bool = False) -> Iterator[Line]:
-    """Yield a line for each reason, with its claims; briefly, cases without records are not named here."""
-    by_reason: dict[str, list[str]] = {}
-    for verdict in verdicts:
-        lacks_cases = {reason.code for reason in verdict.reasons} == {"no_records_of_case"}
-        text = "some cases have no records" if is_brief and lacks_cases else reasons_text(verdict.reasons)
-        by_reason.setdefault(text, []).append(verdict.claim.id)
-    yield from (Line(f"{head}: {', '.join(ids)} ({reason}).") for reason, ids in by_reason.items())
-
-
-def _next_command(inconclusive: Sequence[Verdict], request: Request) -> Iterator[Line]:
-    """Yield the command that brings the claims that need the fewest seeds to their next number of seeds, if any."""
-    wanted: dict[int, list[Verdict]] = {}
-    for verdict in inconclusive:
-        is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
-        if seeds := seeds_of(verdict) if verdict.deciding else FEWEST_SEEDS if is_short else None:
-            wanted.setdefault(seeds, []).append(verdict)
-    if wanted:
-        seeds, nearest = min(wanted.items())
-        decided = ", ".join(verdict.claim.id for verdict in nearest if verdict.deciding)
-        outcome = f"will probably decide {decided}" if decided else "allows a first test"
-        typed = command([verdict.benchmark for verdict in nearest], request, "--seeds", str(seeds))
-        yield Line(Code(typed), f" {outcome}.")
-
-
 def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """Yield what became of every part of a claim: whether it holds, with its estimate, interval and n."""
     for result in verdict.results:
         if result.reason is not None:
             text = f"{_asserted(result)}: {reason_text(result.reason, with_metric=False)}"
-            yield "not run" if result.is_missing else OUTCOMES[None], text
+            no_situation = result.reason.bearing == "no situation"
+            yield "not judgeable" if no_situation else "not run" if result.is_missing else OUTCOMES[None], text
             continue
         if result.status_holds is not None:
             yield OUTCOMES[result.status_holds], _asserted(result)
@@ -124,18 +39,21 @@ def decisive(verdict: Verdict) -> str:
     if verdict.here == "not run" or (verdict.reasons and verdict.here != "contradicted"):
         seeds = outlook(verdict) if verdict.here == "inconclusive" else ""
         return "; ".join(filter(None, (reasons_text(verdict.reasons), seeds)))
+    if (shown := decisive_comparison(verdict)) is not None:
+        return comparison_text(shown)
+    endings = (_asserted(result) for result in verdict.results if result.status_holds is (verdict.here == "supported"))
+    return next(endings, reasons_text(verdict.reasons))
+
+
+def decisive_comparison(verdict: Verdict) -> Comparison | None:
+    """Return the surest failure, the least sure part that holds, or the open part that would decide first."""
     holds = verdict.here == "supported"
     settled = [part for part in verdict.comparisons if part.holds is holds]
     if verdict.here == "inconclusive":
-        shown = verdict.deciding
-    elif holds:
-        shown = max(settled, key=lambda part: part.p_for, default=None)
-    else:
-        shown = min(settled, key=lambda part: part.p_against, default=None)
-    if shown is not None:
-        return comparison_text(shown)
-    endings = (_asserted(result) for result in verdict.results if result.status_holds is holds)
-    return next(endings, reasons_text(verdict.reasons))
+        return verdict.deciding
+    if holds:
+        return max(settled, key=lambda part: part.p_for, default=None)
+    return min(settled, key=lambda part: part.p_against, default=None) if verdict.here == "contradicted" else None
 
 
 def outlook(verdict: Verdict) -> str:
@@ -215,9 +133,10 @@ def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
 def estimate_text(comparison: Comparison) -> str:
     """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level.
 
-    Two digits of its standard error are shown.
+    Two digits of its standard error are shown, and of a number without one (as a report prints it) no interval.
     """
     check, ends = comparison.check, (comparison.last.value, *comparison.last.interval())
+    is_exact = comparison.last.se == 0
     if comparison.falls:
         ends = -ends[0], -ends[2], -ends[1]
     unit, sign = comparison.unit, "+"
@@ -227,10 +146,11 @@ def estimate_text(comparison: Comparison) -> str:
     elif comparison.is_log and max(abs(ends[1]), abs(ends[2])) < NEAR_ONE:
         ends = 100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])
     elif comparison.is_log:
-        return "{:.3g} times [{:.3g}, {:.3g}]".format(*map(exp, ends))
+        text = "{:.3g} times" if is_exact else "{:.3g} times [{:.3g}, {:.3g}]"
+        return text.format(*map(exp, ends))
     elif len(comparison.about) == 1 and comparison.facts.is_share:
         unit, sign = "%", ""
     se = (ends[2] - ends[1]) / 4
     digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
     value, low, high = (f"{end:{sign}.{digits}f}" for end in ends)
-    return f"{value} {unit} [{low}, {high}]"
+    return f"{value} {unit}" if is_exact else f"{value} {unit} [{low}, {high}]"

@@ -178,6 +178,7 @@ class Claim(Model):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$")]
     says: Text
+    tested: Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # how, where that is not plain
     section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # where the report says it
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
 

@@ -104,6 +104,8 @@ class Text(NamedTuple):
     text: str = NOTHING
     number: float | None = None
     """By which it is sorted among numbers."""
+    mark: str = ""
+    """A verdict's word, which a page shows with a sign and a colour."""
 
 
 Cell = Value | Text
@@ -113,7 +115,8 @@ class Column(NamedTuple):
     """A column's title, and how its cells are set."""
 
     title: str
-    kind: Literal["text", "number"] = "text"
+    kind: Literal["text", "number", "factor", "words"] = "text"
+    """Words are sentences; a factor is what cases differ in, and its cells are short."""
 
 
 class Table(NamedTuple):
@@ -124,6 +127,8 @@ class Table(NamedTuple):
     caption: str = ""
     is_sortable: bool = False
     """Every column holds values of one kind."""
+    turned: "Table | None" = None
+    """The same with a row for each case, for small screens, where cases are columns."""
 
 
 def missing(case: CaseRecords) -> Text:

@@ -138,13 +138,20 @@ def device_of(record: Record) -> str:
     return str((record.fingerprint.numerics or {}).get("device", "cpu" if asked == "auto" else asked))
 
 
-def reported_head(request: Request) -> str | None:
-    """Return the head under which reported values may stand beside measured ones; None where they may not."""
+def changes_of(request: Request) -> list[str]:
+    """Return the options that change what is trained."""
     options = [override for override in request.overrides if not override.startswith(DEVICE_OPTION)]
-    changed = any(option.partition("=")[0].split(".")[0].strip() in Experiment.model_fields for option in options)
-    if changed or not is_cifar10(request.data_label) or request.scale == "smoke":
-        return None
-    return "reported" if SCALES[request.scale].train_images == "all" else "reported at full size"
+    return [option for option in options if option.partition("=")[0].split(".")[0].strip() in Experiment.model_fields]
+
+
+def is_full_size(request: Request) -> bool:
+    """Say whether values may be compared with reported ones: full size, CIFAR-10, and no option that changes a run."""
+    return SCALES[request.scale].train_images == "all" and is_cifar10(request.data_label) and not changes_of(request)
+
+
+def reported_head(request: Request) -> str:
+    """Return the head of a column of reported values, which says what they are of where the measured ones differ."""
+    return "reported" if is_full_size(request) else "reported, CIFAR-10, full size"
 
 
 def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Iterable[Record]) -> list[Record]:

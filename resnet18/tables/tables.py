@@ -19,6 +19,8 @@ from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed, train_
 from resnet18.tables.pace import full_size_images, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
 
+YES, NO = "\N{SQUARE ROOT}", "X"
+"""Whether a case has an operation, in the lab report's signs."""
 LONGEST = 1_000
 """Characters of a row's name."""
 SCORE_TYPES = {"loss": "float64", "correct": "Int64", "images": "Int64"}
@@ -36,45 +38,48 @@ Columns = Iterator[tuple[Column, list[Cell]]]
 """Columns, each with its cells by case."""
 
 
-def build_table(selection: Selection, request: Request, caption: str = "") -> Table:
-    """Return a benchmark's table; the request decides whether reported values may stand beside measured ones."""
+def build_table(selection: Selection, request: Request, caption: str = "", *, as_printed: bool = True) -> Table:
+    """Return a benchmark's table in the report's own shape, or a row a case with everything that was measured."""
     shape, cases = selection.benchmark.table, selection.cases
     columns: list[tuple[Column, list[Cell]]] = [
-        *(_factor(factor, cases) for factor in shape.factors),
-        *_metrics(selection, request),
+        *(_factor(factor, cases) for factor in shape.factors if as_printed),
+        *_metrics(selection, request, as_printed=as_printed),
         (Column("n (seeds)", "number"), [cells.seeds(case) for case in cases]),
     ]
     names = [Text(case.name) for case in cases]
-    if shape.cases_in == "rows":
-        titles = Column(shape.case_title), *(column for column, _ in columns)
-        rows = tuple(zip(names, *(found for _, found in columns), strict=True))
-        return Table(titles, rows, caption=caption, is_sortable=True)
+    titles = Column(shape.case_title), *(column for column, _ in columns)
+    rows = tuple(zip(names, *(found for _, found in columns), strict=True))
+    by_row = Table(titles, rows, caption=caption, is_sortable=True)
+    if shape.cases_in == "rows" or not as_printed:
+        return by_row
     titles = Column(shape.case_title), *(Column(name.text, "number") for name in names)
-    return Table(titles, tuple((Text(column.title), *found) for column, found in columns), caption=caption)
+    by_column = tuple((Text(column.title), *found) for column, found in columns)
+    return Table(titles, by_column, caption=caption, turned=by_row)
 
 
 def _factor(factor: Factor, cases: Sequence[CaseRecords]) -> tuple[Column, list[Cell]]:
     """Return the column of what the cases differ in: whether they have an operation, or the value of a key."""
     values = [value_at((case.experiment, case.execution), factor.key) for case in cases]
     if any(isinstance(value, Model) for value in values):
-        return Column(factor.title), [Text("no" if value is None else "yes") for value in values]
+        return Column(factor.title, "factor"), [Text(NO if value is None else YES) for value in values]
     numbers = [float(value) if type(value) in {int, float} else None for value in values]
     found: list[Cell] = [Text(str(value), number) for value, number in zip(values, numbers, strict=True)]
-    return Column(factor.title, "text" if None in numbers else "number"), found
+    return Column(factor.title, "factor"), found
 
 
-def _metrics(selection: Selection, request: Request) -> Columns:
+def _metrics(selection: Selection, request: Request, *, as_printed: bool) -> Columns:
     """Yield the columns of each metric: reported, measured, and what is computed from the measured ones."""
     benchmark, cases, head = selection.benchmark, selection.cases, reported_head(request)
-    measured = "measured" if head is None or request.data_label == CIFAR10 else f"measured on {request.data_label}"
+    measured = "measured" if request.data_label == CIFAR10 else f"measured on {request.data_label}"
     for row in benchmark.table.metrics:
         is_slice = row.metric == "train_s" and any(full_size_images(case, benchmark, request) for case in cases)
-        beside = "reported at full size" if is_slice else head
-        printed = [case.case.reported.get(row.metric) if beside else None for case in cases]
-        reported: list[Cell] = [Text() if text is None else printed_cell(text) for text in printed]
-        yield Column(f"{row.title}, {beside or 'reported'}", "number"), reported
+        printed = [case.case.reported.get(row.metric) for case in cases]
+        if any(printed):
+            reported: list[Cell] = [Text() if text is None else printed_cell(text) for text in printed]
+            yield Column(f"{row.title}, {head}", "number"), reported
         if row.metric == "best_accuracy":
-            yield from _accuracies(f"{row.title}, {measured}", cases)
+            columns = list(_accuracies(f"{row.title}, {measured}", cases))
+            yield from columns[:2] if as_printed else columns
             continue
         quantity = METRICS[row.metric].quantity
         unit = f"({cells.COSTS[quantity][0]})"

@@ -160,7 +160,8 @@ def chromium():
 
 @pytest.fixture
 def desktop(chromium, page):
-    """The page, freshly opened; whatever it complained of fails the test afterwards."""
+    """The page with its parts, freshly opened; whatever it complained of fails the test afterwards."""
     chromium.open(page)
+    chromium.evaluate("document.querySelectorAll('details.chapter').forEach((one) => { one.open = true; })")
     yield chromium
     assert [] == chromium.complaints()

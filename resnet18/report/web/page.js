@@ -1,23 +1,14 @@
-// The page's own controls: verdicts by word, columns that sort, and the list of runs.
+// The page's own controls: columns that sort, parts that open, and the list of runs.
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-function filterVerdicts(section, word) {
-  const verdicts = all('.verdict', section);
-  for (const verdict of verdicts) verdict.classList.toggle('filtered', word !== '' && verdict.dataset.word !== word);
-  for (const tile of all('.tile', section)) tile.setAttribute('aria-pressed', String(tile.dataset.word === word));
-  const shown = verdicts.filter((verdict) => !verdict.classList.contains('filtered')).length;
-  section.querySelector('.shown').textContent = `${shown} of ${verdicts.length} verdicts are shown`;
-}
-
-// A link to a verdict that a filter hides shows it again.
+// A link to a part that is folded opens it.
 function openTarget() {
   const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!(target instanceof HTMLDetailsElement)) return;
-  if (target.classList.contains('filtered')) filterVerdicts(target.closest('.judgement'), '');
   target.open = true;
   target.querySelector('summary').focus({ preventScroll: true });
-  target.scrollIntoView({ block: 'center' });
+  target.scrollIntoView();
 }
 
 // By the cells' numbers, which stand beside their texts; cells without a number come last, whichever way.
@@ -69,9 +60,6 @@ if (!matchMedia('(min-width: 64rem)').matches) document.querySelector('.toc deta
 // Controls are hidden or disabled until there is a script that makes them work.
 for (const control of all('.live')) control.hidden = false;
 for (const button of all('button:disabled')) button.disabled = false;
-for (const section of all('.judgement')) {
-  for (const tile of all('.tile', section)) tile.addEventListener('click', () => filterVerdicts(section, tile.dataset.word));
-}
 for (const button of all('.sorter')) button.addEventListener('click', () => sortBy(button.closest('th')));
 startRuns(document.querySelector('table.runs'));
 addEventListener('hashchange', openTarget);

@@ -1,0 +1,221 @@
+"""How a report begins: what was run, what holds, what does not, what is open; then a row for each statement."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import log
+from operator import mul
+
+from resnet18.judge.reason import reasons_text
+from resnet18.judge.samples import Reservation
+from resnet18.judge.verdict import Verdict
+from resnet18.report import document as doc
+from resnet18.report.chapters import Best, Chapter, best_tables, best_verdicts
+from resnet18.report.document import READING, Code, Figure, Items, Line, Link, Section, Strong
+from resnet18.report.notes import command, notes_of
+from resnet18.report.sections import figure_file
+from resnet18.report.verdicts import AT_SEEDS, decisive, decisive_comparison, estimate_text, outlook
+from resnet18.spec.claim import Close, Equivalent, Overfits, Ranking, RunStatus, cases_of
+from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
+from resnet18.spec.metric import METRICS, parse_printed
+from resnet18.tables.cells import NOTHING, Cell, Column, Table, Text
+from resnet18.tables.metrics import machine
+from resnet18.tables.selection import Selection, changes_of
+from resnet18.tables.statistics import ALPHA, Estimate
+from resnet18.tables.tables import build_table
+
+STATEMENTS = (
+    *(Column("statement", "words"), Column("verdict"), Column("of the lab report?"), Column("reported")),
+    *(Column("measured [95 % interval]", "words"), Column("where", "words")),
+)
+
+
+def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figure]) -> Iterator[doc.Block]:
+    """Yield the answer to whether a report holds: four sentences, every statement, every table once with its figure."""
+    found = list(best_verdicts(chapters, report))
+    yield Items(_sentences(found, chapters))
+    if found:
+        yield statements(found)
+        yield Line(*_how_sure(len(found)))
+        if lines := Items(_next(found)):
+            yield Section("What would decide the open statements", (lines,), is_folded=True)
+    for chapter, selection in best_tables(chapters, report):
+        figure = figures.get(figure_file(selection.benchmark.name, chapter.request))
+        found_here = (*_table(chapter, selection, chapters), *([figure] if figure else []))
+        yield Section(selection.benchmark.title, found_here)
+
+
+def _sentences(found: Sequence[Best], chapters: Sequence[Chapter]) -> Iterator[Line]:
+    records = {
+        record.run_id: record for chapter in chapters for table in chapter.selections for record in table.records
+    }
+    machines = sorted({machine(record) for record in records.values() if record.fingerprint.numerics})
+    titles = "; ".join(chapter.title for chapter in chapters)
+    yield Line(Strong("Run"), f": {len(records)} runs on {' and '.join(machines) or 'an unknown machine'}: {titles}.")
+    for word, head in (("supported", "Holds"), ("contradicted", "Does not hold")):
+        own = [best for best in found if best.verdict.here == word]
+        plain = [_named(best) for best in own if not best.verdict.of_report]
+        others = [f"{_named(best)} ({said(best.verdict, best.chapter)})" for best in own if best.verdict.of_report]
+        text = "; ".join(plain) or "no statement is decided so, as the report made it"
+        text += f". Under other conditions: {'; '.join(others)}" if others else ""
+        yield Line(Strong(head), f": {text}.")
+    rest = (
+        f"{len(ids)} {word} ({', '.join(ids)})"
+        for word in ("inconclusive", "not judgeable", "not run")
+        if (ids := [best.verdict.claim.id for best in found if best.verdict.here == word])
+    )
+    yield Line(Strong("Open"), f": {'; '.join(rest) or 'nothing'}.")
+
+
+def _named(best: Best) -> str:
+    return f"{best.verdict.claim.id} {best.verdict.claim.says}"
+
+
+def statements(found: Collection[Best]) -> Table:
+    """Return the table of statements: what was said, what became of it, both numbers, and where they are from."""
+    rows: list[tuple[Cell, ...]] = []
+    for chapter, verdict, others in sorted(found, key=lambda best: best.verdict.here == "not run"):
+        claim, word = verdict.claim, Text(said(verdict, chapter), mark=verdict.here)
+        tested = f" (tested: {claim.tested})" if claim.tested else ""
+        where = f"{verdict.benchmark.title}; {chapter.title}" if verdict.here != "not run" else verdict.benchmark.title
+        decided = [f"{of.title}: {said(one, of)}" for of, one in others if one.is_decided]
+        where += f" (also {'; '.join(decided)})" if decided else ""
+        texts = map(Text, (reserved(verdict), reported_text(verdict), measured_text(verdict), where))
+        rows.append((Text(f"{claim.id} {claim.says}{tested}"), word, *texts))
+    return Table(STATEMENTS, tuple(rows))
+
+
+def _how_sure(claims: int) -> Iterator[str]:
+    yield (
+        f"The chance that any “supported” or “contradicted” of one part is wrong is at most {100 * ALPHA:g} % (Holm's "
+        f"procedure over {claims} statements). Statements are tested at {AT_SEEDS} only. Brackets are 95 % intervals "
+        "of one comparison, without that correction. "
+    )
+    yield Link("How to read it", READING)
+    yield "."
+
+
+def _next(found: Sequence[Best]) -> Iterator[Line]:
+    """Yield what would decide the open statements: seeds with their command, or what they wait for."""
+    wanted: dict[tuple[str, int], list[Best]] = {}
+    for best in found:
+        verdict = best.verdict
+        if verdict.here == "inconclusive":
+            is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
+            seeds = verdict.deciding.seeds if verdict.deciding else FEWEST_SEEDS if is_short else None
+            if seeds:
+                wanted.setdefault((best.chapter.title, seeds), []).append(best)
+            else:
+                yield Line(f"{verdict.claim.id}: {reasons_text(verdict.reasons) or outlook(verdict) or NO_MORE}.")
+    for (_, seeds), together in wanted.items():
+        ids = ", ".join(best.verdict.claim.id for best in together)
+        tables = [best.verdict.benchmark for best in together]
+        typed = command(tables, together[0].chapter.request, "--seeds", str(seeds))
+        yield Line(f"{ids}: ", Code(typed), f" brings {'them' if len(together) > 1 else 'it'} to {seeds} seeds.")
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for best in found:
+        if best.verdict.here in {"not judgeable", "not run"}:
+            key = best.verdict.here, reasons_text(best.verdict.reasons)
+            by_reason.setdefault(key, []).append(best.verdict.claim.id)
+    yield from (Line(f"{', '.join(ids)}: {word} ({why}).") for (word, why), ids in by_reason.items())
+
+
+NO_MORE = f"ten seeds would probably not decide it, and statements are tested at {AT_SEEDS} only"
+
+
+def _table(chapter: Chapter, selection: Selection, chapters: Sequence[Chapter]) -> Iterator[doc.Block]:
+    """Yield a table in the report's own shape, and where else its cases were measured."""
+    benchmark = selection.benchmark
+    labels = sorted({record.spec.experiment.data for record in selection.measured})
+    data = [f"{label} (CIFAR-10 re-encoded)" if is_cifar10(label) and label != CIFAR10 else label for label in labels]
+    yield Line(f"{benchmark.question} Source: {benchmark.source}.")
+    changes = [f"with {option}" for option in changes_of(chapter.request)]
+    caption = f"{benchmark.title}. {chapter.title}; {', '.join([*data, *changes])}"
+    yield build_table(selection, chapter.request, caption)
+    if notes := Items(notes_of(selection, chapter.request, is_brief=True)):
+        yield notes
+    parts = [other for other in chapters if any(table.benchmark == benchmark for table in other.shown)]
+    links = [piece for part in parts for piece in (Link(part.title, part.slug), ", ")][:-1]
+    yield Line("Verdicts, notes and assumptions: ", *links, ".")
+
+
+def said(verdict: Verdict, chapter: Chapter) -> str:
+    """Return a verdict in a few words: bare where it is one on the report, else with where it holds."""
+    if not verdict.is_decided or not verdict.of_report:
+        return verdict.here
+    request, names = chapter.request, {name for check in verdict.claim.checks for name in cases_of(check)}
+    own = [table for table in chapter.selections if table.benchmark == verdict.benchmark]
+    sizes = sorted({case.experiment.image_size for table in own for case in table.cases if case.name in names})
+    where = {
+        "other_data": f"on {request.data_label}" if request else "on other data",
+        "scaled_down": f"at {request.scale} scale" if request and request.scale != "paper" else "scaled down",
+        "other_size": f"at {' and '.join(map(str, sizes))} px" if sizes else "at another image size",
+        "confounded": "(confounded)",
+        "unknown": "here",
+    }
+    holds = "holds" if verdict.here == "supported" else "does not hold"
+    return " ".join([holds, *(where[why] for why in verdict.of_report)])
+
+
+RESERVED: dict[Reservation, str] = {
+    "other_data": "other data",
+    "scaled_down": "scaled down",
+    "other_size": "other image size",
+    "confounded": "confounded",
+    "unknown": "unknown",
+}
+
+
+def reserved(verdict: Verdict) -> str:
+    """Return whether a verdict is one on the report, or why it is not."""
+    if not verdict.is_decided:
+        return NOTHING
+    return ", ".join(RESERVED[why] for why in verdict.of_report) or "yes"
+
+
+def measured_text(verdict: Verdict) -> str:
+    """Return what was measured: of a ranking its steps, else the decisive number, or why there is none."""
+    if ranked := next((result for result in verdict.results if result.tau and result.judged), None):
+        holding = [part.holds for part in ranked.judged]
+        text = f"{holding.count(True)} of {len(holding)} steps hold, {holding.count(False)} fail"
+        return f"{text}, {holding.count(None)} are open; {_tau_text(ranked.tau)}" if ranked.tau else text
+    shown = decisive_comparison(verdict)
+    if shown:
+        return f"{estimate_text(shown)}, n = {shown.last.n}"
+    return reasons_text(verdict.reasons, with_metric=False) or decisive(verdict)
+
+
+def _tau_text(tau: Estimate) -> str:
+    low, high = tau.interval()
+    return f"Kendall's tau {tau.value:.2f} [{max(low, -1):.2f}, {min(high, 1):.2f}], n = {tau.n}"
+
+
+def reported_text(verdict: Verdict) -> str:
+    """Return the same of the numbers that the report printed, as far as it printed those that a claim is about."""
+    shown = decisive_comparison(verdict)
+    check = shown.check if shown else verdict.claim.checks[0]
+    if isinstance(check, Close):
+        return check.reported or NOTHING
+    names = check.cases if isinstance(check, Ranking | Equivalent) else shown.about if shown else ()
+    cases = {case.name: case.reported for case in verdict.benchmark.cases}
+    values = [] if isinstance(check, Overfits | RunStatus) else [_printed(cases[name], check.metric) for name in names]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return NOTHING
+    if isinstance(check, Ranking):
+        return f"{sum(first > second for first, second in pairwise(known))} of {len(known) - 1} steps hold"
+    if shown is None or (shown.is_log and min(known) <= 0):
+        return NOTHING
+    numbers = [*map(log, known)] if shown.is_log else known
+    is_range = isinstance(check, Equivalent) and len(numbers) > 2
+    total = max(numbers) - min(numbers) if is_range else sum(map(mul, shown.weights, numbers))
+    return estimate_text(replace(shown, estimates={1: Estimate(total, 0.0, 1.0, 1, 0.0)}))
+
+
+def _printed(reported: Mapping[str, str], metric: str) -> float | None:
+    """Return what a case's row prints of a metric, or of its like: a report has one accuracy and one time."""
+    facts = METRICS.get(metric)
+    likes = ["best_accuracy"] if facts and facts.is_share else []
+    likes = ["train_s", "whole_program_s"] if facts and facts.quantity == "seconds" else likes
+    printed = [parse_printed(reported[name]) for name in (metric, *likes) if name in reported]
+    return printed[0].value if printed and printed[0] else None
