@@ -1,13 +1,13 @@
 """Metrics of claims, each on a curve whose answer is plain."""
 
-from math import inf
+from math import exp, inf
 
 import pytest
 from builders import make_epoch, make_experiment, make_losses, make_record
 
 from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
-from resnet18.tables.metrics import comparable_epochs, machine, mixed, resolution, second_half, value_of
+from resnet18.tables.metrics import comparable_epochs, late_slope, machine, mixed, resolution, value_of
 
 
 def record_of(accuracies, rates=(), last_images=100):
@@ -141,6 +141,7 @@ def test_two_unknown_machines_need_not_be_one():
 
 def test_the_second_half_of_six_epochs_is_the_last_three():
     """Of five as well; four are too few for a slope."""
-    halves = [[one.epoch for one in second_half(record_of([10] * count))] for count in (4, 5, 6)]
+    later = [1.0, exp(-1), exp(-2)]
+    slopes = [late_slope([*before, *later]) for before in ([9.0], [9.0, 1.0], [9.0, 1.0, 4.0])]
 
-    assert [[], [3, 4, 5], [4, 5, 6]] == halves
+    assert [None, pytest.approx(-1), pytest.approx(-1)] == slopes

@@ -148,7 +148,8 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_all_that_the_package_reads(wheel):
     """Specs and their schema, embedded data, C sources, the page's templates; no top-level package but one."""
     listed = subprocess.run(["git", "ls-files", "resnet18"], cwd=ROOT, capture_output=True, text=True, check=True)
-    specs = [path for pattern in ("*.toml", "*.schema.json") for path in (ROOT / "benchmarks").rglob(pattern)]
+    patterns = ("*.toml", "*.schema.json", "runs.csv")
+    specs = [path for pattern in patterns for path in (ROOT / "benchmarks").rglob(pattern)]
     expected = {Path(name) for name in listed.stdout.split() if (ROOT / name).exists()}
     expected |= {Path("resnet18/_benchmarks") / path.relative_to(ROOT / "benchmarks") for path in specs}
 

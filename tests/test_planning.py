@@ -8,7 +8,7 @@ from builders import TOML, changed, claims_toml, make_benchmark, make_curve, mak
 from reports import PAPER, record_all
 
 from resnet18.cli.options import seconds_of
-from resnet18.cli.power import power_text
+from resnet18.cli.plan import power_text
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
 from resnet18.judge.reason import Reason
 from resnet18.judge.verdict import judge

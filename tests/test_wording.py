@@ -55,7 +55,7 @@ def verdict_of(word, results):
         (AGAINST, {"region": Region(high=70.0), "about": ("a",)}, 'x: "a"; claimed: below 70'),
         (SAME, {"unit": "%"}, 'x: "a" relative to "b"; claimed: within 5 %'),
         (PRINTED, {"about": ("a",)}, 'x: "a"; claimed: 75 % within 1 point'),
-        (NUMBER, {"about": ("a",)}, 'x: "a"; claimed: 12.5 within 10 %'),
+        (NUMBER, {"about": ("a",), "unit": "%"}, 'x: "a"; claimed: 12.5 within 10 %'),
         (TIMES, {"unit": "%"}, 'x: "a" relative to "b"; claimed: 1.5 to 3 times'),
         (RISES, {"about": ("a", "c", "b")}, 'x: "a" to "b"'),
         (ALL, {"unit": "%"}, 'x: "a" relative to "b"; claimed: larger'),

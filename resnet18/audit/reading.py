@@ -171,7 +171,8 @@ def _read(benchmark: Benchmark) -> Reading:
         for case, number in _numbers(benchmark, row):
             asked = specs.get(case.name, ())
             same: Hashable = asked if row.measures in COSTS else asked[:1]
-            cells.append(Cell(benchmark.name, case.name, row, number, same or frozenset(case.factors.items())))
+            documented = frozenset(case.factors.items()) or (benchmark.name, case.name)
+            cells.append(Cell(benchmark.name, case.name, row, number, same or documented))
     return Reading(benchmark, specs, cells)
 
 

@@ -31,10 +31,12 @@ from resnet18.spec.study import study_schema
 
 Command = Callable[..., opt.Answer]
 COMMANDS = (
-    *("plan", "run", "study", "report", "verify", "forecast", "audit", "check"),
+    *("plan", "run", "study", "report", "judge", "verify", "forecast", "audit", "check"),
     *("compare", "export", "power", "merge", "env", "schema"),
 )
-"""In the order of the help. Each is a function `NAME_command`, of this module or of `cli/NAME.py`."""
+"""In the order of the help. Each is a function `NAME_command`, of this module, of `cli/NAME.py` or of `PLACES`."""
+PLACES = {"compare": "check", "power": "plan"}
+"""Commands that stand in the file of another."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""
 VERIFY_DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
@@ -157,7 +159,9 @@ def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
 
 def command_of(name: str) -> Command:
     """Return the function of a command."""
-    found = globals().get(f"{name}_command") or getattr(import_module(f"resnet18.cli.{name}"), f"{name}_command")
+    found = globals().get(f"{name}_command") or getattr(
+        import_module(f"resnet18.cli.{PLACES.get(name, name)}"), f"{name}_command"
+    )
     return cast("Command", found)
 
 

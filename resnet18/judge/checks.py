@@ -149,7 +149,7 @@ def compare(check: Check, runs: Runs) -> Iterator[Comparison]:
         facts = runs.facts(check.metric)
         samples, censored = samples_of(runs, cases_of(check), check.metric, check.level)
         if facts.is_share and len(samples.by_case) > 1:
-            _require_learning(samples, runs.chance(cases_of(check)))
+            _require_learning(samples, runs.chance(check.metric, cases_of(check)))
         yield from (replace(part, censored=censored) for part in compare_samples(check, facts, samples))
 
 

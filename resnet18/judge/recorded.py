@@ -90,7 +90,7 @@ class RecordedRuns:
             return step / fmean([value_of(metric, record) or 1.0 for record in records])
         return step
 
-    def chance(self, cases: Collection[str]) -> float | None:
+    def chance(self, metric: str, cases: Collection[str]) -> float | None:  # noqa: ARG002 - that of every accuracy
         """Return the accuracy of guessing in percent."""
         records = [record for name in cases for record in self._by_name[name].measured]
         most = max((len(record.classes or ()) for record in records), default=0)

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isinf
-from statistics import fmean, variance
+from statistics import fmean
 from typing import Literal, Protocol
+
+import numpy as np
 
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.spec.claim import Check, RunStatus
@@ -36,8 +38,8 @@ class Runs(Protocol):
     def step(self, metric: str, cases: Collection[str]) -> float:
         """Return the smallest difference that two values can have."""
 
-    def chance(self, cases: Collection[str]) -> float | None:
-        """Return the accuracy of guessing in percent, None where it is not known."""
+    def chance(self, metric: str, cases: Collection[str]) -> float | None:
+        """Return what guessing gets of a share, in percent, None where it is not known."""
 
     def is_blocked(self, metric: str) -> bool:
         """Say whether runs of a seed followed each other, so that a drift of the machine moves them alike."""
@@ -81,9 +83,17 @@ class Samples:
 
 def priors_of(arms: Collection[Sequence[float]], step: float = 0.0) -> dict[int, Prior]:
     """Return what arms say together of the variance of a run, by number of seeds."""
-    least = step**2 / 12
-    found = {n: [max(variance(arm[:n]), least) for arm in arms if len(arm) >= n] for n in TESTED_AT}
-    return {n: prior_of([value for value in variances if value], n - 1) for n, variances in found.items()}
+    return {n: prior_of(_variances([arm[:n] for arm in arms if len(arm) >= n], step**2 / 12), n - 1) for n in TESTED_AT}
+
+
+def _variances(arms: Sequence[Sequence[float]], least: float) -> list[float]:
+    """Return the variance of each arm of equally many seeds, at least so large; 0 says nothing and is left out."""
+    if not arms:
+        return []
+    values = np.array(arms)
+    own = np.where(np.ptp(values, axis=1) > 0, values.var(axis=1, ddof=1), 0.0)  # of equal values rounding leaves 1e-34
+    found: list[float] = np.maximum(own, least).tolist()
+    return [value for value in found if value]
 
 
 def samples_of(

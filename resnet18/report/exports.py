@@ -3,17 +3,26 @@
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from math import exp
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import pandas as pd
 
+from resnet18.judge.checks import Comparison
+from resnet18.judge.reason import reasons_text
+from resnet18.judge.verdict import Verdict
 from resnet18.records import disk
 from resnet18.records.record import Record
+from resnet18.report.answer import reported_text
+from resnet18.report.verdicts import decisive_comparison
+from resnet18.spec.claim import Ranking
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
+from resnet18.tables.cells import NOTHING
 from resnet18.tables.metrics import MIXED, percent, values_of
 from resnet18.tables.tables import Row, epoch_table, run_table
 
@@ -69,6 +78,8 @@ TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
     "github-bigger": lambda rows: github_text(rows, are_costs=False),
 }
 TENSORBOARD = "tensorboard"
+OUTCOMES: dict[str, bool | None] = {"held": True, "failed": False, "open": None}
+"""What can become of a step of a ranking."""
 
 
 def write_events(rows: Sequence[Row], folder: Path) -> int:
@@ -115,6 +126,53 @@ def _events(record: Record) -> bytes:
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         writer.write(Event(wall_time=at, step=epoch.epoch, summary=Summary(value=values)).SerializeToString())
     return content.getvalue()
+
+
+def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+    """Return a flat row for each claim; what it has no number for is None.
+
+    `measured`, `low` and `high` (95 % interval) are those of the comparison that tells most, in `unit`: ratios of times
+    and memory in `times`. Of a ranking, its steps that hold, fail and are open, and Kendall's tau.
+    """
+    return [
+        {
+            "claim": verdict.claim.id,
+            "says": verdict.claim.says,
+            "here": verdict.here,
+            "of_report": "; ".join(verdict.of_report),
+            "reported": None if (text := reported_text(verdict)) == NOTHING else text,
+            **_measured(decisive_comparison(verdict)),
+            **_steps(verdict),
+            "reason": reasons_text(verdict.reasons),
+        }
+        for verdict in verdicts
+    ]
+
+
+def _measured(part: Comparison | None) -> dict[str, Any]:
+    if part is None:
+        return dict.fromkeys(("measured", "low", "high", "unit", "n"))
+    ends, unit = (part.last.value, *part.last.interval()), part.unit
+    if part.falls:
+        ends = -ends[0], -ends[2], -ends[1]
+    if part.is_log:
+        ends = exp(ends[0]), exp(ends[1]), exp(ends[2])
+        unit = (
+            "times"
+            if len(part.about) > 1
+            else {"seconds": "s", "bytes": "B"}.get(part.facts.quantity, "times per epoch")
+        )
+    elif len(part.about) == 1 and part.facts.is_share:
+        unit = "%"
+    return {**dict(zip(("measured", "low", "high"), ends, strict=True)), "unit": unit, "n": part.last.n}
+
+
+def _steps(verdict: Verdict) -> dict[str, Any]:
+    ranked = [result for result in verdict.results if isinstance(result.check, Ranking)]
+    holds = [part.holds for result in ranked for part in result.judged]
+    counts = {f"steps_{word}": holds.count(is_so) if holds else None for word, is_so in OUTCOMES.items()}
+    taus = [result.tau.value for result in ranked if result.tau is not None]
+    return {**counts, "tau": taus[0] if taus else None}
 
 
 def notes_of(form: str, rows: Collection[Row]) -> Iterator[str]:

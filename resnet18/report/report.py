@@ -75,6 +75,11 @@ def write_report(
     document = build_document(benchmarks, readings, lambda run: _read(picture_path(run.run_id, run.attempt)), parts)
     if accept_unreliable:
         document = replace(document, answer=(ACCEPTED, *document.answer))
+    return write_document(results, document)
+
+
+def write_document(results: Path, document: doc.Document) -> Path:
+    """Write a document's pages and figures into a directory and return the README's path. Raises as `write_report`."""
     head = f"{MARK} Do not edit it: run the command again. -->\n\n"
     pages = {WEB: write_page(document)}
     pages |= {name: head + text for name, text in write_markdown(document, WEB).items()}

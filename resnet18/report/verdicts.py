@@ -9,7 +9,7 @@ from resnet18.judge.reason import reason_text, reasons_text
 from resnet18.judge.verdict import CheckResult, Verdict, Word
 from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import MARGIN_UNITS, METRICS
+from resnet18.spec.metric import METRICS
 from resnet18.tables.cells import COSTS, STATUS_TEXT
 
 VERDICTS: tuple[Word, ...] = get_args(Word)
@@ -91,7 +91,7 @@ def _asserted(result: CheckResult) -> str:
     if isinstance(check, Overfits):
         return f'"{check.case}" overfits'
     if not comparisons:
-        return METRICS[check.metric].title
+        return METRICS[check.metric].title if check.metric in METRICS else check.metric
     return compared(comparisons[0]) + (f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else "")
 
 
@@ -109,15 +109,15 @@ def claimed(comparison: Comparison) -> str:
         case Trend() | RunStatus():  # how runs end is compared with nothing
             return ""
         case Equivalent():
-            text = f"within {_margin(check.margin, check)}"
+            text = f"within {_margin(check.margin, comparison)}"
         case Close():
-            text = f"{check.reported or f'{check.value:g}'} within {_margin(check.margin, check)}"
+            text = f"{check.reported or f'{check.value:g}'} within {_margin(check.margin, comparison)}"
         case Ratio():
             text = f"{check.low:g} to {check.high:g} times"
         case Overfits() | Difference(than=None):
             text = f"above {region.low:g}" if region.high == inf else f"below {region.high:g}"
         case Difference(by=by) if by > 0:
-            text = f"at least {_margin(by, check)}"
+            text = f"at least {_margin(by, comparison)}"
         case Difference() | Ranking():
             text = "larger" if comparison.is_log else "above 0"
         case _:
@@ -125,9 +125,8 @@ def claimed(comparison: Comparison) -> str:
     return f"; claimed: {text}"
 
 
-def _margin(margin: float, check: Close | Equivalent | Difference) -> str:
-    unit = MARGIN_UNITS[METRICS[check.metric].quantity]
-    return f"{margin:g} {unit.removesuffix('s') if margin == 1 else unit}"
+def _margin(margin: float, comparison: Comparison) -> str:
+    return f"{margin:g} {comparison.unit.removesuffix('s') if margin == 1 else comparison.unit}".rstrip()
 
 
 def estimate_text(comparison: Comparison) -> str:
@@ -141,7 +140,7 @@ def estimate_text(comparison: Comparison) -> str:
         ends = -ends[0], -ends[2], -ends[1]
     unit, sign = comparison.unit, "+"
     if comparison.is_log and isinstance(check, Close):
-        unit, scale, _ = COSTS[METRICS[check.metric].quantity]
+        unit, scale, _ = COSTS[comparison.facts.quantity]
         ends, sign = (exp(ends[0]) / scale, exp(ends[1]) / scale, exp(ends[2]) / scale), ""
     elif comparison.is_log and max(abs(ends[1]), abs(ends[2])) < NEAR_ONE:
         ends = 100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])
@@ -153,4 +152,4 @@ def estimate_text(comparison: Comparison) -> str:
     se = (ends[2] - ends[1]) / 4
     digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
     value, low, high = (f"{end:{sign}.{digits}f}" for end in ends)
-    return f"{value} {unit}" if is_exact else f"{value} {unit} [{low}, {high}]"
+    return " ".join(filter(None, (value, unit, "" if is_exact else f"[{low}, {high}]")))

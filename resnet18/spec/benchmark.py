@@ -1,8 +1,8 @@
 """A benchmark is one table of a report, in one TOML file: its cases, what the report printed, how it looks."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, Items, Model
@@ -12,6 +12,8 @@ from resnet18.spec.metric import Quantity, quantity_of
 DottedKey = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
 SomeNames = Annotated[Items[Name], Field(min_length=1)]
+VALUE_UNITS: dict[Quantity, tuple[str, ...]] = {"accuracy": ("%", "points"), "seconds": ("s",), "bytes": ("B",)}
+"""Units of the values in a table of runs, of quantities that have one."""
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
@@ -34,7 +36,7 @@ class Case(Model):
     experiment: dict[str, Any] = {}  # keys of the experiment that differ from the file's
     execution: dict[str, Any] = {}
     reported: dict[Name, Text] = {}  # what the report printed by metric, as the string that it printed
-    factors: dict[Name, Level] = {}  # instead of an experiment, where a case documents a report and cannot be run
+    factors: dict[Name, Level] = {}  # how cases differ that document a report and cannot be run: no experiment then
     about_size: bool = False  # the case compares input sizes: the scale `small` leaves its size alone
 
 
@@ -51,6 +53,22 @@ class MetricRow(Model):
     metric: Name
     title: Name
     quantity: Quantity | None = None  # what is measured, where the metric is not one of the suite's own
+    # Of values in a table of runs, for `resnet18 judge`; accuracies are in percent, times in s, memory in bytes.
+    unit: Annotated[str, Field(max_length=20, pattern=rf"^[^|`<>{NO_CONTROLS}]*$")] | None = None
+    better: Literal["higher", "lower"] | None = None
+    rounding: Annotated[float, Field(gt=0)] | None = None  # smallest step of a value; default: its last printed digit
+    chance: Annotated[float, Field(ge=0, lt=100)] | None = None  # what guessing gets, in percent
+    epochs: Literal["last", "highest", "lowest", "median of the last three"] = "last"  # which give a run's value
+
+    @model_validator(mode="after")
+    def _fits_its_quantity(self) -> Self:
+        if self.unit and self.unit not in (allowed := VALUE_UNITS.get(self.measures, (self.unit,))):
+            raise ValueError(
+                f'values of quantity "{self.measures}" are in {" or ".join(allowed)}, not in "{self.unit}"'
+            )
+        if self.chance is not None and self.measures != "accuracy":
+            raise ValueError(f'"chance" belongs to an accuracy, and the quantity is "{self.measures}"')
+        return self
 
     @property
     def measures(self) -> Quantity:
@@ -131,6 +149,14 @@ class Printed(Model):
     same_work: Items[SameWork] = ()
 
 
+class Origin(Model):
+    """What the runs of a table have in common with those of the report; what is not said is not known."""
+
+    data: Literal["same", "other"] | None = None
+    scale: Literal["same", "scaled down"] | None = None  # fewer images or epochs, or a narrower network
+    size: Literal["same", "other"] | None = None  # of the images
+
+
 class Gate(Model):
     """What a regression check of the benchmark may overlook, and how often it may be wrong."""
 
@@ -157,12 +183,14 @@ class Benchmark(Model):
     claims: Items[Claim] = Field(default=(), alias="claim")
     hypotheses: Items[Hypothesis] = Field(default=(), alias="hypothesis")
     printed: Printed = Printed()
+    runs: Origin = Origin()  # of a table of runs that `resnet18 judge` holds against the claims
     gate: Gate | None = None  # thresholds of `resnet18 check`, where the benchmark is one
 
     @property
     def can_run(self) -> bool:
         """Whether its cases are experiments, and not only documented."""
-        return not any(case.factors for case in self.cases)
+        asked = any(case.experiment or case.execution for case in self.cases)
+        return bool(asked or self.experiment or self.execution) and not any(case.factors for case in self.cases)
 
 
 def spec_schema() -> dict[str, Any]:

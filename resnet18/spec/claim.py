@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
 from resnet18.spec.experiment import Device, MemorySize
-from resnet18.spec.metric import METRICS, is_change, parse_printed, quantity_of
+from resnet18.spec.metric import METRICS, Quantity, is_change, parse_printed, quantity_of
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
@@ -32,10 +32,10 @@ class _OfMetric(Model):
             raise ValueError('"level" (in percent) belongs to the metric "epochs_to_level", which needs it')
         return self
 
-    @property
-    def _is_ratio(self) -> bool:
-        """Whether values are compared by ratio: times and memory are."""
-        return quantity_of(self.metric) in {"seconds", "bytes"}
+    def _refuse_misfit(self) -> None:
+        """Raise ValueError where the suite's own metric cannot be compared so; `load` knows a file's own metrics."""
+        if self.metric in METRICS and (why := misfit(self, quantity_of(self.metric))):
+            raise ValueError(why)
 
 
 class Difference(_OfMetric):
@@ -53,8 +53,7 @@ class Difference(_OfMetric):
             raise ValueError('a comparison has either "than" (a case) or "than_value" (a number)')
         if self.than == self.case:
             raise ValueError(f'compares "{self.case}" with itself')
-        if self.than_value is not None and self._is_ratio:
-            raise ValueError("times and memory are compared between cases, not with a number")
+        self._refuse_misfit()
         return self
 
 
@@ -82,8 +81,7 @@ class Close(_OfMetric):
             raise ValueError(f'"{self.reported}" is no number')
         if self.paired:
             raise ValueError("one case has no partner to be paired with")
-        if self._is_ratio and self.target[0] <= 0:
-            raise ValueError("times and memory are compared by ratio: the number must be above 0")
+        self._refuse_misfit()
         return self
 
     @property
@@ -106,8 +104,7 @@ class Ratio(_OfMetric):
     def _is_a_range(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
-        if self.metric in METRICS and not self._is_ratio:
-            raise ValueError("ratios are of times or memory")
+        self._refuse_misfit()
         return self
 
 
@@ -181,6 +178,18 @@ class Claim(Model):
     tested: Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # how, where that is not plain
     section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # where the report says it
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
+
+
+def misfit(check: _OfMetric, quantity: Quantity) -> str:
+    """Return why a check cannot be of a metric of this quantity; empty where it can."""
+    is_ratio = quantity in {"seconds", "bytes"}
+    if isinstance(check, Ratio) and not is_ratio:
+        return "ratios are of times or memory"
+    if isinstance(check, Difference) and check.than_value is not None and is_ratio:
+        return "times and memory are compared between cases, not with a number"
+    if isinstance(check, Close) and is_ratio and check.target[0] <= 0:
+        return "times and memory are compared by ratio: the number must be above 0"
+    return ""
 
 
 def is_about_a_value(check: Check) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import orders
+from resnet18.spec.claim import MetricCheck, misfit, orders
 from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
 from resnet18.spec.experiment import SCALE_KEYS
 from resnet18.spec.identity import PACKAGE
@@ -82,6 +82,7 @@ def load_benchmark(path: Path) -> Benchmark:
         refuse_twice(where, "candidate", (candidate.name for candidate in hypothesis.candidates))
     _check_names(benchmark, where)
     (_check_cases if benchmark.can_run else _check_documented)(benchmark, where)
+    _check_quantities(benchmark, where)
     _check_orders(benchmark, where)
     return benchmark
 
@@ -184,6 +185,18 @@ def _texts(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
         yield place, value
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield from _texts(inner, (*place, key))
+
+
+def _check_quantities(benchmark: Benchmark, where: str) -> None:
+    """Refuse a check that a metric of the file's own cannot have: its row says what the metric measures."""
+    rows = {row.metric: row for row in benchmark.table.metrics if row.metric not in METRICS}
+    checks = [(claim.id, check) for claim in benchmark.claims for check in claim.checks]
+    for name, check in checks:
+        row = rows.get(getattr(check, "metric", ""))
+        if isinstance(check, MetricCheck) and row and (why := misfit(check, row.measures)):
+            what = f'{why}; the quantity of "{row.metric}" is "{row.measures}"'
+            next_step = f'set `quantity` of "{row.metric}" in table.metrics, or use another kind of check'
+            raise SpecError(f"{where}: claim {name}", what, next_step=next_step)
 
 
 def _check_orders(benchmark: Benchmark, where: str) -> None:

@@ -54,7 +54,7 @@ def plan(
     for benchmark in benchmarks:
         where = f"benchmark {benchmark.name}"
         if not benchmark.can_run:
-            what = "only documents a report: its cases have factors, and no experiment"
+            what = "only documents a report: its cases have no experiment"
             raise SpecError(where, what, next_step="check it against itself with: resnet18 audit FILE")
         check_cases_differ(benchmark, request, where)
     if hypotheses:

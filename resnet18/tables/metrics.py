@@ -91,13 +91,6 @@ def images_at_the_end(records: Sequence[Record]) -> set[tuple[int, int]]:
     return {(run[0], run[-1]) for run in images if len(run) == shortest and run[0] != run[-1]}
 
 
-def second_half(record: Record) -> Sequence[Epoch]:
-    """Return the later half of the comparable epochs, nothing where that is too few for a slope."""
-    epochs = comparable_epochs(record)
-    half = epochs[len(epochs) // 2 :]
-    return half if len(half) >= FEWEST else []
-
-
 def loss_slope(losses: Sequence[float]) -> float | None:
     """Return the slope of the loss over epochs as a ratio's logarithm per epoch, of at least three.
 
@@ -107,36 +100,42 @@ def loss_slope(losses: Sequence[float]) -> float | None:
     return linear_regression(range(len(logs)), logs).slope if len(logs) >= FEWEST else None
 
 
-def _lowest_loss_epoch(record: Record) -> float | None:
-    epochs = comparable_epochs(record)
-    lowest = min(epochs, key=lambda epoch: epoch.clean.loss)
-    return float(lowest.epoch) if len(epochs) >= FEWEST_WITH_HALVES else None
+def late_slope(losses: Sequence[float]) -> float | None:
+    """Return the slope of the loss over the later half of its epochs, of at least five."""
+    return loss_slope(losses[len(losses) // 2 :])
+
+
+def lowest_epoch(losses: Sequence[float]) -> float | None:
+    """Return the epoch of the lowest loss, counted from 1; None of fewer than five epochs."""
+    return 1.0 + losses.index(min(losses)) if len(losses) >= FEWEST_WITH_HALVES else None
 
 
 def _accuracies(record: Record) -> list[float]:
     return [percent(epoch.clean) for epoch in comparable_epochs(record)]
 
 
-def _epochs_to(record: Record, level: float) -> float | None:
-    """Return the first epoch at a level in percent, infinity where none reaches it."""
-    epochs = comparable_epochs(record)
-    reached = (epoch.epoch for epoch in epochs if percent(epoch.clean) >= level)
-    return float(next(reached, inf)) if len(epochs) >= FEWEST_WITH_HALVES else None
+def _test_losses(record: Record) -> list[float]:
+    return [epoch.clean.loss for epoch in comparable_epochs(record)]
 
 
-def _jitter(record: Record) -> float | None:
+def epochs_to(curve: Sequence[float], level: float) -> float | None:
+    """Return the first epoch at a level in percent, infinity where none reaches it; None of fewer than five epochs."""
+    reached = (epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= level)
+    return float(next(reached, inf)) if len(curve) >= FEWEST_WITH_HALVES else None
+
+
+def jitter(curve: Sequence[float]) -> float | None:
     """Return the standard deviation of an epoch's accuracy about a smooth curve, in points.
 
     Second differences of independent noise have six times its variance, and a straight line has none
     (von Neumann, 1941, for first differences).
     """
-    curve = _accuracies(record)
     second = [first - 2 * middle + last for first, middle, last in zip(curve, curve[1:], curve[2:], strict=False)]
     return (fmean(change**2 for change in second) / 6) ** 0.5 if len(second) >= FEWEST else None
 
 
-def _late_gain(record: Record) -> float | None:
-    curve = _accuracies(record)
+def late_gain(curve: Sequence[float]) -> float | None:
+    """Return the mean accuracy of the last quarter of epochs minus that of the quarter before; None of fewer than 8."""
     quarter = len(curve) // 4
     return fmean(curve[-quarter:]) - fmean(curve[-2 * quarter : -quarter]) if quarter >= 2 else None
 
@@ -155,9 +154,9 @@ def _gain_at_cut(record: Record, which: int) -> float | None:
     return fmean(after) - fmean(before) if min(len(before), len(after)) >= FEWEST else None
 
 
-def _drop(scores: Sequence[Score]) -> float | None:
+def drop(losses: Sequence[float]) -> float | None:
     """Return by how much the loss fell from the first epoch to the last; an epoch is not compared with itself."""
-    return scores[0].loss - scores[-1].loss if len(scores) > 1 else None
+    return losses[0] - losses[-1] if len(losses) > 1 else None
 
 
 FUNCTIONS: dict[str, Callable[[Record], float | None]] = {
@@ -168,16 +167,16 @@ FUNCTIONS: dict[str, Callable[[Record], float | None]] = {
     "process_peak_bytes": lambda record: record.memory.process_peak_bytes,
     "final_train_accuracy": lambda record: percent(record.epochs[-1].train),
     "final_train_loss": lambda record: record.epochs[-1].train.loss,
-    "train_loss_drop": lambda record: _drop([epoch.train for epoch in record.epochs]),
-    "test_loss_drop": lambda record: _drop([epoch.clean for epoch in comparable_epochs(record)]),
-    "train_loss_slope": lambda record: loss_slope([epoch.train.loss for epoch in second_half(record)]),
-    "test_loss_slope": lambda record: loss_slope([epoch.clean.loss for epoch in second_half(record)]),
-    "lowest_loss_epoch": _lowest_loss_epoch,
+    "train_loss_drop": lambda record: drop([epoch.train.loss for epoch in record.epochs]),
+    "test_loss_drop": lambda record: drop(_test_losses(record)),
+    "train_loss_slope": lambda record: late_slope([epoch.train.loss for epoch in comparable_epochs(record)]),
+    "test_loss_slope": lambda record: late_slope(_test_losses(record)),
+    "lowest_loss_epoch": lambda record: lowest_epoch(_test_losses(record)),
     "generalization_gap": lambda record: percent(record.epochs[-1].train) - clean_accuracy(record),
     "epochs": lambda record: float(len(record.epochs)),
-    "epochs_to_plateau": lambda record: _epochs_to(record, max(_accuracies(record)) - PLATEAU_POINTS),
-    "jitter": _jitter,
-    "late_gain": _late_gain,
+    "epochs_to_plateau": lambda record: epochs_to(curve := _accuracies(record), max(curve) - PLATEAU_POINTS),
+    "jitter": lambda record: jitter(_accuracies(record)),
+    "late_gain": lambda record: late_gain(_accuracies(record)),
     "gain_at_first_cut": lambda record: _gain_at_cut(record, 0),
     "gain_at_last_cut": lambda record: _gain_at_cut(record, -1),
 }
@@ -186,7 +185,7 @@ FUNCTIONS: dict[str, Callable[[Record], float | None]] = {
 
 def value_of(metric: str, record: Record, level: float | None = None) -> float | None:
     """Return a metric: accuracies in percent, times in s, memory in bytes, losses in nats; None where not defined."""
-    return _epochs_to(record, level) if level is not None else FUNCTIONS[metric](record)
+    return epochs_to(_accuracies(record), level) if level is not None else FUNCTIONS[metric](record)
 
 
 def values_of(metric: str, records: Iterable[Record]) -> list[float]:

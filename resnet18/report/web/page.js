@@ -61,6 +61,6 @@ if (!matchMedia('(min-width: 64rem)').matches) document.querySelector('.toc deta
 for (const control of all('.live')) control.hidden = false;
 for (const button of all('button:disabled')) button.disabled = false;
 for (const button of all('.sorter')) button.addEventListener('click', () => sortBy(button.closest('th')));
-startRuns(document.querySelector('table.runs'));
+if (document.querySelector('table.runs')) startRuns(document.querySelector('table.runs'));
 addEventListener('hashchange', openTarget);
 openTarget();

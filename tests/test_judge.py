@@ -1,0 +1,434 @@
+"""Anybody's runs, held against claims: what a table of them says, what is wrong with it by line, and what is judged."""
+
+import json
+import re
+
+import pytest
+from builders import TOML, claims_toml, make_benchmark, make_curve, make_toml
+from reports import PAPER, record_all
+from typer.testing import CliRunner
+
+from resnet18.cli.app import app
+from resnet18.judge.recorded import RecordedRuns
+from resnet18.judge.runs_file import read_rows
+from resnet18.judge.tabled import read_runs
+from resnet18.judge.verdict import judge_runs
+from resnet18.report.exports import verdict_rows
+from resnet18.spec.errors import SpecError
+from resnet18.spec.load import benchmarks_dir, load_benchmark
+from resnet18.tables.metrics import value_of
+from resnet18.tables.selection import select
+
+HEAD = "case,seed,metric,value"
+OWN = """
+title = "A table"
+source = "a report, Table 1"
+question = "Which is better?"
+[table]
+cases_in = "rows"
+case_title = "Case"
+metrics = [
+  { metric = "score", title = "Score", quantity = "accuracy" },
+  { metric = "elapsed", title = "Time", quantity = "seconds" },
+  { metric = "cost", title = "Cost", unit = "EUR" },
+]
+""" + "".join(f'[[case]]\nname = "{name}"\n' for name in "abc")
+BETTER = '{ kind = "greater", metric = "score", case = "b", than = "a" }'
+SLOWER = '{ kind = "greater", metric = "elapsed", case = "b", than = "a" }'
+FITTED = '{ kind = "overfits", case = "a", turns_by = 3 }'
+NOISE = (0.0, 0.1, -0.1, 0.05, -0.05)
+MEANS = {"a": 70.0, "b": 75.0, "c": 75.05}
+FULL = '[runs]\ndata = "same"\nscale = "same"\nsize = "same"\n'
+
+
+def lines_of(means=MEANS, metric="score", seeds=range(5)):
+    """A line for each case that has a mean and each seed, about that mean."""
+    return [f"{case},{seed},{metric},{mean + NOISE[seed % 5]:.2f}" for seed in seeds for case, mean in means.items()]
+
+
+@pytest.fixture
+def tabled(tmp_path):
+    """Read lines under a head, for a file with these checks."""
+
+    def read(lines, *checks, head=HEAD, text=OWN):
+        path = tmp_path / "runs.csv"
+        path.write_bytes(lines if isinstance(lines, bytes) else "\n".join([head, *lines, ""]).encode())
+        return read_runs(path, make_benchmark(tmp_path, text + claims_toml(*checks)))
+
+    return read
+
+
+def judged(runs):
+    return judge_runs([runs.benchmark], lambda _: runs)
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "what"),
+    [
+        (b"", "", "has no head"),
+        (b"\n\n", "", "has no head"),
+        (b"# only a remark", "", "has no head"),
+        (HEAD.encode(), "", "has no runs"),
+        (b"case,seed,metric\na,0,score", ": line 1", 'the column "value" is missing'),
+        (b"# a remark\n" + HEAD.encode() + b",epochs", ": line 2", 'unknown column "epochs" (did you mean "epoch"?)'),
+        (HEAD.encode() + b",seed", ": line 1", 'the column "seed" is there twice'),
+        (HEAD.replace(",", ";").encode(), ": line 1", 'unknown column "case;seed;metric;value"'),
+        ("a,0,score,1\nd,0,score,1", ': line 3, column "case"', '"d" is no case of the claims file (allowed: "a"'),
+        ("a,0,scores,1", ': line 2, column "metric"', 'is no metric of the claims file (did you mean "score"?)'),
+        *(
+            (f"a,0,score,1\n\na,1,score,{text}", ': line 4, column "value"', what)
+            for text, what in {
+                "": "is empty",
+                "75%": '"75%" is no number',
+                "NaN": '"NaN" is no number',
+                "-inf": '"-inf" is no number',
+                "1e999": '"1e999" is no number',
+            }.items()
+        ),
+        ("a,-1,score,1", ': line 2, column "seed"', '"-1" is no seed (allowed: a whole number from 0 on)'),
+        ("a,1.5,score,1", ': line 2, column "seed"', '"1.5" is no seed'),
+        ("a,1,score,1\nb,1,score,1\na,1.0,score,2", ': line 4, column "seed"', "has the value already in line 2"),
+        ("a,0,score,1\na,1,score,1,9", "", "Expected 4 fields in line 3, saw 5"),
+        ("a,0,score,1,9", ": line 2", "has more fields than the head"),
+        ('a,0,score,1\n"b,0,score,1', ": line 3", "opens a quotation mark"),
+        ("a,0,score,1\nb,0,score,1\xe9".encode("latin-1"), "", "not UTF-8: line 3 has the byte 0xe9"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line_and_column(content, where, what, tabled, tmp_path):
+    if isinstance(content, str):
+        content = f"{HEAD}\n{content}\n".encode()
+    elif b"\xe9" in content:
+        content = HEAD.encode() + b"\n" + content
+    with pytest.raises(SpecError) as error:
+        tabled(content)
+
+    assert f"{tmp_path / 'runs.csv'}{where}" == error.value.where
+    assert what in error.value.what
+
+
+@pytest.mark.parametrize(
+    ("fields", "column", "what"),
+    [
+        ("-1,1,true", "epoch", '"-1" is no epoch'),
+        ("0.5,1,true", "epoch", '"0.5" is no epoch'),
+        ("1,,true", "order", "is empty"),
+        ("1,late,true", "order", '"late" is no number'),
+        ("1,1,yes", "unreliable", '"yes" is no flag (allowed: true, false, 1, 0)'),
+        (",1,true\na,0,score,1,2,1,true", "epoch", "is empty, and other values of the run have an epoch"),
+    ],
+)
+def test_a_mistake_in_an_optional_column_is_told_too(fields, column, what, tabled, tmp_path):
+    with pytest.raises(SpecError, match=re.escape(what)) as error:
+        tabled([f"a,0,score,1,{fields}"], head=f"{HEAD},epoch,order,unreliable")
+
+    assert f'{tmp_path / "runs.csv"}: line 2, column "{column}"' == error.value.where
+
+
+def test_the_first_five_mistakes_are_told_together(tabled):
+    with pytest.raises(SpecError) as error:
+        tabled([f"a,{-seed},score,x" for seed in range(1, 5)])
+
+    assert 5 == str(error.value).count("line ")
+
+
+def test_a_file_beyond_the_limit_is_refused_and_so_is_a_folder(tmp_path, monkeypatch):
+    path = tmp_path / "runs.csv"
+    path.write_text(HEAD, encoding="utf-8")
+    monkeypatch.setattr("resnet18.judge.runs_file.MOST_BYTES", 10)
+
+    for one, what in (
+        (path, "larger than 10 bytes"),
+        (tmp_path, "is no file"),
+        (tmp_path / "no.csv", "cannot be read"),
+    ):
+        with pytest.raises(SpecError, match=what):
+            read_rows(one, ["a"], ["score"])
+
+
+def test_a_byte_order_mark_remarks_windows_line_ends_and_empty_lines_are_no_mistakes(tabled):
+    content = f"\ufeff# made up\r\n{HEAD}\r\n\r\na,1,score, 2\r\n  a,0,score,1.5\r\n\r\n".encode()
+
+    assert [1.5, 2.0] == tabled(content).values("a", "score")
+
+
+def test_five_seeds_decide_and_the_second_word_is_what_the_file_says_of_its_runs(tabled):
+    """Means 70 and 75 with a scatter of 0.1."""
+    found = {text: judged(tabled(lines_of(), BETTER, text=OWN + text))[0] for text in ("", FULL)}
+    scaled = judged(tabled(lines_of(), BETTER, text=OWN + FULL.replace('scale = "same"', 'scale = "scaled down"')))[0]
+
+    assert [("supported", ("unknown",)), ("supported", ())] == [(one.here, one.of_report) for one in found.values()]
+    assert ("supported", ("scaled_down",)) == (scaled.here, scaled.of_report)
+
+
+def test_one_seed_is_inconclusive(tabled):
+    (verdict,) = judged(tabled(lines_of(seeds=[7]), BETTER))
+
+    assert ("inconclusive", ["few_seeds"]) == (verdict.here, [reason.code for reason in verdict.reasons])
+
+
+@pytest.mark.parametrize(
+    ("values", "declared", "step"),
+    [(("75.4", "75.49"), "", 0.01), (("75", "75"), "", 1.0), (("7.5e1", "7.5e1"), "", 1.0),
+     (("75.4", "75.4"), ", rounding = 0.5", 0.5), (("75", "75.123456789012"), "", 75.123456789012 * 2**-23)],
+)  # fmt: skip
+def test_equal_values_have_an_interval_as_wide_as_their_rounding(values, declared, step, tabled):
+    """Declared, or the last digit that any value is printed with, but none beyond single precision."""
+    text = OWN.replace('title = "Score",', f'title = "Score"{declared},')
+    lines = [f"{case},{seed},score,{value}" for case in "ab" for seed, value in enumerate([*values, values[0]])]
+    runs = tabled(lines, text=text)
+
+    assert step == pytest.approx(runs.step("score", ["a", "b"]))
+
+
+def test_the_interval_of_equal_values_is_never_empty(tabled):
+    (verdict,) = judged(tabled([f"{case},{seed},score,70.0" for case in "ab" for seed in range(5)], BETTER))
+    low, high = verdict.comparisons[0].last.interval()
+
+    assert low < 0 < high
+
+
+@pytest.mark.parametrize(
+    ("order", "seeds", "expected"),
+    [
+        ({0: (1, 2), 1: (3, 4), 2: (6, 5)}, (0, 1, 2), True),
+        ({0: (5, 6), 1: (3, 4), 2: (1, 2)}, (0, 1, 2), True),
+        ({0: (1, 2), 1: (3, 5), 2: (4, 6)}, (0, 1, 2), False),
+        ({0: (1, 4), 1: (2, 5), 2: (3, 6)}, (0, 1, 2), False),
+        ({0: (1, 2), 1: (3, 4), 2: (5, 6)}, (1, 2, 3), False),
+        (None, (0, 1, 2), False),
+    ],
+)
+def test_times_are_in_blocks_where_all_runs_of_a_seed_came_before_those_of_the_next(order, seeds, expected, tabled):
+    """Of a and b, whose seeds must be the same."""
+    lines = [f"a,{seed},elapsed,10,{order[seed][0] if order else 0}" for seed in range(3)]
+    lines += [f"b,{seed},elapsed,12,{order[at][1] if order else 0}" for at, seed in enumerate(seeds)]
+
+    assert expected == tabled(lines, head=f"{HEAD},order").is_blocked("elapsed")
+
+
+def test_a_drift_that_blocks_take_away_hides_a_difference_without_their_order(tabled):
+    """Each seed is a second slower than the one before, and b takes 1 % longer in each."""
+    lines = [
+        f"{case},{seed},elapsed,{(20 + seed) * slower + 0.001 * (-1) ** seed:.4f},{2 * seed + at}"
+        for seed in range(5)
+        for at, (case, slower) in enumerate({"a": 1.0, "b": 1.01}.items())
+    ]
+    shuffled = [f"{line.rpartition(',')[0]},0" for line in lines]
+
+    words = [judged(tabled(some, SLOWER, head=f"{HEAD},order"))[0].here for some in (lines, shuffled)]
+    assert ["supported", "inconclusive"] == words
+
+
+def test_a_time_that_is_marked_decides_nothing_and_an_accuracy_does(tabled):
+    lines = [f"{line},{'true' if ',2,' in line else 'false'}" for line in lines_of() + lines_of(metric="elapsed")]
+    better, slower = judged(tabled(lines, BETTER, SLOWER, head=f"{HEAD},unreliable"))
+
+    assert ("supported", "not run") == (better.here, slower.here)
+    assert [("marked_unreliable", 2, 10)] == [(one.code, one.count, one.of) for one in slower.reasons]
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [(None, 4.0), ("last", 4.0), ("highest", 9.0), ("lowest", 1.0), ("median of the last three", 3.0)],
+)
+def test_a_run_has_one_value_from_its_epochs(way, expected, tabled):
+    """The lines need not be in order."""
+    values = {3: 1.0, 1: 9.0, 4: 3.0, 2: 5.0, 5: 4.0}
+    text = OWN.replace('title = "Score",', f'title = "Score", epochs = "{way}",') if way else OWN
+    runs = tabled([f"a,0,score,{value},{at}" for at, value in values.items()], head=f"{HEAD},epoch", text=text)
+
+    assert [expected] == runs.values("a", "score")
+
+
+def curves(train_accuracy=99.0, epochs=(1, 2, 3, 4, 5, 6)):
+    """Five runs of a: training loss falls, test loss is lowest at the second epoch and rises from there."""
+    test_loss = (1.0, 0.5, 0.6, 0.7, 0.8, 0.9)
+    for seed in range(5):
+        for at, epoch in enumerate(epochs):
+            wobble = 0.001 * (seed + at % 2)
+            values = {"train_loss": 1 / (at + 1) + wobble, "test_loss": test_loss[at] + wobble}
+            values |= {"train_accuracy": train_accuracy + seed, "test_accuracy": 50 + 5.0 * at + seed}
+            yield from (f"a,{seed},{metric},{value:.4f},{epoch}" for metric, value in values.items())
+
+
+@pytest.mark.parametrize(
+    ("lines", "word", "code"),
+    [
+        ([*curves()], "supported", None),
+        ([*curves(50.0)], "not judgeable", "not_fitted"),
+        ([*curves(epochs=(1, 2, 3, 4))], "not judgeable", "undefined"),
+        ([*curves(epochs=(1, 2, 3, 4, 5, 7))], "not run", "epoch_missing"),
+        ([line for line in curves() if "test_loss" not in line], "not run", "no_values"),
+    ],
+)
+def test_a_run_overfits_by_its_curves(lines, word, code, tabled):
+    """Curves need not be declared."""
+    (verdict,) = judged(tabled(lines, FITTED, head=f"{HEAD},epoch"))
+
+    assert (word, [code] if code else []) == (verdict.here, [reason.code for reason in verdict.reasons])
+
+
+@pytest.mark.parametrize(
+    ("metric", "level", "expected"),
+    [
+        ("epochs_to_level", 60.0, [3.0, 3.0, 3.0]),
+        ("epochs_to_plateau", None, [6.0, 6.0, 6.0]),
+        ("clean_accuracy", None, [70.0, 71.0, 72.0]),
+        ("final_train_accuracy", None, [99.0, 100.0, 101.0]),
+        ("generalization_gap", None, [29.0, 29.0, 29.0]),
+        ("jitter", None, [0.0, 0.0, 0.0]),
+        ("epochs", None, [6.0, 6.0, 6.0]),
+        ("lowest_loss_epoch", None, [2.0, 2.0, 2.0]),
+    ],
+)
+def test_metrics_follow_from_curves(metric, level, expected, tabled):
+    """Test accuracy rises by 5 points an epoch, from 50 % plus the seed."""
+    assert pytest.approx(expected) == tabled(curves(), head=f"{HEAD},epoch").values("a", metric, level)[:3]
+
+
+@pytest.mark.parametrize(
+    ("check", "code"),
+    [
+        ('{ kind = "run_status", case = "a", status = "oom_device", device = "cpu" }', "needs_records"),
+        ('{ kind = "ratio", metric = "elapsed", case = "b", to = "a", low = 1.0, high = 2.0 }', "other_runs"),
+        (BETTER.replace('"a"', '"c"'), "no_values"),
+        (BETTER.replace('"a" }', '"a", paired = true }'), "seeds_differ"),
+        (SLOWER, "no_ratio"),
+    ],
+)
+def test_what_a_table_cannot_tell_is_not_run_and_says_why(check, code, tabled):
+    """Seed 4 of b is missing, c has no score, a run took no time, and the runs are of other data."""
+    lines = [line for line in lines_of({"a": 70, "b": 75}) if not line.startswith("b,4")]
+    lines += [f"{case},0,elapsed,0.0" for case in "ab"]
+    (verdict,) = judged(tabled(lines, check, text=OWN + '[runs]\ndata = "other"\n'))
+
+    assert ("not run", [code]) == (verdict.here, [reason.code for reason in verdict.reasons])
+
+
+def test_cases_that_learned_nothing_have_no_order(tabled):
+    text = OWN.replace('quantity = "accuracy"', 'quantity = "accuracy", chance = 10.0')
+    (verdict,) = judged(tabled(lines_of({"a": 10.0, "b": 11.0}), BETTER, text=text))
+
+    assert ("not judgeable", "not_learned") == (verdict.here, verdict.reasons[0].code)
+
+
+@pytest.mark.parametrize(
+    ("check", "what"),
+    [
+        (
+            '{ kind = "ratio", metric = "cost", case = "b", to = "a", low = 1.0, high = 2.0 }',
+            "ratios are of times or mem",
+        ),
+        ('{ kind = "greater", metric = "elapsed", case = "b", than_value = 3.0 }', "compared between cases"),
+        ('{ kind = "close", metric = "elapsed", case = "b", value = 0.0, margin = 1.0 }', "must be above 0"),
+    ],
+)
+def test_a_check_that_the_quantity_of_a_files_own_metric_forbids_is_refused(check, what, tmp_path):
+    with pytest.raises(SpecError, match=what) as error:
+        make_benchmark(tmp_path, OWN + claims_toml(check))
+
+    assert error.value.where.endswith("claim X1")
+
+
+@pytest.mark.parametrize(
+    ("key", "what"), [('unit = "ms"', 'are in s, not in "ms"'), ("chance = 10.0", "belongs to an accuracy")]
+)
+def test_what_a_quantity_forbids_its_metric_is_refused(key, what, tmp_path):
+    with pytest.raises(SpecError, match=what):
+        make_benchmark(tmp_path, OWN.replace('quantity = "seconds"', f'quantity = "seconds", {key}'))
+
+
+def test_own_metrics_are_told_in_their_own_unit(tabled):
+    costs = '{ kind = "equivalent", metric = "cost", cases = ["a", "b"], margin = 2.0 }'
+    (row,) = verdict_rows(judged(tabled(lines_of({"a": 5.0, "b": 5.5}, "cost"), costs)))
+
+    assert ("supported", 0.5, "EUR", 5) == (row["here"], pytest.approx(row["measured"]), row["unit"], row["n"])
+
+
+def test_a_table_of_values_and_records_with_the_same_values_get_the_same_verdict(tmp_path, tabled):
+    """Accuracies on 20 images and times in blocks, of two cases and five seeds."""
+    better = '{ kind = "greater", metric = "best_accuracy", case = "16", than = "8" }'
+    near = '{ kind = "equivalent", metric = "train_s", cases = ["8", "16"], margin = 5.0 }'
+    mine, means = make_benchmark(tmp_path, TOML + claims_toml(better, near)), {"8": 50.0, "16": 75.0}
+    records = record_all(
+        [mine],
+        seeds=range(5),
+        epochs=lambda run: make_curve(means[run.labels[0].partition("/")[2]] + 5 * (run.experiment.seed % 3)),
+    )
+    (selection,) = select([mine], PAPER, records)
+    recorded = RecordedRuns(selection, PAPER, selection.cases)
+    lines = [
+        f"{name},{record.seed},{metric},{value_of(metric, record):.4f},{record.seed}"
+        for name, case in zip(means, selection.cases, strict=True)
+        for record in case.records
+        for metric in ("best_accuracy", "train_s")
+    ]
+    text = OWN.replace('"score", title = "Score",', '"best_accuracy", title = "Score", rounding = 5.0,')
+    text = text.replace('"elapsed", title = "Time",', '"train_s", title = "Time", rounding = 0.001,')
+    text = text.replace('"a"', '"8"').replace('"b"', '"16"')
+    own = judged(tabled(lines, better, near, head=f"{HEAD},order", text=text))
+
+    assert numbers_of(judge_runs([mine], lambda _: recorded)) == [pytest.approx(one) for one in numbers_of(own)]
+    assert ["supported"] * 2 == [verdict.here for verdict in own]
+
+
+def numbers_of(verdicts):
+    """Estimate, its standard error and degrees of freedom, and the p for the claim, of each comparison."""
+    parts = [part for verdict in verdicts for part in verdict.comparisons]
+    return [(part.last.value, part.last.se, part.last.df, part.p_for) for part in parts]
+
+
+@pytest.fixture
+def cli(tmp_path):
+    return lambda *words: CliRunner().invoke(app, ["judge", *map(str, words), "--results", str(tmp_path / "judged")])
+
+
+EXAMPLE = benchmarks_dir() / "examples/other-report"
+
+
+def test_the_example_shows_every_outcome(cli, tmp_path):
+    answer = cli(EXAMPLE / "runs.csv", EXAMPLE / "claims.toml", "--json")
+    rows = json.loads(answer.stdout)
+
+    assert 0 == answer.exit_code
+    assert {
+        "R1": "supported", "R2": "contradicted", "R3": "inconclusive", "R4": "supported", "R5": "not judgeable",
+    } == {row["claim"]: row["here"] for row in rows}  # fmt: skip
+    assert ["report.html", "README.md"] == [
+        name for name in ("report.html", "README.md") if (tmp_path / "judged" / name).is_file()
+    ]
+    assert (2, 0, 1) == tuple(rows[2][f"steps_{word}"] for word in ("held", "failed", "open"))
+    assert all(not isinstance(value, list | dict) for row in rows for value in row.values())
+
+
+def test_the_example_says_that_it_is_made_up_and_can_be_audited():
+    for name in ("runs.csv", "claims.toml"):
+        assert "# Made up" in (EXAMPLE / name).read_text(encoding="utf-8")
+    assert 0 == CliRunner().invoke(app, ["audit", str(EXAMPLE / "claims.toml")]).exit_code
+
+
+def test_the_page_names_every_claim_with_its_two_words(cli, tmp_path):
+    answer = cli(EXAMPLE / "runs.csv", EXAMPLE / "claims.toml")
+    text = (tmp_path / "judged" / "README.md").read_text(encoding="utf-8")
+
+    assert re.search(r"R1 warm-up raises accuracy by at least a point +supported +scaled down", answer.output)
+    assert re.search(r"R1 warm-up raises accuracy by at least a point +\| supported +\| scaled down", text)
+    assert "61.0%" in text
+
+
+def test_cases_without_factors_are_no_experiment_and_are_not_taken_for_one(tmp_path):
+    benchmark = make_benchmark(tmp_path, OWN)
+
+    assert not benchmark.can_run
+
+
+@pytest.mark.parametrize(
+    ("lines", "claims", "code"),
+    [(["a,0,score,1"], [BETTER], 3), (["a,0,score,x"], [BETTER], 2), (["a,0,score,1"], [], 2)],
+)
+def test_the_exit_code_tells_bad_input_from_nothing_judged(lines, claims, code, cli, tmp_path):
+    runs = tmp_path / "runs.csv"
+    runs.write_text("\n".join([HEAD, *lines]), encoding="utf-8")
+
+    assert code == cli(runs, make_toml(tmp_path, OWN + claims_toml(*claims))).exit_code
+    assert load_benchmark(tmp_path / "mine.toml").report == "mine"
