@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import log
 from operator import mul
 
+from resnet18.judge.checks import UP, Comparison
 from resnet18.judge.reason import reasons_text
 from resnet18.judge.samples import Reservation
 from resnet18.judge.verdict import Verdict
@@ -15,7 +16,7 @@ from resnet18.report.document import READING, Code, Figure, Items, Line, Link, S
 from resnet18.report.notes import command, notes_of
 from resnet18.report.sections import figure_file
 from resnet18.report.verdicts import AT_SEEDS, decisive, decisive_comparison, estimate_text, outlook
-from resnet18.spec.claim import Close, Equivalent, Overfits, Ranking, RunStatus, cases_of
+from resnet18.spec.claim import Close, Equivalent, Overfits, Ranking, RunStatus, cases_of, orders
 from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
 from resnet18.spec.metric import METRICS, parse_printed
 from resnet18.tables.cells import NOTHING, Cell, Column, Table, Text
@@ -33,7 +34,7 @@ STATEMENTS = (
 def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figure]) -> Iterator[doc.Block]:
     """Yield the answer to whether a report holds: four sentences, every statement, every table once with its figure."""
     found = list(best_verdicts(chapters, report))
-    yield Items(_sentences(found, chapters))
+    yield Items(_sentences(report, found, chapters))
     if found:
         yield statements(found)
         yield Line(*_how_sure(len(found)))
@@ -45,18 +46,18 @@ def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figur
         yield Section(selection.benchmark.title, found_here)
 
 
-def _sentences(found: Sequence[Best], chapters: Sequence[Chapter]) -> Iterator[Line]:
+def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter]) -> Iterator[Line]:
     records = {
         record.run_id: record for chapter in chapters for table in chapter.selections for record in table.records
     }
     machines = sorted({machine(record) for record in records.values() if record.fingerprint.numerics})
     titles = "; ".join(chapter.title for chapter in chapters)
     yield Line(Strong("Run"), f": {len(records)} runs on {' and '.join(machines) or 'an unknown machine'}: {titles}.")
-    for word, head in (("supported", "Holds"), ("contradicted", "Does not hold")):
+    for word, head, verb in (("supported", "Holds", "hold"), ("contradicted", "Does not hold", "fail")):
         own = [best for best in found if best.verdict.here == word]
         plain = [_named(best) for best in own if not best.verdict.of_report]
         others = [f"{_named(best)} ({said(best.verdict, best.chapter)})" for best in own if best.verdict.of_report]
-        text = "; ".join(plain) or "no statement is decided so, as the report made it"
+        text = "; ".join(plain) or f"no statement is shown to {verb} for {report}"
         text += f". Under other conditions: {'; '.join(others)}" if others else ""
         yield Line(Strong(head), f": {text}.")
     rest = (
@@ -192,23 +193,37 @@ def _tau_text(tau: Estimate) -> str:
 
 def reported_text(verdict: Verdict) -> str:
     """Return the same of the numbers that the report printed, as far as it printed those that a claim is about."""
-    shown = decisive_comparison(verdict)
+    parts = (part for result in verdict.results for part in result.comparisons)
+    shown = decisive_comparison(verdict) or next(parts, None)
     check = shown.check if shown else verdict.claim.checks[0]
     if isinstance(check, Close):
         return check.reported or NOTHING
-    names = check.cases if isinstance(check, Ranking | Equivalent) else shown.about if shown else ()
     cases = {case.name: case.reported for case in verdict.benchmark.cases}
-    values = [] if isinstance(check, Overfits | RunStatus) else [_printed(cases[name], check.metric) for name in names]
+    if isinstance(check, RunStatus):
+        return next(iter(cases[check.case].values()), NOTHING)
+    if isinstance(check, Overfits):
+        return NOTHING
+    pair = next(orders(check), cases_of(check))
+    if (
+        shown is None and len(pair) == 2 and check.metric in METRICS
+    ):  # nothing was run: of two cases, the claim alone says how they are compared
+        shown = Comparison(check, pair, METRICS[check.metric], UP, (1.0, -1.0))
+    names = check.cases if isinstance(check, Ranking | Equivalent) else shown.about if shown else ()
+    values = [_printed(cases[name], check.metric) for name in names]
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return NOTHING
     if isinstance(check, Ranking):
         return f"{sum(first > second for first, second in pairwise(known))} of {len(known) - 1} steps hold"
-    if shown is None or (shown.is_log and min(known) <= 0):
+    return NOTHING if shown is None else _sum_text(shown, known)
+
+
+def _sum_text(shown: Comparison, reported: Sequence[float]) -> str:
+    """Return what a comparison gives of reported numbers: of many near ones the range, else their weighted sum."""
+    if shown.is_log and min(reported) <= 0:
         return NOTHING
-    numbers = [*map(log, known)] if shown.is_log else known
-    is_range = isinstance(check, Equivalent) and len(numbers) > 2
-    total = max(numbers) - min(numbers) if is_range else sum(map(mul, shown.weights, numbers))
+    numbers = [*map(log, reported)] if shown.is_log else reported
+    total = max(numbers) - min(numbers) if shown.widest_of > 2 else sum(map(mul, shown.weights, numbers))
     return estimate_text(replace(shown, estimates={1: Estimate(total, 0.0, 1.0, 1, 0.0)}))
 
 
