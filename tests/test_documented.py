@@ -56,6 +56,10 @@ UNDERSTOOD = {
     ("check",): ("is called by make regress, with what it needs", ["mine.toml"]),
     ("merge",): ("is named, and carried out elsewhere with its folders", ["A", "--into", "B"]),
     ("verify", "RECORD"): ("stands for any record", []),
+    (
+        *("study", "lab-report", "--part", "Small scale"),
+        *("--data", "imagefolder:cifar10-jpeg.tar.gz", "--results", "results"),
+    ): ("takes hours on photographs", []),
 }
 """Calls that are only read to the end, why, and what they need to be whole."""
 OF_READERS = {"its name", "normalize, flip"}
