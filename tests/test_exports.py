@@ -10,7 +10,7 @@ import pytest
 from builders import changed, make_epoch, make_record, make_toml
 from reports import record_all
 
-from resnet18.cli.export import Format
+from resnet18.cli.report import Format
 from resnet18.records.store import Store
 from resnet18.report.exports import TENSORBOARD, TEXTS, csv_text, write_events
 from resnet18.spec.resolve import Request

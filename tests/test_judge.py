@@ -89,6 +89,7 @@ def judged(runs):
         ("a,1.5,score,1", ': line 2, column "seed"', '"1.5" is no seed'),
         ("a,1,score,1\nb,1,score,1\na,1.0,score,2", ': line 4, column "seed"', "has the value already in line 2"),
         ("a,0,score,1\na,1,score,1,9", "", "Expected 4 fields in line 3, saw 5"),
+        (f"# a\n# b\n{HEAD}\na,0,score,1\na,1,score,1,9".encode(), "", "Expected 4 fields in line 5, saw 5"),
         ("a,0,score,1,9", ": line 2", "has more fields than the head"),
         ('a,0,score,1\n"b,0,score,1', ": line 3", "opens a quotation mark"),
         ("a,0,score,1\nb,0,score,1\xe9".encode("latin-1"), "", "not UTF-8: line 3 has the byte 0xe9"),
@@ -146,7 +147,7 @@ def test_a_file_beyond_the_limit_is_refused_and_so_is_a_folder(tmp_path, monkeyp
 
 
 def test_a_byte_order_mark_remarks_windows_line_ends_and_empty_lines_are_no_mistakes(tabled):
-    content = f"\ufeff# made up\r\n{HEAD}\r\n\r\na,1,score, 2\r\n  a,0,score,1.5\r\n\r\n".encode()
+    content = f'\ufeff# made "up\r\n{HEAD}\r\n\r\na,1,score, 2\r\n  a,0,score,1.5\r\n\r\n'.encode()
 
     assert [1.5, 2.0] == tabled(content).values("a", "score")
 
@@ -420,6 +421,14 @@ def test_cases_without_factors_are_no_experiment_and_are_not_taken_for_one(tmp_p
     benchmark = make_benchmark(tmp_path, OWN)
 
     assert not benchmark.can_run
+
+
+def test_a_folder_of_records_keeps_its_own_report(tmp_path):
+    (tmp_path / "records").mkdir()
+    words = ["judge", str(EXAMPLE / "runs.csv"), str(EXAMPLE / "claims.toml"), "--results", str(tmp_path)]
+
+    assert 2 == CliRunner().invoke(app, words).exit_code
+    assert ["records"] == [path.name for path in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ COMMANDS = (
     *("compare", "export", "power", "merge", "env", "schema"),
 )
 """In the order of the help. Each is a function `NAME_command`, of this module, of `cli/NAME.py` or of `PLACES`."""
-PLACES = {"compare": "check", "power": "plan"}
+PLACES = {"compare": "check", "export": "report", "power": "plan"}
 """Commands that stand in the file of another."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""

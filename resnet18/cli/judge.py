@@ -49,6 +49,8 @@ def judge_command(
         raise SpecError(
             str(claims), "has no claims", next_step='add a [[claim]]: see benchmarks/README.md, "[[claim]]"'
         )
+    if (results / "records").exists():
+        raise SpecError(str(results), "holds records, whose report stands there", next_step="name another folder")
     tabled = read_runs(runs, benchmark)
     verdicts = judge_runs([benchmark], lambda _: tabled)
     path = write_document(results, judged_document(tabled, verdicts, [str(runs), str(claims)]))

@@ -65,8 +65,7 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> R
 
     Lines are counted as an editor does: the head is line 1.
     """
-    content = _content(path)
-    remarks = _remarks(content)
+    content, remarks = _without_remarks(_content(path))
     table = _parsed(path, content, remarks)
     _check_columns(f"{path}: line {remarks + 1}", [*table.columns])
     table = table[~(table == "").all(axis="columns")]  # empty lines; the others keep their numbers
@@ -132,12 +131,12 @@ def _content(path: Path) -> bytes:
     return content.removeprefix(codecs.BOM_UTF8)
 
 
-def _remarks(content: bytes) -> int:
-    """Return the number of lines before the head, which begin with `#`."""
+def _without_remarks(content: bytes) -> tuple[bytes, int]:
+    """Return the content with the lines before the head that begin with `#` made empty, and their number."""
     found, at = 0, 0
     while content.startswith(b"#", at):
         found, at = found + 1, content.find(b"\n", at) + 1 or len(content)
-    return found
+    return b"\n" * found + content[at:], found
 
 
 def _parsed(path: Path, content: bytes, remarks: int) -> pd.DataFrame:

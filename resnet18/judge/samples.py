@@ -30,7 +30,10 @@ class Runs(Protocol):
         """Raise CannotJudgeError where runs of a check's cases are missing, failed, or must not be compared."""
 
     def values(self, case: str, metric: str, level: float | None = None) -> list[float]:
-        """Return a metric of a case for seeds 0, 1, 2, …, without a gap; CannotJudgeError where a run has none."""
+        """Return a metric of a case by its seeds, ascending; of records those of 0, 1, 2, … without a gap.
+
+        CannotJudgeError where a run has none.
+        """
 
     def lent(self, metric: str, level: float | None = None) -> list[list[float]]:
         """Return the values of every arm of the chapter that may lend its variance, as far as they have some."""
