@@ -1,6 +1,7 @@
 """The report: what stands in it and where, in which order, and what is written into the folder."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from zlib import crc32
@@ -347,6 +348,17 @@ def test_figures_stand_beside_the_report_and_only_its_own_old_ones_go(mine, tmp_
 
     assert {first, second, "somebodys.svg"} == {path.name for path in (tmp_path / "figures").iterdir()}
     assert "[report.html](report.html)" in front
+
+
+def test_verdicts_are_written_for_programs_with_both_words(tmp_path):
+    mine = make_benchmark(tmp_path, TOML + claims_toml(HIGHER))
+    records = record_all([mine], SMALL, range(3), lambda run: make_curve(50 + run.experiment.batch_size))
+    write_report(tmp_path / "results", [mine], Readings(tuple(records), ()))
+    (row,) = json.loads((tmp_path / "results" / "verdicts.json").read_text(encoding="utf-8"))
+
+    assert ("Small scale, cifar10-jpeg", "mine", "X1") == (row["part"], row["report"], row["claim"])
+    assert ("supported", ["scaled_down"]) == (row["here"], row["of_report"])
+    assert (8.0, "points", 3) == (row["measured"], row["unit"], row["n"])
 
 
 @pytest.mark.parametrize("name", ["README.md", "report.html"])

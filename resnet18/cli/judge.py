@@ -53,11 +53,12 @@ def judge_command(
         raise SpecError(str(results), "holds records, whose report stands there", next_step="name another folder")
     tabled = read_runs(runs, benchmark)
     verdicts = judge_runs([benchmark], lambda _: tabled)
-    path = write_document(results, judged_document(tabled, verdicts, [str(runs), str(claims)]))
+    document = judged_document(tabled, verdicts, [str(runs), str(claims)])
+    path = write_document(results, document)
     cells = [[cell.text for cell in row] for row in statements(verdicts).rows]
     table = tabulate(cells, HEADS, disable_numparse=True, maxcolwidths=list(WIDTHS))
     text = f"{table}\n\nreport: {path} and report.html"
-    return opt.Answer(verdict_rows(verdicts), text, 0 if was_judged(verdicts) else 3)
+    return opt.Answer(verdict_rows(document.verdicts), text, 0 if was_judged(verdicts) else 3)
 
 
 def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], files: Sequence[str]) -> "doc.Document":
@@ -84,7 +85,9 @@ def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], files: 
     words = Line(
         "What the words mean, and how verdicts are reached: docs/judge.md and docs/methodology.md of the suite."
     )
-    return doc.Document(benchmark.title, tuple(answer), (), (words,), (), ())
+    return doc.Document(
+        benchmark.title, tuple(answer), (), (words,), (), (), tuple(("", verdict) for verdict in verdicts)
+    )
 
 
 def statements(verdicts: Sequence["Verdict"]) -> "Table":

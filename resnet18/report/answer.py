@@ -208,7 +208,8 @@ def reported_text(verdict: Verdict) -> str:
         shown is None and len(pair) == 2 and check.metric in METRICS
     ):  # nothing was run: of two cases, the claim alone says how they are compared
         shown = Comparison(check, pair, METRICS[check.metric], UP, (1.0, -1.0))
-    names = check.cases if isinstance(check, Ranking | Equivalent) else shown.about if shown else ()
+    is_of_all = isinstance(check, Ranking) or (isinstance(check, Equivalent) and len(check.cases) > 2)
+    names = cases_of(check) if is_of_all else shown.about if shown else ()
     values = [_printed(cases[name], check.metric) for name in names]
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):

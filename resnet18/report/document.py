@@ -101,6 +101,8 @@ class Document:
     leftovers: tuple[Block, ...]
     """What is in the folder and in no table, and what the folder held."""
     runs: tuple[ShownRecord, ...]
+    verdicts: tuple[tuple[str, Verdict], ...] = ()
+    """Every verdict, with the title of its part."""
 
     @property
     def blocks(self) -> tuple[Block, ...]:

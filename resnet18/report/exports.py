@@ -128,24 +128,28 @@ def _events(record: Record) -> bytes:
     return content.getvalue()
 
 
-def verdict_rows(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
-    """Return a flat row for each claim; what it has no number for is None.
+def verdict_rows(verdicts: Iterable[tuple[str, Verdict]]) -> list[dict[str, Any]]:
+    """Return a row for each claim in each part of a report; what it has no number for is None.
+
+    `here` is what the runs show; `of_report` lists why that is none about the report, and is empty where it is.
 
     `measured`, `low` and `high` (95 % interval) are those of the comparison that tells most, in `unit`: ratios of times
     and memory in `times`. Of a ranking, its steps that hold, fail and are open, and Kendall's tau.
     """
     return [
         {
+            "part": part,
+            "report": verdict.benchmark.report,
             "claim": verdict.claim.id,
             "says": verdict.claim.says,
             "here": verdict.here,
-            "of_report": "; ".join(verdict.of_report),
+            "of_report": list(verdict.of_report),
             "reported": None if (text := reported_text(verdict)) == NOTHING else text,
             **_measured(decisive_comparison(verdict)),
             **_steps(verdict),
             "reason": reasons_text(verdict.reasons),
         }
-        for verdict in verdicts
+        for part, verdict in verdicts
     ]
 
 

@@ -1,5 +1,6 @@
 """Write a report: a README.md and a web page beside the records, and the figures."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from resnet18.report import document as doc
 from resnet18.report.answer import answer
 from resnet18.report.chapters import Chapter, chapters_of, has_report
 from resnet18.report.document import Figure, Items, Line, Strong, figures_in
+from resnet18.report.exports import verdict_rows
 from resnet18.report.markdown import write_markdown
 from resnet18.report.page import write_page
 from resnet18.report.sections import leftovers, part_of
@@ -60,7 +62,7 @@ def write_report(
     *,
     accept_unreliable: bool = False,
 ) -> Path:
-    """Write `README.md`, `report.html`, `parts/` and `figures/` into the results directory; return the README's path.
+    """Write `README.md`, `report.html`, `verdicts.json`, `parts/` and `figures/`, and return the README's path.
 
     With `accept_unreliable` such times count like any other, and the report says so. Raises EnvironmentMissingError
     where the directory cannot be written, SpecError where one of the pages was not made by this command.
@@ -83,7 +85,8 @@ def write_document(results: Path, document: doc.Document) -> Path:
     head = f"{MARK} Do not edit it: run the command again. -->\n\n"
     pages = {WEB: write_page(document)}
     pages |= {name: head + text for name, text in write_markdown(document, WEB).items()}
-    for path in (results / name for name in pages):
+    pages["verdicts.json"] = json.dumps(verdict_rows(document.verdicts), indent=1) + "\n"
+    for path in (results / name for name in pages if not name.endswith(".json")):
         if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:100]:
             next_step = "choose a folder with --results, or move the file away"
             raise SpecError(str(path), "was not made by this command, which would replace it", next_step=next_step)
@@ -137,6 +140,7 @@ def build_document(
         (words,),
         tuple(leftovers(runs, readings)),
         runs,
+        tuple((part.title, one) for part in chapters for found in part.verdicts.values() for one in found),
     )
 
 
