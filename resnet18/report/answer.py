@@ -52,7 +52,7 @@ def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter]) 
     }
     machines = sorted({machine(record) for record in records.values() if record.fingerprint.numerics})
     titles = "; ".join(chapter.title for chapter in chapters)
-    yield Line(Strong("Run"), f": {len(records)} runs on {' and '.join(machines) or 'an unknown machine'}: {titles}.")
+    yield Line(Strong("Run"), f": {len(records)} runs ({titles}) on {'; '.join(machines) or 'an unknown machine'}.")
     for word, head, verb in (("supported", "Holds", "hold"), ("contradicted", "Does not hold", "fail")):
         own = [best for best in found if best.verdict.here == word]
         plain = [_named(best) for best in own if not best.verdict.of_report]
@@ -99,26 +99,22 @@ def _how_sure(claims: int) -> Iterator[str]:
 def _next(found: Sequence[Best]) -> Iterator[Line]:
     """Yield what would decide the open statements: seeds with their command, or what they wait for."""
     wanted: dict[tuple[str, int], list[Best]] = {}
+    waiting: dict[str, list[str]] = {}
     for best in found:
         verdict = best.verdict
-        if verdict.here == "inconclusive":
-            is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
-            seeds = verdict.deciding.seeds if verdict.deciding else FEWEST_SEEDS if is_short else None
-            if seeds:
-                wanted.setdefault((best.chapter.title, seeds), []).append(best)
-            else:
-                yield Line(f"{verdict.claim.id}: {reasons_text(verdict.reasons) or outlook(verdict) or NO_MORE}.")
+        is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
+        seeds = verdict.deciding.seeds if verdict.deciding else FEWEST_SEEDS if is_short else None
+        if verdict.here == "inconclusive" and seeds:
+            wanted.setdefault((best.chapter.title, seeds), []).append(best)
+        elif not verdict.is_decided:
+            why = reasons_text(verdict.reasons) or outlook(verdict) or NO_MORE
+            waiting.setdefault(f"{verdict.here} ({why})", []).append(verdict.claim.id)
     for (_, seeds), together in wanted.items():
         ids = ", ".join(best.verdict.claim.id for best in together)
         tables = [best.verdict.benchmark for best in together]
         typed = command(tables, together[0].chapter.request, "--seeds", str(seeds))
         yield Line(f"{ids}: ", Code(typed), f" brings {'them' if len(together) > 1 else 'it'} to {seeds} seeds.")
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for best in found:
-        if best.verdict.here in {"not judgeable", "not run"}:
-            key = best.verdict.here, reasons_text(best.verdict.reasons)
-            by_reason.setdefault(key, []).append(best.verdict.claim.id)
-    yield from (Line(f"{', '.join(ids)}: {word} ({why}).") for (word, why), ids in by_reason.items())
+    yield from (Line(f"{', '.join(ids)}: {why}.") for why, ids in waiting.items())
 
 
 NO_MORE = f"ten seeds would probably not decide it, and statements are tested at {AT_SEEDS} only"

@@ -61,8 +61,9 @@ def chapters_of(
             chapters.append(_chapter(part.title, benchmarks, selections, part.request))
             shown |= {record.run_id for selection in selections for record in selection.records}
     others = []
-    for request, tables in selections_by_request(benchmarks, records):
-        if any(record.run_id not in shown for table in tables for record in table.records):
+    for request, found in selections_by_request(benchmarks, records):
+        tables = [table for table in found if any(record.run_id not in shown for record in table.records)]
+        if tables:
             title = request.described[:1].upper() + request.described[1:]
             others.append(_chapter(title, benchmarks, tables, request))
     others.sort(key=lambda chapter: not any(map(was_judged, chapter.verdicts.values())))
@@ -100,7 +101,7 @@ def has_report(chapter: Chapter, report: str) -> bool:
 
 
 def best_verdicts(chapters: Sequence[Chapter], report: str) -> Iterator[Best]:
-    """Yield every claim of a report with the first chapter, in order of worth, that could have decided it."""
+    """Yield every claim of a report with the first chapter, in order of worth, that could decide it, unconfounded."""
     by_claim: dict[str, list[tuple[Chapter, Verdict]]] = {}
     for chapter in chapters:
         for verdict in chapter.verdicts.get(report, ()):
@@ -111,9 +112,10 @@ def best_verdicts(chapters: Sequence[Chapter], report: str) -> Iterator[Best]:
 
 
 def _rank(verdict: Verdict) -> int:
+    """Return what orders the verdicts on a claim: those that could decide it, those that are confounded, the others."""
     if verdict.is_decided or verdict.comparisons:
-        return 0
-    return {"inconclusive": 1, "not judgeable": 2}.get(verdict.here, 3)
+        return 1 if "confounded" in verdict.of_report else 0
+    return {"inconclusive": 2, "not judgeable": 3}.get(verdict.here, 4)
 
 
 def best_tables(chapters: Sequence[Chapter], report: str) -> Iterator[tuple[Chapter, Selection]]:

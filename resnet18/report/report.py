@@ -31,7 +31,8 @@ PictureOf = Callable[[Record], bytes | None]
 WORDS = {
     "reported": "the lab report's number, as printed",
     "measured": "the suite's number over n seeds. Accuracies: mean with its 95 % confidence interval (Student's t). "
-    "Times: median, with the lowest and the highest",
+    "Times: median, with the lowest and the highest. A difference of two cases is above 0 where it is as the statement "
+    "says; a trend that falls is below 0",
     "as published": "as in the lab report: the random operations of the training images are applied to test images, "
     "too, and the value is the highest test accuracy of all epochs",
     "clean": "test images are only resized and normalized. The clean test accuracy of a run is the median of its last "

@@ -149,6 +149,8 @@ def estimate_text(comparison: Comparison) -> str:
         return text.format(*map(exp, ends))
     elif len(comparison.about) == 1 and comparison.facts.is_share:
         unit, sign = "%", ""
+    elif len(comparison.about) == 1 and comparison.facts.quantity == "epochs":
+        sign = ""
     se = (ends[2] - ends[1]) / 4
     digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
     value, low, high = (f"{end:{sign}.{digits}f}" for end in ends)
