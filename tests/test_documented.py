@@ -12,9 +12,10 @@ from builders import TINY_ARGUMENTS, TOML, make_record
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.cli.options import request_of
+from resnet18.cli.options import WhatToRun
 from resnet18.cli.preview import outline
 from resnet18.records.store import Store
+from resnet18.spec.experiment import SCALES, DataSource
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -121,9 +122,10 @@ def understood(words):
 def planned(words):
     """Return the plan that a `run` asks for, with data and a device that are here."""
     given = understood(words)
-    cases = [case for case in given["cases"] or [] if case not in OF_READERS]
-    what = request_of(given["scale"], None, None, given["options"])
-    return outline(given["names"], cases, *what, given["seeds"], {"cpu": 1}, hypotheses=given["hypotheses"]).plan
+    given["cases"] = [case for case in given["cases"] or [] if case not in OF_READERS]
+    keys = ("names", "cases", "hypotheses", "scale", "seeds", "options")
+    what = WhatToRun(**{key: given[key] for key in keys})
+    return outline(what, DataSource(SCALES[what.scale].data), {"cpu": 1}).plan
 
 
 @pytest.mark.parametrize("words", MAKES, ids=" ".join)

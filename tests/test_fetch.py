@@ -370,7 +370,7 @@ def test_where_names_the_folder_and_what_is_in_it(cli, cifar, home):
 
 
 def test_a_run_without_its_archive_asks_for_nothing_else(cli, tmp_path, monkeypatch):
-    for name in ("resnet18.cli.run._engine", "resnet18.measure.devices.present_devices"):
+    for name in ("resnet18.cli.run.engine_of", "resnet18.measure.devices.present_devices"):
         monkeypatch.setattr(name, None)
     result = cli("run", "--scale", "small")
 

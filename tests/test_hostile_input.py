@@ -23,8 +23,8 @@ from resnet18.data.source import open_data, read_image_folder
 from resnet18.records.checkpoints import decode, decode_picture, encode, encode_picture
 from resnet18.records.content import load_record
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
-from resnet18.spec.load import benchmarks_dir, load_benchmark
-from resnet18.spec.study import load_study, studies
+from resnet18.spec.load import benchmarks_dir, load_benchmark, suite_files
+from resnet18.spec.study import load_study
 
 TOKENS = (b"nan", b"-inf", b"0x" + b"f" * 6_000, b"9" * 5_000, b"a." * 3_000, b"[" * 3_000, b'"\\u202e"', b"1e999", b"")
 """What a grammar may stumble over."""
@@ -81,7 +81,7 @@ def picture(_):
     return [encode_picture(np.arange(6 * 4 * 4 * 3, dtype=np.uint8).reshape(6, 4, 4, 3))]
 
 
-SPECS = sorted({*benchmarks_dir().rglob("*.toml")} - {*studies().values()})
+SPECS = sorted({*benchmarks_dir().rglob("*.toml")} - {*suite_files("studies").values()})
 READERS = {  # name of the file: what makes valid contents in a folder, what reads the file, and how that may fail
     "mine.toml": (
         lambda _: [
@@ -92,7 +92,7 @@ READERS = {  # name of the file: what makes valid contents in a folder, what rea
         SpecError,
     ),
     "night.toml": (
-        lambda _: [path.read_bytes() for path in studies().values()],
+        lambda _: [path.read_bytes() for path in suite_files("studies").values()],
         lambda path: load_study(str(path)),
         SpecError,
     ),

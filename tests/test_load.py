@@ -12,13 +12,13 @@ from builders import TOML, make_benchmark, make_experiment, make_toml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet18.spec.benchmark import spec_schema
+from resnet18.spec.benchmark import schema_of, spec_schema
 from resnet18.spec.errors import SpecError, SuiteError
 from resnet18.spec.experiment import Experiment, parse_data
 from resnet18.spec.identity import ids_of
 from resnet18.spec.load import MAX_SPEC_BYTES, load_benchmark, load_benchmarks
 from resnet18.spec.resolve import Request, resolve
-from resnet18.spec.study import study_schema
+from resnet18.spec.study import Study
 
 HOW = 'to add one, see benchmarks/README.md, "What is not here"'
 BAD = {
@@ -211,18 +211,18 @@ def test_a_spec_in_another_encoding_is_refused_with_the_byte(encoding, tmp_path)
         load_benchmark(tmp_path / "mine.toml")
 
 
-def mistakes(text, schema=spec_schema):
-    checker = jsonschema.Draft202012Validator(schema())
+def mistakes(text, schema=None):
+    checker = jsonschema.Draft202012Validator(schema or spec_schema())
     return [".".join(map(str, error.absolute_path)) for error in checker.iter_errors(tomllib.loads(text))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_editor_finds_the_schema_and_marks_nothing_in_the_files_of_the_suite(path):
     """It is current (made by: resnet18 schema spec > benchmarks/spec.schema.json), and named on the first line."""
-    text, made = path.read_text(encoding="utf-8"), study_schema if path.parent.name == "studies" else spec_schema
+    text, made = path.read_text(encoding="utf-8"), schema_of(Study) if path.parent.name == "studies" else spec_schema()
     schema = path.parent / text.splitlines()[0].removeprefix("#:schema ")
 
-    assert made() == json.loads(schema.read_text(encoding="utf-8"))
+    assert made == json.loads(schema.read_text(encoding="utf-8"))
     assert [] == mistakes(text, made)
 
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.spec.errors import SpecError
-from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.plan import absent_device, only_cases, plan
+from resnet18.spec.plan import absent_device, plan
 from resnet18.spec.resolve import Request, canonical_overrides, value_at
 
 
@@ -108,7 +107,7 @@ def test_a_bad_option_is_refused_with_what_would_be_right(override, words, tmp_p
 )
 def test_an_absent_device_is_called_by_its_name(device, devices, reason):
     """Devices are counted from 0; `auto` is whatever there is."""
-    assert reason == absent_device(Execution(device=device), devices)
+    assert reason == absent_device(device, devices)
 
 
 def test_options_have_one_form_and_one_order():
@@ -175,8 +174,7 @@ def test_any_option_is_taken_or_refused_by_our_own_error(tmp_path_factory, key, 
 
 
 def chosen(benchmarks, *names):
-    planned = plan(benchmarks, Request(overrides=TINY), [0], {"cpu": 1})
-    found = only_cases(planned, names, [one.name for one in benchmarks])
+    found = plan(benchmarks, Request(overrides=TINY), [0], {"cpu": 1}, cases=names)
     return [run.labels for run in found.runs], [*found.not_planned]
 
 

@@ -13,7 +13,7 @@ from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_
 from resnet18.judge.reason import Reason
 from resnet18.judge.verdict import judge
 from resnet18.spec.errors import UnfinishedError
-from resnet18.spec.plan import only_cases, plan
+from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import select
 from resnet18.tables.variances import Prior, Scatter
@@ -124,8 +124,7 @@ def chosen(tmp_path):
         **options,
     ):
         mine = make_benchmark(tmp_path, text + claims_toml(*checks))
-        planned = plan([mine], request, range(seeds), {"cpu": 1})
-        planned = only_cases(planned, cases, ()) if cases else planned
+        planned = plan([mine], request, range(seeds), {"cpu": 1}, cases=cases)
         costs = {**COSTS, **dict.fromkeys(done, 0.0)}
         names = ((run.run_id, run.labels[0].partition("/")[2]) for run in planned.runs)
         seconds = {run_id: costs[name] for run_id, name in names if name not in unknown}

@@ -6,10 +6,10 @@ import pytest
 from builders import TINY, TOML, changed, make_benchmark, make_epoch, make_experiment, make_record
 
 from resnet18.cli import preview as previewing
-from resnet18.cli.options import request_of
+from resnet18.cli.options import WhatToRun
 from resnet18.cli.plan import announcement, summary_row
 from resnet18.cli.preview import Preview, filled, of_this_machine, outline, time_some
-from resnet18.cli.run import _unreliable
+from resnet18.cli.run import unreliable
 from resnet18.data.dataset import read_embedded
 from resnet18.execution import trials
 from resnet18.execution.trials import shortened, timed
@@ -166,7 +166,7 @@ def test_a_precision_that_the_processor_emulates_is_told_before_the_run(
 def test_every_table_at_smoke_scale_is_announced_by_the_rule_of_thumb(monkeypatch):
     """As about a minute, which is what it takes on two cores. Unless they are asked for, no steps are timed."""
     monkeypatch.setattr(previewing, "time_some", None)
-    view = filled(outline(None, None, *request_of("smoke", None, "cpu", None), None, {"cpu": 1}), ())
+    view = filled(outline(WhatToRun(device="cpu"), EMBEDDED, {"cpu": 1}), ())
 
     assert 30 < summary_row(view)["seconds"] < 75
     assert announcement(view).endswith(" here, by a rule of thumb")
@@ -251,4 +251,4 @@ def test_times_of_other_machines_are_counted_and_left_alone(wanted, runs, monkey
     monkeypatch.setattr("resnet18.cli.run.of_this_machine", lambda found: found[:1])
 
     says = "Runs with unreliable times: 1 rerun; 1 of other or unknown machines not rerun."
-    assert ({runs[0].run_id: 1}, says) == _unreliable(wanted, records)
+    assert ({runs[0].run_id: 1}, says) == unreliable(wanted, records)

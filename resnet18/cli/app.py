@@ -9,7 +9,8 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import is_dataclass
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -23,11 +24,11 @@ from resnet18.cli.data import DATA_COMMANDS
 from resnet18.records.content import load_record
 from resnet18.records.record import Record
 from resnet18.records.store import merge
-from resnet18.spec.benchmark import spec_schema
+from resnet18.spec.benchmark import schema_of, spec_schema
 from resnet18.spec.errors import SuiteError, printable
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.study import study_schema
+from resnet18.spec.study import Study
 
 Command = Callable[..., opt.Answer]
 COMMANDS = (
@@ -58,7 +59,7 @@ def schema_command(
     ] = "spec",
 ) -> opt.Answer:
     """Print the JSON schema of benchmark files, of studies or of records."""
-    schema = {"spec": spec_schema, "study": study_schema, "record": Record.model_json_schema}[what]()
+    schema = {"spec": spec_schema(), "study": schema_of(Study), "record": Record.model_json_schema()}[what]
     return opt.Answer(schema, json.dumps(schema, indent=1))
 
 
@@ -125,21 +126,41 @@ def shared(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Stand for the options that every command has."""
 
 
+def parameters_of(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a command, with the fields of a group of options in place of the group."""
+    found = dict[str, inspect.Parameter]()
+    for name, parameter in inspect.signature(function).parameters.items():
+        found |= parameters_of(parameter.annotation) if is_group(parameter) else {name: parameter}
+    return found
+
+
+def is_group(parameter: inspect.Parameter) -> bool:
+    """Say whether a parameter of a command is a group of options."""
+    return is_dataclass(parameter.annotation)
+
+
+def called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
+    """Call a command, or make a group of options, with what is given."""
+    own = inspect.signature(function).parameters.values()
+    groups = {one.name: called(one.annotation, given) for one in own if is_group(one)}
+    return function(**groups, **{one.name: given[one.name] for one in own if one.name not in groups})
+
+
 def ending(command: Command) -> Callable[..., None]:
     """Return a command with the shared options, which prints its answer and ends with its exit code."""
-    own, both = (inspect.signature(function).parameters for function in (command, shared))
+    parameters = parameters_of(command) | parameters_of(shared)
 
     @wraps(command)
     def call(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
         try:
-            answer = command(**{name: given[name] for name in own})
+            answer = called(command, given)
             typer.echo(json.dumps(answer.value) if given["as_json"] else printable(answer.text))
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Python's exit code, 1, is for a regression
             raise typer.Exit(reported(error, debug=given["debug"])) from None
         raise typer.Exit(answer.exit_code)
 
-    call.__signature__ = inspect.Signature([*{**own, **both}.values()])  # type: ignore[attr-defined]  # typer reads it
-    call.__annotations__ = {**command.__annotations__, **shared.__annotations__}
+    call.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]  # typer reads it
+    call.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
     return call
 
 

@@ -9,6 +9,7 @@ from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import memory_in_bytes
 from resnet18.spec.plan import EVERY_DEVICE, plan
+from resnet18.spec.resolve import Request, canonical_overrides
 
 GIB = 2**30
 CONTEXT_BYTES = 2 * GIB  # that a driver's context and the workspaces of libraries may take beside the training
@@ -38,7 +39,7 @@ def forecast_command(
         card = None if memory is None else memory_in_bytes(memory)
     except ValueError as error:
         raise SpecError("--memory", str(error)) from None
-    request, _ = opt.request_of(scale, None, None, options)
+    request = Request(scale, overrides=canonical_overrides(options or [], None))
     benchmarks = load_benchmarks(names)
     runs = plan(benchmarks, request, [0], EVERY_DEVICE).runs  # a mistake is told before torch is imported
     from resnet18.training.forecast import forecasts

@@ -1,14 +1,16 @@
-"""The options of the command line, what those that all runs share ask for, and what a command answers."""
+"""The options of the command line, by themselves and in the groups that commands share, and a command's answer."""
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from resnet18.spec.experiment import CIFAR10, EMBEDDED, SCALES, DataSource, ScaleName, parse_data
-from resnet18.spec.load import benchmarks_dir
-from resnet18.spec.resolve import Request, canonical_overrides
+from resnet18.execution.job import CHECKPOINT_EVERY_S
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, ScaleName
+from resnet18.spec.load import suite_files
 
 LOCAL = Path("results/local")
 """Where results go unless --results says otherwise; git ignores it."""
@@ -25,7 +27,13 @@ class Answer(NamedTuple):
 
 
 def option(
-    flag: str, metavar: str | None, text: str, *offered: str, least: float | None = None, most: float | None = None
+    flag: str,
+    metavar: str | None,
+    text: str,
+    *offered: str,
+    least: float | None = None,
+    most: float | None = None,
+    parser: Callable[[str], object] | None = None,
 ) -> Any:  # noqa: ANN401 - as typer
     """Return an option with its help and limits; after Tab the shell offers the words that begin as typed."""
 
@@ -33,16 +41,15 @@ def option(
         return [word for word in offered if word.startswith(incomplete)]
 
     found = complete if offered else None
-    return typer.Option(flag, metavar=metavar, help=text, autocompletion=found, min=least, max=most)
+    return typer.Option(flag, metavar=metavar, help=text, autocompletion=found, min=least, max=most, parser=parser)
 
 
 def benchmark_names(incomplete: str) -> list[str]:
     """Return the suite's benchmarks, and the TOML files and folders of the shell's own folder, after Tab."""
     path = Path(incomplete)
     folder = path if incomplete.endswith("/") else path.parent
-    own = sorted(path.stem for path in benchmarks_dir().glob("*.toml"))
     files = sorted([*map(str, folder.glob("[!.]*.toml")), *(f"{path}/" for path in folder.glob("[!.]*/"))])
-    return [name for name in (*own, *files) if name.startswith(incomplete)]
+    return [name for name in (*suite_files(), *files) if name.startswith(incomplete)]
 
 
 def seconds_of(text: str) -> float:
@@ -51,17 +58,6 @@ def seconds_of(text: str) -> float:
     if found is None or not float(found[1]):
         raise typer.BadParameter("is no length of time (allowed: 90s, 30m, 2h, 1.5h)")
     return float(found[1]) * UNIT_S[found[2]]
-
-
-def request_of(
-    scale: ScaleName, data: str | None, device: str | None, options: list[str] | None
-) -> tuple[Request, DataSource]:
-    """Return what is asked for of every table, and where its data are.
-
-    Raises SpecError at an unknown data set or option, and EnvironmentMissingError if a folder is missing.
-    """
-    source = parse_data(data or SCALES[scale].data)
-    return Request(scale, source.label, canonical_overrides(options or [], device)), source
 
 
 # What to run.
@@ -78,10 +74,11 @@ SCALE_HELP = "Size of the runs: data set, number of images, epochs, width, seeds
 Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
 SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget the most, 10."
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
+TIME = "90s|30m|2h"
 BUDGET_HELP = "Choose the runs that give the most verdicts in this time: 3, 5 or 10 seeds of some claims."
 DECIDED_HELP = "Run 3 seeds, then 5 and 10 of the claims that are still open."
 UntilDecided = Annotated[bool, option("--until-decided", None, DECIDED_HELP)]
-Budget = Annotated[float | None, typer.Option("--budget", metavar="90s|30m|2h", help=BUDGET_HELP, parser=seconds_of)]
+Budget = Annotated[float | None, option("--budget", TIME, BUDGET_HELP, parser=seconds_of)]
 # Where.
 DATA = (CIFAR10, EMBEDDED, "imagefolder:")
 DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by the scale."
@@ -89,9 +86,8 @@ Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, *DATA)]
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps", "xpu")
 DEVICE_HELP = "Device of cases that name no device: auto, cpu, cuda, cuda:N, mps or xpu."
 Device = Annotated[str | None, option("--device", "NAME", DEVICE_HELP, *DEVICES)]
-ENGINES = ("local", "ray", "slurm")
 ENGINE_HELP = "Where runs are carried out: local (this machine), ray (a Ray cluster) or slurm."
-Engine = Annotated[str, option("--engine", "|".join(ENGINES), ENGINE_HELP, *ENGINES)]
+Engine = Annotated[Literal["local", "ray", "slurm"], option("--engine", "local|ray|slurm", ENGINE_HELP)]
 RESOURCES_HELP = "CPUs and GPUs of a run on a cluster. Runs whose times are compared get a whole node."
 Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
 JOBS_HELP = "Number of runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared go alone."
@@ -118,3 +114,38 @@ Time = Annotated[
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]
+
+
+@dataclass(frozen=True)
+class WhatToRun:
+    """The options that say which runs are wanted."""
+
+    names: Names = None
+    cases: Case = None
+    hypotheses: Hypotheses = False
+    scale: Scale = "smoke"
+    seeds: Seeds = None
+    budget: Budget = None  # seconds
+    data: Data = None
+    device: Device = None
+    options: Set = None
+
+
+@dataclass(frozen=True)
+class HowToRun:
+    """The options that say how runs are carried out."""
+
+    engine: Engine = "local"
+    resources: Resources = None
+    jobs: Jobs = None
+    results: Results = LOCAL
+    keep_stale: Stale = False
+    retime: Retime = False
+    checkpoint_every: Checkpoint = CHECKPOINT_EVERY_S
+    time_limit: Limit = None
+    as_json: Json = False
+
+    @property
+    def at_once(self) -> int | None:
+        """How many runs go on at a time; None: on a cluster, where no time is known."""
+        return (self.jobs or 1) if self.engine == "local" else None

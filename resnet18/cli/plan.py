@@ -10,56 +10,51 @@ from resnet18.cli.preview import Preview, budget_text, filled, outline
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.experiment import SCALES, TESTED_AT, parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import METRICS, duration
 from resnet18.spec.plan import Run
 from resnet18.tables.pace import total_s
 
-COLUMNS = ("run_id", "cases", "seed", "epochs", "state", "seconds")
 DIFFERENCE_HELP = "Difference to detect, in the metric's unit; may be repeated. Default: 0.25, 0.5, 1, 2 and 5."
+METRIC_HELP = "A metric that benchmarks/README.md lists."
 
 
-def plan_command(
-    names: opt.Names = None,
-    cases: opt.Case = None,
-    hypotheses: opt.Hypotheses = False,
-    scale: opt.Scale = "smoke",
-    seeds: opt.Seeds = None,
-    budget: opt.Budget = None,
-    data: opt.Data = None,
-    device: opt.Device = None,
-    results: opt.Results = opt.LOCAL,
-    options: opt.Set = None,
-    time_steps: opt.Time = False,
-) -> opt.Answer:
+def plan_command(what: opt.WhatToRun, results: opt.Results = opt.LOCAL, time_steps: opt.Time = False) -> opt.Answer:
     """List the runs: which are recorded, and how long the others will take. No run is started."""
     from resnet18.measure.devices import present_devices
 
-    request, source = opt.request_of(scale, data, device, options)
-    devices = present_devices(prove=False)
-    view = outline(names, cases, request, source, seeds, devices, device=device, hypotheses=hypotheses, budget_s=budget)
+    source = parse_data(what.data or SCALES[what.scale].data)
     records = Store(results).read().records
-    view = filled(view, records, time_steps=time_steps)
+    view = filled(outline(what, source, present_devices(prove=False)), records, time_steps=time_steps)
     rows = plan_rows(view, last_attempts(records))
     shown = [{**row, "seconds": "" if row["seconds"] is None else duration(row["seconds"])} for row in rows]
     table = tabulate(shown, headers={"seconds": "time"}, tablefmt="plain", disable_numparse=True)
     return opt.Answer(rows, f"{table}\n\n{announcement(view)}")
 
 
+def run_row(view: Preview, run: Run) -> dict[str, Any]:
+    """Return a flat row about a run; its seconds are None where they are unknown."""
+    seed, epochs = run.experiment.seed, run.experiment.epochs
+    about = {"run_id": run.run_id, "cases": ", ".join(run.labels), "seed": seed, "epochs": epochs}
+    return {**about, "seconds": view.seconds.get(run.run_id)}
+
+
 def plan_rows(view: Preview, known: Mapping[str, Record]) -> list[dict[str, Any]]:
     """Return a flat row for each run, whose last record is among the known ones, and each case that is not planned."""
-    rows: list[tuple[object, ...]] = []
+    rows = list[dict[str, Any]]()
     for run in view.plan.runs:
         record, state = known.get(run.run_id), "to run"
         if record:
             is_stale, state = is_done(record, None), f"recorded ({record.status})"
             if run.run_id not in view.done:
                 state = "stale (other code)" if is_stale else f"to run again ({record.status})"
-        cells = (run.run_id, ", ".join(run.labels), run.experiment.seed, run.experiment.epochs, state)
-        rows.append((*cells, view.seconds.get(run.run_id)))
-    absent = view.plan.not_planned.items()
-    rows += [(None, label, None, None, f"not run: {reason}", None) for label, reason in absent]
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        rows.append({**run_row(view, run), "state": state})
+    absent = dict.fromkeys(("run_id", "cases", "seed", "epochs", "seconds"))
+    rows += [
+        absent | {"cases": label, "state": f"not run: {reason}"} for label, reason in view.plan.not_planned.items()
+    ]
+    return rows
 
 
 def summary_row(view: Preview) -> dict[str, Any]:
@@ -89,21 +84,8 @@ def announcement(view: Preview) -> str:
     return "\n".join([*lines, budget_text(view)] if view.claims else lines)
 
 
-def left_out_rows(view: Preview, runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Return a flat row for each run that a budget has no time for; its seconds are None where they are unknown."""
-    return [
-        {
-            "run_id": run.run_id,
-            "cases": ", ".join(run.labels),
-            "seed": run.experiment.seed,
-            "seconds": view.seconds.get(run.run_id),
-        }
-        for run in runs
-    ]
-
-
 def left_out_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return these rows as a line for each case."""
+    """Return the rows of runs for which a budget has no time as a line for each case."""
     by_case: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         by_case.setdefault(row["cases"], []).append(row)
@@ -142,9 +124,7 @@ def power_command(
     difference: Annotated[
         list[float] | None, opt.option("--difference", "N", DIFFERENCE_HELP, least=0.001, most=1_000)
     ] = None,
-    metric: Annotated[
-        str, opt.option("--metric", "NAME", "A metric that benchmarks/README.md lists.")
-    ] = "clean_accuracy",
+    metric: Annotated[str, opt.option("--metric", "NAME", METRIC_HELP)] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
 ) -> opt.Answer:
     """Say how likely 3, 5 and 10 seeds show a difference. Without two seeds of a case, a variance is assumed."""
@@ -162,9 +142,6 @@ def power_command(
 
 def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
     """Return the rows of a metric as a table."""
-    from tabulate import tabulate
-
-    from resnet18.spec.experiment import TESTED_AT
     from resnet18.tables.statistics import ALPHA, POWER
 
     cells = []

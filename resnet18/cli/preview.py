@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from resnet18.cli.options import WhatToRun
 from resnet18.cli.report import all_with
 from resnet18.judge.reason import reason_text
 from resnet18.records.content import knows_machine
@@ -16,12 +17,12 @@ from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
-from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, TESTED_AT, DataSource, Execution
+from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, TESTED_AT, DataSource
 from resnet18.spec.identity import code_hash
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import duration
-from resnet18.spec.plan import Plan, Run, absent_device, only_cases, plan
-from resnet18.spec.resolve import Request, Specs
+from resnet18.spec.plan import Plan, Run, absent_device, plan
+from resnet18.spec.resolve import Request, Specs, canonical_overrides
 from resnet18.tables import pace
 from resnet18.tables.pace import Basis, Pace, Sizes, by_rule, estimate, kind_of, total_s
 from resnet18.tables.selection import select
@@ -44,7 +45,7 @@ class Preview:
     request: Request
     source: DataSource
     plan: Plan  # with a budget only the runs that are chosen
-    devices: Mapping[str, int]  # how many there are of each kind
+    devices: Mapping[str, int]  # how many there are of each kind, where runs are carried out
     budget_s: float | None = None
     done: AbstractSet[str] = frozenset()  # ids of runs that need no attempt, as far as the data are the same
     jobs: int | None = 1  # runs at a time, but for timed runs; None: they run elsewhere, where no time is known
@@ -66,33 +67,26 @@ class Preview:
         """Say whether a run takes the CPU."""
         return run.execution.device.replace("auto", self.auto_device) == "cpu"
 
+    def of(self, runs: Iterable[Run]) -> "Preview":
+        """Return the same of these runs."""
+        return replace(self, plan=replace(self.plan, runs=tuple(runs)))
 
-def outline(
-    names: list[str] | None,
-    cases: list[str] | None,
-    request: Request,
-    source: DataSource,
-    seeds: int | None,
-    devices: Mapping[str, int],
-    *,
-    device: str | None = None,
-    hypotheses: bool = False,
-    budget_s: float | None = None,
-) -> Preview:
+
+def outline(what: WhatToRun, source: DataSource, devices: Mapping[str, int]) -> Preview:
     """Return what the options ask for, which `filled` completes; with a budget, with the seeds that a verdict needs.
 
     Raises SpecError at an unknown name or case, and EnvironmentMissingError if a device asked for by name is missing.
     """
-    benchmarks = load_benchmarks(names)
-    if budget_s is not None and (seeds or FEWEST_SEEDS) < FEWEST_SEEDS:
-        raise SpecError(f"--seeds {seeds}", f"too few for --budget: a verdict needs {FEWEST_SEEDS}, 5 or 10")
-    numbers = range(seeds or (SCALES[request.scale].seeds if budget_s is None else max(TESTED_AT)))
-    planned = plan(benchmarks, request, numbers, devices, hypotheses=hypotheses)
-    if cases:
-        planned = only_cases(planned, cases, names or ())
-    if device and (absent := absent_device(Execution.model_construct(device=device), devices)):
-        raise EnvironmentMissingError(f"--device {device}", absent, allowed=("auto", *sorted(devices)))
-    return Preview(benchmarks, request, source, planned, devices, budget_s)
+    benchmarks = load_benchmarks(what.names)
+    request = Request(what.scale, source.label, canonical_overrides(what.options or [], what.device))
+    has_budget = what.budget is not None
+    if has_budget and (what.seeds or FEWEST_SEEDS) < FEWEST_SEEDS:
+        raise SpecError(f"--seeds {what.seeds}", f"too few for --budget: a verdict needs {FEWEST_SEEDS}, 5 or 10")
+    seeds = range(what.seeds or (max(TESTED_AT) if has_budget else SCALES[what.scale].seeds))
+    planned = plan(benchmarks, request, seeds, devices, hypotheses=what.hypotheses, cases=what.cases or ())
+    if what.device and (absent := absent_device(what.device, devices)):
+        raise EnvironmentMissingError(f"--device {what.device}", absent, allowed=("auto", *sorted(devices)))
+    return Preview(benchmarks, request, source, planned, devices, what.budget)
 
 
 def filled(
@@ -186,7 +180,6 @@ def within_budget(view: Preview, records: Iterable[Record], budget_s: float) -> 
     seconds = {**view.seconds, **dict.fromkeys(view.done, 0.0)}
     choices = choose(verdicts_on(view, records), view.plan, view.request, seconds, view.auto_device, budget_s)
     taken = set[str]().union(*(choice.runs(choice.seeds) for choice in choices))
-    chosen = replace(view.plan, runs=tuple(run for run in view.plan.runs if run.run_id in taken))
     claims = [
         {
             "benchmark": choice.benchmark,
@@ -198,7 +191,7 @@ def within_budget(view: Preview, records: Iterable[Record], budget_s: float) -> 
         }
         for choice in choices
     ]
-    view = replace(view, plan=chosen, claims=claims)
+    view = replace(view.of(run for run in view.plan.runs if run.run_id in taken), claims=claims)
     if not taken:
         raise UnfinishedError("--budget", f"too small for any verdict:\n{budget_text(view)}")
     return view
@@ -209,20 +202,14 @@ def fitting(view: Preview, left_s: float) -> tuple[Preview, list[Run]]:
 
     In infinite time all runs fit, in any other none whose own time is unknown.
     """
-    fit, left_out, jobs = set(view.done), list[Run](), view.jobs or 1
-    alone_s = shared_s = longest_s = 0.0  # as in `total_s`
+    fit, left_out = list[Run](), dict[str, Run]()
     for run in view.pending:
-        run_s = view.seconds.get(run.run_id, inf)
-        with_it = (alone_s + run_s, shared_s, longest_s)
-        if not run.is_timed:
-            with_it = (alone_s, shared_s + run_s, max(longest_s, run_s))
-        if with_it[0] + max(with_it[1] / jobs, with_it[2]) <= left_s:
-            alone_s, shared_s, longest_s = with_it
-            fit.add(run.run_id)
+        seconds = total_s([*fit, run], view.seconds, view.jobs or 1)
+        if left_s == inf or (seconds is not None and seconds <= left_s):
+            fit.append(run)
         else:
-            left_out.append(run)
-    runs = tuple(run for run in view.plan.runs if run.run_id in fit)
-    return replace(view, plan=replace(view.plan, runs=runs)), left_out
+            left_out[run.run_id] = run
+    return view.of(run for run in view.plan.runs if run.run_id not in left_out), [*left_out.values()]
 
 
 def budget_text(view: Preview) -> str:

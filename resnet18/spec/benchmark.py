@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, Items, Model
-from resnet18.spec.experiment import SCALE_KEYS, Execution, Experiment
+from resnet18.spec.experiment import LABEL, SCALE_KEYS, Execution, Experiment
 from resnet18.spec.metric import Quantity, quantity_of
 
 DottedKey = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
@@ -169,7 +169,7 @@ class Gate(Model):
 class Benchmark(Model):
     """One TOML file. `experiment` and `execution` hold the keys that all cases share."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]  # the file's stem
+    name: Annotated[str, Field(pattern=LABEL)]  # the file's stem
     report: Name  # tables of one report are judged, and checked, together; without it a file is a report of its own
     title: Name
     source: Text  # where the report says it
@@ -193,9 +193,17 @@ class Benchmark(Model):
         return bool(asked or self.experiment or self.execution) and not any(case.factors for case in self.cases)
 
 
+def schema_of(model: type[Model]) -> dict[str, Any]:
+    """Return the JSON schema of a TOML file that is called like its benchmark or study."""
+    schema = model.model_json_schema(by_alias=True)
+    schema["properties"].pop("name")
+    schema["required"] = [key for key in schema["required"] if key not in {"name", "report"}]
+    return schema
+
+
 def spec_schema() -> dict[str, Any]:
-    """Return the JSON schema of a TOML file, in which `experiment` and `execution` may name any of their keys."""
-    schema = Benchmark.model_json_schema(by_alias=True)
+    """Return the JSON schema of a benchmark, in which `experiment` and `execution` may name any of their keys."""
+    schema = schema_of(Benchmark)
     definitions = schema["$defs"]
     for name, model in (("Experiment", Experiment), ("Execution", Execution)):
         part = model.model_json_schema(ref_template="#/$defs/{model}")
@@ -204,6 +212,4 @@ def spec_schema() -> dict[str, Any]:
         part["properties"] = {key: value for key, value in part["properties"].items() if key not in SCALE_KEYS}
         for place in (schema, definitions["Case"]):
             place["properties"][name.lower()] = {"$ref": f"#/$defs/{name}"}
-    schema["properties"].pop("name")
-    schema["required"] = [key for key in schema["required"] if key not in {"name", "report"}]
     return schema

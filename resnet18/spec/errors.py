@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 # TOML and JSON know arrays, not tuples: the container converts, its items stay strict.
 Items = Annotated[tuple[T, ...], Strict(False)]
 
@@ -160,8 +161,15 @@ def _check_limits(value: object, depth: int) -> None:
         _check_limits(inner, depth + 1)
 
 
-def spec_error(where: str, model: type[BaseModel], error: ValidationError, next_step: str = "") -> SpecError:
-    """Return an error that names every finding of pydantic, the first one with the values that are allowed."""
+def validated(model: type[M], values: Mapping[str, Any], where: str, next_step: str = "") -> M:
+    """Return the value of a model; SpecError names pydantic's findings, the first with the values that are allowed."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _error_of(where, model, error, next_step) from None
+
+
+def _error_of(where: str, model: type[BaseModel], error: ValidationError, next_step: str) -> SpecError:
     findings = error.errors(include_url=False)
     # An array whose items are all wrong is also "too short": that is no second mistake.
     findings = [finding for finding in findings if finding["type"] != "too_short"] or findings

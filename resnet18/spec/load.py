@@ -6,11 +6,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import MetricCheck, misfit, orders
-from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
+from resnet18.spec.errors import M, SpecError, did_you_mean, parse_toml, validated
 from resnet18.spec.experiment import SCALE_KEYS
 from resnet18.spec.identity import PACKAGE
 from resnet18.spec.metric import METRICS, TABLE_METRICS
@@ -29,12 +27,17 @@ def benchmarks_dir() -> Path:
     return checkout if (checkout / "batchsize.toml").is_file() else PACKAGE / "_benchmarks"
 
 
+def suite_files(folder: str = "") -> dict[str, Path]:
+    """Return the suite's own benchmarks, or the TOML files of one of their folders, by name."""
+    return {path.stem: path for path in sorted((benchmarks_dir() / folder).glob("*.toml"))}
+
+
 def load_benchmarks(names: Iterable[str] | None = None) -> tuple[Benchmark, ...]:
     """Return the named benchmarks by `source`: names of the suite, TOML files or folders; without names all of them.
 
     Raises SpecError as `load_benchmark`, and at an unknown name.
     """
-    own = {path.stem: path for path in sorted(benchmarks_dir().glob("*.toml"))}
+    own = suite_files()
     paths = dict.fromkeys(path for name in names or own for path in _paths(name, own))
     loaded = [load_benchmark(path) for path in paths]
     refuse_twice("benchmarks", "file", (f"{benchmark.name}.toml" for benchmark in loaded))
@@ -66,13 +69,7 @@ def _paths(name: str, own: dict[str, Path]) -> list[Path]:
 def load_benchmark(path: Path) -> Benchmark:
     """Return the benchmark that a TOML file describes, every case of it checked at full scale, or raise SpecError."""
     where = path.name if path.parent == benchmarks_dir() else str(path)
-    content = read_toml(path, where)
-    if "name" in content:
-        raise SpecError(where, 'the key "name" is not for the file: a benchmark is called like its file')
-    try:
-        benchmark = Benchmark.model_validate({"report": path.stem, **content, "name": path.stem})
-    except ValidationError as error:
-        raise spec_error(where, Benchmark, error, "see benchmarks/README.md for the format") from None
+    benchmark = read_file(Benchmark, path, where, "see benchmarks/README.md for the format", report=path.stem)
     table = benchmark.table
     titles = [table.case_title, *(factor.title for factor in table.factors), *(row.title for row in table.metrics)]
     refuse_twice(where, "column", titles)
@@ -87,12 +84,16 @@ def load_benchmark(path: Path) -> Benchmark:
     return benchmark
 
 
-def read_toml(path: Path, where: str) -> dict[str, Any]:
-    """Return the content of a TOML file; SpecError, which calls the file `where`, if it cannot be read or is none."""
+def read_file(model: type[M], path: Path, where: str, next_step: str, **defaults: object) -> M:
+    """Return what a TOML file describes; SpecError, which calls the file `where`, if it cannot be read or is wrong."""
     try:
-        return parse_toml(_text(path, where))
+        content = parse_toml(_text(path, where))
     except ValueError as error:
         raise SpecError(where, f"not valid TOML: {error}") from None
+    if "name" in content:
+        what = f'the key "name" is not for the file: a {model.__name__.lower()} is called like its file'
+        raise SpecError(where, what)
+    return validated(model, {**defaults, **content, "name": path.stem}, where, next_step)
 
 
 def _text(path: Path, where: str) -> str:

@@ -1,8 +1,7 @@
 """`plan` turns benchmarks into the list of runs. It is pure: no clock, no disk, no device."""
 
-import shlex
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from itertools import product
 
 from resnet18.spec.benchmark import Assumption, Benchmark, Case
@@ -45,11 +44,14 @@ def plan(
     devices: Mapping[str, int],
     *,
     hypotheses: bool = False,
+    cases: Collection[str] = (),
 ) -> Plan:
     """Return the runs of all cases and seeds, each distinct run once; with `hypotheses` also of their candidates.
 
-    `devices` are how many of each kind the machine has, `cpu` among them. Raises SpecError as `resolve`, at a
-    benchmark that cannot be run, and at two cases that the request makes the same run.
+    `devices` are how many of each kind the machine has, `cpu` among them. Where `cases` are given, only their runs,
+    with the labels of all cases that share them: `CASE`, in whichever table has it, or `BENCHMARK/CASE`. Raises
+    SpecError as `resolve`, at a benchmark that cannot be run, at two cases that the request makes the same run, and at
+    a case that no table has.
     """
     for benchmark in benchmarks:
         where = f"benchmark {benchmark.name}"
@@ -65,16 +67,30 @@ def plan(
         for case in benchmark.cases[:: -1 if seed % 2 else 1]:
             label, specs = f"{benchmark.name}/{case.name}", resolve(benchmark, case, request, seed=seed)
             check_last_batch(label, specs[0], specs[0].train_images)
-            if reason := absent_device(specs[1], devices):
+            if reason := absent_device(specs[1].device, devices):
                 absent[label] = reason
             else:
                 shown.setdefault(ids_of(*specs), []).append((benchmark, case, specs))
-    return Plan(tuple(_run(ids, cases) for ids, cases in shown.items()), absent)
+    runs = [_run(ids, sharing) for ids, sharing in shown.items()]
+    chosen = _labels_of(cases, [*(label for run in runs for label in run.labels), *absent])
+    return Plan(
+        tuple(run for run in runs if chosen.intersection(run.labels)),
+        {label: reason for label, reason in absent.items() if label in chosen},
+    )
 
 
-def absent_device(execution: Execution, devices: Mapping[str, int]) -> str | None:
-    """Return why the execution cannot run on so many devices of each kind; None where it can, as `auto` always does."""
-    kind, _, index = execution.device.partition(":")
+def _labels_of(cases: Collection[str], labels: Collection[str]) -> set[str]:
+    """Return the labels of the named cases, of all where none is named."""
+    for name in cases:
+        if not any(name in {label, label.partition("/")[2]} for label in labels):
+            listing = "list the cases of these tables with: resnet18 plan (candidates: add --hypotheses)"
+            raise SpecError(f'--case "{name}"', f"no table has it{did_you_mean(name, labels)}", next_step=listing)
+    return {label for label in labels if not cases or {label, label.partition("/")[2]}.intersection(cases)}
+
+
+def absent_device(name: str, devices: Mapping[str, int]) -> str | None:
+    """Return why a device is not among so many of each kind; None where it is, as whatever `auto` takes always is."""
+    kind, _, index = name.partition(":")
     if kind == "auto" or devices.get(kind, 0) > int(index or 0):
         return None
     return f"no {kind.upper()} device" + (f" {int(index)}" if index and devices.get(kind) else "")
@@ -106,22 +122,3 @@ def check_last_batch(label: str, experiment: Experiment, train_images: CountOrAl
     if last == 1 and experiment.image_size <= LAST_MAP_IS_ONE_PIXEL[experiment.stem]:
         what = f"{train_images:,} training images in batches of {size} end with a batch of 1, without variance"
         raise SpecError(f"{label}: batch_size", what, next_step="choose a batch size that leaves another remainder")
-
-
-def only_cases(planned: Plan, wanted: Collection[str], names: Iterable[str]) -> Plan:
-    """Return the plan of the wanted cases alone, each `CASE`, in whichever table has it, or `BENCHMARK/CASE`.
-
-    A run that other cases share keeps all of its labels. `names` are what the user calls the tables. Raises SpecError
-    at a case that is not planned.
-    """
-    labels = [*(label for run in planned.runs for label in run.labels), *planned.not_planned]
-    for text in wanted:
-        if not any(text in {label, label.partition("/")[2]} for label in labels):
-            listing = f"list the cases with: {shlex.join(['resnet18', 'plan', *names])} (candidates: add --hypotheses)"
-            raise SpecError(f'--case "{text}"', f"no table has it{did_you_mean(text, labels)}", next_step=listing)
-    chosen = {label for label in labels if {label, label.partition("/")[2]}.intersection(wanted)}
-    return replace(
-        planned,
-        runs=tuple(run for run in planned.runs if chosen.intersection(run.labels)),
-        not_planned={label: reason for label, reason in planned.not_planned.items() if label in chosen},
-    )

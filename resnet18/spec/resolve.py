@@ -5,19 +5,15 @@ import shlex
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
-from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, spec_error
+from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, validated
 from resnet18.spec.experiment import SCALES, Execution, Experiment, ScaleName
 from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
 
 DEVICE_OPTION = "--device="
-
-M = TypeVar("M", bound=BaseModel)
 Specs = tuple[Experiment, Execution]
 
 
@@ -57,14 +53,7 @@ def resolve(benchmark: Benchmark, case: Case, request: Request, *, seed: int, wh
         _override(experiment, execution, override, where)
     experiment.setdefault("test_augmentation", experiment.get("augmentation"))
     experiment["seed"] = seed
-    return _validated(Experiment, experiment, where), _validated(Execution, execution, where)
-
-
-def _validated(model: type[M], values: dict[str, Any], where: str) -> M:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise spec_error(where, model, error) from None
+    return validated(Experiment, experiment, where), validated(Execution, execution, where)
 
 
 def at_scale(experiment: dict[str, Any], request: Request, *, about_size: bool) -> dict[str, Any]:

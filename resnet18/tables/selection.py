@@ -117,7 +117,7 @@ def _selections(benchmarks: Iterable[Benchmark], request: Request, records: Coll
         for case, spec in zip(benchmark.cases, specs, strict=False):
             arm_id = ids_of(*spec).arm_id
             found = tuple(by_arm.get(arm_id, ()))
-            cases.append(CaseRecords(case, *spec, arm_id, found, absent_device(spec[1], devices)))
+            cases.append(CaseRecords(case, *spec, arm_id, found, absent_device(spec[1].device, devices)))
         yield Selection(benchmark, tuple(cases))
 
 
