@@ -7,7 +7,8 @@ from builders import make_epoch, make_experiment, make_losses, make_record
 
 from resnet18.records.record import Score
 from resnet18.spec.experiment import Execution
-from resnet18.tables.metrics import comparable_epochs, late_slope, machine, mixed, resolution, value_of
+from resnet18.tables.metrics import comparable_epochs, late_slope, resolution, value_of
+from resnet18.tables.selection import machine, mixed
 
 
 def record_of(accuracies, rates=(), last_images=100):
@@ -48,7 +49,7 @@ def test_a_metric_of_a_curve(metric, accuracies, expected):
     Jitter is of noise about a line: +1, -1, +1, … has second differences of 4 points, 16/6 of variance. A level is
     given as a number; where it is never reached, that is after infinitely many epochs.
     """
-    level = metric if isinstance(metric, float) else None
+    metric, level = ("epochs_to_level", metric) if isinstance(metric, float) else (metric, None)
 
     assert expected == pytest.approx(value_of(metric, record_of(accuracies), level))
 

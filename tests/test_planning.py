@@ -41,7 +41,7 @@ def test_a_spread_says_what_the_cases_of_its_table_lend(mine):
     records = records_of(mine, [70.0, 71.0, 72.0])
     (accuracy,), (time,) = (list(spreads([mine], records, metric)) for metric in ("clean_accuracy", "train_s"))
 
-    assert Scatter(2, Prior(pytest.approx(2.0), inf, 4), 2) == accuracy.scatter
+    assert Scatter(2, Prior(pytest.approx(2.0), inf, 2)) == accuracy.scatter
     assert (time.scatter.in_blocks, time.scatter.prior.df) == (True, 0)
 
 
@@ -75,7 +75,7 @@ def test_without_two_seeds_of_a_case_accuracies_are_planned_with_assumed_spreads
 
 def test_a_row_of_power_has_all_that_its_table_is_made_of():
     """By the rule that judges, for Holm's first step; interval and degrees of freedom where it was measured."""
-    lent = Scatter(2, Prior(2.0, inf), 24)
+    lent = Scatter(2, Prior(2.0, inf, 24))
     rows = power_rows([Spread("here", 1.0, 4, lent), Spread("nowhere", 0.5, 0, lent)], [0.1, 5.0], "best_accuracy", 18)
     title, _, heads, _, few, here, *_, note = power_text(rows, "a metric").splitlines()
 

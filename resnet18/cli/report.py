@@ -108,7 +108,8 @@ def export_command(
         raise SpecError(f"export {form}", "writes a folder", next_step="name it with --to DIR")
     readings = readings_of(results)
     rows = rows_of(load_benchmarks(names), readings.records)
-    hidden = {record.run_id for record in readings.records} - {record.run_id for row in rows for record in row.records}
+    shown = {record.run_id for row in rows for record in row.case.records}
+    hidden = {record.run_id for record in readings.records} - shown
     for note in notes_of(form, rows):
         typer.echo(note, err=True)
     if hidden and not names:

@@ -22,8 +22,8 @@ from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.metric import METRICS, MetricFacts, parse_printed
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
-from resnet18.tables.metrics import FEWEST_WITH_HALVES, mixed, values_of
-from resnet18.tables.selection import requests_of, select
+from resnet18.tables.metrics import FEWEST_WITH_HALVES, values_of
+from resnet18.tables.selection import mixed, requests_of, select
 from resnet18.tables.statistics import ALPHA, POWER, Estimate, Region, chance
 from resnet18.tables.variances import Prior, Scatter
 
@@ -79,11 +79,8 @@ def _scatter(groups: Sequence[Sequence[float]], *, in_blocks: bool) -> Scatter:
     """Return how the variance of a difference of two groups is estimated, with what the most seeds say they lend."""
     if in_blocks:
         return Scatter(in_blocks=True)
-    found = {n: prior for n, prior in priors_of(groups).items() if prior.df}
-    if not found:
-        return Scatter(2)
-    n, prior = max(found.items())
-    return Scatter(2, replace(prior, variance=2 * prior.variance), prior.most_df / (n - 1))
+    found = [prior for prior in priors_of(groups).values() if prior.df]
+    return Scatter(2, replace(found[-1], variance=2 * found[-1].variance)) if found else Scatter(2)
 
 
 def planned(metric: str) -> list[Spread]:
@@ -92,7 +89,7 @@ def planned(metric: str) -> list[Spread]:
         what = "no case has two recorded seeds to take its spread from"
         raise UnfinishedError(metric, what, next_step="run some with: resnet18 run --scale small")
     where = "assumed, since no case has two recorded seeds"
-    return [Spread(where, sigma, 0, Scatter(2, Prior(2 * sigma**2, PLANNED_DF), PLANNED_ARMS)) for sigma in PLANNED]
+    return [Spread(where, sigma, 0, Scatter(2, Prior(2 * sigma**2, PLANNED_DF, PLANNED_ARMS))) for sigma in PLANNED]
 
 
 def power_rows(found: Iterable[Spread], differences: Sequence[float], metric: str, claims: int) -> list[dict[str, Any]]:
@@ -243,10 +240,10 @@ def expected(check: Check, benchmark: Benchmark) -> list[Comparison]:
             name: [value + sigma * ((at + seed) % 3 - 1) for seed in range(3)]
             for at, (name, value) in enumerate(values.items())
         }
-        prior = Prior(sigma**2, PLANNED_DF, PLANNED_ARMS * (FEWEST_SEEDS - 1))
+        prior = Prior(sigma**2, PLANNED_DF, PLANNED_ARMS)
         samples = Samples(made_up, {FEWEST_SEEDS: prior}, in_blocks=facts.quantity == "seconds")
         return list(compare_samples(check, facts, samples))
-    scatter = Scatter(2, Prior(2.0, PLANNED_DF), PLANNED_ARMS)
+    scatter = Scatter(2, Prior(2.0, PLANNED_DF, PLANNED_ARMS))
     apart = Estimate(EXPECTED, 1.0, 4.0, FEWEST_SEEDS, 2.0, scatter)
     count = 3 if isinstance(check, Overfits) else len(list(orders(check))) or 1
     return [Comparison(check, (), STANDARD, Region(low=0.0), estimates={FEWEST_SEEDS: apart})] * count

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnet18.spec.metric import METRICS, duration
-from resnet18.tables.metrics import MIXED
+from resnet18.tables.selection import MIXED
 
 Bearing = Literal["open", "missing", "out of reach", "no situation"]
 """The records leave the check open; nothing that was run bears on it; it takes another scale, data, device, option;

@@ -15,8 +15,8 @@ from resnet18.spec.claim import Check, MetricCheck, RunStatus, cases_of, is_abou
 from resnet18.spec.experiment import FEWEST_SEEDS, Experiment, is_cifar10
 from resnet18.spec.metric import METRICS, MetricFacts, Quantity, parse_printed, quantity_of
 from resnet18.spec.resolve import Request, resolve
-from resnet18.tables.metrics import machine, mixed, optimizer_form, resolution, value_of
-from resnet18.tables.selection import CaseRecords, Selection, device_of
+from resnet18.tables.metrics import resolution, value_of
+from resnet18.tables.selection import CaseRecords, Selection, device_of, machine, mixed, optimizer_form
 
 ENDINGS: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "oom_host"})
 """How a run can end that was carried out: other endings say nothing of it."""

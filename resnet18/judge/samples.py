@@ -13,7 +13,7 @@ from resnet18.spec.claim import Check, RunStatus
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.metric import MetricFacts
 from resnet18.tables.statistics import Estimate, blocked_contrast, contrast
-from resnet18.tables.variances import WELCH, Prior, prior_of
+from resnet18.tables.variances import WELCH, Floats, Prior, prior_of
 
 Reservation = Literal["other_data", "scaled_down", "other_size", "confounded", "unknown"]
 """Why a verdict says nothing of the lab report: other data; fewer images, fewer epochs, or a narrower network; another
@@ -89,14 +89,14 @@ def priors_of(arms: Collection[Sequence[float]], step: float = 0.0) -> dict[int,
     return {n: prior_of(_variances([arm[:n] for arm in arms if len(arm) >= n], step**2 / 12), n - 1) for n in TESTED_AT}
 
 
-def _variances(arms: Sequence[Sequence[float]], least: float) -> list[float]:
+def _variances(arms: Sequence[Sequence[float]], least: float) -> Floats:
     """Return the variance of each arm of equally many seeds, at least so large; 0 says nothing and is left out."""
     if not arms:
-        return []
+        return np.array([])
     values = np.array(arms)
     own = np.where(np.ptp(values, axis=1) > 0, values.var(axis=1, ddof=1), 0.0)  # of equal values rounding leaves 1e-34
-    found: list[float] = np.maximum(own, least).tolist()
-    return [value for value in found if value]
+    found = np.maximum(own, least)
+    return found[found > 0]
 
 
 def samples_of(

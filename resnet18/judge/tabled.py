@@ -1,12 +1,12 @@
 """A table of anybody's runs as runs to be judged: a value for each case, seed and metric, or a curve over epochs."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import exp, isfinite, log
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import get_args
 
 import numpy as np
@@ -17,31 +17,8 @@ from resnet18.judge.samples import Reservation
 from resnet18.spec.benchmark import Benchmark, MetricRow
 from resnet18.spec.claim import Check, MetricCheck, Overfits, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.metric import METRICS, MetricFacts
-from resnet18.tables import metrics as of_curves
+from resnet18.tables.metrics import CURVES, FROM_CURVES, STEPS, Curve
 
-CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
-"""Metrics by epoch, from which others follow; they need not be declared."""
-Curve = Sequence[float]
-FROM_CURVES: dict[str, tuple[tuple[str, ...], Callable[..., float | None]]] = {
-    "clean_accuracy": (("test_accuracy",), lambda curve: median(curve[-3:])),
-    "final_train_accuracy": (("train_accuracy",), lambda curve: curve[-1]),
-    "final_train_loss": (("train_loss",), lambda curve: curve[-1]),
-    "train_loss_drop": (("train_loss",), of_curves.drop),
-    "test_loss_drop": (("test_loss",), of_curves.drop),
-    "train_loss_slope": (("train_loss",), of_curves.late_slope),
-    "test_loss_slope": (("test_loss",), of_curves.late_slope),
-    "lowest_loss_epoch": (("test_loss",), of_curves.lowest_epoch),
-    "generalization_gap": (("train_accuracy", "test_accuracy"), lambda train, test: train[-1] - median(test[-3:])),
-    "epochs": (("test_accuracy",), lambda curve: float(len(curve))),
-    "epochs_to_level": (("test_accuracy",), of_curves.epochs_to),
-    "epochs_to_plateau": (
-        ("test_accuracy",),
-        lambda curve: of_curves.epochs_to(curve, max(curve) - of_curves.PLATEAU_POINTS),
-    ),
-    "jitter": (("test_accuracy",), of_curves.jitter),
-    "late_gain": (("test_accuracy",), of_curves.late_gain),
-}
-"""Metrics of a run that follow from its curves, by the functions that compute them from records."""
 OVERFITS = ("final_train_accuracy", "train_loss_slope", "test_loss_slope", "lowest_loss_epoch")
 WAYS = get_args(MetricRow.model_fields["epochs"].annotation)
 """How a value of a run comes from its epochs."""
@@ -178,7 +155,7 @@ class TabledRuns:
         """Return the smallest difference of two values: as declared, else as printed; of logarithms for times."""
         facts, source = self.facts(metric), self._inputs(metric)[0]
         if source != metric and facts.quantity not in {"accuracy", "loss"}:
-            return of_curves.STEPS[facts.quantity]
+            return STEPS[facts.quantity]
         if source not in self._steps:
             row = self._rows_of.get(source)
             self._steps[source] = (row and row.rounding) or self._printed_step(source)
@@ -239,7 +216,8 @@ def _each(span: slice) -> range:
 
 def read_runs(path: Path, benchmark: Benchmark) -> TabledRuns:
     """Return the runs of a CSV file; SpecError tells its first mistakes by line and column."""
-    claimed = (getattr(check, "metric", CURVES[0]) for claim in benchmark.claims for check in claim.checks)
+    checks = (check for claim in benchmark.claims for check in claim.checks)
+    claimed = (check.metric for check in checks if isinstance(check, MetricCheck))
     metrics = tuple(dict.fromkeys([*(row.metric for row in benchmark.table.metrics), *CURVES, *claimed]))
     cases = [case.name for case in benchmark.cases]
     rows = read_rows(path, cases, metrics)

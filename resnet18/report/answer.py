@@ -20,8 +20,7 @@ from resnet18.spec.claim import Close, Equivalent, Overfits, Ranking, RunStatus,
 from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
 from resnet18.spec.metric import METRICS, parse_printed
 from resnet18.tables.cells import NOTHING, Cell, Column, Table, Text
-from resnet18.tables.metrics import machine
-from resnet18.tables.selection import Selection, changes_of
+from resnet18.tables.selection import Selection, changes_of, machine
 from resnet18.tables.statistics import ALPHA, Estimate
 from resnet18.tables.tables import build_table
 

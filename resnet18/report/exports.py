@@ -1,17 +1,16 @@
 """What records say, in the formats of other programs. docs/export.md says which is for which."""
 
+import csv
 import io
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import exp
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
-
-import pandas as pd
 
 from resnet18.judge.checks import Comparison
 from resnet18.judge.reason import reasons_text
@@ -23,25 +22,30 @@ from resnet18.report.verdicts import decisive_comparison
 from resnet18.spec.claim import Ranking
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
 from resnet18.tables.cells import NOTHING
-from resnet18.tables.metrics import MIXED, percent, values_of
-from resnet18.tables.tables import Row, epoch_table, run_table
+from resnet18.tables.metrics import percent, values_of
+from resnet18.tables.selection import MIXED, mixed
+from resnet18.tables.tables import Row, epoch_rows, run_rows
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
 
 
-def csv_text(table: pd.DataFrame) -> str:
-    """Return a table as CSV that is safe to open in a spreadsheet; missing values are empty."""
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows as CSV that is safe to open in a spreadsheet; missing values are empty."""
 
     def safe(value: object) -> object:
         return one_line(f"'{value}" if value.startswith(FORMULA) else value) if isinstance(value, str) else value
 
-    return table.map(safe).to_csv(index=False, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: safe(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
 
 
 def _values(row: Row, *, are_costs: bool) -> Iterator[tuple[str, str, list[float]]]:
     """Yield a case's measures: key, unit, and the values of its seeds, times of runs without a flag alone."""
-    records = row.measured(are_costs=are_costs)
+    records = _unmixed(row, are_costs=are_costs)
     if are_costs:
         reliable = [record for record in records if not record.flags]
         yield from ((key, "s", values_of(key, reliable)) for key in ("train_s", "whole_program_s"))
@@ -49,6 +53,11 @@ def _values(row: Row, *, are_costs: bool) -> Iterator[tuple[str, str, list[float
         yield "rss_peak_bytes", "bytes", [peak for peak in peaks if peak is not None]
     else:
         yield from ((key, "%", values_of(key, records)) for key in ("best_accuracy", "clean_accuracy"))
+
+
+def _unmixed(row: Row, *, are_costs: bool) -> Sequence[Record]:
+    """Return the records that hold a result, none where their results must not be put together."""
+    return () if mixed(row.case.measured, are_costs=are_costs) else row.case.measured
 
 
 def github_text(rows: Sequence[Row], *, are_costs: bool) -> str:
@@ -72,8 +81,8 @@ def github_text(rows: Sequence[Row], *, are_costs: bool) -> str:
 
 
 TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
-    "csv": lambda rows: csv_text(epoch_table(rows)),
-    "csv-runs": lambda rows: csv_text(run_table(rows)),
+    "csv": lambda rows: csv_text(epoch_rows(rows)),
+    "csv-runs": lambda rows: csv_text(run_rows(rows)),
     "github-smaller": lambda rows: github_text(rows, are_costs=True),
     "github-bigger": lambda rows: github_text(rows, are_costs=False),
 }
@@ -88,7 +97,7 @@ def write_events(rows: Sequence[Row], folder: Path) -> int:
     The same records give the same bytes: a file is named after its run, and its times are those of the record. Without
     the package `tensorboard` it raises EnvironmentMissingError, without such a run UnfinishedError.
     """
-    files = {_event_path(row, record): record for row in rows for record in row.records if record.status == "ok"}
+    files = {_event_path(row, record): record for row in rows for record in row.case.measured}
     if not files:
         raise UnfinishedError("export", "no run of these benchmarks ended ok", next_step="`resnet18 report` shows why")
     for path, content in [(folder / path, _events(record)) for path, record in files.items()]:
@@ -185,13 +194,13 @@ def notes_of(form: str, rows: Collection[Row]) -> Iterator[str]:
         return
     are_costs = form == "github-smaller"
     if are_costs:
-        costed = {record.run_id: record for row in rows for record in row.measured(are_costs=True)}
+        costed = {record.run_id: record for row in rows for record in _unmixed(row, are_costs=True)}
         if flagged := [record for record in costed.values() if record.flags]:
             flags = ", ".join(sorted({flag for record in flagged for flag in record.flags}))
             yield f"left out: the times of {len(flagged)} of {len(costed)} runs, which are flagged {flags}"
     for row in rows:
-        if mixture := row.mixed(are_costs=are_costs):
+        if mixture := mixed(row.case.measured, are_costs=are_costs):
             yield f"left out: {row.name}, whose runs come from {MIXED[mixture]}"
-        versions = {record.fingerprint.identity.code_hash for record in row.measured(are_costs=are_costs)}
+        versions = {record.fingerprint.identity.code_hash for record in _unmixed(row, are_costs=are_costs)}
         if len(versions) > 1:
             yield f"note: {row.name} is put together from records of {len(versions)} versions of the code"

@@ -12,9 +12,9 @@ from resnet18.spec.benchmark import Benchmark, Derived
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, IMAGE_FOLDER, SCALES
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import DAGGER, missing, speed_up
-from resnet18.tables.metrics import TIME_METRICS, machine, optimizer_form, values_of
+from resnet18.tables.metrics import TIME_METRICS, values_of
 from resnet18.tables.pace import full_size_images, trained_images
-from resnet18.tables.selection import CaseRecords, Selection, reported_head
+from resnet18.tables.selection import CaseRecords, Selection, machine, optimizer_form, reported_head
 
 MOST_CAUSES = 3
 LOADER_BOUND = 0.5

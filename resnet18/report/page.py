@@ -22,7 +22,7 @@ from resnet18.report.figures import MEASURES, curve_of
 from resnet18.report.verdicts import evidence_of
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS
-from resnet18.tables import metrics
+from resnet18.tables import metrics, selection
 from resnet18.tables.cells import NOTHING, STATUS_TEXT, Cell, Column, Kind, Text, Value, missing
 
 WEB = Path(__file__).parent / "web"
@@ -163,7 +163,7 @@ def _cells(run: ShownRecord) -> tuple[Cell, ...]:
     return (
         *(Text(table), Text(case), Text(str(record.seed), record.seed), Text(STATUS_TEXT[record.status])),
         *(Text(", ".join(record.flags) or NOTHING), *numbers, Value(record.time.wall_s, "seconds")),
-        Text(metrics.machine(record) if record.fingerprint.numerics else NOTHING),
+        Text(selection.machine(record) if record.fingerprint.numerics else NOTHING),
     )
 
 

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from resnet18.records.record import TIME_IS_UNRELIABLE, Status
 from resnet18.spec.metric import Quantity
 from resnet18.spec.plan import OUT_OF_MEMORY
-from resnet18.tables.metrics import MIXED, TIME_METRICS, clean_accuracy, mixed, value_of, values_of
-from resnet18.tables.selection import CaseRecords
+from resnet18.tables.metrics import TIME_METRICS, clean_accuracy, value_of, values_of
+from resnet18.tables.selection import MIXED, CaseRecords, mixed
 from resnet18.tables.statistics import contrast, ratio_of_medians
 
 NOTHING = "\N{EN DASH}"

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.benchmark import Benchmark, Case
@@ -14,6 +15,15 @@ from resnet18.spec.identity import code_hash, ids_of
 from resnet18.spec.metric import METRICS
 from resnet18.spec.plan import Plan, absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
+
+MIXED = {
+    "several_data_sets": "several data sets of one name",
+    "several_codes": "several versions of the code",
+    "unknown_machine": "an unknown machine",
+    "several_machines": "several machines or installations",
+}
+"""Where results come from that must not be put together, by code."""
+LIBRARIES = ("torch", "cuda", "cudnn", "driver")
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,46 @@ def is_full_size(request: Request) -> bool:
 def reported_head(request: Request) -> str:
     """Return the head of a column of reported values, which says what they are of where the measured ones differ."""
     return "reported" if is_full_size(request) else "reported, CIFAR-10, full size"
+
+
+def mixed(records: Collection[Record], *, are_costs: bool, are_compared: bool = False) -> str | None:
+    """Return why results of runs must not be put together, or not be compared, as a code of `MIXED`.
+
+    Times and memory must come from one machine with one number of threads for each case, and from one machine with one
+    set of libraries for each device. Two unknown machines need not be the same.
+    """
+    if len({record.fingerprint.identity.data_sha256 for record in records}) > 1:
+        return "several_data_sets"
+    if are_compared and differ_in_code(records):
+        return "several_codes"
+    if not are_costs or len(records) < 2:
+        return None
+    if not all(knows_machine(record.fingerprint.numerics) for record in records):
+        return "unknown_machine"
+    found = dict[str, set[tuple[object, ...]]]()
+    for record in records:
+        numerics = record.fingerprint.numerics or {}
+        place = _model(record), *map(numerics.get, LIBRARIES)
+        found.setdefault(record.spec.execution.device, set()).add(place)
+        found.setdefault(record.arm_id, set()).add((*place, numerics.get("threads")))
+    return "several_machines" if any(len(places) > 1 for places in found.values()) else None
+
+
+def machine(record: Record) -> str:
+    """Return the GPU or processor of a run, with its threads."""
+    threads = (record.fingerprint.numerics or {}).get("threads")
+    return f"{_model(record)}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else _model(record)
+
+
+def _model(record: Record) -> str:
+    numerics = record.fingerprint.numerics or {}
+    known = numerics.get("gpu_model") or numerics.get("cpu_model")
+    return str(known) if knows_machine(numerics) else "unknown machine"
+
+
+def optimizer_form(record: Record) -> str:
+    """Return in which form the optimizer ran (loop, foreach, fused): each takes its own time."""
+    return str((record.fingerprint.numerics or {}).get("optimizer_form", ""))
 
 
 def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Iterable[Record]) -> list[Record]:

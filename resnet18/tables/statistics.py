@@ -66,21 +66,22 @@ def contrast(
 
     Weights (1, -1) give a difference. Groups hold values by seed, at least 2 in each.
     """
-    moderated = [prior.moderate(group, resolution) for group in groups]
-    spreads = [weight**2 * found for weight, (found, _) in zip(weights, moderated, strict=True)]
+    least = resolution**2 / 12  # a variance below that of rounding to the step of the values is not believed
+    moderated = [prior.moderate(max(variance(group), least), len(group) - 1) for group in groups]
+    spreads = [weight**2 * float(found) for weight, (found, _) in zip(weights, moderated, strict=True)]
     counts = [len(group) for group in groups]
     parts = [spread / n for spread, n in zip(spreads, counts, strict=True)]
-    squared = sum(parts)
-    below = sum(part**2 / df for part, (_, df) in zip(parts, moderated, strict=True))
-    alike = squared**2 / sum(part**2 for part in parts) if squared else len(groups)
+    squared, squares = sum(parts), sum(part**2 for part in parts)
+    below = sum(part**2 / float(df) for part, (_, df) in zip(parts, moderated, strict=True))
+    alike = squared**2 / squares if squares else len(groups)
     lent = replace(prior, variance=prior.variance * sum(weight**2 for weight in weights))
     return Estimate(
         value=sum(map(mul, weights, map(fmean, groups))),
         se=sqrt(squared),
-        df=min(squared**2 / below, prior.most_df) if below else sum(counts) - len(counts),
+        df=min(squared**2 / below, prior.groups * (min(counts) - 1)) if below else sum(counts) - len(counts),
         n=min(counts),
         run_variance=sum(spreads),
-        scatter=Scatter(alike, lent, prior.most_df / (min(counts) - 1)),
+        scatter=Scatter(alike, lent),
     )
 
 

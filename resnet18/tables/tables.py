@@ -1,37 +1,24 @@
 """Tables in the report's own shape, measured beside reported, and tidy tables: a row for each run or each epoch."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
-import pandas as pd
-
-from resnet18.records.record import Record
+from resnet18.records.record import Record, flat
 from resnet18.records.store import last_attempts
 from resnet18.spec.benchmark import Benchmark, Factor
-from resnet18.spec.errors import Model, one_line
+from resnet18.spec.errors import Model
 from resnet18.spec.experiment import CIFAR10
 from resnet18.spec.metric import METRICS, Quantity, parse_printed
 from resnet18.spec.resolve import Request, value_at
 from resnet18.tables import cells
 from resnet18.tables.cells import DAGGER, Cell, Column, Table, Text
-from resnet18.tables.metrics import best_accuracy, clean_accuracy, mixed, train_s, value_of, values_of
+from resnet18.tables.metrics import best_accuracy, clean_accuracy, train_s, value_of, values_of
 from resnet18.tables.pace import full_size_images, trained_images
 from resnet18.tables.selection import CaseRecords, Selection, reported_head, selections_by_request
 
 YES, NO = "\N{SQUARE ROOT}", "X"
 """Whether a case has an operation, in the lab report's signs."""
-LONGEST = 1_000
-"""Characters of a row's name."""
-SCORE_TYPES = {"loss": "float64", "correct": "Int64", "images": "Int64"}
-EPOCH_TYPES = {
-    "epoch": "Int64",
-    "learning_rate": "float64",
-    "steps": "Int64",
-    **{f"{name}_{key}": of for name in ("train", "as_published", "clean") for key, of in SCORE_TYPES.items()},
-    **dict.fromkeys(("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s"), "float64"),
-}
-"""Columns of an epoch, with their types; a value that is not known is missing."""
 RESULTS = ("best_accuracy", "clean_accuracy", "train_s", "whole_program_s")
 """Metrics of a run that ended `ok`."""
 Columns = Iterator[tuple[Column, list[Cell]]]
@@ -143,25 +130,13 @@ def _extrapolated(case: CaseRecords, benchmark: Benchmark, request: Request) -> 
     return cells.mean(values, "full_size_seconds")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A case under one request, with its records."""
 
     benchmark: str
-    case: str
     name: str
-    """Benchmark and case, and the request where the folder holds several; printable, on one line, unique."""
-    records: tuple[Record, ...]
-    """A record for each seed, by seed."""
-
-    def mixed(self, *, are_costs: bool) -> str | None:
-        """Return why its results must not be put together, as a code of `MIXED`."""
-        return mixed([record for record in self.records if record.status == "ok"], are_costs=are_costs)
-
-    def measured(self, *, are_costs: bool) -> list[Record]:
-        """Return the records that hold a result, none where their results must not be put together."""
-        found = [record for record in self.records if record.status == "ok"]
-        return [] if self.mixed(are_costs=are_costs) else found
+    """Benchmark and case, and the request where the folder holds several."""
+    case: CaseRecords
 
 
 def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> tuple[Row, ...]:
@@ -174,44 +149,36 @@ def rows_of(benchmarks: Collection[Benchmark], records: Collection[Record]) -> t
     for request, selections in groups:
         suffix = f" ({request.described})" if len(groups) > 1 else ""
         cases = ((selection.benchmark.name, case) for selection in selections for case in selection.cases)
-        for benchmark, case in ((benchmark, case) for benchmark, case in cases if case.records):
-            base = one_line(f"{benchmark}/{case.name}{suffix}")[:LONGEST]
-            names = (base, *(f"{base} #{number}" for number in range(2, len(rows) + 3)))
-            name = next(name for name in names if all(name != row.name for row in rows))
-            rows.append(Row(benchmark, case.name, name, case.records))
+        rows += (Row(name, f"{name}/{case.name}{suffix}", case) for name, case in cases if case.records)
     return tuple(rows)
 
 
-def run_table(rows: Collection[Row]) -> pd.DataFrame:
-    """Return a row for each run, whatever it ended as: accuracies in percent, times in s, memory in bytes.
+def run_rows(rows: Collection[Row]) -> list[dict[str, Any]]:
+    """Return a flat row for each run, whatever it ended as: accuracies in percent, times in s, memory in bytes.
 
-    A run that several tables show has a row in each of them. Values of a run without a result are missing.
+    A run that several tables show has a row in each of them. Values of a run without a result are None.
     """
-    table = []
+    found = []
     for about, record in _records(rows):
         results = {name: value_of(name, record) if record.status == "ok" else None for name in RESULTS}
         costs = {"wall_s": record.time.wall_s, "rss_peak_bytes": record.memory.rss_peak_bytes}
-        table.append({**about, **results, **costs})
-    return pd.DataFrame(table).astype({"rss_peak_bytes": "Int64"}) if table else pd.DataFrame()
+        found.append({**about, **results, **costs})
+    return found
 
 
-def epoch_table(rows: Collection[Row]) -> pd.DataFrame:
-    """Return a row for each epoch of each run; a run without epochs has one row, whose values are missing."""
-    table, about = [], dict[str, Any]()
-    for about, record in _records(rows):
-        table += [{**about, **(asdict(epoch) if epoch else {})} for epoch in record.epochs or [None]]
-    frame = pd.json_normalize(table, sep="_")
-    return frame.reindex(columns=[*about, *EPOCH_TYPES]).astype(EPOCH_TYPES) if table else frame
+def epoch_rows(rows: Collection[Row]) -> list[dict[str, Any]]:
+    """Return a flat row for each epoch of each run; a run without epochs has one row, without their values."""
+    return [
+        {**about, **{key.replace(".", "_"): value for key, value in values.items()}}
+        for about, record in _records(rows)
+        for values in [flat(asdict(epoch)) for epoch in record.epochs] or [{}]
+    ]
 
 
 def _records(rows: Collection[Row]) -> Iterator[tuple[dict[str, Any], Record]]:
-    """Yield each record of each table once, with what its row begins with."""
-    shown = set[tuple[str, str, str]]()
-    for row in rows:
-        for record in row.records:
-            if (key := (row.benchmark, row.case, record.run_id)) not in shown:  # options may have changed nothing
-                shown.add(key)
-                about = {"run_id": record.run_id, "benchmark": row.benchmark, "case": row.case, "seed": record.seed}
-                about |= {"scale": record.scale, "data": record.spec.experiment.data}
-                about |= {"options": " ".join(record.spec.overrides), "status": record.status}
-                yield {**about, "flags": " ".join(record.flags)}, record
+    """Yield each record of each table once, whatever the options were called, with what its row begins with."""
+    shown = {(row.benchmark, row.case.name, record.run_id): record for row in rows for record in row.case.records}
+    for (benchmark, case, run_id), record in shown.items():
+        about = {"run_id": run_id, "benchmark": benchmark, "case": case, "seed": record.seed, "scale": record.scale}
+        about |= {"data": record.spec.experiment.data, "options": " ".join(record.spec.overrides)}
+        yield {**about, "status": record.status, "flags": " ".join(record.flags)}, record

@@ -1,10 +1,8 @@
 """What groups say together of the variance of a single run: moderated variances (Smyth, SAGMB 3, 2004), guarded."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import inf, isinf
-from statistics import variance
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,47 +15,40 @@ DRAWS = 1_000
 
 @dataclass(frozen=True)
 class Prior:
-    """What the groups of a report say together of the variance of a single run."""
+    """What the groups of a report say together of the variance of a single run; arrays where there are many reports."""
 
-    variance: float = 0.0
-    df: float = 0.0
+    variance: float | Floats = 0.0
+    df: float | Floats = 0.0
     """Degrees of freedom that they lend to a group; 0: none, and the test is Welch's."""
-    most_df: float = inf
-    """Those of all groups together: no estimate has more."""
+    groups: float = inf
+    """As many as there are, the group itself among them: no estimate has more degrees of freedom than all of them."""
 
-    def moderate(self, group: Sequence[float], resolution: float = 0.0) -> tuple[float, float]:
-        """Return the variance of a group and its degrees of freedom; nothing shrinks below the group's own variance.
-
-        `resolution` is the step of the values: a variance below that of rounding to it, step²/12, is not believed.
-        """
-        own, df = max(variance(group), resolution**2 / 12), len(group) - 1
-        if isinf(self.df):
-            return max(self.variance, own), self.most_df
-        return max((self.df * self.variance + df * own) / (self.df + df), own), min(self.df + df, self.most_df)
+    def moderate(self, own: float | Floats, df: int) -> tuple[float | Floats, float | Floats]:
+        """Return the variance of a group and its degrees of freedom; nothing shrinks below the group's own variance."""
+        weight = 1 - df / (self.df + df)
+        moderated = weight * self.variance + (1 - weight) * own
+        return np.maximum(moderated, own), np.minimum(self.df + df, self.groups * df)
 
 
 WELCH = Prior()
 
 
-def prior_of(variances: Sequence[float], df: int) -> Prior:
+def prior_of(variances: Floats, df: int) -> Prior:
     """Return the prior of groups with equal degrees of freedom: a scaled inverse chi-square (Smyth 2004, section 6.2).
 
-    Where the variances differ by no more than chance, the groups have one variance: they lend all that they have.
+    Groups lie along the last axis, reports along others. Where the variances differ by no more than chance, the groups
+    have one variance: they lend all that they have.
     """
-    if len(variances) < 2:
+    groups = variances.shape[-1]
+    if groups < 2:
         return WELCH
-    fitted_variance, lent = fitted(np.array(variances), df)
-    return Prior(float(fitted_variance), float(lent), df * len(variances))
-
-
-def fitted(variances: Floats, df: int) -> tuple[Floats, Floats]:
-    """Return the variance of the prior and its degrees of freedom; groups along the last axis, sets along others."""
     shifted = np.log(variances) - psi(df / 2) + np.log(df / 2)
     excess = shifted.var(axis=-1, ddof=1) - polygamma(1, df / 2)
     is_one = excess <= 0
     half = _inverse_trigamma(np.where(is_one, 1.0, excess))
     unequal = np.exp(shifted.mean(axis=-1) + psi(half) - np.log(half))
-    return np.where(is_one, variances.mean(axis=-1), unequal), np.where(is_one, inf, 2 * half)
+    # [()] makes a number of an array without axes.
+    return Prior(np.where(is_one, variances.mean(axis=-1), unequal)[()], np.where(is_one, inf, 2 * half)[()], groups)
 
 
 def _inverse_trigamma(value: Floats) -> Floats:
@@ -80,28 +71,25 @@ class Scatter:
     """As many groups of equal variance as have its degrees of freedom."""
     prior: Prior = WELCH
     """Of the variance of the sum of single runs."""
-    lenders: float = inf
-    """Groups that lend, its own among them."""
     in_blocks: bool = False
     """One variance of all groups, seed by seed, and not below that of the sum itself."""
 
     def drawn(self, variance: float, n: int) -> tuple[Floats, Floats]:
         """Return variances, and their degrees of freedom, that n seeds may show where single runs have this one."""
         count, df = max(1, round(self.groups)), n - 1
-        lenders = max(count, round(self.lenders)) if self.prior.df else count
+        lenders = max(count, round(self.prior.groups)) if self.prior.df else count
         shares = _shares_of_variance(lenders, df)
         own = variance * shares[:count]
         if self.in_blocks:
             return np.maximum(own[0], own.mean(axis=0)), np.full(DRAWS, float(count * df))
-        lent, most_df = np.zeros(DRAWS), inf
+        prior = WELCH
         if self.prior.df:
-            scale, lent = _priors(count, lenders, self.prior.df, df)
-            most_df = float(lenders * df)
-            weight = 1 / (1 + df / lent)
-            own = np.maximum(weight * scale * self.prior.variance + (1 - weight) * own, own)
+            prior = _priors(count, lenders, float(self.prior.df), df)
+            prior = replace(prior, variance=prior.variance * self.prior.variance)
+        moderated, dfs = prior.moderate(own, df)
+        own = np.asarray(moderated)
         total = own.sum(axis=0)
-        dfs = total**2 / (own**2).sum(axis=0) * np.minimum(lent + df, most_df)
-        return total / count, np.minimum(dfs, most_df)
+        return total / count, np.minimum(total**2 / (own**2).sum(axis=0) * dfs, prior.groups * df)
 
 
 @lru_cache(maxsize=64)
@@ -113,12 +101,12 @@ def _shares_of_variance(groups: int, df: int) -> Floats:
 
 
 @lru_cache(maxsize=256)
-def _priors(count: int, lenders: int, df: float, own_df: int) -> tuple[Floats, Floats]:
-    """Return in each draw the variance of the prior over the true one, and the degrees of freedom that are lent.
+def _priors(count: int, lenders: int, df: float, own_df: int) -> Prior:
+    """Return the prior of each draw, its variance over the true one.
 
     The variances of all lenders but the first, whose sum is in question, are inverse chi-square with `df`.
     """
     variances = _shares_of_variance(lenders, own_df).copy()
     if not isinf(df):
         variances[count:] *= df / np.random.default_rng(lenders).chisquare(df, (lenders - count, DRAWS))
-    return fitted(variances.T, own_df)
+    return prior_of(variances.T, own_df)
