@@ -24,7 +24,7 @@ from resnet18.records.checkpoints import decode, decode_picture, encode, encode_
 from resnet18.records.content import load_record
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError
 from resnet18.spec.load import benchmarks_dir, load_benchmark, suite_files
-from resnet18.spec.study import load_study
+from resnet18.spec.plan import load_study
 
 TOKENS = (b"nan", b"-inf", b"0x" + b"f" * 6_000, b"9" * 5_000, b"a." * 3_000, b"[" * 3_000, b'"\\u202e"', b"1e999", b"")
 """What a grammar may stumble over."""

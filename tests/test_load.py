@@ -17,8 +17,8 @@ from resnet18.spec.errors import SpecError, SuiteError
 from resnet18.spec.experiment import Experiment, parse_data
 from resnet18.spec.identity import ids_of
 from resnet18.spec.load import MAX_SPEC_BYTES, load_benchmark, load_benchmarks
+from resnet18.spec.plan import Study
 from resnet18.spec.resolve import Request, resolve
-from resnet18.spec.study import Study
 
 HOW = 'to add one, see benchmarks/README.md, "What is not here"'
 BAD = {

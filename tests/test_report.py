@@ -21,8 +21,8 @@ from resnet18.report.markdown import write_markdown
 from resnet18.report.report import build_document, write_report
 from resnet18.spec.errors import IntegrityError, SpecError
 from resnet18.spec.load import load_benchmarks
+from resnet18.spec.plan import Part
 from resnet18.spec.resolve import Request
-from resnet18.spec.study import Part
 from resnet18.tables.selection import select
 
 DASH, DAGGER = "\N{EN DASH}", "\N{DAGGER}"

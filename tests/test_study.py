@@ -9,9 +9,8 @@ from fakes.jobs import record_of
 from resnet18.cli.options import Answer
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks, suite_files
-from resnet18.spec.plan import plan
+from resnet18.spec.plan import load_study, plan
 from resnet18.spec.resolve import Request
-from resnet18.spec.study import load_study
 
 PART = """
 [[part]]
@@ -204,9 +203,9 @@ def test_the_lab_report_is_first_studied_at_full_size_and_one_input_size_and_pre
         (["smoky"], 2, ['study "smoky": unknown name (did you mean "smoke"?)', "lab-report, smoke"]),
         (["none.toml"], 2, ["none.toml: cannot be read"]),
         (["night.toml", "--part", "Al"], 2, ['part "Al": unknown title (did you mean "All"?)', 'allowed: "All"']),
-        (["lab-report", "--data", "cifar10"], 2, ["is of cifar10-jpeg, and --data is cifar10\n"]),
+        (["night.toml", "--data", "cifar10"], 2, ["--data cifar10: is cifar10, which no part is of (allowed: fashion"]),
         (["lab-report"], 2, ['part "Full size, 32 px": is of cifar10-jpeg', "add --data imagefolder:PATH"]),
-        (["lab-report", "--data", "imagefolder:photos"], 2, ["is of cifar10-jpeg, and --data is photos\n"]),
+        (["lab-report", "--data", "imagefolder:photos"], 2, ["is photos, which no part is of (allowed: cifar10-jpeg)"]),
         (["night.toml", "--budget", "soon"], 2, ["allowed: 90s"]),
         (["night.toml", "--budget", "1h", "--engine", "ray"], 2, ["times", "of ray's nodes are unknown"]),
         (["night.toml", "--device", "cuda"], 5, ["no CUDA device"]),
@@ -293,7 +292,7 @@ def test_what_is_left_of_the_budget_passes_on_to_the_next_part(write, cli, engin
     assert [("mine/8", 0), ("mine/16", 0), ("mine/16", 1)] == engine.ran()[:3]
     assert [("mine/8", 1, 10.0), ("mine/8", 2, 10.0), ("mine/16", 2, 10.0)] == left_out
     assert ("mine/8", 1) == engine.ran()[3]
-    assert "left out, as the budget has no time for them:\n  mine/8: seed 2 (about 10 s)\n" in said
+    assert "left out, as the budget has no time for them:\n  mine/8: seed 2 (about 10 s each)\n" in said
 
 
 def test_a_device_that_is_named_is_part_of_the_runs_as_with_run(write, cli, engine):

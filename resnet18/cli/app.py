@@ -9,18 +9,25 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.cli.check import check_command, compare_command
 from resnet18.cli.data import DATA_COMMANDS
+from resnet18.cli.env import env_command
+from resnet18.cli.forecast import forecast_command
+from resnet18.cli.judge import judge_command
+from resnet18.cli.plan import plan_command, power_command
+from resnet18.cli.report import export_command, report_command
+from resnet18.cli.run import run_command
+from resnet18.cli.study import study_command
 from resnet18.records.content import load_record
 from resnet18.records.record import Record
 from resnet18.records.store import merge
@@ -28,16 +35,8 @@ from resnet18.spec.benchmark import schema_of, spec_schema
 from resnet18.spec.errors import SuiteError, printable
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.study import Study
+from resnet18.spec.plan import Study
 
-Command = Callable[..., opt.Answer]
-COMMANDS = (
-    *("plan", "run", "study", "report", "judge", "verify", "forecast", "audit", "check"),
-    *("compare", "export", "power", "merge", "env", "schema"),
-)
-"""In the order of the help. Each is a function `NAME_command`, of this module, of `cli/NAME.py` or of `PLACES`."""
-PLACES = {"compare": "check", "export": "report", "power": "plan"}
-"""Commands that stand in the file of another."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""
 VERIFY_DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
@@ -126,45 +125,34 @@ def shared(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """Stand for the options that every command has."""
 
 
-def parameters_of(function: Callable[..., object]) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a command, with the fields of a group of options in place of the group."""
-    found = dict[str, inspect.Parameter]()
-    for name, parameter in inspect.signature(function).parameters.items():
-        found |= parameters_of(parameter.annotation) if is_group(parameter) else {name: parameter}
-    return found
+def ending(command: Callable[..., opt.Answer]) -> Callable[..., None]:
+    """Return a command with the shared options, which prints its answer and ends with its exit code.
 
-
-def is_group(parameter: inspect.Parameter) -> bool:
-    """Say whether a parameter of a command is a group of options."""
-    return is_dataclass(parameter.annotation)
-
-
-def called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever it returns
-    """Call a command, or make a group of options, with what is given."""
-    own = inspect.signature(function).parameters.values()
-    groups = {one.name: called(one.annotation, given) for one in own if is_group(one)}
-    return function(**groups, **{one.name: given[one.name] for one in own if one.name not in groups})
-
-
-def ending(command: Command) -> Callable[..., None]:
-    """Return a command with the shared options, which prints its answer and ends with its exit code."""
-    parameters = parameters_of(command) | parameters_of(shared)
+    A parameter that is a dataclass stands for its fields: options that several commands have.
+    """
+    own = inspect.signature(command).parameters
+    groups: dict[str, Any] = {name: one.annotation for name, one in own.items() if is_dataclass(one.annotation)}
+    options = dict[str, inspect.Parameter]()
+    for name, one in {**own, **inspect.signature(shared).parameters}.items():
+        options |= inspect.signature(groups[name]).parameters if name in groups else {name: one}
 
     @wraps(command)
     def call(**given: Any) -> None:  # noqa: ANN401 - whatever the command takes
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given[field.name] for field in fields(group)})
         try:
-            answer = called(command, given)
+            answer = command(**{name: given[name] for name in own})
             typer.echo(json.dumps(answer.value) if given["as_json"] else printable(answer.text))
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Python's exit code, 1, is for a regression
             raise typer.Exit(reported(error, debug=given["debug"])) from None
         raise typer.Exit(answer.exit_code)
 
-    call.__signature__ = inspect.Signature([*parameters.values()])  # type: ignore[attr-defined]  # typer reads it
-    call.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    call.__signature__ = inspect.Signature([*options.values()])  # type: ignore[attr-defined]  # typer reads it
+    call.__annotations__ = {name: one.annotation for name, one in options.items()}
     return call
 
 
-def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
+def made_of(commands: Iterable[Callable[..., opt.Answer]], about: str) -> typer.Typer:
     """Return the command that has these commands."""
     made = typer.Typer(
         help=about,
@@ -178,16 +166,13 @@ def made_of(commands: Iterable[Command], about: str) -> typer.Typer:
     return made
 
 
-def command_of(name: str) -> Command:
-    """Return the function of a command."""
-    found = globals().get(f"{name}_command") or getattr(
-        import_module(f"resnet18.cli.{PLACES.get(name, name)}"), f"{name}_command"
-    )
-    return cast("Command", found)
-
-
-commands = map(command_of, COMMANDS)
-app = made_of(commands, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
+COMMANDS = (
+    *(plan_command, run_command, study_command, report_command, judge_command, verify_command, forecast_command),
+    *(audit_command, check_command, compare_command, export_command, power_command, merge_command, env_command),
+    schema_command,
+)
+"""In the order of the help."""
+app = made_of(COMMANDS, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 

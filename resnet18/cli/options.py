@@ -1,7 +1,6 @@
 """The options of the command line, by themselves and in the groups that commands share, and a command's answer."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -26,22 +25,14 @@ class Answer(NamedTuple):
     exit_code: int = 0
 
 
-def option(
-    flag: str,
-    metavar: str | None,
-    text: str,
-    *offered: str,
-    least: float | None = None,
-    most: float | None = None,
-    parser: Callable[[str], object] | None = None,
-) -> Any:  # noqa: ANN401 - as typer
-    """Return an option with its help and limits; after Tab the shell offers the words that begin as typed."""
+def option(flag: str, metavar: str | None, text: str, *offered: str, **more: Any) -> Any:  # noqa: ANN401 - as typer
+    """Return an option of typer; after Tab the shell offers the words that begin as typed."""
 
     def complete(incomplete: str) -> list[str]:
         return [word for word in offered if word.startswith(incomplete)]
 
     found = complete if offered else None
-    return typer.Option(flag, metavar=metavar, help=text, autocompletion=found, min=least, max=most, parser=parser)
+    return typer.Option(flag, metavar=metavar, help=text, autocompletion=found, **more)
 
 
 def benchmark_names(incomplete: str) -> list[str]:
@@ -73,7 +64,7 @@ Hypotheses = Annotated[
 SCALE_HELP = "Size of the runs: data set, number of images, epochs, width, seeds."
 Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
 SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget the most, 10."
-Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, least=1, most=1000)]
+Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, min=1, max=1000)]
 TIME = "90s|30m|2h"
 BUDGET_HELP = "Choose the runs that give the most verdicts in this time: 3, 5 or 10 seeds of some claims."
 DECIDED_HELP = "Run 3 seeds, then 5 and 10 of the claims that are still open."
@@ -91,7 +82,7 @@ Engine = Annotated[Literal["local", "ray", "slurm"], option("--engine", "local|r
 RESOURCES_HELP = "CPUs and GPUs of a run on a cluster. Runs whose times are compared get a whole node."
 Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
 JOBS_HELP = "Number of runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared go alone."
-Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, least=1)]
+Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, min=1)]
 Results = Annotated[Path, option("--results", "DIR", "Results folder: records and report.")]
 # How.
 SET_HELP = "Change a key of the benchmarks, as in -o optimizer.lr=0.01; may be repeated."
@@ -105,9 +96,9 @@ Retime = Annotated[
 Unreliable = Annotated[
     bool, option("--accept-unreliable", None, "Also use unreliable times for verdicts and speed-ups.")
 ]
-Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", least=0)]
+Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", min=0)]
 LIMIT_HELP = "Stop each run after this many seconds; the same command resumes it."
-Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, least=0.001)]
+Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, min=0.001)]
 Time = Annotated[
     bool, option("--time", None, "If no record tells how long runs take, time a few steps (10 s at most).")
 ]

@@ -1,6 +1,6 @@
 """The commands `plan`, with what `run` says too before it begins, and `power`, how likely seeds show a difference."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 from tabulate import tabulate
@@ -35,9 +35,13 @@ def plan_command(what: opt.WhatToRun, results: opt.Results = opt.LOCAL, time_ste
 
 def run_row(view: Preview, run: Run) -> dict[str, Any]:
     """Return a flat row about a run; its seconds are None where they are unknown."""
-    seed, epochs = run.experiment.seed, run.experiment.epochs
-    about = {"run_id": run.run_id, "cases": ", ".join(run.labels), "seed": seed, "epochs": epochs}
-    return {**about, "seconds": view.seconds.get(run.run_id)}
+    return {
+        "run_id": run.run_id,
+        "cases": ", ".join(run.labels),
+        "seed": run.experiment.seed,
+        "epochs": run.experiment.epochs,
+        "seconds": view.seconds.get(run.run_id),
+    }
 
 
 def plan_rows(view: Preview, known: Mapping[str, Record]) -> list[dict[str, Any]]:
@@ -59,12 +63,12 @@ def plan_rows(view: Preview, known: Mapping[str, Record]) -> list[dict[str, Any]
 
 def summary_row(view: Preview) -> dict[str, Any]:
     """Return a flat row about all runs."""
-    runs, absent, pending = view.plan.runs, view.plan.not_planned, view.pending
+    pending, absent = view.pending, view.plan.not_planned
     shared = sum(not run.is_timed for run in pending)
     at_a_time = max(1, min(view.jobs or 1, shared))
     return {
-        "runs": len(runs),
-        "recorded": len(runs) - len(pending),
+        "runs": len(view.plan.runs),
+        "recorded": len(view.plan.runs) - len(pending),
         "not_planned": len(absent),
         "reasons": list(dict.fromkeys(absent.values())),
         "at_a_time": at_a_time,
@@ -80,21 +84,11 @@ def announcement(view: Preview) -> str:
     text = f"{row['runs']} run{'' if row['runs'] == 1 else 's'} ({view.request.described})"
     text += f", {row['recorded']} recorded" if row["recorded"] else ""
     text += f", {row['not_planned']} not planned ({', '.join(row['reasons'])})" if row["not_planned"] else ""
-    lines = [f"{text}; {_time(view, row)}", *_slow_precision(view)]
+    lines = [f"{text}; {_time(view, row)}"]
+    if view.jobs is not None and (emulated := _emulated(view)):
+        how_many = f"{emulated} of {len(view.pending)} runs"
+        lines.append(f"slow here: the processor emulates bf16 ({how_many}); faster: -o precision=fp32")
     return "\n".join([*lines, budget_text(view)] if view.claims else lines)
-
-
-def left_out_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the rows of runs for which a budget has no time as a line for each case."""
-    by_case: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        by_case.setdefault(row["cases"], []).append(row)
-    lines = ["left out, as the budget has no time for them:"]
-    for cases, of_case in by_case.items():
-        seeds, seconds = ", ".join(str(row["seed"]) for row in of_case), of_case[0]["seconds"]
-        time = "time unknown" if seconds is None else f"about {duration(seconds)}" + " each" * (len(of_case) > 1)
-        lines.append(f"  {cases}: seed {seeds} ({time})")
-    return "\n".join(lines)
 
 
 def _time(view: Preview, row: Mapping[str, Any]) -> str:
@@ -108,21 +102,28 @@ def _time(view: Preview, row: Mapping[str, Any]) -> str:
     return f"{time}, {row['basis']}"
 
 
-def _slow_precision(view: Preview) -> list[str]:
-    """Return a warning where runs are in a precision that this machine's processor emulates."""
+def _emulated(view: Preview) -> int:
+    """Return how many runs are in a precision that this machine's processor emulates."""
     from resnet18.measure.devices import emulates_bf16
 
     count = sum(run.execution.precision == "bf16" and view.is_on_cpu(run) for run in view.pending)
-    if not count or view.jobs is None or not emulates_bf16():
-        return []
-    how_many = f"{count} of {len(view.pending)} runs"
-    return [f"slow here: the processor emulates bf16 ({how_many}); faster: -o precision=fp32"]
+    return count if count and emulates_bf16() else 0
+
+
+def left_out_text(rows: Collection[Mapping[str, Any]]) -> str:
+    """Return the rows of runs for which a budget has no time as a line for each case."""
+    lines = ["left out, as the budget has no time for them:"]
+    for cases, seconds in {row["cases"]: row["seconds"] for row in rows}.items():
+        seeds = ", ".join(str(row["seed"]) for row in rows if row["cases"] == cases)
+        time = "time unknown" if seconds is None else f"about {duration(seconds)} each"
+        lines.append(f"  {cases}: seed {seeds} ({time})")
+    return "\n".join(lines)
 
 
 def power_command(
     names: opt.Names = None,
     difference: Annotated[
-        list[float] | None, opt.option("--difference", "N", DIFFERENCE_HELP, least=0.001, most=1_000)
+        list[float] | None, opt.option("--difference", "N", DIFFERENCE_HELP, min=0.001, max=1_000)
     ] = None,
     metric: Annotated[str, opt.option("--metric", "NAME", METRIC_HELP)] = "clean_accuracy",
     results: opt.Results = opt.LOCAL,
@@ -145,15 +146,19 @@ def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
     from resnet18.tables.statistics import ALPHA, POWER
 
     cells = []
+    unit, claims = rows[0]["unit"], rows[0]["claims"]
     for row in rows:
         interval = f" [{row['sigma_low']:.3g}, {row['sigma_high']:.3g}]" if row["df"] else ""
-        powers = [f"{row[f'power_{n}']:.2f}" for n in TESTED_AT]
-        seeds = row["seeds"] or f"more than {max(TESTED_AT)}"
-        cells.append([row["where"], f"{row['sigma']:.3g}{interval}", row["df"], row["difference"], *powers, seeds])
-    unit, claims = rows[0]["unit"], rows[0]["claims"]
-    heads = ["runs", f"standard deviation ({unit})", "degrees of freedom", f"difference ({unit})"]
-    heads += [*(f"power, {n} seeds" for n in TESTED_AT), f"seeds for {POWER}"]
-    table = tabulate(cells, headers=heads, disable_numparse=True)
+        cell = {
+            "runs": row["where"],
+            f"standard deviation ({unit})": f"{row['sigma']:.3g}{interval}",
+            "degrees of freedom": row["df"],
+            f"difference ({unit})": row["difference"],
+            **{f"power, {n} seeds": f"{row[f'power_{n}']:.2f}" for n in TESTED_AT},
+            f"seeds for {POWER}": row["seeds"] or f"more than {max(TESTED_AT)}",
+        }
+        cells.append(cell)
+    table = tabulate(cells, headers="keys", disable_numparse=True)
     note = (
         f"Power: the chance that a report of {claims} claims shows the difference of two cases, by the rule of its "
         f"verdicts ({100 * ALPHA:g} % for all claims together). Claims are tested at 3, 5 and 10 seeds only: where 10 "

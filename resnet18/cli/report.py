@@ -13,7 +13,7 @@ from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, disk_errors
 from resnet18.spec.load import check_ids_differ, load_benchmarks
-from resnet18.spec.study import Part, load_study
+from resnet18.spec.plan import Part, load_study
 
 Format = Literal["csv", "csv-runs", "github-smaller", "github-bigger", "tensorboard"]
 TO_HELP = "Output file (for tensorboard: a folder); default: standard output."
@@ -28,10 +28,13 @@ def report_command(
     accept_unreliable: opt.Unreliable = False,
 ) -> opt.Answer:
     """Write the report (README.md, report.html, parts, figures) from records. Name TOML files of your own to add."""
+    from resnet18.report.report import write_report
+
     parts = load_study(study).parts if study else ()
-    wanted = dict.fromkeys([*(names or ()), *(name for part in parts for name in part.benchmarks)])
+    wanted = [*(names or ()), *(name for part in parts for name in part.benchmarks)]
     readings = readings_of(results)
-    path = write(results, load_benchmarks(tuple(wanted)), readings, parts, accept_unreliable=accept_unreliable)
+    shown = all_with(load_benchmarks(wanted))
+    path = write_report(results, shown, readings, parts, accept_unreliable=accept_unreliable)
     row = {"report": str(path), "records": len(readings.records), "left_out": len(readings.refused)}
     return opt.Answer(row, f"report: {path} and report.html", 4 if readings.refused else 0)
 
@@ -44,20 +47,6 @@ def readings_of(results: Path) -> Readings:
     for error in readings.refused:
         typer.echo(f"left out: {error}", err=True)
     return readings
-
-
-def write(
-    results: Path,
-    benchmarks: Iterable[Benchmark],
-    readings: Readings,
-    parts: Sequence[Part] = (),
-    *,
-    accept_unreliable: bool = False,
-) -> Path:
-    """Write the report of all benchmarks of the suite and of the given ones, by parts of a study; return its path."""
-    from resnet18.report.report import write_report
-
-    return write_report(results, all_with(benchmarks), readings, parts, accept_unreliable=accept_unreliable)
 
 
 def all_with(benchmarks: Iterable[Benchmark]) -> tuple[Benchmark, ...]:
@@ -79,9 +68,10 @@ def reported(
 ) -> opt.Answer:
     """Write the report, and say where it is."""
     from resnet18.execution.runner import exit_code_of
+    from resnet18.report.report import write_report
 
     readings = readings_of(store.results)
-    path = write(store.results, benchmarks, readings, parts)
+    path = write_report(store.results, all_with(benchmarks), readings, parts)
     exit_code = exit_code_of(finished) or (4 if readings.refused else 0)
     event = {
         "event": "report",
@@ -119,17 +109,16 @@ def export_command(
     if not rows:
         what = "no recorded run is of these benchmarks"
         raise UnfinishedError(str(results), what, next_step="name others, or a TOML file of your own")
-    row: dict[str, object] = {"format": form, "to": to and str(to), "runs": None, "text": None}
-    said = f"{form}: {to}"
+    runs, text = None, None
     if to is None:
-        row["text"] = text = TEXTS[form](rows)
-        said = text.removesuffix("\n")
+        text = TEXTS[form](rows)
     elif form == TENSORBOARD:
-        row["runs"] = runs = write_events(rows, to)
-        said += f", {runs} runs"
+        runs = write_events(rows, to)
     else:
         write_whole(to, TEXTS[form](rows))
-    return opt.Answer(row, said, 4 if readings.refused else 0)
+    row = {"format": form, "to": to and str(to), "runs": runs, "text": text}
+    said = f"{form}: {to}" + (f", {runs} runs" if runs is not None else "")
+    return opt.Answer(row, text.removesuffix("\n") if text is not None else said, 4 if readings.refused else 0)
 
 
 def write_whole(path: Path, text: str) -> None:

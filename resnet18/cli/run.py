@@ -22,7 +22,7 @@ from resnet18.spec.claim import cases_of
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_home, parse_data
 from resnet18.spec.identity import PACKAGE, definitions
-from resnet18.spec.study import Part
+from resnet18.spec.plan import Part
 
 if TYPE_CHECKING:
     from resnet18.execution.progress import Progress
@@ -43,8 +43,7 @@ def run_command(what: opt.WhatToRun, how: opt.HowToRun, until_decided: opt.Until
     if len(given := [option for option, value in chosen_by if value]) > 1:
         raise SpecError(" and ".join(given), "each chooses runs in its own way", next_step=LEAVE_ONE_OUT)
     source = parse_data(what.data or SCALES[what.scale].data)
-    check_is_there(source)  # before a cluster, a device or torch is asked for
-    runner = runner_of(how, needs_times=what.budget is not None)
+    runner = runner_of(how, [source], needs_times=what.budget is not None)
     view = outline(replace(what, seeds=max(TESTED_AT)) if until_decided else what, source, runner.devices)
     parts = until_decided_parts(view, runner) if until_decided else (carry_out(each, runner) for each in [view])
     return report_after(parts, view.benchmarks, runner)
@@ -61,21 +60,20 @@ class Runner:
     store: Store
 
 
-def check_is_there(source: DataSource) -> None:
-    """Raise EnvironmentMissingError where CIFAR-10 is wanted and its archive is missing."""
-    from resnet18.data.archives import find_archive
+def runner_of(how: opt.HowToRun, sources: Iterable[DataSource], *, needs_times: bool) -> Runner:
+    """Return what the options name.
 
-    if source.label == CIFAR10:
-        find_archive(data_home())
-
-
-def runner_of(how: opt.HowToRun, *, needs_times: bool) -> Runner:
-    """Return what the options name; SpecError at options that exclude each other."""
+    Raises EnvironmentMissingError where CIFAR-10 is wanted and its archive is missing, before a cluster, a device or
+    torch is asked for, and SpecError at options that exclude each other.
+    """
     from rich.console import Console
 
+    from resnet18.data.archives import find_archive
     from resnet18.execution.progress import Progress
     from resnet18.measure.devices import present_devices
 
+    if any(source.label == CIFAR10 for source in sources):
+        find_archive(data_home())
     is_local, jobs = how.engine == "local", how.jobs or 1
     for is_mistake, where, what in (
         (how.retime and not is_local, "--retime", f"takes times on this machine, not on {how.engine}'s nodes"),

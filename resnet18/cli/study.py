@@ -1,6 +1,6 @@
 """The command `study`: what a study names is run part by part, in its order of worth, or only listed."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from time import monotonic
@@ -11,13 +11,13 @@ from tabulate import tabulate
 
 from resnet18.cli import options as opt
 from resnet18.cli.preview import Preview, filled, fitting, outline
-from resnet18.cli.run import carry_out, check_is_there, report_after, runner_of
+from resnet18.cli.run import carry_out, report_after, runner_of
 from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, parse_data
 from resnet18.spec.load import load_benchmarks, suite_files
 from resnet18.spec.metric import duration
-from resnet18.spec.study import Part, Study, load_study
+from resnet18.spec.plan import Part, Study, load_study
 from resnet18.tables.pace import total_s
 
 STUDY_HELP = "A study of the suite (benchmarks/studies), or a TOML file."
@@ -44,36 +44,39 @@ def study_command(
     device: opt.Device = None,
 ) -> opt.Answer:
     """Carry out the runs of a study that have no record yet, part by part, then write the report."""
-    study, given = load_study(name), None if data is None else parse_data(data)
+    study = load_study(name)
     parts = study.named(titles or ())
-    sources = {part.title: source_of(part, given, may_be_absent=only_plan) for part in parts}
+    sources = sources_of(parts, data, may_be_absent=only_plan)
     if only_plan:
         from resnet18.measure.devices import present_devices
 
-        rows = plan_rows(outlines(study, sources, present_devices(prove=False), device), how, budget)
+        views = outlines(study, sources, present_devices(prove=False), device)
+        rows = plan_rows(views, how, budget or inf)
         return opt.Answer(rows, plan_text(rows))
-    for source in sources.values():
-        check_is_there(source)
-    runner = runner_of(how, needs_times=budget is not None)
+    runner = runner_of(how, sources.values(), needs_times=budget is not None)
     views = outlines(study, sources, runner.devices, device)
-    end_s = monotonic() + (inf if budget is None else budget)
+    end_s = monotonic() + (budget or inf)
     finished = (carry_out(views[part.title], runner, end_s, part) for part in parts)
     benchmarks = load_benchmarks(one for part in study.parts for one in part.benchmarks)
     return report_after(finished, benchmarks, runner, study.parts)
 
 
-def source_of(part: Part, given: DataSource | None, *, may_be_absent: bool) -> DataSource:
-    """Return where the data of a part are; for a plan they `may_be_absent`.
+def sources_of(parts: Sequence[Part], data: str | None, *, may_be_absent: bool) -> dict[str, DataSource]:
+    """Return where the data of each part are, by its title; for a plan they `may_be_absent`.
 
-    Raises SpecError where they are not the data that are given, or none are and the suite has no place for them.
+    Raises SpecError where data are given that no part is of, and where a part's lie at no known place.
     """
-    if given is not None and given.label == part.data:
-        return given
-    if part.data in {CIFAR10, EMBEDDED} or (given is None and may_be_absent):
-        return DataSource(part.data)
-    next_step = f"add --data imagefolder:PATH, of a folder or tar archive that is called {part.data}"
-    says = "does not say where that lies" if given is None else f"is {given.label}"
-    raise SpecError(f'part "{part.title}"', f"is of {part.data}, and --data {says}", next_step=next_step)
+    given, labels = parse_data(data) if data else None, sorted({part.data for part in parts})
+    if given is not None and given.label not in labels:
+        raise SpecError(f"--data {data}", f"is {given.label}, which no part is of", allowed=labels)
+    known = {label: DataSource(label) for label in labels if label in {CIFAR10, EMBEDDED} or may_be_absent}
+    known |= {given.label: given} if given is not None else {}
+    for part in parts:
+        if part.data not in known:
+            what = f"is of {part.data}, and --data does not say where that lies"
+            next_step = f"add --data imagefolder:PATH, of a folder or tar archive that is called {part.data}"
+            raise SpecError(f'part "{part.title}"', what, next_step=next_step)
+    return {part.title: known[part.data] for part in parts}
 
 
 def outlines(
@@ -103,27 +106,26 @@ def outlines(
     }
 
 
-def plan_rows(views: Mapping[str, Preview], how: opt.HowToRun, budget_s: float | None) -> list[dict[str, Any]]:
+def plan_rows(views: Mapping[str, Preview], how: opt.HowToRun, budget_s: float) -> list[dict[str, Any]]:
     """Return a flat row for each part; a run that several parts share is counted as to run in the first alone."""
     records, rows, planned = Store(how.results).read().records, list[dict[str, Any]](), set[str]()
-    left_s = inf if budget_s is None else budget_s
     for title, asked in views.items():
         view = filled(asked, records, keep_stale=how.keep_stale, jobs=how.jobs or 1)
-        runs, recorded, shared = len(view.plan.runs), len(view.done), {run.run_id for run in view.pending} & planned
-        view, left_out = fitting(replace(view, done=view.done | shared), left_s)
-        seconds = total_s(view.pending, view.seconds, how.jobs or 1)
-        left_s -= seconds or 0.0
-        planned |= {run.run_id for run in view.pending}
+        shared = {run.run_id for run in view.pending} & planned
+        fit, left_out = fitting(replace(view, done=view.done | shared), budget_s)
+        planned |= {run.run_id for run in fit.pending}
+        seconds = total_s(fit.pending, fit.seconds, fit.jobs or 1)
+        budget_s -= seconds or 0.0
         row = {
             "part": title,
-            "runs": runs,
-            "recorded": recorded,
+            "runs": len(view.plan.runs),
+            "recorded": len(view.done),
             "in_parts_above": len(shared),
-            "to_run": len(view.pending),
+            "to_run": len(fit.pending),
             "left_out": len(left_out),
             "not_planned": len(view.plan.not_planned),
             "seconds": seconds,
-            "basis": ", ".join(sorted(view.bases)) if view.pending and view.bases else None,
+            "basis": (fit.pending and ", ".join(sorted(view.bases))) or None,
         }
         rows.append(row)
     return rows
@@ -137,7 +139,6 @@ def plan_text(rows: Collection[Mapping[str, Any]]) -> str:
     ]
     heads = {"in_parts_above": "in parts above", "to_run": "to run", "left_out": "left out", "not_planned": "no device"}
     table = tabulate(cells, headers={**heads, "seconds": "time"}, tablefmt="plain", disable_numparse=True)
-    known = sum(row["seconds"] or 0.0 for row in rows)
-    runs = sum(row["to_run"] for row in rows)
-    time = f"about {duration(known)} here" + (", and more" if any(row["seconds"] is None for row in rows) else "")
+    runs, seconds = sum(row["to_run"] for row in rows), [row["seconds"] for row in rows]
+    time = f"about {duration(sum(filter(None, seconds)))} here" + (", and more" if None in seconds else "")
     return f"{table}\n\n{runs} runs to run; {time if runs else 'nothing is left to run'}"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from resnet18.judge.verdict import Verdict, judge
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.plan import Part
 from resnet18.spec.resolve import Request
-from resnet18.spec.study import Part
 from resnet18.tables.selection import Selection, select, selections_by_request
 
 

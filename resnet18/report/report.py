@@ -20,7 +20,7 @@ from resnet18.report.page import write_page
 from resnet18.report.sections import leftovers, part_of
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
-from resnet18.spec.study import Part
+from resnet18.spec.plan import Part
 from resnet18.tables.cells import DAGGER
 
 README, WEB = "README.md", "report.html"

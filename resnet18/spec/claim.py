@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
 from resnet18.spec.experiment import Device, MemorySize
-from resnet18.spec.metric import METRICS, Quantity, is_change, parse_printed, quantity_of
+from resnet18.spec.metric import Quantity, is_change, parse_printed
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
@@ -22,7 +22,7 @@ Names = Annotated[Items[Name], Field(min_length=2)]
 
 
 class _OfMetric(Model):
-    metric: Name  # one of `METRICS`; in a file that only documents a report, any that its table prints
+    metric: Name  # one of `METRICS`; in a file that only documents a report, also any that its table prints
     level: Annotated[float, Field(gt=0, lt=100)] | None = None  # accuracy in percent, for `epochs_to_level` alone
     paired: bool = False  # compare run by run of equal seed, declared before the runs
 
@@ -31,11 +31,6 @@ class _OfMetric(Model):
         if (self.metric == "epochs_to_level") != (self.level is not None):
             raise ValueError('"level" (in percent) belongs to the metric "epochs_to_level", which needs it')
         return self
-
-    def _refuse_misfit(self) -> None:
-        """Raise ValueError where the suite's own metric cannot be compared so; `load` knows a file's own metrics."""
-        if self.metric in METRICS and (why := misfit(self, quantity_of(self.metric))):
-            raise ValueError(why)
 
 
 class Difference(_OfMetric):
@@ -53,7 +48,6 @@ class Difference(_OfMetric):
             raise ValueError('a comparison has either "than" (a case) or "than_value" (a number)')
         if self.than == self.case:
             raise ValueError(f'compares "{self.case}" with itself')
-        self._refuse_misfit()
         return self
 
 
@@ -81,7 +75,6 @@ class Close(_OfMetric):
             raise ValueError(f'"{self.reported}" is no number')
         if self.paired:
             raise ValueError("one case has no partner to be paired with")
-        self._refuse_misfit()
         return self
 
     @property
@@ -104,7 +97,6 @@ class Ratio(_OfMetric):
     def _is_a_range(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
-        self._refuse_misfit()
         return self
 
 

@@ -11,7 +11,7 @@ from resnet18.spec.claim import MetricCheck, misfit, orders
 from resnet18.spec.errors import M, SpecError, did_you_mean, parse_toml, validated
 from resnet18.spec.experiment import SCALE_KEYS
 from resnet18.spec.identity import PACKAGE
-from resnet18.spec.metric import METRICS, TABLE_METRICS
+from resnet18.spec.metric import METRICS, TABLE_METRICS, quantity_of
 from resnet18.spec.optimizer import Cosine
 from resnet18.spec.resolve import Request, Specs, check_cases_differ, resolve, value_at, with_sub_cases
 
@@ -189,15 +189,19 @@ def _texts(value: Any, place: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
 
 
 def _check_quantities(benchmark: Benchmark, where: str) -> None:
-    """Refuse a check that a metric of the file's own cannot have: its row says what the metric measures."""
-    rows = {row.metric: row for row in benchmark.table.metrics if row.metric not in METRICS}
-    checks = [(claim.id, check) for claim in benchmark.claims for check in claim.checks]
-    for name, check in checks:
-        row = rows.get(getattr(check, "metric", ""))
-        if isinstance(check, MetricCheck) and row and (why := misfit(check, row.measures)):
-            what = f'{why}; the quantity of "{row.metric}" is "{row.measures}"'
-            next_step = f'set `quantity` of "{row.metric}" in table.metrics, or use another kind of check'
-            raise SpecError(f"{where}: claim {name}", what, next_step=next_step)
+    """Refuse a check that its metric cannot have: the row of a metric of the file's own says what it measures."""
+    own = {row.metric: row.measures for row in benchmark.table.metrics if row.metric not in METRICS}
+    for claim in benchmark.claims:
+        for check in claim.checks:
+            if not isinstance(check, MetricCheck):
+                continue
+            quantity = own.get(check.metric, quantity_of(check.metric))
+            if why := misfit(check, quantity):
+                what = f'{why}; the quantity of "{check.metric}" is "{quantity}"'
+                next_step = "use another kind of check"
+                if check.metric in own:
+                    next_step = f'set `quantity` of "{check.metric}" in table.metrics, or {next_step}'
+                raise SpecError(f"{where}: claim {claim.id}", what, next_step=next_step)
 
 
 def _check_orders(benchmark: Benchmark, where: str) -> None:

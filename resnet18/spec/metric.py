@@ -55,15 +55,9 @@ METRICS: dict[str, MetricFacts] = {
     "epochs_to_level": MetricFacts(f"epochs until {CLEAN} reaches a level", "epochs", f"5 {ALIKE}"),
     "epochs_to_plateau": MetricFacts(f"epochs until {CLEAN} is within 2 points of its highest", "epochs", f"5 {ALIKE}"),
     "jitter": MetricFacts(f"noise of {CLEAN} from epoch to epoch", "accuracy", f"5 {ALIKE}"),
-    "late_gain": MetricFacts(
-        f"{CLEAN}, last quarter of epochs minus the quarter before", "accuracy", f"8 {ALIKE}", is_change=True
-    ),
-    "gain_at_first_cut": MetricFacts(
-        f"{CLEAN} after the first cut of the learning rate minus before", "accuracy", CUT, is_change=True
-    ),
-    "gain_at_last_cut": MetricFacts(
-        f"{CLEAN} after the last cut of the learning rate minus before", "accuracy", CUT, is_change=True
-    ),
+    "late_gain": MetricFacts(QUARTERS, "accuracy", f"8 {ALIKE}", is_change=True),
+    "gain_at_first_cut": MetricFacts(AT_CUT.format("first"), "accuracy", CUT, is_change=True),
+    "gain_at_last_cut": MetricFacts(AT_CUT.format("last"), "accuracy", CUT, is_change=True),
 }
 MARGIN_UNITS: dict[Quantity, str] = {"accuracy": "points", "seconds": "%", "bytes": "%", "loss": "nats", "slope": "%"}
 MARGIN_UNITS |= {"epochs": "epochs", "other": ""}
