@@ -8,7 +8,7 @@ import pytest
 
 from resnet18.measure import host
 from resnet18.measure.host import HostWatch, usable_cpus
-from resnet18.records.disturbance import disturbances, lost_cpus
+from resnet18.records.content import disturbances, lost_cpus
 from resnet18.records.record import Conditions
 
 STATES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")

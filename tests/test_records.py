@@ -9,9 +9,9 @@ from fakes.disk import FaultyOs
 from pydantic import ValidationError
 
 from resnet18.records import disk
-from resnet18.records.content import build_record, contradict, first_difference, load_record, record_hash, result_hash
+from resnet18.records.content import build_record, load_record, record_hash, result_hash
 from resnet18.records.record import FINAL, Record, Score, Status, Summary
-from resnet18.records.store import is_done, last_attempts
+from resnet18.records.store import contradict, first_difference, is_done, last_attempts
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 RESULT_HASH = "304a9ea314c7f830d84a2346e9afa270b5c9691f4be5439bf8d2246a17d8a203"

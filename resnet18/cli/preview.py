@@ -12,9 +12,8 @@ from tabulate import tabulate
 from resnet18.cli.options import WhatToRun
 from resnet18.cli.report import all_with
 from resnet18.judge.reason import reason_text
-from resnet18.records.content import knows_machine
 from resnet18.records.record import Record
-from resnet18.records.store import is_done, last_attempts
+from resnet18.records.store import is_done, knows_machine, last_attempts
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
 from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, TESTED_AT, DataSource

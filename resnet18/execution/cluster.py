@@ -20,7 +20,7 @@ from resnet18.execution.job import Engine, Job
 from resnet18.records import disk
 from resnet18.records.content import LIMIT, file_name, parse_record
 from resnet18.records.record import FINAL, Status
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError, disk_errors
 from resnet18.spec.experiment import DataSource, data_home
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
@@ -106,15 +106,13 @@ class Delivery(Model):
     def keep(self, job: Job) -> Status:
         """Write what came back into the job's results, the record last, and return its status or raise a SuiteError."""
         run_id, store = job.run.run_id, job.store
-        try:
+        what, next_step = "a record cannot be kept", "make room, then repeat the command"
+        with disk_errors(EnvironmentMissingError, str(store.results), what, next_step):
             if self.log:
                 disk.replace(job.log, self.log.encode())
             if self.picture is not None:
                 disk.replace(store.picture_path(run_id, job.attempt), base64.b64decode(self.picture))
             return store.keep(run_id, job.attempt, self.record.encode()).status
-        except OSError as error:
-            what, next_step = f"a record cannot be kept: {error.strerror}", "make room, then repeat the command"
-            raise EnvironmentMissingError(str(store.results), what, next_step=next_step) from None
 
 
 def carry_out_apart(text: str) -> str:
@@ -130,7 +128,8 @@ def carry_out_apart(text: str) -> str:
     error: SuiteError
     try:
         # Not in the run's own folder, which is removed before the lock is let go.
-        with run_lock(scratch, run_id, wait_s=TAKEN_LIMIT_S):
+        lock = run_lock(scratch, run_id, wait_s=TAKEN_LIMIT_S)
+        with disk_errors(EnvironmentMissingError, _here(), f"{job.results} cannot be written"), lock:
             check_fit(job)
             if job.recorded() is None or job.store.attempts(run_id) != job.attempt:
                 for path in job.store.folder.glob("*.json"):  # of other attempts, code or data
@@ -140,8 +139,6 @@ def carry_out_apart(text: str) -> str:
             return _packed(job).model_dump_json()
     except RunIsTakenError as holder:
         error = EnvironmentMissingError(_here(), f"carries the run out already: {holder}")
-    except OSError as failure:
-        error = EnvironmentMissingError(_here(), f"{job.results} cannot be written: {failure.strerror}")
     except SuiteError as refusal:
         error = refusal
     return Delivery.of(error).model_dump_json()

@@ -9,16 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from resnet18.data.source import open_data
 from resnet18.execution.attempt import carry_out
 from resnet18.execution.job import Job, Message
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import LocalEngine, make_jobs
-from resnet18.records.content import first_difference, promises_bits
 from resnet18.records.record import Epoch, Identity, Record
-from resnet18.records.store import Store
+from resnet18.records.store import Store, first_difference, promises_bits
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import DataSource
 from resnet18.spec.optimizer import Constant
@@ -68,24 +67,20 @@ def time_epochs(job: Job, limit_s: float) -> tuple[list[Epoch], float]:
     return [epoch for epoch, _ in ended], ended[-1][1] if ended else 0.0
 
 
-class Verification(NamedTuple):
-    """What carrying a run out again says of its record."""
+def verify(record: Record, source: DataSource, progress: Progress) -> tuple[int, str]:
+    """Carry a record's run out again, in a folder that is gone afterwards; a SuiteError where that is impossible.
 
-    exit_code: int
-    """0: the same bits; 3: another fingerprint, under which none are promised; 4: other bits under the same one."""
-    text: str
-
-
-def verify(record: Record, source: DataSource, progress: Progress) -> Verification:
-    """Carry a record's run out again, in a folder that is gone afterwards; a SuiteError where that is impossible."""
+    Returns an exit code with the reason: 0 for the same bits, 3 for another fingerprint, under which none are promised,
+    4 for other bits under the same one.
+    """
     spec = record.spec
     if record.result_hash is None:
         raise SpecError(f"record of {record.run_id}", f"ended {record.status}: it has no result that could be verified")
     if source.label != spec.experiment.data:
         what, next_step = f"the record is of {spec.experiment.data}", "name that data set with --data"
         raise SpecError(f"data set {source.label}", what, next_step=next_step)
-    labels, assumptions = (f"run {record.run_id}",), spec.assumptions
-    run = Run(record.run_id, record.arm_id, spec.experiment, spec.execution, labels, assumptions, False)
+    labels = (f"run {record.run_id}",)
+    run = Run(record.run_id, record.arm_id, spec.experiment, spec.execution, labels, spec.assumptions, False)
     data_sha256 = open_data(source, verify=True).sha256
     with TemporaryDirectory(prefix="resnet18-verify-") as folder, progress.of((run,)):
         store = Store(Path(folder))
@@ -96,29 +91,28 @@ def verify(record: Record, source: DataSource, progress: Progress) -> Verificati
         numerics = _ended_ok(store.read().records[0]).fingerprint.numerics
         differing = _differing(record, numerics, job.identity)
         if differing.keys() - {"driver", "code_hash"}:  # hours of training would prove nothing
-            return Verification(3, "\n".join([OTHER_FINGERPRINT, *differing.values()]))
+            return 3, "\n".join([OTHER_FINGERPRINT, *differing.values()])
         LocalEngine().carry_out([job], progress)
         return judged(record, _ended_ok(store.load(record.run_id, 1)))
 
 
 def _ended_ok(record: Record) -> Record:
-    if record.status != "ok":
-        message = "" if record.failure is None else f": {record.failure.message}"
-        raise UnfinishedError(f"run {record.run_id}", f"ended {record.status} this time{message}")
+    if record.failure is not None:
+        raise UnfinishedError(f"run {record.run_id}", f"ended {record.status} this time: {record.failure.message}")
     return record
 
 
-def judged(record: Record, again: Record) -> Verification:
+def judged(record: Record, again: Record) -> tuple[int, str]:
     """Return what a second record of the same run says of the first."""
     if record.result_hash == again.result_hash:
-        return Verification(0, f"bit-equal: result_hash {record.result_hash} came out again")
+        return 0, f"bit-equal: result_hash {record.result_hash} came out again"
     difference, numerics = first_difference(record, again), again.fingerprint.numerics
     if differing := _differing(record, numerics, again.fingerprint.identity):
         lines = [OTHER_FINGERPRINT, *differing.values(), f"  and other results: {difference}"]
-        return Verification(3, "\n".join(lines))
+        return 3, "\n".join(lines)
     if promises_bits(numerics):
-        return Verification(4, f"mismatch under an equal fingerprint: {difference}")
-    return Verification(3, f"other results, as may be without deterministic algorithms on an accelerator: {difference}")
+        return 4, f"mismatch under an equal fingerprint: {difference}"
+    return 3, f"other results, as may be without deterministic algorithms on an accelerator: {difference}"
 
 
 def _differing(record: Record, numerics: Mapping[str, Any] | None, identity: Identity) -> dict[str, str]:

@@ -17,9 +17,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from resnet18.records import disk
-from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Record
-from resnet18.records.store import Store
+from resnet18.records.store import Store, differ_in_code, knows_machine
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError, strict_json
 from resnet18.spec.identity import digest

@@ -10,8 +10,8 @@ from statistics import fmean, variance
 from typing import Literal, NamedTuple
 
 from resnet18.gate.baseline import Cases, other_numerics
-from resnet18.records.content import first_difference
 from resnet18.records.record import Record, difference
+from resnet18.records.store import first_difference
 from resnet18.spec.benchmark import Gate
 from resnet18.tables.metrics import clean_accuracy, train_s
 from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels

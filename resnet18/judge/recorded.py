@@ -8,8 +8,8 @@ from statistics import fmean
 
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.samples import Reservation
-from resnet18.records.content import differ_in_code
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record, Status
+from resnet18.records.store import differ_in_code
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, MetricCheck, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.experiment import FEWEST_SEEDS, Experiment, is_cifar10

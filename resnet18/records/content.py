@@ -1,7 +1,10 @@
-"""The JSON content of a record: built from facts, hashed, read back only if nothing of it was changed, compared."""
+"""The JSON content of a record: built from facts, hashed, read back only if nothing of it was changed.
+
+Why a time is unreliable is computed from the conditions whenever a record is read, so that another limit judges old
+records too. Null is unknown and says nothing against a time.
+"""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from resnet18.records import disk
-from resnet18.records.disturbance import disturbances
 from resnet18.records.record import (
     SCHEMA_VERSION,
     Conditions,
@@ -20,7 +22,6 @@ from resnet18.records.record import (
     RecordSpec,
     Summary,
     Time,
-    difference,
     null_keys,
 )
 from resnet18.spec.errors import IntegrityError, disk_errors, strict_json
@@ -36,6 +37,23 @@ NULL_REASONS = {
     "failure.requested_bytes": NO_SIZE,
     "failure.free_bytes": NO_SIZE,
 }
+# Limits beyond which a time is unreliable. Times are compared in blocks by seed, which carry what slows all runs of a
+# seed; so a time is unreliable only where the disturbance more than doubles a step, or is of another kind. For what was
+# measured see docs/methodology.md.
+LOST_LIMIT_CPUS = 0.5
+"""CPUs that others take beyond those that the run leaves free. Not a share: threads wait for the slowest of them."""
+TOLD_CPUS = 0.05
+"""More is told beside a table; on a quiet machine others take 0.01 to 0.05."""
+PRESSURE_LIMIT = 0.4
+"""Share of the time. Measured: 0.29 to 0.36 in runs beside a load of 0.3 CPUs, 0.46 beside a program that never sleeps.
+It matters where the system does not tell what others used, and where free CPUs do not keep them off the run's."""
+CLOCK_LIMIT = 0.05
+"""Of the highest clock: time goes with the clock."""
+SUSPENDED_LIMIT_S = 1.0
+"""A sleep is longer; after it caches are cold and a GPU starts again. Clocks that are set drift by less."""
+TROUBLE = ("HwSlowdown", "SwThermalSlowdown", "HwThermalSlowdown", "HwPowerBrakeSlowdown")
+"""NVML's reasons for a lower clock that come from outside the run: heat, or a supply that fails. A cap of power in
+software meets any work at full load; where that changes the speed during a run, the clock tells."""
 
 
 def file_name(run_id: str, attempt: int) -> str:
@@ -99,6 +117,50 @@ def _flagged(
     return {"flags": (*others, "unreliable") if reasons else others, "unreliable_because": reasons}
 
 
+def lost_cpus(conditions: Mapping[str, Any], numerics: Mapping[str, Any]) -> float:
+    """Return how many CPUs others took from a run: what the hypervisor took, and what programs used of the run's.
+
+    Conditions and numerics are the record's; null or a missing key is unknown, and counts as nothing. A run on the CPU
+    needs as many CPUs as it has threads (all where that is unknown), a run on a GPU needs 1.
+    """
+    cpus, steal, others = (conditions.get(key) or 0 for key in ("cpus", "cpu_steal_share", "cpu_others_share"))
+    threads = numerics.get("threads") if numerics.get("device", "cpu") == "cpu" else 1
+    needed = threads if isinstance(threads, int) else cpus
+    return float(max(0.0, others * cpus - max(0, cpus - needed)) + steal * cpus)
+
+
+def disturbances(conditions: Mapping[str, Any], numerics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a sentence for each reason why a time is unreliable, with the figure and its limit; none where it is not.
+
+    Takes what `lost_cpus` takes.
+    """
+    known = {key: value for key, value in conditions.items() if value is not None}
+    cpus, steal, pressure = (known.get(key, 0) for key in ("cpus", "cpu_steal_share", "cpu_pressure_share"))
+    used, lost = known.get("cpu_others_share", 0) * cpus, lost_cpus(conditions, numerics)
+    # Where other programs worked little, the run's own threads and loader processes waited for each other.
+    others_rested = {"cpus", "cpu_others_share"} <= known.keys() and used <= LOST_LIMIT_CPUS
+    asleep_s, processes = known.get("suspended_s", 0), known.get("gpu_other_processes", 0)
+    trouble = [name for name in known.get("gpu_throttle", ()) if name in TROUBLE]
+    lowest, _, highest = known.get("gpu_clock_mhz", (1, 1, 1))
+    fall = 1 - lowest / max(highest, 1)
+    reasons = {
+        f"other programs used {used:.2f} of {cpus} CPUs and the hypervisor took {steal * cpus:.2f}: "
+        f"{lost:.2f} more than the run left free (times count up to {LOST_LIMIT_CPUS:.2f})": lost > LOST_LIMIT_CPUS,
+        f"work waited for a CPU in {pressure:.1%} of the time (times count up to {PRESSURE_LIMIT:.0%})": (
+            pressure > PRESSURE_LIMIT and not others_rested
+        ),
+        "the machine ran on its battery": known.get("on_battery", False),
+        f"the machine slept for {asleep_s:.1f} s (times count up to {SUSPENDED_LIMIT_S:.0f} s)": (
+            asleep_s > SUSPENDED_LIMIT_S
+        ),
+        f"other programs used the GPU ({processes})": processes > 0,
+        f"the GPU lowered its clock: {', '.join(trouble)}": bool(trouble),
+        f"the GPU's clock fell by {fall:.1%}, to {lowest} of {highest} MHz "
+        f"(times count up to {CLOCK_LIMIT:.0%})": lowest < (1 - CLOCK_LIMIT) * highest,
+    }
+    return tuple(sentence for sentence, applies in reasons.items() if applies)
+
+
 def seal(content: dict[str, Any]) -> Record:
     """Return the record of a JSON content, with the hash of it as it reads back from disk, defaults filled in."""
     record = Record.model_validate({**content, "record_hash": "0" * 64})
@@ -145,60 +207,3 @@ def load_record(path: Path) -> Record:
     """Read one record; IntegrityError if it cannot be read, or as `parse_record`."""
     with disk_errors(IntegrityError, path.name, "cannot be read", "look at its permissions, and at the disk"):
         return parse_record(disk.read(path, LIMIT), path.name)
-
-
-def differ_in_code(records: Iterable[Record]) -> bool:
-    """Say whether records were made by several versions of the code: all of it for one arm, else network and path."""
-    hashes = dict[tuple[str, ...], set[str]]()
-    for record in records:
-        identity, spec = record.fingerprint.identity, record.spec
-        hashes.setdefault((record.arm_id,), set()).add(identity.code_hash)
-        hashes.setdefault((spec.experiment.model, spec.execution.path), set()).add(identity.shared_code_hash)
-    return any(len(found) > 1 for found in hashes.values())
-
-
-def promises_bits(numerics: Mapping[str, object] | None) -> bool:
-    """Say whether equal numerics promise equal bits: on an accelerator deterministic algorithms alone do."""
-    return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
-
-
-def knows_machine(numerics: Mapping[str, object] | None) -> bool:
-    """Say whether numerics tell what computed: a GPU or a processor. Two that are unknown need not be equal ones."""
-    found = numerics or {}
-    return any(found.get(key) not in {None, "", "unknown"} for key in ("gpu_model", "cpu_model"))
-
-
-def origin(record: Record) -> tuple[str, str, str | None]:
-    """Return the run, and the code and data that it was made with."""
-    identity = record.fingerprint.identity
-    return record.run_id, identity.code_hash, identity.data_sha256
-
-
-def contradict(first: Record, second: Record) -> bool:
-    """Say whether two records of one run, of the same code, data and numerics, have results that may not differ."""
-    numerics = first.fingerprint.numerics
-    return (
-        first.status == second.status == "ok"
-        and origin(first) == origin(second)
-        and numerics == second.fingerprint.numerics
-        and knows_machine(numerics)
-        and promises_bits(numerics)
-        and first.result_hash != second.result_hash
-    )
-
-
-def first_difference(first: Record, second: Record) -> str | None:
-    """Return the first value in which the results of two records of one run differ; None where none does."""
-    return difference(_results(first), _results(second))
-
-
-def _results(record: Record) -> dict[str, object]:
-    """Return what `result_hash` covers, epochs and classes by their number."""
-    covered = ("steps", "train", "as_published", "clean")
-    return {
-        "epochs": len(record.epochs),
-        "epoch": {epoch.epoch: {key: asdict(epoch)[key] for key in covered} for epoch in record.epochs},
-        "confusion": dict(enumerate(record.confusion or ())),
-        "summary": record.summary.model_dump() if record.summary else {},
-        "result_hash": record.result_hash,
-    }

@@ -1,16 +1,16 @@
-"""The folder of records: one JSON file per attempt, written whole or not at all, never overwritten."""
+"""The folder of records: one JSON file per attempt, whole or not there, never overwritten; which of them conflict."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations, groupby
 from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
-from resnet18.records.content import LIMIT, contradict, file_name, first_difference, load_record, origin, parse_record
-from resnet18.records.record import FINAL, Record
+from resnet18.records.content import LIMIT, file_name, load_record, parse_record
+from resnet18.records.record import FINAL, Record, difference
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
 
 
@@ -108,6 +108,58 @@ def last_attempts(records: Iterable[Record]) -> dict[str, Record]:
         if record.status in FINAL:
             final[origin(record)] = record
     return {run_id: final.get(origin(record), record) for run_id, record in last.items()}
+
+
+def differ_in_code(records: Iterable[Record]) -> bool:
+    """Say whether records were made by several versions of the code: all of it for one arm, else network and path."""
+    hashes = dict[tuple[str, ...], set[str]]()
+    for record in records:
+        identity, spec = record.fingerprint.identity, record.spec
+        hashes.setdefault((record.arm_id,), set()).add(identity.code_hash)
+        hashes.setdefault((spec.experiment.model, spec.execution.path), set()).add(identity.shared_code_hash)
+    return any(len(found) > 1 for found in hashes.values())
+
+
+def promises_bits(numerics: Mapping[str, object] | None) -> bool:
+    """Say whether equal numerics promise equal bits: on an accelerator deterministic algorithms alone do."""
+    return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
+
+
+def knows_machine(numerics: Mapping[str, object] | None) -> bool:
+    """Say whether numerics tell what computed: a GPU or a processor. Two that are unknown need not be equal ones."""
+    found = numerics or {}
+    return any(found.get(key) not in {None, "", "unknown"} for key in ("gpu_model", "cpu_model"))
+
+
+def origin(record: Record) -> tuple[str, str, str | None]:
+    """Return the run, and the code and data that it was made with."""
+    identity = record.fingerprint.identity
+    return record.run_id, identity.code_hash, identity.data_sha256
+
+
+def contradict(first: Record, second: Record) -> bool:
+    """Say whether two records of one run, of the same code, data and numerics, have results that may not differ."""
+    numerics = first.fingerprint.numerics
+    are_alike = origin(first) == origin(second) and numerics == second.fingerprint.numerics
+    may_not_differ = first.status == second.status == "ok" and knows_machine(numerics) and promises_bits(numerics)
+    return are_alike and may_not_differ and first.result_hash != second.result_hash
+
+
+def first_difference(first: Record, second: Record) -> str | None:
+    """Return the first value in which the results of two records of one run differ; None where none does."""
+    return difference(_results(first), _results(second))
+
+
+def _results(record: Record) -> dict[str, object]:
+    """Return what `result_hash` covers, epochs and classes by their number."""
+    covered = ("steps", "train", "as_published", "clean")
+    return {
+        "epochs": len(record.epochs),
+        "epoch": {epoch.epoch: {key: asdict(epoch)[key] for key in covered} for epoch in record.epochs},
+        "confusion": dict(enumerate(record.confusion or ())),
+        "summary": record.summary.model_dump() if record.summary else {},
+        "result_hash": record.result_hash,
+    }
 
 
 def merge(folders: Sequence[Path], into: Path) -> dict[str, list[str]]:

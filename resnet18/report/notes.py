@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from statistics import median
 
-from resnet18.records.disturbance import TOLD_CPUS, lost_cpus
+from resnet18.records.content import TOLD_CPUS, lost_cpus
 from resnet18.records.record import Record
 from resnet18.report.document import Code, Line
 from resnet18.spec.benchmark import Benchmark, Derived

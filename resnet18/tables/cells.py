@@ -160,21 +160,17 @@ def middle(values: Sequence[float], kind: Kind = "seconds", *, is_unreliable: bo
     return Value(median(values), kind, (min(values), max(values)), (len(values),), is_unreliable)
 
 
-def seed_error(case: CaseRecords) -> Cell:
-    """Return the standard deviation of the clean accuracy over seeds, in points."""
-    percents = list(map(clean_accuracy, case.measured))
-    if len(percents) < 2:
-        return Text() if percents else missing(case)
-    return Value(stdev(percents), "error", n=(len(percents),))
+def errors(case: CaseRecords) -> tuple[Cell, Cell]:
+    """Return the clean accuracy's standard deviation over seeds and standard error over test images, in points.
 
-
-def image_error(case: CaseRecords) -> Cell:
-    """Return the standard error of the clean accuracy over test images (binomial), in points."""
+    The second is binomial.
+    """
     if not case.measured:
-        return missing(case)
-    images = min(record.epochs[-1].clean.images for record in case.measured)
-    percent = fmean(map(clean_accuracy, case.measured))
-    return Value(sqrt(percent * (100 - percent) / images), "error")
+        return missing(case), missing(case)
+    percents = list(map(clean_accuracy, case.measured))
+    images, percent = min(record.epochs[-1].clean.images for record in case.measured), fmean(percents)
+    over_seeds = Value(stdev(percents), "error", n=(len(percents),)) if len(percents) > 1 else Text()
+    return over_seeds, Value(sqrt(percent * (100 - percent) / images), "error")
 
 
 def other_endings(case: CaseRecords) -> list[str]:

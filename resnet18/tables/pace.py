@@ -25,8 +25,6 @@ ANY_LENGTH = {
     "schedule": Constant(),
     **dict.fromkeys(("train_images", "test_images_epoch", "test_images_last"), "all"),
 }
-CUT = ("train_images", "epochs", "test_images_epoch", "test_images_last")
-"""What a slice of a run may have less of."""
 
 
 class Sizes(NamedTuple):
@@ -66,10 +64,10 @@ def full_size_images(case: CaseRecords, benchmark: Benchmark, request: Request) 
     sizes = KNOWN_SIZES.get(request.data_label)
     if sizes is None or not case.measured or case.has_unreliable_times:
         return None
-    full, _ = resolve(benchmark, case.case, Request("paper", request.data_label), seed=case.experiment.seed)
-    uncut = case.experiment.model_copy(update={key: getattr(full, key) for key in CUT})
+    full, execution = resolve(benchmark, case.case, Request("paper", request.data_label), seed=0)
     here, at_full_size = images_of(case.experiment, sizes)[0], images_of(full, sizes)[0]
-    return at_full_size if uncut == full and here < at_full_size else None
+    is_alike = kind_of(case.experiment, execution) == kind_of(full, execution)
+    return at_full_size if is_alike and here < at_full_size else None
 
 
 def trained_images(record: Record) -> int:
@@ -96,22 +94,18 @@ class Pace:
 
 def pace_of(epochs: Sequence[Epoch], wall_s: float, basis: Basis) -> Pace:
     """Return the pace of a run; the medians leave a first epoch out, which compiles and warms up."""
-    trained_s = [epoch.train_s + (epoch.statistics_s or 0.0) for epoch in epochs]
-    scored_s = [epoch.eval_as_published_s + epoch.eval_clean_s for epoch in epochs]
-    scored = [epoch.as_published.images + epoch.clean.images for epoch in epochs]
-    return Pace(
-        prepare_s=max(0.0, wall_s - sum(trained_s) - sum(scored_s)),
-        train_image_s=median_low(s / epoch.train.images for s, epoch in zip(trained_s, epochs, strict=True)),
-        eval_image_s=median_low(s / images for s, images in zip(scored_s, scored, strict=True)),
-        basis=basis,
-    )
+    train = [(epoch.train_s + (epoch.statistics_s or 0.0), epoch.train.images) for epoch in epochs]
+    scored = [(e.eval_as_published_s + e.eval_clean_s, e.as_published.images + e.clean.images) for e in epochs]
+    prepare_s = max(0.0, wall_s - sum(s for s, _ in train + scored))
+    train_image_s, eval_image_s = (median_low(s / images for s, images in part) for part in (train, scored))
+    return Pace(prepare_s, train_image_s, eval_image_s, basis)
 
 
 def paces_of(records: Iterable[Record]) -> dict[Specs, Pace]:
     """Return the pace of each kind of which this machine's records hold a result: the median, of undisturbed runs."""
     by_kind = defaultdict[Specs, list[Record]](list)
     for record in records:
-        if record.status == "ok" and record.epochs:
+        if record.status == "ok":
             by_kind[kind_of(record.spec.experiment, record.spec.execution)].append(record)
     found = {}
     for kind, group in by_kind.items():
@@ -139,13 +133,13 @@ def expected(kind: Specs, paces: Mapping[Specs, Pace]) -> Pace:
     """
     experiment, execution = kind
     rule = by_rule(experiment)
+    if kind in paces or not paces:
+        return paces.get(kind, rule)
 
     def distance(other: Specs) -> tuple[bool, bool, float]:
         ratio = rule.train_image_s / by_rule(other[0]).train_image_s
         return execution.path != other[1].path, execution.device != other[1].device, abs(log(ratio))
 
-    if kind in paces or not paces:
-        return paces.get(kind, rule)
     nearest = min(paces, key=distance)
     known, its_rule = paces[nearest], by_rule(nearest[0])
     train_image_s = known.train_image_s * rule.train_image_s / its_rule.train_image_s

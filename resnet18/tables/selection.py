@@ -4,9 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from resnet18.records.content import differ_in_code, knows_machine
 from resnet18.records.record import Record
-from resnet18.records.store import is_done, last_attempts
+from resnet18.records.store import differ_in_code, is_done, knows_machine, last_attempts
 from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.errors import SpecError
@@ -178,12 +177,12 @@ def mixed(records: Collection[Record], *, are_costs: bool, are_compared: bool = 
         return None
     if not all(knows_machine(record.fingerprint.numerics) for record in records):
         return "unknown_machine"
-    found = dict[str, set[tuple[object, ...]]]()
+    found = defaultdict[str, set[tuple[object, ...]]](set)
     for record in records:
         numerics = record.fingerprint.numerics or {}
         place = _model(record), *map(numerics.get, LIBRARIES)
-        found.setdefault(record.spec.execution.device, set()).add(place)
-        found.setdefault(record.arm_id, set()).add((*place, numerics.get("threads")))
+        found[record.spec.execution.device].add(place)
+        found[record.arm_id].add((*place, numerics.get("threads")))
     return "several_machines" if any(len(places) > 1 for places in found.values()) else None
 
 
@@ -209,12 +208,13 @@ def unreliable_times(benchmarks: Iterable[Benchmark], plan: Plan, records: Itera
 
     A run that did not end `ok` has no time, and a run that other code recorded is run again or kept for another reason.
     """
-    timed, known = set[str](), last_attempts(records)
-    for benchmark in benchmarks:
-        checks = [check for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck)]
-        metrics = [row.metric for row in benchmark.table.metrics] + [check.metric for check in checks]
-        if any(METRICS[metric].quantity == "seconds" for metric in metrics):
-            timed.add(benchmark.name)
+
+    def has_times(benchmark: Benchmark) -> bool:
+        checks = (check for claim in benchmark.claims for check in claim.checks if isinstance(check, MetricCheck))
+        metrics = [about.metric for about in (*benchmark.table.metrics, *checks)]
+        return any(METRICS[metric].quantity == "seconds" for metric in metrics)
+
+    timed, known = {benchmark.name for benchmark in benchmarks if has_times(benchmark)}, last_attempts(records)
     return [
         record
         for run in plan.runs

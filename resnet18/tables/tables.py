@@ -90,8 +90,8 @@ def _accuracies(title: str, cases: Sequence[CaseRecords]) -> Columns:
     yield Column(f"{title} (median of the last three epochs, clean)", "number"), means(clean_accuracy)
     gaps = means(lambda record: best_accuracy(record) - clean_accuracy(record), "points")
     yield Column("Optimism gap (points)", "number"), gaps
-    yield Column("Standard deviation over seeds, clean (points)", "number"), [cells.seed_error(case) for case in cases]
-    yield Column("Error of the test set (points)", "number"), [cells.image_error(case) for case in cases]
+    yield Column("Standard deviation over seeds, clean (points)", "number"), [cells.errors(case)[0] for case in cases]
+    yield Column("Error of the test set (points)", "number"), [cells.errors(case)[1] for case in cases]
 
 
 def _speed_up(over: CaseRecords, case: CaseRecords, metric: str) -> Cell:
