@@ -73,7 +73,7 @@ def judged(runs):
         (b"# a remark\n" + HEAD.encode() + b",epochs", ": line 2", 'unknown column "epochs" (did you mean "epoch"?)'),
         (HEAD.encode() + b",seed", ": line 1", 'the column "seed" is there twice'),
         (HEAD.replace(",", ";").encode(), ": line 1", 'unknown column "case;seed;metric;value"'),
-        ("a,0,score,1\nd,0,score,1", ': line 3, column "case"', '"d" is no case of the claims file (allowed: "a"'),
+        ("a,0,score,1\nd,0,score,1", ': line 3, column "case"', '"d" is no case of the claims file (allowed: a, b, c)'),
         ("a,0,scores,1", ': line 2, column "metric"', 'is no metric of the claims file (did you mean "score"?)'),
         *(
             (f"a,0,score,1\n\na,1,score,{text}", ': line 4, column "value"', what)
@@ -139,7 +139,7 @@ def test_a_file_beyond_the_limit_is_refused_and_so_is_a_folder(tmp_path, monkeyp
 
     for one, what in (
         (path, "larger than 10 bytes"),
-        (tmp_path, "is no file"),
+        (tmp_path, "cannot be read"),
         (tmp_path / "no.csv", "cannot be read"),
     ):
         with pytest.raises(SpecError, match=what):
@@ -413,9 +413,10 @@ def test_the_page_names_every_claim_with_its_two_words(cli, tmp_path):
     answer = cli(EXAMPLE / "runs.csv", EXAMPLE / "claims.toml")
     text = (tmp_path / "judged" / "README.md").read_text(encoding="utf-8")
 
-    assert re.search(r"R1 warm-up raises accuracy by at least a point +supported +scaled down", answer.output)
-    assert re.search(r"R1 warm-up raises accuracy by at least a point +\| supported +\| scaled down", text)
+    assert re.search(r"R1 warm-up raises accuracy by at least a point +holds, scaled down +scaled down", answer.output)
+    assert re.search(r"R1 warm-up raises accuracy by at least a point +\| holds, scaled down +\| scaled down", text)
     assert "61.0%" in text
+    assert text.startswith("<!-- Made by `resnet18 judge` from")
 
 
 def test_cases_without_factors_are_no_experiment_and_are_not_taken_for_one(tmp_path):

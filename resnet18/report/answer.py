@@ -36,7 +36,7 @@ def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figur
     yield Items(_sentences(report, found, chapters))
     if found:
         yield statements(found)
-        yield Line(*_how_sure(len(found)))
+        yield how_sure(len(found))
         if lines := Items(_next(found)):
             yield Section("What would decide the open statements", (lines,), is_folded=True)
     for chapter, selection in best_tables(chapters, report):
@@ -75,24 +75,29 @@ def statements(found: Collection[Best]) -> Table:
     """Return the table of statements: what was said, what became of it, both numbers, and where they are from."""
     rows: list[tuple[Cell, ...]] = []
     for chapter, verdict, others in sorted(found, key=lambda best: best.verdict.here == "not run"):
-        claim, word = verdict.claim, Text(said(verdict, chapter), mark=verdict.here)
-        tested = f" (tested: {claim.tested})" if claim.tested else ""
         where = f"{verdict.benchmark.title}; {chapter.title}" if verdict.here != "not run" else verdict.benchmark.title
         decided = [f"{of.title}: {said(one, of)}" for of, one in others if one.is_decided]
         where += f" (also {'; '.join(decided)})" if decided else ""
-        texts = map(Text, (reserved(verdict), reported_text(verdict), measured_text(verdict), where))
-        rows.append((Text(f"{claim.id} {claim.says}{tested}"), word, *texts))
+        rows.append((*statement(verdict, chapter), Text(where)))
     return Table(STATEMENTS, tuple(rows))
 
 
-def _how_sure(claims: int) -> Iterator[str]:
-    yield (
+def statement(verdict: Verdict, chapter: Chapter | None = None) -> tuple[Cell, ...]:
+    """Return what was said, what became of it, and both numbers; without a chapter the runs are not the suite's own."""
+    claim, word = verdict.claim, Text(said(verdict, chapter), mark=verdict.here)
+    tested = f" (tested: {claim.tested})" if claim.tested else ""
+    texts = map(Text, (reserved(verdict), reported_text(verdict), measured_text(verdict)))
+    return Text(f"{claim.id} {claim.says}{tested}"), word, *texts
+
+
+def how_sure(claims: int) -> Line:
+    """Return how often verdicts on so many claims are wrong, and where the words are explained."""
+    text = (
         f"The chance that any “supported” or “contradicted” of one part is wrong is at most {100 * ALPHA:g} % (Holm's "
         f"procedure over {claims} statements). Statements are tested at {AT_SEEDS} only. Brackets are 95 % intervals "
         "of one comparison, without that correction. "
     )
-    yield Link("How to read it", READING)
-    yield "."
+    return Line(text, Link("How to read it", READING), ".")
 
 
 def _next(found: Sequence[Best]) -> Iterator[Line]:
@@ -135,22 +140,34 @@ def _table(chapter: Chapter, selection: Selection, chapters: Sequence[Chapter]) 
     yield Line("Verdicts, notes and assumptions: ", *links, ".")
 
 
-def said(verdict: Verdict, chapter: Chapter) -> str:
+WHERE: dict[Reservation, str] = {
+    "unknown": " here",
+    "other_data": " on other data",
+    "scaled_down": ", scaled down",
+    "other_size": ", at another image size",
+    "confounded": " (confounded)",
+}
+"""Where a verdict holds that is none on the report, as far as a table of runs tells."""
+
+
+def said(verdict: Verdict, chapter: Chapter | None = None) -> str:
     """Return a verdict in a few words: bare where it is one on the report, else with where it holds."""
     if not verdict.is_decided or not verdict.of_report:
         return verdict.here
+    holds = "holds" if verdict.here == "supported" else "does not hold"
+    where = WHERE if chapter is None else WHERE | _where(verdict, chapter)
+    return holds + "".join(text for why, text in where.items() if why in verdict.of_report)
+
+
+def _where(verdict: Verdict, chapter: Chapter) -> dict[Reservation, str]:
     request, names = chapter.request, {name for check in verdict.claim.checks for name in cases_of(check)}
     own = [table for table in chapter.selections if table.benchmark == verdict.benchmark]
     sizes = sorted({case.experiment.image_size for table in own for case in table.cases if case.name in names})
-    where = {
-        "other_data": f"on {request.data_label}" if request else "on other data",
-        "scaled_down": f"at {request.scale} scale" if request and request.scale != "paper" else "scaled down",
-        "other_size": f"at {' and '.join(map(str, sizes))} px" if sizes else "at another image size",
-        "confounded": "(confounded)",
-        "unknown": "here",
+    return {
+        "other_data": f" on {request.data_label}",
+        "scaled_down": f" at {request.scale} scale" if request.scale != "paper" else " scaled down",
+        "other_size": f" at {' and '.join(map(str, sizes))} px",
     }
-    holds = "holds" if verdict.here == "supported" else "does not hold"
-    return " ".join([holds, *(where[why] for why in verdict.of_report)])
 
 
 RESERVED: dict[Reservation, str] = {

@@ -9,6 +9,8 @@ from resnet18.records.record import Record
 from resnet18.tables.cells import Table
 from resnet18.tables.selection import Selection
 
+MADE_BY = "Made by `resnet18 report` from the records beside it."
+"""How every file of a report begins, as a comment; the web page after its document type."""
 READING = "reading"
 """The slug of what explains the words of a report."""
 
@@ -103,6 +105,7 @@ class Document:
     runs: tuple[ShownRecord, ...]
     verdicts: tuple[tuple[str, Verdict], ...] = ()
     """Every verdict, with the title of its part."""
+    made_by: str = MADE_BY
 
     @property
     def blocks(self) -> tuple[Block, ...]:

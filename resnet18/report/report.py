@@ -24,8 +24,7 @@ from resnet18.spec.plan import Part
 from resnet18.tables.cells import DAGGER
 
 README, WEB = "README.md", "report.html"
-MARK = "<!-- Made by `resnet18 report` from the records beside it."
-"""How every file of a report begins, the web page after its document type."""
+MARK = f"<!-- {doc.MADE_BY}"
 PictureOf = Callable[[Record], bytes | None]
 """Gives the PNG beside a record, None where it left none."""
 WORDS = {
@@ -83,12 +82,13 @@ def write_report(
 
 def write_document(results: Path, document: doc.Document) -> Path:
     """Write a document's pages and figures into a directory and return the README's path. Raises as `write_report`."""
-    head = f"{MARK} Do not edit it: run the command again. -->\n\n"
+    mark = f"<!-- {document.made_by}"
+    head = f"{mark} Do not edit it: run the command again. -->\n\n"
     pages = {WEB: write_page(document)}
     pages |= {name: head + text for name, text in write_markdown(document, WEB).items()}
     pages["verdicts.json"] = json.dumps(verdict_rows(document.verdicts), indent=1) + "\n"
     for path in (results / name for name in pages if not name.endswith(".json")):
-        if path.is_file() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:100]:
+        if path.is_file() and mark not in path.read_text(encoding="utf-8", errors="replace")[:100]:
             next_step = "choose a folder with --results, or move the file away"
             raise SpecError(str(path), "was not made by this command, which would replace it", next_step=next_step)
     with disk_errors(EnvironmentMissingError, str(results), "the report cannot be written"):
