@@ -1,6 +1,6 @@
 """The programs of benchmarks/suite that need hours or another machine, in small, and the pages that they left.
 
-`make speed`, `make verify-gpu`, and the simulation of how often the regression check errs. No GPU is used.
+`make speed`, `make verify-gpu`, and the simulations of how often the regression check and verdicts err. No GPU is used.
 """
 
 import importlib
@@ -17,12 +17,16 @@ from typer.testing import CliRunner
 from resnet18.cli.app import app
 from resnet18.gate import check
 from resnet18.spec.benchmark import Gate
+from resnet18.spec.claim import cases_of
 from resnet18.tables.statistics import holm_levels
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 sys.path[:0] = [str(ROOT / "benchmarks" / "suite"), str(ROOT / "benchmarks" / "suite" / "speed")]
-errors, gpu, page, speed = map(importlib.import_module, ("gate_errors", "verify_gpu", "page", "workloads"))
+errors, gpu, page, speed, verdicts, worlds = map(
+    importlib.import_module,
+    ("gate_errors", "verify_gpu", "page", "workloads", "verdict_errors", "verdict_worlds"),
+)
 
 # The simulation of the regression check
 
@@ -81,6 +85,57 @@ def test_the_kept_page_is_of_its_figures_and_of_the_present_thresholds():
     assert errors.load_benchmark(errors.SPEC).gate.model_dump(mode="json") == kept["gate"]
     assert (RESULTS / "gate/gate.md").read_text(encoding="utf-8") == errors.page(kept)
     assert "10.00 [5.52, 17.44]" == errors.share(10, 100)  # Wilson's interval
+
+
+# The simulation of verdicts
+
+TRUE = {
+    "single": (worlds.SINGLE, dict.fromkeys((*range(0, 18, 2), 22), 30.0)),
+    "ordered": (
+        worlds.ORDERED,
+        {at: -30.0 * (at % 4) for at in range(8)} | {9: 30.0, 10: 60.0} | dict.fromkeys((15, 17, 19, 21, 23), 30.0),
+    ),
+    "times": (worlds.TIMES, dict.fromkeys(range(0, 12, 2), 1.0) | {at: 19.0 - at for at in range(20, 24)}),
+}
+"""Means of arms with which every claim is true; those of the others are 0."""
+SCATTER = {False: 1.0, True: 0.01}
+
+
+@pytest.mark.parametrize(("claims", "means"), TRUE.values(), ids=TRUE)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_made_up_reports_are_judged(sign, claims, means):
+    """True claims are supported; with the opposite sign, all but equalities are contradicted."""
+    runs = SCATTER[claims.are_of_times] * np.random.default_rng(6).standard_normal((worlds.ARMS, worlds.RUNS))
+    for arm, mean in means.items():
+        runs[arm] += sign * mean
+    words = ["supported" if sign > 0 or check.kind == "equivalent" else "contradicted" for check in claims.checks]
+
+    assert words == verdicts.words(runs, claims)
+
+
+@pytest.mark.parametrize("claims", [worlds.RANGES, *(claims for claims, _ in TRUE.values())], ids=["ranges", *TRUE])
+def test_no_claim_of_a_made_up_report_is_true_and_none_is_far_from_it(claims):
+    """Without scatter nothing is between a claim and its bound: each compares what lies at the bound of its region."""
+    runs = verdicts.drawn(np.random.default_rng(7), lambda _: np.zeros((worlds.ARMS, worlds.RUNS)), claims)
+
+    for claim in claims.checks:
+        means = {name: runs[int(name), 0] for name in cases_of(claim)}
+        if claim.kind == "equivalent":
+            margin = np.log(1 + claim.margin / 100) if claims.are_of_times else claim.margin
+            assert np.ptp(list(means.values())) == pytest.approx(margin)
+        else:
+            assert min(-np.diff([*means.values(), *[0.0] * (len(means) == 1)])) == 0.0
+
+
+def test_the_page_of_verdicts_is_of_its_figures_which_are_within_their_limit():
+    """One more than 6 % of the reports of one world, and the program fails; not so where no limit is."""
+    kept = json.loads((RESULTS / "verdicts/verdicts.json").read_text(encoding="utf-8"))
+    assert (RESULTS / "verdicts/verdicts.md").read_text(encoding="utf-8") == verdicts.page(kept)
+    assert not verdicts.is_wrong_too_often(kept)
+
+    name = worlds.MANY[2][0].name
+    kept["wrong_of_many"][name][0] = 1 + int(0.06 * kept["reports_of_many"])
+    assert verdicts.is_wrong_too_often(kept)
 
 
 # The speed of the fast path

@@ -212,27 +212,34 @@ def verdict_at(
         else result
         for result in results
     )
-    outcomes = [part.holds for result in judged for part in result.judged if part.counts]
+    return Verdict(benchmark, claim, word_of(judged), judged, level)
+
+
+def word_of(results: Sequence[CheckResult]) -> Word:
+    """Return what judged checks say of their claim."""
+    outcomes = [part.holds for result in results for part in result.judged if part.counts]
     outcomes += [result.status_holds for result in results if result.reason is None and not result.comparisons]
-    word: Word = "supported"
     if False in outcomes:
-        word = "contradicted"
-    elif all(result.is_missing for result in results):
-        word = "not run"
-    elif any(result.reason is not None and result.reason.bearing == "no situation" for result in results):
-        word = "not judgeable"
-    elif None in outcomes or any(result.reason for result in results):
-        word = "inconclusive"
-    return Verdict(benchmark, claim, word, judged, level)
+        return "contradicted"
+    if all(result.is_missing for result in results):
+        return "not run"
+    if any(result.reason is not None and result.reason.bearing == "no situation" for result in results):
+        return "not judgeable"
+    return "inconclusive" if None in outcomes or any(result.reason for result in results) else "supported"
+
+
+def outcome_of(part: Comparison, level: float, count: int) -> bool | None:
+    """Return whether a comparison holds at the level of its claim, which has so many; None: open."""
+    if part.p_for <= level and not part.can_only_fail:
+        return True
+    return False if count * part.p_against <= level else None
 
 
 def _judged(part: Comparison, level: float, count: int, claims: int) -> Comparison:
     """Return a comparison with what it says, or how likely more seeds settle it at the level of Holm's first step."""
-    if part.p_for <= level and not part.can_only_fail:
-        return replace(part, holds=True)
-    if count * part.p_against <= level:
-        return replace(part, holds=False)
-    return replace(part, chances=chances_of(part, ALPHA / claims, count, after=part.last.n))
+    holds = outcome_of(part, level, count)
+    chances = chances_of(part, ALPHA / claims, count, after=part.last.n) if holds is None else {}
+    return replace(part, holds=holds, chances=chances)
 
 
 def chances_of(part: Comparison, level: float, count: int, *, after: int) -> dict[int, float]:
