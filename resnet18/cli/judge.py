@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from resnet18.tables.cells import Table
 
 JUDGED = Path("results/judged")
+TESTS = "tests the report itself?"
 MOST_CASES = 200
 """Cases that are listed with their means."""
-HEADS = ("statement", "verdict", "of the report?", "reported", "measured [95 % interval]")
 UNITS = {"accuracy": "%", "seconds": "s", "bytes": "B"}
 
 
@@ -38,7 +38,7 @@ def judge_command(
 
     from resnet18.judge.tabled import read_runs
     from resnet18.judge.verdict import judge_runs
-    from resnet18.report.answer import statement
+    from resnet18.report.answer import heads, statement
     from resnet18.report.chapters import was_judged
     from resnet18.report.exports import verdict_rows
     from resnet18.report.report import write_document
@@ -54,19 +54,19 @@ def judge_command(
     document = judged_document(tabled, verdicts, shlex.join(["resnet18", "judge", str(runs), str(claims)]))
     path = write_document(results, document)
     cells = [[cell.text for cell in statement(verdict)] for verdict in verdicts]
-    table = tabulate(cells, HEADS, disable_numparse=True, maxcolwidths=50)
+    table = tabulate(cells, [column.title for column in heads(TESTS)], disable_numparse=True, maxcolwidths=50)
     text = f"{table}\n\nreport: {path} and report.html"
     return opt.Answer(verdict_rows(document.verdicts), text, 0 if was_judged(verdicts) else 3)
 
 
 def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], command: str) -> "Document":
     """Return the page of a table of runs: verdicts, then what was reported and measured of each case."""
-    from resnet18.report.answer import STATEMENTS, how_sure, statement
+    from resnet18.report.answer import heads, how_sure, statement
     from resnet18.report.document import Block, Claims, Code, Document, Line, Section, Strong
     from resnet18.tables.cells import Table
 
     benchmark, counts = tabled.benchmark, Counter(verdict.here for verdict in verdicts)
-    columns = tuple(column._replace(title=head) for column, head in zip(STATEMENTS, HEADS, strict=False))
+    columns = heads(TESTS)
     blocks: tuple[Block, ...] = (
         Line(f"{benchmark.question} ({benchmark.source})"),
         Line("Made by ", Code(command), " from runs that are not the suite's own."),

@@ -24,7 +24,7 @@ from resnet18.spec.claim import (
     orders,
 )
 from resnet18.spec.metric import MetricFacts
-from resnet18.tables.statistics import POWER, Estimate, Region, paired_contrast, range_p, sequential_p
+from resnet18.tables.statistics import POWER, Estimate, Region, contrast, paired_contrast, range_p, sequential_p
 
 UP = Region(low=0.0)
 FITTED = 90.0
@@ -57,8 +57,6 @@ class Comparison:
     """Estimates of every pair of three or more cases that are claimed to be near: these are the furthest apart."""
     widest_of: int = 2
     """Cases of which the two are the highest and the lowest."""
-    censored: frozenset[str] = frozenset()
-    """Cases with a run that ended before it reached the level: their means are lower bounds."""
     correlation: float | None = None
     """Of the two cases over seeds, where they are paired."""
     holds: bool | None = None
@@ -99,16 +97,12 @@ class Comparison:
     @property
     def p_for(self) -> float:
         """The p for the claim, over all interim analyses."""
-        if {*self.about[1:]} & self.censored:  # the true difference may be smaller
-            return 1.0
         every = self.pairs or (self.estimates,)  # of a closer pair less may be known
         return sequential_p({n: max(self.region.p_inside(pair[n]) for pair in every) for n in self.estimates})
 
     @property
     def p_against(self) -> float:
         """The p against the claim, over all interim analyses."""
-        if {*self.about[:1]} & self.censored:  # the true difference may be larger
-            return 1.0
         if self.widest_of > 2:
             return sequential_p(
                 {n: range_p(found, self.region.high, self.widest_of) for n, found in self.estimates.items()}
@@ -140,17 +134,17 @@ def compare(check: Check, runs: Runs) -> Iterator[Comparison]:
     if isinstance(check, Overfits):
         fitted = runs.values(check.case, "final_train_accuracy")
         if fitted and fmean(fitted) < FITTED:
-            raise CannotJudgeError(Reason("not_fitted", count=round(fmean(fitted)), of=round(FITTED)))
+            raise CannotJudgeError(Reason("not_fitted", count=int(fmean(fitted)), of=int(FITTED)))
         regions = {"train_loss_slope": Region(high=0), "test_loss_slope": UP}
         for metric, region in {**regions, "lowest_loss_epoch": Region(high=check.turns_by + 0.5)}.items():
             part = Comparison(check, (check.case,), runs.facts(metric), region)
-            yield _estimated(part, (1.0,), samples_of(runs, (check.case,), metric)[0])
+            yield _estimated(part, (1.0,), samples_of(runs, (check.case,), metric))
     elif not isinstance(check, RunStatus):
         facts = runs.facts(check.metric)
-        samples, censored = samples_of(runs, cases_of(check), check.metric, check.level)
+        samples = samples_of(runs, cases_of(check), check.metric, check.level)
         if facts.is_share and len(samples.by_case) > 1:
             _require_learning(samples, runs.chance(check.metric, cases_of(check)))
-        yield from (replace(part, censored=censored) for part in compare_samples(check, facts, samples))
+        yield from compare_samples(check, facts, samples)
 
 
 def _require_learning(samples: Samples, chance: float | None) -> None:
@@ -158,6 +152,17 @@ def _require_learning(samples: Samples, chance: float | None) -> None:
     best = max((fmean(values) for values in samples.by_case.values() if values), default=0.0)
     if chance is not None and best < chance + LEARNED * (100 - chance):
         raise CannotJudgeError(Reason("not_learned", what=f"{best:.1f}", count=round(chance)))
+
+
+def kendall_tau(check: Ranking, runs: Runs) -> Estimate | None:
+    """Return Kendall's tau between a claimed ranking and that of each seed: 1 as claimed, -1 reversed; mean over seeds.
+
+    None of fewer than two seeds. Kendall, Biometrika 30 (1938); two equal values count as half a pair (tau-a).
+    """
+    seeds = list(zip(*(runs.values(case, check.metric) for case in check.cases), strict=False))
+    pairs = len(check.cases) * (len(check.cases) - 1) / 2
+    taus = [sum((a > b) - (a < b) for a, b in combinations(seed, 2)) / pairs for seed in seeds]
+    return contrast([taus], [1], 2 / pairs) if len(taus) > 1 else None
 
 
 def compare_samples(check: MetricCheck, facts: MetricFacts, samples: Samples) -> Iterator[Comparison]:

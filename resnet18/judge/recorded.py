@@ -72,15 +72,19 @@ class RecordedRuns:
         """Return a metric of a case's seeds; CannotJudgeError where a run has no result, or not this metric."""
         return _values(self._by_name[case], metric, level)
 
-    def lent(self, metric: str, level: float | None = None) -> list[list[float]]:
+    def lent(self, metric: str, cases: Collection[str], level: float | None = None) -> list[list[float]]:
         """Return the values of each arm of the chapter with the same data and code."""
         found = list[list[float]]()
-        own = self.selection.measured
+        own = [record for name in cases for record in self._by_name[name].measured]
         for case in {case.arm_id: case for case in self.chapter}.values():
             if not mixed([*own, *case.measured], are_costs=False, are_compared=True):
                 with suppress(CannotJudgeError):  # an arm without such a value lends nothing
                     found.append(_values(case, metric, level))
         return [values for values in found if all(map(isfinite, values))]
+
+    def identity(self, case: str) -> str:
+        """Return the id that equal cases of all tables have."""
+        return self._by_name[case].arm_id
 
     def step(self, metric: str, cases: Collection[str]) -> float:
         """Return the smallest difference of two values, of logarithms for times and memory."""
@@ -123,20 +127,40 @@ class RecordedRuns:
 
 
 def _require_one_kind(measured: Sequence[Record], quantity: Quantity) -> None:
-    """Raise CannotJudgeError where results must not be compared, and where times are unreliable."""
+    """Raise CannotJudgeError where results must not be compared."""
     if mixture := mixed(measured, are_costs=quantity in {"seconds", "bytes"}, are_compared=True):
         raise CannotJudgeError(Reason(mixture))
-    flags = [set(TIME_IS_UNRELIABLE).intersection(record.flags) for record in measured]
-    if quantity == "seconds" and any(flags):
-        named = ", ".join(sorted(set().union(*flags)))
-        raise CannotJudgeError(Reason("unreliable_times", count=sum(map(bool, flags)), of=len(flags), what=named))
+
+
+def _seeds(case: CaseRecords, *, are_times: bool) -> list[Record]:
+    """Return the records of seeds 0, 1, 2, … as far as they go without a gap, a failed run or an unreliable time.
+
+    Claims are tested at few seeds: what a later seed lacks takes nothing from the test of those before it.
+    CannotJudgeError where that leaves too few of them.
+    """
+    found = list[Record]()
+    for record in case.records:
+        if record.seed != len(found) or record.status != "ok" or (are_times and record.has_unreliable_times):
+            break
+        found.append(record)
+    else:
+        return found
+    if len(found) >= FEWEST_SEEDS:
+        return found
+    if record.status != "ok":
+        raise CannotJudgeError(Reason("run_failed", case.name, count=record.seed, what=record.status))
+    marked = [one for one in case.measured if one.has_unreliable_times] if are_times else []
+    if marked:
+        named = ", ".join(sorted({flag for one in marked for flag in one.flags if flag in TIME_IS_UNRELIABLE}))
+        raise CannotJudgeError(
+            Reason("unreliable_times", case.name, count=len(marked), of=len(case.measured), what=named)
+        )
+    return found
 
 
 def _values(case: CaseRecords, metric: str, level: float | None) -> list[float]:
-    for record in case.records:
-        if record.status != "ok":
-            raise CannotJudgeError(Reason("run_failed", case.name, count=record.seed, what=record.status))
-    found = [value_of(metric, record, level) for at, record in enumerate(case.records) if record.seed == at]
+    records = _seeds(case, are_times=METRICS[metric].quantity == "seconds")
+    found = [value_of(metric, record, level) for record in records]
     known = [value for value in found if value is not None]
     if len(known) < len(found):
         raise CannotJudgeError(Reason("undefined", metric=metric))
@@ -174,16 +198,19 @@ def _card_bytes(record: Record) -> float:
 def _reservations(
     benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check, request: Request
 ) -> Iterator[Reservation]:
-    differing = _differing(benchmark, [case.name for case in cases], request)
+    whole = {case.name: resolve(benchmark, case.case, Request("paper"), seed=0)[0] for case in cases}
+    differing = {key: (getattr(case.experiment, key), getattr(whole[case.name], key))
+                 for case in cases for key in _changed(case.experiment, whole[case.name])}  # fmt: skip
+    smaller = {key for key, (ran, full) in differing.items() if key in SMALLER and (full == "all" or ran < full)}
     if not is_cifar10(request.data_label):
         yield "other_data"
-    if differing.intersection(SMALLER):
+    if smaller:
         yield "scaled_down"
     if "image_size" in differing:
         yield "other_size"
     if _is_confounded(benchmark, cases, check):
         yield "confounded"
-    if differing.difference(SMALLER, {"image_size"}):
+    if differing.keys() - smaller - {"image_size"}:
         yield "unknown"
 
 
@@ -194,20 +221,29 @@ def _changed(ran: Experiment, whole: Experiment) -> set[str]:
 
 
 def _is_confounded(benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check) -> bool:
-    """Say whether cases differ in more than their table is about; of times also in machine, path and arithmetic."""
+    """Say whether cases differ in more than their table is about.
+
+    Of times and memory also in machine, path and arithmetic, or where these are not the report's: image by image, in
+    single precision.
+    """
     if benchmark.varies:
         for case in cases[1:]:
             apart = _changed(case.experiment, cases[0].experiment) - {"test_augmentation"}
             if not apart <= {*benchmark.varies}:
                 return True
-    if not isinstance(check, MetricCheck) or quantity_of(check.metric) != "seconds":
+    if not isinstance(check, MetricCheck) or quantity_of(check.metric) not in {"seconds", "bytes"}:
         return False
-    ways = {_way(record) for case in cases for record in case.measured}
-    return len(ways) > 1 and "device" not in benchmark.varies
+    records = [record for case in cases for record in case.measured]
+    if any(_is_other_arithmetic(record) for record in records):
+        return True
+    return len(set(map(_way, records))) > 1 and "device" not in benchmark.varies
+
+
+def _is_other_arithmetic(record: Record) -> bool:
+    precision = (record.fingerprint.numerics or {}).get("precision", record.spec.execution.precision)
+    return record.spec.execution.path != "reference" or precision not in {"fp32", "tf32"}
 
 
 def _way(record: Record) -> tuple[str, ...]:
     """Return in which way a run took its time, beside what it computed."""
-    numerics = record.fingerprint.numerics or {}
-    execution = record.spec.execution
-    return machine(record), execution.path, str(numerics.get("precision")), optimizer_form(record)
+    return machine(record), record.spec.execution.path, optimizer_form(record)

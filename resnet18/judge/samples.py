@@ -1,7 +1,7 @@
 """Samples: the values of a metric by case and seed, and what the cases of a chapter lend each other."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isinf
 from statistics import fmean
 from typing import Literal, Protocol
@@ -35,8 +35,11 @@ class Runs(Protocol):
         CannotJudgeError where a run has none.
         """
 
-    def lent(self, metric: str, level: float | None = None) -> list[list[float]]:
-        """Return the values of every arm of the chapter that may lend its variance, as far as they have some."""
+    def lent(self, metric: str, cases: Collection[str], level: float | None = None) -> list[list[float]]:
+        """Return the values of every arm of the chapter that may lend its variance to these cases."""
+
+    def identity(self, case: str) -> str:
+        """Return what a case's runs have in common with those of an equal case of another table."""
 
     def step(self, metric: str, cases: Collection[str]) -> float:
         """Return the smallest difference that two values can have."""
@@ -63,6 +66,8 @@ class Samples:
     """By number of seeds; without one, the test is Welch's."""
     step: float = 0.0
     """The smallest difference that two values can have."""
+    censored: frozenset[str] = frozenset()
+    """Cases with a run that ended before it reached the level: their means are lower bounds."""
     in_blocks: bool = False
     """Runs of a seed follow each other, and what moves them alike is no noise: so do times."""
 
@@ -76,7 +81,9 @@ class Samples:
         groups = [self.by_case[name][:n] for name in names]
         if self.in_blocks and len(self.by_case) > 1:
             return blocked_contrast([found[:n] for found in self.by_case.values()], groups, weights, self.step)
-        return contrast(groups, weights, self.step, self.priors.get(n, WELCH))
+        found = contrast(groups, weights, self.step, self.priors.get(n, WELCH))
+        signs = {weight > 0 for name, weight in zip(names, weights, strict=True) if weight and name in self.censored}
+        return replace(found, is_least=True in signs, is_most=False in signs)
 
     def extremes(self, n: int) -> tuple[str, str]:
         """Return the cases with the highest and the lowest mean over the first n seeds."""
@@ -99,10 +106,8 @@ def _variances(arms: Sequence[Sequence[float]], least: float) -> Floats:
     return found[found > 0]
 
 
-def samples_of(
-    runs: Runs, cases: Sequence[str], metric: str, level: float | None = None
-) -> tuple[Samples, frozenset[str]]:
-    """Return the values of cases with what their chapter lends, and the cases of which a run is censored.
+def samples_of(runs: Runs, cases: Sequence[str], metric: str, level: float | None = None) -> Samples:
+    """Return the values of cases with what their chapter lends.
 
     A run that never reached the level would have reached it after its last epoch: it counts as one epoch more, at
     least. CannotJudgeError where no run did.
@@ -117,5 +122,5 @@ def samples_of(
             by_case[case] = [end + 1 if isinf(at) else at for at, end in zip(by_case[case], ends, strict=True)]
     step, is_blocked = runs.step(metric, cases), runs.is_blocked(metric)
     # Cases that a machine slows together are not independent: they lend nothing.
-    priors = {} if is_blocked or censored else priors_of(runs.lent(metric, level), step)
-    return Samples(by_case, priors, step, is_blocked), censored
+    priors = {} if is_blocked or censored else priors_of(runs.lent(metric, cases, level), step)
+    return Samples(by_case, priors, step, censored, is_blocked)

@@ -110,7 +110,11 @@ class TabledRuns:
             raise CannotJudgeError(Reason("no_ratio", metric=metric, what=f"{bad[0]:g}"))
         return [*map(log, known)]
 
-    def lent(self, metric: str, level: float | None = None) -> list[list[float]]:
+    def identity(self, case: str) -> str:
+        """Return the name of the case: a file has one table."""
+        return case
+
+    def lent(self, metric: str, cases: Collection[str], level: float | None = None) -> list[list[float]]:  # noqa: ARG002 - to any
         """Return the values of each case of the file; times lend nothing, since a machine slows its runs together."""
         if (metric, level) not in self._lent:
             found = list[list[float]]()

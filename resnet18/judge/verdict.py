@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Literal, get_args
 
-from resnet18.judge.checks import Comparison, compare
+from resnet18.judge.checks import Comparison, compare, kendall_tau
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.recorded import RecordedRuns
 from resnet18.judge.samples import Reservation, Runs
@@ -14,7 +13,7 @@ from resnet18.spec.claim import Check, Claim, MetricCheck, Overfits, Ranking, Ru
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.resolve import Request
 from resnet18.tables.selection import Selection
-from resnet18.tables.statistics import ALPHA, Estimate, chance, contrast, holm_levels
+from resnet18.tables.statistics import ALPHA, Estimate, chance, holm_levels
 
 Word = Literal["supported", "contradicted", "inconclusive", "not judgeable", "not run"]
 TO_COME = frozenset({"few_seeds", "no_records", "no_records_of_case"})
@@ -34,6 +33,8 @@ class CheckResult:
     """Why it can neither hold nor fall."""
     of_report: tuple[Reservation, ...] = ()
     """Why it says nothing of the report."""
+    cases: tuple[str, ...] = ()
+    """Identities of its cases."""
     tau: Estimate | None = None
     """Of a ranking: Kendall's tau, mean over seeds."""
 
@@ -41,6 +42,11 @@ class CheckResult:
     def judged(self) -> tuple[Comparison, ...]:
         """The comparisons, none where there is a reason not to judge them."""
         return self.comparisons if self.reason is None else ()
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is shown not to hold, which contradicts its claim."""
+        return self.status_holds is False or any(part.holds is False for part in self.judged)
 
     @property
     def is_missing(self) -> bool:
@@ -62,7 +68,8 @@ class Verdict:
     @property
     def of_report(self) -> tuple[Reservation, ...]:
         """Why the word is not one about the report; empty where it is."""
-        found = {why for result in self.results for why in result.of_report}
+        decisive = [result for result in self.results if result.fails] or self.results
+        found = {why for result in decisive for why in result.of_report}
         return tuple(why for why in RESERVATIONS if why in found)
 
     @property
@@ -146,8 +153,8 @@ def judge_runs(benchmarks: Collection[Benchmark], runs_of: Callable[[Benchmark],
 
 def _tested(results: Sequence[CheckResult]) -> object:
     """Return what a claim tests: values and regions, whatever its cases are called; nothing where it has none."""
-    parts = tuple((part.facts, part.region, *sorted(part.estimates.items())) for r in results for part in r.judged)
-    return parts if all(result.judged for result in results) else None
+    parts = tuple((part.facts, part.region, part.weights, part.last) for r in results for part in r.judged)
+    return (parts, *(result.cases for result in results)) if all(result.judged for result in results) else None
 
 
 def result_of(check: Check, runs: Runs | None) -> CheckResult:
@@ -156,11 +163,11 @@ def result_of(check: Check, runs: Runs | None) -> CheckResult:
         return CheckResult(check, reason=Reason("no_records"))
     try:
         runs.require_comparable(check)
-        of_report = runs.reservations(check)
+        of_report, cases = runs.reservations(check), tuple(map(runs.identity, cases_of(check)))
         if isinstance(check, RunStatus):
-            return CheckResult(check, status_holds=runs.status_holds(check), of_report=of_report)
+            return CheckResult(check, status_holds=runs.status_holds(check), of_report=of_report, cases=cases)
         parts, tau = tuple(compare(check, runs)), kendall_tau(check, runs) if isinstance(check, Ranking) else None
-        return CheckResult(check, parts, reason=_few_seeds(check, runs), of_report=of_report, tau=tau)
+        return CheckResult(check, parts, reason=_few_seeds(check, runs), of_report=of_report, cases=cases, tau=tau)
     except CannotJudgeError as error:
         return CheckResult(check, reason=error.reason)
 
@@ -173,17 +180,6 @@ def _few_seeds(check: MetricCheck | Overfits, runs: Runs) -> Reason | None:
     if seeds[least] >= FEWEST_SEEDS:
         return None
     return Reason("few_seeds", least if len({*seeds.values()}) > 1 else "", count=seeds[least], of=FEWEST_SEEDS)
-
-
-def kendall_tau(check: Ranking, runs: Runs) -> Estimate | None:
-    """Return Kendall's tau between a claimed ranking and that of each seed: 1 as claimed, -1 reversed; mean over seeds.
-
-    None of fewer than two seeds. Kendall, Biometrika 30 (1938); two equal values count as half a pair (tau-a).
-    """
-    seeds = list(zip(*(runs.values(case, check.metric) for case in check.cases), strict=False))
-    pairs = len(check.cases) * (len(check.cases) - 1) / 2
-    taus = [sum((a > b) - (a < b) for a, b in combinations(seed, 2)) / pairs for seed in seeds]
-    return contrast([taus], [1], 2 / pairs) if len(taus) > 1 else None
 
 
 def p_of_claim(results: Sequence[CheckResult]) -> float:
@@ -245,8 +241,8 @@ def _judged(part: Comparison, level: float, count: int, claims: int) -> Comparis
 def chances_of(part: Comparison, level: float, count: int, *, after: int) -> dict[int, float]:
     """Return the chance that each interim analysis after so many seeds settles one of a claim's so many comparisons."""
     looks = [n for n in TESTED_AT if n > after]
-    alpha, lower_bounds = (level, part.about[1:]) if part.is_inside else (level / count, part.about[:1])
-    if part.censored.intersection(lower_bounds):
+    alpha = level if part.is_inside else level / count
+    if 1.0 in {part.region.p_inside(part.last) if part.is_inside else part.region.p_outside(part.last)}:
         return dict.fromkeys(looks, 0.0)
     one_run = part.against_one_run and not part.is_inside
     means = [0.0, *(-pair[max(pair)].value for pair in part.pairs[: part.widest_of - 1])] if part.pairs else []

@@ -1,12 +1,7 @@
 """How a report begins: what was run, what holds, what does not, what is open; then a row for each statement."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
-from math import log
-from operator import mul
 
-from resnet18.judge.checks import UP, Comparison
 from resnet18.judge.reason import reasons_text
 from resnet18.judge.samples import Reservation
 from resnet18.judge.verdict import Verdict
@@ -15,27 +10,24 @@ from resnet18.report.chapters import Best, Chapter, best_tables, best_verdicts
 from resnet18.report.document import READING, Code, Figure, Items, Line, Link, Section, Strong
 from resnet18.report.notes import command, notes_of
 from resnet18.report.sections import figure_file
-from resnet18.report.verdicts import AT_SEEDS, decisive, decisive_comparison, estimate_text, outlook
-from resnet18.spec.claim import Close, Equivalent, Overfits, Ranking, RunStatus, cases_of, orders
+from resnet18.report.verdicts import AT_SEEDS, decisive, decisive_comparison, estimate_text, outlook, reported_text
+from resnet18.spec.claim import cases_of
 from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
-from resnet18.spec.metric import METRICS, parse_printed
 from resnet18.tables.cells import NOTHING, Cell, Column, Table, Text
 from resnet18.tables.selection import Selection, changes_of, machine
 from resnet18.tables.statistics import ALPHA, Estimate
 from resnet18.tables.tables import build_table
 
-STATEMENTS = (
-    *(Column("statement", "words"), Column("verdict"), Column("of the lab report?"), Column("reported")),
-    *(Column("measured [95 % interval]", "words"), Column("where", "words")),
-)
+LAB = "the lab report"
+PLACE = Column("where", "words")
 
 
-def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figure]) -> Iterator[doc.Block]:
+def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figure], runs: int) -> Iterator[doc.Block]:
     """Yield the answer to whether a report holds: four sentences, every statement, every table once with its figure."""
     found = list(best_verdicts(chapters, report))
-    yield Items(_sentences(report, found, chapters))
+    yield Items(_sentences(report, found, chapters, runs))
     if found:
-        yield statements(found)
+        yield statements(report, found)
         yield how_sure(len(found))
         if lines := Items(_next(found)):
             yield Section("What would decide the open statements", (lines,), is_folded=True)
@@ -45,33 +37,44 @@ def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figur
         yield Section(selection.benchmark.title, found_here)
 
 
-def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter]) -> Iterator[Line]:
-    records = {
-        record.run_id: record for chapter in chapters for table in chapter.selections for record in table.records
-    }
-    machines = sorted({machine(record) for record in records.values() if record.fingerprint.numerics})
-    titles = "; ".join(chapter.title for chapter in chapters)
-    yield Line(Strong("Run"), f": {len(records)} runs ({titles}) on {'; '.join(machines) or 'an unknown machine'}.")
-    for word, head, verb in (("supported", "Holds", "hold"), ("contradicted", "Does not hold", "fail")):
+def brief_answer(report: str, chapters: Sequence[Chapter]) -> Iterator[doc.Block]:
+    """Yield the statements of a report that stands beside another, and where its tables are."""
+    found = list(best_verdicts(chapters, report))
+    if found:
+        yield statements(report, found)
+    tables = [(chapter, selection) for chapter, selection in best_tables(chapters, report)]
+    links = [piece for chapter, _ in tables for piece in (Link(chapter.title, chapter.slug), ", ")][:-1]
+    if links:
+        yield Line(f"{', '.join(selection.benchmark.title for _, selection in tables)}: ", *links, ".")
+
+
+def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter], runs: int) -> Iterator[Line]:
+    records = [record for chapter in chapters for table in chapter.selections for record in table.records]
+    machines = sorted({machine(record) for record in records if record.fingerprint.numerics})
+    parts = f"{len(chapters)} parts" if len(chapters) > 1 else "one part"
+    yield Line(
+        Strong("Run"), f": {runs} runs in {parts}, listed below, on {'; '.join(machines) or 'an unknown machine'}."
+    )
+    for word, head in (("supported", "Holds"), ("contradicted", "Does not hold")):
         own = [best for best in found if best.verdict.here == word]
         plain = [_named(best) for best in own if not best.verdict.of_report]
         others = [f"{_named(best)} ({said(best.verdict, best.chapter)})" for best in own if best.verdict.of_report]
-        text = "; ".join(plain) or f"no statement is shown to {verb} for {report}"
-        text += f". Under other conditions: {'; '.join(others)}" if others else ""
-        yield Line(Strong(head), f": {text}.")
+        text = f", as {report} did it: {'; '.join(plain) or 'no statement'}"
+        text += f". Under other conditions, which say nothing of {report} itself: {'; '.join(others)}" if others else ""
+        yield Line(Strong(head), f"{text}.")
     rest = (
         f"{len(ids)} {word} ({', '.join(ids)})"
         for word in ("inconclusive", "not judgeable", "not run")
         if (ids := [best.verdict.claim.id for best in found if best.verdict.here == word])
     )
-    yield Line(Strong("Open"), f": {'; '.join(rest) or 'nothing'}.")
+    yield Line(Strong("Open"), f" of {len(found)} statements: {'; '.join(rest) or 'none'}.")
 
 
 def _named(best: Best) -> str:
     return f"{best.verdict.claim.id} {best.verdict.claim.says}"
 
 
-def statements(found: Collection[Best]) -> Table:
+def statements(report: str, found: Collection[Best]) -> Table:
     """Return the table of statements: what was said, what became of it, both numbers, and where they are from."""
     rows: list[tuple[Cell, ...]] = []
     for chapter, verdict, others in sorted(found, key=lambda best: best.verdict.here == "not run"):
@@ -79,23 +82,30 @@ def statements(found: Collection[Best]) -> Table:
         decided = [f"{of.title}: {said(one, of)}" for of, one in others if one.is_decided]
         where += f" (also {'; '.join(decided)})" if decided else ""
         rows.append((*statement(verdict, chapter), Text(where)))
-    return Table(STATEMENTS, tuple(rows))
+    return Table((*heads("tests the lab report itself?" if report == LAB else "tested as stated?"), PLACE), tuple(rows))
 
 
 def statement(verdict: Verdict, chapter: Chapter | None = None) -> tuple[Cell, ...]:
     """Return what was said, what became of it, and both numbers; without a chapter the runs are not the suite's own."""
-    claim, word = verdict.claim, Text(said(verdict, chapter), mark=verdict.here)
+    is_elsewhere = verdict.is_decided and bool(verdict.of_report)
+    claim, mark = verdict.claim, f"{verdict.here} elsewhere" if is_elsewhere else verdict.here
     tested = f" (tested: {claim.tested})" if claim.tested else ""
     texts = map(Text, (reserved(verdict), reported_text(verdict), measured_text(verdict)))
-    return Text(f"{claim.id} {claim.says}{tested}"), word, *texts
+    return Text(f"{claim.id} {claim.says}{tested}"), Text(said(verdict, chapter), mark=mark), *texts
+
+
+def heads(tests: str) -> tuple[Column, ...]:
+    """Return the columns of `statement`; `tests` asks whether the runs did what the report did."""
+    asked = Column("statement", "words"), Column("verdict"), Column(tests), Column("reported")
+    return (*asked, Column("measured [95 % interval]", "words"))
 
 
 def how_sure(claims: int) -> Line:
     """Return how often verdicts on so many claims are wrong, and where the words are explained."""
     text = (
         f"The chance that any “supported” or “contradicted” of one part is wrong is at most {100 * ALPHA:g} % (Holm's "
-        f"procedure over {claims} statements). Statements are tested at {AT_SEEDS} only. Brackets are 95 % intervals "
-        "of one comparison, without that correction. "
+        f"procedure over {claims} statements; up to 7 % in simulations where cases scatter very unequally). Statements "
+        f"are tested at {AT_SEEDS} only. Brackets are 95 % intervals of one comparison, without that correction. "
     )
     return Line(text, Link("How to read it", READING), ".")
 
@@ -116,7 +126,14 @@ def _next(found: Sequence[Best]) -> Iterator[Line]:
     for (_, seeds), together in wanted.items():
         ids = ", ".join(best.verdict.claim.id for best in together)
         tables = [best.verdict.benchmark for best in together]
-        typed = command(tables, together[0].chapter.request, "--seeds", str(seeds))
+        cases = [
+            f"{best.verdict.benchmark.name}/{name}"
+            for best in together
+            for check in best.verdict.claim.checks
+            for name in cases_of(check)
+        ]
+        options = [word for case in dict.fromkeys(cases) for word in ("--case", case)]
+        typed = command(tables, together[0].chapter.request, "--seeds", str(seeds), *options)
         yield Line(f"{ids}: ", Code(typed), f" brings {'them' if len(together) > 1 else 'it'} to {seeds} seeds.")
     yield from (Line(f"{', '.join(ids)}: {why}.") for why, ids in waiting.items())
 
@@ -145,7 +162,7 @@ WHERE: dict[Reservation, str] = {
     "other_data": " on other data",
     "scaled_down": ", scaled down",
     "other_size": ", at another image size",
-    "confounded": " (confounded)",
+    "confounded": ", confounded",
 }
 """Where a verdict holds that is none on the report, as far as a table of runs tells."""
 
@@ -167,6 +184,7 @@ def _where(verdict: Verdict, chapter: Chapter) -> dict[Reservation, str]:
         "other_data": f" on {request.data_label}",
         "scaled_down": f" at {request.scale} scale" if request.scale != "paper" else " scaled down",
         "other_size": f" at {' and '.join(map(str, sizes))} px",
+        "unknown": " under other options",
     }
 
 
@@ -183,7 +201,7 @@ def reserved(verdict: Verdict) -> str:
     """Return whether a verdict is one on the report, or why it is not."""
     if not verdict.is_decided:
         return NOTHING
-    return ", ".join(RESERVED[why] for why in verdict.of_report) or "yes"
+    return f"no: {', '.join(RESERVED[why] for why in verdict.of_report)}" if verdict.of_report else "yes"
 
 
 def measured_text(verdict: Verdict) -> str:
@@ -194,56 +212,10 @@ def measured_text(verdict: Verdict) -> str:
         return f"{text}, {holding.count(None)} are open; {_tau_text(ranked.tau)}" if ranked.tau else text
     shown = decisive_comparison(verdict)
     if shown:
-        return f"{estimate_text(shown)}, n = {shown.last.n}"
+        return f"{shown.what}: {estimate_text(shown)}, n = {shown.last.n}"
     return reasons_text(verdict.reasons, with_metric=False) or decisive(verdict)
 
 
 def _tau_text(tau: Estimate) -> str:
     low, high = tau.interval()
     return f"Kendall's tau {tau.value:.2f} [{max(low, -1):.2f}, {min(high, 1):.2f}], n = {tau.n}"
-
-
-def reported_text(verdict: Verdict) -> str:
-    """Return the same of the numbers that the report printed, as far as it printed those that a claim is about."""
-    parts = (part for result in verdict.results for part in result.comparisons)
-    shown = decisive_comparison(verdict) or next(parts, None)
-    check = shown.check if shown else verdict.claim.checks[0]
-    if isinstance(check, Close):
-        return check.reported or NOTHING
-    cases = {case.name: case.reported for case in verdict.benchmark.cases}
-    if isinstance(check, RunStatus):
-        return next(iter(cases[check.case].values()), NOTHING)
-    if isinstance(check, Overfits):
-        return NOTHING
-    pair = next(orders(check), cases_of(check))
-    if (
-        shown is None and len(pair) == 2 and check.metric in METRICS
-    ):  # nothing was run: of two cases, the claim alone says how they are compared
-        shown = Comparison(check, pair, METRICS[check.metric], UP, (1.0, -1.0))
-    is_of_all = isinstance(check, Ranking) or (isinstance(check, Equivalent) and len(check.cases) > 2)
-    names = cases_of(check) if is_of_all else shown.about if shown else ()
-    values = [_printed(cases[name], check.metric) for name in names]
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
-        return NOTHING
-    if isinstance(check, Ranking):
-        return f"{sum(first > second for first, second in pairwise(known))} of {len(known) - 1} steps hold"
-    return NOTHING if shown is None else _sum_text(shown, known)
-
-
-def _sum_text(shown: Comparison, reported: Sequence[float]) -> str:
-    """Return what a comparison gives of reported numbers: of many near ones the range, else their weighted sum."""
-    if shown.is_log and min(reported) <= 0:
-        return NOTHING
-    numbers = [*map(log, reported)] if shown.is_log else reported
-    total = max(numbers) - min(numbers) if shown.widest_of > 2 else sum(map(mul, shown.weights, numbers))
-    return estimate_text(replace(shown, estimates={1: Estimate(total, 0.0, 1.0, 1, 0.0)}))
-
-
-def _printed(reported: Mapping[str, str], metric: str) -> float | None:
-    """Return what a case's row prints of a metric, or of its like: a report has one accuracy and one time."""
-    facts = METRICS.get(metric)
-    likes = ["best_accuracy"] if facts and facts.is_share else []
-    likes = ["train_s", "whole_program_s"] if facts and facts.quantity == "seconds" else likes
-    printed = [parse_printed(reported[name]) for name in (metric, *likes) if name in reported]
-    return printed[0].value if printed and printed[0] else None

@@ -1,36 +1,50 @@
 """Chapters: what the records of one part of a study, or of one request, say of each report."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
+from itertools import count
 from typing import NamedTuple
 
+from resnet18.judge.hypotheses import candidate_records
 from resnet18.judge.verdict import Verdict, judge
 from resnet18.records.record import Record
+from resnet18.report.document import READING
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.plan import Part
-from resnet18.spec.resolve import Request
+from resnet18.spec.claim import MetricCheck
+from resnet18.spec.metric import quantity_of
+from resnet18.spec.plan import EVERY_DEVICE, Part
+from resnet18.spec.resolve import DEVICE_OPTION, Request
 from resnet18.tables.selection import Selection, select, selections_by_request
+
+Verdicts = dict[str, tuple[Verdict, ...]]
+"""By report: the claims of one report are judged together."""
 
 
 class Chapter(NamedTuple):
     """What the records of one request say."""
 
     title: str
+    slug: str
+    """The title in addresses: letters, digits and hyphens; no other chapter has it."""
     request: Request
     selections: tuple[Selection, ...]
-    verdicts: dict[str, tuple[Verdict, ...]]
-    """By report: the claims of one report are judged together."""
-
-    @property
-    def slug(self) -> str:
-        """The title in addresses: letters, digits and hyphens."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")[:80]
+    verdicts: Verdicts
+    planned: frozenset[str] | None = None
+    """`benchmark/case` of what the part of a study runs; None: everything."""
+    is_timed: bool = True
+    """Whether its times count."""
 
     @property
     def shown(self) -> tuple[Selection, ...]:
-        """The tables of which half the cases are recorded."""
-        return tuple(selection for selection in self.selections if selection.is_half_recorded)
+        """The tables of which half the cases that it runs are recorded."""
+        return tuple(selection for selection in self.selections if self._is_half_recorded(selection))
+
+    def _is_half_recorded(self, selection: Selection) -> bool:
+        name, planned = selection.benchmark.name, self.planned
+        cases = [case for case in selection.cases if planned is None or f"{name}/{case.name}" in planned]
+        return bool(cases) and replace(selection, cases=tuple(cases)).is_half_recorded
 
 
 class Best(NamedTuple):
@@ -49,36 +63,74 @@ def was_judged(verdicts: Collection[Verdict]) -> bool:
 def chapters_of(
     benchmarks: Collection[Benchmark], records: Collection[Record], parts: Sequence[Part] = ()
 ) -> list[Chapter]:
-    """Return a chapter for each part of a study of which a table is half recorded, then for each request of other runs.
+    """Return a chapter for each part of a study with records, then for each request of other runs.
 
     Requests with verdicts come first; smoke runs, which only show that everything works, come last.
     """
-    chapters, shown = list[Chapter](), set[str]()
-    for part in parts:
-        names = {Path(name).stem for name in part.benchmarks}
-        selections = [one for one in select(benchmarks, part.request, records) if one.benchmark.name in names]
-        if any(selection.is_half_recorded for selection in selections):
-            chapters.append(_chapter(part.title, benchmarks, selections, part.request))
-            shown |= {record.run_id for selection in selections for record in selection.records}
+    slugs = {READING}
+    chapters = list(_of_parts(parts, benchmarks, records, slugs))
+    shown = {record.run_id for chapter in chapters for table in chapter.selections for record in table.records}
     others = []
     for request, found in selections_by_request(benchmarks, records):
-        tables = [table for table in found if any(record.run_id not in shown for record in table.records)]
+        tables = tuple(table for table in found if any(record.run_id not in shown for record in table.records))
         if tables:
             title = request.described[:1].upper() + request.described[1:]
-            others.append(_chapter(title, benchmarks, tables, request))
+            verdicts = _verdicts(benchmarks, tables, request)
+            others.append(Chapter(title, _slug(title, slugs), request, tables, verdicts))
     others.sort(key=lambda chapter: not any(map(was_judged, chapter.verdicts.values())))
     return sorted([*chapters, *others], key=lambda chapter: chapter.request.scale == "smoke")
 
 
-def _chapter(
-    title: str, benchmarks: Collection[Benchmark], selections: Sequence[Selection], request: Request
-) -> Chapter:
-    return Chapter(title, request, tuple(selections), _verdicts(benchmarks, selections, request))
+def _of_parts(
+    parts: Sequence[Part], benchmarks: Collection[Benchmark], records: Collection[Record], slugs: set[str]
+) -> Iterator[Chapter]:
+    """Yield the parts with records. Parts with one request are judged together: they may share runs."""
+    asked = [(part, _asked(part, records), _labels(part)) for part in parts]
+    judged = dict[Request, Verdicts]()
+    for part, request, planned in asked:
+        recorded = select(benchmarks, request, records)
+        if request not in judged:
+            together = {_table(label) for _, other, labels in asked if other == request for label in labels}
+            judged[request] = _verdicts(
+                benchmarks, [one for one in recorded if one.benchmark.name in together], request
+            )
+        tables = tuple(one for one in recorded if one.benchmark.name in set(map(_table, planned)))
+        cases = [case for one in tables for case in one.cases if f"{one.benchmark.name}/{case.name}" in planned]
+        candidates = [record for one in tables for record in candidate_records(one, request, records)]
+        chapter = Chapter(part.title, "", request, tables, judged[request] if cases else {}, planned, part.times)
+        if chapter.shown or (part.hypotheses and candidates):
+            yield chapter._replace(slug=_slug(part.title, slugs))
 
 
-def _verdicts(
-    benchmarks: Collection[Benchmark], selections: Sequence[Selection], request: Request
-) -> dict[str, tuple[Verdict, ...]]:
+def _labels(part: Part) -> frozenset[str]:
+    """Return `benchmark/case` of what a part runs."""
+    return frozenset(label for run in part.plan(EVERY_DEVICE, seeds=1).runs for label in run.labels)
+
+
+def _table(label: str) -> str:
+    return label.partition("/")[0]
+
+
+def _asked(part: Part, records: Collection[Record]) -> Request:
+    """Return the request of a part's records: its own, or the same with a `--device`, whichever has more of them."""
+    own, found = part.request, Counter[Request]()
+    for record in records:
+        asked = Request(record.scale, record.spec.experiment.data, record.spec.overrides)
+        others = tuple(option for option in asked.overrides if not option.startswith(DEVICE_OPTION))
+        if replace(asked, overrides=others) == own:
+            found[asked] += 1
+    return max(found, key=lambda request: (found[request], request == own), default=own)
+
+
+def _slug(title: str, slugs: set[str]) -> str:
+    """Return a title in addresses, and remember it; titles that are alike in letters and digits get a number."""
+    plain = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60].strip("-") or "part"
+    found = next(name for at in count(1) if (name := plain if at == 1 else f"{plain}-{at}") not in slugs)
+    slugs.add(found)
+    return found
+
+
+def _verdicts(benchmarks: Collection[Benchmark], selections: Sequence[Selection], request: Request) -> Verdicts:
     """Return the verdicts of every report of which a table is recorded.
 
     A report of which no table is half recorded and no claim is judged is left out beside others: its runs are mostly
@@ -107,23 +159,34 @@ def best_verdicts(chapters: Sequence[Chapter], report: str) -> Iterator[Best]:
         for verdict in chapter.verdicts.get(report, ()):
             by_claim.setdefault(verdict.claim.id, []).append((chapter, verdict))
     for found in by_claim.values():
-        first, *rest = sorted(found, key=lambda pair: _rank(pair[1]))  # stable: otherwise in the order of worth
-        yield Best(*first, tuple(pair for pair in rest if pair[1].here != "not run"))
+        first, *rest = sorted(found, key=_rank)  # stable: otherwise in the order of worth
+        yield Best(*first, tuple(pair for pair in rest if pair[1].here != "not run" and pair[1] is not first[1]))
 
 
-def _rank(verdict: Verdict) -> int:
-    """Return what orders the verdicts on a claim: those that could decide it, those that are confounded, the others."""
-    if verdict.is_decided or verdict.comparisons:
-        return 1 if "confounded" in verdict.of_report else 0
-    return {"inconclusive": 2, "not judgeable": 3}.get(verdict.here, 4)
+def _rank(found: tuple[Chapter, Verdict]) -> tuple[int, bool]:
+    """Return what orders the verdicts on a claim: those that could decide it, those that are confounded, the others.
+
+    Of claims about times, parts whose times count come first.
+    """
+    chapter, verdict = found
+    checks = [check for check in verdict.claim.checks if isinstance(check, MetricCheck)]
+    has_other_times = not chapter.is_timed and any(quantity_of(check.metric) == "seconds" for check in checks)
+    ranks = {"supported": 0, "contradicted": 0, "inconclusive": 0, "not judgeable": 3, "not run": 4}
+    rank = ranks[verdict.here]
+    if verdict.here == "inconclusive" and not verdict.comparisons:
+        rank = 2
+    elif rank == 0 and "confounded" in verdict.of_report:
+        rank = 1
+    elif verdict.here == "not run" and {reason.code for reason in verdict.reasons} <= {"no_records"}:
+        rank = 5
+    return rank, has_other_times
 
 
 def best_tables(chapters: Sequence[Chapter], report: str) -> Iterator[tuple[Chapter, Selection]]:
-    """Yield each table of a report in the first chapter, in order of worth, that has half of its cases."""
-    seen = set[str]()
-    for chapter in chapters:
-        for selection in chapter.shown:
-            benchmark = selection.benchmark
-            if benchmark.report == report and benchmark.name not in seen:
-                seen.add(benchmark.name)
-                yield chapter, selection
+    """Yield each table of a report in the first chapter, in order of worth, that has half of its cases, or some."""
+    shown = [(chapter, selection) for chapter in chapters for selection in chapter.shown]
+    best: dict[str, tuple[Chapter, Selection]] = {}
+    for chapter, selection in sorted(shown, key=lambda pair: not pair[1].is_half_recorded):
+        if selection.benchmark.report == report:
+            best.setdefault(selection.benchmark.name, (chapter, selection))
+    yield from sorted(best.values(), key=lambda pair: (pair[1].benchmark.source, pair[1].benchmark.name))

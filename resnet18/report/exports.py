@@ -17,8 +17,7 @@ from resnet18.judge.reason import reasons_text
 from resnet18.judge.verdict import Verdict
 from resnet18.records import disk
 from resnet18.records.record import Record
-from resnet18.report.answer import reported_text
-from resnet18.report.verdicts import decisive_comparison
+from resnet18.report.verdicts import decisive_comparison, reported_text
 from resnet18.spec.claim import Ranking
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
 from resnet18.tables.cells import NOTHING

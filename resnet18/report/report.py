@@ -11,7 +11,7 @@ from resnet18.records.content import LIMIT
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.report import document as doc
-from resnet18.report.answer import answer
+from resnet18.report.answer import answer, brief_answer
 from resnet18.report.chapters import Chapter, chapters_of, has_report
 from resnet18.report.document import Figure, Items, Line, Strong, figures_in
 from resnet18.report.exports import verdict_rows
@@ -42,8 +42,9 @@ WORDS = {
     "not judgeable": "what the statement is about did not arise: a network that does not fit its training images "
     "cannot overfit",
     "not run": "there are no runs that bear on it",
-    "of the lab report?": "whether the verdict is one on what the lab report did; if not, what differs: data; scale "
-    "(fewer images or epochs, a narrower network); image size; cases, in more than the statement is about (confounded)",
+    "tests the lab report itself?": "whether the runs did what the lab report did; if not, what differs: data; scale "
+    "(fewer images or epochs, a narrower network); image size; options. Confounded: cases differ in more than the "
+    "statement is about, or times and memory were taken on another path or in another precision",
     "optimism gap": "test accuracy as published minus clean test accuracy, from the same runs",
     "error of the test set": "standard error of a run's clean test accuracy, from the number of test images",
     "public script": "a published program whose lines match the lab report's listings. It may not be the lab report's",
@@ -87,12 +88,14 @@ def write_document(results: Path, document: doc.Document) -> Path:
     pages = {WEB: write_page(document)}
     pages |= {name: head + text for name, text in write_markdown(document, WEB).items()}
     pages["verdicts.json"] = json.dumps(verdict_rows(document.verdicts), indent=1) + "\n"
-    for path in (results / name for name in pages if not name.endswith(".json")):
+    figures = [*figures_in(document.blocks)]
+    paths = (*(name for name in pages if not name.endswith(".json")), *(f"figures/{one.file}" for one in figures))
+    for path in (results / name for name in paths):
         if path.is_file() and mark not in path.read_text(encoding="utf-8", errors="replace")[:100]:
             next_step = "choose a folder with --results, or move the file away"
             raise SpecError(str(path), "was not made by this command, which would replace it", next_step=next_step)
     with disk_errors(EnvironmentMissingError, str(results), "the report cannot be written"):
-        write_pages(results, pages, [*figures_in(document.blocks)])
+        write_pages(results, pages, figures)
     return results / README
 
 
@@ -131,11 +134,13 @@ def build_document(
     reports = dict.fromkeys(benchmark.report for benchmark in benchmarks)
     blocks: list[doc.Block] = []
     for report in (name for name in reports if any(has_report(chapter, name) for chapter in chapters)):
-        found = tuple(answer(report, chapters, figures))
-        blocks += [doc.Section(f"Other tables: {report}", found)] if blocks else found
+        if blocks:
+            blocks.append(doc.Section(f"Other tables: {report}", tuple(brief_answer(report, chapters))))
+        else:
+            blocks += answer(report, chapters, figures, sum(bool(run.places) for run in runs))
     words = Items(Line(Strong(word), f": {meaning}") for word, meaning in WORDS.items())
     return doc.Document(
-        "Measured beside reported",
+        "Do the lab report's statements hold?",
         tuple(blocks),
         made,
         (words,),

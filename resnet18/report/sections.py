@@ -43,6 +43,9 @@ def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[
         blocks.append(table_section(selection, chapter, own, records))
     if found := tuple(predictions(chapter.shown, request, picture_of)):
         blocks.append(doc.Section("Predictions", found))
+    hidden = [selection for selection in chapter.selections if selection not in chapter.shown]
+    answered = ((one.benchmark.title, hypotheses_of(one, request, records)) for one in hidden)  # candidates alone
+    blocks += [doc.Section(title, found) for title, found in answered if found]
     begun = Items(
         Line(
             f"{selection.benchmark.title} ({sum(bool(case.records) for case in selection.cases)} of "
@@ -50,8 +53,8 @@ def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[
             Code(command([selection.benchmark], request)),
             " runs the others.",
         )
-        for selection in chapter.selections
-        if not selection.is_half_recorded
+        for selection in hidden
+        if chapter.verdicts and not selection.is_half_recorded
     )
     if begun:
         blocks.append(doc.Section("Tables with few records", (begun,)))
@@ -76,13 +79,18 @@ def table_section(
         drawn = f"{benchmark.title} ({request.described})", benchmark.table.case_title, selection.cases
         svg, alt = svg_of(learning_curves, *drawn), f"Learning curves: {benchmark.title}"
         blocks.append(doc.Figure(figure_file(benchmark.name, request), alt, svg, selection))
-    answers = answers_of(selection, request, records)
-    if found := tuple(block for answer in answers for block in hypothesis_blocks(answer, request)):
+    if found := hypotheses_of(selection, request, records):
         blocks.append(doc.Section("Values that the lab report does not state", found))
     if assumed := Items(assumptions_of(selection)):
         heading = "Assumptions at paper scale: settings that the lab report does not state"
         blocks.append(doc.Section(heading, (assumed,), is_folded=True))
     return doc.Section(title, tuple(blocks))
+
+
+def hypotheses_of(selection: Selection, request: Request, records: Collection[Record]) -> tuple[doc.Block, ...]:
+    """Return what the runs of candidates say of each value that the report does not state."""
+    answers = answers_of(selection, request, records)
+    return tuple(block for answer in answers for block in hypothesis_blocks(answer, request))
 
 
 def figure_file(name: str, request: Request) -> str:

@@ -1,16 +1,31 @@
 """Verdicts in words, and how the claims of a report stand. Every sentence about who wins is made here."""
 
-from collections.abc import Iterator
-from math import ceil, exp, expm1, inf, log10
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from math import ceil, exp, expm1, inf, log, log10
+from operator import mul
 from typing import assert_never, get_args
 
-from resnet18.judge.checks import Comparison
+from resnet18.judge.checks import UP, Comparison
 from resnet18.judge.reason import reason_text, reasons_text
 from resnet18.judge.verdict import CheckResult, Verdict, Word
-from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
+from resnet18.spec.claim import (
+    Close,
+    Difference,
+    Equivalent,
+    Overfits,
+    Ranking,
+    Ratio,
+    RunStatus,
+    Trend,
+    cases_of,
+    orders,
+)
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import METRICS
-from resnet18.tables.cells import COSTS, STATUS_TEXT
+from resnet18.spec.metric import METRICS, parse_printed
+from resnet18.tables.cells import COSTS, NOTHING, STATUS_TEXT
+from resnet18.tables.statistics import Estimate
 
 VERDICTS: tuple[Word, ...] = get_args(Word)
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
@@ -155,3 +170,49 @@ def estimate_text(comparison: Comparison) -> str:
     digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
     value, low, high = (f"{end:{sign}.{digits}f}" for end in ends)
     return " ".join(filter(None, (value, unit, "" if is_exact else f"[{low}, {high}]")))
+
+
+def reported_text(verdict: Verdict) -> str:
+    """Return the same of the numbers that the report printed, as far as it printed those that a claim is about."""
+    parts = (part for result in verdict.results for part in result.comparisons)
+    shown = decisive_comparison(verdict) or next(parts, None)
+    check = shown.check if shown else verdict.claim.checks[0]
+    if isinstance(check, Close):
+        return check.reported or NOTHING
+    cases = {case.name: case.reported for case in verdict.benchmark.cases}
+    if isinstance(check, RunStatus):
+        return next(iter(cases[check.case].values()), NOTHING)
+    if isinstance(check, Overfits):
+        return NOTHING
+    pair = next(orders(check), cases_of(check))
+    if (
+        shown is None and len(pair) == 2 and check.metric in METRICS
+    ):  # nothing was run: of two cases, the claim alone says how they are compared
+        shown = Comparison(check, pair, METRICS[check.metric], UP, (1.0, -1.0))
+    is_of_all = isinstance(check, Ranking) or (isinstance(check, Equivalent) and len(check.cases) > 2)
+    names = cases_of(check) if is_of_all else shown.about if shown else ()
+    values = [_printed(cases[name], check.metric) for name in names]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return NOTHING
+    if isinstance(check, Ranking):
+        return f"{sum(first > second for first, second in pairwise(known))} of {len(known) - 1} steps hold"
+    return NOTHING if shown is None else _sum_text(shown, known)
+
+
+def _sum_text(shown: Comparison, reported: Sequence[float]) -> str:
+    """Return what a comparison gives of reported numbers: of many near ones the range, else their weighted sum."""
+    if shown.is_log and min(reported) <= 0:
+        return NOTHING
+    numbers = [*map(log, reported)] if shown.is_log else reported
+    total = max(numbers) - min(numbers) if shown.widest_of > 2 else sum(map(mul, shown.weights, numbers))
+    return estimate_text(replace(shown, estimates={1: Estimate(total, 0.0, 1.0, 1, 0.0)}))
+
+
+def _printed(reported: Mapping[str, str], metric: str) -> float | None:
+    """Return what a case's row prints of a metric, or of its like: a report has one accuracy and one time."""
+    facts = METRICS.get(metric)
+    likes = ["best_accuracy"] if metric == "clean_accuracy" else []
+    likes = ["train_s", "whole_program_s"] if facts and facts.quantity == "seconds" else likes
+    printed = [parse_printed(reported[name]) for name in (metric, *likes) if name in reported]
+    return printed[0].value if printed and printed[0] else None

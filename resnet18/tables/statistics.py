@@ -38,6 +38,9 @@ class Estimate:
     """Variance of the same sum of single runs, n times se² for groups of n."""
     scatter: Scatter = field(default=Scatter(), compare=False)
     """How the standard error is estimated."""
+    is_least: bool = False
+    """The true value may be larger, since a value is only known to lie above; `is_most`: it may be smaller."""
+    is_most: bool = False
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return Student's interval of the sum."""
@@ -50,13 +53,15 @@ class Estimate:
 
     def p_above(self, bound: float) -> float:
         """Return the one-sided p of the hypothesis that the true value is at most `bound`."""
+        if self.is_most and bound > -inf:
+            return 1.0
         if self.se == 0:
             return float(self.value <= bound)
         return float(stdtr(self.df, (bound - self.value) / self.se))
 
     def p_below(self, bound: float) -> float:
         """Return the one-sided p of the hypothesis that the true value is at least `bound`."""
-        return replace(self, value=-self.value).p_above(-bound)
+        return replace(self, value=-self.value, is_least=self.is_most, is_most=self.is_least).p_above(-bound)
 
 
 def contrast(
