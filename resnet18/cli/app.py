@@ -20,8 +20,7 @@ import typer
 
 from resnet18.cli import options as opt
 from resnet18.cli.check import check_command, compare_command
-from resnet18.cli.data import DATA_COMMANDS
-from resnet18.cli.env import env_command
+from resnet18.cli.data import DATA_COMMANDS, env_command
 from resnet18.cli.forecast import forecast_command
 from resnet18.cli.judge import judge_command
 from resnet18.cli.plan import plan_command, power_command

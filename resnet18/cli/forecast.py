@@ -49,7 +49,7 @@ def forecast_command(
         found = forecast[label]
         row = {
             "case": label,
-            "verdict": verdict(found.peak_bytes, card),
+            "verdict": None if card is None else verdict(found.peak_bytes, card),
             "peak_bytes": found.peak_bytes,
             "phase": found.phase,
             **{f"{part}_bytes": size for part, size in found.parts.items()},
@@ -57,8 +57,8 @@ def forecast_command(
             "saved_bytes": found.saved_bytes,
         }
         if card is not None:
-            needed = int(large_allowance(found.peak_bytes))
-            row |= {"left_bytes": card - found.peak_bytes, "may_need_bytes": needed}
+            row["left_bytes"] = card - found.peak_bytes
+            row["may_need_bytes"] = int(large_allowance(found.peak_bytes))
         rows.append(row)
     shown = [key for key in HEADS if rows[0].get(key) is not None]
     cells = [[f"{row[key] / GIB:,.2f}" if isinstance(row[key], int) else row[key] for key in shown] for row in rows]
@@ -72,9 +72,8 @@ def large_allowance(peak_bytes: int) -> float:
     return CONTEXT_BYTES + LARGE_SHARE * peak_bytes
 
 
-def verdict(peak_bytes: int, card: int | None) -> str | None:
+def verdict(peak_bytes: int, card: int) -> str:
     """Say whether tensors fit a card (bytes): `fits` with the large allowance, `out of memory` even without any."""
-    if card is None:
-        return None
-    fits = peak_bytes + large_allowance(peak_bytes) <= card
-    return "fits" if fits else "unsure" if peak_bytes <= card else "out of memory"
+    if peak_bytes > card:
+        return "out of memory"
+    return "fits" if peak_bytes + large_allowance(peak_bytes) <= card else "unsure"

@@ -55,11 +55,8 @@ def seconds_of(text: str) -> float:
 NAMES_HELP = "Names of the suite's benchmarks, TOML files, or folders of TOML files; default: the whole suite."
 NAMES = typer.Argument(metavar="BENCHMARK", help=NAMES_HELP, autocompletion=benchmark_names)
 Names = Annotated[list[str] | None, NAMES]
-CASE_HELP = "Only this case of the benchmarks, named as in `plan`; may be repeated."
-Case = Annotated[list[str] | None, option("--case", "NAME", CASE_HELP)]
-Hypotheses = Annotated[
-    bool, option("--hypotheses", None, "Also run values that the lab report may have used where it states none.")
-]
+Case = Annotated[list[str] | None, option("--case", "NAME", "Only this case, named as in `plan`; may be repeated.")]
+Hypotheses = Annotated[bool, option("--hypotheses", None, "Also run values that the lab report may have used.")]
 # How much of it.
 SCALE_HELP = "Size of the runs: data set, number of images, epochs, width, seeds."
 Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
@@ -67,9 +64,8 @@ SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budg
 Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, min=1, max=1000)]
 TIME = "90s|30m|2h"
 BUDGET_HELP = "Choose the runs that give the most verdicts in this time: 3, 5 or 10 seeds of some claims."
-DECIDED_HELP = "Run 3 seeds, then 5 and 10 of the claims that are still open."
-UntilDecided = Annotated[bool, option("--until-decided", None, DECIDED_HELP)]
 Budget = Annotated[float | None, option("--budget", TIME, BUDGET_HELP, parser=seconds_of)]
+UntilDecided = Annotated[bool, option("--until-decided", None, "Run 3 seeds, then 5 and 10 of claims still open.")]
 # Where.
 DATA = (CIFAR10, EMBEDDED, "imagefolder:")
 DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by the scale."
@@ -77,7 +73,7 @@ Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, *DATA)]
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps", "xpu")
 DEVICE_HELP = "Device of cases that name no device: auto, cpu, cuda, cuda:N, mps or xpu."
 Device = Annotated[str | None, option("--device", "NAME", DEVICE_HELP, *DEVICES)]
-ENGINE_HELP = "Where runs are carried out: local (this machine), ray (a Ray cluster) or slurm."
+ENGINE_HELP = "Where runs are carried out: this machine, a Ray cluster or Slurm."
 Engine = Annotated[Literal["local", "ray", "slurm"], option("--engine", "local|ray|slurm", ENGINE_HELP)]
 RESOURCES_HELP = "CPUs and GPUs of a run on a cluster. Runs whose times are compared get a whole node."
 Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
@@ -85,23 +81,16 @@ JOBS_HELP = "Number of runs at a time; default: 1, on a cluster as many as fit. 
 Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, min=1)]
 Results = Annotated[Path, option("--results", "DIR", "Results folder: records and report.")]
 # How.
-SET_HELP = "Change a key of the benchmarks, as in -o optimizer.lr=0.01; may be repeated."
-Set = Annotated[list[str] | None, option("-o", "KEY=VALUE", SET_HELP)]
-Stale = Annotated[
-    bool, option("--keep-stale", None, "Also use records of older code or data; without this, their runs are repeated.")
+Set = Annotated[
+    list[str] | None, option("-o", "KEY=VALUE", "Change a key, as in -o optimizer.lr=0.1; may be repeated.")
 ]
-Retime = Annotated[
-    bool, option("--retime", None, "Repeat runs whose times are unreliable, as other programs disturbed them.")
-]
-Unreliable = Annotated[
-    bool, option("--accept-unreliable", None, "Also use unreliable times for verdicts and speed-ups.")
-]
+Stale = Annotated[bool, option("--keep-stale", None, "Use records of older code or data, and repeat none of them.")]
+Retime = Annotated[bool, option("--retime", None, "Repeat runs whose times are unreliable.")]
+Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups.")]
 Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", min=0)]
 LIMIT_HELP = "Stop each run after this many seconds; the same command resumes it."
 Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, min=0.001)]
-Time = Annotated[
-    bool, option("--time", None, "If no record tells how long runs take, time a few steps (10 s at most).")
-]
+Time = Annotated[bool, option("--time", None, "Time a few steps (10 s at most) if no record tells how long runs take.")]
 # Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]

@@ -124,13 +124,16 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
     """Return the records of a machine with this one's processor and GPU, as far as they are known."""
     from resnet18.measure.devices import cpu_flags_sha256, cpu_model, listed_gpus
 
-    here: dict[str, str | None] = {"system": platform.system(), "architecture": platform.machine()}
-    here |= {"cpu_model": cpu_model(), "cpu_flags_sha256": cpu_flags_sha256()}
-    models = {None, *listed_gpus().values()}
+    here: dict[str, set[str | None]] = {
+        "system": {platform.system()},
+        "architecture": {platform.machine()},
+        "cpu_model": {cpu_model()},
+        "cpu_flags_sha256": {cpu_flags_sha256()},
+        "gpu_model": {None, *listed_gpus().values()},
+    }
 
     def is_here(numerics: Mapping[str, Any]) -> bool:
-        is_alike = all(numerics.get(key) == value for key, value in here.items())
-        return is_alike and numerics.get("gpu_model") in models and knows_machine(numerics)
+        return knows_machine(numerics) and all(numerics.get(key) in values for key, values in here.items())
 
     return [record for record in records if is_here(record.fingerprint.numerics or {})]
 
@@ -163,11 +166,10 @@ def verdicts_on(view: Preview, records: Iterable[Record]) -> "list[Verdict]":
     known = [record for record in last_attempts(records).values() if record.run_id not in stale]
     shown, suite = all_with(view.benchmarks), load_benchmarks()
     asked = [benchmark for benchmark in shown if benchmark in view.benchmarks or benchmark not in suite]
-    found: list[Verdict] = []
-    for report in dict.fromkeys(benchmark.report for benchmark in asked):
-        family = [benchmark for benchmark in shown if benchmark.report == report]
-        found += judge(family, select(family, view.request, known), view.request)
-    return [verdict for verdict in found if verdict.benchmark in asked]
+    reports = dict.fromkeys(benchmark.report for benchmark in asked)
+    families = [[benchmark for benchmark in shown if benchmark.report == report] for report in reports]
+    judged = [judge(family, select(family, view.request, known), view.request) for family in families]
+    return [verdict for verdicts in judged for verdict in verdicts if verdict.benchmark in asked]
 
 
 def within_budget(view: Preview, records: Iterable[Record], budget_s: float) -> Preview:

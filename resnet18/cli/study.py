@@ -33,12 +33,8 @@ def study_names(incomplete: str) -> list[str]:
 def study_command(
     name: Annotated[str, typer.Argument(metavar="STUDY", help=STUDY_HELP, autocompletion=study_names)],
     how: opt.HowToRun,
-    titles: Annotated[
-        list[str] | None, opt.option("--part", "TITLE", "Only the part with this title; may be repeated.")
-    ] = None,
-    only_plan: Annotated[
-        bool, opt.option("--plan", None, "List the parts, what is recorded and how long the rest takes; run nothing.")
-    ] = False,
+    titles: Annotated[list[str] | None, opt.option("--part", "TITLE", "Only this part; may be repeated.")] = None,
+    only_plan: Annotated[bool, opt.option("--plan", None, "List the parts and their times; run nothing.")] = False,
     budget: Annotated[float | None, opt.option("--budget", opt.TIME, BUDGET_HELP, parser=opt.seconds_of)] = None,
     data: Annotated[str | None, opt.option("--data", "NAME", DATA_HELP, *opt.DATA)] = None,
     device: opt.Device = None,
