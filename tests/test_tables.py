@@ -11,7 +11,7 @@ from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.resolve import Request
 from resnet18.tables.cells import Text, Value, mean, middle, speed_up
-from resnet18.tables.selection import devices_of, reported_head, select
+from resnet18.tables.selection import reported_head, select
 from resnet18.tables.tables import build_table, rows_of, run_rows
 
 DASH = "\N{EN DASH}"
@@ -112,13 +112,6 @@ def test_a_case_without_records_says_that_it_was_not_run_and_why(mine, device):
     assert "not run" == cells(mine, record_all([mine])[:1])[TIME, "16"]
     assert "not run: no CUDA device" == table["Run Time (s), measured on cifar10-jpeg", "GPU"]
     assert "791.5949" == table["Run Time (s), reported", "GPU"]
-
-
-@pytest.mark.parametrize(("device", "present"), [("cpu", {"cpu": 1}), ("cuda:3", {"cpu": 1, "cuda": 4})])
-def test_a_record_tells_of_the_devices_up_to_its_own(device, present):
-    record = make_record(execution=Execution(device=device), numerics={"device": device.partition(":")[0]})
-
-    assert present == devices_of([record])
 
 
 @pytest.mark.parametrize(

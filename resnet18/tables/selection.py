@@ -1,7 +1,7 @@
 """Find the records of cases. A selection is a way of asking: scale, data and options; ids tie its cases to records."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from resnet18.records.record import Record
@@ -22,6 +22,8 @@ MIXED = {
     "several_machines": "several machines or installations",
 }
 """Where results come from that must not be put together, by code."""
+MANY = 1_000
+"""Devices of a kind."""
 LIBRARIES = ("torch", "cuda", "cudnn", "driver")
 
 
@@ -114,7 +116,9 @@ def case_records(benchmark: Benchmark, request: Request, records: Collection[Rec
 
 
 def _selections(benchmarks: Iterable[Benchmark], request: Request, records: Collection[Record]) -> Iterator[Selection]:
-    by_arm, devices = defaultdict[str, list[Record]](list), devices_of(records)
+    # The report depends on records alone, not on the machine that renders it: of a kind that ran, devices are present.
+    present = dict.fromkeys({"cpu", *map(device_of, records)}, MANY)
+    by_arm = defaultdict[str, list[Record]](list)
     for record in sorted(records, key=lambda record: record.seed):
         by_arm[record.arm_id].append(record)
     for benchmark in benchmarks:
@@ -126,19 +130,8 @@ def _selections(benchmarks: Iterable[Benchmark], request: Request, records: Coll
         for case, spec in zip(benchmark.cases, specs, strict=False):
             arm_id = ids_of(*spec).arm_id
             found = tuple(by_arm.get(arm_id, ()))
-            cases.append(CaseRecords(case, *spec, arm_id, found, absent_device(spec[1].device, devices)))
+            cases.append(CaseRecords(case, *spec, arm_id, found, absent_device(spec[1].device, present)))
         yield Selection(benchmark, tuple(cases))
-
-
-def devices_of(records: Collection[Record]) -> Mapping[str, int]:
-    """Return how many devices of each kind records come from, which is all that counts as present.
-
-    The report depends on records alone, not on the machine that renders it.
-    """
-    found = Counter[str]()
-    for record in records:
-        found |= Counter({device_of(record): int(record.spec.execution.device.partition(":")[2] or 0) + 1})
-    return {**found, "cpu": 1}
 
 
 def device_of(record: Record) -> str:
