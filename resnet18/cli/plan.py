@@ -7,6 +7,7 @@ from tabulate import tabulate
 
 from resnet18.cli import options as opt
 from resnet18.cli.preview import Preview, budget_text, filled, outline
+from resnet18.cli.report import all_with
 from resnet18.records.record import Record
 from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import SpecError, did_you_mean
@@ -135,8 +136,10 @@ def power_command(
     if metric not in known:
         raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
     records = last_attempts(Store(results).read().records).values()
-    found = list(spreads(load_benchmarks(names), records, metric)) or planned(metric)
-    claims = sum(len(benchmark.claims) for benchmark in load_benchmarks())
+    benchmarks = load_benchmarks(names)
+    found = list(spreads(benchmarks, records, metric)) or planned(metric)
+    reports = {benchmark.report for benchmark in benchmarks}
+    claims = sum(len(one.claims) for one in all_with(benchmarks) if one.report in reports) or 1
     rows = power_rows(found, difference or DIFFERENCES, metric, claims)
     return opt.Answer(rows, power_text(rows, METRICS[metric].title))
 

@@ -146,11 +146,14 @@ def not_averaged(case: CaseRecords, *, is_cost: bool) -> Text | None:
     return Text(f"{MIXED[mixture]}: not averaged") if mixture else None
 
 
-def mean(values: Sequence[float], kind: Kind = "percent") -> Value:
-    """Return the mean with its 95 % interval over seeds (Student's t), cut at what such a number can be."""
+def mean(values: Sequence[float], kind: Kind = "percent", step: float = 0.0) -> Value:
+    """Return the mean with its 95 % interval over seeds (Student's t), cut at what such a number can be.
+
+    `step` is the rounding of a value: seeds that agree to it may still differ by less.
+    """
     if len(values) == 1:
         return Value(values[0], kind, n=(1,))
-    low, high = contrast([values], [1]).interval()
+    low, high = contrast([values], [1], step).interval()
     least, most = FORMS[kind].limits
     return Value(fmean(values), kind, (max(low, least), min(high, most)), (len(values),))
 

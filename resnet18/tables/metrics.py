@@ -208,8 +208,8 @@ def values_of(metric: str, records: Iterable[Record]) -> list[float]:
 
 def resolution(metric: str, record: Record) -> float:
     """Return the step in which a metric can change: runs that agree to it may still differ by less."""
-    if METRICS[metric].quantity == "accuracy":
-        return 100 / record.epochs[-1].clean.images
+    if METRICS[metric].quantity == "accuracy":  # a level is of the last epochs, everything else of comparable ones
+        return 100 / record.epochs[-1 if METRICS[metric].is_share else 0].clean.images
     return STEPS[METRICS[metric].quantity]
 
 

@@ -82,7 +82,8 @@ def _metrics(selection: Selection, request: Request, *, as_printed: bool) -> Col
 def _accuracies(title: str, cases: Sequence[CaseRecords]) -> Columns:
     def means(value: Callable[[Record], float], kind: cells.Kind = "percent") -> list[Cell]:
         return [
-            cells.not_averaged(case, is_cost=False) or cells.mean([value(record) for record in case.measured], kind)
+            cells.not_averaged(case, is_cost=False)
+            or cells.mean([value(record) for record in case.measured], kind, _image(case))
             for case in cases
         ]
 
@@ -92,6 +93,11 @@ def _accuracies(title: str, cases: Sequence[CaseRecords]) -> Columns:
     yield Column("Optimism gap (points)", "number"), gaps
     yield Column("Standard deviation over seeds, clean (points)", "number"), [cells.errors(case)[0] for case in cases]
     yield Column("Error of the test set (points)", "number"), [cells.errors(case)[1] for case in cases]
+
+
+def _image(case: CaseRecords) -> float:
+    """Return the percent that one test image is worth."""
+    return max(100 / record.epochs[-1].clean.images for record in case.measured)
 
 
 def _speed_up(over: CaseRecords, case: CaseRecords, metric: str) -> Cell:
