@@ -38,11 +38,7 @@ from resnet18.records.store import Store, last_attempts
         (["run", "--device", "gpu"], 2, ['unknown device "gpu"', "cpu, cuda, cuda:N"]),
         (["run", "basic", "--case", "?"], 2, ["next: list the cases of these tables with: resnet18 plan"]),
         (["run", "--seeds", "0"], 2, ["seeds"]),
-        (
-            ["run", "--engine", "rai", "--budget", "1h"],
-            2,
-            ["'rai' is not one of 'local', 'ray', 'slurm'"],
-        ),
+        (["run", "--engine", "rai"], 2, ["'rai' is not one of 'local', 'ray', 'slurm'"]),
         (["run", "--resources", "cpus=2"], 2, ["is for nodes of a cluster (--engine ray or slurm)"]),
         (["run", "--engine", "ray", "--resources", "gpus=x"], 2, ["gpus=x: names no resources", "cpus=N,gpus=N"]),
         (["run", "--engine", "ray", "--budget", "1h"], 2, ["times", "of ray's nodes are unknown"]),

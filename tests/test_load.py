@@ -168,7 +168,7 @@ def test_a_spec_that_has_no_end_is_not_read(target, tmp_path):
         (("x" * 300 + ".toml",), "File name too long"),
         (("",), "unknown name"),
         (("{folder}/none.toml",), "No such file"),
-        (("{folder}/mine.txt",), "must end in .toml"),
+        (("{folder}/mine.txt",), "or a file .toml"),
         (("{folder}/empty",), "no TOML file in this folder"),
         (("{folder}/basic.toml",), 'the suite has a benchmark "basic" of its own'),
         (("{folder}/mine.toml", "{folder}/other/mine.toml"), "two files have this name"),

@@ -13,6 +13,7 @@ import typer
 from resnet18.cli import options as opt
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmark
+from resnet18.spec.metric import units_of_values
 
 if TYPE_CHECKING:
     from resnet18.judge.tabled import TabledRuns
@@ -25,7 +26,6 @@ JUDGED = Path("results/judged")
 TESTS = "tests the report itself?"
 MOST_CASES = 200
 """Cases that are listed with their means."""
-UNITS = {"accuracy": "%", "seconds": "s", "bytes": "B"}
 
 
 def judge_command(
@@ -107,7 +107,7 @@ def values_table(tabled: "TabledRuns", row: "MetricRow") -> "Table":
             measured = "{:.5g} [{:.5g}, {:.5g}]".format(*(map(exp, ends) if facts.takes_logs else ends))
         texts = case.name, case.reported.get(row.metric, NOTHING), measured, str(len(values))
         lines.append(tuple(map(Text, texts)))
-    unit, better = row.unit or UNITS.get(facts.quantity), row.better and f"{row.better} is better"
+    unit, better = row.unit or next(iter(units_of_values(facts.quantity)), ""), row.better and f"{row.better} is better"
     measured_head = ", ".join(filter(None, ("measured [95 % interval]", unit, better)))
     columns = (
         Column(benchmark.table.case_title),

@@ -204,9 +204,9 @@ def fitting(view: Preview, left_s: float) -> tuple[Preview, list[Run]]:
     In infinite time all runs fit, in any other none whose own time is unknown.
     """
     fit, left_out = list[Run](), dict[str, Run]()
-    for run in view.pending:
+    for run in view.pending if left_s < inf else ():
         seconds = total_s([*fit, run], view.seconds, view.jobs or 1)
-        if left_s == inf or (seconds is not None and seconds <= left_s):
+        if seconds is not None and seconds <= left_s:
             fit.append(run)
         else:
             left_out[run.run_id] = run

@@ -7,13 +7,11 @@ from pydantic import Field, model_validator
 from resnet18.spec.claim import Claim, Name, Names, Text
 from resnet18.spec.errors import NO_CONTROLS, Items, Model
 from resnet18.spec.experiment import LABEL, SCALE_KEYS, Execution, Experiment
-from resnet18.spec.metric import Quantity, quantity_of
+from resnet18.spec.metric import Quantity, quantity_of, units_of_values
 
 DottedKey = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
 Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
 SomeNames = Annotated[Items[Name], Field(min_length=1)]
-VALUE_UNITS: dict[Quantity, tuple[str, ...]] = {"accuracy": ("%", "points"), "seconds": ("s",), "bytes": ("B",)}
-"""Units of the values in a table of runs, of quantities that have one."""
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
 
@@ -62,7 +60,8 @@ class MetricRow(Model):
 
     @model_validator(mode="after")
     def _fits_its_quantity(self) -> Self:
-        if self.unit and self.unit not in (allowed := VALUE_UNITS.get(self.measures, (self.unit,))):
+        allowed = units_of_values(self.measures)
+        if self.unit and allowed and self.unit not in allowed:
             raise ValueError(
                 f'values of quantity "{self.measures}" are in {" or ".join(allowed)}, not in "{self.unit}"'
             )

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -122,12 +123,9 @@ def strict_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of a JSON text; ValueError if it is none, or ambiguous: a key twice, NaN, too deep."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise ValueError(f'key "{key}" is there twice')
-            found[key] = value
-        return found
+        if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
+            raise ValueError(f'key "{twice[0]}" is there twice')
+        return dict(pairs)
 
     def no_number(text: str) -> None:
         raise ValueError(f"{text} is no JSON")

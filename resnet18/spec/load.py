@@ -55,10 +55,9 @@ def _paths(name: str, own: dict[str, Path]) -> list[Path]:
             raise SpecError(name, "no TOML file in this folder", next_step="name a file, or another folder")
     elif name.endswith(".toml"):
         found = [Path(name)]
-    elif os.path.isfile(name):  # noqa: PTH113 - as above
-        raise SpecError(name, "a benchmark file must end in .toml")
     else:
-        raise SpecError(f'benchmark "{name}"', f"unknown name{did_you_mean(name, own)}", allowed=own)
+        what, next_step = f"unknown name{did_you_mean(name, own)}", "name one of these, a folder, or a file .toml"
+        raise SpecError(f'benchmark "{name}"', what, allowed=own, next_step=next_step)
     for path in found:
         if path.stem in own and path.resolve() != own[path.stem].resolve():
             what = f'the suite has a benchmark "{path.stem}" of its own'

@@ -77,6 +77,11 @@ def quantity_of(metric: str) -> Quantity:
     return METRICS[metric].quantity if metric in METRICS else "other"
 
 
+def units_of_values(quantity: Quantity) -> list[str]:
+    """Return the units that values of a quantity can be in, the usual one first; none where it has no unit."""
+    return [unit for unit, worth in UNITS_OF.get(quantity, {}).items() if worth == 1]
+
+
 def is_change(metric: str) -> bool:
     """Say whether a metric of the suite is a change within one run."""
     return metric in METRICS and METRICS[metric].is_change
