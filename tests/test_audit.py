@@ -377,8 +377,11 @@ def test_text_tells_the_findings_by_kind_how_many_there_are_and_what_was_not_che
     assert set() == set("\x1b\u202e\x9b\r") & set(text)
 
 
+OPEN_CLAIMS = "A1 B4 C1 C4 G1a G1b G1c E1a E1b E1c F3".split()
+
+
 def test_the_suites_own_claims_are_checked_or_named(suite):
-    assert ["A1", "B4", "C1", "C4", "G1", "E1", "F3"] == [*dict.fromkeys(each.label.split()[1] for each in suite[1])]
+    assert OPEN_CLAIMS == [*dict.fromkeys(each.label.split()[1] for each in suite[1])]
 
 
 def test_the_command_finds_nothing_in_a_clean_file_and_a_few_defects_in_the_example(tmp_path, cli):
