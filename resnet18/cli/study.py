@@ -87,9 +87,11 @@ def outlines(
         what = opt.WhatToRun(
             names=[*part.benchmarks],
             cases=[*part.cases],
+            hypotheses=part.hypotheses,
+            scale=part.scale,
+            seeds=part.seeds,
             device=device,
             options=[*part.options],
-            **part.model_dump(include={"hypotheses", "scale", "seeds"}),
         )
         views[part.title] = outline(what, sources.get(part.title, DataSource(part.data)), devices)
     timed = {run.run_id for part in study.parts if part.times for run in views[part.title].plan.runs}
