@@ -64,8 +64,7 @@ from resnet18.records.store import Store, last_attempts
         (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["too small for any verdict"]),
         (["run", "--scael", "smoke"], 2, ["--scale"]),
         (["run", "--until-decided", "--seeds", "5"], 2, ["--until-decided and --seeds", "leave one of these"]),
-        (["run", "--until-decided", "--budget", "1h"], 2, ["--until-decided and --budget", "leave one of these"]),
-        (["run", "--until-decided", "--retime"], 2, ["--until-decided and --retime", "leave one of these"]),
+        (["run", "--until-decided", "--retime", "--budget", "1h"], 2, ["--until-decided and --retime and --budget"]),
         (["run", "--budget", "1h", "--seeds", "2"], 2, ["--seeds 2: too few for --budget", "3, 5 or 10"]),
     ],
 )

@@ -123,8 +123,7 @@ def planned(words):
     """Return the plan that a `run` asks for, with data and a device that are here."""
     given = understood(words)
     given["cases"] = [case for case in given["cases"] or [] if case not in OF_READERS]
-    keys = ("names", "cases", "hypotheses", "scale", "seeds", "options")
-    what = WhatToRun(**{key: given[key] for key in keys})
+    what = WhatToRun(**{key: given[key] for key in ("names", "cases", "hypotheses", "scale", "seeds", "options")})
     return outline(what, DataSource(SCALES[what.scale].data), {"cpu": 1}).plan
 
 
