@@ -399,7 +399,7 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine):
         build_document([mine], Readings((record,), ()), lambda _, png=png: png) for png in (png, b"no PNG")
     )
     *_, table, predictions = kept.parts[0].blocks
-    files = ["mine-paper-cifar10-jpeg.svg", "confusion-paper-cifar10-jpeg.svg", "samples-paper-cifar10-jpeg.svg"]
+    files = [f"{kind}mine-paper-cifar10-jpeg.svg" for kind in ("", "confusion-", "samples-")]
 
     assert ("A table", "Predictions") == (table.title, predictions.title)
     text = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 5 of 6 predictions are correct'

@@ -7,7 +7,7 @@ from reports import BETWEEN, comparison_of, estimate
 
 from resnet18.judge.reason import REASONS, Reason, reason_text
 from resnet18.judge.verdict import CheckResult, Verdict
-from resnet18.report.verdicts import claimed, compared, comparison_text, decisive, estimate_text, evidence_of
+from resnet18.report.verdicts import claimed, compared, comparison_text, estimate_text, evidence_of, measured_text
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend
 from resnet18.tables.statistics import Region
 
@@ -147,9 +147,9 @@ FEW_OF_TWO = [CheckResult(ALL, reason=FEW), CheckResult(ALL, reason=Reason("seve
         ("inconclusive", FEW_OF_TWO * 2, f"{FEW_SEEDS}; runs come from several versions of the code"),
     ],
 )
-def test_the_decisive_line_is_what_the_verdict_rests_on(word, results, shown):
+def test_what_is_measured_is_what_the_verdict_rests_on(word, results, shown):
     """The surest failure before what is missing, the least sure part that holds, the least likely of open parts."""
-    assert shown == decisive(verdict_of(word, results)).partition(":")[0]
+    assert shown == measured_text(verdict_of(word, results)).partition(":")[0]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from resnet18.execution.job import Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import cases_of
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_home, parse_data
 from resnet18.spec.identity import PACKAGE, definitions
@@ -155,7 +154,7 @@ def until_decided_parts(view: Preview, runner: Runner) -> Iterator[tuple[Finishe
     for before, seeds in pairwise((0, *TESTED_AT)):
         judged = _within_reach(view, runner)
         is_open = [verdict for verdict in judged if verdict.awaits_seeds]
-        wanted = set[str]().union(*map(_labels, is_open if before else judged))
+        wanted = {label for verdict in (is_open if before else judged) for label in verdict.labels}
         if not wanted and not before:
             what = "no claim of these benchmarks can be decided with these data, scale, options and cases"
             raise UnfinishedError("--until-decided", what, next_step="leave it out")
@@ -176,14 +175,9 @@ def _within_reach(view: Preview, runner: Runner) -> "list[Verdict]":
     return [
         verdict
         for verdict in verdicts_on(known, records)
-        if (verdict.is_decided or verdict.awaits_seeds) and _labels(verdict) <= planned
+        if (verdict.is_decided or verdict.awaits_seeds) and planned.issuperset(verdict.labels)
         if not any(other_terms(check, verdict.benchmark, view.request) for check in verdict.claim.checks)
     ]
-
-
-def _labels(verdict: "Verdict") -> set[str]:
-    """Return `benchmark/case` of every case of a claim."""
-    return {f"{verdict.benchmark.name}/{case}" for check in verdict.claim.checks for case in cases_of(check)}
 
 
 def report_after(

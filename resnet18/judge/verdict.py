@@ -73,6 +73,12 @@ class Verdict:
         return tuple(why for why in RESERVATIONS if why in found)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """`benchmark/case` of every case that the claim is about."""
+        names = dict.fromkeys(name for check in self.claim.checks for name in cases_of(check))
+        return tuple(f"{self.benchmark.name}/{name}" for name in names)
+
+    @property
     def is_decided(self) -> bool:
         """Whether the claim is supported or contradicted."""
         return self.here in {"supported", "contradicted"}

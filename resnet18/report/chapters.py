@@ -1,7 +1,7 @@
 """Chapters: what the records of one part of a study, or of one request, say of each report."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -39,12 +39,14 @@ class Chapter(NamedTuple):
     @property
     def shown(self) -> tuple[Selection, ...]:
         """The tables of which half the cases that it runs are recorded."""
-        return tuple(selection for selection in self.selections if self._is_half_recorded(selection))
+        own = ((table, self.planned_of(table)) for table in self.selections)
+        return tuple(table for table, planned in own if planned.cases and planned.is_half_recorded)
 
-    def _is_half_recorded(self, selection: Selection) -> bool:
-        name, planned = selection.benchmark.name, self.planned
-        cases = [case for case in selection.cases if planned is None or f"{name}/{case.name}" in planned]
-        return bool(cases) and replace(selection, cases=tuple(cases)).is_half_recorded
+    def planned_of(self, table: Selection) -> Selection:
+        """Return a table with the cases that it runs."""
+        name, planned = table.benchmark.name, self.planned
+        cases = (case for case in table.cases if planned is None or f"{name}/{case.name}" in planned)
+        return replace(table, cases=tuple(cases))
 
 
 class Best(NamedTuple):
@@ -85,30 +87,26 @@ def _of_parts(
     parts: Sequence[Part], benchmarks: Collection[Benchmark], records: Collection[Record], slugs: set[str]
 ) -> Iterator[Chapter]:
     """Yield the parts with records. Parts with one request are judged together: they may share runs."""
-    asked = [(part, _asked(part, records), _labels(part)) for part in parts]
-    judged = dict[Request, Verdicts]()
-    for part, request, planned in asked:
-        recorded = select(benchmarks, request, records)
-        if request not in judged:
-            together = {_table(label) for _, other, labels in asked if other == request for label in labels}
-            judged[request] = _verdicts(
-                benchmarks, [one for one in recorded if one.benchmark.name in together], request
-            )
-        tables = tuple(one for one in recorded if one.benchmark.name in set(map(_table, planned)))
-        cases = [case for one in tables for case in one.cases if f"{one.benchmark.name}/{case.name}" in planned]
-        candidates = [record for one in tables for record in candidate_records(one, request, records)]
-        chapter = Chapter(part.title, "", request, tables, judged[request] if cases else {}, planned, part.times)
-        if chapter.shown or (part.hypotheses and candidates):
-            yield chapter._replace(slug=_slug(part.title, slugs))
+    chapters = [_of_part(part, benchmarks, records) for part in parts]
+    together = defaultdict[Request, dict[str, Selection]](dict)
+    for chapter in chapters:
+        together[chapter.request] |= {table.benchmark.name: table for table in chapter.selections}
+    judged = {request: _verdicts(benchmarks, [*tables.values()], request) for request, tables in together.items()}
+    for part, chapter in zip(parts, chapters, strict=True):
+        tables, request = chapter.selections, chapter.request
+        has_candidates = part.hypotheses and any(any(candidate_records(one, request, records)) for one in tables)
+        if chapter.shown or has_candidates:
+            verdicts = judged[request] if any(chapter.planned_of(table).cases for table in tables) else {}
+            yield chapter._replace(slug=_slug(part.title, slugs), verdicts=verdicts)
 
 
-def _labels(part: Part) -> frozenset[str]:
-    """Return `benchmark/case` of what a part runs."""
-    return frozenset(label for run in part.plan(EVERY_DEVICE, seeds=1).runs for label in run.labels)
-
-
-def _table(label: str) -> str:
-    return label.partition("/")[0]
+def _of_part(part: Part, benchmarks: Collection[Benchmark], records: Collection[Record]) -> Chapter:
+    """Return the tables of a part, not yet judged."""
+    request = _asked(part, records)
+    planned = frozenset(label for run in part.plan(EVERY_DEVICE, seeds=1).runs for label in run.labels)
+    names = {label.partition("/")[0] for label in planned}
+    tables = tuple(table for table in select(benchmarks, request, records) if table.benchmark.name in names)
+    return Chapter(part.title, "", request, tables, {}, planned, part.times)
 
 
 def _asked(part: Part, records: Collection[Record]) -> Request:
@@ -171,8 +169,7 @@ def _rank(found: tuple[Chapter, Verdict]) -> tuple[int, bool]:
     chapter, verdict = found
     checks = [check for check in verdict.claim.checks if isinstance(check, MetricCheck)]
     has_other_times = not chapter.is_timed and any(quantity_of(check.metric) == "seconds" for check in checks)
-    ranks = {"supported": 0, "contradicted": 0, "inconclusive": 0, "not judgeable": 3, "not run": 4}
-    rank = ranks[verdict.here]
+    rank = {"not judgeable": 3, "not run": 4}.get(verdict.here, 0)
     if verdict.here == "inconclusive" and not verdict.comparisons:
         rank = 2
     elif rank == 0 and "confounded" in verdict.of_report:

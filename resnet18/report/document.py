@@ -68,18 +68,11 @@ class Section(NamedTuple):
     blocks: tuple["Block", ...]
     is_folded: bool = False
     """Whether it has no heading, and a reader opens it."""
+    slug: str = ""
+    """Its name in addresses, where it has a page of its own."""
 
 
 Block = Line | Items | Table | Figure | Claims | Section
-
-
-class Part(NamedTuple):
-    """A part of the report with a page of its own: what was measured at one scale, on one data set."""
-
-    title: str
-    slug: str
-    """Its name in addresses."""
-    blocks: tuple[Block, ...]
 
 
 class ShownRecord(NamedTuple):
@@ -97,7 +90,8 @@ class Document:
     title: str
     answer: tuple[Block, ...]
     """What was run, what holds, what does not, what is open; every statement; every table once."""
-    parts: tuple[Part, ...]
+    parts: tuple[Section, ...]
+    """A page each: what was measured at one scale, on one data set."""
     words: tuple[Block, ...]
     """How to read it."""
     leftovers: tuple[Block, ...]

@@ -17,7 +17,7 @@ from resnet18.judge.reason import reasons_text
 from resnet18.judge.verdict import Verdict
 from resnet18.records import disk
 from resnet18.records.record import Record
-from resnet18.report.verdicts import decisive_comparison, reported_text
+from resnet18.report.verdicts import decisive_comparison, ends_of, reported_text
 from resnet18.spec.claim import Ranking
 from resnet18.spec.errors import EnvironmentMissingError, UnfinishedError, one_line
 from resnet18.tables.cells import NOTHING
@@ -27,6 +27,9 @@ from resnet18.tables.tables import Row, epoch_rows, run_rows
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
+ACCURACIES = {"best_accuracy": "%", "clean_accuracy": "%"}
+COSTS = {"train_s": "s", "whole_program_s": "s", "rss_peak_bytes": "bytes"}
+"""What dashboards are given, with its unit."""
 
 
 def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
@@ -42,23 +45,6 @@ def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
     return text.getvalue()
 
 
-def _values(row: Row, *, are_costs: bool) -> Iterator[tuple[str, str, list[float]]]:
-    """Yield a case's measures: key, unit, and the values of its seeds, times of runs without a flag alone."""
-    records = _unmixed(row, are_costs=are_costs)
-    if are_costs:
-        reliable = [record for record in records if not record.flags]
-        yield from ((key, "s", values_of(key, reliable)) for key in ("train_s", "whole_program_s"))
-        peaks = [record.memory.rss_peak_bytes for record in records]
-        yield "rss_peak_bytes", "bytes", [peak for peak in peaks if peak is not None]
-    else:
-        yield from ((key, "%", values_of(key, records)) for key in ("best_accuracy", "clean_accuracy"))
-
-
-def _unmixed(row: Row, *, are_costs: bool) -> Sequence[Record]:
-    """Return the records that hold a result, none where their results must not be put together."""
-    return () if mixed(row.case.measured, are_costs=are_costs) else row.case.measured
-
-
 def github_text(rows: Sequence[Row], *, are_costs: bool) -> str:
     """Return a list for github-action-benchmark. An empty list is refused: a dashboard would take it for a result."""
     entries = [
@@ -70,13 +56,26 @@ def github_text(rows: Sequence[Row], *, are_costs: bool) -> str:
             "extra": f"n (seeds): {len(found)}",
         }
         for row in rows
-        for key, unit, found in _values(row, are_costs=are_costs)
-        if found
+        for key, unit in (COSTS if are_costs else ACCURACIES).items()
+        if (found := _values(row, key, unit))
     ]
     if not entries:
         what = "no run of these benchmarks has a value for this format"
         raise UnfinishedError("export", what, next_step="`resnet18 report` shows why")
     return json.dumps(entries, indent=1, allow_nan=False) + "\n"
+
+
+def _values(row: Row, key: str, unit: str) -> list[float]:
+    """Return a value of a case's seeds; times of runs without a flag alone."""
+    records = _unmixed(row, are_costs=key in COSTS)
+    if unit == "bytes":
+        return [peak for record in records if (peak := record.memory.rss_peak_bytes) is not None]
+    return values_of(key, (record for record in records if unit != "s" or not record.flags))
+
+
+def _unmixed(row: Row, *, are_costs: bool) -> Sequence[Record]:
+    """Return the records that hold a result, none where their results must not be put together."""
+    return () if mixed(row.case.measured, are_costs=are_costs) else row.case.measured
 
 
 TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
@@ -86,8 +85,6 @@ TEXTS: dict[str, Callable[[Sequence[Row]], str]] = {
     "github-bigger": lambda rows: github_text(rows, are_costs=False),
 }
 TENSORBOARD = "tensorboard"
-OUTCOMES: dict[str, bool | None] = {"held": True, "failed": False, "open": None}
-"""What can become of a step of a ranking."""
 
 
 def write_events(rows: Sequence[Row], folder: Path) -> int:
@@ -162,29 +159,25 @@ def verdict_rows(verdicts: Iterable[tuple[str, Verdict]]) -> list[dict[str, Any]
 
 
 def _measured(part: Comparison | None) -> dict[str, Any]:
+    keys = ("measured", "low", "high", "unit", "n")
     if part is None:
-        return dict.fromkeys(("measured", "low", "high", "unit", "n"))
-    ends, unit = (part.last.value, *part.last.interval()), part.unit
-    if part.falls:
-        ends = -ends[0], -ends[2], -ends[1]
+        return dict.fromkeys(keys)
+    ends, unit, is_level = ends_of(part), part.unit, len(part.about) == 1
     if part.is_log:
-        ends = exp(ends[0]), exp(ends[1]), exp(ends[2])
-        unit = (
-            "times"
-            if len(part.about) > 1
-            else {"seconds": "s", "bytes": "B"}.get(part.facts.quantity, "times per epoch")
-        )
-    elif len(part.about) == 1 and part.facts.is_share:
+        units = {"seconds": "s", "bytes": "B"}
+        ends = [exp(end) for end in ends]
+        unit = units.get(part.facts.quantity, "times per epoch") if is_level else "times"
+    elif is_level and part.facts.is_share:
         unit = "%"
-    return {**dict(zip(("measured", "low", "high"), ends, strict=True)), "unit": unit, "n": part.last.n}
+    return dict(zip(keys, (*ends, unit, part.last.n), strict=True))
 
 
 def _steps(verdict: Verdict) -> dict[str, Any]:
     ranked = [result for result in verdict.results if isinstance(result.check, Ranking)]
     holds = [part.holds for result in ranked for part in result.judged]
-    counts = {f"steps_{word}": holds.count(is_so) if holds else None for word, is_so in OUTCOMES.items()}
-    taus = [result.tau.value for result in ranked if result.tau is not None]
-    return {**counts, "tau": taus[0] if taus else None}
+    words: dict[str, bool | None] = {"held": True, "failed": False, "open": None}
+    counts = {f"steps_{word}": holds.count(is_so) if holds else None for word, is_so in words.items()}
+    return {**counts, "tau": next((result.tau.value for result in ranked if result.tau), None)}
 
 
 def notes_of(form: str, rows: Collection[Row]) -> Iterator[str]:

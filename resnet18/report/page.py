@@ -7,8 +7,8 @@ images that are part of it; text from records that came to be read as a script w
 import base64
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,13 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from resnet18.records.record import Record
-from resnet18.report.document import Block, Document, Figure, Section, ShownRecord, figures_in
+from resnet18.report.document import Document, Figure, ShownRecord, figures_in
 from resnet18.report.figures import MEASURES, curve_of
 from resnet18.report.verdicts import evidence_of
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS
-from resnet18.tables import metrics, selection
+from resnet18.tables import metrics
 from resnet18.tables.cells import NOTHING, STATUS_TEXT, Cell, Column, Kind, Text, Value, missing
+from resnet18.tables.selection import CaseRecords, machine
 
 WEB = Path(__file__).parent / "web"
 POLICY = "default-src 'none'; style-src {}; script-src {}; img-src data:; base-uri 'none'; form-action 'none'"
@@ -38,15 +39,15 @@ ESCAPES = {ord(letter): f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"}
 SAFE = " !$'()*+,-./:;=?@_~{}|^"
 """What stands for itself in an address inside double quotes; everything else is written as its bytes."""
 NUMBERS: dict[str, tuple[str, Kind]] = {
-    "best_accuracy": ("Best, as published", "percent"),
-    "clean_accuracy": ("Clean", "percent"),
-    "train_s": ("Training (s)", "seconds"),
-    "whole_program_s": ("Whole program (s)", "seconds"),
+    "Best, as published": ("best_accuracy", "percent"),
+    "Clean": ("clean_accuracy", "percent"),
+    "Training (s)": ("train_s", "seconds"),
+    "Whole program (s)": ("whole_program_s", "seconds"),
 }
 RUN_COLUMNS = (
     *(Column("Table"), Column("Case"), Column("Seed", "number"), Column("Status"), Column("Flags")),
-    *(Column(title, "number") for title, _ in NUMBERS.values()),
-    *(Column("Wall (s)", "number"), Column("Machine")),
+    *(Column(title, "number") for title in (*NUMBERS, "Wall (s)")),
+    Column("Machine"),
 )
 Facts = tuple[tuple[str, str], ...]  # titles, and what is known
 
@@ -58,11 +59,8 @@ def write_page(document: Document) -> str:
     script = f"(function () {{\n'use strict';\n{scripts}}}());\n"  # nothing of it is global
     hashes = (hashlib.sha256(text.encode()).digest() for text in (style, script))
     sources = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
-    shown = {figure.file for figure in figures_in(document.answer)}
-    folded = tuple(part._replace(blocks=_without(part.blocks, shown)) for part in document.parts)
-    document = replace(document, parts=folded)
-    figures = [*figures_in(document.blocks)]
-    curves = curve_data(figures)
+    figures = {figure.file: figure for figure in figures_in(document.blocks)}
+    curves = {file: [*map(_curves, figure.selection.cases)] for file, figure in figures.items() if figure.selection}
     shared: dict[Facts, int] = {}
     runs = [
         (_cells(run), _facts(run), shared.setdefault(_shared(run.record), len(shared) + 1))
@@ -78,29 +76,29 @@ def write_page(document: Document) -> str:
         finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else plain(value),
     )
     anchors: dict[int, str] = {}
-    environment.globals |= {function.__name__: function for function in (evidence_of, missing)}
-    environment.globals["kind"] = lambda part: type(part).__name__
-    environment.globals["anchor"] = lambda part: anchors.setdefault(id(part), f"part-{len(anchors) + 1}")
+    drawn = set[str]()
+
+    def is_new(figure: Figure) -> bool:
+        is_first = figure.file not in drawn
+        drawn.add(figure.file)
+        return is_first
+
     return environment.get_template("page.html.j2").render(
+        evidence_of=evidence_of,
+        missing=missing,
+        kind=lambda part: type(part).__name__,
+        anchor=lambda part: anchors.setdefault(id(part), f"part-{len(anchors) + 1}"),
+        is_new=is_new,
         document=document,
-        charts=curves,
         runs=runs,
         run_columns=RUN_COLUMNS,
         shared=tuple(shared),
         statuses=sorted({STATUS_TEXT[run.record.status] for run in document.runs[:MOST_RUNS]}),
-        uris=figure_uris(figures),
+        uris=figure_uris(figures.values()),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - the same
         data=Markup(json_block(curves)),  # noqa: S704 - escaped there
         policy=POLICY.format(*sources),
-    )
-
-
-def _without(blocks: Iterable[Block], files: Collection[str]) -> tuple[Block, ...]:
-    """Return blocks without figures that the page shows already."""
-    kept = (block for block in blocks if not isinstance(block, Figure) or block.file not in files)
-    return tuple(
-        block._replace(blocks=_without(block.blocks, files)) if isinstance(block, Section) else block for block in kept
     )
 
 
@@ -120,35 +118,26 @@ def figure_uris(figures: Collection[Figure]) -> dict[str, str]:
     return found
 
 
-def curve_data(figures: Collection[Figure]) -> dict[str, list[Any]]:
-    """Return the curves of each figure's cases, None for a case without a result."""
-    selections = {figure.file: figure.selection for figure in figures if figure.selection}
-    return {
-        file: [_curves(case.measured) if case.measured else None for case in selection.cases]
-        for file, selection in selections.items()
-    }
-
-
-def _curves(records: Sequence[Record]) -> dict[str, Any]:
-    """Return a case's curves: mean over the seeds, and each seed."""
+def _curves(case: CaseRecords) -> dict[str, Any] | None:
+    """Return a case's curves, the mean over the seeds and each seed; None without a result."""
+    records, lines = case.measured, {}
+    if not records:
+        return None
+    for score, measure in product(("train", "as_published", "clean"), MEASURES):  # of which a reader chooses
+        mean = curve_of(records, score, measure).mean
+        runs = [[MEASURES[measure](getattr(epoch, score)) for epoch in record.epochs] for record in records]
+        lines[f"{score}_{measure}"] = {"mean": _rounded(mean), "runs": [*map(_rounded, runs)]}
     shortest = min(len(record.epochs) for record in records)
-    scores = ("train", "as_published", "clean")  # of which a reader chooses
     return {
         "seeds": [record.seed for record in records],
         "turn": metrics.overfitting_epoch(records),
         "hollow": min(LAST_EPOCHS, shortest) if metrics.images_at_the_end(records) else 0,
-        "lines": {f"{score}_{measure}": _line(records, score, measure) for score in scores for measure in MEASURES},
+        "lines": lines,
     }
 
 
-def _line(records: Sequence[Record], score: str, measure: str) -> dict[str, Any]:
-    """Return the values of a line with four digits, as many as a screen shows."""
-    each = [[MEASURES[measure](getattr(epoch, score)) for epoch in record.epochs] for record in records]
-    mean = curve_of(records, score, measure).mean
-    return {"mean": _rounded(mean), "runs": [*map(_rounded, each)]}
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
+def _rounded(values: Iterable[float]) -> list[float]:
+    """Return values with four digits, as many as a screen shows."""
     return [float(f"{value:.4g}") for value in values]
 
 
@@ -158,12 +147,12 @@ def _cells(run: ShownRecord) -> tuple[Cell, ...]:
     table, case = run.places[0] if run.places else ("in no table", NOTHING)
     numbers = (
         Value(value, kind) if is_ok and (value := metrics.value_of(metric, record)) is not None else Text()
-        for metric, (_, kind) in NUMBERS.items()
+        for metric, kind in NUMBERS.values()
     )
     return (
         *(Text(table), Text(case), Text(str(record.seed), record.seed), Text(STATUS_TEXT[record.status])),
         *(Text(", ".join(record.flags) or NOTHING), *numbers, Value(record.time.wall_s, "seconds")),
-        Text(selection.machine(record) if record.fingerprint.numerics else NOTHING),
+        Text(machine(record) if record.fingerprint.numerics else NOTHING),
     )
 
 

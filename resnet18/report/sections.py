@@ -33,7 +33,7 @@ PEAKS = {
 """Sources of memory, each with its field of a record."""
 
 
-def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[[Record], bytes | None]) -> doc.Part:
+def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[[Record], bytes | None]) -> doc.Section:
     """Return all that the records of a chapter show; `records` are all, those of hypotheses among them."""
     request = chapter.request
     blocks: list[doc.Block] = [Items(terms_of(request, chapter.selections))]
@@ -58,7 +58,7 @@ def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[
     )
     if begun:
         blocks.append(doc.Section("Tables with few records", (begun,)))
-    return doc.Part(chapter.title, chapter.slug, tuple(blocks))
+    return doc.Section(chapter.title, tuple(blocks), slug=chapter.slug)
 
 
 def table_section(
@@ -113,17 +113,17 @@ def predictions(
     n = f"n = {len(case.measured)} {'seed' if len(case.measured) == 1 else 'seeds'}"
     right, total = sum(row[at] for at, row in enumerate(counts) if at < len(row)), sum(map(sum, counts))
     share = f"{right:,} of {total:,} predictions are correct ({100 * right / max(total, 1):.1f} %)"
-    title = selection.benchmark.title
+    title, name = selection.benchmark.title, selection.benchmark.name
     yield Line(f'{title}, case "{case.name}", {n}, clean test images after the last epoch: {share}.')
     head, classes = f"{title}: {case.name} ({request.described})", record.classes or ()
     svg = svg_of(confusion_matrix, f"{head}, {n}", classes, counts)
-    yield doc.Figure(figure_file("confusion", request), f"True and predicted classes: {case.name}", svg)
+    yield doc.Figure(figure_file(f"confusion-{name}", request), f"True and predicted classes: {case.name}", svg)
     picture = picture_of(record)
     if picture is not None and record.samples is not None:
         with suppress(ValueError):  # a damaged picture, or one of other samples
             svg = svg_of(sample_grid, f"{head}, seed {record.seed}", picture, record.samples, classes)
             alt = f"Six test images, true and predicted: {case.name}"
-            yield doc.Figure(figure_file("samples", request), alt, svg)
+            yield doc.Figure(figure_file(f"samples-{name}", request), alt, svg)
 
 
 def hypothesis_blocks(answer: Answer, request: Request) -> Iterator[doc.Block]:

@@ -1,15 +1,17 @@
-"""Verdicts in words, and how the claims of a report stand. Every sentence about who wins is made here."""
+"""Verdicts in words: what was found, what was measured and reported, and where it holds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import ceil, exp, expm1, inf, log, log10
 from operator import mul
-from typing import assert_never, get_args
+from typing import assert_never
 
 from resnet18.judge.checks import UP, Comparison
 from resnet18.judge.reason import reason_text, reasons_text
-from resnet18.judge.verdict import CheckResult, Verdict, Word
+from resnet18.judge.samples import Reservation
+from resnet18.judge.verdict import CheckResult, Verdict
+from resnet18.report.chapters import Chapter
 from resnet18.spec.claim import (
     Close,
     Difference,
@@ -23,15 +25,71 @@ from resnet18.spec.claim import (
     orders,
 )
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import METRICS, parse_printed
+from resnet18.spec.metric import METRICS, parse_printed, quantity_of
 from resnet18.tables.cells import COSTS, NOTHING, STATUS_TEXT
 from resnet18.tables.statistics import Estimate
 
-VERDICTS: tuple[Word, ...] = get_args(Word)
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
 OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
 NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""
+RESERVED: dict[Reservation, tuple[str, str]] = {
+    "unknown": ("unknown", " here"),
+    "other_data": ("other data", " on other data"),
+    "scaled_down": ("scaled down", ", scaled down"),
+    "other_size": ("other image size", ", at another image size"),
+    "confounded": ("confounded", ", confounded"),
+}
+"""Why a verdict is none on the report, and where it holds, as far as a table of runs tells."""
+
+
+def said(verdict: Verdict, chapter: Chapter | None = None) -> str:
+    """Return a verdict in a few words: bare where it is one on the report, else with where it holds."""
+    if not verdict.is_decided or not verdict.of_report:
+        return verdict.here
+    where = {why: text for why, (_, text) in RESERVED.items()}
+    if chapter is not None:
+        request, own = chapter.request, [table for table in chapter.selections if table.benchmark == verdict.benchmark]
+        names = {name for check in verdict.claim.checks for name in cases_of(check)}
+        sizes = sorted({case.experiment.image_size for table in own for case in table.cases if case.name in names})
+        where["unknown"] = " under other options"
+        where["other_data"] = f" on {request.data_label}"
+        where["scaled_down"] = f" at {request.scale} scale" if request.scale != "paper" else " scaled down"
+        where["other_size"] = f" at {' and '.join(map(str, sizes))} px"
+    holds = "holds" if verdict.here == "supported" else "does not hold"
+    return holds + "".join(text for why, text in where.items() if why in verdict.of_report)
+
+
+def reserved(verdict: Verdict) -> str:
+    """Return whether a verdict is one on the report, or why it is not."""
+    if not verdict.is_decided:
+        return NOTHING
+    return f"no: {', '.join(RESERVED[why][0] for why in verdict.of_report)}" if verdict.of_report else "yes"
+
+
+def measured_text(verdict: Verdict) -> str:
+    """Return what was measured: of a ranking its steps, else what a verdict rests on, or why there is none."""
+    for result in verdict.results:
+        if result.tau and result.judged:
+            holds = [part.holds for part in result.judged]
+            steps = f"{holds.count(True)} of {len(holds)} steps hold, {holds.count(False)} fail"
+            low, high = result.tau.interval()
+            tau = f"{result.tau.value:.2f} [{max(low, -1):.2f}, {min(high, 1):.2f}], n = {result.tau.n}"
+            return f"{steps}, {holds.count(None)} are open; Kendall's tau {tau}"
+    if shown := decisive_comparison(verdict):
+        return f"{shown.what}: {estimate_text(shown)}, n = {shown.last.n}"
+    endings = (_asserted(result) for result in verdict.results if result.status_holds is (verdict.here == "supported"))
+    return next(endings, reasons_text(verdict.reasons, with_metric=False))
+
+
+def decisive_comparison(verdict: Verdict) -> Comparison | None:
+    """Return the surest failure, the least sure part that holds, or the open part that would decide first."""
+    settled = [part for part in verdict.comparisons if part.holds is (verdict.here == "supported")]
+    if verdict.here == "supported":
+        return max(settled, key=lambda part: part.p_for, default=None)
+    if verdict.here == "contradicted":
+        return min(settled, key=lambda part: part.p_against, default=None)
+    return verdict.deciding if verdict.here == "inconclusive" else None
 
 
 def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -49,55 +107,6 @@ def evidence_of(verdict: Verdict) -> Iterator[tuple[str, str]]:
                 yield OUTCOMES[part.holds], comparison_text(part)
 
 
-def decisive(verdict: Verdict) -> str:
-    """Return what decides a verdict: what fails, what would decide it first, or what held by the least."""
-    if verdict.here == "not run" or (verdict.reasons and verdict.here != "contradicted"):
-        seeds = outlook(verdict) if verdict.here == "inconclusive" else ""
-        return "; ".join(filter(None, (reasons_text(verdict.reasons), seeds)))
-    if (shown := decisive_comparison(verdict)) is not None:
-        return comparison_text(shown)
-    endings = (_asserted(result) for result in verdict.results if result.status_holds is (verdict.here == "supported"))
-    return next(endings, reasons_text(verdict.reasons))
-
-
-def decisive_comparison(verdict: Verdict) -> Comparison | None:
-    """Return the surest failure, the least sure part that holds, or the open part that would decide first."""
-    holds = verdict.here == "supported"
-    settled = [part for part in verdict.comparisons if part.holds is holds]
-    if verdict.here == "inconclusive":
-        return verdict.deciding
-    if holds:
-        return max(settled, key=lambda part: part.p_for, default=None)
-    return min(settled, key=lambda part: part.p_against, default=None) if verdict.here == "contradicted" else None
-
-
-def outlook(verdict: Verdict) -> str:
-    """Return the seeds that would decide a claim, and which way, if estimates were the truth; empty: ten do not."""
-    seeds, deciding = seeds_of(verdict), verdict.deciding
-    return f"{seeds} seeds: {'supported' if deciding.is_inside else 'contradicted'}" if seeds and deciding else ""
-
-
-def seeds_of(verdict: Verdict) -> int | None:
-    """Return the seeds that would decide a claim with power .8, if estimates were the truth."""
-    return verdict.deciding.seeds if verdict.deciding else None
-
-
-def _seeds_text(comparison: Comparison) -> str:
-    """Return how many seeds would decide a comparison: a number at which claims are tested, or that none is enough."""
-    if comparison.seeds:
-        return f"{comparison.seeds} seeds"
-    return f"more than {max(TESTED_AT)} seeds; claims are tested at {AT_SEEDS} only, so more runs will not settle it"
-
-
-def comparison_text(comparison: Comparison) -> str:
-    """Return what a comparison found: estimate, n, what is claimed, and the seeds that would decide it."""
-    text = f"{compared(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
-    if comparison.correlation is not None:
-        text += f", paired (correlation {comparison.correlation:.2f})"
-    text += claimed(comparison)
-    return text if comparison.holds is not None else f"{text}; a verdict would need {_seeds_text(comparison)}"
-
-
 def _asserted(result: CheckResult) -> str:
     """Return what a check is about, as far as it is known without a number: an ending, a comparison or a metric."""
     check, comparisons = result.check, result.comparisons
@@ -108,6 +117,18 @@ def _asserted(result: CheckResult) -> str:
     if not comparisons:
         return METRICS[check.metric].title if check.metric in METRICS else check.metric
     return compared(comparisons[0]) + (f" (and {len(comparisons) - 1} more)" if len(comparisons) > 1 else "")
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return what a comparison found: estimate, n, what is claimed, and the seeds that would decide it."""
+    text = f"{compared(comparison)}: {estimate_text(comparison)}, n = {comparison.last.n}"
+    if comparison.correlation is not None:
+        text += f", paired (correlation {comparison.correlation:.2f})"
+    text += claimed(comparison)
+    if comparison.holds is not None:
+        return text
+    more = f"{max(TESTED_AT)} seeds; claims are tested at {AT_SEEDS} only, so more runs will not settle it"
+    return f"{text}; a verdict would need {f'{comparison.seeds} seeds' if comparison.seeds else f'more than {more}'}"
 
 
 def compared(comparison: Comparison) -> str:
@@ -144,27 +165,31 @@ def _margin(margin: float, comparison: Comparison) -> str:
     return f"{margin:g} {comparison.unit.removesuffix('s') if margin == 1 else comparison.unit}".rstrip()
 
 
+def ends_of(comparison: Comparison) -> list[float]:
+    """Return a comparison's last estimate and the ends of its 95 % interval, of a fall below 0."""
+    low, high = comparison.last.interval()
+    value = comparison.last.value
+    return [-value, -high, -low] if comparison.falls else [value, low, high]
+
+
 def estimate_text(comparison: Comparison) -> str:
     """Return an estimate with its 95 % interval, in its unit: a difference with a sign, a ratio, or a level.
 
     Two digits of its standard error are shown, and of a number without one (as a report prints it) no interval.
     """
-    check, ends = comparison.check, (comparison.last.value, *comparison.last.interval())
-    is_exact = comparison.last.se == 0
-    if comparison.falls:
-        ends = -ends[0], -ends[2], -ends[1]
-    unit, sign = comparison.unit, "+"
-    if comparison.is_log and isinstance(check, Close):
-        unit, scale, _ = COSTS[comparison.facts.quantity]
-        ends, sign = (exp(ends[0]) / scale, exp(ends[1]) / scale, exp(ends[2]) / scale), ""
+    facts, is_level, is_exact = comparison.facts, len(comparison.about) == 1, comparison.last.se == 0
+    ends, unit, sign = ends_of(comparison), comparison.unit, "+"
+    if comparison.is_log and isinstance(comparison.check, Close):
+        unit, scale, _ = COSTS[facts.quantity]
+        ends, sign = [exp(end) / scale for end in ends], ""
     elif comparison.is_log and max(abs(ends[1]), abs(ends[2])) < NEAR_ONE:
-        ends = 100 * expm1(ends[0]), 100 * expm1(ends[1]), 100 * expm1(ends[2])
+        ends = [100 * expm1(end) for end in ends]
     elif comparison.is_log:
         text = "{:.3g} times" if is_exact else "{:.3g} times [{:.3g}, {:.3g}]"
         return text.format(*map(exp, ends))
-    elif len(comparison.about) == 1 and comparison.facts.is_share:
+    elif is_level and facts.is_share:
         unit, sign = "%", ""
-    elif len(comparison.about) == 1 and comparison.facts.quantity == "epochs":
+    elif is_level and facts.quantity == "epochs":
         sign = ""
     se = (ends[2] - ends[1]) / 4
     digits = min(max(ceil(1 - log10(se)), 1), 5) if se > 0 else 2
@@ -177,23 +202,21 @@ def reported_text(verdict: Verdict) -> str:
     parts = (part for result in verdict.results for part in result.comparisons)
     shown = decisive_comparison(verdict) or next(parts, None)
     check = shown.check if shown else verdict.claim.checks[0]
+    cases = {case.name: case.reported for case in verdict.benchmark.cases}
     if isinstance(check, Close):
         return check.reported or NOTHING
-    cases = {case.name: case.reported for case in verdict.benchmark.cases}
     if isinstance(check, RunStatus):
         return next(iter(cases[check.case].values()), NOTHING)
     if isinstance(check, Overfits):
         return NOTHING
     pair = next(orders(check), cases_of(check))
-    if (
-        shown is None and len(pair) == 2 and check.metric in METRICS
-    ):  # nothing was run: of two cases, the claim alone says how they are compared
+    if shown is None and len(pair) == 2 and check.metric in METRICS:
+        # Nothing was run: of two cases, the claim alone says how they are compared.
         shown = Comparison(check, pair, METRICS[check.metric], UP, (1.0, -1.0))
     is_of_all = isinstance(check, Ranking) or (isinstance(check, Equivalent) and len(check.cases) > 2)
     names = cases_of(check) if is_of_all else shown.about if shown else ()
-    values = [_printed(cases[name], check.metric) for name in names]
-    known = [value for value in values if value is not None]
-    if not known or len(known) < len(values):
+    known = [value for name in names if (value := _printed(cases[name], check.metric)) is not None]
+    if not known or len(known) < len(names):
         return NOTHING
     if isinstance(check, Ranking):
         return f"{sum(first > second for first, second in pairwise(known))} of {len(known) - 1} steps hold"
@@ -211,8 +234,8 @@ def _sum_text(shown: Comparison, reported: Sequence[float]) -> str:
 
 def _printed(reported: Mapping[str, str], metric: str) -> float | None:
     """Return what a case's row prints of a metric, or of its like: a report has one accuracy and one time."""
-    facts = METRICS.get(metric)
-    likes = ["best_accuracy"] if metric == "clean_accuracy" else []
-    likes = ["train_s", "whole_program_s"] if facts and facts.quantity == "seconds" else likes
-    printed = [parse_printed(reported[name]) for name in (metric, *likes) if name in reported]
-    return printed[0].value if printed and printed[0] else None
+    likes: tuple[str, ...] = ("best_accuracy",) if metric == "clean_accuracy" else ()
+    likes = ("train_s", "whole_program_s") if quantity_of(metric) == "seconds" else likes
+    texts = (reported[name] for name in (metric, *likes) if name in reported)
+    found = parse_printed(next(texts, ""))
+    return found.value if found else None
