@@ -1,7 +1,6 @@
 """The command `judge`: a table of anybody's runs, held against the claims of a report."""
 
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from math import exp
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.metric import units_of_values
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from resnet18.judge.tabled import TabledRuns
     from resnet18.judge.verdict import Verdict
     from resnet18.report.document import Document
-    from resnet18.spec.benchmark import MetricRow
     from resnet18.tables.cells import Table
 
 JUDGED = Path("results/judged")
 TESTS = "tests the report itself?"
 MOST_CASES = 200
 """Cases that are listed with their means."""
+MADE_BY = "Made by `resnet18 judge` from a table of runs."
 
 
 def judge_command(
@@ -62,34 +62,24 @@ def judge_command(
 def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], command: str) -> "Document":
     """Return the page of a table of runs: verdicts, then what was reported and measured of each case."""
     from resnet18.report.answer import heads, how_sure, statement
-    from resnet18.report.document import Block, Claims, Code, Document, Line, Section, Strong
+    from resnet18.report.document import Block, Claims, Code, Document, Line, Section
     from resnet18.tables.cells import Table
 
-    benchmark, counts = tabled.benchmark, Counter(verdict.here for verdict in verdicts)
+    benchmark, shown = tabled.benchmark, tuple(("", verdict) for verdict in verdicts)
     columns = heads(TESTS)
     blocks: tuple[Block, ...] = (
         Line(f"{benchmark.question} ({benchmark.source})"),
         Line("Made by ", Code(command), " from runs that are not the suite's own."),
-        Line(f"{len(verdicts)} statements: ", Strong(", ".join(f"{n} {word}" for word, n in counts.items())), "."),
         Table(columns, tuple(map(statement, verdicts))),
         how_sure(len(verdicts)),
         Section("Evidence", (Claims(verdicts),)),
         *(Section(row.title, (values_table(tabled, row),)) for row in benchmark.table.metrics),
     )
     words = Line("What the words mean, and how verdicts are reached: docs/judge.md and docs/methodology.md.")
-    return Document(
-        title=benchmark.title,
-        answer=blocks,
-        parts=(),
-        words=(words,),
-        leftovers=(),
-        runs=(),
-        verdicts=tuple(("", verdict) for verdict in verdicts),
-        made_by="Made by `resnet18 judge` from a table of runs.",
-    )
+    return Document(benchmark.title, blocks, (words,), verdicts=shown, made_by=MADE_BY)
 
 
-def values_table(tabled: "TabledRuns", row: "MetricRow") -> "Table":
+def values_table(tabled: "TabledRuns", row: MetricRow) -> "Table":
     """Return what was reported of a metric beside the mean of each case; of times and memory, the geometric mean."""
     from resnet18.judge.reason import CannotJudgeError
     from resnet18.tables.cells import NOTHING, Column, Table, Text

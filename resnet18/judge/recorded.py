@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import isfinite, log
+from math import isfinite
 from statistics import fmean
 
 from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.judge.samples import Reservation
+from resnet18.judge.samples import Reservation, defined
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record, Status
 from resnet18.records.store import differ_in_code
 from resnet18.spec.benchmark import Benchmark
@@ -160,15 +160,7 @@ def _seeds(case: CaseRecords, *, are_times: bool) -> list[Record]:
 
 def _values(case: CaseRecords, metric: str, level: float | None) -> list[float]:
     records = _seeds(case, are_times=METRICS[metric].quantity == "seconds")
-    found = [value_of(metric, record, level) for record in records]
-    known = [value for value in found if value is not None]
-    if len(known) < len(found):
-        raise CannotJudgeError(Reason("undefined", metric=metric))
-    if METRICS[metric].takes_logs:
-        if bad := [value for value in known if value <= 0]:
-            raise CannotJudgeError(Reason("no_ratio", metric=metric, what=f"{bad[0]:g}"))
-        return [log(value) for value in known]
-    return known
+    return defined([value_of(metric, record, level) for record in records], metric, METRICS[metric])
 
 
 def other_terms(check: Check, benchmark: Benchmark, request: Request) -> Reason | None:

@@ -37,7 +37,11 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> p
     """
     meanings: dict[str, tuple[Callable[[pd.Series], pd.Series], str, Collection[str]]] = {
         "case": (lambda texts: texts.where(texts.isin(cases)), "is no case of the claims file", cases),
-        "metric": (lambda texts: texts.where(texts.isin(metrics)), "is no metric of the claims file", metrics),
+        "metric": (
+            lambda texts: texts.where(texts.isin(metrics)),
+            "is no metric of the claims file",
+            metrics,
+        ),
         "seed": (_whole, "is no seed", WHOLE),
         "value": (_finite, "is no number", ["a finite number, such as 75.49"]),
         "epoch": (lambda texts: _whole(texts).mask(texts == "", NO_EPOCH), "is no epoch", WHOLE),
@@ -45,6 +49,8 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> p
         "unreliable": (lambda texts: texts.str.lower().map(FLAGS), "is no flag", FLAGS),
     }
     texts = _texts(path)
+    if texts.empty:
+        raise SpecError(str(path), "has no runs: there is no line after the head", next_step=FORMAT)
     rows, mistakes = pd.DataFrame({"printed": texts["value"]}), Mistakes()
     for column, (meaning, wrong, allowed) in meanings.items():
         rows[column] = meaning(texts[column])
@@ -59,30 +65,21 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> p
     return rows
 
 
-def _content(path: Path) -> bytes:
-    with disk_errors(SpecError, str(path), "cannot be read"), path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        what, next_step = f"larger than {MOST_BYTES:,} bytes", "leave out metrics that no claim needs"
-        raise SpecError(str(path), what, next_step=next_step)
-    return content.removeprefix(codecs.BOM_UTF8)
-
-
 def _texts(path: Path) -> pd.DataFrame:
     """Return the fields of a CSV file by line, counted as an editor does; lines without any are left out."""
-    where, content, remarks, at = str(path), _content(path), 0, 0
+    where, remarks, at = str(path), 0, 0
+    with disk_errors(SpecError, where, "cannot be read"), path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1).removeprefix(codecs.BOM_UTF8)
+    if len(content) > MOST_BYTES:
+        raise SpecError(where, f"larger than {MOST_BYTES:,} bytes", next_step="leave out metrics that no claim needs")
     while content.startswith(b"#", at):
         remarks, at = remarks + 1, content.find(b"\n", at) + 1 or len(content)
     content = b"\n" * remarks + content[at:]  # a quotation mark in a remark opens nothing
     try:
         content.decode("utf-8")
+        lines = io.BytesIO(content)
         texts = pd.read_csv(
-            io.BytesIO(content),
-            dtype=str,
-            na_filter=False,
-            skiprows=remarks,
-            skip_blank_lines=False,
-            skipinitialspace=True,
+            lines, dtype=str, na_filter=False, skiprows=remarks, skip_blank_lines=False, skipinitialspace=True
         )
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
@@ -92,18 +89,15 @@ def _texts(path: Path) -> pd.DataFrame:
     except pd.errors.ParserError as error:  # rows are counted from 0; a line with too many fields is named
         _, opens, row = str(error).strip().rpartition(" string starting at row ")
         if opens:
-            raise SpecError(
-                f"{where}: line {int(row) + 1}", 'opens a quotation mark (") and does not close it'
-            ) from None
+            raise SpecError(f"{where}: line {int(row) + 1}", 'opens a quotation mark (") without closing it') from None
         raise SpecError(where, f"is no CSV: {row}", next_step=FORMAT) from None
     _check_columns(f"{where}: line {remarks + 1}", [*texts.columns])
     if not isinstance(texts.index, pd.RangeIndex):  # pandas takes the first field of longer lines for a row's name
         raise SpecError(f"{where}: line {remarks + 2}", "has more fields than the head", next_step=FORMAT)
     texts.index += remarks + 2
-    texts = texts[(texts != "").any(axis="columns")]
-    if texts.empty:
-        raise SpecError(where, "has no runs: there is no line after the head", next_step=FORMAT)
-    return texts.assign(**{name: text for name, text in ABSENT.items() if name not in texts})
+    return texts[(texts != "").any(axis="columns")].assign(
+        **{name: text for name, text in ABSENT.items() if name not in texts}
+    )
 
 
 def _check_columns(where: str, columns: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isinf
+from math import isinf, log
 from statistics import fmean
 from typing import Literal, Protocol
 
@@ -104,6 +104,18 @@ def _variances(arms: Sequence[Sequence[float]], least: float) -> Floats:
     own = np.where(np.ptp(values, axis=1) > 0, values.var(axis=1, ddof=1), 0.0)  # of equal values rounding leaves 1e-34
     found = np.maximum(own, least)
     return found[found > 0]
+
+
+def defined(found: Sequence[float | None], metric: str, facts: MetricFacts) -> list[float]:
+    """Return the values of runs, of times and memory their logarithms; CannotJudgeError where a run has none."""
+    known = [value for value in found if value is not None]
+    if len(known) < len(found):
+        raise CannotJudgeError(Reason("undefined", metric=metric))
+    if not facts.takes_logs:
+        return known
+    if bad := [value for value in known if value <= 0]:
+        raise CannotJudgeError(Reason("no_ratio", metric=metric, what=f"{bad[0]:g}"))
+    return [*map(log, known)]
 
 
 def samples_of(runs: Runs, cases: Sequence[str], metric: str, level: float | None = None) -> Samples:

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import product
-from math import exp, isfinite, log
+from math import exp, isfinite
 from pathlib import Path
 from statistics import fmean, median
 
+import pandas as pd
+
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.runs_file import RUN, read_rows
-from resnet18.judge.samples import Reservation
+from resnet18.judge.samples import Reservation, defined
 from resnet18.spec.benchmark import Benchmark, MetricRow
 from resnet18.spec.claim import Check, MetricCheck, Overfits, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.metric import METRICS, MetricFacts
@@ -25,6 +26,8 @@ FROM_EPOCHS: dict[str, Callable[[list[float]], float]] = {
     "median of the last three": lambda values: median(values[-3:]),
 }
 """How a value of a run comes from its epochs, by `MetricRow.epochs`."""
+Curves = dict[tuple[str, str], dict[float, list[float]]]
+"""Of each metric and case: the values of a run by epoch, by seed."""
 OVERFITS = ("final_train_accuracy", "train_loss_slope", "test_loss_slope", "lowest_loss_epoch")
 SINGLE = 2.0**-23
 """Rounding of single precision, relative: digits beyond it are none of a measurement's."""
@@ -36,33 +39,29 @@ class TabledRuns:
     """Runs of a table. A value of a whole run is a curve of one epoch."""
 
     benchmark: Benchmark
-    curves: dict[tuple[str, str], dict[float, list[float]]]
-    """Of each metric and case: the values of a run by epoch, by seed."""
+    declared: dict[str, MetricRow]
+    curves: Curves
     gaps: Collection[tuple[str, str]]
     """Metrics and cases with a curve that lacks an epoch."""
     marked: Counter[tuple[str, str]]
     """Of each metric and case: runs that are marked as unreliable."""
     steps: dict[str, float]
     """The smallest difference of two values of each metric of the table."""
-    in_order: Collection[str]
+    in_blocks: Collection[str]
     """Metrics of which all runs of a seed came before those of the next."""
     _lent: dict[tuple[str, float | None], list[list[float]]] = field(default_factory=dict)
-
-    @cached_property
-    def _declared(self) -> dict[str, MetricRow]:
-        return {row.metric: row for row in self.benchmark.table.metrics}
 
     def _source(self, metric: str) -> tuple[tuple[str, ...], Callable[..., float | None]]:
         """Return the columns of values that a metric comes from, its own or curves, and how it does."""
         if metric in FROM_CURVES and metric not in self.steps:
             return FROM_CURVES[metric]
-        return (metric,), FROM_EPOCHS[self._declared[metric].epochs if metric in self._declared else "last"]
+        return (metric,), FROM_EPOCHS[self.declared[metric].epochs if metric in self.declared else "last"]
 
     def facts(self, metric: str) -> MetricFacts:
         """Return what a metric is."""
         if metric in METRICS:
             return METRICS[metric]
-        row = self._declared[metric]
+        row = self.declared[metric]
         is_share = row.measures == "accuracy" and row.unit != "points"
         return MetricFacts(row.title, row.measures, is_share=is_share, unit=row.unit or "")
 
@@ -101,14 +100,7 @@ class TabledRuns:
             raise CannotJudgeError(Reason("epoch_missing", case))
         levels = [level] if follows and level is not None else []
         found = [value_of(*(run[seed] for run in runs), *levels) for seed in runs[0]]
-        known = [value for value in found if value is not None]
-        if len(known) < len(found):
-            raise CannotJudgeError(Reason("undefined", metric=metric))
-        if not self.facts(metric).takes_logs:
-            return known
-        if bad := [value for value in known if value <= 0]:
-            raise CannotJudgeError(Reason("no_ratio", metric=metric, what=f"{bad[0]:g}"))
-        return [*map(log, known)]
+        return defined(found, metric, self.facts(metric))
 
     def identity(self, case: str) -> str:
         """Return the name of the case: a file has one table."""
@@ -135,18 +127,12 @@ class TabledRuns:
 
     def chance(self, metric: str, cases: Collection[str]) -> float | None:  # noqa: ARG002 - that of every case
         """Return what guessing gets of a share, in percent."""
-        row = self._declared.get(metric) or self._declared.get(self._source(metric)[0][0])
+        row = self.declared.get(metric) or self.declared.get(self._source(metric)[0][0])
         return row.chance if row else None
 
     def is_blocked(self, metric: str) -> bool:
-        """Say whether it is a time, and `order` shows that all runs of a seed came before those of the next.
-
-        Blocks need the same seeds in every case; a case may lack the last of them.
-        """
-        seeds = [list(runs) for (name, _), runs in self.curves.items() if name == metric]
-        every = max(seeds, key=len, default=[])
-        are_alike = all(own == every[: len(own)] for own in seeds)
-        return self.facts(metric).quantity == "seconds" and metric in self.in_order and are_alike
+        """Say whether it is a time, and `order` shows that all runs of a seed came before those of the next."""
+        return self.facts(metric).quantity == "seconds" and metric in self.in_blocks
 
     def status_holds(self, check: RunStatus) -> bool:  # noqa: ARG002 - whatever it is
         """Raise CannotJudgeError: a table of values does not tell how runs ended."""
@@ -166,32 +152,33 @@ class TabledRuns:
 
 def read_runs(path: Path, benchmark: Benchmark) -> TabledRuns:
     """Return the runs of a CSV file; SpecError tells its first mistakes by line and column."""
-    declared = [row.metric for row in benchmark.table.metrics]
-    claimed = [getattr(check, "metric", declared[0]) for claim in benchmark.claims for check in claim.checks]
+    declared = {row.metric: row for row in benchmark.table.metrics}
+    claimed = [getattr(check, "metric", "test_loss") for claim in benchmark.claims for check in claim.checks]
     metrics = [*dict.fromkeys([*declared, *CURVES, *claimed])]
     rows = read_rows(path, [case.name for case in benchmark.cases], metrics)
-    curves: dict[tuple[str, str], dict[float, list[float]]] = {}
+    curves: Curves = {}
     for metric, case, seed, value in zip(*(rows[name].tolist() for name in (*RUN, "value")), strict=True):
         curves.setdefault((metric, case), {}).setdefault(seed, []).append(value)
-    gaps = rows[rows.duplicated(RUN) & (rows["epoch"].diff() != 1)]
-    marked = rows[rows["unreliable"] > 0].drop_duplicates(RUN)
-    spans = rows.groupby(["metric", "seed"])["order"].agg(["min", "max"]).sort_values("min")
-    in_order = [str(name) for name, own in spans.groupby("metric") if (own["min"] > own["max"].shift())[1:].all()]
-    rounding, steps = {row.metric: row.rounding for row in benchmark.table.metrics}, dict[str, float]()
-    for name, own in rows.groupby("metric"):
-        printed = min(map(_last_digit, own["printed"].unique()))
-        steps[str(name)] = rounding.get(str(name)) or max(printed, SINGLE * own["value"].abs().max(), LEAST_STEP)
-    return TabledRuns(
-        benchmark,
-        curves,
-        {*zip(gaps["metric"], gaps["case"], strict=True)},
-        Counter(zip(marked["metric"], marked["case"], strict=True)),
-        steps,
-        in_order,
-    )
+    lacking = rows.duplicated(RUN) & (rows["epoch"].diff() != 1)
+    gaps = {*rows.loc[lacking, RUN[:2]].itertuples(index=False, name=None)}
+    marked = Counter(rows[rows["unreliable"] > 0].drop_duplicates(RUN)[RUN[:2]].itertuples(index=False, name=None))
+    in_blocks = {str(name) for name, own in rows.groupby("metric") if _are_in_blocks(own)}
+    steps = {str(name): _printed_step(own) for name, own in rows.groupby("metric")}
+    steps |= {name: row.rounding for name, row in declared.items() if row.rounding and name in steps}
+    return TabledRuns(benchmark, declared, curves, gaps, marked, steps, in_blocks)
 
 
-def _last_digit(printed: str) -> float:
-    """Return the worth of the last digit of a number; an exponent moves it."""
-    mantissa, _, exponent = printed.strip().lower().partition("e")
-    return float(f"1e{int(exponent or 0) - len(mantissa.partition('.')[2])}")
+def _are_in_blocks(rows: pd.DataFrame) -> bool:
+    """Say whether all runs of a seed came before those of the next, and cases lack none of the seeds but the last."""
+    runs = rows.drop_duplicates(RUN)
+    has_each_before = runs.groupby("case").cumcount() + 1 == runs["seed"].rank(method="dense")
+    spans = rows.groupby("seed")["order"].agg(["min", "max"]).sort_values("min")
+    return bool(has_each_before.all() and (spans["min"] > spans["max"].shift())[1:].all())
+
+
+def _printed_step(rows: pd.DataFrame) -> float:
+    """Return the worth of the last digit that is printed of any value, but of none beyond single precision."""
+    found = max(SINGLE * float(rows["value"].abs().max()), LEAST_STEP)
+    numbers = (text.strip().lower().partition("e") for text in rows["printed"].unique())
+    digits = max(len(number.partition(".")[2]) - int(exponent or 0) for number, _, exponent in numbers)
+    return max(float(f"1e{-digits}"), found)

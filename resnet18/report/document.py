@@ -90,13 +90,13 @@ class Document:
     title: str
     answer: tuple[Block, ...]
     """What was run, what holds, what does not, what is open; every statement; every table once."""
-    parts: tuple[Section, ...]
-    """A page each: what was measured at one scale, on one data set."""
     words: tuple[Block, ...]
     """How to read it."""
-    leftovers: tuple[Block, ...]
+    parts: tuple[Section, ...] = ()
+    """A page each: what was measured at one scale, on one data set."""
+    leftovers: tuple[Block, ...] = ()
     """What is in the folder and in no table, and what the folder held."""
-    runs: tuple[ShownRecord, ...]
+    runs: tuple[ShownRecord, ...] = ()
     verdicts: tuple[tuple[str, Verdict], ...] = ()
     """Every verdict, with the title of its part."""
     made_by: str = MADE_BY

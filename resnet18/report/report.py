@@ -142,8 +142,8 @@ def build_document(
     return doc.Document(
         "Do the lab report's statements hold?",
         tuple(blocks),
-        made,
         (words,),
+        made,
         tuple(leftovers(runs, readings)),
         runs,
         tuple((part.title, one) for part in chapters for found in part.verdicts.values() for one in found),
