@@ -15,7 +15,7 @@ from resnet18.judge.tabled import read_runs
 from resnet18.judge.verdict import judge_runs
 from resnet18.report.exports import verdict_rows
 from resnet18.spec.errors import SpecError
-from resnet18.spec.load import benchmarks_dir, load_benchmark
+from resnet18.spec.load import benchmarks_dir
 from resnet18.tables.metrics import value_of
 from resnet18.tables.selection import select
 
@@ -62,67 +62,63 @@ def judged(runs):
     return judge_runs([runs.benchmark], lambda _: runs)
 
 
+def outcome(runs):
+    """The word of the only verdict, and why it is none."""
+    (verdict,) = judged(runs)
+    return verdict.here, [reason.code for reason in verdict.reasons]
+
+
 @pytest.mark.parametrize(
     ("content", "where", "what"),
     [
-        (b"", "", "has no head"),
-        (b"\n\n", "", "has no head"),
-        (b"# only a remark", "", "has no head"),
-        (HEAD.encode(), "", "has no runs"),
-        (b"case,seed,metric\na,0,score", ": line 1", 'the column "value" is missing'),
-        (b"# a remark\n" + HEAD.encode() + b",epochs", ": line 2", 'unknown column "epochs" (did you mean "epoch"?)'),
-        (HEAD.encode() + b",seed", ": line 1", 'the column "seed" is there twice'),
-        (HEAD.replace(",", ";").encode(), ": line 1", 'unknown column "case;seed;metric;value"'),
-        ("a,0,score,1\nd,0,score,1", ': line 3, column "case"', '"d" is no case of the claims file (allowed: a, b, c)'),
-        ("a,0,scores,1", ': line 2, column "metric"', 'is no metric of the claims file (did you mean "score"?)'),
-        *(
-            (f"a,0,score,1\n\na,1,score,{text}", ': line 4, column "value"', what)
-            for text, what in {
-                "": "is empty",
-                "75%": '"75%" is no number',
-                "NaN": '"NaN" is no number',
-                "-inf": '"-inf" is no number',
-                "1e999": '"1e999" is no number',
-            }.items()
-        ),
-        ("a,-1,score,1", ': line 2, column "seed"', '"-1" is no seed (allowed: a whole number from 0 on)'),
-        ("a,1.5,score,1", ': line 2, column "seed"', '"1.5" is no seed'),
-        ("a,1,score,1\nb,1,score,1\na,1.0,score,2", ': line 4, column "seed"', "has the value already in line 2"),
-        ("a,0,score,1\na,1,score,1,9", "", "Expected 4 fields in line 3, saw 5"),
-        (f"# a\n# b\n{HEAD}\na,0,score,1\na,1,score,1,9".encode(), "", "Expected 4 fields in line 5, saw 5"),
-        ("a,0,score,1,9", ": line 2", "has more fields than the head"),
-        ('a,0,score,1\n"b,0,score,1', ": line 3", "opens a quotation mark"),
-        ("a,0,score,1\nb,0,score,1\xe9".encode("latin-1"), "", "not UTF-8: line 3 has the byte 0xe9"),
+        ("", "", "has no head"),
+        ("\n\n", "", "has no head"),
+        ("# only a remark", "", "has no head"),
+        (HEAD, "", "has no runs"),
+        ("case,seed,metric\na,0,score", ": line 1", 'the column "value" is missing'),
+        (f"# a remark\n{HEAD},epochs", ": line 2", 'unknown column "epochs" (did you mean "epoch"?)'),
+        (f"{HEAD},seed", ": line 1", 'the column "seed" is there twice'),
+        (HEAD.replace(",", ";"), ": line 1", 'unknown column "case;seed;metric;value"'),
+        (f"# a\n# b\n{HEAD}\na,0,score,1\na,1,score,1,9", "", "Expected 4 fields in line 5, saw 5"),
+        (f"{HEAD}\na,0,score,1,9", ": line 2", "has more fields than the head"),
+        (f'# a "\n{HEAD}\na,0,score,1\n"b,0,score,1', ": line 4", "opens a quotation mark"),
+        (f"{HEAD}\na,0,score,1\nb,0,score,1\xe9", "", "not UTF-8: line 3 has the byte 0xe9"),
+        (f"{HEAD}\na,1,score,1\nb,1,score,1\na,1.0,score,2", ': line 4, column "seed"', "value already in line 2"),
+        (f"{HEAD},epoch\na,0,score,1,\na,0,score,1,2", ': line 2, column "epoch"', "is empty, and other values"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_line_and_column(content, where, what, tabled, tmp_path):
-    if isinstance(content, str):
-        content = f"{HEAD}\n{content}\n".encode()
-    elif b"\xe9" in content:
-        content = HEAD.encode() + b"\n" + content
-    with pytest.raises(SpecError) as error:
-        tabled(content)
+def test_a_mistake_in_the_table_is_told_with_its_line(content, where, what, tabled, tmp_path):
+    with pytest.raises(SpecError, match=re.escape(what)) as error:
+        tabled(content.encode("latin-1"))
 
     assert f"{tmp_path / 'runs.csv'}{where}" == error.value.where
-    assert what in error.value.what
 
 
 @pytest.mark.parametrize(
-    ("fields", "column", "what"),
+    ("column", "text", "what"),
     [
-        ("-1,1,true", "epoch", '"-1" is no epoch'),
-        ("0.5,1,true", "epoch", '"0.5" is no epoch'),
-        ("1,,true", "order", "is empty"),
-        ("1,late,true", "order", '"late" is no number'),
-        ("1,1,yes", "unreliable", '"yes" is no flag (allowed: true, false, 1, 0)'),
-        (",1,true\na,0,score,1,2,1,true", "epoch", "is empty, and other values of the run have an epoch"),
+        ("case", "d", '"d" is no case of the claims file (allowed: a, b, c)'),
+        ("metric", "scores", 'is no metric of the claims file (did you mean "score"?)'),
+        ("value", "", "is empty"),
+        *(("value", text, f'"{text}" is no number') for text in ("75%", "NaN", "-inf", "1e999")),
+        ("seed", "-1", '"-1" is no seed (allowed: a whole number from 0 on)'),
+        ("seed", "1.5", '"1.5" is no seed'),
+        ("epoch", "-1", '"-1" is no epoch'),
+        ("epoch", "0.5", '"0.5" is no epoch'),
+        ("order", "", "is empty"),
+        ("order", "late", '"late" is no number'),
+        ("unreliable", "yes", '"yes" is no flag (allowed: true, false, 1, 0)'),
     ],
 )
-def test_a_mistake_in_an_optional_column_is_told_too(fields, column, what, tabled, tmp_path):
+def test_a_mistake_in_a_field_is_told_with_its_line_and_column(column, text, what, tabled, tmp_path):
+    """In line 4, after an empty line."""
+    row = dict.fromkeys(("case", "seed", "metric", "value", "epoch", "order", "unreliable"), "1")
+    row |= {"case": "a", "metric": "score"}
+    lines = [",".join(some.values()) for some in (row, {**row, "seed": "2", column: text})]
     with pytest.raises(SpecError, match=re.escape(what)) as error:
-        tabled([f"a,0,score,1,{fields}"], head=f"{HEAD},epoch,order,unreliable")
+        tabled([lines[0], "", lines[1]], head=",".join(row))
 
-    assert f'{tmp_path / "runs.csv"}: line 2, column "{column}"' == error.value.where
+    assert f'{tmp_path / "runs.csv"}: line 4, column "{column}"' == error.value.where
 
 
 def test_the_first_five_mistakes_are_told_together(tabled):
@@ -132,18 +128,15 @@ def test_the_first_five_mistakes_are_told_together(tabled):
     assert 5 == str(error.value).count("line ")
 
 
-def test_a_file_beyond_the_limit_is_refused_and_so_is_a_folder(tmp_path, monkeypatch):
-    path = tmp_path / "runs.csv"
-    path.write_text(HEAD, encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "what"), [("runs.csv", "larger than 10 bytes"), ("", "cannot be read"), ("no.csv", "cannot be read")]
+)
+def test_a_file_beyond_the_limit_is_refused_and_so_is_a_folder(name, what, tmp_path, monkeypatch):
+    (tmp_path / "runs.csv").write_text(HEAD, encoding="utf-8")
     monkeypatch.setattr("resnet18.judge.runs_file.MOST_BYTES", 10)
 
-    for one, what in (
-        (path, "larger than 10 bytes"),
-        (tmp_path, "cannot be read"),
-        (tmp_path / "no.csv", "cannot be read"),
-    ):
-        with pytest.raises(SpecError, match=what):
-            read_rows(one, ["a"], ["score"])
+    with pytest.raises(SpecError, match=what):
+        read_rows(tmp_path / name, ["a"], ["score"])
 
 
 def test_a_byte_order_mark_remarks_windows_line_ends_and_empty_lines_are_no_mistakes(tabled):
@@ -152,19 +145,19 @@ def test_a_byte_order_mark_remarks_windows_line_ends_and_empty_lines_are_no_mist
     assert [1.5, 2.0] == tabled(content).values("a", "score")
 
 
-def test_five_seeds_decide_and_the_second_word_is_what_the_file_says_of_its_runs(tabled):
+@pytest.mark.parametrize(
+    ("origin", "of_report"),
+    [("", ("unknown",)), (FULL, ()), (FULL.replace('scale = "same"', 'scale = "scaled down"'), ("scaled_down",))],
+)
+def test_five_seeds_decide_and_the_second_word_is_what_the_file_says_of_its_runs(origin, of_report, tabled):
     """Means 70 and 75 with a scatter of 0.1."""
-    found = {text: judged(tabled(lines_of(), BETTER, text=OWN + text))[0] for text in ("", FULL)}
-    scaled = judged(tabled(lines_of(), BETTER, text=OWN + FULL.replace('scale = "same"', 'scale = "scaled down"')))[0]
+    (verdict,) = judged(tabled(lines_of(), BETTER, text=OWN + origin))
 
-    assert [("supported", ("unknown",)), ("supported", ())] == [(one.here, one.of_report) for one in found.values()]
-    assert ("supported", ("scaled_down",)) == (scaled.here, scaled.of_report)
+    assert ("supported", of_report) == (verdict.here, verdict.of_report)
 
 
 def test_one_seed_is_inconclusive(tabled):
-    (verdict,) = judged(tabled(lines_of(seeds=[7]), BETTER))
-
-    assert ("inconclusive", ["few_seeds"]) == (verdict.here, [reason.code for reason in verdict.reasons])
+    assert ("inconclusive", ["few_seeds"]) == outcome(tabled(lines_of(seeds=[7]), BETTER))
 
 
 @pytest.mark.parametrize(
@@ -176,48 +169,31 @@ def test_equal_values_have_an_interval_as_wide_as_their_rounding(values, declare
     """Declared, or the last digit that any value is printed with, but none beyond single precision."""
     text = OWN.replace('title = "Score",', f'title = "Score"{declared},')
     lines = [f"{case},{seed},score,{value}" for case in "ab" for seed, value in enumerate([*values, values[0]])]
-    runs = tabled(lines, text=text)
+    runs = tabled(lines, BETTER, text=text)
+    low, high = judged(runs)[0].comparisons[0].last.interval()
 
     assert step == pytest.approx(runs.step("score", ["a", "b"]))
-
-
-def test_the_interval_of_equal_values_is_never_empty(tabled):
-    (verdict,) = judged(tabled([f"{case},{seed},score,70.0" for case in "ab" for seed in range(5)], BETTER))
-    low, high = verdict.comparisons[0].last.interval()
-
     assert low < 0 < high
 
 
 @pytest.mark.parametrize(
-    ("order", "seeds", "expected"),
+    ("orders", "seeds", "expected"),
     [
-        ({0: (1, 2), 1: (3, 4), 2: (6, 5)}, (0, 1, 2), True),
-        ({0: (5, 6), 1: (3, 4), 2: (1, 2)}, (0, 1, 2), True),
-        ({0: (1, 2), 1: (3, 5), 2: (4, 6)}, (0, 1, 2), False),
-        ({0: (1, 4), 1: (2, 5), 2: (3, 6)}, (0, 1, 2), False),
-        ({0: (1, 2), 1: (3, 4), 2: (5, 6)}, (1, 2, 3), False),
-        (None, (0, 1, 2), False),
+        (((1, 2), (3, 4), (6, 5)), (0, 1, 2), True),
+        (((5, 6), (3, 4), (1, 2)), (0, 1, 2), True),
+        (((1, 2), (3, 5), (4, 6)), (0, 1, 2), False),
+        (((1, 4), (2, 5), (3, 6)), (0, 1, 2), False),
+        (((1, 2), (3, 4), (5, 6)), (0, 1), True),
+        (((1, 2), (3, 4), (5, 6)), (1, 2, 3), False),
+        (((0, 0),) * 3, (0, 1, 2), False),
     ],
 )
-def test_times_are_in_blocks_where_all_runs_of_a_seed_came_before_those_of_the_next(order, seeds, expected, tabled):
-    """Of a and b, whose seeds must be the same."""
-    lines = [f"a,{seed},elapsed,10,{order[seed][0] if order else 0}" for seed in range(3)]
-    lines += [f"b,{seed},elapsed,12,{order[at][1] if order else 0}" for at, seed in enumerate(seeds)]
+def test_times_are_in_blocks_where_all_runs_of_a_seed_came_before_those_of_the_next(orders, seeds, expected, tabled):
+    """Of a and b, whose seeds must be the same, but for the last."""
+    lines = [f"a,{seed},elapsed,10,{order[0]}" for seed, order in enumerate(orders)]
+    lines += [f"b,{seed},elapsed,12,{order[1]}" for seed, order in zip(seeds, orders, strict=False)]
 
     assert expected == tabled(lines, head=f"{HEAD},order").is_blocked("elapsed")
-
-
-def test_a_drift_that_blocks_take_away_hides_a_difference_without_their_order(tabled):
-    """Each seed is a second slower than the one before, and b takes 1 % longer in each."""
-    lines = [
-        f"{case},{seed},elapsed,{(20 + seed) * slower + 0.001 * (-1) ** seed:.4f},{2 * seed + at}"
-        for seed in range(5)
-        for at, (case, slower) in enumerate({"a": 1.0, "b": 1.01}.items())
-    ]
-    shuffled = [f"{line.rpartition(',')[0]},0" for line in lines]
-
-    words = [judged(tabled(some, SLOWER, head=f"{HEAD},order"))[0].here for some in (lines, shuffled)]
-    assert ["supported", "inconclusive"] == words
 
 
 def test_a_time_that_is_marked_decides_nothing_and_an_accuracy_does(tabled):
@@ -264,21 +240,15 @@ def curves(train_accuracy=99.0, epochs=(1, 2, 3, 4, 5, 6)):
 )
 def test_a_run_overfits_by_its_curves(lines, word, code, tabled):
     """Curves need not be declared."""
-    (verdict,) = judged(tabled(lines, FITTED, head=f"{HEAD},epoch"))
-
-    assert (word, [code] if code else []) == (verdict.here, [reason.code for reason in verdict.reasons])
+    assert (word, [code] if code else []) == outcome(tabled(lines, FITTED, head=f"{HEAD},epoch"))
 
 
 @pytest.mark.parametrize(
     ("metric", "level", "expected"),
     [
         ("epochs_to_level", 60.0, [3.0, 3.0, 3.0]),
-        ("epochs_to_plateau", None, [6.0, 6.0, 6.0]),
         ("clean_accuracy", None, [70.0, 71.0, 72.0]),
-        ("final_train_accuracy", None, [99.0, 100.0, 101.0]),
         ("generalization_gap", None, [29.0, 29.0, 29.0]),
-        ("jitter", None, [0.0, 0.0, 0.0]),
-        ("epochs", None, [6.0, 6.0, 6.0]),
         ("lowest_loss_epoch", None, [2.0, 2.0, 2.0]),
     ],
 )
@@ -301,42 +271,25 @@ def test_what_a_table_cannot_tell_is_not_run_and_says_why(check, code, tabled):
     """Seed 4 of b is missing, c has no score, a run took no time, and the runs are of other data."""
     lines = [line for line in lines_of({"a": 70, "b": 75}) if not line.startswith("b,4")]
     lines += [f"{case},0,elapsed,0.0" for case in "ab"]
-    (verdict,) = judged(tabled(lines, check, text=OWN + '[runs]\ndata = "other"\n'))
 
-    assert ("not run", [code]) == (verdict.here, [reason.code for reason in verdict.reasons])
+    assert ("not run", [code]) == outcome(tabled(lines, check, text=OWN + '[runs]\ndata = "other"\n'))
 
 
 def test_cases_that_learned_nothing_have_no_order(tabled):
     text = OWN.replace('quantity = "accuracy"', 'quantity = "accuracy", chance = 10.0')
-    (verdict,) = judged(tabled(lines_of({"a": 10.0, "b": 11.0}), BETTER, text=text))
 
-    assert ("not judgeable", "not_learned") == (verdict.here, verdict.reasons[0].code)
-
-
-@pytest.mark.parametrize(
-    ("check", "what"),
-    [
-        (
-            '{ kind = "ratio", metric = "cost", case = "b", to = "a", low = 1.0, high = 2.0 }',
-            "ratios are of times or mem",
-        ),
-        ('{ kind = "greater", metric = "elapsed", case = "b", than_value = 3.0 }', "compared between cases"),
-        ('{ kind = "close", metric = "elapsed", case = "b", value = 0.0, margin = 1.0 }', "must be above 0"),
-    ],
-)
-def test_a_check_that_the_quantity_of_a_files_own_metric_forbids_is_refused(check, what, tmp_path):
-    with pytest.raises(SpecError, match=what) as error:
-        make_benchmark(tmp_path, OWN + claims_toml(check))
-
-    assert error.value.where.endswith("claim X1")
+    assert ("not judgeable", ["not_learned"]) == outcome(tabled(lines_of({"a": 10.0, "b": 11.0}), BETTER, text=text))
 
 
 @pytest.mark.parametrize(
-    ("key", "what"), [('unit = "ms"', 'are in s, not in "ms"'), ("chance = 10.0", "belongs to an accuracy")]
+    ("key", "what"),
+    [(', unit = "ms"', 'are in s, not in "ms"'), (", chance = 10.0", "an accuracy"), ("", "compared between cases")],
 )
-def test_what_a_quantity_forbids_its_metric_is_refused(key, what, tmp_path):
+def test_what_the_quantity_of_a_files_own_metric_forbids_is_refused(key, what, tmp_path):
+    """A time has neither another unit nor a value that guessing gets, and is not compared with a number."""
+    text = OWN.replace('quantity = "seconds"', f'quantity = "seconds"{key}')
     with pytest.raises(SpecError, match=what):
-        make_benchmark(tmp_path, OWN.replace('quantity = "seconds"', f'quantity = "seconds", {key}'))
+        make_benchmark(tmp_path, text + claims_toml(SLOWER.replace('than = "a"', "than_value = 3.0")))
 
 
 def test_own_metrics_are_told_in_their_own_unit(tabled):
@@ -352,12 +305,11 @@ def test_a_table_of_values_and_records_with_the_same_values_get_the_same_verdict
     better = '{ kind = "greater", metric = "best_accuracy", case = "16", than = "8" }'
     near = '{ kind = "equivalent", metric = "train_s", cases = ["8", "16"], margin = 5.0 }'
     mine, means = make_benchmark(tmp_path, TOML + claims_toml(better, near)), {"8": 50.0, "16": 75.0}
-    records = record_all(
-        [mine],
-        seeds=range(5),
-        epochs=lambda run: make_curve(means[run.labels[0].partition("/")[2]] + 5 * (run.experiment.seed % 3)),
-    )
-    (selection,) = select([mine], PAPER, records)
+
+    def epochs(run):
+        return make_curve(means[run.labels[0].partition("/")[2]] + 5 * (run.experiment.seed % 3))
+
+    (selection,) = select([mine], PAPER, record_all([mine], seeds=range(5), epochs=epochs))
     recorded = RecordedRuns(selection, PAPER, selection.cases)
     lines = [
         f"{name},{record.seed},{metric},{value_of(metric, record):.4f},{record.seed}"
@@ -386,53 +338,40 @@ def cli(tmp_path):
 
 
 EXAMPLE = benchmarks_dir() / "examples/other-report"
+FILES = EXAMPLE / "runs.csv", EXAMPLE / "claims.toml"
 
 
-def test_the_example_shows_every_outcome(cli, tmp_path):
-    answer = cli(EXAMPLE / "runs.csv", EXAMPLE / "claims.toml", "--json")
+def test_the_example_shows_every_outcome(cli):
+    answer = cli(*FILES, "--json")
     rows = json.loads(answer.stdout)
 
     assert 0 == answer.exit_code
-    assert {
-        "R1": "supported", "R2": "contradicted", "R3": "inconclusive", "R4": "supported", "R5": "not judgeable",
-    } == {row["claim"]: row["here"] for row in rows}  # fmt: skip
-    assert ["report.html", "README.md"] == [
-        name for name in ("report.html", "README.md") if (tmp_path / "judged" / name).is_file()
-    ]
+    assert ["supported", "contradicted", "inconclusive", "supported", "not judgeable"] == [row["here"] for row in rows]
     assert (2, 0, 1) == tuple(rows[2][f"steps_{word}"] for word in ("held", "failed", "open"))
     assert ["scaled_down"] == rows[0]["of_report"]
 
 
 def test_the_example_says_that_it_is_made_up_and_can_be_audited():
-    for name in ("runs.csv", "claims.toml"):
-        assert "# Made up" in (EXAMPLE / name).read_text(encoding="utf-8")
-    assert 0 == CliRunner().invoke(app, ["audit", str(EXAMPLE / "claims.toml")]).exit_code
+    assert all("# Made up" in path.read_text(encoding="utf-8") for path in FILES)
+    assert 0 == CliRunner().invoke(app, ["audit", str(FILES[1])]).exit_code
 
 
 def test_the_page_names_every_claim_with_its_two_words(cli, tmp_path):
-    answer = cli(EXAMPLE / "runs.csv", EXAMPLE / "claims.toml")
+    answer = cli(*FILES)
     text = (tmp_path / "judged" / "README.md").read_text(encoding="utf-8")
 
-    assert re.search(
-        r"R1 warm-up raises accuracy by at least a point +holds, scaled down +no: scaled down", answer.output
-    )
-    assert re.search(r"R1 warm-up raises accuracy by at least a point +\| holds, scaled down +\| no: scaled down", text)
+    for shown in (answer.output, text.replace("|", " ")):
+        assert re.search("R1 warm-up raises accuracy by at least a point +holds, scaled down +no: scaled down", shown)
     assert "61.0%" in text
     assert text.startswith("<!-- Made by `resnet18 judge` from")
+    assert (tmp_path / "judged" / "report.html").is_file()
 
 
-def test_cases_without_factors_are_no_experiment_and_are_not_taken_for_one(tmp_path):
-    benchmark = make_benchmark(tmp_path, OWN)
+def test_a_folder_of_records_keeps_its_own_report(cli, tmp_path):
+    (tmp_path / "judged" / "records").mkdir(parents=True)
 
-    assert not benchmark.can_run
-
-
-def test_a_folder_of_records_keeps_its_own_report(tmp_path):
-    (tmp_path / "records").mkdir()
-    words = ["judge", str(EXAMPLE / "runs.csv"), str(EXAMPLE / "claims.toml"), "--results", str(tmp_path)]
-
-    assert 2 == CliRunner().invoke(app, words).exit_code
-    assert ["records"] == [path.name for path in tmp_path.iterdir()]
+    assert 2 == cli(*FILES).exit_code
+    assert ["records"] == [path.name for path in (tmp_path / "judged").iterdir()]
 
 
 @pytest.mark.parametrize(
@@ -444,4 +383,7 @@ def test_the_exit_code_tells_bad_input_from_nothing_judged(lines, claims, code, 
     runs.write_text("\n".join([HEAD, *lines]), encoding="utf-8")
 
     assert code == cli(runs, make_toml(tmp_path, OWN + claims_toml(*claims))).exit_code
-    assert load_benchmark(tmp_path / "mine.toml").report == "mine"
+
+
+def test_cases_without_factors_are_no_experiment(tmp_path):
+    assert not make_benchmark(tmp_path, OWN).can_run
