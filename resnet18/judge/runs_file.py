@@ -53,7 +53,8 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> p
         raise SpecError(str(path), "has no runs: there is no line after the head", next_step=FORMAT)
     rows, mistakes = pd.DataFrame({"printed": texts["value"]}), Mistakes()
     for column, (meaning, wrong, allowed) in meanings.items():
-        rows[column] = meaning(texts[column])
+        codes, distinct = texts[column].factorize()
+        rows[column] = meaning(pd.Series(distinct)).to_numpy()[codes]  # each text is read once
         listed = f" (allowed: {', '.join(allowed)})" if len(allowed) <= MOST_NAMES else ""
         refused = texts.loc[rows[column].isna(), column].head(TOLD)
         for line, text in zip(refused.index.tolist(), refused, strict=True):

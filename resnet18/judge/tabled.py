@@ -179,6 +179,6 @@ def _are_in_blocks(rows: pd.DataFrame) -> bool:
 def _printed_step(rows: pd.DataFrame) -> float:
     """Return the worth of the last digit that is printed of any value, but of none beyond single precision."""
     found = max(SINGLE * float(rows["value"].abs().max()), LEAST_STEP)
-    numbers = (text.strip().lower().partition("e") for text in rows["printed"].unique())
+    numbers = (text.strip().lower().partition("e") for text in rows["printed"].unique().tolist())
     digits = max(len(number.partition(".")[2]) - int(exponent or 0) for number, _, exponent in numbers)
     return max(float(f"1e{-digits}"), found)
