@@ -270,7 +270,7 @@ def test_a_value_is_held_against_the_reports_only_on_its_own_terms(request_, cod
     mine = claimed(tmp_path, NEAR, GREATER)
     value, direction = verdicts(mine, records_of(mine, request_), request_)
 
-    assert ("not run", (Reason(code),), (Reason(code),)) == (value.here, value.reasons, value.out_of_reach)
+    assert ("not run", (Reason(code),), "out of reach") == (value.here, value.reasons, Reason(code).bearing)
     assert "supported" == direction.here
 
 

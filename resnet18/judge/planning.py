@@ -16,7 +16,7 @@ from resnet18.judge.samples import Samples, priors_of
 from resnet18.judge.verdict import TO_COME, Verdict, chances_of
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, orders
+from resnet18.spec.claim import Check, Claim, MetricCheck, Overfits, RunStatus, cases_of, orders
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
 from resnet18.spec.metric import METRICS, MetricFacts, parse_printed
@@ -36,6 +36,8 @@ EXPECTED = 2.0
 """Standard deviations by which cases are expected to differ as claimed, where the report prints no values of them."""
 STANDARD = MetricFacts("a quantity in standard deviations of a run", "other")
 DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
+LIKES = {"clean_accuracy": ["best_accuracy"], "train_s": ["whole_program_s"], "whole_program_s": ["train_s"]}
+"""A report has one accuracy and one time."""
 LEAST_GAIN = 0.02
 """Expected verdicts for which seeds are added to a claim."""
 
@@ -232,7 +234,7 @@ def expected(check: Check, benchmark: Benchmark) -> list[Comparison]:
     """Return the comparisons of a check as planned before there are records: what the report prints, or as claimed."""
     if isinstance(check, RunStatus):
         return []
-    if not isinstance(check, Overfits) and (values := _printed(check.metric, cases_of(check), benchmark)):
+    if not isinstance(check, Overfits) and (values := printed_values(check, benchmark)):
         facts, sigma = METRICS[check.metric], PLANNED[1]
         if facts.takes_logs:
             values, sigma = {name: log(value) for name, value in values.items()}, PLANNED_COST
@@ -249,9 +251,10 @@ def expected(check: Check, benchmark: Benchmark) -> list[Comparison]:
     return [Comparison(check, (), STANDARD, Region(low=0.0), estimates={FEWEST_SEEDS: apart})] * count
 
 
-def _printed(metric: str, cases: Collection[str], benchmark: Benchmark) -> dict[str, float]:
-    """Return what the report prints of cases, best accuracies for clean ones too; empty where it does not of each."""
-    source = "best_accuracy" if metric == "clean_accuracy" else metric
-    texts = {case.name: case.reported.get(source, "") for case in benchmark.cases if case.name in cases}
-    values = {name: found.value for name in cases if (found := parse_printed(texts[name]))}
-    return values if len(values) == len(cases) else {}
+def printed_values(check: MetricCheck, benchmark: Benchmark) -> dict[str, float]:
+    """Return what the report prints of a check's cases, of the metric or its like; empty where it does not of each."""
+    keys = (check.metric, *LIKES.get(check.metric, ()))
+    rows = {case.name: case.reported for case in benchmark.cases}
+    texts = {name: next((rows[name][key] for key in keys if key in rows[name]), "") for name in cases_of(check)}
+    values = {name: found.value for name, text in texts.items() if (found := parse_printed(text))}
+    return values if len(values) == len(texts) else {}

@@ -1,10 +1,12 @@
 """Records of a table as runs to be judged: their values, how they ended, and what their comparison bears on."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 from statistics import fmean
+from typing import Any
 
 from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.samples import Reservation, defined
@@ -13,7 +15,7 @@ from resnet18.records.store import differ_in_code
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, MetricCheck, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.experiment import FEWEST_SEEDS, Experiment, is_cifar10
-from resnet18.spec.metric import METRICS, MetricFacts, Quantity, parse_printed, quantity_of
+from resnet18.spec.metric import METRICS, MetricFacts, parse_printed, quantity_of
 from resnet18.spec.resolve import Request, resolve
 from resnet18.tables.metrics import resolution, value_of
 from resnet18.tables.selection import CaseRecords, Selection, device_of, machine, mixed, optimizer_form
@@ -33,11 +35,10 @@ class RecordedRuns:
     selection: Selection
     request: Request
     chapter: Collection[CaseRecords] = ()
-    _by_name: dict[str, CaseRecords] = field(init=False, default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Index the cases."""
-        self._by_name.update((case.name, case) for case in self.selection.cases)
+    @cached_property
+    def _by_name(self) -> dict[str, CaseRecords]:
+        return {case.name: case for case in self.selection.cases}
 
     def _cases(self, check: Check) -> list[CaseRecords]:
         return [self._by_name[name] for name in cases_of(check)]
@@ -64,7 +65,9 @@ class RecordedRuns:
             if repeated := [seed for seed in seeds if seeds.count(seed) > 1]:
                 raise CannotJudgeError(Reason("seed_twice", case.name, count=min(repeated)))
         quantity = quantity_of(check.metric) if isinstance(check, MetricCheck) else "other"
-        _require_one_kind([record for case in cases for record in case.measured], quantity)
+        measured = [record for case in cases for record in case.measured]
+        if mixture := mixed(measured, are_costs=quantity in {"seconds", "bytes"}, are_compared=True):
+            raise CannotJudgeError(Reason(mixture))
         if differ_in_code(record for case in cases for record in case.records):  # how runs end needs no measured one
             raise CannotJudgeError(Reason("several_codes"))
 
@@ -123,13 +126,21 @@ class RecordedRuns:
 
     def reservations(self, check: Check) -> tuple[Reservation, ...]:
         """Return why a verdict on the check says nothing of the report, in the order of `Reservation`."""
-        return tuple(dict.fromkeys(_reservations(self.selection.benchmark, self._cases(check), check, self.request)))
-
-
-def _require_one_kind(measured: Sequence[Record], quantity: Quantity) -> None:
-    """Raise CannotJudgeError where results must not be compared."""
-    if mixture := mixed(measured, are_costs=quantity in {"seconds", "bytes"}, are_compared=True):
-        raise CannotJudgeError(Reason(mixture))
+        benchmark, request = self.selection.benchmark, self.request
+        differing = _differing(benchmark, cases_of(check), request)
+        smaller = {
+            key
+            for key in SMALLER
+            if key in differing and (differing[key][1] == "all" or differing[key][0] < differing[key][1])
+        }
+        found: dict[Reservation, bool] = {
+            "other_data": not is_cifar10(request.data_label),
+            "scaled_down": bool(smaller),
+            "other_size": "image_size" in differing,
+            "confounded": _is_confounded(benchmark, self._cases(check), check),
+            "unknown": bool(differing.keys() - smaller - {"image_size"}),
+        }
+        return tuple(why for why, is_so in found.items() if is_so)
 
 
 def _seeds(case: CaseRecords, *, are_times: bool) -> list[Record]:
@@ -174,42 +185,26 @@ def other_terms(check: Check, benchmark: Benchmark, request: Request) -> Reason 
     return Reason("other_options" if request.scale == "paper" else "other_scale")
 
 
-def _differing(benchmark: Benchmark, names: Collection[str], request: Request) -> set[str]:
-    """Return the keys in which experiments of cases under a request are not the report's."""
-    cases = [case for case in benchmark.cases if case.name in names]
-    asked, whole = ([resolve(benchmark, case, of, seed=0)[0] for case in cases] for of in (request, Request("paper")))
-    return {key for ran, full in zip(asked, whole, strict=True) for key in _changed(ran, full)}
-
-
-def _card_bytes(record: Record) -> float:
-    """Return the device memory that a run had."""
-    cap = parse_printed(record.spec.execution.memory_cap or "")
-    return cap.value if cap else float((record.fingerprint.numerics or {}).get("gpu_memory_bytes", 0))
-
-
-def _reservations(
-    benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check, request: Request
-) -> Iterator[Reservation]:
-    whole = {case.name: resolve(benchmark, case.case, Request("paper"), seed=0)[0] for case in cases}
-    differing = {key: (getattr(case.experiment, key), getattr(whole[case.name], key))
-                 for case in cases for key in _changed(case.experiment, whole[case.name])}  # fmt: skip
-    smaller = {key for key, (ran, full) in differing.items() if key in SMALLER and (full == "all" or ran < full)}
-    if not is_cifar10(request.data_label):
-        yield "other_data"
-    if smaller:
-        yield "scaled_down"
-    if "image_size" in differing:
-        yield "other_size"
-    if _is_confounded(benchmark, cases, check):
-        yield "confounded"
-    if differing.keys() - smaller - {"image_size"}:
-        yield "unknown"
+def _differing(benchmark: Benchmark, names: Collection[str], request: Request) -> dict[str, tuple[Any, Any]]:
+    """Return the keys in which cases under a request are not the report's, with both values."""
+    found = dict[str, tuple[Any, Any]]()
+    for case in benchmark.cases:
+        if case.name in names:
+            ran, full = (resolve(benchmark, case, of, seed=0)[0] for of in (request, Request("paper")))
+            found |= {key: (getattr(ran, key), getattr(full, key)) for key in _changed(ran, full)}
+    return found
 
 
 def _changed(ran: Experiment, whole: Experiment) -> set[str]:
     """Return in which keys an experiment differs from the report's; test images and data are told elsewhere."""
     told = {"data", "seed", "test_images_epoch", "test_images_last"}
     return {key for key in type(ran).model_fields if key not in told and getattr(ran, key) != getattr(whole, key)}
+
+
+def _card_bytes(record: Record) -> float:
+    """Return the device memory that a run had."""
+    cap = parse_printed(record.spec.execution.memory_cap or "")
+    return cap.value if cap else float((record.fingerprint.numerics or {}).get("gpu_memory_bytes", 0))
 
 
 def _is_confounded(benchmark: Benchmark, cases: Sequence[CaseRecords], check: Check) -> bool:
@@ -219,23 +214,17 @@ def _is_confounded(benchmark: Benchmark, cases: Sequence[CaseRecords], check: Ch
     single precision.
     """
     if benchmark.varies:
-        for case in cases[1:]:
-            apart = _changed(case.experiment, cases[0].experiment) - {"test_augmentation"}
-            if not apart <= {*benchmark.varies}:
-                return True
+        about = {*benchmark.varies, "test_augmentation"}
+        if any(not _changed(case.experiment, cases[0].experiment) <= about for case in cases[1:]):
+            return True
     if not isinstance(check, MetricCheck) or quantity_of(check.metric) not in {"seconds", "bytes"}:
         return False
     records = [record for case in cases for record in case.measured]
-    if any(_is_other_arithmetic(record) for record in records):
-        return True
-    return len(set(map(_way, records))) > 1 and "device" not in benchmark.varies
+    ways = {(machine(record), record.spec.execution.path, optimizer_form(record)) for record in records}
+    is_apart = len(ways) > 1 and "device" not in benchmark.varies
+    return is_apart or any(_is_other_arithmetic(record) for record in records)
 
 
 def _is_other_arithmetic(record: Record) -> bool:
     precision = (record.fingerprint.numerics or {}).get("precision", record.spec.execution.precision)
     return record.spec.execution.path != "reference" or precision not in {"fp32", "tf32"}
-
-
-def _way(record: Record) -> tuple[str, ...]:
-    """Return in which way a run took its time, beside what it computed."""
-    return machine(record), record.spec.execution.path, optimizer_form(record)

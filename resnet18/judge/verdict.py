@@ -94,19 +94,10 @@ class Verdict:
         return tuple(dict.fromkeys(result.reason for result in self.results if result.reason is not None))
 
     @property
-    def out_of_reach(self) -> tuple[Reason, ...]:
-        """Those of the reasons for which no number of seeds would support the claim."""
-        return tuple(reason for reason in self.reasons if reason.bearing == "out of reach")
-
-    @property
-    def is_open(self) -> bool:
-        """Whether more seeds could change it."""
-        return self.here == "inconclusive" and self.deciding is not None
-
-    @property
     def awaits_seeds(self) -> bool:
         """Whether it is not decided, and more seeds could decide it, those that judging starts with among them."""
-        return self.is_open or (not self.is_decided and all(reason.code in TO_COME for reason in self.reasons))
+        is_open = self.here == "inconclusive" and self.deciding is not None
+        return is_open or (not self.is_decided and all(reason.code in TO_COME for reason in self.reasons))
 
     @property
     def deciding(self) -> Comparison | None:
@@ -208,10 +199,15 @@ def verdict_at(
 ) -> Verdict:
     """Return the verdict on a claim at its level, one of so many claims."""
     count = sum(len(result.judged) for result in results)
+
+    def settled(part: Comparison) -> Comparison:
+        """Add what a comparison says, or how likely more seeds settle it at the level of Holm's first step."""
+        holds = outcome_of(part, level, count)
+        chances = chances_of(part, ALPHA / claims, count, after=part.last.n) if holds is None else {}
+        return replace(part, holds=holds, chances=chances)
+
     judged = tuple(
-        replace(result, comparisons=tuple(_judged(part, level, count, claims) for part in result.judged))
-        if result.judged
-        else result
+        replace(result, comparisons=tuple(map(settled, result.judged))) if result.judged else result
         for result in results
     )
     return Verdict(benchmark, claim, word_of(judged), judged, level)
@@ -237,18 +233,12 @@ def outcome_of(part: Comparison, level: float, count: int) -> bool | None:
     return False if count * part.p_against <= level else None
 
 
-def _judged(part: Comparison, level: float, count: int, claims: int) -> Comparison:
-    """Return a comparison with what it says, or how likely more seeds settle it at the level of Holm's first step."""
-    holds = outcome_of(part, level, count)
-    chances = chances_of(part, ALPHA / claims, count, after=part.last.n) if holds is None else {}
-    return replace(part, holds=holds, chances=chances)
-
-
 def chances_of(part: Comparison, level: float, count: int, *, after: int) -> dict[int, float]:
     """Return the chance that each interim analysis after so many seeds settles one of a claim's so many comparisons."""
     looks = [n for n in TESTED_AT if n > after]
     alpha = level if part.is_inside else level / count
-    if 1.0 in {part.region.p_inside(part.last) if part.is_inside else part.region.p_outside(part.last)}:
+    p = part.region.p_inside(part.last) if part.is_inside else part.region.p_outside(part.last)
+    if p == 1.0:
         return dict.fromkeys(looks, 0.0)
     one_run = part.against_one_run and not part.is_inside
     means = [0.0, *(-pair[max(pair)].value for pair in part.pairs[: part.widest_of - 1])] if part.pairs else []

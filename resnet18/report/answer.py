@@ -6,7 +6,7 @@ from resnet18.judge.reason import reasons_text
 from resnet18.judge.verdict import Verdict
 from resnet18.report import document as doc
 from resnet18.report.chapters import Best, Chapter, best_tables, best_verdicts
-from resnet18.report.document import READING, Code, Figure, Items, Line, Link, Section, Strong
+from resnet18.report.document import READING, Code, Figure, Items, Line, Link, Section, Strong, present
 from resnet18.report.notes import command, notes_of
 from resnet18.report.sections import figure_file
 from resnet18.report.verdicts import AT_SEEDS, measured_text, reported_text, reserved, said
@@ -17,18 +17,18 @@ from resnet18.tables.statistics import ALPHA
 from resnet18.tables.tables import build_table
 
 LAB = "the lab report"
-NO_MORE = f"ten seeds would probably not decide it, and statements are tested at {AT_SEEDS} only"
+NO_MORE = f"ten seeds would probably not suffice, and statements are tested at {AT_SEEDS} only"
 
 
 def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figure], runs: int) -> Iterator[doc.Block]:
     """Yield the answer to whether a report holds: four sentences, every statement, every table once with its figure."""
-    found = list(best_verdicts(chapters, report))
+    found = best_verdicts(chapters, report)
     yield Items(_sentences(report, found, chapters, runs))
     if found:
         yield statements(report, found)
         yield how_sure(len(found))
-        if lines := Items(_next(found)):
-            yield Section("What would decide the open statements", (lines,), is_folded=True)
+        lines = present(Items(_next(found)))
+        yield from present(Section("What would decide the inconclusive statements", lines, is_folded=True))
     for chapter, selection in best_tables(chapters, report):
         figure = figures.get(figure_file(selection.benchmark.name, chapter.request))
         found_here = (*_table(chapter, selection, chapters), *([figure] if figure else []))
@@ -37,9 +37,9 @@ def answer(report: str, chapters: Sequence[Chapter], figures: Mapping[str, Figur
 
 def brief_answer(report: str, chapters: Sequence[Chapter]) -> Iterator[doc.Block]:
     """Yield the statements of a report that stands beside another, and where its tables are."""
-    if found := list(best_verdicts(chapters, report)):
+    if found := best_verdicts(chapters, report):
         yield statements(report, found)
-    if tables := list(best_tables(chapters, report)):
+    if tables := best_tables(chapters, report):
         titles = ", ".join(selection.benchmark.title for _, selection in tables)
         yield Line(f"{titles}: ", *_links(chapter for chapter, _ in tables), ".")
 
@@ -112,18 +112,17 @@ def how_sure(claims: int) -> Line:
 
 
 def _next(found: Sequence[Best]) -> Iterator[Line]:
-    """Yield what would decide the open statements: seeds with their command, or what they wait for."""
+    """Yield what would decide inconclusive statements: seeds with their command, or why more do not."""
     wanted: dict[tuple[str, int], list[Best]] = {}
     waiting: dict[str, list[str]] = {}
-    for best in found:
+    for best in (best for best in found if best.verdict.here == "inconclusive"):
         verdict = best.verdict
         is_short = any(reason.code == "few_seeds" for reason in verdict.reasons)
         seeds = verdict.deciding.seeds if verdict.deciding else FEWEST_SEEDS if is_short else None
-        if verdict.here == "inconclusive" and seeds:
+        if seeds:
             wanted.setdefault((best.chapter.title, seeds), []).append(best)
-        elif not verdict.is_decided:
-            why = f"{verdict.here} ({reasons_text(verdict.reasons) or NO_MORE})"
-            waiting.setdefault(why, []).append(verdict.claim.id)
+        else:
+            waiting.setdefault(reasons_text(verdict.reasons) or NO_MORE, []).append(verdict.claim.id)
     for (_, seeds), together in wanted.items():
         verdicts = [best.verdict for best in together]
         cases = dict.fromkeys(label for verdict in verdicts for label in verdict.labels)
@@ -143,7 +142,6 @@ def _table(chapter: Chapter, selection: Selection, chapters: Sequence[Chapter]) 
     yield Line(f"{benchmark.question} Source: {benchmark.source}.")
     conditions = ", ".join([*data, *(f"with {option}" for option in changes_of(request))])
     yield build_table(selection, request, f"{benchmark.title}. {chapter.title}; {conditions}")
-    if notes := Items(notes_of(selection, request, is_brief=True)):
-        yield notes
+    yield from present(Items(notes_of(selection, request, is_brief=True)))
     parts = (other for other in chapters if any(table.benchmark == benchmark for table in other.shown))
     yield Line("Verdicts, notes and assumptions: ", *_links(parts), ".")

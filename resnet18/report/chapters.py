@@ -143,22 +143,17 @@ def _verdicts(benchmarks: Collection[Benchmark], selections: Sequence[Selection]
     return {name: verdicts for name, verdicts in found.items() if name in shown or was_judged(verdicts)} or found
 
 
-def has_report(chapter: Chapter, report: str) -> bool:
-    """Say whether a chapter judged a claim of a report, or shows a table of it."""
-    return was_judged(chapter.verdicts.get(report, ())) or any(
-        table.benchmark.report == report for table in chapter.shown
-    )
-
-
-def best_verdicts(chapters: Sequence[Chapter], report: str) -> Iterator[Best]:
-    """Yield every claim of a report with the first chapter, in order of worth, that could decide it, unconfounded."""
+def best_verdicts(chapters: Sequence[Chapter], report: str) -> list[Best]:
+    """Return every claim of a report with the first chapter, in order of worth, that could decide it, unconfounded."""
     by_claim: dict[str, list[tuple[Chapter, Verdict]]] = {}
     for chapter in chapters:
         for verdict in chapter.verdicts.get(report, ()):
             by_claim.setdefault(verdict.claim.id, []).append((chapter, verdict))
-    for found in by_claim.values():
-        first, *rest = sorted(found, key=_rank)  # stable: otherwise in the order of worth
-        yield Best(*first, tuple(pair for pair in rest if pair[1].here != "not run" and pair[1] is not first[1]))
+    ranked = [sorted(found, key=_rank) for found in by_claim.values()]  # stable: otherwise in the order of worth
+    return [
+        Best(*first, tuple(pair for pair in rest if pair[1].here != "not run" and pair[1] is not first[1]))
+        for first, *rest in ranked
+    ]
 
 
 def _rank(found: tuple[Chapter, Verdict]) -> tuple[int, bool]:
@@ -179,11 +174,11 @@ def _rank(found: tuple[Chapter, Verdict]) -> tuple[int, bool]:
     return rank, has_other_times
 
 
-def best_tables(chapters: Sequence[Chapter], report: str) -> Iterator[tuple[Chapter, Selection]]:
-    """Yield each table of a report in the first chapter, in order of worth, that has half of its cases, or some."""
+def best_tables(chapters: Sequence[Chapter], report: str) -> list[tuple[Chapter, Selection]]:
+    """Return each table of a report in the first chapter, in order of worth, that has half of its cases, or some."""
     shown = [(chapter, selection) for chapter in chapters for selection in chapter.shown]
     best: dict[str, tuple[Chapter, Selection]] = {}
     for chapter, selection in sorted(shown, key=lambda pair: not pair[1].is_half_recorded):
         if selection.benchmark.report == report:
             best.setdefault(selection.benchmark.name, (chapter, selection))
-    yield from sorted(best.values(), key=lambda pair: (pair[1].benchmark.source, pair[1].benchmark.name))
+    return sorted(best.values(), key=lambda pair: (pair[1].benchmark.source, pair[1].benchmark.name))

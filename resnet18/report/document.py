@@ -107,6 +107,11 @@ class Document:
         return (*self.answer, *(block for part in self.parts for block in part.blocks))
 
 
+def present(*blocks: Block) -> tuple[Block, ...]:
+    """Return blocks without empty lists and sections."""
+    return tuple(block for block in blocks if (block.blocks if isinstance(block, Section) else block))
+
+
 def figures_in(blocks: Iterable[Block]) -> Iterator[Figure]:
     """Yield all figures in order."""
     for block in blocks:

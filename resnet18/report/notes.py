@@ -1,6 +1,7 @@
 """Terms of a request and notes under a table: what times and best epochs mean, which runs it shares."""
 
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from statistics import median
@@ -68,24 +69,13 @@ def notes_of(selection: Selection, request: Request, *, is_brief: bool = False) 
     yield from (Line(f"{row.title}: seconds of the {TIME_METRICS[row.metric]}.") for row in scopes)
     if any(row.metric == "train_s" for row in scopes):
         yield from _extrapolation(selection, request)
-    if is_brief:
-        yield from _unreliable(selection) if scopes else ()
-        yield from _computed(selection, request)
-        return
-    yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
-    yield from _ways(selection)
+    if not is_brief:
+        yield from (Line(f"Best epoch: {text}.") for text in sorted({_evaluations(run) for run in selection.measured}))
+        yield from _ways(selection)
+    about_times = (_unreliable,) if is_brief else (_unreliable, _disturbed, _waiting, _first_epoch)
     if scopes:
-        yield from chain(_unreliable(selection), _disturbed(selection), _waiting(selection), _first_epoch(selection))
+        yield from chain.from_iterable(notes(selection) for notes in about_times)
     yield from _computed(selection, request)
-
-
-def _computed(selection: Selection, request: Request) -> Iterator[Line]:
-    """Yield the numbers that the report computed from its table, with ours."""
-    cases, head = {case.name: case for case in selection.cases}, reported_head(request)
-    for derived in selection.benchmark.printed.derived:
-        measured = _derived(derived, cases[derived.of], cases[derived.to])
-        asked = f"{derived.of} {DERIVED[derived.kind]} {derived.to}"
-        yield Line(f"{derived.name}, {asked}: {head} {derived.printed}; measured {measured}.")
 
 
 def _extrapolation(selection: Selection, request: Request) -> Iterator[Line]:
@@ -106,23 +96,25 @@ def _evaluations(record: Record) -> str:
     images = [epoch.as_published.images for epoch in record.epochs]
     if len(images) == 1:
         return f"the only evaluation, on {images[0]:,} test images"
-    text, others = f"the highest of {len(images)} evaluations", [n for n in images if n != images[-1]]
-    text += f"; the last {len(images) - len(others)}" if others else ""
-    return f"{text} on {images[-1]:,} test images" + (f", the others on {others[0]:,}" if others else "")
+    first, last = images[0], images[-1]
+    if first == last:
+        return f"the highest of {len(images)} evaluations on {last:,} test images"
+    at_end = f"the last {images.count(last)} on {last:,} test images, the others on {first:,}"
+    return f"the highest of {len(images)} evaluations; {at_end}"
 
 
 def _ways(selection: Selection) -> Iterator[Line]:
     """Yield path and precision of the cases, and the forms of their optimizers where they differ."""
-    for head, way_of in (("Path and precision:", path_and_precision), ("Form of the optimizer:", optimizer_form)):
-        found: dict[str, list[str]] = {}
+    for head, way_of in (("Path and precision", path_and_precision), ("Form of the optimizer", optimizer_form)):
+        found = defaultdict[str, list[str]](list)
         for case in selection.cases:
-            if way := " / ".join(sorted({way_of(record) for record in case.measured})):
-                found.setdefault(way, []).append(f'"{case.name}"')
+            found[" / ".join(sorted({way_of(record) for record in case.measured}))].append(f'"{case.name}"')
+        found.pop("", None)
         if len(found) > 1:
             ways = (f"{way} ({', '.join(names)})" for way, names in found.items())
-            yield Line(f"{head} {'; '.join(ways)}.")
+            yield Line(f"{head}: {'; '.join(ways)}.")
         elif found and way_of is path_and_precision:
-            yield Line(f"{head} {', '.join(found)}.")
+            yield Line(f"{head}: {', '.join(found)}.")
 
 
 def path_and_precision(record: Record) -> str:
@@ -178,6 +170,15 @@ def _first_epoch(selection: Selection) -> Iterator[Line]:
         percent = round(100 * (median(ratios) - 1))
         speed = f"{abs(percent)} % {'slower' if percent > 0 else 'faster'} than" if percent else "as fast as"
         yield Line(f"The first epoch was {speed} later epochs (median of {len(ratios)} runs).")
+
+
+def _computed(selection: Selection, request: Request) -> Iterator[Line]:
+    """Yield the numbers that the report computed from its table, with ours."""
+    cases, head = {case.name: case for case in selection.cases}, reported_head(request)
+    for derived in selection.benchmark.printed.derived:
+        measured = _derived(derived, cases[derived.of], cases[derived.to])
+        asked = f"{derived.of} {DERIVED[derived.kind]} {derived.to}"
+        yield Line(f"{derived.name}, {asked}: {head} {derived.printed}; measured {measured}.")
 
 
 def _derived(derived: Derived, of: CaseRecords, to: CaseRecords) -> str:

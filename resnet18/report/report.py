@@ -1,7 +1,7 @@
 """Write a report: a README.md and a web page beside the records, and the figures."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.report import document as doc
 from resnet18.report.answer import answer, brief_answer
-from resnet18.report.chapters import Chapter, chapters_of, has_report
+from resnet18.report.chapters import Chapter, best_tables, best_verdicts, chapters_of, was_judged
 from resnet18.report.document import Figure, Items, Line, Strong, figures_in
 from resnet18.report.exports import verdict_rows
 from resnet18.report.markdown import write_markdown
 from resnet18.report.page import write_page
-from resnet18.report.sections import leftovers, part_of
+from resnet18.report.sections import PictureOf, leftovers, part_of
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
 from resnet18.spec.plan import Part
@@ -25,8 +25,6 @@ from resnet18.tables.cells import DAGGER
 
 README, WEB = "README.md", "report.html"
 MARK = f"<!-- {doc.MADE_BY}"
-PictureOf = Callable[[Record], bytes | None]
-"""Gives the PNG beside a record, None where it left none."""
 WORDS = {
     "reported": "the lab report's number, as printed",
     "measured": "the suite's number over n seeds. Accuracies: mean with its 95 % confidence interval (Student's t). "
@@ -133,7 +131,10 @@ def build_document(
     figures = {figure.file: figure for part in made for figure in figures_in(part.blocks)}
     reports = dict.fromkeys(benchmark.report for benchmark in benchmarks)
     blocks: list[doc.Block] = []
-    for report in (name for name in reports if any(has_report(chapter, name) for chapter in chapters)):
+    for report in reports:
+        verdicts = [best.verdict for best in best_verdicts(chapters, report)]
+        if not was_judged(verdicts) and not best_tables(chapters, report):
+            continue
         if blocks:
             blocks.append(doc.Section(f"Other tables: {report}", tuple(brief_answer(report, chapters))))
         else:

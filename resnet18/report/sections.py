@@ -8,12 +8,11 @@ from statistics import fmean
 from pydantic import BaseModel
 
 from resnet18.judge.hypotheses import Answer, Candidate, answers_of
-from resnet18.judge.verdict import Verdict
 from resnet18.records.record import Record
 from resnet18.records.store import Readings
 from resnet18.report import document as doc
 from resnet18.report.chapters import Chapter
-from resnet18.report.document import Code, Items, Line, Strong
+from resnet18.report.document import Code, Items, Line, Section, Strong, present
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.report.notes import command, notes_of, terms_of
 from resnet18.spec.resolve import Request, Specs, resolve, value_at
@@ -31,60 +30,59 @@ PEAKS = {
     "host, resident (getrusage)": "rss_peak_bytes",
 }
 """Sources of memory, each with its field of a record."""
+PictureOf = Callable[[Record], bytes | None]
+"""Gives the PNG beside a record, None where it left none."""
 
 
-def part_of(chapter: Chapter, records: Collection[Record], picture_of: Callable[[Record], bytes | None]) -> doc.Section:
+def part_of(chapter: Chapter, records: Collection[Record], picture_of: PictureOf) -> Section:
     """Return all that the records of a chapter show; `records` are all, those of hypotheses among them."""
-    request = chapter.request
-    blocks: list[doc.Block] = [Items(terms_of(request, chapter.selections))]
-    verdicts = [verdict for family in chapter.verdicts.values() for verdict in family]
-    for selection in chapter.shown:
-        own = tuple(verdict for verdict in verdicts if verdict.benchmark == selection.benchmark)
-        blocks.append(table_section(selection, chapter, own, records))
-    if found := tuple(predictions(chapter.shown, request, picture_of)):
-        blocks.append(doc.Section("Predictions", found))
-    hidden = [selection for selection in chapter.selections if selection not in chapter.shown]
-    answered = ((one.benchmark.title, hypotheses_of(one, request, records)) for one in hidden)  # candidates alone
-    blocks += [doc.Section(title, found) for title, found in answered if found]
+    request, shown = chapter.request, chapter.shown
+    hidden = [table for table in chapter.selections if table not in shown]
     begun = Items(
         Line(
-            f"{selection.benchmark.title} ({sum(bool(case.records) for case in selection.cases)} of "
-            f"{len(selection.cases)} cases recorded): ",
-            Code(command([selection.benchmark], request)),
+            f"{table.benchmark.title} ({sum(bool(case.records) for case in table.cases)} of {len(table.cases)} cases "
+            "recorded): ",
+            Code(command([table.benchmark], request)),
             " runs the others.",
         )
-        for selection in hidden
-        if chapter.verdicts and not selection.is_half_recorded
+        for table in hidden
+        if chapter.verdicts and not table.is_half_recorded
     )
-    if begun:
-        blocks.append(doc.Section("Tables with few records", (begun,)))
-    return doc.Section(chapter.title, tuple(blocks), slug=chapter.slug)
+    blocks = present(
+        Items(terms_of(request, chapter.selections)),
+        *(table_section(table, chapter, records) for table in shown),
+        Section("Predictions", tuple(predictions(shown, request, picture_of))),
+        *(Section(table.benchmark.title, hypotheses_of(table, request, records)) for table in hidden),
+        Section("Tables with few records", present(begun)),
+    )
+    return Section(chapter.title, blocks, slug=chapter.slug)
 
 
-def table_section(
-    selection: Selection, chapter: Chapter, verdicts: tuple[Verdict, ...], records: Collection[Record]
-) -> doc.Section:
-    """Return one table with its question, notes, memory, verdicts, figures, hypotheses and assumptions."""
-    benchmark, request = selection.benchmark, chapter.request
-    is_alone = [other.benchmark.title for other in chapter.selections].count(benchmark.title) == 1
-    title = benchmark.title if is_alone else f"{benchmark.title} ({benchmark.name}.toml)"
-    caption = f"{title}. {chapter.title}; a row for each case"
-    blocks: list[doc.Block] = [build_table(selection, request, caption, as_printed=False)]
-    if notes := Items(notes_of(selection, request)):
-        blocks.append(notes)
-    blocks += memory_blocks(selection, request)
-    if verdicts:
-        blocks.append(doc.Claims(verdicts))
-    if selection.measured:
-        drawn = f"{benchmark.title} ({request.described})", benchmark.table.case_title, selection.cases
-        svg, alt = svg_of(learning_curves, *drawn), f"Learning curves: {benchmark.title}"
-        blocks.append(doc.Figure(figure_file(benchmark.name, request), alt, svg, selection))
-    if found := hypotheses_of(selection, request, records):
-        blocks.append(doc.Section("Values that the lab report does not state", found))
-    if assumed := Items(assumptions_of(selection)):
-        heading = "Assumptions at paper scale: settings that the lab report does not state"
-        blocks.append(doc.Section(heading, (assumed,), is_folded=True))
-    return doc.Section(title, tuple(blocks))
+def table_section(table: Selection, chapter: Chapter, records: Collection[Record]) -> Section:
+    """Return one table with its notes, memory, verdicts, figure, hypotheses and assumptions."""
+    benchmark, request, title = table.benchmark, chapter.request, table.benchmark.title
+    if [other.benchmark.title for other in chapter.selections].count(title) > 1:
+        title = f"{title} ({benchmark.name}.toml)"
+    verdicts = (verdict for family in chapter.verdicts.values() for verdict in family)
+    assumed = present(Items(assumptions_of(table)))
+    blocks = present(
+        build_table(table, request, f"{title}. {chapter.title}; a row for each case", as_printed=False),
+        Items(notes_of(table, request)),
+        *memory_blocks(table, request),
+        doc.Claims(verdict for verdict in verdicts if verdict.benchmark == benchmark),
+        *_curves(table, request),
+        Section("Values that the lab report does not state", hypotheses_of(table, request, records)),
+        Section("Assumptions at paper scale: settings that the lab report does not state", assumed, is_folded=True),
+    )
+    return Section(title, blocks)
+
+
+def _curves(table: Selection, request: Request) -> Iterator[doc.Figure]:
+    benchmark = table.benchmark
+    if table.measured:
+        head = f"{benchmark.title} ({request.described})"
+        svg = svg_of(learning_curves, head, benchmark.table.case_title, table.cases)
+        yield doc.Figure(figure_file(benchmark.name, request), f"Learning curves: {benchmark.title}", svg, table)
 
 
 def hypotheses_of(selection: Selection, request: Request, records: Collection[Record]) -> tuple[doc.Block, ...]:
@@ -99,9 +97,7 @@ def figure_file(name: str, request: Request) -> str:
     return "-".join(part for part in (name, request.scale, request.data_label, options) if part) + ".svg"
 
 
-def predictions(
-    selections: Sequence[Selection], request: Request, picture_of: Callable[[Record], bytes | None]
-) -> Iterator[doc.Block]:
+def predictions(selections: Sequence[Selection], request: Request, picture_of: PictureOf) -> Iterator[doc.Block]:
     """Yield what the network of the first case that has predictions took test images for."""
     pairs = ((selection, case) for selection in selections for case in selection.cases)
     found = ((selection, case) for selection, case in pairs if any(record.confusion for record in case.measured))
@@ -165,19 +161,15 @@ def memory_blocks(selection: Selection, request: Request) -> Iterator[doc.Block]
     yield Line("Peak memory of a run, median with the lowest and the highest:")
     titles = [reported_head(request), *(f"{title}, MiB" for title in PEAKS), "n (seeds)"]
     columns = (Column(selection.benchmark.table.case_title), *(Column(title, "number") for title in titles))
-    rows: list[tuple[Cell, ...]] = []
-    for case in selection.cases:
-        peaks = (_peak(case, key) for key in PEAKS.values())
-        rows.append((Text(case.name), printed.get(case.name, Text()), *peaks, seeds(case)))
+    rows = (
+        (Text(case.name), printed.get(case.name, Text()), *(_peak(case, key) for key in PEAKS.values()), seeds(case))
+        for case in selection.cases
+    )
     yield Table(columns, tuple(rows))
-    reasons = {
-        f"{title}: {record.nulls[f'memory.{key}']}."
-        for title, key in PEAKS.items()
-        for record in selection.measured
-        if f"memory.{key}" in record.nulls
-    }
-    if reasons:
-        yield Items(map(Line, sorted(reasons)))
+    nulls = [record.nulls for record in selection.measured]
+    keys = {title: f"memory.{key}" for title, key in PEAKS.items()}
+    reasons = {f"{title}: {found[key]}." for title, key in keys.items() for found in nulls if key in found}
+    yield Items(map(Line, sorted(reasons)))
 
 
 def _peak(case: CaseRecords, key: str) -> Cell:
@@ -231,8 +223,7 @@ def leftovers(runs: Collection[doc.ShownRecord], readings: Readings) -> Iterator
             Code("resnet18 report FILE"),
             ".",
         )
-    if readings.refused:
-        yield Items(Line(f"Left out: {error}") for error in readings.refused)
+    yield from present(Items(Line(f"Left out: {error}") for error in readings.refused))
     hashes = sorted(record.record_hash for record in readings.records)
     index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     yield Line(f"{len(hashes)} records. Folders with the same records have the same SHA-256: ", Code(index), ".")

@@ -1,33 +1,19 @@
 """Verdicts in words: what was found, what was measured and reported, and where it holds."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Iterator
 from math import ceil, exp, expm1, inf, log, log10
-from operator import mul
 from typing import assert_never
 
-from resnet18.judge.checks import UP, Comparison
+from resnet18.judge.checks import Comparison, compare_samples
+from resnet18.judge.planning import printed_values
 from resnet18.judge.reason import reason_text, reasons_text
-from resnet18.judge.samples import Reservation
+from resnet18.judge.samples import Reservation, Samples
 from resnet18.judge.verdict import CheckResult, Verdict
 from resnet18.report.chapters import Chapter
-from resnet18.spec.claim import (
-    Close,
-    Difference,
-    Equivalent,
-    Overfits,
-    Ranking,
-    Ratio,
-    RunStatus,
-    Trend,
-    cases_of,
-    orders,
-)
-from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import METRICS, parse_printed, quantity_of
+from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend, cases_of
+from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
+from resnet18.spec.metric import METRICS
 from resnet18.tables.cells import COSTS, NOTHING, STATUS_TEXT
-from resnet18.tables.statistics import Estimate
 
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
 OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
@@ -198,44 +184,25 @@ def estimate_text(comparison: Comparison) -> str:
 
 
 def reported_text(verdict: Verdict) -> str:
-    """Return the same of the numbers that the report printed, as far as it printed those that a claim is about."""
+    """Return the same of the numbers that the report printed, if it printed those of all cases of a check."""
     parts = (part for result in verdict.results for part in result.comparisons)
     shown = decisive_comparison(verdict) or next(parts, None)
     check = shown.check if shown else verdict.claim.checks[0]
-    cases = {case.name: case.reported for case in verdict.benchmark.cases}
     if isinstance(check, Close):
         return check.reported or NOTHING
     if isinstance(check, RunStatus):
-        return next(iter(cases[check.case].values()), NOTHING)
+        (printed,) = (case.reported for case in verdict.benchmark.cases if case.name == check.case)
+        return next(iter(printed.values()), NOTHING)
     if isinstance(check, Overfits):
         return NOTHING
-    pair = next(orders(check), cases_of(check))
-    if shown is None and len(pair) == 2 and check.metric in METRICS:
-        # Nothing was run: of two cases, the claim alone says how they are compared.
-        shown = Comparison(check, pair, METRICS[check.metric], UP, (1.0, -1.0))
-    is_of_all = isinstance(check, Ranking) or (isinstance(check, Equivalent) and len(check.cases) > 2)
-    names = cases_of(check) if is_of_all else shown.about if shown else ()
-    known = [value for name in names if (value := _printed(cases[name], check.metric)) is not None]
-    if not known or len(known) < len(names):
+    values, facts = printed_values(check, verdict.benchmark), shown.facts if shown else METRICS.get(check.metric)
+    if not values or facts is None or (facts.takes_logs and min(values.values()) <= 0):
         return NOTHING
+    seeds = {case: [log(value) if facts.takes_logs else value] * FEWEST_SEEDS for case, value in values.items()}
+    reported = list(compare_samples(check, facts, Samples(seeds)))
     if isinstance(check, Ranking):
-        return f"{sum(first > second for first, second in pairwise(known))} of {len(known) - 1} steps hold"
-    return NOTHING if shown is None else _sum_text(shown, known)
-
-
-def _sum_text(shown: Comparison, reported: Sequence[float]) -> str:
-    """Return what a comparison gives of reported numbers: of many near ones the range, else their weighted sum."""
-    if shown.is_log and min(reported) <= 0:
-        return NOTHING
-    numbers = [*map(log, reported)] if shown.is_log else reported
-    total = max(numbers) - min(numbers) if shown.widest_of > 2 else sum(map(mul, shown.weights, numbers))
-    return estimate_text(replace(shown, estimates={1: Estimate(total, 0.0, 1.0, 1, 0.0)}))
-
-
-def _printed(reported: Mapping[str, str], metric: str) -> float | None:
-    """Return what a case's row prints of a metric, or of its like: a report has one accuracy and one time."""
-    likes: tuple[str, ...] = ("best_accuracy",) if metric == "clean_accuracy" else ()
-    likes = ("train_s", "whole_program_s") if quantity_of(metric) == "seconds" else likes
-    texts = (reported[name] for name in (metric, *likes) if name in reported)
-    found = parse_printed(next(texts, ""))
-    return found.value if found else None
+        return f"{sum(part.is_inside for part in reported)} of {len(reported)} steps hold"
+    alike = (part for part in reported if shown and (part.about, part.remark) == (shown.about, shown.remark))
+    part = next(alike, reported[0])
+    per = f" per {check.per}" if isinstance(check, Trend) and part is reported[0] else ""
+    return f"{estimate_text(part)}{per}"
