@@ -128,11 +128,7 @@ class RecordedRuns:
         """Return why a verdict on the check says nothing of the report, in the order of `Reservation`."""
         benchmark, request = self.selection.benchmark, self.request
         differing = _differing(benchmark, cases_of(check), request)
-        smaller = {
-            key
-            for key in SMALLER
-            if key in differing and (differing[key][1] == "all" or differing[key][0] < differing[key][1])
-        }
+        smaller = {key for key, (ran, full) in differing.items() if key in SMALLER and (full == "all" or ran < full)}
         found: dict[Reservation, bool] = {
             "other_data": not is_cifar10(request.data_label),
             "scaled_down": bool(smaller),
