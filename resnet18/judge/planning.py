@@ -12,14 +12,14 @@ from scipy.special import chdtri
 from resnet18.judge.checks import Comparison, compare_samples
 from resnet18.judge.reason import Reason
 from resnet18.judge.recorded import other_terms
-from resnet18.judge.samples import Samples, priors_of
+from resnet18.judge.samples import Samples, printed_values, priors_of
 from resnet18.judge.verdict import TO_COME, Verdict, chances_of
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Check, Claim, MetricCheck, Overfits, RunStatus, cases_of, orders
+from resnet18.spec.claim import Check, Claim, Overfits, RunStatus, cases_of, orders
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
-from resnet18.spec.metric import METRICS, MetricFacts, parse_printed
+from resnet18.spec.metric import METRICS, MetricFacts
 from resnet18.spec.plan import Plan, Run
 from resnet18.spec.resolve import Request
 from resnet18.tables.metrics import FEWEST_WITH_HALVES, values_of
@@ -36,8 +36,6 @@ EXPECTED = 2.0
 """Standard deviations by which cases are expected to differ as claimed, where the report prints no values of them."""
 STANDARD = MetricFacts("a quantity in standard deviations of a run", "other")
 DIFFERENCES = (0.25, 0.5, 1.0, 2.0, 5.0)
-LIKES = {"clean_accuracy": ["best_accuracy"], "train_s": ["whole_program_s"], "whole_program_s": ["train_s"]}
-"""A report has one accuracy and one time."""
 LEAST_GAIN = 0.02
 """Expected verdicts for which seeds are added to a claim."""
 
@@ -249,12 +247,3 @@ def expected(check: Check, benchmark: Benchmark) -> list[Comparison]:
     apart = Estimate(EXPECTED, 1.0, 4.0, FEWEST_SEEDS, 2.0, scatter)
     count = 3 if isinstance(check, Overfits) else len(list(orders(check))) or 1
     return [Comparison(check, (), STANDARD, Region(low=0.0), estimates={FEWEST_SEEDS: apart})] * count
-
-
-def printed_values(check: MetricCheck, benchmark: Benchmark) -> dict[str, float]:
-    """Return what the report prints of a check's cases, of the metric or its like; empty where it does not of each."""
-    keys = (check.metric, *LIKES.get(check.metric, ()))
-    rows = {case.name: case.reported for case in benchmark.cases}
-    texts = {name: next((rows[name][key] for key in keys if key in rows[name]), "") for name in cases_of(check)}
-    values = {name: found.value for name, text in texts.items() if (found := parse_printed(text))}
-    return values if len(values) == len(texts) else {}

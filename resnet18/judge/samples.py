@@ -9,15 +9,18 @@ from typing import Literal, Protocol
 import numpy as np
 
 from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.spec.claim import Check, RunStatus
+from resnet18.spec.benchmark import Benchmark
+from resnet18.spec.claim import Check, MetricCheck, RunStatus, cases_of
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import MetricFacts
+from resnet18.spec.metric import MetricFacts, parse_printed
 from resnet18.tables.statistics import Estimate, blocked_contrast, contrast
 from resnet18.tables.variances import WELCH, Floats, Prior, prior_of
 
 Reservation = Literal["other_data", "scaled_down", "other_size", "confounded", "unknown"]
 """Why a verdict says nothing of the lab report: other data; fewer images, fewer epochs, or a narrower network; another
 image size; cases differ in more than the claim names; or what the runs have in common with the report is not known."""
+LIKES = {"clean_accuracy": ["best_accuracy"], "train_s": ["whole_program_s"], "whole_program_s": ["train_s"]}
+"""Metrics whose printed values stand in for those of another: a report has one accuracy and one time."""
 
 
 class Runs(Protocol):
@@ -136,3 +139,12 @@ def samples_of(runs: Runs, cases: Sequence[str], metric: str, level: float | Non
     # Cases that a machine slows together are not independent: they lend nothing.
     priors = {} if is_blocked or censored else priors_of(runs.lent(metric, cases, level), step)
     return Samples(by_case, priors, step, censored, is_blocked)
+
+
+def printed_values(check: MetricCheck, benchmark: Benchmark) -> dict[str, float]:
+    """Return what the report prints of a check's cases, of the metric or its like; empty where it does not of each."""
+    keys = (check.metric, *LIKES.get(check.metric, ()))
+    rows = {case.name: case.reported for case in benchmark.cases}
+    texts = {name: next((rows[name][key] for key in keys if key in rows[name]), "") for name in cases_of(check)}
+    values = {name: found.value for name, text in texts.items() if (found := parse_printed(text))}
+    return values if len(values) == len(texts) else {}

@@ -61,6 +61,7 @@ def write_page(document: Document) -> str:
     sources = [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
     figures = {figure.file: figure for figure in figures_in(document.blocks)}
     curves = {file: [*map(_curves, figure.selection.cases)] for file, figure in figures.items() if figure.selection}
+    data = json.dumps(curves, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     shared: dict[Facts, int] = {}
     runs = [
         (_cells(run), _facts(run), shared.setdefault(_shared(run.record), len(shared) + 1))
@@ -97,14 +98,9 @@ def write_page(document: Document) -> str:
         uris=figure_uris(figures.values()),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - the same
-        data=Markup(json_block(curves)),  # noqa: S704 - escaped there
+        data=Markup(data.translate(ESCAPES)),  # noqa: S704 - escaped
         policy=POLICY.format(*sources),
     )
-
-
-def json_block(content: object) -> str:
-    """Return data as JSON that ends no script element, whatever its texts hold."""
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).translate(ESCAPES)
 
 
 def figure_uris(figures: Collection[Figure]) -> dict[str, str]:

@@ -154,13 +154,12 @@ def build_document(
 def _runs(chapters: Sequence[Chapter], records: Sequence[Record]) -> tuple[doc.ShownRecord, ...]:
     """Return all runs by chapter, table, case and seed, then those in no table, with the cases that show them."""
     places: dict[str, dict[tuple[str, str], None]] = {}
-    for chapter in chapters:
-        request, selections = chapter.request, chapter.selections
-        shown = [(table, case.name, case.records) for table in selections for case in table.cases]
-        left_open = "a value that the lab report does not state"
-        shown += [(table, left_open, (*candidate_records(table, request, records),)) for table in selections]
-        for table, case, found in shown:
-            for record in found:
-                places.setdefault(record.run_id, {})[table.benchmark.title, case] = None
+    tables = [(chapter.request, table) for chapter in chapters for table in chapter.selections]
+    for request, table in tables:
+        shown = [(case.name, record) for case in table.cases for record in case.records]
+        candidates = candidate_records(table, request, records)
+        shown += [("a value that the lab report does not state", record) for record in candidates]
+        for name, record in shown:
+            places.setdefault(record.run_id, {})[table.benchmark.title, name] = None
     by_id = {record.run_id: record for record in records}
     return tuple(doc.ShownRecord(by_id[run_id], tuple(places.get(run_id, ()))) for run_id in {**places, **by_id})

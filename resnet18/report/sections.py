@@ -70,14 +70,14 @@ def table_section(table: Selection, chapter: Chapter, records: Collection[Record
         Items(notes_of(table, request)),
         *memory_blocks(table, request),
         doc.Claims(verdict for verdict in verdicts if verdict.benchmark == benchmark),
-        *_curves(table, request),
+        *_figure(table, request),
         Section("Values that the lab report does not state", hypotheses_of(table, request, records)),
         Section("Assumptions at paper scale: settings that the lab report does not state", assumed, is_folded=True),
     )
     return Section(title, blocks)
 
 
-def _curves(table: Selection, request: Request) -> Iterator[doc.Figure]:
+def _figure(table: Selection, request: Request) -> Iterator[doc.Figure]:
     benchmark = table.benchmark
     if table.measured:
         head = f"{benchmark.title} ({request.described})"
