@@ -18,7 +18,6 @@ from resnet18.tables.statistics import ALPHA, Estimate, chance, holm_levels
 Word = Literal["supported", "contradicted", "inconclusive", "not judgeable", "not run"]
 TO_COME = frozenset({"few_seeds", "no_records", "no_records_of_case"})
 """Reasons not to judge that more seeds remove."""
-RESERVATIONS: tuple[Reservation, ...] = get_args(Reservation)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Verdict:
         """Why the word is not one about the report; empty where it is."""
         decisive = [result for result in self.results if result.fails] or self.results
         found = {why for result in decisive for why in result.of_report}
-        return tuple(why for why in RESERVATIONS if why in found)
+        return tuple(why for why in get_args(Reservation) if why in found)
 
     @property
     def labels(self) -> tuple[str, ...]:
