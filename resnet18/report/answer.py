@@ -9,7 +9,7 @@ from resnet18.report.chapters import Best, Chapter, best_tables, best_verdicts
 from resnet18.report.document import READING, Code, Figure, Items, Line, Link, Section, Strong, present
 from resnet18.report.notes import command, notes_of
 from resnet18.report.sections import figure_file
-from resnet18.report.verdicts import AT_SEEDS, measured_text, reported_text, reserved, said
+from resnet18.report.verdicts import AT_SEEDS, mark_of, measured_text, reported_text, reserved, said
 from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
 from resnet18.tables.cells import Cell, Column, Table, Text
 from resnet18.tables.selection import Selection, changes_of, machine
@@ -94,9 +94,8 @@ def heads(tests: str) -> tuple[Column, ...]:
 
 def statement(verdict: Verdict, chapter: Chapter | None = None) -> tuple[Text, ...]:
     """Return what was said, what became of it, and both numbers; without a chapter the runs are not the suite's own."""
-    is_elsewhere = verdict.is_decided and verdict.of_report
     tested = f" (tested: {verdict.claim.tested})" if verdict.claim.tested else ""
-    word = Text(said(verdict, chapter), mark=f"{verdict.here} elsewhere" if is_elsewhere else verdict.here)
+    word = Text(said(verdict, chapter), mark=mark_of(verdict))
     others = map(Text, (reserved(verdict), reported_text(verdict), measured_text(verdict)))
     return Text(f"{_named(verdict)}{tested}"), word, *others
 

@@ -45,6 +45,11 @@ def said(verdict: Verdict, chapter: Chapter | None = None) -> str:
     return holds + "".join(text for why, text in where.items() if why in verdict.of_report)
 
 
+def mark_of(verdict: Verdict) -> str:
+    """Return the word whose sign and colour stand for a verdict."""
+    return f"{verdict.here} elsewhere" if verdict.is_decided and verdict.of_report else verdict.here
+
+
 def reserved(verdict: Verdict) -> str:
     """Return whether a verdict is one on the report, or why it is not."""
     if not verdict.is_decided:
