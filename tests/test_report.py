@@ -170,7 +170,7 @@ def test_a_report_begins_with_four_sentences_then_every_statement_then_tables(tm
         "- **Run**: 6 runs",
         "- **Holds**",
         "- **Does not hold**",
-        "- **Open** of 1 statements: 1 inconclusive (C9).",
+        "- **Open**: 1 of 1 statements: 1 inconclusive (C9).",
         "| C9 ",
         "## A t",
     ]

@@ -67,7 +67,8 @@ def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter], 
         for word in ("inconclusive", "not judgeable", "not run")
         if (ids := [best.verdict.claim.id for best in found if best.verdict.here == word])
     )
-    yield Line(Strong("Open"), f" of {len(found)} statements: {'; '.join(rest) or 'none'}.")
+    count = sum(not best.verdict.is_decided for best in found)
+    yield Line(Strong("Open"), f": {count} of {len(found)} statements: {'; '.join(rest)}." if count else ": none.")
 
 
 def _named(verdict: Verdict) -> str:
