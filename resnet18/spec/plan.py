@@ -171,7 +171,6 @@ class Study(Model):
 
     name: Annotated[str, Field(pattern=LABEL)]  # the file's stem
     title: Name
-    report: Name | None = None  # the report whose tables it is about, as benchmarks name it
     parts: Annotated[Items[Part], Field(alias="part", min_length=1, max_length=100)]  # in order of worth
 
     def named(self, titles: Collection[str]) -> tuple[Part, ...]:
