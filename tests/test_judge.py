@@ -128,6 +128,15 @@ def test_the_first_five_mistakes_are_told_together(tabled):
     assert 5 == str(error.value).count("line ")
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+def test_a_file_beyond_the_limit_is_refused_and_never_cut(mark, tmp_path, monkeypatch):
+    monkeypatch.setattr("resnet18.judge.runs_file.MOST_BYTES", 40)
+    (tmp_path / "runs.csv").write_bytes(mark + b"case,seed,metric,value\na,0,score,1\na,1,score,2.5\n")
+
+    with pytest.raises(SpecError, match="larger than 40 bytes"):
+        read_rows(tmp_path / "runs.csv", ["a"], ["score"])
+
+
 @pytest.mark.parametrize(
     ("name", "what"), [("runs.csv", "larger than 10 bytes"), ("", "cannot be read"), ("no.csv", "cannot be read")]
 )

@@ -244,6 +244,14 @@ def test_a_statement_has_the_number_that_was_reported_beside_the_one_measured(ch
     assert [reported, measured] == statement(tmp_path, checks, (60, 65))[3:5]
 
 
+@pytest.mark.parametrize(("heights", "reported"), [((60, 65), "+10.00 points"), ((65, 60), "-10.00 points")])
+def test_the_reported_number_of_two_near_cases_is_taken_as_the_measured_one_is(heights, reported, tmp_path):
+    """The higher measured one minus the other, whichever was printed higher: 70 and 80 %."""
+    near = '{ kind = "equivalent", metric = "clean_accuracy", cases = ["8", "16"], margin = 1.0 }'
+
+    assert reported == statement(tmp_path, near, heights)[3]
+
+
 def test_reports_are_judged_each_by_itself(tmp_path):
     """A file of one's own is no part of the lab report: its claims do not count with those, nor those with its."""
     mine = make_benchmark(tmp_path, TOML + CLAIM)

@@ -63,6 +63,7 @@ def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], command
     """Return the page of a table of runs: verdicts, then what was reported and measured of each case."""
     from resnet18.report.answer import heads, how_sure, statement
     from resnet18.report.document import Block, Claims, Code, Document, Line, Section
+    from resnet18.report.verdicts import said
     from resnet18.tables.cells import Table
 
     benchmark, shown = tabled.benchmark, tuple(("", verdict) for verdict in verdicts)
@@ -72,7 +73,7 @@ def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], command
         Line("Made by ", Code(command), " from runs that are not the suite's own."),
         Table(columns, tuple(map(statement, verdicts))),
         how_sure(len(verdicts)),
-        Section("Evidence", (Claims(verdicts),)),
+        Section("Evidence", (Claims((verdict, said(verdict)) for verdict in verdicts),)),
         *(Section(row.title, (values_table(tabled, row),)) for row in benchmark.table.metrics),
     )
     words = Line("What the words mean, and how verdicts are reached: docs/judge.md and docs/methodology.md.")

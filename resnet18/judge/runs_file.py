@@ -70,9 +70,10 @@ def _texts(path: Path) -> pd.DataFrame:
     """Return the fields of a CSV file by line, counted as an editor does; lines without any are left out."""
     where, remarks, at = str(path), 0, 0
     with disk_errors(SpecError, where, "cannot be read"), path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1).removeprefix(codecs.BOM_UTF8)
+        content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise SpecError(where, f"larger than {MOST_BYTES:,} bytes", next_step="leave out metrics that no claim needs")
+    content = content.removeprefix(codecs.BOM_UTF8)
     while content.startswith(b"#", at):
         remarks, at = remarks + 1, content.find(b"\n", at) + 1 or len(content)
     content = b"\n" * remarks + content[at:]  # a quotation mark in a remark opens nothing

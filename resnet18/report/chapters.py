@@ -150,10 +150,17 @@ def best_verdicts(chapters: Sequence[Chapter], report: str) -> list[Best]:
         for verdict in chapter.verdicts.get(report, ()):
             by_claim.setdefault(verdict.claim.id, []).append((chapter, verdict))
     ranked = [sorted(found, key=_rank) for found in by_claim.values()]  # stable: otherwise in the order of worth
-    return [
-        Best(*first, tuple(pair for pair in rest if pair[1].here != "not run" and pair[1] is not first[1]))
-        for first, *rest in ranked
-    ]
+    return [Best(*first, tuple(_others(first[1], rest))) for first, *rest in ranked]
+
+
+def _others(shown: Verdict, rest: Sequence[tuple[Chapter, Verdict]]) -> Iterator[tuple[Chapter, Verdict]]:
+    """Yield what other chapters that have the claim's table say, each verdict once."""
+    seen = {id(shown)}
+    for chapter, verdict in rest:
+        has_table = any(table.benchmark == verdict.benchmark for table in chapter.selections)
+        if has_table and verdict.here != "not run" and id(verdict) not in seen:
+            seen.add(id(verdict))
+            yield chapter, verdict
 
 
 def _rank(found: tuple[Chapter, Verdict]) -> tuple[int, bool]:

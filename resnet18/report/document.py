@@ -57,7 +57,7 @@ class Figure(NamedTuple):
     """Of learning curves: the cases whose records a page may draw itself."""
 
 
-class Claims(tuple[Verdict, ...]):
+class Claims(tuple[tuple[Verdict, str], ...]):
     """The verdicts on the claims of one table, each with its evidence."""
 
 

@@ -8,7 +8,7 @@ from tabulate import tabulate
 from resnet18.gate.check import Finding, exit_code_of
 from resnet18.report import document as doc
 from resnet18.report.document import Code, Line, Link, Section, Strong
-from resnet18.report.verdicts import evidence_of, said
+from resnet18.report.verdicts import evidence_of
 from resnet18.spec.errors import plain
 from resnet18.tables.cells import Column, Table, Text
 
@@ -67,8 +67,8 @@ def _texts(block: doc.Block, depth: int, root: str) -> Iterator[str]:
 
 
 def _claims(claims: doc.Claims) -> Iterator[str]:
-    for verdict in claims:
-        yield f"- **{escape_inline(verdict.claim.id)} {said(verdict)}**: {escape_inline(verdict.claim.says)}"
+    for verdict, words in claims:
+        yield f"- **{escape_inline(verdict.claim.id)} {escape_inline(words)}**: {escape_inline(verdict.claim.says)}"
         yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
 
 

@@ -19,7 +19,7 @@ from markupsafe import Markup
 from resnet18.records.record import Record
 from resnet18.report.document import Document, Figure, ShownRecord, figures_in
 from resnet18.report.figures import MEASURES, curve_of
-from resnet18.report.verdicts import evidence_of, mark_of, said
+from resnet18.report.verdicts import evidence_of, mark_of
 from resnet18.spec.errors import plain
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables import metrics
@@ -87,7 +87,6 @@ def write_page(document: Document) -> str:
     return environment.get_template("page.html.j2").render(
         evidence_of=evidence_of,
         mark_of=mark_of,
-        said=said,
         missing=missing,
         kind=lambda part: type(part).__name__,
         anchor=lambda part: anchors.setdefault(id(part), f"part-{len(anchors) + 1}"),

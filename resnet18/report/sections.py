@@ -15,6 +15,7 @@ from resnet18.report.chapters import Chapter
 from resnet18.report.document import Code, Items, Line, Section, Strong, present
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.report.notes import command, notes_of, terms_of
+from resnet18.report.verdicts import said
 from resnet18.spec.resolve import Request, Specs, resolve, value_at
 from resnet18.tables.cells import Cell, Column, Table, Text, Value, middle, missing, seeds
 from resnet18.tables.selection import CaseRecords, Selection, is_full_size, reported_head
@@ -69,7 +70,7 @@ def table_section(table: Selection, chapter: Chapter, records: Collection[Record
         build_table(table, request, f"{title}. {chapter.title}; a row for each case", as_printed=False),
         Items(notes_of(table, request)),
         *memory_blocks(table, request),
-        doc.Claims(verdict for verdict in verdicts if verdict.benchmark == benchmark),
+        doc.Claims((verdict, said(verdict, chapter)) for verdict in verdicts if verdict.benchmark == benchmark),
         *_figure(table, request),
         Section("Values that the lab report does not state", hypotheses_of(table, request, records)),
         Section("Assumptions at paper scale: settings that the lab report does not state", assumed, is_folded=True),

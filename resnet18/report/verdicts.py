@@ -1,6 +1,8 @@
 """Verdicts in words: what was found, what was measured and reported, and where it holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
 from math import ceil, exp, expm1, inf, log, log10
 from typing import assert_never
 
@@ -9,9 +11,20 @@ from resnet18.judge.reason import reason_text, reasons_text
 from resnet18.judge.samples import Reservation, Samples, printed_values
 from resnet18.judge.verdict import CheckResult, Verdict
 from resnet18.report.chapters import Chapter
-from resnet18.spec.claim import Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend, cases_of
+from resnet18.spec.claim import (
+    Close,
+    Difference,
+    Equivalent,
+    MetricCheck,
+    Overfits,
+    Ranking,
+    Ratio,
+    RunStatus,
+    Trend,
+    cases_of,
+)
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
-from resnet18.spec.metric import METRICS
+from resnet18.spec.metric import METRICS, MetricFacts
 from resnet18.tables.cells import COSTS, NOTHING, STATUS_TEXT
 
 AT_SEEDS = ", ".join(str(seeds) for seeds in sorted(TESTED_AT)[:-1]) + f" and {max(TESTED_AT)} seeds"
@@ -19,7 +32,7 @@ OUTCOMES = {True: "holds", False: "fails", None: "inconclusive"}
 NEAR_ONE = 0.2
 """Logarithm of a ratio up to which it is written as a difference in percent."""
 RESERVED: dict[Reservation, tuple[str, str]] = {
-    "unknown": ("unknown", " here"),
+    "unknown": ("unknown", " under other or unknown conditions"),
     "other_data": ("other data", " on other data"),
     "scaled_down": ("scaled down", ", scaled down"),
     "other_size": ("other image size", ", at another image size"),
@@ -199,13 +212,26 @@ def reported_text(verdict: Verdict) -> str:
         return next(iter(printed.values()), NOTHING)
     if isinstance(check, Overfits):
         return NOTHING
-    values, facts = printed_values(check, verdict.benchmark), shown.facts if shown else METRICS.get(check.metric)
+    values = printed_values(check, verdict.benchmark)
+    if isinstance(check, Ranking) and values:
+        held = sum(values[first] > values[second] for first, second in pairwise(check.cases))
+        return f"{held} of {len(check.cases) - 1} steps hold"
+    facts = shown.facts if shown else METRICS.get(check.metric)
     if not values or facts is None or (facts.takes_logs and min(values.values()) <= 0):
         return NOTHING
+    return _compared_text(check, facts, values, shown)
+
+
+def _compared_text(
+    check: MetricCheck, facts: MetricFacts, values: Mapping[str, float], shown: Comparison | None
+) -> str:
+    """Return a comparison of printed values, that of a claim's measured ones where there is one."""
     seeds = {case: [log(value) if facts.takes_logs else value] * FEWEST_SEEDS for case, value in values.items()}
-    reported = list(compare_samples(check, facts, Samples(seeds)))
-    if isinstance(check, Ranking):
-        return f"{sum(part.is_inside for part in reported)} of {len(reported)} steps hold"
+    samples = Samples(seeds)
+    if shown and not isinstance(check, Trend) and shown.widest_of == 2:  # in the direction in which it was measured
+        estimate = samples.estimate(shown.about, shown.weights, FEWEST_SEEDS)
+        return estimate_text(replace(shown, pairs=(), estimates={FEWEST_SEEDS: estimate}))
+    reported = list(compare_samples(check, facts, samples))
     alike = (part for part in reported if shown and (part.about, part.remark) == (shown.about, shown.remark))
     part = next(alike, reported[0])
     per = f" per {check.per}" if isinstance(check, Trend) and part is reported[0] else ""
