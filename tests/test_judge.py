@@ -205,6 +205,14 @@ def test_times_are_in_blocks_where_all_runs_of_a_seed_came_before_those_of_the_n
     assert expected == tabled(lines, head=f"{HEAD},order").is_blocked("elapsed")
 
 
+def test_a_later_time_that_is_marked_takes_nothing_from_the_seeds_before_it(tabled):
+    """The fourth of five: three seeds are tested, as of records."""
+    lines = [f"{line},{'true' if ',3,' in line else 'false'}" for line in lines_of(metric="elapsed")]
+    (slower,) = judged(tabled(lines, SLOWER, head=f"{HEAD},unreliable"))
+
+    assert [3] == [*slower.comparisons[0].estimates]
+
+
 def test_a_time_that_is_marked_decides_nothing_and_an_accuracy_does(tabled):
     lines = [f"{line},{'true' if ',2,' in line else 'false'}" for line in lines_of() + lines_of(metric="elapsed")]
     better, slower = judged(tabled(lines, BETTER, SLOWER, head=f"{HEAD},unreliable"))

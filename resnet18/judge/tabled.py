@@ -1,10 +1,9 @@
 """A table of anybody's runs as runs to be judged: a value for each case, seed and metric, or a curve over epochs."""
 
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import product, takewhile
 from math import exp, isfinite
 from pathlib import Path
 from statistics import fmean, median
@@ -16,6 +15,7 @@ from resnet18.judge.runs_file import RUN, read_rows
 from resnet18.judge.samples import Reservation, defined
 from resnet18.spec.benchmark import Benchmark, MetricRow
 from resnet18.spec.claim import Check, MetricCheck, Overfits, RunStatus, cases_of, is_about_a_value
+from resnet18.spec.experiment import FEWEST_SEEDS
 from resnet18.spec.metric import METRICS, MetricFacts
 from resnet18.tables.metrics import CURVES, FROM_CURVES, STEPS
 
@@ -43,8 +43,8 @@ class TabledRuns:
     curves: Curves
     gaps: Collection[tuple[str, str]]
     """Metrics and cases with a curve that lacks an epoch."""
-    marked: Counter[tuple[str, str]]
-    """Of each metric and case: runs that are marked as unreliable."""
+    marked: Mapping[tuple[str, str], set[float]]
+    """Of each metric and case: seeds of runs that are marked as unreliable."""
     steps: dict[str, float]
     """The smallest difference of two values of each metric of the table."""
     in_blocks: Collection[str]
@@ -85,9 +85,16 @@ class TabledRuns:
         runs = [self.curves[names[0], case] for case in cases_of(check)]
         if check.paired and any(run.keys() != runs[0].keys() for run in runs):
             raise CannotJudgeError(Reason("seeds_differ"))
-        marked = sum(self.marked[check.metric, case] for case in cases_of(check))
-        if marked and self.facts(check.metric).quantity == "seconds":
+        marked = sum(len(self.marked.get((check.metric, case), ())) for case in cases_of(check))
+        left = [self._seeds(check.metric, case, run) for case, run in zip(cases_of(check), runs, strict=True)]
+        if marked and min(map(len, left)) < FEWEST_SEEDS and self.facts(check.metric).quantity == "seconds":
             raise CannotJudgeError(Reason("marked_unreliable", count=marked, of=sum(map(len, runs))))
+
+    def _seeds(self, metric: str, case: str, seeds: Iterable[float]) -> list[float]:
+        """Return the seeds before the first whose time is marked: what a later seed lacks takes nothing from these."""
+        is_time = self.facts(metric).quantity == "seconds"
+        marked = self.marked.get((metric, case), ()) if is_time else ()
+        return [*takewhile(lambda seed: seed not in marked, seeds)]
 
     def values(self, case: str, metric: str, level: float | None = None) -> list[float]:
         """Return a metric of a case by its seeds, ascending; CannotJudgeError where a run has none."""
@@ -99,7 +106,7 @@ class TabledRuns:
         if follows and any((name, case) in self.gaps for name in names):
             raise CannotJudgeError(Reason("epoch_missing", case))
         levels = [level] if follows and level is not None else []
-        found = [value_of(*(run[seed] for run in runs), *levels) for seed in runs[0]]
+        found = [value_of(*(run[seed] for run in runs), *levels) for seed in self._seeds(metric, case, runs[0])]
         return defined(found, metric, self.facts(metric))
 
     def identity(self, case: str) -> str:
@@ -161,7 +168,9 @@ def read_runs(path: Path, benchmark: Benchmark) -> TabledRuns:
         curves.setdefault((metric, case), {}).setdefault(seed, []).append(value)
     lacking = rows.duplicated(RUN) & (rows["epoch"].diff() != 1)
     gaps = {*rows.loc[lacking, RUN[:2]].itertuples(index=False, name=None)}
-    marked = Counter(rows[rows["unreliable"] > 0].drop_duplicates(RUN)[RUN[:2]].itertuples(index=False, name=None))
+    marked: dict[tuple[str, str], set[float]] = {}
+    for metric, case, seed in rows.loc[rows["unreliable"] > 0, RUN].itertuples(index=False, name=None):
+        marked.setdefault((metric, case), set()).add(seed)
     in_blocks = {str(name) for name, own in rows.groupby("metric") if _are_in_blocks(own)}
     steps = {str(name): _printed_step(own) for name, own in rows.groupby("metric")}
     steps |= {name: row.rounding for name, row in declared.items() if row.rounding and name in steps}
