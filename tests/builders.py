@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from resnet18.records.consistency import SCOPES
 from resnet18.records.content import build_record, result_hash, seal
 from resnet18.records.record import Conditions, Epoch, Identity, Record, RecordSpec, Score, Segment, Summary
 from resnet18.records.store import Store
@@ -27,6 +28,8 @@ TINY = (
     "threads=1",
 )
 """Options that make any case of the suite run in a moment."""
+
+SIZES = ("requested_bytes", "free_bytes")
 
 TINY_ARGUMENTS = [word for option in TINY for word in ("-o", option)]
 
@@ -165,6 +168,28 @@ def make_losses(*losses: tuple[float, float], last_images: int = 20) -> tuple[Ep
     return tuple(epochs)
 
 
+def make_result(epochs: tuple[Epoch, ...]) -> dict[str, Any]:
+    """What a record says of a network that took all it got wrong for a dog, under the record's own keys."""
+    last = epochs[-1].clean
+    cats, wrong = (last.correct + 1) // 2, last.images - last.correct
+    confusion = ((cats, wrong, *[0] * 8), (0, last.correct - cats, *[0] * 8), *[(0,) * 10] * 8)
+    summary = Summary(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
+    return {
+        "classes": ("cat", "dog", *"cdefghij"),
+        "parameters": 1000,
+        "confusion": confusion,
+        "samples": [{"index": at, "label": 0, "prediction": int(not cats)} for at in range(6)],
+        "summary": summary,
+        "result_hash": result_hash(epochs, confusion, summary),
+    }
+
+
+def make_time(epochs: tuple[Epoch, ...]) -> dict[str, Any]:
+    parts = {key: [getattr(epoch, key) for epoch in epochs] for key in SCOPES if epochs}
+    sums = {key: None if None in found else sum(found) for key, found in parts.items()}
+    return sums | {"wall_s": max(9.0, sum(value or 0.0 for key, value in sums.items() if key != "data_wait_s"))}
+
+
 def make_identity(data: str | None = "d" * 64, **changes: Any) -> Identity:
     values = {"code_hash": "c" * 64, "shared_code_hash": "5" * 64, "commit": None, "dirty": None}
     return Identity(**{**values, "data_sha256": data, **changes})
@@ -187,18 +212,12 @@ def make_record(
 ) -> Record:
     experiment = experiment or make_experiment()
     request = request or Request(data=experiment.data)
-    facts: dict[str, Any] = {"time": {"wall_s": 9.0}}
+    facts: dict[str, Any] = {"failure": {"phase": "prepare", "message": "a bug", **dict.fromkeys(SIZES)}}
     if status == "ok":
-        epochs = epochs or (make_epoch(1),)
-        confusion = ((2, 0), (1, 3))
-        summary = Summary(parameters_sha256="a" * 64, predictions_sha256="b" * 64)
-        facts |= {
-            "numerics": {"torch": "2.14.1", "cpu_model": cpu, "threads": 2, **(numerics or {})},
-            "epochs": epochs,
-            "confusion": confusion,
-            "summary": summary,
-            "result_hash": result_hash(epochs, confusion, summary),
-        }
+        epochs = epochs or tuple(make_epoch(at) for at in range(1, experiment.epochs + 1))
+        numerics = {"torch": "2.14.1", "cpu_model": cpu, "threads": 2, **(numerics or {})}
+        facts = {"numerics": numerics, "epochs": epochs, **make_result(epochs)}
+    facts["time"] = make_time(epochs)
     facts |= {"scale": request.scale, "attempt": attempt, "status": status}
     facts["segments"] = (Segment(start="2026-01-01T00:00:00+00:00", end="2026-01-01T00:00:09+00:00"),)
     spec = {"experiment": experiment, "execution": execution or Execution(), "overrides": request.overrides}
@@ -233,6 +252,33 @@ def changed(record: Record, **changes: Any) -> Record:
             content[key] = value
         content["nulls"] = {one: why for one, why in content["nulls"].items() if one not in known}
     return seal(content)
+
+
+def fitting(record: Record) -> Record:
+    """The record with the epochs that its spec asks for, of its accuracies: those that are added take no time."""
+    spec, epochs = record.spec.experiment, list[Epoch]()
+    for at in range(1, spec.epochs + 1) if record.epochs else ():
+        known = record.epochs[min(at, len(record.epochs)) - 1]
+        tested = spec.test_images_last if at > spec.epochs - 3 else spec.test_images_epoch
+        asked = {"train": spec.train_images, "as_published": tested, "clean": tested}
+        sizes = {key: 1_000 if size == "all" else size for key, size in asked.items()}
+        changes: dict[str, Any] = {
+            key: Score(getattr(known, key).loss, round(getattr(known, key).accuracy * size), size)
+            for key, size in sizes.items()
+        }
+        changes |= {} if at <= len(record.epochs) else dict.fromkeys(SCOPES, 0.0)
+        steps = -(-sizes["train"] // spec.batch_size)
+        rate = spec.schedule.rate(spec.optimizer.lr, at * steps - 1, steps, spec.epochs)
+        epochs.append(replace(known, epoch=at, steps=steps, learning_rate=rate, **changes))
+    result = make_result(tuple(epochs)) if record.status == "ok" else {}
+    return changed(record, epochs=tuple(epochs), time=make_time(tuple(epochs)), **result)
+
+
+RESUMED = {
+    "flags": ["resumed"],
+    "segments": [{"start": f"2026-01-0{day}T00:00:00Z", "end": f"2026-01-0{day}T00:00:09Z"} for day in (1, 2)],
+}
+"""Two stretches of work, a day apart, under a record's own keys."""
 
 
 def under(record: Record, **conditions: Any) -> Record:

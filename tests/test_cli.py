@@ -11,6 +11,7 @@ from builders import (
     TOML,
     changed,
     claims_toml,
+    fitting,
     make_curve,
     make_experiment,
     make_record,
@@ -233,7 +234,8 @@ def looked(cli, tmp_path, monkeypatch):
         ran.append(sorted({(run.experiment.batch_size, run.experiment.seed) for run in new}))
         for run in new:
             height = asked[-1][run.experiment.batch_size] + noise[run.experiment.seed]
-            store.save(make_record(run.experiment, run.execution, request=request, epochs=make_curve(height, height)))
+            made = make_record(run.experiment, run.execution, request=request, epochs=make_curve(height, height))
+            store.save(fitting(made))
         return [Finished(run, "ok", was_recorded=run.run_id in known) for run in plan.runs]
 
     monkeypatch.setattr("resnet18.execution.runner.run_plan", run_plan)

@@ -25,7 +25,7 @@ from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "1781d7b29498d7d2a0c134c261fd20598af790a50cd1e4d2e10d4108f2876f38"
+GOLDEN = "6d2bc073f5989aa0ebf7704a92852a9ab813f66cf69c940a625ba4838c1aef92"
 
 
 def old_store(folder):

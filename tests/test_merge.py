@@ -1,7 +1,7 @@
 """Merging: records of several machines in one folder, copied and never edited, with a licence to divide their times."""
 
 import pytest
-from builders import make_epoch, make_experiment, make_record, make_store
+from builders import fitting, make_epoch, make_experiment, make_record, make_store
 from reports import text_of
 
 from resnet18.records.store import Store, merge
@@ -19,7 +19,8 @@ SECONDS = {"cpu": 30.0, "cuda": 1.5}
 def record_of(run):
     epochs = (make_epoch(1, train_s=SECONDS[run.execution.device] + run.experiment.seed / 100),)
     numerics = {"device": "cuda", "gpu_model": "a GPU"} if run.execution.device == "cuda" else {}
-    return make_record(run.experiment, run.execution, request=PAPER, epochs=epochs, cpu="a machine", numerics=numerics)
+    made = make_record(run.experiment, run.execution, request=PAPER, epochs=epochs, cpu="a machine", numerics=numerics)
+    return fitting(made)
 
 
 def runs_of(kind):

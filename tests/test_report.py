@@ -410,8 +410,8 @@ def test_predictions_stand_at_the_end_of_a_chapter(mine):
     files = [f"{kind}mine-paper-cifar10-jpeg.svg" for kind in ("", "confusion-", "samples-")]
 
     assert ("A table", "Predictions") == (table.title, predictions.title)
-    text = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 5 of 6 predictions are correct'
-    assert (f"{text} (83.3 %).",) == predictions.blocks[0]
+    text = 'A table, case "8", n = 1 seed, clean test images after the last epoch: 10 of 20 predictions are correct'
+    assert (f"{text} (50.0 %).",) == predictions.blocks[0]
     assert files == [figure.file for figure in figures_in(kept.parts[0].blocks)]
     assert files[:2] == [figure.file for figure in figures_in(damaged.parts[0].blocks)]
     assert files[:1] == [figure.file for figure in figures_in(kept.answer)]

@@ -53,13 +53,13 @@ def test_an_honest_record_is_bit_equal_also_where_only_its_code_was_other(verify
 
 def test_a_record_with_another_result_is_a_mismatch(verify, recorded):
     (epoch,) = recorded.epochs
-    epochs = (replace(epoch, clean=replace(epoch.clean, correct=epoch.clean.correct + 1)),)
+    epochs = (replace(epoch, train=replace(epoch.train, correct=epoch.train.correct + 1)),)
     content = recorded.model_copy(update={"epochs": epochs}).model_dump(mode="json")
     done = verify(epochs=content["epochs"], result_hash=result_hash(epochs, recorded.confusion, recorded.summary))
 
     assert 4 == done.exit_code
     assert "mismatch under an equal fingerprint" in done.stdout
-    assert "epoch.1.clean.correct: " in done.stdout
+    assert "epoch.1.train.correct: " in done.stdout
 
 
 @pytest.mark.parametrize(("part", "key", "value"), [("numerics", "threads", 64), ("identity", "data_sha256", OTHER)])
@@ -89,8 +89,9 @@ def test_what_cannot_be_verified_is_an_error(verify, tmp_path):
     ("numerics", "exit_code"),
     [
         ({"device": "cuda", "deterministic": False}, 3),
-        ({"device": "cuda", "deterministic": True}, 4),
-        ({"device": "cpu", "deterministic": False}, 4),
+        ({"device": "cuda", "gpu_model": "a GPU", "deterministic": True}, 4),
+        ({"device": "cpu", "cpu_model": "a processor", "deterministic": False}, 4),
+        ({"device": "cpu", "cpu_model": "unknown", "deterministic": False}, 3),
     ],
 )
 def test_without_deterministic_algorithms_a_device_promises_no_bits(numerics, exit_code):

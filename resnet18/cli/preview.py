@@ -13,7 +13,7 @@ from resnet18.cli.options import WhatToRun
 from resnet18.cli.report import all_with
 from resnet18.judge.reason import reason_text
 from resnet18.records.record import Record
-from resnet18.records.store import is_done, knows_machine, last_attempts
+from resnet18.records.store import is_done, last_attempts, machine_model
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError
 from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, TESTED_AT, DataSource
@@ -133,7 +133,7 @@ def of_this_machine(records: Iterable[Record]) -> list[Record]:
     }
 
     def is_here(numerics: Mapping[str, Any]) -> bool:
-        return knows_machine(numerics) and all(numerics.get(key) in values for key, values in here.items())
+        return machine_model(numerics) is not None and all(numerics.get(key) in values for key, values in here.items())
 
     return [record for record in records if is_here(record.fingerprint.numerics or {})]
 

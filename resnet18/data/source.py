@@ -17,7 +17,7 @@ from PIL import Image
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors, strict_json
+from resnet18.spec.errors import MOST_BYTES, EnvironmentMissingError, IntegrityError, disk_errors, strict_json
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_home
 
 LOG = logging.getLogger(__name__)
@@ -108,7 +108,8 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
-        about = strict_json((folder / "about.json").read_bytes())
+        with (folder / "about.json").open("rb") as file:
+            about = strict_json(file.read(MOST_BYTES + 1))
         train, test = (_read_split(folder, name) for name in ("train", "test"))
         data = DataSet(label, tuple(about["classes"]), train, test, about["sha256"])
         is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256

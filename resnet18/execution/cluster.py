@@ -18,7 +18,7 @@ from resnet18.data.source import open_data
 from resnet18.execution.attempt import RunIsTakenError, carry_out, run_lock
 from resnet18.execution.job import Engine, Job
 from resnet18.records import disk
-from resnet18.records.content import LIMIT, file_name, parse_record
+from resnet18.records.content import file_name, parse_record
 from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError, disk_errors
 from resnet18.spec.experiment import DataSource, data_home
@@ -185,7 +185,7 @@ def _data_sha256(source: DataSource, expected: str | None) -> str:  # noqa: ARG0
 def _packed(job: Job) -> Delivery:
     """Return what the attempt left, and remove it here, save a checkpoint that the run may go on from."""
     store = job.store
-    record = disk.read(store.folder / file_name(job.run.run_id, job.attempt), LIMIT)
+    record = disk.read(store.folder / file_name(job.run.run_id, job.attempt))
     picture = store.picture_path(job.run.run_id, job.attempt)
     delivery = Delivery(
         record=record.decode(),

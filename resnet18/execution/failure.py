@@ -69,7 +69,8 @@ def classify(error: Exception, *, is_capped: bool = False) -> Status:
 
 def record_death(job: Job, status: Status, cause: str, *, start: str | None = None, wall_s: float = 0.0) -> Status:
     """Write the record of a process that could not, unless it has left its own; return the status of that record."""
-    segment = Segment(start=start or utc_now(), end=utc_now())
+    start = start or utc_now()
+    segment = Segment(start=start, end=utc_now(start))
     facts = {"status": status, "segments": (segment,), "time": {"wall_s": wall_s}}
     record = job.record({**facts, "failure": failure_facts(status, "unknown", cause)})
     if job.store.attempts(record.run_id) >= job.attempt:  # under the record's id: a trial's run has that of the whole

@@ -22,7 +22,7 @@ from resnet18.execution.job import Engine, Finished, Job
 from resnet18.execution.progress import Progress
 from resnet18.records import disk
 from resnet18.records.record import Status
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError, strict_json
 
 LOOK_S = 10.0  # how often Slurm is asked, which has others to serve
 LAG_S = 60.0  # for a record to be seen here after its job has ended: NFS keeps what a folder holds for so long
@@ -90,7 +90,7 @@ class SlurmEngine(Engine):
 
     def _left_over(self) -> dict[str, Place]:
         """Return where each run is that earlier commands submitted and that has not ended."""
-        arrays = {file.parent.name: json.loads(disk.read(file, 1 << 24)) for file in self._folder.glob("*/array.json")}
+        arrays = {file.parent.name: strict_json(disk.read(file)) for file in self._folder.glob("*/array.json")}
         alive = queued(arrays)
         for name in arrays.keys() - {name for name, _ in alive}:
             (self._folder / name / "array.json").unlink()

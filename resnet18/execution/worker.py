@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from resnet18.data.source import open_data
 from resnet18.execution.failure import InterruptedRunError, TimeLimitError, classify, error_text, failure_facts
@@ -17,13 +18,23 @@ from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head, encode_picture
+from resnet18.records.consistency import of_epochs
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import FINAL, Epoch, Memory, Segment, Status
 from resnet18.spec.errors import IntegrityError
 from resnet18.training.device import memory_capped, ready_device, resolve_for_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.native import path_numerics
-from resnet18.training.results import START, Position, conclude, learned_nothing, parameter_count, restore, snapshot
+from resnet18.training.results import (
+    START,
+    Moment,
+    Position,
+    conclude,
+    learned_nothing,
+    parameter_count,
+    restore,
+    snapshot,
+)
 from resnet18.training.setup import Setup, compile_network, form_of, set_up
 
 
@@ -59,7 +70,7 @@ class Measurement:
     @property
     def _segments(self) -> tuple[Segment, ...]:
         """The stretches of work that led here, this one the last."""
-        return (*self._earlier, Segment(start=self._start, end=utc_now()))
+        return (*self._earlier, Segment(start=self._start, end=utc_now(self._start)))
 
     def _tell(self, note: str) -> None:
         self._send(Message(note=note))
@@ -132,17 +143,24 @@ class Measurement:
         if checkpoint is None:
             return START
         head, identity = checkpoint.head, self.job.identity
-        own = {"code": identity.code_hash, "data": identity.data_sha256, **self._facts["numerics"]}
-        given = {"code": head.code_hash, "data": head.data_sha256, **head.numerics}
+        own = {
+            "run": self.job.run.run_id,
+            "code": identity.code_hash,
+            "data": identity.data_sha256,
+            **self._facts["numerics"],
+        }
+        given = {"run": head.run_id, "code": head.code_hash, "data": head.data_sha256, **head.numerics}
         if differing := [key for key in {**own, **given} if own.get(key) != given.get(key)]:
             self._tell(f"begins anew: checkpoint: was made under other {', '.join(differing)}")
             return START
         try:
+            check_place(head, setup)
             position = restore(setup, clock, head.training, checkpoint.arrays)
         except IntegrityError as error:
             self._tell(f"begins anew: {error}")
             return START
         self._earlier, self._epochs = head.segments, list(head.epochs)
+        self._start = utc_now(head.segments[-1].end)
         self._facts["flags"].append("resumed")
         self._add_seconds(head.time)
         self._tell(f"resumes in epoch {position.epoch} after step {position.steps}")
@@ -209,6 +227,21 @@ class Measurement:
         job.store.save(record)
         if status in FINAL:
             self._checkpoints.clear()
+
+
+def check_place(head: Head, setup: Setup) -> None:
+    """Raise IntegrityError unless the epochs and sums of a checkpoint are those that lead to its position."""
+    try:
+        position = TypeAdapter(Moment).validate_python(head.training).position
+    except ValidationError as error:
+        raise IntegrityError("checkpoint", "says no position of a training") from error
+    size, images = setup.experiment.batch_size, len(setup.train_indices)
+    leads_there = head.segments and position.epoch == len(head.epochs) + 1 <= setup.experiment.epochs
+    seen, is_of_epoch = min(position.steps * size, images), (position.steps - 1) * size < images
+    if not leads_there or not is_of_epoch or not position.tally.correct <= position.tally.images == seen:
+        raise IntegrityError("checkpoint", "its epochs and sums do not lead to its position")
+    for contradiction in of_epochs(head.epochs, setup.experiment):
+        raise IntegrityError("checkpoint", contradiction)
 
 
 def _since_s(start_ns: int) -> float:

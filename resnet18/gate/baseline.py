@@ -12,13 +12,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from resnet18.records import disk
 from resnet18.records.record import Record
-from resnet18.records.store import Store, differ_in_code, knows_machine
+from resnet18.records.store import Store, differ_in_code, machine_model
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError, strict_json
 from resnet18.spec.identity import digest
@@ -42,7 +42,7 @@ class KeptCase(Model):
 class Index(Model):
     """What a baseline holds."""
 
-    schema_version: Literal[1]
+    schema_version: Annotated[int, Field(ge=1, le=1)]
     commit: str
     cases: dict[str, KeptCase]
 
@@ -105,7 +105,7 @@ def read_baseline(folder: Path) -> Baseline:
     Raises IntegrityError if its index or a record is damaged or of another version, UnfinishedError without records.
     """
     try:
-        index = Index.model_validate(strict_json((folder / INDEX).read_bytes()))
+        index = Index.model_validate(strict_json(disk.read(folder / INDEX)))
     except (OSError, ValueError) as error:
         reason = f"is no index of a baseline that this suite reads: {' '.join(str(error).splitlines()[:3])}"
         raise IntegrityError(str(folder / INDEX), reason, next_step=f"update the suite, or {MAKE_ONE}") from None
@@ -193,7 +193,7 @@ def other_numerics(first: Record, second: Record) -> list[str]:
     Nor are they where the processor is unknown: two unknown processors need not be equal.
     """
     a, b = _numerics(first), _numerics(second)
-    unknown = [] if knows_machine(a) or knows_machine(b) else ["cpu_model, which is unknown"]
+    unknown = [] if machine_model(a) or machine_model(b) else ["cpu_model, which is unknown"]
     return [*(key for key in a | b if a.get(key) != b.get(key)), *unknown]
 
 

@@ -7,15 +7,14 @@ import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
 
 from resnet18.records import disk
-from resnet18.records.record import Count, Epoch, Id, Segment, Sha256
+from resnet18.records.record import Count, Epoch, Id, Seconds, Segment, Sha256
 from resnet18.spec.errors import IntegrityError, Items, Model, disk_errors, strict_json
 from resnet18.spec.identity import canonical_json
 
@@ -40,7 +39,7 @@ class Head(Model):
     numerics: dict[str, str | int | bool]
     segments: Items[Segment]  # what went before, the stretch that wrote this included
     epochs: Items[Epoch]  # those that are complete
-    time: dict[str, Annotated[float, Field(ge=0)]]  # seconds by scope, over the complete epochs and all segments
+    time: dict[str, Seconds]  # seconds by scope, over the complete epochs and all segments
     training: dict[str, Any]  # the state of the loop, in its own words (`training.results.Moment`)
     arrays: Items[Entry] = ()
 

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from resnet18.records import disk
+from resnet18.records.consistency import contradictions
 from resnet18.records.record import (
     SCHEMA_VERSION,
     Conditions,
@@ -24,10 +25,9 @@ from resnet18.records.record import (
     Time,
     null_keys,
 )
-from resnet18.spec.errors import IntegrityError, disk_errors, strict_json
+from resnet18.spec.errors import IntegrityError, disk_errors, short, strict_json
 from resnet18.spec.identity import digest, ids_of
 
-LIMIT = 64 << 20  # bytes of a record's file; a thousand epochs take less than one mebibyte
 NO_SIZE = "the attempt did not run out of memory, or its message does not say"
 NULL_REASONS = {
     "time.compile_s": "the spec asks for no compilation",
@@ -61,9 +61,9 @@ def file_name(run_id: str, attempt: int) -> str:
     return f"{run_id}.{attempt}.json"
 
 
-def utc_now() -> str:
-    """Return the time for people, in UTC. Durations never come from it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def utc_now(after: str = "") -> str:
+    """Return the time for people, in UTC, or `after` where the clock was set back. Durations never come from it."""
+    return max(after, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def result_hash(epochs: tuple[Epoch, ...], confusion: tuple[tuple[int, ...], ...], summary: Summary) -> str:
@@ -168,28 +168,36 @@ def seal(content: dict[str, Any]) -> Record:
 
 
 def parse_record(text: bytes, name: str) -> Record:
-    """Return the record that a file of this name holds; IntegrityError if it is none, was changed, or is another's."""
+    """Return the record that a file of this name holds, judged.
+
+    Raises IntegrityError if it is none, was changed, contradicts itself, or is another's: what it derives from its own
+    content is computed again. Takes time and memory in proportion to the text, up to a second and 200 MB.
+    """
     try:
         return _parsed(text, name)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg']}"
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-    raise IntegrityError(name, f"is no record: {reason}", next_step="move the file away")
+    raise IntegrityError(name, f"is no record: {short(reason, 200)}", next_step="move the file away")
 
 
 def _parsed(text: bytes, name: str) -> Record:
     content = strict_json(text)
-    if (version := content["schema_version"]) != SCHEMA_VERSION:
-        what = f"format {version!r:.20} is not that of this suite ({SCHEMA_VERSION})"
+    if not isinstance(content, dict):
+        raise TypeError("is no JSON object")
+    if (version := content.get("schema_version")) != SCHEMA_VERSION or type(version) is not int:
+        what = f"format {short(version, 20)} is not that of this suite ({SCHEMA_VERSION})"
         raise IntegrityError(name, what, next_step="use the suite that made it, or move the file away")
-    if content["record_hash"] != record_hash(content):
+    if content.get("record_hash") != record_hash(content):
         what, next_step = "was changed after it was written", "restore the file, or delete it and run again"
         raise IntegrityError(name, what, next_step=next_step)
     # Keys that a later version has added are left out, except in the spec, which ids are made of.
-    spec = RecordSpec.model_validate(content["spec"])
+    spec = RecordSpec.model_validate(content.get("spec"))
     record = Record.model_validate({**content, "spec": spec}, extra="ignore")
+    for contradiction in contradictions(record):
+        raise ValueError(contradiction)
     derived: dict[str, Any] = {**ids_of(spec.experiment, spec.execution)._asdict(), "seed": spec.experiment.seed}
     if record.confusion and record.summary:
         derived["result_hash"] = result_hash(record.epochs, record.confusion, record.summary)
@@ -197,13 +205,11 @@ def _parsed(text: bytes, name: str) -> Record:
         raise ValueError(f"its {wrong[0]} is not that of its content")
     if name != (own := file_name(record.run_id, record.attempt)):  # a copy would be a second measurement of nothing
         raise IntegrityError(name, f"holds the record {own}", next_step="rename it, or move the copy away")
-    if record.conditions is None:
-        return record
-    flags = _flagged(record.flags, record.conditions.model_dump(), record.fingerprint.numerics)
-    return record.model_copy(update=flags)
+    conditions = None if record.conditions is None else record.conditions.model_dump()
+    return record.model_copy(update=_flagged(record.flags, conditions, record.fingerprint.numerics))
 
 
 def load_record(path: Path) -> Record:
     """Read one record; IntegrityError if it cannot be read, or as `parse_record`."""
     with disk_errors(IntegrityError, path.name, "cannot be read", "look at its permissions, and at the disk"):
-        return parse_record(disk.read(path, LIMIT), path.name)
+        return parse_record(disk.read(path), path.name)

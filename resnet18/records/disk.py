@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import MOST_BYTES, IntegrityError
 
 TEMPORARY = f".*.{'[0-9a-f]' * 16}.tmp"
 UNLOCKED_S = 60  # an empty temporary file may be younger than its writer's lock on it
@@ -63,7 +63,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read(path: Path, limit: int) -> bytes:
+def read(path: Path, limit: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file of at most `limit` bytes; IntegrityError if it is another thing."""
     if path.is_symlink():
         raise IntegrityError(path.name, "is a symbolic link", next_step="put the file itself there")

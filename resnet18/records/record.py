@@ -1,9 +1,10 @@
 """The record: what one attempt at a run leaves. Raw values only; whatever can be computed from them is computed."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, Strict, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from resnet18.spec.benchmark import Assumption
@@ -22,10 +23,11 @@ FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupport
 # dictionaries that JSON has for them, so their fields are strict one by one.
 COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
-Seconds = Annotated[float, Strict(), Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0)]
+MOST = 2**53  # of anything that is counted: every whole number up to it is a float, too
+Seconds = Annotated[float, Strict(), Field(ge=0, le=1e10)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=MOST)]
+Count = Annotated[int, Strict(), Field(ge=0, le=MOST)]
+Share = Annotated[float, Field(ge=0, le=1.01)]  # counters of the system are read one after the other
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
@@ -34,9 +36,9 @@ Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 class Score:
     """Loss and hits on a set of images under one protocol."""
 
-    loss: Annotated[float, Strict()]  # mean cross entropy, in nats
-    correct: Annotated[int, Strict(), Field(ge=0)]
-    images: Annotated[int, Strict(), Field(ge=1)]
+    loss: Annotated[float, Strict(), Field(ge=-1, le=1e39)]  # mean cross entropy, in nats; single precision ends there
+    correct: Count
+    images: Positive
 
     @property
     def accuracy(self) -> float:
@@ -48,9 +50,9 @@ class Score:
 class Epoch:
     """One pass over the training images, and the evaluations after it."""
 
-    epoch: Annotated[int, Strict(), Field(ge=1)]
+    epoch: Positive
     learning_rate: Annotated[float, Strict()]  # of the epoch's last step
-    steps: Annotated[int, Strict(), Field(ge=1)]
+    steps: Positive
     train: Score
     """While training: each batch scored before the step on it, on augmented images, with the loss that is trained."""
     as_published: Score
@@ -92,12 +94,12 @@ class Conditions(Model):
     """What else went on while the run was measured. Shares are of the CPU time that the run could have used."""
 
     cpus: Positive | None
-    cpu_quota: Annotated[float, Field(gt=0)] | None
+    cpu_quota: Annotated[float, Field(gt=0, le=1e6)] | None
     cpu_steal_share: Share | None
     cpu_others_share: Share | None
     cpu_pressure_share: Share | None
     """Of the time: something waited for a processor (Linux's pressure stall information)."""
-    load_average: Share | None  # of the minute before the run
+    load_average: Annotated[float, Field(ge=0, le=1e6)] | None  # of the minute before the run
     governor: str | None
     on_battery: bool | None
     suspended_s: Seconds | None
@@ -106,8 +108,8 @@ class Conditions(Model):
     samples: Count | None
     gpu_reserved_bytes: Count | None  # by the driver; some memory figures include them
     gpu_other_processes: Count | None
-    gpu_throttle: Items[str] | None
-    gpu_clock_mhz: Items[int] | None  # lowest, median and highest clock of the processors
+    gpu_throttle: Annotated[Items[str], Field(max_length=32)] | None
+    gpu_clock_mhz: Annotated[tuple[Count, Count, Count], Strict(False)] | None  # lowest, median and highest
 
 
 class Identity(Model):
@@ -127,11 +129,21 @@ class Fingerprint(Model):
     numerics: dict[str, str | int | bool] | None
 
 
+def _is_moment(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    if not text.isascii() or moment.utcoffset() is None or not 1970 <= moment.year < 2200:
+        raise ValueError("must be a date with time and offset, such as 2026-01-31T12:00:00+00:00")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_is_moment)]
+
+
 class Segment(Model):
     """One uninterrupted stretch of work, in UTC."""
 
-    start: str
-    end: str
+    start: Moment
+    end: Moment
 
 
 class Sample(Model):
@@ -170,7 +182,7 @@ class Failure(Model):
 class Record(Model):
     """One attempt at a run. `nulls` gives the reason for every null."""
 
-    schema_version: Literal[2]
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
     run_id: Id
     arm_id: Id
     experiment_id: Id
@@ -186,10 +198,10 @@ class Record(Model):
     epochs: Items[Epoch]
     time: Time
     memory: Memory
-    energy_j: float | None
+    energy_j: Annotated[float, Field(ge=0, le=1e15)] | None
     conditions: Conditions | None
     unreliable_because: Items[str] = ()
-    confusion: Items[Items[int]] | None  # counts [label][prediction] of the last epoch (clean)
+    confusion: Items[Items[Count]] | None  # counts [label][prediction] of the last epoch (clean)
     samples: Items[Sample] | None
     classes: Items[str] | None
     parameters: Positive | None

@@ -9,9 +9,13 @@ from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
-from resnet18.records.content import LIMIT, file_name, load_record, parse_record
+from resnet18.records.consistency import MOST_ATTEMPTS
+from resnet18.records.content import file_name, load_record, parse_record
 from resnet18.records.record import FINAL, Record, difference
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
+
+DIGITS, BELIEVED = len(str(MOST_ATTEMPTS)), 1_000
+"""Of the number of an attempt in a file's name: how long it may be, and up to which it is not looked into."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,16 @@ class Store:
         return self.folder / f"{run_id}.{attempt}.png"
 
     def attempts(self, run_id: str) -> int:
-        """Return how many attempts at a run left a record."""
-        numbers = (path.name.split(".")[1] for path in self.folder.glob(f"{run_id}.*.json"))
-        return max((int(number) for number in numbers if number.isdecimal()), default=0)
+        """Return the number of the last attempt at a run that left a record, 0 where none did.
+
+        A high number counts only if its file holds that record: any file can be called so.
+        """
+        parts = (path.name.split(".")[1] for path in self.folder.glob(f"{run_id}.*.json"))
+        numbers = (int(part) for part in parts if part.isascii() and part.isdecimal() and len(part) <= DIGITS)
+        for number in sorted(numbers, reverse=True):
+            with suppress(IntegrityError):
+                return number if number <= BELIEVED else self.load(run_id, number).attempt
+        return 0
 
     def load(self, run_id: str, attempt: int) -> Record:
         """Return one record; IntegrityError if it was changed, or is none."""
@@ -125,10 +136,12 @@ def promises_bits(numerics: Mapping[str, object] | None) -> bool:
     return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
 
 
-def knows_machine(numerics: Mapping[str, object] | None) -> bool:
-    """Say whether numerics tell what computed: a GPU or a processor. Two that are unknown need not be equal ones."""
+def machine_model(numerics: Mapping[str, object] | None) -> str | None:
+    """Return which GPU or processor computed; None where that is unknown: two that are unknown need not be equal."""
     found = numerics or {}
-    return any(found.get(key) not in {None, "", "unknown"} for key in ("gpu_model", "cpu_model"))
+    is_gpu = "gpu_model" in found or found.get("device") in {"cuda", "xpu"}
+    model = str(found.get("gpu_model" if is_gpu else "cpu_model", "")).strip()
+    return None if model.lower() in {"", "unknown", "none"} else model
 
 
 def origin(record: Record) -> tuple[str, str, str | None]:
@@ -141,8 +154,10 @@ def contradict(first: Record, second: Record) -> bool:
     """Say whether two records of one run, of the same code, data and numerics, have results that may not differ."""
     numerics = first.fingerprint.numerics
     are_alike = origin(first) == origin(second) and numerics == second.fingerprint.numerics
-    may_not_differ = first.status == second.status == "ok" and knows_machine(numerics) and promises_bits(numerics)
-    return are_alike and may_not_differ and first.result_hash != second.result_hash
+    may_not_differ = first.status == second.status == "ok" and promises_bits(numerics)
+    return (
+        are_alike and may_not_differ and machine_model(numerics) is not None and first.result_hash != second.result_hash
+    )
 
 
 def first_difference(first: Record, second: Record) -> str | None:
@@ -189,16 +204,24 @@ def merge(folders: Sequence[Path], into: Path) -> dict[str, list[str]]:
 
 def _take(path: Path, target: Store) -> str:
     """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left_out`."""
-    record, content, there = load_record(path), disk.read(path, LIMIT), _content(target.folder / path.name)
+    record, content, there = load_record(path), disk.read(path), _content(target.folder / path.name)
     if there == content:
         return "known"
-    others = [load_record(other) for other in sorted(target.folder.glob(f"{record.run_id}.*.json"))]
+    others = list[Record]()
+    for other in sorted(target.folder.glob(f"{record.run_id}.*.json")):
+        with suppress(
+            *(() if other.name == path.name else (IntegrityError,))
+        ):  # a damaged one is named by who reads it
+            others.append(load_record(other))
     if rival := next((other for other in others if contradict(other, record)), None):
         what = f"contradicts a record of the same run on an equal machine: {first_difference(rival, record)}"
         next_step = "run it again; a changed machine or a defect made one of them"
         raise IntegrityError(path.name, what, next_step=next_step)
-    numerics = record.fingerprint.numerics
-    if there or any(other.status == "ok" and other.fingerprint.numerics != numerics for other in others):
+    mine = record.fingerprint.numerics
+    is_apart = machine_model(mine) is None or any(
+        other.fingerprint.numerics != mine for other in others if other.status == "ok"
+    )
+    if there or (is_apart and any(other.status == "ok" for other in others)):
         return "left_out"
     # The picture comes first: a record without it would be taken for a run that left none.
     if picture := _content(path.with_suffix(".png")):
@@ -209,5 +232,5 @@ def _take(path: Path, target: Store) -> str:
 
 def _content(path: Path) -> bytes | None:
     with suppress(FileNotFoundError):
-        return disk.read(path, LIMIT)
+        return disk.read(path)
     return None

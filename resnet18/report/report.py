@@ -7,7 +7,6 @@ from pathlib import Path
 
 from resnet18.judge.hypotheses import candidate_records
 from resnet18.records import disk
-from resnet18.records.content import LIMIT
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
 from resnet18.records.store import Readings, Store, last_attempts
 from resnet18.report import document as doc
@@ -112,7 +111,7 @@ def write_pages(results: Path, pages: dict[str, str], figures: Collection[Figure
 
 def _read(path: Path) -> bytes | None:
     try:
-        return disk.read(path, LIMIT)
+        return disk.read(path)
     except (OSError, IntegrityError):  # nothing was left, or something that is no regular file
         return None
 

@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import chain
+from math import isfinite
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 # TOML and JSON know arrays, not tuples: the container converts, its items stay strict.
-Items = Annotated[tuple[T, ...], Strict(False)]
+Items = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]  # a million wrong items are one finding
 
 _UNSEEN = r"\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
@@ -28,6 +30,9 @@ MOST_DOTS = 100
 """On a line of TOML. A dotted key costs the parser the square of its parts: 100,000 of them fill any memory."""
 LARGEST = 2**64  # of whole numbers. Larger ones, written in hexadecimal, cannot even be printed in a message.
 DEEPEST = 64  # tables and arrays inside one another
+LONGEST_TEXT, LONGEST_NUMBER = 10_000, 100  # characters of a text, and of a number that is not whole
+MOST_BYTES, MOST_VALUES, MOST_KEYS = 8 << 20, 400_000, 1_000
+"""Of a JSON text. A record of 10,000 epochs takes 6 MiB and 220,000 values; the most take a second and 100 MB."""
 
 SENTENCES = {
     "missing": 'the key "{key}" is missing',
@@ -119,22 +124,40 @@ def disk_errors(kind: type[SuiteError], where: str, what: str, next_step: str = 
         raise kind(where, f"{what}: {error.strerror}", next_step=next_step) from None
 
 
-def strict_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of a JSON text; ValueError if it is none, or ambiguous: a key twice, NaN, too deep."""
+def strict_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text; ValueError if it is none, ambiguous (a key twice, NaN), or beyond a limit.
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if twice := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
-            raise ValueError(f'key "{twice[0]}" is there twice')
-        return dict(pairs)
-
-    def no_number(text: str) -> None:
-        raise ValueError(f"{text} is no JSON")
-
+    Takes linear time: what is too large is refused by its length and its commas and brackets, before it is parsed.
+    """
+    if len(content) > MOST_BYTES or sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"is larger than {MOST_BYTES:,} bytes, or holds more than {MOST_VALUES:,} values")
     try:
-        text = content.decode("utf-8") if isinstance(content, bytes) else content
-        return json.loads(text, object_pairs_hook=once, parse_constant=no_number)
+        value = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_number, parse_float=_number)
     except RecursionError:
-        raise ValueError("is nested too deeply") from None
+        raise ValueError("nested too deeply") from None
+    _check_limits(value)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f'key "{short(twice)}" is there twice')
+    if len(found) > MOST_KEYS:
+        raise ValueError(f"has an object of more than {MOST_KEYS:,} keys")
+    return found
+
+
+def _number(text: str) -> float:
+    if len(text) > LONGEST_NUMBER or not isfinite(value := float(text)):
+        raise ValueError(f"{short(text)} is no number that JSON and 64 bits can hold")
+    return value
+
+
+def short(text: object, most: int = 80) -> str:
+    """Return what a message shows of a text: its beginning, where it is longer than so many characters."""
+    shown = str(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -146,17 +169,23 @@ def parse_toml(text: str) -> dict[str, Any]:
         content = tomllib.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    _check_limits(content, 0)
+    _check_limits(content)
     return content
 
 
-def _check_limits(value: object, depth: int) -> None:
-    if depth == DEEPEST:
-        raise ValueError("nested too deeply")
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise ValueError("a whole number beyond 64 bits")
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_limits(inner, depth + 1)
+def _check_limits(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        for each in level:
+            if isinstance(each, int) and abs(each) > LARGEST:
+                raise ValueError("a whole number beyond 64 bits")
+            if isinstance(each, str) and len(each) > LONGEST_TEXT:
+                raise ValueError(f'"{short(each)}" is longer than {LONGEST_TEXT:,} characters')
+        inside = (each for each in level if isinstance(each, dict | list))
+        level = [inner for each in inside for inner in (chain(*each.items()) if isinstance(each, dict) else each)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str, next_step: str = "") -> M:

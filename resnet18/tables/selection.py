@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from resnet18.records.record import Record
-from resnet18.records.store import differ_in_code, is_done, knows_machine, last_attempts
+from resnet18.records.store import differ_in_code, is_done, last_attempts, machine_model
 from resnet18.spec.benchmark import Benchmark, Case
 from resnet18.spec.claim import MetricCheck
 from resnet18.spec.errors import SpecError
@@ -168,7 +168,7 @@ def mixed(records: Collection[Record], *, are_costs: bool, are_compared: bool = 
         return "several_codes"
     if not are_costs or len(records) < 2:
         return None
-    if not all(knows_machine(record.fingerprint.numerics) for record in records):
+    if any(machine_model(record.fingerprint.numerics) is None for record in records):
         return "unknown_machine"
     found = defaultdict[str, set[tuple[object, ...]]](set)
     for record in records:
@@ -186,9 +186,7 @@ def machine(record: Record) -> str:
 
 
 def _model(record: Record) -> str:
-    numerics = record.fingerprint.numerics or {}
-    known = numerics.get("gpu_model") or numerics.get("cpu_model")
-    return str(known) if knows_machine(numerics) else "unknown machine"
+    return machine_model(record.fingerprint.numerics) or "unknown machine"
 
 
 def optimizer_form(record: Record) -> str:

@@ -2,7 +2,7 @@
 
 import io
 
-from builders import TINY, TOML, make_benchmark, make_record, make_store
+from builders import TINY, TOML, fitting, make_benchmark, make_record, make_store
 from rich.console import Console
 
 from resnet18.execution.cluster import Delivery
@@ -52,7 +52,7 @@ def record_of(job: Job, status="ok", **changes):
     of = job.identity
     own = {"code": of.code_hash, "shared_code": of.shared_code_hash, "commit": of.commit, "dirty": of.dirty}
     changes = {"attempt": job.attempt, **own, "data": of.data_sha256} | changes
-    return make_record(job.run.experiment, job.run.execution, request=REQUEST, status=status, **changes)
+    return fitting(make_record(job.run.experiment, job.run.execution, request=REQUEST, status=status, **changes))
 
 
 def delivery_of(job: Job, status="ok", **changes):
