@@ -8,7 +8,7 @@ import pytest
 from builders import make_benchmark, make_store
 from hypothesis import settings
 
-from resnet18.execution.attempt import OF_REFERENCE, PRELOADED, spin_briefly
+from resnet18.execution.processes import OF_REFERENCE, PRELOADED, spin_briefly
 
 # Before any fork server starts, which keeps the environment of its start: tests leave the user's cache alone.
 os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")

@@ -14,7 +14,7 @@ from builders import TINY_ARGUMENTS, TOML, make_toml
 from pydantic import TypeAdapter
 from test_architecture import FILES, PACKAGE, imports_of
 
-from resnet18.execution.attempt import OF_REFERENCE, PRELOADED
+from resnet18.execution.processes import OF_REFERENCE, PRELOADED
 from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution, PathAsText
 from resnet18.training.device import UnsupportedError, ready_device

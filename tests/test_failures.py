@@ -1,4 +1,4 @@
-"""docs/failures.md: every kind of failure is there once, and every test that it names exists."""
+"""docs/failures.md and docs/processes.md: everything is there once, and every test that they name exists."""
 
 import ast
 import re
@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "failures.md"
-ROWS = [
-    [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-    for line in PAGE.read_text(encoding="utf-8").splitlines()
-    if re.match(r"\| \d+ \|", line)
-]
+DOCS = TESTS.parent / "docs"
+
+
+def rows_of(page):
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    numbered = (line for line in lines if re.match(r"\| \d+ \|", line))
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in numbered]
+
+
+ROWS, ARROWS = rows_of("failures.md"), rows_of("processes.md")
 TEST = re.compile(r"`(test_\w+\.py)::([Tt]est_?\w+)`")
 WITHOUT_TEST = re.compile(r"not built yet|does not arise", re.IGNORECASE)
 
@@ -27,12 +31,19 @@ def functions_of(file):
 
 
 def test_every_failure_of_the_catalogue_has_one_row():
-    """Numbers 1 to 75, in order, each with four cells."""
-    assert [str(number) for number in range(1, 76)] == [row[0] for row in ROWS]
+    """Numbers 1 to 76, in order, each with four cells."""
+    assert [str(number) for number in range(1, 77)] == [row[0] for row in ROWS]
     assert {4} == {len(row) for row in ROWS}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_every_arrow_of_the_diagram_has_one_row():
+    text = (DOCS / "processes.md").read_text(encoding="utf-8")
+    drawn = [number for label in re.findall(r" --> .*: ([\d, ]+)$", text, re.MULTILINE) for number in label.split(", ")]
+
+    assert sorted(drawn, key=int) == [row[0] for row in ARROWS]
+
+
+@pytest.mark.parametrize("row", ROWS + ARROWS, ids=lambda row: row[0])
 def test_every_row_names_tests_that_exist_or_says_why_there_is_none(row):
     """Nothing stands in the last cell but tests, unless the failure cannot arise or its part is not built."""
     named = TEST.findall(row[3])

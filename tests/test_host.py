@@ -236,7 +236,7 @@ LIMITS = {  # by the sentence: what is no reason yet, and what is
         {"cpu_others_share": None, "cpu_pressure_share": 0.4}, {"cpu_others_share": None, "cpu_pressure_share": 0.41},
     ),
     "the machine ran on its battery": ({}, {"on_battery": True}),
-    "the machine slept for 1.1 s (times count up to 1 s)": ({"suspended_s": 1.0}, {"suspended_s": 1.1}),
+    "run or machine stood still for 1.1 s (times count up to 1 s)": ({"suspended_s": 1.0}, {"suspended_s": 1.1}),
     "other programs used the GPU (1)": ({}, {"gpu_other_processes": 1}),
     f"the GPU lowered its clock: {', '.join(TROUBLE)}": ({}, {"gpu_throttle": ["SwPowerCap", *TROUBLE]}),
     "the GPU's clock fell by 5.5%, to 1890 of 2000 MHz (times count up to 5%)": (

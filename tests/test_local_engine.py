@@ -8,8 +8,8 @@ from builders import TINY, TOML, make_toml
 from fakes.jobs import ON_GPU, TIMED, Quiet, jobs_of
 
 from resnet18.cli.preview import filled
-from resnet18.execution import attempt, runner
-from resnet18.execution.attempt import SPINS, spin_briefly
+from resnet18.execution import processes, runner
+from resnet18.execution.processes import SPINS, spin_briefly
 from resnet18.execution.runner import ALL, LocalEngine, lease_gpu, shares
 from resnet18.measure.host import usable_cpus
 from resnet18.records.store import Store
@@ -110,7 +110,7 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out):
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])
 def test_waiting_threads_sleep_soon_unless_the_user_says_how_they_wait(name, monkeypatch):
-    monkeypatch.setattr(attempt.os, "environ", {name: "x"} if name else {})
+    monkeypatch.setattr(processes.os, "environ", {name: "x"} if name else {})
     spin_briefly()
 
-    assert ({name: "x"} if name else {"GOMP_SPINCOUNT": str(SPINS)}) == attempt.os.environ
+    assert ({name: "x"} if name else {"GOMP_SPINCOUNT": str(SPINS)}) == processes.os.environ

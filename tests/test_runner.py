@@ -110,8 +110,12 @@ def test_a_diverged_run_is_a_final_record_and_the_next_run_starts(ran):
         (children.with_loader_that_is_killed, None, r"crashed: .*DataLoader worker \(pid \d+\) is killed by signal"),
         (children.with_loader_that_hangs, None, "crashed: .*DataLoader timed out after 1 seconds"),
         (children.that_hangs, 0.1, "timeout: the time limit was over, and the process did not end by itself"),
+        (children.that_is_ended_by_a_real_time_signal, None, "crashed: the process was killed by signal 40"),
+        (children.that_exits, None, "crashed: the process ended with exit code 7"),
+        (children.that_falls_silent, None, "crashed: the process went on, but its messages ended: EOFError"),
+        (children.that_sends_no_messages, None, "crashed: the process went on, but its messages ended: OSError"),
     ],
-    ids=["killed", "loader killed", "loader hangs", "hangs"],
+    ids=["killed", "loader killed", "loader hangs", "hangs", "real-time signal", "exits", "silent", "no messages"],
 )
 def test_a_run_whose_process_dies_or_hangs_is_a_record(enter, limit_s, ends, make, records, monkeypatch):
     monkeypatch.setattr(attempts, "GRACE_S", 0.1)
@@ -132,6 +136,7 @@ def test_a_run_whose_process_dies_or_hangs_is_a_record(enter, limit_s, ends, mak
         (-signal.SIGKILL, (7, 8), "oom_host", "memory had run out"),
         (-signal.SIGABRT, (7, 8), "crashed", "killed by SIGABRT"),
         (1, (7, 8), "crashed", "exit code 1"),
+        (255, (7, 8), "crashed", "exit code 255, or with the process that it was forked from"),
     ],
 )
 def test_a_kill_by_the_kernel_for_want_of_memory_is_told_from_another(exit_code, kills, status, words):
@@ -163,7 +168,7 @@ def test_an_interrupt_stops_the_child_and_leaves_a_record(is_child_killed, make,
         carry_out(make(LONG), at_first_epoch(interrupt))
     (record,) = records()
 
-    assert ("interrupted", True) == (record.status, "stopped by the user" in record.failure.message)
+    assert ("interrupted", True) == (record.status, "stopped with its command" in record.failure.message)
     assert is_child_killed != ("InterruptedRunError: " in record.failure.message)
     assert [] == multiprocessing.active_children()
 
@@ -182,7 +187,7 @@ def test_a_second_interrupt_ends_the_child_at_once(make, records, monkeypatch):
         carry_out(make(), nothing)
 
     assert timeouts_s == [None, pytest.approx(600, abs=100)]
-    assert ["stopped by the user"] == [record.failure.message for record in records()]
+    assert ["stopped with its command"] == [record.failure.message for record in records()]
     assert [] == multiprocessing.active_children()
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -36,6 +37,8 @@ from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import Study
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""
 VERIFY_DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
@@ -116,7 +119,8 @@ def reported(error: BaseException, *, debug: bool = False) -> int:
         text, exit_code = f"{trace}error: {error}", error.exit_code
     elif isinstance(error, KeyboardInterrupt):
         text, exit_code = f"stopped; to resume: {typed_command()}", 130
-    typer.echo(printable(text), err=True)
+    with suppress(OSError):  # the terminal has gone
+        typer.echo(printable(text), err=True)
     return exit_code
 
 
@@ -175,16 +179,35 @@ app = made_of(COMMANDS, "Repeat the experiments of a lab report on ResNet-18 and
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 
+def take_any_character() -> None:
+    r"""Let a character that the terminal's encoding lacks be written as `\xd7`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
-    """Run the command line. SIGTERM and SIGHUP end it as an interrupt does: runs are recorded as interrupted."""
+    """Run the command. SIGINT, SIGTERM and SIGHUP end it by an interrupt: runs are recorded as interrupted.
+
+    One that was ignored before, as by `nohup`, is ignored. At the end none is heard any more: the exit code is that of
+    the first, and the children of the command are gone.
+    """
+    heard, ended = list[int](), list[bool]()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        reported(KeyboardInterrupt())
-        sys.exit(128 + number)
+        heard.append(number)
+        if not ended:
+            raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks is written as `\xd7`
-            stream.reconfigure(errors="backslashreplace")
-    app()
+    for number in ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        take_any_character()
+        app()
+    finally:
+        ended.append(True)
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_IGN)
+        if heard:
+            sys.exit(128 + heard[0])

@@ -1,43 +1,34 @@
 """One attempt at a run as its parent sees it: the run's lock, a fresh child process, and the record that it leaves.
 
-Children are forked from a server process that has imported torch but started neither threads nor CUDA: a child starts
-in hundredths of a second. The locks are the kernel's, which ends them with their holder (docs/decisions/0008).
+The locks are the kernel's, which ends them with their holder (docs/decisions/0008).
 """
 
-import ctypes
 import math
 import multiprocessing
 import os
 import signal
 import socket
-import sys
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from time import monotonic, perf_counter_ns
-from types import ModuleType
 
 import psutil
 from filelock import FileLock, Timeout
 
 from resnet18.execution.failure import ending, oom_kills, record_death
 from resnet18.execution.job import Job, Message
+from resnet18.execution.processes import end_with_runner, start, stopping_together
 from resnet18.records import disk
 from resnet18.records.content import utc_now
 from resnet18.records.record import Status
 from resnet18.spec.errors import plain
-from resnet18.spec.plan import Run
 
 GRACE_S = 5.0  # for a child to finish its step, save a checkpoint and leave its record
-PRELOADED = ["resnet18.execution.worker"]
-OF_REFERENCE = ["torch._dynamo", "torchvision.transforms.functional"]
-"""What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
-SPINS = 10_000  # half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)
-STOPPED: tuple[Status, str] = ("interrupted", "stopped by the user")
+LATE_S = 1.0  # by so much no waiting ends too late, unless the runner itself was stopped
+LONGEST_MESSAGE = 1 << 24  # bytes; an epoch's is a few thousand
+STOPPED: tuple[Status, str] = ("interrupted", "stopped with its command")
 
 
 class RunIsTakenError(Exception):
@@ -75,30 +66,36 @@ class ChildProcess:
     def __init__(self, job: Job, tell: Callable[[Message], None], held: ExitStack | None = None) -> None:
         self.job, self._tell, self._held = job, tell, held or ExitStack()
         self.status: Status | None = None  # how it ended, once the child is gone
-        self._is_asked_to_stop = False
+        self._is_asked_to_stop = self._is_gone = False
         self._start, self._start_ns, self._kills = utc_now(), perf_counter_ns(), oom_kills()
-        context = fork_server()
-        self.connection, sender = context.Pipe(duplex=False)
-        self._process = context.Process(target=_enter, args=(job.model_dump_json(), sender, str(job.log)), daemon=False)
-        main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
-        try:  # the child would import the caller's program, Ray's worker for example, and needs nothing of it
-            self._process.start()
-        finally:
-            sys.modules["__main__"] = main
-        sender.close()  # the child holds the only open end: when it ends, however it ends, reading ends
+        self.connection, sender = multiprocessing.Pipe(duplex=False)
+        arguments = (job.model_dump_json(), sender, str(job.log))
+        self._process = multiprocessing.get_context("forkserver").Process(target=_enter, args=arguments, daemon=False)
+        start(self._process)
+        sender.close()  # the child and its loader processes hold the other end
+        self.events: tuple[Connection, int] = (self.connection, self._process.sentinel)
         limit_s = job.policy.time_limit_s
         self.end_s = math.inf if limit_s is None else monotonic() + limit_s + GRACE_S
 
-    def read(self) -> None:
-        """Take the next message, or the child's end."""
-        try:
-            message = Message.model_validate_json(self.connection.recv_bytes())
-        except (EOFError, OSError):  # OSError: it was killed in the middle of a message
-            self._process.join()
-            ended = ending(self._process.exitcode or 0, self._kills, oom_kills())
-            self.end(*(STOPPED if self._is_asked_to_stop else ended))
+    def hear(self, ready: Collection[object]) -> None:
+        """Take the next message, or the child's end: `ready` holds the events that have come."""
+        if self.connection not in ready:  # all that it said is read
+            self._take_end("")
             return
-        self._tell(message)
+        try:
+            message = Message.model_validate_json(self.connection.recv_bytes(LONGEST_MESSAGE))
+        except Exception as error:  # noqa: BLE001 - its end, or what is no message: nothing is read after it
+            self._take_end(f": {type(error).__name__}")
+        else:
+            self._tell(message)
+
+    def _take_end(self, how: str) -> None:
+        """Say how the child ended; where it goes on without a word, end it."""
+        self._process.join(GRACE_S)
+        cause: tuple[Status, str] = ("crashed", f"the process went on, but its messages ended{how}")
+        if (exit_code := self._process.exitcode) is not None:
+            cause = ending(exit_code, self._kills, oom_kills())
+        self.end(*(STOPPED if self._is_asked_to_stop else cause))
 
     def ask_to_stop(self) -> None:
         """Ask the child to finish its step, save a checkpoint and leave its record."""
@@ -121,24 +118,26 @@ class ChildProcess:
 
     def _kill(self) -> None:
         """End the child where it still lives, and the loader processes that it has started."""
-        if self._process.is_alive() and self._process.pid is not None:
-            with suppress(ProcessLookupError):  # it has not made itself the first of a group yet
+        if not self._is_gone and self._process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # it has no group yet, or nothing is left of that
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
         self._process.join()
+        self._is_gone = True
 
 
 @contextmanager
 def child_processes() -> Iterator[list[ChildProcess]]:
     """Yield the list of child processes that go on. However it is left, none is.
 
-    An interrupt (KeyboardInterrupt, SystemExit) asks the children to finish their steps and leave their records, for
-    which they have a few seconds; a second one ends them at once.
+    An interrupt, like any error, asks the children to finish their steps and leave their records, for which they have a
+    few seconds; a second one ends them at once.
     """
     going: list[ChildProcess] = []
     try:
-        yield going
-    except (KeyboardInterrupt, SystemExit):
+        with stopping_together():
+            yield going
+    except BaseException:
         try:
             for child in going:
                 child.ask_to_stop()
@@ -157,10 +156,15 @@ def child_processes() -> Iterator[list[ChildProcess]]:
 def wait_for(going: list[ChildProcess], at_most_s: float = math.inf) -> list[ChildProcess]:
     """Wait until some of the children say something; take out and return those that have ended."""
     timeout_s = min([at_most_s, *(child.end_s - monotonic() for child in going)])
-    ready = wait([child.connection for child in going], None if timeout_s == math.inf else max(0.0, timeout_s))
+    begin_s, timeout_s = monotonic(), max(0.0, timeout_s)
+    events = [event for child in going for event in child.events]
+    ready = {*wait(events, None if timeout_s == math.inf else timeout_s)}
+    was_stopped = monotonic() > begin_s + timeout_s + LATE_S  # and the children with us: they may yet save their work
     for child in going:
-        if child.connection in ready:
-            child.read()
+        if was_stopped:
+            child.end_s = max(child.end_s, monotonic() + GRACE_S)
+        if not ready.isdisjoint(child.events):
+            child.hear(ready)
         elif monotonic() > child.end_s:
             child.end("timeout", "the time limit was over, and the process did not end by itself")
     ended = [child for child in going if child.status is not None]
@@ -179,35 +183,15 @@ def carry_out(job: Job, tell: Callable[[Message], None], limit_s: float = math.i
             wait_for(going, left_s)
 
 
-def spin_briefly() -> None:
-    """Let waiting threads of GNU OpenMP, which torch loads, sleep soon, unless the user has chosen how they wait."""
-    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
-        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
-
-
-def fork_server(runs: Collection[Run] = ()) -> ForkServerContext:
-    """Start the process that children are forked from, which imports what these runs need, unless it is there."""
-    spin_briefly()  # before the server loads torch
-    context = multiprocessing.get_context("forkserver")
-    is_reference = any(run.execution.path == "reference" for run in runs)
-    context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])
-    if threading.current_thread() is threading.main_thread():  # only it may set handlers, and only it gets Ctrl-C
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the server that starts
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, handler)
-    return context
-
-
 def _enter(text: str, sender: Connection, log: str) -> None:
     """Start of the child: everything heavy is imported here, not in the runner."""
-    from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
-
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    os.dup2(descriptor, 1)  # libraries print there without Python's knowledge
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
-    if sys.platform == "linux":  # the fork server ends with the runner, however that died; elsewhere a pipe tells
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    os.setpgid(0, 0)  # with its loader processes it can be killed as one group
+    end_with_runner()
+    from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
 
     def send(message: Message) -> None:
         try:
@@ -215,10 +199,6 @@ def _enter(text: str, sender: Connection, log: str) -> None:
         except OSError:  # the runner is gone, and the next one will start this run again: leave no second record
             raise SystemExit(1) from None
 
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
-    os.dup2(descriptor, 1)  # libraries print there without Python's knowledge
-    os.dup2(descriptor, 2)
-    os.close(descriptor)
     job = Job.model_validate_json(text)
     if job.gpus is not None:  # torch is imported, but has not looked for GPUs yet
         os.environ["CUDA_VISIBLE_DEVICES"] = job.gpus

@@ -33,6 +33,7 @@ DEVICE_IS_FULL = ("CUDA error: out of memory", "MPS backend out of memory", "CUD
 HOST_IS_FULL = ("can't allocate memory", "[Errno 12] Cannot allocate memory")
 # Of oneDNN, whatever failed: want of memory where a cap is in force, and nothing certain elsewhere.
 ONEDNN_FAILED = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
+LOST, OF_SERVER = 255, ", or with the process that it was forked from"  # multiprocessing then gives this code, too
 LONGEST = 2_000  # characters of a failure's message
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")  # in the name of an environment variable
 LEAST_SECRET, LEAST_NAME = 6, 3  # characters; a shorter secret, or name of a user or host, would be found everywhere
@@ -82,10 +83,11 @@ def record_death(job: Job, status: Status, cause: str, *, start: str | None = No
 def ending(exit_code: int, kills_before: int | None, kills_after: int | None) -> tuple[Status, str]:
     """Return the status of a child that left no record, and how it ended, in words."""
     if exit_code >= 0:
-        return "crashed", f"the process ended with exit code {exit_code}"
+        return "crashed", f"the process ended with exit code {exit_code}{OF_SERVER if exit_code == LOST else ''}"
     if exit_code == -signal.SIGKILL and None not in {kills_before, kills_after} and kills_before != kills_after:
         return "oom_host", "the kernel killed the process: memory had run out"
-    return "crashed", f"the process was killed by {signal.Signals(-exit_code).name}"
+    names = {one.value: one.name for one in signal.Signals}  # not every real-time signal has one
+    return "crashed", f"the process was killed by {names.get(-exit_code, f'signal {-exit_code}')}"
 
 
 def oom_kills(counters: Path = Path("/proc/vmstat")) -> int | None:

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import ChildProcess, RunIsTakenError, child_processes, fork_server, run_lock, wait_for
+from resnet18.execution.attempt import ChildProcess, RunIsTakenError, child_processes, run_lock, wait_for
 from resnet18.execution.job import DEFAULT, Engine, Finished, Job, Policy
+from resnet18.execution.processes import fork_server
 from resnet18.execution.progress import Progress
 from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.record import Identity, Record

@@ -7,7 +7,10 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
+from time import monotonic, process_time
 from typing import Any, Self
 
 import psutil
@@ -20,6 +23,7 @@ CPUS = Path("/sys/devices/system/cpu")
 BUSY = ("user", "nice", "system", "irq", "softirq")
 STATES = (*BUSY, "idle", "iowait", "steal")
 """Of a CPU, as psutil names them; guest time is part of user."""
+TICK_S = LATE_S = 0.2  # so often a process looks whether it was stopped; a busy machine is late by hundredths
 SHORTEST_S = 1.0
 """The kernel counts hundredths of a second: in a shorter span one too many would look like another program."""
 
@@ -79,10 +83,27 @@ class HostWatch:
 
     def __enter__(self) -> Self:
         self._before = self._after = self._look()
+        self._stopped_s, self._end = 0.0, Event()
+        self._ticking = Thread(target=self._tick, name="host-sampler", daemon=True)
+        with suppress(RuntimeError):  # the system's limit of threads
+            self._ticking.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end.set()
         self._after = self._look()
+
+    def _tick(self) -> None:
+        """Add up the time in which this process could not run: stopped by a signal, frozen, or with a paused machine.
+
+        All its threads stand still then: a tick comes late, and meanwhile the process took no CPU time.
+        """
+        last_s, last_cpu_s = monotonic(), process_time()
+        while not self._end.wait(TICK_S):
+            now_s, cpu_s = monotonic(), process_time()
+            late_s = now_s - last_s - TICK_S - (cpu_s - last_cpu_s)
+            self._stopped_s += late_s if late_s > LATE_S else 0.0
+            last_s, last_cpu_s = now_s, cpu_s
 
     @staticmethod
     def _look() -> dict[str, object]:
@@ -91,6 +112,8 @@ class HostWatch:
     def facts(self) -> tuple[dict[str, object], dict[str, str]]:
         """Return what went on in the context by key of FIGURES, and under "conditions.KEY" a reason for every null."""
         found = {key: _answer(make, self._before[key], self._after[key]) for key, (_, make) in FIGURES.items()}
+        if isinstance(slept_s := found["suspended_s"], float) or self._stopped_s:
+            found["suspended_s"] = round(self._stopped_s + (slept_s if isinstance(slept_s, float) else 0.0), 3)
         errors = {key: value for key, value in found.items() if isinstance(value, Exception)}
         reasons = {f"conditions.{key}": str(error) for key, error in errors.items()}
         return found | dict.fromkeys(errors), reasons

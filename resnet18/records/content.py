@@ -150,7 +150,7 @@ def disturbances(conditions: Mapping[str, Any], numerics: Mapping[str, Any]) -> 
             pressure > PRESSURE_LIMIT and not others_rested
         ),
         "the machine ran on its battery": known.get("on_battery", False),
-        f"the machine slept for {asleep_s:.1f} s (times count up to {SUSPENDED_LIMIT_S:.0f} s)": (
+        f"run or machine stood still for {asleep_s:.1f} s (times count up to {SUSPENDED_LIMIT_S:.0f} s)": (
             asleep_s > SUSPENDED_LIMIT_S
         ),
         f"other programs used the GPU ({processes})": processes > 0,

@@ -12,6 +12,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from fakes.disk import FaultyOs
 
 from resnet18.execution import attempt, worker
 from resnet18.execution.job import Job
+from resnet18.execution.processes import fork_server
 from resnet18.measure import Clock
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoints
@@ -73,9 +75,31 @@ def that_hangs(*arguments: Any) -> None:
         signal.pause()
 
 
+def that_is_ended_by_a_real_time_signal(*_: Any) -> None:
+    """Start a child that dies by a signal without a name."""
+    os.kill(os.getpid(), 40)
+
+
+def that_exits(*_: Any) -> None:
+    """Start a child that ends without a word."""
+    os._exit(7)
+
+
+def that_falls_silent(_text: str, sender: Connection, _log: str) -> None:
+    """Start a child that lets go of its runner, and lives."""
+    sender.close()
+    signal.pause()
+
+
+def that_sends_no_messages(_text: str, sender: Connection, _log: str) -> None:
+    """Start a child that writes something else where messages go, as a library may that mistakes a descriptor."""
+    os.write(sender.fileno(), b"Warning: something else\n")
+    signal.pause()
+
+
 def answer(question: Callable[..., Any], *arguments: Any) -> Any:
     """Return a question's answer from a fresh process; its errors are raised here."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=attempt.fork_server()) as pool:
+    with ProcessPoolExecutor(max_workers=1, mp_context=fork_server()) as pool:
         return pool.submit(question, *arguments).result()
 
 

@@ -1,0 +1,154 @@
+"""The processes of a command: the fork server, what stops and continues all of them, and their end with the command.
+
+Children are forked from a server process that has imported torch but started neither threads nor CUDA: a child starts
+in hundredths of a second. docs/processes.md draws who tells and ends whom.
+"""
+# ruff: noqa: SLF001 - Python names no other way to end the server and the tracker of its resources
+
+import atexit
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from threading import Thread, current_thread, main_thread
+from types import FrameType, ModuleType
+from typing import Any
+
+import psutil
+
+from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.plan import Run
+
+PRELOADED = ["resnet18.execution.worker"]
+OF_REFERENCE = ["torch._dynamo", "torchvision.transforms.functional"]
+"""What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
+SPINS = 10_000  # half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)
+STARTS = 2  # of a child; the second from a new server, where the first has found the server dead
+STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)  # which a terminal sends, the first at Ctrl-Z
+
+
+def spin_briefly() -> None:
+    """Let waiting threads of GNU OpenMP, which torch loads, sleep soon, unless the user has chosen how they wait."""
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
+
+
+def fork_server(runs: Collection[Run] = ()) -> ForkServerContext:
+    """Start the process that children are forked from, which imports what these runs need, unless it is there."""
+    spin_briefly()  # before the server loads torch
+    context = multiprocessing.get_context("forkserver")
+    is_reference = any(run.execution.path == "reference" for run in runs)
+    context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])
+    if current_thread() is main_thread():  # only it may set handlers, and only it gets Ctrl-C
+        with _inherited():
+            forkserver.ensure_running()
+    atexit.unregister(end_server)
+    atexit.register(end_server)  # once, before the handlers of what was imported earlier
+    return context
+
+
+@contextmanager
+def _inherited() -> Iterator[None]:
+    """Let a server that starts ignore what a terminal sends, as the runner decides, and tell nothing itself."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *STOPS)}
+    shown = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)  # what it lacks is told by the error of `start`
+    try:
+        yield
+    finally:
+        os.dup2(shown, 2)
+        os.close(shown)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def start(process: ForkServerProcess) -> None:
+    """Start a child; EnvironmentMissingError where that fails twice: a server that died is replaced by a new one."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # Ctrl-Z waits for the child, which is then stopped, too
+    try:  # the child would import the caller's program, Ray's worker for example, and needs nothing of it
+        for number in range(1, STARTS + 1):
+            try:
+                fork_server()
+                return process.start()
+            except Exception as error:  # noqa: BLE001 - whatever the server died of
+                if number == STARTS:
+                    what = f"no process can be started for a run: {type(error).__name__}: {error}"
+                    next_step = 'allow more memory or processes; this shows what torch lacks: python -c "import torch"'
+                    raise EnvironmentMissingError("this machine", what, next_step=next_step) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        sys.modules["__main__"] = main
+
+
+def end_with_runner() -> None:
+    """Make this process the first of a group, with the loader processes to come, and end all with the runner.
+
+    Raises RuntimeError where the runner is gone already.
+    """
+    os.setpgid(0, 0)
+    if sys.platform == "linux":  # where this process is stopped, the kernel ends it with the server
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    server: Any = forkserver._forkserver
+    os.close(server._forkserver_alive_fd)  # the server ends when the runner alone has let go of this
+    runner = multiprocessing.parent_process()
+    if runner is None or not runner.is_alive():
+        raise RuntimeError("the runner is gone")
+    Thread(target=_end_group_with, args=(runner.sentinel,), name="runner-watch", daemon=True).start()
+
+
+def _end_group_with(runner: int) -> None:
+    wait([runner])
+    os.killpg(0, signal.SIGKILL)
+
+
+def end_server() -> None:
+    """End the server and the tracker of its resources at once: what ends by itself would outlive the command."""
+    server: Any = forkserver._forkserver
+    tracker: Any = resource_tracker._resource_tracker
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+    with suppress(OSError):  # it is gone already
+        server._stop()
+        tracker._stop()
+
+
+@contextmanager
+def stopping_together() -> Iterator[None]:
+    """Let what stops this process at a terminal stop the children, too, and what continues it continue them."""
+    is_main = current_thread() is main_thread()
+    ours = [number for number in STOPS if is_main and signal.getsignal(number) is signal.SIG_DFL]
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        _tell_children(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        _tell_children(signal.SIGCONT)
+
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _tell_children(number: int) -> None:
+    """Send a signal to whatever the fork server has forked, and to their loader processes.
+
+    Never to the server itself: stopped, it could not end with a runner that is killed.
+    """
+    runner = psutil.Process()
+    helpers = runner.children()
+    for process in runner.children(recursive=True):
+        if process not in helpers:
+            with suppress(psutil.Error):  # it has ended
+                process.send_signal(number)

@@ -1,0 +1,53 @@
+"""A command whose runs wait instead of training: no torch, so that its processes are there in tenths of a second.
+
+Started as a program with a results folder and how many runs it carries out, one after the other.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from builders import make_experiment, make_job, make_run
+
+from resnet18.cli import app as cli
+from resnet18.execution import attempt, processes
+from resnet18.execution.job import Message
+
+ENTER = attempt._enter
+
+
+def enter(*arguments):
+    """Start a child that has a loader process, tells of its start and waits until it is asked to stop."""
+    worker = sys.modules["resnet18.execution.worker"] = ModuleType("worker")
+    worker.run_job = run_job
+    ENTER(*arguments)
+
+
+def run_job(job, send, stops):
+    if os.fork() == 0:
+        signal.pause()
+    send(Message(note="waits"))
+    while not stops:
+        signal.pause()
+
+
+def carry_out():
+    for seed in range(int(sys.argv[2])):
+        job = make_job(Path(sys.argv[1]), make_run(make_experiment(seed=seed)))
+        job.store.make_writable()
+        attempt.carry_out(job, lambda message: os.write(1, f"{message.note}\n".encode()))
+
+
+def program():
+    processes.PRELOADED[:] = ["fakes.waiting"]
+    attempt._enter = enter
+    cli.app = carry_out
+    cli.main()
+
+
+if __name__ == "__main__":
+    import fakes.waiting
+
+    fakes.waiting.program()  # under a name that a child can import
