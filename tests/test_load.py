@@ -76,6 +76,18 @@ def test_a_bad_file_is_refused_with_where_and_what(kind, tmp_path):
     assert (HOW in words) == (HOW in str(caught.value))
 
 
+def test_each_of_several_mistakes_has_its_own_list_and_the_key_that_was_written(tmp_path):
+    """Test images pass the operations of training images where nothing else is written: that is one mistake."""
+    wrong = TOML.replace('"imagenet"', '"imagnet"').replace('[{ name = "to_tensor" }]', '[{ name = "to_tensr" }]')
+    with pytest.raises(SpecError) as caught:
+        make_benchmark(tmp_path, wrong.replace('name = "constant"', 'name = "no"'))
+
+    operations, stem, schedule = caught.value.what.split("\n  also: ")
+    assert operations.startswith('augmentation[1]: unknown name "to_tensr" (did you mean "to_tensor"?) (allowed: color')
+    assert 'stem: unknown value "imagnet" (did you mean "imagenet"?) (allowed: cifar, imagenet)' == stem
+    assert 'schedule: unknown name "no" (allowed: constant, cosine, one_cycle, step)' == schedule
+
+
 @pytest.mark.parametrize("key", ["data", "train_images", "test_images_epoch", "test_images_last", "seed"])
 @pytest.mark.parametrize("place", ["epochs = 2\n", "experiment = { batch_size = 8, "])
 def test_what_the_scale_sets_stands_in_no_file(key, place, tmp_path):

@@ -17,7 +17,7 @@ from fakes.jobs import EMBEDDED, Quiet, record_of, run_in
 
 from resnet18.execution import attempt as attempts
 from resnet18.execution.attempt import carry_out, run_lock
-from resnet18.execution.failure import ending, error_text, record_death
+from resnet18.execution.failure import ending, error_text, failure_facts, record_death
 from resnet18.execution.job import Finished, Policy
 from resnet18.execution.runner import checked_data, exit_code_of, take
 from resnet18.records.content import load_record
@@ -224,7 +224,10 @@ def test_an_error_text_in_a_record_holds_no_folder():
     job = make_job(Path("/var/re sults"), source=DataSource("x", Path("/srv/my secrets/x.tar")))
     error = OSError("'/home/alice/data set/x.npy' and /opt/a/b.json, /srv/my secrets/x.tar, /var/re sults/logs, 3/4")
 
-    assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == error_text(error, job)
+    facts = {"status": "crashed", "segments": (), "time": {"wall_s": 1.0}}
+    record = job.record({**facts, "failure": failure_facts("crashed", "prepare", error_text(error))})
+
+    assert "OSError: '…/x.npy' and …/b.json, …/x.tar, …/logs, 3/4" == record.failure.message
 
 
 def taken(job):

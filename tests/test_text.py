@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resnet18.cli.app import reported
-from resnet18.execution.failure import redacted
 from resnet18.spec.errors import SpecError, one_line, printable
+from resnet18.spec.redaction import redacted
 
 
 @given(st.text(alphabet=st.characters(), max_size=40))
@@ -96,11 +96,21 @@ def person(monkeypatch):
         ("annlee@annsbox.example.org and annsbox", "[user]@[host] and [host]"),
         ("401: s3cr3t-value is no token", "401: [secret] is no token"),
         ("\x1b[31mred\x1b[0m\x07 \u202etxt", "red   txt"),
-        ("Tried to allocate 2.00 GiB. and/or 3/4, https://pytorch.org/docs", None),
+        ("\x1b]8;;https://x.y\x1b\\click\x1b]8;;\x1b\\", "click"),
+        ("Tried to allocate 2.00 GiB. and/or 3/4, a \\d+\\s* b, ~5 s, /tmp is full", None),
+        ("postgres://ann:pw@db.example/x?y=1 failed", "postgres://… failed"),
+        ("file:///home/Ann Lee/x.png", "file://…"),
+        ("git@example.org:me/x, ann:pw@proxy:80", "[user]@[host]:me/x, [user]@[host]:80"),
+        ("?token=s3cr3t&x=1, Bearer s3cr3t", "?token=[secret]&x=1, Bearer [secret]"),
+        ("/home/bob, /home/bob/a/b.c and '/home/bob'", "… …/b.c and '…'"),
+        ("/var/home/Bob Ray/a/b.c, ~bob/x and ~bob", "…/b.c, …/x and …"),
+        ("C:\\Users\\Bob Ray\\a\\x.png and D:/a/x", "…/x.png and …/x"),
+        ("'C:\\\\Users\\\\bob\\\\my x.png'", "'…/my x.png'"),
+        ("\\\\server\\share and \\\\server\\share\\bob\\x, //server/share/x", "… and …/x, …/x"),
     ],
 )
-def test_an_error_text_loses_who_and_where_and_keeps_what(text, expected, person):
-    """Folders, home, user, host, secrets of the environment, control characters."""
+def test_a_public_text_loses_who_and_where_and_keeps_what(text, expected, person):
+    """Folders, homes, users, hosts, addresses, secrets, control characters."""
     assert (text if expected is None else expected) == redacted(text, folders=["/srv/my results/", ""])
 
 

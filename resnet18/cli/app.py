@@ -32,7 +32,7 @@ from resnet18.records.content import load_record
 from resnet18.records.record import Record
 from resnet18.records.store import merge
 from resnet18.spec.benchmark import schema_of, spec_schema
-from resnet18.spec.errors import SuiteError, printable
+from resnet18.spec.errors import SuiteError, json_line
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import Study
@@ -72,7 +72,7 @@ def merge_command(
     found = merge(folders, into)
     left_out = [f"{name}: this run is recorded already, by another folder or machine" for name in found["left_out"]]
     for text in found["refused"]:
-        typer.echo(f"refused: {text}", err=True)
+        opt.say(f"refused: {text}")
     counts = {word: len(found[word]) for word in ("copied", "known")}
     lines = [f"{counts['copied']} records copied to {into}, {counts['known']} there already"]
     lines += [f"left out: {text}" for text in left_out]
@@ -120,7 +120,7 @@ def reported(error: BaseException, *, debug: bool = False) -> int:
     elif isinstance(error, KeyboardInterrupt):
         text, exit_code = f"stopped; to resume: {typed_command()}", 130
     with suppress(OSError):  # the terminal has gone
-        typer.echo(printable(text), err=True)
+        opt.say(text)
     return exit_code
 
 
@@ -145,7 +145,7 @@ def ending(command: Callable[..., opt.Answer]) -> Callable[..., None]:
             given[name] = group(**{field.name: given[field.name] for field in fields(group)})
         try:
             answer = command(**{name: given[name] for name in own})
-            typer.echo(json.dumps(answer.value) if given["as_json"] else printable(answer.text))
+            opt.say(json_line(answer.value) if given["as_json"] else answer.text, is_answer=True)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - Python's exit code, 1, is for a regression
             raise typer.Exit(reported(error, debug=given["debug"])) from None
         raise typer.Exit(answer.exit_code)

@@ -8,16 +8,18 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from resnet18 import __version__
 from resnet18.cli import options as opt
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line, printable
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
+from resnet18.spec.redaction import home_folder, redacted
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
-VARIABLES = ("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
-"""Of others, that change what runs; beside them all of ours."""
+VARIABLES = (
+    *("RESNET18_DATA", "RESNET18_CIFAR10_URL", "RESNET18_NATIVE"),
+    *("CUDA_VISIBLE_DEVICES", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", "OMP_WAIT_POLICY"),
+)
+"""That change what runs; `env` prints no other."""
 Facts = dict[str, str | int | float | None]
 FROM_HELP = "Check this archive and copy it instead of downloading."
 
@@ -26,13 +28,10 @@ def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", F
     """Download CIFAR-10 from a mirror or the official host. The variable RESNET18_CIFAR10_URL names a first address."""
     from resnet18.data.fetch import bring, fetch
 
-    def say(text: str) -> None:
-        typer.echo(printable(text), err=True)
-
     if brought is None:
-        fetch(data_home(), say)
+        fetch(data_home(), opt.say)
     else:
-        bring(brought, data_home(), say)
+        bring(brought, data_home(), opt.say)
     return opt.Answer({"folder": str(data_home())}, "next: resnet18 run --scale small")
 
 
@@ -50,13 +49,13 @@ def verify_command() -> opt.Answer:
             held.check()
         except IntegrityError as error:
             state, says, exit_code = "damaged", error.what, error.exit_code
-            typer.echo(f"error: {error}", err=True)
+            opt.say(f"error: {error}")
         rows.append({**held.row(), "state": state, "says": says})
         lines.append(f"{state}: {one_line(str(held.path))}")
     try:
         find_archive(data_home())
     except EnvironmentMissingError as error:
-        typer.echo(f"error: {error}", err=True)
+        opt.say(f"error: {error}")
         exit_code = exit_code or error.exit_code
     return opt.Answer(rows, "\n".join(lines), exit_code)
 
@@ -71,16 +70,16 @@ def where_command() -> opt.Answer:
     folder, found = str(data_home()), list(holdings(data_home()))
     cells = [(held.kind, one_line(held.label), decimal(held.size_bytes), one_line(held.path.name)) for held in found]
     table = tabulate(cells, tablefmt="plain") or "nothing is there yet; next: resnet18 data fetch"
-    return opt.Answer({"folder": folder, "holds": [held.row() for held in found]}, f"{one_line(folder)}\n{table}")
+    shown = one_line(folder if not home_folder() else folder.replace(home_folder(), "~", 1))
+    return opt.Answer({"folder": folder, "holds": [held.row() for held in found]}, f"{shown}\n{table}")
 
 
 DATA_COMMANDS = (fetch_command, verify_command, where_command)
 
 
 def env_command() -> opt.Answer:
-    """Print versions, devices and settings for a bug report. No names of users or hosts are printed."""
+    """Print versions, devices and settings for a bug report, without names of users, hosts and folders."""
     versions = {package.name.lower(): package.version for package in distributions()}
-    own = {name: os.environ[name] for name in sorted(os.environ) if name.startswith("RESNET18_") or name in VARIABLES}
     facts: Facts = {
         "resnet18": __version__,
         "python": platform.python_version(),
@@ -88,14 +87,12 @@ def env_command() -> opt.Answer:
         **_torch(),
         **_machine(),
         "locale": sys.stdout.encoding or "unknown",
-        **own,
+        **{name: os.environ[name] for name in VARIABLES if name in os.environ},
         "data_home": str(data_home()),
         f"data {EMBEDDED}": "embedded",
         f"data {CIFAR10}": "present" if any(data_home().glob("cifar-10-*.tar.gz")) else "absent",
     }
-    home = str(Path.home())  # its name is often a person's
-    if home != "/":
-        facts = {key: value.replace(home, "~") if isinstance(value, str) else value for key, value in facts.items()}
+    facts = {key: redacted(value) if isinstance(value, str) else value for key, value in facts.items()}
     width = max(map(len, facts))
     lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
     return opt.Answer(facts, "\n".join(lines))

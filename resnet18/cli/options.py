@@ -8,12 +8,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 import typer
 
 from resnet18.execution.job import CHECKPOINT_EVERY_S
+from resnet18.spec.errors import printable
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, ScaleName
 from resnet18.spec.load import suite_files
 
 LOCAL = Path("results/local")
 """Where results go unless --results says otherwise; git ignores it."""
 UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3_600}
+
+
+def say(text: str, *, is_answer: bool = False) -> None:
+    """Print a text: an answer on standard output, anything else beside it."""
+    typer.echo(printable(text), err=not is_answer)
 
 
 class Answer(NamedTuple):

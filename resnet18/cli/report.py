@@ -45,7 +45,7 @@ def readings_of(results: Path) -> Readings:
     if not readings.records and not readings.refused:
         raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
     for error in readings.refused:
-        typer.echo(f"left out: {error}", err=True)
+        opt.say(f"left out: {error}")
     return readings
 
 
@@ -101,9 +101,10 @@ def export_command(
     shown = {record.run_id for row in rows for record in row.case.records}
     hidden = {record.run_id for record in readings.records} - shown
     for note in notes_of(form, rows):
-        typer.echo(note, err=True)
+        opt.say(note)
     if hidden and not names:
-        typer.echo(f"left out: {len(hidden)} recorded runs that are no case of the suite's tables ({HIDDEN})", err=True)
+        are = "run that is" if len(hidden) == 1 else "runs that are"
+        opt.say(f"left out: {len(hidden)} recorded {are} no case of the suite's tables ({HIDDEN})")
     if readings.refused and not readings.records:
         raise readings.refused[0]
     if not rows:

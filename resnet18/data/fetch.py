@@ -30,6 +30,7 @@ from rich.filesize import decimal
 from resnet18.data.archives import ARCHIVES, PYTHON, Archive, file_sha256
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line
 from resnet18.spec.metric import duration
+from resnet18.spec.redaction import redacted
 
 OWN_URL = "RESNET18_CIFAR10_URL"
 URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-~]*)?", re.IGNORECASE | re.ASCII)
@@ -123,7 +124,7 @@ def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: Say
             waiting.append(url)
             say(f"{host}: {error}; trying another mirror")
         except MirrorError as error:
-            failures.append(f"{host}: {one_line(str(error))[:160]}")
+            failures.append(f"{host}: {one_line(redacted(str(error)))[:160]}")
             say(failures[-1])
         except ValueError:  # pooch found another SHA-256, and deleted the file
             failures.append(f"{host}: gives a file with another SHA-256")

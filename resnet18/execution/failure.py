@@ -1,21 +1,14 @@
-"""How an attempt failed: its status, what its record says of it, and nothing there that names a person or a place."""
+"""How an attempt failed: its status, and what its record says of it."""
 
-import getpass
-import os
-import platform
 import re
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
 from decimal import Decimal
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from resnet18.execution.job import Job
 from resnet18.records.content import utc_now
 from resnet18.records.record import Segment, Status
-from resnet18.spec.errors import plain
-from resnet18.spec.experiment import data_home
 from resnet18.spec.metric import UNITS
 
 STATUSES: dict[str, Status] = {
@@ -34,19 +27,12 @@ HOST_IS_FULL = ("can't allocate memory", "[Errno 12] Cannot allocate memory")
 # Of oneDNN, whatever failed: want of memory where a cap is in force, and nothing certain elsewhere.
 ONEDNN_FAILED = ("could not create a primitive", "could not create a memory object", "could not execute a primitive")
 LOST, OF_SERVER = 255, ", or with the process that it was forked from"  # multiprocessing then gives this code, too
-LONGEST = 2_000  # characters of a failure's message
-SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")  # in the name of an environment variable
-LEAST_SECRET, LEAST_NAME = 6, 3  # characters; a shorter secret, or name of a user or host, would be found everywhere
 _SIZE = r"(?P<number>\d{1,20}(?:\.\d{1,9})?) (?P<unit>bytes|KiB|MiB|GiB)"
 SIZES = {
     "requested_bytes": re.compile(rf"(?:ried to allocate|Unable to allocate) {_SIZE}"),
     "free_bytes": re.compile(rf"of which {_SIZE} is free"),
 }
 """As torch's allocators of CUDA, XPU and the CPU say it, and numpy."""
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and movements of the cursor
-# Quoted paths, as Python prints them, may hold spaces. The others end at the first character that paths lack.
-_QUOTED = re.compile(r"'/[^'\n]*/([^'/\n]+)/?'")
-_BARE = re.compile(r"(?<![\w.…/])/(?:[^/\s'\":]+/)+")
 
 
 class InterruptedRunError(Exception):
@@ -112,36 +98,9 @@ def failure_facts(status: Status, phase: str, message: str) -> dict[str, Any]:
     return facts
 
 
-def error_text(error: BaseException, job: Job) -> str:
-    """Return what a record may say of an error and of what it came from."""
+def error_text(error: BaseException) -> str:
+    """Return an error and what it came from."""
     text, cause = f"{type(error).__name__}: {error}", error.__cause__
     while cause is not None:  # only there does torch say how a loader process died
         text, cause = f"{text}, from {type(cause).__name__}: {cause}", cause.__cause__
-    places = [job.results, data_home(), *([] if job.source.path is None else [job.source.path.parent])]
-    return redacted(text, folders=[str(place) for place in places])
-
-
-def redacted(text: str, *, folders: Sequence[str]) -> str:
-    """Return an error's text without path, person, machine or secret; `folders` are in use, and may hold spaces."""
-    text = _ESCAPES.sub("", text[: 10 * LONGEST])
-    secrets = {value for name, value in os.environ.items() if any(word in name.upper() for word in SECRET_WORDS)}
-    for value in sorted(secrets, key=len, reverse=True):  # the longest first: one may hold another
-        text = text.replace(value, "[secret]") if len(value) >= LEAST_SECRET else text
-    known = {folder.rstrip("/\\") for folder in (*folders, str(Path.home()))} - {"", "."}
-    for folder in sorted(known, key=len, reverse=True):  # inner folders before those around them
-        text = text.replace(f"{folder}{os.sep}", "…/")
-        text = re.sub(rf"{re.escape(folder)}(?![\w-])", lambda found: f"…/{PurePath(found[0]).name}", text)
-    text = _without_names(_BARE.sub("…/", _QUOTED.sub(r"'…/\1'", text)))
-    return "\n".join(plain(line) for line in text.split("\n"))[:LONGEST]
-
-
-def _without_names(text: str) -> str:
-    """Replace the names of this machine and of the user."""
-    full = platform.node()  # with the domain
-    words = {full: "[host]", full.partition(".")[0]: "[host]", Path.home().name: "[user]"}
-    with suppress(OSError, KeyError):  # in a container the user may have no entry
-        words.setdefault(getpass.getuser(), "[user]")
-    for name, word in words.items():
-        if len(name) >= LEAST_NAME and name.casefold() not in {"localhost", "root"}:  # words of their own
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
     return text

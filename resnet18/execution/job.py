@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,8 +11,9 @@ from resnet18.records.content import build_record
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Status
 from resnet18.records.store import Store, is_done
 from resnet18.spec.errors import IntegrityError, Items, Model
-from resnet18.spec.experiment import DataSource, PathAsText
+from resnet18.spec.experiment import DataSource, PathAsText, data_home
 from resnet18.spec.plan import Run
+from resnet18.spec.redaction import redacted
 from resnet18.spec.resolve import Request
 
 if TYPE_CHECKING:
@@ -76,7 +78,15 @@ class Job(Model):
         return self.model_copy(update={"attempt": self.store.attempts(self.run.run_id) + 1})
 
     def record(self, facts: Mapping[str, Any], reasons: Mapping[str, str] | None = None) -> Record:
-        """Return the record of this attempt; for what is known of it see `records.content.build_record`."""
+        """Return the record of this attempt; for what is known of it see `records.content.build_record`.
+
+        What libraries said is redacted.
+        """
+        places = [self.results, data_home(), *([] if self.source.path is None else [self.source.path.parent])]
+        public = partial(redacted, folders=[str(place) for place in places])
+        reasons = {key: public(text) for key, text in (reasons or {}).items()}
+        if failure := facts.get("failure"):
+            facts = {**facts, "failure": {**failure, "message": public(failure["message"])}}
         run, asked = self.run, self.request
         spec = RecordSpec(
             experiment=run.experiment, execution=run.execution, overrides=asked.overrides, assumptions=run.assumptions

@@ -1,6 +1,5 @@
 """What is shown while runs go on: bars on a terminal, elsewhere a line for each run that has ended, or JSON events."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from time import perf_counter
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from resnet18.execution.job import Finished, Message
 from resnet18.records.record import Status
+from resnet18.spec.errors import json_line, printable
 from resnet18.spec.metric import duration
 from resnet18.spec.plan import Run
 
@@ -26,7 +26,7 @@ class Progress:
         self._bars = bars.Progress(
             bars.TextColumn("{task.description}", markup=False),
             bars.BarColumn(bar_width=None),
-            bars.TextColumn("{task.fields[state]}"),
+            bars.TextColumn("{task.fields[state]}", markup=False),
             bars.TimeRemainingColumn(compact=True),
             console=console,
             refresh_per_second=1,  # drawing takes time from what is measured
@@ -81,7 +81,9 @@ class Progress:
 
     def tell(self, text: str | None, *events: Mapping[str, object]) -> None:
         """Say a text to people, or send these events to a program, each whole and at once."""
-        lines = [json.dumps(event) for event in events] if self._as_json else [text] if text is not None else []
+        lines = (
+            [json_line(event) for event in events] if self._as_json else [printable(text)] if text is not None else []
+        )
         for line in lines:
             if self._is_live:
                 self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -204,7 +204,7 @@ class Measurement:
         """Note why the attempt ends, and return the status that the error amounts to."""
         status = classify(error, is_capped=self.job.run.execution.memory_cap is not None)
         phase = "prepare" if self._epochs is None else f"after {len(self._epochs)} epochs"
-        self._facts["failure"] = failure_facts(status, phase, error_text(error, self.job))
+        self._facts["failure"] = failure_facts(status, phase, error_text(error))
         return status
 
     def save(self, status: Status) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, onednn_setting
 from resnet18.spec.experiment import Execution
+from resnet18.spec.redaction import redacted
 
 ONEDNN = ONEDNN_PREFIXES[0]
 OF_COMPILER = (
@@ -62,6 +63,7 @@ def numerics(execution: Execution, device: torch.device) -> dict[str, str | int 
     variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     ours = {name: onednn_setting(name.removeprefix(ONEDNN)) for name in VARIABLES if name.startswith(ONEDNN)}
     variables |= {name: value for name, value in ours.items() if value}  # of two names of one variable what counts
+    variables = {name: redacted(value) for name, value in variables.items()}
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -4,18 +4,16 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import chain
 from math import isfinite
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
 # TOML and JSON know arrays, not tuples: the container converts, its items stay strict.
 Items = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]  # a million wrong items are one finding
 
@@ -25,6 +23,7 @@ NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
 NO_CONTROLS_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}"
 """The same for texts of several lines: tabs and line ends may stand."""
 _HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what is no letter: bytes of a file name, say
+_COMMAND = re.compile(r"^\s*:(?=:)|#(?=#\[)")  # which GitHub obeys in a log
 
 MOST_DOTS = 100
 """On a line of TOML. A dotted key costs the parser the square of its parts: 100,000 of them fill any memory."""
@@ -34,19 +33,6 @@ LONGEST_TEXT, LONGEST_NUMBER = 10_000, 100  # characters of a text, and of a num
 MOST_BYTES, MOST_VALUES, MOST_KEYS = 8 << 20, 400_000, 1_000
 """Of a JSON text. A record of 10,000 epochs takes 6 MiB and 220,000 values; the most take a second and 100 MB."""
 
-SENTENCES = {
-    "missing": 'the key "{key}" is missing',
-    "extra_forbidden": 'unknown key "{key}"',
-    "literal_error": "{key}: unknown value {text}",
-    "string_pattern_mismatch": "{key}: {text} has a character that is not allowed here",
-    "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {text}',
-    "union_tag_not_found": "{key}: the key {discriminator} is missing (a case replaces a table as a whole)",
-    "union_tag_invalid": '{key}: unknown name "{tag}"',
-    "value_error": "{key}: {error}",
-}
-"""What is wrong, by pydantic's name for it; anything else is told in pydantic's words."""
-HOW_TO_ADD = 'to add one, see benchmarks/README.md, "What is not here"'
-
 
 class Model(BaseModel):
     """A frozen value: no coercion, no unknown keys, no NaN or infinity."""
@@ -55,8 +41,17 @@ class Model(BaseModel):
 
 
 def printable(text: str) -> str:
-    r"""Return text that a terminal shows as it is: whatever it would obey is written out, as `\x1b`. Lines stay."""
-    return "\n".join(one_line(line) for line in text.split("\n"))
+    r"""Return text that a terminal shows as it is: whatever it would obey is written out, as `\x1b`. Lines stay.
+
+    So is what GitHub would obey in a log: `::error::` where a line begins, `##[error]` anywhere.
+    """
+    lines = (one_line(line) for line in text.split("\n"))
+    return "\n".join(_COMMAND.sub(lambda found: f"{found[0][:-1]}\\x{ord(found[0][-1]):x}", line) for line in lines)
+
+
+def json_line(value: object) -> str:
+    """Return a value as JSON on one line, in ASCII without control characters; ValueError at NaN."""
+    return json.dumps(value, allow_nan=False).replace("\x7f", "\\u007f").replace("##[", "#\\u0023[")
 
 
 def one_line(text: str) -> str:
@@ -75,6 +70,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f' (did you mean "{near[0]}"?)' if near else ""
 
 
+def with_list(what: str, allowed: Iterable[str]) -> str:
+    """Return what is wrong with the list of allowed values after it, where there is one."""
+    listed = ", ".join(allowed)
+    return f"{what} (allowed: {listed})" if listed else what
+
+
 class SuiteError(Exception):
     """Something the user can mend: where it is, what is wrong, which values are allowed, what to do next."""
 
@@ -90,9 +91,8 @@ class SuiteError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        allowed = f" (allowed: {', '.join(self.allowed)})" if self.allowed else ""
         next_step = f"\n  next: {self.next_step}" if self.next_step else ""
-        return f"{self.where}: {self.what}{allowed}{next_step}"
+        return f"{self.where}: {with_list(self.what, self.allowed)}{next_step}"
 
 
 class SpecError(SuiteError):
@@ -186,67 +186,3 @@ def _check_limits(value: object) -> None:
         if not level:
             return
     raise ValueError("nested too deeply")
-
-
-def validated(model: type[M], values: Mapping[str, Any], where: str, next_step: str = "") -> M:
-    """Return the value of a model; SpecError names pydantic's findings, the first with the values that are allowed."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise _error_of(where, model, error, next_step) from None
-
-
-def _error_of(where: str, model: type[BaseModel], error: ValidationError, next_step: str) -> SpecError:
-    findings = error.errors(include_url=False)
-    # An array whose items are all wrong is also "too short": that is no second mistake.
-    findings = [finding for finding in findings if finding["type"] != "too_short"] or findings
-    (text, allowed), *others = (_sentence(model, finding) for finding in findings[:6])
-    text += "".join(f"\n  also: {other}" for other, _ in others)
-    if findings[0]["type"] == "union_tag_invalid" or findings[0]["loc"] == ("model",):
-        next_step = next_step or HOW_TO_ADD
-    return SpecError(where, text, allowed=allowed, next_step=next_step)
-
-
-def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, list[str]]:
-    """Return what is wrong, key first, and the allowed values where there is a list of them."""
-    value, kind, context = finding["input"], finding["type"], finding.get("ctx", {})
-    key, known = _place(model, finding)
-    text = str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')  # as TOML has it
-    text = text if len(text) <= 60 else f"{text[:57]}..."
-    said = f"{key}: must be {finding['msg'].removeprefix('Input should be ')}, got {text}"
-    if kind in SENTENCES:
-        said = SENTENCES[kind].format(key=key, text=text, **context).removeprefix(": ").replace("'", '"')
-    if kind == "extra_forbidden":
-        return said + did_you_mean(str(finding["loc"][-1]), known), known
-    known = sorted(re.findall("'([^']*)'", context.get("expected_tags") or context.get("expected") or ""))
-    return said + did_you_mean(str(context.get("tag", value)), known), known
-
-
-def _place(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, list[str]]:
-    """Return pydantic's location as the key that a user wrote, and the keys that are known beside it."""
-    words, models, known = "", [model], list[str]()
-    for part in finding["loc"]:
-        fields = {field.alias or name: field for inner in models for name, field in inner.model_fields.items()}
-        if isinstance(part, int):
-            words += f"[{part + 1}]"
-        elif part in fields or (finding["type"] == "extra_forbidden" and part == finding["loc"][-1]):
-            words += f".{one_line(part)}" if words else one_line(part)
-            known = sorted(fields)
-            models = [*_models_in(fields[part].annotation)] if part in fields else models
-        else:  # the tag of one of several models, such as `sgd`, or a type
-            models = [inner for inner in models if part in _tags(inner)]
-    return words, known
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - a type expression
-    """Yield the models inside a type expression such as `tuple[Case, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)
-
-
-def _tags(model: type[BaseModel]) -> list[str]:
-    """Return the names or kinds by which a union tells a model from others."""
-    tags = (field.annotation for key, field in model.model_fields.items() if key in {"name", "kind"})
-    return [tag for annotation in tags for tag in get_args(annotation)]

@@ -179,7 +179,8 @@ class Study(Model):
         for title in titles:
             if title not in known:
                 where, what = f'study {self.name}: part "{title}"', f"unknown title{did_you_mean(title, known)}"
-                raise SpecError(where, what, allowed=[f'"{one}"' for one in known])
+                allowed, next_step = [f'"{one}"' for one in known], f"list the parts: resnet18 study {self.name} --plan"
+                raise SpecError(where, what, allowed=allowed, next_step=next_step)
         return tuple(part for part in self.parts if part.title in titles or not titles)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
-from resnet18.spec.errors import SpecError, did_you_mean, parse_toml, validated
+from resnet18.spec.errors import SpecError, did_you_mean, parse_toml
 from resnet18.spec.experiment import SCALES, Execution, Experiment, ScaleName
 from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
+from resnet18.spec.validation import validated
 
 DEVICE_OPTION = "--device="
 Specs = tuple[Experiment, Execution]
@@ -51,7 +52,7 @@ def resolve(benchmark: Benchmark, case: Case, request: Request, *, seed: int, wh
     execution: dict[str, Any] = deepcopy({**benchmark.execution, **case.execution})
     for override in request.overrides:
         _override(experiment, execution, override, where)
-    experiment.setdefault("test_augmentation", experiment.get("augmentation"))
+    experiment.setdefault("test_augmentation", experiment.get("augmentation", [{"name": "to_tensor"}]))
     experiment["seed"] = seed
     return validated(Experiment, experiment, where), validated(Execution, execution, where)
 
