@@ -26,7 +26,6 @@ from resnet18.records.record import Score
 from resnet18.report.markdown import check_text
 from resnet18.spec.benchmark import Gate
 from resnet18.spec.errors import UnfinishedError
-from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmark
 from resnet18.spec.plan import plan
 from resnet18.spec.resolve import Request
@@ -86,11 +85,14 @@ LESS, MORE, SAME = (
     make_side(range(10, 13), lambda seed, by=by: noisy(seed) + by, numerics=OTHER) for by in (-80, 80, 0)
 )
 SLOWER, FASTER = (make_side(range(6), noisy, train_s=factor) for factor in (1.10, 0.8))
+MEANT = make_side(range(6), lambda seed: noisy(seed) + 1)
+OTHER_RATE = make_side(range(6), noisy, optimizer={"name": "sgd", "lr": 0.1})
+LEFT_OUT = Sides({CASE: SIDE}, {CASE: SIDE, "mine/16": SIDE}, left_out={"mine/16": "emulates bf16"})
 LOST_CASE = Sides({CASE: SIDE[:3]}, {CASE: SIDE, "mine/16": SIDE})
 CHECKS = {
     "equal bits": (lambda: judge(SIDE[:3]), "bits", "ok", "equal to the last bit for 3 of 3 seeds", 0),
     "another bit": (lambda: judge(OTHER_BIT), "bits", "regression", "epoch.1.clean.correct: 685 and 699", 1),
-    "another processor": (lambda: judge(OTHER_CPU), "bits", "not compared", "of other numerics: cpu_model", 0),
+    "another processor": (lambda: judge(OTHER_CPU), "bits", "not compared", "under other numerics: cpu_model", 0),
     "more saved bytes": (lambda: judge(SIDE, saved_bytes=SAVED), "saved_bytes", "regression", "1000 and now 2000", 1),
     "more parameters": (lambda: judge(GROWN), "parameters", "regression", "100 and now 101", 1),
     "more steps": (lambda: judge(GROWN), "steps", "regression", "3 in 1 epochs and now 4", 1),
@@ -98,22 +100,37 @@ CHECKS = {
     "worse": (lambda: judge(LESS, TEN), "clean_accuracy", "regression", "points", 1),
     "better": (lambda: judge(MORE, TEN), "clean_accuracy", "regression", "points", 1),
     "as good": (lambda: judge(SAME, TEN), "clean_accuracy", "ok", "points", 0),
-    "slower": (lambda: judge(SLOWER, base=SIDE), "train_s", "regression", "training time head by base 1.10", 1),
-    "as fast": (lambda: judge(SIDE, base=SIDE), "train_s", "ok", "training time head by base 1.0000", 0),
-    "faster": (lambda: judge(FASTER, base=SIDE), "train_s", "ok", "training time head by base 0.80", 0),
+    "slower": (lambda: judge(SLOWER, base=SIDE), "train_s", "regression", "time, head by base 1.10", 1),
+    "as fast": (lambda: judge(SIDE, base=SIDE), "train_s", "ok", "time, head by base 1.0000", 0),
+    "faster": (lambda: judge(FASTER, base=SIDE), "train_s", "ok", "time, head by base 0.80", 0),
     "unknown processors": (lambda: judge(UNKNOWN, UNKNOWN), "bits", "not compared", "cpu_model, which is unknown", 0),
     "their costs": (lambda: judge(UNKNOWN, base=UNKNOWN), "train_s", "not compared", "cpu_model, which is unknown", 0),
-    "few seeds": (lambda: judge(SIDE, SIDE[:5]), "clean_accuracy", "missing", "n = 5, its spread takes 6", 3),
-    "more memory": (lambda: judge(LARGER, base=SIDE), "rss_peak_bytes", "regression", "memory head by base 1.05", 1),
-    "no base": (lambda: judge(SIDE[:3]), "costs", "not compared", "BASE=commit", 0),
+    "a small baseline": (lambda: judge(SAME, SIDE[:5]), "clean_accuracy", "missing", "n = 5, its spread takes 6", 3),
+    "few seeds": (lambda: judge(SAME[:2], TEN), "clean_accuracy", "missing", "2 seeds were run, a check takes 3", 3),
+    "equal accuracies": (lambda: judge(SIDE[:1]), "clean_accuracy", "ok", "settled by the bits", 0),
+    "another bit than the base": (lambda: judge(OTHER_BIT, (), SIDE), "bits", "regression", "685 and 699; if that", 1),
+    "its accuracy": (lambda: judge(OTHER_BIT, (), SIDE), "clean_accuracy", "missing", "1 seeds were run", 1),
+    "a change that was meant": (lambda: judge(MEANT, MEANT, SIDE), "bits", "ok", "equal to those of the baseline", 0),
+    "equal to the base": (lambda: judge(SIDE, (), SIDE), "bits", "ok", "equal to the last bit for 6 of 6 seeds", 0),
+    "an old baseline": (
+        lambda: judge(MEANT, OTHER_RATE, SIDE),
+        "clean_accuracy",
+        "missing",
+        "n = 0, its spread takes 6",
+        1,
+    ),
+    "a base of another experiment": (lambda: judge(SIDE, SIDE, ()), "status", "missing", "nor a baseline has", 3),
+    "more memory": (lambda: judge(LARGER, base=SIDE), "rss_peak_bytes", "regression", "memory, head by base 1.05", 1),
+    "no base": (lambda: judge(SIDE[:3]), "train_s", "not compared", "needs a base that runs in turns", 0),
     "another base": (lambda: judge(SIDE, base=OTHER_THREADS), "train_s", "not compared", "other numerics: threads", 0),
     "a null peak": (lambda: judge(NO_PEAKS, base=SIDE), "rss_peak_bytes", "missing", "0 pairs of a base and a head", 3),
     "crashed": (lambda: judge(CRASHED), "status", "regression", "seed 0 ended crashed", 1),
     "stopped": (lambda: judge(STOPPED), "status", "missing", "seed 0 ended interrupted", 3),
-    "a crashed base": (lambda: judge(SIDE, base=CRASHED), "costs", "missing", "the base ended crashed", 3),
+    "a crashed base": (lambda: judge(SIDE, base=CRASHED), "train_s", "missing", "the base ended crashed", 3),
     "no head": (lambda: judge(()), "status", "missing", "nothing was measured", 3),
-    "no baseline": (lambda: judge(SIDE[:3], ()), "status", "missing", "no baseline: make baseline", 3),
-    "both": (lambda: judge(OTHER_BIT, SIDE[:2]), "clean_accuracy", "missing", "its spread takes 6", 1),
+    "no baseline": (lambda: judge(SIDE[:3], ()), "status", "missing", "neither a base nor a baseline", 3),
+    "both": (lambda: judge(OTHER_BIT, SIDE[:2]), "clean_accuracy", "missing", "a check takes 3", 1),
+    "left out": (lambda: check(LEFT_OUT, GATE), "all", "not compared", "emulates bf16", 0),
     "a lost case": (lambda: check(LOST_CASE, GATE), "status", "missing", "among the cases no longer", 3),
 }
 
@@ -132,7 +149,7 @@ def test_levels_are_holms_over_all_metrics_of_all_cases():
     """One p of 0.004 alarms alone at 1 %, and not among three."""
     side = make_side(range(16), noisy)
     head = make_side(range(20, 23), lambda seed: noisy(seed) + 21, numerics=OTHER)
-    cases = {f"mine/{number}": head if number == 0 else side[:3] for number in range(3)}
+    cases = {f"mine/{number}": head if number == 0 else SAME for number in range(3)}
     alone, among = judge(head, side), check(Sides(cases, dict.fromkeys(cases, side)), GATE)
     first = next(finding for finding in among if finding.metric == "clean_accuracy")
 
@@ -141,39 +158,40 @@ def test_levels_are_holms_over_all_metrics_of_all_cases():
 
 
 def test_the_statistics_are_students():
-    """Of two samples and of ratios against what is overlooked as in scipy; of a single new run by hand."""
+    """Of two samples and of ratios against what is overlooked as in scipy."""
     old, new, ratios = [1.0, 2.0, 3.5, 2.5], [4.0, 6.0, 5.5], [1.01, 1.02, 1.04]
-    single = prediction([1.0, 2.0, 3.0], [6.0])
     slower = ttest_1samp([log(ratio) for ratio in ratios], log(1.02), alternative="greater").pvalue
 
     assert NO_CHANGE.p_outside(prediction(old, new)) == pytest.approx(ttest_ind(new, old).pvalue, rel=1e-9)
-    assert (4.0, 2, pytest.approx((1 + 1 / 3) ** 0.5)) == (single.value, single.df, single.se)
     assert growth(ratios).p_above(log(1.02)) == pytest.approx(slower, rel=1e-9)
 
 
-def test_the_page_has_what_was_found_first():
-    page = check_text(judge(OTHER_BIT), "records of head", "the baseline", 0.01).splitlines()
+def test_the_page_says_first_what_was_found_and_what_was_compared_and_what_was_not():
+    page = check_text(judge(OTHER_CPU), "the head", "the baseline", 0.01).splitlines()
+    failed = check_text(judge(OTHER_BIT), "the head", "the baseline", 0.01).splitlines()
 
-    assert page[0].startswith("**Regression.** 1 regression, ")
-    assert page[0].endswith("False alarms: at most 1 % of checks.")
-    assert "| regression " in page[6]
+    assert page[0] == (
+        "No regression found. Compared: spec, parameters, steps, accuracy (of mine/8). "
+        "Not compared: results to the last bit, training time, peak memory (of mine/8)."
+    )
+    assert page[2].endswith("False alarms: at most 1 % of checks.")
+    assert failed[0].startswith("**Regression.** Compared: spec, parameters, steps, results to the last bit")
+    assert "| regression " in failed[6]
 
 
 # The records of each side
 
 
-def test_head_records_are_found_by_case_and_those_of_other_code_by_their_experiment(tmp_path):
+def test_records_are_found_by_case(tmp_path):
     """A case without any is there; of two ways of asking it is not known which was meant."""
     benchmark = make_benchmark(tmp_path)
     short = Request(overrides=("epochs=1",))
     first, cut = (plan([benchmark], request, [0], {"cpu": 1}).runs[0] for request in (Request(), short))
-    record, other = (make_record(first.experiment, execution) for execution in (first.execution, Execution(threads=3)))
+    record = make_record(first.experiment, first.execution)
     asked = make_record(cut.experiment, cut.execution, request=short)
     stranger = make_record(make_experiment(seed=7))
-    head = kept.head_cases(benchmark, [record], "here")
 
-    assert {"mine/8": (record,), "mine/16": ()} == head
-    assert {"mine/8": [other], "mine/16": []} == kept.alike(head, [other, stranger])
+    assert {"mine/8": (record,), "mine/16": ()} == kept.head_cases(benchmark, [record, stranger], "here")
     with pytest.raises(UnfinishedError, match="several scales, data sets or options"):
         kept.head_cases(benchmark, [record, asked], "here")
 
@@ -229,7 +247,7 @@ def root(tmp_path, toml, gate):
         ({}, 0, "the baseline of commit aaaaaaaaaaaa"),
         ({"hits": lambda seed: 11 + seed % 3}, 1, r"seed 0: epoch.1.as\_published.correct: 500 and 550"),
         ({"data": "e" * 64}, 3, "no baseline of this class (data eeeeeeee…, torch 2.14, precision None)"),
-        ({"cpu": "another"}, 0, "the baseline is of other numerics: cpu\\_model"),
+        ({"cpu": "another"}, 0, "they ran under other numerics: cpu\\_model"),
         ({"sizes": ()}, 3, "no record of mine: nothing was measured"),
         ({"sizes": (8,)}, 3, "| mine/16 | status | missing | no run of the head has a result"),
     ],
@@ -239,6 +257,35 @@ def test_records_are_checked_against_the_baseline(options, exit_code, says, root
     done = gate(records_of(toml, range(2), **options))
 
     assert (exit_code, True) == (done.exit_code, says in " ".join(done.output.split())), done.output
+
+
+@pytest.mark.parametrize(
+    ("damage", "exit_code", "says"),
+    [
+        (
+            None,
+            0,
+            "No regression found. Compared: spec, parameters, steps, results to the last bit, accuracy, training",
+        ),
+        ("{}", 3, "this code does not read what the base wrote"),
+    ],
+)
+def test_a_base_needs_no_baseline_and_must_be_readable(damage, exit_code, says, tmp_path, toml, gate):
+    """A base of older code may write records that this code refuses: that is no damage."""
+    base = make_store(tmp_path / "base", *records_of(toml)).results
+    for path in (base / "records").glob("*.json") if damage else ():
+        path.write_text(damage, encoding="utf-8")
+    done = gate(records_of(toml), "--base", base)
+
+    assert (exit_code, True) == (done.exit_code, says in " ".join(done.output.split())), done.output
+
+
+def test_a_case_that_was_left_out_is_said_and_the_rest_passes(tmp_path, toml, gate, monkeypatch):
+    monkeypatch.setattr("resnet18.cli.check.left_out", lambda benchmark: ["16"])
+    base = make_store(tmp_path / "base", *records_of(toml, sizes=(8,))).results
+    done = gate(records_of(toml, sizes=(8,)), "--base", base)
+
+    assert (0, True) == (done.exit_code, "Not compared: all (of mine/16)." in done.output), done.output
 
 
 def test_a_baseline_stands_for_its_numerics_until_a_new_one_takes_its_place(root, toml, gate):
@@ -296,7 +343,7 @@ def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        ({}, 0, "training time head by base 1.0000"),
+        ({}, 0, "time, head by base 1.0000"),
         ({}, 0, "did not run in turns"),
         ({"cpu": "another"}, 2, "mine/8: cpu_model is a processor and another"),
         ({"numerics": {"driver": "580.1"}}, 2, "mine/8: driver is unknown and 580.1"),

@@ -2,9 +2,9 @@
 
     python benchmarks/suite/regress.py [--data DATA] [--base COMMIT] [--seeds N] [--to FOLDER] [--keep]
 
-With --base the code of that commit runs in turns with this one, seed by seed, each in processes of its own: times and
-memory are then compared too. Without, nothing is timed, and runs share the machine. Ends with the exit code of
-`resnet18 check`.
+The code of a base commit runs in turns with this one, each in processes of its own. With --keep there is no base,
+nothing is timed, and runs share the machine. Ends with the exit code of `resnet18 check`; 3 where there is no base, or
+where it cannot read regress.toml.
 """
 
 import argparse
@@ -13,72 +13,165 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnet18.cli.check import left_out
 from resnet18.measure.host import usable_cpus
+from resnet18.spec.errors import SuiteError
 from resnet18.spec.load import load_benchmark
 
 ROOT = Path(__file__).parents[2]
 SPEC = Path(__file__).with_name("regress.toml")
-SIZE = ("-o", "train_images=2400", "-o", "epochs=5")
+SIZE = ("-o", "train_images=512", "-o", "epochs=5", "-o", "test_images_last=250")
 """Five epochs, of which the last three have small rates: their median differs little between seeds (docs/gate.md)."""
+MAINS = ("origin/main", "main", "origin/HEAD", "origin/master", "master")
+"""Where the branch that others are merged into is looked for."""
+NAME_ONE = "name a commit: BASE=commit"
+
+
+class NotMeasuredError(Exception):
+    """Nothing can be compared; the text says why, and what to do."""
+
+
+def git(*words: str) -> str | None:
+    """Return what git answers about this checkout; None where it knows no answer."""
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *words], stdout=subprocess.PIPE, text=True, check=False)
+    except OSError:  # there is no git
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def missing(what: str) -> NotMeasuredError:
+    """Return the error for a commit that is not there: in a shallow clone others are."""
+    if git("rev-parse", "--is-shallow-repository") == "true":
+        return NotMeasuredError(f"{what}: this clone is shallow; fetch the full history (in CI: fetch-depth: 0)")
+    return NotMeasuredError(f"{what}; {NAME_ONE}")
+
+
+def chosen_base() -> tuple[str, str]:
+    """Return the commit that this code is compared with, and which it is in words."""
+    head = git("rev-parse", "--verify", "HEAD")
+    if head is None:  # git has said why
+        raise NotMeasuredError("no commit of git is checked out here: there is nothing to compare with")
+    if git("status", "--porcelain", "--untracked-files=no"):
+        return head, "the last commit, since there are uncommitted changes"
+    main = next((name for name in MAINS if git("rev-parse", "--verify", "--quiet", name)), None)
+    if main is not None and git("branch", "--show-current") != main.removeprefix("origin/"):
+        fork = git("merge-base", main, "HEAD")
+        if fork is None:
+            raise missing(f"no commit is in the history of both HEAD and {main}")
+        if fork != head:
+            return fork, f"where HEAD left {main}"
+    parent = git("rev-parse", "--verify", "--quiet", "HEAD^1")
+    if parent is None:
+        raise missing("HEAD has no parent")
+    return parent, "the first parent of HEAD"
 
 
 @contextmanager
 def code_of(commit: str) -> Iterator[Path]:
-    """Check a commit out into a folder that is gone afterwards; SystemExit 3 where git cannot."""
+    """Check a commit out into a folder that is gone afterwards, and return where this suite lies in it."""
+    where = git("rev-parse", "--show-prefix")
+    if where is None or git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
+        raise missing(f"git knows no commit {commit}")
     with tempfile.TemporaryDirectory(prefix="resnet18-base-") as name:
         folder = Path(name) / "base"
-        git = ["git", "-C", str(ROOT), "worktree"]
-        if subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=False).returncode:
-            sys.exit(3)  # nothing was measured; git has said why
+        if git("worktree", "add", "--quiet", "--detach", str(folder), commit) is None:  # git has said why
+            raise NotMeasuredError(f"{commit} cannot be checked out")
         try:
-            yield folder
+            yield folder / where
         finally:
-            subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+            git("worktree", "remove", "--force", str(folder))
+
+
+def resnet18(code: Path, *words: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """Let the code of a folder carry out a command."""
+    command = [sys.executable, "-m", "resnet18", *words]
+    environment = {**os.environ, "PYTHONPATH": str(code)}
+    return subprocess.run(command, cwd=code, env=environment, check=False, capture_output=quiet, text=True)
+
+
+def check_readable(code: Path, commit: str, words: list[str]) -> None:
+    """Raise NotMeasuredError where older code does not know what this code's runs are asked for with."""
+    if not (code / "resnet18").is_dir():
+        raise NotMeasuredError(f"{commit} has no package resnet18 where this checkout has it; {NAME_ONE}")
+    planned = resnet18(code, "plan", str(SPEC), "--seeds", "1", *words, quiet=True)
+    if planned.returncode:
+        says = " ".join((planned.stderr or planned.stdout).split())
+        raise NotMeasuredError(f"{commit} cannot read this commit's {SPEC.name}: {says}; {NAME_ONE} that can")
+
+
+def in_turns(base: Path, results: Path, seeds: int, words: list[str]) -> None:
+    """Run both codes in turns of two seeds: base, head; head, base; base, head …, so that a drift meets both.
+
+    What follows on the same side is asked for at once: that spares half of the starts, which take seconds each.
+    """
+    for number, reached in enumerate(range(2, seeds + 4, 2)):
+        code, side = ((base, "base"), (ROOT, "head"))[number % 2]
+        train(code, results / side, min(reached, seeds), words)
 
 
 def train(code: Path, results: Path, seeds: int, words: list[str]) -> None:
     """Let the code of a folder run what is missing of so many seeds. How that ended is in the records."""
-    command = [sys.executable, "-m", "resnet18", "run", str(SPEC), "--seeds", str(seeds), "--results", str(results)]
-    environment = {**os.environ, "PYTHONPATH": str(code)}
-    subprocess.run([*command, *SIZE, *words], cwd=code, env=environment, check=False)
+    resnet18(code, "run", str(SPEC), "--seeds", str(seeds), "--results", str(results), *words)
 
 
-def in_turns(base: Path, results: Path, seeds: int, words: list[str]) -> None:
-    """Run both codes seed by seed; the order alternates, so that a drift of the machine meets both."""
-    sides = [(base, results / "base"), (ROOT, results / "head")]
-    for number in range(seeds):
-        for code, folder in sides if number % 2 == 0 else reversed(sides):
-            train(code, folder, number + 1, words)
+def seeds_of(asked: int | None, fewest: int) -> int:
+    """Return the number of seeds; NotMeasuredError where fewer are asked for than a check needs."""
+    if asked is not None and asked < fewest:
+        raise NotMeasuredError(f"SEEDS={asked} is too few: a check takes at least {fewest}")
+    return asked or fewest
+
+
+def measure(asked: argparse.Namespace, results: Path) -> int:
+    """Run, then judge, and return the exit code."""
+    benchmark = load_benchmark(SPEC)
+    assert benchmark.gate is not None  # noqa: S101 - it stands in the file
+    seeds = seeds_of(asked.seeds, (2 if asked.keep else 1) * benchmark.gate.seeds)
+    skipped = left_out(benchmark)
+    kept = [word for case in benchmark.cases if case.name not in skipped for word in ("--case", case.name)]
+    name, colon, path = (asked.data or "").partition(":")
+    data = ["--data", f"{name}:{Path(path).resolve()}" if colon else name] if name else []
+    words = [*SIZE, *(kept if skipped else ()), *data]
+    shutil.rmtree(results, ignore_errors=True)
+    check = ["check", str(SPEC), "--results", str(results / "head")]
+    if asked.keep:
+        train(ROOT, results / "head", seeds, [*words, "--jobs", str(len(usable_cpus()))])
+        return resnet18(ROOT, *check, "--keep").returncode
+    commit, which = (asked.base, "as asked for") if asked.base else chosen_base()
+    print(f"base: {commit:.12}, {which}", flush=True)  # noqa: T201 - a script
+    with code_of(commit) as base:
+        check_readable(base, f"{commit:.12}", words)
+        in_turns(base, results, seeds, words)
+    return resnet18(ROOT, *check, "--base", str(results / "base")).returncode
 
 
 def main() -> int:
-    """Run, then judge."""
+    """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="as for resnet18 run; embedded data if left out")
-    parser.add_argument("--base", help="commit to run in turns with this code")
-    parser.add_argument("--seeds", type=int, help="of this code; the [gate]'s number if left out, twice it with --keep")
+    parser.add_argument("--base", help="commit to run in turns with this code; default: see docs/gate.md")
+    parser.add_argument("--seeds", type=int, help="of each side; the [gate]'s number if left out, twice it with --keep")
     parser.add_argument("--to", type=Path, default=Path("results/local/regress"), help="folder of the records")
     parser.add_argument("--keep", action="store_true", help="keep the records as the baseline of this machine")
     asked = parser.parse_args()
-    gate = load_benchmark(SPEC).gate
-    assert gate is not None  # noqa: S101 - it stands in the file
-    seeds = asked.seeds or (2 if asked.keep else 1) * gate.seeds
-    data = ["--data", asked.data] if asked.data else []
-    results = asked.to.resolve()
-    shutil.rmtree(results, ignore_errors=True)
-    if asked.base:
-        with code_of(asked.base) as folder:
-            in_turns(folder, results, seeds, data)
-    else:
-        train(ROOT, results / "head", seeds, [*data, "--jobs", str(len(usable_cpus()))])
-    check = [sys.executable, "-m", "resnet18", "check", str(SPEC), "--results", str(results / "head")]
-    check += ["--keep"] if asked.keep else []
-    check += ["--base", str(results / "base")] if asked.base else []
-    return subprocess.run(check, cwd=ROOT, check=False).returncode
+    try:
+        return measure(asked, asked.to.resolve())
+    except NotMeasuredError as error:
+        print(f"nothing was compared: {error}", file=sys.stderr)  # noqa: T201 - a script
+        return 3
+    except SuiteError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a script
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except Exception:  # noqa: BLE001 - Python would end with 1, which says that there is a regression
+        traceback.print_exc()
+        return 3
 
 
 if __name__ == "__main__":

@@ -164,12 +164,6 @@ def every_case(benchmarks: Collection[Benchmark], records: Collection[Record]) -
     return found
 
 
-def alike(head: Cases, others: Collection[Record]) -> Cases:
-    """Return, by the same labels, the records of other code that are of the head's experiments."""
-    label_of = {record.experiment_id: label for label, of_case in head.items() for record in of_case}
-    return {label: [record for record in others if label_of.get(record.experiment_id) == label] for label in head}
-
-
 def obstacles(first: Cases, second: Cases) -> list[str]:
     """Return why two folders of records cannot be compared; nothing where they can."""
     found = []

@@ -1,11 +1,12 @@
 """One check: bits, and by statistics accuracy, times and memory, over all cases, with Holm over all statistics.
 
-Accuracy is held against the baseline's spread, times and memory against a base that ran in turns.
+Bits, times and memory are held against a base that ran in turns, without it bits against the baseline. Where they are
+equal, so are accuracies; where not, accuracies are held against the baseline's spread.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, log, sqrt
+from math import exp, expm1, log, sqrt
 from statistics import fmean, variance
 from typing import Literal, NamedTuple
 
@@ -13,15 +14,16 @@ from resnet18.gate.baseline import Cases, other_numerics
 from resnet18.records.record import Record, difference
 from resnet18.records.store import first_difference
 from resnet18.spec.benchmark import Gate
-from resnet18.tables.metrics import clean_accuracy, train_s
-from resnet18.tables.statistics import Estimate, Region, contrast, holm_levels
+from resnet18.tables.metrics import clean_accuracy
+from resnet18.tables.statistics import POWER, Estimate, Region, contrast, holm_levels, least_excess
 
-GONE = "in the baseline, and among the cases no longer; if that was meant: make baseline"
+MEANT = "if that was meant, commit it, then: make baseline"
+ACCURACY = "clean_accuracy"
+GONE = f"in the baseline, and among the cases no longer; {MEANT}"
+NOTHING_BEFORE = "neither a base nor a baseline has a result of this experiment: make baseline"
 STOPPED = frozenset({"interrupted", "timeout"})
 """Ends that say nothing of the code."""
 FEWEST_PAIRS = 3
-INTERVAL = 0.999
-"""Of the prediction interval that is printed; what decides is p, held against Holm's level."""
 NO_CHANGE = Region(0.0, 0.0)
 """Outside it in either direction is a change, an unintended gain too."""
 RESOLUTION = 1e-4
@@ -49,11 +51,18 @@ class Suspicion:
     p: float
     """Chance of data as far from no change as these, if there is none."""
     says: str
+    growth: Estimate | None = None
+    overlooked: float = 0.0
+    """Of a cost: the logarithm of how it grew, and how much of that is overlooked."""
 
     def judged(self, level: float) -> Finding:
-        """Return the finding at Holm's level."""
+        """Return the finding at Holm's level; of a cost with the growth that would be found with a chance of 80 %."""
         verdict: Outcome = "regression" if self.p <= level else "ok"
-        return Finding(self.case, self.metric, verdict, f"{self.says}; p = {self.p:.2g}, alarm at {level:.2g}")
+        says = f"{self.says}; p = {self.p:.2g}, alarm at {level:.2g}"
+        if self.growth:
+            least = 100 * expm1(self.overlooked + least_excess(self.growth, level, POWER))
+            says += f"; growth by {least:.1f} % is found with a chance of {100 * POWER:.0f} %"
+        return Finding(self.case, self.metric, verdict, says)
 
 
 @dataclass(frozen=True)
@@ -65,9 +74,11 @@ class Sides:
     baseline: Cases
     """Committed records, for bits and for the spread of accuracy."""
     base: Cases | None = None
-    """Of another commit that ran in turns with the head, for times and memory; without it they are not compared."""
+    """Of another commit that ran in turns with the head, for bits, times and memory; without it costs have no pairs."""
     saved_bytes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """What autograd saves of a batch of a case: in the baseline, and now."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Cases that were not run, and why."""
 
 
 def exit_code_of(findings: Iterable[Finding]) -> int:
@@ -81,7 +92,9 @@ def exit_code_of(findings: Iterable[Finding]) -> int:
 def check(sides: Sides, gate: Gate) -> list[Finding]:
     """Judge the records of a head. That any of the suspicions is wrongly called a regression has the gate's rate."""
     found: list[Finding | Suspicion] = []
-    found += [Finding(case, "status", "missing", GONE) for case in sides.baseline if case not in sides.head]
+    found += [Finding(case, "all", "not compared", why) for case, why in sides.left_out.items()]
+    gone = sides.baseline.keys() - sides.head.keys() - sides.left_out.keys()
+    found += [Finding(case, "status", "missing", GONE) for case in sorted(gone)]
     for case in sides.head:
         found += [*_results(case, sides, gate), *_costs(case, sides, gate)]
     levels = iter(holm_levels([each.p for each in found if isinstance(each, Suspicion)], gate.false_alarm_rate))
@@ -90,25 +103,36 @@ def check(sides: Sides, gate: Gate) -> list[Finding]:
 
 def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
     """Judge how the runs of a case ended, and what they found: spec, sizes, bits, accuracies."""
-    failed = _failed(sides.head[case])
-    base, head = _measured(sides.baseline.get(case, ())), _measured(sides.head[case])
+    failed, head = _failed(sides.head[case]), _measured(sides.head[case])
+    baseline = _measured(sides.baseline.get(case, ()))
+    base = baseline if sides.base is None else _measured(sides.base.get(case, ()))
     if failed and base:
         verdict: Outcome = "missing" if failed.status in STOPPED else "regression"
         yield Finding(case, "status", verdict, f"seed {failed.seed} {_end(failed)}")
     elif not head:
         yield Finding(case, "status", "missing", "no run of the head has a result: nothing was measured")
     elif not base:
-        yield Finding(case, "status", "missing", "no baseline: make baseline")
+        yield Finding(case, "status", "missing", NOTHING_BEFORE)
     elif changed := difference(_spec(base[0]), _spec(head[0])):
-        yield Finding(case, "spec", "regression", f"{changed}; if that was meant: make baseline")
+        yield Finding(case, "spec", "regression", f"{changed}; {MEANT}")
     else:
         yield Finding(case, "spec", "ok", f"experiment and execution are equal (arm {head[0].arm_id})")
         sizes = {"parameters": (base[0].parameters, head[0].parameters), "steps": (_steps(base[0]), _steps(head[0]))}
         sizes |= {"saved_bytes": sides.saved_bytes[case]} if case in sides.saved_bytes else {}
         for metric, (old, new) in sizes.items():
             yield Finding(case, metric, *(("ok", f"{new}") if old == new else ("regression", f"{old} and now {new}")))
-        yield _bits(case, base, head)
-        yield _accuracy(case, base, head, gate)
+        bits = _bits(case, base, head)
+        if bits.verdict == "regression" and _bits(case, baseline, head).verdict == "ok":
+            bits = Finding(
+                case, "bits", "ok", "other than the base's, and equal to those of the baseline: that was meant"
+            )
+        yield bits
+        is_settled = bits.verdict == "ok"
+        yield (
+            Finding(case, ACCURACY, "ok", "settled by the bits")
+            if is_settled
+            else _accuracy(case, baseline, head, gate)
+        )
 
 
 def _failed(records: Sequence[Record]) -> Record | None:
@@ -146,10 +170,10 @@ def _bits(case: str, base: Sequence[Record], head: Sequence[Record]) -> Finding:
         return Finding(case, "bits", "not compared", "no seed is in both")
     if not alike:
         fields = ", ".join(other_numerics(*pairs[0]))
-        return Finding(case, "bits", "not compared", f"the baseline is of other numerics: {fields}")
+        return Finding(case, "bits", "not compared", f"they ran under other numerics: {fields}")
     for old, new in alike:
         if old.result_hash != new.result_hash:
-            return Finding(case, "bits", "regression", f"seed {new.seed}: {first_difference(old, new)}")
+            return Finding(case, "bits", "regression", f"seed {new.seed}: {first_difference(old, new)}; {MEANT}")
     return Finding(case, "bits", "ok", f"equal to the last bit for {len(alike)} of {len(head)} seeds")
 
 
@@ -157,33 +181,39 @@ def prediction(old: Sequence[float], new: Sequence[float], resolution: float = 0
     """Return the gap of the means, with its standard error s·√(1/k + 1/n), df = n + k - 2.
 
     s² pools the variances of both sides and is at least that of rounding to `resolution`. With the n old values alone,
-    skewed accuracies alarm four times in a hundred (docs/decisions/0010). A single new value adds nothing to s.
+    skewed accuracies alarm four times in a hundred (docs/decisions/0010).
     """
     n, k = len(old), len(new)
-    squares = (n - 1) * variance(old) + ((k - 1) * variance(new) if k > 1 else 0.0)
+    squares = (n - 1) * variance(old) + (k - 1) * variance(new)
     s2 = max(squares / (n + k - 2), resolution**2 / 12)
     return Estimate(fmean(new) - fmean(old), sqrt(s2 * (1 / k + 1 / n)), n + k - 2, min(n, k), s2)
 
 
 def _accuracy(case: str, base: Sequence[Record], head: Sequence[Record], gate: Gate) -> Finding | Suspicion:
     """Judge the mean accuracy of the new runs by the baseline's prediction interval."""
-    metric = "clean_accuracy"
+    base = [record for record in base if record.arm_id == head[0].arm_id]  # a baseline may be of an older spec
+    if len(head) < gate.seeds:
+        return Finding(case, ACCURACY, "missing", f"{len(head)} seeds were run, a check takes {gate.seeds}")
     if len(base) < 2 * gate.seeds:
         says = f"the baseline has n = {len(base)}, its spread takes {2 * gate.seeds}: make baseline"
-        return Finding(case, metric, "missing", says)
+        return Finding(case, ACCURACY, "missing", says)
     old, new = ([clean_accuracy(record) for record in side] for side in (base, head))
     gap = prediction(old, new, resolution=100 / head[0].epochs[-1].clean.images)
-    half = gap.interval(INTERVAL)[1] - gap.value
-    predicted = f"{fmean(old):.2f} ± {half:.2f} points (n = {len(old)}, {100 * INTERVAL:.1f} %)"
+    half = gap.interval(0.999)[1] - gap.value  # what decides is p, held against Holm's level
+    predicted = f"{fmean(old):.2f} ± {half:.2f} points (n = {len(old)}, 99.9 %)"
     says = f"{fmean(new):.2f} % (n = {len(new)}); predicted {predicted}"
-    return Suspicion(case, metric, NO_CHANGE.p_outside(gap), says)
+    return Suspicion(case, ACCURACY, NO_CHANGE.p_outside(gap), says)
 
 
 COSTS: dict[str, tuple[Callable[[Record], float | None], Callable[[Gate], float], str]] = {
-    "train_s": (train_s, lambda gate: gate.slower_percent, "training time"),
+    "train_s": (
+        lambda record: min(epoch.train_s for epoch in record.epochs),
+        lambda gate: gate.slower_percent,
+        "time",
+    ),
     "rss_peak_bytes": (lambda record: record.memory.rss_peak_bytes, lambda gate: gate.larger_percent, "peak memory"),
 }
-"""By metric: its value, by how many percent it may grow, and its name."""
+"""By metric: its value, by how many percent it may grow, and its name. The fastest epoch is the least disturbed."""
 
 
 def growth(ratios: Sequence[float]) -> Estimate:
@@ -193,24 +223,25 @@ def growth(ratios: Sequence[float]) -> Estimate:
 
 def _costs(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
     """Judge how much each cost grew beyond what is overlooked, by pairs that ran one after the other, a seed each."""
-    if sides.base is None:
-        yield Finding(case, "costs", "not compared", "times and memory need a base that runs in turns: BASE=commit")
-        return
-    base, head = sides.base.get(case, ()), _measured(sides.head[case])
-    if failed := _failed(base):
-        yield Finding(case, "costs", "missing", f"the base {_end(failed)}")
-        return
-    pairs = _pairs(base, head)
+    base, head = (sides.base or {}).get(case, ()), _measured(sides.head[case])
+    pairs = _pairs(_measured(base), head)
     others = ", ".join(other_numerics(*pairs[0])) if pairs else ""
-    for metric, (value, allowed, name) in COSTS.items() if head else ():
+    verdict: Outcome = "not compared"
+    why = others and f"they ran under other numerics: {others}"
+    if sides.base is None:
+        why = "needs a base that runs in turns: make regress"
+    elif failed := _failed(base):
+        verdict, why = "missing", f"the base {_end(failed)}"
+    for metric, (value, allowed, name) in COSTS.items() if head or why else ():
         ratios = [b / a for old, new in pairs if (a := value(old)) and (b := value(new))]
-        if others:
-            yield Finding(case, metric, "not compared", f"base and head ran under other numerics: {others}")
+        if why:
+            yield Finding(case, metric, verdict, why)
         elif len(ratios) < FEWEST_PAIRS:
             says = f"{len(ratios)} pairs of a base and a head, {FEWEST_PAIRS} are needed"
             yield Finding(case, metric, "missing", says)
         else:
-            found, most = growth(ratios), 1 + allowed(gate) / 100
-            low, high = (exp(end) for end in found.interval())
-            says = f"{name} head by base {exp(found.value):.4f} [{low:.4f}, {high:.4f}] (n = {len(ratios)} pairs, 95 %)"
-            yield Suspicion(case, metric, found.p_above(log(most)), f"{says}, overlooked up to {most:g}")
+            found, most = growth(ratios), log(1 + allowed(gate) / 100)
+            ends = ", ".join(f"{exp(end):.4f}" for end in found.interval())
+            says = f"{name}, head by base {exp(found.value):.4f} [{ends}] (n = {len(ratios)} pairs, 95 %)"
+            says += f", overlooked up to {exp(most):g}"
+            yield Suspicion(case, metric, found.p_above(most), says, found, most)

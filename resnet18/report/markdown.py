@@ -1,7 +1,8 @@
 """Write a document, or what a check found, as markdown. Text is escaped here and nowhere else."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 
 from tabulate import tabulate
 
@@ -128,19 +129,39 @@ FOUND = {
     1: Line(Strong("Regression.")),
     3: Line(Strong("Something was not measured"), ", so the check does not pass."),
 }
+METRICS = {
+    "saved_bytes": "saved bytes",
+    "bits": "results to the last bit",
+    "clean_accuracy": "accuracy",
+    "train_s": "training time",
+    "rss_peak_bytes": "peak memory",
+}
 ORDER = ("regression", "missing", "ok", "not compared")
 CHECKED = tuple(map(Column, ("case", "metric", "verdict", "what was found")))
 
 
-def check_text(found: Iterable[Finding], head: str, baseline: str, rate: float) -> str:
-    """Return the page of a check: what was found first, then everything that was looked at.
+def check_text(found: Iterable[Finding], head: str, others: str, rate: float) -> str:
+    """Return the page of a check: what was found, compared and not compared, then everything that was looked at.
 
-    `head` and `baseline` say in words what is compared, `rate` is that of false alarms over all metrics.
+    `head` and `others` say in words what is compared, `rate` is that of false alarms over all metrics.
     """
-    findings = sorted(found, key=lambda finding: ORDER.index(finding.verdict))
+    in_order = list(found)
+    findings = sorted(in_order, key=lambda finding: ORDER.index(finding.verdict))
     verdicts = [finding.verdict for finding in findings]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
-    result = Line(*FOUND[exit_code_of(findings)], f" {counts}. False alarms: at most {100 * rate:g} % of checks.")
+    compared, left = (_metrics_of(in_order, some) for some in (("regression", "ok"), ("missing", "not compared")))
+    result = Line(*FOUND[exit_code_of(findings)], f" Compared: {compared}. Not compared: {left}.")
     rows = ((finding.case, finding.metric, finding.verdict, finding.says) for finding in findings)
     shown = Table(CHECKED, tuple(tuple(map(Text, row)) for row in rows))
-    return blocks_text((result, Line(f"{head}, compared with {baseline}."), shown))
+    about = f"Records of {head}, compared with {others}: {counts}. False alarms: at most {100 * rate:g} % of checks."
+    return blocks_text((result, Line(about), shown))
+
+
+def _metrics_of(findings: Iterable[Finding], verdicts: Collection[str]) -> str:
+    """Return which metrics of which cases have one of the verdicts."""
+    metrics, cases = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for case, metric, verdict, _ in findings:
+        metrics[case] += [METRICS.get(metric, metric)] if verdict in verdicts else []
+    for case, names in metrics.items():
+        cases[", ".join(names)].append(case)
+    return "; ".join(f"{names} (of {' and '.join(of)})" for names, of in cases.items() if names) or "nothing"

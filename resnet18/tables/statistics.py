@@ -14,7 +14,7 @@ from statistics import fmean, variance
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtr, stdtrit
+from scipy.special import nctdtrinc, ndtr, stdtr, stdtrit
 
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.tables.variances import DRAWS, WELCH, Prior, Scatter
@@ -167,6 +167,15 @@ def holm_levels(ps: Sequence[float], alpha: float = ALPHA) -> list[float]:
     stop = next((rank for rank, at in enumerate(order) if ps[at] > steps[rank]), len(ps))
     levels = {at: steps[min(rank, stop)] for rank, at in enumerate(order)}
     return [levels[at] for at in range(len(ps))]
+
+
+def least_excess(estimate: Estimate, level: float, power: float = POWER) -> float:
+    """Return how far above a bound a true value lies whose p_above is at most `level` with a chance of `power`.
+
+    In standard errors it is the noncentrality of Student's t; the standard error is taken as the true one. Source:
+    Johnson and Welch, Biometrika 31 (1940).
+    """
+    return estimate.se * float(nctdtrinc(estimate.df, 1 - power, stdtrit(estimate.df, 1 - level)))
 
 
 def chance(
