@@ -135,7 +135,7 @@ verify-gpu: $(if $(GIVEN_PYTHON),,$(READY))  ### run the checks that need a GPU,
 	@$(strip $(or $(GIVEN_PYTHON),$(BIN)/python) benchmarks/suite/verify_gpu.py $(if $(LIMIT),--limit $(LIMIT)) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(RESULTS),--results "$(RESULTS)"))
 
-regress: $(READY)  ### compare this code with the commit before it: results, times, memory (BASE=commit: with that one)
+regress: $(READY)  ### compare this code with the commit before: results, times, memory (BASE=commit)
 	@$(BIN)/python benchmarks/suite/regress.py $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
 
 baseline: $(READY)  ### make this commit's runs the baseline of this machine (results/baseline)
