@@ -12,6 +12,7 @@ from types import ModuleType
 from builders import make_experiment, make_job, make_run
 
 from resnet18.cli import app as cli
+from resnet18.cli.options import Answer
 from resnet18.execution import attempt, processes
 from resnet18.execution.job import Message
 
@@ -33,17 +34,18 @@ def run_job(job, send, stops):
         signal.pause()
 
 
-def carry_out():
-    for seed in range(int(sys.argv[2])):
-        job = make_job(Path(sys.argv[1]), make_run(make_experiment(seed=seed)))
+def waiting_command(folder: Path, runs: int):
+    for seed in range(runs):
+        job = make_job(folder, make_run(make_experiment(seed=seed)))
         job.store.make_writable()
         attempt.carry_out(job, lambda message: os.write(1, f"{message.note}\n".encode()))
+    return Answer(None, "")
 
 
 def program():
     processes.PRELOADED[:] = ["fakes.waiting"]
     attempt._enter = enter
-    cli.app = carry_out
+    cli.app = cli.made_of([waiting_command], "")
     cli.main()
 
 
