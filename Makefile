@@ -109,8 +109,8 @@ format: $(READY)  ### format, and fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-soak: $(READY)  ### the tests of crashes and hostile input at their full counts (an hour)
-	@$(BIN)/python -m pytest --soak tests/test_crash.py tests/test_disk.py tests/test_hostile_input.py tests/test_equivalence.py
+soak: $(READY)  ### the tests of crashes and hostile input at their full counts (half an hour)
+	@$(BIN)/python -m pytest -n 2 --soak -rP tests/test_crash.py tests/test_disk.py tests/test_hostile_input.py tests/test_equivalence.py
 
 micro: $(READY)  ### time single steps of the suite (pytest-benchmark)
 	@$(BIN)/python -m pytest benchmarks/micro --benchmark-only --benchmark-columns=min,median,max,stddev,rounds

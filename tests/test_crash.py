@@ -100,6 +100,7 @@ def test_a_killed_run_goes_on_and_gives_the_result_of_one_that_was_not(start, wh
         assert again.time.train_s == pytest.approx(sum(epoch.train_s for epoch in again.epochs))
         assert [] == list(results.glob("checkpoints/*"))
         assert [] == [path.name for path in results.glob("records/*") if path.name.endswith(".tmp")]
+    print(f"{kills} kills of {number} runs")  # noqa: T201 - make soak shows it
 
 
 def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(start, whole, tmp_path):
@@ -130,3 +131,4 @@ def test_runners_that_share_a_directory_carry_each_run_out_once(start, tmp_path,
     assert dict.fromkeys(range(seeds), 1) == carried_out
     assert [(1, "ok")] * seeds == [(record.attempt, record.status) for record in records]
     assert {process.returncode for process in processes} <= {0, 75}
+    print(f"{runners} runners, {seeds} runs")  # noqa: T201 - make soak shows it

@@ -56,9 +56,11 @@ class Command:
         os.waitpid(self.process.pid, os.WUNTRACED)
 
     def end(self):
-        """Return the exit code, what is left half a minute later at most, and what was told."""
-        told = "".join(self.process.communicate(timeout=60))
-        return self.process.returncode, psutil.wait_procs(self.everyone, timeout=30)[1], told
+        """Return the exit code, what is left, and what was told. Only what is killed may be outlived, for a moment."""
+        code = self.process.wait(timeout=60)
+        left = [helper for helper in self.helpers if code >= 0 and helper.is_running()]
+        left = left or psutil.wait_procs(self.everyone, timeout=30)[1]
+        return code, left, "".join(self.process.communicate())
 
 
 @pytest.fixture
