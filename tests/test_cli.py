@@ -151,9 +151,10 @@ def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch
     assert "Traceback" in cli("plan", "--debug").output
 
 
-def test_a_reader_that_has_seen_enough_is_no_regression(tmp_path):
+@pytest.mark.parametrize("words", [["plan"], ["plan", "--help"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_regression(words, tmp_path):
     """`| head -1`: exit code 1 is kept for the gate."""
-    command = [sys.executable, "-m", "resnet18", "plan"]
+    command = [sys.executable, "-m", "resnet18", *words]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         errors = process.stderr.read()

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from test_architecture import FILES, PACKAGE, imports_of
 
 from resnet18.execution.processes import OF_REFERENCE, PRELOADED
+from resnet18.execution.runner import git_commit
 from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution, PathAsText
 from resnet18.training.device import UnsupportedError, ready_device
@@ -92,16 +93,23 @@ def python(*words, cwd=None, **settings):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a locale that is not UTF-8 is common there alone")
 def test_a_run_works_in_any_folder_without_a_home_under_an_ascii_locale(tmp_path):
-    """Spaces, letters beyond ASCII, a long name; the home can be written by nobody."""
+    """Spaces, letters beyond ASCII, a long name; the home can be written by nobody.
+
+    The command is called from a notebook, whose backend is absent here, and from a hook of another repository.
+    """
     here = tmp_path / f"na\u00efve \u4e16\u754c {'d' * 180}"
     here.mkdir()
+    subprocess.run(["git", "init", "--quiet", str(here)], check=True)
     make_toml(here, TOML.replace("A table", "T\u00e4ble \u4e16"))
     settings = {"LC_ALL": "C", "PYTHONUTF8": "0", "HOME": "/proc/nobody", "MPLCONFIGDIR": mpl.get_cachedir()}
+    settings |= {"MPLBACKEND": "absent", "GIT_DIR": str(here / ".git"), "TMPDIR": str(here)}
     words = ["run", "mine.toml", *TINY_ARGUMENTS, "--results", "my results"]
     done = python("-m", "resnet18", *words, cwd=here, **settings)
 
     assert ("", 0) == (done.stderr, done.returncode)
-    assert ["ok", "ok"] == [record.status for record in Store(here / "my results").read().records]
+    records = Store(here / "my results").read().records
+    assert ["ok", "ok"] == [record.status for record in records]
+    assert {git_commit()[0]} == {record.fingerprint.identity.commit for record in records}
     assert "T\u00e4ble \u4e16" in (here / "my results" / "README.md").read_text(encoding="utf-8")
 
 

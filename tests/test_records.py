@@ -264,7 +264,9 @@ def test_a_record_is_built_of_what_is_known_and_says_why_the_rest_is_null():
     assert (2, None) == (record.conditions.cpus, record.conditions.governor)
     assert {
         "time.compile_s": "the spec asks for no compilation",
-        "fingerprint.identity.commit": "the package does not lie in a git checkout",
+        "fingerprint.identity.commit": (
+            "git names no commit: the package lies in no checkout, or in another user's, or git is missing"
+        ),
         "failure": "a bug",
         "fingerprint.identity.data_sha256": early,
         "energy_j": early,

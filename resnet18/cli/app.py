@@ -175,15 +175,25 @@ COMMANDS = (
     schema_command,
 )
 """In the order of the help."""
+OF_A_CALLER = ("MPLBACKEND", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
+"""Variables that a notebook sets for its own figures, and git for a hook: they would name another repository."""
 app = made_of(COMMANDS, "Repeat the experiments of a lab report on ResNet-18 and CIFAR-10, and test its claims.")
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 
-def take_any_character() -> None:
-    r"""Let a character that the terminal's encoding lacks be written as `\xd7`."""
+def call() -> None:
+    """Carry the command out as if a shell had called it; where the reader of its help has gone, end as by SIGPIPE."""
+    for name in OF_A_CALLER:
+        os.environ.pop(name, None)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks is written as `\xd7`
             stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except (SystemExit, BrokenPipeError) as ended:  # typer ends with 1, which is for a regression
+        if BrokenPipeError in {type(ended), type(ended.__context__)}:
+            sys.exit(reported(BrokenPipeError()))
+        raise
 
 
 def main() -> None:
@@ -203,8 +213,7 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, stop)
     try:
-        take_any_character()
-        app()
+        call()
     finally:
         ended.append(True)
         for number in ENDINGS:

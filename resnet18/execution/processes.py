@@ -11,11 +11,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from threading import Thread, current_thread, main_thread
 from types import FrameType, ModuleType
@@ -40,9 +42,18 @@ def spin_briefly() -> None:
         os.environ["GOMP_SPINCOUNT"] = str(SPINS)
 
 
+def shorten_sockets() -> None:
+    """Let multiprocessing keep its sockets in /tmp where TMPDIR is too long for the name of a socket (107 bytes)."""
+    if len(os.fsencode(given := tempfile.gettempdir())) > 107 - len("/pymp-12345678/listener-12345678"):
+        tempfile.tempdir = "/tmp"  # noqa: S108 - a new folder that only this user may enter is made there
+        get_temp_dir()  # it is kept, and known to every process that is started from here
+        tempfile.tempdir = given
+
+
 def fork_server(runs: Collection[Run] = ()) -> ForkServerContext:
     """Start the process that children are forked from, which imports what these runs need, unless it is there."""
     spin_briefly()  # before the server loads torch
+    shorten_sockets()
     context = multiprocessing.get_context("forkserver")
     is_reference = any(run.execution.path == "reference" for run in runs)
     context.set_forkserver_preload([*PRELOADED, *(OF_REFERENCE if is_reference else [])])

@@ -29,10 +29,11 @@ from resnet18.spec.errors import IntegrityError, disk_errors, short, strict_json
 from resnet18.spec.identity import digest, ids_of
 
 NO_SIZE = "the attempt did not run out of memory, or its message does not say"
+NO_COMMIT = "git names no commit: the package lies in no checkout, or in another user's, or git is missing"
 NULL_REASONS = {
     "time.compile_s": "the spec asks for no compilation",
-    "fingerprint.identity.commit": "the package does not lie in a git checkout",
-    "fingerprint.identity.dirty": "the package does not lie in a git checkout",
+    "fingerprint.identity.commit": NO_COMMIT,
+    "fingerprint.identity.dirty": NO_COMMIT,
     "failure": "the attempt did not fail",
     "failure.requested_bytes": NO_SIZE,
     "failure.free_bytes": NO_SIZE,
