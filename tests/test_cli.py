@@ -25,6 +25,12 @@ from resnet18.execution.job import Finished
 from resnet18.records.store import Store, last_attempts
 
 
+@pytest.fixture(autouse=True)
+def without_drawings(monkeypatch):
+    """Reports without their drawings, which take the time."""
+    monkeypatch.setattr("resnet18.report.sections.svg_of", lambda *_: b"")
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [

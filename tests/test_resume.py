@@ -46,12 +46,28 @@ def outcome(setup, moments):
     return epochs, parameters_sha256(setup.model)
 
 
+def kept(setup, position, clock):
+    """Return what is saved at a position, as a file would give it back."""
+    moment, arrays = snapshot(setup, position, clock)
+    return json.loads(json.dumps(moment)), {name: np.array(array) for name, array in arrays.items()}
+
+
 def saved_after(setup, steps):
-    """Train so many steps; return what is saved then, as a file would give it back."""
+    """Train so many steps; return what is saved then."""
     clock = Clock(lambda: None)
     positions = (one for one in train(setup, clock) if isinstance(one, Position))
-    moment, arrays = snapshot(setup, next(itertools.islice(positions, steps - 1, None)), clock)
-    return json.loads(json.dumps(moment)), {name: np.array(array) for name, array in arrays.items()}
+    return kept(setup, next(itertools.islice(positions, steps - 1, None)), clock)
+
+
+def whole_saved_after(setup, steps):
+    """Train to the end; return the outcome, and what is saved after so many steps."""
+    clock, moments, saved, positions = Clock(lambda: None), [], None, 0
+    for one in train(setup, clock):
+        moments.append(one)
+        positions += isinstance(one, Position)
+        if positions == steps and saved is None:
+            saved = kept(setup, one, clock)
+    return outcome(setup, moments), saved
 
 
 def whole_of(setup):
@@ -68,11 +84,16 @@ def continued(setup, saved):
 @pytest.mark.parametrize(("steps", "optimizer", "schedule", "execution"), WAYS, ids=str)
 def test_going_on_gives_the_bits_of_a_training_in_one_piece(steps, optimizer, schedule, execution):
     """Stopped inside an epoch, at its end and after: the same epochs and parameters."""
-    setups = [make_setup(optimizer, schedule, execution) for _ in range(3)]
-    results, parameters = whole_of(setups[0])
-    begin, (rest, ended) = continued(setups[1], saved_after(setups[2], steps))
+    first, second = (make_setup(optimizer, schedule, execution) for _ in range(2))
+    (results, parameters), saved = whole_saved_after(first, steps)
+    begin, (rest, ended) = continued(second, saved)
 
     assert (results, parameters) == (results[: begin.epoch - 1] + rest, ended)
+
+
+@pytest.mark.parametrize("execution", ALL, ids=str)
+def test_saving_changes_nothing_of_the_training(execution):
+    assert whole_of(make_setup(execution=execution)) == whole_saved_after(make_setup(execution=execution), STEPS + 1)[0]
 
 
 @pytest.mark.parametrize("lost", ["optimizer/0/momentum_buffer", "model/bn1.running_mean", "position"])
