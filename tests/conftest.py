@@ -11,8 +11,7 @@ from hypothesis import settings
 from resnet18.execution.processes import OF_REFERENCE, PRELOADED, spin_briefly
 
 # Before any fork server starts, which keeps the environment of its start: tests leave the user's cache alone.
-if "PYTEST_XDIST_WORKER" not in os.environ:  # which has that of its starter: kernels are compiled once for all
-    os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")
+os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")
 spin_briefly()  # before torch is loaded, as in a run
 PRELOADED.extend(OF_REFERENCE)  # all tests of a process share one fork server, whichever of them starts it
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside another one: two threads each on two processors would only wait

@@ -25,12 +25,6 @@ from resnet18.execution.job import Finished
 from resnet18.records.store import Store, last_attempts
 
 
-@pytest.fixture(autouse=True)
-def without_drawings(monkeypatch):
-    """Reports without their drawings, which take the time."""
-    monkeypatch.setattr("resnet18.report.sections.svg_of", lambda *_: b"")
-
-
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [
@@ -132,12 +126,18 @@ def test_where_not_everything_was_measured_the_exit_code_is_3(cli, tmp_path):
 
 
 def test_a_damaged_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
-    """The report is written from the others, on both its pages; a merge copies them."""
+    """The report says the same of the others, on both its pages; a merge copies them; nothing is compared."""
     store = make_store(tmp_path / "results" / "local", make_record(make_experiment(batch_size=8)))
+    cli("report")
+    alone = (store.results / "README.md").read_text(encoding="utf-8").splitlines()
     path = store.save(make_record())
     path.write_text(path.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
     result, merged = cli("report"), cli("merge", "results/local", "--into", "both")
+    text = (store.results / "README.md").read_text(encoding="utf-8").splitlines()
+    others = [cli("verify", path), cli("compare", store.results, store.results), cli("check")]
 
+    assert [(4, True)] * 3 == [(other.exit_code, path.name in other.stderr) for other in others]
+    assert alone == [line for line in text if path.name not in line]
     assert 4 == result.exit_code
     assert f"left out: {path.name}: was changed after it was written" in result.output
     assert "report: results/local/README.md and report.html\n" in result.output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from builders import TINY_ARGUMENTS, TOML, make_record
+from builders import TINY_ARGUMENTS, TOML, fitting, make_record
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
@@ -90,7 +90,7 @@ def checkout(tmp_path_factory):
     (folder / "trained").write_text(min(path.name for path in store.folder.iterdir()), encoding="utf-8")
     request = Request(data="fashion-mnist-mini", scale="smoke")
     for run in plan(load_benchmarks(("batchsize",)), request, range(2), {"cpu": 1}).runs:
-        store.save(make_record(run.experiment, execution=run.execution))
+        store.save(fitting(make_record(run.experiment, execution=run.execution)))
     for name in ("A", "B", "laptop", "server"):
         shutil.copytree(store.folder.parent, folder / name)
     return folder

@@ -79,6 +79,13 @@ def test_what_was_planted_is_refused_and_the_others_are_merged(plant, tmp_path):
     assert not every.picture_path(RUN.run_id, 1).exists()
 
 
+def test_a_damaged_attempt_keeps_no_other_out(tmp_path):
+    one, every = make_store(tmp_path / "one", RUN), make_store(tmp_path / "all")
+    (every.folder / f"{RUN.run_id}.2.json").write_text("{}", encoding="utf-8")
+
+    assert [f"{FILE} of {one.results}"] == merge([one.results], every.results)["copied"]
+
+
 @pytest.mark.parametrize(("names", "words"), [(["nothing"], "holds no records"), (["all"], "merged into itself")])
 def test_folders_that_cannot_be_merged_are_refused(names, words, tmp_path):
     make_store(tmp_path / "all")
@@ -96,13 +103,15 @@ def test_only_a_result_keeps_attempts_of_another_machine_out(status, cpu, tmp_pa
     assert 2 == len(merge([first.results, second.results], tmp_path / "all")["copied"])
 
 
-def test_a_run_of_two_machines_stays_that_of_the_first(tmp_path):
+@pytest.mark.parametrize("cpus", [("one", "other"), ("unknown", "unknown")])
+def test_a_run_of_two_machines_stays_that_of_the_first(cpus, tmp_path):
     """Their times have nothing in common. What is left out is named with its folder; known records are only counted."""
-    later = [make_record(cpu="other", attempt=attempt) for attempt in (1, 2)]
-    first, second = make_store(tmp_path / "one", make_record(cpu="one"), OTHER), tmp_path / "other"
+    later = [make_record(cpu=cpus[1], attempt=attempt) for attempt in (1, 2)]
+    kept, second = make_record(cpu=cpus[0], epochs=(make_epoch(1, train_s=2.0),)), tmp_path / "other"
+    first = make_store(tmp_path / "one", kept, OTHER)
     make_store(second, *later, OTHER)
     merged = merge([first.results, second], tmp_path / "all")
 
     assert (2, 1, []) == (len(merged["copied"]), len(merged["known"]), merged["refused"])
-    assert "one" == Store(tmp_path / "all").load(RUN.run_id, 1).fingerprint.numerics["cpu_model"]
+    assert cpus[0] == Store(tmp_path / "all").load(RUN.run_id, 1).fingerprint.numerics["cpu_model"]
     assert [f"{RUN.run_id}.{attempt}.json of {second}" for attempt in (1, 2)] == merged["left_out"]

@@ -1,6 +1,7 @@
 """Records: every null has its reason, every change is noticed, no file is ever overwritten."""
 
 import json
+import time
 from typing import get_args
 
 import pytest
@@ -9,8 +10,8 @@ from fakes.disk import FaultyOs
 from pydantic import ValidationError
 
 from resnet18.records import disk
-from resnet18.records.content import build_record, load_record, record_hash, result_hash
-from resnet18.records.record import FINAL, Record, Score, Status, Summary
+from resnet18.records.content import build_record, load_record, parse_record, record_hash, result_hash
+from resnet18.records.record import FINAL, Conditions, Record, Score, Status, Summary
 from resnet18.records.store import contradict, first_difference, is_done, last_attempts
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 
@@ -119,6 +120,112 @@ def test_what_a_record_derives_from_its_content_is_computed_again(changes, store
     (refusal,) = store.read().refused
 
     assert f"its {next(iter(changes))} is not that of its content" in str(refusal)
+
+
+EPOCH, SCORE = make_record().model_dump(mode="json")["epochs"][0], {"loss": 2.0, "correct": 15, "images": 40}
+TIME, NUMERICS = make_record().model_dump(mode="json")["time"], make_record().fingerprint.numerics
+DAY = {"start": "2026-01-02T00:00:00+00:00", "end": "2026-01-02T00:00:09+00:00"}
+SAMPLES, ROWS = [{"index": 0, "label": 0, "prediction": 0}] * 6, make_record().model_dump(mode="json")["confusion"]
+GPU = {"cpus": 1, "gpu_clock_mhz": [900, 1000, 950]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": []}, "epochs: are fewer than the spec's"),
+        ({"epochs": [EPOCH, EPOCH]}, "epochs: must be numbered 1, 2, 3"),
+        ({"epochs": [EPOCH | {"epoch": 2}]}, "epochs: must be numbered 1, 2, 3"),
+        ({"epochs": [EPOCH | {"train": SCORE | {"correct": 41}}]}, "epochs.1.correct: more images than there are"),
+        ({"epochs": [EPOCH | {"train": SCORE | {"images": 39}}]}, "epochs.1.images: are others"),
+        ({"epochs": [EPOCH | {"clean": SCORE | {"loss": 1e40}}]}, "epochs.0.clean.loss: Input should be less"),
+        ({"epochs": [EPOCH | {"clean": SCORE | {"images": 2**53 + 1}}]}, "epochs.0.clean.images: Input should be less"),
+        ({"epochs": [EPOCH | {"as_published": SCORE}]}, "epochs.1.as_published.images: are others than those of clean"),
+        ({"epochs": [EPOCH | {"steps": 4}]}, "epochs.1.steps: are not those of its images and batch size"),
+        ({"epochs": [EPOCH | {"learning_rate": 0.1}]}, "epochs.1.learning_rate: is not that of the schedule"),
+        ({"epochs": [EPOCH | {"data_wait_s": 1.5}]}, "epochs.1.data_wait_s: is more than train_s"),
+        ({"time": TIME | {"train_s": 0.9}}, "time.train_s: is not the sum over the epochs"),
+        ({"time": TIME | {"statistics_s": None}}, "null without a reason"),
+        ({"time": TIME | {"wall_s": 5.0}}, "time.wall_s: is less than the times inside it"),
+        ({"confusion": ROWS[:-1]}, "confusion: must have a row for each class"),
+        ({"confusion": [ROWS[0][:-1], *ROWS[1:]]}, "confusion.0: Tuple should have at least 10 items"),
+        ({"confusion": [[0] * 10] * 10}, "confusion: its counts are not those of the last epoch"),
+        ({"samples": SAMPLES[:5]}, "samples: Tuple should have at least 6 items"),
+        ({"samples": [*SAMPLES[:5], SAMPLES[0] | {"label": 3}]}, "samples: must be among the counts of confusion"),
+        ({"samples": [*SAMPLES[:5], SAMPLES[0] | {"prediction": 10}]}, "samples.5.prediction: Input should be less"),
+        ({"classes": ["cat", "cat", *"cdefghij"]}, "classes: one of them is there twice"),
+        ({"result_hash": None, "nulls": make_record().nulls | {"result_hash": "x"}}, "result_hash: must be there with"),
+        ({"confusion": None, "nulls": make_record().nulls | {"confusion": "x"}}, "result_hash: must be there with"),
+        ({"status": "crashed"}, "failure: must be there unless the status is ok"),
+        ({"flags": ["not_exclusive", "not_exclusive"]}, "flags: one of them is there twice"),
+        ({"flags": ["resumed"]}, "flags: resumed needs several segments"),
+        ({"segments": []}, "segments: must be in order"),
+        ({"segments": [{"start": DAY["end"], "end": DAY["start"]}]}, "segments: must be in order"),
+        ({"segments": [DAY | {"start": "2026-01-02"}]}, "segments.0.start: must be a date"),
+        ({"segments": [DAY | {"end": "9999-01-02T00:00:00Z"}]}, "segments.0.end: must be a date"),
+        ({"segments": [DAY | {"end": "yesterday"}]}, "segments.0.end: Invalid isoformat string"),
+        ({"conditions": dict.fromkeys(Conditions.model_fields) | GPU}, "conditions.gpu_clock_mhz: must be the lowest"),
+        ({"fingerprint": {"numerics": NUMERICS | {"threads": "2"}}}, "threads: must be a whole number above 0"),
+        ({"attempt": 1_000_000}, "attempt: Input should be less than or equal to 999999"),
+        ({"schema_version": 2.0}, "format 2.0 is not that of this suite (2)"),
+        ({"schema_version": True}, "format True is not that of this suite (2)"),
+        ({"schema_version": "9" * 9_000}, "format 9999999999999999999… is not that of this suite (2)"),
+        ({"status": "x" * 10_001}, "is longer than 10,000 characters"),
+        ({"parameters": 10**400}, "a whole number beyond 64 bits"),
+        ({"nulls": dict.fromkeys(map(str, range(1_001)), "")}, "an object of more than 1,000 keys"),
+        ({"segments": [{}] * 400_000}, "holds more than 400,000 values"),
+        ({"failure": "x" * (8 << 20)}, "is no regular file of at most 8,388,608 bytes"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused_in_a_few_words(changes, words, store):
+    """Its `record_hash` fits; of types, bounds, shapes, dates and sums something does not."""
+    content = make_record().model_dump(mode="json")
+    for key, value in changes.items():
+        content[key] = {**content[key], **value} if key == "fingerprint" else value
+    if isinstance(content["conditions"], dict):
+        content["nulls"] |= {f"conditions.{key}": "x" for key in content["conditions"]}
+    (store.folder / f"{make_record().run_id}.1.json").write_text(
+        json.dumps(content | {"record_hash": record_hash(content)}), encoding="utf-8"
+    )
+    (refusal,) = store.read().refused
+
+    assert words in str(refusal)
+    assert len(str(refusal)) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":' * 70 + "0" + "}" * 70,
+        "{" + ",".join(['"key":0'] * 390_000) + "}",
+        "[" + ",".join(["{}"] * 390_000) + "]",
+        "[" + ",".join([f'{{"{at}":"text"}}' for at in range(190_000)]) + "]",
+        '{"segments":[' + ",".join(["0"] * 390_000) + "]}",
+        "[" + "9" * 5_000_000 + "]",
+    ],
+    ids=["depth", "equal keys", "empty objects", "objects", "wrong items", "digits"],
+)
+def test_json_costs_little_whatever_it_is(text):
+    """Seconds of this process, since others may take its processor."""
+    begin_s = time.process_time()
+    with pytest.raises(IntegrityError):
+        parse_record(text.encode(), "it")
+
+    assert 2 > time.process_time() - begin_s
+
+
+@pytest.mark.parametrize("number", ["999999", "2000", "9" * 220, "٩٩"])
+def test_a_file_named_like_a_late_attempt_takes_no_number_away(number, store):
+    run = make_record().run_id
+    (store.folder / f"{run}.{number}.json").write_text("{}", encoding="utf-8")
+    store.save(make_record())
+
+    assert 1 == store.attempts(run)
+
+
+def test_a_late_attempt_that_is_a_record_counts(store):
+    store.save(make_record(attempt=2_000))
+
+    assert 2_000 == store.attempts(make_record().run_id)
 
 
 def test_unknown_keys_of_the_spec_are_refused(store):

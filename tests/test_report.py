@@ -401,8 +401,7 @@ def test_runs_of_candidates_are_not_leftovers():
 
 def test_predictions_stand_at_the_end_of_a_chapter(mine):
     """With the pictures of test images where they were kept, and are not damaged."""
-    record = changed(record_all([mine])[0], samples=[{"index": 3, "label": 0, "prediction": 1}], classes=["cat"])
-    png = encode_picture(np.zeros((1, 4, 4, 3), dtype=np.uint8))
+    (record, *_), png = record_all([mine]), encode_picture(np.zeros((6, 4, 4, 3), dtype=np.uint8))
     kept, damaged = (
         build_document([mine], Readings((record,), ()), lambda _, png=png: png) for png in (png, b"no PNG")
     )

@@ -129,7 +129,7 @@ TINY, BELOW_0, BELOW_1 = 5e-324, -5e-324, nextafter(1.0, 0)
 RANGES = [  # models, keys, values at the ends, values beyond them
     ("experiment", "batch_size", (1, 65_536), (0, 65_537)),
     ("experiment", "width", (1, 512), (0, 513)),
-    ("experiment", "epochs", (1, 100_000), (0, 100_001)),
+    ("experiment", "epochs", (1, 10_000), (0, 10_001)),
     ("experiment", "train_images test_images_epoch test_images_last", (1, 10_000_000), (0, 10_000_001)),
     ("experiment", "image_size", (8, 1_024), (7, 1_025)),
     ("experiment", "seed", (0, 2**32 - 1), (-1, 2**32)),

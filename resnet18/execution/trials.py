@@ -17,7 +17,7 @@ from resnet18.execution.job import Job, Message
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import LocalEngine, make_jobs
 from resnet18.records.record import Epoch, Identity, Record
-from resnet18.records.store import Store, first_difference, machine_model, promises_bits
+from resnet18.records.store import Store, first_difference, promises_bits
 from resnet18.spec.errors import SpecError, UnfinishedError
 from resnet18.spec.experiment import DataSource
 from resnet18.spec.optimizer import Constant
@@ -110,11 +110,9 @@ def judged(record: Record, again: Record) -> tuple[int, str]:
     if differing := _differing(record, numerics, again.fingerprint.identity):
         lines = [OTHER_FINGERPRINT, *differing.values(), f"  and other results: {difference}"]
         return 3, "\n".join(lines)
-    if machine_model(numerics) is None:
-        return 3, f"other results, as may be where the processor is unknown: {difference}"
     if promises_bits(numerics):
         return 4, f"mismatch under an equal fingerprint: {difference}"
-    return 3, f"other results, as may be without deterministic algorithms on an accelerator: {difference}"
+    return 3, f"other results, as may be on an unknown machine or without deterministic algorithms: {difference}"
 
 
 def _differing(record: Record, numerics: Mapping[str, Any] | None, identity: Identity) -> dict[str, str]:

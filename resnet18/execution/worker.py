@@ -18,7 +18,7 @@ from resnet18.measure.environment import numerics
 from resnet18.measure.host import HostWatch
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head, encode_picture
-from resnet18.records.consistency import of_epochs
+from resnet18.records.consistency import broken, of_epochs
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import FINAL, Epoch, Memory, Segment, Status
 from resnet18.spec.errors import IntegrityError
@@ -232,16 +232,14 @@ class Measurement:
 def check_place(head: Head, setup: Setup) -> None:
     """Raise IntegrityError unless the epochs and sums of a checkpoint are those that lead to its position."""
     try:
-        position = TypeAdapter(Moment).validate_python(head.training).position
+        at = TypeAdapter(Moment).validate_python(head.training).position
     except ValidationError as error:
         raise IntegrityError("checkpoint", "says no position of a training") from error
-    size, images = setup.experiment.batch_size, len(setup.train_indices)
-    leads_there = head.segments and position.epoch == len(head.epochs) + 1 <= setup.experiment.epochs
-    seen, is_of_epoch = min(position.steps * size, images), (position.steps - 1) * size < images
-    if not leads_there or not is_of_epoch or not position.tally.correct <= position.tally.images == seen:
+    size, images, epochs = setup.experiment.batch_size, len(setup.train_indices), setup.experiment.epochs
+    is_next = at.epoch == len(head.epochs) + 1 <= epochs and 0 <= (at.steps - 1) * size < images and head.segments
+    is_summed = at.tally.correct <= at.tally.images == min(at.steps * size, images)
+    if not (is_next and is_summed) or broken(of_epochs(head.epochs, setup.experiment)):
         raise IntegrityError("checkpoint", "its epochs and sums do not lead to its position")
-    for contradiction in of_epochs(head.epochs, setup.experiment):
-        raise IntegrityError("checkpoint", contradiction)
 
 
 def _since_s(start_ns: int) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from resnet18.records import disk
-from resnet18.records.consistency import contradictions
+from resnet18.records.consistency import contradiction
 from resnet18.records.record import (
     SCHEMA_VERSION,
     Conditions,
@@ -178,7 +178,7 @@ def parse_record(text: bytes, name: str) -> Record:
         return _parsed(text, name)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg']}"
+        reason = f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg'].removeprefix('Value error, ')}"
     except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
     raise IntegrityError(name, f"is no record: {short(reason, 200)}", next_step="move the file away")
@@ -197,13 +197,13 @@ def _parsed(text: bytes, name: str) -> Record:
     # Keys that a later version has added are left out, except in the spec, which ids are made of.
     spec = RecordSpec.model_validate(content.get("spec"))
     record = Record.model_validate({**content, "spec": spec}, extra="ignore")
-    for contradiction in contradictions(record):
-        raise ValueError(contradiction)
+    if wrong := contradiction(record):
+        raise ValueError(wrong)
     derived: dict[str, Any] = {**ids_of(spec.experiment, spec.execution)._asdict(), "seed": spec.experiment.seed}
     if record.confusion and record.summary:
         derived["result_hash"] = result_hash(record.epochs, record.confusion, record.summary)
-    if wrong := [key for key, value in derived.items() if getattr(record, key) != value]:
-        raise ValueError(f"its {wrong[0]} is not that of its content")
+    if differing := [key for key, value in derived.items() if getattr(record, key) != value]:
+        raise ValueError(f"its {differing[0]} is not that of its content")
     if name != (own := file_name(record.run_id, record.attempt)):  # a copy would be a second measurement of nothing
         raise IntegrityError(name, f"holds the record {own}", next_step="rename it, or move the copy away")
     conditions = None if record.conditions is None else record.conditions.model_dump()

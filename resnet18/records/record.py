@@ -23,10 +23,14 @@ FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupport
 # dictionaries that JSON has for them, so their fields are strict one by one.
 COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
+MOST_ATTEMPTS = 999_999
 MOST = 2**53  # of anything that is counted: every whole number up to it is a float, too
 Seconds = Annotated[float, Strict(), Field(ge=0, le=1e10)]
 Positive = Annotated[int, Strict(), Field(ge=1, le=MOST)]
 Count = Annotated[int, Strict(), Field(ge=0, le=MOST)]
+OUTPUTS = 10  # of the network, however many classes there are
+Output = Annotated[int, Field(ge=0, lt=OUTPUTS)]
+Row = Annotated[Items[Count], Field(min_length=OUTPUTS, max_length=OUTPUTS)]
 Share = Annotated[float, Field(ge=0, le=1.01)]  # counters of the system are read one after the other
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
@@ -149,9 +153,9 @@ class Segment(Model):
 class Sample(Model):
     """One test image: its index in the original test set, label and prediction (last epoch, clean) as class numbers."""
 
-    index: Count
-    label: Count
-    prediction: Count
+    index: Annotated[int, Field(ge=0, lt=10_000_000)]
+    label: Output
+    prediction: Output
 
 
 class RecordSpec(Model):
@@ -187,7 +191,7 @@ class Record(Model):
     arm_id: Id
     experiment_id: Id
     execution_id: Id
-    attempt: Positive
+    attempt: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)]
     scale: ScaleName
     seed: int
     status: Status
@@ -201,9 +205,9 @@ class Record(Model):
     energy_j: Annotated[float, Field(ge=0, le=1e15)] | None
     conditions: Conditions | None
     unreliable_because: Items[str] = ()
-    confusion: Items[Items[Count]] | None  # counts [label][prediction] of the last epoch (clean)
-    samples: Items[Sample] | None
-    classes: Items[str] | None
+    confusion: Items[Row] | None  # counts [label][prediction] of the last epoch (clean)
+    samples: Annotated[Items[Sample], Field(min_length=6, max_length=6)] | None
+    classes: Annotated[Items[str], Field(min_length=2, max_length=OUTPUTS)] | None
     parameters: Positive | None
     summary: Summary | None
     failure: Failure | None

@@ -9,9 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
-from resnet18.records.consistency import MOST_ATTEMPTS
 from resnet18.records.content import file_name, load_record, parse_record
-from resnet18.records.record import FINAL, Record, difference
+from resnet18.records.record import FINAL, MOST_ATTEMPTS, Record, difference
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
 
 DIGITS, BELIEVED = len(str(MOST_ATTEMPTS)), 1_000
@@ -132,8 +131,11 @@ def differ_in_code(records: Iterable[Record]) -> bool:
 
 
 def promises_bits(numerics: Mapping[str, object] | None) -> bool:
-    """Say whether equal numerics promise equal bits: on an accelerator deterministic algorithms alone do."""
-    return (numerics or {}).get("device", "cpu") == "cpu" or bool((numerics or {}).get("deterministic"))
+    """Say whether equal numerics promise equal bits: of a known machine, and by deterministic algorithms on a GPU."""
+    found = numerics or {}
+    return machine_model(found) is not None and (
+        found.get("device", "cpu") == "cpu" or bool(found.get("deterministic"))
+    )
 
 
 def machine_model(numerics: Mapping[str, object] | None) -> str | None:
@@ -155,9 +157,7 @@ def contradict(first: Record, second: Record) -> bool:
     numerics = first.fingerprint.numerics
     are_alike = origin(first) == origin(second) and numerics == second.fingerprint.numerics
     may_not_differ = first.status == second.status == "ok" and promises_bits(numerics)
-    return (
-        are_alike and may_not_differ and machine_model(numerics) is not None and first.result_hash != second.result_hash
-    )
+    return are_alike and may_not_differ and first.result_hash != second.result_hash
 
 
 def first_difference(first: Record, second: Record) -> str | None:
@@ -207,21 +207,17 @@ def _take(path: Path, target: Store) -> str:
     record, content, there = load_record(path), disk.read(path), _content(target.folder / path.name)
     if there == content:
         return "known"
-    others = list[Record]()
+    others = [] if there is None else [parse_record(there, path.name)]
     for other in sorted(target.folder.glob(f"{record.run_id}.*.json")):
-        with suppress(
-            *(() if other.name == path.name else (IntegrityError,))
-        ):  # a damaged one is named by who reads it
+        with suppress(IntegrityError):  # a damaged one keeps no other out
             others.append(load_record(other))
     if rival := next((other for other in others if contradict(other, record)), None):
         what = f"contradicts a record of the same run on an equal machine: {first_difference(rival, record)}"
         next_step = "run it again; a changed machine or a defect made one of them"
         raise IntegrityError(path.name, what, next_step=next_step)
-    mine = record.fingerprint.numerics
-    is_apart = machine_model(mine) is None or any(
-        other.fingerprint.numerics != mine for other in others if other.status == "ok"
-    )
-    if there or (is_apart and any(other.status == "ok" for other in others)):
+    mine, done = record.fingerprint.numerics, [other for other in others if other.status == "ok"]
+    is_known = machine_model(mine) is not None
+    if there or any(not is_known or other.fingerprint.numerics != mine for other in done):
         return "left_out"
     # The picture comes first: a record without it would be taken for a run that left none.
     if picture := _content(path.with_suffix(".png")):

@@ -173,16 +173,12 @@ def parse_toml(text: str) -> dict[str, Any]:
     return content
 
 
-def _check_limits(value: object) -> None:
-    level = [value]
-    for _ in range(DEEPEST):
-        for each in level:
-            if isinstance(each, int) and abs(each) > LARGEST:
-                raise ValueError("a whole number beyond 64 bits")
-            if isinstance(each, str) and len(each) > LONGEST_TEXT:
-                raise ValueError(f'"{short(each)}" is longer than {LONGEST_TEXT:,} characters')
-        inside = (each for each in level if isinstance(each, dict | list))
-        level = [inner for each in inside for inner in (chain(*each.items()) if isinstance(each, dict) else each)]
-        if not level:
-            return
-    raise ValueError("nested too deeply")
+def _check_limits(value: object, depth: int = 0) -> None:
+    if depth == DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("a whole number beyond 64 bits")
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise ValueError(f'"{short(value)}" is longer than {LONGEST_TEXT:,} characters')
+    for inner in chain(*value.items()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_limits(inner, depth + 1)

@@ -54,7 +54,7 @@ class Experiment(Model):
     schedule: Schedule
     label_smoothing: Share = 0.0  # share of the target that all classes get alike, in training (Szegedy et al., 2016)
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
     validation_images: Annotated[int, Field(ge=0, le=0)] = 0  # held back to choose the epoch: the report has none
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 

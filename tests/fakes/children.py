@@ -103,11 +103,6 @@ def answer(question: Callable[..., Any], *arguments: Any) -> Any:
         return pool.submit(question, *arguments).result()
 
 
-def was_forked_with_cuda() -> bool:
-    """Whether CUDA has been started in this process, or in the one that it was forked from."""
-    return torch.cuda.is_initialized() or torch.cuda._is_in_bad_fork()
-
-
 def train_with_labels_on_the_host() -> None:
     """Train with a transfer forgotten."""
     install()
