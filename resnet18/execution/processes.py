@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.util import get_temp_dir
 from pathlib import Path
@@ -32,7 +31,6 @@ PRELOADED = ["resnet18.execution.worker"]
 OF_REFERENCE = ["torch._dynamo", "torchvision.transforms.functional"]
 """What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 SPINS = 10_000  # half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)
-STARTS = 2  # of a child; the second from a new server, where the first has found the server dead
 STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)  # which a terminal sends, the first at Ctrl-Z
 
 
@@ -69,14 +67,14 @@ def fork_server(runs: Collection[Run] = ()) -> ForkServerContext:
 def _inherited() -> Iterator[None]:
     """Let a server that starts ignore what a terminal sends, as the runner decides, and tell nothing itself."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *STOPS)}
-    shown = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)  # what it lacks is told by the error of `start`
     try:
-        yield
+        with Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(2), "wb") as shown:
+            os.dup2(nowhere.fileno(), 2)  # what the server lacks is told by the error of `start`
+            try:
+                yield
+            finally:
+                os.dup2(shown.fileno(), 2)
     finally:
-        os.dup2(shown, 2)
-        os.close(shown)
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -86,12 +84,12 @@ def start(process: ForkServerProcess) -> None:
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # Ctrl-Z waits for the child, which is then stopped, too
     try:  # the child would import the caller's program, Ray's worker for example, and needs nothing of it
-        for number in range(1, STARTS + 1):
+        for is_last in (False, True):  # the second from a new server, where the first has found the server dead
             try:
                 fork_server()
                 return process.start()
             except Exception as error:  # noqa: BLE001 - whatever the server died of
-                if number == STARTS:
+                if is_last:
                     what = f"no process can be started for a run: {type(error).__name__}: {error}"
                     next_step = 'allow more memory or processes; this shows what torch lacks: python -c "import torch"'
                     raise EnvironmentMissingError("this machine", what, next_step=next_step) from None
@@ -101,10 +99,7 @@ def start(process: ForkServerProcess) -> None:
 
 
 def end_with_runner() -> None:
-    """Make this process the first of a group, with the loader processes to come, and end all with the runner.
-
-    Raises RuntimeError where the runner is gone already.
-    """
+    """Make this process the first of a group, with its loader processes to come, and let all end with the runner."""
     os.setpgid(0, 0)
     if sys.platform == "linux":  # where this process is stopped, the kernel ends it with the server
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -112,13 +107,13 @@ def end_with_runner() -> None:
     os.close(server._forkserver_alive_fd)  # the server ends when the runner alone has let go of this
     runner = multiprocessing.parent_process()
     if runner is None or not runner.is_alive():
-        raise RuntimeError("the runner is gone")
-    Thread(target=_end_group_with, args=(runner.sentinel,), name="runner-watch", daemon=True).start()
+        sys.exit(1)
 
+    def end_group() -> None:
+        runner.join()
+        os.killpg(0, signal.SIGKILL)
 
-def _end_group_with(runner: int) -> None:
-    wait([runner])
-    os.killpg(0, signal.SIGKILL)
+    Thread(target=end_group, name="runner-watch", daemon=True).start()
 
 
 def end_server() -> None:
@@ -153,13 +148,9 @@ def stopping_together() -> Iterator[None]:
 
 
 def _tell_children(number: int) -> None:
-    """Send a signal to whatever the fork server has forked, and to their loader processes.
-
-    Never to the server itself: stopped, it could not end with a runner that is killed.
-    """
+    """Send a signal to the children and their loader processes."""
     runner = psutil.Process()
-    helpers = runner.children()
-    for process in runner.children(recursive=True):
-        if process not in helpers:
-            with suppress(psutil.Error):  # it has ended
-                process.send_signal(number)
+    helpers = runner.children()  # not the fork server: stopped, it could not end with a runner that is killed
+    for process in {*runner.children(recursive=True)} - {*helpers}:
+        with suppress(psutil.Error):  # it has ended
+            process.send_signal(number)
