@@ -50,6 +50,9 @@ TRAINING := accelerator augment batched checkpoints device equivalence fast_netw
 BENCHMARKS := $(basename $(notdir $(wildcard benchmarks/*.toml)))
 STUDIES    := $(basename $(notdir $(wildcard benchmarks/studies/*.toml)))
 
+# What a command that is stopped says is to be typed again.
+bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe study regress baseline: export RESNET18_TYPED = make $(MAKECMDGOALS) $(MAKEOVERRIDES)
+
 .PHONY: help bench $(addprefix bench-,$(BENCHMARKS)) bench-recipe study report evidence test check format micro lock \
         regress baseline speed verify-gpu soak verdict-errors test-engines test-slurm test-browser test-older test-oldest \
         clean

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import sys
 from pathlib import Path
 
@@ -75,6 +76,27 @@ def test_nothing_is_unpickled(path):
     assert set() == {module.split(".")[0] for module in imports_of(path)} & kin
     assert "torch.load" not in text
     assert text.count("np.load(") == text.count("allow_pickle=False") - text.count("np.save(")
+
+
+WRITERS = {
+    "cli/options.py": {"typer.echo"},
+    "execution/progress.py": {"self._console.print", "self._console.file.write"},
+    "execution/worker.py": {"sys.stderr.write"},
+}
+"""What prints for people, through the function that writes out what a terminal obeys; so does the format of logs."""
+PRINTS = re.compile(
+    r"(.*\b(print|echo|secho|print_exc|print_exception)|sys\.std\w+\.write|.*\.file\.write"
+    r"|warnings\.warn)$"
+)
+
+
+def test_only_the_writers_print(path):
+    """Whatever else prints, or declares a text to be safe HTML, would go around them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+    assert set(filter(PRINTS.match, calls)) <= WRITERS.get(path.relative_to(PACKAGE).as_posix(), set())
+    assert calls.count("Markup") == (3 if path.name == "page.py" else 0)
 
 
 def test_a_file_fits_on_a_few_screens_and_says_what_it_is(path):

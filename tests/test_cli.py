@@ -86,7 +86,7 @@ def test_an_engine_that_is_not_installed_is_answered_with_the_way_to_install_it(
     result = cli("run", "basic", "--engine", engine)
 
     assert 5 == result.exit_code
-    assert f'next: pip install "resnet18[{engine}]"' in result.output
+    assert f'next: pip install ".[{engine}]"' in result.output
 
 
 def test_plan_lists_runs_and_what_cannot_run(cli):
@@ -148,12 +148,12 @@ def test_a_damaged_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
 def test_an_error_that_nobody_foresaw_is_a_line_not_a_traceback(cli, monkeypatch):
     """Exit code 1 is for a regression: it must not look like one."""
     monkeypatch.setattr("resnet18.cli.preview.load_benchmarks", lambda _: [].index(1))
-    monkeypatch.setattr("sys.argv", ["/x/__main__.py", "plan", "my file.toml"])
+    monkeypatch.setattr("sys.argv", ["/x/resnet18", "plan", "my file.toml"])
     result = cli("plan")
 
     assert 3 == result.exit_code
     assert "Traceback" not in result.output
-    assert "next, for a traceback: python -m resnet18 plan 'my file.toml' --debug\n" in result.output
+    assert "next, for a traceback: /x/resnet18 plan 'my file.toml' --debug\n" in result.output
     assert "Traceback" in cli("plan", "--debug").output
 
 
@@ -294,18 +294,22 @@ def test_until_decided_runs_nothing_where_no_claim_can_be_decided(looked):
 
 
 @pytest.mark.parametrize(
-    ("program", "typed"),
+    ("program", "by_make", "typed"),
     [
-        ("/x/__main__.py", "python -m resnet18"),
-        ("/on/the/path/resnet18", "resnet18"),
-        ("/elsewhere/resnet18", "/elsewhere/resnet18"),
+        ("/x/__main__.py", "", ".venv/bin/python -m resnet18 run 'my file.toml' -o 'a=\\x1b[31m'"),
+        ("/on/the/path/resnet18", "", "resnet18 run 'my file.toml' -o 'a=\\x1b[31m'"),
+        ("/else where/resnet18", "", "'/else where/resnet18' run 'my file.toml' -o 'a=\\x1b[31m'"),
+        ("/x/__main__.py", "make bench CASE=CPU,\\ tuned", "make bench CASE=CPU,\\ tuned"),
     ],
 )
-def test_a_stopped_command_says_the_very_command_that_goes_on(program, typed, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", [program, "run", "my file.toml", "-o", "a=\x1b[31m"])
+def test_a_stopped_command_says_the_very_command_that_goes_on(program, by_make, typed, monkeypatch, capsys):
+    words = ["run", "my file.toml", "-o", "a=\x1b[31m"]
+    monkeypatch.setattr("sys.argv", [program, *words])
+    monkeypatch.setattr("sys.orig_argv", [".venv/bin/python", "-m", "resnet18", *words])
     monkeypatch.setattr("shutil.which", "/on/the/path/{}".format)
+    monkeypatch.setenv("RESNET18_TYPED", by_make)
 
-    said = f"stopped; to resume: {typed} run 'my file.toml' -o 'a=\\x1b[31m'\n"
+    said = f"stopped; to resume: {typed}\n"
     assert (130, said) == (reported(KeyboardInterrupt()), capsys.readouterr().err)
 
 

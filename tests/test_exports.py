@@ -154,7 +154,7 @@ def test_without_tensorboard_the_error_says_what_to_install(export, mine, monkey
     result = export("tensorboard", records_of(mine), "--to", "runs")
 
     assert 5 == result.exit_code
-    assert "pip install 'resnet18[tensorboard]'" in result.stderr
+    assert "pip install '.[tensorboard]'" in result.stderr
 
 
 @pytest.mark.parametrize("form", TEXTS)

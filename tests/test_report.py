@@ -170,7 +170,7 @@ def test_a_report_begins_with_four_sentences_then_every_statement_then_tables(tm
         "- **Run**: 6 runs",
         "- **Holds**",
         "- **Does not hold**",
-        "- **Open**: 1 of 1 statements: 1 inconclusive (C9).",
+        "- **Open**: 1 of 1 statement: 1 inconclusive (C9).",
         "| C9 ",
         "## A t",
     ]
@@ -252,13 +252,26 @@ def test_the_reported_number_of_two_near_cases_is_taken_as_the_measured_one_is(h
     assert reported == statement(tmp_path, near, heights)[3]
 
 
+def test_a_case_that_ended_without_a_result_has_its_cell_wherever_its_table_is_begun(tmp_path):
+    """Also where it is the only one of many that was run; one of many with a result is listed."""
+    more = "".join(f'[[case]]\nname = "{size}"\nexperiment = {{ batch_size = {size} }}\n' for size in (32, 64))
+    mine = make_benchmark(tmp_path, TOML + more + CLAIM)
+    ok, spec = record_all([mine])[0], record_all([mine])[1].spec
+    failed = make_record(spec.experiment, spec.execution, request=PAPER, status="oom_device")
+
+    row = re.search(r"^\| 16 +\|.*", text_of([mine], [failed]), re.M)
+    assert row is not None
+    assert row[0].count("Out of Memory") > 2
+    assert "- A table (1 of 4 cases recorded)" in text_of([mine], [ok])
+
+
 def test_reports_are_judged_each_by_itself(tmp_path):
     """A file of one's own is no part of the lab report: its claims do not count with those, nor those with its."""
     mine = make_benchmark(tmp_path, TOML + CLAIM)
     other = mine.model_copy(update={"name": "other", "report": "other", "title": "Another table"})
     text = text_of([mine, other], record_all([mine], seeds=(0, 1, 2)))
 
-    assert "over 1 statements" in text
+    assert "over 1 statement;" in text
     assert ["C9", "C9"] == re.findall(r"^\| (C9) ", text, re.M)
     assert text.index("| C9 ") < text.index("## Other tables: other") < text.rindex("| C9 ")
 

@@ -1,5 +1,6 @@
 """Text from outside, in reports, on the terminal and in records: it is shown as it is, and does nothing."""
 
+import json
 import platform
 import re
 
@@ -9,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resnet18.cli.app import reported
-from resnet18.spec.errors import SpecError, one_line, printable
+from resnet18.spec.errors import SpecError, json_line, one_line, printable
 from resnet18.spec.redaction import redacted
 
 
@@ -27,6 +28,24 @@ def test_ordinary_text_is_printed_as_it_is():
     text = 'Gr\u00fc\u00dfe, \u4e16\u754c: "a|b" 100 % \u2026'
 
     assert text == printable(text) == one_line(text)
+
+
+@pytest.mark.parametrize("text", ["::error::x", " \t::stop-commands::x", "x ##[error]y", "a::b # #[c]"])
+def test_a_command_to_github_is_none_in_what_is_printed(text):
+    """It obeys `::` where a line of a log begins and `##[` anywhere; JSON stays JSON."""
+    shown = printable(f"line\n{text}").splitlines()[1]
+
+    assert not shown.lstrip().startswith("::")
+    assert "##[" not in shown + json_line({"x": text})
+    assert {"x": text} == json.loads(json_line({"x": text}))
+
+
+def test_json_is_one_line_of_ascii_without_control_characters():
+    value = {"\x7f\x00\x9b\u202e\ud800\n": ["\u2028", None, 1.5]}
+
+    assert json_line(value).isascii()
+    assert json_line(value).isprintable()
+    assert value == json.loads(json_line(value))
 
 
 def test_an_error_of_the_suite_holds_nothing_that_a_terminal_obeys():

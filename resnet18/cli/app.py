@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import logging
 import os
 import shlex
 import shutil
@@ -32,15 +33,18 @@ from resnet18.records.content import load_record
 from resnet18.records.record import Record
 from resnet18.records.store import merge
 from resnet18.spec.benchmark import schema_of, spec_schema
-from resnet18.spec.errors import SuiteError, json_line
+from resnet18.spec.errors import SuiteError, json_line, printable
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
+from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Study
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a command."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""
+TYPED = "RESNET18_TYPED"
+"""The variable in which a program that calls the command, such as make, says what its user typed."""
 VERIFY_DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
 
 
@@ -74,7 +78,7 @@ def merge_command(
     for text in found["refused"]:
         opt.say(f"refused: {text}")
     counts = {word: len(found[word]) for word in ("copied", "known")}
-    lines = [f"{counts['copied']} records copied to {into}, {counts['known']} there already"]
+    lines = [f"{how_many(counts['copied'], 'record')} copied to {into}, {counts['known']} there already"]
     lines += [f"left out: {text}" for text in left_out]
     lines.append(f"next: resnet18 report --results {shlex.quote(str(into))}")
     row = {"into": str(into), **counts, "left_out": left_out, "refused": found["refused"]}
@@ -102,10 +106,8 @@ def typed_command() -> str:
     """Return the command that was given, to be typed again."""
     program, *words = sys.argv
     if program.endswith("__main__.py"):
-        program = "python -m resnet18"
-    elif shutil.which(Path(program).name) == program:
-        program = Path(program).name
-    return f"{program} {shlex.join(words)}"
+        return shlex.join(sys.orig_argv)
+    return shlex.join([Path(program).name if shutil.which(Path(program).name) == program else program, *words])
 
 
 def reported(error: BaseException, *, debug: bool = False) -> int:
@@ -118,7 +120,7 @@ def reported(error: BaseException, *, debug: bool = False) -> int:
     if isinstance(error, SuiteError):
         text, exit_code = f"{trace}error: {error}", error.exit_code
     elif isinstance(error, KeyboardInterrupt):
-        text, exit_code = f"stopped; to resume: {typed_command()}", 130
+        text, exit_code = f"stopped; to resume: {os.environ.get(TYPED) or typed_command()}", 130
     with suppress(OSError):  # the terminal has gone
         opt.say(text)
     return exit_code
@@ -188,12 +190,22 @@ def call() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks is written as `\xd7`
             stream.reconfigure(errors="backslashreplace")
+    (log := logging.StreamHandler()).setFormatter(LogFormat())
+    logging.basicConfig(handlers=[log])
     try:
         app()
     except (SystemExit, BrokenPipeError) as ended:  # typer ends with 1, which is for a regression
         if BrokenPipeError in {type(ended), type(ended.__context__)}:
             sys.exit(reported(BrokenPipeError()))
         raise
+
+
+class LogFormat(logging.Formatter):
+    """What is logged, as a terminal shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message without what a terminal obeys."""
+        return printable(super().format(record))
 
 
 def main() -> None:

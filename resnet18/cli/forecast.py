@@ -14,7 +14,7 @@ from resnet18.spec.resolve import Request, canonical_overrides
 GIB = 2**30
 CONTEXT_BYTES = 2 * GIB  # that a driver's context and the workspaces of libraries may take beside the training
 LARGE_SHARE = 0.5  # share of the tensors in the large allowance. A choice, not a measurement (docs/forecast.md).
-MEMORY_HELP = "Memory of a GPU, as in 24GiB, to say also which cases fit."
+MEMORY_HELP = "Memory of a GPU, to say also which cases fit: 24GiB, or 24GB for the same, as cards are sold."
 HEADS = {
     "case": "case",
     "peak_bytes": "peak GiB",

@@ -13,7 +13,7 @@ from resnet18.records.store import Store, is_done, last_attempts
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import SCALES, TESTED_AT, parse_data
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.metric import METRICS, duration
+from resnet18.spec.metric import METRICS, duration, how_many
 from resnet18.spec.plan import Run
 from resnet18.tables.pace import total_s
 
@@ -82,13 +82,13 @@ def summary_row(view: Preview) -> dict[str, Any]:
 def announcement(view: Preview) -> str:
     """Return how many runs there are, how long they take, what is slow here, and what the budget buys."""
     row = summary_row(view)
-    text = f"{row['runs']} run{'' if row['runs'] == 1 else 's'} ({view.request.described})"
+    text = f"{how_many(row['runs'], 'run')} ({view.request.described})"
     text += f", {row['recorded']} recorded" if row["recorded"] else ""
     text += f", {row['not_planned']} not planned ({', '.join(row['reasons'])})" if row["not_planned"] else ""
     lines = [f"{text}; {_time(view, row)}"]
     if view.jobs is not None and (emulated := _emulated(view)):
-        how_many = f"{emulated} of {len(view.pending)} runs"
-        lines.append(f"slow here: the processor emulates bf16 ({how_many}); faster: -o precision=fp32")
+        of = f"{emulated} of {how_many(len(view.pending), 'run')}"
+        lines.append(f"slow here: the processor emulates bf16 ({of}); faster: -o precision=fp32")
     return "\n".join([*lines, budget_text(view)] if view.claims else lines)
 
 
@@ -163,8 +163,8 @@ def power_text(rows: Sequence[dict[str, Any]], title: str) -> str:
         cells.append(cell)
     table = tabulate(cells, headers="keys", disable_numparse=True)
     note = (
-        f"Power: the chance that a report of {claims} claims shows the difference of two cases, by the rule of its "
-        f"verdicts ({100 * ALPHA:g} % for all claims together). Claims are tested at 3, 5 and 10 seeds only: where 10 "
-        "are not enough, more runs will not settle it. Below 4 degrees of freedom: a rough guide."
+        f"Power: the chance that a report of {how_many(claims, 'claim')} shows the difference of two cases, by the "
+        f"rule of its verdicts ({100 * ALPHA:g} % for all claims together). Claims are tested at 3, 5 and 10 seeds "
+        "only: where 10 are not enough, more runs will not settle it. Below 4 degrees of freedom: a rough guide."
     )
     return f"{title}\n\n{table}\n\n{note}"

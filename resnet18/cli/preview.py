@@ -19,7 +19,7 @@ from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedE
 from resnet18.spec.experiment import FEWEST_SEEDS, SCALES, TESTED_AT, DataSource
 from resnet18.spec.identity import code_hash
 from resnet18.spec.load import load_benchmarks
-from resnet18.spec.metric import duration
+from resnet18.spec.metric import duration, how_many
 from resnet18.spec.plan import Plan, Run, absent_device, plan
 from resnet18.spec.resolve import Request, Specs, canonical_overrides
 from resnet18.tables import pace
@@ -216,7 +216,7 @@ def fitting(view: Preview, left_s: float) -> tuple[Preview, list[Run]]:
 def budget_text(view: Preview) -> str:
     """Return what the budget buys, claim by claim."""
     verdicts = sum(row["chance"] for row in view.claims)
-    head = f"Budget: {verdicts:.1f} verdicts expected of {len(view.claims)} claim{'' if len(view.claims) == 1 else 's'}"
+    head = f"Budget: {verdicts:.1f} verdicts expected of {how_many(len(view.claims), 'claim')}"
     time = f"about {duration(total_s(view.pending, view.seconds) or 0.0)}, one after another"
     heads = {"chance": "chance of a verdict", "left_out": "left out because"}
     table = tabulate(view.claims, headers=heads, tablefmt="plain", floatfmt=".2f")

@@ -13,6 +13,7 @@ from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, disk_errors
 from resnet18.spec.load import check_ids_differ, load_benchmarks
+from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Part, load_study
 
 Format = Literal["csv", "csv-runs", "github-smaller", "github-bigger", "tensorboard"]
@@ -66,10 +67,13 @@ def all_with(benchmarks: Iterable[Benchmark]) -> tuple[Benchmark, ...]:
 def reported(
     store: Store, benchmarks: Iterable[Benchmark], finished: Collection[Finished], parts: Sequence[Part]
 ) -> opt.Answer:
-    """Write the report, and say where it is."""
+    """Write the report, and say where it is; UnfinishedError where there is nothing to report."""
     from resnet18.execution.runner import exit_code_of
     from resnet18.report.report import write_report
 
+    if not finished and not store.count():
+        what, next_step = "nothing was measured", "give more time, or another device; resnet18 plan lists the runs"
+        raise UnfinishedError(str(store.results), what, next_step=next_step)
     readings = readings_of(store.results)
     path = write_report(store.results, all_with(benchmarks), readings, parts)
     exit_code = exit_code_of(finished) or (4 if readings.refused else 0)
@@ -118,7 +122,7 @@ def export_command(
     else:
         write_whole(to, TEXTS[form](rows))
     row = {"format": form, "to": to and str(to), "runs": runs, "text": text}
-    said = f"{form}: {to}" + (f", {runs} runs" if runs is not None else "")
+    said = f"{form}: {to}" + (f", {how_many(runs, 'run')}" if runs is not None else "")
     return opt.Answer(row, text.removesuffix("\n") if text is not None else said, 4 if readings.refused else 0)
 
 

@@ -18,7 +18,7 @@ from resnet18.execution.job import Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import SpecError, UnfinishedError
+from resnet18.spec.errors import SpecError, SuiteError, UnfinishedError
 from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_home, parse_data
 from resnet18.spec.identity import PACKAGE, definitions
 from resnet18.spec.plan import Part
@@ -186,13 +186,17 @@ def report_after(
     runner: Runner,
     parts: Sequence[Part] = (),
 ) -> opt.Answer:
-    """Carry runs out as they are asked for, then write the report, also after Ctrl-C, and say where it is."""
-    finished = list[Finished]()
+    """Carry runs out as they are asked for, then write the report, and say where it is.
+
+    It is written after Ctrl-C, too, and where an error ends the runs after the first new record.
+    """
+    finished, before = list[Finished](), runner.store.count()
     try:
         for some in carried_out:
             finished += some
-    except KeyboardInterrupt:
-        with suppress(UnfinishedError):  # nothing is recorded yet
-            runner.progress.say(reported(runner.store, benchmarks, finished, parts).text)
+    except (KeyboardInterrupt, SuiteError) as error:
+        if isinstance(error, KeyboardInterrupt) or runner.store.count() > before:
+            with suppress(SuiteError):  # nothing is recorded yet, or the disk is full
+                runner.progress.say(reported(runner.store, benchmarks, finished, parts).text)
         raise
     return reported(runner.store, benchmarks, finished, parts)

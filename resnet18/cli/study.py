@@ -16,7 +16,7 @@ from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, parse_data
 from resnet18.spec.load import load_benchmarks, suite_files
-from resnet18.spec.metric import duration
+from resnet18.spec.metric import duration, how_many
 from resnet18.spec.plan import Part, Study, load_study
 from resnet18.tables.pace import total_s
 
@@ -137,4 +137,4 @@ def plan_text(rows: Collection[Mapping[str, Any]]) -> str:
     table = tabulate(cells, headers={**heads, "seconds": "time"}, tablefmt="plain", disable_numparse=True)
     runs, seconds = sum(row["to_run"] for row in rows), [row["seconds"] for row in rows]
     time = f"about {duration(sum(filter(None, seconds)))} here" + (", and more" if None in seconds else "")
-    return f"{table}\n\n{runs} runs to run; {time if runs else 'nothing is left to run'}"
+    return f"{table}\n\n{how_many(runs, 'run')} to run; {time if runs else 'nothing is left to run'}"

@@ -164,7 +164,7 @@ def connected() -> Any:  # noqa: ANN401 - the module
     try:
         import ray  # noqa: PLC0415 - an extra that may not be installed
     except ImportError:
-        raise _missing("Ray is not installed", 'pip install "resnet18[ray]"') from None
+        raise _missing("Ray is not installed", 'pip install ".[ray]"') from None
     address = os.environ.get("RAY_ADDRESS", "auto")
     host, colon, port = address.rpartition(":")
     try:

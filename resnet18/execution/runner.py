@@ -23,6 +23,7 @@ from resnet18.records.store import Store, last_attempts
 from resnet18.spec.errors import LockedError, SpecError
 from resnet18.spec.experiment import CountOrAll, DataSource, data_home
 from resnet18.spec.identity import PACKAGE, code_hash, shared_code_hash
+from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Plan, Run, check_last_batch
 from resnet18.spec.resolve import Request
 
@@ -112,7 +113,7 @@ def summary(finished: Collection[Finished], plan: Plan) -> str:
     counts = Counter(result.status or "being run by another runner" for result in finished)
     before = sum(result.was_recorded for result in finished)
     lines = [
-        f"{len(finished)} run{'' if len(finished) == 1 else 's'} ({before} recorded before): "
+        f"{how_many(len(finished), 'run')} ({before} recorded before): "
         + (", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing was measured")
     ]
     return "\n".join(lines + [f"not run: {label}: {reason}" for label, reason in plan.not_planned.items()])

@@ -23,6 +23,7 @@ from resnet18.execution.progress import Progress
 from resnet18.records import disk
 from resnet18.records.record import Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError, strict_json
+from resnet18.spec.metric import how_many
 
 LOOK_S = 10.0  # how often Slurm is asked, which has others to serve
 LAG_S = 60.0  # for a record to be seen here after its job has ended: NFS keeps what a folder holds for so long
@@ -37,7 +38,7 @@ class SlurmEngine(Engine):
         try:
             import submitit  # noqa: F401, PLC0415 - an extra that may not be installed
         except ImportError:
-            next_step = 'pip install "resnet18[slurm]"'
+            next_step = 'pip install ".[slurm]"'
             raise EnvironmentMissingError("--engine slurm", "submitit is not installed", next_step=next_step) from None
         self._resources, self._at_once = resources, at_once or 1_000
         self._out: dict[Place, Job] = {}
@@ -73,7 +74,7 @@ class SlurmEngine(Engine):
         left, finished = self._left_over(), list[Finished]()
         self._out = {left[job.run.run_id]: job for job in jobs if job.run.run_id in left}
         if self._out:
-            self._progress.say(f"{len(self._out)} runs are in Slurm already")
+            self._progress.say(f"in Slurm already: {how_many(len(self._out), 'run')}")
         self._submit([job for job in jobs if job.run.run_id not in left])
         while self._out:
             time.sleep(LOOK_S)
@@ -110,7 +111,7 @@ class SlurmEngine(Engine):
             submit(self._folder / name, [job.model_dump_json() for job in group], wanted, self._at_once)
             self._ours.add(name)
             self._out |= {(name, index): job for index, job in enumerate(group)}
-            self._progress.say(f"{len(group)} runs are submitted as {name}")
+            self._progress.say(f"submitted as {name}: {how_many(len(group), 'run')}")
 
     def _left_nothing_of_use(self, place: Place) -> bool:
         """Say of a run that an earlier command has submitted whether it ended, and is not done by any record."""

@@ -1,5 +1,6 @@
 """The child process of one run: it trains, measures, and writes the run's record, however the attempt ends."""
 
+import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -21,7 +22,8 @@ from resnet18.records.checkpoints import Checkpoint, Checkpoints, Head, encode_p
 from resnet18.records.consistency import broken, of_epochs
 from resnet18.records.content import result_hash, utc_now
 from resnet18.records.record import FINAL, Epoch, Memory, Segment, Status
-from resnet18.spec.errors import IntegrityError
+from resnet18.spec.errors import IntegrityError, printable
+from resnet18.spec.metric import how_many
 from resnet18.training.device import memory_capped, ready_device, resolve_for_device, synchronize
 from resnet18.training.loop import lap, train
 from resnet18.training.native import path_numerics
@@ -47,9 +49,14 @@ def run_job(job: Job, send: Callable[[Message], None], stops: Collection[int] = 
         with memory_capped(job.run.execution, device):  # lifted before the record is written, which takes memory
             measurement.measure(device)
     except Exception as error:  # noqa: BLE001 - a failure is a record, not a traceback
-        traceback.print_exc()  # into the log beside the records
+        log_error()
         status = measurement.fail(error)
     measurement.save(status)
+
+
+def log_error() -> None:
+    """Write the traceback of the error that is being handled into the log beside the records."""
+    sys.stderr.write(printable(traceback.format_exc()))
 
 
 class Measurement:
@@ -195,7 +202,7 @@ class Measurement:
         try:
             self._checkpoints.save(Checkpoint(head, arrays))
         except (OSError, IntegrityError) as error:
-            traceback.print_exc()
+            log_error()
             self._tell(f"no checkpoint could be written: {error}")
         self._saved_ns = time.perf_counter_ns()
         self._add_seconds({"checkpoint_s": _since_s(start_ns)})
@@ -203,7 +210,7 @@ class Measurement:
     def fail(self, error: Exception) -> Status:
         """Note why the attempt ends, and return the status that the error amounts to."""
         status = classify(error, is_capped=self.job.run.execution.memory_cap is not None)
-        phase = "prepare" if self._epochs is None else f"after {len(self._epochs)} epochs"
+        phase = "prepare" if self._epochs is None else f"after {how_many(len(self._epochs), 'epoch')}"
         self._facts["failure"] = failure_facts(status, phase, error_text(error))
         return status
 
@@ -223,7 +230,7 @@ class Measurement:
                 picture_path = job.store.picture_path(record.run_id, record.attempt)
                 disk.replace(picture_path, encode_picture(self._sample_images))
             except Exception:  # noqa: BLE001 - hours of training are worth more than a picture of six images
-                traceback.print_exc()
+                log_error()
         job.store.save(record)
         if status in FINAL:
             self._checkpoints.clear()

@@ -79,6 +79,10 @@ class Store:
                 return number if number <= BELIEVED else self.load(run_id, number).attempt
         return 0
 
+    def count(self) -> int:
+        """Return how many files of records there are."""
+        return sum(1 for _ in self.folder.glob("*.json"))
+
     def load(self, run_id: str, attempt: int) -> Record:
         """Return one record; IntegrityError if it was changed, or is none."""
         return load_record(self.folder / file_name(run_id, attempt))

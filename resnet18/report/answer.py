@@ -11,6 +11,7 @@ from resnet18.report.notes import command, notes_of
 from resnet18.report.sections import figure_file
 from resnet18.report.verdicts import AT_SEEDS, mark_of, measured_text, reported_text, reserved, said
 from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
+from resnet18.spec.metric import how_many
 from resnet18.tables.cells import Cell, Column, Table, Text
 from resnet18.tables.selection import Selection, changes_of, machine
 from resnet18.tables.statistics import ALPHA
@@ -54,7 +55,7 @@ def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter], 
     machines = sorted({machine(record) for record in records if record.fingerprint.numerics})
     parts = f"{len(chapters)} parts" if len(chapters) > 1 else "one part"
     on = "; ".join(machines) or "an unknown machine"
-    yield Line(Strong("Run"), f": {runs} runs in {parts}, listed below, on {on}.")
+    yield Line(Strong("Run"), f": {how_many(runs, 'run')} in {parts}, listed below, on {on}.")
     for word, head in (("supported", "Holds"), ("contradicted", "Does not hold")):
         own = [(verdict, chapter) for chapter, verdict, _ in found if verdict.here == word]
         plain = [_named(verdict) for verdict, _ in own if not verdict.of_report]
@@ -68,7 +69,9 @@ def _sentences(report: str, found: Sequence[Best], chapters: Sequence[Chapter], 
         if (ids := [best.verdict.claim.id for best in found if best.verdict.here == word])
     )
     count = sum(not best.verdict.is_decided for best in found)
-    yield Line(Strong("Open"), f": {count} of {len(found)} statements: {'; '.join(rest)}." if count else ": none.")
+    yield Line(
+        Strong("Open"), f": {count} of {how_many(len(found), 'statement')}: {'; '.join(rest)}." if count else ": none."
+    )
 
 
 def _named(verdict: Verdict) -> str:
@@ -105,8 +108,9 @@ def how_sure(claims: int) -> Line:
     """Return how often verdicts on so many claims are wrong, and where the words are explained."""
     text = (
         f"The chance that any “supported” or “contradicted” of one part is wrong is at most {100 * ALPHA:g} % (Holm's "
-        f"procedure over {claims} statements; up to 7 % in simulations where cases scatter very unequally). Statements "
-        f"are tested at {AT_SEEDS} only. Brackets are 95 % intervals of one comparison, without that correction. "
+        f"procedure over {how_many(claims, 'statement')}; up to 7 % in simulations where cases scatter very "
+        f"unequally). Statements are tested at {AT_SEEDS} only. Brackets are 95 % intervals of one comparison, without "
+        "that correction. "
     )
     return Line(text, Link("How to read it", READING), ".")
 

@@ -38,9 +38,9 @@ class Chapter(NamedTuple):
 
     @property
     def shown(self) -> tuple[Selection, ...]:
-        """The tables of which half the cases that it runs are recorded."""
+        """The tables of which half the cases that it runs are recorded, or one ended without a result."""
         own = ((table, self.planned_of(table)) for table in self.selections)
-        return tuple(table for table, planned in own if planned.cases and planned.is_half_recorded)
+        return tuple(table for table, planned in own if planned.cases and planned.has_to_be_shown)
 
     def planned_of(self, table: Selection) -> Selection:
         """Return a table with the cases that it runs."""

@@ -116,7 +116,7 @@ def _events(record: Record) -> bytes:
         from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415 - the same
         from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415 - the same
     except ModuleNotFoundError as error:
-        what, how = f"the package {error.name} is not installed", "pip install 'resnet18[tensorboard]'"
+        what, how = f"the package {error.name} is not installed", "pip install '.[tensorboard]'"
         raise EnvironmentMissingError("export tensorboard", what, next_step=how) from None
     content, at = io.BytesIO(), 0.0
     with suppress(IndexError, ValueError):  # not every record tells when its run began

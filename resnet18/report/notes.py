@@ -42,15 +42,17 @@ def terms_of(request: Request, selections: Sequence[Selection]) -> Iterator[Line
     """Yield what the tables of one request share: data, sizes, machines, versions, and the options that ask again."""
     records = [record for selection in selections for record in selection.records]
 
-    def values(key: str) -> str:
+    def values(key: str, noun: str = "") -> str:
         found = sorted({getattr(record.spec.experiment, key) for record in records}, key=str)
-        return " or ".join(f"{value:,}" if isinstance(value, int) else value for value in found)
+        text = " or ".join(f"{value:,}" if isinstance(value, int) else value for value in found)
+        return f"{text} {noun}{'' if found == [1] else 's'}" if noun else text
 
     yield Line(
-        f"Data: {request.data_label}; {values('train_images')} training images; {values('epochs')} epochs; "
+        f"Data: {request.data_label}; {values('train_images', 'training image')}; {values('epochs', 'epoch')}; "
         f"width {values('width')} (ResNet-18 has 64); {values('image_size')} px"
     )
-    yield Line(f"Machine: {'; '.join(sorted({machine(record) for record in records if record.fingerprint.numerics}))}")
+    machines = sorted({machine(record) for record in records if record.fingerprint.numerics})
+    yield Line(f"Machine: {'; '.join(machines) or 'unknown'}")
     yield Line(f"Versions: {'; '.join(sorted({_version(record) for record in records}))}")
     yield Line("Options: ", Code(f"--scale {request.scale}{_options(request)}"))
 

@@ -16,6 +16,7 @@ from resnet18.report.document import Code, Items, Line, Section, Strong, present
 from resnet18.report.figures import confusion_matrix, learning_curves, sample_grid, svg_of
 from resnet18.report.notes import command, notes_of, terms_of
 from resnet18.report.verdicts import said
+from resnet18.spec.metric import how_many
 from resnet18.spec.resolve import Request, Specs, resolve, value_at
 from resnet18.tables.cells import Cell, Column, Table, Text, Value, middle, missing, seeds
 from resnet18.tables.selection import CaseRecords, Selection, is_full_size, reported_head
@@ -107,7 +108,7 @@ def predictions(selections: Sequence[Selection], request: Request, picture_of: P
     selection, case = first
     record, matrices = case.measured[0], [record.confusion for record in case.measured if record.confusion]
     counts = [[sum(seeds) for seeds in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
-    n = f"n = {len(case.measured)} {'seed' if len(case.measured) == 1 else 'seeds'}"
+    n = f"n = {how_many(len(case.measured), 'seed')}"
     right, total = sum(row[at] for at, row in enumerate(counts) if at < len(row)), sum(map(sum, counts))
     share = f"{right:,} of {total:,} predictions are correct ({100 * right / max(total, 1):.1f} %)"
     title, name = selection.benchmark.title, selection.benchmark.name
@@ -227,4 +228,6 @@ def leftovers(runs: Collection[doc.ShownRecord], readings: Readings) -> Iterator
     yield from present(Items(Line(f"Left out: {error}") for error in readings.refused))
     hashes = sorted(record.record_hash for record in readings.records)
     index = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    yield Line(f"{len(hashes)} records. Folders with the same records have the same SHA-256: ", Code(index), ".")
+    yield Line(
+        f"{how_many(len(hashes), 'record')}. Folders with the same records have the same SHA-256: ", Code(index), "."
+    )

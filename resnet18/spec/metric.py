@@ -153,6 +153,11 @@ def memory_in_bytes(text: object) -> int:
     return size
 
 
+def how_many(number: int, noun: str) -> str:
+    """Return a number of things: `1 run`, `2,000 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Return a length of time: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:

@@ -80,7 +80,7 @@ def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ..
             what, next_step = "is not of the form key=value", "for example: -o optimizer.lr=0.01"
             raise SpecError(f"option -o {option!r}", what, next_step=next_step)
         value = _toml_value(text)
-        found[key.strip()] = json.dumps(value) if isinstance(value, str | int | float) else text.strip()
+        found[key.strip()] = _as_toml(value)
     first = [f"{DEVICE_OPTION}{device}"] if device else []
     return (*first, *(f"{key}={value}" for key, value in sorted(found.items())))
 
@@ -91,6 +91,16 @@ def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
         return parse_toml(f"value = {text.strip()}")["value"]
     except ValueError:
         return text.strip()
+
+
+def _as_toml(value: Any) -> str:  # noqa: ANN401 - any TOML value
+    """Return a value as TOML writes it, on one line, without the spaces and comments of whoever typed it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_toml, value))}]"
+    if isinstance(value, dict):
+        inside = (f"{key if key.isidentifier() else json.dumps(key)} = {_as_toml(one)}" for key, one in value.items())
+        return f"{{ {', '.join(inside)} }}"
+    return json.dumps(value) if isinstance(value, str | int | float) else str(value)
 
 
 def _override(experiment: dict[str, Any], execution: dict[str, Any], override: str, place: str) -> None:

@@ -11,7 +11,7 @@ from resnet18.spec.claim import MetricCheck
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import SCALES, Execution, Experiment, is_cifar10
 from resnet18.spec.identity import code_hash, ids_of
-from resnet18.spec.metric import METRICS
+from resnet18.spec.metric import METRICS, how_many
 from resnet18.spec.plan import Plan, absent_device
 from resnet18.spec.resolve import DEVICE_OPTION, Request, resolve
 
@@ -72,6 +72,11 @@ class Selection:
     def measured(self) -> tuple[Record, ...]:
         """The records that hold a result."""
         return tuple(record for case in self.cases for record in case.measured)
+
+    @property
+    def has_to_be_shown(self) -> bool:
+        """Whether half of it is recorded, or no run of a case has a result."""
+        return self.is_half_recorded or any(case.records and not case.measured for case in self.cases)
 
     @property
     def is_half_recorded(self) -> bool:
@@ -182,7 +187,7 @@ def mixed(records: Collection[Record], *, are_costs: bool, are_compared: bool = 
 def machine(record: Record) -> str:
     """Return the GPU or processor of a run, with its threads."""
     threads = (record.fingerprint.numerics or {}).get("threads")
-    return f"{_model(record)}, {threads} {'thread' if threads == 1 else 'threads'}" if threads else _model(record)
+    return f"{_model(record)}, {how_many(int(threads), 'thread')}" if threads else _model(record)
 
 
 def _model(record: Record) -> str:
