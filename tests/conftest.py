@@ -8,6 +8,7 @@ import pytest
 from builders import make_benchmark, make_store
 from hypothesis import settings
 
+from resnet18.cli.app import OF_A_CALLER
 from resnet18.execution.processes import OF_REFERENCE, PRELOADED, spin_briefly
 
 # Before any fork server starts, which keeps the environment of its start: tests leave the user's cache alone.
@@ -16,6 +17,10 @@ spin_briefly()  # before torch is loaded, as in a run
 PRELOADED.extend(OF_REFERENCE)  # all tests of a process share one fork server, whichever of them starts it
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside another one: two threads each on two processors would only wait
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# Git sets them for a hook that runs these tests, whose repositories would then be the one that is committed to.
+for name in OF_A_CALLER:
+    os.environ.pop(name, None)
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

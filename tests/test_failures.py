@@ -1,4 +1,4 @@
-"""docs/failures.md and docs/processes.md: everything is there once, and every test that they name exists."""
+"""docs/failures.md, processes.md and public-reports.md: everything is there once, and the tests they name exist."""
 
 import ast
 import re
@@ -52,3 +52,10 @@ def test_every_row_names_tests_that_exist_or_says_why_there_is_none(row):
     assert [] == [f"{file}::{name}" for file, name in named if name not in functions_of(file)]
     assert named or WITHOUT_TEST.search(row[3])
     assert not rest or WITHOUT_TEST.search(rest)
+
+
+def test_every_test_that_shows_a_public_report_exists():
+    named = TEST.findall((DOCS / "public-reports.md").read_text(encoding="utf-8"))
+
+    assert [] == [f"{file}::{name}" for file, name in named if name not in functions_of(file)]
+    assert named

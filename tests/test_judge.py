@@ -121,6 +121,13 @@ def test_a_mistake_in_a_field_is_told_with_its_line_and_column(column, text, wha
     assert f'{tmp_path / "runs.csv"}: line 4, column "{column}"' == error.value.where
 
 
+def test_a_case_may_be_called_what_pandas_takes_for_missing(tmp_path):
+    path, names = tmp_path / "runs.csv", ["NA", "None", "nan", "null", "01", "1e3"]
+    path.write_text("\n".join([HEAD, *(f"{name},0,score,1" for name in names)]), encoding="utf-8")
+
+    assert sorted(names) == sorted(read_rows(path, names, ["score"])["case"])
+
+
 def test_the_first_five_mistakes_are_told_together(tabled):
     with pytest.raises(SpecError) as error:
         tabled([f"a,{-seed},score,x" for seed in range(1, 5)])

@@ -37,6 +37,13 @@ def named(checkout, revision):
     return subprocess.check_output(["git", "-C", str(checkout), "rev-parse", revision], text=True).strip()
 
 
+def test_a_hook_of_another_repository_asks_this_one(checkout, monkeypatch):
+    commit = named(checkout, "HEAD")
+    monkeypatch.setenv("GIT_DIR", "/nothing")
+
+    assert commit == regress.git("rev-parse", "HEAD")
+
+
 @pytest.mark.parametrize(
     ("lines", "base"),
     [

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnet18.cli.app import OF_A_CALLER
 from resnet18.cli.check import left_out
 from resnet18.measure.host import usable_cpus
 from resnet18.spec.errors import SuiteError
@@ -37,9 +38,10 @@ class NotMeasuredError(Exception):
 
 
 def git(*words: str) -> str | None:
-    """Return what git answers about this checkout; None where it knows no answer."""
+    """Return what git answers about this checkout, also in a hook of another; None where it knows no answer."""
+    own = {name: value for name, value in os.environ.items() if name not in OF_A_CALLER}
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(["git", "-C", str(ROOT), *words], env=own, stdout=subprocess.PIPE, text=True, check=False)
     except OSError:  # there is no git
         return None
     return done.stdout.strip() if done.returncode == 0 else None
