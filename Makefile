@@ -112,7 +112,7 @@ format: $(READY)  ### format, and fix what ruff can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-soak: $(READY)  ### the tests of crashes and hostile input at their full counts (half an hour)
+soak: $(READY)  ### the tests of crashes and hostile input at their full counts (some 40 minutes)
 	@$(BIN)/python -m pytest -n 2 --soak -rP tests/test_crash.py tests/test_disk.py tests/test_hostile_input.py tests/test_mutations.py tests/test_equivalence.py
 
 micro: $(READY)  ### time single steps of the suite (pytest-benchmark)
