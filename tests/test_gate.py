@@ -280,6 +280,15 @@ def test_a_base_needs_no_baseline_and_must_be_readable(damage, exit_code, says, 
     assert (exit_code, True) == (done.exit_code, says in " ".join(done.output.split())), done.output
 
 
+def test_a_head_whose_records_contradict_their_spec_has_a_regression(tmp_path, toml, gate):
+    """Its own code wrote them just now: that is no damage."""
+    head, other = records_of(toml), make_store(tmp_path / "base", *records_of(toml)).results
+    lost = head[0].model_copy(update={"epochs": (replace(head[0].epochs[0], learning_rate=9.0), *head[0].epochs[1:])})
+    done = gate([lost, *head[1:]], "--base", other)
+
+    assert (1, True) == (done.exit_code, done.output.startswith("**Regression.** Compared: records")), done.output
+
+
 def test_a_case_that_was_left_out_is_said_and_the_rest_passes(tmp_path, toml, gate, monkeypatch):
     monkeypatch.setattr("resnet18.cli.check.left_out", lambda benchmark: ["16"])
     base = make_store(tmp_path / "base", *records_of(toml, sizes=(8,))).results

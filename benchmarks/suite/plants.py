@@ -41,8 +41,11 @@ QUEUED = "class QueuedSteps:"
 OPTION = "    threads: "
 PLANTS = {
     "a doubled learning rate": Plant(
+        ((f"{TRAINING}setup.py", "rate = self.rate_of_step(epoch", "rate = 2 * self.rate_of_step(epoch"),), ("bits",)
+    ),
+    "a doubled learning rate, which records have": Plant(
         ((f"{TRAINING}setup.py", "rate(experiment.optimizer.lr, at", "rate(2 * experiment.optimizer.lr, at"),),
-        ("bits",),
+        ("records",),
     ),
     "another flip probability": Plant(
         ((f"{TRAINING}augment.py", "(units < operation.p).astype", "(units < 0.9 * operation.p).astype"),), ("bits",)

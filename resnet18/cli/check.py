@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,11 @@ from resnet18.cli import options as opt
 from resnet18.records.record import Record
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.benchmark import Benchmark, Gate
-from resnet18.spec.errors import SpecError, UnfinishedError
+from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
+
+if TYPE_CHECKING:
+    from resnet18.gate.check import Finding
 
 NAME_HELP = "Benchmark with a [gate] table: a name or a TOML file; default: suite/regress.toml."
 BASE_HELP = "Records of the base commit, whose runs alternated with these; bits, times and memory are compared with it."
@@ -31,13 +34,22 @@ def check_command(
 ) -> opt.Answer:
     """Check records against a baseline. Exit codes: 0 no regression; 1 regression; 3 records missing."""
     from resnet18.gate import baseline as kept
-    from resnet18.gate.check import Sides, check, exit_code_of
-    from resnet18.report.markdown import check_text
+    from resnet18.gate.check import Finding, Sides, check
 
     (benchmark,) = load_benchmarks((name or str(benchmarks_dir() / "suite" / "regress.toml"),))
     if benchmark.gate is None:
         raise SpecError(f"{benchmark.name}.toml", "has no [gate]: nothing says how much may change")
-    found = kept.head_cases(benchmark, final_records(results), str(results))
+    try:
+        records = final_records(results)
+    except IntegrityError as error:
+        if base is None:
+            raise  # else this code wrote it just now
+        says = f"this code writes what it does not read: {error}"
+        rest = Finding(benchmark.name, "everything else", "missing", "nothing can be compared")
+        return answer(
+            [Finding(benchmark.name, "records", "regression", says), rest], results, str(base), benchmark.gate
+        )
+    found = kept.head_cases(benchmark, records, str(results))
     skipped = {f"{benchmark.name}/{name}" for name in left_out(benchmark)}
     head = {label: records for label, records in found.items() if records or label not in skipped}
     saved = saved_bytes(head)
@@ -59,10 +71,17 @@ def check_command(
         saved_bytes={label: (old_bytes[label], now) for label, now in saved.items() if label in old_bytes},
         left_out=dict.fromkeys(found.keys() - head.keys(), EMULATED),
     )
-    judged = check(sides, benchmark.gate)
     about = [f"the base commit in turns ({base})"] if others else []
     about += [f"the baseline of commit {old.index.commit[:12]} ({old.folder})"] if old else []
-    text = check_text(judged, str(results), " and ".join(about), benchmark.gate.false_alarm_rate)
+    return answer(check(sides, benchmark.gate), results, " and ".join(about), benchmark.gate)
+
+
+def answer(judged: "Sequence[Finding]", head: Path, others: str, gate: Gate) -> opt.Answer:
+    """Return the page of a check of a folder, and its exit code."""
+    from resnet18.gate.check import exit_code_of
+    from resnet18.report.markdown import check_text
+
+    text = check_text(judged, str(head), others, gate.false_alarm_rate)
     return opt.Answer([finding._asdict() for finding in judged], text, exit_code_of(judged))
 
 
@@ -103,8 +122,7 @@ def compare_command(
 ) -> opt.Answer:
     """Compare two results folders: equal results, accuracy, time, memory. Exit code 2: not comparable."""
     from resnet18.gate.baseline import every_case, obstacles
-    from resnet18.gate.check import Sides, check, exit_code_of
-    from resnet18.report.markdown import check_text
+    from resnet18.gate.check import Sides, check
 
     benchmarks = load_benchmarks(names)
     a, b = (every_case(benchmarks, final_records(folder)) for folder in (first, second))
@@ -112,5 +130,5 @@ def compare_command(
         raise SpecError(f"{first} and {second}", "cannot be compared:\n  " + "\n  ".join(reasons))
     ours = {case: records for case, records in a.items() if case in b}
     judged = check(Sides(head={case: b[case] for case in ours}, baseline=ours, base=ours), PEOPLE)
-    text = check_text(judged, str(second), f"the records of {first}", PEOPLE.false_alarm_rate)
-    return opt.Answer([finding._asdict() for finding in judged], f"{text}\n\n{NOT_IN_TURNS}", exit_code_of(judged))
+    found = answer(judged, second, f"the records of {first}", PEOPLE)
+    return found._replace(text=f"{found.text}\n\n{NOT_IN_TURNS}")
