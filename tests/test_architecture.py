@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "tables": {"records", "spec"},
     "execution": {"data", "records", "spec"},
     "training": {"data", "records", "measure", "spec"},
-    "data": {"spec"},
+    "data": {"records", "spec"},
     "records": {"spec"},
     "measure": {"spec"},
     "spec": set(),

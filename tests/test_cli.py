@@ -1,6 +1,7 @@
 """The command line: exit codes, messages, and what is written where."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from builders import (
 
 from resnet18.cli.app import reported
 from resnet18.cli.options import benchmark_names
+from resnet18.execution.attempt import run_lock
 from resnet18.execution.job import Finished
+from resnet18.execution.runner import LocalEngine
 from resnet18.records.store import Store, last_attempts
 
 
@@ -346,6 +349,48 @@ def test_env_works_where_torch_does_not(cli, monkeypatch):
 
     assert 0 == result.exit_code
     assert json.loads(result.stdout)["torch_works"].startswith("no: ModuleNotFoundError")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "words"),
+    [
+        (["env"], 0, "data_home"),
+        (["plan", "basic"], 0, "basic/base"),
+        (["data", "where"], 5, "next: set RESNET18_DATA"),
+        (["run", "basic", "--data", "fashion-mnist-mini"], 5, "next: set RESNET18_DATA"),
+        (["plan", "--data", "imagefolder:~/mine"], 5, "no such file or folder"),
+    ],
+)
+def test_a_user_without_a_home_is_told_to_name_a_folder_where_one_is_needed(
+    arguments, exit_code, words, cli, monkeypatch
+):
+    for name in ("HOME", "RESNET18_DATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    result = cli(*arguments)
+
+    assert exit_code == result.exit_code
+    assert words in result.output
+
+
+def test_a_command_whose_runs_are_all_carried_out_elsewhere_ends_with_75_and_the_holder(cli, tmp_path):
+    (row,) = json.loads(cli("plan", "basic", "--json").stdout)
+    with run_lock(tmp_path / "results" / "local", row["run_id"]):
+        result = cli("run", "basic")
+
+    assert 75 == result.exit_code
+    assert f"not run, left to process {os.getpid()} of " in result.output
+    assert "next: repeat the command when they have ended" in result.output
+
+
+def test_a_page_that_cannot_be_replaced_is_told_before_any_run(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr(LocalEngine, "carry_out", None)
+    (tmp_path / "results" / "local").mkdir(parents=True)
+    (tmp_path / "results" / "local" / "README.md").symlink_to("elsewhere.md")
+    result = cli("run", "basic")
+
+    assert 4 == result.exit_code
+    assert "README.md: is a symbolic link" in result.output
 
 
 def test_a_record_of_hostile_text_reaches_no_terminal(cli, tmp_path):

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import os
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from test_imagefolder import files, make_tar
 from resnet18.data import dataset
 from resnet18.data.dataset import DataSet, Split, permutation, random_words, read_embedded, subset, uniform
 from resnet18.data.source import open_data
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.records import disk
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError
 from resnet18.spec.experiment import parse_data
 
 FILE = dataset.EMBEDDED_FILE
@@ -133,6 +136,27 @@ def test_a_decoded_copy_is_kept_and_used(source, home, monkeypatch):
     assert first.sha256 == second.sha256
     assert isinstance(second.train.images, np.memmap)
     assert ["mine-"] == [path.name[:5] for path in (home / "decoded").iterdir() if path.is_dir()]
+
+
+def test_a_data_set_that_another_process_decodes_is_waited_for_with_its_name(source, home, monkeypatch, caplog):
+    open_data(source, verify=False)
+    (copy,) = (path for path in (home / "decoded").iterdir() if path.is_dir())
+    monkeypatch.setattr("resnet18.data.source.DECODING_S", 0.01)
+    with disk.lock(copy.with_name(f"{copy.name}.lock")), pytest.raises(LockedError, match=f"process {os.getpid()} of"):
+        open_data(source, verify=False)
+
+    assert 1 == sum(f"waiting for process {os.getpid()} of" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("name", ["about.json", "train_images.npy", "test_labels.npy", ""])
+@pytest.mark.parametrize("plant", ["link", "pipe"])
+def test_what_is_no_regular_file_is_no_part_of_a_decoded_copy(plant, name, decoded, tmp_path):
+    source, copy = decoded
+    path = (copy / name).rename(tmp_path / "moved") and copy / name
+    path.symlink_to(tmp_path / "moved") if plant == "link" else os.mkfifo(path)
+
+    with pytest.raises(IntegrityError, match=re.escape(str(copy))):
+        open_data(source, verify=False)
 
 
 def test_a_data_home_that_cannot_be_written_is_an_error_of_the_environment(source, home):

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import itertools
 import os
+import re
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,7 +23,7 @@ from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.store import Store, merge
 from resnet18.report import report
 from resnet18.report.document import Figure
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
 GOLDEN = "6d2bc073f5989aa0ebf7704a92852a9ab813f66cf69c940a625ba4838c1aef92"
@@ -141,6 +142,49 @@ def test_a_planted_link_is_not_written_through(write, refused, tmp_path):
     assert b"secret" == (tmp_path / "secret").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["locks/run.lock", "locks/run.holder", "logs/run.1.log", "checkpoints/run.checkpoint"])
+@pytest.mark.parametrize("plant", ["link", "dangling link", "folder", "pipe"])
+def test_what_is_no_regular_file_is_refused_by_its_path_before_any_run(name, plant, tmp_path):
+    """A pipe in place of a lock would be waited for without end."""
+    path = tmp_path / name
+    path.parent.mkdir()
+    PLANTS[plant](path, tmp_path)
+
+    with pytest.raises(IntegrityError, match=re.escape(f"{path}: is ")):
+        Store(tmp_path).make_writable()
+    if path.parent.name == "locks":
+        with pytest.raises(IntegrityError, match=re.escape(f"{path}: is ")), disk.lock(path.with_suffix(".lock")):
+            pass
+    assert os.path.lexists(path)
+
+
+PAGES = ("README.md", "report.html", "verdicts.json", "figures/a.svg", "parts/a.md")
+
+
+@pytest.mark.parametrize("name", [*PAGES, "figures", "parts"])
+@pytest.mark.parametrize("plant", ["link", "dangling link", "folder", "pipe"])
+def test_what_a_report_could_not_replace_is_refused_by_its_path_before_any_run(name, plant, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    PLANTS[plant](path, tmp_path / "secret")
+    is_ours = (name, plant) in {("figures", "folder"), ("parts", "folder")}
+
+    with nullcontext() if is_ours else pytest.raises(SuiteError, match=re.escape(f"{path}: ")) as refused:
+        Store(tmp_path).check_pages()
+    assert is_ours or refused.value.exit_code in {4, 5}
+
+
+def test_a_lock_names_its_holder_to_who_waits(tmp_path):
+    told = []
+    again = disk.lock(tmp_path / "lock", 0.01, told.append)
+    with disk.lock(tmp_path / "lock"), pytest.raises(disk.LockIsTakenError) as taken, again:
+        pass
+
+    assert [str(taken.value)] == told
+    assert re.fullmatch(rf"process {os.getpid()} of .+ since 20..-.+", told[0])
+    assert ["lock"] == [path.name for path in tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("target", [".", "nowhere"])
 def test_a_folder_that_is_a_link_is_refused(target, tmp_path):
     (tmp_path / "records").symlink_to(target)
@@ -168,6 +212,19 @@ def test_temporary_files_of_dead_writers_are_swept_and_no_others(tmp_path):
         disk.sweep(tmp_path)
 
     assert kept == {path for path in tmp_path.iterdir() if not path.is_symlink()}
+
+
+def test_the_folder_of_a_dead_process_is_swept_and_no_other(tmp_path):
+    """A decoded copy of gigabytes may be in it."""
+    dead, young = (tmp_path / f".copy.{digit * 16}.tmp" for digit in "01")
+    (dead / "inner").mkdir(parents=True)
+    young.mkdir()
+    with disk.new_folder(tmp_path / "copy") as folder:
+        (folder / "file").write_bytes(b"x")
+        disk.sweep(tmp_path)
+        assert {folder, young} == set(tmp_path.iterdir())
+
+    assert [young] == [*tmp_path.iterdir()]
 
 
 def test_a_file_is_locked_while_it_is_written(tmp_path, monkeypatch):

@@ -219,10 +219,17 @@ def test_what_the_disk_has_no_room_for_is_not_begun(fetched, monkeypatch):
 @pytest.mark.parametrize("plant", [lambda path: path.symlink_to(path.parent / "other"), os.mkfifo, os.mkdir])
 def test_a_planted_part_is_not_written_through(plant, fetched, part):
     plant(part)
-    with pytest.raises(EnvironmentMissingError, match=r"cannot be used: .*\n.*set RESNET18_DATA to a folder"):
+    with pytest.raises(IntegrityError, match=rf"{part}: is (a symbolic link|no regular file)\n"):
         fetched("good")
 
     assert not (part.parent / "other").exists()
+
+
+def test_what_a_killed_copying_left_is_removed(fetched, home):
+    (home / ".copying-x" / "inner").mkdir(parents=True)
+    fetched("good")
+
+    assert [PYTHON] == [path.name for path in home.iterdir() if not path.name.startswith(".fetch")]
 
 
 def test_of_two_commands_one_fetches_and_the_other_waits(server, home, monkeypatch):

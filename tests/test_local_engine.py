@@ -69,7 +69,8 @@ def carry_out(tmp_path, monkeypatch):
 
     def run(text, engine, meanwhile=lambda: 1 / 0):
         Ending.log, Ending.meanwhile = [], meanwhile
-        engine.carry_out(jobs_of(tmp_path, text), Quiet())
+        run.progress = Quiet()
+        engine.carry_out(jobs_of(tmp_path, text), run.progress)
         return [one[1:] for one in Ending.log]
 
     monkeypatch.setattr(runner, "ChildProcess", Ending)
@@ -106,6 +107,7 @@ def test_a_run_waits_until_a_gpu_is_free(carry_out):
         given = carry_out(ON_GPU, LocalEngine(gpus=TWO), meanwhile=second.close)
 
     assert ["GPU-b", "GPU-b"] == [one[2] for one in given]
+    assert 1 == sum("waits until one of 2 GPUs is free" in line for line in carry_out.progress.lines)
 
 
 @pytest.mark.parametrize("name", [None, "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])

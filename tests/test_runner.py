@@ -20,6 +20,7 @@ from resnet18.execution.attempt import carry_out, run_lock
 from resnet18.execution.failure import ending, error_text, failure_facts, record_death
 from resnet18.execution.job import Finished, Policy
 from resnet18.execution.runner import checked_data, exit_code_of, take
+from resnet18.records import disk
 from resnet18.records.content import load_record
 from resnet18.records.store import Store
 from resnet18.spec.errors import SuiteError
@@ -263,7 +264,7 @@ def test_a_run_whose_runner_is_gone_is_taken_over_and_the_user_told(make, tmp_pa
 def test_a_lock_is_held_by_one_and_let_go_of_whatever_happens(has_flock, tmp_path, monkeypatch):
     if not has_flock:
         monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "no flock")))
-    with pytest.raises(attempts.RunIsTakenError), run_lock(tmp_path, "f" * 16), run_lock(tmp_path, "f" * 16):
+    with pytest.raises(disk.LockIsTakenError), run_lock(tmp_path, "f" * 16), run_lock(tmp_path, "f" * 16):
         pass
     with run_lock(tmp_path, "f" * 16) as left_by:
         assert "" == left_by
@@ -303,8 +304,9 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_the_run(make, records
 
 def test_a_link_in_place_of_a_log_is_not_written_through(make, records, tmp_path):
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
-    make().log.symlink_to(tmp_path / "secret")
-    carry_out(make(), nothing)
+    job = make()
+    job.log.symlink_to(tmp_path / "secret")
+    carry_out(job, nothing)
 
     assert ["crashed"] == [record.status for record in records()]
     assert "secret" == (tmp_path / "secret").read_text(encoding="utf-8")

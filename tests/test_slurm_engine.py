@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 from fakes.jobs import ON_GPU, TOML, Quiet, jobs_of, problem, record_of
-from filelock import FileLock
 
 from resnet18.execution import slurm_engine
 from resnet18.execution.attempt import run_lock
 from resnet18.execution.cluster import Resources, carry_out_here, connect, problem_path
 from resnet18.execution.job import Job
 from resnet18.execution.slurm_engine import LAG_S, LOOK_S, SlurmEngine
+from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, SuiteError
 
 PART = Resources(cpus=1)
@@ -193,7 +193,8 @@ def test_what_ended_without_a_record_of_use_meanwhile_is_submitted_anew(how, sta
 
 def test_a_second_runner_is_refused(start, leave, store):
     (store.results / "slurm").mkdir()
-    with FileLock(store.results / "slurm" / "lock"), pytest.raises(LockedError, match="another runner waits") as raised:
+    held = disk.lock(store.results / "slurm" / "lock")
+    with held, pytest.raises(LockedError, match="another runner waits") as raised:
         start(FakeSlurm(leave))
 
     assert 75 == raised.value.exit_code

@@ -11,7 +11,7 @@ from typing import Annotated
 from resnet18 import __version__
 from resnet18.cli import options as opt
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line
-from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_home
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_folder
 from resnet18.spec.redaction import home_folder, redacted
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
@@ -29,10 +29,10 @@ def fetch_command(brought: Annotated[Path | None, opt.option("--from", "FILE", F
     from resnet18.data.fetch import bring, fetch
 
     if brought is None:
-        fetch(data_home(), opt.say)
+        fetch(data_folder(), opt.say)
     else:
-        bring(brought, data_home(), opt.say)
-    return opt.Answer({"folder": str(data_home())}, "next: resnet18 run --scale small")
+        bring(brought, data_folder(), opt.say)
+    return opt.Answer({"folder": str(data_folder())}, "next: resnet18 run --scale small")
 
 
 def verify_command() -> opt.Answer:
@@ -41,7 +41,7 @@ def verify_command() -> opt.Answer:
     from resnet18.data.source import holdings
 
     rows, lines, exit_code = [], [], 0
-    for held in holdings(data_home()):
+    for held in holdings(data_folder()):
         if held.label != CIFAR10 or held.kind == "part":
             continue
         state, says = "right", ""
@@ -53,7 +53,7 @@ def verify_command() -> opt.Answer:
         rows.append({**held.row(), "state": state, "says": says})
         lines.append(f"{state}: {one_line(str(held.path))}")
     try:
-        find_archive(data_home())
+        find_archive(data_folder())
     except EnvironmentMissingError as error:
         opt.say(f"error: {error}")
         exit_code = exit_code or error.exit_code
@@ -67,7 +67,7 @@ def where_command() -> opt.Answer:
 
     from resnet18.data.source import holdings
 
-    folder, found = str(data_home()), list(holdings(data_home()))
+    folder, found = str(data_folder()), list(holdings(data_folder()))
     cells = [(held.kind, one_line(held.label), decimal(held.size_bytes), one_line(held.path.name)) for held in found]
     table = tabulate(cells, tablefmt="plain") or "nothing is there yet; next: resnet18 data fetch"
     shown = one_line(folder if not home_folder() else folder.replace(home_folder(), "~", 1))
@@ -88,14 +88,22 @@ def env_command() -> opt.Answer:
         **_machine(),
         "locale": sys.stdout.encoding or "unknown",
         **{name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "data_home": str(data_home()),
         f"data {EMBEDDED}": "embedded",
-        f"data {CIFAR10}": "present" if any(data_home().glob("cifar-10-*.tar.gz")) else "absent",
+        **_data(),
     }
     facts = {key: redacted(value) if isinstance(value, str) else value for key, value in facts.items()}
     width = max(map(len, facts))
     lines = [f"{key:{width}}  {'unknown' if value is None else value}" for key, value in facts.items()]
     return opt.Answer(facts, "\n".join(lines))
+
+
+def _data() -> Facts:
+    try:
+        folder = data_folder()
+    except EnvironmentMissingError as error:
+        return {"data_home": f"{error.what}; {error.next_step}"}
+    is_there = any(folder.glob("cifar-10-*.tar.gz"))
+    return {"data_home": str(folder), f"data {CIFAR10}": "present" if is_there else "absent"}
 
 
 def _torch() -> Facts:

@@ -11,7 +11,7 @@ from resnet18.execution.job import Finished
 from resnet18.records import disk
 from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import EnvironmentMissingError, SpecError, UnfinishedError, disk_errors
+from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, UnfinishedError, disk_errors
 from resnet18.spec.load import check_ids_differ, load_benchmarks
 from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Part, load_study
@@ -74,6 +74,9 @@ def reported(
     if not finished and not store.count():
         what, next_step = "nothing was measured", "give more time, or another device; resnet18 plan lists the runs"
         raise UnfinishedError(str(store.results), what, next_step=next_step)
+    if any(run.status is None for run in finished) and not store.count():
+        what = "other runners carry out all runs, and none is recorded yet"
+        raise LockedError(str(store.results), what, next_step="repeat the command when they have ended")
     readings = readings_of(store.results)
     path = write_report(store.results, all_with(benchmarks), readings, parts)
     exit_code = exit_code_of(finished) or (4 if readings.refused else 0)

@@ -19,7 +19,7 @@ from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError, SuiteError, UnfinishedError
-from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_home, parse_data
+from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_folder, parse_data
 from resnet18.spec.identity import PACKAGE, definitions
 from resnet18.spec.plan import Part
 
@@ -62,8 +62,8 @@ class Runner:
 def runner_of(how: opt.HowToRun, sources: Iterable[DataSource], *, needs_times: bool) -> Runner:
     """Return what the options name.
 
-    Raises EnvironmentMissingError where CIFAR-10 is wanted and its archive is missing, before a cluster, a device or
-    torch is asked for, and SpecError at options that exclude each other.
+    Raises EnvironmentMissingError where there is no place for data sets, or CIFAR-10 is wanted and its archive missing,
+    before a cluster, a device or torch is asked for, and SpecError at options that exclude each other.
     """
     from rich.console import Console
 
@@ -71,8 +71,9 @@ def runner_of(how: opt.HowToRun, sources: Iterable[DataSource], *, needs_times: 
     from resnet18.execution.progress import Progress
     from resnet18.measure.devices import present_devices
 
+    folder = data_folder()
     if any(source.label == CIFAR10 for source in sources):
-        find_archive(data_home())
+        find_archive(folder)
     is_local, jobs = how.engine == "local", how.jobs or 1
     for is_mistake, where, what in (
         (how.retime and not is_local, "--retime", f"takes times on this machine, not on {how.engine}'s nodes"),

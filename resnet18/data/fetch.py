@@ -24,11 +24,11 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import pooch
-from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 from resnet18.data.archives import ARCHIVES, PYTHON, Archive, file_sha256
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line
+from resnet18.records import disk
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError, one_line
 from resnet18.spec.metric import duration
 from resnet18.spec.redaction import redacted
 
@@ -46,7 +46,7 @@ ATTEMPT_S = 4 * 3600.0  # the longest attempt at one mirror; at the official hos
 WINDOW_S = 10.0  # between two lines of progress, each with a look at the speed
 LOW_BYTES_PER_S = 200_000  # a mirror below this speed is left while another is untried
 PIECE_BYTES = 1 << 18
-APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK  # refuses a planted link or pipe
+COPYING = ".copying-"  # how a folder begins that one command makes and removes
 MORE_ROOM = "make room there or set RESNET18_DATA to a folder with room; then repeat the command"
 pooch.get_logger().setLevel(logging.ERROR)  # it prints whole URLs, which may hold a secret
 
@@ -69,12 +69,14 @@ def fetch(home: Path, say: Say) -> None:
     archive, mirrors = ARCHIVES[PYTHON], _mirrors()
     there = next((home / name for name in ARCHIVES if (home / name).is_file()), None)  # the archive that a run reads
     if there:
-        is_right = file_sha256(there) == ARCHIVES[there.name].sha256
+        is_right = _is_right(there)
         say(f"{there}: {'is there, and its SHA-256 is right' if is_right else 'is damaged'}")
         if is_right:
             return
-    with _alone(home, say):
-        _from_mirrors(archive, mirrors, home / f"{archive.name}.part", say)
+    with _alone(home, say), TemporaryDirectory(dir=home, prefix=COPYING) as folder:
+        if not _is_right(home / archive.name):  # else another command, which was waited for, has fetched it
+            _from_mirrors(archive, mirrors, home / f"{archive.name}.part", Path(folder), say)
+            Path(folder, archive.name).replace(home / archive.name)
     say(f"done: {archive.name}, SHA-256 {archive.sha256}")
 
 
@@ -91,10 +93,14 @@ def bring(brought: Path, home: Path, say: Say) -> None:
             allowed=[f"{known.name}, SHA-256 {known.sha256}" for known in ARCHIVES.values()],
             next_step="download it again: resnet18 data fetch",
         )
-    with _alone(home, say), TemporaryDirectory(dir=home, prefix=".copying-") as folder:
+    with _alone(home, say), TemporaryDirectory(dir=home, prefix=COPYING) as folder:
         shutil.copyfile(brought, Path(folder, archive.name)).replace(home / archive.name)
         (home / f"{archive.name}.part").unlink(missing_ok=True)
     say(f"done: {archive.name}, SHA-256 {archive.sha256}, is in {home}")
+
+
+def _is_right(archive: Path) -> bool:
+    return archive.is_file() and file_sha256(archive) == ARCHIVES[archive.name].sha256
 
 
 def _mirrors() -> tuple[str, ...]:
@@ -110,15 +116,18 @@ def _mirrors() -> tuple[str, ...]:
     return (own, *MIRRORS) if own else MIRRORS
 
 
-def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, say: Say) -> None:
-    """Ask the mirrors in turn; a slow mirror is asked again, and may be slow, when the others gave nothing."""
+def _from_mirrors(archive: Archive, mirrors: Sequence[str], part: Path, folder: Path, say: Say) -> None:
+    """Ask the mirrors in turn, for a file in `folder`.
+
+    A slow mirror is asked again, and may be slow, when the others gave nothing.
+    """
     waiting, slow, failures = deque(mirrors), set[str](), list[str]()
     while waiting:
         url = waiting.popleft()
         host, had = urlsplit(url).netloc, _size(part)
         downloader = partial(_download, part, archive.size_bytes, say, may_be_slow=slow.issuperset(waiting))
         try:
-            pooch.retrieve(url, archive.sha256, archive.name, part.parent, downloader=downloader)
+            pooch.retrieve(url, archive.sha256, archive.name, folder, downloader=downloader)
         except SlowMirrorError as error:
             slow.add(url)
             waiting.append(url)
@@ -150,7 +159,7 @@ def _download(part: Path, size: int, say: Say, url: str, output: str, _pooch: ob
         what = f"has room for {decimal(free)}, where {decimal(size - had)} are needed"
         raise EnvironmentMissingError(str(part.parent), what, next_step=MORE_ROOM)
     say(f"{part.stem}, {decimal(had)} of {decimal(size)}, from {urlsplit(url).netloc} to {part.parent}")
-    with os.fdopen(os.open(part, APPEND, 0o644), "ab") as file:
+    with os.fdopen(disk.open_plain(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
         if had != size:
             _receive(url, file, had if had < size else 0, size, say, may_be_slow=may_be_slow)
         os.fsync(file.fileno())
@@ -234,14 +243,15 @@ def _alone(home: Path, say: Say) -> Iterator[None]:
     """Make the folder and hold its lock: a second command waits. What the disk refuses meanwhile has a next step."""
     try:
         home.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(home / ".fetch.lock")
-        try:
-            held = lock.acquire(blocking=False)
-        except Timeout:
-            say(f"another command fetches to {home}; waiting for it")
-            held = lock.acquire()
-        with held:
+        limit = duration(ATTEMPT_S)
+        told = f"fetches to {home}; waiting for it, at most {limit}"
+        with disk.lock(home / ".fetch.lock", ATTEMPT_S, lambda who: say(f"{who} {told}")):
+            for left_behind in home.glob(f"{COPYING}*"):  # by a process that was killed
+                shutil.rmtree(left_behind, ignore_errors=True)
             yield
+    except disk.LockIsTakenError as error:
+        next_step = "end that process, or repeat the command later"
+        raise LockedError(str(home), f"{error} has fetched to it for {limit}", next_step=next_step) from None
     except BrokenPipeError:  # the reader of a pipe has gone: no fault of the disk
         raise
     except OSError as error:

@@ -7,24 +7,24 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
-from resnet18.spec.errors import MOST_BYTES, EnvironmentMissingError, IntegrityError, disk_errors, strict_json
-from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_home
+from resnet18.records import disk
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, disk_errors, strict_json
+from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_folder
 
 LOG = logging.getLogger(__name__)
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm"}
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")
 """Contents that are decoded, whatever a file is called: Pillow knows formats that start other programs."""
 MAX_DECODED_BYTES = 16 * 2**30
+DECODING_S = 3_600.0  # how long another process that decodes the same data set is waited for
 MAX_SIDE = 2_048  # px: an image of a few bytes may decode to any size
 LAYOUT = "the layout is train/<class>/<image>, test/<class>/<image>"
 
@@ -37,7 +37,7 @@ def open_data(source: DataSource, *, verify: bool) -> DataSet:
 
     Raises EnvironmentMissingError if the archive is missing, and IntegrityError if it or a copy to verify is damaged.
     """
-    what = f"cannot be read, or decoded to {data_home()}"
+    what = f"cannot be read, or decoded to {data_folder()}"
     next_step = "check permissions, or set RESNET18_DATA to a folder with room"
     with disk_errors(EnvironmentMissingError, f"data set {source.label}", what, next_step):
         data = _opened(source, verify=verify)
@@ -84,21 +84,32 @@ def holdings(home: Path) -> Iterator[Holding]:
 def _opened(source: DataSource, *, verify: bool) -> DataSet:
     if source.label == EMBEDDED:
         return read_embedded()
-    path = source.path or archives.find_archive(data_home())
+    path = source.path or archives.find_archive(data_folder())
     sha256 = archives.ARCHIVES[path.name].sha256 if source.path is None else _source_sha256(path)
-    folder = data_home() / "decoded" / f"{source.label}-{sha256[:16]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():  # a folder of that name is complete
-            data = archives.read_archive(path, sha256) if source.path is None else read_image_folder(source.label, path)
-            with TemporaryDirectory(prefix=".decoding-", dir=folder.parent) as temporary:
-                _write_copy(data, Path(temporary, "copy"))
-                Path(temporary, "copy").rename(folder)
+    folder = data_folder() / "decoded" / f"{source.label}-{sha256[:16]}"
+    disk.make_folder(folder.parent)
+    disk.sweep(folder.parent)
+
+    def tell(who: str) -> None:
+        LOG.warning("waiting for %s, which decodes data set %s; at most %d min", who, source.label, DECODING_S / 60)
+
+    try:
+        with disk.lock(folder.with_name(f"{folder.name}.lock"), DECODING_S, tell):
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise IntegrityError(str(folder), "is no folder", next_step="move it away")
+            if not folder.is_dir():  # a folder of that name is complete
+                is_own = source.path is None
+                data = archives.read_archive(path, sha256) if is_own else read_image_folder(source.label, path)
+                with disk.new_folder(folder) as temporary:
+                    _write_copy(data, temporary)
+                    temporary.rename(folder)
+    except disk.LockIsTakenError as error:
+        what = f"{error} has been decoding it for {DECODING_S / 60:.0f} min"
+        raise LockedError(f"data set {source.label}", what, next_step="end that process, or wait for it") from None
     return _read_copy(source.label, folder, verify=verify)
 
 
 def _write_copy(data: DataSet, folder: Path) -> None:
-    folder.mkdir()
     for name, split in (("train", data.train), ("test", data.test)):
         np.save(folder / f"{name}_images.npy", split.images, allow_pickle=False)
         np.save(folder / f"{name}_labels.npy", split.labels, allow_pickle=False)
@@ -108,24 +119,26 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
-        with (folder / "about.json").open("rb") as file:
-            about = strict_json(file.read(MOST_BYTES + 1))
+        about = strict_json(disk.read(folder / "about.json"))
         train, test = (_read_split(folder, name) for name in ("train", "test"))
         data = DataSet(label, tuple(about["classes"]), train, test, about["sha256"])
         is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
-        raise IntegrityError(str(folder), f"cannot be read: {error}", next_step="delete this folder") from None
+        said = str(error).partition("\n")[0]
+        raise IntegrityError(str(folder), f"cannot be read: {said}", next_step="delete this folder") from None
     if is_changed:
         raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")
     return data
 
 
 def _read_split(folder: Path, name: str) -> Split:
+    for kind in ("images", "labels"):
+        disk.check_plain(folder / f"{name}_{kind}.npy")
     images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
-    labels = np.load(folder / f"{name}_labels.npy", allow_pickle=False)
+    labels = np.load(folder / f"{name}_labels.npy", mmap_mode="r", allow_pickle=False)
     if not images.dtype == labels.dtype == np.uint8 or labels.shape != images.shape[:1]:  # the hash is of bytes
         raise ValueError(f"{name}: {images.dtype} {images.shape} and {labels.dtype} {labels.shape}")
-    return Split(images, labels)
+    return Split(images, np.array(labels))  # whose length is that of the images by now
 
 
 def _source_sha256(path: Path) -> str:

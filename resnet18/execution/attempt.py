@@ -7,7 +7,6 @@ import math
 import multiprocessing
 import os
 import signal
-import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -15,7 +14,6 @@ from pathlib import Path
 from time import monotonic, perf_counter_ns
 
 import psutil
-from filelock import FileLock, Timeout
 
 from resnet18.execution.failure import ending, oom_kills, record_death
 from resnet18.execution.job import Job, Message
@@ -23,7 +21,6 @@ from resnet18.execution.processes import end_with_runner, start, stopping_togeth
 from resnet18.records import disk
 from resnet18.records.content import utc_now
 from resnet18.records.record import Status
-from resnet18.spec.errors import plain
 
 GRACE_S = 5.0  # for a child to finish its step, save a checkpoint and leave its record
 LATE_S = 1.0  # by so much no waiting ends too late, unless the runner itself was stopped
@@ -31,33 +28,14 @@ LONGEST_MESSAGE = 1 << 24  # bytes; an epoch's is a few thousand
 STOPPED: tuple[Status, str] = ("interrupted", "stopped with its command")
 
 
-class RunIsTakenError(Exception):
-    """Another runner carries the run out; the text says which."""
-
-
 @contextmanager
-def run_lock(results: Path, run_id: str, wait_s: float = 0.0) -> Iterator[str]:
-    """Hold the lock of a run, or raise RunIsTakenError; yield who left it behind, "" where nobody did."""
+def run_lock(
+    results: Path, run_id: str, wait_s: float = 0.0, tell: Callable[[str], None] | None = None
+) -> Iterator[str]:
+    """Hold the lock of a run; see `disk.lock`."""
     disk.make_folder(results / "locks")
-    lock, holder = FileLock(results / "locks" / f"{run_id}.lock"), results / "locks" / f"{run_id}.holder"
-    try:
-        lock.acquire(timeout=wait_s)
-    except Timeout:
-        raise RunIsTakenError(_said_in(holder) or "another runner") from None
-    try:
-        left_by = _said_in(holder)
-        disk.replace(holder, f"process {os.getpid()} of {socket.gethostname()} since {utc_now()}".encode())
+    with disk.lock(results / "locks" / f"{run_id}.lock", wait_s, tell) as left_by:
         yield left_by
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _said_in(holder: Path) -> str:
-    try:
-        return plain(holder.read_text(encoding="utf-8", errors="replace")[:200])
-    except OSError:
-        return ""
 
 
 class ChildProcess:
@@ -185,7 +163,8 @@ def carry_out(job: Job, tell: Callable[[Message], None], limit_s: float = math.i
 
 def _enter(text: str, sender: Connection, log: str) -> None:
     """Start of the child: everything heavy is imported here, not in the runner."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+    descriptor = disk.open_plain(Path(log), os.O_WRONLY | os.O_CREAT)
+    os.ftruncate(descriptor, 0)
     os.dup2(descriptor, 1)  # libraries print there without Python's knowledge
     os.dup2(descriptor, 2)
     os.close(descriptor)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import RunIsTakenError, carry_out, run_lock
+from resnet18.execution.attempt import carry_out, run_lock
 from resnet18.execution.job import Engine, Job
 from resnet18.records import disk
 from resnet18.records.content import file_name, parse_record
 from resnet18.records.record import FINAL, Status
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Model, SpecError, SuiteError, disk_errors
-from resnet18.spec.experiment import DataSource, data_home
+from resnet18.spec.experiment import DataSource, data_folder
 from resnet18.spec.identity import code_hash
 from resnet18.spec.plan import Run
 
@@ -121,7 +121,7 @@ def carry_out_apart(text: str) -> str:
     The node keeps a results folder of its own for the run, so that a run that was lost with its process goes on from
     its checkpoint when it comes back, and a record that was written but not delivered is delivered then.
     """
-    job, scratch = Job.model_validate_json(text), data_home() / "scratch"
+    job, scratch = Job.model_validate_json(text), data_folder() / "scratch"
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # the fork server knows those of the first job
     run_id = job.run.run_id
     job = job.model_copy(update={"results": scratch / run_id, "gpus": gpus})
@@ -137,7 +137,7 @@ def carry_out_apart(text: str) -> str:
                 with suppress(KeyboardInterrupt):  # cancelled: the record, which says so, is delivered
                     carry_out(job, lambda _: None)
             return _packed(job).model_dump_json()
-    except RunIsTakenError as holder:
+    except disk.LockIsTakenError as holder:
         error = EnvironmentMissingError(_here(), f"carries the run out already: {holder}")
     except SuiteError as refusal:
         error = refusal
@@ -187,10 +187,14 @@ def _packed(job: Job) -> Delivery:
     store = job.store
     record = disk.read(store.folder / file_name(job.run.run_id, job.attempt))
     picture = store.picture_path(job.run.run_id, job.attempt)
+    log = b""
+    with suppress(FileNotFoundError), os.fdopen(disk.open_plain(job.log, os.O_RDONLY), "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
+        log = file.read()
     delivery = Delivery(
         record=record.decode(),
-        picture=base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
-        log=job.log.read_bytes()[-LOG_BYTES:].decode(errors="replace") if job.log.is_file() else "",
+        picture=base64.b64encode(disk.read(picture)).decode() if picture.exists() else None,
+        log=log.decode(errors="replace"),
     )
     is_final = parse_record(record, file_name(job.run.run_id, job.attempt)).status in FINAL
     for folder in (store.results,) if is_final else (store.folder, store.logs):

@@ -11,7 +11,7 @@ from resnet18.records.content import build_record
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Status
 from resnet18.records.store import Store, is_done
 from resnet18.spec.errors import IntegrityError, Items, Model
-from resnet18.spec.experiment import DataSource, PathAsText, data_home
+from resnet18.spec.experiment import DataSource, PathAsText, data_folder
 from resnet18.spec.plan import Run
 from resnet18.spec.redaction import redacted
 from resnet18.spec.resolve import Request
@@ -82,7 +82,7 @@ class Job(Model):
 
         What libraries said is redacted.
         """
-        places = [self.results, data_home(), *([] if self.source.path is None else [self.source.path.parent])]
+        places = [self.results, data_folder(), *([] if self.source.path is None else [self.source.path.parent])]
         public = partial(redacted, folders=[str(place) for place in places])
         reasons = {key: public(text) for key, text in (reasons or {}).items()}
         if failure := facts.get("failure"):

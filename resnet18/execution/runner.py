@@ -3,25 +3,24 @@
 import subprocess
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from resnet18.data.dataset import subset
 from resnet18.data.source import open_data
-from resnet18.execution.attempt import ChildProcess, RunIsTakenError, child_processes, run_lock, wait_for
+from resnet18.execution.attempt import ChildProcess, child_processes, run_lock, wait_for
 from resnet18.execution.job import DEFAULT, Engine, Finished, Job, Policy
 from resnet18.execution.processes import fork_server
 from resnet18.execution.progress import Progress
+from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoints
 from resnet18.records.record import Identity, Record
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.errors import LockedError, SpecError
-from resnet18.spec.experiment import CountOrAll, DataSource, data_home
+from resnet18.spec.experiment import CountOrAll, DataSource, data_folder
 from resnet18.spec.identity import PACKAGE, code_hash, shared_code_hash
 from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Plan, Run, check_last_batch
@@ -49,6 +48,7 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     directory cannot be written, or the data set is missing, damaged or too small.
     """
     store.make_writable()
+    store.check_pages()  # for the report after the runs
     known = last_attempts(records)
     engine.prepare([run for run in plan.runs if run.run_id not in known])
     jobs = make_jobs(plan.runs, request, source, checked_data(source, plan.runs), store, policy)
@@ -141,14 +141,12 @@ def shares(jobs: int, processors: Collection[int]) -> list[Processors]:
 
 def lease_gpu(names: Sequence[str], held: ExitStack) -> str | None:
     """Take the first GPU that no run has, until `held` is closed, and return its name; None where none is free."""
-    folder = data_home() / "gpus"
+    folder = data_folder() / "gpus"
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        try:
-            held.enter_context(FileLock(folder / f"{name.replace('/', '_')}.lock", timeout=0))
-        except Timeout:
-            continue
-        return name
+        with suppress(disk.LockIsTakenError):
+            held.enter_context(disk.lock(folder / f"{name.replace('/', '_')}.lock"))
+            return name
     return None
 
 
@@ -157,7 +155,7 @@ def take(job: Job, progress: Progress, held: ExitStack) -> Job | Finished:
     run = job.run
     try:
         left_by = held.enter_context(run_lock(job.results, run.run_id))
-    except RunIsTakenError as error:
+    except disk.LockIsTakenError as error:
         return progress.end(run, None, f"left to {error}")
     if (status := job.recorded()) is not None:
         return progress.end(run, status, "another runner has recorded it", was_recorded=True)
@@ -170,7 +168,7 @@ class LocalEngine(Engine):
     """Carries runs out here, each on its share of the processors and a GPU of its own; timed runs alone, at the end."""
 
     def __init__(self, shares: Sequence[Processors] = (ALL,), gpus: Sequence[str] = ()) -> None:
-        self._shares, self._gpus, self.devices = shares, gpus, None
+        self._shares, self._gpus, self.devices, self._awaits_gpu = shares, gpus, None, False
 
     def prepare(self, runs: Sequence[Run]) -> None:
         """Start the process that children are forked from."""
@@ -214,7 +212,11 @@ class LocalEngine(Engine):
             if self._gpus and run.execution.device in {"auto", "cuda"}:  # a run that names its own leases none
                 gpu = lease_gpu(self._gpus, held)
                 if gpu is None:
+                    if not self._awaits_gpu:
+                        progress.say(f"waits until one of {len(self._gpus)} GPUs is free: runs hold all of them", run)
+                    self._awaits_gpu = True
                     return None
+                self._awaits_gpu = False
             progress.start(run)
             taken = taken.model_copy(update={"processors": share, "gpus": gpu})
             return ChildProcess(taken, partial(progress.hear, run), held.pop_all())

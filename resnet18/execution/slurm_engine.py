@@ -13,9 +13,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from resnet18.execution.attempt import RunIsTakenError, run_lock
+from resnet18.execution.attempt import run_lock
 from resnet18.execution.cluster import Delivery, Resources, carry_out_here, problem_path, resources_of
 from resnet18.execution.failure import record_death
 from resnet18.execution.job import Engine, Finished, Job
@@ -55,19 +53,17 @@ class SlurmEngine(Engine):
         self._progress, self._folder = progress, jobs[0].results / "slurm"
         disk.make_folder(self._folder)
         try:
-            lock = FileLock(self._folder / "lock").acquire(timeout=0)
-        except Timeout:
-            raise LockedError(str(jobs[0].results), "another runner waits for Slurm's jobs here") from None
-        with lock:
-            try:
+            with disk.lock(self._folder / "lock"):
                 return self._wait_for([job.next() for job in jobs])
-            except KeyboardInterrupt:
-                self._cancel()
-                raise
-            except BaseException:
-                if self._out:
-                    progress.say("the jobs stay in Slurm; the same command waits for them again")
-                raise
+        except disk.LockIsTakenError as error:
+            raise LockedError(str(jobs[0].results), f"another runner waits for Slurm's jobs here: {error}") from None
+        except KeyboardInterrupt:
+            self._cancel()
+            raise
+        except BaseException:
+            if self._out:
+                progress.say("the jobs stay in Slurm; the same command waits for them again")
+            raise
 
     def _wait_for(self, jobs: Sequence[Job]) -> list[Finished]:
         """Submit runs, save those that an earlier command has submitted, and wait for all of them."""
@@ -128,8 +124,9 @@ class SlurmEngine(Engine):
         """Return how a run stands whose job is gone; None: its record may yet come."""
         job = self._out[place]
         problem = problem_path(job)
-        if problem.is_file() and (error := Delivery.model_validate_json(problem.read_bytes()).error):
-            raise error
+        with suppress(FileNotFoundError):
+            if error := Delivery.model_validate_json(disk.read(problem)).error:
+                raise error
         if (attempt := job.store.attempts(job.run.run_id)) >= job.attempt:
             with suppress(IntegrityError):  # another node's file, not all of it seen yet
                 return self._finish(place, job.store.load(job.run.run_id, attempt).status)
@@ -139,7 +136,7 @@ class SlurmEngine(Engine):
         try:
             with run_lock(job.results, job.run.run_id):
                 return self._finish(place, record_death(job.next(), "crashed", cause), cause)
-        except RunIsTakenError as error:
+        except disk.LockIsTakenError as error:
             return self._finish(place, None, f"left to {error}")
 
     def _finish(self, place: Place, status: Status | None, text: str = "") -> Finished:

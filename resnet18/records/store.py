@@ -15,6 +15,8 @@ from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecEr
 
 DIGITS, BELIEVED = len(str(MOST_ATTEMPTS)), 1_000
 """Of the number of an attempt in a file's name: how long it may be, and up to which it is not looked into."""
+MADE_BY = "Made by `resnet18 report` from the records beside it."
+"""How every file of a report begins, as a comment; the web page after its document type."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,12 @@ class Store:
     def make_writable(self, room_bytes: int = 0) -> None:
         """Create the folders, remove what dead writers left, and prove that there is room for so many bytes.
 
-        Raises EnvironmentMissingError if there is not, and IntegrityError if a folder inside is a symbolic link.
+        Raises EnvironmentMissingError if there is not, and IntegrityError at a symbolic link in place of a folder
+        inside, and at a lock, a log or a checkpoint that is no regular file.
         """
         inside = [self.results / name for name in ("records", "checkpoints", "figures")]
+        for name in ("locks", "logs", "checkpoints"):
+            disk.check_files_of(self.results / name)
         what, next_step = "the results directory is not writable", "choose another with --results DIR"
         with disk_errors(EnvironmentMissingError, str(self.results), what, next_step):
             disk.make_folder(self.folder)
@@ -46,6 +51,14 @@ class Store:
             probe = self.folder / ".probe"
             disk.replace(probe, bytes(room_bytes))
             probe.unlink(missing_ok=True)  # another runner's, which is as good
+
+    def check_pages(self) -> None:
+        """Raise a SuiteError where a report that is written later would be refused."""
+        for name in ("README.md", "report.html"):
+            disk.check_made(self.results / name, MADE_BY)
+        disk.check_plain(self.results / "verdicts.json")
+        for name in ("figures", "parts"):
+            disk.check_files_of(self.results / name)
 
     def save(self, record: Record) -> Path:
         """Write a record to its own new file, complete on disk when this returns; FileExistsError if there is one."""

@@ -6,11 +6,10 @@ from typing import NamedTuple, Self
 
 from resnet18.judge.verdict import Verdict
 from resnet18.records.record import Record
+from resnet18.records.store import MADE_BY
 from resnet18.tables.cells import Table
 from resnet18.tables.selection import Selection
 
-MADE_BY = "Made by `resnet18 report` from the records beside it."
-"""How every file of a report begins, as a comment; the web page after its document type."""
 READING = "reading"
 """The slug of what explains the words of a report."""
 

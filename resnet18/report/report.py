@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet18.judge.hypotheses import candidate_records
 from resnet18.records import disk
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record
-from resnet18.records.store import Readings, Store, last_attempts
+from resnet18.records.store import MADE_BY, Readings, Store, last_attempts
 from resnet18.report import document as doc
 from resnet18.report.answer import answer, brief_answer
 from resnet18.report.chapters import Chapter, best_tables, best_verdicts, chapters_of, was_judged
@@ -18,12 +18,12 @@ from resnet18.report.markdown import write_markdown
 from resnet18.report.page import write_page
 from resnet18.report.sections import PictureOf, leftovers, part_of
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors
 from resnet18.spec.plan import Part
 from resnet18.tables.cells import DAGGER
 
 README, WEB = "README.md", "report.html"
-MARK = f"<!-- {doc.MADE_BY}"
+MARK = f"<!-- {MADE_BY}"
 WORDS = {
     "reported": "the lab report's number, as printed",
     "measured": "the suite's number over n seeds. Accuracies: mean with its 95 % confidence interval (Student's t). "
@@ -63,7 +63,7 @@ def write_report(
     """Write `README.md`, `report.html`, `verdicts.json`, `parts/` and `figures/`, and return the README's path.
 
     With `accept_unreliable` such times count like any other, and the report says so. Raises EnvironmentMissingError
-    where the directory cannot be written, SpecError where one of the pages was not made by this command.
+    where the directory cannot be written; for pages that are there already see `disk.check_made`.
     """
     if accept_unreliable:
         records = []
@@ -80,17 +80,14 @@ def write_report(
 
 def write_document(results: Path, document: doc.Document) -> Path:
     """Write a document's pages and figures into a directory and return the README's path. Raises as `write_report`."""
-    mark = f"<!-- {document.made_by}"
-    head = f"{mark} Do not edit it: run the command again. -->\n\n"
+    head = f"<!-- {document.made_by} Do not edit it: run the command again. -->\n\n"
     pages = {WEB: write_page(document)}
     pages |= {name: head + text for name, text in write_markdown(document, WEB).items()}
     pages["verdicts.json"] = json.dumps(verdict_rows(document.verdicts), indent=1) + "\n"
     figures = [*figures_in(document.blocks)]
     paths = (*(name for name in pages if not name.endswith(".json")), *(f"figures/{one.file}" for one in figures))
-    for path in (results / name for name in paths):
-        if path.is_file() and mark not in path.read_text(encoding="utf-8", errors="replace")[:100]:
-            next_step = "choose a folder with --results, or move the file away"
-            raise SpecError(str(path), "was not made by this command, which would replace it", next_step=next_step)
+    for name in paths:
+        disk.check_made(results / name, document.made_by)
     with disk_errors(EnvironmentMissingError, str(results), "the report cannot be written"):
         write_pages(results, pages, figures)
     return results / README

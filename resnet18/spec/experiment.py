@@ -144,6 +144,15 @@ def data_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet18"
 
 
+def data_folder() -> Path:
+    """Return `data_home`, or raise EnvironmentMissingError where it would lie in a home that the user has not."""
+    try:
+        return data_home()
+    except RuntimeError:
+        next_step = "set RESNET18_DATA to a folder"
+        raise EnvironmentMissingError("data folder", "this user has no home folder", next_step=next_step) from None
+
+
 def is_cifar10(label: str) -> bool:
     """Say whether data of a label are CIFAR-10's own photographs: the archive, or a re-encoding. CIFAR-10-C is not."""
     return label in {CIFAR10, "cifar10-jpeg", "cifar10-png"}
@@ -163,7 +172,7 @@ def parse_data(text: str) -> DataSource:
             raise SpecError(where, "is a path", next_step=f"write --data {IMAGE_FOLDER}:{text}")
         hint = did_you_mean(kind, (CIFAR10, EMBEDDED, IMAGE_FOLDER)) if kind != IMAGE_FOLDER else ", needs a path"
         raise SpecError(where, f"unknown{hint}", allowed=(CIFAR10, EMBEDDED, f"{IMAGE_FOLDER}:PATH"))
-    path = Path(place).expanduser()
+    path = Path(os.path.expanduser(place))  # noqa: PTH111 - as below: where nobody's home is known, `~` stays
     if not os.path.exists(path):  # noqa: PTH110 - unlike Path.exists it takes any text: too long is not there
         layout = "give a folder or tar archive that holds train/<class>/ and test/<class>/"
         raise EnvironmentMissingError(where, "there is no such file or folder", next_step=layout)
