@@ -19,7 +19,8 @@ from test_cifar10 import batch, make_archive, python2_pickle
 from test_imagefolder import files, make_tar
 
 from resnet18.data.archives import parse_python_batch, read_archive
-from resnet18.data.source import open_data, read_image_folder
+from resnet18.data.image_folder import read_image_folder
+from resnet18.data.source import open_data
 from resnet18.records.checkpoints import decode, decode_picture, encode, encode_picture
 from resnet18.records.content import load_record
 from resnet18.spec.errors import IntegrityError, SpecError, SuiteError

@@ -1,19 +1,23 @@
-"""CIFAR-10's official archives (Krizhevsky, 2009) without unpickling; and tars, read in memory, never extracted."""
+"""CIFAR-10's official archives (Krizhevsky, 2009) without unpickling; and what lies in a directory or a tar."""
 
 import bz2
 import gzip
 import hashlib
 import lzma
 import pickletools
+import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
+from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError
 from resnet18.spec.experiment import CIFAR10
 
@@ -25,6 +29,9 @@ MAX_FILES, MAX_FILE_BYTES, MAX_TAR_BYTES = 2_000_000, 40_000_000, 100 * 10**9
 PYTHON, BINARY = "cifar-10-python.tar.gz", "cifar-10-binary.tar.gz"
 OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 """Compressions by the bytes that they start with. Whatever starts with none of them is a plain tar."""
+OTHERS = {b"PK\x03\x04": "zip", b"7z\xbc\xaf": "7z", b"Rar!": "RAR", b"(\xb5/\xfd": "Zstandard"}
+"""What else is taken for a tar, by the same."""
+MIN_UNPACKED_BYTES, MAX_RATIO = 10**9, 100  # whatever its size, and times its size, an archive may unpack to
 HEADERS = 1_000_000  # bytes of headers and padding beyond the largest member
 
 
@@ -76,8 +83,8 @@ def read_archive(path: Path, sha256: str) -> DataSet:
     check_archive(path, sha256)
     parse = parse_python_batch if "python" in path.name else parse_binary_batch
     try:
-        files = read_tar(path, lambda place: _batch(place) in BATCHES)
-        found = {_batch(place): parse(content) for place, content in files}
+        files = (entry for entry in entries_of_tar(path) if entry.kind == "file" and _batch(entry.name) in BATCHES)
+        found = {_batch(entry.name): parse(entry.read()) for entry in files}
         *batches, test = (found[name] for name in BATCHES)
     except Exception as error:  # noqa: BLE001 - tarfile, gzip and pickletools raise a dozen kinds at damaged bytes
         raise IntegrityError(str(path), f"not a CIFAR-10 archive: {error}") from None
@@ -125,39 +132,97 @@ def _split(pixels: NDArray[np.uint8], labels: list[int]) -> Split:
     return Split(np.ascontiguousarray(images), np.array(labels, dtype=np.uint8))
 
 
+class Entry(NamedTuple):
+    """A file, a folder, a link or another thing in a directory or a tar."""
+
+    name: str
+    kind: Literal["file", "folder", "link", "special"]
+    read: Callable[[], bytes]
+    """Of a file, until the next entry is asked for; ValueError if it is cut off, or larger than MAX_FILE_BYTES."""
+
+
+KINDS: dict[int, Literal["file", "folder", "link"]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "folder",
+    stat.S_IFLNK: "link",
+}
+
+
+def entries_of(path: Path, tops: Collection[str]) -> Iterator[Entry]:
+    """Yield what lies in a tar, or in those folders of a directory (in any case of letters) that `tops` names.
+
+    Nothing is extracted, and no link followed. Raises ValueError beyond a limit, IntegrityError at another archive,
+    and what `tarfile` and the compressions raise at damaged bytes.
+    """
+    if path.is_file():
+        found = entries_of_tar(path)
+    else:
+        names = sorted(inner.name for inner in path.iterdir() if inner.name.casefold() in tops)
+        found = chain.from_iterable(_walk(path, name) for name in names)
+    for number, entry in enumerate(found, start=1):
+        if number > MAX_FILES:
+            raise ValueError(f"more than {MAX_FILES:,} files")
+        yield entry
+
+
+def _walk(root: Path, name: str) -> Iterator[Entry]:
+    mode = (root / name).lstat().st_mode
+    entry = Entry(name, KINDS.get(stat.S_IFMT(mode), "special"), partial(_read_file, root, name))
+    yield entry
+    for inner in sorted((root / name).iterdir()) if entry.kind == "folder" else ():
+        yield from _walk(root, f"{name}/{inner.name}")
+
+
+def _read_file(root: Path, name: str) -> bytes:
+    if (root / name).stat().st_size > MAX_FILE_BYTES:
+        raise ValueError(f"{name}: larger than {MAX_FILE_BYTES:,} bytes")
+    return disk.read(root / name, MAX_FILE_BYTES)
+
+
 class _BoundedStream:
     """Refuses to be read in larger pieces, or farther, than a limit: `tarfile` reads a header of any claimed length."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self.seek, self.tell = stream, stream.seek, stream.tell
+    def __init__(self, stream: BinaryIO, limit: int) -> None:
+        self._stream, self.seek, self.tell, self.limit = stream, stream.seek, stream.tell, limit
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= MAX_FILE_BYTES + HEADERS:
             raise ValueError(f"a piece of {size:,} bytes, where {MAX_FILE_BYTES + HEADERS:,} are the most")
-        if self.tell() + size > MAX_TAR_BYTES + HEADERS:
-            raise ValueError(f"unpacks to more than {MAX_TAR_BYTES:,} bytes")
+        self.check(self.tell() + size - HEADERS)
         return self._stream.read(size)
 
+    def check(self, end: int) -> None:
+        if end > self.limit:
+            raise ValueError(f"unpacks to more than {self.limit:,} bytes")
 
-def read_tar(path: Path, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the wanted regular files of a tar, compressed or not: no link, device or directory.
 
-    Raises ValueError beyond one of the limits, or what `tarfile` and the compressions raise at damaged bytes.
-    """
+def entries_of_tar(path: Path) -> Iterator[Entry]:
+    """Yield the members of a tar, compressed or not; raises as `entries_of`."""
     with path.open("rb") as file:
-        opener = next((opener for magic, opener in OPENERS if file.peek(6).startswith(magic)), None)
+        magic = file.peek(6)
+        if other := next((name for start, name in OTHERS.items() if magic.startswith(start)), None):
+            next_step = "unpack it and name the folder, or make a tar of it"
+            raise IntegrityError(path.name, f"is a {other} archive and no tar", next_step=next_step)
+        opener = next((opener for start, opener in OPENERS if magic.startswith(start)), None)
         stream = file if opener is None else cast("BinaryIO", opener(file, "rb"))
-        bounded = _BoundedStream(stream)
+        unpacked = max(MIN_UNPACKED_BYTES, MAX_RATIO * path.stat().st_size)
+        bounded = _BoundedStream(stream, min(MAX_TAR_BYTES, unpacked))
         with stream, tarfile.TarFile(fileobj=cast("BinaryIO", bounded)) as archive:
-            for number, member in enumerate(archive, start=1):
-                if number > MAX_FILES:
-                    raise ValueError(f"more than {MAX_FILES:,} files")
-                if member.size > MAX_FILE_BYTES:
-                    raise ValueError(f"{member.name}: larger than {MAX_FILE_BYTES:,} bytes")
-                if member.isreg() and is_wanted(member.name) and (opened := archive.extractfile(member)):
-                    content = opened.read()
-                    if len(content) != member.size:
-                        raise ValueError(f"{member.name}: cut off")
-                    yield member.name, content
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined]  # typeshed lacks this list, of a kilobyte each
+                bounded.check(member.offset_data + (member.size if member.isreg() else 0))
+                kind = KINDS[stat.S_IFREG] if member.isreg() else "folder" if member.isdir() else "special"
+                is_link = member.issym() or member.islnk()
+                yield Entry(member.name, "link" if is_link else kind, partial(_read_member, archive, member))
             while bounded.read(HEADERS):  # to the end, where compressions keep their checksum
                 pass
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    if member.size > MAX_FILE_BYTES:
+        raise ValueError(f"{member.name}: larger than {MAX_FILE_BYTES:,} bytes")
+    opened = archive.extractfile(member)
+    content = b"" if opened is None else opened.read()
+    if len(content) != member.size:
+        raise ValueError(f"{member.name}: cut off")
+    return content

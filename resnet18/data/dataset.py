@@ -43,6 +43,8 @@ class DataSet:
     train: Split
     test: Split
     sha256: str
+    left_out: str = ""
+    """What of an image folder is not used, in a line."""
 
 
 def arrays_sha256(classes: tuple[str, ...], train: Split, test: Split) -> str:
