@@ -393,16 +393,6 @@ def test_a_page_that_cannot_be_replaced_is_told_before_any_run(cli, tmp_path, mo
     assert "README.md: is a symbolic link" in result.output
 
 
-def test_a_record_of_hostile_text_reaches_no_terminal(cli, tmp_path):
-    """Escape sequences are written out, in texts; in JSON they are escaped anyway."""
-    path = make_store(tmp_path / "results" / "local").save(
-        make_record(numerics={"torch": "\x1b[2J", "cpu_model": "\x1b]0;x\x07"})
-    )
-    outputs = [cli(*words).output for words in (["verify", path], ["verify", path, "--json"], ["plan"], ["report"])]
-
-    assert [] == [text for text in outputs if "\x1b" in text or "\x07" in text]
-
-
 def test_a_time_that_is_taken_again_replaces_no_record_and_resumes_nothing(cli, tmp_path):
     """What was stopped hides nothing; both attempts are kept, with the same bits, and the last that ended counts."""
     command = ["run", make_toml(tmp_path), "--case", "8", *TINY_ARGUMENTS]
