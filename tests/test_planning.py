@@ -10,7 +10,7 @@ from reports import PAPER, record_all
 from resnet18.cli.options import seconds_of
 from resnet18.cli.plan import power_text
 from resnet18.judge.planning import DIFFERENCES, Spread, choose, planned, power_rows, spreads
-from resnet18.judge.reason import Reason
+from resnet18.judge.samples import Reason
 from resnet18.judge.verdict import judge
 from resnet18.spec.errors import UnfinishedError
 from resnet18.spec.plan import plan

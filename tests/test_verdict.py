@@ -7,7 +7,7 @@ import pytest
 from builders import TOML, changed, claims_toml, make_benchmark, make_curve, make_epoch, make_losses, make_record
 from reports import BETWEEN, PAPER, comparison_of, estimate, record_all
 
-from resnet18.judge.reason import Reason
+from resnet18.judge.samples import Reason
 from resnet18.judge.verdict import CheckResult, judge, p_of_claim, verdict_at
 from resnet18.spec.experiment import TESTED_AT
 from resnet18.spec.resolve import Request

@@ -5,7 +5,7 @@ from math import log
 import pytest
 from reports import BETWEEN, comparison_of, estimate
 
-from resnet18.judge.reason import REASONS, Reason, reason_text
+from resnet18.judge.samples import REASONS, Reason, reason_text
 from resnet18.judge.verdict import CheckResult, Verdict
 from resnet18.report.verdicts import claimed, compared, comparison_text, estimate_text, evidence_of, measured_text
 from resnet18.spec.claim import Claim, Close, Difference, Equivalent, Overfits, Ranking, Ratio, RunStatus, Trend

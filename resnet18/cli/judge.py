@@ -82,7 +82,7 @@ def judged_document(tabled: "TabledRuns", verdicts: Sequence["Verdict"], command
 
 def values_table(tabled: "TabledRuns", row: MetricRow) -> "Table":
     """Return what was reported of a metric beside the mean of each case; of times and memory, the geometric mean."""
-    from resnet18.judge.reason import CannotJudgeError
+    from resnet18.judge.samples import CannotJudgeError
     from resnet18.tables.cells import NOTHING, Column, Table, Text
     from resnet18.tables.statistics import contrast
 

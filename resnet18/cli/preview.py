@@ -11,7 +11,6 @@ from tabulate import tabulate
 
 from resnet18.cli.options import WhatToRun
 from resnet18.cli.report import all_with
-from resnet18.judge.reason import reason_text
 from resnet18.records.record import Record
 from resnet18.records.store import is_done, last_attempts, machine_model
 from resnet18.spec.benchmark import Benchmark
@@ -175,6 +174,7 @@ def verdicts_on(view: Preview, records: Iterable[Record]) -> "list[Verdict]":
 def within_budget(view: Preview, records: Iterable[Record], budget_s: float) -> Preview:
     """Return the preview of the runs that give the most verdicts in a time."""
     from resnet18.judge.planning import choose
+    from resnet18.judge.samples import reason_text
 
     if not any(benchmark.claims for benchmark in view.benchmarks):
         raise SpecError("--budget", "these benchmarks have no claims to choose by", next_step="leave it out")

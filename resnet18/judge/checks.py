@@ -7,8 +7,7 @@ from math import inf, log
 from statistics import correlation, fmean
 from typing import assert_never
 
-from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.judge.samples import Runs, Samples, samples_of
+from resnet18.judge.samples import CannotJudgeError, Reason, Runs, Samples, samples_of
 from resnet18.spec.claim import (
     Check,
     Close,

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from scipy.special import chdtri
 
 from resnet18.judge.checks import Comparison, compare_samples
-from resnet18.judge.reason import Reason
 from resnet18.judge.recorded import other_terms
-from resnet18.judge.samples import Samples, printed_values, priors_of
+from resnet18.judge.samples import Reason, Samples, printed_values, priors_of
 from resnet18.judge.verdict import TO_COME, Verdict, chances_of
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import Benchmark

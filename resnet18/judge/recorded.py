@@ -8,8 +8,7 @@ from math import isfinite
 from statistics import fmean
 from typing import Any
 
-from resnet18.judge.reason import CannotJudgeError, Reason
-from resnet18.judge.samples import Reservation, defined
+from resnet18.judge.samples import CannotJudgeError, Reason, Reservation, defined
 from resnet18.records.record import TIME_IS_UNRELIABLE, Record, Status
 from resnet18.records.store import differ_in_code
 from resnet18.spec.benchmark import Benchmark

@@ -1,63 +1,113 @@
-"""Samples: the values of a metric by case and seed, and what the cases of a chapter lend each other."""
+"""Samples: the values of a metric by case and seed with what a chapter's cases lend, or why a check has none."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isinf, log
 from statistics import fmean
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.claim import Check, MetricCheck, RunStatus, cases_of
+from resnet18.spec.claim import MetricCheck, cases_of
 from resnet18.spec.experiment import TESTED_AT
-from resnet18.spec.metric import MetricFacts, parse_printed
+from resnet18.spec.metric import METRICS, MetricFacts, duration, parse_printed
+from resnet18.tables.selection import MIXED
 from resnet18.tables.statistics import Estimate, blocked_contrast, contrast
 from resnet18.tables.variances import WELCH, Floats, Prior, prior_of
+
+if TYPE_CHECKING:
+    from resnet18.judge.recorded import RecordedRuns
+    from resnet18.judge.tabled import TabledRuns
 
 Reservation = Literal["other_data", "scaled_down", "other_size", "confounded", "unknown"]
 """Why a verdict says nothing of the lab report: other data; fewer images, fewer epochs, or a narrower network; another
 image size; cases differ in more than the claim names; or what the runs have in common with the report is not known."""
 LIKES = {"clean_accuracy": ["best_accuracy"], "train_s": ["whole_program_s"], "whole_program_s": ["train_s"]}
 """Metrics whose printed values stand in for those of another: a report has one accuracy and one time."""
+Runs: TypeAlias = "RecordedRuns | TabledRuns"
+"""Runs that claims are judged on: the records of a table, or a table of anybody's runs."""
+Bearing = Literal["open", "missing", "out of reach", "no situation"]
+"""The records leave the check open; nothing that was run bears on it; it takes another scale, data, device, option;
+what it is about did not arise in the runs."""
+RETIME = "{count} of {of} times are unreliable ({what}); run --retime reruns them, report --accept-unreliable uses them"
+REASONS: dict[str, tuple[Bearing, str]] = {
+    "few_seeds": ("open", "{count} of at least {of} seeds"),
+    "run_failed": ("open", 'seed {count} of "{case}" ended {what}'),
+    "endings_differ": ("open", "runs ended differently: {what}"),
+    "other_data": ("out of reach", "tested on CIFAR-10 only"),
+    "other_scale": ("out of reach", "tested at paper scale only"),
+    "other_options": ("out of reach", "an option changed the experiment"),
+    "same_run": ("out of reach", "under these options two of its cases are the same run"),
+    "no_device": ("out of reach", "{what}"),
+    "no_run_on_device": ("out of reach", "no run on {what}"),
+    "no_run_on_card": ("out of reach", "no run on a GPU with {what}"),
+    "needs_records": ("out of reach", "records tell how runs end, a table of values does not"),
+    "other_runs": ("out of reach", "tested only on runs with the report's data, scale and size"),
+    "undefined": ("no situation", "needs {needs}"),
+    "not_fitted": ("no situation", "training accuracy reached {count} %, and overfitting needs {of} %"),
+    "not_learned": ("no situation", "the best case reached {what} %, and guessing {count} %"),
+    "never_reached": ("no situation", "no run reached {what} %"),
+    "no_records": ("missing", "no records"),
+    "no_records_of_case": ("missing", '"{case}" has no records'),
+    "seed_twice": ("missing", 'seed {count} of "{case}" is in two records'),
+    **{code: ("missing", f"runs come from {where}") for code, where in MIXED.items()},
+    "unreliable_times": ("missing", RETIME),
+    "marked_unreliable": ("missing", "{count} of {of} times are marked as unreliable"),
+    "no_values": ("missing", '"{case}" has no values of {what}'),
+    "seeds_differ": ("missing", "what is paired needs the same seeds on either side"),
+    "epoch_missing": ("missing", "an epoch of a curve is missing"),
+    "no_ratio": ("missing", "{what}: no ratio can be computed"),
+    "not_planned": ("missing", "{case} is not planned"),
+    "time_unknown": ("missing", "the time of {case} is unknown"),
+    "takes_too_long": ("missing", "needs about {needed}; {left} of the budget is left"),
+    "unlikely": ("missing", "not even {count} seeds would probably decide it"),
+    "other_device": ("missing", "{case} does not run on {what} here"),
+}
+"""Why a check cannot be judged, by code: how the records bear on it, and the sentence."""
 
 
-class Runs(Protocol):
-    """Runs that claims are judged on: the records of a table, or a table of anybody's runs."""
+@dataclass(frozen=True)
+class Reason:
+    """A code of `REASONS`, and what its sentence names; fields that a code has no use for stay empty."""
 
-    def facts(self, metric: str) -> MetricFacts:
-        """Return what a metric is."""
+    code: str
+    case: str = ""
+    metric: str = ""
+    count: int = 0
+    """Seeds or times there are, epochs or seconds that are needed, or the seed in question."""
+    of: int = 0
+    """How many there should be, are left, or are in all."""
+    what: str = ""
+    """A value, a status, flags, a device or a card, as records and specs spell them."""
 
-    def require_comparable(self, check: Check) -> None:
-        """Raise CannotJudgeError where runs of a check's cases are missing, failed, or must not be compared."""
+    @property
+    def bearing(self) -> Bearing:
+        """How the records bear on the check."""
+        return REASONS[self.code][0]
 
-    def values(self, case: str, metric: str, level: float | None = None) -> list[float]:
-        """Return a metric of a case by its seeds, ascending; of records those of 0, 1, 2, … without a gap.
 
-        CannotJudgeError where a run has none.
-        """
+def reason_text(reason: Reason, *, with_metric: bool = True) -> str:
+    """Return a reason in words, after the metric and the case that it is about unless those are said already."""
+    facts, template = METRICS.get(reason.metric), REASONS[reason.code][1]
+    needs = facts.needs if facts else ""
+    text = template.format(**vars(reason), needs=needs, needed=duration(reason.count), left=duration(reason.of))
+    if reason.case and "{case}" not in template:
+        text = f'"{reason.case}": {text}'
+    return f"{facts.title}: {text}" if facts and with_metric else text
 
-    def lent(self, metric: str, cases: Collection[str], level: float | None = None) -> list[list[float]]:
-        """Return the values of every arm of the chapter that may lend its variance to these cases."""
 
-    def identity(self, case: str) -> str:
-        """Return what a case's runs have in common with those of an equal case of another table."""
+def reasons_text(reasons: Iterable[Reason], *, with_metric: bool = True) -> str:
+    """Return several reasons in words, each once."""
+    return "; ".join(dict.fromkeys(reason_text(reason, with_metric=with_metric) for reason in reasons))
 
-    def step(self, metric: str, cases: Collection[str]) -> float:
-        """Return the smallest difference that two values can have."""
 
-    def chance(self, metric: str, cases: Collection[str]) -> float | None:
-        """Return what guessing gets of a share, in percent, None where it is not known."""
+class CannotJudgeError(Exception):
+    """The records do not bear on a check."""
 
-    def is_blocked(self, metric: str) -> bool:
-        """Say whether runs of a seed followed each other, so that a drift of the machine moves them alike."""
-
-    def status_holds(self, check: RunStatus) -> bool:
-        """Say whether every run of a case ended as claimed; CannotJudgeError where no run can say so."""
-
-    def reservations(self, check: Check) -> tuple[Reservation, ...]:
-        """Return why a verdict on the check says nothing of the report."""
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from statistics import fmean, median
 
 import pandas as pd
 
-from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.runs_file import RUN, read_rows
-from resnet18.judge.samples import Reservation, defined
+from resnet18.judge.samples import CannotJudgeError, Reason, Reservation, defined
 from resnet18.spec.benchmark import Benchmark, MetricRow
 from resnet18.spec.claim import Check, MetricCheck, Overfits, RunStatus, cases_of, is_about_a_value
 from resnet18.spec.experiment import FEWEST_SEEDS

@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from resnet18.judge.checks import Comparison, compare, kendall_tau
-from resnet18.judge.reason import CannotJudgeError, Reason
 from resnet18.judge.recorded import RecordedRuns
-from resnet18.judge.samples import Reservation, Runs
+from resnet18.judge.samples import CannotJudgeError, Reason, Reservation, Runs
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import Check, Claim, MetricCheck, Overfits, Ranking, RunStatus, cases_of
 from resnet18.spec.experiment import FEWEST_SEEDS, TESTED_AT
@@ -130,7 +129,7 @@ def judge(
     return judge_runs(benchmarks, lambda benchmark: runs.get(benchmark.name))
 
 
-def judge_runs(benchmarks: Collection[Benchmark], runs_of: Callable[[Benchmark], Runs | None]) -> tuple[Verdict, ...]:
+def judge_runs(benchmarks: Collection[Benchmark], runs_of: Callable[[Benchmark], "Runs | None"]) -> tuple[Verdict, ...]:
     """Return the verdict on every claim of tables, on the runs of each, None where it has none.
 
     Claims of two tables that say the same of the same runs are tested once.
@@ -153,7 +152,7 @@ def _tested(results: Sequence[CheckResult]) -> object:
     return (parts, *(result.cases for result in results)) if all(result.judged for result in results) else None
 
 
-def result_of(check: Check, runs: Runs | None) -> CheckResult:
+def result_of(check: Check, runs: "Runs | None") -> CheckResult:
     """Return what became of a check on the runs of its table, None where there are none."""
     if runs is None:
         return CheckResult(check, reason=Reason("no_records"))

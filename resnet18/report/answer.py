@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from resnet18.judge.reason import reasons_text
+from resnet18.judge.samples import reasons_text
 from resnet18.judge.verdict import Verdict
 from resnet18.report import document as doc
 from resnet18.report.chapters import Best, Chapter, best_tables, best_verdicts

@@ -13,7 +13,7 @@ from statistics import fmean, median
 from typing import Any
 
 from resnet18.judge.checks import Comparison
-from resnet18.judge.reason import reasons_text
+from resnet18.judge.samples import reasons_text
 from resnet18.judge.verdict import Verdict
 from resnet18.records import disk
 from resnet18.records.record import Record

@@ -7,8 +7,7 @@ from math import ceil, exp, expm1, inf, log, log10
 from typing import assert_never
 
 from resnet18.judge.checks import Comparison, compare_samples
-from resnet18.judge.reason import reason_text, reasons_text
-from resnet18.judge.samples import Reservation, Samples, printed_values
+from resnet18.judge.samples import Reservation, Samples, printed_values, reason_text, reasons_text
 from resnet18.judge.verdict import CheckResult, Verdict
 from resnet18.report.chapters import Chapter
 from resnet18.spec.claim import (
