@@ -310,6 +310,20 @@ def test_an_archive_that_would_take_long_is_refused(limits, words, tmp_path, mon
         read(make_tar(tmp_path / "mine.tar.gz", BULK | files()))
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("limit", "words"), [("MAX_FILE_BYTES", "train/cat/0.png: larger"), ("MAX_FILES", "more than 9")]
+)
+@pytest.mark.parametrize("make", [make_folder, make_tar])
+def test_limits_hold_before_anything_is_decoded(limit, words, make, tmp_path, monkeypatch):
+    """A directory is hashed first, by which its decoded copy is found."""
+    path = make(tmp_path / "mine", files(3) | {"train/cat/0.png": png(0, 99, 99)})
+    monkeypatch.setattr(archives, limit, 9 if limit == "MAX_FILES" else 1_000)
+
+    with pytest.raises(IntegrityError, match=words):
+        open_data(parse_data(f"imagefolder:{path}"), verify=True)
+
+
 def test_a_zip_is_told_from_a_tar(tmp_path):
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         for name, content in files().items():

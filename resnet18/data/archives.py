@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
+import os
 import pickletools
 import stat
 import tarfile
@@ -11,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, cast
+from typing import IO, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,16 +138,22 @@ class Entry(NamedTuple):
     """A file, a folder, a link or another thing in a directory or a tar."""
 
     name: str
-    kind: Literal["file", "folder", "link", "special"]
-    read: Callable[[], bytes]
-    """Of a file, until the next entry is asked for; ValueError if it is cut off, or larger than MAX_FILE_BYTES."""
+    kind: str  # one of KINDS, or "special"
+    size: int
+    open: Callable[[], IO[bytes] | None]
+
+    def read(self) -> bytes:
+        """Return the content of a file, before the next entry is asked for; ValueError if it is too large, or cut."""
+        if self.size > MAX_FILE_BYTES:
+            raise ValueError(f"{self.name}: larger than {MAX_FILE_BYTES:,} bytes")
+        with self.open() or io.BytesIO() as file:
+            content = file.read(self.size)
+        if len(content) != self.size:
+            raise ValueError(f"{self.name}: cut off")
+        return content
 
 
-KINDS: dict[int, Literal["file", "folder", "link"]] = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "folder",
-    stat.S_IFLNK: "link",
-}
+KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
 
 
 def entries_of(path: Path, tops: Collection[str]) -> Iterator[Entry]:
@@ -166,17 +174,11 @@ def entries_of(path: Path, tops: Collection[str]) -> Iterator[Entry]:
 
 
 def _walk(root: Path, name: str) -> Iterator[Entry]:
-    mode = (root / name).lstat().st_mode
-    entry = Entry(name, KINDS.get(stat.S_IFMT(mode), "special"), partial(_read_file, root, name))
-    yield entry
-    for inner in sorted((root / name).iterdir()) if entry.kind == "folder" else ():
+    about = (root / name).lstat()
+    kind = KINDS.get(stat.S_IFMT(about.st_mode), "special")
+    yield Entry(name, kind, about.st_size, lambda: os.fdopen(disk.open_plain(root / name, os.O_RDONLY), "rb"))
+    for inner in sorted((root / name).iterdir()) if kind == "folder" else ():
         yield from _walk(root, f"{name}/{inner.name}")
-
-
-def _read_file(root: Path, name: str) -> bytes:
-    if (root / name).stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"{name}: larger than {MAX_FILE_BYTES:,} bytes")
-    return disk.read(root / name, MAX_FILE_BYTES)
 
 
 class _BoundedStream:
@@ -211,18 +213,8 @@ def entries_of_tar(path: Path) -> Iterator[Entry]:
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # typeshed lacks this list, of a kilobyte each
                 bounded.check(member.offset_data + (member.size if member.isreg() else 0))
-                kind = KINDS[stat.S_IFREG] if member.isreg() else "folder" if member.isdir() else "special"
-                is_link = member.issym() or member.islnk()
-                yield Entry(member.name, "link" if is_link else kind, partial(_read_member, archive, member))
+                tests = {"link": member.issym() or member.islnk(), "folder": member.isdir(), "file": member.isreg()}
+                kind = next((kind for kind, holds in tests.items() if holds), "special")
+                yield Entry(member.name, kind, member.size, partial(archive.extractfile, member))
             while bounded.read(HEADERS):  # to the end, where compressions keep their checksum
                 pass
-
-
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    if member.size > MAX_FILE_BYTES:
-        raise ValueError(f"{member.name}: larger than {MAX_FILE_BYTES:,} bytes")
-    opened = archive.extractfile(member)
-    content = b"" if opened is None else opened.read()
-    if len(content) != member.size:
-        raise ValueError(f"{member.name}: cut off")
-    return content

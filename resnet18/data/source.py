@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
-from resnet18.data.image_folder import DECODING_S, Survey, image_files, read_image_folder
+from resnet18.data.image_folder import DECODING_S, LAYOUT, Survey, image_files, read_image_folder
 from resnet18.records import disk
 from resnet18.spec.errors import (
     EnvironmentMissingError,
@@ -143,9 +143,12 @@ def _source_sha256(path: Path) -> str:
     if path.is_file():
         return archives.file_sha256(path)
     total, survey, classes = hashlib.sha256(), Survey(), set[str]()
-    for place, content in image_files(path, survey):
-        classes.add(place[1])
-        total.update(os.fsencode("/".join(place)) + f" {len(content)}\n".encode())
-        total.update(content)
+    try:
+        for place, content in image_files(path, survey):
+            classes.add(place[1])
+            total.update(os.fsencode("/".join(place)) + f" {len(content)}\n".encode())
+            total.update(content)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(path.name, f"cannot be used: {error}", next_step=LAYOUT) from None
     total.update(survey.left_out(classes).encode(errors="backslashreplace"))
     return total.hexdigest()

@@ -85,10 +85,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def check_plain(path: Path) -> None:
-    """Raise IntegrityError with the path if something is there that is no regular file. A link is not followed."""
+def check_plain(path: Path, where: str = "") -> None:
+    """Raise IntegrityError, by the path, if something is there that is no regular file. A link is not followed."""
     with contextlib.suppress(FileNotFoundError):
-        _check_mode(str(path), path.lstat().st_mode)
+        _check_mode(where or str(path), path.lstat().st_mode)
 
 
 def _check_mode(where: str, mode: int) -> None:
@@ -99,12 +99,10 @@ def _check_mode(where: str, mode: int) -> None:
 
 def open_plain(path: Path, flags: int, where: str = "") -> int:
     """Return the descriptor of a regular file without waiting; IntegrityError, by the path, if it is another thing."""
-    where = where or str(path)
-    with contextlib.suppress(FileNotFoundError):  # before `open`, which has other words for a link or a pipe
-        _check_mode(where, path.lstat().st_mode)
+    check_plain(path, where)  # before `open`, which has other words for a link or a pipe
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     try:
-        _check_mode(where, os.fstat(descriptor).st_mode)
+        _check_mode(where or str(path), os.fstat(descriptor).st_mode)
     except IntegrityError:
         os.close(descriptor)
         raise
