@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet18.execution import worker
-from resnet18.execution.failure import classify, failure_facts, oom_kills
+from resnet18.execution.job import classify, failure_facts, oom_kills
 from resnet18.records.record import Failure, Score
 from resnet18.spec.experiment import Execution
 from resnet18.training import results as chance

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from test_spec import NEEDED
 
 from resnet18.spec.augmentation import OPERATIONS
-from resnet18.spec.errors import strict_json
 from resnet18.spec.experiment import Execution, Experiment
 from resnet18.spec.identity import asked, canonical_json, digest, ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
+from resnet18.spec.validation import strict_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -17,8 +17,7 @@ from fakes.jobs import EMBEDDED, Quiet, record_of, run_in
 
 from resnet18.execution import attempt as attempts
 from resnet18.execution.attempt import carry_out, run_lock
-from resnet18.execution.failure import ending, error_text, failure_facts, record_death
-from resnet18.execution.job import Finished, Policy
+from resnet18.execution.job import Finished, Policy, ending, error_text, failure_facts, record_death
 from resnet18.execution.runner import checked_data, exit_code_of, take
 from resnet18.records import disk
 from resnet18.records.content import load_record

@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resnet18.cli.app import reported
-from resnet18.spec.errors import SpecError, json_line, one_line, printable
-from resnet18.spec.redaction import redacted
+from resnet18.spec.errors import SpecError, json_line, one_line, printable, redacted
 
 
 @given(st.text(alphabet=st.characters(), max_size=40))

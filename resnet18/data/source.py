@@ -14,15 +14,9 @@ from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
 from resnet18.data.image_folder import DECODING_S, LAYOUT, Survey, image_files, read_image_folder
 from resnet18.records import disk
-from resnet18.spec.errors import (
-    EnvironmentMissingError,
-    IntegrityError,
-    LockedError,
-    disk_errors,
-    one_line,
-    strict_json,
-)
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, disk_errors, one_line
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_folder
+from resnet18.spec.validation import strict_json
 
 LOG = logging.getLogger(__name__)
 

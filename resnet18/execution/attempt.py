@@ -15,8 +15,7 @@ from time import monotonic, perf_counter_ns
 
 import psutil
 
-from resnet18.execution.failure import ending, oom_kills, record_death
-from resnet18.execution.job import Job, Message
+from resnet18.execution.job import Job, Message, ending, oom_kills, record_death
 from resnet18.execution.processes import end_with_runner, start, stopping_together
 from resnet18.records import disk
 from resnet18.records.content import utc_now

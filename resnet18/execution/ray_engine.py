@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 
 from resnet18.execution.attempt import GRACE_S
 from resnet18.execution.cluster import Delivery, Resources, carry_out_apart, resources_of
-from resnet18.execution.failure import record_death
-from resnet18.execution.job import Engine, Finished, Job
+from resnet18.execution.job import Engine, Finished, Job, record_death
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import take
 from resnet18.records.record import Status

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from resnet18.execution.attempt import run_lock
 from resnet18.execution.cluster import Delivery, Resources, carry_out_here, problem_path, resources_of
-from resnet18.execution.failure import record_death
-from resnet18.execution.job import Engine, Finished, Job
+from resnet18.execution.job import Engine, Finished, Job, record_death
 from resnet18.execution.progress import Progress
 from resnet18.records import disk
 from resnet18.records.record import Status
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError, strict_json
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError
 from resnet18.spec.metric import how_many
+from resnet18.spec.validation import strict_json
 
 LOOK_S = 10.0  # how often Slurm is asked, which has others to serve
 LAG_S = 60.0  # for a record to be seen here after its job has ended: NFS keeps what a folder holds for so long

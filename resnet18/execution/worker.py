@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from resnet18.data.source import open_data
-from resnet18.execution.failure import InterruptedRunError, TimeLimitError, classify, error_text, failure_facts
-from resnet18.execution.job import Job, Message
+from resnet18.execution.job import (
+    InterruptedRunError,
+    Job,
+    Message,
+    TimeLimitError,
+    classify,
+    error_text,
+    failure_facts,
+)
 from resnet18.measure import SCOPES, Clock
 from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.environment import numerics

@@ -20,9 +20,10 @@ from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.records.store import Store, differ_in_code, machine_model
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError, strict_json
+from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError
 from resnet18.spec.identity import digest
 from resnet18.spec.resolve import Request
+from resnet18.spec.validation import strict_json
 from resnet18.tables.selection import case_records, requests_of
 
 Cases = Mapping[str, Sequence[Record]]

@@ -15,8 +15,9 @@ from PIL import Image
 
 from resnet18.records import disk
 from resnet18.records.record import Count, Epoch, Id, Seconds, Segment, Sha256
-from resnet18.spec.errors import IntegrityError, Items, Model, disk_errors, strict_json
+from resnet18.spec.errors import IntegrityError, Items, Model, disk_errors
 from resnet18.spec.identity import canonical_json
+from resnet18.spec.validation import strict_json
 
 FIRST_LINE = b"resnet18 checkpoint 1\n"
 LIMIT = 64 << 30  # bytes of a checkpoint; the largest network of the suite takes a sixth of that

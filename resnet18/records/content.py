@@ -25,8 +25,9 @@ from resnet18.records.record import (
     Time,
     null_keys,
 )
-from resnet18.spec.errors import IntegrityError, disk_errors, short, strict_json
+from resnet18.spec.errors import IntegrityError, disk_errors, short
 from resnet18.spec.identity import digest, ids_of
+from resnet18.spec.validation import strict_json
 
 NO_SIZE = "the attempt did not run out of memory, or its message does not say"
 NO_COMMIT = "git names no commit: the package lies in no checkout, or in another user's, or git is missing"

@@ -19,15 +19,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from resnet18.spec.errors import (
-    MOST_BYTES,
-    EnvironmentMissingError,
-    IntegrityError,
-    SpecError,
-    disk_errors,
-    one_line,
-    plain,
-)
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors, one_line, plain
+from resnet18.spec.validation import MOST_BYTES
 
 TEMPORARY = f".*.{'[0-9a-f]' * 16}.tmp"
 UNLOCKED_S = 60  # an empty temporary file may be younger than its writer's lock on it

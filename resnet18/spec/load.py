@@ -8,13 +8,13 @@ from typing import Any
 
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.claim import MetricCheck, misfit, orders
-from resnet18.spec.errors import SpecError, did_you_mean, parse_toml
+from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import SCALE_KEYS
 from resnet18.spec.identity import PACKAGE
 from resnet18.spec.metric import METRICS, TABLE_METRICS, quantity_of
 from resnet18.spec.optimizer import Cosine
 from resnet18.spec.resolve import Request, Specs, check_cases_differ, resolve, value_at, with_sub_cases
-from resnet18.spec.validation import M, validated
+from resnet18.spec.validation import M, parse_toml, validated
 
 MAX_SPEC_BYTES = 1_000_000
 FULL = Request(scale="paper")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
-from resnet18.spec.errors import SpecError, did_you_mean, parse_toml
+from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import SCALES, Execution, Experiment, ScaleName
 from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
-from resnet18.spec.validation import validated
+from resnet18.spec.validation import parse_toml, validated
 
 DEVICE_OPTION = "--device="
 Specs = tuple[Experiment, Execution]

@@ -1,13 +1,18 @@
-"""A model's value from what a file or an option says; what is wrong there is told by the key that the user wrote."""
+"""What comes from outside becomes values: JSON and TOML within limits, and models, each finding under its key."""
 
+import json
 import re
+import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
+from math import isfinite
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from resnet18.spec.errors import SpecError, did_you_mean, one_line, with_list
+from resnet18.spec.errors import SpecError, did_you_mean, one_line, short, with_list
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,6 +28,13 @@ SENTENCES = {
 }
 """What is wrong, by pydantic's name for it; anything else is told in pydantic's words."""
 HOW_TO_ADD = 'to add one, see benchmarks/README.md, "What is not here"'
+MOST_DOTS = 100
+"""On a line of TOML. A dotted key costs the parser the square of its parts: 100,000 of them fill any memory."""
+LARGEST = 2**64  # of whole numbers. Larger ones, written in hexadecimal, cannot even be printed in a message.
+DEEPEST = 64  # tables and arrays inside one another
+LONGEST_TEXT, LONGEST_NUMBER = 10_000, 100  # characters of a text, and of a number that is not whole
+MOST_BYTES, MOST_VALUES, MOST_KEYS = 8 << 20, 400_000, 1_000
+"""Of a JSON text. A record of 10,000 epochs takes 6 MiB and 220,000 values; the most take a second and 100 MB."""
 
 
 def validated(model: type[M], values: Mapping[str, Any], where: str, next_step: str = "") -> M:
@@ -91,3 +103,57 @@ def _tags(model: type[BaseModel]) -> list[str]:
     """Return the names or kinds by which a union tells a model from others."""
     tags = (field.annotation for key, field in model.model_fields.items() if key in {"name", "kind"})
     return [tag for annotation in tags for tag in get_args(annotation)]
+
+
+def strict_json(content: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text; ValueError if it is none, ambiguous (a key twice, NaN), or beyond a limit.
+
+    Takes linear time: what is too large is refused by its length and its commas and brackets, before it is parsed.
+    """
+    if len(content) > MOST_BYTES or sum(map(content.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"is larger than {MOST_BYTES:,} bytes, or holds more than {MOST_VALUES:,} values")
+    try:
+        value = json.loads(content.decode(), object_pairs_hook=_once, parse_constant=_number, parse_float=_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_limits(value)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f'key "{short(twice)}" is there twice')
+    if len(found) > MOST_KEYS:
+        raise ValueError(f"has an object of more than {MOST_KEYS:,} keys")
+    return found
+
+
+def _number(text: str) -> float:
+    if len(text) > LONGEST_NUMBER or not isfinite(value := float(text)):
+        raise ValueError(f"{short(text)} is no number that JSON and 64 bits can hold")
+    return value
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML text; ValueError if it is none, or beyond a limit."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > MOST_DOTS:
+            raise ValueError(f"more than {MOST_DOTS} dots (at line {number})")
+    try:
+        content = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    _check_limits(content)
+    return content
+
+
+def _check_limits(value: object, depth: int = 0) -> None:
+    if depth == DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("a whole number beyond 64 bits")
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise ValueError(f'"{short(value)}" is longer than {LONGEST_TEXT:,} characters')
+    for inner in chain(*value.items()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_limits(inner, depth + 1)
