@@ -240,7 +240,7 @@ def test_of_two_commands_one_fetches_and_the_other_waits(server, home, monkeypat
     monkeypatch.setattr(module, "MIRRORS", [server.url("held")])
 
     def say(line):
-        (waits if "waiting for it" in line else began).set()
+        (waits if "waiting for" in line else began).set()
 
     commands = [threading.Thread(target=fetch, args=(home, say)) for _ in range(2)]
     for command in commands:

@@ -140,13 +140,13 @@ class Entry(NamedTuple):
     name: str
     kind: str  # one of KINDS, or "special"
     size: int
-    open: Callable[[], IO[bytes] | None]
+    opened: Callable[[], IO[bytes] | None]
 
     def read(self) -> bytes:
         """Return the content of a file, before the next entry is asked for; ValueError if it is too large, or cut."""
         if self.size > MAX_FILE_BYTES:
             raise ValueError(f"{self.name}: larger than {MAX_FILE_BYTES:,} bytes")
-        with self.open() or io.BytesIO() as file:
+        with self.opened() or io.BytesIO() as file:
             content = file.read(self.size)
         if len(content) != self.size:
             raise ValueError(f"{self.name}: cut off")

@@ -28,7 +28,7 @@ from rich.filesize import decimal
 
 from resnet18.data.archives import ARCHIVES, PYTHON, Archive, file_sha256
 from resnet18.records import disk
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, SpecError, one_line, redacted
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line, redacted
 from resnet18.spec.metric import duration
 
 OWN_URL = "RESNET18_CIFAR10_URL"
@@ -242,15 +242,10 @@ def _alone(home: Path, say: Say) -> Iterator[None]:
     """Make the folder and hold its lock: a second command waits. What the disk refuses meanwhile has a next step."""
     try:
         home.mkdir(parents=True, exist_ok=True)
-        limit = duration(ATTEMPT_S)
-        told = f"fetches to {home}; waiting for it, at most {limit}"
-        with disk.lock(home / ".fetch.lock", ATTEMPT_S, lambda who: say(f"{who} {told}")):
+        with disk.waited_for(home / ".fetch.lock", f"fetches to {home}", ATTEMPT_S, say):
             for left_behind in home.glob(f"{COPYING}*"):  # by a process that was killed
                 shutil.rmtree(left_behind, ignore_errors=True)
             yield
-    except disk.LockIsTakenError as error:
-        next_step = "end that process, or repeat the command later"
-        raise LockedError(str(home), f"{error} has fetched to it for {limit}", next_step=next_step) from None
     except BrokenPipeError:  # the reader of a pipe has gone: no fault of the disk
         raise
     except OSError as error:

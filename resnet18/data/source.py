@@ -14,7 +14,7 @@ from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
 from resnet18.data.image_folder import DECODING_S, LAYOUT, Survey, image_files, read_image_folder
 from resnet18.records import disk
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, LockedError, disk_errors, one_line
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors, one_line
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_folder
 from resnet18.spec.validation import strict_json
 
@@ -80,23 +80,15 @@ def _opened(source: DataSource, *, verify: bool) -> DataSet:
     folder = data_folder() / "decoded" / f"{source.label}-{sha256[:16]}"
     disk.make_folder(folder.parent)
     disk.sweep(folder.parent)
-
-    def tell(who: str) -> None:
-        LOG.warning("waiting for %s, which decodes data set %s; at most %d min", who, source.label, DECODING_S / 60)
-
-    try:
-        with disk.lock(folder.with_name(f"{folder.name}.lock"), DECODING_S, tell):
-            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-                raise IntegrityError(str(folder), "is no folder", next_step="move it away")
-            if not folder.is_dir():  # a folder of that name is complete
-                is_own = source.path is None
-                data = archives.read_archive(path, sha256) if is_own else read_image_folder(source.label, path)
-                with disk.new_folder(folder) as temporary:
-                    _write_copy(data, temporary)
-                    temporary.rename(folder)
-    except disk.LockIsTakenError as error:
-        what = f"{error} has been decoding it for {DECODING_S / 60:.0f} min"
-        raise LockedError(f"data set {source.label}", what, next_step="end that process, or wait for it") from None
+    doing = f"decodes data set {source.label}"
+    with disk.waited_for(folder.with_name(f"{folder.name}.lock"), doing, DECODING_S, LOG.warning):
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise IntegrityError(str(folder), "is no folder", next_step="move it away")
+        if not folder.is_dir():  # a folder of that name is complete
+            data = archives.read_archive(path, sha256) if source.path is None else read_image_folder(source.label, path)
+            with disk.new_folder(folder) as temporary:
+                _write_copy(data, temporary)
+                temporary.rename(folder)
     return _read_copy(source.label, folder, verify=verify)
 
 

@@ -19,7 +19,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors, one_line, plain
+from resnet18.spec.errors import (
+    EnvironmentMissingError,
+    IntegrityError,
+    LockedError,
+    SpecError,
+    disk_errors,
+    one_line,
+    plain,
+)
 from resnet18.spec.validation import MOST_BYTES
 
 TEMPORARY = f".*.{'[0-9a-f]' * 16}.tmp"
@@ -209,6 +217,18 @@ def lock(path: Path, wait_s: float = 0.0, tell: Callable[[str], None] | None = N
     finally:
         holder.unlink(missing_ok=True)
         file.release()
+
+
+@contextlib.contextmanager
+def waited_for(path: Path, doing: str, limit_s: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lock. Another holder, of which `say` is told what it does, is waited for; at the limit LockedError."""
+    limit = f"{limit_s / 60:.0f} minutes"
+    try:
+        with lock(path, limit_s, lambda who: say(f"waiting for {who}, which {doing}; at most {limit}")):
+            yield
+    except LockIsTakenError as error:
+        next_step = "end that process, or repeat the command later"
+        raise LockedError(str(path.parent), f"{error}, which {doing}, took over {limit}", next_step=next_step) from None
 
 
 def _said_in(holder: Path) -> str:
