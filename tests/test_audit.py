@@ -6,8 +6,7 @@ from itertools import combinations, product
 import pytest
 from builders import DOCUMENTED, claims_toml, make_benchmark, make_toml
 
-from resnet18.audit import KINDS, audit, audit_rows, audit_text
-from resnet18.audit.design import Factor, extra_cases, never_alone
+from resnet18.audit import KINDS, Factor, audit, audit_rows, audit_text, extra_cases, never_alone
 from resnet18.audit.numbers import expected_maximum
 from resnet18.audit.reading import Finding, Unchecked, unit_in_title
 from resnet18.spec.benchmark import MetricRow

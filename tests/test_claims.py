@@ -32,6 +32,10 @@ BAD = {
         '{ kind = "close", metric = "train_s", case = "8", reported = "0", margin = 1.0 }',
         ["claim X1: times and memory are compared by ratio: the number must be above 0"],
     ),
+    "a slope close to a number": (
+        '{ kind = "close", metric = "train_loss_slope", case = "8", value = 0.9, margin = 1.0 }',
+        ["claim X1: slopes are compared between cases, or with a bound: than_value"],
+    ),
     "a time above a number": (
         '{ kind = "less", metric = "train_s", case = "8", than_value = 1.0 }',
         ["are compared between cases", 'the quantity of "train_s" is "seconds"'],

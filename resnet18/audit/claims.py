@@ -5,7 +5,7 @@ from itertools import combinations, groupby, pairwise, starmap
 from math import expm1, hypot, inf, sqrt
 from typing import NamedTuple
 
-from resnet18.audit.reading import Amount, Cell, Finding, Pair, Range, Reading, Unchecked, by_row, quoted, widest, words
+from resnet18.audit.reading import Cell, Finding, Pair, Range, Reading, Unchecked, amount, by_row, quoted, widest, words
 from resnet18.spec import claim as spec
 from resnet18.spec.benchmark import SameWork
 from resnet18.spec.metric import MARGIN_UNITS, UNITS_OF, PrintedNumber, quantity_of
@@ -27,7 +27,7 @@ class Size(NamedTuple):
     unit: str = ""
 
     def __str__(self) -> str:
-        low, high, found = (Amount(size, self.unit) for size in (self.low, self.high, self.found.printed))
+        low, high, found = (amount(size, self.unit) for size in (self.low, self.high, self.found.printed))
         said = f"at most {high}" if self.low == -inf else f"at least {low}" if self.high == inf else f"{low} to {high}"
         return f"{self.what} is {found}, in the text {said}"
 
@@ -63,7 +63,8 @@ def contradicted(reading: Reading) -> Iterator[Finding | Unchecked]:
         if wrong := [size for size in sizes if size.found.is_outside(size.low, size.high)]:
             evidence = {"statement": quoted([claim.says]), "in the table": wrong}
             cells_by_row = by_row(cell for size in wrong for cell in size.cells)
-            yield Finding(reading.at(label), "the table contradicts the text", {**evidence, **cells_by_row})
+            where = f"{reading.name}: {label}"
+            yield Finding(where, "the table contradicts the text", {**evidence, **cells_by_row})
 
 
 def _as_said(check: spec.Check) -> spec.Check:
@@ -143,7 +144,7 @@ def equal_strangers(readings: Sequence[Reading]) -> Iterator[Finding]:
         places = round((high.value - low.value) / max(2 * match.half_step, 1e-300)) + 1
         chance = -expm1(-len(numbers) * (len(numbers) - 1) / (2 * places))  # the birthday problem, nearly
         spread = f"chance that two of {len(numbers)} numbers from {low.text} to {high.text} agree, if spread evenly"
-        evidence = {"rows": [f"{cell} {cell.row.title}" for cell in same], spread: Amount(100 * chance, "%", ".2g")}
+        evidence = {"rows": [f"{cell} {cell.row.title}" for cell in same], spread: amount(100 * chance, "%", ".2g")}
         says = f"{match.text} is printed for different experiments: copied, mixed up, or chance"
         yield Finding(words(_files(same)), says, evidence)
 
@@ -182,8 +183,8 @@ def within_sampling_error(reading: Reading) -> Iterator[Finding]:
         error = 1.96 * hypot(*(standard_error(cell.number.value, images) for cell in pair))
         if pair.quantity == "accuracy" and 0 <= pair.gap.printed < error:
             sets = "of two independent test sets (roughly, as both numbers are of one test set)"
-            errors = {f"1.96 standard errors {sets}": Amount(error, "points", ".2f")}
-            evidence = {str(pair): pair.size, **by_row(pair), "test images": Amount(images, "", ","), **errors}
+            errors = {f"1.96 standard errors {sets}": amount(error, "points", ".2f")}
+            evidence = {str(pair): pair.size, **by_row(pair), "test images": amount(images, "", ","), **errors}
             yield Finding(place, "the difference is within the sampling error of the test set", evidence)
 
 
@@ -194,7 +195,7 @@ def _asserted_pairs(reading: Reading) -> dict[Pair, str]:
         for pair in (pair for check in claim.checks for pair in _pairs_of(check, _cells_of(reading, check)[0])):
             if pair.gap.printed >= 0:
                 found.setdefault(pair, {})[claim.id] = None
-    return {pair: reading.at(f"claim{'s' * (len(names) > 1)} {words(names)}") for pair, names in found.items()}
+    return {pair: f"{reading.name}: claim{'s' * (len(ids) > 1)} {words(ids)}" for pair, ids in found.items()}
 
 
 def standard_error(accuracy: float, images: float) -> float:
@@ -247,4 +248,5 @@ def _unequal_work(readings: Sequence[Reading], reading: Reading, work: SameWork)
         shown = near[:5] + [f"{len(near) - 5} more"] * (len(near) > 5)
         says = "the same work has different numbers: smaller differences in this report may be noise"
         evidence = {"apart": floor.size, **by_row(floor), "because": work.because}
-        yield Finding(reading.at(label), says, evidence | {"neighbours in tables that differ by less": shown or "none"})
+        evidence |= {"neighbours in tables that differ by less": shown or "none"}
+        yield Finding(f"{reading.name}: {label}", says, evidence)

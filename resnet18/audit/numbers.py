@@ -5,7 +5,7 @@ from math import inf
 from statistics import NormalDist
 
 from resnet18.audit.claims import standard_error
-from resnet18.audit.reading import TOLERANCE, Amount, Finding, Range, Reading, Unchecked, number_of, quoted, words
+from resnet18.audit.reading import TOLERANCE, Finding, Range, Reading, Unchecked, amount, number_of, quoted, words
 from resnet18.spec.augmentation import Operation
 from resnet18.spec.experiment import Experiment
 from resnet18.spec.metric import METRICS, UNITS, UNITS_OF, Quantity
@@ -35,7 +35,7 @@ def wrong_arithmetic(reading: Reading) -> Iterator[Finding | Unchecked]:
             low, middle, high = (f"{end / UNITS.get(printed.unit, 1.0):.{printed.decimals}f}" for end in result)
             operation = f"{cells[0].number.text} {sign} {cells[1].number.text}"
             evidence = {operation: middle, "rounding allows": f"{low} to {high}", "printed": printed.text}
-            yield Finding(reading.at(label), f"the number is not the {derived.kind} of the cells", evidence)
+            yield Finding(f"{reading.name}: {label}", f"the number is not the {derived.kind} of the cells", evidence)
 
 
 def other_scope(reading: Reading) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def other_scope(reading: Reading) -> Iterator[Finding]:
                 "computed from": quoted([titles[derived.metric]]),
                 "cells": f"{quoted([derived.of, derived.to])} of the row {quoted([rows[derived.metric]])}",
             }
-            yield Finding(reading.at(quoted([derived.name])), says, evidence)
+            yield Finding(f'{reading.name}: "{derived.name}"', says, evidence)
 
 
 def wrong_rates(reading: Reading) -> Iterator[Finding | Unchecked]:
@@ -70,7 +70,7 @@ def wrong_rates(reading: Reading) -> Iterator[Finding | Unchecked]:
             says = "the schedule does not give the printed learning rate"
             if given[name] is None:
                 says = "a learning rate is printed for an epoch that this case does not reach"
-            yield Finding(reading.at(f'case "{name}"'), says, evidence)
+            yield Finding(f'{reading.name}: case "{name}"', says, evidence)
 
 
 def _rate_after(experiment: Experiment, epoch: int) -> float | None:
@@ -86,14 +86,14 @@ def _rate_after(experiment: Experiment, epoch: int) -> float | None:
 
 def _computed(experiment: Experiment, epoch: int, after: float | None) -> dict[str, object]:
     """Return the computation of a rate as evidence: `0.001 x 0.1^2: 0.00001; cut after epochs: 80 and 160`."""
-    schedule, start = experiment.schedule, Amount(experiment.optimizer.lr)
+    schedule, start = experiment.schedule, amount(experiment.optimizer.lr)
     if after is None:
         return {"epochs": experiment.epochs}
     if not isinstance(schedule, Step):
-        return {f"{start} under the schedule {schedule.name}": Amount(after)}
+        return {f"{start} under the schedule {schedule.name}": amount(after)}
     cuts = [number for number in range(schedule.first_epoch, epoch + 1) if number % schedule.every == 0]
     listed = cuts[:4] + ["later"] * (len(cuts) > 4)
-    return {f"{start} x {Amount(schedule.factor)}^{len(cuts)}": Amount(after), "cut after epochs": listed}
+    return {f"{start} x {amount(schedule.factor)}^{len(cuts)}": amount(after), "cut after epochs": listed}
 
 
 def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
@@ -110,8 +110,8 @@ def best_on_test(readings: Sequence[Reading]) -> Iterator[Finding]:
         if count > 1:
             excess = expected_maximum(count)
             points = sorted(excess * error for reading in chosen for error in _error_of_best(reading))
-            ends = dict.fromkeys(Amount(point, "points", ".2f") for point in points[:1] + points[-1:])
-            bias = [Amount(excess, "standard deviations", ".2f"), *ends]
+            ends = dict.fromkeys(amount(point, "points", ".2f") for point in points[:1] + points[-1:])
+            bias = [amount(excess, "standard deviations", ".2f"), *ends]
             evidence[f"best of {count:,} in {where}, if epochs were independent and equally good"] = bias
         elif count == 0:
             evidence[f"best of an unstated number in {where}"] = "the bias cannot be told"
@@ -197,7 +197,7 @@ def uneven_precision(reading: Reading) -> Iterator[Finding]:
 def missing_units(reading: Reading) -> Iterator[Finding]:
     """Find accuracies, times and memory that are printed without a unit; shares of 1 need none."""
     for row in reading.benchmark.table.metrics:
-        cells = [cell for cell in reading.cells if cell.row == row]
+        cells = reading.row(row.metric, exact=False)
         bare = [cell.number.text for cell in cells if not cell.number.unit]
         if bare and row.measures in UNITS_OF:
             evidence = {"without a unit": f"{len(bare)} of {len(cells)} numbers", "as in": bare[:3]}

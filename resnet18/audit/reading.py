@@ -67,18 +67,6 @@ class Cell:
         return f'{self.number.text} ({self.file}, "{self.case}")'
 
 
-class Amount(NamedTuple):
-    """A number and how it is printed: by default to six significant digits, without an exponent."""
-
-    value: float
-    unit: str = ""
-    format: str = ""
-
-    def __str__(self) -> str:
-        number = format(self.value, self.format) if self.format else f"{Decimal(f'{self.value:.6g}').normalize():f}"
-        return f"{number} {self.unit}".rstrip()
-
-
 class Pair(NamedTuple):
     """Two numbers of one metric."""
 
@@ -99,10 +87,10 @@ class Pair(NamedTuple):
         return higher.minus(lower)
 
     @property
-    def size(self) -> Amount:
+    def size(self) -> str:
         """The gap as it is printed."""
         digits = {"accuracy": ".2f", "seconds": ".1f", "bytes": ".1f"}.get(self.quantity, ".3g")
-        return Amount(self.gap.printed, MARGIN_UNITS[self.quantity], digits)
+        return amount(self.gap.printed, MARGIN_UNITS[self.quantity], digits)
 
     def __str__(self) -> str:
         return f'"{self.higher.case}" above "{self.lower.case}"'
@@ -139,18 +127,14 @@ class Reading:
         """The file's name."""
         return self.benchmark.name
 
-    def at(self, label: str) -> str:
-        """Return a place in the file: `device: case "GPU"`."""
-        return f"{self.name}: {label}"
-
-    def row(self, metric: str) -> list[Cell]:
-        """Return the exact numbers of a metric, those without "about", in the order of the cases."""
-        return [cell for cell in self.cells if cell.row.metric == metric and not cell.number.is_approximate]
+    def row(self, metric: str, *, exact: bool = True) -> list[Cell]:
+        """Return the numbers of a metric in the order of the cases; `exact` leaves out those with "about"."""
+        cells = [cell for cell in self.cells if cell.row.metric == metric]
+        return [cell for cell in cells if not (exact and cell.number.is_approximate)]
 
     def find(self, metric: str, cases: Sequence[str], *, exact: bool = True) -> tuple[list[Cell], str]:
         """Return the numbers of some cases in their order, and what is missing; `exact` leaves out "about"."""
-        cells = self.row(metric) if exact else [cell for cell in self.cells if cell.row.metric == metric]
-        found = {cell.case: cell for cell in cells}
+        found = {cell.case: cell for cell in self.row(metric, exact=exact)}
         without = dict.fromkeys(case for case in cases if case not in found)
         lack = f"{'exact ' * exact}number of {quoted(without)}" if without else ""
         return [found[case] for case in cases if case in found], lack
@@ -213,9 +197,15 @@ def widest(cells: Sequence[Cell]) -> Pair | None:
     return pair if pair and pair.gap.least > TOLERANCE else None
 
 
+def amount(value: float, unit: str = "", form: str = "") -> str:
+    """Return a number with its unit: by default to six significant digits, without an exponent."""
+    number = format(value, form) if form else f"{Decimal(f'{value:.6g}').normalize():f}"
+    return f"{number} {unit}".rstrip()
+
+
 def words(value: object) -> str:
     """Return a value as it is printed: several as `a, b and c`, nothing as an empty string."""
-    if isinstance(value, str | Amount) or not isinstance(value, Iterable):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         return "" if value is None else str(value)
     *most, last = [str(each) for each in value] or [""]
     return f"{', '.join(most)} and {last}" if most else last

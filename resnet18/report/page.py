@@ -77,20 +77,14 @@ def write_page(document: Document) -> str:
         finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else plain(value),
     )
     anchors: dict[int, str] = {}
-    drawn = set[str]()
-
-    def is_new(figure: Figure) -> bool:
-        is_first = figure.file not in drawn
-        drawn.add(figure.file)
-        return is_first
-
+    not_drawn = dict(figures)
     return environment.get_template("page.html.j2").render(
         evidence_of=evidence_of,
         mark_of=mark_of,
         missing=missing,
         kind=lambda part: type(part).__name__,
         anchor=lambda part: anchors.setdefault(id(part), f"part-{len(anchors) + 1}"),
-        is_new=is_new,
+        is_new=lambda figure: not_drawn.pop(figure.file, None) is not None,
         document=document,
         runs=runs,
         run_columns=RUN_COLUMNS,

@@ -1,6 +1,7 @@
 """Write a report: a README.md and a web page beside the records, and the figures."""
 
 import json
+import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,35 +21,11 @@ from resnet18.report.sections import PictureOf, leftovers, part_of
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors
 from resnet18.spec.plan import Part
-from resnet18.tables.cells import DAGGER
 
 README, WEB = "README.md", "report.html"
 MARK = f"<!-- {MADE_BY}"
-WORDS = {
-    "reported": "the lab report's number, as printed",
-    "measured": "the suite's number over n seeds. Accuracies: mean with its 95 % confidence interval (Student's t). "
-    "Times: median, with the lowest and the highest. A difference of two cases is above 0 where it is as the statement "
-    "says; a trend that falls is below 0",
-    "as published": "as in the lab report: the random operations of the training images are applied to test images, "
-    "too, and the value is the highest test accuracy of all epochs",
-    "clean": "test images are only resized and normalized. The clean test accuracy of a run is the median of its last "
-    "three epochs",
-    "supported, contradicted": "the runs show that the statement holds, or does not hold, of what the lab report did. "
-    "Where they show it of something else, the verdict says of what: holds at small scale, does not hold at 32 px",
-    "inconclusive": "the runs show neither",
-    "not judgeable": "what the statement is about did not arise: a network that does not fit its training images "
-    "cannot overfit",
-    "not run": "there are no runs that bear on it",
-    "tests the lab report itself?": "whether the runs did what the lab report did; if not, what differs: data; scale "
-    "(fewer images or epochs, a narrower network); image size; options. Confounded: cases differ in more than the "
-    "statement is about, or times and memory were taken on another path or in another precision",
-    "optimism gap": "test accuracy as published minus clean test accuracy, from the same runs",
-    "error of the test set": "standard error of a run's clean test accuracy, from the number of test images",
-    "public script": "a published program whose lines match the lab report's listings. It may not be the lab report's",
-    DAGGER: "an unreliable time: other programs took CPUs from the run, or it was resumed. No verdict uses it",
-    "commands": "replace names of TOML files and image folders by their paths; where the records are not in "
-    "results/local, add --results DIR",
-}
+WORDS = Path(__file__).parent / "web" / "words.toml"
+"""What the words of a report mean."""
 ACCEPTED = Line(Strong("Made with --accept-unreliable: verdicts and speed-ups use unreliable times too."))
 
 
@@ -135,7 +112,8 @@ def build_document(
             blocks.append(doc.Section(f"Other tables: {report}", tuple(brief_answer(report, chapters))))
         else:
             blocks += answer(report, chapters, figures, sum(bool(run.places) for run in runs))
-    words = Items(Line(Strong(word), f": {meaning}") for word, meaning in WORDS.items())
+    meanings = tomllib.loads(WORDS.read_text(encoding="utf-8"))
+    words = Items(Line(Strong(word), f": {meaning}") for word, meaning in meanings.items())
     return doc.Document(
         "Do the lab report's statements hold?",
         tuple(blocks),

@@ -179,6 +179,8 @@ def misfit(check: _OfMetric, quantity: Quantity) -> str:
         return "ratios are of times or memory"
     if isinstance(check, Difference) and check.than_value is not None and is_ratio:
         return "times and memory are compared between cases, not with a number"
+    if isinstance(check, Close) and quantity == "slope":
+        return "slopes are compared between cases, or with a bound: than_value"
     if isinstance(check, Close) and is_ratio and check.target[0] <= 0:
         return "times and memory are compared by ratio: the number must be above 0"
     return ""
