@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import monotonic, perf_counter_ns
@@ -27,14 +27,10 @@ LONGEST_MESSAGE = 1 << 24  # bytes; an epoch's is a few thousand
 STOPPED: tuple[Status, str] = ("interrupted", "stopped with its command")
 
 
-@contextmanager
-def run_lock(
-    results: Path, run_id: str, wait_s: float = 0.0, tell: Callable[[str], None] | None = None
-) -> Iterator[str]:
-    """Hold the lock of a run; see `disk.lock`."""
+def run_lock(results: Path, run_id: str, wait_s: float = 0.0) -> AbstractContextManager[str]:
+    """Return the lock of a run; see `disk.lock`."""
     disk.make_folder(results / "locks")
-    with disk.lock(results / "locks" / f"{run_id}.lock", wait_s, tell) as left_by:
-        yield left_by
+    return disk.lock(results / "locks" / f"{run_id}.lock", wait_s)
 
 
 class ChildProcess:

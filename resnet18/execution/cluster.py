@@ -127,9 +127,10 @@ def carry_out_apart(text: str) -> str:
     job = job.model_copy(update={"results": scratch / run_id, "gpus": gpus})
     error: SuiteError
     try:
-        # Not in the run's own folder, which is removed before the lock is let go.
-        lock = run_lock(scratch, run_id, wait_s=TAKEN_LIMIT_S)
-        with disk_errors(EnvironmentMissingError, _here(), f"{job.results} cannot be written"), lock:
+        with (
+            disk_errors(EnvironmentMissingError, _here(), f"{job.results} cannot be written"),
+            run_lock(scratch, run_id, wait_s=TAKEN_LIMIT_S),  # not in its own folder, which is removed while it is held
+        ):
             check_fit(job)
             if job.recorded() is None or job.store.attempts(run_id) != job.attempt:
                 for path in job.store.folder.glob("*.json"):  # of other attempts, code or data

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.util import get_temp_dir
@@ -64,19 +64,26 @@ def fork_server(runs: Collection[Run] = ()) -> ForkServerContext:
 
 
 @contextmanager
+def _handling(numbers: Collection[signal.Signals], handler: Any) -> Iterator[None]:  # noqa: ANN401 - as signal.signal
+    """Let a handler have these signals for a while."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
 def _inherited() -> Iterator[None]:
     """Let a server that starts ignore what a terminal sends, as the runner decides, and tell nothing itself."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *STOPS)}
-    try:
-        with Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(2), "wb") as shown:
-            os.dup2(nowhere.fileno(), 2)  # what the server lacks is told by the error of `start`
-            try:
-                yield
-            finally:
-                os.dup2(shown.fileno(), 2)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    ignored = _handling((signal.SIGINT, *STOPS), signal.SIG_IGN)
+    with ignored, Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(2), "wb") as shown:
+        os.dup2(nowhere.fileno(), 2)  # what the server lacks is told by the error of `start`
+        try:
+            yield
+        finally:
+            os.dup2(shown.fileno(), 2)
 
 
 def start(process: ForkServerProcess) -> None:
@@ -127,8 +134,7 @@ def end_server() -> None:
         tracker._stop()
 
 
-@contextmanager
-def stopping_together() -> Iterator[None]:
+def stopping_together() -> AbstractContextManager[None]:
     """Let what stops this process at a terminal stop the children, too, and what continues it continue them."""
     is_main = current_thread() is main_thread()
     ours = [number for number in STOPS if is_main and signal.getsignal(number) is signal.SIG_DFL]
@@ -138,13 +144,7 @@ def stopping_together() -> Iterator[None]:
         os.kill(os.getpid(), signal.SIGSTOP)
         _tell_children(signal.SIGCONT)
 
-    for number in ours:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+    return _handling(ours, stop)
 
 
 def _tell_children(number: int) -> None:

@@ -174,7 +174,7 @@ class Measurement:
             self._tell(f"begins anew: {error}")
             return START
         self._earlier, self._epochs = head.segments, list(head.epochs)
-        self._start = utc_now(head.segments[-1].end)
+        self._start = max(self._start, head.segments[-1].end)  # the clock may have been set back
         self._facts["flags"].append("resumed")
         self._add_seconds(head.time)
         self._tell(f"resumes in epoch {position.epoch} after step {position.steps}")

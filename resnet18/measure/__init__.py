@@ -3,12 +3,21 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 SCOPES = ("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s")
 
 
 class UnknownError(Exception):
     """A figure that this system does not tell; the text is the reason for a record's null."""
+
+
+def text_of(path: Path) -> str:
+    """Return the text of one of the kernel's files, empty where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 class Clock:

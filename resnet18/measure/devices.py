@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from resnet18.measure import UnknownError
+from resnet18.measure import UnknownError, text_of
 
 pynvml: Any = importlib.import_module("pynvml") if importlib.util.find_spec("pynvml") else None
 """NVIDIA's management library (NVML). Where it is not installed, each call is an AttributeError."""
@@ -169,9 +169,5 @@ def _of_cpu(key: str) -> str:
 
 def _cpus() -> list[dict[str, str]]:
     """Return what Linux tells of each CPU."""
-    try:
-        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return []
-    blocks = ([line.partition(":") for line in block.splitlines()] for block in text.split("\n\n"))
+    blocks = ([line.partition(":") for line in block.splitlines()] for block in text_of(CPU_INFO).split("\n\n"))
     return [{name.strip(): value.strip() for name, _, value in block} for block in blocks]

@@ -28,27 +28,21 @@ VARIABLES = (
     *("ONEDNN_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS"),  # oneDNN's newest instructions, narrower vectors: other sums
     "ONEDNN_DEFAULT_FPMATH_MODE",  # lets oneDNN multiply 32-bit floats as bf16 or TF32
     *("TORCH_MKLDNN_MATMUL_MIN_DIM", "TORCH_MKLDNN_MATMUL_MIN_SIZE"),  # which products go to oneDNN, not MKL
-    "MKL_CBWR",  # MKL's code path, and whether it is the same on every processor
-    "MKL_ENABLE_INSTRUCTIONS",  # the newest instructions of MKL's products
-    "MKL_DOMAIN_NUM_THREADS",  # goes before the threads that torch sets, and splits sums otherwise
-    "MKL_NUM_STRIPES",  # how MKL splits a product among threads
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),  # MKL's code path, and its newest instructions
+    *("MKL_DOMAIN_NUM_THREADS", "MKL_NUM_STRIPES"),  # how MKL splits a sum among threads, whatever torch sets
     "OPENBLAS_CORETYPE",  # the kernels of OpenBLAS, in which torch multiplies on ARM
     "OMP_DYNAMIC",  # lets OpenMP start fewer threads than torch splits a sum for
     *("OMP_THREAD_LIMIT", "OMP_MAX_ACTIVE_LEVELS"),  # the same, by a limit; with 0 levels there is one thread
     "GLIBC_TUNABLES",  # which code of exp, log and cos the C library takes
     *("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),  # which vector code NumPy takes
-    "CUBLAS_WORKSPACE_CONFIG",  # cuBLAS's workspaces: other kernels fit, and one stream may get two of them
-    "CUBLASLT_WORKSPACE_SIZE",  # the same of cuBLASLt
+    *("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE"),  # other kernels fit, and a stream may get two workspaces
     "TORCH_CUBLASLT_UNIFIED_WORKSPACE",  # whether the two share one
     *("TORCH_BLAS_PREFER_CUBLASLT", "DISABLE_ADDMM_CUDA_LT"),  # which of the two multiplies, also with a bias
-    "NVIDIA_TF32_OVERRIDE",  # switches TF32 off in NVIDIA's libraries, whatever torch says
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",  # switches it on in torch
-    "TORCH_CUDNN_V8_API_DISABLED",  # the older way to choose cuDNN's algorithms
-    "TORCH_CUDNN_USE_HEURISTIC_MODE_B",  # another choice of them
+    *("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),  # TF32: off in NVIDIA's libraries, on in torch
+    *("TORCH_CUDNN_V8_API_DISABLED", "TORCH_CUDNN_USE_HEURISTIC_MODE_B"),  # other ways to choose cuDNN's algorithms
     "PYTORCH_TUNABLEOP_ENABLED",  # kernels of products are chosen by timing
     "CUDA_FORCE_PTX_JIT",  # the driver compiles kernels anew, in its own way
-    "PYTORCH_MPS_FAST_MATH",  # Metal's inexact functions
-    "PYTORCH_MPS_PREFER_METAL",  # which code multiplies on Apple's GPUs
+    *("PYTORCH_MPS_FAST_MATH", "PYTORCH_MPS_PREFER_METAL"),  # on Apple's GPUs: inexact functions, what multiplies
     *(f"TORCHINDUCTOR_{name}" for name in OF_COMPILER),
 )
 """Environment variables that can change the bits of a library in use; no other is recorded.

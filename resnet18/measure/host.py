@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psutil
 
-from resnet18.measure import UnknownError
+from resnet18.measure import UnknownError, text_of
 
 CGROUPS, OUR_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 PRESSURE, SUPPLIES = Path("/proc/pressure/cpu"), Path("/sys/class/power_supply")
@@ -51,7 +51,7 @@ def _cgroups() -> Iterator[Path]:
 
     In a container a group's path may be the host's, absent here: the mount point is then the container's group.
     """
-    for line in _text(OUR_CGROUPS).splitlines():
+    for line in text_of(OUR_CGROUPS).splitlines():
         _, controllers, path = line.split(":", 2)
         for mount in {controllers, *controllers.split(","), "unified"}:
             top = CGROUPS / mount
@@ -61,21 +61,13 @@ def _cgroups() -> Iterator[Path]:
 
 def _cpu_limit(group: Path) -> float | None:
     """Return quota / period, None where the group sets no limit ("max" in version 2, -1 in version 1)."""
-    words = _text(group / "cpu.max").split()
-    words = words or [_text(group / "cpu.cfs_quota_us"), _text(group / "cpu.cfs_period_us")]
+    words = text_of(group / "cpu.max").split()
+    words = words or [text_of(group / "cpu.cfs_quota_us"), text_of(group / "cpu.cfs_period_us")]
     try:
         quota, period = map(int, words)
     except ValueError:
         return None
     return quota / period if quota > 0 and period > 0 else None
-
-
-def _text(path: Path) -> str:
-    """Return the text of one of the kernel's files, empty where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""
 
 
 class HostWatch:
@@ -137,7 +129,7 @@ def _cpu_seconds() -> dict[str, float]:
     listed, ours = psutil.cpu_times(percpu=True), affinity()
     if len(listed) != len(ours):
         # psutil gives a list without numbers: a place in it is a number only where no CPU is offline.
-        if _text(CPUS / "online") != f"0-{len(listed) - 1}":
+        if text_of(CPUS / "online") != f"0-{len(listed) - 1}":
             raise UnknownError(f"the system lists {len(listed)} CPUs without saying which of them are our {len(ours)}")
         listed = [listed[number] for number in ours]
     states = {state: sum(getattr(cpu, state) for cpu in listed) for state in STATES if hasattr(listed[0], state)}
@@ -179,7 +171,7 @@ def _pressure() -> tuple[float, float]:
 def _is_on_battery() -> bool:
     battery = psutil.sensors_battery()
     # Where the machine has no battery (BAT0), psutil takes that of a mouse.
-    of_mouse = any(_text(scope) == "Device" for scope in SUPPLIES.glob("*/scope")) and not any(SUPPLIES.glob("BAT*"))
+    of_mouse = any(text_of(scope) == "Device" for scope in SUPPLIES.glob("*/scope")) and not any(SUPPLIES.glob("BAT*"))
     if battery is None or battery.power_plugged is None or of_mouse:
         raise UnknownError("the system tells of no battery of its own, or not whether it is charged")
     return not battery.power_plugged
