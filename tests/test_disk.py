@@ -26,7 +26,7 @@ from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError
 
 OLD, NEW = make_record(), make_record(make_experiment(seed=1))
-GOLDEN = "6d2bc073f5989aa0ebf7704a92852a9ab813f66cf69c940a625ba4838c1aef92"
+GOLDEN = "36d1673defbb538354f3f38df3189274d8a4e6caca2387bd6be5ef902c52afdc"
 
 
 def old_store(folder):
