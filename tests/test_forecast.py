@@ -10,7 +10,7 @@ from builders import TOML, embedded, epochs_of, make_experiment, make_toml
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
-from resnet18.cli.forecast import large_allowance, verdict
+from resnet18.cli.plan import large_allowance, verdict
 from resnet18.spec.experiment import Execution
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import EVERY_DEVICE, plan

@@ -23,10 +23,8 @@ import typer
 from resnet18.cli import options as opt
 from resnet18.cli.check import check_command, compare_command
 from resnet18.cli.data import DATA_COMMANDS, env_command
-from resnet18.cli.forecast import forecast_command
-from resnet18.cli.judge import judge_command
-from resnet18.cli.plan import plan_command, power_command
-from resnet18.cli.report import export_command, report_command
+from resnet18.cli.plan import forecast_command, plan_command, power_command
+from resnet18.cli.report import export_command, judge_command, report_command
 from resnet18.cli.run import run_command
 from resnet18.cli.study import study_command
 from resnet18.records.content import load_record

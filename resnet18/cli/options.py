@@ -57,49 +57,34 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * UNIT_S[found[2]]
 
 
-# What to run.
 NAMES_HELP = "Names of the suite's benchmarks, TOML files, or folders of TOML files; default: the whole suite."
 NAMES = typer.Argument(metavar="BENCHMARK", help=NAMES_HELP, autocompletion=benchmark_names)
 Names = Annotated[list[str] | None, NAMES]
-Case = Annotated[list[str] | None, option("--case", "NAME", "Only this case, named as in `plan`; may be repeated.")]
-Hypotheses = Annotated[bool, option("--hypotheses", None, "Also run values that the lab report may have used.")]
-# How much of it.
 SCALE_HELP = "Size of the runs: data set, number of images, epochs, width, seeds."
 Scale = Annotated[ScaleName, option("--scale", "smoke|small|paper", SCALE_HELP)]
-SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget the most, 10."
-Seeds = Annotated[int | None, option("--seeds", "N", SEEDS_HELP, min=1, max=1000)]
 TIME = "90s|30m|2h"
-BUDGET_HELP = "Choose the runs that give the most verdicts in this time: 3, 5 or 10 seeds of some claims."
-Budget = Annotated[float | None, option("--budget", TIME, BUDGET_HELP, parser=seconds_of)]
-UntilDecided = Annotated[bool, option("--until-decided", None, "Run 3 seeds, then 5 and 10 of claims still open.")]
-# Where.
 DATA = (CIFAR10, EMBEDDED, "imagefolder:")
-DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by the scale."
-Data = Annotated[str | None, option("--data", "NAME", DATA_HELP, *DATA)]
 DEVICES = ("auto", "cpu", "cuda", "cuda:0", "mps", "xpu")
 DEVICE_HELP = "Device of cases that name no device: auto, cpu, cuda, cuda:N, mps or xpu."
 Device = Annotated[str | None, option("--device", "NAME", DEVICE_HELP, *DEVICES)]
-ENGINE_HELP = "Where runs are carried out: this machine, a Ray cluster or Slurm."
-Engine = Annotated[Literal["local", "ray", "slurm"], option("--engine", "local|ray|slurm", ENGINE_HELP)]
-RESOURCES_HELP = "CPUs and GPUs of a run on a cluster. Runs whose times are compared get a whole node."
-Resources = Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)]
-JOBS_HELP = "Number of runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared go alone."
-Jobs = Annotated[int | None, option("--jobs", "N", JOBS_HELP, min=1)]
+SET_HELP = "Change a key, as in -o optimizer.lr=0.1; may be repeated."
+Set = Annotated[list[str] | None, option("-o", "KEY=VALUE", SET_HELP)]
 Results = Annotated[Path, option("--results", "DIR", "Results folder: records and report.")]
-# How.
-Set = Annotated[
-    list[str] | None, option("-o", "KEY=VALUE", "Change a key, as in -o optimizer.lr=0.1; may be repeated.")
-]
-Stale = Annotated[bool, option("--keep-stale", None, "Use records of older code or data, and repeat none of them.")]
-Retime = Annotated[bool, option("--retime", None, "Repeat runs whose times are unreliable.")]
-Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups.")]
-Checkpoint = Annotated[float, option("--checkpoint-every", "SECONDS", "Seconds between checkpoints.", min=0)]
-LIMIT_HELP = "Stop each run after this many seconds; the same command resumes it."
-Limit = Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, min=0.001)]
-Time = Annotated[bool, option("--time", None, "Time a few steps (10 s at most) if no record tells how long runs take.")]
-# Output.
 Json = Annotated[bool, option("--json", None, "Print JSON instead of text.")]
+Unreliable = Annotated[bool, option("--accept-unreliable", None, "Use unreliable times for verdicts and speed-ups.")]
+TIME_HELP = "Time a few steps (10 s at most) if no record tells how long runs take."
+Time = Annotated[bool, option("--time", None, TIME_HELP)]
+UntilDecided = Annotated[bool, option("--until-decided", None, "Run 3 seeds, then 5 and 10 of claims still open.")]
 Debug = Annotated[bool, option("--debug", None, "Show tracebacks.")]
+# Texts of options of a group.
+SEEDS_HELP = "Number of seeds of each case; default: set by --scale; with --budget the most, 10."
+BUDGET_HELP = "Choose the runs that give the most verdicts in this time: 3, 5 or 10 seeds of some claims."
+DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: set by the scale."
+ENGINE_HELP = "Where runs are carried out: this machine, a Ray cluster or Slurm."
+RESOURCES_HELP = "CPUs and GPUs of a run on a cluster. Runs whose times are compared get a whole node."
+JOBS_HELP = "Number of runs at a time; default: 1, on a cluster as many as fit. Runs whose times are compared go alone."
+EVERY_HELP = "Seconds between checkpoints."
+LIMIT_HELP = "Stop each run after this many seconds; the same command resumes it."
 
 
 @dataclass(frozen=True)
@@ -107,12 +92,12 @@ class WhatToRun:
     """The options that say which runs are wanted."""
 
     names: Names = None
-    cases: Case = None
-    hypotheses: Hypotheses = False
+    cases: Annotated[list[str] | None, option("--case", "NAME", "Only this case of `plan`; may be repeated.")] = None
+    hypotheses: Annotated[bool, option("--hypotheses", None, "Also run values that the report may have used.")] = False
     scale: Scale = "smoke"
-    seeds: Seeds = None
-    budget: Budget = None  # seconds
-    data: Data = None
+    seeds: Annotated[int | None, option("--seeds", "N", SEEDS_HELP, min=1, max=1000)] = None
+    budget: Annotated[float | None, option("--budget", TIME, BUDGET_HELP, parser=seconds_of)] = None  # seconds
+    data: Annotated[str | None, option("--data", "NAME", DATA_HELP, *DATA)] = None
     device: Device = None
     options: Set = None
 
@@ -121,14 +106,14 @@ class WhatToRun:
 class HowToRun:
     """The options that say how runs are carried out."""
 
-    engine: Engine = "local"
-    resources: Resources = None
-    jobs: Jobs = None
+    engine: Annotated[Literal["local", "ray", "slurm"], option("--engine", "local|ray|slurm", ENGINE_HELP)] = "local"
+    resources: Annotated[str | None, option("--resources", "cpus=N,gpus=N", RESOURCES_HELP)] = None
+    jobs: Annotated[int | None, option("--jobs", "N", JOBS_HELP, min=1)] = None
     results: Results = LOCAL
-    keep_stale: Stale = False
-    retime: Retime = False
-    checkpoint_every: Checkpoint = CHECKPOINT_EVERY_S
-    time_limit: Limit = None
+    keep_stale: Annotated[bool, option("--keep-stale", None, "Repeat no runs of older code or data.")] = False
+    retime: Annotated[bool, option("--retime", None, "Repeat runs whose times are unreliable.")] = False
+    checkpoint_every: Annotated[float, option("--checkpoint-every", "SECONDS", EVERY_HELP, min=0)] = CHECKPOINT_EVERY_S
+    time_limit: Annotated[float | None, option("--time-limit", "SECONDS", LIMIT_HELP, min=0.001)] = None
     as_json: Json = False
 
     @property

@@ -1,5 +1,6 @@
-"""The commands `report`, with the report that ends every `run`, and `export`: results in a dashboard's format."""
+"""The commands `report`, whose report ends every `run` too, `judge` for a table of anybody's runs, and `export`."""
 
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,10 +13,11 @@ from resnet18.records import disk
 from resnet18.records.store import Readings, Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, UnfinishedError, disk_errors
-from resnet18.spec.load import check_ids_differ, load_benchmarks
+from resnet18.spec.load import check_ids_differ, load_benchmark, load_benchmarks
 from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Part, load_study
 
+JUDGED = Path("results/judged")
 Format = Literal["csv", "csv-runs", "github-smaller", "github-bigger", "tensorboard"]
 TO_HELP = "Output file (for tensorboard: a folder); default: standard output."
 HIDDEN = "runs of --hypotheses, or of a TOML file of your own: name the file"
@@ -89,6 +91,37 @@ def reported(
         "exit_code": exit_code,
     }
     return opt.Answer(event, f"report: {path} and report.html", exit_code)
+
+
+def judge_command(
+    runs: Annotated[Path, typer.Argument(metavar="RUNS", help="CSV file: case, seed, metric, value (docs/judge.md).")],
+    claims: Annotated[Path, typer.Argument(metavar="CLAIMS", help="TOML file: cases, metrics and claims of a report.")],
+    results: Annotated[Path, opt.option("--results", "DIR", "Folder for README.md and report.html.")] = JUDGED,
+) -> opt.Answer:
+    """Test the claims of any report on a table of runs. The exit code is 3 if no claim could be judged."""
+    from tabulate import tabulate
+
+    from resnet18.judge.tabled import read_runs
+    from resnet18.judge.verdict import judge_runs
+    from resnet18.report.answer import TESTS, heads, judged_document, statement
+    from resnet18.report.chapters import was_judged
+    from resnet18.report.exports import verdict_rows
+    from resnet18.report.report import write_document
+
+    benchmark = load_benchmark(claims)
+    if not benchmark.claims:
+        next_step = 'add a [[claim]]: see benchmarks/README.md, "[[claim]]"'
+        raise SpecError(str(claims), "has no claims", next_step=next_step)
+    if (results / "records").exists():
+        raise SpecError(str(results), "holds records, whose report stands there", next_step="name another folder")
+    tabled = read_runs(runs, benchmark)
+    verdicts = judge_runs([benchmark], lambda _: tabled)
+    document = judged_document(tabled, verdicts, shlex.join(["resnet18", "judge", str(runs), str(claims)]))
+    path = write_document(results, document)
+    cells = [[cell.text for cell in statement(verdict)] for verdict in verdicts]
+    table = tabulate(cells, [column.title for column in heads(TESTS)], disable_numparse=True, maxcolwidths=50)
+    text = f"{table}\n\nreport: {path} and report.html"
+    return opt.Answer(verdict_rows(document.verdicts), text, 0 if was_judged(verdicts) else 3)
 
 
 def export_command(

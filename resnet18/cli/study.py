@@ -84,15 +84,9 @@ def outlines(
     """
     views = {}
     for part in study.parts:
-        what = opt.WhatToRun(
-            names=[*part.benchmarks],
-            cases=[*part.cases],
-            hypotheses=part.hypotheses,
-            scale=part.scale,
-            seeds=part.seeds,
-            device=device,
-            options=[*part.options],
-        )
+        names, options = [*part.benchmarks], [*part.options]
+        asked = part.hypotheses, part.scale, part.seeds
+        what = opt.WhatToRun(names, [*part.cases], *asked, device=device, options=options)
         views[part.title] = outline(what, sources.get(part.title, DataSource(part.data)), devices)
     timed = {run.run_id for part in study.parts if part.times for run in views[part.title].plan.runs}
     return {

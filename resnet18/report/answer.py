@@ -1,8 +1,11 @@
 """How a report begins: what was run, what holds, what does not, what is open; then a row for each statement."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import exp
+from typing import TYPE_CHECKING
 
-from resnet18.judge.samples import reasons_text
+from resnet18.judge.samples import CannotJudgeError, reasons_text
 from resnet18.judge.verdict import Verdict
 from resnet18.report import document as doc
 from resnet18.report.chapters import Best, Chapter, best_tables, best_verdicts
@@ -10,14 +13,22 @@ from resnet18.report.document import READING, Code, Figure, Items, Line, Link, S
 from resnet18.report.notes import command, notes_of
 from resnet18.report.sections import figure_file
 from resnet18.report.verdicts import AT_SEEDS, mark_of, measured_text, reported_text, reserved, said
+from resnet18.spec.benchmark import MetricRow
 from resnet18.spec.experiment import CIFAR10, FEWEST_SEEDS, is_cifar10
-from resnet18.spec.metric import how_many
-from resnet18.tables.cells import Cell, Column, Table, Text
+from resnet18.spec.metric import how_many, units_of_values
+from resnet18.tables.cells import NOTHING, Cell, Column, Table, Text
 from resnet18.tables.selection import Selection, changes_of, machine
-from resnet18.tables.statistics import ALPHA
+from resnet18.tables.statistics import ALPHA, contrast
 from resnet18.tables.tables import build_table
 
+if TYPE_CHECKING:
+    from resnet18.judge.tabled import TabledRuns  # it needs pandas, and a report does not
+
 LAB = "the lab report"
+MADE_BY = "Made by `resnet18 judge` from a table of runs."
+TESTS = "tests the report itself?"
+MOST_CASES = 200
+"""Cases of a table of runs that are listed with their means."""
 NO_MORE = f"ten seeds would probably not suffice, and statements are tested at {AT_SEEDS} only"
 
 
@@ -149,3 +160,41 @@ def _table(chapter: Chapter, selection: Selection, chapters: Sequence[Chapter]) 
     yield from present(Items(notes_of(selection, request, is_brief=True)))
     parts = (other for other in chapters if any(table.benchmark == benchmark for table in other.shown))
     yield Line("Verdicts, notes and assumptions: ", *_links(parts), ".")
+
+
+def judged_document(tabled: "TabledRuns", verdicts: Sequence[Verdict], typed: str) -> doc.Document:
+    """Return the page of a table of runs: verdicts, then what was reported and measured of each case."""
+    benchmark, shown = tabled.benchmark, tuple(("", verdict) for verdict in verdicts)
+    blocks: tuple[doc.Block, ...] = (
+        Line(f"{benchmark.question} ({benchmark.source})"),
+        Line("Made by ", Code(typed), " from runs that are not the suite's own."),
+        Table(heads(TESTS), tuple(map(statement, verdicts))),
+        how_sure(len(verdicts)),
+        Section("Evidence", (doc.Claims((verdict, said(verdict)) for verdict in verdicts),)),
+        *(Section(row.title, (_values_table(tabled, row),)) for row in benchmark.table.metrics),
+    )
+    words = Line("What the words mean, and how verdicts are reached: docs/judge.md and docs/methodology.md.")
+    return doc.Document(benchmark.title, blocks, (words,), verdicts=shown, made_by=MADE_BY)
+
+
+def _values_table(tabled: "TabledRuns", row: MetricRow) -> Table:
+    """Return what was reported of a metric beside the mean of each case; of times and memory, the geometric mean."""
+    facts, benchmark = tabled.facts(row.metric), tabled.benchmark
+    lines = []
+    for case in benchmark.cases[:MOST_CASES]:
+        values, measured = list[float](), NOTHING
+        with suppress(CannotJudgeError):  # a value of which no ratio can be taken; its claims say so
+            values = tabled.values(case.name, row.metric)
+        if len(values) > 1:
+            found = contrast([values], [1], tabled.step(row.metric, [case.name]))
+            ends = found.value, *found.interval()
+            measured = "{:.5g} [{:.5g}, {:.5g}]".format(*(map(exp, ends) if facts.takes_logs else ends))
+        texts = case.name, case.reported.get(row.metric, NOTHING), measured, str(len(values))
+        lines.append(tuple(map(Text, texts)))
+    unit, better = row.unit or next(iter(units_of_values(facts.quantity)), ""), row.better and f"{row.better} is better"
+    measured_head = ", ".join(filter(None, ("measured [95 % interval]", unit, better)))
+    columns = (
+        Column(benchmark.table.case_title),
+        *(Column(head, "number") for head in ("reported", measured_head, "n (seeds)")),
+    )
+    return Table(columns, tuple(lines))
