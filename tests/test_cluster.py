@@ -102,7 +102,7 @@ def deliver(job):
 
 
 def delivered(job):
-    return parse_record(deliver(job).record.encode(), f"{job.run.run_id}.{job.attempt}.json")
+    return parse_record(deliver(job).record, f"{job.run.run_id}.{job.attempt}.json")
 
 
 def longer(job, epochs):
@@ -182,7 +182,7 @@ def test_a_cancelled_run_delivers_a_record_that_says_so_and_goes_on_though_clock
     segments = tuple(one.model_copy(update={"start": FUTURE, "end": FUTURE}) for one in saved.head.segments)
     checkpoints.save(Checkpoint(saved.head.model_copy(update={"segments": segments}), saved.arrays))
     delivery = deliver(long.model_copy(update={"attempt": 2}))
-    again = parse_record(delivery.record.encode(), f"{long.run.run_id}.2.json")
+    again = parse_record(delivery.record, f"{long.run.run_id}.2.json")
 
     assert ("interrupted", {".checkpoint"}) == (cancelled.status, {path.suffix for path in kept})
     assert ("ok", 50, True) == (again.status, len(again.epochs), "resumed" in again.flags)

@@ -241,7 +241,7 @@ def test_runs_that_another_runner_holds_or_has_recorded_are_left_to_it(carry_out
     [
         lambda job: delivery_of(job, attempt=2),
         lambda job: delivery_of(job.model_copy(update={"run": make_run()})),
-        lambda job: '{"record": "{}"}',
+        lambda job: '{"record": "e30="}',
         lambda job: "{}",
     ],
     ids=["another attempt", "another run", "no record", "nothing"],

@@ -1,6 +1,5 @@
 """Engines of clusters: what a run takes of a node, and what a node does with a job, as JSON in and JSON out."""
 
-import base64
 import os
 import re
 import shutil
@@ -13,6 +12,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
+
+from pydantic import ConfigDict
 
 from resnet18.data.source import open_data
 from resnet18.execution.attempt import carry_out, run_lock
@@ -81,9 +82,10 @@ def resources_of(run: Run, wanted: Resources, *, has_gpus: bool) -> Resources:
 class Delivery(Model):
     """What a node sends back: a record and what lies beside it, or the error for which it cannot carry runs out."""
 
-    record: str = ""  # JSON, as it is stored
-    picture: str | None = None  # PNG in base64, where the run left one
-    log: str = ""
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+    record: bytes = b""  # JSON, as it is stored
+    picture: bytes | None = None  # PNG, where the run left one
+    log: bytes = b""
     where: str = ""
     what: str = ""
     next_step: str = ""
@@ -109,10 +111,10 @@ class Delivery(Model):
         what, next_step = "a record cannot be kept", "make room, then repeat the command"
         with disk_errors(EnvironmentMissingError, str(store.results), what, next_step):
             if self.log:
-                disk.replace(job.log, self.log.encode())
+                disk.replace(job.log, self.log)
             if self.picture is not None:
-                disk.replace(store.picture_path(run_id, job.attempt), base64.b64decode(self.picture))
-            return store.keep(run_id, job.attempt, self.record.encode()).status
+                disk.replace(store.picture_path(run_id, job.attempt), self.picture)
+            return store.keep(run_id, job.attempt, self.record).status
 
 
 def carry_out_apart(text: str) -> str:
@@ -192,11 +194,7 @@ def _packed(job: Job) -> Delivery:
     with suppress(FileNotFoundError), os.fdopen(disk.open_plain(job.log, os.O_RDONLY), "rb") as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
         log = file.read()
-    delivery = Delivery(
-        record=record.decode(),
-        picture=base64.b64encode(disk.read(picture)).decode() if picture.exists() else None,
-        log=log.decode(errors="replace"),
-    )
+    delivery = Delivery(record=record, picture=disk.read(picture) if picture.exists() else None, log=log)
     is_final = parse_record(record, file_name(job.run.run_id, job.attempt)).status in FINAL
     for folder in (store.results,) if is_final else (store.folder, store.logs):
         shutil.rmtree(folder, ignore_errors=True)

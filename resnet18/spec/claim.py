@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
 from resnet18.spec.experiment import Device, MemorySize
-from resnet18.spec.metric import Quantity, is_change, parse_printed
+from resnet18.spec.metric import METRICS, Quantity, parse_printed
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
@@ -190,7 +190,7 @@ def is_about_a_value(check: Check) -> bool:
     """Say whether a check is about how much something is, which means nothing at another size or on other data."""
     match check:
         case Close(reported=None) | Difference(than=None):
-            return not is_change(check.metric)
+            return check.metric not in METRICS or not METRICS[check.metric].is_change
         case _:
             return isinstance(check, RunStatus | Ratio | Close)
 

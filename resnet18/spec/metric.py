@@ -82,11 +82,6 @@ def units_of_values(quantity: Quantity) -> list[str]:
     return [unit for unit, worth in UNITS_OF.get(quantity, {}).items() if worth == 1]
 
 
-def is_change(metric: str) -> bool:
-    """Say whether a metric of the suite is a change within one run."""
-    return metric in METRICS and METRICS[metric].is_change
-
-
 _NUMBER = re.compile(
     r"(?P<about>about |approximately |approx\. |circa |ca\. |~ ?)?(?P<number>[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?)"
     r"\s*(?P<unit>%|[A-Za-z]+)?",

@@ -57,8 +57,8 @@ def record_of(job: Job, status="ok", **changes):
 
 def delivery_of(job: Job, status="ok", **changes):
     """What a node sends back, as text."""
-    record = record_of(job, status, **changes).model_dump_json()
-    return Delivery(record=record, log="a word\n").model_dump_json()
+    record = record_of(job, status, **changes).model_dump_json().encode()
+    return Delivery(record=record, log=b"a word\n").model_dump_json()
 
 
 def problem(what="is full", error=EnvironmentMissingError):
