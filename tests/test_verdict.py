@@ -344,6 +344,7 @@ def test_a_run_that_never_reaches_a_level_took_longer_than_it_ran(slow, word, tm
 
 FALLS = TREND.replace('"clean_accuracy"', '"epochs_to_level", level = 60.0').replace("rising", "falling")
 BOUND = EQUAL.replace('"clean_accuracy"', '"epochs_to_level", level = 60.0').replace("32", "8")
+IN_ORDER = '{ kind = "ranking", metric = "epochs_to_level", level = 60.0, cases = ["8", "16"] }'
 
 
 @pytest.mark.parametrize(
@@ -354,6 +355,7 @@ BOUND = EQUAL.replace('"clean_accuracy"', '"epochs_to_level", level = 60.0').rep
         (BOUND, "contradicted"),
         (BOUND.replace("1.0", "9.0"), "inconclusive"),
         (FALLS, "supported"),
+        (IN_ORDER, "supported"),
     ],
 )  # fmt: skip
 def test_a_bound_supports_and_refutes_only_what_lies_on_its_other_side(check, word, tmp_path):

@@ -158,7 +158,7 @@ def kendall_tau(check: Ranking, runs: Runs) -> Estimate | None:
 
     None of fewer than two seeds. Kendall, Biometrika 30 (1938); two equal values count as half a pair (tau-a).
     """
-    seeds = list(zip(*(runs.values(case, check.metric) for case in check.cases), strict=False))
+    seeds = list(zip(*(runs.values(case, check.metric, check.level) for case in check.cases), strict=False))
     pairs = len(check.cases) * (len(check.cases) - 1) / 2
     taus = [sum((a > b) - (a < b) for a, b in combinations(seed, 2)) / pairs for seed in seeds]
     return contrast([taus], [1], 2 / pairs) if len(taus) > 1 else None
