@@ -37,11 +37,7 @@ HEADS = {
 """Heads of the table. All bytes are shown in GiB; the parts are those of the peak."""
 
 
-def plan_command(
-    what: opt.WhatToRun,
-    results: opt.Results = opt.LOCAL,
-    time_steps: opt.Time = False,
-) -> opt.Answer:
+def plan_command(what: opt.WhatToRun, results: opt.Results = opt.LOCAL, time_steps: opt.Time = False) -> opt.Answer:
     """List the runs: which are recorded, and how long the others will take. No run is started."""
     from resnet18.measure.devices import present_devices
 

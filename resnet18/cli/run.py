@@ -79,11 +79,7 @@ def runner_of(how: opt.HowToRun, sources: Iterable[DataSource], *, needs_times: 
         (how.retime and not is_local, "--retime", f"takes times on this machine, not on {how.engine}'s nodes"),
         (how.retime and jobs > 1, "--retime", f"needs the machine for one run at a time, not {jobs}"),
         (needs_times and not is_local, "--budget", f"needs times, and those of {how.engine}'s nodes are unknown"),
-        (
-            how.resources and is_local,
-            f"--resources {how.resources}",
-            "is for nodes of a cluster (--engine ray or slurm)",
-        ),
+        (how.resources and is_local, "--resources", "is for nodes of a cluster (--engine ray or slurm)"),
     ):
         if is_mistake:
             raise SpecError(where, what, next_step=LEAVE_ONE_OUT)

@@ -37,11 +37,7 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> p
     """
     meanings: dict[str, tuple[Callable[[pd.Series], pd.Series], str, Collection[str]]] = {
         "case": (lambda texts: texts.where(texts.isin(cases)), "is no case of the claims file", cases),
-        "metric": (
-            lambda texts: texts.where(texts.isin(metrics)),
-            "is no metric of the claims file",
-            metrics,
-        ),
+        "metric": (lambda texts: texts.where(texts.isin(metrics)), "is no metric of the claims file", metrics),
         "seed": (_whole, "is no seed", WHOLE),
         "value": (_finite, "is no number", ["a finite number, such as 75.49"]),
         "epoch": (lambda texts: _whole(texts).mask(texts == "", NO_EPOCH), "is no epoch", WHOLE),
