@@ -210,6 +210,12 @@ def failure_facts(status: Status, phase: str, message: str) -> dict[str, Any]:
     return facts
 
 
+def failure_of(error: Exception, phase: str, *, is_capped: bool) -> tuple[Status, dict[str, Any]]:
+    """Return the status that an exception amounts to, and the record's `failure`."""
+    status = classify(error, is_capped=is_capped)
+    return status, failure_facts(status, phase, error_text(error))
+
+
 def error_text(error: BaseException) -> str:
     """Return an error and what it came from."""
     text, cause = f"{type(error).__name__}: {error}", error.__cause__

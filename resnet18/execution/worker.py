@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from resnet18.data.source import open_data
-from resnet18.execution.job import (
-    InterruptedRunError,
-    Job,
-    Message,
-    TimeLimitError,
-    classify,
-    error_text,
-    failure_facts,
-)
+from resnet18.execution.job import InterruptedRunError, Job, Message, TimeLimitError, failure_of
 from resnet18.measure import SCOPES, Clock
 from resnet18.measure.device_watch import DeviceWatch
 from resnet18.measure.environment import numerics
@@ -216,9 +208,9 @@ class Measurement:
 
     def fail(self, error: Exception) -> Status:
         """Note why the attempt ends, and return the status that the error amounts to."""
-        status = classify(error, is_capped=self.job.run.execution.memory_cap is not None)
         phase = "prepare" if self._epochs is None else f"after {how_many(len(self._epochs), 'epoch')}"
-        self._facts["failure"] = failure_facts(status, phase, error_text(error))
+        is_capped = self.job.run.execution.memory_cap is not None
+        status, self._facts["failure"] = failure_of(error, phase, is_capped=is_capped)
         return status
 
     def save(self, status: Status) -> None:
