@@ -121,7 +121,7 @@ CHECKS = {
     ),
     "a base of another experiment": (lambda: judge(SIDE, SIDE, ()), "status", "missing", "nor a baseline has", 3),
     "more memory": (lambda: judge(LARGER, base=SIDE), "rss_peak_bytes", "regression", "memory, head by base 1.05", 1),
-    "no base": (lambda: judge(SIDE[:3]), "train_s", "not compared", "needs a base that runs in turns", 0),
+    "no base": (lambda: judge(SIDE[:3]), "train_s", "not compared", "needs a base that runs beside it", 0),
     "another base": (lambda: judge(SIDE, base=OTHER_THREADS), "train_s", "not compared", "other numerics: threads", 0),
     "a null peak": (lambda: judge(NO_PEAKS, base=SIDE), "rss_peak_bytes", "missing", "0 pairs of a base and a head", 3),
     "crashed": (lambda: judge(CRASHED), "status", "regression", "seed 0 ended crashed", 1),
@@ -353,7 +353,7 @@ def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
     ("options", "code", "says"),
     [
         ({}, 0, "time, head by base 1.0000"),
-        ({}, 0, "did not run in turns"),
+        ({}, 0, "ran at different times"),
         ({"cpu": "another"}, 2, "mine/8: cpu_model is a processor and another"),
         ({"numerics": {"driver": "580.1"}}, 2, "mine/8: driver is unknown and 580.1"),
         ({"numerics": {"threads": 1}}, 2, "mine/8: threads is 2 and 1"),
@@ -363,7 +363,7 @@ def test_what_autograd_saves_is_computed_of_every_case_that_has_records():
     ],
 )
 def test_two_folders_are_compared_or_refused_with_the_reason(options, code, says, tmp_path, toml, cli):
-    """Bits, accuracy, time and memory of one machine; the page says that they did not run in turns."""
+    """Bits, accuracy, time and memory of one machine; the page says that they ran at different times."""
     make_store(tmp_path / "a", *records_of(toml))
     make_store(tmp_path / "b", *records_of(toml, **options))
     done = cli("compare", tmp_path / "a", tmp_path / "b", toml)

@@ -1,6 +1,7 @@
-"""`make regress`: which commit is the base, what is refused before training, and in which order both codes run."""
+"""`make regress`: which commit is the base, what is refused before training, and how both codes run."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -107,7 +108,7 @@ def asked(**options):
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_anything_trains(options, says, checkout, monkeypatch):
-    monkeypatch.setattr(regress, "train", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(regress, "start", lambda *_, **__: pytest.fail("it trains"))
 
     with pytest.raises(regress.NotMeasuredError, match=says):
         regress.measure(asked(**options), checkout / "results")
@@ -124,13 +125,63 @@ def test_a_base_that_cannot_read_the_spec_is_named_with_its_reason(tmp_path, mon
         regress.check_readable(tmp_path, "abc", [])
 
 
-@pytest.mark.parametrize(("seeds", "reached"), [(8, [2, 4, 6, 8, 8]), (9, [2, 4, 6, 8, 9, 9])])
-def test_both_codes_run_in_turns_of_two_seeds_until_both_have_all(seeds, reached, tmp_path, monkeypatch):
-    turns = []
-    monkeypatch.setattr(regress, "train", lambda code, folder, upto, words: turns.append((folder.name, upto)))
-    regress.in_turns(tmp_path, tmp_path, seeds, [])
+class FakeRun:
+    """A command that ends when it has been asked so many times whether it has."""
 
-    assert turns == list(zip(["base", "head"] * 3, reached, strict=False))
+    def __init__(self, pid, asks):
+        self.pid, self.asks, self.told = pid, asks, []
+
+    def poll(self):
+        self.asks -= 1
+        return 0 if self.asks < 0 else None
+
+    def terminate(self):
+        self.told.append("terminate")
+
+    def wait(self):
+        self.told.append("wait")
+
+
+@pytest.fixture
+def sides(monkeypatch):
+    """Both commands, in the place of real ones, on a machine of three processors."""
+    sides = [FakeRun("base", 1), FakeRun("head", 3)]
+    begun = iter(sides)
+    monkeypatch.setattr(regress, "start", lambda *_, **__: next(begun))
+    monkeypatch.setattr(regress, "usable_cpus", lambda: {5, 1, 3})
+    monkeypatch.setattr(regress, "CHANGE_S", 0.0)
+    return sides
+
+
+def test_both_codes_run_at_once_and_change_processors_until_both_have_ended(sides, monkeypatch, tmp_path):
+    placed = []
+    monkeypatch.setattr(regress, "assign", lambda process, half: placed.append((process, half)))
+    regress.side_by_side(tmp_path, tmp_path, 8, [])
+
+    assert placed[:4] == [("base", [1]), ("head", [3, 5]), ("base", [3, 5]), ("head", [1])]
+    assert [side.told for side in sides] == [["wait"], ["wait"]]
+
+
+def test_what_ends_the_check_ends_both_codes(sides, monkeypatch, tmp_path):
+    sides[0].asks = 3
+    monkeypatch.setattr(regress, "assign", lambda *_: sys.exit(143))
+    with pytest.raises(SystemExit):
+        regress.side_by_side(tmp_path, tmp_path, 8, [])
+
+    assert [side.told for side in sides] == [["terminate", "wait"], ["terminate", "wait"]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone lets processes be assigned to processors")
+def test_what_a_process_has_started_is_assigned_with_it():
+    inner = "import os; print(os.getpid(), flush=True); input()"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])"
+    with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        child, processor = int(process.stdout.readline()), max(os.sched_getaffinity(0))
+        regress.assign(process.pid, [processor])
+        found = [os.sched_getaffinity(pid) for pid in (process.pid, child)]
+        process.communicate(b"\n")
+
+    assert found == [{processor}, {processor}]
 
 
 @pytest.mark.parametrize(("emulates", "devices", "names"), [(True, 1, ["fast, bf16"]), (False, 1, []), (True, 2, [])])

@@ -65,18 +65,10 @@ def test_alarms_are_those_of_holm():
 
 @pytest.mark.parametrize("world", errors.EQUAL, ids=lambda world: world.name)
 def test_equal_codes_alarm_no_more_often_than_declared(world):
-    """0.2 to 0.4 % of checks, where at most 1 % is declared."""
+    """0.2 to 0.5 % of checks, where at most 1 % is declared."""
     hits = errors.counted(np.random.default_rng(5), Gate(), world, 8, 10_000)[-1]
 
     assert hits / 10_000 < Gate().false_alarm_rate
-
-
-def test_a_base_and_a_head_of_a_pair_meet_the_same_drift_in_turns():
-    """The job is base, head, head, base, with two seeds of three cases each: what a line adds changes its sign."""
-    turns = errors.in_turns(np.arange(24.0)[None], 4)
-
-    assert [[6.0, 6.0, -6.0, -6.0]] * 3 == (turns[0, :, :, 1] - turns[0, :, :, 0]).tolist()
-    assert [0.0, 3.0, 18.0, 21.0] == turns[0, 0, :, 0].tolist()
 
 
 @pytest.mark.parametrize(("pairs", "level"), [(3, 0.01), (8, 0.01 / 6)])

@@ -2,20 +2,22 @@
 
     python benchmarks/suite/regress.py [--data DATA] [--base COMMIT] [--seeds N] [--to FOLDER] [--keep]
 
-The code of a base commit runs in turns with this one, each in processes of its own. With --keep there is no base,
-nothing is timed, and runs share the machine. Ends with the exit code of `resnet18 check`; 3 where there is no base, or
-where it cannot read regress.toml.
+The code of a base commit runs beside this one, at the same time, each in processes of its own. With --keep there is no
+base, nothing is timed, and runs share the machine. Ends with the exit code of `resnet18 check`; 3 where there is no
+base, or where it cannot read regress.toml.
 """
 
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resnet18.cli.app import OF_A_CALLER
@@ -31,6 +33,7 @@ SIZE = ("-o", "train_images=512", "-o", "epochs=5", "-o", "test_images_last=250"
 MAINS = ("origin/main", "main", "origin/HEAD", "origin/master", "master")
 """Where the branch that others are merged into is looked for."""
 NAME_ONE = "name a commit: BASE=commit"
+CHANGE_S = 0.1  # less than an epoch takes
 
 
 class NotMeasuredError(Exception):
@@ -107,19 +110,42 @@ def check_readable(code: Path, commit: str, words: list[str]) -> None:
         raise NotMeasuredError(f"{commit} cannot read this commit's {SPEC.name}: {says}; {NAME_ONE} that can")
 
 
-def in_turns(base: Path, results: Path, seeds: int, words: list[str]) -> None:
-    """Run both codes in turns of two seeds: base, head; head, base; base, head …, so that a drift meets both.
+def side_by_side(base: Path, results: Path, seeds: int, words: list[str]) -> None:
+    """Run both codes at the same time, each on half of the processors; ten times a second they change places.
 
-    What follows on the same side is asked for at once: that spares half of the starts, which take seconds each.
+    Whatever slows the machine, or one of its processors, slows both alike. Where processors cannot be assigned (Linux
+    alone lets a process do so), or there is one, both share all.
     """
-    for number, reached in enumerate(range(2, seeds + 4, 2)):
-        code, side = ((base, "base"), (ROOT, "head"))[number % 2]
-        train(code, results / side, min(reached, seeds), words)
+    processors = sorted(usable_cpus())
+    halves = [processors[: len(processors) // 2], processors[len(processors) // 2 :]]
+    sides = [start(base, results / "base", seeds, words, quiet=True), start(ROOT, results / "head", seeds, words)]
+    try:
+        while any(side.poll() is None for side in sides):
+            for side, half in zip(sides, halves, strict=True):
+                assign(side.pid, half)
+            halves.reverse()
+            time.sleep(CHANGE_S)
+    finally:
+        for side in sides:
+            if side.poll() is None:
+                side.terminate()
+            side.wait()
 
 
-def train(code: Path, results: Path, seeds: int, words: list[str]) -> None:
-    """Let the code of a folder run what is missing of so many seeds. How that ended is in the records."""
-    resnet18(code, "run", str(SPEC), "--seeds", str(seeds), "--results", str(results), *words)
+def assign(process: int, processors: list[int]) -> None:
+    """Let all threads of a process, and of those that it has started, run on these processors."""
+    with suppress(OSError):  # it has ended, or this is not Linux
+        for task in Path(f"/proc/{process}/task").iterdir():
+            os.sched_setaffinity(int(task.name), processors)
+            for child in (task / "children").read_text(encoding="ascii").split():
+                assign(int(child), processors)
+
+
+def start(code: Path, results: Path, seeds: int, words: list[str], *, quiet: bool = False) -> subprocess.Popen[bytes]:
+    """Let the code of a folder begin so many seeds of each case. How that ended is in the records."""
+    command = [sys.executable, "-m", "resnet18", "run", str(SPEC), "--seeds", str(seeds), "--results", str(results)]
+    environment, shown = {**os.environ, "PYTHONPATH": str(code)}, subprocess.DEVNULL if quiet else None
+    return subprocess.Popen([*command, *words], cwd=code, env=environment, stdout=shown)
 
 
 def seeds_of(asked: int | None, fewest: int) -> int:
@@ -142,13 +168,13 @@ def measure(asked: argparse.Namespace, results: Path) -> int:
     shutil.rmtree(results, ignore_errors=True)
     check = ["check", str(SPEC), "--results", str(results / "head")]
     if asked.keep:
-        train(ROOT, results / "head", seeds, [*words, "--jobs", str(len(usable_cpus()))])
+        start(ROOT, results / "head", seeds, [*words, "--jobs", str(len(usable_cpus()))]).wait()
         return resnet18(ROOT, *check, "--keep").returncode
     commit, which = (asked.base, "as asked for") if asked.base else chosen_base()
     print(f"base: {commit:.12}, {which}", flush=True)  # noqa: T201 - a script
     with code_of(commit) as base:
         check_readable(base, f"{commit:.12}", words)
-        in_turns(base, results, seeds, words)
+        side_by_side(base, results, seeds, words)
     return resnet18(ROOT, *check, "--base", str(results / "base")).returncode
 
 
@@ -156,11 +182,13 @@ def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="as for resnet18 run; embedded data if left out")
-    parser.add_argument("--base", help="commit to run in turns with this code; default: see docs/gate.md")
+    parser.add_argument("--base", help="commit to run beside this code; default: see docs/gate.md")
     parser.add_argument("--seeds", type=int, help="of each side; the [gate]'s number if left out, twice it with --keep")
     parser.add_argument("--to", type=Path, default=Path("results/local/regress"), help="folder of the records")
     parser.add_argument("--keep", action="store_true", help="keep the records as the baseline of this machine")
     asked = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # what was started is ended first
     try:
         return measure(asked, asked.to.resolve())
     except NotMeasuredError as error:

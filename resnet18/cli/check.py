@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from resnet18.gate.check import Finding
 
 NAME_HELP = "Benchmark with a [gate] table: a name or a TOML file; default: suite/regress.toml."
-BASE_HELP = "Records of the base commit, whose runs alternated with these; bits, times and memory are compared with it."
+BASE_HELP = "Records of the base commit, whose runs went on beside these; bits, times and memory are compared with it."
 BASELINE = Path("results/baseline")
 PEOPLE = Gate(seeds=2)
 """Thresholds of `compare`: a spread takes four seeds."""
 EMULATED = "left out: this processor emulates bf16, which takes many times as long"
-NOT_IN_TURNS = "The two sides did not run in turns: a difference in time may come from other work on the machine."
+NOT_BESIDE = "The two sides ran at different times: a difference in time may come from other work on the machine."
 
 
 def check_command(
@@ -71,7 +71,7 @@ def check_command(
         saved_bytes={label: (old_bytes[label], now) for label, now in saved.items() if label in old_bytes},
         left_out=dict.fromkeys(found.keys() - head.keys(), EMULATED),
     )
-    about = [f"the base commit in turns ({base})"] if others else []
+    about = [f"the base commit beside it ({base})"] if others else []
     about += [f"the baseline of commit {old.index.commit[:12]} ({old.folder})"] if old else []
     return answer(check(sides, benchmark.gate), results, " and ".join(about), benchmark.gate)
 
@@ -131,4 +131,4 @@ def compare_command(
     ours = {case: records for case, records in a.items() if case in b}
     judged = check(Sides(head={case: b[case] for case in ours}, baseline=ours, base=ours), PEOPLE)
     found = answer(judged, second, f"the records of {first}", PEOPLE)
-    return found._replace(text=f"{found.text}\n\n{NOT_IN_TURNS}")
+    return found._replace(text=f"{found.text}\n\n{NOT_BESIDE}")

@@ -1,6 +1,6 @@
 """One check: bits, and by statistics accuracy, times and memory, over all cases, with Holm over all statistics.
 
-Bits, times and memory are held against a base that ran in turns, without it bits against the baseline. Where they are
+Bits, times and memory are held against a base that ran beside it, else bits against the baseline. Where they are
 equal, so are accuracies; where not, accuracies are held against the baseline's spread.
 """
 
@@ -14,7 +14,7 @@ from resnet18.gate.baseline import Cases, other_numerics
 from resnet18.records.record import Record, difference
 from resnet18.records.store import first_difference
 from resnet18.spec.benchmark import Gate
-from resnet18.tables.metrics import clean_accuracy
+from resnet18.tables.metrics import clean_accuracy, train_s
 from resnet18.tables.statistics import POWER, Estimate, Region, contrast, holm_levels, least_excess
 
 MEANT = "if that was meant, commit it, then: make baseline"
@@ -74,7 +74,7 @@ class Sides:
     baseline: Cases
     """Committed records, for bits and for the spread of accuracy."""
     base: Cases | None = None
-    """Of another commit that ran in turns with the head, for bits, times and memory; without it costs have no pairs."""
+    """Of another commit that ran beside the head, for bits, times and memory; without it costs have no pairs."""
     saved_bytes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """What autograd saves of a batch of a case: in the baseline, and now."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -97,6 +97,7 @@ def check(sides: Sides, gate: Gate) -> list[Finding]:
     found += [Finding(case, "status", "missing", GONE) for case in sorted(gone)]
     for case in sides.head:
         found += [*_results(case, sides, gate), *_costs(case, sides, gate)]
+    found += _over_all_cases(sides, gate)
     levels = iter(holm_levels([each.p for each in found if isinstance(each, Suspicion)], gate.false_alarm_rate))
     return [each.judged(next(levels)) if isinstance(each, Suspicion) else each for each in found]
 
@@ -206,42 +207,58 @@ def _accuracy(case: str, base: Sequence[Record], head: Sequence[Record], gate: G
 
 
 COSTS: dict[str, tuple[Callable[[Record], float | None], Callable[[Gate], float], str]] = {
-    "train_s": (
-        lambda record: min(epoch.train_s for epoch in record.epochs),
-        lambda gate: gate.slower_percent,
-        "time",
-    ),
+    "train_s": (train_s, lambda gate: gate.slower_percent, "time"),
     "rss_peak_bytes": (lambda record: record.memory.rss_peak_bytes, lambda gate: gate.larger_percent, "peak memory"),
 }
-"""By metric: its value, by how many percent it may grow, and its name. The fastest epoch is the least disturbed."""
+"""By metric: its value, by how many percent it may grow, and its name."""
 
 
 def growth(ratios: Sequence[float]) -> Estimate:
-    """Return the mean logarithm of ratios, head by base, of pairs that ran one after the other."""
+    """Return the mean logarithm of ratios, head by base, of pairs that ran at the same time."""
     return contrast([[log(ratio) for ratio in ratios]], [1.0], resolution=RESOLUTION)
 
 
 def _costs(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
-    """Judge how much each cost grew beyond what is overlooked, by pairs that ran one after the other, a seed each."""
+    """Judge how much each cost grew beyond what is overlooked, by pairs that ran at the same time, a seed each."""
     base, head = (sides.base or {}).get(case, ()), _measured(sides.head[case])
     pairs = _pairs(_measured(base), head)
-    others = ", ".join(other_numerics(*pairs[0])) if pairs else ""
     verdict: Outcome = "not compared"
-    why = others and f"they ran under other numerics: {others}"
+    why = ""
     if sides.base is None:
-        why = "needs a base that runs in turns: make regress"
+        why = "needs a base that runs beside it: make regress"
     elif failed := _failed(base):
         verdict, why = "missing", f"the base {_end(failed)}"
-    for metric, (value, allowed, name) in COSTS.items() if head or why else ():
-        ratios = [b / a for old, new in pairs if (a := value(old)) and (b := value(new))]
+    elif pairs and (others := other_numerics(*pairs[0])):
+        why = f"they ran under other numerics: {', '.join(others)}"
+    for metric in COSTS if head or why else ():
+        ratios = _ratios(metric, case, sides)
         if why:
             yield Finding(case, metric, verdict, why)
         elif len(ratios) < FEWEST_PAIRS:
             says = f"{len(ratios)} pairs of a base and a head, {FEWEST_PAIRS} are needed"
             yield Finding(case, metric, "missing", says)
         else:
-            found, most = growth(ratios), log(1 + allowed(gate) / 100)
-            ends = ", ".join(f"{exp(end):.4f}" for end in found.interval())
-            says = f"{name}, head by base {exp(found.value):.4f} [{ends}] (n = {len(ratios)} pairs, 95 %)"
-            says += f", overlooked up to {exp(most):g}"
-            yield Suspicion(case, metric, found.p_above(most), says, found, most)
+            yield _grown(case, metric, ratios, gate)
+
+
+def _over_all_cases(sides: Sides, gate: Gate) -> Iterator[Suspicion]:
+    """Judge the time of all cases together: what slows each of them is seen sooner in the pairs of all."""
+    ratios = [_ratios("train_s", case, sides) for case in sides.head]
+    if sum(len(of_case) >= FEWEST_PAIRS for of_case in ratios) > 1:
+        yield _grown("all cases", "train_s", [ratio for of_case in ratios for ratio in of_case], gate)
+
+
+def _ratios(metric: str, case: str, sides: Sides) -> list[float]:
+    """Return a cost of the head by that of the base, for each seed that both have measured under equal numerics."""
+    value = COSTS[metric][0]
+    pairs = _pairs(_measured((sides.base or {}).get(case, ())), _measured(sides.head[case]))
+    alike = [pair for pair in pairs if not other_numerics(*pair)]
+    return [new / old for first, second in alike if (old := value(first)) and (new := value(second))]
+
+
+def _grown(case: str, metric: str, ratios: Sequence[float], gate: Gate) -> Suspicion:
+    _, allowed, name = COSTS[metric]
+    found, most = growth(ratios), log(1 + allowed(gate) / 100)
+    ends = ", ".join(f"{exp(end):.4f}" for end in found.interval())
+    says = f"{name}, head by base {exp(found.value):.4f} [{ends}] (n = {len(ratios)} pairs, 95 %)"
+    return Suspicion(case, metric, found.p_above(most), f"{says}, overlooked up to {exp(most):g}", found, most)
