@@ -28,7 +28,7 @@ from resnet18.spec.load import load_benchmark
 
 ROOT = Path(__file__).parents[2]
 SPEC = Path(__file__).with_name("regress.toml")
-SIZE = ("-o", "train_images=512", "-o", "epochs=5", "-o", "test_images_last=250")
+SIZE = ("-o", "train_images=1024", "-o", "epochs=5", "-o", "test_images_last=250")
 """Five epochs, of which the last three have small rates: their median differs little between seeds (docs/gate.md)."""
 MAINS = ("origin/main", "main", "origin/HEAD", "origin/master", "master")
 """Where the branch that others are merged into is looked for."""

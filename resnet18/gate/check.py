@@ -124,16 +124,10 @@ def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicio
             yield Finding(case, metric, *(("ok", f"{new}") if old == new else ("regression", f"{old} and now {new}")))
         bits = _bits(case, base, head)
         if bits.verdict == "regression" and _bits(case, baseline, head).verdict == "ok":
-            bits = Finding(
-                case, "bits", "ok", "other than the base's, and equal to those of the baseline: that was meant"
-            )
+            bits = bits._replace(verdict="ok", says="other than the base's, equal to those of the baseline: meant")
         yield bits
-        is_settled = bits.verdict == "ok"
-        yield (
-            Finding(case, ACCURACY, "ok", "settled by the bits")
-            if is_settled
-            else _accuracy(case, baseline, head, gate)
-        )
+        settled = Finding(case, ACCURACY, "ok", "settled by the bits")
+        yield settled if bits.verdict == "ok" else _accuracy(case, baseline, head, gate)
 
 
 def _failed(records: Sequence[Record]) -> Record | None:
