@@ -74,7 +74,7 @@ PLANTS = {
     ),
     "a leak of 2 % of memory": Plant(
         (
-            (LOOP, UPDATE, UPDATE.replace("        yield", "            LEAK.append(b'x' * 104_000)\n        yield")),
+            (LOOP, UPDATE, UPDATE.replace("        yield", "            LEAK.append(b'x' * 62_000)\n        yield")),
             (LOOP, "READ_EVERY_S = 1.0\n", "READ_EVERY_S = 1.0\nLEAK: list[bytes] = []\n"),
         ),
         ("rss_peak_bytes",),
