@@ -150,3 +150,15 @@ def test_a_link_in_place_of_a_checkpoint_is_not_followed(checkpoints, tmp_path):
     path.symlink_to(tmp_path / "elsewhere")
 
     assert checkpoints.latest()[0] is None
+
+
+@pytest.mark.parametrize("serial", ["99999999", "99999998", "00000007"])
+def test_a_checkpoint_is_found_again_whatever_number_a_planted_file_has(serial, checkpoints):
+    checkpoints.save(make_checkpoint(step=1))
+    (checkpoints.folder / f"{RUN}.{serial}.{'a' * 64}.checkpoint").write_bytes(b"planted")
+    for step in (2, 3, 4):
+        checkpoints.save(make_checkpoint(step=step))
+    found, _ = checkpoints.latest()
+
+    assert contents(make_checkpoint(step=4)) == contents(found)
+    assert 2 == len(list(checkpoints.folder.iterdir()))

@@ -1,6 +1,7 @@
 """Subsets and random numbers are the same for everybody; embedded data and decoded copies are what they claim to be."""
 
 import hashlib
+import json
 import logging
 import os
 import re
@@ -156,6 +157,30 @@ def test_what_is_no_regular_file_is_no_part_of_a_decoded_copy(plant, name, decod
     path.symlink_to(tmp_path / "moved") if plant == "link" else os.mkfifo(path)
 
     with pytest.raises(IntegrityError, match=re.escape(str(copy))):
+        open_data(source, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("train_labels", np.full(4, 200, np.uint8)),
+        ("train_images", np.zeros((4, 8, 9, 3), np.uint8)),
+        ("train_images", np.zeros((4, 8), np.uint8)),
+        ("classes", ["one"]),
+        ("classes", ["a", "\x1b[2J"]),
+    ],
+)
+def test_a_decoded_copy_of_what_cannot_be_trained_on_is_refused(name, array, decoded):
+    """Whoever can change the arrays can change the hash beside them."""
+    source, copy = decoded
+    if name == "classes":
+        about = json.loads((copy / "about.json").read_text(encoding="utf-8"))
+        (copy / "about.json").write_text(json.dumps({**about, "classes": array}), encoding="utf-8")
+    else:
+        count = len(np.load(copy / f"{name}.npy"))
+        np.save(copy / f"{name}.npy", np.resize(array, (count, *array.shape[1:])))
+
+    with pytest.raises(IntegrityError, match="delete this folder"):
         open_data(source, verify=False)
 
 

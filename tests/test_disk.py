@@ -20,7 +20,8 @@ from test_checkpoints import RUN, make_checkpoint
 
 from resnet18.records import disk
 from resnet18.records.checkpoints import Checkpoints
-from resnet18.records.store import Store, merge
+from resnet18.records.merge import merge
+from resnet18.records.store import Store
 from resnet18.report import report
 from resnet18.report.document import Figure
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SuiteError

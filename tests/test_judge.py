@@ -1,6 +1,7 @@
 """Anybody's runs, held against claims: what a table of them says, what is wrong with it by line, and what is judged."""
 
 import json
+import os
 import re
 
 import pytest
@@ -58,6 +59,13 @@ def tabled(tmp_path):
     return read
 
 
+def test_a_pipe_is_no_table_of_runs(tmp_path):
+    os.mkfifo(tmp_path / "runs.csv")
+
+    with pytest.raises(SpecError, match="a device or a pipe"):
+        read_runs(tmp_path / "runs.csv", make_benchmark(tmp_path, OWN + claims_toml()))
+
+
 def judged(runs):
     return judge_runs([runs.benchmark], lambda _: runs)
 
@@ -81,6 +89,8 @@ def outcome(runs):
         (HEAD.replace(",", ";"), ": line 1", 'unknown column "case;seed;metric;value"'),
         (f"# a\n# b\n{HEAD}\na,0,score,1\na,1,score,1,9", "", "Expected 4 fields in line 5, saw 5"),
         (f"{HEAD}\na,0,score,1,9", ": line 2", "has more fields than the head"),
+        (f"{HEAD}\na,0,score,1{',' * 200_000}", ": line 2", "more than 100 commas"),
+        (f"{HEAD}{',x' * 100_000}\na,0,score,1", ": line 1", "more than 100 commas"),
         (f'# a "\n{HEAD}\na,0,score,1\n"b,0,score,1', ": line 4", "opens a quotation mark"),
         (f"{HEAD}\na,0,score,1\nb,0,score,1\xe9", "", "not UTF-8: line 3 has the byte 0xe9"),
         (f"{HEAD}\na,1,score,1\nb,1,score,1\na,1.0,score,2", ': line 4, column "seed"', "value already in line 2"),
@@ -145,7 +155,7 @@ def test_a_file_beyond_the_limit_is_refused_and_never_cut(mark, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("runs.csv", "larger than 10 bytes"), ("", "cannot be read"), ("no.csv", "cannot be read")]
+    ("name", "what"), [("runs.csv", "larger than 10 bytes"), ("", "is no file: a folder"), ("no.csv", "cannot be read")]
 )
 def test_a_file_beyond_the_limit_is_refused_and_so_is_a_folder(name, what, tmp_path, monkeypatch):
     (tmp_path / "runs.csv").write_text(HEAD, encoding="utf-8")

@@ -4,7 +4,8 @@ import pytest
 from builders import fitting, make_epoch, make_experiment, make_record, make_store
 from reports import text_of
 
-from resnet18.records.store import Store, merge
+from resnet18.records.merge import merge
+from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.plan import plan

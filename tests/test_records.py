@@ -222,6 +222,22 @@ def test_a_file_named_like_a_late_attempt_takes_no_number_away(number, store):
     assert 1 == store.attempts(run)
 
 
+@pytest.mark.parametrize(("planted", "expected"), [((), 1), ((1_000, 1_001), 1_002), ((1, 2), 3)])
+def test_the_next_attempt_has_a_number_of_which_no_file_is_there(planted, expected, store):
+    for number in planted:
+        (store.folder / f"{make_record().run_id}.{number}.json").write_text("{}", encoding="utf-8")
+
+    assert expected == store.next_attempt(make_record().run_id)
+
+
+def test_where_no_number_is_left_for_an_attempt_the_file_with_the_last_is_named(store):
+    path = store.save(make_record(attempt=999_999))
+    with pytest.raises(IntegrityError, match="move the file away") as error:
+        store.next_attempt(make_record().run_id)
+
+    assert path.name == error.value.where
+
+
 def test_a_late_attempt_that_is_a_record_counts(store):
     store.save(make_record(attempt=2_000))
 
@@ -267,6 +283,18 @@ def test_two_results_of_one_run_are_a_conflict_and_neither_is_used(store):
     assert ["contradict each other, and neither is used: epoch.1.as_published.correct: 10 and 3"] == [
         error.what for error in readings.refused
     ]
+
+
+def test_of_many_attempts_that_contradict_each_other_two_are_named_once(store):
+    for attempt in range(1, 8):
+        store.save(make_record(attempt=attempt, epochs=(make_epoch(1, 10 if attempt % 2 else 3),)))
+    readings = store.read()
+
+    assert () == readings.records
+    assert [f"{make_record().run_id}.1.json and {make_record().run_id}.2.json"] == [
+        error.where for error in readings.refused
+    ]
+    assert "contradict each other (7 attempts), and neither is used" in str(readings.refused[0])
 
 
 CUDA = {"device": "cuda", "gpu_model": "a GPU", "deterministic": True}

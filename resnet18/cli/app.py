@@ -28,8 +28,8 @@ from resnet18.cli.report import export_command, judge_command, report_command
 from resnet18.cli.run import run_command
 from resnet18.cli.study import study_command
 from resnet18.records.content import load_record
+from resnet18.records.merge import merge
 from resnet18.records.record import Record
-from resnet18.records.store import merge
 from resnet18.spec.benchmark import schema_of, spec_schema
 from resnet18.spec.errors import SuiteError, json_line, printable
 from resnet18.spec.experiment import parse_data

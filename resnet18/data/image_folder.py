@@ -216,10 +216,17 @@ def _hints(survey: Survey, classes: tuple[str, ...]) -> list[str]:
     return hints
 
 
+def check_classes(classes: tuple[str, ...]) -> None:
+    """Raise ValueError unless there are 2 to 10 classes with printable names: they stand in every record."""
+    if names := [name for name in classes if not name.isprintable() or len(name) > 100]:
+        raise ValueError(f"a class is called {names[0]!r}: no name of at most 100 letters")
+    if not 2 <= len(classes) <= 10:
+        raise ValueError(f"{len(classes)} classes found; the network has 10 outputs, so 2 to 10 are possible")
+
+
 def _check(found: Images, classes: tuple[str, ...], survey: Survey) -> None:
     """Raise ValueError unless 2 to 10 printable classes have square images of one size in both splits."""
-    if names := [name for name in classes if not name.isprintable() or len(name) > 100]:  # they stand in every record
-        raise ValueError(f"a class is called {names[0]!r}: no name of at most 100 letters")
+    check_classes(classes)
     there = {key[:2] for key in found}
     missing = {split: [name for name in classes if (split, name) not in there] for split in ("train", "test")}
     if any(missing.values()):
@@ -231,8 +238,6 @@ def _check(found: Images, classes: tuple[str, ...], survey: Survey) -> None:
         raise ValueError(
             "; ".join(["every class needs images under train/ and test/", *told, *_hints(survey, classes)])
         )
-    if not 2 <= len(classes) <= 10:
-        raise ValueError(f"{len(classes)} classes found; the network has 10 outputs, so 2 to 10 are possible")
     side = len(next(iter(found.values())))
     for place, image in found.items():
         if image.shape != (side, side, 3):

@@ -12,7 +12,7 @@ import numpy as np
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
-from resnet18.data.image_folder import DECODING_S, LAYOUT, Survey, image_files, read_image_folder
+from resnet18.data.image_folder import DECODING_S, LAYOUT, Survey, check_classes, image_files, read_image_folder
 from resnet18.records import disk
 from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors, one_line
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_folder
@@ -103,8 +103,9 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
         about = strict_json(disk.read(folder / "about.json"))
-        train, test = (_read_split(folder, name) for name in ("train", "test"))
-        data = DataSet(label, tuple(about["classes"]), train, test, about["sha256"], str(about.get("left_out", "")))
+        check_classes(classes := tuple(about["classes"]))
+        train, test = (_read_split(folder, name, len(classes)) for name in ("train", "test"))
+        data = DataSet(label, classes, train, test, about["sha256"], str(about.get("left_out", "")))
         is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
         said = str(error).partition("\n")[0]
@@ -114,13 +115,16 @@ def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     return data
 
 
-def _read_split(folder: Path, name: str) -> Split:
+def _read_split(folder: Path, name: str, classes: int) -> Split:
     for kind in ("images", "labels"):
         disk.check_plain(folder / f"{name}_{kind}.npy")
     images = np.load(folder / f"{name}_images.npy", mmap_mode="r", allow_pickle=False)
     labels = np.load(folder / f"{name}_labels.npy", mmap_mode="r", allow_pickle=False)
     if not images.dtype == labels.dtype == np.uint8 or labels.shape != images.shape[:1]:  # the hash is of bytes
         raise ValueError(f"{name}: {images.dtype} {images.shape} and {labels.dtype} {labels.shape}")
+    count, side = images.shape[:2]
+    if images.shape != (count, side, side, 3) or not count or labels.max() >= classes:
+        raise ValueError(f"{name}: images of shape {images.shape}, labels to {labels.max()} of {classes} classes")
     return Split(images, np.array(labels))  # whose length is that of the images by now
 
 

@@ -99,8 +99,8 @@ class Job(Model):
         return None
 
     def next(self) -> "Job":
-        """Return the next attempt at the run."""
-        return self.model_copy(update={"attempt": self.store.attempts(self.run.run_id) + 1})
+        """Return the next attempt at the run; IntegrityError where no number is left for one."""
+        return self.model_copy(update={"attempt": self.store.next_attempt(self.run.run_id)})
 
     def record(self, facts: Mapping[str, Any], reasons: Mapping[str, str] | None = None) -> Record:
         """Return the record of this attempt; for what is known of it see `records.content.build_record`.

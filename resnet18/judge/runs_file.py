@@ -17,6 +17,7 @@ RUN = ["metric", "case", "seed"]
 """Columns that name the values of a run."""
 MOST_BYTES = 256_000_000
 """Some five million lines; memory holds about twelve times as much."""
+MOST_COMMAS = 100  # on a line
 TOLD = 5
 """Mistakes that are told."""
 MOST_NAMES = 12
@@ -62,13 +63,24 @@ def read_rows(path: Path, cases: Collection[str], metrics: Collection[str]) -> p
     return rows
 
 
-def _texts(path: Path) -> pd.DataFrame:
-    """Return the fields of a CSV file by line, counted as an editor does; lines without any are left out."""
-    where, remarks, at = str(path), 0, 0
+def _content(path: Path) -> bytes:
+    """Return what a file holds; SpecError where it has no end, is too large, or a line has fields without end."""
+    where = str(path)
+    if path.exists() and not path.is_file():
+        raise SpecError(where, "is no file: a folder, or a device or a pipe, which may have no end")
     with disk_errors(SpecError, where, "cannot be read"), path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise SpecError(where, f"larger than {MOST_BYTES:,} bytes", next_step="leave out metrics that no claim needs")
+    for number, line in enumerate(io.BytesIO(content), start=1):  # with 200,000 fields pandas takes minutes
+        if line.count(b",") > MOST_COMMAS:
+            raise SpecError(f"{where}: line {number}", f"more than {MOST_COMMAS} commas", next_step=FORMAT)
+    return content
+
+
+def _texts(path: Path) -> pd.DataFrame:
+    """Return the fields of a CSV file by line, counted as an editor does; lines without any are left out."""
+    where, remarks, at, content = str(path), 0, 0, _content(path)
     content = content.removeprefix(codecs.BOM_UTF8)
     while content.startswith(b"#", at):
         remarks, at = remarks + 1, content.find(b"\n", at) + 1 or len(content)

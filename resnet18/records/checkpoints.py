@@ -20,6 +20,7 @@ from resnet18.spec.identity import canonical_json
 from resnet18.spec.validation import strict_json
 
 FIRST_LINE = b"resnet18 checkpoint 1\n"
+MOST_SERIAL = 99_999_999  # eight digits in a file's name
 LIMIT = 64 << 30  # bytes of a checkpoint; the largest network of the suite takes a sixth of that
 
 
@@ -66,13 +67,15 @@ class Checkpoints:
             total.update(part)
         before = self.files()
         serial = int(before[-1].name.split(".")[1]) + 1 if before else 1
+        is_last = serial > MOST_SERIAL  # a file of another's making is called so: the numbers begin anew
+        serial = 1 if is_last else serial
         path = self.folder / f"{self.run_id}.{serial:08d}.{total.hexdigest()}.checkpoint"
         disk.write_new(path, *parts)
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != total.hexdigest():
                 path.unlink()
                 raise IntegrityError(path.name, "reads back otherwise than it was written")
-        for old in before[:-1]:
+        for old in before if is_last else before[:-1]:
             old.unlink(missing_ok=True)
         return path
 

@@ -1,17 +1,18 @@
 """The folder of records: one JSON file per attempt, whole or not there, never overwritten; which of them conflict."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from itertools import combinations, groupby
 from operator import attrgetter
 from pathlib import Path
 
 from resnet18.records import disk
 from resnet18.records.content import file_name, load_record, parse_record
 from resnet18.records.record import FINAL, MOST_ATTEMPTS, Record, difference
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, disk_errors
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors
+from resnet18.spec.identity import canonical_json
 
 DIGITS, BELIEVED = len(str(MOST_ATTEMPTS)), 1_000
 """Of the number of an attempt in a file's name: how long it may be, and up to which it is not looked into."""
@@ -92,6 +93,16 @@ class Store:
                 return number if number <= BELIEVED else self.load(run_id, number).attempt
         return 0
 
+    def next_attempt(self, run_id: str) -> int:
+        """Return the number of the next attempt, of which no file is there; IntegrityError where none is left."""
+        number = self.attempts(run_id) + 1
+        while os.path.lexists(self.folder / file_name(run_id, number)):
+            number += 1
+        if number > MOST_ATTEMPTS:
+            what = "holds the last number that an attempt can have"
+            raise IntegrityError(file_name(run_id, MOST_ATTEMPTS), what, next_step="move the file away")
+        return number
+
     def count(self) -> int:
         """Return how many files of records there are."""
         return sum(1 for _ in self.folder.glob("*.json"))
@@ -108,15 +119,26 @@ class Store:
                 records.append(load_record(path))
             except IntegrityError as error:
                 refused.append(error)
-        by_run = groupby(records, key=attrgetter("run_id"))
-        conflicts = [pair for _, attempts in by_run for pair in combinations(attempts, 2) if contradict(*pair)]
-        for pair in conflicts:
-            names = [file_name(record.run_id, record.attempt) for record in pair]
-            what = f"contradict each other, and neither is used: {first_difference(*pair)}"
+        unusable = set[int]()
+        for group in _conflicts(records):
+            first, second = group[0], next(other for other in group if other.result_hash != group[0].result_hash)
+            names = [file_name(record.run_id, record.attempt) for record in (first, second)]
+            others = f" ({len(group)} attempts)" if len(group) > 2 else ""
+            what = f"contradict each other{others}, and neither is used: {first_difference(first, second)}"
             next_step = f"`resnet18 verify records/{names[1]}` says which is right; move the other away"
             refused.append(IntegrityError(" and ".join(names), what, next_step=next_step))
-        unusable = {id(record) for pair in conflicts for record in pair}
+            unusable |= {id(record) for record in group}
         return Readings(tuple(record for record in records if id(record) not in unusable), tuple(refused))
+
+
+def _conflicts(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield groups of records that contradict each other; a thousand attempts take no longer than their number."""
+    groups = dict[object, list[Record]]()
+    for record in records:
+        numerics = record.fingerprint.numerics
+        if record.status == "ok" and promises_bits(numerics):
+            groups.setdefault((origin(record), canonical_json(numerics)), []).append(record)
+    yield from (group for group in groups.values() if len({record.result_hash for record in group}) > 1)
 
 
 def is_done(record: Record | None, code_hash: str | None, data_sha256: str | None = None) -> bool:
@@ -192,58 +214,3 @@ def _results(record: Record) -> dict[str, object]:
         "summary": record.summary.model_dump() if record.summary else {},
         "result_hash": record.result_hash,
     }
-
-
-def merge(folders: Sequence[Path], into: Path) -> dict[str, list[str]]:
-    """Copy records and pictures of results folders into another; the first folder's copy of a run wins.
-
-    Returns the names of the files by what became of them: `copied`, `known` (there already, byte for byte), `left_out`
-    (the target has the run, of another folder or machine), and under `refused` the errors instead.
-    Raises SpecError at a folder without records, EnvironmentMissingError if the target cannot be written.
-    """
-    target, sources = Store(into), [Store(folder) for folder in folders]
-    for source in sources:
-        is_target = source.results.resolve() == into.resolve()
-        if is_target or not source.folder.is_dir():
-            what = "cannot be merged into itself" if is_target else "holds no records"
-            raise SpecError(str(source.results), what, next_step="name other folders that have records/ in them")
-    target.make_writable()
-    found: dict[str, list[str]] = {word: [] for word in ("copied", "known", "left_out", "refused")}
-    for source, path in [(store, path) for store in sources for path in sorted(store.folder.glob("*.json"))]:
-        what, next_step = f"{path.name} cannot be copied", "repeat the command to copy the rest"
-        try:
-            with disk_errors(EnvironmentMissingError, str(into), what, next_step):
-                found[_take(path, target)].append(f"{path.name} of {source.results}")
-        except IntegrityError as error:
-            found["refused"].append(str(error))
-    return found
-
-
-def _take(path: Path, target: Store) -> str:
-    """Copy a record unless the target has the run; say what became of it: `copied`, `known` or `left_out`."""
-    record, content, there = load_record(path), disk.read(path), _content(target.folder / path.name)
-    if there == content:
-        return "known"
-    others = [] if there is None else [parse_record(there, path.name)]
-    for other in sorted(target.folder.glob(f"{record.run_id}.*.json")):
-        with suppress(IntegrityError):  # a damaged one keeps no other out
-            others.append(load_record(other))
-    if rival := next((other for other in others if contradict(other, record)), None):
-        what = f"contradicts a record of the same run on an equal machine: {first_difference(rival, record)}"
-        next_step = "run it again; a changed machine or a defect made one of them"
-        raise IntegrityError(path.name, what, next_step=next_step)
-    mine, done = record.fingerprint.numerics, [other for other in others if other.status == "ok"]
-    is_known = machine_model(mine) is not None
-    if there or any(not is_known or other.fingerprint.numerics != mine for other in done):
-        return "left_out"
-    # The picture comes first: a record without it would be taken for a run that left none.
-    if picture := _content(path.with_suffix(".png")):
-        disk.replace(target.picture_path(record.run_id, record.attempt), picture)
-    disk.write_new(target.folder / path.name, content)
-    return "copied"
-
-
-def _content(path: Path) -> bytes | None:
-    with suppress(FileNotFoundError):
-        return disk.read(path)
-    return None

@@ -5,8 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from math import exp
 from pathlib import Path
 from statistics import fmean, median
@@ -118,9 +117,7 @@ def _events(record: Record) -> bytes:
     except ModuleNotFoundError as error:
         what, how = f"the package {error.name} is not installed", "pip install '.[tensorboard]'"
         raise EnvironmentMissingError("export tensorboard", what, next_step=how) from None
-    content, at = io.BytesIO(), 0.0
-    with suppress(IndexError, ValueError):  # not every record tells when its run began
-        at = datetime.fromisoformat(record.segments[0].start).replace(tzinfo=UTC).timestamp()
+    content, at = io.BytesIO(), datetime.fromisoformat(record.segments[0].start).timestamp()
     writer = RecordWriter(content)
     writer.write(Event(wall_time=at, file_version="brain.Event:2").SerializeToString())
     for epoch in record.epochs:
