@@ -215,7 +215,8 @@ def make_record(
     facts: dict[str, Any] = {"failure": {"phase": "prepare", "message": "a bug", **dict.fromkeys(SIZES)}}
     if status == "ok":
         epochs = epochs or tuple(make_epoch(at) for at in range(1, experiment.epochs + 1))
-        numerics = {"torch": "2.14.1", "cpu_model": cpu, "threads": 2, **(numerics or {})}
+        threads = execution.threads if execution and execution.threads != "auto" else 2
+        numerics = {"torch": "2.14.1", "cpu_model": cpu, "threads": threads, **(numerics or {})}
         facts = {"numerics": numerics, "epochs": epochs, **make_result(epochs)}
     facts["time"] = make_time(epochs)
     facts |= {"scale": request.scale, "attempt": attempt, "status": status}

@@ -219,7 +219,7 @@ def test_no_output_does_what_a_payload_says(planted_folder, cli, tmp_path, monke
     monkeypatch.setenv("OMP_WAIT_POLICY", name)
     monkeypatch.setitem(sys.modules, "torch", None)  # which takes seconds
     check_printed("\n".join(said))
-    assert ((85, 340, 28), (48, 192, 52)) == counts
+    assert ((85, 340, 28), (48, 192, 48)) == counts
     runs = "case,seed,metric,value\n" + "".join(
         f'"{text[:40]}",0,"{text}",1\n'.replace("\n", " ") + "\n" for text in PAYLOADS.values()
     )

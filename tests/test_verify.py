@@ -62,7 +62,9 @@ def test_a_record_with_another_result_is_a_mismatch(verify, recorded):
     assert "epoch.1.train.correct: " in done.stdout
 
 
-@pytest.mark.parametrize(("part", "key", "value"), [("numerics", "threads", 64), ("identity", "data_sha256", OTHER)])
+@pytest.mark.parametrize(
+    ("part", "key", "value"), [("numerics", "interop_threads", 64), ("identity", "data_sha256", OTHER)]
+)
 def test_another_fingerprint_is_named_by_its_fields_and_nothing_is_run(part, key, value, verify, recorded):
     content = fingerprint(recorded, part, **{key: value})
     content["identity"]["code_hash"] = OTHER

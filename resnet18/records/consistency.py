@@ -72,14 +72,22 @@ def _origin(record: Record) -> Rules:
     """Yield what is known of times, machine and data."""
     moments = [datetime.fromisoformat(text) for part in record.segments for text in (part.start, part.end)]
     yield "segments: must be in order, each with its start before its end", bool(moments) and moments == sorted(moments)
-    numerics, asked = record.fingerprint.numerics or {}, record.spec.execution.device.partition(":")[0]
-    yield "fingerprint.numerics.device: is not that of the spec", asked in {"auto", numerics.get("device", asked)}
+    numerics, execution = record.fingerprint.numerics or {}, record.spec.execution
+    asked = {key: getattr(execution, key) for key in ("precision", "path", "memory_format", "deterministic", "threads")}
+    for key, value in {**asked, "device": execution.device.partition(":")[0]}.items():
+        found = numerics.get(key, value)
+        is_asked = value == "auto" or (found == value and type(found) is type(value))
+        yield f"fingerprint.numerics.{key}: is not that of the spec", is_asked
+    for key in ("cpu_model", "gpu_model"):
+        yield f"fingerprint.numerics.{key}: must be text", isinstance(numerics.get(key, ""), str)
     for key in WHOLE:
         value = numerics.get(key, 1)
         yield f"fingerprint.numerics.{key}: must be a whole number above 0", type(value) is int and value > 0
     clocks = (record.conditions and record.conditions.gpu_clock_mhz) or ()
     yield "conditions.gpu_clock_mhz: must be the lowest, median and highest", [*clocks] == sorted(clocks)
     yield "classes: one of them is there twice", len({*(record.classes or ())}) == len(record.classes or ())
+    named = all(name.isprintable() and 0 < len(name) <= 100 for name in record.classes or ())
+    yield "classes: must have printable names of at most 100 letters", named
 
 
 def _times(record: Record) -> Rules:
