@@ -1,6 +1,8 @@
 """Settings for all tests."""
 
+import atexit
 import os
+import shutil
 import signal
 import tempfile
 
@@ -13,6 +15,7 @@ from resnet18.execution.processes import OF_REFERENCE, PRELOADED, spin_briefly
 
 # Before any fork server starts, which keeps the environment of its start: tests leave the user's cache alone.
 os.environ["RESNET18_DATA"] = tempfile.mkdtemp(prefix="resnet18-test-data-")
+atexit.register(shutil.rmtree, os.environ["RESNET18_DATA"], ignore_errors=True)
 spin_briefly()  # before torch is loaded, as in a run
 PRELOADED.extend(OF_REFERENCE)  # all tests of a process share one fork server, whichever of them starts it
 if "PYTEST_XDIST_WORKER" in os.environ:  # beside another one: two threads each on two processors would only wait
