@@ -145,7 +145,7 @@ class FakeRun:
 @pytest.fixture
 def sides(monkeypatch):
     """Both commands, in the place of real ones, on a machine of three processors."""
-    sides = [FakeRun("base", 1), FakeRun("head", 3)]
+    sides = [FakeRun("base", 4), FakeRun("head", 6)]
     begun = iter(sides)
     monkeypatch.setattr(regress, "start", lambda *_, **__: next(begun))
     monkeypatch.setattr(regress, "usable_cpus", lambda: {5, 1, 3})
@@ -159,11 +159,11 @@ def test_both_codes_run_at_once_and_change_processors_until_both_have_ended(side
     regress.side_by_side(tmp_path, tmp_path, 8, [])
 
     assert placed[:4] == [("base", [1]), ("head", [3, 5]), ("base", [3, 5]), ("head", [1])]
+    assert {"head"} == {process for process, _ in placed[4:]}  # whose command goes on
     assert [side.told for side in sides] == [["wait"], ["wait"]]
 
 
 def test_what_ends_the_check_ends_both_codes(sides, monkeypatch, tmp_path):
-    sides[0].asks = 3
     monkeypatch.setattr(regress, "assign", lambda *_: sys.exit(143))
     with pytest.raises(SystemExit):
         regress.side_by_side(tmp_path, tmp_path, 8, [])

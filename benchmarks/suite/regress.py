@@ -122,7 +122,8 @@ def side_by_side(base: Path, results: Path, seeds: int, words: list[str]) -> Non
     try:
         while any(side.poll() is None for side in sides):
             for side, half in zip(sides, halves, strict=True):
-                assign(side.pid, half)
+                if side.poll() is None:  # else another process may have its number by now
+                    assign(side.pid, half)
             halves.reverse()
             time.sleep(CHANGE_S)
     finally:
