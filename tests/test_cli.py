@@ -66,6 +66,12 @@ from resnet18.records.store import Store, last_attempts
         (["power", "--difference", "0"], 2, ["difference"]),
         (["run", "--budget", "soon"], 2, ["(allowed: 90s, 30m, 2h, 1.5h)"]),
         (["run", "device", "--budget", "1h", "--scale", "smoke", "--case", "CPU"], 3, ["too small for any verdict"]),
+        (
+            ["plan", "basic", "-o", f"data={'x' * 4_000}"],
+            2,
+            ["together have more than 4,000 characters", "next: write"],
+        ),
+        (["plan", "basic", "-o", "augmentation=1"], 2, ['case "base": augmentation: must be an array, got 1\n']),
         (["run", "--scael", "smoke"], 2, ["--scale"]),
         (["run", "--until-decided", "--seeds", "5"], 2, ["--until-decided and --seeds", "leave one of these"]),
         (["run", "--until-decided", "--retime", "--budget", "1h"], 2, ["--until-decided and --retime and --budget"]),
@@ -138,9 +144,11 @@ def test_a_damaged_record_is_left_out_and_gives_exit_code_4(cli, tmp_path):
     result, merged = cli("report"), cli("merge", "results/local", "--into", "both")
     text = (store.results / "README.md").read_text(encoding="utf-8").splitlines()
     others = [cli("verify", path), cli("compare", store.results, store.results), cli("check")]
+    planned = cli("plan", "basic")
 
     assert [(4, True)] * 3 == [(other.exit_code, path.name in other.stderr) for other in others]
     assert alone == [line for line in text if path.name not in line]
+    assert (0, True) == (planned.exit_code, f"left out: {path.name}: was changed" in planned.stderr)
     assert 4 == result.exit_code
     assert f"left out: {path.name}: was changed after it was written" in result.output
     assert "report: results/local/README.md and report.html\n" in result.output

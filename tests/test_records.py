@@ -125,7 +125,9 @@ def test_what_a_record_derives_from_its_content_is_computed_again(changes, store
 EPOCH, SCORE = make_record().model_dump(mode="json")["epochs"][0], {"loss": 2.0, "correct": 15, "images": 40}
 TIME, NUMERICS = make_record().model_dump(mode="json")["time"], make_record().fingerprint.numerics
 DAY = {"start": "2026-01-02T00:00:00+00:00", "end": "2026-01-02T00:00:09+00:00"}
-SAMPLES, ROWS = [{"index": 0, "label": 0, "prediction": 0}] * 6, make_record().model_dump(mode="json")["confusion"]
+SAMPLES, ROWS = make_record().model_dump(mode="json")["samples"], make_record().model_dump(mode="json")["confusion"]
+MEMORY, SPEC = (make_record().model_dump(mode="json")[key] for key in ("memory", "spec"))
+CONDITIONS, ON_CPU = dict.fromkeys(Conditions.model_fields), {"fingerprint": {"numerics": NUMERICS | {"device": "cpu"}}}
 GPU = {"cpus": 1, "gpu_clock_mhz": [900, 1000, 950]}
 
 
@@ -152,6 +154,9 @@ GPU = {"cpus": 1, "gpu_clock_mhz": [900, 1000, 950]}
         ({"samples": SAMPLES[:5]}, "samples: Tuple should have at least 6 items"),
         ({"samples": [*SAMPLES[:5], SAMPLES[0] | {"label": 3}]}, "samples: must be among the counts of confusion"),
         ({"samples": [*SAMPLES[:5], SAMPLES[0] | {"prediction": 10}]}, "samples.5.prediction: Input should be less"),
+        ({"samples": [*SAMPLES[:5], SAMPLES[0]]}, "samples: must be different images"),
+        ({"memory": MEMORY | {"device_peak_bytes": 1}, **ON_CPU}, "memory: has figures of a GPU"),
+        ({"conditions": CONDITIONS | {"gpu_other_processes": 1}, **ON_CPU}, "memory: has figures of a GPU"),
         ({"classes": ["cat", "cat", *"cdefghij"]}, "classes: one of them is there twice"),
         ({"result_hash": None, "nulls": make_record().nulls | {"result_hash": "x"}}, "result_hash: must be there with"),
         ({"confusion": None, "nulls": make_record().nulls | {"confusion": "x"}}, "result_hash: must be there with"),
@@ -163,7 +168,7 @@ GPU = {"cpus": 1, "gpu_clock_mhz": [900, 1000, 950]}
         ({"segments": [DAY | {"start": "2026-01-02"}]}, "segments.0.start: must be a date"),
         ({"segments": [DAY | {"end": "9999-01-02T00:00:00Z"}]}, "segments.0.end: must be a date"),
         ({"segments": [DAY | {"end": "yesterday"}]}, "segments.0.end: Invalid isoformat string"),
-        ({"conditions": dict.fromkeys(Conditions.model_fields) | GPU}, "conditions.gpu_clock_mhz: must be the lowest"),
+        ({"conditions": CONDITIONS | GPU}, "conditions.gpu_clock_mhz: must be the lowest"),
         ({"fingerprint": {"numerics": NUMERICS | {"threads": "2"}}}, "threads: must be a whole number above 0"),
         ({"fingerprint": {"numerics": NUMERICS | {"precision": "bf16"}}}, "precision: is not that of the spec"),
         ({"fingerprint": {"numerics": NUMERICS | {"deterministic": "no"}}}, "deterministic: is not that of the spec"),
@@ -171,11 +176,19 @@ GPU = {"cpus": 1, "gpu_clock_mhz": [900, 1000, 950]}
         ({"classes": ["\x1b[2J", "cat", *"cdefghij"]}, "classes: must have printable names of at most 100 letters"),
         ({"attempt": 1_000_000}, "attempt: Input should be less than or equal to 999999"),
         ({"schema_version": 2.0}, "format 2.0 is not that of this suite (2)"),
-        ({"schema_version": True}, "format True is not that of this suite (2)"),
-        ({"schema_version": "9" * 9_000}, "format 9999999999999999999… is not that of this suite (2)"),
+        ({"schema_version": "2"}, 'format "2" is not that of this suite (2)'),
+        ({"schema_version": True}, "format true is not that of this suite (2)"),
+        ({"schema_version": "9" * 9_000}, 'format "999999999999999999… is not that of this suite (2)'),
         ({"status": "x" * 10_001}, "is longer than 10,000 characters"),
         ({"parameters": 10**400}, "a whole number beyond 64 bits"),
         ({"nulls": dict.fromkeys(map(str, range(1_001)), "")}, "an object of more than 1,000 keys"),
+        ({"segments": [DAY] * 10_001}, "segments: Tuple should have at most 10000 items"),
+        (
+            {"spec": SPEC | {"overrides": ["epochs=1"] * 1_000}},
+            "overrides: must together have at most 4,000 characters",
+        ),
+        ({"nulls": dict.fromkeys(map(str, range(101)), "")}, "nulls: Dictionary should have at most 100 items"),
+        ({"nulls": {"energy_j": "x" * 2_001}}, "nulls.energy_j: String should have at most 2000 characters"),
         ({"segments": [{}] * 400_000}, "holds more than 400,000 values"),
         ({"failure": "x" * (8 << 20)}, "where 8,388,608 are the most"),
     ],

@@ -7,9 +7,9 @@ from tabulate import tabulate
 
 from resnet18.cli import options as opt
 from resnet18.cli.preview import Preview, budget_text, filled, outline
-from resnet18.cli.report import all_with
+from resnet18.cli.report import all_with, told
 from resnet18.records.record import Record
-from resnet18.records.store import Store, is_done, last_attempts
+from resnet18.records.store import is_done, last_attempts
 from resnet18.spec.errors import SpecError, did_you_mean
 from resnet18.spec.experiment import SCALES, TESTED_AT, parse_data
 from resnet18.spec.load import load_benchmarks
@@ -42,7 +42,7 @@ def plan_command(what: opt.WhatToRun, results: opt.Results = opt.LOCAL, time_ste
     from resnet18.measure.devices import present_devices
 
     source = parse_data(what.data or SCALES[what.scale].data)
-    records = Store(results).read().records
+    records = told(results).records
     view = filled(outline(what, source, present_devices(prove=False)), records, time_steps=time_steps)
     rows = plan_rows(view, last_attempts(records))
     shown = [{**row, "seconds": "" if row["seconds"] is None else duration(row["seconds"])} for row in rows]
@@ -151,7 +151,7 @@ def power_command(
     known = [name for name in METRICS if name != "epochs_to_level"]
     if metric not in known:
         raise SpecError(f'--metric "{metric}"', f"unknown{did_you_mean(metric, known)}", allowed=known)
-    records = last_attempts(Store(results).read().records).values()
+    records = last_attempts(told(results).records).values()
     benchmarks = load_benchmarks(names)
     found = list(spreads(benchmarks, records, metric)) or planned(metric)
     reports = {benchmark.report for benchmark in benchmarks}

@@ -43,10 +43,16 @@ def report_command(
 
 
 def readings_of(results: Path) -> Readings:
-    """Return what a folder of records holds, and tell of records that are damaged; UnfinishedError if it is empty."""
-    readings = Store(results).read()
+    """Return what a folder of records holds, as `told`; UnfinishedError if it is empty."""
+    readings = told(results)
     if not readings.records and not readings.refused:
         raise UnfinishedError(str(results), "there are no records", next_step="make some with: make bench")
+    return readings
+
+
+def told(results: Path) -> Readings:
+    """Return what a folder of records holds, and tell of records that are damaged."""
+    readings = Store(results).read()
     for error in readings.refused:
         opt.say(f"left out: {error}")
     return readings

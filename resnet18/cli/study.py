@@ -11,8 +11,8 @@ from tabulate import tabulate
 
 from resnet18.cli import options as opt
 from resnet18.cli.preview import Preview, filled, fitting, outline
+from resnet18.cli.report import told
 from resnet18.cli.run import carry_out, report_after, runner_of
-from resnet18.records.store import Store
 from resnet18.spec.errors import SpecError
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, parse_data
 from resnet18.spec.load import load_benchmarks, suite_files
@@ -98,7 +98,7 @@ def outlines(
 
 def plan_rows(views: Mapping[str, Preview], how: opt.HowToRun, budget_s: float) -> list[dict[str, Any]]:
     """Return a flat row for each part; a run that several parts share is counted as to run in the first alone."""
-    records, rows, planned = Store(how.results).read().records, list[dict[str, Any]](), set[str]()
+    records, rows, planned = told(how.results).records, list[dict[str, Any]](), set[str]()
     for title, asked in views.items():
         view = filled(asked, records, keep_stale=how.keep_stale, jobs=how.jobs or 1)
         shared = {run.run_id for run in view.pending} & planned

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from resnet18.records import disk
 from resnet18.records.record import Record
@@ -23,7 +23,7 @@ from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError
 from resnet18.spec.identity import digest
 from resnet18.spec.resolve import Request
-from resnet18.spec.validation import strict_json
+from resnet18.spec.validation import first_finding, strict_json
 from resnet18.tables.selection import case_records, requests_of
 
 Cases = Mapping[str, Sequence[Record]]
@@ -107,8 +107,9 @@ def read_baseline(folder: Path) -> Baseline:
     """
     try:
         index = Index.model_validate(strict_json(disk.read(folder / INDEX)))
-    except (OSError, ValueError) as error:
-        reason = f"is no index of a baseline that this suite reads: {' '.join(str(error).splitlines()[:3])}"
+    except (OSError, ValueError, IntegrityError) as error:
+        said = first_finding(error, "index") if isinstance(error, ValidationError) else str(error).partition("\n")[0]
+        reason = f"is no index of a baseline that this suite reads: {said}"
         raise IntegrityError(str(folder / INDEX), reason, next_step=f"update the suite, or {MAKE_ONE}") from None
     readings = Store(folder).read()
     if readings.refused:

@@ -18,6 +18,9 @@ RUN = ["metric", "case", "seed"]
 MOST_BYTES = 256_000_000
 """Some five million lines; memory holds about twelve times as much."""
 MOST_COMMAS = 100  # on a line
+OTHER_SEPARATORS = (";", "\t", "|")
+NAMELESS = "Unnamed: "
+"""How pandas calls a column without a name."""
 TOLD = 5
 """Mistakes that are told."""
 MOST_NAMES = 12
@@ -72,16 +75,18 @@ def _content(path: Path) -> bytes:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise SpecError(where, f"larger than {MOST_BYTES:,} bytes", next_step="leave out metrics that no claim needs")
+    content = content.removeprefix(codecs.BOM_UTF8)
     for number, line in enumerate(io.BytesIO(content), start=1):  # with 200,000 fields pandas takes minutes
         if line.count(b",") > MOST_COMMAS:
             raise SpecError(f"{where}: line {number}", f"more than {MOST_COMMAS} commas", next_step=FORMAT)
+        if not line.startswith(b"#") and line.count(b'"') % 2:  # no field needs a line end
+            raise SpecError(f"{where}: line {number}", 'opens a quotation mark (") without closing it')
     return content
 
 
 def _texts(path: Path) -> pd.DataFrame:
     """Return the fields of a CSV file by line, counted as an editor does; lines without any are left out."""
     where, remarks, at, content = str(path), 0, 0, _content(path)
-    content = content.removeprefix(codecs.BOM_UTF8)
     while content.startswith(b"#", at):
         remarks, at = remarks + 1, content.find(b"\n", at) + 1 or len(content)
     content = b"\n" * remarks + content[at:]  # a quotation mark in a remark opens nothing
@@ -96,11 +101,8 @@ def _texts(path: Path) -> pd.DataFrame:
         raise SpecError(where, f"not UTF-8: line {line} has the byte {content[error.start]:#04x}") from None
     except pd.errors.EmptyDataError:
         raise SpecError(where, "has no head: its first line names the columns", allowed=COLUMNS) from None
-    except pd.errors.ParserError as error:  # rows are counted from 0; a line with too many fields is named
-        _, opens, row = str(error).strip().rpartition(" string starting at row ")
-        if opens:
-            raise SpecError(f"{where}: line {int(row) + 1}", 'opens a quotation mark (") without closing it') from None
-        raise SpecError(where, f"is no CSV: {row}", next_step=FORMAT) from None
+    except pd.errors.ParserError as error:  # a line with too many fields is named
+        raise SpecError(where, f"is no CSV: {str(error).strip()}", next_step=FORMAT) from None
     _check_columns(f"{where}: line {remarks + 1}", [*texts.columns])
     if not isinstance(texts.index, pd.RangeIndex):  # pandas takes the first field of longer lines for a row's name
         raise SpecError(f"{where}: line {remarks + 2}", "has more fields than the head", next_step=FORMAT)
@@ -112,6 +114,10 @@ def _texts(path: Path) -> pd.DataFrame:
 
 def _check_columns(where: str, columns: Collection[str]) -> None:
     for name in columns:
+        if separator := next((one for one in OTHER_SEPARATORS if one in name), None):
+            raise SpecError(where, f"its columns are separated by {separator!r}, not by commas", next_step=FORMAT)
+        if name.startswith(NAMELESS):
+            raise SpecError(where, "has a column without a name: a comma too many?", allowed=COLUMNS)
         if name.rpartition(".")[0] in COLUMNS:  # so pandas calls the second
             raise SpecError(where, f'the column "{name.rpartition(".")[0]}" is there twice')
         if name not in COLUMNS:

@@ -8,13 +8,14 @@ from datetime import datetime
 from itertools import chain
 from math import isclose
 
-from resnet18.records.record import Epoch, Record
+from resnet18.records.record import Conditions, Epoch, Memory, Record
 from resnet18.spec.experiment import LAST_EPOCHS, Experiment
 
 Rules = Iterator[tuple[str, bool]]
 SCOPES = ("train_s", "data_wait_s", "statistics_s", "eval_as_published_s", "eval_clean_s")
 MOST_RATES = 200  # epochs whose learning rate is computed again, which takes as long as the epochs before are many
 ROUNDING = 1e-9  # relative, of sums and cosines: another processor may round otherwise
+ON_GPU = ("allocated_", "reserved_", "device_", "process_peak_", "gpu_")
 WHOLE = ("threads", "interop_threads", "gpu_memory_bytes")
 
 
@@ -83,6 +84,9 @@ def _origin(record: Record) -> Rules:
     for key in WHOLE:
         value = numerics.get(key, 1)
         yield f"fingerprint.numerics.{key}: must be a whole number above 0", type(value) is int and value > 0
+    if numerics.get("device", execution.device) == "cpu":
+        of_gpu = record.energy_j, *_of_gpu(record.memory), *_of_gpu(record.conditions)
+        yield "memory: has figures of a GPU, and the run was on the CPU", all(value is None for value in of_gpu)
     clocks = (record.conditions and record.conditions.gpu_clock_mhz) or ()
     yield "conditions.gpu_clock_mhz: must be the lowest, median and highest", [*clocks] == sorted(clocks)
     yield "classes: one of them is there twice", len({*(record.classes or ())}) == len(record.classes or ())
@@ -114,3 +118,10 @@ def _result(record: Record) -> Rules:
     yield "confusion: its counts are not those of the last epoch", counts == (last.correct, last.images)
     seen = [sample.label < len(rows) and rows[sample.label][sample.prediction] for sample in record.samples]
     yield "samples: must be among the counts of confusion", all(seen)
+    indices = {sample.index for sample in record.samples}
+    yield "samples: must be different images", len(indices) == min(len(record.samples), last.images)
+
+
+def _of_gpu(values: Memory | Conditions | None) -> list[object]:
+    """Return what only a GPU has, null included."""
+    return [value for key, value in values or () if key.startswith(ON_GPU)]

@@ -4,6 +4,7 @@ Why a time is unreliable is computed from the conditions whenever a record is re
 records too. Null is unknown and says nothing against a time.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from resnet18.records.record import (
 )
 from resnet18.spec.errors import IntegrityError, disk_errors, short
 from resnet18.spec.identity import digest, ids_of
-from resnet18.spec.validation import strict_json
+from resnet18.spec.validation import first_finding, strict_json
 
 NO_SIZE = "the attempt did not run out of memory, or its message does not say"
 NO_COMMIT = "git names no commit: the package lies in no checkout, or in another user's, or git is missing"
@@ -178,8 +179,7 @@ def parse_record(text: bytes, name: str) -> Record:
     try:
         return _parsed(text, name)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'record'}: {first['msg'].removeprefix('Value error, ')}"
+        reason = first_finding(error, "record")
     except (ValueError, TypeError, ArithmeticError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
     raise IntegrityError(name, f"is no record: {short(reason, 200)}", next_step="move the file away")
@@ -188,9 +188,9 @@ def parse_record(text: bytes, name: str) -> Record:
 def _parsed(text: bytes, name: str) -> Record:
     content = strict_json(text)
     if not isinstance(content, dict):
-        raise TypeError("is no JSON object")
+        raise TypeError("must be a JSON object")
     if (version := content.get("schema_version")) != SCHEMA_VERSION or type(version) is not int:
-        what = f"format {short(version, 20)} is not that of this suite ({SCHEMA_VERSION})"
+        what = f"format {short(json.dumps(version), 20)} is not that of this suite ({SCHEMA_VERSION})"
         raise IntegrityError(name, what, next_step="use the suite that made it, or move the file away")
     if content.get("record_hash") != record_hash(content):
         what, next_step = "was changed after it was written", "restore the file, or delete it and run again"

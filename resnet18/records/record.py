@@ -8,8 +8,9 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from resnet18.spec.benchmark import Assumption
-from resnet18.spec.errors import Items, Model
+from resnet18.spec.errors import LONGEST, Items, Model
 from resnet18.spec.experiment import Execution, Experiment, ScaleName
+from resnet18.spec.resolve import MOST_OPTIONS
 
 SCHEMA_VERSION = 2
 """Since 2 ids and code hash cover other things, and `summary` and `unreliable` have these names."""
@@ -23,7 +24,7 @@ FINAL: frozenset[Status] = frozenset({"ok", "diverged", "oom_device", "unsupport
 # dictionaries that JSON has for them, so their fields are strict one by one.
 COMPACT = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
-MOST_ATTEMPTS = 999_999
+MOST_ATTEMPTS, MOST_SEGMENTS = 999_999, 10_000
 MOST = 2**53  # of anything that is counted: every whole number up to it is a float, too
 Seconds = Annotated[float, Strict(), Field(ge=0, le=1e10)]
 Positive = Annotated[int, Strict(), Field(ge=1, le=MOST)]
@@ -34,6 +35,7 @@ Row = Annotated[Items[Count], Field(min_length=OUTPUTS, max_length=OUTPUTS)]
 Share = Annotated[float, Field(ge=0, le=1.01)]  # counters of the system are read one after the other
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Text = Annotated[str, Field(max_length=LONGEST)]
 
 
 @dataclass(frozen=True, slots=True, config=COMPACT)
@@ -130,7 +132,7 @@ class Fingerprint(Model):
     """Identity, and the numerics inside which equal experiments give equal bits."""
 
     identity: Identity
-    numerics: dict[str, str | int | bool] | None
+    numerics: Annotated[dict[str, Text | int | bool], Field(max_length=100)] | None
 
 
 def _is_moment(text: str) -> str:
@@ -141,6 +143,12 @@ def _is_moment(text: str) -> str:
 
 
 Moment = Annotated[str, AfterValidator(_is_moment)]
+
+
+def _are_few(options: tuple[str, ...]) -> tuple[str, ...]:
+    if sum(map(len, options)) > MOST_OPTIONS:  # a table of epochs repeats them on every line
+        raise ValueError(f"must together have at most {MOST_OPTIONS:,} characters")
+    return options
 
 
 class Segment(Model):
@@ -163,7 +171,9 @@ class RecordSpec(Model):
 
     experiment: Experiment
     execution: Execution
-    overrides: Items[str]  # the `-o` and `--device` options that the run was asked for with
+    overrides: Annotated[
+        Items[str], AfterValidator(_are_few)
+    ]  # the `-o` and `--device` options that the run was asked for with
     assumptions: Items[Assumption]
 
 
@@ -198,7 +208,7 @@ class Record(Model):
     flags: Items[Flag] = ()
     spec: RecordSpec
     fingerprint: Fingerprint
-    segments: Items[Segment]
+    segments: Annotated[Items[Segment], Field(max_length=MOST_SEGMENTS)]
     epochs: Items[Epoch]
     time: Time
     memory: Memory
@@ -211,7 +221,7 @@ class Record(Model):
     parameters: Positive | None
     summary: Summary | None
     failure: Failure | None
-    nulls: dict[str, str]
+    nulls: Annotated[dict[str, Text], Field(max_length=100)]
     result_hash: Sha256 | None
     record_hash: Sha256
 

@@ -15,6 +15,7 @@ from resnet18.spec.optimizer import OPTIMIZERS
 from resnet18.spec.validation import parse_toml, validated
 
 DEVICE_OPTION = "--device="
+MOST_OPTIONS = 4_000  # characters of all overrides
 Specs = tuple[Experiment, Execution]
 
 
@@ -71,7 +72,7 @@ def at_scale(experiment: dict[str, Any], request: Request, *, about_size: bool) 
 def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ...]:
     """Return `-o` options in one form and order: `lr=0.010` and `lr=0.01` ask for the same; the last of a key counts.
 
-    Raises SpecError at an option that is not key=value on one line.
+    Raises SpecError at an option that is not key=value on one line, and where all are too long.
     """
     found = {}
     for option in options:
@@ -82,7 +83,11 @@ def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ..
         value = _toml_value(text)
         found[key.strip()] = _as_toml(value)
     first = [f"{DEVICE_OPTION}{device}"] if device else []
-    return (*first, *(f"{key}={value}" for key, value in sorted(found.items())))
+    overrides = (*first, *(f"{key}={value}" for key, value in sorted(found.items())))
+    if sum(map(len, overrides)) > MOST_OPTIONS:
+        what = f"together have more than {MOST_OPTIONS:,} characters"
+        raise SpecError("options -o", what, next_step="write a benchmark of your own: benchmarks/README.md")
+    return overrides
 
 
 def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value

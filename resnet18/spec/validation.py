@@ -22,6 +22,7 @@ SENTENCES = {
     "literal_error": "{key}: unknown value {text}",
     "string_pattern_mismatch": "{key}: {text} has a character that is not allowed here",
     "model_attributes_type": '{key}: must be a table such as {{ name = "…" }}, got {text}',
+    "tuple_type": "{key}: must be an array, got {text}",
     "union_tag_not_found": "{key}: the key {discriminator} is missing (a case replaces a table as a whole)",
     "union_tag_invalid": '{key}: unknown name "{tag}"',
     "value_error": "{key}: {error}",
@@ -45,10 +46,16 @@ def validated(model: type[M], values: Mapping[str, Any], where: str, next_step: 
         raise _error_of(where, model, error, next_step) from None
 
 
+def first_finding(error: ValidationError, whole: str) -> str:
+    """Return what pydantic found first, after its key; `whole` stands for the value as a whole."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg'].removeprefix('Value error, ')}"
+
+
 def _error_of(where: str, model: type[BaseModel], error: ValidationError, next_step: str) -> SpecError:
     # An array whose items are all wrong is also "too short": that is no second mistake. Nor is a value that stands
-    # under another key as well, which nobody wrote.
-    found = {(one["type"], one["loc"][1:] or one["loc"], id(one["input"])): one for one in error.errors()[::-1]}
+    # under another key as well, which nobody wrote: the augmentation of the training images is that of the test images.
+    found = {(one["type"], _twin(one["loc"]), id(one["input"])): one for one in error.errors()[::-1]}
     findings = [one for one in reversed(found.values()) if one["type"] != "too_short"] or error.errors()
     told = [_sentence(model, one) for one in findings[:6]]
     text, allowed = told[0]
@@ -58,6 +65,10 @@ def _error_of(where: str, model: type[BaseModel], error: ValidationError, next_s
     if findings[0]["type"] == "union_tag_invalid" or findings[0]["loc"] == ("model",):
         next_step = next_step or HOW_TO_ADD
     return SpecError(where, text, allowed=allowed, next_step=next_step)
+
+
+def _twin(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    return (str(place[0]).removeprefix("test_"), *place[1:]) if place else place
 
 
 def _sentence(model: type[BaseModel], finding: ErrorDetails) -> tuple[str, list[str]]:
