@@ -20,7 +20,7 @@ from builders import (
     make_toml,
 )
 
-from resnet18.cli.app import reported
+from resnet18.cli.app import call, reported
 from resnet18.cli.options import benchmark_names
 from resnet18.execution.attempt import run_lock
 from resnet18.execution.job import Finished
@@ -177,6 +177,19 @@ def test_a_reader_that_has_seen_enough_is_no_regression(words, tmp_path):
         errors = process.stderr.read()
 
     assert (128 + signal.SIGPIPE, False) == (process.returncode, "Traceback" in errors)
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--sc\u202e\x1b[31m"], ["nothing\u202e"], ["plan", "--scale", "\x9b5m\u202e"]]
+)
+def test_no_argument_moves_the_cursor_when_it_is_refused(words, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["resnet18", *words])
+    with pytest.raises(SystemExit) as ended:
+        call()
+
+    said = capsys.readouterr().err
+    assert (2, True) == (ended.value.code, "\\u202e" in said)
+    assert said.replace("\n", "").isprintable()
 
 
 def test_a_run_is_told_as_events_for_programs(cli, tmp_path):

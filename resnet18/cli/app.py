@@ -41,6 +41,8 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a command."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""
+UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
+"""What typer raises at any mistake in the arguments; it names one kind alone."""
 TYPED = "RESNET18_TYPED"
 """The variable in which a program that calls the command, such as make, says what its user typed."""
 VERIFY_DATA_HELP = "cifar10, fashion-mnist-mini or imagefolder:PATH; default: the record's data set."
@@ -191,7 +193,12 @@ def call() -> None:
     (log := logging.StreamHandler()).setFormatter(LogFormat())
     logging.basicConfig(handlers=[log])
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        said = printable(error.format_message())
+        error.format_message = lambda: said  # type: ignore[method-assign]  # `show` frames it, and repeats arguments
+        error.show()
+        sys.exit(error.exit_code)
     except (SystemExit, BrokenPipeError) as ended:  # typer ends with 1, which is for a regression
         if BrokenPipeError in {type(ended), type(ended.__context__)}:
             sys.exit(reported(BrokenPipeError()))
