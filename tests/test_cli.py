@@ -179,11 +179,8 @@ def test_a_reader_that_has_seen_enough_is_no_regression(words, tmp_path):
     assert (128 + signal.SIGPIPE, False) == (process.returncode, "Traceback" in errors)
 
 
-@pytest.mark.parametrize(
-    "words", [["run", "--sc\u202e\x1b[31m"], ["nothing\u202e"], ["plan", "--scale", "\x9b5m\u202e"]]
-)
-def test_no_argument_moves_the_cursor_when_it_is_refused(words, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["resnet18", *words])
+def test_no_argument_moves_the_cursor_when_it_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["resnet18", "run", "--sc\u202e\x1b[31m"])
     with pytest.raises(SystemExit) as ended:
         call()
 
