@@ -73,10 +73,11 @@ def test_the_last_two_of_a_run_are_kept_until_they_are_cleared(checkpoints, tmp_
         checkpoints.save(make_checkpoint(step))
     kept = [load_checkpoint(path).head.training["steps"] for path in checkpoints.files()]
     latest = checkpoints.latest()[0].head.training["steps"]
+    (checkpoints.folder / f".{RUN}.00000004.x.checkpoint.0.tmp").touch()  # its writer was killed
     checkpoints.clear()
 
     assert ([2, 3], 3) == (kept, latest)
-    assert ([], 1) == (checkpoints.files(), len(other.files()))
+    assert other.files() == [*checkpoints.folder.iterdir()]
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(checkpoints):

@@ -94,8 +94,8 @@ class Checkpoints:
         return None, tuple(refused)
 
     def clear(self) -> None:
-        """Remove them: the run has its result."""
-        for path in self.files():
+        """Remove them, and what killed writers left of others: the run has its result."""
+        for path in (*self.files(), *self.folder.glob(f".{self.run_id}.*.tmp")):
             path.unlink(missing_ok=True)
 
 
