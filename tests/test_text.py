@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resnet18.cli.app import reported
-from resnet18.spec.errors import SpecError, json_line, one_line, printable, redacted
+from resnet18.spec.errors import SpecError, json_line, one_line, printable
+from resnet18.spec.redaction import redacted
 
 
 @given(st.text(alphabet=st.characters(), max_size=40))
@@ -132,8 +133,48 @@ def test_a_public_text_loses_who_and_where_and_keeps_what(text, expected, person
     assert (text if expected is None else expected) == redacted(text, folders=["/srv/my results/", ""])
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            'password: x, "password": "x y", --password x',
+            'password: [secret], "password": [secret], --password [secret]',
+        ),
+        ("pwd=x PASSWORD='two words' auth=x", "pwd=[secret] PASSWORD=[secret] auth=[secret]"),
+        ("X-Amz-Signature=x&?sig=x&access_key=x", "X-Amz-Signature=[secret]&?sig=[secret]&access_key=[secret]"),
+        ("AccountKey=x; api-key: sk-x", "AccountKey=[secret]; api-key: [secret]"),
+        ("Authorization: Basic x y\nCookie: a=x; b=x", "Authorization: [secret]\nCookie: [secret]"),
+        ("'Authorization: token ghp_x' and ghp_0123456789ab", "'Authorization: [secret]' and [secret]"),
+        ('password="cut off', "password=[secret]"),
+        ("db+pass/ 1, db%2Bpass%2f+1, db%2Bpass/%201", "[secret], [secret], [secret]"),
+        ("10.0.0.7:80, 10.0.0.0/8, fe80::1: 2001:db8::2:1", "[address]:80, [address]/8, [address]: [address]"),
+        ("00:1a:2b:3c:4d:5e and 00-1A-2B-3C-4D-5E", "[address] and [address]"),
+        ("host01.cluster.example.com, a.b.ethz.ch, node7.local", "[host], [host], [host]"),
+        ("banana 2.14.1, 12:30:45, v1.2.3.4, a==9.1.0.70, version 1.2.3.4, 1.2.3.4.5, 0000:3b:00.0", None),
+        ("groups=1, key=(2, 3), KeyError: 'password', authored, compass=3, max_tokens=5", None),
+        ("test_a.b.py, torch.nn.functional, model.net, x.y.local, sha256:ab12, x[1::2], c10d::add", None),
+    ],
+)
+def test_a_public_text_loses_secrets_and_addresses_and_keeps_what_looks_like_them(text, expected, monkeypatch):
+    """Secrets by their labels, or as values of variables; versions, times, modules and torch's messages stay."""
+    monkeypatch.setenv("MONKEY", "banana")
+    monkeypatch.setenv("DB_PWD", "db+pass/ 1")
+
+    assert (text if expected is None else expected) == redacted(text)
+
+
+@pytest.mark.parametrize("name", ["APIKEY", "PASSWD", "PGPASSWORD", "AUTHTOKEN", "COOKIE", "My_Key2", "SSHPASS"])
+def test_a_variable_whose_name_has_a_word_for_a_secret_is_one(name, monkeypatch):
+    monkeypatch.setenv(name, "banana")
+
+    assert "a [secret]" == redacted("a banana")
+
+
 @given(st.text(alphabet=st.characters(), max_size=3_000))
 @example("x" * 10**6)
+@example("-" * 10**5)
+@example("password='" * 10**4)
+@example("a-." * 10**5)
 def test_a_redacted_text_fits_a_record(text):
     """Whatever a library says: no surrogate, which JSON cannot hold, and at most 2,000 characters."""
     found = redacted(text, folders=["/somewhere"])

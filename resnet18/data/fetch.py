@@ -28,8 +28,9 @@ from rich.filesize import decimal
 
 from resnet18.data.archives import ARCHIVES, PYTHON, Archive, file_sha256
 from resnet18.records import disk
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line, redacted
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line
 from resnet18.spec.metric import duration
+from resnet18.spec.redaction import redacted
 
 OWN_URL = "RESNET18_CIFAR10_URL"
 URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-~]*)?", re.IGNORECASE | re.ASCII)
