@@ -7,7 +7,7 @@ from markdown_it import MarkdownIt
 
 from resnet18.report.document import Code, Items, Line, Section, Strong
 from resnet18.report.markdown import blocks_text, escape, table
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.tables.cells import Column, Table, Text, Value
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -36,7 +36,7 @@ WRITTEN = {
 
 def words(text):
     """Text as a page shows it: a row of white space is one space."""
-    return " ".join(plain(text).split())
+    return " ".join(visible(text).split())
 
 
 def seen(inline):

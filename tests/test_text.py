@@ -3,14 +3,17 @@
 import json
 import platform
 import re
+from unicodedata import category
 
 import pytest
 from builders import TOML, make_benchmark
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from resnet18.cli.app import reported
-from resnet18.spec.errors import SpecError, json_line, one_line, printable
+from resnet18.spec.claim import Name
+from resnet18.spec.errors import SpecError, is_shown, json_line, one_line, printable
 from resnet18.spec.redaction import redacted
 
 
@@ -22,6 +25,25 @@ def test_printable_text_holds_nothing_that_a_terminal_obeys(text):
     assert text.count("\n") == shown.count("\n")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", shown)
     assert shown == shown.encode("utf-8").decode("utf-8")
+
+
+IGNORABLE = (  # Default_Ignorable_Code_Point in Unicode 16's DerivedCoreProperties.txt
+    *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), *range(0x200B, 0x2010)),
+    *(*range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x3164, *range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0),
+    *(*range(0xFFF0, 0xFFF9), *range(0x1BCA0, 0x1BCA4), *range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000)),
+)
+
+
+def test_a_character_that_shows_nothing_is_written_out_and_refused_in_names():
+    """Whatever Unicode calls control, format, separator of lines or ignorable."""
+    hidden = {chr(at) for at in range(0x110000) if category(chr(at)) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+    hidden |= set(map(chr, IGNORABLE))
+    name = TypeAdapter(Name)
+
+    assert set() == {one for one in hidden if one_line(one) == one or is_shown(one)}
+    for one in hidden:
+        with pytest.raises(ValidationError):
+            name.validate_python(f"8{one}")
 
 
 def test_ordinary_text_is_printed_as_it_is():

@@ -10,7 +10,7 @@ from resnet18.gate.check import Finding, exit_code_of
 from resnet18.report import document as doc
 from resnet18.report.document import Code, Line, Link, Section, Strong
 from resnet18.report.verdicts import evidence_of
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.tables.cells import Column, Table, Text
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
@@ -112,13 +112,13 @@ def escape(text: str) -> str:
 
 def escape_inline(text: str) -> str:
     """Return text that markdown prints as it is inside a line, at whose beginning it does not stand."""
-    harmless = _SPECIAL.sub(r"\\\1", plain(text))
+    harmless = _SPECIAL.sub(r"\\\1", visible(text))
     return _BARE_LINK.sub(lambda found: f"{found[1]}&#46;", harmless.replace("://", "&#58;//").replace("@", "&#64;"))
 
 
 def code(text: str) -> str:
     """Return text as markdown's code, on one line: its fence is longer than any row of backticks inside."""
-    inside = plain(text)
+    inside = visible(text)
     fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", inside)), default=0))
     space = " " if "`" in inside else ""
     return f"{fence}{space}{inside}{space}{fence}"

@@ -15,10 +15,19 @@ Items = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]  # a mill
 
 _UNSEEN = r"\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
-"""Inside the brackets of a pattern: control characters, direction characters, and what has no width or breaks lines."""
-NO_CONTROLS_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}"
-"""The same for texts of several lines: tabs and line ends may stand."""
 _HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what is no letter: bytes of a file name, say
+# The rest of category Cf, and of Default_Ignorable_Code_Point in Unicode's DerivedCoreProperties.txt. What is beyond
+# U+FFFF is in the pattern as it is: engines write it in different ways.
+_IGNORABLE = (
+    r"\u00ad\u034f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u206a-\u206f\u3164"
+    r"\ufe00-\ufe0f\uffa0\ufff0-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+NOT_SHOWN = rf"{NO_CONTROLS}{_IGNORABLE}"
+"""Inside the brackets of a pattern: control and direction characters, and what shows nothing or breaks lines."""
+NOT_SHOWN_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}{_IGNORABLE}"
+"""The same for texts of several lines: tabs and line ends may stand."""
+_WRITTEN_OUT = re.compile(rf"{_HIDDEN.pattern}|[{_IGNORABLE}]")
 _COMMAND = re.compile(r"^\s*:(?=:)|#(?=#\[)")  # which GitHub obeys in a log
 
 
@@ -44,12 +53,22 @@ def json_line(value: object) -> str:
 
 def one_line(text: str) -> str:
     r"""Return printable text on one line: a line end is written out too, as `\n`."""
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _WRITTEN_OUT.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def is_shown(text: str) -> bool:
+    """Say whether every character of a text can be seen; of spaces only the plain one counts."""
+    return text.isprintable() and text == one_line(text)
 
 
 def plain(text: str) -> str:
     """Return text in which a space replaces whatever a terminal would obey."""
     return _HIDDEN.sub(" ", text)
+
+
+def visible(text: str) -> str:
+    """Return plain text without what shows nothing, such as a soft hyphen."""
+    return _WRITTEN_OUT.sub("", plain(text))
 
 
 def short(text: object, most: int = 80) -> str:

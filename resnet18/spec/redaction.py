@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from pathlib import PurePath
 from urllib.parse import quote
 
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 
 LONGEST = 2_000  # characters of a redacted text
 LEAST_SECRET, LEAST_NAME = 6, 3  # characters; a shorter secret, or name of a user or host, would be found everywhere
@@ -79,7 +79,7 @@ def redacted(text: str, folders: Iterable[str] = ()) -> str:
     text = _URL.sub(r"\1://…", text)
     text = _ACCOUNT.sub("[user]@[host]", _PATH.sub(_last_name, text))
     text = _without_names(_HOST.sub("[host]", _ADDRESS.sub(_without_address, text)))
-    return "\n".join(plain(line) for line in text.split("\n"))[:LONGEST]
+    return "\n".join(visible(line) for line in text.split("\n"))[:LONGEST]
 
 
 def home_folder() -> str:
