@@ -1,5 +1,7 @@
 """Markdown, as a real parser reads it: what went in comes out, and nothing else."""
 
+import html
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -62,6 +64,34 @@ def test_a_paragraph_shows_the_text_that_went_in(text):
     shown, kinds = seen(tokens[1])
     assert words(text) == shown
     assert kinds <= {"text", "text_special"}
+
+
+@given(FRAGMENTS)
+@example("F #")
+@example("##")
+def test_a_heading_shows_the_text_that_went_in(text):
+    (start, inline, _) = MARKDOWN.parse(blocks_text([Section(text, ())]))
+
+    assert ("h2", words(text)) == (start.tag, seen(inline)[0])
+    assert seen(inline)[1] <= {"text", "text_special"}
+
+
+@given(FRAGMENTS)
+@example("</summary><img src=x onerror=y>")
+def test_what_is_opened_shows_its_title_and_no_tag_of_it(text):
+    written = MARKDOWN.render(blocks_text([Section(text, (), is_folded=True)]))
+    title = written.removeprefix("<details><summary>").partition("</summary>")[0]
+
+    assert "<" not in title
+    assert words(text) == words(html.unescape(title))
+
+
+@given(st.text(" \u00a0x*#-1.", max_size=12))
+def test_strong_text_shows_what_went_in_wherever_spaces_are(text):
+    tokens = MARKDOWN.parse(blocks_text([Line(" ", Strong(text), " b")]))
+
+    assert ["paragraph_open", "inline", "paragraph_close"] == [token.type for token in tokens]
+    assert words(f"{text} b") == seen(tokens[1])[0]
 
 
 @st.composite
