@@ -218,8 +218,9 @@ def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
     start = asked if response.status == 206 else 0
     if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-{size - 1}/"):
         raise MirrorError("answers with other bytes than were asked for")
-    if response.length != size - start:  # None: says no length. Some networks send a page instead of everything
-        raise MirrorError(f"offers {response.length} bytes where {size - start} are missing")
+    if response.length != size - start:  # some networks send a page instead of everything
+        offered = "a file of unknown length" if response.length is None else f"{response.length} bytes"
+        raise MirrorError(f"offers {offered} where {size - start} bytes are missing")
     return start
 
 
