@@ -184,14 +184,11 @@ def test_a_decoded_copy_of_what_cannot_be_trained_on_is_refused(name, array, dec
         open_data(source, verify=False)
 
 
-@pytest.mark.parametrize(
-    ("about", "said"), [([1], "about.json: Input should be an object"), ({"classes": "ab"}, "classes: Input should be")]
-)
-def test_a_decoded_copy_whose_description_is_none_is_refused_in_words(about, said, decoded):
+def test_a_decoded_copy_whose_description_is_none_is_refused_in_words(decoded):
     source, copy = decoded
-    (copy / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    (copy / "about.json").write_text("[1]", encoding="utf-8")
 
-    with pytest.raises(IntegrityError, match=said):
+    with pytest.raises(IntegrityError, match="Input should be an object"):
         open_data(source, verify=False)
 
 

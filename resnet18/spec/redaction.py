@@ -27,12 +27,12 @@ _SECRET_NAME = re.compile(rf"(?i){_ANYWHERE}|pwd|{_APART}|(?<![a-z])(?:key|token
 # What follows `password: `, `"auth": `, `sig=`, `--token ` or `Bearer ` ends with its quotes, else with the word; what
 # follows `Authorization: ` or `Cookie: `, with the line.
 _SECRET = re.compile(
-    r"(?i)(?P<label>(?P<line>(?:authorization|(?<![a-z])cookie)\\?['\"]?[ \t]?[=:][ \t]?)"
-    rf"|(?:{_ANYWHERE}|(?<![a-z])pwd)[\w-]{{0,30}}\\?['\"]?[ \t]{{0,3}}(?:=>?|:(?!:))[ \t]{{0,3}}"
-    rf"|{_APART}(?:=|\\?['\"][ \t]?:[ \t]?)|(?<!-)--[\w-]{{0,30}}(?:{_ANYWHERE}|pwd|{_APART})[\w-]{{0,30}} |bearer )"
+    r"(?i)(?P<label>(?P<line>(?:authorization|(?<![a-z])cookie)\\?['\"]? ?[=:] ?)"
+    rf"|(?:{_ANYWHERE}|(?<![a-z])pwd)[\w-]{{0,30}}\\?['\"]? {{0,3}}(?:=>?|:(?!:)) {{0,3}}"
+    rf"|{_APART}(?:=|\\?['\"] ?: ?)|(?<!-)--[\w-]{{0,30}}(?:{_ANYWHERE}|pwd|{_APART})[\w-]{{0,30}} |bearer )"
     r"(?:[bru]?\\?(?P<quote>['\"])(?:(?!(?P=quote))[^\n])*(?P=quote)?|(?(line)[^\n']+|[^\s'\",;&]+))"
 )
-_KNOWN_SHAPES = re.compile(r"(?<!\w)(?:gh[opsu]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|eyJ)[\w-]{12,}")  # tokens
+_TOKEN = re.compile(r"(?<!\w)(?:gh[opsu]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|eyJ)[\w-]{12,}")  # without a label
 _URL = re.compile(r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,20})://[^\s'\"<>]*", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[^\s/@'\"<>()\[\]]{1,100}@[\w.-]+")
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
@@ -75,11 +75,11 @@ def redacted(text: str, folders: Iterable[str] = ()) -> str:
         last = "…" if folder == home_folder() else f"…/{PurePath(folder).name}"
         text = text.replace(f"{folder}{os.sep}", "…/")
         text = re.sub(rf"{re.escape(folder)}(?![\w-])", last.replace("\\", r"\\"), text)
-    text = _KNOWN_SHAPES.sub("[secret]", _SECRET.sub(r"\g<label>[secret]", text))
-    text = _URL.sub(r"\1://…", text)
-    text = _ACCOUNT.sub("[user]@[host]", _PATH.sub(_last_name, text))
-    text = _without_names(_HOST.sub("[host]", _ADDRESS.sub(_without_address, text)))
-    return "\n".join(visible(line) for line in text.split("\n"))[:LONGEST]
+    text = "\n".join(map(visible, text.split("\n")))  # before what goes by shape, which hidden letters would change
+    text = _TOKEN.sub("[secret]", _SECRET.sub(r"\g<label>[secret]", text))
+    text = _PATH.sub(_last_name, _URL.sub(r"\1://…", text))
+    text = _ADDRESS.sub(_without_address, _ACCOUNT.sub("[user]@[host]", text))
+    return _without_names(_HOST.sub("[host]", text))[:LONGEST]
 
 
 def home_folder() -> str:
@@ -89,20 +89,15 @@ def home_folder() -> str:
 
 def _in_address_too(letter: str) -> str:
     """Return a pattern of a letter of a secret: as it is, or as it stands in a URL."""
-    encoded = quote(letter, safe="", errors="surrogateescape")
-    return (
-        re.escape(letter) if encoded == letter else f"(?:{re.escape(letter)}|(?i:{encoded}){'|[+]' * (letter == ' ')})"
-    )
+    here, encoded = re.escape(letter), quote(letter, safe="", errors="surrogateescape")
+    return here if encoded == letter else f"(?:{here}|(?i:{encoded})|[+])"  # `+` is a space
 
 
 def _without_address(found: re.Match[str]) -> str:
     """Return `[address]`, or what only looks like IPv6: a time, a slice, a name of C++."""
-    text, groups = found[0], [group for group in found[0].split(":") if group]
-    if "." in text or found[1]:
-        return "[address]"
+    text, is_long = found[0], re.match("(?i)(?:2[0-9a-f]|f[cde])[0-9a-f]{2}:|(?:.*[0-9a-f]:+){2}[0-9a-f]", found[0])
     with suppress(ValueError):
-        if IPv6Address(text) and (len(groups) > 2 or re.match("(?i)(?:2[0-9a-f]|f[cde])[0-9a-f]{2}:", text)):
-            return "[address]"
+        return "[address]" if "." in text or found[1] or (is_long and IPv6Address(text)) else text
     return text
 
 
