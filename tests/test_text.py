@@ -96,16 +96,6 @@ def test_what_a_library_says_is_printed_without_what_a_terminal_obeys(kind, debu
     assert "\x1b" not in errors
 
 
-@pytest.mark.parametrize(
-    "arguments", [["audit", "\x1b[2Jx"], ["plan", "--data", "\x1b[2Jx"], ["plan", "-o", "\x1b[2J=1"]]
-)
-def test_an_argument_is_repeated_without_what_a_terminal_obeys(arguments, cli):
-    result = cli(*arguments)
-
-    assert 2 == result.exit_code
-    assert "\x1b" not in result.output
-
-
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\ufeff"])
 @pytest.mark.parametrize("place", ['name = "8"', '"A table"', '"a report, section 1"', '"Which is better?"', '"12.5"'])
 def test_a_spec_with_a_character_that_a_terminal_obeys_is_refused(place, character, tmp_path):
@@ -160,11 +150,12 @@ def person(monkeypatch):
         ('password="cut off', "password=[secret]"),
         ("db+pass/ 1, db%2Bpass%2f+1, db%2Bpass/%201", "[secret], [secret], [secret]"),
         ("key-of-1 key-of-2 key-of-3 key-of-4 key-of-5 key-of-6", " ".join(["[secret]"] * 6)),
-        ("10.0.\u00ad0.7:80, 10.0.0.0/8, fe80::1: 2001:db8::2:1", "[address]:80, [address]/8, [address]: [address]"),
+        ("10.0.\u00ad0.7:80, 10.0.0.1-10.0.0.9", "[address]:80, [address]-[address]"),
+        ("fe80::1: 2001:db8::2:1, ffff:0:0:0:0:0:0:1", "[address]: [address], [address]"),
         ("00:1a:2b:3c:4d:5e and 00-1A-2B-3C-4D-5E", "[address] and [address]"),
-        ("host01.cluster.example.com, a.b.ethz.ch, node7.local", "[host], [host], [host]"),
-        ("banana 2.14.1, 12:30:45, v1.2.3.4, a==9.1.0.70, version 1.2.3.4, 1.2.3.4.5, 0000:3b:00.0", None),
-        ("groups=1, key=(2, 3), KeyError: 'password', authored, compass=3, max_tokens=5", None),
+        ("host01.cluster.example.com, a.b.ethz.ch, node7.local, a.b.svc.cluster.local", ", ".join(["[host]"] * 4)),
+        ("2.14.1, 12:30:45, v1.2.3.4, a==9.1.0.70, cu12-9.1.0.70, version 1.2.3.4, 1.2.3.4.5, 0000:3b:00.0", None),
+        ("banana, groups=1, key=(2, 3), KeyError: 'password', authored, compass=3, max_tokens=5", None),
         ("test_a.b.py, torch.nn.functional, model.net, x.y.local, sha256:ab12, x[1::2], c10d::add", None),
     ],
 )

@@ -15,15 +15,16 @@ from resnet18.spec.errors import visible
 LONGEST = 2_000  # characters of a redacted text
 LEAST_SECRET, LEAST_NAME = 6, 3  # characters; a shorter secret, or name of a user or host, would be found everywhere
 HOMES = {"home", "users", "documents and settings"}  # what holds a folder for each person, on any system
-PLACES = {"PWD", "OLDPWD"}  # variables that a shell sets to folders
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\))")  # colours, cursor, links
 # Words in the name of a secret. The first stand anywhere in it, the second by themselves: `AUTH` is not in `authored`.
 _ANYWHERE = (
     "token(?!s|i[sz])|secret|passw|passphrase|credential"
     "|(?:api|access|account|auth|client|master|private|secret|shared|signing|ssh)[ _-]?key|(?:db|my|ssh|user)pass"
 )
-_APART = "(?<![a-z])(?:o?auth|cookie|jwt|pass|sas|sig(?:nature)?)s?(?![a-z])"
-_SECRET_NAME = re.compile(rf"(?i){_ANYWHERE}|pwd|{_APART}|(?<![a-z])(?:key|token)s?(?![a-z])")  # of a variable
+_APART = "(?<![a-z])(?:o?auth|cookie|jwt|pass|pw|sas|sig(?:nature)?)s?(?![a-z])"
+_SECRET_NAME = re.compile(
+    rf"(?i){_ANYWHERE}|(?<!old)\Bpwd|{_APART}|(?<![a-z])(?:key|token)s?(?![a-z])"
+)  # of a variable
 # What follows `password: `, `"auth": `, `sig=`, `--token ` or `Bearer ` ends with its quotes, else with the word; what
 # follows `Authorization: ` or `Cookie: `, with the line.
 _SECRET = re.compile(
@@ -32,12 +33,13 @@ _SECRET = re.compile(
     rf"|{_APART}(?:=|\\?['\"] ?: ?)|(?<!-)--[\w-]{{0,30}}(?:{_ANYWHERE}|pwd|{_APART})[\w-]{{0,30}} |bearer )"
     r"(?:[bru]?\\?(?P<quote>['\"])(?:(?!(?P=quote))[^\n])*(?P=quote)?|(?(line)[^\n']+|[^\s'\",;&]+))"
 )
-_TOKEN = re.compile(r"(?<!\w)(?:gh[opsu]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|eyJ)[\w-]{12,}")  # without a label
+_TOKEN = re.compile(r"(?<!\w)(?:gh[opsu]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|AIza|eyJ)[\w-]{12,}")
 _URL = re.compile(r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,20})://[^\s'\"<>]*", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[^\s/@'\"<>()\[\]]{1,100}@[\w.-]+")
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _ADDRESS = re.compile(  # IPv4, unless it is a version; MAC; what may be IPv6
-    rf"(?i)(?<![\w.])(?<!\w-)(?<![=<>~!]=)(?<!version[ =])(?<!version: ){_BYTE}(?:\.{_BYTE}){{3}}(?!\.?\w)"
+    r"(?i)(?<![\w.])(?<![a-z]-)(?<![a-z]\d\d-)(?<![=<>~!]=)(?<!version[ =])(?<!version: )"
+    rf"{_BYTE}(?:\.{_BYTE}){{3}}(?!\.?\w)"
     r"|(?<![\w:-])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![\w:-])"
     r"|(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?<=::))(?:%\w{1,15})?(?!\w)"
 )
@@ -45,8 +47,8 @@ _ADDRESS = re.compile(  # IPv4, unless it is a version; MAC; what may be IPv6
 # may have, such as `net`, a hyphen or a machine's number in the first name.
 _HOST = re.compile(
     r"(?i)(?<![\w./-])(?:(?:[a-z0-9][a-z0-9-]{0,62}\.){2,8}(?:arpa|com|corp|edu|gov|intranet|lan|localdomain|mil|org"
-    r"|au|ch|cn|de|eu|fr|jp|kr|nl|uk)|(?=[a-z0-9]{1,30}-|(?:cn|compute|dgx|gpu|host|login|master|node|server|worker)\d)"
-    r"(?:[a-z0-9][a-z0-9-]{0,62}\.){1,8}(?:internal|local|net))(?![\w-]|\.\w)"
+    r"|svc\.cluster\.local|au|ch|cn|de|eu|fr|jp|kr|nl|uk)"
+    r"|(?=[a-z0-9]{1,30}-|(?:cn|compute|dgx|gpu|host|login|master|node|server|worker)\d)(?:[a-z0-9][a-z0-9-]{0,62}\.){1,8}(?:internal|local|net))(?![\w-]|\.\w)"
 )
 _NAME = r"[^\\/\s'\":]+"
 # Python prints paths in quotes, in which spaces may stand. In others a name ends at the first character that most lack.
@@ -66,7 +68,7 @@ def redacted(text: str, folders: Iterable[str] = ()) -> str:
     Of a path its last name is kept, of what lies in one of the folders the way from there, and of a URL its scheme.
     """
     text = _ESCAPES.sub("", text[: 10 * LONGEST])
-    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name) and name not in PLACES}
+    secrets = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     for value in sorted(secrets, key=len, reverse=True):  # the longest first: one may hold another
         if LEAST_SECRET <= len(value) <= len(text):
             text = re.sub("".join(map(_in_address_too, value)), "[secret]", text)
