@@ -13,6 +13,7 @@ T = TypeVar("T")
 # TOML and JSON know arrays, not tuples: the container converts, its items stay strict.
 Items = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]  # a million wrong items are one finding
 
+# Through `plain` the code hash has these three in it: a change makes every record stale, so more stands below.
 _UNSEEN = r"\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
 _HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what is no letter: bytes of a file name, say
