@@ -142,7 +142,7 @@ regress: $(READY)  ### compare this code with the commit before: results, times,
 	@$(BIN)/python benchmarks/suite/regress.py $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
 
 baseline: $(READY)  ### make this commit's runs the baseline of this machine (results/baseline)
-	@$(BIN)/python benchmarks/suite/regress.py --keep $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),--seeds $(SEEDS))
+	@$(BIN)/python benchmarks/suite/regress.py --keep $(if $(DATA),--data "$(DATA)") $(if $(BASE),--base "$(BASE)") $(if $(SEEDS),--seeds $(SEEDS))
 
 test-engines: $(VENV)/.ray  ### tests with a real Ray cluster of three nodes on this machine
 	@$(BIN)/python -m pytest tests/engines --soak --durations=5

@@ -82,6 +82,7 @@ WRITERS = {
     "cli/options.py": {"typer.echo"},
     "execution/progress.py": {"self._console.print", "self._console.file.write"},
     "execution/worker.py": {"sys.stderr.write"},
+    "__main__.py": {"sys.stderr.write"},  # where that function cannot be imported; it prints a `repr`
 }
 """What prints for people, through the function that writes out what a terminal obeys; so does the format of logs."""
 PRINTS = re.compile(

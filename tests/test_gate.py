@@ -104,10 +104,26 @@ CHECKS = {
     "as fast": (lambda: judge(SIDE, base=SIDE), "train_s", "ok", "time, head by base 1.0000", 0),
     "faster": (lambda: judge(FASTER, base=SIDE), "train_s", "ok", "time, head by base 0.80", 0),
     "unknown processors": (lambda: judge(UNKNOWN, UNKNOWN), "bits", "not compared", "cpu_model, which is unknown", 0),
+    "three seeds of more": (
+        lambda: check(Sides({CASE: SIDE}, {CASE: SIDE}, {CASE: SIDE[3:]}), Gate(seeds=6)),
+        "bits",
+        "missing",
+        "a check takes 6, both sides have seeds 3, 4, 5",
+        3,
+    ),
+    "three pairs of more": (
+        lambda: check(Sides({CASE: SIDE}, {CASE: SIDE}, {CASE: SIDE[3:]}), Gate(seeds=6)),
+        "train_s",
+        "missing",
+        "3 pairs of a base and a head, 6 are needed",
+        3,
+    ),
+    "a seed without a base": (lambda: judge(SIDE[:1]), "bits", "missing", "both sides have seeds 0", 3),
+    "saved bytes of a stranger": (lambda: judge(SIDE), "saved_bytes", "not compared", "only the older code", 0),
     "their costs": (lambda: judge(UNKNOWN, base=UNKNOWN), "train_s", "not compared", "cpu_model, which is unknown", 0),
     "a small baseline": (lambda: judge(SAME, SIDE[:5]), "clean_accuracy", "missing", "n = 5, its spread takes 6", 3),
     "few seeds": (lambda: judge(SAME[:2], TEN), "clean_accuracy", "missing", "2 seeds were run, a check takes 3", 3),
-    "equal accuracies": (lambda: judge(SIDE[:1]), "clean_accuracy", "ok", "settled by the bits", 0),
+    "equal accuracies": (lambda: judge(SIDE[:3]), "clean_accuracy", "ok", "settled by the bits", 0),
     "another bit than the base": (lambda: judge(OTHER_BIT, (), SIDE), "bits", "regression", "685 and 699; if that", 1),
     "its accuracy": (lambda: judge(OTHER_BIT, (), SIDE), "clean_accuracy", "missing", "1 seeds were run", 1),
     "a change that was meant": (lambda: judge(MEANT, MEANT, SIDE), "bits", "ok", "equal to those of the baseline", 0),
@@ -172,7 +188,7 @@ def test_the_page_says_first_what_was_found_and_what_was_compared_and_what_was_n
 
     assert page[0] == (
         "No regression found. Compared: spec, parameters, steps, accuracy (of mine/8). "
-        "Not compared: results to the last bit, training time, peak memory (of mine/8)."
+        "Not compared: saved bytes, results to the last bit, training time, peak memory (of mine/8)."
     )
     assert page[2].endswith("False alarms: at most 1 % of checks.")
     assert failed[0].startswith("**Regression.** Compared: spec, parameters, steps, results to the last bit")
@@ -294,7 +310,40 @@ def test_a_case_that_was_left_out_is_said_and_the_rest_passes(tmp_path, toml, ga
     base = make_store(tmp_path / "base", *records_of(toml, sizes=(8,))).results
     done = gate(records_of(toml, sizes=(8,)), "--base", base)
 
-    assert (0, True) == (done.exit_code, "Not compared: all (of mine/16)." in done.output), done.output
+    assert (0, True) == (done.exit_code, "Not compared: all (of mine/16);" in done.output), done.output
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "says"),
+    [
+        (
+            '[{"case": "mine/8", "saved_bytes": 1000}, {"case": "mine/16", "saved_bytes": 1000}]',
+            0,
+            "compared: nothing.",
+        ),
+        ('[{"case": "mine/8", "saved_bytes": 900}]', 1, "| mine/8 | saved\\_bytes | regression | 900 and now 1000"),
+        ('[{"case": "mine/8"}]', 0, "Not compared: saved bytes (of mine/8 and mine/16)"),
+        ("{", 0, "Not compared: saved bytes (of mine/8 and mine/16)"),
+    ],
+)
+def test_saved_bytes_are_held_against_what_the_code_of_the_base_tells(told, code, says, root, toml, gate):
+    """Those of a baseline are of older code: after a change that was meant they would alarm for ever."""
+    for path in root.glob("*/index.json"):
+        path.write_text(path.read_text("utf-8").replace("1000", "2000"), "utf-8")
+    base = make_store(root.parent / "base", *records_of(toml)).results
+    (base / "forecast.json").write_text(told, "utf-8")
+    done = gate(records_of(toml), "--base", base)
+
+    assert (code, True) == (done.exit_code, says in " ".join(done.output.split())), done.output
+
+
+def test_a_baseline_that_cannot_be_read_is_left_out_and_costs_nothing_else(root, toml, gate):
+    (root / "other").mkdir()
+    (root / "other/index.json").write_text('{"schema_version": 2, "commit": "", "cases": {}}', "utf-8")
+    fits, other = gate(records_of(toml, range(2))), gate(records_of(toml, range(2), data="e" * 64))
+
+    assert (0, True) == (fits.exit_code, f"left out: {root}/other/index.json" in fits.stderr), fits.output
+    assert (3, True) == (other.exit_code, f"precision None); left out: {root}/other" in other.stderr), other.output
 
 
 def test_a_baseline_stands_for_its_numerics_until_a_new_one_takes_its_place(root, toml, gate):
@@ -341,6 +390,7 @@ def test_a_damaged_baseline_has_a_message_of_its_own(name, text, code, says, roo
     done = gate(records_of(root.parent / "mine.toml", range(2)))
 
     assert (code, True) == (done.exit_code, says in done.output), done.output
+    assert done.output.rpartition("error: ")[2].count("next: ") == 1
 
 
 def test_what_autograd_saves_is_computed_of_every_case_that_has_records():

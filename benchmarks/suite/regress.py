@@ -1,135 +1,175 @@
 """`make regress` and `make baseline`: train the cases of regress.toml, and judge them or keep them.
 
-    python benchmarks/suite/regress.py [--data DATA] [--base COMMIT] [--seeds N] [--to FOLDER] [--keep]
+    python benchmarks/suite/regress.py [--data DATA] [--base COMMIT | --keep] [--seeds N] [--to FOLDER]
 
 The code of a base commit runs beside this one, at the same time, each in processes of its own. With --keep there is no
-base, nothing is timed, and runs share the machine. Ends with the exit code of `resnet18 check`; 3 where there is no
-base, or where it cannot read regress.toml.
+base, nothing is timed, and runs share the machine. Ends with the exit code of `resnet18 check`; 3 where nothing could
+be compared, 2, 4, 5 or 75 where this code or its options, data or folder are why (docs/gate.md).
 """
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from resnet18.cli.app import OF_A_CALLER
-from resnet18.cli.check import left_out
-from resnet18.measure.host import usable_cpus
-from resnet18.spec.errors import SuiteError
-from resnet18.spec.load import load_benchmark
+try:
+    from base_commit import NAME_ONE, ROOT, NotMeasuredError, chosen_base, code_of, ending_of
 
-ROOT = Path(__file__).parents[2]
+    from resnet18.cli.app import TYPED
+    from resnet18.cli.check import FORECAST, left_out
+    from resnet18.data.archives import find_archive
+    from resnet18.execution.processes import end_with_parent
+    from resnet18.execution.runner import git_commit
+    from resnet18.measure.host import usable_cpus
+    from resnet18.records import disk
+    from resnet18.spec.benchmark import Benchmark
+    from resnet18.spec.errors import EnvironmentMissingError, LockedError, SpecError, SuiteError, disk_errors, printable
+    from resnet18.spec.experiment import CIFAR10, data_folder, parse_data
+    from resnet18.spec.load import load_benchmark
+except Exception as error:  # noqa: BLE001 - Python would end with 1, which says that there is a regression
+    sys.stderr.write(
+        f"nothing was compared: this code cannot be imported: {error!r}\n  next: mend it, or: make clean\n"
+    )
+    sys.exit(3)
+
 SPEC = Path(__file__).with_name("regress.toml")
 SIZE = ("-o", "train_images=1024", "-o", "epochs=5", "-o", "test_images_last=250")
 """Five epochs, of which the last three have small rates: their median differs little between seeds (docs/gate.md)."""
-MAINS = ("origin/main", "main", "origin/HEAD", "origin/master", "master")
-"""Where the branch that others are merged into is looked for."""
-NAME_ONE = "name a commit: BASE=commit"
 CHANGE_S = 0.1  # less than an epoch takes
+PLAN_S, FORECAST_S, END_S = 60, 300, 60
+"""How long a plan, a forecast and the end of a run are waited for."""
+JUDGED = {0, 3}
+"""Exit codes of runs whose records say how each of them ended."""
+MOST_SEEDS = 1_000
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LOCK = "regress.lock"
+"""In the folder of the records: whoever holds it may remove them. It says, too, that a check made the folder."""
 
 
-class NotMeasuredError(Exception):
-    """Nothing can be compared; the text says why, and what to do."""
+def like(code: Path) -> dict[str, Any]:
+    """Return how a command of a folder's code is started: it ends with this one, and repeats what was typed here."""
+    typed = {TYPED: os.environ.get(TYPED) or shlex.join(sys.orig_argv), "PYTHONPATH": str(code)}
+    return {"cwd": code, "env": {**os.environ, **typed}, "preexec_fn": end_with_parent}
 
 
-def git(*words: str) -> str | None:
-    """Return what git answers about this checkout, also in a hook of another; None where it knows no answer."""
-    own = {name: value for name, value in os.environ.items() if name not in OF_A_CALLER}
+def resnet18(code: Path, *words: str, limit_s: float | None = None) -> subprocess.CompletedProcess[str]:
+    """Let the code of a folder carry out a command; with a limit of time its output is kept, else it is shown."""
+    command, quiet = [sys.executable, "-m", "resnet18", *words], limit_s is not None
+    how = {"capture_output": quiet, "text": True, "errors": "replace", "timeout": limit_s, **like(code)}
+    return subprocess.run(command, check=False, **how)
+
+
+def check_plan(code: Path, who: str, words: list[str]) -> None:
+    """Raise NotMeasuredError where code cannot plan the runs: older code may not know what these ask for."""
+    if not (code / "resnet18").is_dir():
+        raise NotMeasuredError(f"{who} has no package resnet18 where this checkout has it; {NAME_ONE}")
     try:
-        done = subprocess.run(["git", "-C", str(ROOT), *words], env=own, stdout=subprocess.PIPE, text=True, check=False)
-    except OSError:  # there is no git
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def missing(what: str) -> NotMeasuredError:
-    """Return the error for a commit that is not there: in a shallow clone others are."""
-    if git("rev-parse", "--is-shallow-repository") == "true":
-        return NotMeasuredError(f"{what}: this clone is shallow; fetch the full history (in CI: fetch-depth: 0)")
-    return NotMeasuredError(f"{what}; {NAME_ONE}")
-
-
-def chosen_base() -> tuple[str, str]:
-    """Return the commit that this code is compared with, and which it is in words."""
-    head = git("rev-parse", "--verify", "HEAD")
-    if head is None:  # git has said why
-        raise NotMeasuredError("no commit of git is checked out here: there is nothing to compare with")
-    if git("status", "--porcelain", "--untracked-files=no"):
-        return head, "the last commit, since there are uncommitted changes"
-    main = next((name for name in MAINS if git("rev-parse", "--verify", "--quiet", name)), None)
-    if main is not None and git("branch", "--show-current") != main.removeprefix("origin/"):
-        fork = git("merge-base", main, "HEAD")
-        if fork is None:
-            raise missing(f"no commit is in the history of both HEAD and {main}")
-        if fork != head:
-            return fork, f"where HEAD left {main}"
-    parent = git("rev-parse", "--verify", "--quiet", "HEAD^1")
-    if parent is None:
-        raise missing("HEAD has no parent")
-    return parent, "the first parent of HEAD"
+        planned = resnet18(code, "plan", str(SPEC), *words, limit_s=PLAN_S)
+    except subprocess.TimeoutExpired:
+        raise NotMeasuredError(f"{who} has not planned its runs after {PLAN_S} seconds") from None
+    if planned.returncode:
+        says = f"{who} cannot plan the runs of {SPEC.name}: {ending_of(planned.stderr or planned.stdout)}"
+        is_ours = code == ROOT and planned.returncode > 1
+        raise NotMeasuredError(says if is_ours else f"{says}; {NAME_ONE}", planned.returncode if is_ours else 3)
 
 
 @contextmanager
-def code_of(commit: str) -> Iterator[Path]:
-    """Check a commit out into a folder that is gone afterwards, and return where this suite lies in it."""
-    where = git("rev-parse", "--show-prefix")
-    if where is None or git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
-        raise missing(f"git knows no commit {commit}")
-    with tempfile.TemporaryDirectory(prefix="resnet18-base-") as name:
-        folder = Path(name) / "base"
-        if git("worktree", "add", "--quiet", "--detach", str(folder), commit) is None:  # git has said why
-            raise NotMeasuredError(f"{commit} cannot be checked out")
-        try:
-            yield folder / where
-        finally:
-            git("worktree", "remove", "--force", str(folder))
+def held(results: Path) -> Iterator[None]:
+    """Hold the folder of the records.
+
+    Raises SpecError where it holds what no check has made, LockedError while another check holds it.
+    """
+    is_new = not os.path.lexists(results) or (results.is_dir() and not any(results.iterdir()))
+    if not is_new and not (results / LOCK).is_file():
+        next_step = "choose a new folder with --to, or move this away"
+        raise SpecError(str(results), "was not made by a check, which would remove what it holds", next_step=next_step)
+    with ExitStack() as stack:
+        with disk_errors(EnvironmentMissingError, str(results), "cannot be written", "choose another with --to"):
+            disk.make_folder(results)
+            try:
+                stack.enter_context(disk.lock(results / LOCK))
+            except disk.LockIsTakenError as error:
+                next_step = "wait for its end, or choose another folder with --to"
+                raise LockedError(str(results), f"{error} carries out a check there", next_step=next_step) from None
+        yield
 
 
-def resnet18(code: Path, *words: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    """Let the code of a folder carry out a command."""
-    command = [sys.executable, "-m", "resnet18", *words]
-    environment = {**os.environ, "PYTHONPATH": str(code)}
-    return subprocess.run(command, cwd=code, env=environment, check=False, capture_output=quiet, text=True)
+def clear(results: Path) -> None:
+    """Remove the records of an earlier check; LockedError where a run goes on among them."""
+    for folder in (results / name for name in ("head", "base")):
+        with ExitStack() as stack, disk_errors(EnvironmentMissingError, str(folder), "cannot be removed"):
+            for lock in folder.glob("locks/*.lock"):
+                try:
+                    stack.enter_context(disk.lock(lock))
+                except disk.LockIsTakenError as error:
+                    what, next_step = f"{error} carries out a run there", "end it, or choose another folder with --to"
+                    raise LockedError(str(folder), what, next_step=next_step) from None
+            if folder.exists():
+                shutil.rmtree(folder)
 
 
-def check_readable(code: Path, commit: str, words: list[str]) -> None:
-    """Raise NotMeasuredError where older code does not know what this code's runs are asked for with."""
-    if not (code / "resnet18").is_dir():
-        raise NotMeasuredError(f"{commit} has no package resnet18 where this checkout has it; {NAME_ONE}")
-    planned = resnet18(code, "plan", str(SPEC), "--seeds", "1", *words, quiet=True)
-    if planned.returncode:
-        says = " ".join((planned.stderr or planned.stdout).split())
-        raise NotMeasuredError(f"{commit} cannot read this commit's {SPEC.name}: {says}; {NAME_ONE} that can")
+def start(code: Path, results: Path, words: list[str]) -> subprocess.Popen[bytes]:
+    """Let the code of a folder begin its runs. What a base prints is kept beside its records, and not shown."""
+    command = [sys.executable, "-m", "resnet18", "run", str(SPEC), "--results", str(results), *words]
+    with results.with_suffix(".log").open("wb") as log:
+        shown = {} if code == ROOT else {"stdout": log, "stderr": log}
+        return subprocess.Popen(command, **shown, **like(code))
 
 
-def side_by_side(base: Path, results: Path, seeds: int, words: list[str]) -> None:
-    """Run both codes at the same time, each on half of the processors; ten times a second they change places.
+def train(codes: Mapping[str, Path], results: Path, words: list[str]) -> None:
+    """Run codes at the same time; two have half of the processors each, and ten times a second they change places.
 
     Whatever slows the machine, or one of its processors, slows both alike. Where processors cannot be assigned (Linux
-    alone lets a process do so), or there is one, both share all.
+    alone lets a process do so), or there is one, both share all. Raises NotMeasuredError where one of them ends without
+    having recorded how its runs ended. Whatever ends this, no run goes on after it.
     """
     processors = sorted(usable_cpus())
     halves = [processors[: len(processors) // 2], processors[len(processors) // 2 :]]
-    sides = [start(base, results / "base", seeds, words, quiet=True), start(ROOT, results / "head", seeds, words)]
+    sides = dict[str, subprocess.Popen[bytes]]()
     try:
-        while any(side.poll() is None for side in sides):
-            for side, half in zip(sides, halves, strict=True):
-                if side.poll() is None:  # else another process may have its number by now
+        for name, code in codes.items():
+            sides[name] = start(code, results / name, words)
+        while None in (ended := {name: side.poll() for name, side in sides.items()}).values():
+            check_ended(ended, results)
+            for (name, side), half in zip(sides.items(), halves, strict=False):
+                if len(sides) > 1 and ended[name] is None and side.poll() is None:  # its number may be another's by now
                     assign(side.pid, half)
             halves.reverse()
             time.sleep(CHANGE_S)
+        check_ended(ended, results)
     finally:
-        for side in sides:
-            if side.poll() is None:
-                side.terminate()
+        end(sides.values())
+
+
+def check_ended(ended: Mapping[str, int | None], results: Path) -> None:
+    """Raise NotMeasuredError where a side ended with another exit code; that of the head is this command's."""
+    for name, code in sorted(ended.items(), reverse=True):  # the head first: what both lack is no fault of the base
+        if code not in {None, *JUDGED}:
+            log = results / f"{name}.log"
+            says = f"; {log} ends: {ending_of(log.read_text(errors='replace'))}" if name == "base" else ""
+            is_ours = name == "head" and code in {2, 4, 5, 75}
+            raise NotMeasuredError(f"the runs of the {name} ended with exit code {code}{says}", code if is_ours else 3)
+
+
+def end(sides: Collection[subprocess.Popen[bytes]]) -> None:
+    """Tell whatever still runs to end, then wait for each; kill what has not ended by then."""
+    going = [side for side in sides if side.poll() is None]
+    for side in going:
+        side.terminate()
+    for side in going:
+        try:
+            side.wait(END_S)
+        except subprocess.TimeoutExpired:
+            side.kill()
             side.wait()
 
 
@@ -142,67 +182,102 @@ def assign(process: int, processors: list[int]) -> None:
                 assign(int(child), processors)
 
 
-def start(code: Path, results: Path, seeds: int, words: list[str], *, quiet: bool = False) -> subprocess.Popen[bytes]:
-    """Let the code of a folder begin so many seeds of each case. How that ended is in the records."""
-    command = [sys.executable, "-m", "resnet18", "run", str(SPEC), "--seeds", str(seeds), "--results", str(results)]
-    environment, shown = {**os.environ, "PYTHONPATH": str(code)}, subprocess.DEVNULL if quiet else None
-    return subprocess.Popen([*command, *words], cwd=code, env=environment, stdout=shown)
+def keep_forecast(base: Path, results: Path, request: list[str]) -> None:
+    """Keep what the base's own code says of the bytes that autograd saves; nothing where it cannot tell."""
+    with suppress(subprocess.TimeoutExpired):
+        told = resnet18(base, "forecast", str(SPEC), "--scale", "smoke", *request, "--json", limit_s=FORECAST_S)
+        if told.returncode == 0:
+            disk.make_folder(results)
+            disk.replace(results / FORECAST, told.stdout.encode())
 
 
 def seeds_of(asked: int | None, fewest: int) -> int:
-    """Return the number of seeds; NotMeasuredError where fewer are asked for than a check needs."""
+    """Return the number of seeds; NotMeasuredError where fewer are asked for than a check needs, SpecError at more."""
     if asked is not None and asked < fewest:
         raise NotMeasuredError(f"SEEDS={asked} is too few: a check takes at least {fewest}")
+    if asked is not None and asked > MOST_SEEDS:
+        raise SpecError(f"SEEDS={asked}", "is too many", allowed=[f"{fewest} to {MOST_SEEDS:,}"])
     return asked or fewest
+
+
+def words_of(benchmark: Benchmark, data: str | None) -> list[str]:
+    """Return what runs are asked for with, but for their seeds; a SuiteError where the data set is not there."""
+    skipped = left_out(benchmark)
+    kept = [word for case in benchmark.cases if case.name not in skipped for word in ("--case", case.name)]
+    words = [*SIZE, *(kept if skipped else ())]
+    if data is None:
+        return words
+    source = parse_data(data)
+    if source.label == CIFAR10:
+        find_archive(data_folder())
+    return [*words, "--data", data.partition(":")[0] + (f":{source.path.resolve()}" if source.path else "")]
 
 
 def measure(asked: argparse.Namespace, results: Path) -> int:
     """Run, then judge, and return the exit code."""
     benchmark = load_benchmark(SPEC)
-    assert benchmark.gate is not None  # noqa: S101 - it stands in the file
+    if benchmark.gate is None:
+        raise SpecError(SPEC.name, "has no [gate]: nothing says how much may change")
     seeds = seeds_of(asked.seeds, (2 if asked.keep else 1) * benchmark.gate.seeds)
-    skipped = left_out(benchmark)
-    kept = [word for case in benchmark.cases if case.name not in skipped for word in ("--case", case.name)]
-    name, colon, path = (asked.data or "").partition(":")
-    data = ["--data", f"{name}:{Path(path).resolve()}" if colon else name] if name else []
-    words = [*SIZE, *(kept if skipped else ()), *data]
-    shutil.rmtree(results, ignore_errors=True)
-    check = ["check", str(SPEC), "--results", str(results / "head")]
-    if asked.keep:
-        start(ROOT, results / "head", seeds, [*words, "--jobs", str(len(usable_cpus()))]).wait()
-        return resnet18(ROOT, *check, "--keep").returncode
-    commit, which = (asked.base, "as asked for") if asked.base else chosen_base()
-    print(f"base: {commit:.12}, {which}", flush=True)  # noqa: T201 - a script
-    with code_of(commit) as base:
-        check_readable(base, f"{commit:.12}", words)
-        side_by_side(base, results, seeds, words)
-    return resnet18(ROOT, *check, "--base", str(results / "base")).returncode
+    words = [*words_of(benchmark, asked.data), "--seeds", str(seeds)]
+    check_plan(ROOT, "this code", words)
+    if asked.keep and git_commit()[1] is not False:
+        raise SpecError(str(ROOT), "is not a clean commit of git", next_step="commit, then: make baseline")
+    with held(results):
+        if asked.keep:
+            clear(results)
+            train({"head": ROOT}, results, [*words, "--jobs", str(len(usable_cpus()))])
+            return judged(results, "--keep")
+        commit, which = chosen_base(asked.base)
+        print(f"base: {commit:.12}, {which}", flush=True)  # noqa: T201 - a script
+        with code_of(commit) as base:
+            check_plan(base, f"{commit:.12}", words)
+            clear(results)
+            keep_forecast(base, results / "base", [*SIZE])
+            train({"base": base, "head": ROOT}, results, words)
+        return judged(results, "--base", str(results / "base"))
+
+
+def judged(results: Path, *words: str) -> int:
+    """Return the exit code of `resnet18 check`, which prints the page."""
+    return resnet18(ROOT, "check", str(SPEC), "--results", str(results / "head"), *words).returncode
+
+
+def end_by_exit() -> None:
+    """Let the first signal end this command, which then ends what it has started; later ones are not heard.
+
+    A signal that was ignored before, as by `nohup`, is ignored.
+    """
+
+    def stop(number: int, _frame: object) -> None:
+        for other in ENDINGS:
+            signal.signal(other, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for number in ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    either = parser.add_mutually_exclusive_group()
     parser.add_argument("--data", help="as for resnet18 run; embedded data if left out")
-    parser.add_argument("--base", help="commit to run beside this code; default: see docs/gate.md")
+    either.add_argument("--base", help="commit to run beside this code; default: see docs/gate.md")
     parser.add_argument("--seeds", type=int, help="of each side; the [gate]'s number if left out, twice it with --keep")
     parser.add_argument("--to", type=Path, default=Path("results/local/regress"), help="folder of the records")
-    parser.add_argument("--keep", action="store_true", help="keep the records as the baseline of this machine")
+    either.add_argument("--keep", action="store_true", help="keep the records as the baseline of this machine")
     asked = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))  # what was started is ended first
+    end_by_exit()
     try:
         return measure(asked, asked.to.resolve())
-    except NotMeasuredError as error:
-        print(f"nothing was compared: {error}", file=sys.stderr)  # noqa: T201 - a script
-        return 3
-    except SuiteError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a script
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    except (NotMeasuredError, SuiteError) as error:
+        says, code = f"nothing was compared: {error}", error.exit_code
     except Exception:  # noqa: BLE001 - Python would end with 1, which says that there is a regression
-        traceback.print_exc()
-        return 3
+        says, code = traceback.format_exc(), 3
+    print(printable(says), file=sys.stderr)  # noqa: T201 - a script
+    return code
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnet18.cli import options as opt
+from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.records.store import Store, last_attempts
 from resnet18.spec.benchmark import Benchmark, Gate
-from resnet18.spec.errors import IntegrityError, SpecError, UnfinishedError
+from resnet18.spec.errors import IntegrityError, SpecError, SuiteError, UnfinishedError
 from resnet18.spec.load import benchmarks_dir, load_benchmarks
+from resnet18.spec.validation import strict_json
 
 if TYPE_CHECKING:
     from resnet18.gate.check import Finding
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 NAME_HELP = "Benchmark with a [gate] table: a name or a TOML file; default: suite/regress.toml."
 BASE_HELP = "Records of the base commit, whose runs went on beside these; bits, times and memory are compared with it."
 BASELINE = Path("results/baseline")
+FORECAST = "forecast.json"
+"""Beside the records of a base: what `resnet18 forecast --json` of its own code printed."""
 PEOPLE = Gate(seeds=2)
 """Thresholds of `compare`: a spread takes four seeds."""
 EMULATED = "left out: this processor emulates bf16, which takes many times as long"
@@ -58,12 +62,13 @@ def check_command(
         return opt.Answer({"baseline": str(folder)}, f"baseline: {folder}")
     others = base if base is None else kept.head_cases(benchmark, final_records(base, is_base=True), str(base))
     try:
-        old = kept.baseline_for(baseline, head)
-    except UnfinishedError:
+        old = kept.baseline_for(baseline, head, opt.say)
+    except SuiteError:
         if others is None:
             raise
         old = None  # with a base it is for accuracies alone, and where bits differ
-    old_bytes = {label: case.saved_bytes for label, case in old.index.cases.items()} if old else {}
+    kept_bytes = {label: case.saved_bytes for label, case in old.index.cases.items()} if old else {}
+    old_bytes = kept_bytes if base is None else bytes_in(base)
     sides = Sides(
         head=head,
         baseline=old.cases if old else {},
@@ -113,6 +118,15 @@ def saved_bytes(cases: Mapping[str, Sequence[Record]]) -> dict[str, int]:
 
     specs = {label: records[0].spec for label, records in cases.items() if records}
     return {label: forecast(spec.experiment, spec.execution).saved_bytes for label, spec in specs.items()}
+
+
+def bytes_in(base: Path) -> dict[str, int]:
+    """Return what autograd saves of a batch of each case by the code of a base; nothing where it has not told that."""
+    try:
+        rows = strict_json(disk.read(base / FORECAST))
+        return {row["case"]: int(row["saved_bytes"]) for row in rows}
+    except (OSError, ValueError, TypeError, KeyError, IntegrityError):
+        return {}
 
 
 def compare_command(

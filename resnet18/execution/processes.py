@@ -105,11 +105,16 @@ def start(process: ForkServerProcess) -> None:
         sys.modules["__main__"] = main
 
 
+def end_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends (Linux alone does so)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def end_with_runner() -> None:
     """Make this process the first of a group, with its loader processes to come, and let all end with the runner."""
     os.setpgid(0, 0)
-    if sys.platform == "linux":  # where this process is stopped, the kernel ends it with the server
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    end_with_parent()  # where this process is stopped, the kernel ends it with the server
     server: Any = forkserver._forkserver
     os.close(server._forkserver_alive_fd)  # the server ends when the runner alone has let go of this
     runner = multiprocessing.parent_process()

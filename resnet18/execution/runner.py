@@ -120,15 +120,19 @@ def summary(finished: Collection[Finished], plan: Plan) -> str:
 
 
 def git_commit() -> tuple[str | None, bool | None]:
-    """Return the commit that tracks the package, and whether files differ from it; None where git knows none."""
-    questions = ("ls-files --error-unmatch __init__.py", "rev-parse HEAD", "status --porcelain --untracked-files=no")
+    """Return the commit that tracks the package, and whether files differ from it; None where git knows none.
+
+    A new file counts where the package lies, unless git ignores it.
+    """
+    changes = ("status --porcelain --untracked-files=no", "ls-files --others --exclude-standard")
+    questions = ("ls-files --error-unmatch __init__.py", "rev-parse HEAD", *changes)
     commands = [["git", "-C", str(PACKAGE), *question.split()] for question in questions]
     ask = partial(subprocess.run, capture_output=True, text=True, timeout=30, check=True)
     try:
-        _, commit, changes = (ask(command).stdout.strip() for command in commands)
+        _, commit, *found = (ask(command).stdout.strip() for command in commands)
     except (OSError, subprocess.SubprocessError):
         return None, None
-    return commit, bool(changes)
+    return commit, any(found)
 
 
 def shares(jobs: int, processors: Collection[int]) -> list[Processors]:

@@ -8,7 +8,7 @@ coarser class: data, torch's minor version, precision.
 
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,7 +20,7 @@ from resnet18.records import disk
 from resnet18.records.record import Record
 from resnet18.records.store import Store, differ_in_code, machine_model
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import IntegrityError, Model, SpecError, UnfinishedError
+from resnet18.spec.errors import IntegrityError, Model, SpecError, SuiteError, UnfinishedError
 from resnet18.spec.identity import digest
 from resnet18.spec.resolve import Request
 from resnet18.spec.validation import first_finding, strict_json
@@ -113,27 +113,35 @@ def read_baseline(folder: Path) -> Baseline:
         raise IntegrityError(str(folder / INDEX), reason, next_step=f"update the suite, or {MAKE_ONE}") from None
     readings = Store(folder).read()
     if readings.refused:
-        raise IntegrityError(str(folder), f"damaged: {readings.refused[0]}", next_step=MAKE_ONE)
+        first = readings.refused[0]
+        raise IntegrityError(str(folder), f"damaged: {first.where}: {first.what}", next_step=MAKE_ONE)
     if not readings.records:
         raise UnfinishedError(str(folder), "the baseline has no records", next_step=MAKE_ONE)
     return Baseline(folder, index, readings.records)
 
 
-def baseline_for(root: Path, cases: Cases) -> Baseline:
+def baseline_for(root: Path, cases: Cases, say: Callable[[str], None]) -> Baseline:
     """Return the baseline to judge records by: that of their numerics, else the largest of their class.
 
-    Raises UnfinishedError if there is none, IntegrityError as `read_baseline`.
+    `say` is told of those that cannot be read. Raises UnfinishedError if none fits, as `read_baseline` if none is read.
     """
-    found = [read_baseline(path.parent) for path in sorted(root.glob(f"*/{INDEX}"))]
+    found, left_out = list[Baseline](), list[SuiteError]()
+    for path in sorted(root.glob(f"*/{INDEX}")):
+        try:
+            found.append(read_baseline(path.parent))
+        except SuiteError as error:
+            left_out.append(error)
+            say(f"left out: {error}")
     if not found:
-        raise UnfinishedError(str(root), "no baseline", next_step=MAKE_ONE)
+        raise left_out[0] if left_out else UnfinishedError(str(root), "no baseline", next_step=MAKE_ONE)
     head = [record for of_case in cases.values() for record in of_case if record.status == "ok"]
     key = numerics_key(head)
     classes = {statistics_class(record) for record in head}
     fitting = [kept for kept in found if classes <= {statistics_class(record) for record in kept.records}]
     if not fitting:
         ours = "; ".join(sorted("data {:.8}…, torch {}, precision {}".format(*map(str, parts)) for parts in classes))
-        raise UnfinishedError(str(root), f"no baseline of this class ({ours})", next_step=MAKE_ONE)
+        unread = "".join(f"; left out: {error.where}" for error in left_out)
+        raise UnfinishedError(str(root), f"no baseline of this class ({ours}){unread}", next_step=MAKE_ONE)
     return max(fitting, key=lambda kept: (kept.folder.name == key, len(kept.records)))
 
 

@@ -29,8 +29,7 @@ NO_CHANGE = Region(0.0, 0.0)
 RESOLUTION = 1e-4
 """Of the logarithm of a ratio: resident memory comes in pages, and times in the clock's ticks."""
 Outcome = Literal["ok", "regression", "not compared", "missing"]
-"""`not compared`: this comparison cannot be made here, others stand for the case. `missing`: what the check needs was
-not recorded, so that nothing must pass on it."""
+"""`not compared`: others stand for the case. `missing`: what a check needs was not recorded, nothing passes on it."""
 
 
 class Finding(NamedTuple):
@@ -76,7 +75,7 @@ class Sides:
     base: Cases | None = None
     """Of another commit that ran beside the head, for bits, times and memory; without it costs have no pairs."""
     saved_bytes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """What autograd saves of a batch of a case: in the baseline, and now."""
+    """What autograd saves of a batch of a case: with the older code, and now."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Cases that were not run, and why."""
 
@@ -122,8 +121,10 @@ def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicio
         sizes |= {"saved_bytes": sides.saved_bytes[case]} if case in sides.saved_bytes else {}
         for metric, (old, new) in sizes.items():
             yield Finding(case, metric, *(("ok", f"{new}") if old == new else ("regression", f"{old} and now {new}")))
-        bits = _bits(case, base, head)
-        if bits.verdict == "regression" and _bits(case, baseline, head).verdict == "ok":
+        if case not in sides.saved_bytes:
+            yield Finding(case, "saved_bytes", "not compared", "only the older code can tell them: make regress")
+        bits = _bits(case, base, head, gate)
+        if bits.verdict == "regression" and _bits(case, baseline, head, gate).verdict == "ok":
             bits = bits._replace(verdict="ok", says="other than the base's, equal to those of the baseline: meant")
         yield bits
         settled = Finding(case, ACCURACY, "ok", "settled by the bits")
@@ -157,19 +158,21 @@ def _pairs(base: Sequence[Record], head: Sequence[Record]) -> list[tuple[Record,
     return [(known[record.seed], record) for record in head if record.seed in known]
 
 
-def _bits(case: str, base: Sequence[Record], head: Sequence[Record]) -> Finding:
+def _bits(case: str, base: Sequence[Record], head: Sequence[Record], gate: Gate) -> Finding:
     """Hold the results of each seed against each other, to the last bit, where the numerics are equal."""
     pairs = _pairs(base, head)
     alike = [pair for pair in pairs if not other_numerics(*pair)]
-    if not pairs:
-        return Finding(case, "bits", "not compared", "no seed is in both")
     if not alike:
-        fields = ", ".join(other_numerics(*pairs[0]))
-        return Finding(case, "bits", "not compared", f"they ran under other numerics: {fields}")
+        fields = ", ".join(other_numerics(*pairs[0])) if pairs else ""
+        why = f"they ran under other numerics: {fields}" if pairs else "no seed is in both"
+        return Finding(case, "bits", "not compared", why)
     for old, new in alike:
         if old.result_hash != new.result_hash:
             return Finding(case, "bits", "regression", f"seed {new.seed}: {first_difference(old, new)}; {MEANT}")
-    return Finding(case, "bits", "ok", f"equal to the last bit for {len(alike)} of {len(head)} seeds")
+    says = f"equal to the last bit for {len(alike)} of {len(head)} seeds"
+    if is_few := len(alike) < gate.seeds:
+        says += f"; a check takes {gate.seeds}, both sides have seeds {', '.join(str(new.seed) for _, new in alike)}"
+    return Finding(case, "bits", "missing" if is_few else "ok", says)
 
 
 def prediction(old: Sequence[float], new: Sequence[float], resolution: float = 0.0) -> Estimate:
@@ -215,7 +218,7 @@ def growth(ratios: Sequence[float]) -> Estimate:
 def _costs(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]:
     """Judge how much each cost grew beyond what is overlooked, by pairs that ran at the same time, a seed each."""
     base, head = (sides.base or {}).get(case, ()), _measured(sides.head[case])
-    pairs = _pairs(_measured(base), head)
+    pairs, needed = _pairs(_measured(base), head), max(FEWEST_PAIRS, gate.seeds)
     verdict: Outcome = "not compared"
     why = ""
     if sides.base is None:
@@ -228,9 +231,8 @@ def _costs(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicion]
         ratios = _ratios(metric, case, sides)
         if why:
             yield Finding(case, metric, verdict, why)
-        elif len(ratios) < FEWEST_PAIRS:
-            says = f"{len(ratios)} pairs of a base and a head, {FEWEST_PAIRS} are needed"
-            yield Finding(case, metric, "missing", says)
+        elif len(ratios) < needed:
+            yield Finding(case, metric, "missing", f"{len(ratios)} pairs of a base and a head, {needed} are needed")
         else:
             yield _grown(case, metric, ratios, gate)
 
