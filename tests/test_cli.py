@@ -36,6 +36,8 @@ from resnet18.records.store import Store, last_attempts
         (["run", "--data", "cifar-10"], 2, ['did you mean "cifar10"', "cifar10, fashion-mnist-mini, imagefolder:PATH"]),
         (["run", "--data", "imagefolder:" + "a" * 5000], 5, ["no such file or folder", "train/<class>/"]),
         (["run", "--data", "imagefolder:"], 2, ["needs a path"]),
+        (["run", "--data", "imagefolder:\u65e5\u672c"], 2, ["has no letter from a to z", "next: rename the folder"]),
+        (["verify", "nosuch.json"], 2, ["nosuch.json: there is no such file"]),
         (["run", "--data", "broken.toml"], 2, ["write --data imagefolder:broken.toml"]),
         (["run", "--data", "cifar10"], 5, ["resnet18 data fetch", "cifar-10-python.tar.gz"]),
         (["run", "--device", "cuda"], 5, ["--device cuda: no CUDA device (allowed: auto, cpu)"]),
@@ -80,6 +82,7 @@ from resnet18.records.store import Store, last_attempts
 )
 def test_a_mistake_is_answered_with_its_exit_code_and_runs_nothing(arguments, exit_code, words, cli, tmp_path):
     (tmp_path / "broken.toml").write_text("title = \nsource", encoding="utf-8")
+    (tmp_path / "\u65e5\u672c").mkdir()
     result = cli(*arguments)
 
     assert exit_code == result.exit_code
@@ -179,13 +182,14 @@ def test_a_reader_that_has_seen_enough_is_no_regression(words, tmp_path):
     assert (128 + signal.SIGPIPE, False) == (process.returncode, "Traceback" in errors)
 
 
-def test_no_argument_moves_the_cursor_when_it_is_refused(capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["resnet18", "run", "--sc\u202e\x1b[31m"])
+@pytest.mark.parametrize("words", [["--sc\u202e\x1b[31m"], ["--scale", "\u202e\x1b[31m"]])
+def test_a_refused_argument_moves_no_cursor_and_is_told_without_pydantics_words(words, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["resnet18", "run", *words])
     with pytest.raises(SystemExit) as ended:
         call()
 
     said = capsys.readouterr().err
-    assert (2, True) == (ended.value.code, "\\u202e" in said)
+    assert (2, True, False) == (ended.value.code, "\\u202e" in said, "Value error" in said)
     assert said.replace("\n", "").isprintable()
 
 

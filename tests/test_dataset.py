@@ -184,6 +184,14 @@ def test_a_decoded_copy_of_what_cannot_be_trained_on_is_refused(name, array, dec
         open_data(source, verify=False)
 
 
+def test_a_decoded_copy_whose_description_is_none_is_refused_in_words(decoded):
+    source, copy = decoded
+    (copy / "about.json").write_text("[1]", encoding="utf-8")
+
+    with pytest.raises(IntegrityError, match="Input should be an object"):
+        open_data(source, verify=False)
+
+
 def test_a_data_home_that_cannot_be_written_is_an_error_of_the_environment(source, home):
     home.write_text("", encoding="utf-8")
 

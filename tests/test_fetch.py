@@ -122,8 +122,8 @@ def test_a_partial_download_is_resumed(there, mirror, asked, words, fetched, par
     [
         ("missing", "answers with 404 Not Found", 0),
         ("cut", "ended after 20,001 of 40,002 bytes", HALF),
-        ("other_size", "offers 100 bytes where 40002 are missing", 0),
-        ("without_length", "offers None bytes where 40002 are missing", 0),
+        ("other_size", "offers 100 bytes where 40002 bytes are missing", 0),
+        ("without_length", "offers a file of unknown length where 40002 bytes are missing", 0),
         ("wrong", "gives a file with another SHA-256", 0),
         ("stalled", "broke off: timed out", HALF),
         ("silent", "cannot be reached: timed out", 0),

@@ -158,7 +158,7 @@ def test_an_image_folder_is_labelled_by_its_stem_and_never_passes_for_the_offici
         (tmp_path / name).mkdir()
 
     assert "my-photos" == parse_data(f"imagefolder:{tmp_path / 'My Photos!.tgz'}").label
-    with pytest.raises(SpecError, match="cannot be labelled"):
+    with pytest.raises(SpecError, match="the suite's own cifar10"):
         parse_data(f"imagefolder:{tmp_path / 'cifar10'}")
 
 

@@ -45,6 +45,7 @@ BAD = {
     "optimizer that is no table": ('{ name = "sgd", lr = 0.01 }', '"sgd"', ["must be a table such as { name ="]),
     "missing key": ("batch_size = 8", "", ['the key "batch_size" is missing']),
     "duplicate case": ('name = "16"', 'name = "8"', ['case "8"', "two cases have this name"]),
+    "cases that look alike": ('name = "16"', 'name = "8\u00a0"', ['case "8\u00a0"', "names that look alike"]),
     "duplicate experiment": ("batch_size = 16", "batch_size = 8", ['cases "8" and "16" are the same run']),
     "unknown metric": ("best_accuracy = ", "best_acuracy = ", ["best_acuracy", "best_accuracy"]),
     "unknown file key": ("question", "qestion", ['unknown key "qestion" (did you mean "question"?)']),

@@ -1,5 +1,7 @@
 """Markdown, as a real parser reads it: what went in comes out, and nothing else."""
 
+import html
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from resnet18.report.document import Code, Items, Line, Section, Strong
 from resnet18.report.markdown import blocks_text, escape, table
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.tables.cells import Column, Table, Text, Value
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -36,7 +38,7 @@ WRITTEN = {
 
 def words(text):
     """Text as a page shows it: a row of white space is one space."""
-    return " ".join(plain(text).split())
+    return " ".join(visible(text).split())
 
 
 def seen(inline):
@@ -49,19 +51,36 @@ def test_text_is_escaped_where_markdown_would_obey_it_and_nowhere_else(text):
     assert WRITTEN[text] == escape(text)
 
 
+@pytest.mark.parametrize(
+    ("block", "tag"),
+    [(Line, "p"), (lambda text: Line(" ", Strong(text)), "p"), (lambda text: Section(text, ()), "h2")],
+    ids=["paragraph", "strong", "heading"],
+)
 @given(FRAGMENTS)
 @example("-- -")
 @example("--- ")
-def test_a_paragraph_shows_the_text_that_went_in(text):
-    tokens = MARKDOWN.parse(blocks_text([Line(text)]))
-    if not words(text):
+@example("F #")
+@example(" x ")
+def test_a_block_shows_the_text_that_went_in(block, tag, text):
+    tokens = MARKDOWN.parse(blocks_text([block(text)]))
+    if not words(text) and tag == "p":
         assert [] == tokens
         return
 
-    assert ["paragraph_open", "inline", "paragraph_close"] == [token.type for token in tokens]
-    shown, kinds = seen(tokens[1])
-    assert words(text) == shown
-    assert kinds <= {"text", "text_special"}
+    start, inline, _ = tokens
+    shown, kinds = seen(inline)
+    assert (tag, words(text)) == (start.tag, shown)
+    assert kinds <= {"text", "text_special", "strong_open", "strong_close"}
+
+
+@given(FRAGMENTS)
+@example("</summary><img src=x onerror=y>")
+def test_what_is_opened_shows_its_title_and_no_tag_of_it(text):
+    written = MARKDOWN.render(blocks_text([Section(text, (), is_folded=True)]))
+    title = written.removeprefix("<details><summary>").partition("</summary>")[0]
+
+    assert "<" not in title
+    assert words(text) == words(html.unescape(title))
 
 
 @st.composite

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from resnet18.audit import claims, numbers
 from resnet18.audit.reading import Finding, Reading, Unchecked, reports, words
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.spec.experiment import Execution, Experiment
 
 
@@ -203,4 +203,4 @@ def audit_text(findings: Sequence[tuple[str, Finding]], unchecked: Sequence[Unch
 def _wrapped(text: str, first: int, later: int) -> str:
     """Return indented lines of text; whatever comes from a file is made safe for a terminal."""
     around = TextWrapper(110, " " * first, " " * later, break_long_words=False, break_on_hyphens=False)
-    return around.fill(plain(text))
+    return around.fill(visible(text))

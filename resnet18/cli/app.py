@@ -31,7 +31,7 @@ from resnet18.records.content import load_record
 from resnet18.records.merge import merge
 from resnet18.records.record import Record
 from resnet18.spec.benchmark import schema_of, spec_schema
-from resnet18.spec.errors import SuiteError, json_line, printable
+from resnet18.spec.errors import SpecError, SuiteError, json_line, printable
 from resnet18.spec.experiment import parse_data
 from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import how_many
@@ -95,6 +95,8 @@ def verify_command(
     from resnet18.execution.progress import Progress
     from resnet18.execution.trials import verify
 
+    if not os.path.isfile(record):  # noqa: PTH113 - unlike Path.is_file it takes any text
+        raise SpecError(str(record), "there is no such file", next_step="name DIR/records/RUN.ATTEMPT.json")
     loaded = load_record(record)
     source = parse_data(data or loaded.spec.experiment.data)
     code, text = verify(loaded, source, Progress(Console(stderr=True)))
@@ -195,7 +197,7 @@ def call() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:
-        said = printable(error.format_message())
+        said = printable(error.format_message()).replace("Value error, ", "", 1)  # pydantic's, before typer's words
         error.format_message = lambda: said  # type: ignore[method-assign]  # `show` frames it, and repeats arguments
         error.show()
         sys.exit(error.exit_code)

@@ -10,8 +10,9 @@ from typing import Annotated
 
 from resnet18 import __version__
 from resnet18.cli import options as opt
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, home_folder, one_line, redacted
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, data_folder
+from resnet18.spec.redaction import home_folder, redacted
 
 PACKAGES = ("numpy", "pillow", "pydantic", "rich", "torch", "torchvision", "typer")
 VARIABLES = (

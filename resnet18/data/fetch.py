@@ -28,8 +28,9 @@ from rich.filesize import decimal
 
 from resnet18.data.archives import ARCHIVES, PYTHON, Archive, file_sha256
 from resnet18.records import disk
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line, redacted
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, SpecError, one_line
 from resnet18.spec.metric import duration
+from resnet18.spec.redaction import redacted
 
 OWN_URL = "RESNET18_CIFAR10_URL"
 URL = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?([/?][!-~]*)?", re.IGNORECASE | re.ASCII)
@@ -217,8 +218,9 @@ def _first_byte(response: HTTPResponse, asked: int, size: int) -> int:
     start = asked if response.status == 206 else 0
     if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-{size - 1}/"):
         raise MirrorError("answers with other bytes than were asked for")
-    if response.length != size - start:  # None: says no length. Some networks send a page instead of everything
-        raise MirrorError(f"offers {response.length} bytes where {size - start} are missing")
+    if response.length != size - start:  # some networks send a page instead of everything
+        offered = "a file of unknown length" if response.length is None else f"{response.length} bytes"
+        raise MirrorError(f"offers {offered} where {size - start} bytes are missing")
     return start
 
 

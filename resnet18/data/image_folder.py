@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, one_line
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, is_shown, one_line
 from resnet18.spec.metric import duration, how_many
 
 SPLITS = ("test", "train")
@@ -218,7 +218,7 @@ def _hints(survey: Survey, classes: tuple[str, ...]) -> list[str]:
 
 def check_classes(classes: tuple[str, ...]) -> None:
     """Raise ValueError unless there are 2 to 10 classes with printable names: they stand in every record."""
-    if names := [name for name in classes if not name.isprintable() or len(name) > 100]:
+    if names := [name for name in classes if not is_shown(name) or len(name) > 100]:
         raise ValueError(f"a class is called {names[0]!r}: no name of at most 100 letters")
     if not 2 <= len(classes) <= 10:
         raise ValueError(f"{len(classes)} classes found; the network has 10 outputs, so 2 to 10 are possible")

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import ValidationError
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
 from resnet18.data.image_folder import DECODING_S, LAYOUT, Survey, check_classes, image_files, read_image_folder
 from resnet18.records import disk
-from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, disk_errors, one_line
+from resnet18.spec.errors import EnvironmentMissingError, IntegrityError, Items, Model, disk_errors, one_line
 from resnet18.spec.experiment import CIFAR10, EMBEDDED, DataSource, data_folder
-from resnet18.spec.validation import strict_json
+from resnet18.spec.validation import first_finding, strict_json
 
 LOG = logging.getLogger(__name__)
 
@@ -92,6 +93,14 @@ def _opened(source: DataSource, *, verify: bool) -> DataSet:
     return _read_copy(source.label, folder, verify=verify)
 
 
+class About(Model):
+    """What a decoded copy holds beside arrays."""
+
+    classes: Items[str]
+    sha256: str
+    left_out: str = ""
+
+
 def _write_copy(data: DataSet, folder: Path) -> None:
     for name, split in (("train", data.train), ("test", data.test)):
         np.save(folder / f"{name}_images.npy", split.images, allow_pickle=False)
@@ -102,13 +111,16 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
-        about = strict_json(disk.read(folder / "about.json"))
-        check_classes(classes := tuple(about["classes"]))
-        train, test = (_read_split(folder, name, len(classes)) for name in ("train", "test"))
-        data = DataSet(label, classes, train, test, about["sha256"], str(about.get("left_out", "")))
+        strict_json(content := disk.read(folder / "about.json"))
+        about = About.model_validate_json(content)
+        check_classes(about.classes)
+        train, test = (_read_split(folder, name, len(about.classes)) for name in ("train", "test"))
+        data = DataSet(label, about.classes, train, test, about.sha256, about.left_out)
         is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
-        said = str(error).partition("\n")[0]
+        said = (
+            first_finding(error, "about.json") if isinstance(error, ValidationError) else str(error).partition("\n")[0]
+        )
         raise IntegrityError(str(folder), f"cannot be read: {said}", next_step="delete this folder") from None
     if is_changed:
         raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from resnet18.records.content import build_record, utc_now
 from resnet18.records.record import Epoch, Identity, Record, RecordSpec, Segment, Status
 from resnet18.records.store import Store, is_done
-from resnet18.spec.errors import IntegrityError, Items, Model, redacted
+from resnet18.spec.errors import IntegrityError, Items, Model
 from resnet18.spec.experiment import DataSource, PathAsText, data_folder
 from resnet18.spec.metric import UNITS
 from resnet18.spec.plan import Run
+from resnet18.spec.redaction import redacted
 from resnet18.spec.resolve import Request
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import PIL
 import torch
 
 from resnet18.measure.devices import ONEDNN_PREFIXES, cpu_flags_sha256, cpu_model, onednn_setting
-from resnet18.spec.errors import redacted
 from resnet18.spec.experiment import Execution
+from resnet18.spec.redaction import redacted
 
 ONEDNN = ONEDNN_PREFIXES[0]
 OF_COMPILER = (

@@ -9,6 +9,7 @@ from itertools import chain
 from math import isclose
 
 from resnet18.records.record import Conditions, Epoch, Memory, Record
+from resnet18.spec.errors import is_shown
 from resnet18.spec.experiment import LAST_EPOCHS, Experiment
 
 Rules = Iterator[tuple[str, bool]]
@@ -90,7 +91,7 @@ def _origin(record: Record) -> Rules:
     clocks = (record.conditions and record.conditions.gpu_clock_mhz) or ()
     yield "conditions.gpu_clock_mhz: must be the lowest, median and highest", [*clocks] == sorted(clocks)
     yield "classes: one of them is there twice", len({*(record.classes or ())}) == len(record.classes or ())
-    named = all(name.isprintable() and 0 < len(name) <= 100 for name in record.classes or ())
+    named = all(is_shown(name) and 0 < len(name) <= 100 for name in record.classes or ())
     yield "classes: must have printable names of at most 100 letters", named
 
 

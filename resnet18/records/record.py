@@ -8,8 +8,9 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict, model_validator
 from pydantic.dataclasses import dataclass
 
 from resnet18.spec.benchmark import Assumption
-from resnet18.spec.errors import LONGEST, Items, Model
+from resnet18.spec.errors import Items, Model
 from resnet18.spec.experiment import Execution, Experiment, ScaleName
+from resnet18.spec.redaction import LONGEST
 from resnet18.spec.resolve import MOST_OPTIONS
 
 SCHEMA_VERSION = 2

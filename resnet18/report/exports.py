@@ -24,8 +24,8 @@ from resnet18.tables.metrics import percent, values_of
 from resnet18.tables.selection import MIXED, mixed
 from resnet18.tables.tables import Row, epoch_rows, run_rows
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula, or drops before one; an apostrophe before it is harmless."""
+FORMULA = re.compile(r"\s*[=+@\uff1d\uff0b\uff0d\uff20'-]|[\t\r]")
+"""Begins a formula in a spreadsheet; an apostrophe before it is harmless, so that a text's own needs another."""
 ACCURACIES = {"best_accuracy": "%", "clean_accuracy": "%"}
 COSTS = {"train_s": "s", "whole_program_s": "s", "rss_peak_bytes": "bytes"}
 """What dashboards are given, with its unit."""
@@ -35,7 +35,7 @@ def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
     """Return rows as CSV that is safe to open in a spreadsheet; missing values are empty."""
 
     def safe(value: object) -> object:
-        return one_line(f"'{value}" if value.startswith(FORMULA) else value) if isinstance(value, str) else value
+        return one_line(f"'{value}" if FORMULA.match(value) else value) if isinstance(value, str) else value
 
     text = io.StringIO()
     writer = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row), lineterminator="\n")

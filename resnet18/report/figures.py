@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from resnet18.records.checkpoints import decode_picture
 from resnet18.records.record import Record, Sample, Score
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables.cells import missing, other_endings
 from resnet18.tables.metrics import Series, images_at_the_end, overfitting_epoch, percent, series
@@ -50,7 +50,7 @@ P = ParamSpec("P")
 
 def short(text: str, width: int = 60) -> str:
     """Return text from outside as one line that can stand in an SVG, cut after `width` letters."""
-    line = plain(text)
+    line = visible(text)
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 

@@ -1,5 +1,6 @@
 """Write a document, or what a check found, as markdown. Text is escaped here and nowhere else."""
 
+import html
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -10,12 +11,13 @@ from resnet18.gate.check import Finding, exit_code_of
 from resnet18.report import document as doc
 from resnet18.report.document import Code, Line, Link, Section, Strong
 from resnet18.report.verdicts import evidence_of
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.tables.cells import Column, Table, Text
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
 _BLOCK = re.compile(r"^(?:#{1,6}(?=\s|$)|[-+](?=\s|$)|-[-\s]*$|=+\s*$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+_CLOSING = re.compile(r"(?<!\S)#+\s*$")  # of a heading, where it would be left out
 _BARE_LINK = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
@@ -24,15 +26,15 @@ def write_markdown(document: doc.Document, page: str) -> dict[str, str]:
 
     The first links the web page beside it.
     """
-    head = f"# {escape_inline(document.title)}"
+    head = _heading(document.title, 1)
     link = f"To compare curves and look up where runs come from, open [{page}]({page})."
-    parts = "\n".join(f"- {_inline(Link(part.title, part.slug), '')}" for part in document.parts)
+    parts = "\n".join(f"- {_inline(Link(part.title, part.slug))}" for part in document.parts)
     listed = f"## Parts\n\n{parts}" if parts else ""
     reading = f"## How to read it\n\n{blocks_text(document.words)}"
     texts = [head, link, blocks_text(document.answer), listed, reading, blocks_text(document.leftovers)]
     pages = {"README.md": "\n\n".join(filter(None, texts)) + "\n"}
     for part in document.parts:
-        head = f"# {escape_inline(part.title)}\n\n[All parts](../README.md)"
+        head = f"{_heading(part.title, 1)}\n\n[All parts](../README.md)"
         pages[f"parts/{part.slug}.md"] = f"{head}\n\n{blocks_text(part.blocks, root='../')}\n"
     return pages
 
@@ -59,17 +61,17 @@ def _texts(block: doc.Block, depth: int, root: str) -> Iterator[str]:
         case doc.Claims():
             yield "\n".join(_claims(block))
         case Section(is_folded=True):
-            yield f"<details><summary>{escape_inline(block.title)}</summary>"
+            yield f"<details><summary>{html.escape(visible(block.title))}</summary>"
             yield blocks_text(block.blocks, depth, root)
             yield "</details>"
         case Section():
-            yield f"{'#' * depth} {escape_inline(block.title)}"
+            yield _heading(block.title, depth)
             yield blocks_text(block.blocks, depth + 1, root)
 
 
 def _claims(claims: doc.Claims) -> Iterator[str]:
     for verdict, words in claims:
-        yield f"- **{escape_inline(verdict.claim.id)} {escape_inline(words)}**: {escape_inline(verdict.claim.says)}"
+        yield f"- {_inline(Strong(f'{verdict.claim.id} {words}'))}: {escape_inline(verdict.claim.says)}"
         yield from (f"  - {outcome}: {escape_inline(text)}" for outcome, text in evidence_of(verdict))
 
 
@@ -82,12 +84,14 @@ def table(content: Table) -> str:
 
 
 def _line(line: Line, root: str) -> str:
-    first, *others = line
-    begin = escape(first) if type(first) is str else _inline(first, root)
-    return "".join([begin, *(_inline(part, root) for part in others)])
+    return _at_start("".join(_inline(part, root) for part in line))
 
 
-def _inline(part: str, root: str) -> str:
+def _heading(title: str, depth: int) -> str:
+    return f"{'#' * depth} " + _CLOSING.sub(r"\\\g<0>", escape_inline(title))
+
+
+def _inline(part: str, root: str = "") -> str:
     match part:
         case Code():
             return code(part)
@@ -96,7 +100,8 @@ def _inline(part: str, root: str) -> str:
         case Link():
             return f"[{escape_inline(part)}]({root}parts/{part.slug}.md)"
         case Strong():
-            return f"**{escape_inline(part)}**"
+            inside = escape_inline(part).strip()  # beside a space, asterisks would be shown
+            return escape_inline(part).replace(inside, f"**{inside}**", 1) if inside else ""
     return escape_inline(part)
 
 
@@ -106,19 +111,22 @@ def escape(text: str) -> str:
     Neither formulas, links nor mentions of people come of it, which code forges make of bare text, nor a heading, a
     rule or a list where it begins a line.
     """
-    harmless = escape_inline(text.lstrip()).lstrip()
-    return _BLOCK.sub(r"\\\g<0>", _NUMBERED.sub(r"\1\\\2", harmless))
+    return _at_start(escape_inline(text))
+
+
+def _at_start(text: str) -> str:
+    return _BLOCK.sub(r"\\\g<0>", _NUMBERED.sub(r"\1\\\2", text.lstrip()))
 
 
 def escape_inline(text: str) -> str:
     """Return text that markdown prints as it is inside a line, at whose beginning it does not stand."""
-    harmless = _SPECIAL.sub(r"\\\1", plain(text))
+    harmless = _SPECIAL.sub(r"\\\1", visible(text))
     return _BARE_LINK.sub(lambda found: f"{found[1]}&#46;", harmless.replace("://", "&#58;//").replace("@", "&#64;"))
 
 
 def code(text: str) -> str:
     """Return text as markdown's code, on one line: its fence is longer than any row of backticks inside."""
-    inside = plain(text)
+    inside = visible(text)
     fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", inside)), default=0))
     space = " " if "`" in inside else ""
     return f"{fence}{space}{inside}{space}{fence}"

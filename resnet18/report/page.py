@@ -20,7 +20,7 @@ from resnet18.records.record import Record
 from resnet18.report.document import Document, Figure, ShownRecord, figures_in
 from resnet18.report.figures import MEASURES, curve_of
 from resnet18.report.verdicts import evidence_of, mark_of
-from resnet18.spec.errors import plain
+from resnet18.spec.errors import visible
 from resnet18.spec.experiment import LAST_EPOCHS
 from resnet18.tables import metrics
 from resnet18.tables.cells import NOTHING, STATUS_TEXT, Cell, Column, Kind, Text, Value, missing
@@ -74,7 +74,7 @@ def write_page(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else plain(value),
+        finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else visible(value),
     )
     anchors: dict[int, str] = {}
     not_drawn = dict(figures)

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from resnet18.spec.claim import Claim, Name, Names, Text
-from resnet18.spec.errors import NO_CONTROLS, Items, Model
+from resnet18.spec.errors import NOT_SHOWN, Items, Model
 from resnet18.spec.experiment import LABEL, SCALE_KEYS, Execution, Experiment
 from resnet18.spec.metric import Quantity, quantity_of, units_of_values
 
 DottedKey = Annotated[str, Field(pattern=r"^[a-z0-9_]+(\.[a-z0-9_]+)*$")]
-Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] | int | float | bool
+Level = Annotated[str, Field(max_length=200, pattern=rf"^[^{NOT_SHOWN}]*$")] | int | float | bool
 SomeNames = Annotated[Items[Name], Field(min_length=1)]
 Percent = Annotated[float, Field(ge=0, le=1_000)]
 
@@ -52,7 +52,7 @@ class MetricRow(Model):
     title: Name
     quantity: Quantity | None = None  # what is measured, where the metric is not one of the suite's own
     # Of values in a table of runs, for `resnet18 judge`; accuracies are in percent, times in s, memory in bytes.
-    unit: Annotated[str, Field(max_length=20, pattern=rf"^[^|`<>{NO_CONTROLS}]*$")] | None = None
+    unit: Annotated[str, Field(max_length=20, pattern=rf"^[^|`<>{NOT_SHOWN}]*$")] | None = None
     better: Literal["higher", "lower"] | None = None
     rounding: Annotated[float, Field(gt=0)] | None = None  # smallest step of a value; default: its last printed digit
     chance: Annotated[float, Field(ge=0, lt=100)] | None = None  # what guessing gets, in percent

@@ -11,12 +11,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from resnet18.spec.errors import NO_CONTROLS, NO_CONTROLS_BUT_LINES, Items, Model
+from resnet18.spec.errors import NOT_SHOWN, NOT_SHOWN_BUT_LINES, Items, Model
 from resnet18.spec.experiment import Device, MemorySize
 from resnet18.spec.metric import METRICS, Quantity, parse_printed
 
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NO_CONTROLS}]+$")]
-Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NO_CONTROLS_BUT_LINES}]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^|`<>{NOT_SHOWN}]+$")]
+Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=rf"^[^{NOT_SHOWN_BUT_LINES}]+$")]
 Margin = Annotated[float, Field(ge=0, le=1_000)]
 Names = Annotated[Items[Name], Field(min_length=2)]
 
@@ -167,8 +167,8 @@ class Claim(Model):
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$")]
     says: Text
-    tested: Annotated[str, Field(max_length=200, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # how, where that is not plain
-    section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NO_CONTROLS}]*$")] = ""  # where the report says it
+    tested: Annotated[str, Field(max_length=200, pattern=rf"^[^{NOT_SHOWN}]*$")] = ""  # how, where that is not plain
+    section: Annotated[str, Field(max_length=20, pattern=rf"^[^{NOT_SHOWN}]*$")] = ""  # where the report says it
     checks: Annotated[Items[Check], Field(alias="check", min_length=1)]
 
 

@@ -1,17 +1,10 @@
-"""Strict values; errors that say what to do next; text made harmless, and redacted where anybody may see it.
+"""Strict values; errors that say what to do next; text made harmless."""
 
-What is redacted, such as a bug report, is without secrets, persons, machines, addresses and folders.
-"""
-
-import getpass
 import json
-import os
-import platform
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import PurePath
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
@@ -20,34 +13,23 @@ T = TypeVar("T")
 # TOML and JSON know arrays, not tuples: the container converts, its items stay strict.
 Items = Annotated[tuple[T, ...], Strict(False), Field(fail_fast=True)]  # a million wrong items are one finding
 
+# Through `plain` the code hash has these three in it: a change makes every record stale, so more stands below.
 _UNSEEN = r"\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
 NO_CONTROLS = rf"\u0000-\u001f{_UNSEEN}"
-"""Inside the brackets of a pattern: control characters, direction characters, and what has no width or breaks lines."""
-NO_CONTROLS_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}"
-"""The same for texts of several lines: tabs and line ends may stand."""
 _HIDDEN = re.compile(rf"[{NO_CONTROLS}\ud800-\udfff\ufffe\uffff]")  # with what is no letter: bytes of a file name, say
+# The rest of category Cf, and of Default_Ignorable_Code_Point in Unicode's DerivedCoreProperties.txt. What is beyond
+# U+FFFF is in the pattern as it is: engines write it in different ways.
+_IGNORABLE = (
+    r"\u00ad\u034f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u206a-\u206f\u3164"
+    r"\ufe00-\ufe0f\uffa0\ufff0-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+NOT_SHOWN = rf"{NO_CONTROLS}{_IGNORABLE}"
+"""Inside the brackets of a pattern: control and direction characters, and what shows nothing or breaks lines."""
+NOT_SHOWN_BUT_LINES = rf"\u0000-\u0008\u000b\u000c\u000e-\u001f{_UNSEEN}{_IGNORABLE}"
+"""The same for texts of several lines: tabs and line ends may stand."""
+_WRITTEN_OUT = re.compile(rf"{_HIDDEN.pattern}|[{_IGNORABLE}]")
 _COMMAND = re.compile(r"^\s*:(?=:)|#(?=#\[)")  # which GitHub obeys in a log
-
-LONGEST = 2_000  # characters of a redacted text
-SECRET_WORDS = ("TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL", "AUTH")  # in the name of an environment variable
-LEAST_SECRET, LEAST_NAME = 6, 3  # characters; a shorter secret, or name of a user or host, would be found everywhere
-HOMES = {"home", "users", "documents and settings"}  # what holds a folder for each person, on any system
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\))")  # colours, cursor, links
-_SECRET = re.compile(
-    r"(?i)(\w{0,30}(?:token|secret|passw|passphrase|api_?key|credential)\w{0,30}=|bearer )[^\s'\",;&]+"
-)
-_URL = re.compile(r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,20})://[^\s'\"<>]*", re.IGNORECASE)
-_ACCOUNT = re.compile(r"[^\s/@'\"<>()\[\]]{1,100}@[\w.-]+")
-_NAME = r"[^\\/\s'\":]+"
-# Python prints paths in quotes, in which spaces may stand. In others a name ends at the first character that most lack.
-_PATH = re.compile(
-    r"(?P<quote>['\"])(?:[a-z]:)?[\\/](?:(?!(?P=quote))[^\n])*(?P=quote)"
-    rf"|(?:\b[a-z]:)?(?:[\\/]{{1,4}}{_NAME}){{0,3}}?[\\/]{{1,4}}(?:{'|'.join(HOMES)})"
-    rf"[\\/]{{1,4}}[^\\/\n'\":,]{{1,40}}(?=[\\/])(?:[\\/]+{_NAME})*"
-    rf"|(?:\b[a-z]:[\\/]+|(?<![\w\\])\\{{2,4}}){_NAME}(?:[\\/]+{_NAME})*[\\/]*"
-    rf"|(?<![\w.…/\\])/+{_NAME}(?:/+{_NAME})+/?|(?<![\w/])~[a-z_][\w-]*(?:/+{_NAME})*",
-    re.IGNORECASE,
-)
 
 
 class Model(BaseModel):
@@ -72,12 +54,22 @@ def json_line(value: object) -> str:
 
 def one_line(text: str) -> str:
     r"""Return printable text on one line: a line end is written out too, as `\n`."""
-    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _WRITTEN_OUT.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def is_shown(text: str) -> bool:
+    """Say whether every character of a text can be seen; of spaces only the plain one counts."""
+    return text.isprintable() and text == one_line(text)
 
 
 def plain(text: str) -> str:
     """Return text in which a space replaces whatever a terminal would obey."""
     return _HIDDEN.sub(" ", text)
+
+
+def visible(text: str) -> str:
+    """Return plain text without what shows nothing, such as a soft hyphen."""
+    return _WRITTEN_OUT.sub("", plain(text))
 
 
 def short(text: object, most: int = 80) -> str:
@@ -144,50 +136,3 @@ def disk_errors(kind: type[SuiteError], where: str, what: str, next_step: str = 
         yield
     except OSError as error:
         raise kind(where, f"{what}: {error.strerror}", next_step=next_step) from None
-
-
-def redacted(text: str, folders: Iterable[str] = ()) -> str:
-    """Return a text of which anybody may see all; `folders` are in use, and may hold spaces.
-
-    Of a path its last name is kept, of what lies in one of the folders the way from there, and of a URL its scheme.
-    """
-    text = _ESCAPES.sub("", text[: 10 * LONGEST])
-    secrets = {value for name, value in os.environ.items() if any(word in name.upper() for word in SECRET_WORDS)}
-    for value in sorted(secrets, key=len, reverse=True):  # the longest first: one may hold another
-        text = text.replace(value, "[secret]") if len(value) >= LEAST_SECRET else text
-    known = {folder.rstrip("/\\") for folder in (*folders, home_folder())} - {"", "."}
-    for folder in sorted(known, key=len, reverse=True):  # inner folders before those around them
-        last = "…" if folder == home_folder() else f"…/{PurePath(folder).name}"
-        text = text.replace(f"{folder}{os.sep}", "…/")
-        text = re.sub(rf"{re.escape(folder)}(?![\w-])", last.replace("\\", r"\\"), text)
-    text = _URL.sub(r"\1://…", _SECRET.sub(r"\1[secret]", text))
-    text = _without_names(_ACCOUNT.sub("[user]@[host]", _PATH.sub(_last_name, text)))
-    return "\n".join(plain(line) for line in text.split("\n"))[:LONGEST]
-
-
-def home_folder() -> str:
-    """Return the user's home folder; nothing where the system knows none."""
-    return os.path.expanduser("~").removeprefix("~").rstrip("/\\")  # noqa: PTH111 - Path.home() raises there
-
-
-def _last_name(found: re.Match[str]) -> str:
-    """Return a path without all but its last name, and without that where it is a person's or a machine's."""
-    quote, path = found["quote"] or "", found[0].strip("'\"")
-    names = [name for name in re.split(r"[\\/]+", path) if name and not re.fullmatch("[A-Za-z]:", name)]
-    if len(names) < 2 and path[0] in "/'\"":  # such as /tmp
-        return found[0]
-    homes = [at + 2 for at, name in enumerate(names) if name.casefold() in HOMES]
-    first = max(1 if path[0] == "~" else 2 if path[:2] in {"//", "\\\\"} else 0, *homes, 0)
-    return f"{quote}…{'/' if names[first:] else ''}{''.join(names[first:][-1:])}{quote}"
-
-
-def _without_names(text: str) -> str:
-    """Replace the names of this machine and of the user."""
-    full = platform.node()  # with the domain
-    words = {full: "[host]", full.partition(".")[0]: "[host]", PurePath(home_folder()).name: "[user]"}
-    with suppress(OSError, KeyError, ImportError):  # in a container the user may have no entry
-        words.setdefault(getpass.getuser(), "[user]")
-    for name, word in words.items():
-        if len(name) >= LEAST_NAME and name.casefold() not in {"localhost", "root"}:  # words of their own
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", word, text, flags=re.IGNORECASE)
-    return text

@@ -179,6 +179,8 @@ def parse_data(text: str) -> DataSource:
     stem = re.sub(r"(\.tar)?(\.(gz|bz2|xz|tgz))?$|\.tgz$", "", path.resolve().name.lower())
     label = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")[:64]
     if not label or label in {EMBEDDED, CIFAR10}:
-        next_step = f"rename it: {CIFAR10} and {EMBEDDED} are the suite's own data sets"
-        raise SpecError(where, f'an image folder cannot be labelled "{label}"', next_step=next_step)
+        what = (
+            f"is called like the suite's own {label}" if label else "has no letter from a to z and no digit in its name"
+        )
+        raise SpecError(where, what, next_step="rename the folder or archive")
     return DataSource(label, path)

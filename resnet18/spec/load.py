@@ -1,6 +1,7 @@
 """Read benchmark files. Bytes from outside become values here, or a SpecError that says where and what."""
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -112,12 +113,13 @@ def _text(path: Path, where: str) -> str:
 
 
 def refuse_twice(where: str, kind: str, names: Iterable[str], next_step: str = "rename one of them") -> None:
-    """Raise SpecError at the first name that is there twice."""
+    """Raise SpecError at the first name that is there twice, or differs in spaces and forms of letters alone."""
     seen = set[str]()
     for name in names:
-        if name in seen:
-            raise SpecError(f'{where}: {kind} "{name}"', f"two {kind}s have this name", next_step=next_step)
-        seen.add(name)
+        if (shown := " ".join(unicodedata.normalize("NFKC", name).split())) in seen:
+            what = f"two {kind}s have this name, or names that look alike"
+            raise SpecError(f'{where}: {kind} "{name}"', what, next_step=next_step)
+        seen.add(shown)
 
 
 def check_ids_differ(benchmarks: Iterable[Benchmark]) -> None:

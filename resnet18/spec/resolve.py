@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resnet18.spec.benchmark import Benchmark, Candidate, Case, Hypothesis
-from resnet18.spec.errors import SpecError, did_you_mean
+from resnet18.spec.errors import SpecError, did_you_mean, is_shown
 from resnet18.spec.experiment import SCALES, Execution, Experiment, ScaleName
 from resnet18.spec.identity import ids_of
 from resnet18.spec.optimizer import OPTIMIZERS
@@ -77,7 +77,7 @@ def canonical_overrides(options: list[str], device: str | None) -> tuple[str, ..
     found = {}
     for option in options:
         key, equals, text = option.partition("=")
-        if not equals or not text.isprintable():
+        if not equals or not is_shown(text):
             what, next_step = "is not of the form key=value", "for example: -o optimizer.lr=0.01"
             raise SpecError(f"option -o {option!r}", what, next_step=next_step)
         value = _toml_value(text)
