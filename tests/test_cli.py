@@ -338,6 +338,18 @@ def test_a_stopped_command_says_the_very_command_that_goes_on(program, by_make, 
     assert (130, said) == (reported(KeyboardInterrupt()), capsys.readouterr().err)
 
 
+def test_an_import_that_an_interrupt_has_broken_is_an_interrupt(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["resnet18", "run"])
+    error = RuntimeError("Error calling __set_name__")
+    error.__context__ = KeyboardInterrupt()
+
+    assert (130, True) == (reported(error), capsys.readouterr().err.startswith("stopped; to resume: "))
+
+
+def test_where_memory_ends_it_is_an_error_of_the_environment_without_an_empty_reason(capsys):
+    assert (5, True) == (reported(MemoryError()), capsys.readouterr().err.startswith("error: MemoryError\n"))
+
+
 def test_the_shell_completes_benchmarks_and_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_toml(tmp_path)

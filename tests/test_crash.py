@@ -112,7 +112,7 @@ def test_a_stopped_run_leaves_a_record_and_goes_on_from_there(start, whole, tmp_
     again, lines = finish(tmp_path, "results")
 
     assert (143, "interrupted") == (process.returncode, stopped.status)
-    assert "InterruptedRunError: stopped with its command in epoch " in stopped.failure.message
+    assert "InterruptedRunError: asked to stop by SIGTERM in epoch " in stopped.failure.message
     assert 1 <= len(stopped.epochs) < EPOCHS
     assert "resumes in epoch " in lines[0]
     assert stopped.epochs == again.epochs[: len(stopped.epochs)]

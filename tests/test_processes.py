@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,12 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a child that dies with its runner is Linux's")
 
 
+def program(folder, runs=1, **variables):
+    path = os.pathsep.join([str(HERE), str(HERE.parent)])
+    command = [sys.executable, "-m", "fakes.waiting", str(folder), str(runs)]
+    return command, {**os.environ, "PYTHONPATH": path, **variables}
+
+
 class Command:
     """A command that has begun its first run, and the processes that belong to it."""
 
@@ -30,10 +37,10 @@ class Command:
             if signal.SIGINT not in ignored:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-        path = os.pathsep.join([str(HERE), str(HERE.parent)])
+        command, variables = program(folder, runs)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "fakes.waiting", str(folder), str(runs)],
-            env={**os.environ, "PYTHONPATH": path},
+            command,
+            env=variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -117,6 +124,17 @@ def killed_while_stopped(command):
     command.process.kill()
 
 
+def ended_while_stopped(command):
+    command.stop()
+    sent(signal.SIGTERM, signal.SIGCONT)(command)
+
+
+def ended_while_helpers_stand_still(command):
+    for helper in command.helpers:
+        helper.suspend()
+    command.process.terminate()
+
+
 @pytest.mark.parametrize(
     ("act", "ignored", "exit_code"),
     [
@@ -126,8 +144,19 @@ def killed_while_stopped(command):
         (sent(signal.SIGHUP, signal.SIGINT, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT), 143),
         (sent(signal.SIGKILL), (), -9),
         (killed_while_stopped, (), -9),
+        (ended_while_stopped, (), 143),
+        (ended_while_helpers_stand_still, (), 143),
     ],
-    ids=["Ctrl-C", "SIGHUP", "many signals", "nohup", "killed", "killed while stopped"],
+    ids=[
+        "Ctrl-C",
+        "SIGHUP",
+        "many signals",
+        "nohup",
+        "killed",
+        "killed while stopped",
+        "ended while stopped",
+        "helpers",
+    ],
 )
 def test_a_command_ends_with_all_its_processes_and_the_code_of_its_first_signal(act, ignored, exit_code, start):
     command = start(ignored=ignored)
@@ -136,6 +165,49 @@ def test_a_command_ends_with_all_its_processes_and_the_code_of_its_first_signal(
 
     assert (exit_code, []) == (code, left)
     assert "Traceback" not in told
+
+
+def test_a_run_that_is_ended_while_it_is_stopped_can_save_its_work(start):
+    command = start()
+    ended_while_stopped(command)
+
+    assert "stops\n" in command.end()[2]
+
+
+def test_a_reader_that_has_stopped_reading_holds_no_end_up(start):
+    command = start()
+    descriptor = os.open(f"/proc/{command.process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, bytes(4096))
+    os.close(descriptor)
+    command.process.terminate()
+
+    assert 143 == command.process.wait(timeout=60)
+
+
+def test_a_command_runs_without_any_of_its_streams(tmp_path):
+    """As a daemon is started: none of its own files may get their numbers."""
+    command, variables = program(tmp_path)
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], env=variables)
+    runner = psutil.Process(process.pid)
+    has_begun = until(lambda: process.poll() is not None or len(runner.children(recursive=True)) >= 4)
+    process.terminate()
+
+    assert (True, 143) == (has_begun, process.wait(timeout=60))
+
+
+def test_where_no_run_can_import_torch_the_command_ends_and_says_where_to_look(tmp_path):
+    command, variables = program(tmp_path, WORKER_IS_MISSING="1")
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    (log,) = tmp_path.rglob("*.log")
+
+    assert 5 == ended.returncode
+    assert (
+        f"this machine: no run can begin: torch cannot be imported; see {log}\n  next: allow more memory"
+        in ended.stderr
+    )
+    assert "ModuleNotFoundError" in log.read_text(encoding="utf-8")
 
 
 def test_runs_go_on_from_a_new_fork_server_where_the_last_has_died(start, tmp_path):

@@ -8,7 +8,7 @@ from builders import TINY_ARGUMENTS, changed, make_experiment, make_record, make
 from typer.testing import CliRunner
 
 from resnet18.cli.app import app
-from resnet18.execution.trials import judged
+from resnet18.execution.trials import judged, passing_store
 from resnet18.records.content import result_hash
 from resnet18.records.store import Store
 from resnet18.spec.experiment import Execution
@@ -103,3 +103,14 @@ def test_without_deterministic_algorithms_a_device_promises_no_bits(numerics, ex
     ]
 
     assert exit_code == judged(*records)[0]
+
+
+def test_a_trial_leaves_nothing_and_removes_what_killed_ones_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in (f".resnet18-trial.{'0' * 16}.tmp", f".of-others.{'0' * 16}.tmp"):
+        (tmp_path / name / "records").mkdir(parents=True)
+    with passing_store() as store:
+        inside = {path.name for path in tmp_path.iterdir()}
+
+    assert {store.results.name, f".of-others.{'0' * 16}.tmp"} == inside
+    assert [f".of-others.{'0' * 16}.tmp"] == [path.name for path in tmp_path.iterdir()]

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -117,15 +118,23 @@ def reported(error: BaseException, *, debug: bool = False) -> int:
     if isinstance(error, BrokenPipeError):  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    trace, exit_code = traceback.format_exc() if debug else "", 5 if isinstance(error, OSError) else 3
-    text = f"{trace}error: {type(error).__name__}: {error}\n  next, for a traceback: {typed_command()} --debug"
+    trace, exit_code = traceback.format_exc() if debug else "", 5 if isinstance(error, OSError | MemoryError) else 3
+    text = f"{trace}error: {': '.join(filter(None, (type(error).__name__, str(error))))}"
+    text += "" if debug else f"\n  next, for a traceback: {typed_command()} --debug"
     if isinstance(error, SuiteError):
         text, exit_code = f"{trace}error: {error}", error.exit_code
-    elif isinstance(error, KeyboardInterrupt):
+    elif _was_interrupted(error):
         text, exit_code = f"stopped; to resume: {os.environ.get(TYPED) or typed_command()}", 130
     with suppress(OSError):  # the terminal has gone
         opt.say(text)
     return exit_code
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Say whether an interrupt has led to an error: a module that is imported then may raise another in its place."""
+    return error is not None and (
+        isinstance(error, KeyboardInterrupt) or _was_interrupted(error.__cause__ or error.__context__)
+    )
 
 
 def shared(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
@@ -185,14 +194,22 @@ app = made_of(COMMANDS, "Repeat the experiments of a lab report on ResNet-18 and
 app.add_typer(made_of(DATA_COMMANDS, "Download CIFAR-10, check it, and print where data sets are kept."), name="data")
 
 
+def ready_streams() -> None:
+    """Let the three streams be there, and take any text."""
+    for number in range(3):  # one that a daemon has closed would be the next file that is opened
+        if not Path(f"/dev/fd/{number}").exists():
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks is written as `\xd7`
+            stream.reconfigure(errors="backslashreplace")
+
+
 def call() -> None:
     """Carry the command out as if a shell had called it; where the reader of its help has gone, end as by SIGPIPE."""
     for name in OF_A_CALLER:
         os.environ.pop(name, None)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal's encoding lacks is written as `\xd7`
-            stream.reconfigure(errors="backslashreplace")
-    (log := logging.StreamHandler()).setFormatter(LogFormat())
+    ready_streams()
+    (log := logging.StreamHandler()).setFormatter(opt.LogFormat())
     logging.basicConfig(handlers=[log])
     try:
         sys.exit(app(standalone_mode=False))
@@ -207,12 +224,11 @@ def call() -> None:
         raise
 
 
-class LogFormat(logging.Formatter):
-    """What is logged, as a terminal shows it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the message without what a terminal obeys."""
-        return printable(super().format(record))
+def leave_stuck_readers() -> None:
+    """Print nothing more where nobody reads, as behind `less` or Ctrl-S: a full pipe would hold the end up."""
+    for stream in (1, 2):
+        if not select.select([], [stream], [], 0)[1]:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def main() -> None:
@@ -225,6 +241,8 @@ def main() -> None:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         heard.append(number)
+        if len(heard) == 1:  # later ones may come faster than they are answered
+            leave_stuck_readers()
         if not ended:
             raise KeyboardInterrupt
 

@@ -1,5 +1,6 @@
 """The options of the command line, by themselves and in the groups that commands share, and a command's answer."""
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,14 @@ UNIT_S = {"s": 1, "m": 60, "min": 60, "h": 3_600}
 def say(text: str, *, is_answer: bool = False) -> None:
     """Print a text: an answer on standard output, anything else beside it."""
     typer.echo(printable(text), err=not is_answer)
+
+
+class LogFormat(logging.Formatter):
+    """What is logged, as a terminal shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message without what a terminal obeys."""
+        return printable(super().format(record))
 
 
 class Answer(NamedTuple):

@@ -1,6 +1,5 @@
 """The command `run`. Whatever takes long to import is imported where it is used."""
 
-import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +19,6 @@ from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
 from resnet18.spec.errors import SpecError, SuiteError, UnfinishedError
 from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_folder, parse_data
-from resnet18.spec.identity import PACKAGE, definitions
 from resnet18.spec.plan import Part
 
 if TYPE_CHECKING:
@@ -125,9 +123,8 @@ def carry_out(view: Preview, runner: Runner, end_s: float = inf, part: Part | No
     progress.tell(heading + announcement(view), {"event": "plan", **title, **summary_row(view)}, *claims)
     if rows := [run_row(view, run) for run in left_out]:
         progress.tell(left_out_text(rows), *({"event": "left_out", **row} for row in rows))
-    definitions(PACKAGE)  # parsed for the code hash: in Python 3.11 no two threads can parse, as a library below does
-    # The report's libraries are imported here while another process imports torch, before anything is timed.
-    threading.Thread(target=import_module, args=("resnet18.report.report",), daemon=True).start()
+    runner.engine.prepare(view.pending)
+    import_module("resnet18.report.report")  # while another process imports torch, before anything is timed
     finished = run_plan(view.plan, view.request, view.source, runner.engine, store, records, progress, policy)
     progress.tell(summary(finished, view.plan))
     return finished

@@ -7,6 +7,8 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -16,14 +18,16 @@ from time import monotonic, perf_counter_ns
 import psutil
 
 from resnet18.execution.job import Job, Message, ending, oom_kills, record_death
-from resnet18.execution.processes import end_with_runner, start, stopping_together
+from resnet18.execution.processes import MORE_MEMORY, end_with_runner, start, stopping_together, wake_server
 from resnet18.records import disk
 from resnet18.records.content import utc_now
 from resnet18.records.record import Status
+from resnet18.spec.errors import EnvironmentMissingError
 
 GRACE_S = 5.0  # for a child to finish its step, save a checkpoint and leave its record
 LATE_S = 1.0  # by so much no waiting ends too late, unless the runner itself was stopped
 LONGEST_MESSAGE = 1 << 24  # bytes; an epoch's is a few thousand
+CANNOT_BEGIN = 69  # EX_UNAVAILABLE
 STOPPED: tuple[Status, str] = ("interrupted", "stopped with its command")
 
 
@@ -66,7 +70,10 @@ class ChildProcess:
         """Say how the child ended; where it goes on without a word, end it."""
         self._process.join(GRACE_S)
         cause: tuple[Status, str] = ("crashed", f"the process went on, but its messages ended{how}")
-        if (exit_code := self._process.exitcode) is not None:
+        if (exit_code := self._process.exitcode) == CANNOT_BEGIN:
+            what, next_step = f"no run can begin: torch cannot be imported; see {self.job.log}", MORE_MEMORY
+            raise EnvironmentMissingError("this machine", what, next_step=next_step)
+        if exit_code is not None:
             cause = ending(exit_code, self._kills, oom_kills())
         self.end(*(STOPPED if self._is_asked_to_stop else cause))
 
@@ -74,6 +81,7 @@ class ChildProcess:
         """Ask the child to finish its step, save a checkpoint and leave its record."""
         self._is_asked_to_stop = True
         self._process.terminate()
+        self._signal_group(signal.SIGCONT)  # it may have been stopped by itself
 
     def end(self, status: Status, cause: str) -> None:
         """End the child at once; where it left no record, write one that says this."""
@@ -92,11 +100,15 @@ class ChildProcess:
     def _kill(self) -> None:
         """End the child where it still lives, and the loader processes that it has started."""
         if not self._is_gone and self._process.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):  # it has no group yet, or nothing is left of that
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._signal_group(signal.SIGKILL)
             self._process.kill()
+        wake_server()  # which tells of the end
         self._process.join()
         self._is_gone = True
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # it has no group yet, or nothing is left of that
+            os.killpg(self._process.pid or 0, number)
 
 
 @contextmanager
@@ -165,7 +177,11 @@ def _enter(text: str, sender: Connection, log: str) -> None:
     os.close(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the runner, which decides
     end_with_runner()
-    from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
+    try:
+        from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
+    except (ImportError, OSError, MemoryError):
+        traceback.print_exc()  # to the log
+        sys.exit(CANNOT_BEGIN)
 
     def send(message: Message) -> None:
         try:

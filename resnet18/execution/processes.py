@@ -31,6 +31,7 @@ PRELOADED = ["resnet18.execution.worker"]
 OF_REFERENCE = ["torch._dynamo", "torchvision.transforms.functional"]
 """What only the reference path imports: torch's own optimizers need the first, operations on PIL images the second."""
 SPINS = 10_000  # half a millisecond: as fast as GNU OpenMP's own 300,000 on a quiet machine (docs/decisions/0014)
+MORE_MEMORY = 'allow more memory or processes; this shows what torch lacks: python -c "import torch"'
 STOPS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)  # which a terminal sends, the first at Ctrl-Z
 
 
@@ -90,6 +91,7 @@ def start(process: ForkServerProcess) -> None:
     """Start a child; EnvironmentMissingError where that fails twice: a server that died is replaced by a new one."""
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # Ctrl-Z waits for the child, which is then stopped, too
+    wake_server()
     try:  # the child would import the caller's program, Ray's worker for example, and needs nothing of it
         for is_last in (False, True):  # the second from a new server, where the first has found the server dead
             try:
@@ -98,8 +100,7 @@ def start(process: ForkServerProcess) -> None:
             except Exception as error:  # noqa: BLE001 - whatever the server died of
                 if is_last:
                     what = f"no process can be started for a run: {type(error).__name__}: {error}"
-                    next_step = 'allow more memory or processes; this shows what torch lacks: python -c "import torch"'
-                    raise EnvironmentMissingError("this machine", what, next_step=next_step) from None
+                    raise EnvironmentMissingError("this machine", what, next_step=MORE_MEMORY) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         sys.modules["__main__"] = main
@@ -115,8 +116,7 @@ def end_with_runner() -> None:
     """Make this process the first of a group, with its loader processes to come, and let all end with the runner."""
     os.setpgid(0, 0)
     end_with_parent()  # where this process is stopped, the kernel ends it with the server
-    server: Any = forkserver._forkserver
-    os.close(server._forkserver_alive_fd)  # the server ends when the runner alone has let go of this
+    os.close(_server()._forkserver_alive_fd)  # the server ends when the runner alone has let go of this
     runner = multiprocessing.parent_process()
     if runner is None or not runner.is_alive():
         sys.exit(1)
@@ -128,15 +128,29 @@ def end_with_runner() -> None:
     Thread(target=end_group, name="runner-watch", daemon=True).start()
 
 
+def wake_server() -> None:
+    """Continue the server and the tracker where something has stopped them: both are waited for."""
+    for pid in (_server()._forkserver_pid, _tracker()._pid):
+        with suppress(OSError, TypeError):  # it is gone, or was never started
+            os.kill(pid, signal.SIGCONT)
+
+
+def _server() -> Any:  # noqa: ANN401 - Python's own, and untyped
+    return forkserver._forkserver
+
+
+def _tracker() -> Any:  # noqa: ANN401 - as above
+    return resource_tracker._resource_tracker
+
+
 def end_server() -> None:
     """End the server and the tracker of its resources at once: what ends by itself would outlive the command."""
-    server: Any = forkserver._forkserver
-    tracker: Any = resource_tracker._resource_tracker
-    if server._forkserver_pid is not None:
-        os.kill(server._forkserver_pid, signal.SIGKILL)
+    wake_server()
+    if _server()._forkserver_pid is not None:
+        os.kill(_server()._forkserver_pid, signal.SIGKILL)
     with suppress(OSError):  # it is gone already
-        server._stop()
-        tracker._stop()
+        _server()._stop()
+        _tracker()._stop()
 
 
 def stopping_together() -> AbstractContextManager[None]:
@@ -146,8 +160,10 @@ def stopping_together() -> AbstractContextManager[None]:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         _tell_children(signal.SIGSTOP)
-        os.kill(os.getpid(), signal.SIGSTOP)
-        _tell_children(signal.SIGCONT)
+        try:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        finally:  # what came meanwhile may end the command: its children can save their work only if they go on
+            _tell_children(signal.SIGCONT)
 
     return _handling(ours, stop)
 

@@ -50,7 +50,6 @@ def run_plan(  # noqa: PLR0913, PLR0917 - each is another thing that the command
     store.make_writable()
     store.check_pages()  # for the report after the runs
     known = last_attempts(records)
-    engine.prepare([run for run in plan.runs if run.run_id not in known])
     jobs = make_jobs(plan.runs, request, source, checked_data(source, plan.runs), store, policy)
     done = {job.run.run_id: job.run for job in jobs if job.is_done_by(known.get(job.run.run_id))}
     finished = [Finished(run, known[run_id].status, was_recorded=True) for run_id, run in done.items()]

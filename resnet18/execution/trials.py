@@ -4,10 +4,11 @@ Equal bits are promised inside one fingerprint alone: the same code, data, numer
 deterministic algorithms. Whatever differs outside it is named, and says nothing against the record.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from time import monotonic
 from typing import Any
 
@@ -16,6 +17,7 @@ from resnet18.execution.attempt import carry_out
 from resnet18.execution.job import Job, Message
 from resnet18.execution.progress import Progress
 from resnet18.execution.runner import LocalEngine, make_jobs
+from resnet18.records import disk
 from resnet18.records.record import Epoch, Identity, Record
 from resnet18.records.store import Store, first_difference, promises_bits
 from resnet18.spec.errors import SpecError, UnfinishedError
@@ -29,6 +31,17 @@ LEAST_S = 0.5  # with less left no process is started
 MOST_TEST_IMAGES = 100  # of a run that is shortened
 OTHER_FINGERPRINT = "another fingerprint, under which equal bits are not promised:"
 IDENTITY = {"data_sha256", "code_hash"}  # the commit does not matter
+
+
+@contextmanager
+def passing_store() -> Iterator[Store]:
+    """Yield a store that is gone afterwards, and remove those of commands that were killed."""
+    folder = Path(gettempdir()) / "resnet18-trial"
+    disk.sweep(folder.parent, folder.name)
+    with disk.new_folder(folder) as own:
+        store = Store(own)
+        store.make_writable()
+        yield store
 
 
 def shortened(run: Run, images: int, epochs: int) -> Run:
@@ -47,9 +60,7 @@ def timed(
     it compiles kernels and warms libraries, which may take a hundred times as long as a step does.
     """
     found, end_s = dict[str, tuple[list[Epoch], float]](), monotonic() + limit_s
-    with TemporaryDirectory(prefix="resnet18-timing-") as folder:
-        store = Store(Path(folder))
-        store.make_writable()
+    with passing_store() as store:
         for run, job in zip(runs, make_jobs(runs, Request(data=source.label), source, data_sha256, store), strict=True):
             if (left_s := end_s - monotonic()) < LEAST_S:
                 break
@@ -82,9 +93,7 @@ def verify(record: Record, source: DataSource, progress: Progress) -> tuple[int,
     labels = (f"run {record.run_id}",)
     run = Run(record.run_id, record.arm_id, spec.experiment, spec.execution, labels, spec.assumptions, False)
     data_sha256 = open_data(source, verify=True).sha256
-    with TemporaryDirectory(prefix="resnet18-verify-") as folder, progress.of((run,)):
-        store = Store(Path(folder))
-        store.make_writable()
+    with passing_store() as store, progress.of((run,)):
         request = Request(record.scale, source.label, spec.overrides)
         job, trial = make_jobs([run, shortened(run, 2, 1)], request, source, data_sha256, store)
         carry_out(trial, lambda _: None)

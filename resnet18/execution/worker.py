@@ -180,7 +180,7 @@ class Measurement:
             self._save_checkpoint(setup, clock, position)
         place = f"in epoch {position.epoch} after step {position.steps}; repeat the command to resume there"
         if self._stops:
-            raise InterruptedRunError(f"stopped with its command {place}")
+            raise InterruptedRunError(f"asked to stop by SIGTERM {place}")
         if is_late:
             raise TimeLimitError(f"the time limit of {policy.time_limit_s:g} s was over {place}")
 

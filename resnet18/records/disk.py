@@ -30,7 +30,7 @@ from resnet18.spec.errors import (
 )
 from resnet18.spec.validation import MOST_BYTES
 
-TEMPORARY = f".*.{'[0-9a-f]' * 16}.tmp"
+TEMPORARY = f".{{}}.{'[0-9a-f]' * 16}.tmp"
 UNLOCKED_S = 60  # an empty temporary file may be younger than its writer's lock on it
 HOLDER_BYTES = 1_000  # of the file that says who holds a lock
 Part = bytes | memoryview
@@ -65,6 +65,9 @@ def _write(path: Path, parts: tuple[Part, ...], give_name: Callable[[Path, Path]
         finally:
             os.close(descriptor)
         give_name(temporary, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # `write` and `fsync` do not name it
+        raise
     finally:
         with contextlib.suppress(OSError):  # after a rename it has another name; what cannot be removed is swept later
             os.unlink(temporary)  # noqa: PTH108 - what changes the disk goes through `os`, which tests replace
@@ -172,9 +175,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove temporary files and folders whose writers are gone: a process holds a lock on what it writes."""
-    for path in folder.glob(TEMPORARY):
+def sweep(folder: Path, names: str = "*") -> None:
+    """Remove temporary files and folders of such names whose writers are gone: a process locks what it writes."""
+    for path in folder.glob(TEMPORARY.format(names)):
         # An error: its writer lives, it is a link, or another process has removed it.
         with contextlib.suppress(OSError):
             is_folder = stat.S_ISDIR(path.lstat().st_mode)

@@ -21,8 +21,9 @@ ENTER = attempt._enter
 
 def enter(*arguments):
     """Start a child that has a loader process, tells of its start and waits until it is asked to stop."""
-    worker = sys.modules["resnet18.execution.worker"] = ModuleType("worker")
+    worker = ModuleType("worker")
     worker.run_job = run_job
+    sys.modules["resnet18.execution.worker"] = None if "WORKER_IS_MISSING" in os.environ else worker
     ENTER(*arguments)
 
 
@@ -32,9 +33,11 @@ def run_job(job, send, stops):
     send(Message(note="waits"))
     while not stops:
         signal.pause()
+    send(Message(note="stops"))
 
 
 def waiting_command(folder: Path, runs: int):
+    processes.fork_server()
     for seed in range(runs):
         job = make_job(folder, make_run(make_experiment(seed=seed)))
         job.store.make_writable()
