@@ -81,6 +81,7 @@ def test_nothing_is_unpickled(path):
 WRITERS = {
     "cli/options.py": {"typer.echo"},
     "execution/progress.py": {"self._console.print", "self._console.file.write"},
+    "execution/attempt.py": {"sys.stderr.write"},
     "execution/worker.py": {"sys.stderr.write"},
     "__main__.py": {"sys.stderr.write"},  # where that function cannot be imported; it prints a `repr`
 }

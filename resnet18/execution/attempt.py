@@ -22,7 +22,7 @@ from resnet18.execution.processes import MORE_MEMORY, end_with_runner, start, st
 from resnet18.records import disk
 from resnet18.records.content import utc_now
 from resnet18.records.record import Status
-from resnet18.spec.errors import EnvironmentMissingError
+from resnet18.spec.errors import EnvironmentMissingError, printable
 
 GRACE_S = 5.0  # for a child to finish its step, save a checkpoint and leave its record
 LATE_S = 1.0  # by so much no waiting ends too late, unless the runner itself was stopped
@@ -180,7 +180,7 @@ def _enter(text: str, sender: Connection, log: str) -> None:
     try:
         from resnet18.execution import worker  # noqa: PLC0415 - it imports torch, which the runner does without
     except (ImportError, OSError, MemoryError):
-        traceback.print_exc()  # to the log
+        sys.stderr.write(printable(traceback.format_exc()))  # to the log
         sys.exit(CANNOT_BEGIN)
 
     def send(message: Message) -> None:
