@@ -88,6 +88,7 @@ SLOWER, FASTER = (make_side(range(6), noisy, train_s=factor) for factor in (1.10
 MEANT = make_side(range(6), lambda seed: noisy(seed) + 1)
 OTHER_RATE = make_side(range(6), noisy, optimizer={"name": "sgd", "lr": 0.1})
 LEFT_OUT = Sides({CASE: SIDE}, {CASE: SIDE, "mine/16": SIDE}, left_out={"mine/16": "emulates bf16"})
+HALF, SIX = Sides({CASE: SIDE}, {CASE: SIDE}, {CASE: SIDE[3:]}), Gate(seeds=6)
 LOST_CASE = Sides({CASE: SIDE[:3]}, {CASE: SIDE, "mine/16": SIDE})
 CHECKS = {
     "equal bits": (lambda: judge(SIDE[:3]), "bits", "ok", "equal to the last bit for 3 of 3 seeds", 0),
@@ -104,15 +105,15 @@ CHECKS = {
     "as fast": (lambda: judge(SIDE, base=SIDE), "train_s", "ok", "time, head by base 1.0000", 0),
     "faster": (lambda: judge(FASTER, base=SIDE), "train_s", "ok", "time, head by base 0.80", 0),
     "unknown processors": (lambda: judge(UNKNOWN, UNKNOWN), "bits", "not compared", "cpu_model, which is unknown", 0),
-    "three seeds of more": (
-        lambda: check(Sides({CASE: SIDE}, {CASE: SIDE}, {CASE: SIDE[3:]}), Gate(seeds=6)),
+    "three seeds of six": (
+        lambda: check(HALF, SIX),
         "bits",
         "missing",
         "a check takes 6, both sides have seeds 3, 4, 5",
         3,
     ),
-    "three pairs of more": (
-        lambda: check(Sides({CASE: SIDE}, {CASE: SIDE}, {CASE: SIDE[3:]}), Gate(seeds=6)),
+    "three pairs of six": (
+        lambda: check(HALF, SIX),
         "train_s",
         "missing",
         "3 pairs of a base and a head, 6 are needed",

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from resnet18.execution.processes import end_with_parent
+
 ROOT = Path(__file__).parents[2]
 TRAINING = "resnet18/training/"
 LOOP = f"{TRAINING}loop.py"
@@ -109,7 +111,8 @@ def judged(plant: Plant) -> tuple[int, list[str], float]:
             path.write_text(planted(path.read_text(encoding="utf-8"), old, new), encoding="utf-8")
         command, begun = [sys.executable, "benchmarks/suite/regress.py"], time.perf_counter()
         environment = {**os.environ, "PYTHONPATH": str(clone)}
-        done = subprocess.run(command, cwd=clone, env=environment, check=False, capture_output=True, text=True)
+        shown = {"capture_output": True, "text": True, "preexec_fn": end_with_parent}
+        done = subprocess.run(command, cwd=clone, env=environment, check=False, **shown)
         print(done.stderr, end="", file=sys.stderr)  # noqa: T201 - a script
         return done.returncode, done.stdout.splitlines(), time.perf_counter() - begun
 
