@@ -104,17 +104,17 @@ def held(results: Path) -> Iterator[None]:
 
 
 def clear(results: Path) -> None:
-    """Remove the records of an earlier check; LockedError where a run goes on among them."""
+    """Remove the records of an earlier check; LockedError where a run goes on among them, IntegrityError at a link."""
     for folder in (results / name for name in ("head", "base")):
         with ExitStack() as stack, disk_errors(EnvironmentMissingError, str(folder), "cannot be removed"):
+            disk.make_folder(folder)  # a link is refused
             for lock in folder.glob("locks/*.lock"):
                 try:
                     stack.enter_context(disk.lock(lock))
                 except disk.LockIsTakenError as error:
                     what, next_step = f"{error} carries out a run there", "end it, or choose another folder with --to"
                     raise LockedError(str(folder), what, next_step=next_step) from None
-            if folder.exists():
-                shutil.rmtree(folder)
+            shutil.rmtree(folder)
 
 
 def start(code: Path, results: Path, words: list[str]) -> subprocess.Popen[bytes]:
