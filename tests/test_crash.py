@@ -22,7 +22,7 @@ WITHOUT_REPORT = """
 import sys, types
 sys.modules["resnet18.report.report"] = types.ModuleType("nothing")  # libraries that take seconds
 import resnet18.cli.run
-from resnet18.cli.app import main
+from resnet18.__main__ import main
 from resnet18.cli.options import Answer
 resnet18.cli.run.reported = lambda *_: Answer({"event": "report"}, "")
 main()

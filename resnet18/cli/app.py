@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import os
-import select
 import shlex
 import shutil
 import signal
@@ -16,7 +15,6 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal
 
 import typer
@@ -38,8 +36,6 @@ from resnet18.spec.load import load_benchmarks
 from resnet18.spec.metric import how_many
 from resnet18.spec.plan import Study
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command."""
 VERDICTS = {0: "bit-equal", 3: "another fingerprint", 4: "mismatch"}
 """What `verify` says, by exit code."""
 UsageError: type[typer.BadParameter] = typer.BadParameter.__bases__[0]
@@ -222,38 +218,3 @@ def call() -> None:
         if BrokenPipeError in {type(ended), type(ended.__context__)}:
             sys.exit(reported(BrokenPipeError()))
         raise
-
-
-def leave_stuck_readers() -> None:
-    """Print nothing more where nobody reads, as behind `less` or Ctrl-S: a full pipe would hold the end up."""
-    for stream in (1, 2):
-        if not select.select([], [stream], [], 0)[1]:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-
-
-def main() -> None:
-    """Run the command. SIGINT, SIGTERM and SIGHUP end it by an interrupt: runs are recorded as interrupted.
-
-    One that was ignored before, as by `nohup`, is ignored. At the end none is heard any more: the exit code is that of
-    the first, and the children of the command are gone.
-    """
-    heard, ended = list[int](), list[bool]()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        heard.append(number)
-        if len(heard) == 1:  # later ones may come faster than they are answered
-            leave_stuck_readers()
-        if not ended:
-            raise KeyboardInterrupt
-
-    for number in ENDINGS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
-    try:
-        call()
-    finally:
-        ended.append(True)
-        for number in ENDINGS:
-            signal.signal(number, signal.SIG_IGN)
-        if heard:
-            sys.exit(128 + heard[0])

@@ -144,10 +144,15 @@ def _tracker() -> Any:  # noqa: ANN401 - as above
 
 
 def end_server() -> None:
-    """End the server and the tracker of its resources at once: what ends by itself would outlive the command."""
+    """End the server and the tracker of its resources at once: what ends by itself would outlive the command.
+
+    So is a child that the runner does not know, since a signal interrupted its start: the tracker would wait for it.
+    """
     wake_server()
-    if _server()._forkserver_pid is not None:
-        os.kill(_server()._forkserver_pid, signal.SIGKILL)
+    if (pid := _server()._forkserver_pid) is not None:
+        os.kill(pid, signal.SIGSTOP)  # it forks no more
+        _tell_children(signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     with suppress(OSError):  # it is gone already
         _server()._stop()
         _tracker()._stop()

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from builders import make_experiment, make_job, make_run
 
+from resnet18.__main__ import main
 from resnet18.cli import app as cli
 from resnet18.cli.options import Answer
 from resnet18.execution import attempt, processes
@@ -49,7 +50,7 @@ def program():
     processes.PRELOADED[:] = ["fakes.waiting"]
     attempt._enter = enter
     cli.app = cli.made_of([waiting_command], "")
-    cli.main()
+    main()
 
 
 if __name__ == "__main__":
