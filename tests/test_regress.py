@@ -300,6 +300,15 @@ def test_a_side_that_dies_ends_the_other_and_is_named(side, code, ends, sides, m
     assert {name: run.told for name, run in sides.items() if name != side}.popitem()[1] == ["terminate", "wait"]
 
 
+@pytest.mark.parametrize("code", [3, 4])
+def test_failed_runs_and_records_that_contradict_themselves_are_left_to_the_check(code, sides, monkeypatch, tmp_path):
+    monkeypatch.setattr(regress, "assign", lambda *_: None)
+    sides["head"].code = code
+    regress.train(dict.fromkeys(sides), tmp_path, [])
+
+    assert [] == sides["base"].told
+
+
 def test_after_the_first_signal_none_is_heard(monkeypatch):
     """What was started is waited for, and its folder removed, without being cut short."""
     heard = {}
