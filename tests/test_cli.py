@@ -350,6 +350,15 @@ def test_where_memory_ends_it_is_an_error_of_the_environment_without_an_empty_re
     assert (5, True) == (reported(MemoryError()), capsys.readouterr().err.startswith("error: MemoryError\n"))
 
 
+def test_a_run_needs_a_working_folder_that_is_there(cli, tmp_path, monkeypatch):
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = cli("run", "basic", "--results", str(tmp_path / "results"))
+
+    assert (5, True) == (result.exit_code, "working folder: is gone: No such file" in result.stderr)
+
+
 def test_the_shell_completes_benchmarks_and_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_toml(tmp_path)

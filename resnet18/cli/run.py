@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from resnet18.execution.job import Engine, Finished, Policy
 from resnet18.records.record import Record
 from resnet18.records.store import Store
 from resnet18.spec.benchmark import Benchmark
-from resnet18.spec.errors import SpecError, SuiteError, UnfinishedError
+from resnet18.spec.errors import EnvironmentMissingError, SpecError, SuiteError, UnfinishedError, disk_errors
 from resnet18.spec.experiment import CIFAR10, SCALES, TESTED_AT, DataSource, data_folder, parse_data
 from resnet18.spec.plan import Part
 
@@ -69,6 +70,8 @@ def runner_of(how: opt.HowToRun, sources: Iterable[DataSource], *, needs_times: 
     from resnet18.execution.progress import Progress
     from resnet18.measure.devices import present_devices
 
+    with disk_errors(EnvironmentMissingError, "working folder", "is gone", "change to a folder that is there"):
+        Path.cwd()
     folder = data_folder()
     if any(source.label == CIFAR10 for source in sources):
         find_archive(folder)
