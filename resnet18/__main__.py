@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from types import FrameType
@@ -29,8 +30,9 @@ def call() -> None:
 def leave_stuck_readers() -> None:
     """Print nothing more where nobody reads, as behind `less` or Ctrl-S: a full pipe would hold the end up."""
     for stream in (1, 2):
-        if not select.select([], [stream], [], 0)[1]:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        with suppress(OSError):  # it is closed
+            if not select.select([], [stream], [], 0)[1]:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def main() -> None:

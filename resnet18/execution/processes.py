@@ -149,11 +149,12 @@ def end_server() -> None:
     So is a child that the runner does not know, since a signal interrupted its start: the tracker would wait for it.
     """
     wake_server()
-    if (pid := _server()._forkserver_pid) is not None:
-        os.kill(pid, signal.SIGSTOP)  # it forks no more
-        _tell_children(signal.SIGKILL)
-        os.kill(pid, signal.SIGKILL)
     with suppress(OSError):  # it is gone already
+        if (pid := _server()._forkserver_pid) is not None:
+            os.kill(pid, signal.SIGSTOP)  # it forks no more
+            _tell_children(signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+    with suppress(OSError):
         _server()._stop()
         _tracker()._stop()
 

@@ -113,10 +113,10 @@ def _text(path: Path, where: str) -> str:
 
 
 def refuse_twice(where: str, kind: str, names: Iterable[str], next_step: str = "rename one of them") -> None:
-    """Raise SpecError at the first name that is there twice, or differs in spaces and forms of letters alone."""
+    """Raise SpecError at the first name that is there twice, or differs in spaces and in the parts of letters alone."""
     seen = set[str]()
     for name in names:
-        if (shown := " ".join(unicodedata.normalize("NFKC", name).split())) in seen:
+        if (shown := " ".join(unicodedata.normalize("NFC", name).split())) in seen:
             what = f"two {kind}s have this name, or names that look alike"
             raise SpecError(f'{where}: {kind} "{name}"', what, next_step=next_step)
         seen.add(shown)
