@@ -156,6 +156,11 @@ def person(monkeypatch):
         ("host01.cluster.example.com, a.b.ethz.ch, node7.local, a.b.svc.cluster.local", ", ".join(["[host]"] * 4)),
         ("2.14.1, 12:30:45, v1.2.3.4, a==9.1.0.70, cu12-9.1.0.70, version 1.2.3.4, 1.2.3.4.5, 0000:3b:00.0", None),
         ("banana, groups=1, key=(2, 3), KeyError: 'password', authored, compass=3, max_tokens=5", None),
+        ("token=None, 'auth': None, pad_token=0, cuDNN 9.10.2.21, oneDNN 3.7.1.0, nvidia-cublas-cu12 12.4.5.8 x", None),
+        (
+            "bearer was not given, hf_hub_download_file(x), hf_abcdefghij12",
+            "bearer was not given, hf_hub_download_file(x), [secret]",
+        ),
         ("test_a.b.py, torch.nn.functional, model.net, x.y.local, sha256:ab12, x[1::2], c10d::add", None),
     ],
 )

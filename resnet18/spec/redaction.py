@@ -30,15 +30,19 @@ _SECRET_NAME = re.compile(
 _SECRET = re.compile(
     r"(?i)(?P<label>(?P<line>(?:authorization|(?<![a-z])cookie)\\?['\"]? ?[=:] ?)"
     rf"|(?:{_ANYWHERE}|(?<![a-z])pwd)[\w-]{{0,30}}\\?['\"]? {{0,3}}(?:=>?|:(?!:)) {{0,3}}"
-    rf"|{_APART}(?:=|\\?['\"] ?: ?)|(?<!-)--[\w-]{{0,30}}(?:{_ANYWHERE}|pwd|{_APART})[\w-]{{0,30}} |bearer )"
+    rf"|{_APART}(?:=|\\?['\"] ?: ?)|(?<!-)--[\w-]{{0,30}}(?:{_ANYWHERE}|pwd|{_APART})[\w-]{{0,30}} "
+    r"|bearer (?=[^\s]{8}|[^\s\d]*\d))(?!(?:none|null|true|false|\d{1,3})(?![\w.-]))"  # these values are no secret
     r"(?:[bru]?\\?(?P<quote>['\"])(?:(?!(?P=quote))[^\n])*(?P=quote)?|(?(line)[^\n']+|[^\s'\",;&]+))"
 )
-_TOKEN = re.compile(r"(?<!\w)(?:gh[opsu]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|AIza|eyJ)[\w-]{12,}")
+_TOKEN = re.compile(
+    r"(?<!\w)(?:gh[opsu]_|github_pat_|glpat-|hf_|sk-|xox[abp]-|AKIA|AIza|eyJ)(?=[\w-]{0,99}\d)[\w-]{12,}"
+)
 _URL = re.compile(r"(?<![a-z0-9])([a-z][a-z0-9+.-]{1,20})://[^\s'\"<>]*", re.IGNORECASE)
 _ACCOUNT = re.compile(r"[^\s/@'\"<>()\[\]]{1,100}@[\w.-]+")
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _ADDRESS = re.compile(  # IPv4, unless it is a version; MAC; what may be IPv6
     r"(?i)(?<![\w.])(?<![a-z]-)(?<![a-z]\d\d-)(?<![=<>~!]=)(?<!version[ =])(?<!version: )"
+    r"(?<!cudnn )(?<!onednn )(?<!nvcc )(?<!linux )(?<!driver )(?<!-cu\d\d )"
     rf"{_BYTE}(?:\.{_BYTE}){{3}}(?!\.?\w)"
     r"|(?<![\w:-])[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?![\w:-])"
     r"|(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?<=::))(?:%\w{1,15})?(?!\w)"
