@@ -37,7 +37,7 @@ from resnet18.records.store import Store, last_attempts
         (["run", "--data", "imagefolder:" + "a" * 5000], 5, ["no such file or folder", "train/<class>/"]),
         (["run", "--data", "imagefolder:"], 2, ["needs a path"]),
         (["run", "--data", "imagefolder:\u65e5\u672c"], 2, ["has no letter from a to z", "next: rename the folder"]),
-        (["verify", "nosuch.json"], 2, ["nosuch.json: there is no such file"]),
+        (["verify", "nosuch.json"], 2, ["nosuch.json: is no file that is there"]),
         (["run", "--data", "broken.toml"], 2, ["write --data imagefolder:broken.toml"]),
         (["run", "--data", "cifar10"], 5, ["resnet18 data fetch", "cifar-10-python.tar.gz"]),
         (["run", "--device", "cuda"], 5, ["--device cuda: no CUDA device (allowed: auto, cpu)"]),

@@ -120,7 +120,7 @@ CHECKS = {
         3,
     ),
     "a seed without a base": (lambda: judge(SIDE[:1]), "bits", "missing", "both sides have seeds 0", 3),
-    "saved bytes of a stranger": (lambda: judge(SIDE), "saved_bytes", "not compared", "only the older code", 0),
+    "saved bytes of a stranger": (lambda: judge(SIDE), "saved_bytes", "not compared", "the code of the other side", 0),
     "their costs": (lambda: judge(UNKNOWN, base=UNKNOWN), "train_s", "not compared", "cpu_model, which is unknown", 0),
     "a small baseline": (lambda: judge(SAME, SIDE[:5]), "clean_accuracy", "missing", "n = 5, its spread takes 6", 3),
     "few seeds": (lambda: judge(SAME[:2], TEN), "clean_accuracy", "missing", "2 seeds were run, a check takes 3", 3),

@@ -161,7 +161,7 @@ PLANNED = regress.check_plan
     ("options", "code", "says"),
     [
         ({"seeds": 7}, 3, "SEEDS=7 is too few: a check takes at least 8"),
-        ({"seeds": 15, "keep": True}, 3, "SEEDS=15 is too few: a check takes at least 16"),
+        ({"seeds": 15, "keep": True}, 3, "SEEDS=15 is too few: a baseline takes at least 16"),
         ({"seeds": 1_001}, 2, "SEEDS=1001: is too many (allowed: 8 to 1,000)"),
         ({"data": "nosuch"}, 2, 'data set "nosuch": unknown'),
         ({"data": "imagefolder:"}, 2, "needs a path"),

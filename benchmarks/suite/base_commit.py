@@ -59,7 +59,8 @@ def missing(what: str) -> NotMeasuredError:
 
 def commit_of(name: str) -> str | None:
     """Return the hash of a commit, None where there is none; `^HEAD` and `a..b` name more than a commit."""
-    found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    question = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    found = git(*question, what=f"git knows no commit {name}")
     return None if found is None or found.startswith("^") else found
 
 

@@ -24,7 +24,7 @@ from typing import Any
 try:
     from base_commit import NAME_ONE, ROOT, NotMeasuredError, chosen_base, code_of, ending_of
 
-    from resnet18.cli.app import TYPED
+    from resnet18.cli.app import OF_A_CALLER, TYPED
     from resnet18.cli.check import FORECAST, left_out
     from resnet18.data.archives import find_archive
     from resnet18.execution.processes import end_with_parent
@@ -183,19 +183,19 @@ def assign(process: int, processors: list[int]) -> None:
                 assign(int(child), processors)
 
 
-def keep_forecast(base: Path, results: Path, request: list[str]) -> None:
+def keep_forecast(base: Path, results: Path) -> None:
     """Keep what the base's own code says of the bytes that autograd saves; nothing where it cannot tell."""
     with suppress(subprocess.TimeoutExpired):
-        told = resnet18(base, "forecast", str(SPEC), "--scale", "smoke", *request, "--json", limit_s=FORECAST_S)
+        told = resnet18(base, "forecast", str(SPEC), "--scale", "smoke", *SIZE, "--json", limit_s=FORECAST_S)
         if told.returncode == 0:
             disk.make_folder(results)
             disk.replace(results / FORECAST, told.stdout.encode())
 
 
-def seeds_of(asked: int | None, fewest: int) -> int:
-    """Return the number of seeds; NotMeasuredError where fewer are asked for than a check needs, SpecError at more."""
+def seeds_of(asked: int | None, fewest: int, of: str) -> int:
+    """Return the number of seeds; NotMeasuredError where fewer are asked for than are needed, SpecError at too many."""
     if asked is not None and asked < fewest:
-        raise NotMeasuredError(f"SEEDS={asked} is too few: a check takes at least {fewest}")
+        raise NotMeasuredError(f"SEEDS={asked} is too few: {of} takes at least {fewest}")
     if asked is not None and asked > MOST_SEEDS:
         raise SpecError(f"SEEDS={asked}", "is too many", allowed=[f"{fewest} to {MOST_SEEDS:,}"])
     return asked or fewest
@@ -219,7 +219,8 @@ def measure(asked: argparse.Namespace, results: Path) -> int:
     benchmark = load_benchmark(SPEC)
     if benchmark.gate is None:
         raise SpecError(SPEC.name, "has no [gate]: nothing says how much may change")
-    seeds = seeds_of(asked.seeds, (2 if asked.keep else 1) * benchmark.gate.seeds)
+    times, of = (2, "a baseline") if asked.keep else (1, "a check")
+    seeds = seeds_of(asked.seeds, times * benchmark.gate.seeds, of)
     words = [*words_of(benchmark, asked.data), "--seeds", str(seeds)]
     check_plan(ROOT, "this code", words)
     if asked.keep and git_commit()[1] is not False:
@@ -234,7 +235,7 @@ def measure(asked: argparse.Namespace, results: Path) -> int:
         with code_of(commit) as base:
             check_plan(base, f"{commit:.12}", words)
             clear(results)
-            keep_forecast(base, results / "base", [*SIZE])
+            keep_forecast(base, results / "base")
             train({"base": base, "head": ROOT}, results, words)
         return judged(results, "--base", str(results / "base"))
 
@@ -270,6 +271,8 @@ def main() -> int:
     parser.add_argument("--to", type=Path, default=Path("results/local/regress"), help="folder of the records")
     either.add_argument("--keep", action="store_true", help="keep the records as the baseline of this machine")
     asked = parser.parse_args()
+    for name in OF_A_CALLER:
+        os.environ.pop(name, None)
     end_by_exit()
     try:
         return measure(asked, asked.to.resolve())

@@ -93,7 +93,7 @@ def verify_command(
     from resnet18.execution.trials import verify
 
     if not os.path.isfile(record):  # noqa: PTH113 - unlike Path.is_file it takes any text
-        raise SpecError(str(record), "there is no such file", next_step="name DIR/records/RUN.ATTEMPT.json")
+        raise SpecError(str(record), "is no file that is there", next_step="name DIR/records/RUN.ATTEMPT.json")
     loaded = load_record(record)
     source = parse_data(data or loaded.spec.experiment.data)
     code, text = verify(loaded, source, Progress(Console(stderr=True)))

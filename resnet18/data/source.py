@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
 
 from resnet18.data import archives
 from resnet18.data.dataset import DataSet, Split, arrays_sha256, read_embedded
@@ -111,16 +110,13 @@ def _write_copy(data: DataSet, folder: Path) -> None:
 
 def _read_copy(label: str, folder: Path, *, verify: bool) -> DataSet:
     try:
-        strict_json(content := disk.read(folder / "about.json"))
-        about = About.model_validate_json(content)
+        about = About.model_validate(strict_json(disk.read(folder / "about.json")))
         check_classes(about.classes)
         train, test = (_read_split(folder, name, len(about.classes)) for name in ("train", "test"))
         data = DataSet(label, about.classes, train, test, about.sha256, about.left_out)
         is_changed = verify and arrays_sha256(data.classes, train, test) != data.sha256
     except Exception as error:  # noqa: BLE001 - numpy's and json's parsers raise a dozen kinds at damaged bytes
-        said = (
-            first_finding(error, "about.json") if isinstance(error, ValidationError) else str(error).partition("\n")[0]
-        )
+        said = first_finding(error, "about.json")
         raise IntegrityError(str(folder), f"cannot be read: {said}", next_step="delete this folder") from None
     if is_changed:
         raise IntegrityError(str(folder), "the decoded copy was changed", next_step="delete this folder")

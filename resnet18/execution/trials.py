@@ -39,6 +39,7 @@ def passing_store() -> Iterator[Store]:
     folder = Path(gettempdir()) / "resnet18-trial"
     disk.sweep(folder.parent, folder.name)
     with disk.new_folder(folder) as own:
+        own.chmod(0o700)  # it lies where everybody can look
         store = Store(own)
         store.make_writable()
         yield store

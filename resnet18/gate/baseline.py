@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from resnet18.records import disk
 from resnet18.records.record import Record
@@ -108,8 +108,7 @@ def read_baseline(folder: Path) -> Baseline:
     try:
         index = Index.model_validate(strict_json(disk.read(folder / INDEX)))
     except (OSError, ValueError, IntegrityError) as error:
-        said = first_finding(error, "index") if isinstance(error, ValidationError) else str(error).partition("\n")[0]
-        reason = f"is no index of a baseline that this suite reads: {said}"
+        reason = f"is no index of a baseline that this suite reads: {first_finding(error, 'index')}"
         raise IntegrityError(str(folder / INDEX), reason, next_step=f"update the suite, or {MAKE_ONE}") from None
     readings = Store(folder).read()
     if readings.refused:

@@ -122,7 +122,7 @@ def _results(case: str, sides: Sides, gate: Gate) -> Iterator[Finding | Suspicio
         for metric, (old, new) in sizes.items():
             yield Finding(case, metric, *(("ok", f"{new}") if old == new else ("regression", f"{old} and now {new}")))
         if case not in sides.saved_bytes:
-            yield Finding(case, "saved_bytes", "not compared", "only the older code can tell them: make regress")
+            yield Finding(case, "saved_bytes", "not compared", "the code of the other side has not told them")
         bits = _bits(case, base, head, gate)
         if bits.verdict == "regression" and _bits(case, baseline, head, gate).verdict == "ok":
             bits = bits._replace(verdict="ok", says="other than the base's, equal to those of the baseline: meant")

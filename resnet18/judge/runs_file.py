@@ -80,7 +80,10 @@ def _content(path: Path) -> bytes:
         if line.count(b",") > MOST_COMMAS:
             raise SpecError(f"{where}: line {number}", f"more than {MOST_COMMAS} commas", next_step=FORMAT)
         if not line.startswith(b"#") and line.count(b'"') % 2:  # no field needs a line end
-            raise SpecError(f"{where}: line {number}", 'opens a quotation mark (") without closing it')
+            what = (
+                'has an odd number of quotation marks ("): a field stands on one line, and a mark inside it is doubled'
+            )
+            raise SpecError(f"{where}: line {number}", what, next_step=FORMAT)
     return content
 
 

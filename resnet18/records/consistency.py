@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import chain
 from math import isclose
 
-from resnet18.records.record import Conditions, Epoch, Memory, Record
+from resnet18.records.record import Epoch, Record
 from resnet18.spec.errors import is_shown
 from resnet18.spec.experiment import LAST_EPOCHS, Experiment
 
@@ -86,8 +86,8 @@ def _origin(record: Record) -> Rules:
         value = numerics.get(key, 1)
         yield f"fingerprint.numerics.{key}: must be a whole number above 0", type(value) is int and value > 0
     if numerics.get("device", execution.device) == "cpu":
-        of_gpu = record.energy_j, *_of_gpu(record.memory), *_of_gpu(record.conditions)
-        yield "memory: has figures of a GPU, and the run was on the CPU", all(value is None for value in of_gpu)
+        of_gpu = {"energy_j": record.energy_j is not None, **_of_gpu("memory", record), **_of_gpu("conditions", record)}
+        yield from ((f"{key}: is of a GPU, and the run was on the CPU", not known) for key, known in of_gpu.items())
     clocks = (record.conditions and record.conditions.gpu_clock_mhz) or ()
     yield "conditions.gpu_clock_mhz: must be the lowest, median and highest", [*clocks] == sorted(clocks)
     yield "classes: one of them is there twice", len({*(record.classes or ())}) == len(record.classes or ())
@@ -123,6 +123,7 @@ def _result(record: Record) -> Rules:
     yield "samples: must be different images", len(indices) == min(len(record.samples), last.images)
 
 
-def _of_gpu(values: Memory | Conditions | None) -> list[object]:
-    """Return what only a GPU has, null included."""
-    return [value for key, value in values or () if key.startswith(ON_GPU)]
+def _of_gpu(part: str, record: Record) -> dict[str, bool]:
+    """Return which values of a part of the record that only a GPU has are known."""
+    values = getattr(record, part) or ()
+    return {f"{part}.{key}": value is not None for key, value in values if key.startswith(ON_GPU)}

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from resnet18.records import disk
 from resnet18.records.consistency import contradiction
 from resnet18.records.record import (
@@ -178,11 +176,9 @@ def parse_record(text: bytes, name: str) -> Record:
     """
     try:
         return _parsed(text, name)
-    except ValidationError as error:
-        reason = first_finding(error, "record")
     except (ValueError, TypeError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-    raise IntegrityError(name, f"is no record: {short(reason, 200)}", next_step="move the file away")
+        reason = short(first_finding(error, "record"), 200)
+    raise IntegrityError(name, f"is no record: {reason}", next_step="move the file away")
 
 
 def _parsed(text: bytes, name: str) -> Record:

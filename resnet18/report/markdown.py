@@ -100,8 +100,9 @@ def _inline(part: str, root: str = "") -> str:
         case Link():
             return f"[{escape_inline(part)}]({root}parts/{part.slug}.md)"
         case Strong():
-            inside = escape_inline(part).strip()  # beside a space, asterisks would be shown
-            return escape_inline(part).replace(inside, f"**{inside}**", 1) if inside else ""
+            text = escape_inline(part)
+            inside = text.strip()  # beside a space, asterisks would be shown
+            return text.replace(inside, f"**{inside}**", 1) if inside else ""
     return escape_inline(part)
 
 

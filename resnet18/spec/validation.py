@@ -46,10 +46,13 @@ def validated(model: type[M], values: Mapping[str, Any], where: str, next_step: 
         raise _error_of(where, model, error, next_step) from None
 
 
-def first_finding(error: ValidationError, whole: str) -> str:
-    """Return what pydantic found first, after its key; `whole` stands for the value as a whole."""
+def first_finding(error: Exception, whole: str) -> str:
+    """Return what was found first: by pydantic, after its key, for which `whole` may stand; else the first line."""
+    if not isinstance(error, ValidationError):
+        return str(error).partition("\n")[0] or type(error).__name__
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or whole}: {first['msg'].removeprefix('Value error, ')}"
+    says = "must be an object" if first["type"] == "model_type" else first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, first['loc'])) or whole}: {says}"
 
 
 def _error_of(where: str, model: type[BaseModel], error: ValidationError, next_step: str) -> SpecError:
