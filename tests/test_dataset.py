@@ -188,7 +188,7 @@ def test_a_decoded_copy_whose_description_is_none_is_refused_in_words(decoded):
     source, copy = decoded
     (copy / "about.json").write_text("[1]", encoding="utf-8")
 
-    with pytest.raises(IntegrityError, match="about.json: must be an object"):
+    with pytest.raises(IntegrityError, match=r"about\.json: must be an object"):
         open_data(source, verify=False)
 
 
